@@ -1,0 +1,1 @@
+"""Compiled loops over buffers; imports nothing from the rest of cdq."""

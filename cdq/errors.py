@@ -1,0 +1,88 @@
+"""The errors that cdq raises: each says what, what was got, what is allowed and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class CdqError(Exception):
+    """Base of every error that cdq raises on purpose."""
+
+
+class ConfigError(CdqError, ValueError):
+    """An argument is outside what is allowed."""
+
+
+class ModelError(CdqError, ValueError):
+    """A finite model is not one: probabilities, successors, rewards or start are wrong."""
+
+
+class EnvironmentError(CdqError, ValueError):  # noqa: A001 - the field's word; the builtin is an old alias of OSError
+    """An environment is unknown, or of a kind that cannot be learnt."""
+
+
+class TableError(CdqError, ValueError):
+    """A table does not fit the environment, or holds values that are not finite."""
+
+
+class FileError(CdqError, OSError):
+    """A file is missing, truncated, altered or not one of cdq's."""
+
+
+class CommError(CdqError):
+    """Base of the communicators' errors; the communicator that raised it must not be used again."""
+
+
+class CommTimeout(CommError):
+    """A collective did not complete before its deadline.
+
+    Attributes
+    ----------
+    missing : tuple of int
+        The ranks that did not come.
+    """
+
+    def __init__(self, message: str, missing: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.missing = tuple(missing)
+
+
+class PeerLost(CommError):
+    """Another rank failed or left.
+
+    Attributes
+    ----------
+    ranks : tuple of int
+        The ranks that are gone.
+    """
+
+    def __init__(self, message: str, ranks: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.ranks = tuple(ranks)
+
+
+class CollectiveMismatch(CommError):
+    """The ranks made different calls at the same place; every rank gets this error."""
+
+
+class CommClosed(CommError):
+    """The communicator was closed, aborted, or is used from a process or thread that does not own it."""
+
+
+class BackendUnavailable(CommError, ImportError):
+    """A communicator's package or library is missing; the message says how to get it."""
+
+
+def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
+    """Return the message for an unknown *name*: what there is, and the nearest of it.
+
+    Examples
+    --------
+    >>> unknown_name("merge", "poled", ["mean", "pooled"])
+    "unknown merge 'poled'; known: mean, pooled. Did you mean 'pooled'?"
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"unknown {what} {name!r}; known: {', '.join(names)}.{hint}"
