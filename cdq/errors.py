@@ -18,7 +18,7 @@ class ModelError(CdqError, ValueError):
     """A finite model is not one: probabilities, successors, rewards or start are wrong."""
 
 
-class EnvironmentError(CdqError, ValueError):  # noqa: A001 - the field's word; the builtin is an old alias of OSError
+class UnsupportedEnvironment(CdqError, ValueError):
     """An environment is unknown, or of a kind that cannot be learnt."""
 
 
