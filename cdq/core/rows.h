@@ -1,0 +1,54 @@
+/* The table of a worker. A state's row holds, side by side, n_actions each of: values, base values (as of the last
+ * merge), window visits, clocks. A row of 4 float32 actions is one 64-byte cache line, so a step on a table in DRAM
+ * misses once where separate arrays miss three times. The log lists the pairs touched in this window, in order. */
+#ifndef CDQ_ROWS_H
+#define CDQ_ROWS_H
+
+#include "base.h"
+
+/* Clocks saturate here; the step-size laws are constant beyond. */
+#define CDQ_CLOCK_LIMIT 0x7fffffffu
+
+typedef struct {
+    unsigned char *data;
+    uint32_t *log;
+    int64_t n_log;
+    int64_t n_states;
+    int64_t n_actions;
+    int64_t stride; /* bytes of a row */
+    int64_t real_size; /* 4 or 8 */
+} cdq_rows;
+
+/* A step-size law as a table over the clock: counts below 2^bits have an entry each, larger ones share entries of
+ * relative width 2^(1-bits). Within an entry the step size is constant, so the log of what a visit keeps is piecewise
+ * linear in the clock, and exact: log_keep(n) = sum over i <= n of ln(1 - alpha(i)). */
+typedef struct {
+    int bits;
+    const void *step_size; /* of the table's type */
+    const double *start; /* the first count of an entry, minus one */
+    const double *log_keep; /* log_keep at that count */
+    const double *slope; /* ln(1 - step size) of the entry */
+    const uint32_t *allowance; /* ceil(c / step size): how far a round may move the clock by pooling */
+} cdq_law;
+
+CDQ_INLINE uint32_t cdq_entry(uint32_t count, int bits)
+{
+    int shift = (31 - __builtin_clz(count | 1)) - (bits - 1);
+    shift = shift < 0 ? 0 : shift;
+    return ((uint32_t)shift << (bits - 1)) + (count >> shift);
+}
+
+/* Sum of ln(1 - alpha) over the first count visits. */
+CDQ_INLINE double cdq_log_keep(const cdq_law *law, uint32_t count)
+{
+    uint32_t entry = cdq_entry(count, law->bits);
+    return law->log_keep[entry] + ((double)count - law->start[entry]) * law->slope[entry];
+}
+
+CDQ_INLINE unsigned char *cdq_row(const cdq_rows *rows, uint32_t state)
+{
+    CDQ_CHECK(state < rows->n_states);
+    return rows->data + (size_t)state * (size_t)rows->stride;
+}
+
+#endif

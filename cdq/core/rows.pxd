@@ -1,0 +1,34 @@
+"""The worker's table and the step-size law, as kernels see them."""
+
+from libc.stdint cimport int64_t, uint32_t
+
+
+cdef extern from "rows.h":
+    ctypedef struct cdq_rows:
+        unsigned char *data
+        uint32_t *log
+        int64_t n_log
+        int64_t n_states
+        int64_t n_actions
+        int64_t stride
+        int64_t real_size
+
+    ctypedef struct cdq_law:
+        int bits
+        const void *step_size
+        const double *start
+        const double *log_keep
+        const double *slope
+        const uint32_t *allowance
+
+
+cdef class Rows:
+    cdef cdq_rows c
+    cdef readonly object data    # keeps the memory alive
+    cdef readonly object log
+
+
+cdef class Law:
+    cdef cdq_law c
+    cdef object arrays           # keeps the memory alive
+    cdef readonly int real_size  # bytes of the step sizes' type

@@ -1,0 +1,14 @@
+from typing import Any
+
+class Rows:
+    data: Any
+    log: Any
+    touched: int
+    def __init__(self, data: Any, log: Any, n_actions: int, real_size: int) -> None: ...
+    def roll_back(self) -> None: ...
+
+class Law:
+    real_size: int
+    def __init__(
+        self, bits: int, step_size: Any, start: Any, log_keep: Any, slope: Any, allowance: Any
+    ) -> None: ...

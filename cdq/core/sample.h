@@ -1,0 +1,71 @@
+/* The model as the loop samples it; included once per type: REAL is float or double, NAME(x) is x_float or x_double.
+ *
+ * Few outcomes per pair (width > 0): a record per pair of width-1 cumulative thresholds (32 bits), width successors,
+ * width rewards. Many (width == 0): Walker's alias method over the pair's entries. A successor's top bit says that
+ * the outcome terminates. */
+
+#ifndef CDQ_SAMPLE_H
+#define CDQ_SAMPLE_H
+#include "rng.h"
+
+#define CDQ_TERMINATED 0x80000000u
+#define CDQ_STATE(successor) ((successor) & 0x7fffffffu)
+
+typedef struct {
+    const unsigned char *records;
+    int64_t record_size, reward_offset;
+    int64_t width;
+    const int64_t *offsets; /* alias method: first entry of each pair */
+    const void *entries;
+    const uint32_t *start_threshold, *start_alias, *start_state;
+    uint32_t n_starts;
+    int64_t n_pairs;
+    int64_t time_limit; /* 0: none */
+} cdq_model;
+
+/* Walker's alias method: entry below(high bits), or its alias if the low bits exceed its threshold. */
+CDQ_INLINE uint32_t cdq_start(const cdq_model *model, uint64_t bits)
+{
+    uint32_t entry = cdq_below((uint32_t)(bits >> 32), model->n_starts);
+    if ((uint32_t)bits >= model->start_threshold[entry])
+        entry = model->start_alias[entry];
+    return model->start_state[entry];
+}
+#endif
+
+typedef struct {
+    uint32_t threshold, alias, successor;
+    REAL reward;
+} NAME(cdq_entry_of);
+
+CDQ_INLINE void NAME(cdq_prefetch_outcome)(const cdq_model *model, uint64_t pair)
+{
+    CDQ_CHECK(pair < (uint64_t)model->n_pairs);
+    if (model->width)
+        CDQ_PREFETCH(model->records + pair * (uint64_t)model->record_size);
+    else
+        CDQ_PREFETCH(model->offsets + pair);
+}
+
+CDQ_INLINE uint32_t NAME(cdq_outcome_of_record)(const cdq_model *model, uint64_t pair, uint64_t bits, REAL *reward)
+{
+    const unsigned char *record = model->records + pair * (uint64_t)model->record_size;
+    const uint32_t *cumulative = (const uint32_t *)record;
+    uint32_t draw = (uint32_t)(bits >> 32);
+    int64_t width = model->width, k = 0;
+    for (int64_t j = 0; j < width - 1; j++)
+        k += draw >= cumulative[j];
+    *reward = ((const REAL *)(record + model->reward_offset))[k];
+    return cumulative[width - 1 + k];
+}
+
+CDQ_INLINE uint32_t NAME(cdq_outcome_of_alias)(const cdq_model *model, uint64_t pair, uint64_t bits, REAL *reward)
+{
+    int64_t first = model->offsets[pair];
+    const NAME(cdq_entry_of) *entries = (const NAME(cdq_entry_of) *)model->entries + first;
+    uint32_t entry = cdq_below((uint32_t)(bits >> 32), (uint32_t)(model->offsets[pair + 1] - first));
+    if ((uint32_t)bits >= entries[entry].threshold)
+        entry = entries[entry].alias;
+    *reward = entries[entry].reward;
+    return entries[entry].successor;
+}

@@ -1,0 +1,261 @@
+"""Step sizes and exploration rates: functions of the environment steps taken, or of a pair's clock."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.core.rows import Law
+from cdq.errors import ConfigError, unknown_name
+
+# Entries of a law by clock have relative width 2**(1 - LAW_BITS) beyond 2**LAW_BITS counts and are exact below.
+LAW_BITS = 12
+
+
+def _require(ok: bool, what: str, got: object, allowed: str) -> None:
+    if not ok:
+        raise ConfigError(f"{what} is {got!r}; allowed: {allowed}")
+
+
+def _require_rate(what: str, value: float) -> None:
+    _require(isinstance(value, (int, float)) and 0 <= value <= 1, what, value, "a number from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same rate at every step.
+
+    Parameters
+    ----------
+    value : float
+        From 0 to 1.
+
+    Examples
+    --------
+    >>> Constant(0.1).at(10**6)
+    0.1
+    """
+
+    value: float
+
+    def __post_init__(self) -> None:
+        _require_rate("the constant rate", self.value)
+
+    def at(self, steps: int) -> float:
+        """Return the rate after *steps* environment steps of all workers."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class LinearDecay:
+    """From *first* to *last* in a straight line over *steps* environment steps of all workers, then *last*.
+
+    As a step size it is held constant within a window, at its value of the window's start.
+
+    Examples
+    --------
+    >>> LinearDecay(1.0, 0.0, 100).at(25)
+    0.75
+    """
+
+    first: float
+    last: float
+    steps: float
+
+    def __post_init__(self) -> None:
+        _require_rate("the first rate", self.first)
+        _require_rate("the last rate", self.last)
+        _require(self.steps > 0, "the decay's steps", self.steps, "above 0")
+
+    def at(self, steps: int) -> float:
+        """Return the rate after *steps* environment steps of all workers."""
+        return self.first + (self.last - self.first) * min(steps / self.steps, 1.0)
+
+
+@dataclass(frozen=True)
+class ExponentialDecay:
+    """From *first* towards *last*, the distance falling by a factor e every *steps* steps of all workers.
+
+    Within a window the rate follows the straight line between its ends.
+
+    Examples
+    --------
+    >>> round(ExponentialDecay(1.0, 0.0, 100).at(100), 6)
+    0.367879
+    """
+
+    first: float
+    last: float
+    steps: float
+
+    def __post_init__(self) -> None:
+        _require_rate("the first rate", self.first)
+        _require_rate("the last rate", self.last)
+        _require(self.steps > 0, "the decay's steps", self.steps, "above 0")
+
+    def at(self, steps: int) -> float:
+        """Return the rate after *steps* environment steps of all workers."""
+        return self.last + (self.first - self.last) * math.exp(-steps / self.steps)
+
+
+@dataclass(frozen=True)
+class RescaledLinear:
+    """The step size 1 / (1 + (1 - gamma) n) for a pair whose clock shows n (Even-Dar & Mansour 2003; Li et al. 2021).
+
+    The default: it learns in a time polynomial in the horizon, where 1 / n takes exponential time.
+
+    Parameters
+    ----------
+    gamma : float
+        The discount, from 0 up to but not including 1.
+
+    Examples
+    --------
+    >>> RescaledLinear(0.9).of(10)
+    0.5
+    """
+
+    gamma: float
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.gamma < 1, "gamma of the rescaled linear step size", self.gamma, "from 0 to below 1")
+
+    def of(self, clock: float) -> float:
+        """Return the step size of the visit that brings the clock to *clock*."""
+        return 1.0 / (1.0 + (1.0 - self.gamma) * clock)
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """The step size n ** -omega for a pair whose clock shows n (Even-Dar & Mansour 2003).
+
+    Parameters
+    ----------
+    omega : float
+        Above 0 and up to 1; the theory wants more than 1/2, and about 0.77 is best.
+
+    Examples
+    --------
+    >>> Polynomial(0.5).of(4)
+    0.5
+    """
+
+    omega: float
+
+    def __post_init__(self) -> None:
+        _require(0 < self.omega <= 1, "omega", self.omega, "above 0 and up to 1")
+
+    def of(self, clock: float) -> float:
+        """Return the step size of the visit that brings the clock to *clock*."""
+        return float(clock**-self.omega)
+
+
+Rate = Constant | LinearDecay | ExponentialDecay
+ClockLaw = RescaledLinear | Polynomial
+StepSize = Rate | ClockLaw
+
+_KINDS: dict[str, type[Any]] = {
+    "constant": Constant,
+    "linear": LinearDecay,
+    "exponential": ExponentialDecay,
+    "rescaled-linear": RescaledLinear,
+    "polynomial": Polynomial,
+}
+
+
+def as_rate(value: float | Rate, what: str) -> Rate:
+    """Return *value* as a rate; a number is a constant one.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither; *what* names the argument.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return Constant(float(value))
+    if isinstance(value, (Constant, LinearDecay, ExponentialDecay)):
+        return value
+    raise ConfigError(f"{what} is {value!r}; allowed: a number from 0 to 1, Constant, LinearDecay or ExponentialDecay")
+
+
+def as_step_size(value: float | StepSize | None, gamma: float) -> StepSize:
+    """Return *value* as a step size; None is the default for *gamma*, a number a constant one."""
+    if value is None:
+        return RescaledLinear(gamma) if gamma < 1 else Polynomial(0.77)
+    if isinstance(value, (RescaledLinear, Polynomial)):
+        return value
+    return as_rate(value, "step_size")
+
+
+def to_config(schedule: StepSize) -> dict[str, Any]:
+    """Return *schedule* as a JSON object; `from_config` reads it back."""
+    kind = next(name for name, cls in _KINDS.items() if type(schedule) is cls)
+    return {"kind": kind, **dataclasses.asdict(schedule)}
+
+
+def from_config(config: Mapping[str, Any]) -> Any:
+    """Return the schedule that `to_config` described."""
+    fields = dict(config)
+    kind = fields.pop("kind", None)
+    if kind not in _KINDS:
+        raise ConfigError(unknown_name("schedule", kind, _KINDS))
+    try:
+        return _KINDS[kind](**fields)
+    except TypeError as error:
+        raise ConfigError(f"schedule {kind!r}: {error}") from None
+
+
+def parse(text: str) -> Any:
+    """Return the schedule written as on the command line: a number, or a kind and its numbers.
+
+    Examples
+    --------
+    >>> parse("0.1")
+    Constant(value=0.1)
+    >>> parse("linear:1:0.05:1e6")
+    LinearDecay(first=1.0, last=0.05, steps=1000000.0)
+    """
+    kind, *numbers = text.split(":")
+    try:
+        if not numbers:
+            return Constant(float(kind))
+        values = [float(number) for number in numbers]
+    except ValueError:
+        values = []
+    if kind not in _KINDS:
+        raise ConfigError(unknown_name("schedule", kind, _KINDS))
+    names = [field.name for field in dataclasses.fields(_KINDS[kind])]
+    if len(values) != len(names):
+        raise ConfigError(f"schedule {text!r}: write it as {':'.join([kind, *names])}")
+    return _KINDS[kind](*values)
+
+
+def build_law(step_size: StepSize, steps: int, mass: float, dtype: npt.DTypeLike) -> Law:
+    """Return *step_size* as the table that the kernels read (`rows.h`), as of *steps* environment steps.
+
+    *mass* is the pooled mass that a round may add to a clock (section "Windows" of the concepts page).
+    """
+    if isinstance(step_size, (RescaledLinear, Polynomial)):
+        return _tabulate(LAW_BITS, np.vectorize(step_size.of, otypes=[float]), mass, dtype)
+    return _tabulate(1, lambda clock: np.full(clock.shape, step_size.at(steps)), mass, dtype)
+
+
+def _tabulate(bits: int, of: Any, mass: float, dtype: npt.DTypeLike) -> Law:
+    entry = np.arange((1 << bits) + ((32 - bits) << (bits - 1)), dtype=np.int64)
+    shift = np.maximum((entry >> (bits - 1)) - 1, 0)
+    first = (entry - (shift << (bits - 1))) << shift
+    width = np.where(entry == 0, 0, 1 << shift)
+    # An entry's step size is the law's at its middle count.
+    step_size = of(np.maximum(first + (width - 1) / 2, 1.0))
+    slope = np.array([max(math.log1p(-min(alpha, 1.0)) if alpha < 1 else -50.0, -50.0) for alpha in step_size])
+    slope[0] = 0.0
+    log_keep = np.concatenate(([0.0], np.cumsum(slope * width)[:-1]))
+    allowance = np.ceil(np.minimum(mass / np.maximum(step_size, 1e-12), 2.0**31 - 1)).astype(np.uint32)
+    start = np.maximum(first - 1, 0).astype(np.float64)
+    return Law(bits, step_size.astype(dtype), start, log_keep, slope, allowance)
