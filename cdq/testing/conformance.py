@@ -186,7 +186,7 @@ class CommunicatorConformance:
         results = self.run(size, partial(cases.stays_away, absent=absent), timeout=DEADLINE)
         waited = [result for rank, result in enumerate(results) if rank not in absent]
         assert [missing for missing, _ in waited] == [absent] * len(waited)
-        assert all(0.5 * DEADLINE < seconds < 2.5 * DEADLINE for _, seconds in waited)
+        assert 0.5 * DEADLINE < max(seconds for _, seconds in waited) < DEADLINE + 2.0
 
     @pytest.mark.parametrize("how", ["close", "abort", "failure"])
     @every_size

@@ -1,0 +1,140 @@
+"""What `Communicator` derives, on the smallest implementation there can be: one rank."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from cdq.comm.base import Call, Communicator, as_bytes_view
+from cdq.errors import CommClosed, ConfigError, PeerLost
+from cdq.testing.fold import Fold
+
+
+class Alone(Communicator):
+    """Remembers what it was asked for."""
+
+    API_VERSION = 1
+
+    def __init__(self, timeout: float = 1.0) -> None:
+        super().__init__(0, 1, timeout)
+        self.calls: list[Call] = []
+        self.ends: list[str] = []
+        self.fails: BaseException | None = None
+
+    @classmethod
+    def connect(cls, url: str, workers: int, timeout: float) -> list[Alone]:
+        return [cls(timeout)]
+
+    def _alltoall(self, call: Call, parts: Sequence[memoryview]) -> list[bytes]:
+        self.calls.append(call)
+        if self.fails is not None:
+            raise self.fails
+        return [bytes(part) for part in parts]
+
+    def _subset(self, members: Sequence[int]) -> Alone | None:
+        return Alone() if members else None
+
+    def _close(self) -> None:
+        self.ends.append("closed")
+
+    def _abort(self, reason: str) -> None:
+        self.ends.append(reason)
+
+
+def test_everything_derives_from_one_collective() -> None:
+    comm = Alone()
+    assert comm.alltoall([b"a"]) == [b"a"]
+    assert comm.allgather(b"b") == [b"b"]
+    assert comm.broadcast(b"c", 0) == b"c"
+    comm.barrier()
+    assert comm.agree(True)
+    assert not comm.agree(False)
+    assert comm.split(None) is None
+    assert isinstance(comm.split(3), Alone)
+    assert np.array_equal(comm.merge(Fold(np.arange(3.0)), "sum"), np.arange(3.0))
+    assert [call.sequence for call in comm.calls] == list(range(1, 11))
+    assert comm.calls[2] == Call("broadcast", 3, root=0)
+    assert comm.bytes_sent == 0
+
+
+def test_only_ends_are_allowed_after_a_failure() -> None:
+    comm = Alone()
+    comm.fails = PeerLost("rank 1 is gone", [1])
+    with pytest.raises(PeerLost):
+        comm.barrier()
+    comm.fails = None
+    with pytest.raises(CommClosed, match=r"a call failed \(PeerLost: rank 1 is gone\); connect again"):
+        comm.barrier()
+    comm.abort("enough")
+    comm.close()
+    assert comm.ends == ["enough"]
+
+
+def test_interrupted_call_is_a_failure() -> None:
+    comm = Alone()
+    comm.fails = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        comm.barrier()
+    with pytest.raises(CommClosed, match="KeyboardInterrupt"):
+        comm.barrier()
+
+
+def test_context_manager_closes_or_aborts() -> None:
+    with Alone() as comm:
+        child = comm.split(0)
+    assert isinstance(child, Alone)
+    assert comm.ends == child.ends == ["closed"]
+    comm = Alone()
+    child = comm.split(0)
+    with pytest.raises(ZeroDivisionError), comm:
+        1 / 0  # noqa: B018
+    assert isinstance(child, Alone)
+    assert comm.ends == child.ends == ["ZeroDivisionError: division by zero"]
+
+
+def test_other_process_or_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    comm = Alone()
+    thread = threading.Thread(target=comm.barrier)
+    thread.start()
+    thread.join()
+    with pytest.raises(CommClosed, match="belongs to the thread of its first call"):
+        comm.barrier()
+    forked = Alone()
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    with pytest.raises(CommClosed, match="connected before a fork"):
+        forked.barrier()
+
+
+def test_bad_input_changes_nothing() -> None:
+    comm = Alone()
+    with pytest.raises(ConfigError, match="got 2 parts for 1 ranks"):
+        comm.alltoall([b"", b""])
+    with pytest.raises(ConfigError, match="root is 1; allowed are the ranks 0 to 0"):
+        comm.broadcast(b"", 1)
+    with pytest.raises(TypeError, match="the root of a broadcast must give a part"):
+        comm.broadcast(None, 0)
+    with pytest.raises(ConfigError, match="allowed are 64-bit integers"):
+        comm.split(0, key=2**70)
+    with pytest.raises(TypeError, match="got 'text'"):
+        comm.allgather("text")  # type: ignore[arg-type]
+    assert comm.calls == []
+    comm.barrier()
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
+def test_timeout_is_above_zero(timeout: float) -> None:
+    with pytest.raises(ConfigError, match="above zero"):
+        Alone(timeout)
+
+
+def test_parts_are_viewed_not_copied() -> None:
+    array = np.arange(6, dtype=np.int32).reshape(2, 3)
+    view = as_bytes_view(array)
+    array[1, 2] = -1
+    assert view.nbytes == 24
+    assert view[-4:] == b"\xff" * 4
+    with pytest.raises(ConfigError, match=r"shape \(2, 2\) is not C-contiguous"):
+        as_bytes_view(array[:, ::2])
