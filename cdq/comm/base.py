@@ -73,8 +73,8 @@ class SharedContribution(Contribution, Protocol):
     """A contribution that can also be merged straight from the other ranks' memory.
 
     Nobody may write to a contribution between the two hand-overs of a merge (contributions, merged slices).
-    After the second its owner may write again, except to the merged slice: others may read that until the
-    owner starts its next merge. An attribute ``nbytes`` is counted in ``bytes_sent``, if there is one.
+    After the second its owner may write again, except to the merged slice: others may read that until
+    `merge_shared` is called for the next merge. An attribute ``nbytes`` is counted in ``bytes_sent``.
     """
 
     def merge_shared(self, contributions: Sequence[Any], rule: Any, rank: int, /) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 
 from cdq.comm.base import API_VERSION, DEFAULT_TIMEOUT, Communicator, checked_timeout
@@ -17,7 +16,7 @@ BUILTIN = {"inprocess": "cdq.comm.inprocess:InProcessCommunicator"}
 _log = logging.getLogger("cdq")
 
 
-def connect(url: str = "auto", workers: int = 1, timeout: float = DEFAULT_TIMEOUT) -> Sequence[Communicator]:
+def connect(url: str = "auto", workers: int = 1, timeout: float = DEFAULT_TIMEOUT) -> list[Communicator]:
     """Connect, and return the communicators of this process: one for each rank that it has.
 
     Parameters
@@ -44,7 +43,7 @@ def connect(url: str = "auto", workers: int = 1, timeout: float = DEFAULT_TIMEOU
     """
     seconds = checked_timeout(timeout)
     chosen = _automatic() if url == "auto" else url
-    return load(chosen.partition("://")[0]).connect(chosen, workers, seconds)
+    return list(load(chosen.partition("://")[0]).connect(chosen, workers, seconds))
 
 
 def names() -> list[str]:
