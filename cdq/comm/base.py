@@ -13,7 +13,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from cdq.errors import CommClosed, CommError, ConfigError
 
@@ -349,10 +349,10 @@ class Communicator(ABC):
         return first
 
 
-def as_bytes_view(part: Part) -> memoryview:
+def as_bytes_view(part: Any) -> memoryview:
     """Return the bytes of a C-contiguous buffer, not copied."""
     try:
-        view = memoryview(cast("Buffer", part))
+        view = memoryview(part)
     except (TypeError, ValueError):
         raise TypeError(f"a part must be a buffer, as bytes or a NumPy array are; got {part!r:.60}") from None
     if not view.c_contiguous:
