@@ -257,5 +257,4 @@ def _tabulate(bits: int, of: Any, mass: float, dtype: npt.DTypeLike) -> Law:
     slope[0] = 0.0
     log_keep = np.concatenate(([0.0], np.cumsum(slope * width)[:-1]))
     allowance = np.ceil(np.minimum(mass / np.maximum(step_size, 1e-12), 2.0**31 - 1)).astype(np.uint32)
-    start = np.maximum(first - 1, 0).astype(np.float64)
-    return Law(bits, step_size.astype(dtype), start, log_keep, slope, allowance)
+    return Law(bits, step_size.astype(dtype), log_keep, slope, allowance)

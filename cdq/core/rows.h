@@ -21,28 +21,34 @@ typedef struct {
 
 /* A step-size law as a table over the clock: counts below 2^bits have an entry each, larger ones share entries of
  * relative width 2^(1-bits). Within an entry the step size is constant, so the log of what a visit keeps is piecewise
- * linear in the clock, and exact: log_keep(n) = sum over i <= n of ln(1 - alpha(i)). */
+ * linear in the clock, and exact. Entry 0 is count 0: its slope is 0. */
 typedef struct {
     int bits;
     const void *step_size; /* of the table's type */
-    const double *start; /* the first count of an entry, minus one */
-    const double *log_keep; /* log_keep at that count */
+    const double *log_keep; /* the sum of ln(1 - step size) over the counts before the entry's first */
     const double *slope; /* ln(1 - step size) of the entry */
     const uint32_t *allowance; /* ceil(c / step size): how far a round may move the clock by pooling */
 } cdq_law;
 
-CDQ_INLINE uint32_t cdq_entry(uint32_t count, int bits)
+CDQ_INLINE int cdq_entry_shift(uint32_t count, int bits)
 {
     int shift = (31 - __builtin_clz(count | 1)) - (bits - 1);
-    shift = shift < 0 ? 0 : shift;
+    return shift < 0 ? 0 : shift;
+}
+
+CDQ_INLINE uint32_t cdq_entry(uint32_t count, int bits)
+{
+    int shift = cdq_entry_shift(count, bits);
     return ((uint32_t)shift << (bits - 1)) + (count >> shift);
 }
 
-/* Sum of ln(1 - alpha) over the first count visits. */
+/* Sum over i <= count of ln(1 - alpha(i)). */
 CDQ_INLINE double cdq_log_keep(const cdq_law *law, uint32_t count)
 {
-    uint32_t entry = cdq_entry(count, law->bits);
-    return law->log_keep[entry] + ((double)count - law->start[entry]) * law->slope[entry];
+    int shift = cdq_entry_shift(count, law->bits);
+    uint32_t entry = ((uint32_t)shift << (law->bits - 1)) + (count >> shift);
+    uint32_t within = (count & ((1u << shift) - 1)) + 1;
+    return law->log_keep[entry] + (double)(int32_t)within * law->slope[entry];
 }
 
 CDQ_INLINE unsigned char *cdq_row(const cdq_rows *rows, uint32_t state)

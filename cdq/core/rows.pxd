@@ -16,7 +16,6 @@ cdef extern from "rows.h":
     ctypedef struct cdq_law:
         int bits
         const void *step_size
-        const double *start
         const double *log_keep
         const double *slope
         const uint32_t *allowance

@@ -9,6 +9,4 @@ class Rows:
 
 class Law:
     real_size: int
-    def __init__(
-        self, bits: int, step_size: Any, start: Any, log_keep: Any, slope: Any, allowance: Any
-    ) -> None: ...
+    def __init__(self, bits: int, step_size: Any, log_keep: Any, slope: Any, allowance: Any) -> None: ...

@@ -64,7 +64,6 @@ cdef class Law:
         self,
         int bits,
         step_size,
-        const double[::1] start,
         const double[::1] log_keep,
         const double[::1] slope,
         const uint32_t[::1] allowance,
@@ -73,13 +72,12 @@ cdef class Law:
         cdef Py_ssize_t entries = (1 << bits) + ((32 - bits) << (bits - 1)) if bits > 0 else -1
         self.real_size = step_size.itemsize
         if raw.shape[0] != entries * self.real_size or not (
-            start.shape[0] == log_keep.shape[0] == slope.shape[0] == allowance.shape[0] == entries
+            log_keep.shape[0] == slope.shape[0] == allowance.shape[0] == entries
         ):
             raise ValueError(f"a law of {bits} bits has {entries} entries")
-        self.arrays = (step_size, start, log_keep, slope, allowance)
+        self.arrays = (step_size, log_keep, slope, allowance)
         self.c.bits = bits
         self.c.step_size = <const void *> &raw[0]
-        self.c.start = &start[0]
         self.c.log_keep = &log_keep[0]
         self.c.slope = &slope[0]
         self.c.allowance = &allowance[0]

@@ -1,0 +1,23 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cdq.core.rows import Law, Rows
+
+RULES: dict[str, int]
+
+def slice_bounds(rows: Rows, rank: int, size: int) -> tuple[int, int]: ...
+def merge_tables(
+    tables: Sequence[Rows], rank: int, rule: str | Callable[..., None], law: Law, needs_mass: bool, out: bytearray
+) -> None: ...
+def pack(rows: Rows, pairs: Any, first: int, last: int) -> bytearray: ...
+def merge_slices(
+    rows: Rows,
+    parts: Sequence[Any],
+    rank: int,
+    rule: str | Callable[..., None],
+    law: Law,
+    needs_mass: bool,
+    out: bytearray,
+) -> None: ...
+def commit(rows: Rows, merged: Sequence[Any], visits: Any) -> tuple[int, int]: ...
+def commit_alone(rows: Rows, visits: Any) -> None: ...

@@ -1,0 +1,311 @@
+"""Merging: the contributions of all workers become the next table, block by block, in rank order."""
+
+from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.stdint cimport int64_t, uint32_t
+from libc.stdlib cimport free, malloc
+
+from cdq.core.rows cimport Law, Rows, cdq_law, cdq_rows
+
+
+cdef extern from *:
+    """
+    #define REAL float
+    #define NAME(x) CDQ_PASTE(x, float)
+    #include "merge_rules.h"
+    #include "merge_load.h"
+    #include "merge_slice.h"
+    #undef REAL
+    #undef NAME
+    #define REAL double
+    #define NAME(x) CDQ_PASTE(x, double)
+    #include "merge_rules.h"
+    #include "merge_load.h"
+    #include "merge_slice.h"
+    #undef REAL
+    #undef NAME
+    #define cdq_merge(job) ((job)->own->real_size == 4 ? cdq_merge_float(job) : cdq_merge_double(job))
+    #define cdq_commit(rows, slice, visits) \\
+        ((rows)->real_size == 4 ? cdq_commit_float(rows, slice, visits) : cdq_commit_double(rows, slice, visits))
+    #define cdq_commit_alone(rows, visits) \\
+        ((rows)->real_size == 4 ? cdq_commit_alone_float(rows, visits) : cdq_commit_alone_double(rows, visits))
+    #define cdq_pack(rows, header, slice, pairs) \\
+        ((rows)->real_size == 4 ? cdq_pack_float(rows, header, slice, pairs) \\
+                                : cdq_pack_double(rows, header, slice, pairs))
+    """
+    int CDQ_BLOCK, CDQ_POOLED, CDQ_MEAN, CDQ_VISITS, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_SUM, CDQ_MAX, CDQ_CUSTOM
+
+    ctypedef struct cdq_header:
+        int64_t first, count, mass, visits
+
+    ctypedef struct cdq_slice:
+        const cdq_header *header
+        const void *values
+        const uint32_t *visits
+        const uint32_t *gain
+        const uint32_t *pairs
+        int64_t cursor
+
+    ctypedef int (*cdq_custom)(
+        void *context, int64_t workers, int64_t n, const void *base, const void *values, const uint32_t *visits,
+        const uint32_t *clock, const void *log_keep, void *merged) noexcept nogil
+
+    ctypedef struct cdq_merge_job:
+        int rule, needs_mass
+        const cdq_law *law
+        int64_t workers
+        const cdq_rows *own
+        const cdq_rows **tables
+        cdq_slice *slices
+        const uint32_t *pairs
+        int64_t first, count
+        unsigned char *out
+        cdq_custom custom
+        void *context
+
+    int64_t cdq_slice_bytes(int64_t count, int sparse, int merged, int64_t real_size) nogil
+    cdq_slice cdq_open_slice(const unsigned char *data, int merged, int64_t real_size) nogil
+    int cdq_merge(const cdq_merge_job *job) nogil
+    void cdq_commit(cdq_rows *rows, const cdq_slice *slice, int64_t *visits) nogil
+    void cdq_commit_alone(cdq_rows *rows, int64_t *visits) nogil
+    void cdq_pack(const cdq_rows *rows, cdq_header *header, cdq_slice *slice, const uint32_t *pairs) nogil
+
+
+RULES = {
+    "pooled": CDQ_POOLED, "mean": CDQ_MEAN, "visits": CDQ_VISITS, "importance": CDQ_IMPORTANCE,
+    "affine": CDQ_AFFINE, "sum": CDQ_SUM, "max": CDQ_MAX,
+}
+
+# A slice is merged as a whole when the workers touched more pairs than this part of the table: streaming a row costs
+# about a quarter of fetching one at random.
+cdef int64_t DENSE_PART = 4
+
+
+cdef int64_t _slice_bound(const cdq_rows *rows, int64_t rank, int64_t size) noexcept nogil:
+    """Return the first pair of a rank's slice; slices end between rows."""
+    return rows.n_states * rank // size * rows.n_actions
+
+
+def slice_bounds(Rows rows not None, int64_t rank, int64_t size):
+    """Return the first pair of *rank*'s slice and that of the next."""
+    return _slice_bound(&rows.c, rank, size), _slice_bound(&rows.c, rank + 1, size)
+
+
+cdef int _call(
+    void *context, int64_t workers, int64_t n, const void *base, const void *values, const uint32_t *visits,
+    const uint32_t *clock, const void *log_keep, void *merged,
+) noexcept with gil:
+    """Hand a block to the user's rule; keep its exception."""
+    combine, size, failure = <tuple> context
+    columns = CDQ_BLOCK
+    try:
+        combine(
+            workers,
+            n,
+            PyMemoryView_FromMemory(<char *> base, n * size, PyBUF_READ),
+            PyMemoryView_FromMemory(<char *> values, workers * columns * size, PyBUF_READ),
+            PyMemoryView_FromMemory(<char *> visits, workers * columns * 4, PyBUF_READ),
+            PyMemoryView_FromMemory(<char *> clock, n * 4, PyBUF_READ),
+            PyMemoryView_FromMemory(<char *> log_keep, workers * columns * size, PyBUF_READ),
+            PyMemoryView_FromMemory(<char *> merged, n * size, PyBUF_WRITE),
+        )
+    except BaseException as error:  # kept for the caller, who raises it once the lock-free loop has returned
+        failure.append(error)
+        return 1
+    return 0
+
+
+cdef int _finish(cdq_merge_job *job, rule, Law law, bint needs_mass, bytearray out) except -1:
+    """Run a job whose sources and pairs are set, into *out*."""
+    cdef int64_t real_size = job.own.real_size
+    failure = []
+    context = (rule, real_size, failure)
+    cdef int status
+    needed = cdq_slice_bytes(job.count, job.pairs != NULL, 1, real_size)
+    if len(out) != needed:
+        PyByteArray_Resize(out, needed)
+    job.out = <unsigned char *> PyByteArray_AS_STRING(out)
+    job.rule = RULES[rule] if isinstance(rule, str) else CDQ_CUSTOM
+    job.needs_mass = needs_mass or job.rule in (CDQ_POOLED, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_CUSTOM)
+    job.law = &law.c
+    job.custom, job.context = _call, <void *> context
+    with nogil:
+        status = cdq_merge(job)
+    if failure:
+        raise failure[0]
+    if status:
+        raise MemoryError("no memory to merge")
+    return 0
+
+
+cdef int64_t _own_pairs(const cdq_rows **tables, int64_t rank, uint32_t *pairs) noexcept nogil:
+    """List the pairs of the rank's log that no lower rank has touched: each touched pair is merged once."""
+    cdef const cdq_rows *own = tables[rank]
+    cdef int64_t n = 0, i, k, n_actions = own.n_actions
+    cdef uint32_t pair
+    cdef const uint32_t *visits
+    for i in range(own.n_log):
+        pair = own.log[i]
+        for k in range(rank):
+            visits = <const uint32_t *> (
+                tables[k].data + pair // <uint32_t> n_actions * tables[k].stride + 2 * n_actions * own.real_size)
+            if visits[pair % <uint32_t> n_actions]:
+                break
+        else:
+            pairs[n] = pair
+            n += 1
+    return n
+
+
+def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_mass, bytearray out not None):
+    """Merge this rank's part of what the tables of all workers, in shared memory, have learnt; leave it in *out*.
+
+    *rule* is a name of `RULES` or a function on the arrays of a block (see `cdq.merges`). The part is a slice of all
+    pairs if many were touched, else the touched pairs of this rank's log that no lower rank has touched.
+    """
+    cdef int64_t size = len(tables), touched = 0, i
+    cdef cdq_merge_job job
+    cdef const cdq_rows **rows = <const cdq_rows **> malloc(size * sizeof(void *))
+    cdef uint32_t *pairs = <uint32_t *> malloc(((<Rows> tables[rank]).c.n_log + 1) * sizeof(uint32_t))
+    if rows == NULL or pairs == NULL:
+        free(rows)
+        free(pairs)
+        raise MemoryError("no memory to merge")
+    for i in range(size):
+        rows[i] = &(<Rows?> tables[i]).c
+        touched += rows[i].n_log
+    try:
+        job.workers, job.own, job.tables, job.slices = size, rows[rank], rows, NULL
+        if touched * DENSE_PART > job.own.n_states * job.own.n_actions:
+            job.pairs = NULL
+            job.first = _slice_bound(job.own, rank, size)
+            job.count = _slice_bound(job.own, rank + 1, size) - job.first
+        else:
+            job.pairs, job.first = pairs, -1
+            job.count = _own_pairs(rows, rank, pairs)
+        _finish(&job, rule, law, needs_mass, out)
+    finally:
+        free(rows)
+        free(pairs)
+
+
+def pack(Rows rows not None, const uint32_t[::1] pairs, int64_t first, int64_t last):
+    """Return the slice of the pairs first .. last - 1 of a contribution as bytes to travel, sparse or dense, whichever
+    is smaller; *pairs* are those of them that were touched, ascending.
+    """
+    cdef cdq_header header
+    cdef bint sparse = pairs.shape[0] * (8 + rows.c.real_size) < (last - first) * (4 + rows.c.real_size)
+    header.first = -1 if sparse else first
+    header.count = pairs.shape[0] if sparse else last - first
+    header.mass = header.visits = 0
+    out = bytearray(cdq_slice_bytes(header.count, sparse, 0, rows.c.real_size))
+    cdef unsigned char *data = <unsigned char *> PyByteArray_AS_STRING(out)
+    (<cdq_header *> data)[0] = header
+    cdef cdq_slice slice = cdq_open_slice(data, 0, rows.c.real_size)
+    with nogil:
+        cdq_pack(&rows.c, <cdq_header *> data, &slice, &pairs[0] if sparse and header.count else NULL)
+    return out
+
+
+cdef cdq_slice _open(const unsigned char[::1] data, Rows rows, bint merged) except *:
+    """Open a slice after checking that its sizes and pairs are those of the table."""
+    cdef int64_t n_pairs = rows.c.n_states * rows.c.n_actions, i, before = -1
+    if data.shape[0] < <Py_ssize_t> sizeof(cdq_header):
+        raise ValueError("a slice is shorter than its header")
+    cdef cdq_header header = (<const cdq_header *> &data[0])[0]
+    cdef bint sparse = header.first < 0
+    if not (0 <= header.count <= n_pairs and header.first <= n_pairs - header.count):
+        raise ValueError(f"a slice of {header.count} pairs from {header.first} is outside the table")
+    if data.shape[0] != cdq_slice_bytes(header.count, sparse, merged, rows.c.real_size):
+        raise ValueError("a slice does not have the size that its header says")
+    cdef cdq_slice slice = cdq_open_slice(&data[0], merged, rows.c.real_size)
+    for i in range(header.count if sparse else 0):
+        if slice.pairs[i] >= n_pairs or (not merged and slice.pairs[i] <= before):
+            raise ValueError("a slice names a pair outside the table, or pairs out of order")
+        before = slice.pairs[i]
+    return slice
+
+
+cdef int64_t _union(cdq_slice *slices, int64_t size, uint32_t *pairs) noexcept nogil:
+    """List the pairs of all sparse slices, ascending, each once; the cursors return to the start."""
+    cdef int64_t n = 0, k
+    cdef int64_t least
+    while True:
+        least = -1
+        for k in range(size):
+            if slices[k].cursor < slices[k].header.count and (
+                    least < 0 or slices[k].pairs[slices[k].cursor] < least):
+                least = slices[k].pairs[slices[k].cursor]
+        if least < 0:
+            break
+        for k in range(size):
+            if slices[k].cursor < slices[k].header.count and slices[k].pairs[slices[k].cursor] == least:
+                slices[k].cursor += 1
+        pairs[n] = <uint32_t> least
+        n += 1
+    for k in range(size):
+        slices[k].cursor = 0
+    return n
+
+
+def merge_slices(
+    Rows rows not None, list parts, int64_t rank, rule, Law law not None, bint needs_mass, bytearray out not None
+):
+    """Merge what travelled here from every worker: *parts* are slices of the same pairs, made by `pack`."""
+    cdef int64_t size = len(parts), listed = 0, i
+    cdef bint dense = False
+    cdef cdq_merge_job job
+    cdef cdq_slice *slices = <cdq_slice *> malloc(size * sizeof(cdq_slice))
+    cdef uint32_t *pairs = NULL
+    try:
+        if slices == NULL:
+            raise MemoryError("no memory to merge")
+        for i in range(size):
+            slices[i] = _open(parts[i], rows, False)
+            dense = dense or slices[i].header.first >= 0
+            listed += slices[i].header.count
+        job.workers, job.own, job.tables, job.slices = size, &rows.c, NULL, slices
+        job.first = _slice_bound(job.own, rank, size)
+        job.count = _slice_bound(job.own, rank + 1, size) - job.first
+        job.pairs = NULL
+        if not dense:
+            pairs = <uint32_t *> malloc((listed + 1) * sizeof(uint32_t))
+            if pairs == NULL:
+                raise MemoryError("no memory to merge")
+            job.pairs, job.first, job.count = pairs, -1, _union(slices, size, pairs)
+        _finish(&job, rule, law, needs_mass, out)
+    finally:
+        free(slices)
+        free(pairs)
+
+
+def commit(Rows rows not None, list merged, int64_t[::1] visits):
+    """Make the merged slices of all ranks the table; add the visits of all workers to *visits* unless it is None.
+
+    All slices are checked before the first pair changes. Returns the pooled mass in units of 2^-20, weighted by
+    visits, and the visits.
+    """
+    cdef int64_t mass = 0, total = 0, size = len(merged), i
+    cdef int64_t *sums = &visits[0] if visits is not None else NULL
+    cdef cdq_slice *slices = <cdq_slice *> malloc(size * sizeof(cdq_slice))
+    try:
+        if slices == NULL:
+            raise MemoryError("no memory to commit")
+        for i in range(size):
+            slices[i] = _open(merged[i], rows, True)
+        with nogil:
+            for i in range(size):
+                cdq_commit(&rows.c, &slices[i], sums)
+                mass += slices[i].header.mass
+                total += slices[i].header.visits
+    finally:
+        free(slices)
+    return mass, total
+
+
+def commit_alone(Rows rows not None, int64_t[::1] visits):
+    """Make the table of a worker without peers the merged one; return its visits in the window."""
+    cdef int64_t *sums = &visits[0] if visits is not None else NULL
+    with nogil:
+        cdq_commit_alone(&rows.c, sums)

@@ -1,0 +1,225 @@
+/* The merge rules on a block of pairs, structure of arrays; included once per type: REAL, NAME.
+ *
+ * Per pair, worker k brings its value Q_k and n_k visits; Q_0 is the base, L_k = sum over its visits of ln(1 - alpha),
+ * so that a_k = exp(L_k) is the weight its value still gives to Q_0. Every sum runs in rank order. */
+
+#ifndef CDQ_MERGE_RULES_H
+#define CDQ_MERGE_RULES_H
+#include "rows.h"
+
+#define CDQ_BLOCK 256
+
+enum { CDQ_POOLED, CDQ_MEAN, CDQ_VISITS, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_SUM, CDQ_MAX, CDQ_CUSTOM };
+
+/* (1 - e^x) / -x for x <= 0, without libm, cancellation or branches: Taylor's series at x / 64, then six doublings
+ * by phi(2y) = phi(y) (1 + e^y) / 2, e^y = 1 + y phi(y). Beyond -45 it is -1 / x to the last bit. */
+#define CDQ_PHI(type, suffix, series)                                                                               \
+    CDQ_INLINE type cdq_phi_##suffix(type x)                                                                        \
+    {                                                                                                               \
+        type y = (x < (type)-45 ? (type)-45 : x) * (type)0.015625;                                                  \
+        type phi = series;                                                                                          \
+        type keep = (type)1 + y * phi;                                                                              \
+        for (int i = 0; i < 6; i++) {                                                                               \
+            phi = phi * (((type)1 + keep) * (type)0.5);                                                             \
+            keep = keep * keep;                                                                                     \
+        }                                                                                                           \
+        return x < (type)-45 ? (type)-1 / x : phi;                                                                  \
+    }
+
+CDQ_PHI(float, float,
+        1.0f + y * (1.0f / 2) * (1.0f + y * (1.0f / 3) * (1.0f + y * (1.0f / 4) * (1.0f + y * (1.0f / 5) *
+        (1.0f + y * (1.0f / 6) * (1.0f + y * (1.0f / 7) * (1.0f + y * (1.0f / 8) * (1.0f + y * (1.0f / 9)))))))))
+CDQ_PHI(double, double,
+        1.0 + y * (1.0 / 2) * (1.0 + y * (1.0 / 3) * (1.0 + y * (1.0 / 4) * (1.0 + y * (1.0 / 5) *
+        (1.0 + y * (1.0 / 6) * (1.0 + y * (1.0 / 7) * (1.0 + y * (1.0 / 8) * (1.0 + y * (1.0 / 9) *
+        (1.0 + y * (1.0 / 10) * (1.0 + y * (1.0 / 11) * (1.0 + y * (1.0 / 12) * (1.0 + y * (1.0 / 13) *
+        (1.0 + y * (1.0 / 14) * (1.0 + y * (1.0 / 15)))))))))))))))
+#endif
+
+/* Block arrays with a dimension of workers are (workers, CDQ_BLOCK). */
+typedef struct {
+    int64_t workers, n;
+    REAL *base, *merged, *values;
+    uint32_t *clock, *visits, *total, *gain;
+    REAL *log_keep;
+} NAME(cdq_block);
+
+CDQ_INLINE REAL NAME(cdq_exp)(REAL x) { return (REAL)1 + x * NAME(cdq_phi)(x); }
+
+CDQ_INLINE void NAME(cdq_fill)(REAL *out, REAL value, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = value;
+}
+
+/* sum_k Q_k / K */
+CDQ_INLINE void NAME(cdq_mean)(NAME(cdq_block) * b, const int64_t n)
+{
+    NAME(cdq_fill)(b->merged, 0, n);
+    for (int64_t k = 0; k < b->workers; k++)
+        for (int64_t i = 0; i < n; i++)
+            b->merged[i] += b->values[k * CDQ_BLOCK + i];
+    REAL workers = (REAL)b->workers;
+    for (int64_t i = 0; i < n; i++)
+        b->merged[i] /= workers;
+}
+
+/* sum_k n_k Q_k / sum_k n_k */
+CDQ_INLINE void NAME(cdq_visits)(NAME(cdq_block) * b, const int64_t n)
+{
+    NAME(cdq_fill)(b->merged, 0, n);
+    for (int64_t k = 0; k < b->workers; k++)
+        for (int64_t i = 0; i < n; i++)
+            b->merged[i] += (REAL)(int32_t)b->visits[k * CDQ_BLOCK + i] * b->values[k * CDQ_BLOCK + i];
+    for (int64_t i = 0; i < n; i++)
+        b->merged[i] /= (REAL)(int32_t)(b->total[i] ? b->total[i] : 1);
+}
+
+/* Q_0 + phi(sum_k L_k) sum_k (Q_k - Q_0) / phi(L_k): algebraically A Q_0 + (1 - A) sum_k w_k m_k of the literature
+ * page, with phi(x) = (1 - e^x) / -x. An untouched pair adds nothing, so there is no case to tell apart. */
+CDQ_INLINE void NAME(cdq_pooled)(NAME(cdq_block) * b, const int64_t n)
+{
+    REAL mass[CDQ_BLOCK];
+    NAME(cdq_fill)(mass, 0, n);
+    NAME(cdq_fill)(b->merged, 0, n);
+    for (int64_t k = 0; k < b->workers; k++)
+        for (int64_t i = 0; i < n; i++) {
+            REAL keep = b->log_keep[k * CDQ_BLOCK + i];
+            mass[i] += keep;
+            b->merged[i] += (b->values[k * CDQ_BLOCK + i] - b->base[i]) / NAME(cdq_phi)(keep);
+        }
+    for (int64_t i = 0; i < n; i++)
+        b->merged[i] = b->base[i] + NAME(cdq_phi)(mass[i]) * b->merged[i];
+}
+
+/* sum_k e^-L_k Q_k / sum_k e^-L_k, relative to the largest exponent (direct powers overflow) */
+CDQ_INLINE void NAME(cdq_importance)(NAME(cdq_block) * b, const int64_t n)
+{
+    REAL least[CDQ_BLOCK], weights[CDQ_BLOCK];
+    NAME(cdq_fill)(least, 0, n);
+    NAME(cdq_fill)(weights, 0, n);
+    NAME(cdq_fill)(b->merged, 0, n);
+    for (int64_t k = 0; k < b->workers; k++)
+        for (int64_t i = 0; i < n; i++) {
+            REAL keep = b->log_keep[k * CDQ_BLOCK + i];
+            least[i] = keep < least[i] ? keep : least[i];
+        }
+    for (int64_t k = 0; k < b->workers; k++)
+        for (int64_t i = 0; i < n; i++) {
+            REAL weight = NAME(cdq_exp)(least[i] - b->log_keep[k * CDQ_BLOCK + i]);
+            weights[i] += weight;
+            b->merged[i] += weight * b->values[k * CDQ_BLOCK + i];
+        }
+    for (int64_t i = 0; i < n; i++)
+        b->merged[i] /= weights[i];
+}
+
+/* q = Q_0; for each k: q = a_k q + (Q_k - a_k Q_0) */
+CDQ_INLINE void NAME(cdq_affine)(NAME(cdq_block) * b, const int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        b->merged[i] = b->base[i];
+    for (int64_t k = 0; k < b->workers; k++)
+        for (int64_t i = 0; i < n; i++) {
+            REAL keep = NAME(cdq_exp)(b->log_keep[k * CDQ_BLOCK + i]);
+            b->merged[i] = keep * b->merged[i] + (b->values[k * CDQ_BLOCK + i] - keep * b->base[i]);
+        }
+}
+
+/* Q_0 + sum_k (Q_k - Q_0) */
+CDQ_INLINE void NAME(cdq_sum)(NAME(cdq_block) * b, const int64_t n)
+{
+    NAME(cdq_fill)(b->merged, 0, n);
+    for (int64_t k = 0; k < b->workers; k++)
+        for (int64_t i = 0; i < n; i++)
+            b->merged[i] += b->values[k * CDQ_BLOCK + i] - b->base[i];
+    for (int64_t i = 0; i < n; i++)
+        b->merged[i] = b->base[i] + b->merged[i];
+}
+
+CDQ_INLINE void NAME(cdq_max)(NAME(cdq_block) * b, const int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        b->merged[i] = b->values[i];
+    for (int64_t k = 1; k < b->workers; k++)
+        for (int64_t i = 0; i < n; i++) {
+            REAL value = b->values[k * CDQ_BLOCK + i];
+            b->merged[i] = value > b->merged[i] ? value : b->merged[i];
+        }
+}
+
+/* Pairs that nobody visited keep the base; under the rules that ignore workers who did not come, a single visitor's
+ * value is taken as it is. Both are what the formulas say, without their rounding. */
+CDQ_INLINE void NAME(cdq_settle)(NAME(cdq_block) * b, int sole_counts, const int64_t n)
+{
+    for (int64_t k = 0; sole_counts && k < b->workers; k++)
+        for (int64_t i = 0; i < n; i++) {
+            uint32_t own = b->visits[k * CDQ_BLOCK + i];
+            b->merged[i] = own == b->total[i] ? b->values[k * CDQ_BLOCK + i] : b->merged[i];
+        }
+    for (int64_t i = 0; i < n; i++)
+        b->merged[i] = b->total[i] ? b->merged[i] : b->base[i];
+}
+
+/* total = sum of visits. The clock gains what pooling may use up: max(max_k n_k, min(sum n, ceil(c / alpha(clock)))). */
+CDQ_INLINE void NAME(cdq_count)(NAME(cdq_block) * b, const cdq_law *law, const int64_t n)
+{
+    uint32_t largest[CDQ_BLOCK];
+    memset(largest, 0, sizeof(uint32_t) * (size_t)n);
+    memset(b->total, 0, sizeof(uint32_t) * (size_t)n);
+    for (int64_t k = 0; k < b->workers; k++)
+        for (int64_t i = 0; i < n; i++) {
+            uint32_t visits = b->visits[k * CDQ_BLOCK + i];
+            b->total[i] += visits;
+            largest[i] = visits > largest[i] ? visits : largest[i];
+        }
+    for (int64_t i = 0; i < n; i++)
+        b->gain[i] = law->allowance[cdq_entry(b->clock[i], law->bits)];
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t gain = b->gain[i] < b->total[i] ? b->gain[i] : b->total[i];
+        b->gain[i] = gain > largest[i] ? gain : largest[i];
+    }
+}
+
+/* L_k of every worker, and the visit-weighted sum of the pooled mass -sum_k L_k in units of 2^-20: integers, so that
+ * the sum over pairs is the same however they are split among ranks. */
+CDQ_INLINE int64_t NAME(cdq_mass)(NAME(cdq_block) * b, const cdq_law *law, const int64_t n)
+{
+    double before[CDQ_BLOCK], mass[CDQ_BLOCK];
+    for (int64_t i = 0; i < n; i++) {
+        before[i] = cdq_log_keep(law, b->clock[i]);
+        mass[i] = 0;
+    }
+    for (int64_t k = 0; k < b->workers; k++)
+        for (int64_t i = 0; i < n; i++) {
+            double keep = cdq_log_keep(law, b->clock[i] + b->visits[k * CDQ_BLOCK + i]) - before[i];
+            mass[i] -= keep;
+            b->log_keep[k * CDQ_BLOCK + i] = (REAL)keep;
+        }
+    int64_t sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += (int64_t)b->total[i] * (int32_t)((mass[i] < 45 ? mass[i] : 45) * 1048576.0);
+    return sum;
+}
+
+CDQ_CLONES static int64_t NAME(cdq_combine)(NAME(cdq_block) * b, int rule, const cdq_law *law, int needs_mass)
+{
+    const int64_t n = b->n;
+    int64_t mass = 0;
+    NAME(cdq_count)(b, law, n);
+    if (needs_mass)
+        mass = NAME(cdq_mass)(b, law, n);
+    switch (rule) {
+    case CDQ_POOLED: NAME(cdq_pooled)(b, n); break;
+    case CDQ_MEAN: NAME(cdq_mean)(b, n); break;
+    case CDQ_VISITS: NAME(cdq_visits)(b, n); break;
+    case CDQ_IMPORTANCE: NAME(cdq_importance)(b, n); break;
+    case CDQ_AFFINE: NAME(cdq_affine)(b, n); break;
+    case CDQ_SUM: NAME(cdq_sum)(b, n); break;
+    case CDQ_MAX: NAME(cdq_max)(b, n); break;
+    default: break;
+    }
+    if (rule != CDQ_CUSTOM)
+        NAME(cdq_settle)(b, rule == CDQ_POOLED || rule == CDQ_VISITS || rule == CDQ_AFFINE || rule == CDQ_SUM, n);
+    return mass;
+}

@@ -1,0 +1,91 @@
+/* Merging a slice of the pairs, block by block; included once per type: REAL, NAME. */
+
+#ifndef CDQ_MERGE_SLICE_H
+#define CDQ_MERGE_SLICE_H
+
+/* A rule of the user's: gets the block's arrays, writes merged, returns 0 or a failure. */
+typedef int (*cdq_custom)(void *context, int64_t workers, int64_t n, const void *base, const void *values,
+                          const uint32_t *visits, const uint32_t *clock, const void *log_keep, void *merged);
+
+typedef struct {
+    int rule, needs_mass;
+    const cdq_law *law;
+    int64_t workers;
+    const cdq_rows *own; /* its base and clocks are everybody's */
+    const cdq_rows **tables; /* of all workers, where memory is shared; else NULL */
+    cdq_slice *slices; /* what travelled here from every worker */
+    const uint32_t *pairs; /* ascending or as logged; NULL: first .. first + count - 1 */
+    int64_t first, count;
+    unsigned char *out; /* cdq_slice_bytes of the merged slice */
+    cdq_custom custom;
+    void *context;
+} cdq_merge_job;
+#endif
+
+static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, unsigned char **memory)
+{
+    size_t reals = sizeof(REAL) * CDQ_BLOCK, counts = sizeof(uint32_t) * CDQ_BLOCK, all = (size_t)workers;
+    unsigned char *at = *memory = malloc(2 * reals + 3 * counts + all * (2 * reals + counts));
+    if (!at)
+        return -1;
+    b->workers = workers;
+    b->base = (REAL *)at;
+    b->merged = b->base + CDQ_BLOCK;
+    b->values = b->merged + CDQ_BLOCK;
+    b->log_keep = b->values + all * CDQ_BLOCK;
+    b->clock = (uint32_t *)(b->log_keep + all * CDQ_BLOCK);
+    b->total = b->clock + CDQ_BLOCK;
+    b->gain = b->total + CDQ_BLOCK;
+    b->visits = b->gain + CDQ_BLOCK;
+    return 0;
+}
+
+CDQ_INLINE void NAME(cdq_load)(NAME(cdq_block) * b, const cdq_merge_job *job, int64_t at, int whole_rows)
+{
+    uint32_t listed[CDQ_BLOCK];
+    const uint32_t *pairs = job->pairs ? job->pairs + at : listed;
+    if (!job->pairs && !whole_rows)
+        for (int64_t i = 0; i < b->n; i++)
+            listed[i] = (uint32_t)(job->first + at + i);
+    if (whole_rows)
+        NAME(cdq_load_rows)(b, job->own, -1, job->first + at);
+    else
+        NAME(cdq_load_pairs)(b, job->own, -1, pairs);
+    for (int64_t k = 0; k < job->workers; k++) {
+        if (!job->tables)
+            NAME(cdq_load_slice)(b, job->slices + k, k, pairs);
+        else if (whole_rows)
+            NAME(cdq_load_rows)(b, job->tables[k], k, job->first + at);
+        else
+            NAME(cdq_load_pairs)(b, job->tables[k], k, pairs);
+    }
+}
+
+/* Returns 0, -1 without memory, or what the user's rule returned. */
+CDQ_CLONES static int NAME(cdq_merge)(const cdq_merge_job *job)
+{
+    NAME(cdq_block) b;
+    unsigned char *memory;
+    int failure = NAME(cdq_allocate)(&b, job->workers, &memory);
+    int64_t n_actions = job->own->n_actions;
+    int whole_rows = job->tables && !job->pairs && n_actions <= CDQ_BLOCK;
+    int64_t step = whole_rows ? CDQ_BLOCK / n_actions * n_actions : CDQ_BLOCK;
+    cdq_header *header = (cdq_header *)job->out;
+    *header = (cdq_header){job->pairs ? -1 : job->first, job->count, 0, 0};
+    cdq_slice out = cdq_open_slice(job->out, 1, sizeof(REAL));
+    if (job->pairs && !failure)
+        memmove((uint32_t *)out.pairs, job->pairs, (size_t)job->count * sizeof(uint32_t));
+    for (int64_t at = 0; at < job->count && !failure; at += step) {
+        b.n = job->count - at < step ? job->count - at : step;
+        NAME(cdq_load)(&b, job, at, whole_rows);
+        header->mass += NAME(cdq_combine)(&b, job->rule, job->law, job->needs_mass);
+        if (job->rule == CDQ_CUSTOM)
+            failure = job->custom(job->context, b.workers, b.n, b.base, b.values, b.visits, b.clock, b.log_keep,
+                                  b.merged);
+        if (job->rule == CDQ_CUSTOM)
+            NAME(cdq_settle)(&b, 0, b.n);
+        NAME(cdq_store)(&b, header, &out, at);
+    }
+    free(memory);
+    return failure;
+}

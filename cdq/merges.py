@@ -1,0 +1,93 @@
+"""Merge rules: how the workers' contributions and the base become the next table."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.core import merge as _core
+from cdq.errors import ConfigError, TableError, unknown_name
+
+FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+IntArray: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
+
+NAMES: tuple[str, ...] = tuple(sorted(_core.RULES))
+
+
+class MergeRule(ABC):
+    """A merge rule of your own: one vectorised function.
+
+    Pairs that nobody visited keep the base whatever the function returns.
+
+    Examples
+    --------
+    >>> class Smallest(MergeRule):
+    ...     def combine(self, base, values, visits, clock, log_keep):
+    ...         return values.min(axis=0)
+    """
+
+    @abstractmethod
+    def combine(
+        self, base: FloatArray, values: FloatArray, visits: IntArray, clock: IntArray, log_keep: FloatArray
+    ) -> npt.ArrayLike:
+        """Return the merged values of *n* pairs.
+
+        Parameters
+        ----------
+        base : (n,) array
+            The values of the last merge, of the table's dtype.
+        values : (workers, n) array
+            Each worker's values, in rank order; the base where it did not come.
+        visits : (workers, n) array of uint32
+            Visits in this window.
+        clock : (n,) array of uint32
+            The counts that the step-size law read when the window started.
+        log_keep : (workers, n) array
+            Sum over a worker's visits of ln(1 - step size): exp of it is the weight it left on the base.
+
+        Returns
+        -------
+        array-like, (n,)
+            Finite values; the same on every worker, so no randomness.
+        """
+
+
+def resolve(merge: str | MergeRule) -> str | Callable[..., None]:
+    """Return what the merge kernels take for *merge*: a known name, or a function on raw blocks.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither the name of a rule nor a `MergeRule`.
+    """
+    if isinstance(merge, MergeRule):
+        return _on_blocks(merge)
+    if merge not in _core.RULES:
+        raise ConfigError(unknown_name("merge", merge, NAMES))
+    return merge
+
+
+def _on_blocks(rule: MergeRule) -> Callable[..., None]:
+    def combine(workers: int, n: int, *raw: memoryview) -> None:
+        base, values, visits, clock, log_keep, merged = raw
+        real = np.dtype("f4" if len(base) == 4 * n else "f8")
+        result = rule.combine(
+            np.frombuffer(base, real),
+            np.frombuffer(values, real).reshape(workers, -1)[:, :n],
+            np.frombuffer(visits, np.uint32).reshape(workers, -1)[:, :n],
+            np.frombuffer(clock, np.uint32),
+            np.frombuffer(log_keep, real).reshape(workers, -1)[:, :n],
+        )
+        result = np.asarray(result, real)
+        if result.shape != (n,) or not np.isfinite(result).all():
+            raise TableError(
+                f"merge rule {type(rule).__name__} returned shape {result.shape} "
+                f"with {int((~np.isfinite(result)).sum())} values not finite; it must return {n} finite values"
+            )
+        np.frombuffer(merged, real)[:] = result
+
+    return combine

@@ -1,0 +1,211 @@
+"""One round as a transaction: contribution, communicator, staged table, agreement, swap; and how long windows are."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.comm.base import Communicator
+from cdq.core import merge as _core
+from cdq.core.rows import Law
+from cdq.errors import ConfigError
+from cdq.worker import Episodes, Worker
+
+# Per-window visit counts are 32-bit; this keeps the sum over any number of workers that fit there.
+_LONGEST_WINDOW = 2**24
+_SUMMARY = struct.Struct("<qqdq?7x")
+
+Rule = str | Callable[..., None]
+
+
+class Summary(NamedTuple):
+    """What travels with a contribution: ended episodes, payload bytes sent so far, and whether to stop."""
+
+    episodes: int
+    length_sum: int
+    return_sum: float
+    bytes_sent: int
+    stop: bool
+
+
+class Interrupted(Exception):
+    """The stop flag ended a window early; the round was rolled back."""
+
+
+@dataclass(frozen=True)
+class AutoWindow:
+    """Chooses each window from merged data, so that a round's pooled mass stays near *mass*.
+
+    A round contracts the error like exp(-(1 - gamma) mass) only while its mass, the sum of the step sizes that all
+    workers spent on a pair, is small; what goes beyond about 1 is spent on variance. After each round the window is
+    multiplied by mass / (visit-weighted mean mass of the round), at least 1/2 and at most 2. As step sizes fall,
+    windows grow: rounds grow like the logarithm of the steps.
+
+    Parameters
+    ----------
+    mass : float
+        Above 0.
+    floor : int
+        The shortest window, in steps per worker: what keeps merging cheap where a step takes nanoseconds.
+
+    Examples
+    --------
+    >>> AutoWindow(mass=0.3, floor=1000).next(2000.0, 0.6)
+    1000.0
+    """
+
+    mass: float = 0.3
+    floor: int = 4000
+
+    def __post_init__(self) -> None:
+        if not self.mass > 0 or self.floor < 1:
+            raise ConfigError(f"AutoWindow got mass {self.mass}, floor {self.floor}; allowed: above 0, at least 1")
+
+    def next(self, window: float, mass: float) -> float:
+        """Return the window after one of *window* steps whose round had the pooled *mass*."""
+        factor = min(max(self.mass / mass, 0.5), 2.0) if mass > 0 else 2.0
+        return min(max(window * factor, float(self.floor)), float(_LONGEST_WINDOW))
+
+
+@dataclass(frozen=True)
+class FixedWindow:
+    """Windows of the same length."""
+
+    steps: int
+    mass: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= _LONGEST_WINDOW:
+            raise ConfigError(f"sync_every is {self.steps}; allowed: 1 to {_LONGEST_WINDOW} steps, or 'auto'")
+
+    @property
+    def floor(self) -> int:
+        """The length of the first window."""
+        return self.steps
+
+    def next(self, window: float, mass: float) -> float:
+        """Return the length of the next window."""
+        return window
+
+
+Window = AutoWindow | FixedWindow
+
+
+def as_window(sync_every: str | int | Window) -> Window:
+    """Return *sync_every* as a window: "auto", a number of steps per worker, or an `AutoWindow`.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+    """
+    if sync_every == "auto":
+        return AutoWindow()
+    if isinstance(sync_every, (AutoWindow, FixedWindow)):
+        return sync_every
+    if isinstance(sync_every, (int, np.integer)) and not isinstance(sync_every, bool):
+        return FixedWindow(int(sync_every))
+    raise ConfigError(f"sync_every is {sync_every!r}; allowed: 'auto', a number of steps or cdq.AutoWindow(...)")
+
+
+class WorkerContribution:
+    """A worker's window as the communicator sees it (`cdq.comm.base.SharedContribution`).
+
+    Parameters
+    ----------
+    worker : Worker
+        Whose tables of the last merge are the same on every rank.
+    needs_mass : bool
+        Whether the next window depends on the round's pooled mass.
+    """
+
+    def __init__(self, worker: Worker, needs_mass: bool) -> None:
+        self.rows = worker.rows
+        self.law: Law
+        self.summary: Summary
+        self._needs_mass = needs_mass
+        self._merged = bytearray()  # kept from round to round: fresh memory costs more than the merge
+
+    def merge_shared(self, contributions: Sequence[WorkerContribution], rule: Rule, rank: int) -> Any:
+        """Merge this rank's part straight from the tables of all."""
+        tables = [contribution.rows for contribution in contributions]
+        _core.merge_tables(tables, rank, rule, self.law, self._needs_mass, self._merged)
+        return self._merged, [contribution.summary for contribution in contributions]
+
+    def join_shared(self, slices: Sequence[Any]) -> tuple[list[bytearray], list[Summary]]:
+        """Return the merged parts of all ranks and their summaries."""
+        return [merged for merged, _ in slices], slices[0][1]
+
+    def cut(self, size: int) -> list[bytes]:
+        """Return what each of *size* ranks gets: the summary, and the touched pairs of its slice or all of them."""
+        touched = np.sort(np.asarray(self.rows.log)[: self.rows.touched])
+        bounds = [_core.slice_bounds(self.rows, rank, size) for rank in range(size)]
+        places = np.searchsorted(touched, [first for first, _ in bounds] + [bounds[-1][1]])
+        summary = _SUMMARY.pack(*self.summary)
+        return [
+            summary + _core.pack(self.rows, touched[places[rank] : places[rank + 1]], *bounds[rank])
+            for rank in range(size)
+        ]
+
+    def merge(self, parts: Sequence[Any], rule: Rule, rank: int) -> bytearray:
+        """Merge what every rank cut for this one."""
+        self._summaries = [Summary(*_SUMMARY.unpack_from(part)) for part in parts]
+        slices = [memoryview(part)[_SUMMARY.size :] for part in parts]
+        _core.merge_slices(self.rows, slices, rank, rule, self.law, self._needs_mass, self._merged)
+        return self._merged
+
+    def join(self, slices: Sequence[Any]) -> tuple[list[Any], list[Summary]]:
+        """Return the merged slices of all ranks and their summaries."""
+        return list(slices), self._summaries
+
+
+class Round(NamedTuple):
+    """What a round brought, the same on every rank."""
+
+    summaries: list[Summary]
+    mass: float
+
+
+def play(
+    worker: Worker,
+    contribution: WorkerContribution,
+    comm: Communicator,
+    rule: Rule,
+    visits: npt.NDArray[np.int64] | None,
+    stop: bool,
+    window: Callable[[], Episodes | None],
+) -> Round:
+    """Run *window* on the worker, merge with the others, and swap the merged table in; or leave everything as before.
+
+    Raises
+    ------
+    Interrupted
+        If the window was ended early.
+    CommError
+        If the merge failed. In all cases the table, lanes and streams are those of before the round.
+    """
+    try:
+        ended = window()
+        if ended is None:
+            raise Interrupted
+        contribution.summary = Summary(*ended, comm.bytes_sent, stop)
+        if comm.size == 1 and visits is not None:
+            worker.commit_alone(visits)
+            return Round([contribution.summary], 0.0)
+        merged, summaries = comm.merge(contribution, rule)
+    except BaseException:
+        worker.roll_back()
+        raise
+    return Round(summaries, worker.commit(merged, visits))
+
+
+def sweeps_of(window: float, left: int, size: int, num_envs: int) -> int:
+    """Return how often each lane steps in a window, given the steps of all workers that are *left*."""
+    needed = math.ceil(left / (size * num_envs))
+    return max(1, min(math.ceil(window / num_envs), needed))
