@@ -1,0 +1,46 @@
+"""Types of the planning kernels; the meaning of the arguments is in plan.pyx."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Float = NDArray[np.float64]
+_Offsets = NDArray[np.int64]
+_Index = NDArray[np.int32]
+
+def fold(offsets: _Offsets, probability: _Float, outcome_reward: _Float, reward: _Float) -> None: ...
+def improve(
+    offsets: _Offsets,
+    next_state: _Index,
+    weight: _Float,
+    reward: _Float,
+    gamma: float,
+    ahead: int,
+    state_values: _Float,
+    backed_up: _Float,
+    policy: _Index,
+) -> tuple[float, float, float]: ...
+def evaluate(
+    offsets: _Offsets,
+    next_state: _Index,
+    weight: _Float,
+    reward: _Float,
+    gamma: float,
+    ahead: int,
+    policy: _Index,
+    state_values: _Float,
+    work: _Float,
+    in_place: bool,
+    sweeps: int,
+    until: float,
+) -> int: ...
+def action_values(
+    offsets: _Offsets,
+    next_state: _Index,
+    weight: _Float,
+    reward: _Float,
+    gamma: float,
+    ahead: int,
+    state_values: _Float,
+    values: _Float,
+) -> None: ...
+def largest(values: _Float) -> float: ...
