@@ -15,10 +15,12 @@ from cdq.comm.base import Communicator
 from cdq.core import merge as _core
 from cdq.core.rows import Law
 from cdq.errors import ConfigError
-from cdq.worker import Episodes, Worker
+from cdq.worker import Worker
 
-# Per-window visit counts are 32-bit; this keeps the sum over any number of workers that fit there.
+# Visit counts of a window are 32-bit, also summed over workers.
 _LONGEST_WINDOW = 2**24
+# An automatic window costs nothing measurable to end at this length, and somebody may be waiting for it.
+_LONGEST_AUTOMATIC = 2**20
 _SUMMARY = struct.Struct("<qqdq?7x")
 
 Rule = str | Callable[..., None]
@@ -70,7 +72,7 @@ class AutoWindow:
     def next(self, window: float, mass: float) -> float:
         """Return the window after one of *window* steps whose round had the pooled *mass*."""
         factor = min(max(self.mass / mass, 0.5), 2.0) if mass > 0 else 2.0
-        return min(max(window * factor, float(self.floor)), float(_LONGEST_WINDOW))
+        return min(max(window * factor, float(self.floor)), float(max(self.floor, _LONGEST_AUTOMATIC)))
 
 
 @dataclass(frozen=True)
@@ -120,16 +122,16 @@ class WorkerContribution:
     Parameters
     ----------
     worker : Worker
-        Whose tables of the last merge are the same on every rank.
+        Whose table of the last merge is the same on every rank.
     needs_mass : bool
-        Whether the next window depends on the round's pooled mass.
+        Whether the next window depends on the round's pooled mass; it costs two look-ups per pair and worker.
     """
 
     def __init__(self, worker: Worker, needs_mass: bool) -> None:
         self.rows = worker.rows
+        self._needs_mass = needs_mass
         self.law: Law
         self.summary: Summary
-        self._needs_mass = needs_mass
         self._merged = bytearray()  # kept from round to round: fresh memory costs more than the merge
 
     def merge_shared(self, contributions: Sequence[WorkerContribution], rule: Rule, rank: int) -> Any:
@@ -179,9 +181,13 @@ def play(
     rule: Rule,
     visits: npt.NDArray[np.int64] | None,
     stop: bool,
-    window: Callable[[], Episodes | None],
+    sweeps: int,
+    rates: tuple[float, float],
 ) -> Round:
-    """Run *window* on the worker, merge with the others, and swap the merged table in; or leave everything as before.
+    """Learn for *sweeps* steps of every lane, merge with the others and swap the merged table in; or change nothing.
+
+    *visits* takes the visits of all workers, if this worker is the one that keeps them; *stop* asks all to stop;
+    *rates* are the exploration rates at the window's start and end.
 
     Raises
     ------
@@ -191,11 +197,11 @@ def play(
         If the merge failed. In all cases the table, lanes and streams are those of before the round.
     """
     try:
-        ended = window()
+        ended = worker.run(contribution.law, sweeps, *rates)
         if ended is None:
             raise Interrupted
         contribution.summary = Summary(*ended, comm.bytes_sent, stop)
-        if comm.size == 1 and visits is not None:
+        if comm.size == 1:
             worker.commit_alone(visits)
             return Round([contribution.summary], 0.0)
         merged, summaries = comm.merge(contribution, rule)

@@ -130,9 +130,9 @@ class Worker:
         mass, total = commit(self.rows, merged, flat)
         return mass / 2**20 / total if total else 0.0
 
-    def commit_alone(self, visits: npt.NDArray[np.int64]) -> None:
+    def commit_alone(self, visits: npt.NDArray[np.int64] | None) -> None:
         """Make the own table the merged one; a worker without peers."""
-        commit_alone(self.rows, visits.reshape(-1))
+        commit_alone(self.rows, None if visits is None else visits.reshape(-1))
 
 
 def pack_model(model: MDP, dtype: npt.DTypeLike) -> Sampler:

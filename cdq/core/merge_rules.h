@@ -205,10 +205,8 @@ CDQ_INLINE int64_t NAME(cdq_mass)(NAME(cdq_block) * b, const cdq_law *law, const
 CDQ_CLONES static int64_t NAME(cdq_combine)(NAME(cdq_block) * b, int rule, const cdq_law *law, int needs_mass)
 {
     const int64_t n = b->n;
-    int64_t mass = 0;
     NAME(cdq_count)(b, law, n);
-    if (needs_mass)
-        mass = NAME(cdq_mass)(b, law, n);
+    int64_t mass = needs_mass ? NAME(cdq_mass)(b, law, n) : 0;
     switch (rule) {
     case CDQ_POOLED: NAME(cdq_pooled)(b, n); break;
     case CDQ_MEAN: NAME(cdq_mean)(b, n); break;

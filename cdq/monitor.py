@@ -1,0 +1,137 @@
+"""Who watches a run: writes the history, measures the gap now and then, and decides when to stop."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from cdq.history import History, Row
+from cdq.rounds import Round
+from cdq.until import MeanReturn, OptimalWithin, Until
+
+# Steps between two measurements: a twentieth of those so far, but no fewer than a hundred per outcome of the model,
+# so that measuring takes a small part of the time whatever the model. A function of steps alone: the same on every
+# backend.
+_GROWTH = 1.05
+_STEPS_PER_OUTCOME = 100
+
+
+class Monitor:
+    """Watches the rounds of one call of `learn`, from rank 0.
+
+    Parameters
+    ----------
+    history : History
+        Gets a row per round, continuing its last one.
+    n_outcomes : int
+        The size of the model.
+    gap : callable
+        Returns the certified gap of the current table.
+    mean_return : callable
+        Returns the greedy policy's mean return.
+    until : Until or None
+        When to stop early.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        n_outcomes: int,
+        gap: Callable[[], float],
+        mean_return: Callable[[], float],
+        until: Until | None,
+    ) -> None:
+        self._history, self._gap, self._mean_return, self._until = history, gap, mean_return, until
+        self._least = _STEPS_PER_OUTCOME * n_outcomes
+        last = history[-1] if len(history) else Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
+        self._episodes, self._rounds, self._bytes = last.episodes, last.rounds, last.bytes
+        self._bytes_before, self._seconds_before = last.bytes, last.seconds
+        self._due = last.steps + self._least
+        self._started = time.perf_counter()
+        self.reached = False
+
+    def __call__(self, steps: int, played: Round) -> bool:
+        """Write the round down; return whether to stop."""
+        episodes = sum(summary.episodes for summary in played.summaries)
+        return_sum = math.fsum(summary.return_sum for summary in played.summaries)
+        self._episodes += episodes
+        self._rounds += 1
+        self._bytes = self._bytes_before + sum(summary.bytes_sent for summary in played.summaries)
+        gap = math.nan
+        if steps >= self._due:
+            self._due = max(int(steps * _GROWTH), steps + self._least)
+            gap = self._gap()
+            self.reached = self.reached or self._satisfied(gap)
+        self._history.append(
+            Row(
+                steps,
+                self._seconds_before + time.perf_counter() - self._started,
+                return_sum / episodes if episodes else math.nan,
+                self._episodes,
+                self._rounds,
+                self._bytes,
+                gap,
+            )
+        )
+        return self.reached
+
+    def _satisfied(self, gap: float) -> bool:
+        if isinstance(self._until, OptimalWithin):
+            return gap <= self._until.tolerance
+        if isinstance(self._until, MeanReturn):
+            return self._mean_return() >= self._until.at_least
+        return False
+
+
+def watch_nothing(steps: int, played: Round) -> bool:
+    """Watch for a worker that leaves it to rank 0."""
+    return False
+
+
+class ProgressLine:
+    """One line on a terminal that shows where a run is; nothing elsewhere."""
+
+    def __init__(self, history: History, stream: TextIO | None = None) -> None:
+        self._history = history
+        self._stream = stream if stream is not None else sys.stderr
+        self._shown = False
+        self._gap = math.nan
+
+    def show(self) -> None:
+        """Draw the line anew."""
+        if not len(self._history) or not self._stream.isatty():
+            return
+        row = self._history[-1]
+        for older in reversed(list(self._history)[-64:]):
+            if not math.isnan(older.gap):
+                self._gap = older.gap
+                break
+        self._stream.write("\r\x1b[K" + describe(row._replace(gap=self._gap)))
+        self._stream.flush()
+        self._shown = True
+
+    def clear(self) -> None:
+        """Remove the line, if it was drawn."""
+        if self._shown:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+def describe(row: Row) -> str:
+    """Return a row as one short line.
+
+    Examples
+    --------
+    >>> describe(Row(2_000_000, 0.02, 0.5, 100, 7, 0, 0.01))
+    '2.0 M steps, 100.0 M steps/s, mean return 0.5, gap 0.01'
+    """
+    speed = row.steps / row.seconds if row.seconds > 0 else 0.0
+    parts = [f"{row.steps / 1e6:.1f} M steps", f"{speed / 1e6:.1f} M steps/s"]
+    if not math.isnan(row.mean_return):
+        parts.append(f"mean return {row.mean_return:.4g}")
+    if not math.isnan(row.gap):
+        parts.append(f"gap {row.gap:.2g}")
+    return ", ".join(parts)

@@ -1,0 +1,130 @@
+"""A call of `learn`: the local workers' threads, their rounds until the steps are used up, and who watches them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.comm.base import Communicator
+from cdq.core.rows import Law
+from cdq.errors import CommError
+from cdq.rounds import AutoWindow, Interrupted, Round, Rule, Window, WorkerContribution, play, sweeps_of
+from cdq.schedules import Polynomial, Rate, RescaledLinear, StepSize, build_law
+from cdq.worker import Worker
+
+# How often the waiting thread wakes up to show progress, in seconds.
+_TICK = 0.2
+
+Watch = Callable[[int, Round], bool]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every worker does, the same on all ranks."""
+
+    step_size: StepSize
+    exploration: Rate
+    rule: Rule
+    window: Window
+    dtype: npt.DTypeLike
+
+    def law(self, steps: int, before: Law | None) -> Law:
+        """Return the step-size law of the window that starts after *steps* steps; a law by clock is built once."""
+        if before is not None and isinstance(self.step_size, (RescaledLinear, Polynomial)):
+            return before
+        return build_law(self.step_size, steps, self.window.mass, self.dtype)
+
+
+@dataclass
+class Progress:
+    """How far a worker has come: steps of all workers, and the length of its next window; changed by whole rounds."""
+
+    steps: int
+    window: float
+
+
+def learn_rounds(
+    worker: Worker,
+    comm: Communicator,
+    plan: Plan,
+    progress: Progress,
+    target: int,
+    visits: npt.NDArray[np.int64] | None,
+    watch: Watch,
+) -> None:
+    """Play rounds until *target* steps of all workers, or until a worker's *watch* asked to stop.
+
+    *watch* is called after every round with the steps and the round; what it returns travels with the next
+    contribution, so that all workers stop after the same round.
+    """
+    contribution = WorkerContribution(worker, needs_mass=isinstance(plan.window, AutoWindow))
+    law, stop, stopped = None, False, False
+    while progress.steps < target and not stopped:
+        sweeps = sweeps_of(progress.window, target - progress.steps, comm.size, worker.num_envs)
+        after = progress.steps + sweeps * worker.num_envs * comm.size
+        law = contribution.law = plan.law(progress.steps, law)
+        rates = plan.exploration.at(progress.steps), plan.exploration.at(after)
+        played = play(worker, contribution, comm, plan.rule, visits, stop, sweeps, rates)
+        if after < target:  # the last window is cut short, and says nothing of the next
+            progress.window = plan.window.next(sweeps * worker.num_envs, played.mass)
+        progress.steps = after
+        stop = watch(after, played)
+        stopped = any(summary.stop for summary in played.summaries)
+
+
+def run_workers(
+    tasks: Sequence[Callable[[], None]],
+    comms: Sequence[Communicator],
+    stop: npt.NDArray[np.int32],
+    tick: Callable[[], Any],
+) -> None:
+    """Run a task per local worker, each in a thread, and wait; call *tick* now and then.
+
+    A task that raises aborts its communicator, so that no other waits for it; the first cause is raised here.
+    Ctrl-C sets the *stop* flag, waits until all workers have rolled their unfinished round back, and is raised.
+    """
+    errors: list[BaseException] = []
+
+    def guarded(task: Callable[[], None], comm: Communicator) -> None:
+        try:
+            with comm:
+                task()
+        except BaseException as error:  # handed to the caller below, whatever it is
+            errors.append(error)
+
+    threads = [
+        threading.Thread(target=guarded, args=pair, name=f"cdq-worker-{pair[1].rank}")
+        for pair in zip(tasks, comms, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    interrupted = _join(threads, stop, tick)
+    causes = [error for error in errors if not isinstance(error, (CommError, Interrupted))]
+    if interrupted is not None:
+        raise interrupted
+    if errors:
+        raise (causes or errors)[0]
+
+
+def _join(
+    threads: Sequence[threading.Thread], stop: npt.NDArray[np.int32], tick: Callable[[], Any]
+) -> KeyboardInterrupt | None:
+    interrupted = None
+    latest = time.monotonic()
+    for thread in threads:
+        while thread.is_alive():
+            try:
+                thread.join(_TICK)
+                if time.monotonic() - latest >= _TICK:
+                    latest = time.monotonic()
+                    tick()
+            except KeyboardInterrupt as error:
+                interrupted = error
+                stop[0] = 1
+    return interrupted
