@@ -12,8 +12,8 @@ from cdq._bellman import Backups, Flags, FloatArray, IntArray, chain_of
 from cdq.core import graph, plan
 from cdq.errors import ModelError
 
-_DENSE_STATES = 1000  # above, a dense solve of a policy's chain costs more than sweeps
-_SWEEPS = 64
+_DENSE_STATES = 1000  # a dense solve of a policy's chain takes about 50 ms then
+_SWEEPS = 32
 _MAX_CHUNKS = 20_000
 
 
@@ -83,10 +83,11 @@ def policy_total(chain: Backups) -> Total:
 def total_reward(chain: Backups, guess: FloatArray) -> Total:
     """Evaluate a chain that ends from every state."""
     steps_chain = replace(chain, reward=np.ones(chain.n_states), largest_reward=1.0)
-    if chain.n_states <= _DENSE_STATES:
-        values, steps = _dense(chain)
-    else:
-        values, steps = _sweep(chain, guess), _sweep(steps_chain, np.ones(chain.n_states))
+    small = chain.n_states <= _DENSE_STATES
+    values, settled = _sweep(chain, guess, 2 if small else _MAX_CHUNKS)
+    steps, counted = _sweep(steps_chain, np.ones(chain.n_states), 2 if small else _MAX_CHUNKS)
+    if small and not (settled and counted):
+        values, steps = _dense(chain, values)
     # V + c steps is a subsolution for c = the least of (TV - V) / (steps - P steps); above, by symmetry.
     onward = steps_chain.action_values(1.0, steps).ravel() - 1.0
     drop = float((steps - onward).min()) - steps_chain.rounding(1.0, steps)
@@ -137,7 +138,7 @@ def _with_rest(chain: Backups, resting: Flags) -> Backups:
     return replace(chain, weight=weight, reward=np.where(going, chain.reward, 0.0))
 
 
-def _dense(chain: Backups) -> tuple[FloatArray, FloatArray]:
+def _dense(chain: Backups, otherwise: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return total rewards and expected steps by one dense linear solve."""
     n = chain.n_states
     cell = np.repeat(np.arange(n) * n, np.diff(chain.offsets)) + chain.next_state
@@ -145,23 +146,28 @@ def _dense(chain: Backups) -> tuple[FloatArray, FloatArray]:
     try:
         solution = np.linalg.solve(np.eye(n) - moves, np.stack([chain.reward, np.ones(n)], axis=1))
     except np.linalg.LinAlgError:  # episodes too long for float64
-        return _sweep(chain, np.zeros(n)), np.full(n, np.inf)
+        return otherwise, np.full(n, np.inf)
     return np.ascontiguousarray(solution[:, 0]), np.ascontiguousarray(solution[:, 1])
 
 
-def _sweep(chain: Backups, values: FloatArray) -> FloatArray:
-    """Return total rewards by Gauss-Seidel sweeps, to rounding or until they stop getting better."""
+def _sweep(chain: Backups, values: FloatArray, chunks: int) -> tuple[FloatArray, bool]:
+    """Return total rewards by Gauss-Seidel sweeps, and whether only rounding is left to change.
+
+    Episodes that are not much longer than the chain settle in a few sweeps, much cheaper than a dense solve.
+    """
     values, work, only = values.copy(), np.empty(chain.n_states), np.zeros(chain.n_states, np.int32)
     best, idle = np.inf, 0
-    for _ in range(_MAX_CHUNKS):
+    for _ in range(chunks):
         chain.evaluate(1.0, only, values, work, in_place=True, sweeps=_SWEEPS, until=-1.0)
         low, high, _ = chain.improve(1.0, values, work, only)
         change = max(-low, high)
         idle = 0 if change < best else idle + 1
         best = min(best, change)
-        if change <= 0.25 * chain.rounding(1.0, values) or idle > 50:
+        if change <= 0.25 * chain.rounding(1.0, values):
+            return values, True
+        if idle > 50:
             break
-    return values
+    return values, False
 
 
 def _upper_margin(backups: Backups, total: Total, can_rest: Flags, gain: float) -> float:

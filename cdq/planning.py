@@ -36,7 +36,7 @@ class Solution:
     policy : ndarray of int64, shape (n_states,)
         A greedy policy: the lowest index of equals; without discount one that ends.
     residual : float
-        The largest change that the last backup made to a state's value.
+        Bound of max |TQ - Q| for these values: what one more sweep would change.
     below, above : float
         Certified: ``values - below <= Q* <= values + above``, rounding included. Infinity where not known.
     iterations : int
@@ -164,7 +164,8 @@ def _solution(
     rounding = backups.rounding(gamma, state_values)
     chosen = values.argmax(axis=1) if policy is None else policy.astype(np.int64)
     below, above = (margin + rounding for margin in margins)
-    return Solution(values, best, chosen, plan.largest(best - state_values), below, above, iterations)
+    residual = gamma * backups.goes_on[1] * plan.largest(best - state_values)
+    return Solution(values, best, chosen, residual, below, above, iterations)
 
 
 def evaluate_policy(model: MDP, policy: ArrayLike, gamma: float) -> FloatArray:

@@ -98,7 +98,7 @@ def _make_registered(env_id: Any, kwargs: dict[str, Any]) -> gymnasium.Env[Any, 
         raise UnsupportedEnvironment(_unknown_id(str(env_id), list(gymnasium.registry))) from None
     except ModuleNotFoundError as error:
         raise UnsupportedEnvironment(f"cannot make {env_id!r}: {_one_line(error)}") from None
-    except (gymnasium.error.Error, TypeError) as error:
+    except (gymnasium.error.Error, TypeError, ValueError, KeyError) as error:
         raise UnsupportedEnvironment(f"cannot make {env_id!r}: {_one_line(error)}") from error
 
 

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdq._bellman import Backups, chain_of, fold, mixture
+from cdq.core import graph, plan
+from cdq.mdp import MDP
+from tests.reference.planning import dense, random_model
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@given(seed=SEEDS, gamma=st.floats(0.1, 0.99), ahead=st.sampled_from([0, 2, 9]))
+def test_a_sweep_of_value_iteration(seed: int, gamma: float, ahead: int) -> None:
+    model = random_model(seed)
+    rewards, onward = dense(model)
+    values = np.random.default_rng(seed).normal(size=model.n_states)
+    expected = (rewards + gamma * (onward @ values)).astype(float).reshape(model.n_states, -1)
+    folded = fold(model, gamma)
+    arrays = folded.offsets, folded.next_state, folded.weight, folded.reward
+    backed_up, policy = np.empty(model.n_states), np.empty(model.n_states, np.int32)
+    low, high, mean = plan.improve(*arrays, gamma, ahead, values, backed_up, policy)
+    np.testing.assert_allclose(backed_up, expected.max(axis=1), rtol=0, atol=1e-14)
+    delta = backed_up - values
+    assert (low, high) == (delta.min(), delta.max())
+    assert mean == pytest.approx(delta.mean())
+    table = np.empty(model.n_pairs)
+    plan.action_values(*arrays, gamma, ahead, values, table)
+    np.testing.assert_allclose(table, expected.ravel(), rtol=0, atol=1e-14)
+    assert np.array_equal(policy, table.reshape(expected.shape).argmax(axis=1))
+
+
+def test_the_lowest_of_equal_actions_is_greedy() -> None:
+    model = MDP.from_outcomes([0, 0, 0], [0, 1, 2], [0, 0, 0], [1.0] * 3, [1.0, 2.0, 2.0])
+    policy = np.empty(1, np.int32)
+    fold(model, 0.9).improve(0.9, np.zeros(1), np.empty(1), policy)
+    assert policy[0] == 1
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 4])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_sweeps_of_policy_evaluation(in_place: bool, ahead: int) -> None:
+    model = random_model(7)
+    rewards, onward = (part.astype(float) for part in dense(model))
+    random = np.random.default_rng(0)
+    policy = random.integers(3, size=5).astype(np.int32)
+    pairs = np.arange(5) * 3 + policy
+    values = random.normal(size=5)
+    expected = values.copy()
+    folded = fold(model, 0.9)
+    arrays = folded.offsets, folded.next_state, folded.weight, folded.reward
+    done = plan.evaluate(*arrays, 0.9, ahead, policy, values, np.empty(5), in_place, 3, 0.0)
+    assert done == 4  # rounded up
+    for sweep in range(4):
+        source = expected if in_place else expected.copy()
+        for state in range(5)[:: -1 if in_place and sweep % 2 else 1]:
+            expected[state] = rewards[pairs[state]] + 0.9 * onward[pairs[state]] @ source
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-14)
+
+
+def test_evaluation_stops_when_the_changes_are_alike() -> None:
+    model = MDP.from_outcomes([0, 1], [0, 0], [1, 0], [1.0, 1.0], [1.0, 1.0])
+    folded = fold(model, 0.5)
+    values = np.zeros(2)
+    only = np.zeros(2, np.int32)
+    assert folded.evaluate(0.5, only, values, np.empty(2), in_place=False, sweeps=10, until=1e-9) == 2
+
+
+@given(seed=SEEDS)
+def test_chains_of_policies(seed: int) -> None:
+    folded = fold(random_model(seed), 1.0)
+    random = np.random.default_rng(seed)
+    policy = random.integers(3, size=5)
+    one = chain_of(folded, policy, np.arange(5))
+    mixed = mixture(folded, np.eye(3)[policy])
+    values = random.normal(size=5)
+    expected = np.take_along_axis(folded.action_values(0.9, values), policy[:, None], axis=1)
+    assert np.array_equal(one.action_values(0.9, values), expected)
+    np.testing.assert_allclose(mixed.action_values(0.9, values), expected, rtol=0, atol=1e-15)
+    for flags in ("ends", "quiet"):
+        assert np.array_equal(getattr(one, flags), getattr(mixed, flags))
+
+
+def corridor() -> Backups:
+    """Return states 0 - 1 - 2 - 3: go on or stay; 3 ends; 0 has a one-way door to 4, which has no exit."""
+    state = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    successor = [1, 4, 2, 1, 3, 2, 3, 3, 4, 4]
+    reward = [-1.0, -1.0, -1.0, 0.0, -1.0, -1.0, -1.0, -1.0, -1.0, -1.0]
+    terminated = [False] * 6 + [True, True, False, False]
+    return fold(MDP.from_outcomes(state, [0, 1] * 5, successor, [1.0] * 10, reward, terminated), 1.0)
+
+
+def test_rest_and_ending() -> None:
+    folded = corridor()
+    assert folded.ends is not None
+    assert folded.quiet is not None
+    arrays = folded.offsets, folded.next_state, folded.weight
+    resting, policy = np.empty(5, np.uint8), np.zeros(5, np.int32)
+    graph.rest(*arrays, folded.quiet, resting, policy)
+    assert resting.tolist() == [0, 1, 0, 0, 0]
+    assert policy[1] == 1
+    within, reached = np.ones(5, np.uint8), np.empty(5, np.uint8)
+    policy[:] = -1
+    graph.ending(*arrays, folded.ends, np.zeros(5, np.uint8), within, reached, policy)
+    assert within.tolist() == [1, 1, 1, 1, 0]
+    assert policy[:3].tolist() == [0, 0, 0]
+    within[:] = 1
+    graph.ending(*arrays, folded.ends, resting, within, reached, policy)
+    assert within.tolist() == [1, 1, 1, 1, 0]
+
+
+def test_largest() -> None:
+    assert plan.largest(np.array([1.0, -3.0, 2.0])) == 3.0
+    assert plan.largest(np.zeros(0)) == 0.0
+    assert plan.largest(np.array([1.0, np.nan])) == np.inf
+    assert plan.largest(np.array([-np.inf, 1.0])) == np.inf
