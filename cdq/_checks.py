@@ -19,6 +19,14 @@ def check_gamma(gamma: float) -> None:
         raise ConfigError(f"gamma is {gamma!r}; allowed: greater than 0, at most 1")
 
 
+def check_stop(tolerance: float, max_iterations: int) -> None:
+    """Raise unless an iteration can be told to stop so."""
+    if not tolerance >= 0.0:
+        raise ConfigError(f"tolerance is {tolerance!r}; allowed: 0 or more")
+    if max_iterations < 1:
+        raise ConfigError(f"max_iterations is {max_iterations!r}; allowed: at least 1")
+
+
 def table_of(values: ArrayLike, model: MDP) -> FloatArray:
     """Return the table as float64, after checking that it fits the model and is finite."""
     table = np.ascontiguousarray(values, np.float64)

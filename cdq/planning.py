@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cdq._bellman import Backups, chain_of, discounted, fold, mixture
-from cdq._checks import actions_of, check_gamma, probabilities_of, table_of
+from cdq._checks import actions_of, check_gamma, check_stop, probabilities_of, table_of
 from cdq._undiscounted import optimum as undiscounted_optimum
 from cdq._undiscounted import policy_total
 from cdq.core import graph, plan
@@ -133,28 +133,21 @@ def solve(
     True
     """
     check_gamma(gamma)
-    if not tolerance >= 0.0:
-        raise ConfigError(f"tolerance is {tolerance!r}; allowed: 0 or more")
-    if max_iterations < 1:
-        raise ConfigError(f"max_iterations is {max_iterations!r}; allowed: at least 1")
+    check_stop(tolerance, max_iterations)
     backups = fold(model, gamma)
     if gamma == 1.0:
         best = undiscounted_optimum(backups, max_iterations)
-        margins = best.below, best.above
-        return _solution(
-            backups, gamma, best.values, margins=margins, iterations=best.iterations, policy=best.policy
-        )
+        return _solution(backups, gamma, best.values, (best.below, best.above), best.iterations, best.policy)
     found = discounted(backups, gamma, tolerance, max_iterations)
     half = gamma * backups.goes_on[1] * (found.margin.high - found.margin.low) / 2.0
     middle = found.values + (found.margin.low + found.margin.high) / 2.0
-    return _solution(backups, gamma, middle, margins=(half, half), iterations=found.iterations)
+    return _solution(backups, gamma, middle, (half, half), found.iterations)
 
 
-def _solution(
+def _solution(  # noqa: PLR0917
     backups: Backups,
     gamma: float,
     state_values: FloatArray,
-    *,
     margins: tuple[float, float],
     iterations: int,
     policy: NDArray[np.int32] | None = None,
