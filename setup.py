@@ -14,8 +14,9 @@ CORE = Path("cdq/core")
 HEADERS = [path.as_posix() for pattern in ("*.pxd", "*.h") for path in sorted(CORE.glob(pattern))]
 
 # -ffp-contract=off: a fused multiply-add changes the last bit of 14 % of the updates, and results
-# must be the same bits on every machine. -O2: -O3 vectorises the 4-wide inner loops and is slower.
-COMPILE_ARGS = ["-O2", "-ffp-contract=off", "-fno-math-errno", *(["-DCDQ_DEBUG=1", "-g"] if DEBUG else [])]
+# must be the same bits on every machine. -O3 vectorises the loops over lanes: 96 -> 111 million steps/s
+# (FrozenLake8x8-v1, 64 lanes); the loops over a row are written with vectors by hand.
+COMPILE_ARGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", *(["-DCDQ_DEBUG=1", "-g"] if DEBUG else [])]
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": DEBUG,

@@ -45,7 +45,7 @@ cdef void _fill_record(
         if k < width - 1:
             words[k] = _threshold(cumulative) if k < count - 1 else 0xFFFFFFFF
         words[width - 1 + k] = _successor(next_state[j], terminated[j])
-        rewards[k] = <real_t> reward[j]
+        rewards[k] = <real_t> (reward[j] + 0.0)  # no negative zero: a zero's sign depends on how maxima are taken
 
 
 cdef void _fill_alias(double *scaled, uint32_t *stack, int64_t n, uint32_t *threshold, uint32_t *alias, int64_t step) noexcept nogil:
@@ -88,7 +88,7 @@ cdef void _fill_entries(
     for i in range(count):
         scaled[i] = probability[first + i] * <double> count
         entries[i].successor = _successor(next_state[first + i], terminated[first + i])
-        entries[i].reward = reward[first + i]
+        entries[i].reward = reward[first + i] + 0.0
     _fill_alias(scaled, stack, count, &entries[0].threshold, &entries[0].alias, sizeof(entry_t) // 4)
 
 

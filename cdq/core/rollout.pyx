@@ -42,7 +42,7 @@ cdef extern from *:
         uint64_t threshold
         int64_t change
 
-    void cdq_fill_nth_bit()
+    void cdq_fill_bit_tables()
     uint32_t cdq_start(const cdq_model *model, uint64_t bits) nogil
     uint64_t cdq_next_of_lane(uint64_t *words, int64_t lanes, int64_t lane) nogil
     void cdq_window_float(
@@ -59,7 +59,7 @@ cdef extern from *:
         int64_t lane, int64_t longest, double *episode_return, int64_t *length) nogil
 
 
-cdq_fill_nth_bit()
+cdq_fill_bit_tables()
 
 # Sweeps between two looks at the stop flag: a look costs nothing at this distance, a Ctrl-C waits milliseconds.
 cdef int64_t CHUNK = 4096

@@ -7,6 +7,7 @@
 #ifndef CDQ_WINDOW_H
 #define CDQ_WINDOW_H
 #include "rows.h"
+#include "row_max.h"
 
 typedef struct {
     int64_t n;
@@ -37,22 +38,17 @@ typedef struct {
 /* cdq_nth_bit[mask][j]: the position of the j-th set bit. */
 static unsigned char cdq_nth_bit[256][8];
 
-static void cdq_fill_nth_bit(void)
+/* How many bits a mask has: popcount is no baseline instruction. */
+static unsigned char cdq_bits_set[256];
+
+static void cdq_fill_bit_tables(void)
 {
     for (int mask = 0; mask < 256; mask++)
-        for (int bit = 0, j = 0; bit < 8; bit++)
+        for (int bit = 0; bit < 8; bit++)
             if (mask >> bit & 1)
-                cdq_nth_bit[mask][j++] = (unsigned char)bit;
+                cdq_nth_bit[mask][cdq_bits_set[mask]++] = (unsigned char)bit;
 }
 #endif
-
-CDQ_INLINE REAL NAME(cdq_row_max)(const REAL *q, int64_t n_actions)
-{
-    REAL best = q[0];
-    for (int64_t a = 1; a < n_actions; a++)
-        best = q[a] > best ? q[a] : best;
-    return best;
-}
 
 /* A greedy action, uniform among ties. Up to 8 actions without a branch: equal values come and go as the table
  * converges, and a mispredicted branch costs more than the whole choice. */
@@ -60,10 +56,8 @@ CDQ_INLINE uint32_t NAME(cdq_greedy)(const REAL *q, int64_t n_actions, uint32_t 
 {
     REAL best = NAME(cdq_row_max)(q, n_actions);
     if (n_actions <= 8) {
-        uint32_t ties = 0;
-        for (int64_t a = 0; a < n_actions; a++)
-            ties |= (uint32_t)(q[a] == best) << a;
-        return cdq_nth_bit[ties][cdq_below(bits, (uint32_t)__builtin_popcount(ties))];
+        uint32_t ties = NAME(cdq_equal)(q, n_actions, best);
+        return cdq_nth_bit[ties][cdq_below(bits, (uint32_t)cdq_bits_set[ties])];
     }
     uint32_t ties = 0;
     for (int64_t a = 0; a < n_actions; a++)
@@ -75,112 +69,129 @@ CDQ_INLINE uint32_t NAME(cdq_greedy)(const REAL *q, int64_t n_actions, uint32_t 
     return 0;
 }
 
-CDQ_INLINE void NAME(cdq_act)(const cdq_rows *rows, const cdq_model *model, cdq_lanes *lanes, uint64_t threshold,
-                              const int64_t n_actions)
+CDQ_INLINE void NAME(cdq_act)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
+                              uint64_t threshold, const int64_t n, const int64_t n_actions)
 {
-    for (int64_t i = 0; i < lanes->n; i++) {
-        const REAL *q = (const REAL *)cdq_row(rows, lanes->state[i]);
-        uint32_t coin = (uint32_t)(lanes->bits_action[i] >> 32), bits = (uint32_t)lanes->bits_action[i];
+    const uint32_t *restrict state = lanes->state;
+    const uint64_t *restrict random = lanes->bits_action;
+    uint32_t *restrict action = lanes->action;
+    for (int64_t i = 0; i < n; i++) {
+        const REAL *q = (const REAL *)cdq_row(rows, state[i]);
+        uint32_t coin = (uint32_t)(random[i] >> 32), bits = (uint32_t)random[i];
         uint32_t greedy = NAME(cdq_greedy)(q, n_actions, bits);
-        uint32_t action = coin < threshold ? cdq_below(bits, (uint32_t)n_actions) : greedy;
-        lanes->action[i] = action;
-        NAME(cdq_prefetch_outcome)(model, (uint64_t)lanes->state[i] * (uint64_t)n_actions + action);
+        uint32_t chosen = coin < threshold ? cdq_below(bits, (uint32_t)n_actions) : greedy;
+        action[i] = chosen;
+        NAME(cdq_prefetch_outcome)(model, (uint64_t)state[i] * (uint64_t)n_actions + chosen);
     }
 }
 
-CDQ_INLINE void NAME(cdq_sample)(const cdq_rows *rows, const cdq_model *model, cdq_lanes *lanes, int64_t n_actions)
+CDQ_INLINE void NAME(cdq_sample)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
+                                 const int64_t n, const int64_t n_actions)
 {
-    REAL *reward = (REAL *)lanes->reward;
-    for (int64_t i = 0; i < lanes->n; i++) {
-        uint64_t pair = (uint64_t)lanes->state[i] * (uint64_t)n_actions + lanes->action[i];
-        uint32_t successor = model->width
-            ? NAME(cdq_outcome_of_record)(model, pair, lanes->bits_outcome[i], reward + i)
-            : NAME(cdq_outcome_of_alias)(model, pair, lanes->bits_outcome[i], reward + i);
-        lanes->successor[i] = successor;
-        CDQ_PREFETCH(cdq_row(rows, CDQ_STATE(successor)));
+    const uint32_t *restrict state = lanes->state, *restrict action = lanes->action;
+    const uint64_t *restrict random = lanes->bits_outcome;
+    uint32_t *restrict successor = lanes->successor;
+    REAL *restrict reward = (REAL *)lanes->reward;
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t pair = (uint64_t)state[i] * (uint64_t)n_actions + action[i];
+        successor[i] = model->width ? NAME(cdq_outcome_of_record)(model, pair, random[i], reward + i)
+                                    : NAME(cdq_outcome_of_alias)(model, pair, random[i], reward + i);
+        CDQ_PREFETCH(cdq_row(rows, CDQ_STATE(successor[i])));
     }
 }
 
 /* r + gamma max_b Q(s', b), without the second term after a termination (a truncation bootstraps). */
-CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, cdq_lanes *lanes, REAL gamma, const int64_t n_actions)
+CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_lanes *lanes, REAL gamma, const int64_t n,
+                                  const int64_t n_actions)
 {
-    const REAL *reward = (const REAL *)lanes->reward;
-    REAL *target = (REAL *)lanes->target;
-    for (int64_t i = 0; i < lanes->n; i++) {
-        uint32_t successor = lanes->successor[i];
-        REAL next = NAME(cdq_row_max)((const REAL *)cdq_row(rows, CDQ_STATE(successor)), n_actions);
-        target[i] = reward[i] + (successor & CDQ_TERMINATED ? (REAL)0 : gamma * next);
+    const uint32_t *restrict successor = lanes->successor;
+    const REAL *restrict reward = (const REAL *)lanes->reward;
+    REAL *restrict target = (REAL *)lanes->target;
+    for (int64_t i = 0; i < n; i++) {
+        REAL next = NAME(cdq_row_max)((const REAL *)cdq_row(rows, CDQ_STATE(successor[i])), n_actions);
+        target[i] = reward[i] + (successor[i] & CDQ_TERMINATED ? (REAL)0 : gamma * next);
     }
 }
 
 /* Q(s, a) += alpha (target - Q(s, a)), alpha by the pair's clock; the first touch in a window is logged. */
-CDQ_INLINE void NAME(cdq_update)(cdq_rows *rows, const cdq_law *law, const cdq_lanes *lanes, const int64_t n_actions)
+CDQ_INLINE void NAME(cdq_update)(cdq_rows *rows, const cdq_law *law, const cdq_lanes *lanes, const int64_t n,
+                                 const int64_t n_actions)
 {
-    const REAL *step_size = (const REAL *)law->step_size;
-    const REAL *target = (const REAL *)lanes->target;
+    const uint32_t *restrict state = lanes->state, *restrict action = lanes->action;
+    const REAL *restrict step_size = (const REAL *)law->step_size, *restrict target = (const REAL *)lanes->target;
     const int bits = law->bits;
-    uint32_t *log = rows->log;
+    uint32_t *restrict log = rows->log;
     int64_t n_log = rows->n_log;
-    for (int64_t i = 0; i < lanes->n; i++) {
-        uint32_t action = lanes->action[i];
-        unsigned char *row = cdq_row(rows, lanes->state[i]);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t a = action[i];
+        unsigned char *row = cdq_row(rows, state[i]);
         REAL *q = (REAL *)row;
         uint32_t *visits = (uint32_t *)(row + 2 * (size_t)n_actions * sizeof(REAL));
         const uint32_t *clock = visits + n_actions;
-        uint32_t before = visits[action];
-        log[n_log] = lanes->state[i] * (uint32_t)n_actions + action;
+        uint32_t before = visits[a];
+        log[n_log] = state[i] * (uint32_t)n_actions + a;
         n_log += before == 0;
-        visits[action] = before + 1;
-        REAL alpha = step_size[cdq_entry(clock[action] + before + 1, bits)];
-        q[action] += alpha * (target[i] - q[action]);
+        visits[a] = before + 1;
+        REAL alpha = step_size[cdq_entry(clock[a] + before + 1, bits)];
+        q[a] += alpha * (target[i] - q[a]);
     }
     rows->n_log = n_log;
 }
 
-CDQ_INLINE void NAME(cdq_advance)(const cdq_rows *rows, const cdq_model *model, cdq_lanes *lanes, cdq_episodes *done)
+CDQ_INLINE void NAME(cdq_advance)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
+                                  cdq_episodes *done, const int64_t n)
 {
-    const REAL *reward = (const REAL *)lanes->reward;
-    for (int64_t i = 0; i < lanes->n; i++) {
-        uint32_t successor = lanes->successor[i];
-        int64_t elapsed = lanes->elapsed[i] + 1;
-        lanes->returns[i] += (double)reward[i];
-        lanes->state[i] = CDQ_STATE(successor);
-        lanes->elapsed[i] = elapsed;
-        if ((successor & CDQ_TERMINATED) || elapsed == model->time_limit) {
+    const int64_t limit = model->time_limit;
+    const uint32_t *restrict successor = lanes->successor;
+    const REAL *restrict reward = (const REAL *)lanes->reward;
+    uint32_t *restrict state = lanes->state;
+    int64_t *restrict elapsed = lanes->elapsed;
+    double *restrict returns = lanes->returns;
+    for (int64_t i = 0; i < n; i++) {
+        returns[i] += (double)reward[i];
+        elapsed[i]++;
+        state[i] = CDQ_STATE(successor[i]);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        if ((successor[i] & CDQ_TERMINATED) || elapsed[i] == limit) {
             done->episodes++;
-            done->length_sum += elapsed;
-            done->return_sum += lanes->returns[i];
-            lanes->returns[i] = 0;
-            lanes->elapsed[i] = 0;
-            lanes->state[i] = cdq_start(model, cdq_next_of_lane(lanes->words, lanes->n, i));
-            CDQ_PREFETCH(cdq_row(rows, lanes->state[i]));
+            done->length_sum += elapsed[i];
+            done->return_sum += returns[i];
+            returns[i] = 0;
+            elapsed[i] = 0;
+            state[i] = cdq_start(model, cdq_next_of_lane(lanes->words, n, i));
+            CDQ_PREFETCH(cdq_row(rows, state[i]));
         }
     }
 }
 
 CDQ_INLINE void NAME(cdq_sweeps)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
                                  cdq_exploration *explore, cdq_episodes *done, REAL gamma, int64_t sweeps,
-                                 const int64_t n_actions)
+                                 const int64_t n, const int64_t n_actions)
 {
     for (int64_t t = 0; t < sweeps; t++) {
-        cdq_next_of_all(lanes->words, lanes->n, lanes->bits_action);
-        cdq_next_of_all(lanes->words, lanes->n, lanes->bits_outcome);
-        NAME(cdq_act)(rows, model, lanes, explore->threshold >> CDQ_COIN_SHIFT, n_actions);
-        NAME(cdq_sample)(rows, model, lanes, n_actions);
-        NAME(cdq_targets)(rows, lanes, gamma, n_actions);
-        NAME(cdq_update)(rows, law, lanes, n_actions);
-        NAME(cdq_advance)(rows, model, lanes, done);
+        cdq_next_of_all(lanes->words, n, lanes->bits_action);
+        cdq_next_of_all(lanes->words, n, lanes->bits_outcome);
+        NAME(cdq_act)(rows, model, lanes, explore->threshold >> CDQ_COIN_SHIFT, n, n_actions);
+        NAME(cdq_sample)(rows, model, lanes, n, n_actions);
+        NAME(cdq_targets)(rows, lanes, gamma, n, n_actions);
+        NAME(cdq_update)(rows, law, lanes, n, n_actions);
+        NAME(cdq_advance)(rows, model, lanes, done, n);
         explore->threshold += (uint64_t)explore->change;
     }
 }
 
-/* A body per common number of actions: the constant unrolls the rows' loops (76 -> 113 million steps/s). */
+/* A body per common number of actions: the constant unrolls the rows' loops (76 -> 113 million steps/s),
+ * and a single lane needs no loops over lanes. */
 #define CDQ_SWEEPS_OF(label, actions)                                                                               \
     CDQ_CLONES static void NAME(label)(cdq_rows * rows, const cdq_law *law, const cdq_model *model,                 \
                                        cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done, REAL gamma,  \
                                        int64_t sweeps)                                                              \
     {                                                                                                               \
-        NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, actions);                           \
+        if (lanes->n == 1)                                                                                          \
+            NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, 1, actions);                    \
+        else                                                                                                        \
+            NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, lanes->n, actions);             \
     }
 
 CDQ_SWEEPS_OF(cdq_sweeps_2, 2)
