@@ -1,0 +1,95 @@
+"""The command line. A user's mistake is one line on standard error and exit status 2, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from cdq import __version__
+from cdq.cli.bench import bench
+from cdq.cli.evaluate import evaluate
+from cdq.cli.solve import solve
+from cdq.cli.train import train
+from cdq.errors import CdqError, ConfigError, unknown_name
+
+_MISTAKE, _INTERRUPTED = 2, 130
+
+
+class _Commands(typer.core.TyperGroup):
+    """A group of commands that lists them all when it does not know one."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that *args* begin with, and what follows it."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            raise ConfigError(unknown_name("command", args[0], self.commands))
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in (train, evaluate, solve, bench):
+    app.command(no_args_is_help=True)(_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"cdq {__version__}")
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def _cdq(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Learn action values with several workers in compiled loops, and say how far from optimal they are.
+
+    Try: cdq train FrozenLake-v1 --workers 2
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status: 2 for a user's mistake, 130 after Ctrl-C.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: those of the process.
+    """
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(arguments, prog_name="cdq", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has gone: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except typer.TyperException as error:
+        return _fail(_usage_message(error))
+    except CdqError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return int(status or 0)
+
+
+def _fail(message: str) -> int:
+    print(f"cdq: {' '.join(message.split())}", file=sys.stderr)
+    return _MISTAKE
+
+
+def _usage_message(error: Any) -> str:
+    """Return what is wrong with the arguments; for an unknown option, the known ones too."""
+    if hasattr(error, "possibilities") and error.ctx is not None:
+        names = [name for parameter in error.ctx.command.get_params(error.ctx) for name in parameter.opts]
+        return unknown_name("option", error.option_name, [name for name in names if name.startswith("--")])
+    return str(error.format_message())

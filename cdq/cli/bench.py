@@ -1,0 +1,57 @@
+"""cdq bench: how fast something is."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from cdq.cli.options import Dtype, JsonPath, NumEnvs, Workers, check_writable
+from cdq.cli.render import console_for_people, show_figures, show_spreads, write_json
+from cdq.errors import ConfigError, unknown_name
+
+_LIST = "list"
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help=f"What to measure; {_LIST} prints what there is.")]
+Env = Annotated[str, typer.Option(metavar="ENV", help="A Gymnasium id.")]
+Repeats = Annotated[int, typer.Option(metavar="N", help="How often to measure.")]
+
+
+def bench(
+    name: Name,
+    *,
+    env: Env = "FrozenLake8x8-v1",
+    dtype: Dtype = "float32",
+    num_envs: NumEnvs = 64,
+    workers: Workers = 1,
+    repeats: Repeats = 5,
+    json_path: JsonPath = None,
+) -> None:
+    """Measure how fast something is, several times: median, least and greatest.
+
+    [bold]Examples[/bold]
+
+    cdq bench list
+    cdq bench rollout --env Taxi-v4 --num-envs 64 --json rollout.json
+    """
+    benchmarks: Any = importlib.import_module("cdq.bench")
+    if name not in benchmarks.NAMES and name != _LIST:
+        raise ConfigError(unknown_name("benchmark", name, [*benchmarks.NAMES, _LIST]))
+    if dtype not in ("float32", "float64"):
+        raise ConfigError(unknown_name("dtype", dtype, ["float32", "float64"]))
+    for option, value in (("num-envs", num_envs), ("workers", workers), ("repeats", repeats)):
+        if value < 1:
+            raise ConfigError(f"--{option} is {value}; allowed: at least 1")
+    check_writable(json_path)
+    console = console_for_people(json_path)
+    if name == _LIST:
+        report = dict(benchmarks.NAMES)
+        show_figures(console, report.items())
+    else:
+        report = benchmarks.run(
+            name, env=env, dtype=dtype, num_envs=num_envs, workers=workers, repeats=repeats
+        )
+        show_spreads(console, {key: value for key, value in report.items() if isinstance(value, Mapping)})
+    write_json(json_path, report)

@@ -1,0 +1,52 @@
+"""cdq evaluate: the mean return of what was learnt before."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cdq.cli.options import JsonPath, check_writable
+from cdq.cli.render import console_for_people, mean_and_error, show_figures, show_policy, write_json
+from cdq.learner import QLearner
+
+_EPISODES = inspect.signature(QLearner.evaluate).parameters["episodes"].default
+
+File = Annotated[Path, typer.Argument(metavar="PATH", help="A file that cdq train --save wrote.")]
+Env = Annotated[
+    str | None, typer.Option(metavar="ENV", help="The environment.", show_default="what the file names")
+]
+Episodes = Annotated[float, typer.Option(metavar="N", help="How many to run.", show_default=str(_EPISODES))]
+
+
+def evaluate(
+    path: File, *, env: Env = None, episodes: Episodes = _EPISODES, json_path: JsonPath = None
+) -> None:
+    """Run the greedy policy of a saved learner and report its mean return.
+
+    [bold]Example[/bold]
+
+    cdq evaluate taxi.safetensors --episodes 1e5
+    """
+    check_writable(json_path)
+    agent = QLearner.load(path, env)
+    result = agent.evaluate(int(episodes) if episodes.is_integer() else episodes)  # type: ignore[arg-type]
+    report = {
+        "env": agent.model.name,
+        "path": str(path),
+        "episodes": result.episodes,
+        "mean_return": result.mean_return,
+        "mean_return_error": result.standard_error,
+        "mean_length": result.mean_length,
+    }
+    figures = [
+        ("environment", agent.model.name),
+        ("mean return", f"{mean_and_error(report)} over {result.episodes:,} episodes"),
+        ("mean length", f"{result.mean_length:.1f} steps"),
+    ]
+    console = console_for_people(json_path)
+    show_figures(console, figures)
+    show_policy(console, agent.model, agent.table.policy())
+    write_json(json_path, report)

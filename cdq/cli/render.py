@@ -1,0 +1,182 @@
+"""What is shown: JSON for machines; tables of figures and a policy drawn on its grid for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from cdq.cli.options import is_stdout
+from cdq.errors import FileError
+from cdq.mdp import MDP
+
+# Moves on a grid, (rows, columns), clockwise from up, and how they are drawn.
+_MOVES = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
+_ARROWS = "↑↗→↘↓↙←↖"
+_ASCII_ARROWS = "^/>\\v/<\\"
+_BEST_END, _END, _UNUSED = "G", "H", "."
+_LEGEND = "G: ends with the best reward, H: ends with less, .: no episode acts here"
+
+
+def console_for_people(json_path: Path | None) -> Console:
+    """Return the console; a silent one if JSON takes standard output."""
+    return Console(quiet=is_stdout(json_path))
+
+
+def write_json(path: Path | None, report: Mapping[str, Any]) -> None:
+    """Write *report* where ``--json`` says, if it does.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written.
+    """
+    if path is None:
+        return
+    text = json.dumps({key: _finite(value) for key, value in report.items()}, allow_nan=False)
+    if is_stdout(path):
+        print(text)
+        return
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _finite(value: Any) -> Any:
+    """Return *value*, or None for an infinity or NaN: JSON has none."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# ---- figures
+
+
+def show_figures(console: Console, figures: Iterable[tuple[str, str]]) -> None:
+    """Print names and values in two columns."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in figures:
+        table.add_row(f"  {name}", value if _has_unicode(console) else value.replace("±", "+-"))
+    console.print(table, highlight=False, markup=False)
+
+
+def show_spreads(console: Console, spreads: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print figures that were measured several times: their median, least and greatest."""
+    table = Table("", "median", "min", "max", box=None, padding=(0, 2), header_style="bold")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, spread in spreads.items():
+        table.add_row(name.replace("_", " "), *(quantity(spread[key]) for key in ("median", "min", "max")))
+    console.print(table, highlight=False, markup=False)
+
+
+def quantity(value: float) -> str:
+    """Return a number in a few digits.
+
+    Examples
+    --------
+    >>> quantity(41_234_567), quantity(0.00123456), quantity(12)
+    ('41.23 M', '0.001235', '12')
+    """
+    for size, unit in ((1e9, " G"), (1e6, " M")):
+        if abs(value) >= size:
+            return f"{value / size:.4g}{unit}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def mean_and_error(report: Mapping[str, Any]) -> str:
+    """Return the mean return of a report with its standard error."""
+    return f"{report['mean_return']:.4g} ± {report['mean_return_error']:.2g}"
+
+
+def _has_unicode(console: Console) -> bool:
+    return console.encoding.lower().startswith("utf")
+
+
+# ---- a policy on its grid
+
+
+def show_policy(console: Console, model: MDP, policy: npt.NDArray[np.int64]) -> None:
+    """Draw a policy, where the model is a grid and the terminal wide enough."""
+    lines = policy_lines(model, policy, _ARROWS if _has_unicode(console) else _ASCII_ARROWS)
+    if not lines or len(lines[0]) + 2 > console.width:
+        return
+    for line in ["", *lines, "", _LEGEND]:
+        console.print(f"  {line}".rstrip(), markup=False, highlight=False)
+
+
+def policy_lines(model: MDP, policy: npt.NDArray[np.int64], arrows: str = _ARROWS) -> list[str]:
+    """Return the policy as one line of arrows per row of the grid; none if the model is no grid.
+
+    An arrow shows where an action aims: the move that, over all states, is likelier than its opposite by the
+    most. Cells in which episodes end are G where the reward for it is the greatest, else H; cells in which no
+    episode acts are dots.
+
+    Examples
+    --------
+    >>> from cdq import solve
+    >>> lake = MDP.from_gymnasium("FrozenLake-v1", is_slippery=False)
+    >>> for line in policy_lines(lake, solve(lake, gamma=0.9).policy):
+    ...     print(line)
+    ↓ → ↓ ←
+    ↓ H ↓ H
+    → ↓ ↓ H
+    H → → G
+    """
+    if model.grid is None:
+        return []
+    symbols = _symbols(model, model.grid[1], arrows)
+    acted_in, ends = model.reachable(), _rewards_for_ending(model)
+    best = max(ends.values(), default=0.0)
+
+    def cell(state: int) -> str:
+        if acted_in[state]:
+            return symbols[int(policy[state])]
+        if state in ends:
+            return _BEST_END if ends[state] == best else _END
+        return _UNUSED
+
+    states = np.arange(model.n_states).reshape(model.grid)
+    return [" ".join(map(cell, row)) for row in states.tolist()]
+
+
+def _symbols(model: MDP, columns: int, arrows: str) -> list[str]:
+    """Return an arrow per action; its number where it has no direction."""
+    pair = _pair_of_outcome(model)
+    row, column = np.divmod(model.next_state, columns)
+    from_row, from_column = np.divmod(pair // model.n_actions, columns)
+    symbols = []
+    for action in range(model.n_actions):
+        weight = np.where(pair % model.n_actions == action, model.probability, 0.0)
+        chance = [
+            float(weight[(row - from_row == down) & (column - from_column == right)].sum())
+            for down, right in _MOVES
+        ]
+        # The difference: slips to both sides cancel. Jumps, such as a fall back to the start, are no moves.
+        excess = [chance[move] - chance[(move + 4) % 8] for move in range(8)]
+        aim = int(np.argmax(excess))
+        symbols.append(arrows[aim] if excess[aim] > 0 else str(action))
+    return symbols
+
+
+def _rewards_for_ending(model: MDP) -> dict[int, float]:
+    """Return the best reward for ending in each state that no episode acts in."""
+    ends: dict[int, float] = {}
+    acted_in = model.reachable()
+    acted_from = acted_in[_pair_of_outcome(model) // model.n_actions]
+    for outcome in np.flatnonzero(model.terminated & acted_from & ~acted_in[model.next_state]):
+        state, reward = int(model.next_state[outcome]), float(model.reward[outcome])
+        ends[state] = max(reward, ends.get(state, reward))
+    return ends
+
+
+def _pair_of_outcome(model: MDP) -> npt.NDArray[np.int64]:
+    return np.repeat(np.arange(model.n_pairs), np.diff(model.offsets))

@@ -1,0 +1,65 @@
+"""cdq solve: the optimum, from the model."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from typing import Annotated
+
+import typer
+
+from cdq import planning
+from cdq.cli.options import DEFAULT, EnvId, Gamma, JsonPath, check_writable
+from cdq.cli.render import console_for_people, show_figures, show_policy, write_json
+from cdq.mdp import MDP
+
+_TOLERANCE = inspect.signature(planning.solve).parameters["tolerance"].default
+
+Tolerance = Annotated[
+    float, typer.Option(metavar="X", help="Stop when no value can be further than this from the optimal one.")
+]
+
+
+def solve(
+    env: EnvId,
+    *,
+    gamma: Gamma = DEFAULT["gamma"],
+    tolerance: Tolerance = _TOLERANCE,
+    json_path: JsonPath = None,
+) -> None:
+    """Find the optimal policy of an environment from its model, without learning.
+
+    [bold]Examples[/bold]
+
+    cdq solve FrozenLake8x8-v1
+    cdq solve CliffWalking-v1 --gamma 1 --json -
+    """
+    check_writable(json_path)
+    model = MDP.from_gymnasium(env)
+    started = time.perf_counter()
+    solution = planning.solve(model, gamma, tolerance=tolerance)
+    seconds = time.perf_counter() - started
+    optimal_value = float(model.start @ solution.state_values)
+    report = {
+        "env": model.name,
+        "n_states": model.n_states,
+        "n_actions": model.n_actions,
+        "gamma": gamma,
+        "seconds": seconds,
+        "iterations": solution.iterations,
+        "optimal_value": optimal_value,
+        "error": solution.error,
+        "residual": solution.residual,
+        "state_values": solution.state_values.tolist(),
+        "policy": solution.policy.tolist(),
+    }
+    figures = [
+        ("environment", f"{model.name}: {model.n_states:,} states, {model.n_actions} actions"),
+        ("optimal value", f"{optimal_value:.6g} from the start, gamma {gamma:g}"),
+        ("error", f"at most {solution.error:.2g}"),
+        ("time", f"{seconds:.4f} s, {solution.iterations} iterations"),
+    ]
+    console = console_for_people(json_path)
+    show_figures(console, figures)
+    show_policy(console, model, solution.policy)
+    write_json(json_path, report)
