@@ -1,0 +1,179 @@
+"""The shape of the project: which module knows which, how long things are, and what importing brings in."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import cdq
+
+PACKAGE = Path(cdq.__file__).parent
+TESTS = Path(__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+# From the top down; a module knows only what stands below its own line.
+LAYERS = [
+    ["cli"],
+    ["bench"],
+    ["learner"],
+    ["training", "monitor"],
+    ["rounds", "until", "history"],
+    ["worker", "planning"],
+    ["_undiscounted"],
+    ["_bellman", "_checks"],
+    ["mdp", "table"],
+    ["envs", "_matrices", "_model", "files", "schedules", "merges", "testing"],
+    ["comm"],
+    ["errors", "_version"],
+    ["core"],
+]
+HEIGHT = {name: -line for line, names in enumerate(LAYERS) for name in names}
+
+# What only one part of the project imports, and nothing on `import cdq`.
+RESERVED = {"gymnasium": "envs", "typer": "cli", "rich": "cli", "safetensors": "files", "pytest": "testing"}
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield what a module imports, anywhere in it but for type checkers."""
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            for alias in node.names:
+                inside = f"{node.module}.{alias.name}".removeprefix("cdq.") in MODULES
+                yield f"{node.module}.{alias.name}" if node.module == "cdq" and inside else str(node.module)
+
+
+def part(module: str) -> str:
+    return module.removeprefix("cdq.").split(".")[0]
+
+
+def arrows() -> Iterator[tuple[str, str]]:
+    for module, path in MODULES.items():
+        if module != "__init__":
+            for imported in imports(ast.parse(path.read_text(encoding="utf-8"))):
+                if imported.startswith("cdq."):
+                    yield module, imported
+
+
+def test_arrows_point_one_way() -> None:
+    wrong = [
+        f"{module} -> {imported}"
+        for module, imported in arrows()
+        if part(module) != part(imported) and HEIGHT[part(module)] <= HEIGHT[part(imported)]
+    ]
+    assert wrong == []
+
+
+def test_the_core_knows_only_itself() -> None:
+    pattern = re.compile(r"^\s*(?:from|import|cimport)\s+(cdq[\w.]*)", re.MULTILINE)
+    sources = [*(PACKAGE / "core").glob("*.py*"), *(PACKAGE / "core").glob("*.pxd")]
+    found = {name for path in sources for name in pattern.findall(path.read_text(encoding="utf-8"))}
+    assert {name for name in found if not name.startswith("cdq.core")} == set()
+
+
+@pytest.mark.parametrize(("package", "home"), RESERVED.items())
+def test_each_package_is_imported_in_one_place(package: str, home: str) -> None:
+    users = {
+        part(module)
+        for module, path in MODULES.items()
+        for imported in imports(ast.parse(path.read_text(encoding="utf-8")))
+        if imported.split(".")[0] == package
+    }
+    assert users == {home}
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the packages that *code* loads in a fresh process, beside the standard library."""
+    script = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); {code}; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    names = {name.split(".")[0] for name in result.stdout.split()}
+    return names - set(sys.stdlib_module_names)
+
+
+def test_importing_imports_nothing_else() -> None:
+    assert loaded_by("import cdq") - loaded_by("pass") == {"cdq"}
+
+
+def test_learning_imports_no_optional_package() -> None:
+    loaded = loaded_by("import cdq; cdq.QLearner('FrozenLake-v1', workers=2, seed=0).learn(1000)")
+    assert {"cdq", "numpy", "gymnasium"} <= loaded
+    assert loaded.isdisjoint({"mpi4py", "zmq", "matplotlib", "scipy", "numba", "pandas", "pytest", "rich"})
+
+
+def code_files() -> list[Path]:
+    return [
+        path for root in (PACKAGE, TESTS) for path in sorted(root.rglob("*.py*")) if path.suffix != ".pyc"
+    ]
+
+
+def test_files_are_short() -> None:
+    limits = {".py": 400, ".pyx": 320, ".pxd": 320, ".pyi": 320}
+    longer = {"learner.py": 500}  # the face: most of it is docstrings
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in code_files()}
+    too_long = {path: n for path, n in lengths.items() if n > longer.get(path.name, limits[path.suffix])}
+    assert too_long == {}
+
+
+def test_functions_are_short() -> None:
+    """A body without its docstring has 60 lines at most; in the package half of them have under 12."""
+    lengths = {}
+    for path in code_files():
+        if path.suffix == ".py":
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    lengths[f"{path}:{node.lineno} {node.name}"] = body_lines(node)
+    assert {name: n for name, n in lengths.items() if n > 60} == {}
+    inside = sorted(n for name, n in lengths.items() if name.startswith(str(PACKAGE)))
+    assert inside[len(inside) // 2] < 12
+
+
+def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    return (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_nothing_is_executed_that_was_read() -> None:
+    """No pickle and no eval, in the package: files and messages are data."""
+    wrong = []
+    for path in MODULES.values():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        banned = {"pickle", "marshal", "shelve", "dill", "cloudpickle"} & {
+            name.split(".")[0] for name in imports(tree)
+        }
+        calls = {
+            node.func.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        wrong += [f"{path}: {name}" for name in banned | (calls & {"eval", "exec", "compile", "__import__"})]
+    assert wrong == []
+
+
+def test_every_compiled_module_has_a_stub() -> None:
+    built = {path.name.split(".")[0] for path in (PACKAGE / "core").glob("*.so")}
+    stubs = {path.stem for path in (PACKAGE / "core").glob("*.pyi")}
+    assert built
+    assert built == stubs
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").exists()
