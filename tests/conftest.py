@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "cdq",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
+)
+settings.load_profile("cdq")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a thread, or a temporary file where it wrote."""
+    before = set(threading.enumerate())
+    writes = "tmp_path" in request.fixturenames
+    directory: Path | None = request.getfixturevalue("tmp_path") if writes else None
+    yield
+    deadline = time.monotonic() + 2.0
+    while (left := set(threading.enumerate()) - before) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not left, f"threads left: {left}"
+    if directory is not None:
+        hidden = [path for path in directory.rglob(".*") if path.is_file()]
+        assert not hidden, f"temporary files left: {hidden}"

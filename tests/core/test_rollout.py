@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdq import schedules
+from cdq.core.rollout import follow
+from cdq.mdp import MDP
+from cdq.worker import EVALUATION, LEARNING, Worker, pack_model, streams
+from tests.reference import rollout as reference
+from tests.reference.schedules import Law
+from tests.strategies import DTYPES, make_worker, models, random_model, seeds, state_of, window_visits
+
+STEP_SIZES = [
+    schedules.RescaledLinear(0.9),
+    schedules.Polynomial(1.0),
+    schedules.Polynomial(0.77),
+    schedules.Constant(0.3),
+    schedules.Constant(1.0),
+    schedules.LinearDecay(0.5, 0.1, 100),
+]
+RATES = st.tuples(st.sampled_from([0.0, 0.1, 0.5, 1.0]), st.sampled_from([0.0, 0.1, 0.37, 1.0]))
+
+
+def assert_same(worker: Worker, other: reference.Learner, log: list[int]) -> None:
+    """Compare to the bit; -0.0 and 0.0 are different bits."""
+    for ours, theirs in (
+        (worker.values, other.values),
+        (worker._base, other.base),
+        (window_visits(worker), other.visits),
+        (worker.clock, other.clock),
+    ):
+        assert ours.dtype == theirs.dtype
+        assert ours.tobytes() == theirs.tobytes()
+    assert np.asarray(worker.rows.log)[: worker.rows.touched].tolist() == log
+    assert worker._words.T.tolist() == [lane.stream.words for lane in other.lanes]
+    assert worker._state.tolist() == [lane.state for lane in other.lanes]
+    assert worker._elapsed.tolist() == [lane.elapsed for lane in other.lanes]
+    assert worker._returns.tobytes() == np.array([lane.episode_return for lane in other.lanes]).tobytes()
+
+
+def compare(
+    model: MDP, dtype: str, lanes: int, step_size: Any, windows: Any, gamma: float = 0.9, seed: int = 0
+) -> None:
+    worker = make_worker(model, dtype, num_envs=lanes, gamma=gamma, seed=seed)
+    words = streams(seed, (LEARNING, 0, 0), lanes)
+    other = reference.Learner(model, gamma, dtype, words)
+    steps = 0
+    for sweeps, rates in windows:
+        ours = worker.run(schedules.build_law(step_size, steps, 0.3, dtype), sweeps, *rates)
+        theirs = other.run(Law(step_size, steps, 0.3, dtype), sweeps, *rates)
+        assert ours == (theirs.episodes, theirs.length_sum, theirs.return_sum)
+        assert_same(worker, other, theirs.log)
+        worker.commit_alone(None)
+        other.commit()
+        assert_same(worker, other, [])
+        steps += sweeps * lanes
+
+
+@given(
+    models(),
+    st.sampled_from(DTYPES),
+    st.integers(1, 9),
+    st.sampled_from(STEP_SIZES),
+    st.lists(st.tuples(st.integers(0, 25), RATES), min_size=1, max_size=3),
+    st.sampled_from([0.5, 0.9, 1.0]),
+    seeds,
+)
+def test_windows_are_the_definition_to_the_bit(
+    model: MDP, dtype: str, lanes: int, step_size: Any, windows: Any, gamma: float, seed: int
+) -> None:
+    compare(model, dtype, lanes, step_size, windows, gamma, seed)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_actions", range(1, 13))
+def test_every_number_of_actions(n_actions: int, dtype: str) -> None:
+    """Some have a body of their own, those above 8 another way to break ties."""
+    for most_outcomes in (3, 11):
+        model = random_model(5, n_actions, seed=n_actions, most_outcomes=most_outcomes, time_limit=9)
+        compare(model, dtype, 5, schedules.RescaledLinear(0.9), [(40, (1.0, 0.2)), (40, (0.2, 0.0))])
+
+
+@pytest.mark.parametrize("lanes", range(1, 10))
+def test_every_number_of_lanes(lanes: int) -> None:
+    model = random_model(4, 4, seed=lanes)
+    compare(model, "float32", lanes, schedules.Polynomial(0.77), [(30, (0.3, 0.3))] * 2)
+
+
+def test_a_long_window_is_cut_in_chunks_without_a_trace() -> None:
+    """The stop flag is looked at every 4096 sweeps; exploration goes on in its line."""
+    model = random_model(3, 3, seed=1)
+    compare(model, "float64", 1, schedules.RescaledLinear(0.9), [(4097, (1.0, 0.0))])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_clocks_beyond_the_exact_entries(dtype: str) -> None:
+    model = random_model(2, 2, seed=3)
+    for clock in (4090, 8185, 10**6, 2**31 - 3):
+        worker = make_worker(model, dtype, num_envs=3)
+        other = reference.Learner(model, 0.9, dtype, streams(0, (LEARNING, 0, 0), 3))
+        worker.set_table(0.0, clock)
+        other.clock[:] = clock
+        step_size = schedules.Polynomial(0.77)
+        worker.run(schedules.build_law(step_size, 0, 0.3, dtype), 20, 0.5, 0.5)
+        theirs = other.run(Law(step_size, 0, 0.3, dtype), 20, 0.5, 0.5)
+        assert_same(worker, other, theirs.log)
+
+
+def test_clocks_stop_at_their_limit() -> None:
+    worker = make_worker(MDP.from_outcomes([0], [0], [0], [1.0], [1.0]))
+    worker.set_table(0.0, 2**31 - 3)
+    law = schedules.build_law(schedules.RescaledLinear(0.9), 0, 0.3, "float64")
+    for clock in (2**31 - 2, 2**31 - 1, 2**31 - 1):
+        worker.run(law, 1, 0.0, 0.0)
+        worker.commit_alone(None)
+        assert worker.clock[0, 0] == clock
+
+
+def test_time_limits_bootstrap_and_terminations_do_not() -> None:
+    law = schedules.build_law(schedules.Constant(1.0), 0, 0.3, "float64")
+    for terminated, expected in ((False, 1 + 0.5 * 8.0), (True, 1.0)):
+        model = MDP.from_outcomes([0], [0], [0], [1.0], [1.0], [terminated], time_limit=1)
+        worker = make_worker(model, gamma=0.5)
+        worker.set_table(8.0, 0)
+        assert worker.run(law, 1, 0.0, 0.0) == (1, 1, 1.0)  # an episode of one step either way
+        assert worker.values[0, 0] == expected
+
+
+def test_lanes_act_on_the_table_of_the_sweeps_start() -> None:
+    """Two lanes in one state: neither target sees the other's update, both updates count."""
+    worker = make_worker(MDP.from_outcomes([0], [0], [0], [1.0], [0.0]), gamma=0.5, num_envs=2)
+    worker.set_table(16.0, 0)
+    worker.run(schedules.build_law(schedules.Constant(0.5), 0, 0.3, "float64"), 1, 0.0, 0.0)
+    assert worker.values[0, 0] == 16 + 0.5 * (8 - 16) + 0.5 * (8 - 12)
+
+
+def test_exploration_moves_in_a_line() -> None:
+    """Of two actions the worse is taken in half the exploring steps: all at first, none in the end."""
+    lanes = 2000
+    model = MDP.from_outcomes([0, 0], [0, 1], [0, 0], [1.0, 1.0], [0.0, 1.0])
+    worker = make_worker(model, num_envs=lanes, gamma=0.5)
+    law = schedules.build_law(schedules.Constant(0.0), 0, 0.3, "float64")
+    worker.set_table([[0.0, 1.0]], 0)
+    worker.run(law, 100, 1.0, 0.0)
+    share = window_visits(worker)[0, 0] / (100 * lanes)
+    assert share == pytest.approx(0.5 * (1 - 99 / 200), abs=0.005)
+
+
+# ---- the stop flag
+
+
+def test_a_stop_flag_ends_a_window_and_rolling_back_undoes_it() -> None:
+    stop = np.zeros(1, np.int32)
+    model = random_model(6, 4, seed=2, time_limit=20)
+    law = schedules.build_law(schedules.RescaledLinear(0.9), 0, 0.3, "float64")
+    worker, fresh = make_worker(model, num_envs=4, stop=stop), make_worker(model, num_envs=4)
+    for each in (worker, fresh):
+        each.run(law, 50, 0.3, 0.3)
+        each.commit_alone(None)
+    before = state_of(worker)
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(worker.run(law, 10**9, 0.3, 0.3)))
+    thread.start()
+    time.sleep(0.02)
+    stop[0] = 1
+    thread.join(10)
+    assert results == [None]
+    assert state_of(worker) != before
+    worker.roll_back()
+    assert state_of(worker) == before
+    assert worker.rows.touched == 0
+    stop[0] = 0
+    for each in (worker, fresh):
+        each.run(law, 50, 0.3, 0.3)
+    assert state_of(worker) == state_of(fresh)
+
+
+@given(models(), st.sampled_from(DTYPES), st.integers(1, 5), st.integers(0, 60))
+def test_rolling_back_undoes_any_window(model: MDP, dtype: str, lanes: int, sweeps: int) -> None:
+    worker = make_worker(model, dtype, num_envs=lanes)
+    law = schedules.build_law(schedules.Polynomial(0.6), 0, 0.3, dtype)
+    worker.run(law, 7, 1.0, 1.0)
+    worker.commit_alone(None)
+    before = state_of(worker)
+    worker.run(law, sweeps, 0.5, 0.1)
+    worker.roll_back()
+    assert state_of(worker) == before
+
+
+def test_a_flag_set_before_means_no_step() -> None:
+    stop = np.ones(1, np.int32)
+    worker = make_worker(random_model(3, 2, seed=0), stop=stop)
+    before = state_of(worker)
+    law = schedules.build_law(schedules.Constant(0.1), 0, 0.3, "float64")
+    assert worker.run(law, 100, 0.1, 0.1) is None
+    assert state_of(worker) == before
+
+
+# ---- episodes of a fixed policy
+
+
+@given(models(), st.sampled_from(DTYPES), st.integers(1, 7), st.integers(1, 30), st.integers(0, 25), seeds)
+def test_follow_is_the_definition(
+    model: MDP, dtype: str, lanes: int, longest: int, episodes: int, seed: int
+) -> None:
+    policy = np.random.default_rng(seed).integers(0, model.n_actions, model.n_states).astype(np.uint32)
+    words = streams(seed, (EVALUATION, 0), lanes)
+    returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
+    expected = reference.follow(model, dtype, policy, words, longest, episodes)
+    ran = follow(pack_model(model, dtype), policy, words, longest, returns, lengths, np.zeros(1, np.int32))
+    assert ran == episodes
+    assert returns.tobytes() == expected[0].tobytes()
+    assert lengths.tolist() == expected[1].tolist()
+
+
+def test_follow_stops_when_asked() -> None:
+    model = random_model(3, 2, seed=0)
+    policy, words = np.zeros(3, np.uint32), streams(0, (1,), 1)
+    assert (
+        follow(
+            pack_model(model, "float64"),
+            policy,
+            words,
+            5,
+            np.zeros(9),
+            np.zeros(9, np.int64),
+            np.ones(1, np.int32),
+        )
+        == 0
+    )
+
+
+# ---- arguments that do not fit
+
+
+def test_arguments_that_do_not_fit_are_refused() -> None:
+    model = random_model(3, 2, seed=0)
+    sampler = pack_model(model, "float64")
+    words, flag = streams(0, (1,), 1), np.zeros(1, np.int32)
+    with pytest.raises(ValueError, match="size they should"):
+        follow(sampler, np.zeros(4, np.uint32), words, 5, np.zeros(2), np.zeros(2, np.int64), flag)
+    with pytest.raises(ValueError, match="size they should"):
+        follow(sampler, np.zeros(3, np.uint32), words, 5, np.zeros(2), np.zeros(3, np.int64), flag)
+    worker = make_worker(model)
+    with pytest.raises(ValueError, match="differ in type"):
+        worker.run(schedules.build_law(schedules.Constant(0.1), 0, 0.3, "float32"), 1, 0.0, 0.0)

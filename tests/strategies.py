@@ -1,0 +1,133 @@
+"""Random models and tables, and how to put a contribution together pair by pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from cdq.mdp import MDP
+from cdq.worker import Worker, pack_model
+
+DTYPES = ("float32", "float64")
+seeds = st.integers(0, 2**32 - 1)
+
+
+def random_model(
+    n_states: int, n_actions: int, *, seed: int, most_outcomes: int = 4, time_limit: int | None = None
+) -> MDP:
+    """Return a model with every kind of outcome; its rewards are few, so that values tie."""
+    random = np.random.default_rng(seed)
+    counts = random.integers(1, most_outcomes + 1, n_states * n_actions)
+    pair = np.repeat(np.arange(n_states * n_actions), counts)
+    weight = random.choice([1.0, 1.0, 2.0, 0.1, random.random()], len(pair))
+    probability = weight / np.bincount(pair, weight)[pair]
+    start = random.random(n_states) * (random.random(n_states) < 0.6)
+    start[random.integers(n_states)] += 0.5
+    return MDP(
+        n_states,
+        n_actions,
+        np.concatenate(([0], np.cumsum(counts))),
+        random.integers(0, n_states, len(pair)),
+        probability,
+        random.choice([-1.0, 0.0, 0.0, 1.0, 0.1, random.normal()], len(pair)),
+        random.random(len(pair)) < 0.15,
+        start / start.sum(),
+        time_limit,
+        f"random-{seed}",
+    )
+
+
+@st.composite
+def models(draw: st.DrawFn) -> MDP:
+    return random_model(
+        draw(st.integers(1, 7)),
+        draw(st.integers(1, 12)),
+        seed=draw(seeds),
+        most_outcomes=draw(st.sampled_from([1, 2, 3, 5, 8, 9, 14])),
+        time_limit=draw(st.sampled_from([None, None, 1, 2, 7])),
+    )
+
+
+def make_worker(model: MDP, dtype: Any = "float64", **changes: Any) -> Worker:
+    arguments: dict[str, Any] = {
+        "gamma": 0.9,
+        "dtype": dtype,
+        "seed": 0,
+        "rank": 0,
+        "session": 0,
+        "num_envs": 1,
+        "stop": np.zeros(1, np.int32),
+        **changes,
+    }
+    return Worker(model, pack_model(model, dtype), **arguments)
+
+
+def window_visits(worker: Worker) -> Any:
+    """Return the view of a worker's visits in its window (rows.h has the layout)."""
+    n_actions, size = worker.values.shape[1], worker.dtype.itemsize
+    columns = worker.rows.data[:, 2 * n_actions * size : n_actions * (2 * size + 4)]
+    return np.asarray(columns).view(np.uint32)
+
+
+def state_of(worker: Worker) -> bytes:
+    """Return all that a round may change, as bytes."""
+    return bytes(np.asarray(worker.rows.data)) + worker._lanes.tobytes()
+
+
+@dataclass
+class Tables:
+    """The workers of a round: what they had in common, and what each brings."""
+
+    base: Any  # (S, A)
+    clock: Any  # (S, A)
+    values: Any  # (workers, S, A)
+    visits: Any  # (workers, S, A)
+
+    def workers(self) -> list[Worker]:
+        """Return workers that hold these tables, as if each had learnt for a window."""
+        size, n_states, n_actions = self.values.shape
+        model = MDP.garnet(n_states, n_actions, branching=1, seed=0)
+        return [self._worker(model, rank) for rank in range(size)]
+
+    def _worker(self, model: MDP, rank: int) -> Worker:
+        worker = make_worker(model, self.base.dtype, rank=rank)
+        order = np.random.default_rng(rank).permutation(np.flatnonzero(self.visits[rank]))
+        touch(worker, order)
+        worker.set_table(self.base, self.clock)
+        worker.values[:] = self.values[rank]
+        window_visits(worker)[:] = self.visits[rank]
+        return worker
+
+
+def touch(worker: Worker, pairs: Any) -> None:
+    """Make the worker step through *pairs* in this order, so that its log lists them."""
+    from cdq.schedules import Constant, build_law
+
+    law = build_law(Constant(0.0), 0, 0.3, worker.dtype)
+    for pair in pairs:
+        state, action = divmod(int(pair), worker.values.shape[1])
+        worker.values[:] = 0
+        worker.values[state, action] = 1
+        worker._state[0] = state
+        assert worker.run(law, 1, 0.0, 0.0) is not None
+    assert worker.rows.touched == len(pairs)
+
+
+@st.composite
+def tables(draw: st.DrawFn, workers: Any = None) -> Tables:
+    """Draw tables whose touched part goes from nothing to everything, with values from 1e-8 to 1e8."""
+    size = draw(st.sampled_from([1, 2, 3, 4, 7, 8]) if workers is None else workers)
+    shape = (draw(st.integers(1, 12)), draw(st.sampled_from([1, 2, 3, 4, 6, 7, 8, 9])))
+    real = np.dtype(draw(st.sampled_from(DTYPES)))
+    random = np.random.default_rng(draw(seeds))
+    share = draw(st.sampled_from([0.0, 0.02, 0.1, 0.3, 1.0]))
+    most = draw(st.sampled_from([1, 5, 300, 7000]))
+    visits = random.integers(1, most + 1, (size, *shape)) * (random.random((size, *shape)) < share)
+    scale = 10.0 ** random.integers(-8, 9, shape) if draw(st.booleans()) else 1.0
+    base = (random.normal(size=shape) * scale).astype(real)
+    news = (random.normal(size=(size, *shape)) * scale).astype(real)
+    clock = random.integers(0, draw(st.sampled_from([1, 100, 10**6])), shape)
+    return Tables(base, clock.astype(np.uint32), np.where(visits > 0, news, base), visits.astype(np.uint32))
