@@ -29,7 +29,7 @@ from cdq.schedules import Rate, StepSize
 from cdq.table import QTable
 from cdq.training import Plan, Progress, learn_rounds, run_workers
 from cdq.until import MeanReturn, OptimalWithin, Until
-from cdq.worker import EVALUATION, Worker, pack_model, streams
+from cdq.worker import EVALUATION, Merged, Worker, pack_model, streams
 
 # A window may take long where steps are slow; a worker that fails is noticed at once, whatever the deadline.
 _TIMEOUT = 3600.0
@@ -38,6 +38,7 @@ _LONGEST_EPISODE = 10_000
 _EVALUATION_EPISODES = 1000
 _EVALUATION_STREAMS = 64
 _SOLVED_OUTCOMES = 2_000_000
+_TENSORS = ("values", "visits", "clock")
 
 
 class Evaluation(NamedTuple):
@@ -191,7 +192,7 @@ class QLearner:
         self._evaluations = 0
         self._stop = np.zeros(1, np.int32)
         self._progress = Progress(0, float(self.settings.window.floor))
-        self._visits = np.zeros((self.model.n_states, self.model.n_actions), np.int64)
+        self._merged = Merged(self.model.n_states, self.model.n_actions, dtype, initial_value)
         self._workers: list[Worker] = []
         self._optimum: Solution | None = None
 
@@ -206,12 +207,7 @@ class QLearner:
     @property
     def table(self) -> QTable:
         """A copy of the merged table as it is now."""
-        return QTable(np.ascontiguousarray(self._values()), self._visits.copy(), self.model.name)
-
-    def _values(self) -> npt.NDArray[Any]:
-        if self._workers:
-            return self._workers[0].values
-        return np.full(self._visits.shape, self.settings.initial_value, self.settings.dtype)
+        return QTable(self._merged.values.copy(), self._merged.visits.copy(), self.model.name)
 
     # ---- learning
 
@@ -250,25 +246,24 @@ class QLearner:
         try:
             run_workers(self._tasks(comms, target, until), comms, self._stop, line.show)
         finally:
+            for worker in self._workers:
+                worker.roll_back()
             line.clear()
             self._stop[0] = 0
         return self
 
     def _prepare(self, comms: list[Communicator]) -> None:
         if not self._workers:
-            values, clock = self._values(), np.uint32(0)
-            self._workers = [self._make_worker(comm.rank) for comm in comms]
-            for worker in self._workers:
-                worker.set_table(values, clock)
+            self._workers = [self._make_worker(comm.rank, keeps=comm is comms[0]) for comm in comms]
         if self._optimum is None and self.model.n_outcomes <= _SOLVED_OUTCOMES:
             self._optimum = solve(self.model, self.settings.gamma)
 
-    def _make_worker(self, rank: int) -> Worker:
+    def _make_worker(self, rank: int, keeps: bool) -> Worker:
         return Worker(
-            self.model,
             self._sampler,
+            self._merged,
+            keeps=keeps,
             gamma=self.settings.gamma,
-            dtype=self.settings.dtype,
             seed=self.settings.seed,
             rank=rank,
             session=self._session,
@@ -293,9 +288,8 @@ class QLearner:
         )
         steps, window = self._progress.steps, self._progress.window
         tasks = []
-        for place, (worker, comm) in enumerate(zip(self._workers, comms, strict=True)):
-            first = place == 0  # keeps the visits, the progress and the history of this process
-            progress = self._progress if first else Progress(steps, window)
+        for worker, comm in zip(self._workers, comms, strict=True):
+            progress = self._progress if comm is comms[0] else Progress(steps, window)
             tasks.append(
                 partial(
                     learn_rounds,
@@ -304,7 +298,6 @@ class QLearner:
                     plan,
                     progress,
                     target,
-                    self._visits if first else None,
                     watch if comm.rank == 0 else watch_nothing,
                 )
             )
@@ -326,7 +319,7 @@ class QLearner:
             state = -1
         if not 0 <= state < self.model.n_states or state != observation:
             raise ConfigError(f"observation {observation!r} is no state; allowed: 0 to {self.model.n_states - 1}")
-        return int(self._values()[state].argmax())
+        return int(self._merged.values[state].argmax())
 
     def evaluate(self, episodes: int = _EVALUATION_EPISODES) -> Evaluation:
         """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
@@ -345,14 +338,13 @@ class QLearner:
             self.settings.seed, (EVALUATION, self._session, self._evaluations), min(n, _EVALUATION_STREAMS)
         )
         longest = self.model.time_limit or _LONGEST_EPISODE
-        policy = self._values().argmax(axis=1).astype(np.uint32)
+        policy = self._merged.values.argmax(axis=1).astype(np.uint32)
         follow(self._sampler, policy, words, longest, returns, lengths, np.zeros(1, np.int32))
         error = float(returns.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
         return Evaluation(float(returns.mean()), error, float(lengths.mean()), n)
 
     def _gap(self) -> OptimalityGap:
-        values = self._values().astype(np.float64)
-        return optimality_gap(self.model, values, self.settings.gamma, self._optimum)
+        return optimality_gap(self.model, self._merged.values, self.settings.gamma, self._optimum)
 
     def report(self) -> dict[str, Any]:
         """Return what a run came to, as a JSON object: settings, speed, the greedy policy's return, and the gap.
@@ -397,7 +389,6 @@ class QLearner:
         FileError
             If it cannot be written.
         """
-        clock = self._workers[0].clock if self._workers else np.zeros(self._visits.shape, np.uint32)
         header = {
             "kind": "learner",
             "environment": self.model.name,
@@ -407,7 +398,7 @@ class QLearner:
             "window": self._progress.window,
             "session": self._session,
         }
-        write_tensors(path, {"values": self._values(), "visits": self._visits, "clock": clock}, header)
+        write_tensors(path, {name: getattr(self._merged, name) for name in _TENSORS}, header)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], env: Any = None, *, merge: MergeRule | None = None) -> QLearner:
@@ -443,15 +434,13 @@ class QLearner:
         return learner
 
     def _restore(self, tensors: Mapping[str, npt.NDArray[Any]], header: Mapping[str, Any]) -> None:
-        table = QTable(tensors["values"], tensors["visits"])
-        if table.values.shape != self._visits.shape or tensors["clock"].shape != self._visits.shape:
-            raise TableError(f"the file's table has shape {table.values.shape}, not {self._visits.shape}")
+        for name in _TENSORS:
+            own = getattr(self._merged, name)
+            if tensors[name].shape != own.shape or tensors[name].dtype != own.dtype:
+                raise TableError(f"the file's {name} have shape {tensors[name].shape}, not {own.shape}")
+            own[:] = tensors[name]
         self._session = int(header["session"]) + 1
         self._progress = Progress(int(header["steps"]), float(header["window"]))
-        self._visits[:] = table.visits
-        self._workers = [self._make_worker(rank) for rank in range(self.settings.workers)]
-        for worker in self._workers:
-            worker.set_table(table.values, tensors["clock"])
 
 
 def fingerprint(model: MDP) -> str:

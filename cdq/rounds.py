@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from cdq.comm.base import Communicator
 from cdq.core import merge as _core
@@ -37,7 +36,7 @@ class Summary(NamedTuple):
 
 
 class Interrupted(Exception):
-    """The stop flag ended a window early; the round was rolled back."""
+    """The stop flag ended a window early."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +133,11 @@ class WorkerContribution:
         self.summary: Summary
         self._merged = bytearray()  # kept from round to round: fresh memory costs more than the merge
 
+    @property
+    def nbytes(self) -> int:
+        """What the other workers read of this one's memory: the values and counts of the touched pairs."""
+        return self.rows.touched * self.rows.pair_size
+
     def merge_shared(self, contributions: Sequence[WorkerContribution], rule: Rule, rank: int) -> Any:
         """Merge this rank's part straight from the tables of all."""
         tables = [contribution.rows for contribution in contributions]
@@ -179,36 +183,31 @@ def play(
     contribution: WorkerContribution,
     comm: Communicator,
     rule: Rule,
-    visits: npt.NDArray[np.int64] | None,
     stop: bool,
     sweeps: int,
     rates: tuple[float, float],
 ) -> Round:
-    """Learn for *sweeps* steps of every lane, merge with the others and swap the merged table in; or change nothing.
+    """Learn for *sweeps* steps of every lane, merge with the others, and swap the merged table in.
 
-    *visits* takes the visits of all workers, if this worker is the one that keeps them; *stop* asks all to stop;
-    *rates* are the exploration rates at the window's start and end.
+    *stop* asks all workers to stop; *rates* are the exploration rates at the window's start and end.
 
     Raises
     ------
     Interrupted
         If the window was ended early.
     CommError
-        If the merge failed. In all cases the table, lanes and streams are those of before the round.
+        If the merge failed. In all cases nothing was swapped in: once all workers of the process have ended,
+        `Worker.roll_back` makes everything as it was before the round.
     """
-    try:
-        ended = worker.run(contribution.law, sweeps, *rates)
-        if ended is None:
-            raise Interrupted
-        contribution.summary = Summary(*ended, comm.bytes_sent, stop)
-        if comm.size == 1:
-            worker.commit_alone(visits)
-            return Round([contribution.summary], 0.0)
-        merged, summaries = comm.merge(contribution, rule)
-    except BaseException:
-        worker.roll_back()
-        raise
-    return Round(summaries, worker.commit(merged, visits))
+    ended = worker.run(contribution.law, sweeps, *rates)
+    if ended is None:
+        raise Interrupted
+    contribution.summary = Summary(*ended, comm.bytes_sent, stop)
+    if comm.size == 1:
+        worker.commit_alone()
+        return Round([contribution.summary], 0.0)
+    slices, summaries = comm.merge(contribution, rule)
+    return Round(summaries, worker.commit(slices))
 
 
 def sweeps_of(window: float, left: int, size: int, num_envs: int) -> int:

@@ -55,7 +55,6 @@ def learn_rounds(
     plan: Plan,
     progress: Progress,
     target: int,
-    visits: npt.NDArray[np.int64] | None,
     watch: Watch,
 ) -> None:
     """Play rounds until *target* steps of all workers, or until a worker's *watch* asked to stop.
@@ -70,7 +69,7 @@ def learn_rounds(
         after = progress.steps + sweeps * worker.num_envs * comm.size
         law = contribution.law = plan.law(progress.steps, law)
         rates = plan.exploration.at(progress.steps), plan.exploration.at(after)
-        played = play(worker, contribution, comm, plan.rule, visits, stop, sweeps, rates)
+        played = play(worker, contribution, comm, plan.rule, stop, sweeps, rates)
         if after < target:  # the last window is cut short, and says nothing of the next
             progress.window = plan.window.next(sweeps * worker.num_envs, played.mass)
         progress.steps = after

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cdq.core.merge import commit, commit_alone
 from cdq.core.model import Sampler
 from cdq.core.rollout import Rollout
-from cdq.core.rows import Law, Rows
+from cdq.core.rows import Law, Rows, row_size
 from cdq.mdp import MDP
 
 # What a spawn key starts with, so that no two uses of one seed share a stream.
@@ -28,19 +28,53 @@ class Episodes(NamedTuple):
     return_sum: float
 
 
+class Merged:
+    """What the workers of a process share: the table as of the last merge, and the visits of all workers.
+
+    Parameters
+    ----------
+    n_states, n_actions : int
+        The table's size.
+    dtype : dtype
+        float32 or float64.
+    initial_value : float
+        What the values are before learning.
+
+    Attributes
+    ----------
+    values : (n_states, n_actions) array of dtype
+        The merged values.
+    clock : (n_states, n_actions) array of uint32
+        What the step-size law reads: visits, or effective visits where several workers pool.
+    visits : (n_states, n_actions) array of int64
+        How often all workers together updated each pair.
+    """
+
+    def __init__(self, n_states: int, n_actions: int, dtype: npt.DTypeLike, initial_value: float) -> None:
+        def table(kind: npt.DTypeLike) -> npt.NDArray[Any]:
+            memory = allocate(n_states * n_actions * np.dtype(kind).itemsize)
+            return memory.view(kind).reshape(n_states, n_actions)
+
+        self.values = table(dtype)
+        self.clock = table(np.uint32)
+        self.visits = table(np.int64)
+        if initial_value:
+            self.values[:] = initial_value
+
+
 class Worker:
     """A learner with its own lanes of environments and its own copy of the table.
 
     Parameters
     ----------
-    model : MDP
-        The environment.
     sampler : Sampler
-        The same, packed for the loop by `pack_model`; several workers may share one.
+        The environment, packed for the loop by `pack_model`; several workers may share one.
     gamma : float
         Discount.
-    dtype : dtype
-        float32 or float64.
+    merged : Merged
+        What the workers of this process share; the worker starts from it.
+    keeps : bool
+        Whether this is the one worker of the process that writes to `merged`.
     seed : int
         Entropy of the run; the streams are those of `SeedSequence(seed)` spawned per (rank, lane).
     rank, session : int
@@ -53,20 +87,21 @@ class Worker:
 
     def __init__(
         self,
-        model: MDP,
         sampler: Sampler,
+        merged: Merged,
         *,
+        keeps: bool,
         gamma: float,
-        dtype: npt.DTypeLike,
         seed: int,
         rank: int,
         session: int,
         num_envs: int,
         stop: npt.NDArray[np.int32],
     ) -> None:
-        self.dtype = np.dtype(dtype)
         self.num_envs = num_envs
-        self._allocate_table(model.n_states, model.n_actions)
+        self._merged, self._keeps = merged, keeps
+        self._open = False
+        self._allocate_table()
         self._allocate_lanes(num_envs)
         self._words[:] = streams(seed, (LEARNING, session, rank), num_envs)
         self._rollout = Rollout(
@@ -82,18 +117,17 @@ class Worker:
         )
         self._rollout.reset()
 
-    def _allocate_table(self, n_states: int, n_actions: int) -> None:
-        size = self.dtype.itemsize
-        row = n_actions * (2 * size + 8)
+    def _allocate_table(self) -> None:
+        values, clock = self._merged.values, self._merged.clock
+        n_states, n_actions = values.shape
+        size = values.itemsize
+        row = row_size(n_actions, size)
         data = allocate(n_states * row).reshape(n_states, row)
-        self.rows = Rows(data, np.zeros(n_states * n_actions + 1, np.uint32), n_actions, size)
-
-        def column(offset: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-            return data[:, offset : offset + n_actions * np.dtype(dtype).itemsize].view(dtype)
-
-        self.values = column(0, self.dtype)
-        self._base = column(n_actions * size, self.dtype)
-        self.clock = column(n_actions * (2 * size + 4), np.uint32)
+        if values.any() or clock.any():  # memory that nobody wrote to takes no space
+            data[:, : n_actions * size].view(values.dtype)[:] = values
+            data[:, n_actions * size : n_actions * (size + 4)].view(np.uint32)[:] = clock
+        log = allocate(4 * (n_states * n_actions + 1)).view(np.uint32)
+        self.rows = Rows(data, log, values.reshape(-1), clock.reshape(-1), n_actions)
 
     def _allocate_lanes(self, n: int) -> None:
         # One block of memory, so that all that a window changes in the lanes is saved and restored by one copy.
@@ -104,35 +138,36 @@ class Worker:
         self._state = self._lanes[48 * n :].view(np.uint32)
         self._lanes_before = self._lanes.copy()
 
-    def set_table(self, values: npt.ArrayLike, clock: npt.ArrayLike) -> None:
-        """Make *values* and *clock* (arrays or numbers) the table and its base."""
-        self.values[:] = values
-        self._base[:] = values
-        self.clock[:] = clock
-
     def run(self, law: Law, sweeps: int, explore_first: float, explore_last: float) -> Episodes | None:
         """Learn for *sweeps* steps of every lane; None if the stop flag ended it: roll back then."""
         self._lanes_before[:] = self._lanes
+        self._open = True
         completed, *ended = self._rollout.run(law, sweeps, explore_first, explore_last)
         return Episodes(*ended) if completed else None
 
     def roll_back(self) -> None:
-        """Undo the window: table, lanes and streams are as after the last merge."""
-        self.rows.roll_back()
-        self._lanes[:] = self._lanes_before
+        """Undo a window that was not committed: table, lanes and streams are as after the last merge.
 
-    def commit(self, merged: list[bytearray], visits: npt.NDArray[np.int64] | None) -> float:
-        """Make the merged slices the table; add all workers' visits to *visits* if this worker keeps them.
+        No other worker of the process may be in `commit` meanwhile.
+        """
+        if self._open:
+            self.rows.roll_back()
+            self._lanes[:] = self._lanes_before
+            self._open = False
+
+    def commit(self, slices: list[Any]) -> float:
+        """Make the merged slices of all ranks the table.
 
         Returns the round's pooled mass: the visit-weighted mean over the touched pairs.
         """
-        flat = None if visits is None else visits.reshape(-1)
-        mass, total = commit(self.rows, merged, flat)
+        mass, total = commit(self.rows, slices, self._merged.visits.reshape(-1) if self._keeps else None)
+        self._open = False
         return mass / 2**20 / total if total else 0.0
 
-    def commit_alone(self, visits: npt.NDArray[np.int64] | None) -> None:
+    def commit_alone(self) -> None:
         """Make the own table the merged one; a worker without peers."""
-        commit_alone(self.rows, None if visits is None else visits.reshape(-1))
+        commit_alone(self.rows, self._merged.visits.reshape(-1))
+        self._open = False
 
 
 def pack_model(model: MDP, dtype: npt.DTypeLike) -> Sampler:

@@ -35,6 +35,7 @@ cdef extern from *:
                                 : cdq_pack_double(rows, header, slice, pairs))
     """
     int CDQ_BLOCK, CDQ_POOLED, CDQ_MEAN, CDQ_VISITS, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_SUM, CDQ_MAX, CDQ_CUSTOM
+    uint32_t CDQ_TOUCHED
 
     ctypedef struct cdq_header:
         int64_t first, count, mass, visits
@@ -43,7 +44,7 @@ cdef extern from *:
         const cdq_header *header
         const void *values
         const uint32_t *visits
-        const uint32_t *gain
+        const uint32_t *after
         const uint32_t *pairs
         int64_t cursor
 
@@ -144,13 +145,13 @@ cdef int64_t _own_pairs(const cdq_rows **tables, int64_t rank, uint32_t *pairs) 
     cdef const cdq_rows *own = tables[rank]
     cdef int64_t n = 0, i, k, n_actions = own.n_actions
     cdef uint32_t pair
-    cdef const uint32_t *visits
+    cdef const uint32_t *counts
     for i in range(own.n_log):
         pair = own.log[i]
         for k in range(rank):
-            visits = <const uint32_t *> (
-                tables[k].data + pair // <uint32_t> n_actions * tables[k].stride + 2 * n_actions * own.real_size)
-            if visits[pair % <uint32_t> n_actions]:
+            counts = <const uint32_t *> (
+                tables[k].data + pair // <uint32_t> n_actions * tables[k].stride + n_actions * own.real_size)
+            if counts[pair % <uint32_t> n_actions] & CDQ_TOUCHED:
                 break
         else:
             pairs[n] = pair
@@ -281,9 +282,10 @@ def merge_slices(
 
 
 def commit(Rows rows not None, list merged, int64_t[::1] visits):
-    """Make the merged slices of all ranks the table; add the visits of all workers to *visits* unless it is None.
+    """Make the merged slices of all ranks the table.
 
-    All slices are checked before the first pair changes. Returns the pooled mass in units of 2^-20, weighted by
+    With *visits*, also the base and the clocks of the process, and add the visits of all workers: one worker of the
+    process does that. All slices are checked before the first pair changes. Returns the pooled mass in units of 2^-20, weighted by
     visits, and the visits.
     """
     cdef int64_t mass = 0, total = 0, size = len(merged), i
@@ -304,8 +306,7 @@ def commit(Rows rows not None, list merged, int64_t[::1] visits):
     return mass, total
 
 
-def commit_alone(Rows rows not None, int64_t[::1] visits):
-    """Make the table of a worker without peers the merged one; return its visits in the window."""
-    cdef int64_t *sums = &visits[0] if visits is not None else NULL
+def commit_alone(Rows rows not None, int64_t[::1] visits not None):
+    """Make the table of a worker without peers the merged one."""
     with nogil:
-        cdq_commit_alone(&rows.c, sums)
+        cdq_commit_alone(&rows.c, &visits[0])

@@ -2,7 +2,7 @@
  *
  * A contribution's slice that travels: header {first, count}, then values, visits, pairs (pairs only if first is -1:
  * ascending pair numbers; otherwise the pairs are first .. first + count - 1). A merged slice: header {first, count,
- * mass, visits}, then values, total, gain, pairs. Everything is native little-endian; values start at 8-byte offsets. */
+ * mass, visits}, then values, total visits, clocks after, pairs. Everything is native little-endian; values start at 8-byte offsets. */
 
 #ifndef CDQ_MERGE_LOAD_H
 #define CDQ_MERGE_LOAD_H
@@ -14,7 +14,7 @@ typedef struct {
 typedef struct {
     const cdq_header *header;
     const void *values;
-    const uint32_t *visits, *gain, *pairs;
+    const uint32_t *visits, *after, *pairs;
     int64_t cursor; /* of a sparse slice: the first pair not yet taken */
 } cdq_slice;
 
@@ -31,49 +31,64 @@ CDQ_INLINE cdq_slice cdq_open_slice(const unsigned char *bytes, int merged, int6
     int64_t count = slice.header->count;
     slice.values = bytes + sizeof(cdq_header);
     slice.visits = (const uint32_t *)(bytes + sizeof(cdq_header) + (count * real_size + 7) / 8 * 8);
-    slice.gain = merged ? slice.visits + count : NULL;
+    slice.after = merged ? slice.visits + count : NULL;
     slice.pairs = slice.visits + count * (1 + (merged != 0));
     slice.cursor = 0;
     return slice;
 }
 #endif
 
-/* The place of a pair: its row and its action. */
-CDQ_INLINE REAL *NAME(cdq_place)(const cdq_rows *rows, uint32_t pair, uint32_t *action)
+/* The place of a pair: its value and its count. */
+CDQ_INLINE REAL *NAME(cdq_place)(const cdq_rows *rows, uint32_t pair, uint32_t **count)
 {
-    uint32_t n_actions = (uint32_t)rows->n_actions;
-    *action = pair % n_actions;
-    return (REAL *)cdq_row(rows, pair / n_actions);
+    uint32_t n_actions = (uint32_t)rows->n_actions, action = pair % n_actions;
+    REAL *row = (REAL *)cdq_row(rows, pair / n_actions);
+    *count = (uint32_t *)(row + n_actions) + action;
+    return row + action;
 }
 
-/* Worker k's values and visits (k < 0: the base and the clock) of listed pairs. */
+CDQ_INLINE uint32_t NAME(cdq_visits_of)(const cdq_rows *rows, uint32_t pair, const uint32_t *count)
+{
+    return CDQ_COUNT(*count) - rows->clock[pair];
+}
+
+CDQ_INLINE void NAME(cdq_load_base)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t first, const uint32_t *pairs)
+{
+    const REAL *base = (const REAL *)rows->base;
+    for (int64_t i = 0; pairs && i < b->n; i++) {
+        b->base[i] = base[pairs[i]];
+        b->clock[i] = rows->clock[pairs[i]];
+    }
+    if (!pairs) {
+        memcpy(b->base, base + first, (size_t)b->n * sizeof(REAL));
+        memcpy(b->clock, rows->clock + first, (size_t)b->n * sizeof(uint32_t));
+    }
+}
+
+/* Worker k's values and visits of listed pairs. */
 CDQ_INLINE void NAME(cdq_load_pairs)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t k, const uint32_t *pairs)
 {
-    const int64_t n_actions = rows->n_actions;
-    REAL *reals = k < 0 ? b->base : b->values + k * CDQ_BLOCK;
-    uint32_t *counts = k < 0 ? b->clock : b->visits + k * CDQ_BLOCK;
     for (int64_t i = 0; i < b->n; i++) {
-        uint32_t action;
-        const REAL *row = NAME(cdq_place)(rows, pairs[i], &action);
-        const uint32_t *visits = (const uint32_t *)(row + 2 * n_actions);
-        reals[i] = k < 0 ? row[n_actions + action] : row[action];
-        counts[i] = k < 0 ? visits[n_actions + action] : visits[action];
+        uint32_t *count;
         if (i + 16 < b->n)
-            CDQ_PREFETCH(NAME(cdq_place)(rows, pairs[i + 16], &action));
+            CDQ_PREFETCH(NAME(cdq_place)(rows, pairs[i + 16], &count));
+        b->values[k * CDQ_BLOCK + i] = *NAME(cdq_place)(rows, pairs[i], &count);
+        b->visits[k * CDQ_BLOCK + i] = CDQ_COUNT(*count) - b->clock[i];
     }
 }
 
 CDQ_INLINE void NAME(cdq_load_whole_rows)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t k, uint32_t state,
                                           const int64_t n_actions)
 {
-    REAL *reals = k < 0 ? b->base : b->values + k * CDQ_BLOCK;
-    uint32_t *counts = k < 0 ? b->clock : b->visits + k * CDQ_BLOCK;
-    for (int64_t i = 0; i < b->n; i += n_actions, state++) {
-        const REAL *row = (const REAL *)cdq_row(rows, state);
-        const uint32_t *visits = (const uint32_t *)(row + 2 * n_actions);
-        memcpy(reals + i, k < 0 ? row + n_actions : row, (size_t)n_actions * sizeof(REAL));
-        memcpy(counts + i, k < 0 ? visits + n_actions : visits, (size_t)n_actions * sizeof(uint32_t));
+    const unsigned char *data = cdq_row(rows, state);
+    REAL *values = b->values + k * CDQ_BLOCK;
+    uint32_t *visits = b->visits + k * CDQ_BLOCK;
+    for (int64_t i = 0; i < b->n; i += n_actions, data += rows->stride) {
+        memcpy(values + i, data, (size_t)n_actions * sizeof(REAL));
+        memcpy(visits + i, data + (size_t)n_actions * sizeof(REAL), (size_t)n_actions * sizeof(uint32_t));
     }
+    for (int64_t i = 0; i < b->n; i++)
+        visits[i] = CDQ_COUNT(visits[i]) - b->clock[i];
 }
 
 /* The same of whole rows, which copy as such. */
@@ -109,62 +124,43 @@ CDQ_INLINE void NAME(cdq_store)(const NAME(cdq_block) * b, cdq_header *header, c
     size_t n = (size_t)b->n;
     memcpy((REAL *)slice->values + at, b->merged, n * sizeof(REAL));
     memcpy((uint32_t *)slice->visits + at, b->total, n * sizeof(uint32_t));
-    memcpy((uint32_t *)slice->gain + at, b->gain, n * sizeof(uint32_t));
+    memcpy((uint32_t *)slice->after + at, b->after, n * sizeof(uint32_t));
     for (size_t i = 0; i < n; i++)
         header->visits += b->total[i];
 }
 
-/* One pair's merge becomes the table: value and base, clock, no visit in the new window. */
-CDQ_INLINE void NAME(cdq_commit_pair)(REAL *row, int64_t n_actions, uint32_t action, REAL value, uint32_t gain)
-{
-    uint32_t *visits = (uint32_t *)(row + 2 * n_actions), *clock = visits + n_actions;
-    uint32_t sum = clock[action] + gain;
-    row[action] = value;
-    row[n_actions + action] = value;
-    visits[action] = 0;
-    clock[action] = sum < CDQ_CLOCK_LIMIT ? sum : CDQ_CLOCK_LIMIT;
-}
-
+/* A merged slice becomes the table and, if this worker is the one of its process that keeps them (visits), the base,
+ * the clocks and the visits of all workers. */
 static void NAME(cdq_commit)(cdq_rows *rows, const cdq_slice *slice, int64_t *visits)
 {
     const REAL *values = (const REAL *)slice->values;
-    int64_t first = slice->header->first, count = slice->header->count, n_actions = rows->n_actions;
-    uint32_t action = 0, state = 0;
-    if (first >= 0) {
-        state = (uint32_t)(first / n_actions);
-        action = (uint32_t)(first % n_actions);
-    }
-    for (int64_t i = 0; i < count; i++) {
-        REAL *row;
-        if (first < 0)
-            row = NAME(cdq_place)(rows, slice->pairs[i], &action);
-        else
-            row = (REAL *)cdq_row(rows, state);
-        if (slice->visits[i]) {
-            NAME(cdq_commit_pair)(row, n_actions, action, values[i], slice->gain[i]);
-            if (visits)
-                visits[first < 0 ? slice->pairs[i] : first + i] += slice->visits[i];
-        }
-        if (first >= 0 && ++action == n_actions) {
-            action = 0;
-            state++;
+    int64_t first = slice->header->first;
+    for (int64_t i = 0; i < slice->header->count; i++) {
+        uint32_t *count, pair = first < 0 ? slice->pairs[i] : (uint32_t)(first + i);
+        if (!slice->visits[i])
+            continue;
+        *NAME(cdq_place)(rows, pair, &count) = values[i];
+        *count = slice->after[i];
+        if (visits) {
+            ((REAL *)rows->base)[pair] = values[i];
+            rows->clock[pair] = slice->after[i];
+            visits[pair] += slice->visits[i];
         }
     }
     rows->n_log = 0;
 }
 
-/* A worker alone: its own table is the merge. */
+/* A worker alone: its own table is the merge, its visits are what the clock gains. */
 static void NAME(cdq_commit_alone)(cdq_rows *rows, int64_t *visits)
 {
     for (int64_t i = 0; i < rows->n_log; i++) {
-        uint32_t action;
+        uint32_t *count, pair = rows->log[i];
         if (i + 16 < rows->n_log)
-            CDQ_PREFETCH(NAME(cdq_place)(rows, rows->log[i + 16], &action));
-        REAL *row = NAME(cdq_place)(rows, rows->log[i], &action);
-        uint32_t own = ((const uint32_t *)(row + 2 * rows->n_actions))[action];
-        NAME(cdq_commit_pair)(row, rows->n_actions, action, row[action], own);
-        if (visits)
-            visits[rows->log[i]] += own;
+            CDQ_PREFETCH(NAME(cdq_place)(rows, rows->log[i + 16], &count));
+        ((REAL *)rows->base)[pair] = *NAME(cdq_place)(rows, pair, &count);
+        visits[pair] += NAME(cdq_visits_of)(rows, pair, count);
+        *count = CDQ_COUNT(*count) < CDQ_CLOCK_LIMIT ? CDQ_COUNT(*count) : CDQ_CLOCK_LIMIT;
+        rows->clock[pair] = *count;
     }
     rows->n_log = 0;
 }
@@ -173,10 +169,9 @@ static void NAME(cdq_commit_alone)(cdq_rows *rows, int64_t *visits)
 static void NAME(cdq_pack)(const cdq_rows *rows, cdq_header *header, cdq_slice *slice, const uint32_t *pairs)
 {
     for (int64_t i = 0; i < header->count; i++) {
-        uint32_t action, pair = pairs ? pairs[i] : (uint32_t)(header->first + i);
-        const REAL *row = NAME(cdq_place)(rows, pair, &action);
-        ((REAL *)slice->values)[i] = row[action];
-        ((uint32_t *)slice->visits)[i] = ((const uint32_t *)(row + 2 * rows->n_actions))[action];
+        uint32_t *count, pair = pairs ? pairs[i] : (uint32_t)(header->first + i);
+        ((REAL *)slice->values)[i] = *NAME(cdq_place)(rows, pair, &count);
+        ((uint32_t *)slice->visits)[i] = NAME(cdq_visits_of)(rows, pair, count);
     }
     if (pairs)
         memcpy((uint32_t *)slice->pairs, pairs, (size_t)header->count * sizeof(uint32_t));

@@ -40,7 +40,7 @@ CDQ_PHI(double, double,
 typedef struct {
     int64_t workers, n;
     REAL *base, *merged, *values;
-    uint32_t *clock, *visits, *total, *gain;
+    uint32_t *clock, *visits, *total, *after;
     REAL *log_keep;
 } NAME(cdq_block);
 
@@ -161,7 +161,8 @@ CDQ_INLINE void NAME(cdq_settle)(NAME(cdq_block) * b, int sole_counts, const int
         b->merged[i] = b->total[i] ? b->merged[i] : b->base[i];
 }
 
-/* total = sum of visits. The clock gains what pooling may use up: max(max_k n_k, min(sum n, ceil(c / alpha(clock)))). */
+/* total = sum of visits. The clock after the round: it gains max(max_k n_k, min(sum n, ceil(c / alpha(clock)))), all
+ * visits while their mass is small, beyond that what the busiest worker did alone. */
 CDQ_INLINE void NAME(cdq_count)(NAME(cdq_block) * b, const cdq_law *law, const int64_t n)
 {
     uint32_t largest[CDQ_BLOCK];
@@ -174,10 +175,11 @@ CDQ_INLINE void NAME(cdq_count)(NAME(cdq_block) * b, const cdq_law *law, const i
             largest[i] = visits > largest[i] ? visits : largest[i];
         }
     for (int64_t i = 0; i < n; i++)
-        b->gain[i] = law->allowance[cdq_entry(b->clock[i], law->bits)];
+        b->after[i] = law->allowance[cdq_entry(b->clock[i], law->bits)];
     for (int64_t i = 0; i < n; i++) {
-        uint32_t gain = b->gain[i] < b->total[i] ? b->gain[i] : b->total[i];
-        b->gain[i] = gain > largest[i] ? gain : largest[i];
+        uint32_t gain = b->after[i] < b->total[i] ? b->after[i] : b->total[i];
+        uint32_t after = b->clock[i] + (gain > largest[i] ? gain : largest[i]);
+        b->after[i] = after < CDQ_CLOCK_LIMIT ? after : CDQ_CLOCK_LIMIT;
     }
 }
 

@@ -35,8 +35,8 @@ static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, unsigned cha
     b->log_keep = b->values + all * CDQ_BLOCK;
     b->clock = (uint32_t *)(b->log_keep + all * CDQ_BLOCK);
     b->total = b->clock + CDQ_BLOCK;
-    b->gain = b->total + CDQ_BLOCK;
-    b->visits = b->gain + CDQ_BLOCK;
+    b->after = b->total + CDQ_BLOCK;
+    b->visits = b->after + CDQ_BLOCK;
     return 0;
 }
 
@@ -47,10 +47,7 @@ CDQ_INLINE void NAME(cdq_load)(NAME(cdq_block) * b, const cdq_merge_job *job, in
     if (!job->pairs && !whole_rows)
         for (int64_t i = 0; i < b->n; i++)
             listed[i] = (uint32_t)(job->first + at + i);
-    if (whole_rows)
-        NAME(cdq_load_rows)(b, job->own, -1, job->first + at);
-    else
-        NAME(cdq_load_pairs)(b, job->own, -1, pairs);
+    NAME(cdq_load_base)(b, job->own, job->first + at, job->pairs ? pairs : NULL);
     for (int64_t k = 0; k < job->workers; k++) {
         if (!job->tables)
             NAME(cdq_load_slice)(b, job->slices + k, k, pairs);

@@ -1,17 +1,22 @@
-/* The table of a worker. A state's row holds, side by side, n_actions each of: values, base values (as of the last
- * merge), window visits, clocks. A row of 4 float32 actions is one 64-byte cache line, so a step on a table in DRAM
- * misses once where separate arrays miss three times. The log lists the pairs touched in this window, in order. */
+/* The table of a worker. A state's row holds its values and, beside them, its counts, so that a step on a table in
+ * DRAM misses once where separate arrays miss twice or more. A count is the pair's clock, which the step-size law
+ * reads, and a flag: touched in this window. The log lists the touched pairs in order. Values and clocks as of the last
+ * merge (the base) are the same for all workers; those of one process share them. */
 #ifndef CDQ_ROWS_H
 #define CDQ_ROWS_H
 
 #include "base.h"
 
-/* Clocks saturate here; the step-size laws are constant beyond. */
-#define CDQ_CLOCK_LIMIT 0x7fffffffu
+#define CDQ_TOUCHED 0x80000000u
+#define CDQ_COUNT(count) ((count) & 0x7fffffffu)
+/* Clocks saturate here, so that a window's visits never reach the flag; the step-size laws are constant beyond. */
+#define CDQ_CLOCK_LIMIT 0x40000000u
 
 typedef struct {
     unsigned char *data;
     uint32_t *log;
+    void *base; /* (n_states * n_actions), of the table's type */
+    uint32_t *clock; /* (n_states * n_actions) */
     int64_t n_log;
     int64_t n_states;
     int64_t n_actions;
@@ -27,7 +32,7 @@ typedef struct {
     const void *step_size; /* of the table's type */
     const double *log_keep; /* the sum of ln(1 - step size) over the counts before the entry's first */
     const double *slope; /* ln(1 - step size) of the entry */
-    const uint32_t *allowance; /* ceil(c / step size): how far a round may move the clock by pooling */
+    const uint32_t *allowance; /* ceil(c / step size): how far pooling may move the clock in a round */
 } cdq_law;
 
 CDQ_INLINE int cdq_entry_shift(uint32_t count, int bits)

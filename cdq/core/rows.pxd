@@ -7,6 +7,8 @@ cdef extern from "rows.h":
     ctypedef struct cdq_rows:
         unsigned char *data
         uint32_t *log
+        void *base
+        uint32_t *clock
         int64_t n_log
         int64_t n_states
         int64_t n_actions
@@ -25,6 +27,7 @@ cdef class Rows:
     cdef cdq_rows c
     cdef readonly object data    # keeps the memory alive
     cdef readonly object log
+    cdef object shared           # keeps the base's memory alive
 
 
 cdef class Law:

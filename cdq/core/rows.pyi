@@ -1,10 +1,13 @@
 from typing import Any
 
+def row_size(n_actions: int, real_size: int) -> int: ...
+
 class Rows:
     data: Any
     log: Any
     touched: int
-    def __init__(self, data: Any, log: Any, n_actions: int, real_size: int) -> None: ...
+    pair_size: int
+    def __init__(self, data: Any, log: Any, base: Any, clock: Any, n_actions: int) -> None: ...
     def roll_back(self) -> None: ...
 
 class Law:

@@ -7,15 +7,37 @@ cdef extern from "rows.h":
     unsigned char *cdq_row(const cdq_rows *rows, uint32_t state) nogil
 
 
-cdef class Rows:
-    """A table over borrowed memory; *data* is (n_states, row bytes), *log* has an entry per pair and one more."""
+ctypedef fused real_t:
+    float
+    double
 
-    def __cinit__(self, unsigned char[:, ::1] data, uint32_t[::1] log, int64_t n_actions, int64_t real_size):
-        if data.shape[1] != n_actions * (2 * real_size + 8) or log.shape[0] != data.shape[0] * n_actions + 1:
+
+def row_size(int64_t n_actions, int64_t real_size):
+    """Return the bytes of a row: values and counts, and what aligns the next row."""
+    return (n_actions * (real_size + 4) + real_size - 1) // real_size * real_size
+
+
+cdef class Rows:
+    """A table over borrowed memory.
+
+    *data* is (n_states, `row_size`) bytes, *log* has an entry per pair and one more; *base* and *clock*, an entry per
+    pair, are shared by the workers of a process.
+    """
+
+    def __cinit__(
+        self, unsigned char[:, ::1] data, uint32_t[::1] log, base, uint32_t[::1] clock, int64_t n_actions
+    ):
+        cdef unsigned char[::1] raw = memoryview(base).cast("B")
+        cdef int64_t n_pairs = data.shape[0] * n_actions, real_size = base.itemsize
+        if data.shape[1] != row_size(n_actions, real_size) or log.shape[0] != n_pairs + 1:
             raise ValueError("rows or log do not have the size of the table")
-        self.data, self.log = data, log
+        if raw.shape[0] != n_pairs * real_size or clock.shape[0] != n_pairs:
+            raise ValueError("base or clock do not have the size of the table")
+        self.data, self.log, self.shared = data, log, (base, clock)
         self.c.data = &data[0, 0]
         self.c.log = &log[0]
+        self.c.base = &raw[0]
+        self.c.clock = &clock[0]
         self.c.n_log = 0
         self.c.n_states = data.shape[0]
         self.c.n_actions = n_actions
@@ -27,31 +49,30 @@ cdef class Rows:
         """How many pairs this window has touched."""
         return self.c.n_log
 
+    @property
+    def pair_size(self):
+        """The bytes of a value and a count."""
+        return self.c.real_size + 4
+
     def roll_back(self):
-        """Undo the window: values return to the base, window visits to zero."""
+        """Undo the window: values and counts return to the base."""
         cdef int64_t i
         cdef cdq_rows *rows = &self.c
-        cdef uint32_t *log = rows.log
         with nogil:
             for i in range(rows.n_log):
                 if rows.real_size == 4:
-                    _restore[float](rows, log[i], 0)
+                    _restore[float](rows, rows.log[i], 0)
                 else:
-                    _restore[double](rows, log[i], 0)
+                    _restore[double](rows, rows.log[i], 0)
             rows.n_log = 0
-
-
-ctypedef fused real_t:
-    float
-    double
 
 
 cdef inline void _restore(cdq_rows *rows, uint32_t pair, real_t zero) noexcept nogil:
     cdef uint32_t action = pair % <uint32_t> rows.n_actions
     cdef real_t *values = <real_t *> cdq_row(rows, pair // <uint32_t> rows.n_actions)
-    cdef uint32_t *visits = <uint32_t *> (values + 2 * rows.n_actions)
-    values[action] = values[rows.n_actions + action]
-    visits[action] = 0
+    cdef uint32_t *counts = <uint32_t *> (values + rows.n_actions)
+    values[action] = (<real_t *> rows.base)[pair]
+    counts[action] = rows.clock[pair]
 
 
 cdef class Law:

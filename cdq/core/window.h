@@ -124,15 +124,13 @@ CDQ_INLINE void NAME(cdq_update)(cdq_rows *rows, const cdq_law *law, const cdq_l
     int64_t n_log = rows->n_log;
     for (int64_t i = 0; i < n; i++) {
         uint32_t a = action[i];
-        unsigned char *row = cdq_row(rows, state[i]);
-        REAL *q = (REAL *)row;
-        uint32_t *visits = (uint32_t *)(row + 2 * (size_t)n_actions * sizeof(REAL));
-        const uint32_t *clock = visits + n_actions;
-        uint32_t before = visits[a];
+        REAL *q = (REAL *)cdq_row(rows, state[i]);
+        uint32_t *count = (uint32_t *)(q + n_actions) + a;
+        uint32_t before = *count;
         log[n_log] = state[i] * (uint32_t)n_actions + a;
-        n_log += before == 0;
-        visits[a] = before + 1;
-        REAL alpha = step_size[cdq_entry(clock[a] + before + 1, bits)];
+        n_log += !(before & CDQ_TOUCHED);
+        *count = (before + 1) | CDQ_TOUCHED;
+        REAL alpha = step_size[cdq_entry(CDQ_COUNT(before + 1), bits)];
         q[a] += alpha * (target[i] - q[a]);
     }
     rows->n_log = n_log;
