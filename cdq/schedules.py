@@ -223,11 +223,11 @@ def parse(text: str) -> Any:
     """
     kind, *numbers = text.split(":")
     try:
-        if not numbers:
-            return Constant(float(kind))
-        values = [float(number) for number in numbers]
+        values = [float(number) for number in numbers or [kind]]
     except ValueError:
         values = []
+    if values and not numbers:
+        return Constant(*values)
     if kind not in _KINDS:
         raise ConfigError(unknown_name("schedule", kind, _KINDS))
     names = [field.name for field in dataclasses.fields(_KINDS[kind])]
@@ -255,6 +255,7 @@ def _tabulate(bits: int, of: Any, mass: float, dtype: npt.DTypeLike) -> Law:
     step_size = of(np.maximum(first + (width - 1) / 2, 1.0))
     slope = np.array([max(math.log1p(-min(alpha, 1.0)) if alpha < 1 else -50.0, -50.0) for alpha in step_size])
     slope[0] = 0.0
-    log_keep = np.concatenate(([0.0], np.cumsum(slope * width)[:-1]))
+    before = np.concatenate(([0.0], np.cumsum(slope * width)[:-1]))
+    log_keep = before - slope * np.maximum(first - 1, 0)  # the line through the entry's counts, at count 0
     allowance = np.ceil(np.minimum(mass / np.maximum(step_size, 1e-12), 2.0**31 - 1)).astype(np.uint32)
     return Law(bits, step_size.astype(dtype), log_keep, slope, allowance)

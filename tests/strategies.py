@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from cdq.mdp import MDP
-from cdq.worker import Worker, pack_model
+from cdq.schedules import Constant, build_law
+from cdq.worker import Merged, Worker, pack_model
 
 DTYPES = ("float32", "float64")
 seeds = st.integers(0, 2**32 - 1)
@@ -52,9 +53,11 @@ def models(draw: st.DrawFn) -> MDP:
 
 
 def make_worker(model: MDP, dtype: Any = "float64", **changes: Any) -> Worker:
+    """Return a worker that is alone in its process, unless *changes* say otherwise."""
     arguments: dict[str, Any] = {
+        "merged": Merged(model.n_states, model.n_actions, dtype, 0.0),
+        "keeps": True,
         "gamma": 0.9,
-        "dtype": dtype,
         "seed": 0,
         "rank": 0,
         "session": 0,
@@ -62,19 +65,56 @@ def make_worker(model: MDP, dtype: Any = "float64", **changes: Any) -> Worker:
         "stop": np.zeros(1, np.int32),
         **changes,
     }
-    return Worker(model, pack_model(model, dtype), **arguments)
+    return Worker(pack_model(model, dtype), **arguments)
 
 
-def window_visits(worker: Worker) -> Any:
-    """Return the view of a worker's visits in its window (rows.h has the layout)."""
-    n_actions, size = worker.values.shape[1], worker.dtype.itemsize
-    columns = worker.rows.data[:, 2 * n_actions * size : n_actions * (2 * size + 4)]
-    return np.asarray(columns).view(np.uint32)
+# What a worker holds (rows.h has the layout): views of its own values and counts, and what it shares.
+
+_TOUCHED = np.uint32(1 << 31)
+
+
+def base_of(worker: Worker) -> Any:
+    return worker._merged.values
+
+
+def clock_of(worker: Worker) -> Any:
+    return worker._merged.clock
+
+
+def values_of(worker: Worker) -> Any:
+    base = base_of(worker)
+    return np.asarray(worker.rows.data)[:, : base.shape[1] * base.itemsize].view(base.dtype)
+
+
+def counts_of(worker: Worker) -> Any:
+    n_actions, size = base_of(worker).shape[1], base_of(worker).itemsize
+    return np.asarray(worker.rows.data)[:, n_actions * size : n_actions * (size + 4)].view(np.uint32)
+
+
+def visits_of(worker: Worker) -> Any:
+    """Return the visits in the worker's window, a copy."""
+    return (counts_of(worker) & ~_TOUCHED) - clock_of(worker)
+
+
+def set_table(worker: Worker, values: Any, clock: Any) -> None:
+    base_of(worker)[:], clock_of(worker)[:] = values, clock
+    values_of(worker)[:], counts_of(worker)[:] = values, clock
+
+
+def learnt(worker: Worker) -> bytes:
+    """Return the bytes of the worker's table, and of that which its process shares."""
+    merged = worker._merged
+    parts = worker.rows.data, merged.values, merged.clock, merged.visits
+    return b"".join(np.asarray(part).tobytes() for part in parts)
 
 
 def state_of(worker: Worker) -> bytes:
     """Return all that a round may change, as bytes."""
-    return bytes(np.asarray(worker.rows.data)) + worker._lanes.tobytes()
+    return learnt(worker) + worker._lanes.tobytes()
+
+
+NO_STOP = np.zeros(1, np.int32)
+NO_STOP.flags.writeable = False
 
 
 @dataclass
@@ -96,21 +136,20 @@ class Tables:
         worker = make_worker(model, self.base.dtype, rank=rank)
         order = np.random.default_rng(rank).permutation(np.flatnonzero(self.visits[rank]))
         touch(worker, order)
-        worker.set_table(self.base, self.clock)
-        worker.values[:] = self.values[rank]
-        window_visits(worker)[:] = self.visits[rank]
+        set_table(worker, self.base, self.clock)
+        values_of(worker)[:] = self.values[rank]
+        counts_of(worker)[:] = (self.clock + self.visits[rank]) | np.where(self.visits[rank] > 0, _TOUCHED, 0)
         return worker
 
 
 def touch(worker: Worker, pairs: Any) -> None:
     """Make the worker step through *pairs* in this order, so that its log lists them."""
-    from cdq.schedules import Constant, build_law
-
-    law = build_law(Constant(0.0), 0, 0.3, worker.dtype)
+    values = values_of(worker)
+    law = build_law(Constant(0.0), 0, 0.3, values.dtype)
     for pair in pairs:
-        state, action = divmod(int(pair), worker.values.shape[1])
-        worker.values[:] = 0
-        worker.values[state, action] = 1
+        state, action = divmod(int(pair), values.shape[1])
+        values[:] = 0
+        values[state, action] = 1
         worker._state[0] = state
         assert worker.run(law, 1, 0.0, 0.0) is not None
     assert worker.rows.touched == len(pairs)

@@ -15,7 +15,7 @@ from cdq.errors import ConfigError
 from cdq.mdp import MDP
 from cdq.schedules import Constant, ExponentialDecay, LinearDecay, Polynomial, RescaledLinear
 from tests.reference import schedules as reference
-from tests.strategies import DTYPES, make_worker
+from tests.strategies import DTYPES, make_worker, set_table, values_of
 
 EVERY = [
     Constant(0.1),
@@ -30,7 +30,7 @@ COUNTS = [*range(1, 4200), *range(8180, 8300), 10**5, 10**6 + 7, 2**30, 2**31 - 
 
 @pytest.fixture
 def tabulate(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that gives a law's arrays, and look-ups by count, instead of handing them to the kernel."""
+    """Return a function that gives a law's arrays instead of handing them to the kernel."""
 
     def arrays(step_size: Any, steps: int = 0, mass: float = 0.3, dtype: Any = "float64") -> Any:
         def keep(bits: int, *columns: Any) -> Any:
@@ -231,17 +231,18 @@ def test_step_sizes_by_steps_are_those_of_the_windows_start(tabulate: Any) -> No
     np.testing.assert_allclose(tabulate(decay, steps=2000).step_size, 0.1, rtol=1e-12)
 
 
-# ---- closed forms through the real loop (one state, one action, no reward: Q_t = Q_{t-1} (1 - (1 - gamma) alpha_t))
+# ---- closed forms through the real loop
+# One state, one action, no reward: every visit multiplies the value by 1 - (1 - gamma) alpha.
 
 
 def learnt(step_size: Any, steps: int, windows: int = 1) -> float:
     worker = make_worker(MDP.from_outcomes([0], [0], [0], [1.0], [0.0]))
-    worker.set_table(10.0, 0)
+    set_table(worker, 10.0, 0)
     law = schedules.build_law(step_size, 0, 0.3, "float64")
     for _ in range(windows):
         worker.run(law, steps // windows, 0.1, 0.1)
-        worker.commit_alone(None)
-    return float(worker.values[0, 0])
+        worker.commit_alone()
+    return float(values_of(worker)[0, 0])
 
 
 @pytest.mark.parametrize("windows", [1, 4, 100])

@@ -11,9 +11,9 @@ from cdq.core.model import Sampler
 from cdq.core.rollout import follow
 from cdq.mdp import MDP
 from cdq.schedules import Constant, build_law
-from cdq.worker import EVALUATION, Worker, pack_model, streams
+from cdq.worker import EVALUATION, Merged, pack_model, streams
 from tests.reference.rollout import alias_table, threshold
-from tests.strategies import DTYPES, make_worker, models, window_visits
+from tests.strategies import DTYPES, NO_STOP, make_worker, models, set_table, visits_of
 
 N = 40_000
 UNLIKELY = 1e-4  # a p-value; the seeds are fixed
@@ -34,7 +34,7 @@ def outcomes_of(model: MDP, episodes: int, dtype: str = "float64") -> Any:
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     words = streams(11, (EVALUATION, 0), 64)
     policy = np.zeros(model.n_states, np.uint32)
-    ran = follow(pack_model(model, dtype), policy, words, 1, returns, lengths, np.zeros(1, np.int32))
+    ran = follow(pack_model(model, dtype), policy, words, 1, returns, lengths, NO_STOP)
     assert ran == episodes
     assert (lengths == 1).all()
     return returns.astype(int)
@@ -90,7 +90,7 @@ def test_rewards_are_of_the_tables_type() -> None:
             1,
             returns,
             np.zeros(1, np.int64),
-            np.zeros(1, np.int32),
+            NO_STOP,
         )
         assert returns[0] == float(np.dtype(dtype).type(0.1))
 
@@ -107,7 +107,7 @@ def test_termination_belongs_to_the_outcome() -> None:
         10**6,
         returns,
         lengths,
-        np.zeros(1, np.int32),
+        NO_STOP,
     )
     assert (returns == 1).all()
     counts = np.bincount(np.minimum(lengths, 8), minlength=9)[1:]
@@ -128,10 +128,10 @@ def test_actions_tie_uniformly(n_actions: int) -> None:
         for explore in (0.0, 1.0):
             values = np.zeros(n_actions)
             values[best] = 1.0
-            worker.set_table(values, 0)
+            set_table(worker, values, 0)
             worker.run(law, sweeps, explore, explore)
-            counts = window_visits(worker)[0].astype(int)
-            worker.commit_alone(None)
+            counts = visits_of(worker)[0].astype(int)
+            worker.commit_alone()
             among = list(range(n_actions)) if explore else best
             assert counts.sum() == counts[among].sum() == lanes * sweeps
             if len(among) > 1:
@@ -142,14 +142,6 @@ def test_a_model_and_a_table_of_different_types_do_not_meet() -> None:
     model = MDP.garnet(3, 2, branching=2, seed=0)
     assert isinstance(pack_model(model, "float32"), Sampler)
     with pytest.raises(ValueError, match="differ in size or type"):
-        Worker(
-            model,
-            pack_model(model, "float32"),
-            gamma=0.9,
-            dtype="float64",
-            seed=0,
-            rank=0,
-            session=0,
-            num_envs=1,
-            stop=np.zeros(1, np.int32),
-        )
+        make_worker(model, "float32", merged=Merged(3, 2, "float64", 0.0))
+    with pytest.raises(ValueError, match="differ in size or type"):
+        make_worker(model, merged=Merged(2, 3, "float64", 0.0))

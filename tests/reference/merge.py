@@ -16,7 +16,7 @@ SOLE_VISITOR_COUNTS = ("pooled", "visits", "affine", "sum")  # the others weigh 
 
 
 def formula(rule: str, base: float, values: Sequence[float], visits: Sequence[int], log_keep: Any) -> float:
-    """Return the merged value of one pair as the formula says, to 50 digits; *log_keep* is ln a_k per worker."""
+    """Return the merged value of one pair as the formula says, to 50 digits; *log_keep* holds ln a_k."""
     if sum(visits) == 0:
         return base
     with localcontext() as context:

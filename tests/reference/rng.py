@@ -1,4 +1,4 @@
-"""xoshiro256++ in Python's integers (Blackman and Vigna, "Scrambled linear pseudorandom number generators")."""
+"""xoshiro256++ in Python's integers, from the generator's description (Blackman and Vigna, 2019)."""
 
 from __future__ import annotations
 

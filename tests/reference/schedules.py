@@ -10,7 +10,7 @@ import numpy as np
 from cdq.schedules import Polynomial, RescaledLinear
 
 EXACT = 4096  # counts below have a step size each, beyond 2048 in an octave
-LIMIT = 2**31 - 1  # where clocks saturate
+LIMIT = 2**30  # where clocks saturate
 
 
 def entry_of(count: int, exact: int = EXACT) -> tuple[int, int]:
@@ -74,4 +74,4 @@ class Law:
             count = 1
         first, width = entry_of(count)
         alpha = self.exact(first + (width - 1) / 2)
-        return math.ceil(min(self.mass / max(alpha, 1e-12), LIMIT))
+        return math.ceil(min(self.mass / max(alpha, 1e-12), 2**31 - 1))
