@@ -247,6 +247,7 @@ def run(*arguments: str, stdout: Any = subprocess.PIPE, **variables: str) -> sub
         text=True,
         timeout=60,
         check=False,
+        cwd="/",
         env={**ENVIRONMENT, **variables},
     )
 

@@ -1,0 +1,83 @@
+"""The documentation's code runs: blocks and commands of the README and the pages, examples of docstrings."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import cdq
+from cdq.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PACKAGE = Path(cdq.__file__).parent
+MODULES = sorted(
+    ".".join(("cdq", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+    for path in PACKAGE.rglob("*.py")
+)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+def names(pages: list[Path]) -> list[str]:
+    return [page.name for page in pages]
+
+
+PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
+CONSOLE_PAGES = [page for page in PAGES if blocks(page, "console")]
+
+
+@pytest.mark.parametrize("page", PYTHON_PAGES, ids=names(PYTHON_PAGES))
+def test_python_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of a page run in order, as one program."""
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": page.stem}
+    for block in blocks(page, "python"):
+        exec(compile(block, page.name, "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", CONSOLE_PAGES, ids=names(CONSOLE_PAGES))
+def test_commands_of_a_page(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lines that start with cdq succeed, one after another in one directory."""
+    monkeypatch.chdir(tmp_path)
+    for line in "".join(blocks(page, "console")).splitlines():
+        program, *arguments = shlex.split(line)
+        if program == "cdq":
+            assert main(arguments) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_of_docstrings(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    """Building the documentation fails on this, too; here it takes no time."""
+    entries = re.findall(r"^\.\. auto\w+:: cdq\.(\w+)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
+    assert set(cdq.__all__) - {"__version__"} <= set(entries)
+
+
+def test_pages_link_to_what_exists() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_starts_with_two_commands_that_set_themselves_up() -> None:
+    commands = [block.strip() for block in blocks(ROOT / "README.md", "console")][:2]
+    assert all(command.startswith("python3 -m venv .venv && .venv/bin/pip install ") for command in commands)
+    assert commands[0].endswith(".venv/bin/cdq train FrozenLake-v1 --workers 2")
+    # pytest itself, not `python -m pytest`: that one would import cdq from the checkout, which is not built.
+    assert commands[1].endswith("&& .venv/bin/pytest")
