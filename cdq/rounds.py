@@ -65,8 +65,11 @@ class AutoWindow:
     floor: int = 4000
 
     def __post_init__(self) -> None:
-        if not self.mass > 0 or self.floor < 1:
-            raise ConfigError(f"AutoWindow got mass {self.mass}, floor {self.floor}; allowed: above 0, at least 1")
+        if not 0 < self.mass < math.inf or not 1 <= self.floor <= _LONGEST_WINDOW:
+            raise ConfigError(
+                f"AutoWindow got mass {self.mass}, floor {self.floor}; "
+                f"allowed: above 0 and finite, 1 to {_LONGEST_WINDOW} steps"
+            )
 
     def next(self, window: float, mass: float) -> float:
         """Return the window after one of *window* steps whose round had the pooled *mass*."""

@@ -152,52 +152,80 @@ CDQ_INLINE void NAME(cdq_max)(NAME(cdq_block) * b, const int64_t n)
  * value is taken as it is. Both are what the formulas say, without their rounding. */
 CDQ_INLINE void NAME(cdq_settle)(NAME(cdq_block) * b, int sole_counts, const int64_t n)
 {
-    for (int64_t k = 0; sole_counts && k < b->workers; k++)
+    REAL *restrict merged = b->merged;
+    const REAL *restrict base = b->base;
+    const uint32_t *restrict total = b->total;
+    for (int64_t k = 0; sole_counts && k < b->workers; k++) {
+        const REAL *restrict values = b->values + k * CDQ_BLOCK;
+        const uint32_t *restrict visits = b->visits + k * CDQ_BLOCK;
         for (int64_t i = 0; i < n; i++) {
-            uint32_t own = b->visits[k * CDQ_BLOCK + i];
-            b->merged[i] = own == b->total[i] ? b->values[k * CDQ_BLOCK + i] : b->merged[i];
+            REAL own = values[i], other = merged[i];
+            merged[i] = visits[i] == total[i] ? own : other;
         }
-    for (int64_t i = 0; i < n; i++)
-        b->merged[i] = b->total[i] ? b->merged[i] : b->base[i];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        REAL untouched = base[i], touched = merged[i];
+        merged[i] = total[i] ? touched : untouched;
+    }
 }
 
 /* total = sum of visits. The clock after the round: it gains max(max_k n_k, min(sum n, ceil(c / alpha(clock)))), all
  * visits while their mass is small, beyond that what the busiest worker did alone. */
 CDQ_INLINE void NAME(cdq_count)(NAME(cdq_block) * b, const cdq_law *law, const int64_t n)
 {
-    uint32_t largest[CDQ_BLOCK];
-    memset(largest, 0, sizeof(uint32_t) * (size_t)n);
-    memset(b->total, 0, sizeof(uint32_t) * (size_t)n);
-    for (int64_t k = 0; k < b->workers; k++)
-        for (int64_t i = 0; i < n; i++) {
-            uint32_t visits = b->visits[k * CDQ_BLOCK + i];
-            b->total[i] += visits;
-            largest[i] = visits > largest[i] ? visits : largest[i];
-        }
-    for (int64_t i = 0; i < n; i++)
-        b->after[i] = law->allowance[cdq_entry(b->clock[i], law->bits)];
+    uint32_t largest[CDQ_BLOCK], entry[CDQ_BLOCK];
+    uint32_t *restrict total = b->total, *restrict after = b->after;
+    const uint32_t *restrict allowance = law->allowance, *restrict clock = b->clock;
+    const int bits = law->bits;
     for (int64_t i = 0; i < n; i++) {
-        uint32_t gain = b->after[i] < b->total[i] ? b->after[i] : b->total[i];
-        uint32_t after = b->clock[i] + (gain > largest[i] ? gain : largest[i]);
-        b->after[i] = after < CDQ_CLOCK_LIMIT ? after : CDQ_CLOCK_LIMIT;
+        total[i] = largest[i] = b->visits[i];
+        entry[i] = cdq_entry(clock[i], bits);
     }
+    for (int64_t k = 1; k < b->workers; k++) {
+        const uint32_t *restrict visits = b->visits + k * CDQ_BLOCK;
+        for (int64_t i = 0; i < n; i++) {
+            total[i] += visits[i];
+            largest[i] = visits[i] > largest[i] ? visits[i] : largest[i];
+        }
+    }
+    for (int64_t i = 0; i < n; i++)
+        after[i] = allowance[entry[i]];
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t gain = after[i] < total[i] ? after[i] : total[i];
+        uint32_t sum = clock[i] + (gain > largest[i] ? gain : largest[i]);
+        after[i] = sum < CDQ_CLOCK_LIMIT ? sum : CDQ_CLOCK_LIMIT;
+    }
+}
+
+/* log_keep at base + extra counts; extra may be NULL. */
+CDQ_INLINE void NAME(cdq_log_keep)(const cdq_law *law, const uint32_t *base, const uint32_t *extra, double *restrict out,
+                                   const int64_t n)
+{
+    const double *restrict log_keep = law->log_keep, *restrict slope = law->slope;
+    const int bits = law->bits;
+    uint32_t entry[CDQ_BLOCK];
+    for (int64_t i = 0; i < n; i++)
+        entry[i] = cdq_entry(extra ? base[i] + extra[i] : base[i], bits);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = log_keep[entry[i]] + slope[entry[i]] * (double)(int32_t)(extra ? base[i] + extra[i] : base[i]);
 }
 
 /* L_k of every worker, and the visit-weighted sum of the pooled mass -sum_k L_k in units of 2^-20: integers, so that
  * the sum over pairs is the same however they are split among ranks. */
 CDQ_INLINE int64_t NAME(cdq_mass)(NAME(cdq_block) * b, const cdq_law *law, const int64_t n)
 {
-    double before[CDQ_BLOCK], mass[CDQ_BLOCK];
-    for (int64_t i = 0; i < n; i++) {
-        before[i] = cdq_log_keep(law, b->clock[i]);
+    double before[CDQ_BLOCK], after[CDQ_BLOCK], mass[CDQ_BLOCK];
+    NAME(cdq_log_keep)(law, b->clock, NULL, before, n);
+    for (int64_t i = 0; i < n; i++)
         mass[i] = 0;
-    }
-    for (int64_t k = 0; k < b->workers; k++)
+    for (int64_t k = 0; k < b->workers; k++) {
+        REAL *restrict log_keep = b->log_keep + k * CDQ_BLOCK;
+        NAME(cdq_log_keep)(law, b->clock, b->visits + k * CDQ_BLOCK, after, n);
         for (int64_t i = 0; i < n; i++) {
-            double keep = cdq_log_keep(law, b->clock[i] + b->visits[k * CDQ_BLOCK + i]) - before[i];
-            mass[i] -= keep;
-            b->log_keep[k * CDQ_BLOCK + i] = (REAL)keep;
+            mass[i] += before[i] - after[i];
+            log_keep[i] = (REAL)(after[i] - before[i]);
         }
+    }
     int64_t sum = 0;
     for (int64_t i = 0; i < n; i++)
         sum += (int64_t)b->total[i] * (int32_t)((mass[i] < 45 ? mass[i] : 45) * 1048576.0);

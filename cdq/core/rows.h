@@ -25,35 +25,24 @@ typedef struct {
 } cdq_rows;
 
 /* A step-size law as a table over the clock: counts below 2^bits have an entry each, larger ones share entries of
- * relative width 2^(1-bits). Within an entry the step size is constant, so the log of what a visit keeps is piecewise
- * linear in the clock, and exact. Entry 0 is count 0: its slope is 0. */
+ * relative width 2^(1-bits). Within an entry the step size is constant, so the log of what visits keep of a value,
+ * the sum over i <= count of ln(1 - alpha(i)), is a straight line: log_keep + slope * count. */
 typedef struct {
     int bits;
     const void *step_size; /* of the table's type */
-    const double *log_keep; /* the sum of ln(1 - step size) over the counts before the entry's first */
-    const double *slope; /* ln(1 - step size) of the entry */
+    const double *log_keep, *slope;
     const uint32_t *allowance; /* ceil(c / step size): how far pooling may move the clock in a round */
 } cdq_law;
 
-CDQ_INLINE int cdq_entry_shift(uint32_t count, int bits)
-{
-    int shift = (31 - __builtin_clz(count | 1)) - (bits - 1);
-    return shift < 0 ? 0 : shift;
-}
-
+/* The entry of a count below 2^31: its leading `bits` bits and its magnitude, read off its float form, which
+ * vectorises. A float holds 24 bits: the lower ones of larger counts are dropped first, so that nothing rounds up. */
 CDQ_INLINE uint32_t cdq_entry(uint32_t count, int bits)
 {
-    int shift = cdq_entry_shift(count, bits);
-    return ((uint32_t)shift << (bits - 1)) + (count >> shift);
-}
-
-/* Sum over i <= count of ln(1 - alpha(i)). */
-CDQ_INLINE double cdq_log_keep(const cdq_law *law, uint32_t count)
-{
-    int shift = cdq_entry_shift(count, law->bits);
-    uint32_t entry = ((uint32_t)shift << (law->bits - 1)) + (count >> shift);
-    uint32_t within = (count & ((1u << shift) - 1)) + 1;
-    return law->log_keep[entry] + (double)(int32_t)within * law->slope[entry];
+    float exact = (float)(int32_t)(count < (1u << 24) ? count : count & ~0x7fu);
+    uint32_t form;
+    memcpy(&form, &exact, sizeof form);
+    uint32_t entry = (form >> (24 - bits)) - ((uint32_t)(125 + bits) << (bits - 1));
+    return count < (1u << (bits - 1)) ? count : entry;
 }
 
 CDQ_INLINE unsigned char *cdq_row(const cdq_rows *rows, uint32_t state)
