@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -182,7 +183,7 @@ class QLearner:
             num_envs=_whole("num_envs", num_envs, 1),
             comm=comm,
             dtype=dtype,
-            seed=int(np.random.SeedSequence().entropy % 2**63) if seed is None else _whole("seed", seed, 0),
+            seed=secrets.randbits(63) if seed is None else _whole("seed", seed, 0),
             initial_value=float(initial_value),
         )
         self.model = env if isinstance(env, MDP) else MDP.from_gymnasium(env)
@@ -447,7 +448,7 @@ def fingerprint(model: MDP) -> str:
     """Return the SHA-256 of what a table of *model* depends on."""
     digest = hashlib.sha256(f"{model.n_states} {model.n_actions} {model.time_limit}".encode())
     for array in (model.offsets, model.next_state, model.probability, model.reward, model.terminated, model.start):
-        digest.update(memoryview(array).cast("B"))
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 

@@ -93,7 +93,8 @@ class QTable:
 
     def policy(self) -> npt.NDArray[np.int64]:
         """Return the greedy policy: (n_states,) actions, the lowest among equals."""
-        return self.values.argmax(axis=1)
+        best: npt.NDArray[np.int64] = self.values.argmax(axis=1)
+        return best
 
     def state_values(self) -> FloatArray:
         """Return the largest action value of each state, (n_states,)."""

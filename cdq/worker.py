@@ -142,8 +142,8 @@ class Worker:
         """Learn for *sweeps* steps of every lane; None if the stop flag ended it: roll back then."""
         self._lanes_before[:] = self._lanes
         self._open = True
-        completed, *ended = self._rollout.run(law, sweeps, explore_first, explore_last)
-        return Episodes(*ended) if completed else None
+        completed, episodes, length_sum, return_sum = self._rollout.run(law, sweeps, explore_first, explore_last)
+        return Episodes(episodes, length_sum, return_sum) if completed else None
 
     def roll_back(self) -> None:
         """Undo a window that was not committed: table, lanes and streams are as after the last merge.
@@ -189,7 +189,7 @@ def pack_model(model: MDP, dtype: npt.DTypeLike) -> Sampler:
 
 
 def streams(seed: int, key: tuple[int, ...], n: int) -> npt.NDArray[np.uint64]:
-    """Return the first states of *n* random streams, (4, n): those of `SeedSequence(seed)` spawned by *key* and lane."""
+    """Return the first states of *n* streams, (4, n): those of `SeedSequence(seed)` spawned by *key* and lane."""
     sequences = (np.random.SeedSequence(seed, spawn_key=(*key, lane)) for lane in range(n))
     return np.stack([sequence.generate_state(4, np.uint64) for sequence in sequences], axis=1)
 

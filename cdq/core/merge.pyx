@@ -209,21 +209,23 @@ def pack(Rows rows not None, const uint32_t[::1] pairs, int64_t first, int64_t l
     return out
 
 
-cdef cdq_slice _open(const unsigned char[::1] data, Rows rows, bint merged) except *:
-    """Open a slice after checking that its sizes and pairs are those of the table."""
-    cdef int64_t n_pairs = rows.c.n_states * rows.c.n_actions, i, before = -1
+cdef cdq_slice _open(const unsigned char[::1] data, Rows rows, bint merged, int64_t first, int64_t last) except *:
+    """Open a slice after checking that it has the size that it says, and only pairs from first to last - 1."""
+    cdef int64_t i, before = first - 1
     if data.shape[0] < <Py_ssize_t> sizeof(cdq_header):
         raise ValueError("a slice is shorter than its header")
     cdef cdq_header header = (<const cdq_header *> &data[0])[0]
     cdef bint sparse = header.first < 0
-    if not (0 <= header.count <= n_pairs and header.first <= n_pairs - header.count):
-        raise ValueError(f"a slice of {header.count} pairs from {header.first} is outside the table")
+    if not 0 <= header.count <= last - first or not (sparse or first <= header.first <= last - header.count):
+        raise ValueError(f"a slice of {header.count} pairs from {header.first} is not within {first} to {last}")
+    if not (sparse or merged or header.count == last - first):
+        raise ValueError(f"a dense slice has {header.count} pairs, not {last - first}")
     if data.shape[0] != cdq_slice_bytes(header.count, sparse, merged, rows.c.real_size):
         raise ValueError("a slice does not have the size that its header says")
     cdef cdq_slice slice = cdq_open_slice(&data[0], merged, rows.c.real_size)
     for i in range(header.count if sparse else 0):
-        if slice.pairs[i] >= n_pairs or (not merged and slice.pairs[i] <= before):
-            raise ValueError("a slice names a pair outside the table, or pairs out of order")
+        if not first <= slice.pairs[i] < last or (not merged and slice.pairs[i] <= before):
+            raise ValueError("a slice names a pair that is not its own, or pairs out of order")
         before = slice.pairs[i]
     return slice
 
@@ -254,7 +256,7 @@ def merge_slices(
     Rows rows not None, list parts, int64_t rank, rule, Law law not None, bint needs_mass, bytearray out not None
 ):
     """Merge what travelled here from every worker: *parts* are slices of the same pairs, made by `pack`."""
-    cdef int64_t size = len(parts), listed = 0, i
+    cdef int64_t size = len(parts), listed = 0, first, last, i
     cdef bint dense = False
     cdef cdq_merge_job job
     cdef cdq_slice *slices = <cdq_slice *> malloc(size * sizeof(cdq_slice))
@@ -262,14 +264,13 @@ def merge_slices(
     try:
         if slices == NULL:
             raise MemoryError("no memory to merge")
+        first, last = _slice_bound(&rows.c, rank, size), _slice_bound(&rows.c, rank + 1, size)
         for i in range(size):
-            slices[i] = _open(parts[i], rows, False)
+            slices[i] = _open(parts[i], rows, False, first, last)
             dense = dense or slices[i].header.first >= 0
             listed += slices[i].header.count
         job.workers, job.own, job.tables, job.slices = size, &rows.c, NULL, slices
-        job.first = _slice_bound(job.own, rank, size)
-        job.count = _slice_bound(job.own, rank + 1, size) - job.first
-        job.pairs = NULL
+        job.first, job.count, job.pairs = first, last - first, NULL
         if not dense:
             pairs = <uint32_t *> malloc((listed + 1) * sizeof(uint32_t))
             if pairs == NULL:
@@ -295,7 +296,7 @@ def commit(Rows rows not None, list merged, int64_t[::1] visits):
         if slices == NULL:
             raise MemoryError("no memory to commit")
         for i in range(size):
-            slices[i] = _open(merged[i], rows, True)
+            slices[i] = _open(merged[i], rows, True, 0, rows.c.n_states * rows.c.n_actions)
         with nogil:
             for i in range(size):
                 cdq_commit(&rows.c, &slices[i], sums)
