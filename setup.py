@@ -33,7 +33,10 @@ DIRECTIVES = {
 extensions = [
     # The .pyx in depends: cythonize(build_dir=...) would otherwise leave it out of the sdist.
     Extension(
-        f"cdq.core.{path.stem}", [path.as_posix()], depends=[path.as_posix(), *HEADERS], extra_compile_args=COMPILE_ARGS
+        f"cdq.core.{path.stem}",
+        [path.as_posix()],
+        depends=[path.as_posix(), *HEADERS],
+        extra_compile_args=COMPILE_ARGS,
     )
     for path in sorted(CORE.glob("*.pyx"))
 ]

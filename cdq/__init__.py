@@ -9,15 +9,17 @@ from cdq._version import __version__
 
 if TYPE_CHECKING:
     from cdq.errors import CdqError as CdqError
+    from cdq.evaluation import Evaluation as Evaluation
     from cdq.history import History as History
-    from cdq.learner import Evaluation as Evaluation
     from cdq.learner import QLearner as QLearner
     from cdq.mdp import MDP as MDP
     from cdq.merges import MergeRule as MergeRule
     from cdq.planning import Bounds as Bounds
+    from cdq.planning import OptimalityGap as OptimalityGap
     from cdq.planning import Solution as Solution
     from cdq.planning import bounds as bounds
     from cdq.planning import evaluate_policy as evaluate_policy
+    from cdq.planning import optimality_gap as optimality_gap
     from cdq.planning import solve as solve
     from cdq.rounds import AutoWindow as AutoWindow
     from cdq.schedules import Constant as Constant
@@ -35,7 +37,7 @@ _HOMES = {
     "Bounds": "planning",
     "CdqError": "errors",
     "Constant": "schedules",
-    "Evaluation": "learner",
+    "Evaluation": "evaluation",
     "ExponentialDecay": "schedules",
     "History": "history",
     "LinearDecay": "schedules",
@@ -43,6 +45,7 @@ _HOMES = {
     "MeanReturn": "until",
     "MergeRule": "merges",
     "OptimalWithin": "until",
+    "OptimalityGap": "planning",
     "Polynomial": "schedules",
     "QLearner": "learner",
     "QTable": "table",
@@ -50,6 +53,7 @@ _HOMES = {
     "Solution": "planning",
     "bounds": "planning",
     "evaluate_policy": "planning",
+    "optimality_gap": "planning",
     "solve": "planning",
 }
 

@@ -44,7 +44,9 @@ def run(name: str, *, env: str, dtype: str, num_envs: int, workers: int, repeats
     if name not in NAMES:
         raise ConfigError(unknown_name("benchmark", name, NAMES))
     if repeats < 1 or workers < 1 or num_envs < 1:
-        raise ConfigError(f"repeats {repeats}, workers {workers}, num_envs {num_envs}: each must be at least 1")
+        raise ConfigError(
+            f"repeats {repeats}, workers {workers}, num_envs {num_envs}: each must be at least 1"
+        )
     options = {"env": env, "dtype": dtype, "num_envs": num_envs, "workers": workers, "repeats": repeats}
     return {"name": name, **options, **_BENCHMARKS[name](options)}
 
@@ -139,7 +141,12 @@ def _dram(options: dict[str, Any]) -> dict[str, Any]:
 def _learning(options: dict[str, Any], **settings: Any) -> Callable[[], float]:
     def learn() -> float:
         agent = QLearner(
-            options["env"], dtype=options["dtype"], num_envs=options["num_envs"], gamma=_GAMMA, seed=0, **settings
+            options["env"],
+            dtype=options["dtype"],
+            num_envs=options["num_envs"],
+            gamma=_GAMMA,
+            seed=0,
+            **settings,
         )
         agent.learn(_STEPS * 5)
         return agent.steps / float(agent.history[-1].seconds)

@@ -2,95 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
-import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cdq import schedules
 from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
-from cdq.core.rollout import follow
 from cdq.errors import ConfigError, FileError, TableError
+from cdq.evaluation import Evaluation, run_episodes
 from cdq.files import read_tensors, write_tensors
 from cdq.history import History
 from cdq.mdp import MDP
 from cdq.merges import MergeRule, resolve
 from cdq.monitor import Monitor, ProgressLine, watch_nothing
 from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
-from cdq.rounds import AutoWindow, FixedWindow, Window, as_window
+from cdq.rounds import Window
 from cdq.schedules import Rate, StepSize
+from cdq.settings import as_arguments, make_settings, whole
 from cdq.table import QTable
 from cdq.training import Plan, Progress, learn_rounds, run_workers
 from cdq.until import MeanReturn, OptimalWithin, Until
-from cdq.worker import EVALUATION, Merged, Worker, pack_model, streams
+from cdq.worker import Merged, Worker, pack_model
 
 # A window may take long where steps are slow; a worker that fails is noticed at once, whatever the deadline.
 _TIMEOUT = 3600.0
 # Evaluation cuts an episode here where the environment has no limit of its own: a poor policy may never end one.
 _LONGEST_EPISODE = 10_000
 _EVALUATION_EPISODES = 1000
-_EVALUATION_STREAMS = 64
 _SOLVED_OUTCOMES = 2_000_000
 _TENSORS = ("values", "visits", "clock")
-
-
-class Evaluation(NamedTuple):
-    """How the greedy policy did.
-
-    Attributes
-    ----------
-    mean_return : float
-        Mean undiscounted return of an episode.
-    standard_error : float
-        Of that mean.
-    mean_length : float
-        Steps of an episode.
-    episodes : int
-        How many were run.
-    """
-
-    mean_return: float
-    standard_error: float
-    mean_length: float
-    episodes: int
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a learner was made with, checked; see `QLearner`."""
-
-    gamma: float
-    step_size: StepSize
-    exploration: Rate
-    merge: str | MergeRule
-    window: Window
-    workers: int
-    num_envs: int
-    comm: str
-    dtype: str
-    seed: int
-    initial_value: float
-
-    def to_config(self) -> dict[str, Any]:
-        """Return the settings as a JSON object."""
-        window = {"kind": type(self.window).__name__, **asdict(self.window)}
-        merge = self.merge if isinstance(self.merge, str) else type(self.merge).__name__
-        named = {
-            "step_size": schedules.to_config(self.step_size),
-            "exploration": schedules.to_config(self.exploration),
-            "window": window,
-            "merge": merge,
-        }
-        plain = ("gamma", "workers", "num_envs", "comm", "dtype", "seed", "initial_value")
-        return {**named, **{name: getattr(self, name) for name in plain}}
 
 
 class QLearner:
@@ -166,25 +110,19 @@ class QLearner:
         seed: int | None = None,
         initial_value: float = 0.0,
     ) -> None:
-        if not 0 < gamma <= 1:
-            raise ConfigError(f"gamma is {gamma}; allowed: above 0 and up to 1")
-        if dtype not in ("float32", "float64"):
-            raise ConfigError(f"dtype is {dtype!r}; allowed: 'float64' or 'float32'")
-        if not math.isfinite(initial_value):
-            raise ConfigError(f"initial_value is {initial_value}; it must be finite")
         self._rule = resolve(merge)
-        self.settings = Settings(
-            gamma=float(gamma),
-            step_size=schedules.as_step_size(step_size, gamma),
-            exploration=schedules.as_rate(exploration, "exploration"),
+        self.settings = make_settings(
+            gamma=gamma,
+            step_size=step_size,
+            exploration=exploration,
             merge=merge,
-            window=as_window(sync_every),
-            workers=_whole("workers", workers, 1),
-            num_envs=_whole("num_envs", num_envs, 1),
+            sync_every=sync_every,
+            workers=workers,
+            num_envs=num_envs,
             comm=comm,
             dtype=dtype,
-            seed=secrets.randbits(63) if seed is None else _whole("seed", seed, 0),
-            initial_value=float(initial_value),
+            seed=seed,
+            initial_value=initial_value,
         )
         self.model = env if isinstance(env, MDP) else MDP.from_gymnasium(env)
         self.history = History()
@@ -193,7 +131,7 @@ class QLearner:
         self._evaluations = 0
         self._stop = np.zeros(1, np.int32)
         self._progress = Progress(0, float(self.settings.window.floor))
-        self._merged = Merged(self.model.n_states, self.model.n_actions, dtype, initial_value)
+        self._merged = Merged(self.model.n_states, self.model.n_actions, dtype, self.settings.initial_value)
         self._workers: list[Worker] = []
         self._optimum: Solution | None = None
 
@@ -238,7 +176,7 @@ class QLearner:
         CommError
             If the workers lose each other; the table is that of the last whole round.
         """
-        target = self.steps + _whole("steps", steps, 0)
+        target = self.steps + whole("steps", steps, 0)
         if until is not None and not isinstance(until, (OptimalWithin, MeanReturn)):
             raise ConfigError(f"until is {until!r}; allowed: cdq.OptimalWithin(...) or cdq.MeanReturn(...)")
         comms = connect(self.settings.comm, self.settings.workers, _TIMEOUT)
@@ -296,10 +234,10 @@ class QLearner:
                     learn_rounds,
                     worker,
                     comm,
-                    plan,
-                    progress,
-                    target,
-                    watch if comm.rank == 0 else watch_nothing,
+                    plan=plan,
+                    progress=progress,
+                    target=target,
+                    watch=watch if comm.rank == 0 else watch_nothing,
                 )
             )
         return tasks
@@ -319,7 +257,9 @@ class QLearner:
         except (TypeError, ValueError):
             state = -1
         if not 0 <= state < self.model.n_states or state != observation:
-            raise ConfigError(f"observation {observation!r} is no state; allowed: 0 to {self.model.n_states - 1}")
+            raise ConfigError(
+                f"observation {observation!r} is no state; allowed: 0 to {self.model.n_states - 1}"
+            )
         return int(self._merged.values[state].argmax())
 
     def evaluate(self, episodes: int = _EVALUATION_EPISODES) -> Evaluation:
@@ -332,17 +272,16 @@ class QLearner:
         ConfigError
             If *episodes* is not a whole number of at least 1.
         """
-        n = _whole("episodes", episodes, 1)
-        returns, lengths = np.zeros(n), np.zeros(n, np.int64)
+        n = whole("episodes", episodes, 1)
         self._evaluations += 1
-        words = streams(
-            self.settings.seed, (EVALUATION, self._session, self._evaluations), min(n, _EVALUATION_STREAMS)
+        return run_episodes(
+            self._sampler,
+            self._merged.values.argmax(axis=1),
+            seed=self.settings.seed,
+            key=(self._session, self._evaluations),
+            longest=self.model.time_limit or _LONGEST_EPISODE,
+            episodes=n,
         )
-        longest = self.model.time_limit or _LONGEST_EPISODE
-        policy = self._merged.values.argmax(axis=1).astype(np.uint32)
-        follow(self._sampler, policy, words, longest, returns, lengths, np.zeros(1, np.int32))
-        error = float(returns.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
-        return Evaluation(float(returns.mean()), error, float(lengths.mean()), n)
 
     def _gap(self) -> OptimalityGap:
         return optimality_gap(self.model, self._merged.values, self.settings.gamma, self._optimum)
@@ -393,7 +332,7 @@ class QLearner:
         header = {
             "kind": "learner",
             "environment": self.model.name,
-            "model": fingerprint(self.model),
+            "model": self.model.fingerprint(),
             "settings": self.settings.to_config(),
             "steps": self.steps,
             "window": self._progress.window,
@@ -402,7 +341,9 @@ class QLearner:
         write_tensors(path, {name: getattr(self._merged, name) for name in _TENSORS}, header)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], env: Any = None, *, merge: MergeRule | None = None) -> QLearner:
+    def load(
+        cls, path: str | os.PathLike[str], env: Any = None, *, merge: MergeRule | None = None
+    ) -> QLearner:
         """Return the learner of a file that `save` wrote; it may learn on, with fresh random streams.
 
         Parameters
@@ -423,10 +364,12 @@ class QLearner:
         """
         tensors, header = read_tensors(path)
         if header.get("kind") != "learner":
-            raise FileError(f"{path} holds a {header.get('kind')}, not a learner; read it with cdq.QTable.load")
+            raise FileError(
+                f"{path} holds a {header.get('kind')}, not a learner; read it with cdq.QTable.load"
+            )
         config = header["settings"]
-        learner = cls(env if env is not None else header["environment"], **_arguments(config, merge))
-        if fingerprint(learner.model) != header["model"]:
+        learner = cls(env if env is not None else header["environment"], **as_arguments(config, merge))
+        if learner.model.fingerprint() != header["model"]:
             raise TableError(
                 f"{path} was learnt on {header['environment']}, whose model differs from that of "
                 f"{learner.model.name}; give the environment that it was learnt on"
@@ -442,34 +385,3 @@ class QLearner:
             own[:] = tensors[name]
         self._session = int(header["session"]) + 1
         self._progress = Progress(int(header["steps"]), float(header["window"]))
-
-
-def fingerprint(model: MDP) -> str:
-    """Return the SHA-256 of what a table of *model* depends on."""
-    digest = hashlib.sha256(f"{model.n_states} {model.n_actions} {model.time_limit}".encode())
-    for array in (model.offsets, model.next_state, model.probability, model.reward, model.terminated, model.start):
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:
-    """Return the arguments of `QLearner` that `Settings.to_config` described."""
-    window = dict(config["window"])
-    kind = {"AutoWindow": AutoWindow, "FixedWindow": FixedWindow}[window.pop("kind")]
-    plain = ("gamma", "workers", "num_envs", "comm", "dtype", "seed", "initial_value")
-    return {
-        **{name: config[name] for name in plain},
-        "step_size": schedules.from_config(config["step_size"]),
-        "exploration": schedules.from_config(config["exploration"]),
-        "merge": merge if merge is not None else config["merge"],
-        "sync_every": kind(**window),
-    }
-
-
-def _whole(what: str, value: float, least: int) -> int:
-    """Return *value* as an int, if it is a whole number of at least *least*."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise ConfigError(f"{what} is {value!r}; allowed: a whole number of at least {least}")
-    if not math.isfinite(value) or value != int(value) or value < least:
-        raise ConfigError(f"{what} is {value}; allowed: a whole number of at least {least}")
-    return int(value)

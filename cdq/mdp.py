@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -109,6 +110,13 @@ class MDP:
     def max_outcomes(self) -> int:
         """Largest number of outcomes of a pair."""
         return int(np.diff(self.offsets).max())
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of what a table learnt on the model depends on, as hexadecimal digits."""
+        digest = hashlib.sha256(f"{self.n_states} {self.n_actions} {self.time_limit}".encode())
+        for field in _DTYPES:
+            digest.update(getattr(self, field).tobytes())
+        return digest.hexdigest()
 
     def reachable(self) -> BoolArray:
         """Return the states in which an episode can take an action, thus not those that only end it.

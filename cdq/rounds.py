@@ -115,7 +115,9 @@ def as_window(sync_every: str | int | Window) -> Window:
         return sync_every
     if isinstance(sync_every, (int, np.integer)) and not isinstance(sync_every, bool):
         return FixedWindow(int(sync_every))
-    raise ConfigError(f"sync_every is {sync_every!r}; allowed: 'auto', a number of steps or cdq.AutoWindow(...)")
+    raise ConfigError(
+        f"sync_every is {sync_every!r}; allowed: 'auto', a number of steps or cdq.AutoWindow(...)"
+    )
 
 
 class WorkerContribution:
@@ -185,10 +187,11 @@ def play(
     worker: Worker,
     contribution: WorkerContribution,
     comm: Communicator,
+    *,
     rule: Rule,
-    stop: bool,
     sweeps: int,
     rates: tuple[float, float],
+    stop: bool,
 ) -> Round:
     """Learn for *sweeps* steps of every lane, merge with the others, and swap the merged table in.
 

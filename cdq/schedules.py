@@ -124,7 +124,9 @@ class RescaledLinear:
     gamma: float
 
     def __post_init__(self) -> None:
-        _require(0 <= self.gamma < 1, "gamma of the rescaled linear step size", self.gamma, "from 0 to below 1")
+        _require(
+            0 <= self.gamma < 1, "gamma of the rescaled linear step size", self.gamma, "from 0 to below 1"
+        )
 
     def of(self, clock: float) -> float:
         """Return the step size of the visit that brings the clock to *clock*."""
@@ -181,7 +183,9 @@ def as_rate(value: float | Rate, what: str) -> Rate:
         return Constant(float(value))
     if isinstance(value, (Constant, LinearDecay, ExponentialDecay)):
         return value
-    raise ConfigError(f"{what} is {value!r}; allowed: a number from 0 to 1, Constant, LinearDecay or ExponentialDecay")
+    raise ConfigError(
+        f"{what} is {value!r}; allowed: a number from 0 to 1, Constant, LinearDecay or ExponentialDecay"
+    )
 
 
 def as_step_size(value: float | StepSize | None, gamma: float) -> StepSize:
@@ -253,7 +257,9 @@ def _tabulate(bits: int, of: Any, mass: float, dtype: npt.DTypeLike) -> Law:
     width = np.where(entry == 0, 0, 1 << shift)
     # An entry's step size is the law's at its middle count.
     step_size = of(np.maximum(first + (width - 1) / 2, 1.0))
-    slope = np.array([max(math.log1p(-min(alpha, 1.0)) if alpha < 1 else -50.0, -50.0) for alpha in step_size])
+    slope = np.array(
+        [max(math.log1p(-min(alpha, 1.0)) if alpha < 1 else -50.0, -50.0) for alpha in step_size]
+    )
     slope[0] = 0.0
     before = np.concatenate(([0.0], np.cumsum(slope * width)[:-1]))
     log_keep = before - slope * np.maximum(first - 1, 0)  # the line through the entry's counts, at count 0

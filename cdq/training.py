@@ -52,6 +52,7 @@ class Progress:
 def learn_rounds(
     worker: Worker,
     comm: Communicator,
+    *,
     plan: Plan,
     progress: Progress,
     target: int,
@@ -69,7 +70,7 @@ def learn_rounds(
         after = progress.steps + sweeps * worker.num_envs * comm.size
         law = contribution.law = plan.law(progress.steps, law)
         rates = plan.exploration.at(progress.steps), plan.exploration.at(after)
-        played = play(worker, contribution, comm, plan.rule, stop, sweeps, rates)
+        played = play(worker, contribution, comm, rule=plan.rule, sweeps=sweeps, rates=rates, stop=stop)
         if after < target:  # the last window is cut short, and says nothing of the next
             progress.window = plan.window.next(sweeps * worker.num_envs, played.mass)
         progress.steps = after

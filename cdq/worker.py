@@ -142,7 +142,9 @@ class Worker:
         """Learn for *sweeps* steps of every lane; None if the stop flag ended it: roll back then."""
         self._lanes_before[:] = self._lanes
         self._open = True
-        completed, episodes, length_sum, return_sum = self._rollout.run(law, sweeps, explore_first, explore_last)
+        completed, episodes, length_sum, return_sum = self._rollout.run(
+            law, sweeps, explore_first, explore_last
+        )
         return Episodes(episodes, length_sum, return_sum) if completed else None
 
     def roll_back(self) -> None:

@@ -7,7 +7,12 @@ RULES: dict[str, int]
 
 def slice_bounds(rows: Rows, rank: int, size: int) -> tuple[int, int]: ...
 def merge_tables(
-    tables: Sequence[Rows], rank: int, rule: str | Callable[..., None], law: Law, needs_mass: bool, out: bytearray
+    tables: Sequence[Rows],
+    rank: int,
+    rule: str | Callable[..., None],
+    law: Law,
+    needs_mass: bool,
+    out: bytearray,
 ) -> None: ...
 def pack(rows: Rows, pairs: Any, first: int, last: int) -> bytearray: ...
 def merge_slices(

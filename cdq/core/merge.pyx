@@ -209,7 +209,9 @@ def pack(Rows rows not None, const uint32_t[::1] pairs, int64_t first, int64_t l
     return out
 
 
-cdef cdq_slice _open(const unsigned char[::1] data, Rows rows, bint merged, int64_t first, int64_t last) except *:
+cdef cdq_slice _open(
+    const unsigned char[::1] data, Rows rows, bint merged, int64_t first, int64_t last
+) except *:
     """Open a slice after checking that it has the size that it says, and only pairs from first to last - 1."""
     cdef int64_t i, before = first - 1
     if data.shape[0] < <Py_ssize_t> sizeof(cdq_header):
@@ -286,8 +288,8 @@ def commit(Rows rows not None, list merged, int64_t[::1] visits):
     """Make the merged slices of all ranks the table.
 
     With *visits*, also the base and the clocks of the process, and add the visits of all workers: one worker of the
-    process does that. All slices are checked before the first pair changes. Returns the pooled mass in units of 2^-20, weighted by
-    visits, and the visits.
+    process does that. All slices are checked before the first pair changes. Returns the pooled mass in units of
+    2^-20, weighted by visits, and the visits.
     """
     cdef int64_t mass = 0, total = 0, size = len(merged), i
     cdef int64_t *sums = &visits[0] if visits is not None else NULL

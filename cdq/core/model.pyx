@@ -1,6 +1,6 @@
 """A finite model packed for sampling: thresholds for few outcomes a pair, alias tables for many."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from array import array
 
@@ -48,7 +48,9 @@ cdef void _fill_record(
         rewards[k] = <real_t> (reward[j] + 0.0)  # no negative zero: a zero's sign depends on how maxima are taken
 
 
-cdef void _fill_alias(double *scaled, uint32_t *stack, int64_t n, uint32_t *threshold, uint32_t *alias, int64_t step) noexcept nogil:
+cdef void _fill_alias(
+    double *scaled, uint32_t *stack, int64_t n, uint32_t *threshold, uint32_t *alias, int64_t step
+) noexcept nogil:
     """Fill thresholds and aliases (Vose 1991); *scaled* holds n * probability and is used up, *stack* is (n,).
 
     *step* is the distance between two thresholds (and aliases) in 32-bit words.

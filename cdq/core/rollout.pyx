@@ -69,7 +69,8 @@ cdef double ALWAYS = 4294967296.0 * 2147483648.0  # 2^32 in the threshold's fixe
 cdef class Rollout:
     """A worker's loop: lanes that act on one table of one model.
 
-    *words* (4, n), *state*, *elapsed* and *returns* (n,) are the lanes, borrowed, so that they can be saved and restored.
+    *words* (4, n), *state*, *elapsed* and *returns* (n,) are the lanes, borrowed, so that they can be saved and
+    restored.
     *scratch* holds at least 40 bytes a lane. *stop* is a flag that another thread may set.
     """
 
@@ -81,8 +82,9 @@ cdef class Rollout:
     cdef const volatile int32_t *stop
 
     def __cinit__(
-        self, Rows rows not None, Sampler sampler not None, double gamma, uint64_t[:, ::1] words, uint32_t[::1] state,
-        int64_t[::1] elapsed, double[::1] returns, int64_t[::1] scratch, const int32_t[::1] stop,
+        self, Rows rows not None, Sampler sampler not None, double gamma,
+        uint64_t[:, ::1] words, uint32_t[::1] state, int64_t[::1] elapsed, double[::1] returns,
+        int64_t[::1] scratch, const int32_t[::1] stop,
     ):
         cdef int64_t n = state.shape[0]
         if not (words.shape[0] == 4 and words.shape[1] == elapsed.shape[0] == returns.shape[0] == n > 0):
@@ -113,7 +115,7 @@ cdef class Rollout:
     def run(self, Law law not None, int64_t sweeps, double explore_first, double explore_last):
         """Learn for a window; return whether it ran to its end, its episodes, their length sum and return sum.
 
-        The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early when the stop flag is set.
+        The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if the stop flag is set.
         """
         cdef cdq_episodes done = cdq_episodes(0, 0, 0.0)
         cdef cdq_exploration explore
@@ -126,9 +128,11 @@ cdef class Rollout:
             while left > 0 and not self.stop[0]:
                 n = min(left, CHUNK)
                 if self.rows.c.real_size == 4:
-                    cdq_window_float(&self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &done, self.gamma, n)
+                    cdq_window_float(
+                        &self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &done, self.gamma, n)
                 else:
-                    cdq_window_double(&self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &done, self.gamma, n)
+                    cdq_window_double(
+                        &self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &done, self.gamma, n)
                 left -= n
         return left == 0, done.episodes, done.length_sum, done.return_sum
 

@@ -1,0 +1,112 @@
+"""What a learner is made with: checked, and as JSON."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from cdq import schedules
+from cdq.errors import ConfigError
+from cdq.merges import MergeRule
+from cdq.rounds import AutoWindow, FixedWindow, Window, as_window
+from cdq.schedules import Rate, StepSize
+
+_PLAIN = ("gamma", "workers", "num_envs", "comm", "dtype", "seed", "initial_value")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a learner was made with, checked; see `QLearner`."""
+
+    gamma: float
+    step_size: StepSize
+    exploration: Rate
+    merge: str | MergeRule
+    window: Window
+    workers: int
+    num_envs: int
+    comm: str
+    dtype: str
+    seed: int
+    initial_value: float
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the settings as a JSON object."""
+        window = {"kind": type(self.window).__name__, **asdict(self.window)}
+        merge = self.merge if isinstance(self.merge, str) else type(self.merge).__name__
+        named = {
+            "step_size": schedules.to_config(self.step_size),
+            "exploration": schedules.to_config(self.exploration),
+            "window": window,
+            "merge": merge,
+        }
+        return {**named, **{name: getattr(self, name) for name in _PLAIN}}
+
+
+def make_settings(
+    *,
+    gamma: float,
+    step_size: float | StepSize | None,
+    exploration: float | Rate,
+    merge: str | MergeRule,
+    sync_every: str | int | Window,
+    workers: int,
+    num_envs: int,
+    comm: str,
+    dtype: str,
+    seed: int | None,
+    initial_value: float,
+) -> Settings:
+    """Return the arguments of `QLearner`, checked.
+
+    Raises
+    ------
+    ConfigError
+        If one is not allowed; the message says what is.
+    """
+    if not 0 < gamma <= 1:
+        raise ConfigError(f"gamma is {gamma}; allowed: above 0 and up to 1")
+    if dtype not in ("float32", "float64"):
+        raise ConfigError(f"dtype is {dtype!r}; allowed: 'float64' or 'float32'")
+    if not math.isfinite(initial_value):
+        raise ConfigError(f"initial_value is {initial_value}; it must be finite")
+    return Settings(
+        gamma=float(gamma),
+        step_size=schedules.as_step_size(step_size, gamma),
+        exploration=schedules.as_rate(exploration, "exploration"),
+        merge=merge,
+        window=as_window(sync_every),
+        workers=whole("workers", workers, 1),
+        num_envs=whole("num_envs", num_envs, 1),
+        comm=comm,
+        dtype=dtype,
+        seed=secrets.randbits(63) if seed is None else whole("seed", seed, 0),
+        initial_value=float(initial_value),
+    )
+
+
+def as_arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:
+    """Return the arguments of `QLearner` that `Settings.to_config` described."""
+    window = dict(config["window"])
+    kind = {"AutoWindow": AutoWindow, "FixedWindow": FixedWindow}[window.pop("kind")]
+    return {
+        **{name: config[name] for name in _PLAIN},
+        "step_size": schedules.from_config(config["step_size"]),
+        "exploration": schedules.from_config(config["exploration"]),
+        "merge": merge if merge is not None else config["merge"],
+        "sync_every": kind(**window),
+    }
+
+
+def whole(what: str, value: float, least: int) -> int:
+    """Return *value* as an int, if it is a whole number of at least *least*."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise ConfigError(f"{what} is {value!r}; allowed: a whole number of at least {least}")
+    if not math.isfinite(value) or value != int(value) or value < least:
+        raise ConfigError(f"{what} is {value}; allowed: a whole number of at least {least}")
+    return int(value)
