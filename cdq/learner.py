@@ -254,7 +254,7 @@ class QLearner:
         """
         try:
             state = int(np.asarray(observation).item())
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             state = -1
         if not 0 <= state < self.model.n_states or state != observation:
             raise ConfigError(
@@ -378,6 +378,7 @@ class QLearner:
         return learner
 
     def _restore(self, tensors: Mapping[str, npt.NDArray[Any]], header: Mapping[str, Any]) -> None:
+        QTable(tensors["values"], tensors["visits"])  # raises if they are none
         for name in _TENSORS:
             own = getattr(self._merged, name)
             if tensors[name].shape != own.shape or tensors[name].dtype != own.dtype:

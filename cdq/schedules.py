@@ -71,7 +71,7 @@ class LinearDecay:
     def __post_init__(self) -> None:
         _require_rate("the first rate", self.first)
         _require_rate("the last rate", self.last)
-        _require(self.steps > 0, "the decay's steps", self.steps, "above 0")
+        _require(0 < self.steps < math.inf, "the decay's steps", self.steps, "above 0 and finite")
 
     def at(self, steps: int) -> float:
         """Return the rate after *steps* environment steps of all workers."""
@@ -97,7 +97,7 @@ class ExponentialDecay:
     def __post_init__(self) -> None:
         _require_rate("the first rate", self.first)
         _require_rate("the last rate", self.last)
-        _require(self.steps > 0, "the decay's steps", self.steps, "above 0")
+        _require(0 < self.steps < math.inf, "the decay's steps", self.steps, "above 0 and finite")
 
     def at(self, steps: int) -> float:
         """Return the rate after *steps* environment steps of all workers."""

@@ -6,6 +6,7 @@ import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -69,12 +70,12 @@ def make_settings(
     ConfigError
         If one is not allowed; the message says what is.
     """
-    if not 0 < gamma <= 1:
+    if not (isinstance(gamma, Real) and 0 < gamma <= 1):
         raise ConfigError(f"gamma is {gamma}; allowed: above 0 and up to 1")
     if dtype not in ("float32", "float64"):
         raise ConfigError(f"dtype is {dtype!r}; allowed: 'float64' or 'float32'")
-    if not math.isfinite(initial_value):
-        raise ConfigError(f"initial_value is {initial_value}; it must be finite")
+    if not (isinstance(initial_value, Real) and math.isfinite(initial_value)):
+        raise ConfigError(f"initial_value is {initial_value}; it must be a finite number")
     return Settings(
         gamma=float(gamma),
         step_size=schedules.as_step_size(step_size, gamma),
@@ -84,7 +85,7 @@ def make_settings(
         workers=whole("workers", workers, 1),
         num_envs=whole("num_envs", num_envs, 1),
         comm=comm,
-        dtype=dtype,
+        dtype=str(dtype),
         seed=secrets.randbits(63) if seed is None else whole("seed", seed, 0),
         initial_value=float(initial_value),
     )
