@@ -47,7 +47,14 @@ def needed(model: MDP, seed: int, num_envs: int, workers: int, floor: int, limit
     window = AutoWindow(floor=floor) if workers > 1 else FixedWindow(FIRST)
     doing = plan(RescaledLinear(GAMMA), window=window, exploration=EXPLORATION)
     learn(
-        model, doing, gamma=GAMMA, workers=workers, steps=limit // workers, seed=seed, watch=watch, num_envs=num_envs
+        model,
+        doing,
+        gamma=GAMMA,
+        workers=workers,
+        steps=limit // workers,
+        seed=seed,
+        watch=watch,
+        num_envs=num_envs,
     )
     return watch.steps * workers
 

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq import MDP, solve
+from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
 from cdq.rounds import AutoWindow, FixedWindow, Window
 from cdq.schedules import Constant, StepSize
 from cdq.training import Plan, Progress, learn_rounds, run_workers
-from cdq.worker import Worker, pack_model
+from cdq.worker import Merged, Worker, pack_model
 
 FloatArray = npt.NDArray[np.float64]
 Watch = Callable[[int, FloatArray], bool]  # steps per worker and the merged table -> whether to stop
@@ -23,7 +24,10 @@ SHORTEST = AutoWindow(mass=0.3, floor=1)
 
 
 def plan(
-    step_size: StepSize | float, merge: str = "pooled", window: Window | int = SHORTEST, exploration: float = 1.0
+    step_size: StepSize | float,
+    merge: str = "pooled",
+    window: Window | int = SHORTEST,
+    exploration: float = 1.0,
 ) -> Plan:
     """Return what the workers do, in float64; by default their actions are uniformly random."""
     law = Constant(step_size) if isinstance(step_size, float) else step_size
@@ -46,34 +50,35 @@ def learn(
 ) -> FloatArray:
     """Learn for *steps* steps per worker in threads; return the table. *one_stream*: all workers draw the same."""
     sampler, stop, begin = pack_model(model, doing.dtype), np.zeros(1, np.int32), float(doing.window.floor)
+    merged = Merged(model.n_states, model.n_actions, doing.dtype, 0.0)
+    merged.values[:] = initial
     comms = connect("inprocess", workers, 60.0)
-    team = [
-        Worker(
-            model,
+
+    def task(comm: Communicator) -> partial[None]:
+        first = comm.rank == 0
+        worker = Worker(
             sampler,
+            merged,
+            keeps=first,
             gamma=gamma,
-            dtype=doing.dtype,
             seed=seed,
-            rank=0 if one_stream else rank,
+            rank=0 if one_stream else comm.rank,
             session=0,
             num_envs=num_envs,
             stop=stop,
         )
-        for rank in range(workers)
-    ]
-    for worker in team:
-        worker.set_table(initial, 0)
-    watches = [lambda done, _: watch(done // workers, team[0].values)] + [lambda done, _: False] * (workers - 1)
-    run_workers(
-        [
-            partial(learn_rounds, worker, comm, doing, Progress(0, begin), steps * workers, None, look)
-            for worker, comm, look in zip(team, comms, watches, strict=True)
-        ],
-        comms,
-        stop,
-        lambda: None,
-    )
-    return np.array(team[0].values)
+        return partial(
+            learn_rounds,
+            worker,
+            comm,
+            plan=doing,
+            progress=Progress(0, begin),
+            target=steps * workers,
+            watch=lambda done, _: first and watch(done // workers, merged.values),
+        )
+
+    run_workers([task(comm) for comm in comms], comms, stop, lambda: None)
+    return np.array(merged.values)
 
 
 class Errors:
@@ -119,5 +124,7 @@ def slope(workers: npt.ArrayLike, errors: npt.ArrayLike) -> float:
 def woo(n_actions: int, seed: int) -> MDP:
     """Return the model of Woo, Joshi and Chi (2023): two states, one pays 1, each action stays with .4 to .6."""
     stay = np.random.default_rng(seed).uniform(0.4, 0.6, (2, n_actions))
-    probability = np.stack([np.where([[True], [False]], stay, 1 - stay), np.where([[True], [False]], 1 - stay, stay)])
+    probability = np.stack(
+        [np.where([[True], [False]], stay, 1 - stay), np.where([[True], [False]], 1 - stay, stay)]
+    )
     return MDP.from_arrays(probability.transpose(1, 2, 0), [0.0, 1.0], layout="SAS")
