@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cdq import QLearner
+from cdq import AutoWindow, QLearner
 from cdq.planning import optimality_gap
 
 ENVIRONMENTS = ["FrozenLake-v1", "FrozenLake8x8-v1", "Taxi-v4", "CliffWalking-v1"]
@@ -43,3 +43,15 @@ def test_the_number_of_lanes_hardly_matters(env: str, num_envs: int) -> None:
         relative_gap(QLearner(env, workers=2, num_envs=num_envs, seed=seed).learn(1e6)) for seed in range(5)
     ]
     assert np.median(gaps) <= 0.01, gaps
+
+
+@pytest.mark.slow
+def test_workers_are_experience_while_they_exploit() -> None:
+    steps, short = 500_000, AutoWindow(floor=1)
+    alone = [QLearner("FrozenLake8x8-v1", seed=seed).learn(steps) for seed in range(6)]
+    team = [
+        QLearner("FrozenLake8x8-v1", workers=8, sync_every=short, seed=seed).learn(8 * steps)
+        for seed in range(6)
+    ]
+    one, eight = (np.median([relative_gap(agent) for agent in agents]) for agents in (alone, team))
+    assert eight <= 0.5 * one, (eight, one)
