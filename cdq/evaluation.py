@@ -45,7 +45,7 @@ def run_episodes(
     longest: int,
     episodes: int,
 ) -> Evaluation:
-    """Run *episodes* of *policy*, (n_states,) actions, each cut after *longest* steps; *key* names the random streams."""
+    """Run *episodes* of *policy*, (n_states,) actions, each cut after *longest* steps; *key* names the streams."""
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     words = streams(seed, (EVALUATION, *key), min(episodes, _STREAMS))
     follow(sampler, policy.astype(np.uint32), words, longest, returns, lengths, np.zeros(1, np.int32))

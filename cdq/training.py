@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +89,8 @@ def run_workers(
     """Run a task per local worker, each in a thread, and wait; call *tick* now and then.
 
     A task that raises aborts its communicator, so that no other waits for it; the first cause is raised here.
-    Ctrl-C sets the *stop* flag, waits until all workers have rolled their unfinished round back, and is raised.
+    Ctrl-C, or an error of *tick*, sets the *stop* flag: all workers end without finishing their round.
+    No thread is left, however this ends.
     """
     errors: list[BaseException] = []
 
@@ -102,29 +105,52 @@ def run_workers(
         threading.Thread(target=guarded, args=pair, name=f"cdq-worker-{pair[1].rank}")
         for pair in zip(tasks, comms, strict=True)
     ]
-    for thread in threads:
-        thread.start()
-    interrupted = _join(threads, stop, tick)
-    causes = [error for error in errors if not isinstance(error, (CommError, Interrupted))]
-    if interrupted is not None:
-        raise interrupted
-    if errors:
-        raise (causes or errors)[0]
+    with _interrupts_deferred(stop):
+        try:
+            for thread in threads:
+                thread.start()
+            _wait(threads, tick)
+        except BaseException:
+            stop[0] = 1
+            _wait(threads, lambda: None)
+            raise
+        if errors and not stop[0]:
+            causes = [error for error in errors if not isinstance(error, (CommError, Interrupted))]
+            raise (causes or errors)[0]
 
 
-def _join(
-    threads: Sequence[threading.Thread], stop: npt.NDArray[np.int32], tick: Callable[[], Any]
-) -> KeyboardInterrupt | None:
-    interrupted = None
-    latest = time.monotonic()
+def _wait(threads: Sequence[threading.Thread], tick: Callable[[], Any]) -> None:
+    due = time.monotonic() + _TICK
     for thread in threads:
         while thread.is_alive():
-            try:
-                thread.join(_TICK)
-                if time.monotonic() - latest >= _TICK:
-                    latest = time.monotonic()
-                    tick()
-            except KeyboardInterrupt as error:
-                interrupted = error
-                stop[0] = 1
-    return interrupted
+            thread.join(_TICK)
+            if time.monotonic() >= due:
+                due = time.monotonic() + _TICK
+                tick()
+
+
+@contextmanager
+def _interrupts_deferred(stop: npt.NDArray[np.int32]) -> Iterator[None]:
+    """Let SIGINT set the *stop* flag, and raise it again on leaving, for whoever handles it outside.
+
+    Python would raise KeyboardInterrupt in the main thread wherever it is, also between two of our own lines.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) in (
+        signal.SIG_IGN,
+        None,  # a handler that is not Python's
+    ):
+        yield
+        return
+    received = []
+
+    def note(number: int, frame: object) -> None:
+        received.append(number)
+        stop[0] = 1
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if received:
+            signal.raise_signal(signal.SIGINT)
