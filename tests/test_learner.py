@@ -1,0 +1,411 @@
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cdq
+from cdq import evaluation
+from cdq import learner as module
+from cdq.errors import ConfigError, FileError, ModelError, TableError, UnsupportedEnvironment
+from cdq.files import read_tensors, write_tensors
+from cdq.history import Row
+from cdq.merges import MergeRule
+from cdq.rounds import FixedWindow
+from cdq.schedules import Constant, LinearDecay, Polynomial, RescaledLinear
+from cdq.worker import streams
+from tests.reference.rollout import follow
+from tests.strategies import DTYPES, random_model
+
+MODEL = random_model(12, 3, seed=8, time_limit=20)
+
+
+def learner(model: Any = MODEL, **changes: Any) -> cdq.QLearner:
+    return cdq.QLearner(model, **{"seed": 0, "workers": 2, **changes})
+
+
+class Mean(MergeRule):
+    def combine(self, base: Any, values: Any, *others: Any) -> Any:
+        return values.mean(axis=0)
+
+
+# ---- what it is given
+
+
+def test_defaults_are_those_of_the_docstring() -> None:
+    settings = cdq.QLearner(MODEL).settings
+    assert settings.step_size == RescaledLinear(0.99)
+    assert settings.exploration == Constant(0.1)
+    assert settings.window == cdq.AutoWindow()
+    assert (settings.gamma, settings.merge, settings.workers, settings.num_envs) == (0.99, "pooled", 1, 16)
+    assert (settings.comm, settings.dtype, settings.initial_value) == ("auto", "float64", 0.0)
+    assert cdq.QLearner(MODEL, gamma=1).settings.step_size == Polynomial(0.77)
+
+
+def test_a_seed_is_drawn_where_none_is_given() -> None:
+    seeds = {cdq.QLearner(MODEL).settings.seed for _ in range(3)}
+    assert len(seeds) == 3
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+BAD = [
+    ({"gamma": 0.0}, "gamma is 0.0; allowed: above 0 and up to 1"),
+    ({"gamma": 1.1}, "gamma is 1.1"),
+    ({"gamma": -0.5}, "gamma is -0.5"),
+    ({"gamma": math.nan}, "gamma is nan"),
+    ({"gamma": "0.9"}, "gamma is '?0.9"),
+    ({"gamma": None}, "gamma is None"),
+    ({"step_size": 1.5}, "constant rate is 1.5; allowed: a number from 0 to 1"),
+    ({"step_size": "fast"}, "step_size is 'fast'; allowed"),
+    ({"exploration": -0.1}, "constant rate is -0.1"),
+    ({"exploration": "greedy"}, "exploration is 'greedy'; allowed"),
+    ({"exploration": RescaledLinear(0.9)}, "exploration is RescaledLinear"),
+    ({"merge": "poled"}, "unknown merge 'poled'; known: affine, .*Did you mean 'pooled'"),
+    ({"merge": None}, "unknown merge None"),
+    ({"sync_every": 0}, "sync_every is 0; allowed: 1 to"),
+    ({"sync_every": "often"}, "sync_every is 'often'; allowed: 'auto'"),
+    ({"workers": 0}, "workers is 0; allowed: a whole number of at least 1"),
+    ({"workers": -2}, "workers is -2"),
+    ({"workers": 1.5}, "workers is 1.5"),
+    ({"workers": "2"}, "workers is '2'"),
+    ({"workers": True}, "workers is True"),
+    ({"workers": math.inf}, "workers is inf"),
+    ({"num_envs": 0}, "num_envs is 0; allowed: a whole number of at least 1"),
+    ({"dtype": "float16"}, "dtype is 'float16'; allowed: 'float64' or 'float32'"),
+    ({"dtype": int}, "dtype is .*; allowed: 'float64' or 'float32'"),
+    ({"seed": -1}, "seed is -1; allowed: a whole number of at least 0"),
+    ({"seed": 0.5}, "seed is 0.5"),
+    ({"seed": "abc"}, "seed is 'abc'"),
+    ({"initial_value": math.nan}, "initial_value is nan; it must be a finite number"),
+    ({"initial_value": -math.inf}, "initial_value is -inf"),
+    ({"initial_value": "high"}, "initial_value is '?high"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "match"), BAD, ids=[str(arguments) for arguments, _ in BAD])
+def test_bad_arguments_are_refused_before_any_work(
+    arguments: Any, match: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "pack_model", lambda *_: pytest.fail("work was started"))
+    with pytest.raises(ConfigError, match=match):
+        cdq.QLearner(MODEL, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("environment", "match"),
+    [("FrozenLke-v1", "FrozenLake-v1"), ("CartPole-v1", "CartPole"), (3, "3"), (None, "None")],
+)
+def test_environments_that_cannot_be_learnt_are_refused(environment: Any, match: str) -> None:
+    with pytest.raises(UnsupportedEnvironment, match=match):
+        cdq.QLearner(environment)
+
+
+def test_a_model_that_is_none_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"state 0, action 0.* sum to 0.5"):
+        cdq.QLearner(cdq.MDP.from_outcomes([0], [0], [0], [0.5], [1.0]))
+
+
+@pytest.mark.parametrize("comm", ["inproces", "nowhere://host"])
+def test_unknown_communicators_are_refused_before_any_work(comm: str) -> None:
+    with pytest.raises(ConfigError, match="unknown communicator .*known: auto, inprocess"):
+        learner(comm=comm).learn(1000)
+
+
+@pytest.mark.parametrize("steps", [-1, 0.5, math.nan, math.inf, "many", None, True])
+def test_bad_steps_are_refused_before_any_work(steps: Any) -> None:
+    agent = learner()
+    with pytest.raises(ConfigError, match="steps is .*; allowed: a whole number of at least 0"):
+        agent.learn(steps)
+    assert agent.steps == 0
+    assert not agent._workers
+
+
+@pytest.mark.parametrize("episodes", [0, -3, 1.5, "all", None])
+def test_bad_episodes_are_refused(episodes: Any) -> None:
+    with pytest.raises(ConfigError, match="episodes is .*; allowed: a whole number of at least 1"):
+        learner().evaluate(episodes)
+
+
+def test_options_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(TypeError, match="gama"):
+        cdq.QLearner(MODEL, gama=0.9)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.dtype("float32"), "float32"])
+def test_types_may_be_numpys(dtype: Any, tmp_path: Path) -> None:
+    try:
+        agent = learner(dtype=dtype)
+    except ConfigError:  # or they are refused
+        assert dtype is not np.dtype("float32")
+        return
+    agent.save(tmp_path / "table")
+    assert cdq.QLearner.load(tmp_path / "table", MODEL).settings.dtype == "float32"
+
+
+# ---- learning
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_learning_returns_the_learner_with_its_table(dtype: str) -> None:
+    agent = learner(dtype=dtype, initial_value=2.0)
+    assert (agent.table.values == 2).all()
+    assert agent.table.values.dtype == dtype
+    assert agent.learn(1e4) is agent
+    assert agent.steps >= 10_000
+    assert agent.table.visits.sum() == agent.steps
+    assert agent.table.environment == MODEL.name
+    assert repr(agent) == f"QLearner('{MODEL.name}', workers=2, steps={agent.steps})"
+
+
+@pytest.mark.parametrize("model", [MODEL, cdq.MDP.from_outcomes([0], [0], [0], [1.0], [1.0])])
+def test_a_table_is_a_copy(model: cdq.MDP) -> None:
+    """Also that of a single state, whose rows are contiguous anyway."""
+    agent = learner(model, sync_every=50).learn(200)
+    table = agent.table
+    before = table.values.copy(), table.visits.copy()
+    agent.learn(1000)
+    assert (table.values == before[0]).all()
+    assert (table.visits == before[1]).all()
+    table.values[:] = 1e9
+    assert agent.table.values.max() < 1e6
+
+
+def test_no_steps_are_no_work() -> None:
+    agent = learner(initial_value=1.0)
+    agent.learn(0)
+    assert agent.steps == len(agent.history) == 0
+    assert (agent.table.values == 1).all()
+
+
+def test_history_has_a_row_per_round() -> None:
+    agent = learner(sync_every=160).learn(320 * 40)
+    assert len(agent.history) == 40
+    assert isinstance(agent.history[0], Row)
+    assert agent.history["steps"].tolist() == [320 * i for i in range(1, 41)]
+    assert agent.history["rounds"].tolist() == list(range(1, 41))
+    assert (np.diff(agent.history["seconds"]) >= 0).all()
+    assert (np.diff(agent.history["episodes"]) >= 0).all()
+    assert agent.history[-1].episodes > 100
+    assert (np.diff(agent.history["bytes"]) >= 0).all()
+
+
+# ---- what was learnt
+
+
+@pytest.mark.parametrize("observation", [3, np.int64(3), np.uint8(3), np.array(3), np.array([3]), 3.0])
+def test_predicting_takes_what_environments_give(observation: Any) -> None:
+    agent = learner()
+    agent._merged.values[3] = [0.5, 2.0, 2.0]
+    action = agent.predict(observation)
+    assert action == 1  # the lowest among equals
+    assert type(action) is int
+
+
+@pytest.mark.parametrize(
+    "observation", [-1, 12, 2.5, math.nan, math.inf, "3", None, [1, 2], np.zeros(3), (), {}, 10**30, 1j]
+)
+def test_what_is_no_state_is_refused(observation: Any) -> None:
+    with pytest.raises(ConfigError, match=r"observation .* is no state; allowed: 0 to 11"):
+        learner().predict(observation)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_evaluation_is_that_of_its_episodes(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = learner(dtype=dtype).learn(5000)
+    words: list[Any] = []
+
+    def keep(*arguments: Any) -> Any:
+        words.append(streams(*arguments))
+        return words[-1].copy()
+
+    monkeypatch.setattr(evaluation, "streams", keep)
+    result = agent.evaluate(100)
+    assert words[0].shape == (4, 64)
+    returns, lengths = follow(MODEL, dtype, agent.table.policy(), words[0], 20, 100)
+    assert result.mean_return == pytest.approx(returns.mean(), rel=1e-12, abs=1e-15)
+    assert result.standard_error == pytest.approx(returns.std(ddof=1) / 10, rel=1e-12)
+    assert result.mean_length == lengths.mean()
+    assert result.episodes == 100
+
+
+def test_evaluations_are_of_fresh_episodes_and_leave_learning_alone() -> None:
+    agent, twin = learner().learn(5000), learner().learn(5000)
+    results = [agent.evaluate(200).mean_return for _ in range(3)]
+    assert len(set(results)) == 3
+    assert agent.learn(5000).table.digest() == twin.learn(5000).table.digest()
+    assert [learner().learn(5000).evaluate(200).mean_return for _ in range(2)] == results[:1] * 2
+
+
+def test_one_episode_has_no_standard_error() -> None:
+    assert math.isnan(learner().evaluate(1).standard_error)
+
+
+def test_episodes_without_end_are_cut() -> None:
+    model = cdq.MDP.from_outcomes([0], [0], [0], [1.0], [1.0])
+    assert learner(model).evaluate(2)[:3] == (10_000.0, 0.0, 10_000.0)
+
+
+def test_a_report_says_what_a_run_came_to() -> None:
+    agent = cdq.QLearner("FrozenLake-v1", workers=2, seed=0)
+    assert agent.report()["steps"] == 0
+    report = agent.learn(3e5).report()
+    assert report["env"] == "FrozenLake-v1"
+    assert (report["workers"], report["seed"], report["steps"]) == (2, 0, agent.steps)
+    assert report["digest"] == agent.table.digest()
+    assert report["steps_per_second"] == pytest.approx(report["steps"] / report["seconds"])
+    assert report["rounds"] == len(agent.history)
+    assert report["policy_value"] <= report["optimal_value"] + 1e-12
+    assert report["gap"] >= report["optimal_value"] - report["policy_value"] - 1e-12
+    for key in ("comm", "bytes", "mean_return", "gamma", "merge"):
+        assert key in report
+
+
+# ---- files
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_saved_learner_is_loaded_as_it_was(dtype: str, tmp_path: Path) -> None:
+    agent = learner(
+        dtype=dtype,
+        gamma=0.95,
+        step_size=Polynomial(0.8),
+        exploration=LinearDecay(0.5, 0.1, 1e5),
+        merge="affine",
+        sync_every=300,
+        num_envs=5,
+        initial_value=-1.0,
+    ).learn(20_000)
+    agent.save(tmp_path / "agent")
+    loaded = cdq.QLearner.load(tmp_path / "agent", MODEL)
+    assert loaded.settings == agent.settings
+    assert loaded.steps == agent.steps
+    assert loaded.table.digest() == agent.table.digest()
+    assert loaded._merged.clock.tobytes() == agent._merged.clock.tobytes()
+    assert loaded.learn(5000).steps > agent.steps
+    assert loaded.table.visits.sum() == loaded.steps
+    table = cdq.QTable.load(tmp_path / "agent")
+    assert table.digest() == agent.table.digest()
+    assert table.environment == MODEL.name
+
+
+def test_a_loaded_learner_learns_from_fresh_streams_the_same_every_time(tmp_path: Path) -> None:
+    agent = learner(sync_every=300).learn(20_000)
+    agent.save(tmp_path / "agent")
+    first, second = (cdq.QLearner.load(tmp_path / "agent", MODEL).learn(5000) for _ in range(2))
+    assert first.table.digest() == second.table.digest()
+    assert first.table.digest() != agent.learn(5000).table.digest()
+    first.save(tmp_path / "again")
+    assert cdq.QLearner.load(tmp_path / "again", MODEL)._session == 2
+
+
+def test_a_learner_that_has_not_learnt_is_saved_and_loaded(tmp_path: Path) -> None:
+    learner(initial_value=3.0).save(tmp_path / "agent")
+    loaded = cdq.QLearner.load(tmp_path / "agent", MODEL)
+    assert (loaded.table.values == 3).all()
+    assert loaded.learn(1000).steps >= 1000
+
+
+def test_an_environment_is_found_by_its_name(tmp_path: Path) -> None:
+    cdq.QLearner("FrozenLake-v1", seed=0).learn(1000).save(tmp_path / "lake")
+    assert cdq.QLearner.load(tmp_path / "lake").model.name == "FrozenLake-v1"
+
+
+def test_a_table_of_another_environment_is_refused(tmp_path: Path) -> None:
+    learner().save(tmp_path / "agent")
+    others = [
+        random_model(12, 3, seed=9, time_limit=20),
+        random_model(12, 3, seed=8),
+        random_model(11, 3, seed=8, time_limit=20),
+        "FrozenLake-v1",
+    ]
+    for other in others:
+        with pytest.raises(
+            TableError, match=r"was learnt on random-8, whose model differs .* give the environment"
+        ):
+            cdq.QLearner.load(tmp_path / "agent", other)
+    with pytest.raises(UnsupportedEnvironment, match="random-8"):
+        cdq.QLearner.load(tmp_path / "agent")
+
+
+def test_fingerprints_tell_models_apart() -> None:
+    same = random_model(12, 3, seed=8, time_limit=20)
+    assert MODEL.fingerprint() == same.fingerprint()
+    assert MODEL.fingerprint() != random_model(12, 3, seed=8).fingerprint()
+
+
+def test_a_rule_of_ones_own_is_given_again(tmp_path: Path) -> None:
+    agent = learner(merge=Mean(), sync_every=100).learn(1000)
+    agent.save(tmp_path / "agent")
+    with pytest.raises(ConfigError, match="unknown merge 'Mean'"):
+        cdq.QLearner.load(tmp_path / "agent", MODEL)
+    loaded = cdq.QLearner.load(tmp_path / "agent", MODEL, merge=Mean())
+    assert loaded.settings.window == FixedWindow(100)
+    loaded.learn(1000)
+
+
+def test_a_table_alone_is_no_learner(tmp_path: Path) -> None:
+    learner().table.save(tmp_path / "table")
+    with pytest.raises(FileError, match=r"holds a table, not a learner; read it with cdq.QTable.load"):
+        cdq.QLearner.load(tmp_path / "table", MODEL)
+
+
+def test_tables_of_another_shape_or_with_nan_do_not_load(tmp_path: Path) -> None:
+    learner().save(tmp_path / "agent")
+    tensors, header = read_tensors(tmp_path / "agent")
+    wrong = [
+        {**tensors, "values": np.zeros((11, 3))},
+        {**tensors, "clock": np.zeros((12, 2), np.uint32)},
+        {**tensors, "values": np.full((12, 3), np.nan)},
+        {**tensors, "values": np.zeros((12, 3), np.int64)},
+        {**tensors, "visits": np.full((12, 3), -1)},
+    ]
+    for changed in wrong:
+        write_tensors(tmp_path / "wrong", changed, header)
+        with pytest.raises(TableError):
+            cdq.QLearner.load(tmp_path / "wrong", MODEL)
+
+
+def test_truncated_files_do_not_load(tmp_path: Path) -> None:
+    path = tmp_path / "agent"
+    learner().save(path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 97):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FileError, match=str(path)):
+            cdq.QLearner.load(path, MODEL)
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "agent"
+    agent = learner()
+    agent.save(path)
+    before = path.read_bytes()
+    agent.learn(1000)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FileError, match="No space left"):
+        agent.save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["agent"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exploration": LinearDecay(1.0, 0.1, 1e6)},
+        {"sync_every": cdq.AutoWindow(mass=2.0, floor=77)},
+        {"gamma": 1.0},
+        {"seed": 2**70},
+        {"merge": "max"},
+    ],
+)
+def test_every_setting_survives_a_file(changes: dict[str, Any], tmp_path: Path) -> None:
+    agent = learner(**changes)
+    agent.save(tmp_path / "agent")
+    assert cdq.QLearner.load(tmp_path / "agent", MODEL).settings == agent.settings

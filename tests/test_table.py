@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from cdq.errors import FileError, TableError
+from cdq.table import QTable
+
+FINITE = {"allow_nan": False, "allow_infinity": False}
+TABLES = st.sampled_from(["f4", "f8"]).flatmap(
+    lambda kind: arrays.arrays(
+        kind,
+        arrays.array_shapes(min_dims=2, max_dims=2, max_side=6),
+        elements=st.floats(width=int(kind[1]) * 8, **FINITE),
+    )
+)
+
+
+@given(TABLES)
+def test_what_is_read_off_a_table(values: Any) -> None:
+    table = QTable(values)
+    assert (table.n_states, table.n_actions) == values.shape
+    policy = table.policy()
+    for state, row in enumerate(values.tolist()):
+        best = row.index(max(row))  # the lowest among equals
+        assert table.greedy(state) == policy[state] == best
+        assert table.state_values()[state] == max(row)
+    assert not table.visits.any()
+    assert table.visits.dtype == np.int64
+
+
+@pytest.mark.parametrize("state", [-1, 2, 10**9])
+def test_states_that_do_not_exist(state: int) -> None:
+    with pytest.raises(TableError, match=f"state {state} does not exist; allowed: 0 to 1"):
+        QTable(np.zeros((2, 3))).greedy(state)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.zeros(3),
+        np.zeros((2, 2, 2)),
+        np.zeros((0, 3)),
+        np.zeros((3, 0)),
+        np.zeros((2, 2), int),
+        [["a", "b"]],
+    ]
+    + [np.zeros((2, 2), kind) for kind in ("f2", "c8", "O", "?")],
+)
+def test_what_is_no_table_is_refused(values: Any) -> None:
+    with pytest.raises(TableError, match="a table is float32 or float64 of shape"):
+        QTable(values)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_named(value: float) -> None:
+    values = np.zeros((3, 2))
+    values[1, 1] = value
+    with pytest.raises(
+        TableError, match=f"the value of \\(state 1, action 1\\) is {value}; all must be finite"
+    ):
+        QTable(values)
+
+
+@pytest.mark.parametrize("visits", [np.zeros((3, 2), int), np.zeros((2, 2)), np.zeros(4, int)])
+def test_visits_of_another_shape_or_type_are_refused(visits: Any) -> None:
+    with pytest.raises(TableError, match=r"visits are .*; allowed: integers of shape \(2, 2\)"):
+        QTable(np.zeros((2, 2)), visits)
+
+
+def test_negative_visits_are_refused() -> None:
+    with pytest.raises(TableError, match="visits go down to -1"):
+        QTable(np.zeros((2, 2)), np.full((2, 2), -1))
+
+
+def test_the_digest_is_that_of_the_bytes() -> None:
+    values, visits = np.arange(6.0).reshape(2, 3), np.arange(6).reshape(2, 3)
+    expected = hashlib.sha256(values.tobytes() + visits.astype("<i8").tobytes()).hexdigest()
+    assert QTable(values, visits).digest() == expected
+    assert QTable(values, visits.astype(">i4")).digest() == expected
+    assert QTable(np.asfortranarray(values), visits).digest() == expected
+    assert QTable(values.astype("f4"), visits).digest() != expected
+
+
+@given(TABLES)
+def test_files_hold_every_bit(tmp_path_factory: Any, values: Any) -> None:
+    path = tmp_path_factory.mktemp("tables") / "table.safetensors"
+    visits = np.arange(values.size, dtype=np.int64).reshape(values.shape)
+    QTable(values, visits, "Lake").save(path)
+    table = QTable.load(path)
+    assert table.values.dtype == values.dtype
+    assert table.values.tobytes() == values.tobytes()
+    assert table.visits.tolist() == visits.tolist()
+    assert table.environment == "Lake"
+
+
+def test_tables_that_are_not_contiguous_are_written_as_they_look(tmp_path: Path) -> None:
+    values = np.arange(24.0).reshape(4, 6)[::2, ::3]
+    QTable(values).save(tmp_path / "table")
+    assert QTable.load(tmp_path / "table").values.tolist() == values.tolist()
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="cannot read .*nothing-here"):
+        QTable.load(tmp_path / "nothing-here")
+
+
+def test_a_repr_says_what_it_is() -> None:
+    table = QTable(np.zeros((16, 4), "f4"), environment="FrozenLake-v1")
+    assert repr(table) == "QTable of FrozenLake-v1: 16 states, 4 actions, float32"
+    assert repr(QTable(np.zeros((1, 1)))) == "QTable: 1 states, 1 actions, float64"
