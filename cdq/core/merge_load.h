@@ -1,7 +1,8 @@
 /* Filling a block from tables and from what travelled, and writing its results; included once per type: REAL, NAME.
  *
- * A contribution's slice that travels: header {first, count}, then values, visits, pairs (pairs only if first is -1:
- * ascending pair numbers; otherwise the pairs are first .. first + count - 1). A merged slice: header {first, count,
+ * A contribution's slice that travels: header {first, count}, then values, counts, pairs (pairs only if first is -1:
+ * ascending pair numbers; otherwise the pairs are first .. first + count - 1). Counts, not visits: cutting reads nothing
+ * that another worker of the process may still be writing. A merged slice: header {first, count,
  * mass, visits}, then values, total visits, clocks after, pairs. Everything is native little-endian; values start at 8-byte offsets. */
 
 #ifndef CDQ_MERGE_LOAD_H
@@ -14,7 +15,7 @@ typedef struct {
 typedef struct {
     const cdq_header *header;
     const void *values;
-    const uint32_t *visits, *after, *pairs;
+    const uint32_t *visits, *after, *pairs; /* visits: of all workers; counts in a contribution */
     int64_t cursor; /* of a sparse slice: the first pair not yet taken */
 } cdq_slice;
 
@@ -45,11 +46,6 @@ CDQ_INLINE REAL *NAME(cdq_place)(const cdq_rows *rows, uint32_t pair, uint32_t *
     REAL *row = (REAL *)cdq_row(rows, pair / n_actions);
     *count = (uint32_t *)(row + n_actions) + action;
     return row + action;
-}
-
-CDQ_INLINE uint32_t NAME(cdq_visits_of)(const cdq_rows *rows, uint32_t pair, const uint32_t *count)
-{
-    return CDQ_COUNT(*count) - rows->clock[pair];
 }
 
 CDQ_INLINE void NAME(cdq_load_base)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t first, const uint32_t *pairs)
@@ -113,7 +109,7 @@ CDQ_INLINE void NAME(cdq_load_slice)(NAME(cdq_block) * b, cdq_slice *slice, int6
         int64_t at = first < 0 ? slice->cursor : (int64_t)pairs[i] - first;
         int here = at < count && (first >= 0 || slice->pairs[at] == pairs[i]);
         b->values[k * CDQ_BLOCK + i] = here ? values[at] : b->base[i];
-        b->visits[k * CDQ_BLOCK + i] = here ? slice->visits[at] : 0;
+        b->visits[k * CDQ_BLOCK + i] = here ? slice->visits[at] - b->clock[i] : 0;
         slice->cursor += here && first < 0;
     }
 }
@@ -158,7 +154,7 @@ static void NAME(cdq_commit_alone)(cdq_rows *rows, int64_t *visits)
         if (i + 16 < rows->n_log)
             CDQ_PREFETCH(NAME(cdq_place)(rows, rows->log[i + 16], &count));
         ((REAL *)rows->base)[pair] = *NAME(cdq_place)(rows, pair, &count);
-        visits[pair] += NAME(cdq_visits_of)(rows, pair, count);
+        visits[pair] += CDQ_COUNT(*count) - rows->clock[pair];
         *count = CDQ_COUNT(*count) < CDQ_CLOCK_LIMIT ? CDQ_COUNT(*count) : CDQ_CLOCK_LIMIT;
         rows->clock[pair] = *count;
     }
@@ -171,7 +167,7 @@ static void NAME(cdq_pack)(const cdq_rows *rows, cdq_header *header, cdq_slice *
     for (int64_t i = 0; i < header->count; i++) {
         uint32_t *count, pair = pairs ? pairs[i] : (uint32_t)(header->first + i);
         ((REAL *)slice->values)[i] = *NAME(cdq_place)(rows, pair, &count);
-        ((uint32_t *)slice->visits)[i] = NAME(cdq_visits_of)(rows, pair, count);
+        ((uint32_t *)slice->visits)[i] = CDQ_COUNT(*count);
     }
     if (pairs)
         memcpy((uint32_t *)slice->pairs, pairs, (size_t)header->count * sizeof(uint32_t));

@@ -58,7 +58,11 @@ class Law:
             at += entry_of(at)[1]
             self._sums[at] = total
             self._next = at, total
-        return self._sums[first] + (count - first + 1) * self.slope(count)
+        return self._line(self._sums[first], first, count)
+
+    def _line(self, before: float, first: int, count: int) -> float:
+        """Return what an entry's line is at *count*; it goes through *before* at the count before its *first*."""
+        return (before - self.slope(first) * (first - 1)) + self.slope(first) * count
 
     def _constant_log_keep(self, count: int) -> float:
         """Sum octave by octave, as a constant law has an entry for each."""
@@ -66,7 +70,7 @@ class Law:
         total = 0.0
         for octave in range(first.bit_length() - 1):
             total += self.slope(1) * 2**octave
-        return total + (count - first + 1) * self.slope(1)
+        return self._line(total, first, count)
 
     def allowance(self, count: int) -> int:
         """Return how far a round may move the clock by pooling."""
