@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.comm.registry import connect
+from cdq.comm.registry import choose, connect
 from cdq.errors import ConfigError, FileError, TableError
 from cdq.evaluation import Evaluation, run_episodes
 from cdq.files import read_tensors, write_tensors
@@ -56,12 +56,12 @@ class QLearner:
     sync_every : "auto", int or AutoWindow
         Steps per worker between two merges; "auto" chooses each window from what was merged.
     workers : int
-        How many learn together.
+        How many learn together; a given communicator's size if there is one.
     num_envs : int
         Environments that a worker steps in lockstep.
-    comm : str
-        "auto", the name of a communicator ("inprocess": threads of this process), or a URL. "auto" takes what the
-        environment variable CDQ_COMM names, else "inprocess".
+    comm : str or Communicator
+        "auto", the name of a communicator ("inprocess": threads of this process), a URL, or a communicator, of which
+        this process is then one rank. "auto" takes what the environment variable CDQ_COMM names, else "inprocess".
     dtype : {"float64", "float32"}
         Of the table.
     seed : int or None
@@ -105,12 +105,13 @@ class QLearner:
         sync_every: str | int | Window = "auto",
         workers: int = 1,
         num_envs: int = 16,
-        comm: str = "auto",
+        comm: str | Communicator = "auto",
         dtype: str = "float64",
         seed: int | None = None,
         initial_value: float = 0.0,
     ) -> None:
         self._rule = resolve(merge)
+        self._comm = comm
         self.settings = make_settings(
             gamma=gamma,
             step_size=step_size,
@@ -179,7 +180,7 @@ class QLearner:
         target = self.steps + whole("steps", steps, 0)
         if until is not None and not isinstance(until, (OptimalWithin, MeanReturn)):
             raise ConfigError(f"until is {until!r}; allowed: cdq.OptimalWithin(...) or cdq.MeanReturn(...)")
-        comms = connect(self.settings.comm, self.settings.workers, _TIMEOUT)
+        comms = self._connect()
         self._prepare(comms)
         line = ProgressLine(self.history)
         try:
@@ -190,6 +191,12 @@ class QLearner:
             line.clear()
             self._stop[0] = 0
         return self
+
+    def _connect(self) -> list[Communicator]:
+        """Return the communicators of this process's workers; they end with the call, one given to us does not."""
+        if isinstance(self._comm, Communicator):
+            return [comm for comm in [self._comm.split(0)] if comm is not None]
+        return connect(self._comm, self.settings.workers, _TIMEOUT)
 
     def _prepare(self, comms: list[Communicator]) -> None:
         if not self._workers:
@@ -299,7 +306,9 @@ class QLearner:
         evaluation = self.evaluate()
         return {
             "env": self.model.name,
-            "comm": self.settings.comm,
+            "comm": self._comm
+            if isinstance(self._comm, str) and self._comm != "auto"
+            else choose(self.settings.comm),
             "workers": self.settings.workers,
             "num_envs": self.settings.num_envs,
             "seed": self.settings.seed,

@@ -53,7 +53,8 @@ class AutoWindow:
     mass : float
         Above 0.
     floor : int
-        The shortest window, in steps per worker: what keeps merging cheap where a step takes nanoseconds.
+        The shortest window, in steps per worker: what keeps merging cheap where a step takes nanoseconds. A higher
+        floor than the mass asks for makes small tables learn worse with more workers, not better.
 
     Examples
     --------
@@ -62,7 +63,7 @@ class AutoWindow:
     """
 
     mass: float = 0.3
-    floor: int = 4000
+    floor: int = 500
 
     def __post_init__(self) -> None:
         if not 0 < self.mass < math.inf or not 1 <= self.floor <= _LONGEST_WINDOW:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from cdq import schedules
+from cdq.comm.base import Communicator
+from cdq.comm.registry import choose
 from cdq.errors import ConfigError
 from cdq.merges import MergeRule
 from cdq.rounds import AutoWindow, FixedWindow, Window, as_window
@@ -58,7 +60,7 @@ def make_settings(
     sync_every: str | int | Window,
     workers: int,
     num_envs: int,
-    comm: str,
+    comm: str | Communicator,
     dtype: str,
     seed: int | None,
     initial_value: float,
@@ -76,6 +78,9 @@ def make_settings(
         raise ConfigError(f"dtype is {dtype!r}; allowed: 'float64' or 'float32'")
     if not (isinstance(initial_value, Real) and math.isfinite(initial_value)):
         raise ConfigError(f"initial_value is {initial_value}; it must be a finite number")
+    if isinstance(comm, Communicator):
+        comm, workers = "auto", comm.size
+    choose(comm)
     return Settings(
         gamma=float(gamma),
         step_size=schedules.as_step_size(step_size, gamma),

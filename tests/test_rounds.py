@@ -112,7 +112,7 @@ def test_fixed_windows_stay() -> None:
 
 
 def test_what_a_window_may_be() -> None:
-    assert as_window("auto") == AutoWindow() == AutoWindow(mass=0.3, floor=4000)
+    assert as_window("auto") == AutoWindow() == AutoWindow(mass=0.3, floor=500)
     assert as_window(500) == FixedWindow(500)
     assert as_window(np.int64(500)) == FixedWindow(500)
     for window in (AutoWindow(1.0, 10), FixedWindow(3)):

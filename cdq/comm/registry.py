@@ -42,8 +42,15 @@ def connect(url: str = "auto", workers: int = 1, timeout: float = DEFAULT_TIMEOU
     [0, 1]
     """
     seconds = checked_timeout(timeout)
-    chosen = _automatic() if url == "auto" else url
+    chosen = choose(url)
     return list(load(chosen.partition("://")[0]).connect(chosen, workers, seconds))
+
+
+def choose(url: str) -> str:
+    """Return *url*, or what "auto" stands for here; raise as `connect` does if there is no such communicator."""
+    chosen = _automatic() if url == "auto" else url
+    _find(chosen.partition("://")[0])
+    return chosen
 
 
 def names() -> list[str]:
