@@ -306,9 +306,7 @@ class QLearner:
         evaluation = self.evaluate()
         return {
             "env": self.model.name,
-            "comm": self._comm
-            if isinstance(self._comm, str) and self._comm != "auto"
-            else choose(self.settings.comm),
+            "comm": choose(self._comm) if isinstance(self._comm, str) else type(self._comm).__name__,
             "workers": self.settings.workers,
             "num_envs": self.settings.num_envs,
             "seed": self.settings.seed,
