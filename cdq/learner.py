@@ -225,6 +225,7 @@ class QLearner:
             self.settings.window,
             self.settings.dtype,
         )
+        plan.law(self.steps)  # tabulated before the clock starts, and before the threads
         watch = Monitor(
             self.history,
             self.model.n_outcomes,

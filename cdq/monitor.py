@@ -12,10 +12,10 @@ from cdq.history import History, Row
 from cdq.rounds import Round
 from cdq.until import MeanReturn, OptimalWithin, Until
 
-# Steps between two measurements: a twentieth of those so far, but no fewer than a hundred per outcome of the model,
-# so that measuring takes a small part of the time whatever the model. A function of steps alone: the same on every
-# backend.
-_GROWTH = 1.05
+# Steps between two measurements: half of those so far, a twentieth where a condition waits for them, but no fewer
+# than a hundred per outcome of the model, so that measuring takes a small part of the time whatever the model.
+# A function of steps alone: the same on every backend.
+_GROWTH, _GROWTH_UNTIL = 1.5, 1.05
 _STEPS_PER_OUTCOME = 100
 
 
@@ -62,7 +62,7 @@ class Monitor:
         self._bytes = self._bytes_before + sum(summary.bytes_sent for summary in played.summaries)
         gap = math.nan
         if steps >= self._due:
-            self._due = max(int(steps * _GROWTH), steps + self._least)
+            self._due = max(int(steps * (_GROWTH_UNTIL if self._until else _GROWTH)), steps + self._least)
             gap = self._gap()
             self.reached = self.reached or self._satisfied(gap)
         self._history.append(

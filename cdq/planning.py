@@ -36,7 +36,7 @@ class Solution:
     policy : ndarray of int64, shape (n_states,)
         A greedy policy: the lowest index of equals; without discount one that ends.
     residual : float
-        Bound of max |TQ - Q| for these values: what one more sweep would change.
+        Bound of ``max |TQ - Q|`` for these values: what one more sweep would change.
     below, above : float
         Certified: ``values - below <= Q* <= values + above``, rounding included. Infinity where not known.
     iterations : int
@@ -53,7 +53,7 @@ class Solution:
 
     @property
     def error(self) -> float:
-        """Certified bound of max |values - Q*|."""
+        """Certified bound of ``max |values - Q*|``."""
         return max(self.below, self.above)
 
     @property

@@ -193,18 +193,20 @@ def play(
     sweeps: int,
     rates: tuple[float, float],
     stop: bool,
-) -> Round:
+) -> Round | None:
     """Learn for *sweeps* steps of every lane, merge with the others, and swap the merged table in.
 
-    *stop* asks all workers to stop; *rates* are the exploration rates at the window's start and end.
+    *stop* asks all workers to stop: then the window is thrown away on all of them, and None is returned. (What was
+    found of the table when somebody decided to stop is true of the table as it was then.) *rates* are the exploration
+    rates at the window's start and end.
 
     Raises
     ------
     Interrupted
         If the window was ended early.
     CommError
-        If the merge failed. In all cases nothing was swapped in: once all workers of the process have ended,
-        `Worker.roll_back` makes everything as it was before the round.
+        If the merge failed. Whenever nothing was swapped in, `Worker.roll_back` makes everything as it was before the
+        round, once all workers of the process have ended.
     """
     ended = worker.run(contribution.law, sweeps, *rates)
     if ended is None:
@@ -214,6 +216,8 @@ def play(
         worker.commit_alone()
         return Round([contribution.summary], 0.0)
     slices, summaries = comm.merge(contribution, rule)
+    if any(summary.stop for summary in summaries):
+        return None
     return Round(summaries, worker.commit(slices))
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cdq.core.rows import Law
 from cdq.errors import ConfigError, unknown_name
 
 # Entries of a law by clock have relative width 2**(1 - LAW_BITS) beyond 2**LAW_BITS counts and are exact below.
 LAW_BITS = 12
+# In place of ln(1 - 1): what is left of a value is then e^-50, nothing beside a float64.
+_ALL = -50.0
 
 
 def _require(ok: bool, what: str, got: object, allowed: str) -> None:
@@ -117,7 +119,7 @@ class RescaledLinear:
 
     Examples
     --------
-    >>> RescaledLinear(0.9).of(10)
+    >>> RescaledLinear(0.5).of(2)
     0.5
     """
 
@@ -240,28 +242,39 @@ def parse(text: str) -> Any:
     return _KINDS[kind](*values)
 
 
-def build_law(step_size: StepSize, steps: int, mass: float, dtype: npt.DTypeLike) -> Law:
+def build_law(step_size: StepSize, steps: int, mass: float, dtype: str) -> Law:
     """Return *step_size* as the table that the kernels read (`rows.h`), as of *steps* environment steps.
 
-    *mass* is the pooled mass that a round may add to a clock (section "Windows" of the concepts page).
+    *mass* is the pooled mass that a round may add to a clock (section "Windows" of the concepts page); *dtype* the
+    table's. Laws are kept: a law by clock takes some milliseconds to tabulate, and is the same in every round.
     """
     if isinstance(step_size, (RescaledLinear, Polynomial)):
-        return _tabulate(LAW_BITS, np.vectorize(step_size.of, otypes=[float]), mass, dtype)
-    return _tabulate(1, lambda clock: np.full(clock.shape, step_size.at(steps)), mass, dtype)
+        return _law_by_clock(step_size, mass, dtype)
+    return _constant_law(step_size.at(steps), mass, dtype)
 
 
-def _tabulate(bits: int, of: Any, mass: float, dtype: npt.DTypeLike) -> Law:
+@lru_cache(maxsize=16)
+def _law_by_clock(step_size: ClockLaw, mass: float, dtype: str) -> Law:
+    return _tabulate(LAW_BITS, lambda clocks: [step_size.of(clock) for clock in clocks], mass, dtype)
+
+
+@lru_cache(maxsize=16)
+def _constant_law(step_size: float, mass: float, dtype: str) -> Law:
+    return _tabulate(1, lambda clocks: [step_size] * len(clocks), mass, dtype)
+
+
+def _tabulate(bits: int, of: Callable[[list[float]], list[float]], mass: float, dtype: str) -> Law:
     entry = np.arange((1 << bits) + ((32 - bits) << (bits - 1)), dtype=np.int64)
     shift = np.maximum((entry >> (bits - 1)) - 1, 0)
     first = (entry - (shift << (bits - 1))) << shift
     width = np.where(entry == 0, 0, 1 << shift)
-    # An entry's step size is the law's at its middle count.
-    step_size = of(np.maximum(first + (width - 1) / 2, 1.0))
-    slope = np.array(
-        [max(math.log1p(-min(alpha, 1.0)) if alpha < 1 else -50.0, -50.0) for alpha in step_size]
-    )
+    # An entry's step size is the law's at its middle count. Python's own arithmetic, one by one: NumPy's logarithms
+    # and powers differ in the last bit from one processor to the next.
+    rates = of(np.maximum(first + (width - 1) / 2, 1.0).tolist())
+    slope = np.array([math.log1p(-rate) if rate < 1 else _ALL for rate in rates])
     slope[0] = 0.0
     before = np.concatenate(([0.0], np.cumsum(slope * width)[:-1]))
     log_keep = before - slope * np.maximum(first - 1, 0)  # the line through the entry's counts, at count 0
+    step_size = np.array(rates)
     allowance = np.ceil(np.minimum(mass / np.maximum(step_size, 1e-12), 2.0**31 - 1)).astype(np.uint32)
     return Law(bits, step_size.astype(dtype), log_keep, slope, allowance)

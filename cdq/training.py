@@ -17,7 +17,7 @@ from cdq.comm.base import Communicator
 from cdq.core.rows import Law
 from cdq.errors import CommError
 from cdq.rounds import AutoWindow, Interrupted, Round, Rule, Window, WorkerContribution, play, sweeps_of
-from cdq.schedules import Polynomial, Rate, RescaledLinear, StepSize, build_law
+from cdq.schedules import Rate, StepSize, build_law
 from cdq.worker import Worker
 
 # How often the waiting thread wakes up to show progress, in seconds.
@@ -34,12 +34,10 @@ class Plan:
     exploration: Rate
     rule: Rule
     window: Window
-    dtype: npt.DTypeLike
+    dtype: str
 
-    def law(self, steps: int, before: Law | None) -> Law:
-        """Return the step-size law of the window that starts after *steps* steps; a law by clock is built once."""
-        if before is not None and isinstance(self.step_size, (RescaledLinear, Polynomial)):
-            return before
+    def law(self, steps: int) -> Law:
+        """Return the step-size law of the window that starts after *steps* steps."""
         return build_law(self.step_size, steps, self.window.mass, self.dtype)
 
 
@@ -62,22 +60,23 @@ def learn_rounds(
 ) -> None:
     """Play rounds until *target* steps of all workers, or until a worker's *watch* asked to stop.
 
-    *watch* is called after every round with the steps and the round; what it returns travels with the next
-    contribution, so that all workers stop after the same round.
+    *watch* is called after every round with the steps and the round. When it returns true the worker asks to stop
+    with its next contribution, and all workers stop with the table of the round before that.
     """
     contribution = WorkerContribution(worker, needs_mass=isinstance(plan.window, AutoWindow))
-    law, stop, stopped = None, False, False
-    while progress.steps < target and not stopped:
+    stop = False
+    while progress.steps < target and not (stop and comm.size == 1):
         sweeps = sweeps_of(progress.window, target - progress.steps, comm.size, worker.num_envs)
         after = progress.steps + sweeps * worker.num_envs * comm.size
-        law = contribution.law = plan.law(progress.steps, law)
+        contribution.law = plan.law(progress.steps)
         rates = plan.exploration.at(progress.steps), plan.exploration.at(after)
         played = play(worker, contribution, comm, rule=plan.rule, sweeps=sweeps, rates=rates, stop=stop)
+        if played is None:
+            return
         if after < target:  # the last window is cut short, and says nothing of the next
             progress.window = plan.window.next(sweeps * worker.num_envs, played.mass)
         progress.steps = after
         stop = watch(after, played)
-        stopped = any(summary.stop for summary in played.summaries)
 
 
 def run_workers(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,10 @@ import pytest
 import cdq
 from cdq import evaluation
 from cdq import learner as module
-from cdq.errors import ConfigError, FileError, ModelError, TableError, UnsupportedEnvironment
-from cdq.files import read_tensors, write_tensors
+from cdq.errors import ConfigError, ModelError, UnsupportedEnvironment
 from cdq.history import Row
 from cdq.merges import MergeRule
-from cdq.rounds import FixedWindow
-from cdq.schedules import Constant, LinearDecay, Polynomial, RescaledLinear
+from cdq.schedules import Constant, Polynomial, RescaledLinear
 from cdq.worker import streams
 from tests.reference.rollout import follow
 from tests.strategies import DTYPES, random_model
@@ -262,150 +259,3 @@ def test_a_report_says_what_a_run_came_to() -> None:
     assert report["gap"] >= report["optimal_value"] - report["policy_value"] - 1e-12
     for key in ("comm", "bytes", "mean_return", "gamma", "merge"):
         assert key in report
-
-
-# ---- files
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_a_saved_learner_is_loaded_as_it_was(dtype: str, tmp_path: Path) -> None:
-    agent = learner(
-        dtype=dtype,
-        gamma=0.95,
-        step_size=Polynomial(0.8),
-        exploration=LinearDecay(0.5, 0.1, 1e5),
-        merge="affine",
-        sync_every=300,
-        num_envs=5,
-        initial_value=-1.0,
-    ).learn(20_000)
-    agent.save(tmp_path / "agent")
-    loaded = cdq.QLearner.load(tmp_path / "agent", MODEL)
-    assert loaded.settings == agent.settings
-    assert loaded.steps == agent.steps
-    assert loaded.table.digest() == agent.table.digest()
-    assert loaded._merged.clock.tobytes() == agent._merged.clock.tobytes()
-    assert loaded.learn(5000).steps > agent.steps
-    assert loaded.table.visits.sum() == loaded.steps
-    table = cdq.QTable.load(tmp_path / "agent")
-    assert table.digest() == agent.table.digest()
-    assert table.environment == MODEL.name
-
-
-def test_a_loaded_learner_learns_from_fresh_streams_the_same_every_time(tmp_path: Path) -> None:
-    agent = learner(sync_every=300).learn(20_000)
-    agent.save(tmp_path / "agent")
-    first, second = (cdq.QLearner.load(tmp_path / "agent", MODEL).learn(5000) for _ in range(2))
-    assert first.table.digest() == second.table.digest()
-    assert first.table.digest() != agent.learn(5000).table.digest()
-    first.save(tmp_path / "again")
-    assert cdq.QLearner.load(tmp_path / "again", MODEL)._session == 2
-
-
-def test_a_learner_that_has_not_learnt_is_saved_and_loaded(tmp_path: Path) -> None:
-    learner(initial_value=3.0).save(tmp_path / "agent")
-    loaded = cdq.QLearner.load(tmp_path / "agent", MODEL)
-    assert (loaded.table.values == 3).all()
-    assert loaded.learn(1000).steps >= 1000
-
-
-def test_an_environment_is_found_by_its_name(tmp_path: Path) -> None:
-    cdq.QLearner("FrozenLake-v1", seed=0).learn(1000).save(tmp_path / "lake")
-    assert cdq.QLearner.load(tmp_path / "lake").model.name == "FrozenLake-v1"
-
-
-def test_a_table_of_another_environment_is_refused(tmp_path: Path) -> None:
-    learner().save(tmp_path / "agent")
-    others = [
-        random_model(12, 3, seed=9, time_limit=20),
-        random_model(12, 3, seed=8),
-        random_model(11, 3, seed=8, time_limit=20),
-        "FrozenLake-v1",
-    ]
-    for other in others:
-        with pytest.raises(
-            TableError, match=r"was learnt on random-8, whose model differs .* give the environment"
-        ):
-            cdq.QLearner.load(tmp_path / "agent", other)
-    with pytest.raises(UnsupportedEnvironment, match="random-8"):
-        cdq.QLearner.load(tmp_path / "agent")
-
-
-def test_fingerprints_tell_models_apart() -> None:
-    same = random_model(12, 3, seed=8, time_limit=20)
-    assert MODEL.fingerprint() == same.fingerprint()
-    assert MODEL.fingerprint() != random_model(12, 3, seed=8).fingerprint()
-
-
-def test_a_rule_of_ones_own_is_given_again(tmp_path: Path) -> None:
-    agent = learner(merge=Mean(), sync_every=100).learn(1000)
-    agent.save(tmp_path / "agent")
-    with pytest.raises(ConfigError, match="unknown merge 'Mean'"):
-        cdq.QLearner.load(tmp_path / "agent", MODEL)
-    loaded = cdq.QLearner.load(tmp_path / "agent", MODEL, merge=Mean())
-    assert loaded.settings.window == FixedWindow(100)
-    loaded.learn(1000)
-
-
-def test_a_table_alone_is_no_learner(tmp_path: Path) -> None:
-    learner().table.save(tmp_path / "table")
-    with pytest.raises(FileError, match=r"holds a table, not a learner; read it with cdq.QTable.load"):
-        cdq.QLearner.load(tmp_path / "table", MODEL)
-
-
-def test_tables_of_another_shape_or_with_nan_do_not_load(tmp_path: Path) -> None:
-    learner().save(tmp_path / "agent")
-    tensors, header = read_tensors(tmp_path / "agent")
-    wrong = [
-        {**tensors, "values": np.zeros((11, 3))},
-        {**tensors, "clock": np.zeros((12, 2), np.uint32)},
-        {**tensors, "values": np.full((12, 3), np.nan)},
-        {**tensors, "values": np.zeros((12, 3), np.int64)},
-        {**tensors, "visits": np.full((12, 3), -1)},
-    ]
-    for changed in wrong:
-        write_tensors(tmp_path / "wrong", changed, header)
-        with pytest.raises(TableError):
-            cdq.QLearner.load(tmp_path / "wrong", MODEL)
-
-
-def test_truncated_files_do_not_load(tmp_path: Path) -> None:
-    path = tmp_path / "agent"
-    learner().save(path)
-    whole = path.read_bytes()
-    for length in range(0, len(whole), 97):
-        path.write_bytes(whole[:length])
-        with pytest.raises(FileError, match=str(path)):
-            cdq.QLearner.load(path, MODEL)
-
-
-def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    path = tmp_path / "agent"
-    agent = learner()
-    agent.save(path)
-    before = path.read_bytes()
-    agent.learn(1000)
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(FileError, match="No space left"):
-        agent.save(path)
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["agent"]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"exploration": LinearDecay(1.0, 0.1, 1e6)},
-        {"sync_every": cdq.AutoWindow(mass=2.0, floor=77)},
-        {"gamma": 1.0},
-        {"seed": 2**70},
-        {"merge": "max"},
-    ],
-)
-def test_every_setting_survives_a_file(changes: dict[str, Any], tmp_path: Path) -> None:
-    agent = learner(**changes)
-    agent.save(tmp_path / "agent")
-    assert cdq.QLearner.load(tmp_path / "agent", MODEL).settings == agent.settings

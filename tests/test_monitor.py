@@ -46,16 +46,17 @@ def test_a_second_call_goes_on_from_the_last_row() -> None:
     assert history[-1].seconds >= 5.0
 
 
-def test_the_gap_is_measured_when_steps_have_grown_by_a_twentieth() -> None:
+@pytest.mark.parametrize(("until", "growth"), [(None, 1.5), (OptimalWithin(1e-9), 1.05)])
+def test_the_gap_is_measured_when_steps_have_grown(until: OptimalWithin | None, growth: float) -> None:
     history = History()
-    watch = monitor(history, gaps=iter(range(1000)), n_outcomes=2)
+    watch = monitor(history, until, gaps=iter(range(1, 1000)), n_outcomes=2)
     for steps in range(10, 20_000, 10):
         watch(steps, played((0, 0.0)))
     measured = [row.steps for row in history if not math.isnan(row.gap)]
     assert measured[0] == 200  # a hundred per outcome
     for before, after in itertools.pairwise(measured):
-        assert after >= max(before + 200, int(before * 1.05))
-        assert after <= max(before + 200, before * 1.05) + 10
+        assert after >= max(before + 200, int(before * growth))
+        assert after <= max(before + 200, before * growth) + 10
 
 
 def test_stopping_at_a_gap() -> None:

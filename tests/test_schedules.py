@@ -28,6 +28,12 @@ CLOCK_LAWS = [RescaledLinear(0.0), RescaledLinear(0.99), Polynomial(0.77), Polyn
 COUNTS = [*range(1, 4200), *range(8180, 8300), 10**5, 10**6 + 7, 2**30, 2**31 - 1, 2**31 + 2**24, 2**32 - 1]
 
 
+def forget() -> None:
+    """Forget the laws that are kept, so that the next one is tabulated anew."""
+    schedules._law_by_clock.cache_clear()
+    schedules._constant_law.cache_clear()
+
+
 @pytest.fixture
 def tabulate(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that gives a law's arrays instead of handing them to the kernel."""
@@ -39,7 +45,11 @@ def tabulate(monkeypatch: pytest.MonkeyPatch) -> Any:
             return SimpleNamespace(bits=bits, **dict(zip(names, columns, strict=True)))
 
         monkeypatch.setattr(schedules, "Law", keep)
-        return schedules.build_law(step_size, steps, mass, dtype)
+        forget()
+        try:
+            return schedules.build_law(step_size, steps, mass, dtype)
+        finally:
+            forget()
 
     return arrays
 

@@ -5,11 +5,7 @@ times the barrier opened, 32 bits), the status (8 bits), the number of ranks tha
 A waiter that sees a new generation is through, whatever the status says by then: a barrier that opened has
 opened for everyone, even when a fast rank breaks it a moment later.
 
-A barrier releases its ranks at one moment, and then all want the GIL. Whoever finds it taken is put to
-sleep by the kernel, which costs both threads about 20 microseconds. So each rank spins through a turn first,
-which ends when its holder waits again or after a grace of 3 microseconds, about the Python code that follows.
-Two threads on two cores: 2.4 instead of 22 microseconds for a hand-over, 40 instead of 84 for a round of two
-with 31 microseconds of work (a grace of 1, 2, 4, 8: 60, 39, 42, 51).
+A barrier releases its ranks at one moment, and then all want the GIL: they take turns (`cdq.core.turn`).
 """
 
 import math
@@ -19,45 +15,9 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free
 
-cdef extern from *:
-    """
-    #include <sched.h>
-    #include <stdint.h>
-    #include <stdlib.h>
-    #include <string.h>
-    #include <time.h>
+from cdq.core cimport turn
 
-    static inline uint64_t cdq_load(const uint64_t *word) {
-        return __atomic_load_n(word, __ATOMIC_ACQUIRE);
-    }
-    static inline void cdq_store(uint64_t *word, uint64_t value) {
-        __atomic_store_n(word, value, __ATOMIC_RELEASE);
-    }
-    static inline int cdq_swap(uint64_t *word, uint64_t expected, uint64_t desired) {
-        return __atomic_compare_exchange_n(word, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-    }
-    static inline void cdq_pause(void) {
-    #if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-    #elif defined(__aarch64__)
-        __asm__ __volatile__("yield");
-    #endif
-    }
-    static inline int64_t cdq_now(void) {
-        struct timespec t;
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-    }
-    static inline void cdq_sleep(int64_t nanoseconds) {
-        struct timespec t = {nanoseconds / 1000000000, nanoseconds % 1000000000};
-        nanosleep(&t, NULL);
-    }
-    static uint64_t *cdq_lines(size_t count) {
-        void *lines = NULL;
-        if (posix_memalign(&lines, 64, count * 64)) return NULL;
-        return (uint64_t *)memset(lines, 0, count * 64);
-    }
-    """
+cdef extern from "atomics.h":
     uint64_t cdq_load(const uint64_t *word) noexcept nogil
     void cdq_store(uint64_t *word, uint64_t value) noexcept nogil
     bint cdq_swap(uint64_t *word, uint64_t expected, uint64_t desired) noexcept nogil
@@ -79,8 +39,8 @@ cdef enum:
     WAITING = 3
 
     SPIN = 20_000  # nanoseconds; a wake-up by the kernel costs more than that
-    GRACE = 3_000  # see above
-    YIELD = 100_000
+    YIELD = 2_000_000  # a sleep overshoots by more than workers that run alike are apart
+    YIELD_CROWDED = 100_000
     LONGEST_SLEEP = 500_000
     SIGNAL_CHECK = 50_000_000  # how long Ctrl-C may have to wait
 
@@ -116,7 +76,7 @@ cdef inline void idle(int64_t waited, int64_t spin) noexcept nogil:
     """Spins while the wait is short; later sleeps an eighth of the time waited, to overshoot little."""
     if waited < spin:
         cdq_pause()
-    elif waited < YIELD:
+    elif waited < (YIELD if spin else YIELD_CROWDED):
         sched_yield()
     else:
         cdq_sleep(min(waited // 8, LONGEST_SLEEP))
@@ -150,16 +110,6 @@ cdef inline int arrive(uint64_t *word, Py_ssize_t size, uint64_t *before) noexce
             return outcome(after, state)
 
 
-cdef void take_turn(uint64_t *gate) noexcept nogil:
-    """Waits until no other rank that this barrier let through is likely to hold the GIL."""
-    cdef int64_t now = cdq_now()
-    cdef uint64_t held_until = cdq_load(gate)
-    while <int64_t> held_until > now or not cdq_swap(gate, held_until, <uint64_t> (now + GRACE)):
-        cdq_pause()
-        now = cdq_now()
-        held_until = cdq_load(gate)
-
-
 cdef inline int give_up(uint64_t *word, uint64_t arrived) noexcept nogil:
     """Ends the barrier as timed out, unless it opened or broke at the last moment."""
     cdef uint64_t state
@@ -180,8 +130,8 @@ cdef class Barrier:
     Notes
     -----
     Reusable until it is broken or a wait times out; after that nobody is let in any more.
-    Where there are at least `size` cores a waiter spins for up to 20 microseconds; then it yields its core,
-    and after 0.1 ms it sleeps, at most 0.5 ms at a time.
+    Where there are at least `size` cores a waiter spins for up to 20 microseconds, then yields its core for up to
+    2 ms; then it sleeps, at most 0.5 ms at a time. Where there are fewer it yields at once, and sleeps after 0.1 ms.
 
     Examples
     --------
@@ -193,7 +143,6 @@ cdef class Barrier:
     cdef readonly Py_ssize_t size
     cdef int64_t spin
     cdef uint64_t *word
-    cdef uint64_t *gate
     cdef uint64_t *marks
 
     def __cinit__(self, Py_ssize_t size):
@@ -201,11 +150,11 @@ cdef class Barrier:
             raise ValueError(f"size is {size}; allowed are 1 to {MAX_RANKS}")
         self.size = size
         self.spin = SPIN if size <= _cores() else 0
-        self.word = cdq_lines(size + 4)
+        self.word = cdq_lines(size + 2)
         if self.word == NULL:
             raise MemoryError()
-        self.gate = self.word + 2 * LINE  # a free line between: processors fetch lines in pairs
-        self.marks = self.word + 4 * LINE
+        self.marks = self.word + 2 * LINE  # a free line between: processors fetch lines in pairs
+        turn.enable(self.spin > 0)
 
     def __dealloc__(self):
         free(self.word)
@@ -223,8 +172,6 @@ cdef class Barrier:
             raise ValueError(f"rank is {rank}; allowed are 0 to {self.size - 1}")
         cdef uint64_t arrived = 0
         cdef int result = arrive(self.word, self.size, &arrived)
-        if result == OPENED:
-            cdq_store(self.gate, <uint64_t> (cdq_now() + GRACE))
         if result == WAITING:
             # Not 0 in the first generation either, so that no rank looks as if it had come.
             cdq_store(self.marks + rank * LINE, generation(arrived) + 1)
@@ -238,10 +185,9 @@ cdef class Barrier:
         cdef int result = WAITING
         while result == WAITING and now < end:
             with nogil:
-                cdq_store(self.gate, 0)
+                turn.release()
                 result = wait_until(self.word, arrived, start, min(end, now + SIGNAL_CHECK), self.spin)
-                if self.spin:
-                    take_turn(self.gate)
+                turn.take()
             now = cdq_now()
             if result == WAITING:
                 PyErr_CheckSignals()

@@ -6,72 +6,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 
-from cdq.core.rows cimport Law, Rows, cdq_law, cdq_rows
-
-
-cdef extern from *:
-    """
-    #define REAL float
-    #define NAME(x) CDQ_PASTE(x, float)
-    #include "merge_rules.h"
-    #include "merge_load.h"
-    #include "merge_slice.h"
-    #undef REAL
-    #undef NAME
-    #define REAL double
-    #define NAME(x) CDQ_PASTE(x, double)
-    #include "merge_rules.h"
-    #include "merge_load.h"
-    #include "merge_slice.h"
-    #undef REAL
-    #undef NAME
-    #define cdq_merge(job) ((job)->own->real_size == 4 ? cdq_merge_float(job) : cdq_merge_double(job))
-    #define cdq_commit(rows, slice, visits) \\
-        ((rows)->real_size == 4 ? cdq_commit_float(rows, slice, visits) : cdq_commit_double(rows, slice, visits))
-    #define cdq_commit_alone(rows, visits) \\
-        ((rows)->real_size == 4 ? cdq_commit_alone_float(rows, visits) : cdq_commit_alone_double(rows, visits))
-    #define cdq_pack(rows, header, slice, pairs) \\
-        ((rows)->real_size == 4 ? cdq_pack_float(rows, header, slice, pairs) \\
-                                : cdq_pack_double(rows, header, slice, pairs))
-    """
-    int CDQ_BLOCK, CDQ_POOLED, CDQ_MEAN, CDQ_VISITS, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_SUM, CDQ_MAX, CDQ_CUSTOM
-    uint32_t CDQ_TOUCHED
-
-    ctypedef struct cdq_header:
-        int64_t first, count, mass, visits
-
-    ctypedef struct cdq_slice:
-        const cdq_header *header
-        const void *values
-        const uint32_t *visits
-        const uint32_t *after
-        const uint32_t *pairs
-        int64_t cursor
-
-    ctypedef int (*cdq_custom)(
-        void *context, int64_t workers, int64_t n, const void *base, const void *values, const uint32_t *visits,
-        const uint32_t *clock, const void *log_keep, void *merged) noexcept nogil
-
-    ctypedef struct cdq_merge_job:
-        int rule, needs_mass
-        const cdq_law *law
-        int64_t workers
-        const cdq_rows *own
-        const cdq_rows **tables
-        cdq_slice *slices
-        const uint32_t *pairs
-        int64_t first, count
-        unsigned char *out
-        cdq_custom custom
-        void *context
-
-    int64_t cdq_slice_bytes(int64_t count, int sparse, int merged, int64_t real_size) nogil
-    cdq_slice cdq_open_slice(const unsigned char *data, int merged, int64_t real_size) nogil
-    int cdq_merge(const cdq_merge_job *job) nogil
-    void cdq_commit(cdq_rows *rows, const cdq_slice *slice, int64_t *visits) nogil
-    void cdq_commit_alone(cdq_rows *rows, int64_t *visits) nogil
-    void cdq_pack(const cdq_rows *rows, cdq_header *header, cdq_slice *slice, const uint32_t *pairs) nogil
-
+from cdq.core.rows cimport Law, Rows, cdq_rows
 
 RULES = {
     "pooled": CDQ_POOLED, "mean": CDQ_MEAN, "visits": CDQ_VISITS, "importance": CDQ_IMPORTANCE,
@@ -81,6 +16,10 @@ RULES = {
 # A slice is merged as a whole when the workers touched more pairs than this part of the table: streaming a row costs
 # about a quarter of fetching one at random.
 cdef int64_t DENSE_PART = 4
+
+# Work on so few pairs is done before another thread could be woken: giving the GIL away and taking it back costs more
+# (20 microseconds where it is taken).
+cdef int64_t BRIEF = 1000
 
 
 cdef int64_t _slice_bound(const cdq_rows *rows, int64_t rank, int64_t size) noexcept nogil:
@@ -131,8 +70,11 @@ cdef int _finish(cdq_merge_job *job, rule, Law law, bint needs_mass, bytearray o
     job.needs_mass = needs_mass or job.rule in (CDQ_POOLED, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_CUSTOM)
     job.law = &law.c
     job.custom, job.context = _call, <void *> context
-    with nogil:
+    if job.count <= BRIEF:
         status = cdq_merge(job)
+    else:
+        with nogil:
+            status = cdq_merge(job)
     if failure:
         raise failure[0]
     if status:
@@ -284,6 +226,12 @@ def merge_slices(
         free(pairs)
 
 
+cdef void _commit_all(cdq_rows *rows, const cdq_slice *slices, int64_t size, int64_t *visits) noexcept nogil:
+    cdef int64_t i
+    for i in range(size):
+        cdq_commit(rows, &slices[i], visits)
+
+
 def commit(Rows rows not None, list merged, int64_t[::1] visits):
     """Make the merged slices of all ranks the table.
 
@@ -291,7 +239,7 @@ def commit(Rows rows not None, list merged, int64_t[::1] visits):
     process does that. All slices are checked before the first pair changes. Returns the pooled mass in units of
     2^-20, weighted by visits, and the visits.
     """
-    cdef int64_t mass = 0, total = 0, size = len(merged), i
+    cdef int64_t mass = 0, total = 0, count = 0, size = len(merged), i
     cdef int64_t *sums = &visits[0] if visits is not None else NULL
     cdef cdq_slice *slices = <cdq_slice *> malloc(size * sizeof(cdq_slice))
     try:
@@ -299,11 +247,15 @@ def commit(Rows rows not None, list merged, int64_t[::1] visits):
             raise MemoryError("no memory to commit")
         for i in range(size):
             slices[i] = _open(merged[i], rows, True, 0, rows.c.n_states * rows.c.n_actions)
-        with nogil:
-            for i in range(size):
-                cdq_commit(&rows.c, &slices[i], sums)
-                mass += slices[i].header.mass
-                total += slices[i].header.visits
+        for i in range(size):
+            mass += slices[i].header.mass
+            total += slices[i].header.visits
+            count += slices[i].header.count
+        if count <= BRIEF:
+            _commit_all(&rows.c, slices, size, sums)
+        else:
+            with nogil:
+                _commit_all(&rows.c, slices, size, sums)
     finally:
         free(slices)
     return mass, total

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
+from cdq.core cimport turn
 from cdq.core.model cimport Sampler, cdq_model
 from cdq.core.rows cimport Law, Rows, cdq_law, cdq_rows
 
@@ -125,6 +126,7 @@ cdef class Rollout:
         explore.threshold = <uint64_t> (explore_first * ALWAYS)
         explore.change = <int64_t> ((explore_last - explore_first) * ALWAYS / <double> max(sweeps, 1))
         with nogil:
+            turn.release()
             while left > 0 and not self.stop[0]:
                 n = min(left, CHUNK)
                 if self.rows.c.real_size == 4:
@@ -134,6 +136,7 @@ cdef class Rollout:
                     cdq_window_double(
                         &self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &done, self.gamma, n)
                 left -= n
+            turn.take()
         return left == 0, done.episodes, done.length_sum, done.return_sum
 
 

@@ -33,7 +33,11 @@ def packed(model: MDP) -> tuple[Any, ...]:
     width = model.max_outcomes
     shape = (model.n_pairs, width)
     threshold = np.full(shape, 2**32 - 1, np.uint32)
-    successor, reward, ends = np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+    successor, reward, ends = (
+        np.zeros(shape, np.int32),
+        np.zeros(shape, np.float32),
+        np.zeros(shape, np.bool_),
+    )
     for pair in range(model.n_pairs):
         first, last = model.offsets[pair : pair + 2]
         places = np.minimum(np.arange(width) + first, last - 1)

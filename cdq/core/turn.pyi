@@ -1,0 +1,1 @@
+"""Turns at the GIL; nothing of it is for Python."""
