@@ -198,7 +198,10 @@ def streams(seed: int, key: tuple[int, ...], n: int) -> npt.NDArray[np.uint64]:
 
 def allocate(n_bytes: int) -> npt.NDArray[np.uint8]:
     """Return zeroed memory that begins on a page, on huge pages where it is large and the system has them."""
-    memory = mmap.mmap(-1, n_bytes)
-    if n_bytes >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.frombuffer(mmap.mmap(-1, n_bytes), np.uint8)
+    # Private: shared memory, which Python maps by default, gets no huge pages.
+    memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if n_bytes >= _HUGE_PAGE:
         memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, np.uint8)

@@ -58,6 +58,29 @@ CDQ_INLINE void NAME(cdq_load)(NAME(cdq_block) * b, const cdq_merge_job *job, in
     }
 }
 
+#ifndef CDQ_PREFETCH_BYTES
+#define CDQ_PREFETCH_BYTES
+CDQ_INLINE void cdq_prefetch_bytes(const void *from, int64_t n_bytes)
+{
+    for (int64_t i = 0; i < n_bytes; i += 64)
+        CDQ_PREFETCH((const unsigned char *)from + i);
+}
+#endif
+
+/* A block is too short for the processor to notice that it is one of a stream. */
+CDQ_INLINE void NAME(cdq_prefetch_rows)(const cdq_merge_job *job, int64_t first, int64_t n)
+{
+    int64_t last = job->first + job->count, n_actions = job->own->n_actions;
+    n = n < last - first ? n : last - first;
+    if (n <= 0)
+        return;
+    cdq_prefetch_bytes((const REAL *)job->own->base + first, n * (int64_t)sizeof(REAL));
+    cdq_prefetch_bytes(job->own->clock + first, n * 4);
+    for (int64_t k = 0; k < job->workers; k++)
+        cdq_prefetch_bytes(cdq_row(job->tables[k], (uint32_t)(first / n_actions)),
+                           n / n_actions * job->tables[k]->stride);
+}
+
 /* Returns 0, -1 without memory, or what the user's rule returned. */
 CDQ_CLONES static int NAME(cdq_merge)(const cdq_merge_job *job)
 {
@@ -74,6 +97,8 @@ CDQ_CLONES static int NAME(cdq_merge)(const cdq_merge_job *job)
         memmove((uint32_t *)out.pairs, job->pairs, (size_t)job->count * sizeof(uint32_t));
     for (int64_t at = 0; at < job->count && !failure; at += step) {
         b.n = job->count - at < step ? job->count - at : step;
+        if (whole_rows)
+            NAME(cdq_prefetch_rows)(job, job->first + at + step, step);
         NAME(cdq_load)(&b, job, at, whole_rows);
         header->mass += NAME(cdq_combine)(&b, job->rule, job->law, job->needs_mass);
         if (job->rule == CDQ_CUSTOM)
