@@ -11,29 +11,31 @@
 
 enum { CDQ_POOLED, CDQ_MEAN, CDQ_VISITS, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_SUM, CDQ_MAX, CDQ_CUSTOM };
 
-/* (1 - e^x) / -x for x <= 0, without libm, cancellation or branches: Taylor's series at x / 64, then six doublings
- * by phi(2y) = phi(y) (1 + e^y) / 2, e^y = 1 + y phi(y). Beyond -45 it is -1 / x to the last bit. */
-#define CDQ_PHI(type, suffix, series)                                                                               \
-    CDQ_INLINE type cdq_phi_##suffix(type x)                                                                        \
+/* (1 - e^x) / -x for x <= 0, without libm, cancellation or branches: Taylor's series at y = x / 64, then six doublings
+ * by phi(2y) = phi(y) (1 + e^y) / 2, e^y = 1 + y phi(y); the six halvings are one, exact, by 1 / 64. Beyond -45 it is
+ * -1 / x to the last bit. */
+#define CDQ_PHI(type, ...)                                                                                          \
+    CDQ_INLINE type cdq_phi_##type(type x)                                                                          \
     {                                                                                                               \
+        static const type series[] = {__VA_ARGS__};                                                                 \
+        const int degree = sizeof series / sizeof *series - 1;                                                      \
         type y = (x < (type)-45 ? (type)-45 : x) * (type)0.015625;                                                  \
-        type phi = series;                                                                                          \
+        type phi = series[degree];                                                                                  \
+        for (int i = degree - 1; i >= 0; i--)                                                                       \
+            phi = phi * y + series[i];                                                                              \
         type keep = (type)1 + y * phi;                                                                              \
+        phi *= (type)0.015625;                                                                                      \
         for (int i = 0; i < 6; i++) {                                                                               \
-            phi = phi * (((type)1 + keep) * (type)0.5);                                                             \
-            keep = keep * keep;                                                                                     \
+            phi *= (type)1 + keep;                                                                                  \
+            keep *= keep;                                                                                           \
         }                                                                                                           \
         return x < (type)-45 ? (type)-1 / x : phi;                                                                  \
     }
 
-CDQ_PHI(float, float,
-        1.0f + y * (1.0f / 2) * (1.0f + y * (1.0f / 3) * (1.0f + y * (1.0f / 4) * (1.0f + y * (1.0f / 5) *
-        (1.0f + y * (1.0f / 6) * (1.0f + y * (1.0f / 7) * (1.0f + y * (1.0f / 8) * (1.0f + y * (1.0f / 9)))))))))
-CDQ_PHI(double, double,
-        1.0 + y * (1.0 / 2) * (1.0 + y * (1.0 / 3) * (1.0 + y * (1.0 / 4) * (1.0 + y * (1.0 / 5) *
-        (1.0 + y * (1.0 / 6) * (1.0 + y * (1.0 / 7) * (1.0 + y * (1.0 / 8) * (1.0 + y * (1.0 / 9) *
-        (1.0 + y * (1.0 / 10) * (1.0 + y * (1.0 / 11) * (1.0 + y * (1.0 / 12) * (1.0 + y * (1.0 / 13) *
-        (1.0 + y * (1.0 / 14) * (1.0 + y * (1.0 / 15)))))))))))))))
+/* 1 / (i + 1)! */
+CDQ_PHI(float, 1.0 / 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880)
+CDQ_PHI(double, 1.0 / 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880,
+        1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800, 1.0 / 87178291200, 1.0 / 1307674368000)
 #endif
 
 /* Block arrays with a dimension of workers are (workers, CDQ_BLOCK). */

@@ -108,6 +108,9 @@ CDQ_CLONES static int NAME(cdq_merge)(const cdq_merge_job *job)
             NAME(cdq_settle)(&b, 0, b.n);
         NAME(cdq_store)(&b, header, &out, at);
     }
+#ifdef __SSE2__
+    _mm_sfence(); /* stores past the caches are ordered by nothing else */
+#endif
     free(memory);
     return failure;
 }

@@ -68,11 +68,11 @@ _FORMULAS: dict[str, Any] = {
 
 def phi(x: Any) -> Any:
     """Return (1 - e^x) / -x of an array: Taylor at x / 64, then six doublings; -1 / x below -45."""
-    real, terms = x.dtype.type, 9 if x.dtype == np.float32 else 15
+    real, degree = x.dtype.type, 8 if x.dtype == np.float32 else 14
     y = np.maximum(x, real(-45)) * real(1 / 64)
-    series = real(1)
-    for n in range(terms, 1, -1):
-        series = real(1) + y * (real(1) / real(n)) * series
+    series = np.full_like(y, real(1 / math.factorial(degree + 1)))
+    for n in range(degree, 0, -1):
+        series = series * y + real(1 / math.factorial(n))
     keep = real(1) + y * series
     for _ in range(6):
         series = series * ((real(1) + keep) * real(0.5))
