@@ -55,11 +55,14 @@ class Monitor:
 
     def __call__(self, steps: int, played: Round) -> bool:
         """Write the round down; return whether to stop."""
-        episodes = sum(summary.episodes for summary in played.summaries)
-        return_sum = math.fsum(summary.return_sum for summary in played.summaries)
+        episodes, return_sum, bytes_sent = 0, 0.0, 0
+        for summary in played.summaries:  # in rank order
+            episodes += summary.episodes
+            return_sum += summary.return_sum
+            bytes_sent += summary.bytes_sent
         self._episodes += episodes
         self._rounds += 1
-        self._bytes = self._bytes_before + sum(summary.bytes_sent for summary in played.summaries)
+        self._bytes = self._bytes_before + bytes_sent
         gap = math.nan
         if steps >= self._due:
             self._due = max(int(steps * (_GROWTH_UNTIL if self._until else _GROWTH)), steps + self._least)

@@ -17,7 +17,7 @@ from cdq.comm.base import Communicator
 from cdq.core.rows import Law
 from cdq.errors import CommError
 from cdq.rounds import AutoWindow, Interrupted, Round, Rule, Window, WorkerContribution, play, sweeps_of
-from cdq.schedules import Rate, StepSize, build_law
+from cdq.schedules import ExponentialDecay, LinearDecay, Rate, StepSize, build_law
 from cdq.worker import Worker
 
 # How often the waiting thread wakes up to show progress, in seconds.
@@ -64,11 +64,14 @@ def learn_rounds(
     with its next contribution, and all workers stop with the table of the round before that.
     """
     contribution = WorkerContribution(worker, needs_mass=isinstance(plan.window, AutoWindow))
+    contribution.law = plan.law(progress.steps)
+    moving = isinstance(plan.step_size, (LinearDecay, ExponentialDecay))
     stop = False
     while progress.steps < target and not (stop and comm.size == 1):
         sweeps = sweeps_of(progress.window, target - progress.steps, comm.size, worker.num_envs)
         after = progress.steps + sweeps * worker.num_envs * comm.size
-        contribution.law = plan.law(progress.steps)
+        if moving:
+            contribution.law = plan.law(progress.steps)
         rates = plan.exploration.at(progress.steps), plan.exploration.at(after)
         played = play(worker, contribution, comm, rule=plan.rule, sweeps=sweeps, rates=rates, stop=stop)
         if played is None:
