@@ -10,10 +10,15 @@ from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from "atomics.h":
     uint64_t cdq_load(const uint64_t *word) noexcept nogil
-    void cdq_store(uint64_t *word, uint64_t value) noexcept nogil
     bint cdq_swap(uint64_t *word, uint64_t expected, uint64_t desired) noexcept nogil
     void cdq_pause() noexcept nogil
     int64_t cdq_now() noexcept nogil
+
+cdef extern from *:
+    """
+    static __thread uint64_t cdq_own_turn; /* until when this thread's turn lasts; 0 without one */
+    """
+    uint64_t cdq_own_turn
 
 cdef enum:
     LONGEST = 20_000  # nanoseconds
@@ -30,15 +35,20 @@ cdef void enable(bint enabled) noexcept nogil:
 
 
 cdef void release() noexcept nogil:
-    """End the own turn; called without the GIL."""
-    cdq_store(&gate[8], 0)
+    """End the own turn, if it is still the own one; called without the GIL."""
+    global cdq_own_turn
+    if cdq_own_turn:
+        cdq_swap(&gate[8], cdq_own_turn, 0)
+        cdq_own_turn = 0
 
 
 cdef void take() noexcept nogil:
     """Wait until no other worker is likely to hold the GIL; called before taking it."""
+    global cdq_own_turn
     cdef int64_t now = cdq_now()
     cdef uint64_t held_until = cdq_load(&gate[8])
     while in_use and (<int64_t> held_until > now or not cdq_swap(&gate[8], held_until, <uint64_t> (now + LONGEST))):
         cdq_pause()
         now = cdq_now()
         held_until = cdq_load(&gate[8])
+    cdq_own_turn = <uint64_t> (now + LONGEST)
