@@ -55,7 +55,29 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class LinearDecay:
+class Decay:
+    """A rate that falls, or rises, with the environment steps of all workers.
+
+    Parameters
+    ----------
+    first, last : float
+        Where it starts and where it goes, from 0 to 1.
+    steps : float
+        How long it takes, in steps of all workers; above 0.
+    """
+
+    first: float
+    last: float
+    steps: float
+
+    def __post_init__(self) -> None:
+        _require_rate("the first rate", self.first)
+        _require_rate("the last rate", self.last)
+        _require(0 < self.steps < math.inf, "the decay's steps", self.steps, "above 0 and finite")
+
+
+@dataclass(frozen=True)
+class LinearDecay(Decay):
     """From *first* to *last* in a straight line over *steps* environment steps of all workers, then *last*.
 
     As a step size it is held constant within a window, at its value of the window's start.
@@ -66,22 +88,13 @@ class LinearDecay:
     0.75
     """
 
-    first: float
-    last: float
-    steps: float
-
-    def __post_init__(self) -> None:
-        _require_rate("the first rate", self.first)
-        _require_rate("the last rate", self.last)
-        _require(0 < self.steps < math.inf, "the decay's steps", self.steps, "above 0 and finite")
-
     def at(self, steps: int) -> float:
         """Return the rate after *steps* environment steps of all workers."""
         return self.first + (self.last - self.first) * min(steps / self.steps, 1.0)
 
 
 @dataclass(frozen=True)
-class ExponentialDecay:
+class ExponentialDecay(Decay):
     """From *first* towards *last*, the distance falling by a factor e every *steps* steps of all workers.
 
     Within a window the rate follows the straight line between its ends.
@@ -91,15 +104,6 @@ class ExponentialDecay:
     >>> round(ExponentialDecay(1.0, 0.0, 100).at(100), 6)
     0.367879
     """
-
-    first: float
-    last: float
-    steps: float
-
-    def __post_init__(self) -> None:
-        _require_rate("the first rate", self.first)
-        _require_rate("the last rate", self.last)
-        _require(0 < self.steps < math.inf, "the decay's steps", self.steps, "above 0 and finite")
 
     def at(self, steps: int) -> float:
         """Return the rate after *steps* environment steps of all workers."""

@@ -17,7 +17,7 @@ from cdq.comm.base import Communicator
 from cdq.core.rows import Law
 from cdq.errors import CommError
 from cdq.rounds import AutoWindow, Interrupted, Round, Rule, Window, WorkerContribution, play, sweeps_of
-from cdq.schedules import ExponentialDecay, LinearDecay, Rate, StepSize, build_law
+from cdq.schedules import Decay, Rate, StepSize, build_law
 from cdq.worker import Worker
 
 # How often the waiting thread wakes up to show progress, in seconds.
@@ -65,7 +65,7 @@ def learn_rounds(
     """
     contribution = WorkerContribution(worker, needs_mass=isinstance(plan.window, AutoWindow))
     contribution.law = plan.law(progress.steps)
-    moving = isinstance(plan.step_size, (LinearDecay, ExponentialDecay))
+    moving = isinstance(plan.step_size, Decay)
     stop = False
     while progress.steps < target and not (stop and comm.size == 1):
         sweeps = sweeps_of(progress.window, target - progress.steps, comm.size, worker.num_envs)
