@@ -42,11 +42,13 @@ extensions = [
 ]
 
 setup(
+    # Apart, or a release build would take up the modules that a debug build left.
+    options={"build": {"build_base": "build/debug" if DEBUG else "build/release"}},
     ext_modules=cythonize(
         extensions,
         compiler_directives=DIRECTIVES,
         build_dir="build/cython-debug" if DEBUG else "build/cython",
         annotate=os.environ.get("CDQ_ANNOTATE") == "1",
         force=DEBUG,
-    )
+    ),
 )

@@ -19,6 +19,9 @@ from cdq.merges import MergeRule
 from cdq.rounds import AutoWindow, FixedWindow, Window, as_window
 from cdq.schedules import Rate, StepSize
 
+# More threads or lanes than any machine of today has use for; each takes memory and time to set up.
+MOST_WORKERS, MOST_LANES = 4096, 65_536
+
 _PLAIN = ("gamma", "workers", "num_envs", "comm", "dtype", "seed", "initial_value")
 
 
@@ -87,8 +90,8 @@ def make_settings(
         exploration=schedules.as_rate(exploration, "exploration"),
         merge=merge,
         window=as_window(sync_every),
-        workers=whole("workers", workers, 1),
-        num_envs=whole("num_envs", num_envs, 1),
+        workers=whole("workers", workers, 1, MOST_WORKERS),
+        num_envs=whole("num_envs", num_envs, 1, MOST_LANES),
         comm=comm,
         dtype=str(dtype),
         seed=secrets.randbits(63) if seed is None else whole("seed", seed, 0),
@@ -109,10 +112,10 @@ def as_arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str
     }
 
 
-def whole(what: str, value: float, least: int) -> int:
-    """Return *value* as an int, if it is a whole number of at least *least*."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise ConfigError(f"{what} is {value!r}; allowed: a whole number of at least {least}")
-    if not math.isfinite(value) or value != int(value) or value < least:
-        raise ConfigError(f"{what} is {value}; allowed: a whole number of at least {least}")
+def whole(what: str, value: float, least: int, most: float = math.inf) -> int:
+    """Return *value* as an int, if it is a whole number from *least* to *most*."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value != int(value) or not least <= value <= most:
+        upper = f" and at most {most:,}" if most < math.inf else ""
+        raise ConfigError(f"{what} is {value!r}; allowed: a whole number of at least {least}{upper}")
     return int(value)

@@ -246,7 +246,7 @@ def run(*arguments: str, stdout: Any = subprocess.PIPE, **variables: str) -> sub
 def test_process_mistake() -> None:
     done = run("train", "FrozenLake-v1", "--workers", "-1")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "cdq: workers is -1; allowed: a whole number of at least 1\n"
+    assert done.stderr == "cdq: workers is -1; allowed: a whole number of at least 1 and at most 4,096\n"
 
 
 def test_process_without_unicode() -> None:

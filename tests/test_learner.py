@@ -71,6 +71,8 @@ BAD = [
     ({"workers": "2"}, "workers is '2'"),
     ({"workers": True}, "workers is True"),
     ({"workers": math.inf}, "workers is inf"),
+    ({"num_envs": 10**9}, "num_envs is 1000000000; allowed: .* at most 65,536"),
+    ({"workers": 10**6}, "workers is 1000000; allowed: .* at most 4,096"),
     ({"num_envs": 0}, "num_envs is 0; allowed: a whole number of at least 1"),
     ({"dtype": "float16"}, "dtype is 'float16'; allowed: 'float64' or 'float32'"),
     ({"dtype": int}, "dtype is .*; allowed: 'float64' or 'float32'"),
