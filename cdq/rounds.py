@@ -137,22 +137,24 @@ class WorkerContribution:
         self._needs_mass = needs_mass
         self.law: Law
         self.summary: Summary
-        self._merged = bytearray()  # kept from round to round: fresh memory costs more than the merge
+        self.merged = bytearray()  # kept from round to round: fresh memory costs more than the merge
 
     @property
     def nbytes(self) -> int:
-        """What the other workers read of this one's memory: the values and counts of the touched pairs."""
-        return self.rows.touched * self.rows.pair_size
+        """What travels of this window: the values and counts of the touched pairs, and which they are."""
+        return self.rows.touched * (self.rows.pair_size + 4)
 
-    def merge_shared(self, contributions: Sequence[WorkerContribution], rule: Rule, rank: int) -> Any:
+    def merge_shared(self, contributions: Sequence[WorkerContribution], rule: Rule, rank: int) -> None:
         """Merge this rank's part straight from the tables of all."""
         tables = [contribution.rows for contribution in contributions]
-        _core.merge_tables(tables, rank, rule, self.law, self._needs_mass, self._merged)
-        return self._merged, [contribution.summary for contribution in contributions]
+        _core.merge_tables(tables, rank, rule, self.law, self._needs_mass, self.merged)
 
-    def join_shared(self, slices: Sequence[Any]) -> tuple[list[bytearray], list[Summary]]:
+    def join_shared(self, contributions: Sequence[WorkerContribution]) -> tuple[list[bytearray], list[Summary]]:
         """Return the merged parts of all ranks and their summaries."""
-        return [merged for merged, _ in slices], slices[0][1]
+        return (
+            [contribution.merged for contribution in contributions],
+            [contribution.summary for contribution in contributions],
+        )
 
     def cut(self, size: int) -> list[bytes]:
         """Return what each of *size* ranks gets: the summary, and the touched pairs of its slice or all of them."""
@@ -165,12 +167,13 @@ class WorkerContribution:
             for rank in range(size)
         ]
 
-    def merge(self, parts: Sequence[Any], rule: Rule, rank: int) -> bytearray:
-        """Merge what every rank cut for this one."""
+    def merge(self, parts: Sequence[Any], rule: Rule, index: int, size: int) -> bytearray:
+        """Merge slice number *index* of *size* from what every rank cut for it."""
         self._summaries = [Summary(*_SUMMARY.unpack_from(part)) for part in parts]
         slices = [memoryview(part)[_SUMMARY.size :] for part in parts]
-        _core.merge_slices(self.rows, slices, rank, rule, self.law, self._needs_mass, self._merged)
-        return self._merged
+        bounds = _core.slice_bounds(self.rows, index, size)
+        _core.merge_slices(self.rows, slices, *bounds, rule, self.law, self._needs_mass, self.merged)
+        return self.merged
 
     def join(self, slices: Sequence[Any]) -> tuple[list[Any], list[Summary]]:
         """Return the merged slices of all ranks and their summaries."""

@@ -201,8 +201,8 @@ def test_mass_is_not_computed_where_nobody_asks() -> None:
         worker.run(LAW, 20, 1.0, 1.0)
         contribution.rows = worker.rows
         contribution.summary = rounds.Summary(0, 0, 0.0, 0, False)
-        merged, _ = contribution.merge_shared([contribution], rule, 0)
-        assert (worker.commit([merged]) > 0) == expected
+        contribution.merge_shared([contribution], rule, 0)
+        assert (worker.commit([contribution.merged]) > 0) == expected
 
 
 # ---- a round is a transaction

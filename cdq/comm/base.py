@@ -59,29 +59,42 @@ class Call(NamedTuple):
 class Contribution(Protocol):
     """What a rank brings to a merge, as the communicator sees it."""
 
-    def cut(self, size: int, /) -> Sequence[Part]:
-        """Return what goes to each of `size` ranks: the part that this rank merges."""
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes ``cut`` returns in all; what small is."""
 
-    def merge(self, parts: Sequence[Received], rule: Any, rank: int, /) -> Part:
-        """Merge slice number `rank` from the parts that all ranks cut for it, in rank order."""
+    def cut(self, size: int, /) -> Sequence[Part]:
+        """Return `size` slices, each for the rank that merges it; one slice is the whole."""
+
+    def merge(self, parts: Sequence[Received], rule: Any, index: int, size: int, /) -> Part:
+        """Merge slice number `index` of `size` from the parts that all ranks cut, in rank order."""
 
     def join(self, slices: Sequence[Received], /) -> Any:
-        """Put the merged slices of all ranks, in rank order, together."""
+        """Put the merged slices, in order, together."""
 
 
 class SharedContribution(Contribution, Protocol):
     """A contribution that can also be merged straight from the other ranks' memory.
 
-    Nobody may write to a contribution between the two hand-overs of a merge (contributions, merged slices).
-    After the second its owner may write again, except to the merged slice: others may read that until
-    `merge_shared` is called for the next merge. An attribute ``nbytes`` is counted in ``bytes_sent``.
+    Nobody may write to a contribution between the two hand-overs of a merge (before and after the ranks merged).
+    After the second its owner may write again, except to its merged part: others may read that until
+    `merge_shared` is called for the next merge.
+
+    Ranks in other processes have no access to the objects, only to memory that `Communicator.share` gave. There
+    `describe` says what the others need to find the contribution in it, and `peers` makes objects of what all said.
     """
 
-    def merge_shared(self, contributions: Sequence[Any], rule: Any, rank: int, /) -> Any:
-        """Merge slice number `rank` from the contributions of all ranks, in rank order."""
+    def merge_shared(self, contributions: Sequence[Any], rule: Any, rank: int, /) -> None:
+        """Merge this rank's part of the contributions of all ranks, in rank order, and keep it."""
 
-    def join_shared(self, slices: Sequence[Any], /) -> Any:
-        """Put together what `merge_shared` returned on each rank, in rank order."""
+    def join_shared(self, contributions: Sequence[Any], /) -> Any:
+        """Put together what `merge_shared` kept in the contribution of each rank, in rank order."""
+
+    def describe(self) -> bytes:
+        """Return what other processes need to read this contribution and its merged part; empty if they cannot."""
+
+    def peers(self, descriptions: Sequence[Received], /) -> Sequence[Any]:
+        """Return the contributions that the ranks described, in rank order."""
 
 
 class Communicator(ABC):
@@ -101,6 +114,9 @@ class Communicator(ABC):
     nothing. After any other failure of a collective (`CommTimeout`, `PeerLost`, `CollectiveMismatch`, Ctrl-C)
     only ``abort`` and ``close`` are allowed: other calls raise `CommClosed`. No partial result is returned.
 
+    **Processes.** Where ``SPREAD`` is true, ``connect`` returns the one rank that this process is, and every process
+    of the run calls it.
+
     Parameters
     ----------
     rank : int
@@ -119,6 +135,7 @@ class Communicator(ABC):
     """
 
     API_VERSION: ClassVar[int]
+    SPREAD: ClassVar[bool] = False
 
     def __init__(self, rank: int, size: int, timeout: float = DEFAULT_TIMEOUT) -> None:
         self.rank = rank
@@ -154,6 +171,19 @@ class Communicator(ABC):
         BackendUnavailable
             If a package or library is missing.
         """
+
+    @classmethod
+    def ranks(cls, url: str, workers: int | None) -> int:
+        """Return how many ranks `connect` would make, given how many were asked for, or None for what there is.
+
+        Raises
+        ------
+        ConfigError
+            If there cannot be so many.
+        BackendUnavailable
+            As ``connect``.
+        """
+        return 1 if workers is None else workers
 
     @abstractmethod
     def _alltoall(self, call: Call, parts: Sequence[memoryview]) -> Sequence[Received]:
@@ -258,7 +288,8 @@ class Communicator(ABC):
         Parameters
         ----------
         contribution : Contribution
-            Cuts itself in slices, merges one slice of all ranks, and joins the merged slices.
+            Cuts itself in slices, merges one slice of all ranks, and joins the merged slices. A rank that got the
+            joined slices knows that all ranks brought theirs, not that all have joined them.
         rule : Any
             Handed to the contribution's `merge`.
 
@@ -268,7 +299,25 @@ class Communicator(ABC):
             What the contribution's `join` returns.
         """
         parts = self.alltoall(contribution.cut(self.size))
-        return contribution.join(self.allgather(contribution.merge(parts, rule, self.rank)))
+        return contribution.join(self.allgather(contribution.merge(parts, rule, self.rank, self.size)))
+
+    def share(self, n_bytes: int) -> Sequence[memoryview] | None:
+        """Return zeroed memory of all ranks, in rank order, that all of them can read, if there is such memory.
+
+        A collective, for ranks in different processes that can see the same memory. None, on every rank, where they
+        cannot, or where there is not enough; ranks of one process need none.
+
+        Parameters
+        ----------
+        n_bytes : int
+            How much this rank needs: it alone writes to its own part.
+
+        Returns
+        -------
+        sequence of memoryview, or None
+            The own part can be written to. Valid until the communicator is closed; begins on a page.
+        """
+        return None
 
     # ---- the end
 

@@ -65,12 +65,12 @@ class InProcessCommunicator(Communicator):
         join_shared = getattr(contribution, "join_shared", None)
         if merge_shared is None or join_shared is None:
             return super().merge(contribution, rule)
-        merged = merge_shared(self._share("merge", contribution), rule, self.rank)
-        joined = join_shared(self._share("merged", merged))
-        self.bytes_sent += getattr(contribution, "nbytes", 0) * (self.size - 1) // self.size
+        merge_shared(self._pass("merge", contribution), rule, self.rank)
+        joined = join_shared(self._pass("merged", contribution))
+        self.bytes_sent += contribution.nbytes * (self.size - 1) // self.size
         return joined
 
-    def _share(self, operation: str, item: Any) -> list[Any]:
+    def _pass(self, operation: str, item: Any) -> list[Any]:
         """Return the items that all ranks brought, in rank order: the objects themselves."""
         call = self._begin(operation)
         try:
@@ -114,13 +114,13 @@ class InProcessCommunicator(Communicator):
         return [row[self.rank] for row in rows]
 
     def _gather(self, operation: str, part: memoryview) -> list[bytes]:
-        parts = self._share(operation, bytes(part))
+        parts = self._pass(operation, bytes(part))
         self.bytes_sent += part.nbytes * (self.size - 1)
         return parts
 
     def _subset(self, members: Sequence[int]) -> InProcessCommunicator | None:
         leads = bool(members) and members[0] == self.rank
-        meetings = self._share("subset", _Meeting(len(members)) if leads else None)
+        meetings = self._pass("subset", _Meeting(len(members)) if leads else None)
         if not members:
             return None
         return type(self)(members.index(self.rank), meetings[members[0]], self.timeout)

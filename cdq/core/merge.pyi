@@ -18,7 +18,8 @@ def pack(rows: Rows, pairs: Any, first: int, last: int) -> bytearray: ...
 def merge_slices(
     rows: Rows,
     parts: Sequence[Any],
-    rank: int,
+    first: int,
+    last: int,
     rule: str | Callable[..., None],
     law: Law,
     needs_mass: bool,

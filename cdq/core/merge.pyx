@@ -197,10 +197,11 @@ cdef int64_t _union(cdq_slice *slices, int64_t size, uint32_t *pairs) noexcept n
 
 
 def merge_slices(
-    Rows rows not None, list parts, int64_t rank, rule, Law law not None, bint needs_mass, bytearray out not None
+    Rows rows not None, list parts, int64_t first, int64_t last, rule, Law law not None, bint needs_mass,
+    bytearray out not None,
 ):
-    """Merge what travelled here from every worker: *parts* are slices of the same pairs, made by `pack`."""
-    cdef int64_t size = len(parts), listed = 0, first, last, i
+    """Merge what every worker packed of the pairs first .. last - 1 (`pack`), in rank order, into *out*."""
+    cdef int64_t size = len(parts), listed = 0, i
     cdef bint dense = False
     cdef cdq_merge_job job
     cdef cdq_slice *slices = <cdq_slice *> malloc(size * sizeof(cdq_slice))
@@ -208,7 +209,8 @@ def merge_slices(
     try:
         if slices == NULL:
             raise MemoryError("no memory to merge")
-        first, last = _slice_bound(&rows.c, rank, size), _slice_bound(&rows.c, rank + 1, size)
+        if not 0 <= first <= last <= rows.c.n_states * rows.c.n_actions:
+            raise ValueError(f"there are no pairs {first} to {last}")
         for i in range(size):
             slices[i] = _open(parts[i], rows, False, first, last)
             dense = dense or slices[i].header.first >= 0

@@ -214,13 +214,31 @@ def split(comm: Communicator) -> None:
 
 def merge(comm: Communicator, length: int, shared: bool, rule: str) -> bytes:
     """Merge contributions of mixed magnitudes; the result must be the fold in rank order, bit for bit."""
-    kind = SharedFold if shared else Fold
     wanted = fold([mixed_magnitudes(length, rank, length) for rank in range(comm.size)], rule)
     mine = mixed_magnitudes(length, comm.rank, length)
+    segments = comm.share(SharedFold.segment_bytes(length)) if shared else None
     for _ in range(2):
-        merged = comm.merge(kind(mine), rule)
+        merged = comm.merge(SharedFold(mine, segments, comm.rank) if shared else Fold(mine), rule)
         expect(merged.tobytes() == wanted.tobytes(), f"{rule} of {length} numbers has other bits")
     return wanted.tobytes()
+
+
+def share(comm: Communicator, n_bytes: int) -> None:
+    """Write to the own part of shared memory, if there is any, and read the others'."""
+    segments = comm.share(n_bytes)
+    expect(comm.agree(segments is None) or comm.agree(segments is not None), "some ranks share memory, some not")
+    if segments is None:
+        return
+    expect(all(not any(segment) for segment in segments), "shared memory is not zeroed")
+    expect([segment.nbytes >= n_bytes for segment in segments] == [True] * comm.size, "too little memory")
+    comm.barrier()
+    segments[comm.rank][:n_bytes] = payload("share", comm.rank, 0, n_bytes)
+    comm.barrier()
+    same(
+        [segment[:n_bytes].toreadonly() for segment in segments],
+        [payload("share", rank, 0, n_bytes) for rank in range(comm.size)],
+        "shared memory",
+    )
 
 
 # ---- failures

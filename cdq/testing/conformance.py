@@ -144,6 +144,12 @@ class CommunicatorConformance:
         """Another rule, another result."""
         self.results(3, partial(cases.merge, length=100, shared=False, rule="max"))
 
+    @pytest.mark.parametrize("n_bytes", [0, 1, 5000, 3 << 20])
+    @every_size
+    def test_share(self, size: int, n_bytes: int) -> None:
+        """Memory that all ranks can read, or None on all of them."""
+        self.results(size, partial(cases.share, n_bytes=n_bytes))
+
     # ---- failures
 
     @pytest.mark.parametrize(

@@ -38,11 +38,16 @@ class Fold:
     def __init__(self, values: Array) -> None:
         self.values = values
 
+    @property
+    def nbytes(self) -> int:
+        """The size of the numbers."""
+        return self.values.nbytes
+
     def cut(self, size: int) -> Sequence[Array]:
         """Return `size` slices of almost the same length."""
         return np.array_split(self.values, size)
 
-    def merge(self, parts: Sequence[Received], rule: str, rank: int) -> Array:
+    def merge(self, parts: Sequence[Received], rule: str, index: int, size: int) -> Array:
         """Fold the parts in rank order."""
         return fold([from_bytes(part) for part in parts], rule)
 
@@ -52,15 +57,68 @@ class Fold:
 
 
 class SharedFold(Fold):
-    """A contribution that can also be merged from the others' memory."""
+    """A contribution that can also be merged from the others' memory: the first half of a rank's part of it holds its
+    numbers, the second its merged slice.
 
-    def merge_shared(self, contributions: Sequence[Any], rule: str, rank: int) -> Array:
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+        As long on every rank.
+    segments : sequence of memoryview, optional
+        What `Communicator.share` returned for at least `segment_bytes`; this rank's own numbers are copied there.
+    rank : int
+        This rank; needed with `segments`.
+    """
+
+    def __init__(self, values: Array, segments: Sequence[memoryview] | None = None, rank: int = 0) -> None:
+        super().__init__(values)
+        self.merged: Array = np.empty(len(values))
+        self._segments = segments
+        if segments is not None:
+            self.values, self.merged = halves(segments[rank], len(values))
+            self.values[:] = values
+
+    @staticmethod
+    def segment_bytes(length: int) -> int:
+        """Return how much memory a rank needs for `length` numbers."""
+        return 16 * length
+
+    def describe(self) -> bytes:
+        """Return the length; nothing if the memory is the process's own."""
+        return b"" if self._segments is None else len(self.values).to_bytes(8, "little")
+
+    def peers(self, descriptions: Sequence[Received]) -> Sequence[SharedFold]:
+        """Return contributions over the other ranks' memory."""
+        segments = self._segments or ()
+        return [
+            _over(segment, int.from_bytes(text, "little"))
+            for segment, text in zip(segments, descriptions, strict=True)
+        ]
+
+    def merge_shared(self, contributions: Sequence[Any], rule: str, rank: int) -> None:
         """Fold slice number `rank` of the contributions in rank order."""
-        return fold([other.cut(len(contributions))[rank] for other in contributions], rule)
+        size = len(contributions)
+        slices = [other.cut(size)[rank] for other in contributions]
+        np.array_split(self.merged, size)[rank][:] = fold(slices, rule)
 
-    def join_shared(self, slices: Sequence[Array]) -> Array:
+    def join_shared(self, contributions: Sequence[Any]) -> Array:
         """Concatenate the merged slices."""
-        return np.concatenate(slices)
+        size = len(contributions)
+        return np.concatenate(
+            [np.array_split(other.merged, size)[rank] for rank, other in enumerate(contributions)]
+        )
+
+
+def halves(segment: memoryview, length: int) -> tuple[Array, Array]:
+    """Return the two arrays of `length` numbers that a rank's memory holds."""
+    numbers = np.frombuffer(segment, np.float64, 2 * length)
+    return numbers[:length], numbers[length:]
+
+
+def _over(segment: memoryview, length: int) -> SharedFold:
+    other = SharedFold(np.empty(0))
+    other.values, other.merged = halves(segment, length)
+    return other
 
 
 def from_bytes(part: Received) -> Array:

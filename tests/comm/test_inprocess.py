@@ -35,7 +35,7 @@ def test_shared_merge_copies_no_contribution() -> None:
     class Counted(SharedFold):
         nbytes = 800
 
-        def merge(self, parts: Sequence[Received], rule: str, rank: int) -> Array:
+        def merge(self, parts: Sequence[Received], rule: str, index: int, size: int) -> Array:
             raise AssertionError("merged from bytes")
 
     comms = connect(4)
@@ -53,10 +53,10 @@ def test_contributions_that_differ_in_kind_are_a_mismatch() -> None:
 
 def test_a_merge_that_raises_aborts_the_others() -> None:
     class Broken(SharedFold):
-        def merge_shared(self, contributions: Sequence[Any], rule: str, rank: int) -> Array:
+        def merge_shared(self, contributions: Sequence[Any], rule: str, rank: int) -> None:
             if rank == 1:
                 raise FloatingPointError("not finite")
-            return super().merge_shared(contributions, rule, rank)
+            super().merge_shared(contributions, rule, rank)
 
     lost, cause, also_lost = run_in_threads(connect(3), lambda comm: comm.merge(Broken(np.ones(3)), "sum"))
     assert isinstance(cause, FloatingPointError)
@@ -101,7 +101,7 @@ def test_the_memory_of_a_run_is_freed() -> None:
 
     def hand_over(comm: Communicator) -> None:
         assert isinstance(comm, InProcessCommunicator)
-        things = comm._share("things", Big())
+        things = comm._pass("things", Big())
         references.extend(weakref.ref(thing) for thing in things)
 
     references: list[weakref.ref[Big]] = []

@@ -47,13 +47,17 @@ def contributions_of(workers: list[Worker], law: Any) -> list[WorkerContribution
 
 
 def merge_shared(contributions: list[WorkerContribution], rule: Any) -> list[bytearray]:
-    merged = [one.merge_shared(contributions, rule, rank) for rank, one in enumerate(contributions)]
-    return [bytearray(part) for part in contributions[0].join_shared(merged)[0]]
+    for rank, one in enumerate(contributions):
+        one.merge_shared(contributions, rule, rank)
+    return [bytearray(part) for part in contributions[0].join_shared(contributions)[0]]
 
 
 def merge_wire(contributions: list[WorkerContribution], rule: Any) -> list[bytearray]:
     parts = [contribution.cut(len(contributions)) for contribution in contributions]
-    merged = [one.merge([own[rank] for own in parts], rule, rank) for rank, one in enumerate(contributions)]
+    size = len(contributions)
+    merged = [
+        one.merge([own[rank] for own in parts], rule, rank, size) for rank, one in enumerate(contributions)
+    ]
     return [bytearray(part) for part in contributions[0].join(merged)[0]]
 
 
