@@ -149,7 +149,9 @@ class WorkerContribution:
         tables = [contribution.rows for contribution in contributions]
         _core.merge_tables(tables, rank, rule, self.law, self._needs_mass, self.merged)
 
-    def join_shared(self, contributions: Sequence[WorkerContribution]) -> tuple[list[bytearray], list[Summary]]:
+    def join_shared(
+        self, contributions: Sequence[WorkerContribution]
+    ) -> tuple[list[bytearray], list[Summary]]:
         """Return the merged parts of all ranks and their summaries."""
         return (
             [contribution.merged for contribution in contributions],

@@ -1,6 +1,7 @@
 """Communicators: how workers reach each other. Importing this loads no implementation."""
 
-from cdq.comm.base import API_VERSION, Call, Communicator, Contribution, SharedContribution
+from cdq.comm.base import API_VERSION, Call, Communicator
+from cdq.comm.contribution import Contribution, SharedContribution
 from cdq.comm.registry import connect
 
 __all__ = ["API_VERSION", "Call", "Communicator", "Contribution", "SharedContribution", "connect"]

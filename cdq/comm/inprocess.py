@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cdq.comm.base import DEFAULT_TIMEOUT, Call, Communicator, Contribution
+from cdq.comm.base import DEFAULT_TIMEOUT, Call, Communicator
+from cdq.comm.contribution import Contribution
 from cdq.core.barrier import DONE, TIMED_OUT, Barrier
 from cdq.errors import CollectiveMismatch, CommClosed, CommError, CommTimeout, ConfigError, PeerLost
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from cdq.comm.base import Communicator, Received
+from cdq.comm.base import Communicator
+from cdq.comm.contribution import Received
 from cdq.errors import CommClosed, CommTimeout, ConfigError
 from cdq.testing.fold import Fold, SharedFold, fold, mixed_magnitudes
 
@@ -226,7 +227,9 @@ def merge(comm: Communicator, length: int, shared: bool, rule: str) -> bytes:
 def share(comm: Communicator, n_bytes: int) -> None:
     """Write to the own part of shared memory, if there is any, and read the others'."""
     segments = comm.share(n_bytes)
-    expect(comm.agree(segments is None) or comm.agree(segments is not None), "some ranks share memory, some not")
+    expect(
+        comm.agree(segments is None) or comm.agree(segments is not None), "some ranks share memory, some not"
+    )
     if segments is None:
         return
     expect(all(not any(segment) for segment in segments), "shared memory is not zeroed")

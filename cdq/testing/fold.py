@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.comm.base import Received
+from cdq.comm.contribution import Received
 
 Array = npt.NDArray[np.float64]
 RULES = {"sum": np.add, "max": np.maximum}
@@ -57,15 +57,15 @@ class Fold:
 
 
 class SharedFold(Fold):
-    """A contribution that can also be merged from the others' memory: the first half of a rank's part of it holds its
-    numbers, the second its merged slice.
+    """A contribution that can also be merged from the others' memory.
 
     Parameters
     ----------
     values : ndarray of float64, shape (n,)
         As long on every rank.
     segments : sequence of memoryview, optional
-        What `Communicator.share` returned for at least `segment_bytes`; this rank's own numbers are copied there.
+        What `Communicator.share` returned for at least `segment_bytes`: room for the numbers, which are copied
+        there, and for the merged slice.
     rank : int
         This rank; needed with `segments`.
     """

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cdq.comm.base import Communicator, Received
+from cdq.comm.base import Communicator
+from cdq.comm.contribution import Received
 from cdq.comm.inprocess import InProcessCommunicator, connect
 from cdq.errors import CollectiveMismatch, CommClosed, PeerLost
 from cdq.testing import CommunicatorConformance, run_in_threads

@@ -270,7 +270,8 @@ LAW = LAWS[0, "float64"][0]
 
 def merge(worker: Worker, parts: list[Any], rank: int = 0) -> bytearray:
     out = bytearray()
-    core.merge_slices(worker.rows, parts, rank, "mean", LAW, True, out)
+    bounds = core.slice_bounds(worker.rows, rank, len(parts))
+    core.merge_slices(worker.rows, parts, *bounds, "mean", LAW, True, out)
     return out
 
 
@@ -346,5 +347,5 @@ def test_a_rule_that_raises_hands_its_error_on(worker: Worker) -> None:
     with pytest.raises(KeyError, match="mine"):
         core.merge_tables([worker.rows], 0, fails, LAW, True, bytearray())
     with pytest.raises(KeyError, match="mine"):
-        core.merge_slices(worker.rows, [pack(worker, [2, 9], 0, 12)], 0, fails, LAW, True, bytearray())
+        core.merge_slices(worker.rows, [pack(worker, [2, 9], 0, 12)], 0, 12, fails, LAW, True, bytearray())
     assert state_of(worker) == before

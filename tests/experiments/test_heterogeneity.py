@@ -35,9 +35,9 @@ class Kernels:
         parts = [self._contribution(*own) for own in zip(values, visits, strict=True)]
         self._table["values"], self._table["counts"] = base, 0
         merged = []
-        for rank in range(len(self._bounds)):
+        for rank, bounds in enumerate(self._bounds):
             out = bytearray()
-            merge_slices(self._rows, [part[rank] for part in parts], rank, rule, self._law, False, out)
+            merge_slices(self._rows, [part[rank] for part in parts], *bounds, rule, self._law, False, out)
             merged.append(out)
         commit(self._rows, merged, None)
         return self._table["values"].copy()

@@ -1,0 +1,56 @@
+"""What communicators carry: parts of bytes, and contributions to a merge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from typing_extensions import Buffer
+
+Part: TypeAlias = (
+    "Buffer | npt.NDArray[Any]"  # what may be sent: C-contiguous; arrays count as Buffer from 3.12
+)
+Received: TypeAlias = "bytes | memoryview"  # read-only
+
+
+class Contribution(Protocol):
+    """What a rank brings to a merge, as the communicator sees it."""
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes ``cut`` returns in all; what small is."""
+
+    def cut(self, size: int, /) -> Sequence[Part]:
+        """Return `size` slices, each for the rank that merges it; one slice is the whole."""
+
+    def merge(self, parts: Sequence[Received], rule: Any, index: int, size: int, /) -> Part:
+        """Merge slice number `index` of `size` from the parts that all ranks cut, in rank order."""
+
+    def join(self, slices: Sequence[Received], /) -> Any:
+        """Put the merged slices, in order, together."""
+
+
+class SharedContribution(Contribution, Protocol):
+    """A contribution that can also be merged straight from the other ranks' memory.
+
+    Nobody may write to a contribution between the two hand-overs of a merge (before and after the ranks merged).
+    After the second its owner may write again, except to its merged part: others may read that until
+    `merge_shared` is called for the next merge.
+
+    Ranks in other processes have no access to the objects, only to memory that `Communicator.share` gave. There
+    `describe` says what the others need to find the contribution in it, and `peers` makes objects of what all said.
+    """
+
+    def merge_shared(self, contributions: Sequence[Any], rule: Any, rank: int, /) -> None:
+        """Merge this rank's part of the contributions of all ranks, in rank order, and keep it."""
+
+    def join_shared(self, contributions: Sequence[Any], /) -> Any:
+        """Put together what `merge_shared` kept in the contribution of each rank, in rank order."""
+
+    def describe(self) -> bytes:
+        """Return what other processes need to read this contribution and its merged part; empty if they cannot."""
+
+    def peers(self, descriptions: Sequence[Received], /) -> Sequence[Any]:
+        """Return the contributions that the ranks described, in rank order."""
