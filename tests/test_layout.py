@@ -25,7 +25,7 @@ LAYERS = [
     ["cli"],
     ["bench"],
     ["learner"],
-    ["settings", "evaluation", "training", "monitor"],
+    ["settings", "evaluation", "training", "monitor", "checkpoint"],
     ["rounds", "until", "history"],
     ["worker", "planning"],
     ["_undiscounted"],
