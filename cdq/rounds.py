@@ -14,12 +14,13 @@ from cdq.comm.base import Communicator
 from cdq.core import merge as _core
 from cdq.core.rows import Law
 from cdq.errors import ConfigError
-from cdq.worker import Worker
+from cdq.worker import Merged, Worker, rows_over, table_bytes
 
 # Visit counts of a window are 32-bit, also summed over workers.
 _LONGEST_WINDOW = 2**24
 # An automatic window costs nothing measurable to end at this length, and somebody may be waiting for it.
 _LONGEST_AUTOMATIC = 2**20
+_EXTENT = struct.Struct("<qq")  # touched pairs, bytes of the merged part
 _SUMMARY = struct.Struct("<qqdq?7x")
 
 Rule = str | Callable[..., None]
@@ -121,6 +122,37 @@ def as_window(sync_every: str | int | Window) -> Window:
     )
 
 
+class Peer:
+    """A worker whose table is in memory that processes share, as the others read it.
+
+    Parameters
+    ----------
+    memory : memoryview
+        Of `peer_bytes`: the table, then room for the merged part.
+    merged : Merged
+        What all workers start from.
+    """
+
+    def __init__(self, memory: memoryview, merged: Merged) -> None:
+        self.rows = rows_over(np.frombuffer(memory, np.uint8), merged)
+        self.room = memory[table_bytes(merged) :]
+        self.merged = self.room[:0]
+        self.summary: Summary
+
+    def read(self, description: Any) -> None:
+        """Take over what the worker's process says: how much it touched, the size of its merged part, its summary."""
+        self.rows.touched, merged_bytes = _EXTENT.unpack_from(description)
+        self.merged = self.room[:merged_bytes]
+        self.summary = Summary(*_SUMMARY.unpack_from(description, _EXTENT.size))
+
+
+def peer_bytes(merged: Merged, size: int) -> int:
+    """Return how much memory a worker that shares it with *size* - 1 others needs."""
+    n_states, n_actions = merged.values.shape
+    room = _core.most_merged_bytes(n_states, n_actions, merged.values.itemsize, size)
+    return table_bytes(merged) + room
+
+
 class WorkerContribution:
     """A worker's window as the communicator sees it (`cdq.comm.base.SharedContribution`).
 
@@ -130,33 +162,53 @@ class WorkerContribution:
         Whose table of the last merge is the same on every rank.
     needs_mass : bool
         Whether the next window depends on the round's pooled mass; it costs two look-ups per pair and worker.
+    peers : sequence of Peer, optional
+        The workers of all ranks, this one included, where their tables are in memory that their processes share.
+    rank : int
+        The worker's own place among them.
     """
 
-    def __init__(self, worker: Worker, needs_mass: bool) -> None:
+    def __init__(self, worker: Worker, needs_mass: bool, peers: Sequence[Peer] = (), rank: int = 0) -> None:
         self.rows = worker.rows
         self._needs_mass = needs_mass
+        self._peers = peers
         self.law: Law
         self.summary: Summary
-        self.merged = bytearray()  # kept from round to round: fresh memory costs more than the merge
+        # Kept from round to round: fresh memory costs more than the merge.
+        self._bytes = bytearray()
+        self.merged: bytearray | memoryview = peers[rank].room if peers else self._bytes
+        self._merged_bytes = 0
 
     @property
     def nbytes(self) -> int:
         """What travels of this window: the values and counts of the touched pairs, and which they are."""
         return self.rows.touched * (self.rows.pair_size + 4)
 
-    def merge_shared(self, contributions: Sequence[WorkerContribution], rule: Rule, rank: int) -> None:
+    def merge_shared(self, contributions: Sequence[WorkerContribution | Peer], rule: Rule, rank: int) -> None:
         """Merge this rank's part straight from the tables of all."""
         tables = [contribution.rows for contribution in contributions]
-        _core.merge_tables(tables, rank, rule, self.law, self._needs_mass, self.merged)
+        self._merged_bytes = _core.merge_tables(tables, rank, rule, self.law, self._needs_mass, self.merged)
 
     def join_shared(
-        self, contributions: Sequence[WorkerContribution]
-    ) -> tuple[list[bytearray], list[Summary]]:
+        self, contributions: Sequence[WorkerContribution | Peer]
+    ) -> tuple[list[Any], list[Summary]]:
         """Return the merged parts of all ranks and their summaries."""
         return (
             [contribution.merged for contribution in contributions],
             [contribution.summary for contribution in contributions],
         )
+
+    def describe(self) -> bytes:
+        """Return what the peers' processes need to read this table, and then its merged part."""
+        if not self._peers:
+            return b""
+        return _EXTENT.pack(self.rows.touched, self._merged_bytes) + _SUMMARY.pack(*self.summary)
+
+    def peers(self, descriptions: Sequence[Any]) -> Sequence[Peer]:
+        """Return the workers of all ranks, as they described themselves."""
+        for peer, description in zip(self._peers, descriptions, strict=True):
+            peer.read(description)
+        return self._peers
 
     def cut(self, size: int) -> list[bytes]:
         """Return what each of *size* ranks gets: the summary, and the touched pairs of its slice or all of them."""
@@ -174,8 +226,8 @@ class WorkerContribution:
         self._summaries = [Summary(*_SUMMARY.unpack_from(part)) for part in parts]
         slices = [memoryview(part)[_SUMMARY.size :] for part in parts]
         bounds = _core.slice_bounds(self.rows, index, size)
-        _core.merge_slices(self.rows, slices, *bounds, rule, self.law, self._needs_mass, self.merged)
-        return self.merged
+        _core.merge_slices(self.rows, slices, *bounds, rule, self.law, self._needs_mass, self._bytes)
+        return self._bytes
 
     def join(self, slices: Sequence[Any]) -> tuple[list[Any], list[Summary]]:
         """Return the merged slices of all ranks and their summaries."""

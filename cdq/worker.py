@@ -83,6 +83,10 @@ class Worker:
         Lanes.
     stop : (1,) array of int32
         A flag that ends a window early; shared with the thread that may set it.
+    lanes : bytes-like, optional
+        What `lanes` of a former worker was: go on from there.
+    memory : (n,) array of uint8, optional
+        Zeroed memory of `table_bytes` for the table, which others may read; private memory by default.
     """
 
     def __init__(
@@ -97,13 +101,15 @@ class Worker:
         session: int,
         num_envs: int,
         stop: npt.NDArray[np.int32],
+        lanes: Any = None,
+        memory: npt.NDArray[np.uint8] | None = None,
     ) -> None:
         self.num_envs = num_envs
         self._merged, self._keeps = merged, keeps
         self._open = False
-        self._allocate_table()
+        self.rows = rows_over(allocate(table_bytes(merged)) if memory is None else memory, merged)
+        self._fill_table()
         self._allocate_lanes(num_envs)
-        self._words[:] = streams(seed, (LEARNING, session, rank), num_envs)
         self._rollout = Rollout(
             self.rows,
             sampler,
@@ -115,19 +121,18 @@ class Worker:
             np.zeros(5 * num_envs, np.int64),
             stop,
         )
-        self._rollout.reset()
+        if lanes is None:
+            self._words[:] = streams(seed, (LEARNING, session, rank), num_envs)
+            self._rollout.reset()
+        else:
+            self._lanes[:] = np.frombuffer(lanes, np.uint8)
 
-    def _allocate_table(self) -> None:
+    def _fill_table(self) -> None:
         values, clock = self._merged.values, self._merged.clock
-        n_states, n_actions = values.shape
-        size = values.itemsize
-        row = row_size(n_actions, size)
-        data = allocate(n_states * row).reshape(n_states, row)
+        data, end = np.asarray(self.rows.data), values.shape[1] * values.itemsize
         if values.any() or clock.any():  # memory that nobody wrote to takes no space
-            data[:, : n_actions * size].view(values.dtype)[:] = values
-            data[:, n_actions * size : n_actions * (size + 4)].view(np.uint32)[:] = clock
-        log = allocate(4 * (n_states * n_actions + 1)).view(np.uint32)
-        self.rows = Rows(data, log, values.reshape(-1), clock.reshape(-1), n_actions)
+            data[:, :end].view(values.dtype)[:] = values
+            data[:, end : end + values.shape[1] * 4].view(np.uint32)[:] = clock
 
     def _allocate_lanes(self, n: int) -> None:
         # One block of memory, so that all that a window changes in the lanes is saved and restored by one copy.
@@ -137,6 +142,11 @@ class Worker:
         self._returns = self._lanes[40 * n : 48 * n].view(np.float64)
         self._state = self._lanes[48 * n :].view(np.uint32)
         self._lanes_before = self._lanes.copy()
+
+    @property
+    def lanes(self) -> bytes:
+        """What the lanes are at: states, streams, episodes; as they were after the last merge, once rolled back."""
+        return self._lanes.tobytes()
 
     def run(self, law: Law, sweeps: int, explore_first: float, explore_last: float) -> Episodes | None:
         """Learn for *sweeps* steps of every lane; None if the stop flag ended it: roll back then."""
@@ -170,6 +180,23 @@ class Worker:
         """Make the own table the merged one; a worker without peers."""
         commit_alone(self.rows, self._merged.visits.reshape(-1))
         self._open = False
+
+
+def table_bytes(merged: Merged) -> int:
+    """Return how much memory a worker's table takes: a row per state, and the log of touched pairs."""
+    n_states, n_actions = merged.values.shape
+    n_bytes: int = n_states * row_size(n_actions, merged.values.itemsize) + 4 * (n_states * n_actions + 1)
+    return -(-n_bytes // 64) * 64
+
+
+def rows_over(memory: npt.NDArray[np.uint8], merged: Merged) -> Rows:
+    """Return a table over memory of `table_bytes`, which may be another worker's."""
+    values = merged.values
+    n_states, n_actions = values.shape
+    row = row_size(n_actions, values.itemsize)
+    data = memory[: n_states * row].reshape(n_states, row)
+    log = memory[n_states * row :][: 4 * (values.size + 1)].view(np.uint32)
+    return Rows(data, log, values.reshape(-1), merged.clock.reshape(-1), n_actions)
 
 
 def pack_model(model: MDP, dtype: npt.DTypeLike) -> Sampler:

@@ -56,16 +56,27 @@ cdef int _call(
     return 0
 
 
-cdef int _finish(cdq_merge_job *job, rule, Law law, bint needs_mass, bytearray out) except -1:
-    """Run a job whose sources and pairs are set, into *out*."""
+cdef unsigned char *_room(out, int64_t n_bytes) except NULL:
+    """Return where to write *n_bytes*: a bytearray gets the right size, other memory must be large enough."""
+    cdef unsigned char[::1] memory
+    if isinstance(out, bytearray):
+        if len(out) != n_bytes:
+            PyByteArray_Resize(out, n_bytes)
+        return <unsigned char *> PyByteArray_AS_STRING(out)
+    memory = out
+    if memory.shape[0] < n_bytes:
+        raise ValueError(f"the merged slice takes {n_bytes} bytes, there is room for {memory.shape[0]}")
+    return &memory[0]
+
+
+cdef int64_t _finish(cdq_merge_job *job, rule, Law law, bint needs_mass, out) except -1:
+    """Run a job whose sources and pairs are set, into *out*; return its bytes."""
     cdef int64_t real_size = job.own.real_size
     failure = []
     context = (rule, real_size, failure)
     cdef int status
-    needed = cdq_slice_bytes(job.count, job.pairs != NULL, 1, real_size)
-    if len(out) != needed:
-        PyByteArray_Resize(out, needed)
-    job.out = <unsigned char *> PyByteArray_AS_STRING(out)
+    cdef int64_t needed = cdq_slice_bytes(job.count, job.pairs != NULL, 1, real_size)
+    job.out = _room(out, needed)
     job.rule = RULES[rule] if isinstance(rule, str) else CDQ_CUSTOM
     job.needs_mass = needs_mass or job.rule in (CDQ_POOLED, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_CUSTOM)
     job.law = &law.c
@@ -79,7 +90,7 @@ cdef int _finish(cdq_merge_job *job, rule, Law law, bint needs_mass, bytearray o
         raise failure[0]
     if status:
         raise MemoryError("no memory to merge")
-    return 0
+    return needed
 
 
 cdef int64_t _own_pairs(const cdq_rows **tables, int64_t rank, uint32_t *pairs) noexcept nogil:
@@ -101,8 +112,15 @@ cdef int64_t _own_pairs(const cdq_rows **tables, int64_t rank, uint32_t *pairs) 
     return n
 
 
-def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_mass, bytearray out not None):
-    """Merge this rank's part of what the tables of all workers, in shared memory, have learnt; leave it in *out*.
+def most_merged_bytes(int64_t n_states, int64_t n_actions, int64_t real_size, int64_t size):
+    """Return the most bytes that a rank's part of a merge of *size* tables takes: a slice, or the pairs of a log."""
+    cdef int64_t slice = (n_states // size + 1) * n_actions, listed = n_states * n_actions // DENSE_PART
+    return max(cdq_slice_bytes(slice, 0, 1, real_size), cdq_slice_bytes(listed, 1, 1, real_size))
+
+
+def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_mass, out not None):
+    """Merge this rank's part of what the tables of all workers, in shared memory, have learnt, into *out*; return its
+    bytes. *out* is a bytearray, or memory of `most_merged_bytes`.
 
     *rule* is a name of `RULES` or a function on the arrays of a block (see `cdq.merges`). The part is a slice of all
     pairs if many were touched, else the touched pairs of this rank's log that no lower rank has touched.
@@ -127,7 +145,7 @@ def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_m
         else:
             job.pairs, job.first = pairs, -1
             job.count = _own_pairs(rows, rank, pairs)
-        _finish(&job, rule, law, needs_mass, out)
+        return _finish(&job, rule, law, needs_mass, out)
     finally:
         free(rows)
         free(pairs)
@@ -198,9 +216,9 @@ cdef int64_t _union(cdq_slice *slices, int64_t size, uint32_t *pairs) noexcept n
 
 def merge_slices(
     Rows rows not None, list parts, int64_t first, int64_t last, rule, Law law not None, bint needs_mass,
-    bytearray out not None,
+    out not None,
 ):
-    """Merge what every worker packed of the pairs first .. last - 1 (`pack`), in rank order, into *out*."""
+    """Merge what every worker packed of the pairs first .. last - 1 (`pack`), in rank order, into *out*; return its bytes."""
     cdef int64_t size = len(parts), listed = 0, i
     cdef bint dense = False
     cdef cdq_merge_job job
@@ -222,7 +240,7 @@ def merge_slices(
             if pairs == NULL:
                 raise MemoryError("no memory to merge")
             job.pairs, job.first, job.count = pairs, -1, _union(slices, size, pairs)
-        _finish(&job, rule, law, needs_mass, out)
+        return _finish(&job, rule, law, needs_mass, out)
     finally:
         free(slices)
         free(pairs)

@@ -93,6 +93,9 @@ CDQ_CLONES static int NAME(cdq_merge)(const cdq_merge_job *job)
     cdq_header *header = (cdq_header *)job->out;
     *header = (cdq_header){job->pairs ? -1 : job->first, job->count, 0, 0};
     cdq_slice out = cdq_open_slice(job->out, 1, sizeof(REAL));
+    /* What aligns the visits: nothing that was in memory before may travel. */
+    REAL *end = (REAL *)out.values + job->count;
+    memset(end, 0, (size_t)((const char *)out.visits - (const char *)end));
     if (job->pairs && !failure)
         memmove((uint32_t *)out.pairs, job->pairs, (size_t)job->count * sizeof(uint32_t));
     for (int64_t at = 0; at < job->count && !failure; at += step) {

@@ -21,33 +21,41 @@ cdef class Rows:
     """A table over borrowed memory.
 
     *data* is (n_states, `row_size`) bytes, *log* has an entry per pair and one more; *base* and *clock*, an entry per
-    pair, are shared by the workers of a process.
+    pair, are shared by the workers of a process. The memory of a worker of another process may be read-only: such a
+    table is merged from and nothing else.
     """
 
-    def __cinit__(
-        self, unsigned char[:, ::1] data, uint32_t[::1] log, base, uint32_t[::1] clock, int64_t n_actions
-    ):
+    def __cinit__(self, data, log, base, uint32_t[::1] clock, int64_t n_actions):
+        cdef const unsigned char[:, ::1] rows = data
+        cdef const uint32_t[::1] pairs = log
         cdef unsigned char[::1] raw = memoryview(base).cast("B")
-        cdef int64_t n_pairs = data.shape[0] * n_actions, real_size = base.itemsize
-        if data.shape[1] != row_size(n_actions, real_size) or log.shape[0] != n_pairs + 1:
+        cdef int64_t n_pairs = rows.shape[0] * n_actions, real_size = base.itemsize
+        if rows.shape[1] != row_size(n_actions, real_size) or pairs.shape[0] != n_pairs + 1:
             raise ValueError("rows or log do not have the size of the table")
         if raw.shape[0] != n_pairs * real_size or clock.shape[0] != n_pairs:
             raise ValueError("base or clock do not have the size of the table")
         self.data, self.log, self.shared = data, log, (base, clock)
-        self.c.data = &data[0, 0]
-        self.c.log = &log[0]
+        self.c.data = <unsigned char *> &rows[0, 0]
+        self.c.log = <uint32_t *> &pairs[0]
         self.c.base = &raw[0]
         self.c.clock = &clock[0]
         self.c.n_log = 0
-        self.c.n_states = data.shape[0]
+        self.c.n_states = rows.shape[0]
         self.c.n_actions = n_actions
-        self.c.stride = data.shape[1]
+        self.c.stride = rows.shape[1]
         self.c.real_size = real_size
 
     @property
     def touched(self):
         """How many pairs this window has touched."""
         return self.c.n_log
+
+    @touched.setter
+    def touched(self, int64_t n):
+        """Say how many pairs the worker of another process, whose memory this is, has touched."""
+        if not 0 <= n < self.log.shape[0]:
+            raise ValueError(f"{n} pairs cannot be touched")
+        self.c.n_log = n
 
     @property
     def pair_size(self):

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdq.core import merge as core
-from cdq.rounds import Summary, WorkerContribution
+from cdq.merges import NAMES
+from cdq.rounds import Peer, Summary, WorkerContribution, peer_bytes
 from cdq.schedules import Constant, Polynomial, RescaledLinear, build_law
 from cdq.worker import Worker
 from tests.reference import merge as reference
@@ -349,3 +350,34 @@ def test_a_rule_that_raises_hands_its_error_on(worker: Worker) -> None:
     with pytest.raises(KeyError, match="mine"):
         core.merge_slices(worker.rows, [pack(worker, [2, 9], 0, 12)], 0, 12, fails, LAW, True, bytearray())
     assert state_of(worker) == before
+
+
+# ---- memory that processes share
+
+
+def merge_as_processes(workers: list[Worker], rule: Any, law: Any) -> list[bytearray]:
+    """Merge as if each worker were in a process of its own and saw the others' memory alone."""
+    size = len(workers)
+    segments = [memoryview(bytearray(peer_bytes(worker._merged, size))) for worker in workers]
+    contributions = []
+    for rank, worker in enumerate(workers):
+        given = np.frombuffer(segments[rank], np.uint8)
+        table, log = np.asarray(worker.rows.data).reshape(-1), np.asarray(worker.rows.log).view(np.uint8)
+        given[: table.size], given[table.size : table.size + log.size] = table, log
+        readable = [part if other == rank else part.toreadonly() for other, part in enumerate(segments)]
+        peers = [Peer(part, worker._merged) for part in readable]
+        contribution = WorkerContribution(worker, True, peers, rank)
+        contribution.law, contribution.summary = law, Summary(rank, 2, 3.0, 4, False)
+        contributions.append(contribution)
+    for rank, one in enumerate(contributions):
+        one.merge_shared(one.peers([other.describe() for other in contributions]), rule, rank)
+    slices, summaries = one.join_shared(one.peers([other.describe() for other in contributions]))
+    assert [summary.episodes for summary in summaries] == list(range(size))
+    return [bytearray(part) for part in slices]
+
+
+@given(tables(), st.sampled_from(NAMES), laws)
+def test_memory_of_other_processes_gives_the_same_bits(given: Tables, rule: str, place: int) -> None:
+    law = LAWS[place, str(given.base.dtype)][0]
+    workers = given.workers()
+    assert merge_as_processes(workers, rule, law) == merge_shared(contributions_of(workers, law), rule)
