@@ -7,9 +7,10 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,26 @@ from cdq.errors import FileError
 FORMAT = 1
 Tensors = Mapping[str, npt.NDArray[Any]]
 
+# NumPy's names of the types, and safetensors'. Little-endian, as the format is.
+_TYPES = {
+    "|b1": "BOOL",
+    "|u1": "U8",
+    "|i1": "I8",
+    "<u2": "U16",
+    "<i2": "I16",
+    "<f2": "F16",
+    "<u4": "U32",
+    "<i4": "I32",
+    "<f4": "F32",
+    "<u8": "U64",
+    "<i8": "I64",
+    "<f8": "F64",
+}
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write *data* to *path*: a reader, or a crash at any moment, sees the old file or the whole new one.
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Write a file in place of *path*: a reader, or a crash at any moment, sees the old one or the whole new one.
 
     Raises
     ------
@@ -34,7 +52,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
     try:
         with open(temporary, "xb") as file:  # not by tempfile, whose files are the owner's alone
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -44,6 +62,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+
+
+def unfinished(directory: Path, pattern: str) -> list[Path]:
+    """Return what killed writers left in place of files whose names match *pattern*."""
+    return sorted(directory.glob(f".{pattern}.*"))
 
 
 def _sync_directory(directory: Path) -> None:
@@ -58,15 +81,51 @@ def _sync_directory(directory: Path) -> None:
 def write_tensors(path: str | os.PathLike[str], tensors: Tensors, header: Mapping[str, Any]) -> None:
     """Write *tensors* and *header* (a JSON object) to a safetensors file.
 
+    Contiguous tensors are not copied; they must not change meanwhile.
+
     Raises
     ------
     FileError
         If it cannot be written.
     """
-    arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    arrays = {
+        name: np.asarray(tensor, tensor.dtype.newbyteorder("<"), order="C")
+        for name, tensor in tensors.items()
+    }
     text = json.dumps({"format": FORMAT, "cdq": __version__, **header}, sort_keys=True, allow_nan=False)
-    metadata = {"cdq": text, "sha256": _checksum(text, arrays)}
-    write_atomically(Path(path), safetensors.numpy.save(arrays, metadata))
+    with replacing(Path(path)) as file, ThreadPoolExecutor(1) as pool:
+        checksum = pool.submit(_checksum, text, arrays)
+        file.write(_head(arrays, text, "0" * 64))
+        for name in _order(arrays):
+            file.write(arrays[name].data)
+        # The disk takes the data in while they are hashed, and the head, of the same length, again at last: the
+        # time of the slower of both. Hashed before, a file of 320 MiB took 2.1 times as long as dd, now 1.0 to 1.2.
+        file.flush()
+        os.fsync(file.fileno())
+        file.seek(0)
+        file.write(_head(arrays, text, checksum.result()))
+
+
+def _order(tensors: Tensors) -> list[str]:
+    """Return the names in the order of the data: the widest type first, which aligns them all."""
+    return sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
+
+
+def _head(tensors: Tensors, text: str, checksum: str) -> bytes:
+    """Return what stands before the data: https://github.com/huggingface/safetensors#format."""
+    entries: dict[str, Any] = {"__metadata__": {"cdq": text, "sha256": checksum}}
+    end = 0
+    for name in _order(tensors):
+        tensor = tensors[name]
+        begin, end = end, end + tensor.nbytes
+        entries[name] = {
+            "dtype": _TYPES[tensor.dtype.str],
+            "shape": tensor.shape,
+            "data_offsets": [begin, end],
+        }
+    head = json.dumps(entries).encode()
+    head += b" " * (-len(head) % 8)
+    return len(head).to_bytes(8, "little") + head
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
@@ -78,24 +137,45 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, npt.NDArray[An
         If it is missing, is no such file, was truncated or altered, or is of a newer format.
     """
     try:
-        with safetensors.safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise FileError(f"cannot read {path}: {error}") from None
-    if "cdq" not in metadata or metadata.get("sha256") != _checksum(metadata["cdq"], tensors):
-        what = "was altered (its checksum differs)" if "cdq" in metadata else "was not written by cdq"
-        raise FileError(f"{path} {what}; use another copy")
+        # Read, not mapped: where the disk fails, a read is an error and a mapped page the end of the process.
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
+    return parse_tensors(data, str(path))
+
+
+def parse_tensors(data: bytes, name: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """Return what `read_tensors` returns, for the bytes of a file; errors call it *name*.
+
+    Raises
+    ------
+    FileError
+        If the bytes are no such file's, were truncated or altered, or are of a newer format.
+    """
+    try:
+        tensors = safetensors.numpy.load(data)
+        head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return tensors, _header(tensors, head.get("__metadata__", {}))
+    except (safetensors.SafetensorError, ValueError, KeyError, RecursionError, FileError) as error:
+        raise FileError(f"cannot read {name}: {error}") from None
+
+
+def _header(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, Any]:
+    if "cdq" not in metadata:
+        raise FileError("it was not written by cdq; use another file")
+    if metadata.get("sha256") != _checksum(metadata["cdq"], tensors):
+        raise FileError("it was altered (its checksum differs); use another copy")
     header = json.loads(metadata["cdq"])
-    if header.get("format") != FORMAT:
-        raise FileError(f"{path} has format {header.get('format')}; this cdq reads {FORMAT}: upgrade cdq")
-    return tensors, header
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise FileError(f"it is not of format {FORMAT}, which this cdq reads; upgrade cdq")
+    return header
 
 
 def _checksum(text: str, tensors: Tensors) -> str:
+    """Return the SHA-256 of the header's text and, in the order of names, each tensor's name, type, shape, bytes."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())
-        digest.update(tensor.tobytes())
+        digest.update(tensor.data)
     return digest.hexdigest()
