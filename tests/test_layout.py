@@ -23,7 +23,7 @@ MODULES = {
 # From the top down; a module knows only what stands below its own line.
 LAYERS = [
     ["cli"],
-    ["bench"],
+    ["bench", "doctor"],
     ["learner"],
     ["settings", "evaluation", "training", "monitor", "checkpoint"],
     ["rounds", "until", "history"],

@@ -11,6 +11,7 @@ import typer
 
 from cdq import __version__
 from cdq.cli.bench import bench
+from cdq.cli.doctor import doctor
 from cdq.cli.evaluate import evaluate
 from cdq.cli.solve import solve
 from cdq.cli.train import train
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 for _command in (train, evaluate, solve, bench):
     app.command(no_args_is_help=True)(_command)
+app.command()(doctor)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,5 @@
+COMPILER: str
+HAS_CLONES: bool
+DEBUG: bool
+
+def uses_clones() -> bool: ...

@@ -1,0 +1,77 @@
+"""Processes with a deadline, of which nothing is left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_GRACE = 5.0  # seconds; a launcher that is asked to end sweeps up after itself
+
+
+class Answer(NamedTuple):
+    """What a command said.
+
+    Parameters
+    ----------
+    status : int or None
+        Its exit status; None if it was ended at its deadline.
+    output : str
+        Its standard output and then its standard error.
+    """
+
+    status: int | None
+    output: str
+
+
+def ask(command: Sequence[str], seconds: float) -> Answer:
+    """Run a command in a session of its own, for *seconds* at most."""
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        return Answer(127, f"{command[0]}: {error.strerror or error}")
+    with process:
+        try:
+            said = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return Answer(None, "".join(_end(process)))
+        except BaseException:
+            _end(process)
+            raise
+    return Answer(process.returncode, "".join(said))
+
+
+def _end(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """End a process and its group: asked first, then killed; return what it had said."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):  # nobody of the group is left
+            os.killpg(process.pid, number)
+        try:
+            return process.communicate(timeout=_GRACE)
+        except subprocess.TimeoutExpired:
+            continue
+    return "", ""  # somebody outside the group holds the pipes
+
+
+def last_line(text: str) -> str:
+    r"""Return the last line that holds a word.
+
+    Examples
+    --------
+    >>> last_line("mpiexec: no such program\n-----\n")
+    'mpiexec: no such program'
+    """
+    lines = [line.strip() for line in text.splitlines() if re.search(r"\w", line)]
+    return lines[-1] if lines else ""
