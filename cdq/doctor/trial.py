@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from cdq.comm import registry
 from cdq.comm.base import Communicator
+from cdq.comm.launchers import started_by
 from cdq.doctor.installation import NOT_INSTALLED, find_mpiexec, version_of
 from cdq.doctor.processes import Answer, ask, last_line
 from cdq.errors import CdqError, CommError
@@ -70,7 +71,7 @@ _KNOWN = (
         r"libmpi|cannot load MPI library", "mpi4py finds no MPI library that it was built for", _INSTALL_MPI
     ),
     _Trouble(
-        r"do not belong together|workers is 2, but",
+        r"is not the one of that launcher|workers is 2, but",
         "the mpiexec and the MPI library that mpi4py loads are of different kinds",
         _OTHER_MPI,
     ),
@@ -111,22 +112,28 @@ def checks(seconds: float = _JOB_SECONDS) -> list[Check]:
     seconds : float
         Deadline of each.
     """
-    return [_check_threads(seconds), _check_mpi(seconds)]
+    return [check_threads(seconds), check_mpi(seconds)]
 
 
-def _check_threads(seconds: float) -> Check:
+def check_threads(seconds: float) -> Check:
+    """Let two threads of this process merge."""
     comms = registry.connect("inprocess", 2, seconds)
     try:
         with ThreadPoolExecutor(2) as pool:
             results = list(pool.map(learn_and_exchange, comms))
-    except CdqError as error:
-        return Check("inprocess", "failed", problem=str(error))
+    except Exception as error:  # whatever it is, it is what is asked for
+        return Check("inprocess", "failed", problem=f"{type(error).__name__}: {error}")
     return _judge("inprocess", results)
 
 
-def _check_mpi(seconds: float) -> Check:
+def check_mpi(seconds: float) -> Check:
+    """Let two ranks merge that mpiexec starts."""
     if version_of("mpi4py") == NOT_INSTALLED:
         return Check("mpi", NOT_INSTALLED, remedy=_INSTALL_MPI)
+    launch = started_by()
+    if launch is not None and launch.size > 1:
+        problem = f"{launch.launcher} started this process, and would have to start a job inside its own"
+        return Check("mpi", "failed", problem=problem, remedy="run `cdq doctor` as a single process")
     launcher = find_mpiexec()
     if launcher is None:
         problem = "there is no mpiexec beside this Python and none in PATH"
