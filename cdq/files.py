@@ -7,8 +7,9 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -94,7 +95,7 @@ def write_tensors(path: str | os.PathLike[str], tensors: Tensors, header: Mappin
     }
     text = json.dumps({"format": FORMAT, "cdq": __version__, **header}, sort_keys=True, allow_nan=False)
     with replacing(Path(path)) as file, ThreadPoolExecutor(1) as pool:
-        checksum = pool.submit(_checksum, text, arrays)
+        checksum = _begin_checksum(pool, text, arrays)
         file.write(_head(arrays, text, "0" * 64))
         for name in _order(arrays):
             file.write(arrays[name].data)
@@ -103,7 +104,14 @@ def write_tensors(path: str | os.PathLike[str], tensors: Tensors, header: Mappin
         file.flush()
         os.fsync(file.fileno())
         file.seek(0)
-        file.write(_head(arrays, text, checksum.result()))
+        file.write(_head(arrays, text, checksum()))
+
+
+def _begin_checksum(pool: ThreadPoolExecutor, text: str, tensors: Tensors) -> Callable[[], str]:
+    try:
+        return pool.submit(_checksum, text, tensors).result
+    except RuntimeError:  # in functions called at the interpreter's exit no thread can be started
+        return partial(_checksum, text, tensors)
 
 
 def _order(tensors: Tensors) -> list[str]:
@@ -137,6 +145,8 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, npt.NDArray[An
         If it is missing, is no such file, was truncated or altered, or is of a newer format.
     """
     try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device might have no end
+            raise FileError("it is not a regular file")
         # Read, not mapped: where the disk fails, a read is an error and a mapped page the end of the process.
         data = Path(path).read_bytes()
     except OSError as error:
