@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cdq.core.merge import commit, commit_alone
 from cdq.core.model import Sampler
+from cdq.core.overlap import hand_over, take_back
 from cdq.core.rollout import Rollout
 from cdq.core.rows import Law, Rows, row_size
 from cdq.mdp import MDP
@@ -180,6 +181,38 @@ class Worker:
         """Make the own table the merged one; a worker without peers."""
         commit_alone(self.rows, self._merged.visits.reshape(-1))
         self._open = False
+
+    # ---- windows that are merged while the next one is learnt (`cdq.overlap`)
+
+    def second_table(self) -> Rows:
+        """Return another table at the same base, for windows that are handed over."""
+        other = rows_over(allocate(table_bytes(self._merged)), self._merged)
+        if self._merged.values.any() or self._merged.clock.any():
+            np.asarray(other.data)[:] = self.rows.data
+        return other
+
+    def hand_over(self, handed: Rows) -> npt.NDArray[np.uint8]:
+        """Move the window that was learnt to *handed*, a table at the same base; the next one goes on from here.
+
+        Returns the lanes as they were before it, for `take_back`.
+        """
+        hand_over(self.rows, handed)
+        self._open = False
+        return self._lanes_before.copy()
+
+    def rebase(self, slices: list[Any], handed: Rows, law: Law) -> float:
+        """Make the merged slices of the window that was handed over the base of the one learnt since under *law*.
+
+        The worker must be the only one on its base. Returns the pooled mass of the round, as `commit`.
+        """
+        mass, total = commit(self.rows, slices, self._merged.visits.reshape(-1), handed, law)
+        return mass / 2**20 / total if total else 0.0
+
+    def take_back(self, handed: Rows, lanes: npt.NDArray[np.uint8]) -> None:
+        """Undo the window that was handed over, and what was learnt since: all is as after the last merge."""
+        self.roll_back()
+        take_back(self.rows, handed)
+        self._lanes[:] = lanes
 
 
 def table_bytes(merged: Merged) -> int:

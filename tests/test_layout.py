@@ -26,6 +26,7 @@ LAYERS = [
     ["bench", "doctor"],
     ["learner"],
     ["settings", "evaluation", "training", "monitor", "checkpoint"],
+    ["overlap"],
     ["rounds", "until", "history"],
     ["worker", "planning"],
     ["_undiscounted"],

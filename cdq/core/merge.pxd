@@ -12,6 +12,7 @@ cdef extern from *:
     #include "merge_rules.h"
     #include "merge_load.h"
     #include "merge_slice.h"
+    #include "overlap.h"
     #undef REAL
     #undef NAME
     #define REAL double
@@ -19,6 +20,7 @@ cdef extern from *:
     #include "merge_rules.h"
     #include "merge_load.h"
     #include "merge_slice.h"
+    #include "overlap.h"
     #undef REAL
     #undef NAME
     #define cdq_merge(job) ((job)->own->real_size == 4 ? cdq_merge_float(job) : cdq_merge_double(job))
@@ -26,6 +28,9 @@ cdef extern from *:
         ((rows)->real_size == 4 ? cdq_commit_float(rows, slice, visits) : cdq_commit_double(rows, slice, visits))
     #define cdq_commit_alone(rows, visits) \\
         ((rows)->real_size == 4 ? cdq_commit_alone_float(rows, visits) : cdq_commit_alone_double(rows, visits))
+    #define cdq_rebase(rows, handed, slice, law, visits) \\
+        ((rows)->real_size == 4 ? cdq_rebase_float(rows, handed, slice, law, visits) \\
+                                : cdq_rebase_double(rows, handed, slice, law, visits))
     #define cdq_pack(rows, header, slice, pairs) \\
         ((rows)->real_size == 4 ? cdq_pack_float(rows, header, slice, pairs) \\
                                 : cdq_pack_double(rows, header, slice, pairs))
@@ -66,4 +71,6 @@ cdef extern from *:
     int cdq_merge(const cdq_merge_job *job) nogil
     void cdq_commit(cdq_rows *rows, const cdq_slice *slice, int64_t *visits) nogil
     void cdq_commit_alone(cdq_rows *rows, int64_t *visits) nogil
+    void cdq_rebase(
+        cdq_rows *rows, cdq_rows *handed, const cdq_slice *slice, const cdq_law *law, int64_t *visits) nogil
     void cdq_pack(const cdq_rows *rows, cdq_header *header, cdq_slice *slice, const uint32_t *pairs) nogil

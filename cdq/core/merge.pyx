@@ -6,7 +6,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 
-from cdq.core.rows cimport Law, Rows, cdq_rows
+from cdq.core.rows cimport Law, Rows, cdq_law, cdq_rows
 
 RULES = {
     "pooled": CDQ_POOLED, "mean": CDQ_MEAN, "visits": CDQ_VISITS, "importance": CDQ_IMPORTANCE,
@@ -246,25 +246,35 @@ def merge_slices(
         free(pairs)
 
 
-cdef void _commit_all(cdq_rows *rows, const cdq_slice *slices, int64_t size, int64_t *visits) noexcept nogil:
+cdef void _commit_all(
+    cdq_rows *rows, cdq_rows *handed, const cdq_law *law, const cdq_slice *slices, int64_t size, int64_t *visits
+) noexcept nogil:
     cdef int64_t i
     for i in range(size):
-        cdq_commit(rows, &slices[i], visits)
+        if handed != NULL:
+            cdq_rebase(rows, handed, &slices[i], law, visits)
+        else:
+            cdq_commit(rows, &slices[i], visits)
 
 
-def commit(Rows rows not None, list merged, int64_t[::1] visits):
+def commit(Rows rows not None, list merged, int64_t[::1] visits, Rows handed=None, Law law=None):
     """Make the merged slices of all ranks the table.
 
     With *visits*, also the base and the clocks of the process, and add the visits of all workers: one worker of the
-    process does that. All slices are checked before the first pair changes. Returns the pooled mass in units of
-    2^-20, weighted by visits, and the visits.
+    process does that. With *handed*, the slices are of the window that *rows* handed over to it, and *rows* keeps what
+    it has learnt since under *law* (overlap.h); *visits* are needed. All slices are checked before the first pair
+    changes. Returns the pooled mass in units of 2^-20, weighted by visits, and the visits.
     """
     cdef int64_t mass = 0, total = 0, count = 0, size = len(merged), i
     cdef int64_t *sums = &visits[0] if visits is not None else NULL
     cdef cdq_slice *slices = <cdq_slice *> malloc(size * sizeof(cdq_slice))
+    cdef cdq_rows *then = &handed.c if handed is not None else NULL
+    cdef const cdq_law *since = &law.c if law is not None else NULL
     try:
         if slices == NULL:
             raise MemoryError("no memory to commit")
+        if then != NULL and (since == NULL or sums == NULL):
+            raise ValueError("committing what was handed over takes the law and the visits")
         for i in range(size):
             slices[i] = _open(merged[i], rows, True, 0, rows.c.n_states * rows.c.n_actions)
         for i in range(size):
@@ -272,10 +282,10 @@ def commit(Rows rows not None, list merged, int64_t[::1] visits):
             total += slices[i].header.visits
             count += slices[i].header.count
         if count <= BRIEF:
-            _commit_all(&rows.c, slices, size, sums)
+            _commit_all(&rows.c, then, since, slices, size, sums)
         else:
             with nogil:
-                _commit_all(&rows.c, slices, size, sums)
+                _commit_all(&rows.c, then, since, slices, size, sums)
     finally:
         free(slices)
     return mass, total
