@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.mpi import pool
+
 settings.register_profile(
     "cdq",
     derandomize=True,
@@ -17,6 +19,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
 )
 settings.load_profile("cdq")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mpi_jobs() -> Iterator[None]:
+    """End the MPI jobs that tests have started."""
+    yield
+    pool.close()
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,10 @@ from cdq.errors import BackendUnavailable, ConfigError, unknown_name
 
 GROUP = "cdq.communicators"
 VARIABLE = "CDQ_COMM"
-BUILTIN = {"inprocess": "cdq.comm.inprocess:InProcessCommunicator"}
+BUILTIN = {
+    "inprocess": "cdq.comm.inprocess:InProcessCommunicator",
+    "mpi": "cdq.comm.mpi:MPICommunicator",
+}
 
 _log = logging.getLogger("cdq")
 

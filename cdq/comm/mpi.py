@@ -1,0 +1,370 @@
+"""Ranks as processes of an MPI job, by mpi4py's buffer interface; nothing is imported from it before the first use."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from cdq.comm import mpi_ends, mpi_memory, mpi_node, mpi_pieces
+from cdq.comm.base import Call, Communicator
+from cdq.comm.contribution import Contribution, Received
+from cdq.comm.mpi_library import LOCK, load
+from cdq.comm.mpi_notices import Notices
+from cdq.comm.mpi_records import CLOSING, Records
+from cdq.errors import CollectiveMismatch, CommClosed, CommError, CommTimeout, ConfigError, PeerLost
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+SCHEME = "mpi"
+
+_SPIN = 50e-6  # seconds of testing without pause: most ranks come within them, and giving up the core costs as much
+_YIELD = 1e-3  # seconds of testing with the core offered to others each time
+_LONGEST_PAUSE = 1e-3
+_EMPTY = memoryview(b"")
+_MERGE = struct.Struct(
+    "<?3xi8x"
+)  # whether the whole contribution comes with it; the length of the description
+
+
+class MPICommunicator(Communicator):
+    """The rank of an MPI job that this process is.
+
+    As :class:`Communicator`. Every call begins with one gather of small records, which carry short parts; longer ones
+    follow. All waiting is done by testing, so that every call has its deadline; only `split` contains a call of MPI
+    that waits (``MPI_Comm_split``), made when all ranks are known to be there.
+
+    Parameters
+    ----------
+    mpi : module
+        mpi4py's MPI.
+    channel : MPI.Intracomm
+        Used by nobody else; freed after all its ranks closed.
+    timeout : float
+        Deadline of each collective, in seconds.
+    parent : MPICommunicator, optional
+        What this one was split from.
+    """
+
+    API_VERSION = 1
+    SPREAD = True
+
+    def __init__(self, mpi: Any, channel: Any, timeout: float, parent: MPICommunicator | None = None) -> None:
+        super().__init__(channel.Get_rank(), channel.Get_size(), timeout)
+        self._mpi = mpi
+        self._channel = channel
+        self._parent = parent
+        self._records = Records(self.size)
+        self._notices = Notices(mpi, channel)
+        self._spin = parent._spin if parent is not None else 0.0
+        self._step = 0
+        self._started = 0.0
+        self._between_calls = True
+        self._call = Call("connect", 0)
+        mpi_ends.open_ranks.add(self)
+
+    @classmethod
+    def connect(cls, url: str, workers: int, timeout: float) -> Sequence[Self]:
+        """Return the communicator of this process, over a duplicate of ``COMM_WORLD``; `url` is ``"mpi"``.
+
+        The first time, it sees to it that an exception that nobody catches ends the whole job.
+        """
+        cls.ranks(url, workers)
+        mpi = load()
+        mpi_ends.install(mpi)
+        mpi_ends.tend()
+        comm = cls(mpi, _duplicate(mpi, timeout), timeout)
+        comm._look_round()
+        mpi_ends.expect(everybody=True)
+        return [comm]
+
+    @classmethod
+    def ranks(cls, url: str, workers: int | None) -> int:
+        """Return the number of ranks that the job was started with; it cannot be another one."""
+        if url.removesuffix("://") != SCHEME:
+            raise ConfigError(f"communicator {url!r}: mpiexec knows the addresses; give {SCHEME!r}")
+        size: int = load().COMM_WORLD.Get_size()
+        if workers is not None and workers != size:
+            raise ConfigError(
+                f"workers is {workers}, but mpiexec started {size} rank{'s' * (size > 1)}, one worker each:"
+                f" leave workers out, or start {workers} (mpiexec -n {workers})"
+            )
+        return size
+
+    # ---- collectives
+
+    def merge(self, contribution: Contribution, rule: Any) -> Any:
+        """Merge as :meth:`Communicator.merge`, in the way that costs least; all give the same bits.
+
+        Small contributions go to all ranks at once and each merges them all. Large ones are merged straight from
+        memory that the ranks share, if all can describe themselves, else by `alltoall`.
+        """
+        describe = getattr(contribution, "describe", bytes)
+        description = describe()
+        small = contribution.nbytes <= self._records.largest_room
+        whole = contribution.cut(1)[0] if small else b""
+        parts = self._gather(
+            f"merge by {rule}" if isinstance(rule, str) else "merge",
+            memoryview(b"".join((_MERGE.pack(small, len(description)), description, whole))),
+        )
+        heads = [_MERGE.unpack_from(part) for part in parts]
+        ends = [_MERGE.size + length for _, length in heads]
+        if all(head[0] for head in heads):
+            wholes = [memoryview(part)[end:] for part, end in zip(parts, ends, strict=True)]
+            return contribution.join([contribution.merge(wholes, rule, 0, 1)])
+        if not all(length for _, length in heads):
+            return super().merge(contribution, rule)
+        described = [memoryview(part)[_MERGE.size : end] for part, end in zip(parts, ends, strict=True)]
+        return self._merge_shared(contribution, rule, described)
+
+    def _merge_shared(self, contribution: Any, rule: Any, described: Sequence[Received]) -> Any:
+        contribution.merge_shared(contribution.peers(described), rule, self.rank)
+        merged = self._gather("merged", memoryview(contribution.describe()))
+        self.bytes_sent += contribution.nbytes * (self.size - 1) // self.size
+        return contribution.join_shared(contribution.peers(merged))
+
+    def share(self, n_bytes: int) -> Sequence[memoryview] | None:
+        """Return memory as :meth:`Communicator.share`: of ranks that are all on one node, on Linux."""
+        if self.size == 1:
+            return None
+        offer = mpi_memory.Offer(n_bytes)
+        try:
+            addresses = self._gather("share", memoryview(offer.address))
+            segments = mpi_memory.accept(addresses, self.rank, offer)
+            return segments if self.agree(segments is not None) else None
+        finally:
+            offer.withdraw()
+
+    def _gather(self, operation: str, part: memoryview) -> Sequence[Received]:
+        call = self._begin(operation)
+        try:
+            parts = self._collect(call, part)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self.bytes_sent += part.nbytes * (self.size - 1)
+        return parts
+
+    def _alltoall(self, call: Call, parts: Sequence[memoryview]) -> Sequence[Received]:
+        if call.root >= 0:
+            return self._collect(call, parts[call.root])
+        if self.size == 1:
+            return [bytes(parts[0])]
+        longest = max(self._open(call, max(part.nbytes for part in parts), _EMPTY))
+        self._records.learn(call.operation, 0)
+        received: Sequence[Received] = [b""] * self.size
+        if longest:
+            received = mpi_pieces.exchange(self._run, self._channel, parts, longest)
+        self._between_calls = True
+        return received
+
+    def _collect(self, call: Call, part: memoryview) -> Sequence[Received]:
+        """Return the parts of all ranks; of a broadcast, that of the root."""
+        if self.size == 1:
+            return [bytes(part)]
+        lengths = self._open(call, part.nbytes, part)
+        longest = max(lengths)
+        received: Sequence[Received]
+        if longest <= self._records.room:
+            received = self._records.parts(lengths)
+        elif call.root >= 0:
+            whole = mpi_pieces.broadcast(self._run, self._channel, part, longest, call.root)
+            received = [whole] * self.size
+        else:
+            received = mpi_pieces.gather(self._run, self._channel, part, lengths)
+        self._records.learn(call.operation, longest)
+        self._between_calls = True
+        return received
+
+    def _open(self, call: Call, length: int, part: memoryview) -> list[int]:
+        """Meet the others, and return the lengths that they gave."""
+        self._started = time.monotonic()
+        with LOCK:
+            self._check_open(call)
+            self._between_calls = False
+            self._call = call
+        records = self._records
+        records.write(call, length, part)
+        self._run(self._channel.Iallgather, records.outgoing, records.incoming)
+        lengths = records.lengths()
+        if lengths is None:
+            raise _difference(call, records.calls())
+        return lengths
+
+    def _check_open(self, call: Call) -> None:
+        if self._closed:
+            raise CommClosed(f"{call}: closed by another thread during the call")
+
+    # ---- waiting
+
+    def _run(self, start: Callable[..., Any], *arguments: Any) -> None:
+        """Start a nonblocking operation, and wait until this rank's part in it is done."""
+        self._step += 1
+        with LOCK:
+            self._check_open(self._call)
+            request = start(*arguments)
+            until = time.monotonic() + self._spin
+            while not request.Test():
+                if time.monotonic() >= until:
+                    break
+            else:
+                return
+        try:
+            self._wait(request)
+        except BaseException:
+            mpi_ends.kept.append((request, arguments))
+            raise
+
+    def _wait(self, request: Any) -> None:
+        """Wait with less and less haste, and hear what the others say."""
+        while True:
+            waited = time.monotonic() - self._started
+            _pause(waited)
+            with LOCK:
+                if request.Test():
+                    return
+                self._notices.read()
+                self._check_open(self._call)
+                self._check_others()
+                if waited >= 0.5 * self.timeout or self._notices.asked(self._step):
+                    self._notices.say_here(self._step)
+                if waited >= self.timeout:
+                    raise self._give_up()
+
+    def _check_others(self) -> None:
+        notices = self._notices
+        gone = dict(notices.gone)
+        for rank, (step, why) in notices.gave_up.items():
+            if step == self._step:
+                mpi_ends.expect(everybody=False)
+                raise CommTimeout(f"{self._call}: {why} (rank {rank} waited longest)", notices.missing(step))
+            gone[rank] = why
+        if gone:
+            reasons = "; ".join(f"rank {rank}: {why}" for rank, why in sorted(gone.items()))
+            raise PeerLost(f"{self._call}: {reasons}", sorted(gone))
+
+    def _give_up(self) -> CommTimeout:
+        missing = self._notices.missing(self._step)
+        names = ", ".join(map(str, missing))
+        ranks = f"rank{'s' * (len(missing) > 1)} {names}"
+        if not missing:
+            why = f"all ranks came, but their parts did not within {self.timeout:g} s"
+        else:
+            why = f"{ranks} did not come within {self.timeout:g} s"
+        self._notices.say_gave_up(self._step, f"gave up waiting for {ranks}" if missing else why)
+        mpi_ends.expect(everybody=False)
+        return CommTimeout(f"{self._call}: {why}; raise the timeout if they were only slow", missing)
+
+    def _fail(self, error: BaseException) -> None:
+        super()._fail(error)
+        if isinstance(error, CommError) and not isinstance(error, CommTimeout):
+            relative = self._parent
+            while relative is not None:
+                relative._victim = True
+                relative = relative._parent
+
+    # ---- groups and the end
+
+    def _look_round(self) -> None:
+        """Learn which ranks are on which node: those that have a core each may wait for each other on it."""
+        place = mpi_node.here(self._mpi.Get_processor_name())
+        parts = self._collect(self._call, memoryview(place.packed()))
+        places = [mpi_node.unpacked(part) for part in parts]
+        crowded = mpi_node.crowded(places)
+        if place.node not in crowded:
+            self._spin = _SPIN
+        first = next((rank for rank, other in enumerate(places) if other.node in crowded), -1)
+        if first == self.rank:
+            ranks, cores = crowded[place.node]
+            warnings.warn(_advice(ranks, cores), RuntimeWarning, stacklevel=4)
+
+    def _subset(self, members: Sequence[int]) -> MPICommunicator | None:
+        color, key = (members[0], members.index(self.rank)) if members else (self._mpi.UNDEFINED, 0)
+        mpi_ends.tend()
+        with LOCK:
+            channel = self._channel.Split(color, key)
+        return type(self)(self._mpi, channel, self.timeout, self) if members else None
+
+    def _close(self) -> None:
+        """Leave a record that says so in the place of the next call's, and free the channel when all did the same."""
+        with LOCK:
+            mpi_ends.open_ranks.discard(self)
+            if not self._between_calls:
+                self._abort("closed its communicator during a call")
+            else:
+                self._records.write(Call("close", self._sequence + 1, CLOSING), 0, _EMPTY)
+                request = self._channel.Iallgather(self._records.outgoing, self._records.incoming)
+                mpi_ends.leaving.append(partial(_freed, request, self._channel, self._records, self._notices))
+                mpi_ends.tend()
+
+    def _abort(self, reason: str) -> None:
+        with LOCK:
+            mpi_ends.open_ranks.discard(self)
+            mpi_ends.kept.append((self._channel, self._notices, self._records))
+            if not self._is_victim():
+                self._notices.say_gone(reason)
+
+    def _is_victim(self) -> bool:
+        """Whether this rank failed because of another, which the others are to hear of instead."""
+        return self._victim or (self._parent is not None and self._parent._is_victim())
+
+
+def _duplicate(mpi: Any, timeout: float) -> Any:
+    """Duplicate ``COMM_WORLD`` when all ranks do."""
+    started = time.monotonic()
+    with LOCK:
+        channel, request = mpi.COMM_WORLD.Idup()
+    while True:
+        with LOCK:
+            if request.Test():
+                return channel
+        waited = time.monotonic() - started
+        if waited >= timeout:
+            mpi_ends.kept.append((channel, request))
+            mpi_ends.expect(everybody=False)
+            size = mpi.COMM_WORLD.Get_size()
+            raise CommTimeout(f"not all of the {size} ranks connected within {timeout:g} s")
+        _pause(waited)
+
+
+def _pause(waited: float) -> None:
+    """Leave the core to others, for longer the longer this rank has waited already."""
+    if waited < _YIELD and hasattr(os, "sched_yield"):
+        os.sched_yield()
+    else:
+        time.sleep(min(waited / 16, _LONGEST_PAUSE))
+
+
+def _freed(request: Any, channel: Any, records: Records, notices: Notices) -> bool:
+    """Free a channel that this rank has closed, when the others have too; return whether that is settled."""
+    if not request.Test():
+        return False
+    if all(call.root == CLOSING for call in records.calls()):
+        notices.read()
+        notices.stop()
+        channel.Free()
+    else:
+        mpi_ends.kept.append((channel, notices, records))
+    return True
+
+
+def _difference(call: Call, calls: Sequence[Call]) -> CommError:
+    closed = [rank for rank, other in enumerate(calls) if other.root == CLOSING]
+    if closed:
+        reasons = "; ".join(f"rank {rank}: closed its communicator" for rank in closed)
+        return PeerLost(f"{call}: {reasons}", closed)
+    by_rank = "; ".join(f"rank {rank}: {other}" for rank, other in enumerate(calls))
+    return CollectiveMismatch(f"the ranks made different calls: {by_rank}")
+
+
+def _advice(ranks: int, cores: int) -> str:
+    return (
+        f"{ranks} ranks on a node where they may use {cores} core{'s' * (cores > 1)}: they take turns, which is slower"
+        f" than {cores}; start at most one rank per core, or several threads in one process. With Open MPI,"
+        " OMPI_MCA_mpi_yield_when_idle=1 helps"
+    )

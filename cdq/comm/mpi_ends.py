@@ -1,0 +1,70 @@
+"""How a process with MPI ends: no rank may wait for one that is gone."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import time
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from cdq.comm.mpi_library import LOCK
+from cdq.errors import PeerLost
+
+open_ranks: weakref.WeakSet[Any] = weakref.WeakSet()  # communicators that were neither closed nor aborted
+leaving: list[Callable[[], bool]] = []  # each tells whether its communicator has been freed
+kept: list[Any] = []  # what MPI may still read or write: of calls that failed, and so never ended
+
+_PATIENCE = 1.0  # seconds that the end of the program waits for the others to close as well
+_GRACE = 2.0  # seconds that a rank which failed because of another leaves it to speak and to end the job
+
+_state = {"installed": False, "waits in vain": False}
+
+
+def install(mpi: Any) -> None:
+    """From now on an exception that nobody catches ends the job, and the others hear of a rank that exits."""
+    if _state["installed"] or mpi.COMM_WORLD.Get_size() == 1:
+        return
+    _state["installed"] = True
+    previous = sys.excepthook
+
+    def end_the_job(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, PeerLost):
+            time.sleep(_GRACE)
+        previous(kind, error, trace)
+        _abort(mpi, 130 if issubclass(kind, KeyboardInterrupt) else 1)
+
+    sys.excepthook = end_the_job
+    atexit.register(_at_exit, mpi)
+
+
+def expect(everybody: bool) -> None:
+    """Say whether all ranks were there last time, or some did not come, for whom the end of MPI would wait too."""
+    _state["waits in vain"] = not everybody
+
+
+def tend() -> None:
+    """Free the communicators that all their ranks have closed."""
+    with LOCK:
+        leaving[:] = [freed for freed in leaving if not freed()]
+
+
+def _at_exit(mpi: Any) -> None:
+    for comm in list(open_ranks):
+        comm.abort("its program ended without closing the communicator")
+    deadline = time.monotonic() + _PATIENCE
+    tend()
+    while leaving and time.monotonic() < deadline:
+        time.sleep(0.001)
+        tend()
+    if _state["waits in vain"]:
+        _abort(mpi, 1)
+
+
+def _abort(mpi: Any, code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    LOCK.acquire(timeout=1.0)  # another thread may be in MPI for good
+    mpi.COMM_WORLD.Abort(code)

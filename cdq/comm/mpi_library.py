@@ -1,0 +1,76 @@
+"""The MPI library of this process: loading it, whether it fits what started the process, and one lock for its calls."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cdq.comm.launchers import Launch, started_by
+from cdq.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+LOCK = threading.RLock()  # round every MPI call: the library is asked for one caller at a time, of any thread
+
+_INSTALL = (
+    "without an MPI on this machine: pip install 'cdq[mpi-local]', which brings one; where the site has its own:"
+    " load it, then pip install --no-binary mpi4py 'cdq[mpi]'"
+)
+
+
+def load() -> ModuleType:
+    """Return ``mpi4py.MPI``, initialised on first use.
+
+    One thread at a time is all that is asked of MPI: its support of several at once is slow or missing in places.
+
+    Raises
+    ------
+    BackendUnavailable
+        If mpi4py or the library is missing, or the library is not the one of the mpiexec that started the process.
+    """
+    try:
+        import mpi4py
+
+        if "mpi4py.MPI" not in sys.modules:
+            mpi4py.rc.thread_level = "serialized"
+            mpi4py.rc.errors = "exception"
+        from mpi4py import MPI
+    except (
+        ImportError,
+        RuntimeError,
+    ) as error:  # RuntimeError: what mpi4py says if it finds no library to load
+        raise BackendUnavailable(f"communicator 'mpi': {_one_line(error)}; {_INSTALL}") from error
+    launch = started_by()
+    if launch is not None and launch.size > 1 and MPI.COMM_WORLD.Get_size() != launch.size:
+        raise BackendUnavailable(_stranger(MPI, launch))
+    return MPI
+
+
+def _stranger(mpi: ModuleType, launch: Launch) -> str:
+    version = mpi.Get_library_version().splitlines()[0].rstrip("\x00 ")
+    beside = Path(sys.executable).with_name("mpiexec")
+    fits = f"start with {beside}" if beside.exists() else "start with the mpiexec of that library"
+    return (
+        f"communicator 'mpi': {launch.launcher} started {launch.size} processes, but the MPI library that mpi4py"
+        f" loaded is not the one of that launcher and sees {mpi.COMM_WORLD.Get_size()}: it is {version}, from"
+        f" {_library_path()}. Either {fits}, or install mpi4py for the launcher's MPI (pip install --force-reinstall"
+        " --no-binary mpi4py mpi4py); with srun, try srun --mpi=pmix"
+    )
+
+
+def _library_path() -> str:
+    """Return the file that libmpi was loaded from, if the system tells."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return "a place that this system does not tell"
+    paths = [line.partition("/")[1] + line.partition("/")[2] for line in lines]
+    found = [path for path in paths if Path(path).name.startswith("libmpi")]
+    return found[0] if found else "a library linked into mpi4py"
+
+
+def _one_line(error: BaseException) -> str:
+    return ": ".join(str(error).split("\n"))

@@ -1,0 +1,81 @@
+"""Memory that the ranks of one node share: anonymous files of Linux, which vanish with their last user.
+
+Windows of MPI would do the same, but freeing one waits for all ranks, one that a killed job leaves stays in /dev/shm,
+and that is often small (64 MB in a container).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import secrets
+from collections.abc import Sequence
+
+from cdq.comm.contribution import Received
+
+_HUGE = 2 << 20
+
+
+class Offer:
+    """This rank's part, and where the others find it.
+
+    Parameters
+    ----------
+    n_bytes : int
+        How long it is at least.
+
+    Attributes
+    ----------
+    address : bytes
+        For `accept`; empty if there is no such memory here.
+    """
+
+    def __init__(self, n_bytes: int) -> None:
+        self.address = b""
+        self._file = -1
+        name = f"cdq-{secrets.token_hex(16)}"
+        try:
+            self._file = os.memfd_create(name)
+            os.ftruncate(self._file, max(n_bytes, 1))
+        except (AttributeError, OSError):  # not Linux, or no such length
+            return
+        self.address = f"/proc/{os.getpid()}/fd/{self._file} /memfd:{name}".encode()
+
+    def memory(self) -> memoryview:
+        """Return the memory, zeroed."""
+        return memoryview(_advised(mmap.mmap(self._file, 0)))
+
+    def withdraw(self) -> None:
+        """Close the file: those who have accepted keep the memory."""
+        if self._file >= 0:
+            os.close(self._file)
+
+
+def accept(addresses: Sequence[Received], rank: int, own: Offer) -> list[memoryview] | None:
+    """Return the memory of all ranks, that of `rank` to be written to; None if any of it cannot be reached."""
+    try:
+        return [own.memory() if other == rank else _reach(bytes(at)) for other, at in enumerate(addresses)]
+    except OSError:
+        return None
+
+
+def _reach(address: bytes) -> memoryview:
+    """Map the memory of another process of this node: the name tells whether it is that one or a stranger's."""
+    path, _, name = address.decode().partition(" ")
+    if not name or not os.readlink(path).startswith(name):
+        raise FileNotFoundError(path)
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return memoryview(_advised(mmap.mmap(file, 0, prot=mmap.PROT_READ)))
+    finally:
+        os.close(file)
+
+
+def _advised(memory: mmap.mmap) -> mmap.mmap:
+    """Ask for huge pages where they are many."""
+    if len(memory) >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        try:
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        except OSError:  # a kernel without them
+            pass
+    return memory

@@ -1,0 +1,88 @@
+"""The nodes that the ranks are on: how many cores the ranks of each have."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cdq.comm.contribution import Received
+
+
+class Place(NamedTuple):
+    """Where a rank is.
+
+    Parameters
+    ----------
+    node : str
+        Tells nodes apart.
+    cores : frozenset of int
+        The cores that the process may use.
+    quota : float
+        How many cores' time it may use.
+    """
+
+    node: str
+    cores: frozenset[int]
+    quota: float
+
+    def packed(self) -> bytes:
+        """Return this place, to be sent."""
+        return f"{self.node}\n{self.quota}\n{','.join(map(str, sorted(self.cores)))}".encode()
+
+
+def unpacked(part: Received) -> Place:
+    """Return the place that was sent."""
+    node, quota, cores = bytes(part).decode().split("\n")
+    return Place(node, frozenset(map(int, cores.split(","))), float(quota))
+
+
+def here(name: str) -> Place:
+    """Return where this process is, on a node of that name."""
+    try:
+        name = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # not Linux
+        pass
+    if hasattr(os, "sched_getaffinity"):
+        cores = os.sched_getaffinity(0)
+    else:
+        cores = set(range(os.cpu_count() or 1))
+    return Place(name, frozenset(cores), _quota())
+
+
+def cores_of(places: Sequence[Place], node: str) -> int:
+    """Return how many cores the ranks of a node have between them; launchers bind each rank to its own."""
+    there = [place for place in places if place.node == node]
+    cores = len(frozenset().union(*(place.cores for place in there)))
+    return min(cores, math.ceil(max(place.quota for place in there)) if there[0].quota < cores else cores)
+
+
+def crowded(places: Sequence[Place]) -> dict[str, tuple[int, int]]:
+    """Return ranks and cores of each node with fewer cores than ranks."""
+    counts = {place.node: sum(other.node == place.node for other in places) for place in places}
+    cores = {node: cores_of(places, node) for node in counts}
+    return {node: (counts[node], cores[node]) for node in counts if counts[node] > cores[node]}
+
+
+def _quota() -> float:
+    """Return the processor time that the control groups of this process allow, in cores."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return math.inf
+    groups = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
+    limits = [math.inf]
+    for group in groups:
+        folder = Path("/sys/fs/cgroup") / group
+        limits += [_limit(level / "cpu.max") for level in (folder, *folder.parents)]
+    return min(limits)
+
+
+def _limit(path: Path) -> float:
+    try:
+        quota, period = path.read_text().split()
+    except (OSError, ValueError):
+        return math.inf
+    return math.inf if quota == "max" else int(quota) / int(period)

@@ -1,0 +1,106 @@
+"""Notices between the ranks of an MPI communicator, beside its collectives: who is here, and who is gone."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from cdq.comm.mpi_library import LOCK
+
+HERE, GONE, GAVE_UP = range(3)
+
+_TAG = 7
+_NOTICE = struct.Struct("<iq240s")  # kind, step, why
+
+_sent: list[tuple[Any, bytes]] = []  # requests, with the memory that they send from
+
+
+class Notices:
+    """What this rank heard of the others, and what it tells them.
+
+    A step is one waiting of a rank for the others. All ranks take the same steps, so their numbers compare.
+
+    Parameters
+    ----------
+    mpi : module
+        mpi4py's MPI.
+    channel : MPI.Intracomm
+        Carries collectives too, which MPI keeps apart from messages.
+
+    Attributes
+    ----------
+    gone : dict of int to str
+        Why each rank left, of those that said so.
+    gave_up : dict of int to (int, str)
+        In which step, and on whom, each rank gave up waiting, if this rank was not meant.
+    """
+
+    def __init__(self, mpi: Any, channel: Any) -> None:
+        self.gone: dict[int, str] = {}
+        self.gave_up: dict[int, tuple[int, str]] = {}
+        self._mpi = mpi
+        self._channel = channel
+        self._rank: int = channel.Get_rank()
+        self._here = [0] * channel.Get_size()  # the last step that each rank said it was in
+        self._status = mpi.Status()
+        self._incoming = bytearray(_NOTICE.size)
+        self._receive: Any = None
+        self._post()
+
+    def _post(self) -> None:
+        self._receive = self._channel.Irecv([self._incoming, self._mpi.BYTE], self._mpi.ANY_SOURCE, _TAG)
+
+    def read(self) -> None:
+        """Take in what has come."""
+        while self._receive.Test(self._status):
+            kind, step, why = _NOTICE.unpack(self._incoming)
+            source = self._status.Get_source()
+            if kind == HERE:
+                self._here[source] = max(self._here[source], step)
+            elif kind == GAVE_UP:
+                self.gave_up[source] = step, _text(why)
+            else:
+                self.gone[source] = _text(why)
+            self._post()
+
+    def asked(self, step: int) -> bool:
+        """Return whether another rank has said that it waits in this step."""
+        return max(self._here) >= step
+
+    def missing(self, step: int) -> list[int]:
+        """Return the ranks that have not said that they came to this step."""
+        return [rank for rank, last in enumerate(self._here) if last < step]
+
+    def say_here(self, step: int) -> None:
+        """Tell all others that this rank is in a step; once is enough."""
+        if self._here[self._rank] < step:
+            self._here[self._rank] = step
+            self._send(range(len(self._here)), HERE, step)
+
+    def say_gave_up(self, step: int, why: str) -> None:
+        """Tell those that came to a step that it has failed, and those that did not that this rank is gone."""
+        missing = self.missing(step)
+        self._send([rank for rank in range(len(self._here)) if rank not in missing], GAVE_UP, step, why)
+        self._send(missing, GONE, step, why)
+
+    def say_gone(self, why: str) -> None:
+        """Tell all others that this rank is gone."""
+        self._send(range(len(self._here)), GONE, 0, why)
+
+    def _send(self, ranks: Any, kind: int, step: int, why: str = "") -> None:
+        notice = _NOTICE.pack(kind, step, why.encode()[:240])
+        with LOCK:
+            _sent[:] = [sent for sent in _sent if not sent[0].Test()]
+            for rank in ranks:
+                if rank != self._rank:
+                    request = self._channel.Isend([notice, self._mpi.BYTE], rank, _TAG)
+                    _sent.append((request, notice))
+
+    def stop(self) -> None:
+        """Take no more notices: the channel is about to be freed."""
+        self._receive.Cancel()
+        self._receive.Wait()
+
+
+def _text(why: bytes) -> str:
+    return why.rstrip(b"\0").decode(errors="replace")

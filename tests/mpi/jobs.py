@@ -1,0 +1,97 @@
+"""Whole MPI jobs: the mpiexec beside this Python, its options and environment, and running a script under it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]  # ranks import cdq and the tests as this process does
+ENVIRONMENT = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+@cache
+def mpiexec() -> tuple[str, ...]:
+    """Return the command that starts ranks, without their number; skip where there is none."""
+    command = Path(sys.executable).with_name("mpiexec")
+    if not command.exists():
+        pytest.skip(f"no mpiexec beside {sys.executable}; pip install 'cdq[test]'")
+    says = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    return (str(command), "--oversubscribe") if "Open MPI" in says.stdout else (str(command),)
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a job: this process's, what Open MPI needs, and `extra`."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, **ENVIRONMENT, "PYTHONPATH": path, **(extra or {})}
+
+
+def start_job(
+    ranks: int, arguments: Sequence[str], extra: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start Python with `arguments` on each rank, in a session of its own, its output in pipes."""
+    return subprocess.Popen(
+        [*mpiexec(), "-n", str(ranks), sys.executable, *arguments],
+        env=environment(extra),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run_job(
+    ranks: int, arguments: Sequence[str], timeout: float = 30.0, extra: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with `arguments` (a script, or ``-c`` and code) on each rank, to its end.
+
+    Parameters
+    ----------
+    ranks : int
+        How many.
+    arguments : sequence of str
+        What follows ``python``.
+    timeout : float
+        In seconds: a job that takes longer is killed, and the test fails with what it had printed.
+    extra : mapping of str to str, optional
+        More environment variables.
+    """
+    job = start_job(ranks, arguments, extra)
+    try:
+        out, err = job.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        kill(job)
+        out, err = job.communicate()
+        pytest.fail(f"{arguments} on {ranks} ranks did not end within {timeout:g} s\n{out}\n{err}")
+    return subprocess.CompletedProcess(job.args, job.returncode, out, err)
+
+
+def kill(job: subprocess.Popen[str]) -> None:
+    """Kill mpiexec and every process that it started."""
+    for process in [*descendants(job.pid), job.pid]:
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    job.wait()
+
+
+def descendants(process: int) -> list[int]:
+    """Return the children of a process, their children and so on: ranks have sessions of their own."""
+    found: list[int] = []
+    for folder in Path(f"/proc/{process}/task").glob("*"):
+        for child in map(int, (folder / "children").read_text().split()):
+            found += [child, *descendants(child)]
+    return found
