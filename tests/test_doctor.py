@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -12,8 +13,8 @@ import pytest
 
 import cdq
 from cdq.cli import main
+from cdq.comm.mpi_node import Place
 from cdq.doctor import checks, facts, installation, processes, trial
-from cdq.doctor.installation import cpu_quota
 from cdq.doctor.processes import Answer, ask
 from cdq.doctor.trial import check_mpi
 
@@ -91,23 +92,11 @@ def test_mpi_is_not_loaded_into_this_process() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
-@pytest.mark.parametrize(
-    ("files", "quota"),
-    [
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ({}, None),
-    ],
-)
-def test_quota_of_both_kinds_of_control_groups(
-    tmp_path: Path, files: dict[str, str], quota: float | None
-) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert cpu_quota(tmp_path) == quota
+@pytest.mark.parametrize(("quota", "told"), [(1.5, "a quota of 1.5"), (math.inf, "no quota")])
+def test_cores_are_those_that_may_be_used(monkeypatch: pytest.MonkeyPatch, quota: float, told: str) -> None:
+    place = Place("node", frozenset({0, 1, 2, 5}), quota)
+    monkeypatch.setattr(installation, "here", lambda name: place)
+    assert facts()["cores"].endswith(f"in the machine, 4 for this process (0-2, 5), {told}")
 
 
 # ---- checks

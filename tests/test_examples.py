@@ -1,20 +1,54 @@
-"""The examples run, alone and quickly, and say what they should."""
+"""The examples run, alone and quickly, and say what they should; those for MPI under mpiexec."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import cdq
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(cdq.__file__).parents[1]), "PYTHONIOENCODING": "utf-8"}
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(Path(cdq.__file__).parents[1]),
+    "PYTHONIOENCODING": "utf-8",
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",  # as --oversubscribe; MPICH knows neither, needs none
+}
+MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 
-SAID = {"frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"]}
+SAID = {
+    "frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"],
+    "taxi_mpi.py": ["1 workers, mean return 7.", "gap 0.0"],
+}
+SCRIPT = EXAMPLES / "taxi.slurm"
+
+
+def run(name: str, directory: Path, *launcher: str) -> str:
+    result = subprocess.run(
+        # Ranks may be more than the cores of the machine: that they are warned of.
+        [*launcher, sys.executable, "-W", "error", "-W", "ignore::RuntimeWarning", str(EXAMPLES / name)],
+        cwd=directory,
+        env=ENVIRONMENT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
 
 
 def test_every_example_is_here() -> None:
@@ -23,14 +57,71 @@ def test_every_example_is_here() -> None:
 
 @pytest.mark.parametrize("name", SAID)
 def test_example(name: str, tmp_path: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / name)],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
+    said = run(name, tmp_path)
+    assert [text for text in SAID[name] if text not in said] == []
+
+
+def test_the_mpi_example_under_mpiexec(tmp_path: Path) -> None:
+    """One rank tells, and the table is that of as many threads."""
+    said = run("taxi_mpi.py", tmp_path, MPIEXEC, "-n", "3")
+    threads = cdq.QLearner("Taxi-v4", workers=3, seed=0).learn(8_000_000)
+    assert said.count("3 workers, mean return 7.") == 1
+    assert threads.table.digest()[:16] in said
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/mpi.md"])
+def test_the_script_for_slurm_is_the_one_on_the_page(page: str) -> None:
+    blocks = re.findall(r"^```bash\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    assert SCRIPT.read_text() in blocks
+
+
+def test_the_mpi_example_is_the_one_in_the_tutorial() -> None:
+    assert (EXAMPLES / "taxi_mpi.py").read_text() in (ROOT / "docs/mpi.md").read_text()
+
+
+# ---- the script for Slurm, with an srun that starts two ranks and an scontrol that takes notes
+
+
+def write_program(path: Path, body: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Path:
+    train = "import sys; from cdq.cli import main; sys.exit(main())"
+    write_program(
+        tmp_path / ".venv/bin/cdq",
+        f'echo $$ >> ranks; exec {shlex.quote(sys.executable)} -c "{train}" "$@"',
     )
-    assert (result.returncode, result.stderr) == (0, "")
-    assert [text for text in SAID[name] if text not in result.stdout] == []
+    write_program(tmp_path / "bin/srun", f'shift; exec {shlex.quote(MPIEXEC)} -n 2 "$@"')
+    write_program(tmp_path / "bin/scontrol", 'echo "$@" >> requeued')
+    return tmp_path
+
+
+def part(queue: Path) -> int:
+    """Run the script until the warning that time is up comes to its ranks; return how far they came."""
+    (queue / "ranks").unlink(missing_ok=True)
+    with subprocess.Popen(
+        ["bash", str(SCRIPT)],
+        cwd=queue,
+        env={**ENVIRONMENT, "SLURM_JOB_ID": "7", "PATH": f"{queue / 'bin'}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as script:
+        time.sleep(4.0)
+        for rank in (queue / "ranks").read_text().split():
+            os.kill(int(rank), signal.SIGTERM)
+        said, _ = script.communicate(timeout=30)
+    assert script.returncode == 0, said
+    report = json.loads((queue / "taxi.json").read_text())
+    assert report["interrupted"]
+    return int(report["steps"])
+
+
+def test_the_script_for_slurm_goes_on_where_it_was_ended(queue: Path) -> None:
+    first, second = part(queue), part(queue)
+    assert 0 < first < second
+    assert (queue / "requeued").read_text() == "requeue 7\n" * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from cdq._version import __version__
 from cdq.comm import registry
+from cdq.comm.mpi_node import here
 from cdq.core import build
 from cdq.doctor.processes import ask, last_line
 
@@ -135,24 +137,9 @@ def _loops() -> str:
 
 
 def _cores() -> str:
-    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    text = f"{os.cpu_count()} in the machine"
-    if usable:
-        text += f", {len(usable)} for this process ({_ranges(usable)})"
-    quota = cpu_quota()
-    return text + (", no quota" if quota is None else f", a quota of {quota:g}")
-
-
-def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """Return how many cores' time this process's control group may use, or None if there is no limit."""
-    words = [_read(path) for path in (root / "cpu.max", root / "cpu/cpu.cfs_quota_us")]
-    if words[0]:
-        quota, _, period = words[0].partition(" ")
-    else:
-        quota, period = words[1], _read(root / "cpu/cpu.cfs_period_us")
-    if not re.fullmatch(r"\d+", quota.strip()) or not period.strip():
-        return None
-    return int(quota) / int(period)
+    place = here(platform.node())
+    text = f"{os.cpu_count()} in the machine, {len(place.cores)} for this process ({_ranges(sorted(place.cores))})"
+    return f"{text}, {'no quota' if math.isinf(place.quota) else f'a quota of {place.quota:g}'}"
 
 
 def _huge_pages() -> str:

@@ -19,7 +19,7 @@ from cdq.comm.base import Communicator
 from cdq.comm.launchers import started_by
 from cdq.doctor.installation import NOT_INSTALLED, find_mpiexec, version_of
 from cdq.doctor.processes import Answer, ask, last_line
-from cdq.errors import CdqError, CommError
+from cdq.errors import CommError
 from cdq.learner import QLearner
 from cdq.mdp import MDP
 
@@ -176,7 +176,7 @@ def run_rank(url: str, seconds: float) -> None:
     signal.alarm(math.ceil(2 * seconds))
     try:
         result = learn_and_exchange(registry.connect(url, 2, seconds)[0])
-    except CdqError as error:
+    except Exception as error:  # whatever it is, it is what is asked for
         result = {"error": f"{type(error).__name__}: {error}"}
     print(json.dumps(result), flush=True)
     if "error" in result:
