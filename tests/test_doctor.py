@@ -43,6 +43,8 @@ def mpiexec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_script(python, f'exec {sys.executable} "$@"')
     monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setattr(processes, "_GRACE", 0.3)
+    # A process of Open MPI that no mpiexec started leaves its segment in /dev/shm.
+    monkeypatch.setenv("OMPI_MCA_btl", "^sm")
     return tmp_path / "mpiexec"
 
 

@@ -45,7 +45,13 @@ class _Trouble(NamedTuple):
     remedy: str
 
 
+# In this order: the first message also holds the path of a libmpi.
 _KNOWN = (
+    _Trouble(
+        r"is not the one of that launcher|workers is 2, but",
+        "the mpiexec and the MPI library that mpi4py loads are of different kinds",
+        _OTHER_MPI,
+    ),
     _Trouble(
         r"run as root|[Rr]unning as root",
         "Open MPI does not start for root unless it is told to, as in containers",
@@ -69,11 +75,6 @@ _KNOWN = (
     _Trouble(r"No module named 'mpi4py'", "mpi4py is missing", _INSTALL_MPI),
     _Trouble(
         r"libmpi|cannot load MPI library", "mpi4py finds no MPI library that it was built for", _INSTALL_MPI
-    ),
-    _Trouble(
-        r"is not the one of that launcher|workers is 2, but",
-        "the mpiexec and the MPI library that mpi4py loads are of different kinds",
-        _OTHER_MPI,
     ),
     _Trouble(
         r"CommTimeout", "the ranks do not reach each other in time", f"is the machine overloaded? {_YIELD}"
