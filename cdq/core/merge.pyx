@@ -218,7 +218,10 @@ def merge_slices(
     Rows rows not None, list parts, int64_t first, int64_t last, rule, Law law not None, bint needs_mass,
     out not None,
 ):
-    """Merge what every worker packed of the pairs first .. last - 1 (`pack`), in rank order, into *out*; return its bytes."""
+    """Merge what every worker packed (`pack`) of the pairs first .. last - 1, in rank order, into *out*.
+
+    Returns its bytes.
+    """
     cdef int64_t size = len(parts), listed = 0, i
     cdef bint dense = False
     cdef cdq_merge_job job
@@ -273,8 +276,8 @@ def commit(Rows rows not None, list merged, int64_t[::1] visits, Rows handed=Non
     try:
         if slices == NULL:
             raise MemoryError("no memory to commit")
-        if then != NULL and (since == NULL or sums == NULL):
-            raise ValueError("committing what was handed over takes the law and the visits")
+        if then != NULL and (since == NULL or sums == NULL or then.base != rows.c.base):
+            raise ValueError("committing what was handed over takes the law, the visits and the same base")
         for i in range(size):
             slices[i] = _open(merged[i], rows, True, 0, rows.c.n_states * rows.c.n_actions)
         for i in range(size):
