@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cdq.comm import mpi_ends, mpi_memory, mpi_node, mpi_pieces
-from cdq.comm.base import Call, Communicator
+from cdq.comm.base import Call, Communicator, as_bytes_view
 from cdq.comm.contribution import Contribution, Received
 from cdq.comm.mpi_library import LOCK, load
 from cdq.comm.mpi_notices import Notices
@@ -61,8 +61,8 @@ class MPICommunicator(Communicator):
         self._parent = parent
         self._records = Records(self.size)
         self._notices = Notices(mpi, channel)
-        self._spin = parent._spin if parent is not None else 0.0
-        self._step = 0
+        self._spin: float = parent._spin if parent is not None else 0.0
+        self._step = self._completed = 0
         self._started = 0.0
         self._between_calls = True
         self._call = Call("connect", 0)
@@ -107,7 +107,7 @@ class MPICommunicator(Communicator):
         describe = getattr(contribution, "describe", bytes)
         description = describe()
         small = contribution.nbytes <= self._records.largest_room
-        whole = contribution.cut(1)[0] if small else b""
+        whole = as_bytes_view(contribution.cut(1)[0]) if small else _EMPTY
         parts = self._gather(
             f"merge by {rule}" if isinstance(rule, str) else "merge",
             memoryview(b"".join((_MERGE.pack(small, len(description)), description, whole))),
@@ -116,7 +116,7 @@ class MPICommunicator(Communicator):
         ends = [_MERGE.size + length for _, length in heads]
         if all(head[0] for head in heads):
             wholes = [memoryview(part)[end:] for part, end in zip(parts, ends, strict=True)]
-            return contribution.join([contribution.merge(wholes, rule, 0, 1)])
+            return contribution.join([as_bytes_view(contribution.merge(wholes, rule, 0, 1))])
         if not all(length for _, length in heads):
             return super().merge(contribution, rule)
         described = [memoryview(part)[_MERGE.size : end] for part, end in zip(parts, ends, strict=True)]
@@ -213,9 +213,11 @@ class MPICommunicator(Communicator):
                 if time.monotonic() >= until:
                     break
             else:
+                self._completed = self._step
                 return
         try:
             self._wait(request)
+            self._completed = self._step
         except BaseException:
             mpi_ends.kept.append((request, arguments))
             raise
@@ -237,16 +239,17 @@ class MPICommunicator(Communicator):
                     raise self._give_up()
 
     def _check_others(self) -> None:
+        """Raise if this step will not complete; that a rank is gone which completed it is no matter of this step."""
         notices = self._notices
-        gone = dict(notices.gone)
         for rank, (step, why) in notices.gave_up.items():
             if step == self._step:
                 mpi_ends.expect(everybody=False)
                 raise CommTimeout(f"{self._call}: {why} (rank {rank} waited longest)", notices.missing(step))
-            gone[rank] = why
+        left = sorted({**notices.gave_up, **notices.gone}.items())
+        gone = {rank: why for rank, (step, why) in left if step <= self._step}
         if gone:
-            reasons = "; ".join(f"rank {rank}: {why}" for rank, why in sorted(gone.items()))
-            raise PeerLost(f"{self._call}: {reasons}", sorted(gone))
+            reasons = "; ".join(f"rank {rank}: {why}" for rank, why in gone.items())
+            raise PeerLost(f"{self._call}: {reasons}", list(gone))
 
     def _give_up(self) -> CommTimeout:
         missing = self._notices.missing(self._step)
@@ -307,7 +310,7 @@ class MPICommunicator(Communicator):
             mpi_ends.open_ranks.discard(self)
             mpi_ends.kept.append((self._channel, self._notices, self._records))
             if not self._is_victim():
-                self._notices.say_gone(reason)
+                self._notices.say_gone(self._completed + 1, reason)
 
     def _is_victim(self) -> bool:
         """Whether this rank failed because of another, which the others are to hear of instead."""
@@ -364,7 +367,7 @@ def _difference(call: Call, calls: Sequence[Call]) -> CommError:
 
 def _advice(ranks: int, cores: int) -> str:
     return (
-        f"{ranks} ranks on a node where they may use {cores} core{'s' * (cores > 1)}: they take turns, which is slower"
-        f" than {cores}; start at most one rank per core, or several threads in one process. With Open MPI,"
-        " OMPI_MCA_mpi_yield_when_idle=1 helps"
+        f"{ranks} ranks on a node where they may use {cores} core{'s' * (cores > 1)}: they take turns, and each merge"
+        f" waits for the last. Start {cores} there (mpiexec -n); if it has to be so many, set"
+        " OMPI_MCA_mpi_yield_when_idle=1 with Open MPI"
     )

@@ -6,6 +6,7 @@ and that is often small (64 MB in a container).
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import secrets
@@ -17,7 +18,7 @@ _HUGE = 2 << 20
 
 
 class Offer:
-    """This rank's part, and where the others find it.
+    """The part of this rank, and where the others find it.
 
     Parameters
     ----------
@@ -74,8 +75,6 @@ def _reach(address: bytes) -> memoryview:
 def _advised(memory: mmap.mmap) -> mmap.mmap:
     """Ask for huge pages where they are many."""
     if len(memory) >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
-        try:
+        with contextlib.suppress(OSError):  # a kernel without them
             memory.madvise(mmap.MADV_HUGEPAGE)
-        except OSError:  # a kernel without them
-            pass
     return memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Sequence
@@ -41,22 +42,18 @@ def unpacked(part: Received) -> Place:
 
 def here(name: str) -> Place:
     """Return where this process is, on a node of that name."""
-    try:
+    with contextlib.suppress(OSError):  # two nodes may have the same name, but not this number of Linux's
         name = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:  # not Linux
-        pass
-    if hasattr(os, "sched_getaffinity"):
-        cores = os.sched_getaffinity(0)
-    else:
-        cores = set(range(os.cpu_count() or 1))
+    everywhere = not hasattr(os, "sched_getaffinity")
+    cores = range(os.cpu_count() or 1) if everywhere else os.sched_getaffinity(0)
     return Place(name, frozenset(cores), _quota())
 
 
 def cores_of(places: Sequence[Place], node: str) -> int:
     """Return how many cores the ranks of a node have between them; launchers bind each rank to its own."""
     there = [place for place in places if place.node == node]
-    cores = len(frozenset().union(*(place.cores for place in there)))
-    return min(cores, math.ceil(max(place.quota for place in there)) if there[0].quota < cores else cores)
+    cores = len(frozenset[int]().union(*(place.cores for place in there)))
+    return math.ceil(min(cores, *(place.quota for place in there)))
 
 
 def crowded(places: Sequence[Place]) -> dict[str, tuple[int, int]]:

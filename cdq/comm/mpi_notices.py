@@ -29,14 +29,14 @@ class Notices:
 
     Attributes
     ----------
-    gone : dict of int to str
-        Why each rank left, of those that said so.
+    gone : dict of int to (int, str)
+        The first step that each rank did not complete, and why it left, of those that said so.
     gave_up : dict of int to (int, str)
         In which step, and on whom, each rank gave up waiting, if this rank was not meant.
     """
 
     def __init__(self, mpi: Any, channel: Any) -> None:
-        self.gone: dict[int, str] = {}
+        self.gone: dict[int, tuple[int, str]] = {}
         self.gave_up: dict[int, tuple[int, str]] = {}
         self._mpi = mpi
         self._channel = channel
@@ -60,7 +60,7 @@ class Notices:
             elif kind == GAVE_UP:
                 self.gave_up[source] = step, _text(why)
             else:
-                self.gone[source] = _text(why)
+                self.gone[source] = step, _text(why)
             self._post()
 
     def asked(self, step: int) -> bool:
@@ -83,9 +83,9 @@ class Notices:
         self._send([rank for rank in range(len(self._here)) if rank not in missing], GAVE_UP, step, why)
         self._send(missing, GONE, step, why)
 
-    def say_gone(self, why: str) -> None:
-        """Tell all others that this rank is gone."""
-        self._send(range(len(self._here)), GONE, 0, why)
+    def say_gone(self, step: int, why: str) -> None:
+        """Tell all others that this rank is gone, and that `step` is the first that will not complete."""
+        self._send(range(len(self._here)), GONE, step, why)
 
     def _send(self, ranks: Any, kind: int, step: int, why: str = "") -> None:
         notice = _NOTICE.pack(kind, step, why.encode()[:240])

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from cdq.comm.base import as_bytes_view
+
 CHUNK = 1 << 30  # the most bytes that a rank sends or receives in one step
 
 Run: TypeAlias = Callable[..., None]  # starts a nonblocking operation with the buffers, and waits for it
@@ -41,7 +43,7 @@ def exchange(run: Run, channel: Any, parts: Sequence[memoryview], longest: int) 
 
 def broadcast(run: Run, channel: Any, part: memoryview, length: int, root: int) -> memoryview:
     """Return the part of the root."""
-    whole = part if channel.Get_rank() == root else memoryview(np.empty(length, np.uint8))
+    whole = part if channel.Get_rank() == root else as_bytes_view(np.empty(length, np.uint8))
     for begin in range(0, length, CHUNK):
         run(channel.Ibcast, [whole[begin : begin + CHUNK], "B"], root)
     return memoryview(bytes(whole)) if whole is part else whole.toreadonly()
@@ -59,6 +61,6 @@ def _in_steps(
         starts = [0, *ends[:-1]]
         received = np.empty(ends[-1], np.uint8)
         step(begin, piece, [received, counts, starts, "B"])
-        view = memoryview(received).toreadonly()
+        view = as_bytes_view(received).toreadonly()
         steps.append([view[start : start + count] for start, count in zip(starts, counts, strict=True)])
     return list(steps[0]) if len(steps) == 1 else [b"".join(pieces) for pieces in zip(*steps, strict=True)]

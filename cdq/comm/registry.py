@@ -7,6 +7,7 @@ import os
 from importlib.metadata import EntryPoint, entry_points
 
 from cdq.comm.base import API_VERSION, DEFAULT_TIMEOUT, Communicator, checked_timeout
+from cdq.comm.launchers import started_by
 from cdq.errors import BackendUnavailable, ConfigError, unknown_name
 
 GROUP = "cdq.communicators"
@@ -19,18 +20,21 @@ BUILTIN = {
 _log = logging.getLogger("cdq")
 
 
-def connect(url: str = "auto", workers: int = 1, timeout: float = DEFAULT_TIMEOUT) -> list[Communicator]:
+def connect(
+    url: str = "auto", workers: int | None = None, timeout: float = DEFAULT_TIMEOUT
+) -> list[Communicator]:
     """Connect, and return the communicators of this process: one for each rank that it has.
 
     Parameters
     ----------
     url : str
         A communicator's name, a URL whose scheme is one, or ``"auto"``: what the environment variable
-        ``CDQ_COMM`` names, else in-process. An explicit choice never falls back to another one.
-    workers : int
-        Number of ranks asked for.
+        ``CDQ_COMM`` names, else MPI where mpiexec or srun started several processes, else in-process. An explicit
+        choice never falls back to another one. A URL may end in ``?timeout=SECONDS``, as in ``"mpi://?timeout=30"``.
+    workers : int, optional
+        Number of ranks asked for; what there is by default: those that were started, or 1 in-process.
     timeout : float
-        Deadline in seconds, of connecting and of each later collective.
+        Deadline in seconds, of connecting and of each later collective, unless the URL has one.
 
     Raises
     ------
@@ -43,16 +47,31 @@ def connect(url: str = "auto", workers: int = 1, timeout: float = DEFAULT_TIMEOU
     --------
     >>> [comm.rank for comm in connect("inprocess", workers=2)]
     [0, 1]
+    >>> connect("inprocess://?timeout=5")[0].timeout
+    5.0
     """
-    seconds = checked_timeout(timeout)
-    chosen = choose(url)
-    return list(load(chosen.partition("://")[0]).connect(chosen, workers, seconds))
+    address, asked = _without_timeout(choose(url))
+    kind = load(_name(address))
+    seconds = checked_timeout(timeout if asked is None else asked)
+    return list(kind.connect(address, kind.ranks(address, workers), seconds))
+
+
+def ranks(url: str = "auto", workers: int | None = None) -> int:
+    """Return how many ranks `connect` would make of these arguments; raise as it does.
+
+    Examples
+    --------
+    >>> ranks("inprocess", workers=3)
+    3
+    """
+    address = _without_timeout(choose(url))[0]
+    return load(_name(address)).ranks(address, workers)
 
 
 def choose(url: str) -> str:
     """Return *url*, or what "auto" stands for here; raise as `connect` does if there is no such communicator."""
     chosen = _automatic() if url == "auto" else url
-    _find(chosen.partition("://")[0])
+    _find(_name(_without_timeout(chosen)[0]))
     return chosen
 
 
@@ -92,10 +111,36 @@ def _unavailable(entry: EntryPoint, why: str) -> BackendUnavailable:
     )
 
 
+def _name(url: str) -> str:
+    return url.partition("://")[0]
+
+
+def _without_timeout(url: str) -> tuple[str, float | None]:
+    """Take the parameter off a URL; it is the only one there is."""
+    address, _, query = url.partition("?")
+    if not query:
+        return address, None
+    name, _, seconds = query.partition("=")
+    if name != "timeout":
+        raise ConfigError(
+            f"communicator {url!r}: unknown parameter {name!r}; the only one is ?timeout=SECONDS"
+        )
+    try:
+        return address, checked_timeout(float(seconds))
+    except ValueError:
+        raise ConfigError(
+            f"communicator {url!r}: timeout is {seconds!r}; it must be a number of seconds above zero"
+        ) from None
+
+
 def _automatic() -> str:
     chosen = os.environ.get(VARIABLE, "")
+    launch = started_by()
     if chosen:
-        _log.info("communicator: %s, named by %s", chosen, VARIABLE)
-        return chosen
-    _log.info("communicator: inprocess, as %s is not set", VARIABLE)
-    return "inprocess"
+        why = f"named by {VARIABLE}"
+    elif launch is not None and launch.size > 1:
+        chosen, why = "mpi", f"as {launch.launcher} started {launch.size} processes"
+    else:
+        chosen, why = "inprocess", f"as {VARIABLE} is not set and no launcher started several processes"
+    _log.info("communicator: %s, %s", chosen, why)
+    return chosen

@@ -42,6 +42,33 @@ def test_connects_by_name_and_by_url() -> None:
         ]
 
 
+def test_a_url_may_carry_the_timeout() -> None:
+    for url in ("inprocess://?timeout=2.5", "inprocess?timeout=2.5"):
+        assert [comm.timeout for comm in registry.connect(url, workers=2, timeout=7)] == [2.5] * 2
+        assert registry.choose(url) == url
+        assert registry.ranks(url, 3) == 3
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("timeout=0", "timeout is '0'; it must be a number of seconds above zero"),
+        ("timeout=soon", "timeout is 'soon'"),
+        ("timeout=1&patience=2", "timeout is '1&patience=2'"),
+        ("patience=2", r"unknown parameter 'patience'; the only one is \?timeout=SECONDS"),
+    ],
+)
+def test_what_a_url_may_not_carry(query: str, why: str) -> None:
+    for refuses in (registry.connect, registry.choose, registry.ranks):
+        with pytest.raises(ConfigError, match=f"communicator 'inprocess://.*': {why}"):
+            refuses(f"inprocess://?{query}")
+
+
+def test_how_many_ranks_there_would_be() -> None:
+    assert registry.ranks() == len(registry.connect()) == 1
+    assert registry.ranks("inprocess", 5) == 5
+
+
 def test_unknown_name_lists_what_there_is() -> None:
     with pytest.raises(
         ConfigError, match=r"unknown communicator 'inproces'; known: auto, .*Did you mean 'inprocess'\?"
@@ -62,7 +89,7 @@ def test_what_in_process_cannot_do() -> None:
 def test_entry_points_come_after_built_in_names() -> None:
     assert registry.load("foreign") is Foreign
     assert registry.load("inprocess") is InProcessCommunicator
-    assert registry.names() == ["broken", "foreign", "function", "inprocess", "misspelt", "outdated"]
+    assert registry.names() == ["broken", "foreign", "function", "inprocess", "misspelt", "mpi", "outdated"]
 
 
 @pytest.mark.usefixtures("installed")
@@ -86,16 +113,23 @@ def test_auto_takes_the_environments_choice(
     caplog.set_level(logging.INFO, "cdq")
     monkeypatch.delenv(registry.VARIABLE, raising=False)
     assert isinstance(registry.connect()[0], InProcessCommunicator)
+    monkeypatch.setenv("PMI_SIZE", "4")
+    monkeypatch.setenv("PMI_RANK", "1")
+    assert registry.choose("auto") == "mpi"
     monkeypatch.setenv(registry.VARIABLE, "nowhere://hub:1")
     with pytest.raises(ConfigError, match="unknown communicator 'nowhere'"):
         registry.connect("auto")
     assert [record.getMessage() for record in caplog.records] == [
-        "communicator: inprocess, as CDQ_COMM is not set",
+        "communicator: inprocess, as CDQ_COMM is not set and no launcher started several processes",
+        "communicator: mpi, as the mpiexec of MPICH or Intel MPI started 4 processes",
         "communicator: nowhere://hub:1, named by CDQ_COMM",
     ]
 
 
 def test_importing_loads_no_implementation() -> None:
-    code = "import sys, cdq.comm; print([m for m in sys.modules if 'inprocess' in m or m == 'pytest'])"
+    code = """if True:
+        import sys, cdq.comm
+        print([m for m in sys.modules if any(p in m for p in ("inprocess", "comm.mpi", "mpi4py", "pytest"))])
+    """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -81,10 +82,8 @@ def run_job(
 def kill(job: subprocess.Popen[str]) -> None:
     """Kill mpiexec and every process that it started."""
     for process in [*descendants(job.pid), job.pid]:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     job.wait()
 
 
