@@ -183,6 +183,11 @@ class CheckpointDirectory:
             )
         return None
 
+    def last_path(self) -> Path | None:
+        """Return the path of the newest checkpoint, whole or not; None where there are none."""
+        paths = self._paths()
+        return paths[-1] if paths else None
+
     def _paths(self) -> list[Path]:
         """Return the checkpoints' paths, oldest first."""
         return sorted(self.path.glob(_NAMES))

@@ -66,6 +66,20 @@ class CollectiveMismatch(CommError):
     """The ranks made different calls at the same place; every rank gets this error."""
 
 
+class DivergenceError(CdqError):
+    """The tables of the ranks are not the same after a merge, as they must be.
+
+    Attributes
+    ----------
+    ranks : tuple of int
+        The ranks whose tables are not those of most.
+    """
+
+    def __init__(self, message: str, ranks: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.ranks = tuple(ranks)
+
+
 class CommClosed(CommError):
     """The communicator was closed, aborted, or is used from a process or thread that does not own it."""
 

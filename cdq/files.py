@@ -154,6 +154,12 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, npt.NDArray[An
     return parse_tensors(data, str(path))
 
 
+def require_kind(path: object, header: Mapping[str, Any], kind: str) -> None:
+    """Raise `FileError` unless a file, which *path* names, holds what it should."""
+    if header.get("kind") != kind:
+        raise FileError(f"{path} holds a {header.get('kind')}, not a {kind}; use another file")
+
+
 def parse_tensors(data: bytes, name: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """Return what `read_tensors` returns, for the bytes of a file; errors call it *name*.
 

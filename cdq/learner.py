@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from cdq.agreement import seed_of_rank_0
 from cdq.comm.base import Communicator
-from cdq.comm.registry import choose, connect
-from cdq.errors import ConfigError, FileError, TableError
+from cdq.comm.registry import choose
+from cdq.errors import TableError
 from cdq.evaluation import Evaluation, run_episodes
-from cdq.files import read_tensors, write_tensors
+from cdq.files import read_tensors, require_kind, write_tensors
 from cdq.history import History
+from cdq.interrupts import Requests
+from cdq.keeping import Checkpoints
 from cdq.mdp import MDP
 from cdq.merges import MergeRule, resolve
-from cdq.monitor import Monitor, ProgressLine, watch_nothing
+from cdq.monitor import Monitor
 from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
+from cdq.report import make_report
 from cdq.rounds import Window
+from cdq.run import Run, is_spread, join, make_goal
 from cdq.schedules import Rate, StepSize
-from cdq.settings import as_arguments, make_settings, whole
+from cdq.settings import as_arguments, make_settings, size_of, whole
+from cdq.state import State, Tensors
 from cdq.table import QTable
-from cdq.training import Plan, Progress, learn_rounds, run_workers
-from cdq.until import MeanReturn, OptimalWithin, Until
-from cdq.worker import Merged, Worker, pack_model
+from cdq.team import Team
+from cdq.training import Progress
+from cdq.until import Until
+from cdq.worker import Merged, pack_model
 
-# A window may take long where steps are slow; a worker that fails is noticed at once, whatever the deadline.
-_TIMEOUT = 3600.0
+_log = logging.getLogger("cdq")
+
 # Evaluation cuts an episode here where the environment has no limit of its own: a poor policy may never end one.
 _LONGEST_EPISODE = 10_000
 _EVALUATION_EPISODES = 1000
+_OTHER_WORKERS = "the checkpoint is of %d workers, this run has %d: its random streams begin anew"
 _SOLVED_OUTCOMES = 2_000_000
-_TENSORS = ("values", "visits", "clock")
 
 
 class QLearner:
@@ -55,19 +60,31 @@ class QLearner:
         How the workers' tables become one: "pooled", "mean", "visits", "importance", "affine", "sum", "max".
     sync_every : "auto", int or AutoWindow
         Steps per worker between two merges; "auto" chooses each window from what was merged.
-    workers : int
-        How many learn together; a given communicator's size if there is one.
+    workers : int, optional
+        How many learn together. Default: 1, or as many as the communicator has ranks in other processes (under mpiexec,
+        each process is one worker).
     num_envs : int
         Environments that a worker steps in lockstep.
     comm : str or Communicator
-        "auto", the name of a communicator ("inprocess": threads of this process), a URL, or a communicator, of which
-        this process is then one rank. "auto" takes what the environment variable CDQ_COMM names, else "inprocess".
+        "auto", the name of a communicator ("inprocess": threads of this process; "mpi": the processes that mpiexec or
+        srun started), a URL, or a communicator, of which this process is then one rank. A URL may set the deadline of
+        every merge, in seconds ("mpi://?timeout=60"; an hour by default). "auto" takes what the environment variable
+        CDQ_COMM names, else "mpi" where mpiexec or srun started several processes, else "inprocess".
     dtype : {"float64", "float32"}
         Of the table.
     seed : int or None
         Same seed and number of workers: same table, bit for bit. None draws one.
     initial_value : float
         What the table holds before learning.
+    overlap : bool
+        Let each merge travel while the next window is learnt; it is applied one window late.
+    checkpoint : path, optional
+        A directory for checkpoints, from which `resume` goes on exactly where the run was. One run writes it at a time.
+        With it, SIGTERM ends `learn` after the round in hand, with a checkpoint and exit status 0, and so does Ctrl-C,
+        which still raises KeyboardInterrupt.
+    checkpoint_every : float, optional
+        Steps, of all workers, between two checkpoints; by default a twentieth of each call of `learn`. There is one at
+        the end of every call.
 
     Attributes
     ----------
@@ -76,7 +93,9 @@ class QLearner:
     settings : Settings
         The arguments, checked.
     history : History
-        A row per round.
+        A row per round; on rank 0.
+    rank : int
+        Which worker this process is, where each process is one; else 0.
 
     Raises
     ------
@@ -103,15 +122,17 @@ class QLearner:
         exploration: float | Rate = 0.1,
         merge: str | MergeRule = "pooled",
         sync_every: str | int | Window = "auto",
-        workers: int = 1,
+        workers: int | None = None,
         num_envs: int = 16,
         comm: str | Communicator = "auto",
         dtype: str = "float64",
         seed: int | None = None,
         initial_value: float = 0.0,
+        overlap: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: float | None = None,
     ) -> None:
         self._rule = resolve(merge)
-        self._comm = comm
         self.settings = make_settings(
             gamma=gamma,
             step_size=step_size,
@@ -124,34 +145,47 @@ class QLearner:
             dtype=dtype,
             seed=seed,
             initial_value=initial_value,
+            overlap=overlap,
         )
+        self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
         self.model = env if isinstance(env, MDP) else MDP.from_gymnasium(env)
-        self.history = History()
         self._sampler = pack_model(self.model, dtype)
-        self._session = 0
-        self._evaluations = 0
-        self._stop = np.zeros(1, np.int32)
-        self._progress = Progress(0, float(self.settings.window.floor))
-        self._merged = Merged(self.model.n_states, self.model.n_actions, dtype, self.settings.initial_value)
-        self._workers: list[Worker] = []
+        self._requests = Requests()
+        self._comm = join(comm, self.settings.workers)
+        if seed is None and isinstance(self._comm, Communicator):
+            self.settings = replace(self.settings, seed=seed_of_rank_0(self._comm, self.settings.seed))
+        merged = Merged(self.model.n_states, self.model.n_actions, dtype, self.settings.initial_value)
+        self._state = State(merged, Progress(0, float(self.settings.window.floor)))
+        self._team = Team(self._sampler, self._state, self.settings, self._requests.stop)
         self._optimum: Solution | None = None
 
     def __repr__(self) -> str:
         return f"QLearner({self.model.name!r}, workers={self.settings.workers}, steps={self.steps})"
 
     @property
+    def rank(self) -> int:
+        """Which worker this process is, where each process is one; else 0."""
+        return self._comm.rank if isinstance(self._comm, Communicator) else 0
+
+    @property
+    def history(self) -> History:
+        """A row per round; on rank 0."""
+        return self._state.history
+
+    @property
     def steps(self) -> int:
         """Environment steps taken so far, by all workers in all lanes."""
-        return self._progress.steps
+        return self._state.progress.steps
 
     @property
     def table(self) -> QTable:
         """A copy of the merged table as it is now."""
-        return QTable(self._merged.values.copy(), self._merged.visits.copy(), self.model.name)
+        merged = self._state.merged
+        return QTable(merged.values.copy(), merged.visits.copy(), self.model.name)
 
     # ---- learning
 
-    def learn(self, steps: float, *, until: Until | None = None) -> QLearner:
+    def learn(self, steps: float | None = None, *, until: Until | None = None) -> QLearner:
         """Learn for *steps* more environment steps, summed over all workers and lanes, rounded up to whole sweeps.
 
         Shows a line of progress where standard error is a terminal. Ctrl-C stops cleanly: the last whole round is
@@ -159,8 +193,8 @@ class QLearner:
 
         Parameters
         ----------
-        steps : float
-            At least 0; a whole number.
+        steps : float, optional
+            At least 0; a whole number. May be left out after `resume`: the call that was cut short is finished.
         until : OptimalWithin or MeanReturn, optional
             Stop before, once this holds; all workers stop after the same round. It is looked at whenever the steps
             have grown by a twentieth.
@@ -173,82 +207,44 @@ class QLearner:
         Raises
         ------
         ConfigError
-            If *steps* or *until* is not allowed.
+            If *steps* or *until* is not allowed, or if the ranks of the run were not made with the same.
         CommError
             If the workers lose each other; the table is that of the last whole round.
+        FileError
+            If the checkpoint directory is in use, belongs to another run, or cannot be written; the last good
+            checkpoint is still there.
+        DivergenceError
+            If the tables of the ranks differ at a checkpoint.
         """
-        target = self.steps + whole("steps", steps, 0)
-        if until is not None and not isinstance(until, (OptimalWithin, MeanReturn)):
-            raise ConfigError(f"until is {until!r}; allowed: cdq.OptimalWithin(...) or cdq.MeanReturn(...)")
-        comms = self._connect()
-        self._prepare(comms)
-        line = ProgressLine(self.history)
-        try:
-            run_workers(self._tasks(comms, target, until), comms, self._stop, line.show)
-        finally:
-            for worker in self._workers:
-                worker.roll_back()
-            line.clear()
-            self._stop[0] = 0
-        return self
-
-    def _connect(self) -> list[Communicator]:
-        """Return the communicators of this process's workers; they end with the call, one given to us does not."""
-        if isinstance(self._comm, Communicator):
-            return [comm for comm in [self._comm.split(0)] if comm is not None]
-        return connect(self._comm, self.settings.workers, _TIMEOUT)
-
-    def _prepare(self, comms: list[Communicator]) -> None:
-        if not self._workers:
-            self._workers = [self._make_worker(comm.rank, keeps=comm is comms[0]) for comm in comms]
+        self._state.goal = make_goal(self._state, self._checkpoints, steps, until)
         if self._optimum is None and self.model.n_outcomes <= _SOLVED_OUTCOMES:
             self._optimum = solve(self.model, self.settings.gamma)
-
-    def _make_worker(self, rank: int, keeps: bool) -> Worker:
-        return Worker(
-            self._sampler,
-            self._merged,
-            keeps=keeps,
-            gamma=self.settings.gamma,
-            seed=self.settings.seed,
-            rank=rank,
-            session=self._session,
-            num_envs=self.settings.num_envs,
-            stop=self._stop,
-        )
-
-    def _tasks(self, comms: list[Communicator], target: int, until: Until | None) -> list[Any]:
-        plan = Plan(
-            self.settings.step_size,
-            self.settings.exploration,
-            self._rule,
-            self.settings.window,
-            self.settings.dtype,
-        )
-        plan.law(self.steps)  # tabulated before the clock starts, and before the threads
         watch = Monitor(
             self.history,
             self.model.n_outcomes,
             lambda: self._gap().gap,
             lambda: self.evaluate(_EVALUATION_EPISODES).mean_return,
-            until,
+            self._state.goal,
         )
-        steps, window = self._progress.steps, self._progress.window
-        tasks = []
-        for worker, comm in zip(self._workers, comms, strict=True):
-            progress = self._progress if comm is comms[0] else Progress(steps, window)
-            tasks.append(
-                partial(
-                    learn_rounds,
-                    worker,
-                    comm,
-                    plan=plan,
-                    progress=progress,
-                    target=target,
-                    watch=watch if comm.rank == 0 else watch_nothing,
-                )
-            )
-        return tasks
+        Run(
+            self._about(),
+            self.settings,
+            self._rule,
+            self._state,
+            self._team,
+            self._comm,
+            self._checkpoints,
+            self._requests,
+            watch,
+        ).play()
+        return self
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "environment": self.model.name,
+            "model": self.model.fingerprint(),
+            "settings": self.settings.to_config(),
+        }
 
     # ---- what was learnt
 
@@ -260,15 +256,7 @@ class QLearner:
         ConfigError
             If the observation is not a state of the environment.
         """
-        try:
-            state = int(np.asarray(observation).item())
-        except (TypeError, ValueError, OverflowError):
-            state = -1
-        if not 0 <= state < self.model.n_states or state != observation:
-            raise ConfigError(
-                f"observation {observation!r} is no state; allowed: 0 to {self.model.n_states - 1}"
-            )
-        return int(self._merged.values[state].argmax())
+        return int(self._state.merged.values[self.model.state_of(observation)].argmax())
 
     def evaluate(self, episodes: int = _EVALUATION_EPISODES) -> Evaluation:
         """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
@@ -281,18 +269,18 @@ class QLearner:
             If *episodes* is not a whole number of at least 1.
         """
         n = whole("episodes", episodes, 1)
-        self._evaluations += 1
+        self._state.evaluations += 1
         return run_episodes(
             self._sampler,
-            self._merged.values.argmax(axis=1),
+            self._state.merged.values.argmax(axis=1),
             seed=self.settings.seed,
-            key=(self._session, self._evaluations),
+            key=(self._state.session, self._state.evaluations),
             longest=self.model.time_limit or _LONGEST_EPISODE,
             episodes=n,
         )
 
     def _gap(self) -> OptimalityGap:
-        return optimality_gap(self.model, self._merged.values, self.settings.gamma, self._optimum)
+        return optimality_gap(self.model, self._state.merged.values, self.settings.gamma, self._optimum)
 
     def report(self) -> dict[str, Any]:
         """Return what a run came to, as a JSON object: settings, speed, the greedy policy's return, and the gap.
@@ -301,31 +289,9 @@ class QLearner:
         their difference that holds; `mean_return` is the undiscounted return of the greedy policy over 1,000
         episodes; `digest` the SHA-256 of the values' and the visits' bytes.
         """
-        last = self.history[-1] if len(self.history) else None
-        seconds = last.seconds if last else 0.0
-        gap = self._gap()
-        evaluation = self.evaluate()
-        return {
-            "env": self.model.name,
-            "comm": choose(self._comm) if isinstance(self._comm, str) else type(self._comm).__name__,
-            "workers": self.settings.workers,
-            "num_envs": self.settings.num_envs,
-            "seed": self.settings.seed,
-            "gamma": self.settings.gamma,
-            "merge": self.settings.to_config()["merge"],
-            "steps": self.steps,
-            "seconds": seconds,
-            "steps_per_second": self.steps / seconds if seconds else 0.0,
-            "rounds": last.rounds if last else 0,
-            "bytes": last.bytes if last else 0,
-            "episodes": last.episodes if last else 0,
-            "mean_return": evaluation.mean_return,
-            "mean_return_error": evaluation.standard_error,
-            "policy_value": gap.policy_value,
-            "optimal_value": gap.optimal_value,
-            "gap": gap.gap,
-            "digest": self.table.digest(),
-        }
+        comm = choose(self._comm) if isinstance(self._comm, str) else type(self._comm).__name__
+        about = {"env": self.model.name, "comm": comm, "steps": self.steps, "digest": self.table.digest()}
+        return make_report(about, self.settings, self.history, self._gap(), self.evaluate())
 
     # ---- files
 
@@ -337,16 +303,9 @@ class QLearner:
         FileError
             If it cannot be written.
         """
-        header = {
-            "kind": "learner",
-            "environment": self.model.name,
-            "model": self.model.fingerprint(),
-            "settings": self.settings.to_config(),
-            "steps": self.steps,
-            "window": self._progress.window,
-            "session": self._session,
-        }
-        write_tensors(path, {name: getattr(self._merged, name) for name in _TENSORS}, header)
+        write_tensors(
+            path, self._state.tables(), {"kind": "learner", **self._about(), **self._state.counters()}
+        )
 
     @classmethod
     def load(
@@ -371,26 +330,76 @@ class QLearner:
             If the environment is another one than the table's.
         """
         tensors, header = read_tensors(path)
-        if header.get("kind") != "learner":
-            raise FileError(
-                f"{path} holds a {header.get('kind')}, not a learner; read it with cdq.QTable.load"
-            )
-        config = header["settings"]
-        learner = cls(env if env is not None else header["environment"], **as_arguments(config, merge))
+        require_kind(path, header, "learner")
+        arguments = as_arguments(header["settings"], merge)
+        return cls._made(path, env, arguments, tensors, header)
+
+    @classmethod
+    def resume(
+        cls,
+        checkpoint: str | os.PathLike[str],
+        env: Any = None,
+        *,
+        workers: int | None = None,
+        comm: str | Communicator = "auto",
+        merge: MergeRule | None = None,
+    ) -> QLearner:
+        """Return the learner of a directory's newest checkpoint; `learn` without steps finishes the call it is from.
+
+        With as many workers as before, the run is the one that was not interrupted, bit for bit. With another number
+        the table, visits, clocks and schedules go on, and the random streams begin anew; a warning says so.
+
+        Parameters
+        ----------
+        checkpoint : path
+            The directory. Rank 0 reads it; further checkpoints go there.
+        env : str, gymnasium.Env, callable or MDP, optional
+            The environment; needed where the checkpoint's name for it is not a registered id.
+        workers : int, optional
+            As for `QLearner`; default: as many as the checkpoint has, or the ranks that there are.
+        comm : str or Communicator
+            As for `QLearner`; it need not be the one that the run began with.
+        merge : MergeRule, optional
+            The rule, where it is one of your own.
+
+        Raises
+        ------
+        FileError
+            If the directory holds no checkpoint, or none that is whole. Damaged ones that are newer than the one
+            taken are named in warnings of the logger "cdq".
+        TableError
+            If the environment is another one than the checkpoint's.
+        """
+        joined = join(comm, size_of(comm, workers))
+        checkpoints = Checkpoints(checkpoint, None)
+        path, tensors, header = checkpoints.newest(joined)
+        require_kind(path, header, "checkpoint")
+        arguments = {**as_arguments(header["settings"], merge), "comm": joined}
+        if workers is not None:
+            arguments["workers"] = workers
+        learner = cls._made(path, env, arguments, tensors, header)
+        learner._checkpoints = checkpoints
+        return learner
+
+    @classmethod
+    def _made(
+        cls, path: Any, env: Any, arguments: dict[str, Any], tensors: Tensors, header: Mapping[str, Any]
+    ) -> QLearner:
+        """Return a learner that holds what a file does; with fresh streams unless the file has its lanes."""
+        if is_spread(arguments["comm"]):  # as many workers as there are processes
+            arguments["workers"] = None
+        learner = cls(env if env is not None else header["environment"], **arguments)
         if learner.model.fingerprint() != header["model"]:
             raise TableError(
                 f"{path} was learnt on {header['environment']}, whose model differs from that of "
                 f"{learner.model.name}; give the environment that it was learnt on"
             )
-        learner._restore(tensors, header)
+        state, lanes, workers = learner._state, tensors.get("lanes"), learner.settings.workers
+        state.restore(tensors, header)
+        if lanes is not None and len(lanes) != workers:
+            _log.warning(_OTHER_WORKERS, len(lanes), workers)
+            lanes = None
+        state.session += lanes is None
+        if lanes is not None:
+            learner._team.go_on(lanes)
         return learner
-
-    def _restore(self, tensors: Mapping[str, npt.NDArray[Any]], header: Mapping[str, Any]) -> None:
-        QTable(tensors["values"], tensors["visits"])  # raises if they are none
-        for name in _TENSORS:
-            own = getattr(self._merged, name)
-            if tensors[name].shape != own.shape or tensors[name].dtype != own.dtype:
-                raise TableError(f"the file's {name} have shape {tensors[name].shape}, not {own.shape}")
-            own[:] = tensors[name]
-        self._session = int(header["session"]) + 1
-        self._progress = Progress(int(header["steps"]), float(header["window"]))

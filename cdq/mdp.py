@@ -111,6 +111,22 @@ class MDP:
         """Largest number of outcomes of a pair."""
         return int(np.diff(self.offsets).max())
 
+    def state_of(self, observation: Any) -> int:
+        """Return the state that an observation stands for.
+
+        Raises
+        ------
+        ConfigError
+            If it stands for none.
+        """
+        try:
+            state = int(np.asarray(observation).item())
+        except (TypeError, ValueError, OverflowError):
+            state = -1
+        if not 0 <= state < self.n_states or state != observation:
+            raise ConfigError(f"observation {observation!r} is no state; allowed: 0 to {self.n_states - 1}")
+        return state
+
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table learnt on the model depends on, as hexadecimal digits."""
         digest = hashlib.sha256(f"{self.n_states} {self.n_actions} {self.time_limit}".encode())

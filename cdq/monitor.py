@@ -6,11 +6,14 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import TextIO
 
 from cdq.history import History, Row
 from cdq.rounds import Round
-from cdq.until import MeanReturn, OptimalWithin, Until
+from cdq.until import Goal, MeanReturn, OptimalWithin
+
+Watch = Callable[[int, Round], bool]
 
 # Steps between two measurements: half of those so far, a twentieth where a condition waits for them, but no fewer
 # than a hundred per outcome of the model, so that measuring takes a small part of the time whatever the model.
@@ -32,8 +35,8 @@ class Monitor:
         Returns the certified gap of the current table.
     mean_return : callable
         Returns the greedy policy's mean return.
-    until : Until or None
-        When to stop early.
+    goal : Goal
+        When to stop early, and when to measure next: kept there, so that a resumed run measures as it would have.
     """
 
     def __init__(
@@ -42,16 +45,15 @@ class Monitor:
         n_outcomes: int,
         gap: Callable[[], float],
         mean_return: Callable[[], float],
-        until: Until | None,
+        goal: Goal,
     ) -> None:
-        self._history, self._gap, self._mean_return, self._until = history, gap, mean_return, until
+        self._history, self._gap, self._mean_return, self._goal = history, gap, mean_return, goal
         self._least = _STEPS_PER_OUTCOME * n_outcomes
         last = history[-1] if len(history) else Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
         self._episodes, self._rounds, self._bytes = last.episodes, last.rounds, last.bytes
         self._bytes_before, self._seconds_before = last.bytes, last.seconds
-        self._due = last.steps + self._least
+        goal.measure_at = goal.measure_at or last.steps + self._least
         self._started = time.perf_counter()
-        self.reached = False
 
     def __call__(self, steps: int, played: Round) -> bool:
         """Write the round down; return whether to stop."""
@@ -64,10 +66,12 @@ class Monitor:
         self._rounds += 1
         self._bytes = self._bytes_before + bytes_sent
         gap = math.nan
-        if steps >= self._due:
-            self._due = max(int(steps * (_GROWTH_UNTIL if self._until else _GROWTH)), steps + self._least)
+        if steps >= self._goal.measure_at:
+            growth = _GROWTH_UNTIL if self._goal.until else _GROWTH
+            self._goal.measure_at = max(int(steps * growth), steps + self._least)
             gap = self._gap()
-            self.reached = self.reached or self._satisfied(gap)
+            if self._satisfied(gap):
+                self._goal.target = steps
         self._history.append(
             Row(
                 steps,
@@ -79,13 +83,14 @@ class Monitor:
                 gap,
             )
         )
-        return self.reached
+        return self._goal.target <= steps
 
     def _satisfied(self, gap: float) -> bool:
-        if isinstance(self._until, OptimalWithin):
-            return gap <= self._until.tolerance
-        if isinstance(self._until, MeanReturn):
-            return self._mean_return() >= self._until.at_least
+        until = self._goal.until
+        if isinstance(until, OptimalWithin):
+            return gap <= until.tolerance
+        if isinstance(until, MeanReturn):
+            return self._mean_return() >= until.at_least
         return False
 
 
@@ -108,7 +113,7 @@ class ProgressLine:
         if not len(self._history) or not self._stream.isatty():
             return
         row = self._history[-1]
-        for older in reversed(list(self._history)[-64:]):
+        for older in islice(reversed(self._history), 64):
             if not math.isnan(older.gap):
                 self._gap = older.gap
                 break

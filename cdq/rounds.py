@@ -21,19 +21,22 @@ _LONGEST_WINDOW = 2**24
 # An automatic window costs nothing measurable to end at this length, and somebody may be waiting for it.
 _LONGEST_AUTOMATIC = 2**20
 _EXTENT = struct.Struct("<qq")  # touched pairs, bytes of the merged part
-_SUMMARY = struct.Struct("<qqdq?7x")
+_SUMMARY = struct.Struct("<qqdqq")
+
+# What a worker asks of all: to go on, to end before the window that it contributes, or after it.
+GO_ON, STOP_BEFORE, STOP_AFTER = 0, 1, 2
 
 Rule = str | Callable[..., None]
 
 
 class Summary(NamedTuple):
-    """What travels with a contribution: ended episodes, payload bytes sent so far, and whether to stop."""
+    """What travels with a contribution: ended episodes, payload bytes sent so far, and whether all should stop."""
 
     episodes: int
     length_sum: int
     return_sum: float
     bytes_sent: int
-    stop: bool
+    request: int
 
 
 class Interrupted(Exception):
@@ -234,6 +237,14 @@ class WorkerContribution:
         return list(slices), self._summaries
 
 
+class Step(NamedTuple):
+    """A window to learn: the law of its step sizes, steps of each lane, exploration rates at its start and end."""
+
+    law: Law
+    sweeps: int
+    rates: tuple[float, float]
+
+
 class Round(NamedTuple):
     """What a round brought, the same on every rank."""
 
@@ -247,15 +258,13 @@ def play(
     comm: Communicator,
     *,
     rule: Rule,
-    sweeps: int,
-    rates: tuple[float, float],
-    stop: bool,
+    step: Step,
+    request: int,
 ) -> Round | None:
-    """Learn for *sweeps* steps of every lane, merge with the others, and swap the merged table in.
+    """Learn for a window, merge with the others, and swap the merged table in.
 
-    *stop* asks all workers to stop: then the window is thrown away on all of them, and None is returned. (What was
-    found of the table when somebody decided to stop is true of the table as it was then.) *rates* are the exploration
-    rates at the window's start and end.
+    Where a worker's *request* is STOP_BEFORE, the window is thrown away on all of them, and None is returned. (What
+    was found of the table when somebody decided to stop is true of the table as it was then.)
 
     Raises
     ------
@@ -265,15 +274,16 @@ def play(
         If the merge failed. Whenever nothing was swapped in, `Worker.roll_back` makes everything as it was before the
         round, once all workers of the process have ended.
     """
-    ended = worker.run(contribution.law, sweeps, *rates)
+    contribution.law = step.law
+    ended = worker.run(step.law, step.sweeps, *step.rates)
     if ended is None:
         raise Interrupted
-    contribution.summary = Summary(*ended, comm.bytes_sent, stop)
+    contribution.summary = Summary(*ended, comm.bytes_sent, request)
     if comm.size == 1:
         worker.commit_alone()
         return Round([contribution.summary], 0.0)
     slices, summaries = comm.merge(contribution, rule)
-    if any(summary.stop for summary in summaries):
+    if any(summary.request == STOP_BEFORE for summary in summaries):
         return None
     return Round(summaries, worker.commit(slices))
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from cdq import schedules
 from cdq.comm.base import Communicator
-from cdq.comm.registry import choose
+from cdq.comm.registry import ranks
 from cdq.errors import ConfigError
 from cdq.merges import MergeRule
 from cdq.rounds import AutoWindow, FixedWindow, Window, as_window
@@ -22,7 +22,7 @@ from cdq.schedules import Rate, StepSize
 # More threads or lanes than any machine of today has use for; each takes memory and time to set up.
 MOST_WORKERS, MOST_LANES = 4096, 65_536
 
-_PLAIN = ("gamma", "workers", "num_envs", "comm", "dtype", "seed", "initial_value")
+_PLAIN = ("gamma", "workers", "num_envs", "comm", "dtype", "seed", "initial_value", "overlap")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Settings:
     dtype: str
     seed: int
     initial_value: float
+    overlap: bool
 
     def to_config(self) -> dict[str, Any]:
         """Return the settings as a JSON object."""
@@ -61,12 +62,13 @@ def make_settings(
     exploration: float | Rate,
     merge: str | MergeRule,
     sync_every: str | int | Window,
-    workers: int,
+    workers: int | None,
     num_envs: int,
     comm: str | Communicator,
     dtype: str,
     seed: int | None,
     initial_value: float,
+    overlap: bool,
 ) -> Settings:
     """Return the arguments of `QLearner`, checked.
 
@@ -81,22 +83,34 @@ def make_settings(
         raise ConfigError(f"dtype is {dtype!r}; allowed: 'float64' or 'float32'")
     if not (isinstance(initial_value, Real) and math.isfinite(initial_value)):
         raise ConfigError(f"initial_value is {initial_value}; it must be a finite number")
-    if isinstance(comm, Communicator):
-        comm, workers = "auto", comm.size
-    choose(comm)
+    if not isinstance(overlap, bool):
+        raise ConfigError(f"overlap is {overlap!r}; allowed: True or False")
+    wanted = None if workers is None else whole("workers", workers, 1, MOST_WORKERS)
     return Settings(
         gamma=float(gamma),
         step_size=schedules.as_step_size(step_size, gamma),
         exploration=schedules.as_rate(exploration, "exploration"),
         merge=merge,
         window=as_window(sync_every),
-        workers=whole("workers", workers, 1, MOST_WORKERS),
+        workers=size_of(comm, wanted),
         num_envs=whole("num_envs", num_envs, 1, MOST_LANES),
-        comm=comm,
+        comm=comm if isinstance(comm, str) else "auto",
         dtype=str(dtype),
         seed=secrets.randbits(63) if seed is None else whole("seed", seed, 0),
         initial_value=float(initial_value),
+        overlap=overlap,
     )
+
+
+def size_of(comm: str | Communicator, workers: int | None) -> int:
+    """Return how many workers a run has; `ConfigError` if there cannot be so many."""
+    if isinstance(comm, str):
+        return ranks(comm, workers)
+    if workers not in (None, comm.size):
+        raise ConfigError(
+            f"workers is {workers}, but the communicator has {comm.size} ranks; leave workers out"
+        )
+    return comm.size
 
 
 def as_arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:
@@ -104,7 +118,7 @@ def as_arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str
     window = dict(config["window"])
     kind = {"AutoWindow": AutoWindow, "FixedWindow": FixedWindow}[window.pop("kind")]
     return {
-        **{name: config[name] for name in _PLAIN},
+        **{name: config[name] for name in _PLAIN if name in config},  # files of 0.1 know no overlap
         "step_size": schedules.from_config(config["step_size"]),
         "exploration": schedules.from_config(config["exploration"]),
         "merge": merge if merge is not None else config["merge"],
@@ -112,7 +126,7 @@ def as_arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str
     }
 
 
-def whole(what: str, value: float, least: int, most: float = math.inf) -> int:
+def whole(what: str, value: Any, least: int, most: float = math.inf) -> int:
     """Return *value* as an int, if it is a whole number from *least* to *most*."""
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value != int(value) or not least <= value <= most:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,30 @@ import numpy.typing as npt
 from cdq.comm.base import Communicator
 from cdq.core.rows import Law
 from cdq.errors import CommError
-from cdq.rounds import AutoWindow, Interrupted, Round, Rule, Window, WorkerContribution, play, sweeps_of
+from cdq.interrupts import Requests, signals_deferred
+from cdq.monitor import Watch
+from cdq.overlap import Pipeline
+from cdq.rounds import (
+    GO_ON,
+    STOP_AFTER,
+    STOP_BEFORE,
+    AutoWindow,
+    Interrupted,
+    Round,
+    Rule,
+    Step,
+    Window,
+    WorkerContribution,
+    play,
+    sweeps_of,
+)
 from cdq.schedules import Decay, Rate, StepSize, build_law
 from cdq.worker import Worker
 
 # How often the waiting thread wakes up to show progress, in seconds.
 _TICK = 0.2
 
-Watch = Callable[[int, Round], bool]
+Keep = Callable[[Worker, Communicator], None]
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,13 @@ class Plan:
     rule: Rule
     window: Window
     dtype: str
+    overlap: bool = False
+    keep_every: int = 0
+
+    @property
+    def needs_mass(self) -> bool:
+        """Whether the next window depends on the round's pooled mass."""
+        return isinstance(self.window, AutoWindow)
 
     def law(self, steps: int) -> Law:
         """Return the step-size law of the window that starts after *steps* steps."""
@@ -43,56 +66,176 @@ class Plan:
 
 @dataclass
 class Progress:
-    """How far a worker has come: steps of all workers, and the length of its next window; changed by whole rounds."""
+    """How far a worker has come; changed by whole rounds, the same on all ranks.
+
+    Attributes
+    ----------
+    steps : int
+        Of all workers.
+    window : float
+        The length of the next window.
+    ended : bool
+        Whether a worker had all end early, after a round.
+    """
 
     steps: int
     window: float
+    ended: bool = False
+
+
+class Course:
+    """What lies before a worker in a call of `learn`: its windows, and what follows from each merged round.
+
+    Attribute `kept` is the steps of the last checkpoint.
+
+    Parameters
+    ----------
+    plan : Plan
+        What all workers do.
+    progress : Progress
+        Where this one is.
+    target : int
+        Steps of all workers at which to end.
+    size : int
+        How many workers there are.
+    num_envs : int
+        Lanes of each.
+    watch : callable
+        Gets steps and round after every round; returns whether to end with the table of that round.
+    finish : (1,) array of int32
+        A flag that asks all to end after the round in hand.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        progress: Progress,
+        target: int,
+        size: int,
+        num_envs: int,
+        watch: Watch,
+        finish: npt.NDArray[np.int32],
+    ) -> None:
+        self._plan, self.progress, self._target = plan, progress, target
+        self._size, self._num_envs = size, num_envs
+        self._watch, self._finish = watch, finish
+        self._begun = progress.steps  # steps of all windows that were begun
+        self._open: deque[tuple[int, int]] = (
+            deque()
+        )  # of those not yet merged: steps after it, steps per worker
+        self._law = plan.law(progress.steps)
+        self._satisfied = False
+        self.kept = progress.steps
+        progress.ended = False
+
+    @property
+    def request(self) -> int:
+        """What this worker asks of all with its next contribution."""
+        if self._satisfied:
+            return STOP_BEFORE
+        return STOP_AFTER if self._finish[0] else GO_ON
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint: at the first round after each multiple of so many steps."""
+        every = self._plan.keep_every
+        return every > 0 and self.progress.steps // every > self.kept // every
+
+    def next(self) -> Step | None:
+        """Begin the next window; None where there is none."""
+        left = self._target - self._begun
+        if left <= 0 or self.progress.ended or (self._satisfied and self._size == 1):
+            return None
+        sweeps = sweeps_of(self.progress.window, left, self._size, self._num_envs)
+        before, self._begun = self._begun, self._begun + sweeps * self._num_envs * self._size
+        self._open.append((self._begun, sweeps * self._num_envs))
+        if isinstance(self._plan.step_size, Decay):
+            self._law = self._plan.law(before)
+        exploration = self._plan.exploration
+        return Step(self._law, sweeps, (exploration.at(before), exploration.at(self._begun)))
+
+    def settle(self, played: Round) -> None:
+        """Take note of the oldest window's round, which is now in the table."""
+        progress = self.progress
+        progress.steps, steps = self._open.popleft()
+        if progress.steps < self._target:  # the last window is cut short, and says nothing of the next
+            progress.window = self._plan.window.next(steps, played.mass)
+        progress.ended = any(summary.request == STOP_AFTER for summary in played.summaries)
+        self._satisfied = self._watch(progress.steps, played)
 
 
 def learn_rounds(
     worker: Worker,
+    contribution: WorkerContribution,
     comm: Communicator,
     *,
     plan: Plan,
-    progress: Progress,
-    target: int,
-    watch: Watch,
+    course: Course,
+    keep: Keep | None = None,
 ) -> None:
-    """Play rounds until *target* steps of all workers, or until a worker's *watch* asked to stop.
+    """Play rounds until the course ends; call *keep*, on all ranks together, when a checkpoint is due and at the end.
 
-    *watch* is called after every round with the steps and the round. When it returns true the worker asks to stop
-    with its next contribution, and all workers stop with the table of the round before that.
+    When a worker's watch is satisfied, it asks to stop with its next contribution, and all workers stop with the
+    table of the round before that.
     """
-    contribution = WorkerContribution(worker, needs_mass=isinstance(plan.window, AutoWindow))
-    contribution.law = plan.law(progress.steps)
-    moving = isinstance(plan.step_size, Decay)
-    stop = False
-    while progress.steps < target and not (stop and comm.size == 1):
-        sweeps = sweeps_of(progress.window, target - progress.steps, comm.size, worker.num_envs)
-        after = progress.steps + sweeps * worker.num_envs * comm.size
-        if moving:
-            contribution.law = plan.law(progress.steps)
-        rates = plan.exploration.at(progress.steps), plan.exploration.at(after)
-        played = play(worker, contribution, comm, rule=plan.rule, sweeps=sweeps, rates=rates, stop=stop)
+    start = course.progress.steps
+    if plan.overlap and comm.size > 1:
+        rounds = _overlapped(Pipeline(worker, comm, plan.rule, plan.needs_mass), course)
+    else:
+        rounds = _one_by_one(worker, contribution, comm, plan.rule, course)
+    for _ in rounds:
+        if keep is not None and course.due:
+            keep(worker, comm)
+            course.kept = course.progress.steps
+    if keep is not None and course.progress.steps > max(course.kept, start):
+        keep(worker, comm)
+
+
+def _one_by_one(
+    worker: Worker, contribution: WorkerContribution, comm: Communicator, rule: Rule, course: Course
+) -> Iterator[None]:
+    """Play the course; yield after every round."""
+    while (step := course.next()) is not None:
+        played = play(worker, contribution, comm, rule=rule, step=step, request=course.request)
         if played is None:
+            worker.roll_back()
             return
-        if after < target:  # the last window is cut short, and says nothing of the next
-            progress.window = plan.window.next(sweeps * worker.num_envs, played.mass)
-        progress.steps = after
-        stop = watch(after, played)
+        course.settle(played)
+        yield
+
+
+def _overlapped(pipeline: Pipeline, course: Course) -> Iterator[None]:
+    """Play the course, each round while the next window is learnt; yield where no window is open."""
+    with closing(pipeline):
+        while (step := course.next()) is not None:
+            pipeline.begin(*step)
+            while (step := None if course.due else course.next()) is not None:
+                if not _settled(pipeline.play(*step, course.request), course):
+                    return
+            if not _settled(pipeline.finish(course.request), course):
+                return
+            yield
+
+
+def _settled(played: Round | None, course: Course) -> bool:
+    if played is not None:
+        course.settle(played)
+    return played is not None
 
 
 def run_workers(
     tasks: Sequence[Callable[[], None]],
     comms: Sequence[Communicator],
-    stop: npt.NDArray[np.int32],
+    requests: Requests,
     tick: Callable[[], Any],
+    graceful: bool = False,
 ) -> None:
     """Run a task per local worker, each in a thread, and wait; call *tick* now and then.
 
     A task that raises aborts its communicator, so that no other waits for it; the first cause is raised here.
-    Ctrl-C, or an error of *tick*, sets the *stop* flag: all workers end without finishing their round.
-    No thread is left, however this ends.
+    Ctrl-C (for *graceful*, see `signals_deferred`), or an error of *tick*, requests to stop: all workers end without
+    finishing their round. No thread is left, however this ends.
     """
     errors: list[BaseException] = []
 
@@ -107,16 +250,16 @@ def run_workers(
         threading.Thread(target=guarded, args=pair, name=f"cdq-worker-{pair[1].rank}")
         for pair in zip(tasks, comms, strict=True)
     ]
-    with _interrupts_deferred(stop):
+    with signals_deferred(requests, graceful=graceful):
         try:
             for thread in threads:
                 thread.start()
             _wait(threads, tick)
         except BaseException:
-            stop[0] = 1
+            requests.stop[0] = 1
             _wait(threads, lambda: None)
             raise
-        if errors and not stop[0]:
+        if errors and not requests.stop[0]:
             causes = [error for error in errors if not isinstance(error, (CommError, Interrupted))]
             raise (causes or errors)[0]
 
@@ -129,30 +272,3 @@ def _wait(threads: Sequence[threading.Thread], tick: Callable[[], Any]) -> None:
             if time.monotonic() >= due:
                 due = time.monotonic() + _TICK
                 tick()
-
-
-@contextmanager
-def _interrupts_deferred(stop: npt.NDArray[np.int32]) -> Iterator[None]:
-    """Let SIGINT set the *stop* flag, and raise it again on leaving, for whoever handles it outside.
-
-    Python would raise KeyboardInterrupt in the main thread wherever it is, also between two of our own lines.
-    """
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) in (
-        signal.SIG_IGN,
-        None,  # a handler that is not Python's
-    ):
-        yield
-        return
-    received = []
-
-    def note(number: int, frame: object) -> None:
-        received.append(number)
-        stop[0] = 1
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if received:
-            signal.raise_signal(signal.SIGINT)

@@ -1,9 +1,11 @@
-"""When to stop before the steps are used up."""
+"""What a call of `learn` is to reach: steps, or a condition before."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from cdq.errors import ConfigError
 
@@ -48,3 +50,43 @@ class MeanReturn:
 
 
 Until = OptimalWithin | MeanReturn
+
+_CONDITIONS = {kind.__name__: kind for kind in (OptimalWithin, MeanReturn)}
+
+
+@dataclass
+class Goal:
+    """What a call of `learn` is to reach.
+
+    Attributes
+    ----------
+    target : int
+        Steps of all workers at which it ends.
+    until : OptimalWithin, MeanReturn or None
+        When it ends before.
+    keep_every : int
+        Steps between two checkpoints.
+    measure_at : int
+        Steps at which the gap is measured next.
+    """
+
+    target: int
+    until: Until | None = None
+    keep_every: int = 0
+    measure_at: int = 0
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the goal as a JSON object."""
+        until = None if self.until is None else {"kind": type(self.until).__name__, **asdict(self.until)}
+        return {
+            "target": self.target,
+            "until": until,
+            "keep_every": self.keep_every,
+            "measure_at": self.measure_at,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Goal:
+        """Return the goal that `to_config` described."""
+        until = dict(config["until"] or {})
+        return cls(**{**config, "until": _CONDITIONS[until.pop("kind")](**until) if until else None})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 from typing import Any, NamedTuple
 
@@ -61,6 +62,23 @@ class Merged:
         self.visits = table(np.int64)
         if initial_value:
             self.values[:] = initial_value
+
+    def copy(self) -> Merged:
+        """Return another one that holds the same."""
+        n_states, n_actions = self.values.shape
+        other = Merged(n_states, n_actions, self.values.dtype, 0.0)
+        if self.visits.any():  # memory that nobody wrote to takes no space
+            other.clock[:], other.visits[:] = self.clock, self.visits
+        if self.values.any():
+            other.values[:] = self.values
+        return other
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of the values, clocks and visits."""
+        result = hashlib.sha256()
+        for part in (self.values, self.clock, self.visits):
+            result.update(part.data)
+        return result.digest()
 
 
 class Worker:
@@ -148,6 +166,10 @@ class Worker:
     def lanes(self) -> bytes:
         """What the lanes are at: states, streams, episodes; as they were after the last merge, once rolled back."""
         return self._lanes.tobytes()
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of the merged table, clocks and visits."""
+        return self._merged.digest()
 
     def run(self, law: Law, sweeps: int, explore_first: float, explore_last: float) -> Episodes | None:
         """Learn for *sweeps* steps of every lane; None if the stop flag ended it: roll back then."""

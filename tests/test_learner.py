@@ -120,7 +120,7 @@ def test_bad_steps_are_refused_before_any_work(steps: Any) -> None:
     with pytest.raises(ConfigError, match="steps is .*; allowed: a whole number of at least 0"):
         agent.learn(steps)
     assert agent.steps == 0
-    assert not agent._workers
+    assert not agent._team.workers.values()
 
 
 @pytest.mark.parametrize("episodes", [0, -3, 1.5, "all", None])
@@ -198,7 +198,7 @@ def test_history_has_a_row_per_round() -> None:
 @pytest.mark.parametrize("observation", [3, np.int64(3), np.uint8(3), np.array(3), np.array([3]), 3.0])
 def test_predicting_takes_what_environments_give(observation: Any) -> None:
     agent = learner()
-    agent._merged.values[3] = [0.5, 2.0, 2.0]
+    agent._state.merged.values[3] = [0.5, 2.0, 2.0]
     action = agent.predict(observation)
     assert action == 1  # the lowest among equals
     assert type(action) is int

@@ -44,7 +44,7 @@ def test_a_saved_learner_is_loaded_as_it_was(dtype: str, tmp_path: Path) -> None
     assert loaded.settings == agent.settings
     assert loaded.steps == agent.steps
     assert loaded.table.digest() == agent.table.digest()
-    assert loaded._merged.clock.tobytes() == agent._merged.clock.tobytes()
+    assert loaded._state.merged.clock.tobytes() == agent._state.merged.clock.tobytes()
     assert loaded.learn(5000).steps > agent.steps
     assert loaded.table.visits.sum() == loaded.steps
     table = cdq.QTable.load(tmp_path / "agent")
@@ -59,7 +59,7 @@ def test_a_loaded_learner_learns_from_fresh_streams_the_same_every_time(tmp_path
     assert first.table.digest() == second.table.digest()
     assert first.table.digest() != agent.learn(5000).table.digest()
     first.save(tmp_path / "again")
-    assert cdq.QLearner.load(tmp_path / "again", MODEL)._session == 2
+    assert cdq.QLearner.load(tmp_path / "again", MODEL)._state.session == 2
 
 
 def test_a_learner_that_has_not_learnt_is_saved_and_loaded(tmp_path: Path) -> None:

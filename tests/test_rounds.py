@@ -15,7 +15,17 @@ from cdq.comm.base import Communicator
 from cdq.comm.inprocess import InProcessCommunicator
 from cdq.errors import ConfigError, PeerLost
 from cdq.merges import MergeRule, resolve
-from cdq.rounds import AutoWindow, FixedWindow, Interrupted, WorkerContribution, as_window, play, sweeps_of
+from cdq.rounds import (
+    GO_ON,
+    AutoWindow,
+    FixedWindow,
+    Interrupted,
+    Step,
+    WorkerContribution,
+    as_window,
+    play,
+    sweeps_of,
+)
 from cdq.schedules import RescaledLinear, build_law
 from cdq.testing import run_in_threads
 from cdq.worker import Merged, Worker
@@ -200,7 +210,7 @@ def test_mass_is_not_computed_where_nobody_asks() -> None:
         worker = make_worker(MODEL)
         worker.run(LAW, 20, 1.0, 1.0)
         contribution.rows = worker.rows
-        contribution.summary = rounds.Summary(0, 0, 0.0, 0, False)
+        contribution.summary = rounds.Summary(0, 0, 0.0, 0, 0)
         contribution.merge_shared([contribution], rule, 0)
         assert (worker.commit([contribution.merged]) > 0) == expected
 
@@ -215,9 +225,13 @@ def play_round(
 
     def one(comm: Any) -> Any:
         contribution = WorkerContribution(workers[comm.rank], needs_mass=True)
-        contribution.law = LAW
         return play(
-            workers[comm.rank], contribution, comm, rule=rule, sweeps=sweeps, rates=(0.5, 0.5), stop=False
+            workers[comm.rank],
+            contribution,
+            comm,
+            rule=rule,
+            step=Step(LAW, sweeps, (0.5, 0.5)),
+            request=GO_ON,
         )
 
     results = run_in_threads(kind.connect("inprocess", len(workers), 10.0), one)
@@ -359,16 +373,14 @@ def test_a_worker_may_be_a_window_ahead_of_the_one_that_keeps_the_base(
 
         def one(comm: Any) -> None:
             contribution = WorkerContribution(workers[comm.rank], needs_mass=True)
-            contribution.law = LAW
             for _ in range(3):
                 play(
                     workers[comm.rank],
                     contribution,
                     comm,
                     rule="pooled",
-                    sweeps=10,
-                    rates=(0.5, 0.5),
-                    stop=False,
+                    step=Step(LAW, 10, (0.5, 0.5)),
+                    request=GO_ON,
                 )
 
         assert run_in_threads(kind.connect("inprocess", 2, 10.0), one) == [None, None]

@@ -14,6 +14,7 @@ from cdq.comm.base import Communicator
 from cdq.comm.inprocess import InProcessCommunicator
 from cdq.comm.inprocess import connect as connect_threads
 from cdq.errors import PeerLost, TableError
+from cdq.interrupts import Requests
 from cdq.merges import NAMES, MergeRule
 from cdq.schedules import Constant, LinearDecay, RescaledLinear
 from cdq.training import Plan, run_workers
@@ -30,10 +31,10 @@ def learner(**changes: Any) -> cdq.QLearner:
 
 def everything(agent: cdq.QLearner) -> tuple[Any, ...]:
     """Return all that learning on depends on."""
-    merged = agent._merged
-    lanes = b"".join(worker._lanes.tobytes() for worker in agent._workers)
-    rows = b"".join(np.asarray(worker.rows.data).tobytes() for worker in agent._workers)
-    progress = agent._progress.steps, agent._progress.window
+    merged = agent._state.merged
+    lanes = b"".join(worker._lanes.tobytes() for _, worker in sorted(agent._team.workers.items()))
+    rows = b"".join(np.asarray(worker.rows.data).tobytes() for _, worker in sorted(agent._team.workers.items()))
+    progress = agent._state.progress.steps, agent._state.progress.window
     return merged.values.tobytes(), merged.clock.tobytes(), merged.visits.tobytes(), rows, lanes, progress
 
 
@@ -47,7 +48,9 @@ def test_the_same_seed_gives_the_same_bits(workers: int, merge: str) -> None:
     assert first.table.digest() == second.table.digest()
     assert everything(first) == everything(second)
     assert first.table.visits.sum() == first.steps
-    assert all(np.array_equal(worker._merged.values, first.table.values) for worker in first._workers)
+    assert all(
+        np.array_equal(worker._merged.values, first.table.values) for worker in first._team.workers.values()
+    )
 
 
 def test_other_seeds_and_numbers_of_workers_give_others() -> None:
@@ -62,7 +65,7 @@ def test_ways_of_merging_make_no_difference(
 ) -> None:
     digests = []
     for kind in (InProcessCommunicator, Wire):
-        monkeypatch.setattr("cdq.learner.connect", lambda *_, kind=kind: kind.connect("inprocess", 3, 10.0))
+        monkeypatch.setattr("cdq.run.connect", lambda *_, kind=kind: kind.connect("inprocess", 3, 10.0))
         agent = learner(workers=3, sync_every=sync_every, dtype=dtype).learn(20_000)
         digests.append((agent.table.digest(), agent.history["steps"].tolist()))
     assert digests[0] == digests[1]
@@ -91,7 +94,7 @@ def test_exploration_moves_by_the_steps_of_all_workers() -> None:
     agent = learner(
         workers=2, exploration=LinearDecay(1.0, 0.0, 6000), step_size=Constant(0.0), initial_value=0.0
     )
-    agent._merged.values[:, 0] = 1.0
+    agent._state.merged.values[:, 0] = 1.0
     agent.learn(12_000)
     others = agent.table.visits[:, 1:].sum()
     assert others == pytest.approx(0.75 * 3000, rel=0.1)
@@ -174,7 +177,7 @@ def test_a_lost_hand_over_leaves_the_last_whole_round(
     agent, twin = learner(workers=3, sync_every=99), learner(workers=3, sync_every=99)
     with monkeypatch.context() as patch:
         patch.setattr(kind, "at", at)
-        patch.setattr("cdq.learner.connect", lambda *_: kind.connect("inprocess", 3, 10.0))
+        patch.setattr("cdq.run.connect", lambda *_: kind.connect("inprocess", 3, 10.0))
         with pytest.raises(OSError, match="the network is down"):
             agent.learn(20 * 297)
     rounds = (at[1] - 1) // 2  # two hand-overs each
@@ -215,19 +218,19 @@ def test_the_cause_is_raised_not_its_consequences() -> None:
             fails if rank == failing else (lambda comm=comm: waits(comm)) for rank, comm in enumerate(comms)
         ]
         with pytest.raises(ZeroDivisionError):
-            run_workers(tasks, comms, np.zeros(1, np.int32), lambda: None)
+            run_workers(tasks, comms, Requests(), lambda: None)
     comms = connect_threads(2, 10.0)
     with pytest.raises(PeerLost):
-        run_workers([lambda: None, lambda: waits(comms[1])], comms, np.zeros(1, np.int32), lambda: None)
+        run_workers([lambda: None, lambda: waits(comms[1])], comms, Requests(), lambda: None)
 
 
 def test_a_display_that_fails_does_not_leave_the_workers_alone() -> None:
     """A closed standard error, or a signal handler that raises: the workers are stopped and waited for."""
-    stop, comms = np.zeros(1, np.int32), connect_threads(2, 10.0)
+    requests, comms = Requests(), connect_threads(2, 10.0)
 
     def task() -> None:
         until = time.monotonic() + 1.5
-        while not stop[0] and time.monotonic() < until:
+        while not requests.stop[0] and time.monotonic() < until:
             time.sleep(0.01)
 
     def tick() -> None:
@@ -235,7 +238,7 @@ def test_a_display_that_fails_does_not_leave_the_workers_alone() -> None:
 
     started = time.monotonic()
     with pytest.raises(BrokenPipeError):
-        run_workers([task, task], comms, stop, tick)
+        run_workers([task, task], comms, requests, tick)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("cdq-worker")]
     assert time.monotonic() - started < 1.4
 
@@ -279,7 +282,7 @@ def test_ctrl_c_keeps_the_last_whole_round(workers: int, sync_every: Any, contro
         assert (
             everything(agent)[:-1] == everything(twin)[:-1]
         )  # the twin's last window says nothing of its next
-        twin._progress.window = agent._progress.window
+        twin._state.progress.window = agent._state.progress.window
     agent.learn(30_000)
     twin.learn(30_000)
     assert everything(agent) == everything(twin)

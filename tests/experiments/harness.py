@@ -11,9 +11,10 @@ import numpy.typing as npt
 from cdq import MDP, solve
 from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
-from cdq.rounds import AutoWindow, FixedWindow, Window
+from cdq.interrupts import Requests
+from cdq.rounds import AutoWindow, FixedWindow, Window, WorkerContribution
 from cdq.schedules import Constant, StepSize
-from cdq.training import Plan, Progress, learn_rounds, run_workers
+from cdq.training import Course, Plan, Progress, learn_rounds, run_workers
 from cdq.worker import Merged, Worker, pack_model
 
 FloatArray = npt.NDArray[np.float64]
@@ -49,7 +50,7 @@ def learn(
     one_stream: bool = False,
 ) -> FloatArray:
     """Learn for *steps* steps per worker in threads; return the table. *one_stream*: all workers draw the same."""
-    sampler, stop, begin = pack_model(model, doing.dtype), np.zeros(1, np.int32), float(doing.window.floor)
+    sampler, requests, begin = pack_model(model, doing.dtype), Requests(), float(doing.window.floor)
     merged = Merged(model.n_states, model.n_actions, doing.dtype, 0.0)
     merged.values[:] = initial
     comms = connect("inprocess", workers, 60.0)
@@ -65,19 +66,21 @@ def learn(
             rank=0 if one_stream else comm.rank,
             session=0,
             num_envs=num_envs,
-            stop=stop,
+            stop=requests.stop,
         )
-        return partial(
-            learn_rounds,
-            worker,
-            comm,
+        course = Course(
             plan=doing,
             progress=Progress(0, begin),
             target=steps * workers,
+            size=workers,
+            num_envs=num_envs,
             watch=lambda done, _: first and watch(done // workers, merged.values),
+            finish=requests.finish,
         )
+        contribution = WorkerContribution(worker, doing.needs_mass)
+        return partial(learn_rounds, worker, contribution, comm, plan=doing, course=course)
 
-    run_workers([task(comm) for comm in comms], comms, stop, lambda: None)
+    run_workers([task(comm) for comm in comms], comms, requests, lambda: None)
     return np.array(merged.values)
 
 

@@ -1,0 +1,81 @@
+"""What all ranks of a run must have in common, checked before anything depends on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cdq.comm.base import Communicator
+from cdq.errors import ConfigError, DivergenceError, FileError
+
+
+def require_same(comm: Communicator, what: Mapping[str, Any]) -> None:
+    """Compare what the ranks were made with; a collective.
+
+    Parameters
+    ----------
+    comm : Communicator
+        Of all of them.
+    what : dict
+        A JSON object of this rank.
+
+    Raises
+    ------
+    ConfigError
+        On every rank, if something differs anywhere; names it, and the values of the first two ranks that differ.
+    """
+    texts = comm.allgather(json.dumps(what, sort_keys=True).encode())
+    if all(bytes(text) == bytes(texts[0]) for text in texts):
+        return
+    first, *others = (json.loads(bytes(text)) for text in texts)
+    for rank, other in enumerate(others, 1):
+        for name in sorted({*first, *other}):
+            if first.get(name) != other.get(name):
+                raise ConfigError(
+                    f"{name} is {first.get(name)!r} on rank 0 and {other.get(name)!r} on rank {rank}; "
+                    "all ranks of a run must be made with the same"
+                )
+
+
+def require_same_tables(digests: Sequence[bytes], steps: int) -> None:
+    """Compare the digests of all ranks' merged tables.
+
+    Raises
+    ------
+    DivergenceError
+        If they differ; names the ranks whose table is not that of most.
+    """
+    most = max(sorted(set(digests)), key=list(digests).count)
+    odd = [rank for rank, digest in enumerate(digests) if digest != most]
+    if odd:
+        raise DivergenceError(
+            f"the tables differ after {steps} steps: rank {', '.join(map(str, odd))} against the others; a merge rule "
+            "of your own must be the same function of its arguments on every rank, else memory or network are at fault",
+            odd,
+        )
+
+
+def seed_of_rank_0(comm: Communicator, seed: int) -> int:
+    """Return on every rank the *seed* of rank 0, of at most 64 bits; a collective."""
+    return int.from_bytes(comm.broadcast(seed.to_bytes(8, "little"), 0), "little")
+
+
+def from_rank_0(comm: Communicator, read: Callable[[], bytes]) -> bytes:
+    """Return on every rank what *read* returns on rank 0; a collective.
+
+    Raises
+    ------
+    FileError
+        On every rank, if *read* raised it on rank 0.
+    """
+    answer = b""
+    if comm.rank == 0:
+        try:
+            answer = b"\x01" + read()
+        except FileError as error:
+            answer = b"\x00" + str(error).encode()
+    received = bytes(comm.broadcast(answer, 0))
+    if received[:1] == b"\x00":
+        raise FileError(received[1:].decode())
+    return received[1:]

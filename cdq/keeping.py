@@ -1,0 +1,110 @@
+"""The checkpoints of one run: whose directory it is, when the next one is due, and what to say of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cdq.agreement import from_rank_0
+from cdq.checkpoint import Checkpoint, CheckpointDirectory
+from cdq.comm.base import Communicator
+from cdq.errors import ConfigError, FileError
+from cdq.files import Tensors, parse_tensors
+from cdq.settings import whole
+
+# In a call of `learn`, unless told otherwise.
+_IN_A_CALL = 20
+
+
+class Checkpoints:
+    """The checkpoints of a run; none are written where there is no directory.
+
+    Parameters
+    ----------
+    directory : path or None
+        Where they are.
+    every : float or None
+        Steps between two; None: a twentieth of each call of `learn`.
+
+    Raises
+    ------
+    ConfigError
+        If *every* is no whole number, or given without a directory.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str] | None, every: float | None) -> None:
+        if every is not None and directory is None:
+            raise ConfigError(
+                f"checkpoint_every is {every!r}, but there is no checkpoint directory; name one"
+            )
+        self._every = None if every is None else whole("checkpoint_every", every, 1)
+        self._directory = None if directory is None else CheckpointDirectory(directory)
+        self._last: Path | None = None  # the newest by name, as this run has seen it
+
+    def every(self, steps: int) -> int:
+        """Return how many steps are between two checkpoints in a call of *steps*; 0 where none are written."""
+        if self._directory is None:
+            return 0
+        return self._every or max(1, -(-steps // _IN_A_CALL))
+
+    @contextlib.contextmanager
+    def held(self, rank: int) -> Iterator[None]:
+        """Keep the directory for this process, which has *rank*, while the context lasts.
+
+        Raises
+        ------
+        FileError
+            If another process has it, or it holds checkpoints of another run.
+        """
+        if self._directory is None or rank != 0:
+            yield
+            return
+        with self._directory.lock():
+            found = self._directory.last_path()
+            if found != self._last:
+                raise FileError(
+                    f"{self._directory.path} holds checkpoints of another run: go on with that run "
+                    "(cdq.QLearner.resume, cdq train --resume) or use another directory"
+                )
+            yield
+
+    def write(self, steps: int, tensors: Tensors, header: Mapping[str, Any]) -> None:
+        """Write a checkpoint; the directory must be held."""
+        if self._directory is not None:
+            self._directory.write(steps, tensors, header)
+            self._last = self._directory.last_path()
+
+    def newest(self, comm: Communicator | str) -> Checkpoint:
+        """Return the newest checkpoint that is whole, which rank 0 reads for all; a collective.
+
+        Raises
+        ------
+        FileError
+            If there is none.
+        """
+        if isinstance(comm, str):
+            return self._read()
+        data = from_rank_0(comm, self._read_bytes)
+        path = self._directory.path if self._directory is not None else Path()
+        return Checkpoint(path, *parse_tensors(data, str(path)))
+
+    def _read_bytes(self) -> bytes:
+        return self._read().path.read_bytes()
+
+    def _read(self) -> Checkpoint:
+        assert self._directory is not None
+        newest = self._directory.newest()
+        if newest is None:
+            raise FileError(
+                f"there is no checkpoint in {self._directory.path}; begin a run with this directory"
+            )
+        self._last = self._directory.last_path()
+        return newest
+
+    def how_to_resume(self) -> str:
+        """Return in words how the run goes on."""
+        path = "" if self._directory is None else self._directory.path
+        return f"go on with: cdq train --resume {path}, or cdq.QLearner.resume({str(path)!r}).learn()"

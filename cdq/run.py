@@ -1,0 +1,195 @@
+"""One call of `learn`: this process's part of a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from cdq._version import __version__
+from cdq.agreement import require_same, require_same_tables
+from cdq.comm.base import Communicator
+from cdq.comm.registry import choose, connect, load
+from cdq.errors import ConfigError
+from cdq.interrupts import Requests
+from cdq.keeping import Checkpoints
+from cdq.monitor import ProgressLine, Watch, watch_nothing
+from cdq.rounds import Rule
+from cdq.settings import Settings, whole
+from cdq.state import State, lanes_of
+from cdq.team import Team
+from cdq.training import Course, Plan, Progress, learn_rounds, run_workers
+from cdq.until import Goal, MeanReturn, OptimalWithin, Until
+from cdq.worker import Worker
+
+# A window may take long where steps are slow; a worker that fails is noticed at once, whatever the deadline.
+TIMEOUT = 3600.0
+
+
+def join(comm: str | Communicator, workers: int) -> str | Communicator:
+    """Return how a learner reaches the others: a communicator if they are other processes, else a name as given."""
+    if isinstance(comm, Communicator) or not is_spread(comm):
+        return comm
+    return connect(comm, workers, TIMEOUT)[0]
+
+
+def is_spread(comm: str | Communicator) -> bool:
+    """Return whether the other ranks are elsewhere, and this process is one of them."""
+    return isinstance(comm, Communicator) or load(choose(comm).partition("?")[0].partition("://")[0]).SPREAD
+
+
+def make_goal(state: State, checkpoints: Checkpoints, steps: float | None, until: Until | None) -> Goal:
+    """Return what a call of `learn` is to reach: *steps* more, or without them what the call cut short was to.
+
+    Raises
+    ------
+    ConfigError
+        If *steps* or *until* is not allowed.
+    """
+    done = state.progress.steps
+    if steps is None and until is None and state.goal.target > done:
+        return state.goal
+    more = whole("steps", steps, 0)
+    if until is not None and not isinstance(until, (OptimalWithin, MeanReturn)):
+        raise ConfigError(f"until is {until!r}; allowed: cdq.OptimalWithin(...) or cdq.MeanReturn(...)")
+    return Goal(done + more, until, checkpoints.every(more))
+
+
+@dataclass
+class Run:
+    """A call of `learn`, as this process takes part in it.
+
+    Attributes
+    ----------
+    about : dict
+        What was made, as a JSON object: environment, model, settings.
+    settings : Settings
+        What the learner was made with.
+    rule : str or callable
+        How tables become one (`cdq.merges.resolve`).
+    state : State
+        Where the learner is; changed by whole rounds.
+    team : Team
+        The workers of this process.
+    comm : Communicator or str
+        How they reach the others (`join`).
+    checkpoints : Checkpoints
+        Where the state is kept.
+    requests : Requests
+        What ends the run early.
+    watch : callable
+        Of rank 0, after every round.
+    """
+
+    about: dict[str, Any]
+    settings: Settings
+    rule: Rule
+    state: State
+    team: Team
+    comm: str | Communicator
+    checkpoints: Checkpoints
+    requests: Requests
+    watch: Watch
+
+    @property
+    def rank(self) -> int:
+        """Which worker this process is, where each process is one; else 0."""
+        return self.comm.rank if isinstance(self.comm, Communicator) else 0
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What every worker does."""
+        settings = self.settings
+        return Plan(
+            settings.step_size,
+            settings.exploration,
+            self.rule,
+            settings.window,
+            settings.dtype,
+            settings.overlap,
+            self.state.goal.keep_every,
+        )
+
+    def play(self) -> None:
+        """Learn until the goal; raises as `QLearner.learn` does."""
+        self.plan.law(self.state.progress.steps)  # tabulated before the clock starts, and before the threads
+        line = ProgressLine(self.state.history)
+        with self.checkpoints.held(self.rank):
+            comms = self._connect()
+            try:
+                graceful = self.plan.keep_every > 0
+                run_workers(self._tasks(comms), comms, self.requests, line.show, graceful=graceful)
+            finally:
+                self.team.roll_back()
+                line.clear()
+                self.requests.clear()
+        if self.state.progress.ended:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self.rank == 0:
+            how = self.checkpoints.how_to_resume()
+            print(f"cdq: ended early after {self.state.progress.steps:,} steps; {how}", file=sys.stderr)
+        raise SystemExit(0)
+
+    def _connect(self) -> list[Communicator]:
+        """Return the communicators of this process's workers; they end with the call."""
+        if isinstance(self.comm, Communicator):
+            return [comm for comm in [self.comm.split(0)] if comm is not None]
+        return connect(self.comm, self.settings.workers, TIMEOUT)
+
+    def _tasks(self, comms: list[Communicator]) -> list[Callable[[], None]]:
+        steps, window = self.state.progress.steps, self.state.progress.window
+        tasks: list[Callable[[], None]] = []
+        for comm in comms:
+            keeps = comm is comms[0]
+            course = Course(
+                plan=self.plan,
+                progress=self.state.progress if keeps else Progress(steps, window),
+                target=self.state.goal.target,
+                size=comm.size,
+                num_envs=self.settings.num_envs,
+                watch=self.watch if comm.rank == 0 else watch_nothing,
+                finish=self.requests.finish,
+            )
+            tasks.append(partial(self._take_part, comm, course, keeps))
+        return tasks
+
+    def _take_part(self, comm: Communicator, course: Course, keeps: bool) -> None:
+        """Learn as one rank, in a thread of its own."""
+        if isinstance(self.comm, Communicator):
+            require_same(comm, self._identity())
+        try:
+            contribution = self.team.join(comm, keeps=keeps, plan=self.plan)
+            worker = self.team.workers[comm.rank]
+            learn_rounds(worker, contribution, comm, plan=self.plan, course=course, keep=self._keep)
+        finally:
+            self.team.leave(comm.rank)
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what must be the same on all ranks."""
+        settings = {
+            name: value for name, value in self.about["settings"].items() if name not in ("comm", "workers")
+        }
+        identity = {"cdq version": __version__, **self.about, **settings, **self.state.counters()}
+        del identity["settings"], identity["evaluations"]
+        return {
+            **identity,
+            "steps to reach": self.state.goal.target,
+            "checkpoint_every": self.plan.keep_every,
+            "table": self.state.merged.digest().hex(),
+        }
+
+    def _keep(self, worker: Worker, comm: Communicator) -> None:
+        """Write a checkpoint, from rank 0; all ranks compare their tables first."""
+        apart = self.plan.overlap or isinstance(self.comm, Communicator)
+        digest = worker.digest() if apart else bytes(32)  # else they have one table
+        parts = [bytes(part) for part in comm.allgather(digest + worker.lanes)]
+        steps = self.state.progress.steps
+        require_same_tables([part[:32] for part in parts], steps)
+        if comm.rank == 0:
+            tensors, counters = self.state.everything()
+            tensors["lanes"] = lanes_of([part[32:] for part in parts])
+            self.checkpoints.write(steps, tensors, {"kind": "checkpoint", **self.about, **counters})

@@ -1,0 +1,101 @@
+"""The workers that one process has: what they share, and where their lanes are between two calls of `learn`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.comm.base import Communicator
+from cdq.core.model import Sampler
+from cdq.rounds import Peer, WorkerContribution, peer_bytes
+from cdq.settings import Settings
+from cdq.state import State
+from cdq.training import Plan
+from cdq.worker import Merged, Worker
+
+
+class Team:
+    """The workers of a process.
+
+    Parameters
+    ----------
+    sampler : Sampler
+        The environment.
+    state : State
+        The table, and how often the run was begun anew.
+    settings : Settings
+        What the learner was made with.
+    stop : (1,) array of int32
+        The flag that ends windows early.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        state: State,
+        settings: Settings,
+        stop: npt.NDArray[np.int32],
+    ) -> None:
+        self._sampler, self._state, self._settings, self._stop = sampler, state, settings, stop
+        self._lanes: dict[int, Any] = {}
+        self._temporary = False
+        self.workers: dict[int, Worker] = {}
+
+    def go_on(self, lanes: npt.NDArray[np.uint8]) -> None:
+        """Go on from what the lanes of all ranks were at, (workers, n) bytes."""
+        self._lanes = dict(enumerate(lanes))
+
+    def join(self, comm: Communicator, *, keeps: bool, plan: Plan) -> WorkerContribution:
+        """Return the contribution of the worker of *comm*'s rank; from the thread that uses the communicator.
+
+        *keeps* says whether it is the one that keeps the process's table.
+        """
+        segments = None if plan.overlap else comm.share(peer_bytes(self._state.merged, comm.size))
+        if segments is not None:
+            own = np.frombuffer(segments[comm.rank], np.uint8)
+            worker = self._worker(comm.rank, self._state.merged, keeps, own)
+            peers = [Peer(segment, self._state.merged) for segment in segments]
+        else:
+            apart = plan.overlap and not keeps  # the worker changes its base at its own time
+            worker = self.workers.get(comm.rank) or self._worker(
+                comm.rank, self._state.merged.copy() if apart else self._state.merged, keeps or apart
+            )
+            peers = []
+        self.workers[comm.rank] = worker
+        self._temporary = plan.overlap or segments is not None
+        return WorkerContribution(worker, plan.needs_mass, peers, comm.rank)
+
+    def _worker(
+        self, rank: int, merged: Merged, keeps: bool, memory: npt.NDArray[np.uint8] | None = None
+    ) -> Worker:
+        return Worker(
+            self._sampler,
+            merged,
+            keeps=keeps,
+            gamma=self._settings.gamma,
+            seed=self._settings.seed,
+            rank=rank,
+            session=self._state.session,
+            num_envs=self._settings.num_envs,
+            stop=self._stop,
+            lanes=self._lanes.get(rank),
+            memory=memory,
+        )
+
+    def leave(self, rank: int) -> None:
+        """End a worker's part in a call, in its thread, where its table is of no use after it.
+
+        A table in memory that ranks share ends with the communicator, and one with a base of its own may be behind
+        the others after a failure. The lanes go on.
+        """
+        if self._temporary and rank in self.workers:
+            worker = self.workers.pop(rank)
+            worker.roll_back()
+            self._lanes[rank] = worker.lanes
+
+    def roll_back(self) -> None:
+        """Undo the windows of all workers that were not committed, once all have ended."""
+        for worker in self.workers.values():
+            worker.roll_back()
