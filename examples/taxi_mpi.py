@@ -10,8 +10,10 @@ def main() -> None:
     agent.learn(8_000_000)  # steps, summed over all workers
     if agent.rank == 0:  # all ranks have the same table: one of them tells
         report = agent.report()
-        print(f"{report['workers']} workers, mean return {report['mean_return']:.2f}")
-        print(f"gap {report['gap']:.2g}, table {report['digest'][:16]}")
+        print(
+            f"workers {report['workers']}, mean return {report['mean_return']:.2f}, gap {report['gap']:.1e}"
+        )
+        print(f"table {report['digest']}")
 
 
 if __name__ == "__main__":

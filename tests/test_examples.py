@@ -31,7 +31,7 @@ MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 
 SAID = {
     "frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"],
-    "taxi_mpi.py": ["1 workers, mean return 7.", "gap 0.0"],
+    "taxi_mpi.py": ["workers 1, mean return 8.", "gap ", "table "],
 }
 SCRIPT = EXAMPLES / "taxi.slurm"
 
@@ -65,8 +65,8 @@ def test_the_mpi_example_under_mpiexec(tmp_path: Path) -> None:
     """One rank tells, and the table is that of as many threads."""
     said = run("taxi_mpi.py", tmp_path, MPIEXEC, "-n", "3")
     threads = cdq.QLearner("Taxi-v4", workers=3, seed=0).learn(8_000_000)
-    assert said.count("3 workers, mean return 7.") == 1
-    assert threads.table.digest()[:16] in said
+    assert said.count("workers 3, mean return 8.") == 1
+    assert threads.table.digest() in said
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/mpi.md"])
@@ -102,7 +102,8 @@ def queue(tmp_path: Path) -> Path:
 
 def part(queue: Path) -> int:
     """Run the script until the warning that time is up comes to its ranks; return how far they came."""
-    (queue / "ranks").unlink(missing_ok=True)
+    started = queue / "ranks"
+    started.write_text("")
     with subprocess.Popen(
         ["bash", str(SCRIPT)],
         cwd=queue,
@@ -111,13 +112,16 @@ def part(queue: Path) -> int:
         stderr=subprocess.STDOUT,
         text=True,
     ) as script:
-        time.sleep(4.0)
-        for rank in (queue / "ranks").read_text().split():
-            os.kill(int(rank), signal.SIGTERM)
+        while len(started.read_text().split()) < 2 and script.poll() is None:
+            time.sleep(0.05)
+        time.sleep(3.0)  # they learn
+        if script.poll() is None:
+            for rank in started.read_text().split():
+                os.kill(int(rank), signal.SIGTERM)
         said, _ = script.communicate(timeout=30)
     assert script.returncode == 0, said
     report = json.loads((queue / "taxi.json").read_text())
-    assert report["interrupted"]
+    assert report["interrupted"], said
     return int(report["steps"])
 
 
