@@ -24,6 +24,13 @@ from cdq.errors import FileError
 FORMAT = 1
 Tensors = Mapping[str, npt.NDArray[Any]]
 
+# How to read what: a hint for who took the wrong way.
+_READERS = {
+    "table": "read it with cdq.QTable.load",
+    "learner": "read it with cdq.QLearner.load",
+    "checkpoint": "give its directory to cdq.QLearner.resume",
+}
+
 # NumPy's names of the types, and safetensors'. Little-endian, as the format is.
 _TYPES = {
     "|b1": "BOOL",
@@ -156,8 +163,9 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, npt.NDArray[An
 
 def require_kind(path: object, header: Mapping[str, Any], kind: str) -> None:
     """Raise `FileError` unless a file, which *path* names, holds what it should."""
-    if header.get("kind") != kind:
-        raise FileError(f"{path} holds a {header.get('kind')}, not a {kind}; use another file")
+    found = header.get("kind")
+    if found != kind:
+        raise FileError(f"{path} holds a {found}, not a {kind}; {_READERS.get(found, 'use another file')}")
 
 
 def parse_tensors(data: bytes, name: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:

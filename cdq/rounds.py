@@ -189,6 +189,8 @@ class WorkerContribution:
 
     def merge_shared(self, contributions: Sequence[WorkerContribution | Peer], rule: Rule, rank: int) -> None:
         """Merge this rank's part straight from the tables of all."""
+        # Now, not when joining: then the others may be a window ahead.
+        self._summaries = [contribution.summary for contribution in contributions]
         tables = [contribution.rows for contribution in contributions]
         self._merged_bytes = _core.merge_tables(tables, rank, rule, self.law, self._needs_mass, self.merged)
 
@@ -196,10 +198,7 @@ class WorkerContribution:
         self, contributions: Sequence[WorkerContribution | Peer]
     ) -> tuple[list[Any], list[Summary]]:
         """Return the merged parts of all ranks and their summaries."""
-        return (
-            [contribution.merged for contribution in contributions],
-            [contribution.summary for contribution in contributions],
-        )
+        return [contribution.merged for contribution in contributions], self._summaries
 
     def describe(self) -> bytes:
         """Return what the peers' processes need to read this table, and then its merged part."""

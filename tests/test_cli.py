@@ -140,13 +140,16 @@ def test_bench_shows_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: py
 
 
 MISTAKES = [
-    (["trian"], "unknown command 'trian'; known: bench, doctor, evaluate, solve, train. Did you mean 'train'?"),
+    (
+        ["trian"],
+        "unknown command 'trian'; known: bench, doctor, evaluate, solve, train. Did you mean 'train'?",
+    ),
     (["train", "FrozenLake-v1", "--wrkers", "2"], "known: .*--workers.*Did you mean '--workers'?"),
     (["train", "FrozenLake-v1", "extra"], "extra"),
     (["train", "FrozenLaek-v1"], "did you mean FrozenLake-v1"),
     (["train", "Blackjack-v1"], "no transition table"),
     (["train", *QUICK, "--merge", "poled"], "known: .*mean, pooled.*Did you mean 'pooled'?"),
-    (["train", *QUICK, "--comm", "inproces"], "known: auto, inprocess. Did you mean 'inprocess'?"),
+    (["train", *QUICK, "--comm", "inproces"], "known: auto, inprocess, mpi. Did you mean 'inprocess'?"),
     (["train", *QUICK, "--step-size", "linaer:1:0:9"], "Did you mean 'linear'?"),
     (["train", *QUICK, "--exploration", "linear:1"], "write it as linear:first:last:steps"),
     (["train", *QUICK, "--exploration", "polynomial:0.7"], "exploration"),

@@ -10,11 +10,11 @@ import pytest
 from cdq.history import History, Row
 from cdq.monitor import Monitor, ProgressLine, describe, watch_nothing
 from cdq.rounds import Round, Summary
-from cdq.until import MeanReturn, OptimalWithin
+from cdq.until import Goal, MeanReturn, OptimalWithin
 
 
 def played(*returns: tuple[int, float], sent: int = 0) -> Round:
-    summaries = [Summary(episodes, 10 * episodes, total, sent, False) for episodes, total in returns]
+    summaries = [Summary(episodes, 10 * episodes, total, sent, 0) for episodes, total in returns]
     return Round(summaries, 0.3)
 
 
@@ -22,7 +22,7 @@ def monitor(
     history: History, until: Any = None, gaps: Any = (), returns: Any = (), n_outcomes: int = 1
 ) -> Monitor:
     each_gap, each_return = iter(gaps), iter(returns)
-    return Monitor(history, n_outcomes, lambda: next(each_gap, 9.0), lambda: next(each_return, 0.0), until)
+    return Monitor(history, n_outcomes, lambda: next(each_gap, 9.0), lambda: next(each_return, 0.0), Goal(10**9, until))
 
 
 def test_a_row_per_round() -> None:
@@ -62,7 +62,7 @@ def test_the_gap_is_measured_when_steps_have_grown(until: OptimalWithin | None, 
 def test_stopping_at_a_gap() -> None:
     watch = monitor(History(), OptimalWithin(0.1), gaps=[0.5, 0.1, 0.9])
     assert [watch(steps, played((1, 1.0))) for steps in (100, 200, 300)] == [False, True, True]
-    assert watch.reached
+    assert watch._goal.target == history[-1].steps
 
 
 def test_stopping_at_a_return() -> None:

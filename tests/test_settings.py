@@ -22,6 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "dtype": "float32",
     "seed": 1,
     "initial_value": 0,
+    "overlap": False,
 }
 
 

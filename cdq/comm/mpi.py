@@ -14,8 +14,8 @@ from cdq.comm import mpi_ends, mpi_memory, mpi_node, mpi_pieces
 from cdq.comm.base import Call, Communicator, as_bytes_view
 from cdq.comm.contribution import Contribution, Received
 from cdq.comm.mpi_library import LOCK, load
-from cdq.comm.mpi_notices import Notices
-from cdq.comm.mpi_records import CLOSING, Records
+from cdq.comm.mpi_notices import CLOSED, FAILED, LOST, Notices
+from cdq.comm.mpi_records import Records
 from cdq.errors import CollectiveMismatch, CommClosed, CommError, CommTimeout, ConfigError, PeerLost
 
 if TYPE_CHECKING:
@@ -193,7 +193,8 @@ class MPICommunicator(Communicator):
         self._run(self._channel.Iallgather, records.outgoing, records.incoming)
         lengths = records.lengths()
         if lengths is None:
-            raise _difference(call, records.calls())
+            by_rank = "; ".join(f"rank {rank}: {other}" for rank, other in enumerate(records.calls()))
+            raise CollectiveMismatch(f"the ranks made different calls: {by_rank}")
         return lengths
 
     def _check_open(self, call: Call) -> None:
@@ -203,40 +204,40 @@ class MPICommunicator(Communicator):
     # ---- waiting
 
     def _run(self, start: Callable[..., Any], *arguments: Any) -> None:
-        """Start a nonblocking operation, and wait until this rank's part in it is done."""
+        """Start a nonblocking operation, and wait until the part of this rank in it is done."""
         self._step += 1
-        with LOCK:
-            self._check_open(self._call)
-            request = start(*arguments)
-            until = time.monotonic() + self._spin
-            while not request.Test():
-                if time.monotonic() >= until:
-                    break
-            else:
-                self._completed = self._step
-                return
         try:
-            self._wait(request)
-            self._completed = self._step
+            with LOCK:
+                self._check_open(self._call)
+                request = start(*arguments)
+                done = _spun(request, self._spin)
+            if not done:
+                self._wait(request)
         except BaseException:
-            mpi_ends.kept.append((request, arguments))
+            mpi_ends.kept.append(arguments)
             raise
+        self._completed = self._step
 
     def _wait(self, request: Any) -> None:
         """Wait with less and less haste, and hear what the others say."""
+        began = time.monotonic()
         while True:
-            waited = time.monotonic() - self._started
-            _pause(waited)
+            now = time.monotonic()
+            _pause(now - began)
             with LOCK:
                 if request.Test():
                     return
                 self._notices.read()
                 self._check_open(self._call)
                 self._check_others()
-                if waited >= 0.5 * self.timeout or self._notices.asked(self._step):
-                    self._notices.say_here(self._step)
-                if waited >= self.timeout:
-                    raise self._give_up()
+                self._check_deadline(now - self._started)
+
+    def _check_deadline(self, waited: float) -> None:
+        """Say that this rank is here, in time for those who wait for it, and give up when the time is over."""
+        if waited >= 0.5 * self.timeout or self._notices.asked(self._step):
+            self._notices.say_here(self._step)
+        if waited >= self.timeout:
+            raise self._give_up()
 
     def _check_others(self) -> None:
         """Raise if this step will not complete; that a rank is gone which completed it is no matter of this step."""
@@ -253,15 +254,14 @@ class MPICommunicator(Communicator):
 
     def _give_up(self) -> CommTimeout:
         missing = self._notices.missing(self._step)
-        names = ", ".join(map(str, missing))
-        ranks = f"rank{'s' * (len(missing) > 1)} {names}"
-        if not missing:
-            why = f"all ranks came, but their parts did not within {self.timeout:g} s"
-        else:
-            why = f"{ranks} did not come within {self.timeout:g} s"
-        self._notices.say_gave_up(self._step, f"gave up waiting for {ranks}" if missing else why)
+        ranks = f"rank{'s' * (len(missing) > 1)} {', '.join(map(str, missing))}"
+        what = f"{ranks} did not come" if missing else "all ranks came, but not all that they sent did"
+        self._notices.say_gave_up(self._step, f"gave up waiting for {ranks}" if missing else what)
         mpi_ends.expect(everybody=False)
-        return CommTimeout(f"{self._call}: {why}; raise the timeout if they were only slow", missing)
+        return CommTimeout(
+            f"{self._call}: {what} within {self.timeout:g} s; raise the timeout if they were only slow",
+            missing,
+        )
 
     def _fail(self, error: BaseException) -> None:
         super()._fail(error)
@@ -294,23 +294,22 @@ class MPICommunicator(Communicator):
         return type(self)(self._mpi, channel, self.timeout, self) if members else None
 
     def _close(self) -> None:
-        """Leave a record that says so in the place of the next call's, and free the channel when all did the same."""
-        with LOCK:
-            mpi_ends.open_ranks.discard(self)
-            if not self._between_calls:
-                self._abort("closed its communicator during a call")
-            else:
-                self._records.write(Call("close", self._sequence + 1, CLOSING), 0, _EMPTY)
-                request = self._channel.Iallgather(self._records.outgoing, self._records.incoming)
-                mpi_ends.leaving.append(partial(_freed, request, self._channel, self._records, self._notices))
-                mpi_ends.tend()
+        self._leave(CLOSED, "closed its communicator")
 
     def _abort(self, reason: str) -> None:
+        self._leave(FAILED, reason)
+
+    def _leave(self, kind: int, why: str) -> None:
+        """Tell the others, and see to the channel: it is freed when all have closed, and never after a failure."""
+        if self._is_victim():
+            kind, why = LOST, ""
+        elif not self._between_calls:
+            kind = FAILED
         with LOCK:
             mpi_ends.open_ranks.discard(self)
-            mpi_ends.kept.append((self._channel, self._notices, self._records))
-            if not self._is_victim():
-                self._notices.say_gone(self._completed + 1, reason)
+            self._notices.say_end(kind, self._completed + 1, why)
+            mpi_ends.leaving.append(partial(_settled, self._channel, self._notices, kind == CLOSED))
+            mpi_ends.tend()
 
     def _is_victim(self) -> bool:
         """Whether this rank failed because of another, which the others are to hear of instead."""
@@ -335,6 +334,15 @@ def _duplicate(mpi: Any, timeout: float) -> Any:
         _pause(waited)
 
 
+def _spun(request: Any, seconds: float) -> bool:
+    """Return whether a request is done, after testing it for so long."""
+    until = time.monotonic() + seconds
+    while not request.Test():
+        if time.monotonic() >= until:
+            return False
+    return True
+
+
 def _pause(waited: float) -> None:
     """Leave the core to others, for longer the longer this rank has waited already."""
     if waited < _YIELD and hasattr(os, "sched_yield"):
@@ -343,26 +351,21 @@ def _pause(waited: float) -> None:
         time.sleep(min(waited / 16, _LONGEST_PAUSE))
 
 
-def _freed(request: Any, channel: Any, records: Records, notices: Notices) -> bool:
-    """Free a channel that this rank has closed, when the others have too; return whether that is settled."""
-    if not request.Test():
-        return False
-    if all(call.root == CLOSING for call in records.calls()):
+def _settled(channel: Any, notices: Notices, orderly: bool) -> bool:
+    """Free the channel of a rank that has left, if it and all others closed; return whether that is settled.
+
+    What a rank sent last is its notice, so nothing is on the way when all notices are there.
+    """
+    if orderly:
         notices.read()
+    if not (orderly and all(notices.ended.values())):
+        mpi_ends.kept.append((channel, notices))
+    elif len(notices.ended) < channel.Get_size() - 1:
+        return False
+    else:
         notices.stop()
         channel.Free()
-    else:
-        mpi_ends.kept.append((channel, notices, records))
     return True
-
-
-def _difference(call: Call, calls: Sequence[Call]) -> CommError:
-    closed = [rank for rank, other in enumerate(calls) if other.root == CLOSING]
-    if closed:
-        reasons = "; ".join(f"rank {rank}: closed its communicator" for rank in closed)
-        return PeerLost(f"{call}: {reasons}", closed)
-    by_rank = "; ".join(f"rank {rank}: {other}" for rank, other in enumerate(calls))
-    return CollectiveMismatch(f"the ranks made different calls: {by_rank}")
 
 
 def _advice(ranks: int, cores: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import sys
 import time
-import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -13,7 +12,9 @@ from typing import Any
 from cdq.comm.mpi_library import LOCK
 from cdq.errors import PeerLost
 
-open_ranks: weakref.WeakSet[Any] = weakref.WeakSet()  # communicators that were neither closed nor aborted
+open_ranks: set[Any] = (
+    set()
+)  # communicators neither closed nor aborted: MPI writes to them while they are open
 leaving: list[Callable[[], bool]] = []  # each tells whether its communicator has been freed
 kept: list[Any] = []  # what MPI may still read or write: of calls that failed, and so never ended
 

@@ -1,4 +1,7 @@
-"""Notices between the ranks of an MPI communicator, beside its collectives: who is here, and who is gone."""
+"""Notices between the ranks of an MPI communicator, beside its collectives: who is here, and who is gone.
+
+They are short, so MPI delivers them also when the sender computes or ends: no call of it is needed any more.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,11 @@ from typing import Any
 
 from cdq.comm.mpi_library import LOCK
 
-HERE, GONE, GAVE_UP = range(3)
+HERE = 0  # waits in a step
+GAVE_UP = 1  # waited in a step for others, not for those that get this, to no end
+CLOSED = 2  # leaves in order, and sends nothing any more
+FAILED = 3  # leaves because of a failure of its own
+LOST = 4  # leaves because of another rank, which is to be named instead
 
 _TAG = 7
 _NOTICE = struct.Struct("<iq240s")  # kind, step, why
@@ -33,11 +40,14 @@ class Notices:
         The first step that each rank did not complete, and why it left, of those that said so.
     gave_up : dict of int to (int, str)
         In which step, and on whom, each rank gave up waiting, if this rank was not meant.
+    ended : dict of int to bool
+        The ranks that will do nothing more here, and whether they closed in order.
     """
 
     def __init__(self, mpi: Any, channel: Any) -> None:
         self.gone: dict[int, tuple[int, str]] = {}
         self.gave_up: dict[int, tuple[int, str]] = {}
+        self.ended: dict[int, bool] = {}
         self._mpi = mpi
         self._channel = channel
         self._rank: int = channel.Get_rank()
@@ -54,14 +64,18 @@ class Notices:
         """Take in what has come."""
         while self._receive.Test(self._status):
             kind, step, why = _NOTICE.unpack(self._incoming)
-            source = self._status.Get_source()
-            if kind == HERE:
-                self._here[source] = max(self._here[source], step)
-            elif kind == GAVE_UP:
-                self.gave_up[source] = step, _text(why)
-            else:
-                self.gone[source] = step, _text(why)
+            self._take(self._status.Get_source(), kind, step, why.rstrip(b"\0").decode(errors="replace"))
             self._post()
+
+    def _take(self, source: int, kind: int, step: int, why: str) -> None:
+        if kind == HERE:
+            self._here[source] = max(self._here[source], step)
+            return
+        if kind == GAVE_UP:
+            self.gave_up[source] = step, why
+        elif kind != LOST:
+            self.gone[source] = step, why
+        self.ended[source] = kind == CLOSED
 
     def asked(self, step: int) -> bool:
         """Return whether another rank has said that it waits in this step."""
@@ -81,11 +95,11 @@ class Notices:
         """Tell those that came to a step that it has failed, and those that did not that this rank is gone."""
         missing = self.missing(step)
         self._send([rank for rank in range(len(self._here)) if rank not in missing], GAVE_UP, step, why)
-        self._send(missing, GONE, step, why)
+        self._send(missing, FAILED, step, why)
 
-    def say_gone(self, step: int, why: str) -> None:
-        """Tell all others that this rank is gone, and that `step` is the first that will not complete."""
-        self._send(range(len(self._here)), GONE, step, why)
+    def say_end(self, kind: int, step: int, why: str = "") -> None:
+        """Tell all others that this rank ends, and that `step` is the first that it does not complete."""
+        self._send(range(len(self._here)), kind, step, why)
 
     def _send(self, ranks: Any, kind: int, step: int, why: str = "") -> None:
         notice = _NOTICE.pack(kind, step, why.encode()[:240])
@@ -100,7 +114,3 @@ class Notices:
         """Take no more notices: the channel is about to be freed."""
         self._receive.Cancel()
         self._receive.Wait()
-
-
-def _text(why: bytes) -> str:
-    return why.rstrip(b"\0").decode(errors="replace")

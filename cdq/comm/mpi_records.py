@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from cdq.comm.base import Call
 
-CLOSING = -2  # in the place of the root: the rank closes its communicator
 LARGEST_ROOM = (
     1 << 14
 )  # bytes of a part in a record: beyond, gathering twice costs less than moving them twice

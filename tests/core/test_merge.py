@@ -43,7 +43,7 @@ laws = st.integers(0, len(STEP_SIZES) - 1)
 def contributions_of(workers: list[Worker], law: Any) -> list[WorkerContribution]:
     result = [WorkerContribution(worker, needs_mass=True) for worker in workers]
     for rank, contribution in enumerate(result):
-        contribution.law, contribution.summary = law, Summary(rank, 2, 3.0, 4, False)
+        contribution.law, contribution.summary = law, Summary(rank, 2, 3.0, 4, 0)
     return result
 
 
@@ -367,7 +367,7 @@ def merge_as_processes(workers: list[Worker], rule: Any, law: Any) -> list[bytea
         readable = [part if other == rank else part.toreadonly() for other, part in enumerate(segments)]
         peers = [Peer(part, worker._merged) for part in readable]
         contribution = WorkerContribution(worker, True, peers, rank)
-        contribution.law, contribution.summary = law, Summary(rank, 2, 3.0, 4, False)
+        contribution.law, contribution.summary = law, Summary(rank, 2, 3.0, 4, 0)
         contributions.append(contribution)
     for rank, one in enumerate(contributions):
         one.merge_shared(one.peers([other.describe() for other in contributions]), rule, rank)
