@@ -60,9 +60,10 @@ def test_the_gap_is_measured_when_steps_have_grown(until: OptimalWithin | None, 
 
 
 def test_stopping_at_a_gap() -> None:
-    watch = monitor(History(), OptimalWithin(0.1), gaps=[0.5, 0.1, 0.9])
+    history = History()
+    watch = monitor(history, OptimalWithin(0.1), gaps=[0.5, 0.1, 0.9])
     assert [watch(steps, played((1, 1.0))) for steps in (100, 200, 300)] == [False, True, True]
-    assert watch._goal.target == history[-1].steps
+    assert watch._goal.target == 200
 
 
 def test_stopping_at_a_return() -> None:
