@@ -165,7 +165,9 @@ def require_kind(path: object, header: Mapping[str, Any], kind: str) -> None:
     """Raise `FileError` unless a file, which *path* names, holds what it should."""
     found = header.get("kind")
     if found != kind:
-        raise FileError(f"{path} holds a {found}, not a {kind}; {_READERS.get(found, 'use another file')}")
+        raise FileError(
+            f"{path} holds a {found}, not a {kind}; {_READERS.get(str(found), 'use another file')}"
+        )
 
 
 def parse_tensors(data: bytes, name: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +10,6 @@ from typing import Any
 from cdq.agreement import seed_of_rank_0
 from cdq.comm.base import Communicator
 from cdq.comm.registry import choose
-from cdq.errors import TableError
 from cdq.evaluation import Evaluation, run_episodes
 from cdq.files import read_tensors, require_kind, write_tensors
 from cdq.history import History
@@ -33,12 +31,9 @@ from cdq.training import Progress
 from cdq.until import Until
 from cdq.worker import Merged, pack_model
 
-_log = logging.getLogger("cdq")
-
 # Evaluation cuts an episode here where the environment has no limit of its own: a poor policy may never end one.
 _LONGEST_EPISODE = 10_000
 _EVALUATION_EPISODES = 1000
-_OTHER_WORKERS = "the checkpoint is of %d workers, this run has %d: its random streams begin anew"
 _SOLVED_OUTCOMES = 2_000_000
 
 
@@ -176,6 +171,16 @@ class QLearner:
     def steps(self) -> int:
         """Environment steps taken so far, by all workers in all lanes."""
         return self._state.progress.steps
+
+    @property
+    def steps_left(self) -> int:
+        """Steps that a call of `learn` has left, which was cut short and is finished by `learn` without steps."""
+        return max(0, self._state.goal.target - self.steps)
+
+    @property
+    def until(self) -> Until | None:
+        """The condition of the last call of `learn`."""
+        return self._state.goal.until
 
     @property
     def table(self) -> QTable:
@@ -389,17 +394,6 @@ class QLearner:
         if is_spread(arguments["comm"]):  # as many workers as there are processes
             arguments["workers"] = None
         learner = cls(env if env is not None else header["environment"], **arguments)
-        if learner.model.fingerprint() != header["model"]:
-            raise TableError(
-                f"{path} was learnt on {header['environment']}, whose model differs from that of "
-                f"{learner.model.name}; give the environment that it was learnt on"
-            )
-        state, lanes, workers = learner._state, tensors.get("lanes"), learner.settings.workers
-        state.restore(tensors, header)
-        if lanes is not None and len(lanes) != workers:
-            _log.warning(_OTHER_WORKERS, len(lanes), workers)
-            lanes = None
-        state.session += lanes is None
-        if lanes is not None:
-            learner._team.go_on(lanes)
+        learner._state.restore(path, tensors, header, learner.model)
+        learner._team.go_on(tensors.get("lanes"))
         return learner

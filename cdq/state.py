@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cdq.errors import FileError, TableError
 from cdq.history import History
+from cdq.mdp import MDP
 from cdq.table import QTable
 from cdq.training import Progress
 from cdq.until import Goal
@@ -67,16 +68,21 @@ class State:
         history = {_HISTORY + name: column for name, column in self.history.to_arrays().items()}
         return {**self.tables(), **history}, {**self.counters(), "goal": self.goal.to_config()}
 
-    def restore(self, tensors: Tensors, header: Mapping[str, Any]) -> None:
-        """Take over what `tables` and `counters`, or `everything`, returned.
+    def restore(self, path: object, tensors: Tensors, header: Mapping[str, Any], model: MDP) -> None:
+        """Take over what `tables` and `counters`, or `everything`, returned, and *path* holds; it is for *model*.
 
         Raises
         ------
         FileError
             If something is missing or of another kind.
         TableError
-            If the table is none, or has another size or type.
+            If the table is none, has another size or type, or is that of another environment.
         """
+        if header.get("model") != model.fingerprint():
+            raise TableError(
+                f"{path} was learnt on {header.get('environment')}, whose model differs from that of {model.name}; "
+                "give the environment that it was learnt on"
+            )
         try:
             QTable(tensors["values"], tensors["visits"])  # raises if they are none
             self._fill(tensors)
@@ -89,7 +95,7 @@ class State:
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, TableError):
                 raise
-            raise FileError(f"the file lacks what a learner goes on from: {error!r}; use another") from None
+            raise FileError(f"{path} lacks what a learner goes on from: {error!r}; use another") from None
 
     def _fill(self, tensors: Tensors) -> None:
         for name, own in self.tables().items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ from cdq.settings import Settings
 from cdq.state import State
 from cdq.training import Plan
 from cdq.worker import Merged, Worker
+
+_log = logging.getLogger("cdq")
+
+_OTHER_WORKERS = "the checkpoint is of %d workers, this run has %d: its random streams begin anew"
 
 
 class Team:
@@ -43,9 +48,17 @@ class Team:
         self._temporary = False
         self.workers: dict[int, Worker] = {}
 
-    def go_on(self, lanes: npt.NDArray[np.uint8]) -> None:
-        """Go on from what the lanes of all ranks were at, (workers, n) bytes."""
-        self._lanes = dict(enumerate(lanes))
+    def go_on(self, lanes: npt.NDArray[np.uint8] | None) -> None:
+        """Go on from what the lanes of all ranks were at, (workers, n) bytes; anew without them.
+
+        Lanes of another number of workers are of no use: a warning says that the streams begin anew.
+        """
+        if lanes is not None and len(lanes) == self._settings.workers:
+            self._lanes = dict(enumerate(lanes))
+            return
+        if lanes is not None:
+            _log.warning(_OTHER_WORKERS, len(lanes), self._settings.workers)
+        self._state.session += 1
 
     def join(self, comm: Communicator, *, keeps: bool, plan: Plan) -> WorkerContribution:
         """Return the contribution of the worker of *comm*'s rank; from the thread that uses the communicator.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -15,9 +16,11 @@ from cdq.cli.doctor import doctor
 from cdq.cli.evaluate import evaluate
 from cdq.cli.solve import solve
 from cdq.cli.train import train
-from cdq.errors import CdqError, ConfigError, unknown_name
+from cdq.comm.launchers import started_by
+from cdq.errors import CdqError, ConfigError, PeerLost, unknown_name
 
 _MISTAKE, _INTERRUPTED = 2, 130
+_OTHERS_FIRST = 2.0  # seconds
 
 
 class _Commands(typer.core.TyperGroup):
@@ -78,10 +81,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _fail(_usage_message(error))
     except CdqError as error:
+        _let_others_speak(error)
         return _fail(str(error))
     except KeyboardInterrupt:
         return _INTERRUPTED
     return int(status or 0)
+
+
+def _let_others_speak(error: CdqError) -> None:
+    """Wait where another rank has more to say: when it has said it, and ended, the launcher ends all others.
+
+    Ranks that fail alike say so once, from rank 0; one that lost another leaves the word to that one.
+    """
+    launch = started_by()
+    if launch is not None and (launch.rank > 0 or isinstance(error, PeerLost)):
+        time.sleep(_OTHERS_FIRST)
 
 
 def _fail(message: str) -> int:

@@ -20,6 +20,10 @@ DEFAULT: dict[str, Any] = {
 EnvId = Annotated[
     str, typer.Argument(metavar="ENV", help="A Gymnasium id; one of your own package is module:Env-v0.")
 ]
+OptionalEnvId = Annotated[
+    str | None,
+    typer.Argument(metavar="ENV", help="A Gymnasium id, as for the other commands.", show_default=False),
+]
 Gamma = Annotated[float, typer.Option(metavar="X", help="Discount, above 0 and up to 1.")]
 Workers = Annotated[int, typer.Option(metavar="N", help="How many learn together.")]
 NumEnvs = Annotated[int, typer.Option(metavar="N", help="Environments that a worker steps in lockstep.")]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cdq import schedules
-from cdq.cli.options import DEFAULT, Dtype, EnvId, Gamma, JsonPath, NumEnvs, Workers, check_writable
+from cdq.cli.options import DEFAULT, Dtype, Gamma, JsonPath, NumEnvs, OptionalEnvId, check_writable
 from cdq.cli.render import console_for_people, mean_and_error, quantity, show_figures, show_policy, write_json
 from cdq.errors import ConfigError
 from cdq.learner import QLearner
@@ -18,6 +18,7 @@ from cdq.until import MeanReturn, OptimalWithin, Until
 
 _INTERRUPTED = 130
 _STEPS = 5e6
+_WITH_RESUME = ("workers", "comm", "steps", "save", "json_path")
 _RATES = "a number, linear:FIRST:LAST:STEPS, exponential:FIRST:LAST:STEPS"
 
 Steps = Annotated[
@@ -51,11 +52,34 @@ UntilOptimal = Annotated[
 UntilReturn = Annotated[
     float | None, typer.Option(metavar="X", help="Stop once the greedy policy's mean return is X or more.")
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="How many learn together.", show_default="1; under mpiexec, its processes"),
+]
+Overlap = Annotated[
+    bool, typer.Option("--overlap", help="Merge while the next window is learnt, one window late.")
+]
+Checkpoint = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
+]
+CheckpointEvery = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        help="Steps, of all workers, between two checkpoints.",
+        show_default="a twentieth of --steps",
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Go on from the newest checkpoint there, to the steps it was to reach."),
+]
 Save = Annotated[Path | None, typer.Option(metavar="PATH", help="Write what was learnt to this file.")]
 
 
 def train(
-    env: EnvId,
+    context: typer.Context,
+    env: OptionalEnvId = None,
     *,
     steps: Steps = _STEPS,
     workers: Workers = DEFAULT["workers"],
@@ -69,6 +93,10 @@ def train(
     dtype: Dtype = DEFAULT["dtype"],
     initial_value: InitialValue = DEFAULT["initial_value"],
     comm: Comm = DEFAULT["comm"],
+    overlap: Overlap = DEFAULT["overlap"],
+    checkpoint: Checkpoint = None,
+    checkpoint_every: CheckpointEvery = None,
+    resume: Resume = None,
     until_optimal: UntilOptimal = None,
     until_return: UntilReturn = None,
     save: Save = None,
@@ -80,6 +108,10 @@ def train(
     optimal one, how far from optimal it can be, the speed, and the policy
     drawn as arrows where the environment is a grid. Ctrl-C stops after the
     last whole round, reports and saves as usual, and exits with status 130.
+    Under mpiexec or srun each process is one worker, and rank 0 reports.
+
+    With --resume, which takes everything else from the checkpoint, only
+    --workers, --comm, --steps (so many more), --save and --json may be given.
 
     [bold]Examples[/bold]
 
@@ -87,10 +119,19 @@ def train(
     cdq train Taxi-v4 --steps 2e7 --workers 2 --save taxi.safetensors
     cdq train CliffWalking-v1 --exploration linear:1:0.05:1e6
     cdq train FrozenLake8x8-v1 --until-optimal 0.01 --json -
+    mpiexec -n 4 cdq train Taxi-v4 --steps 1e9 --checkpoint runs/taxi
+    mpiexec -n 4 cdq train --resume runs/taxi
     """
     until = _until(until_optimal, until_return)
-    check_writable(save)
-    check_writable(json_path)
+    if resume is not None:
+        given = _given(context)
+        agent = _resumed(resume, given, workers, comm)
+        _finish(agent, steps if "steps" in given else None, None, save, json_path)
+        return
+    if env is None:
+        raise ConfigError(
+            "no environment was given: name one, as in cdq train FrozenLake-v1, or use --resume DIR"
+        )
     agent = QLearner(
         env,
         gamma=gamma,
@@ -104,30 +145,59 @@ def train(
         dtype=dtype,
         seed=seed,
         initial_value=initial_value,
+        overlap=overlap,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
     )
-    report = _learn(agent, steps, until)
+    _finish(agent, steps, until, save, json_path)
+
+
+def _given(context: typer.Context) -> set[str]:
+    """Return the names of what was given on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
+def _resumed(directory: Path, given: set[str], workers: int | None, comm: str) -> QLearner:
+    others = sorted(given - {"resume", *_WITH_RESUME})
+    if others:
+        names = ", ".join("ENV" if name == "env" else "--" + name.replace("_", "-") for name in others)
+        raise ConfigError(f"{names} cannot be given with --resume: the run goes on as it was begun")
+    return QLearner.resume(directory, workers=workers, comm=comm)
+
+
+def _finish(
+    agent: QLearner, steps: float | None, until: Until | None, save: Path | None, json_path: Path | None
+) -> None:
+    """Learn and, on rank 0, report; no steps: what is left after a resume."""
+    if agent.rank > 0:
+        _learn(agent, steps, until)
+        return
+    check_writable(save)
+    check_writable(json_path)
+    target = agent.steps + (agent.steps_left if steps is None else steps)
+    interrupted = _learn(agent, steps, until)
+    report = {**agent.report(), "interrupted": interrupted}
+    if agent.until is not None:
+        report["until_reached"] = (agent.steps < target and not interrupted) or _holds(agent.until, report)
     console = console_for_people(json_path)
     show_figures(console, _figures(report))
     show_policy(console, agent.model, agent.table.policy())
     if save is not None:
         agent.save(save)
     write_json(json_path, report)
-    if report["interrupted"]:
+    if interrupted:
         raise typer.Exit(_INTERRUPTED)
 
 
-def _learn(agent: QLearner, steps: float, until: Until | None) -> dict[str, Any]:
-    """Learn and return the report, also when Ctrl-C came before the end."""
-    interrupted = False
+def _learn(agent: QLearner, steps: float | None, until: Until | None) -> bool:
+    """Learn; return whether Ctrl-C came before the end."""
     try:
-        agent.learn(steps, until=until)
+        if steps is not None or agent.steps_left:
+            agent.learn(steps, until=until)
     except KeyboardInterrupt:
-        interrupted = True
-    report = {**agent.report(), "interrupted": interrupted}
-    if until is not None:
-        stopped = agent.steps < steps and not interrupted
-        report["until_reached"] = stopped or _holds(until, report)
-    return report
+        return True
+    return False
 
 
 def _until(optimal: float | None, mean_return: float | None) -> Until | None:
