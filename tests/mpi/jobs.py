@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -94,3 +95,47 @@ def descendants(process: int) -> list[int]:
         for child in map(int, (folder / "children").read_text().split()):
             found += [child, *descendants(child)]
     return found
+
+
+def left_over(printed: str, files: set[str]) -> list[str]:
+    """Return what a job left: processes that printed ``pid: NUMBER``, and shared memory that nobody uses.
+
+    Parameters
+    ----------
+    printed : str
+        The job's output.
+    files : set of str
+        What `shared_files` returned before the job.
+    """
+    processes = [
+        word for line in printed.splitlines() if line.startswith("pid: ") for word in line.split()[1:]
+    ]
+    deadline = time.monotonic() + 2.0  # mpiexec does not wait for those that it kills
+    while (left := _left_now(processes, files)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def _left_now(processes: Sequence[str], files: set[str]) -> list[str]:
+    used = "".join(_read(folder / "maps") for folder in Path("/proc").glob("[0-9]*"))
+    return [process for process in processes if _runs(process)] + [
+        name for name in shared_files() - files if name not in used
+    ]
+
+
+def shared_files() -> set[str]:
+    """Return the files of shared memory."""
+    return {str(path) for path in Path("/dev/shm").glob("*")}
+
+
+def _runs(process: str) -> bool:
+    """Return whether a process is more than an entry that nobody has asked for yet."""
+    state = _read(Path(f"/proc/{process}/stat")).rpartition(")")[2].split()
+    return bool(state) and state[0] not in "ZX"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # the process has ended, or belongs to somebody else
+        return ""
