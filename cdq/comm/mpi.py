@@ -213,6 +213,7 @@ class MPICommunicator(Communicator):
                 done = _spun(request, self._spin)
             if not done:
                 self._wait(request)
+            self._hear()  # a rank that came too late is to know, though what the others sent has come
         except BaseException:
             mpi_ends.kept.append(arguments)
             raise
@@ -227,9 +228,8 @@ class MPICommunicator(Communicator):
             with LOCK:
                 if request.Test():
                     return
-                self._notices.read()
+                self._hear()
                 self._check_open(self._call)
-                self._check_others()
                 self._check_deadline(now - self._started)
 
     def _check_deadline(self, waited: float) -> None:
@@ -239,9 +239,13 @@ class MPICommunicator(Communicator):
         if waited >= self.timeout:
             raise self._give_up()
 
-    def _check_others(self) -> None:
-        """Raise if this step will not complete; that a rank is gone which completed it is no matter of this step."""
+    def _hear(self) -> None:
+        """Raise if a rank did not complete this step; that one is gone which did is no matter of this step."""
         notices = self._notices
+        with LOCK:
+            notices.read()
+        if not (notices.gone or notices.gave_up):
+            return
         for rank, (step, why) in notices.gave_up.items():
             if step == self._step:
                 mpi_ends.expect(everybody=False)

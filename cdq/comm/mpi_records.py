@@ -93,9 +93,8 @@ class Records:
     def learn(self, operation: str, longest: int) -> None:
         """Take in the longest part of a call that all ranks made, and make room for the next one."""
         before = self._longest_after.get(self._previous, 0)
-        self._longest_after[self._previous] = max(longest, before - before // 8)
+        short = longest if longest <= self.largest_room else 0  # a long one has no use of room
+        self._longest_after[self._previous] = max(short, before - before // 8)
         self._previous = operation
         expected = self._longest_after.get(operation, 0)
-        if expected > self.largest_room:
-            expected = 0
         self._make_room(max(_SMALLEST_ROOM, 1 << (expected - 1).bit_length() if expected else 0))

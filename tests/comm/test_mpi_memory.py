@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from cdq.comm.mpi_memory import Offer, accept
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="anonymous files are Linux's")
+
+
+def mapped() -> int:
+    return Path("/proc/self/maps").read_text().count("/memfd:cdq-")
+
+
+def test_one_writes_and_the_others_read() -> None:
+    offers = [Offer(10_000), Offer(0)]
+    seen = [accept([offer.address for offer in offers], rank, own) for rank, own in enumerate(offers)]
+    for offer in offers:
+        offer.withdraw()
+    first, second = seen
+    assert first is not None
+    assert second is not None
+    assert [memory.readonly for memory in first] == [False, True]
+    assert first[0].nbytes >= 10_000
+    first[0][9_999] = 7
+    assert bytes(second[0][:10_000]) == bytes(9_999) + b"\x07"
+
+
+def test_nothing_is_left_when_the_last_one_lets_go() -> None:
+    files, before = len(os.listdir("/proc/self/fd")), mapped()
+    offer = Offer(4 << 20)
+    memory = accept([offer.address, offer.address], 0, offer)
+    offer.withdraw()
+    assert mapped() == before + 2
+    del memory
+    assert mapped() == before
+    assert len(os.listdir("/proc/self/fd")) == files
+
+
+def test_memory_of_a_stranger_is_not_taken() -> None:
+    offer = Offer(100)
+    path, name = offer.address.split(b" ")
+    for address in (b"", path + b" /memfd:cdq-other", b"/proc/1/fd/999 " + name):
+        assert accept([offer.address, address], 0, offer) is None
+    offer.withdraw()
+
+
+def test_no_such_length() -> None:
+    offer = Offer(1 << 62)
+    assert accept([offer.address], 1, offer) is None
+    offer.withdraw()
