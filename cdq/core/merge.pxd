@@ -36,7 +36,6 @@ cdef extern from *:
                                 : cdq_pack_double(rows, header, slice, pairs))
     """
     int CDQ_BLOCK, CDQ_POOLED, CDQ_MEAN, CDQ_VISITS, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_SUM, CDQ_MAX, CDQ_CUSTOM
-    uint32_t CDQ_TOUCHED
 
     ctypedef struct cdq_header:
         int64_t first, count, mass, visits
@@ -68,6 +67,7 @@ cdef extern from *:
 
     int64_t cdq_slice_bytes(int64_t count, int sparse, int merged, int64_t real_size) nogil
     cdq_slice cdq_open_slice(const unsigned char *data, int merged, int64_t real_size) nogil
+    int64_t cdq_own_pairs(const cdq_rows **tables, int64_t rank, uint32_t *pairs) nogil
     int cdq_merge(const cdq_merge_job *job) nogil
     void cdq_commit(cdq_rows *rows, const cdq_slice *slice, int64_t *visits) nogil
     void cdq_commit_alone(cdq_rows *rows, int64_t *visits) nogil

@@ -93,25 +93,6 @@ cdef int64_t _finish(cdq_merge_job *job, rule, Law law, bint needs_mass, out) ex
     return needed
 
 
-cdef int64_t _own_pairs(const cdq_rows **tables, int64_t rank, uint32_t *pairs) noexcept nogil:
-    """List the pairs of the rank's log that no lower rank has touched: each touched pair is merged once."""
-    cdef const cdq_rows *own = tables[rank]
-    cdef int64_t n = 0, i, k, n_actions = own.n_actions
-    cdef uint32_t pair
-    cdef const uint32_t *counts
-    for i in range(own.n_log):
-        pair = own.log[i]
-        for k in range(rank):
-            counts = <const uint32_t *> (
-                tables[k].data + pair // <uint32_t> n_actions * tables[k].stride + n_actions * own.real_size)
-            if counts[pair % <uint32_t> n_actions] & CDQ_TOUCHED:
-                break
-        else:
-            pairs[n] = pair
-            n += 1
-    return n
-
-
 def most_merged_bytes(int64_t n_states, int64_t n_actions, int64_t real_size, int64_t size):
     """Return the most bytes that a rank's part of a merge of *size* tables takes: a slice, or the pairs of a log."""
     cdef int64_t slice = (n_states // size + 1) * n_actions, listed = n_states * n_actions // DENSE_PART
@@ -144,7 +125,7 @@ def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_m
             job.count = _slice_bound(job.own, rank + 1, size) - job.first
         else:
             job.pairs, job.first = pairs, -1
-            job.count = _own_pairs(rows, rank, pairs)
+            job.count = cdq_own_pairs(rows, rank, pairs)
         return _finish(&job, rule, law, needs_mass, out)
     finally:
         free(rows)

@@ -12,6 +12,9 @@
 #include <emmintrin.h>
 #endif
 
+/* How many listed pairs ahead of its use memory is asked for. */
+#define CDQ_AHEAD 32
+
 /* Pairs whose merged values, visits and clocks are more than a second-level cache holds. */
 #define CDQ_LARGE_SLICE (1 << 17)
 
@@ -98,8 +101,6 @@ CDQ_INLINE void NAME(cdq_load_pairs)(NAME(cdq_block) * b, const cdq_rows *rows, 
 {
     for (int64_t i = 0; i < b->n; i++) {
         uint32_t *count;
-        if (i + 16 < b->n)
-            CDQ_PREFETCH(NAME(cdq_place)(rows, pairs[i + 16], &count));
         b->values[k * CDQ_BLOCK + i] = *NAME(cdq_place)(rows, pairs[i], &count);
         b->visits[k * CDQ_BLOCK + i] = CDQ_COUNT(*count) - b->clock[i];
     }
@@ -158,14 +159,26 @@ CDQ_INLINE void NAME(cdq_store)(const NAME(cdq_block) * b, cdq_header *header, c
         header->visits += b->total[i];
 }
 
+CDQ_INLINE void NAME(cdq_prefetch_commit)(const cdq_rows *rows, uint32_t pair, const int64_t *visits)
+{
+    uint32_t *count;
+    CDQ_PREFETCH(NAME(cdq_place)(rows, pair, &count));
+    CDQ_PREFETCH((const REAL *)rows->base + pair);
+    CDQ_PREFETCH(rows->clock + pair);
+    if (visits)
+        CDQ_PREFETCH(visits + pair);
+}
+
 /* A merged slice becomes the table and, if this worker is the one of its process that keeps them (visits), the base,
  * the clocks and the visits of all workers. */
 static void NAME(cdq_commit)(cdq_rows *rows, const cdq_slice *slice, int64_t *visits)
 {
     const REAL *values = (const REAL *)slice->values;
-    int64_t first = slice->header->first;
-    for (int64_t i = 0; i < slice->header->count; i++) {
+    int64_t first = slice->header->first, last = slice->header->count - 1;
+    for (int64_t i = 0; i <= last; i++) {
         uint32_t *count, pair = first < 0 ? slice->pairs[i] : (uint32_t)(first + i);
+        if (first < 0)
+            NAME(cdq_prefetch_commit)(rows, slice->pairs[i + CDQ_AHEAD < last ? i + CDQ_AHEAD : last], visits);
         if (!slice->visits[i])
             continue;
         *NAME(cdq_place)(rows, pair, &count) = values[i];

@@ -20,6 +20,29 @@ typedef struct {
     cdq_custom custom;
     void *context;
 } cdq_merge_job;
+
+CDQ_INLINE const uint32_t *cdq_count(const cdq_rows *rows, uint32_t pair)
+{
+    uint32_t n_actions = (uint32_t)rows->n_actions;
+    return (const uint32_t *)(cdq_row(rows, pair / n_actions) + rows->n_actions * rows->real_size) + pair % n_actions;
+}
+
+/* List the pairs of a rank's log that no lower rank has touched: each touched pair is merged once. */
+static int64_t cdq_own_pairs(const cdq_rows **tables, int64_t rank, uint32_t *pairs)
+{
+    const cdq_rows *own = tables[rank];
+    int64_t n = 0, last = own->n_log - 1;
+    for (int64_t i = 0; i <= last; i++) {
+        uint32_t pair = own->log[i], ahead = own->log[i + CDQ_AHEAD < last ? i + CDQ_AHEAD : last], touched = 0;
+        for (int64_t k = 0; k < rank; k++) {
+            CDQ_PREFETCH(cdq_count(tables[k], ahead));
+            touched |= *cdq_count(tables[k], pair);
+        }
+        pairs[n] = pair;
+        n += !(touched & CDQ_TOUCHED);
+    }
+    return n;
+}
 #endif
 
 static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, unsigned char **memory)
@@ -81,6 +104,19 @@ CDQ_INLINE void NAME(cdq_prefetch_rows)(const cdq_merge_job *job, int64_t first,
                            n / n_actions * job->tables[k]->stride);
 }
 
+/* Listed pairs lie anywhere: all that a block will need is asked for a block ahead. */
+CDQ_INLINE void NAME(cdq_prefetch_pairs)(const cdq_merge_job *job, int64_t first, int64_t n)
+{
+    n = n < job->count - first ? n : job->count - first;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t *count, pair = job->pairs[first + i];
+        CDQ_PREFETCH((const REAL *)job->own->base + pair);
+        CDQ_PREFETCH(job->own->clock + pair);
+        for (int64_t k = 0; job->tables && k < job->workers; k++)
+            CDQ_PREFETCH(NAME(cdq_place)(job->tables[k], pair, &count));
+    }
+}
+
 /* Returns 0, -1 without memory, or what the user's rule returned. */
 CDQ_CLONES static int NAME(cdq_merge)(const cdq_merge_job *job)
 {
@@ -102,6 +138,8 @@ CDQ_CLONES static int NAME(cdq_merge)(const cdq_merge_job *job)
         b.n = job->count - at < step ? job->count - at : step;
         if (whole_rows)
             NAME(cdq_prefetch_rows)(job, job->first + at + step, step);
+        if (job->pairs)
+            NAME(cdq_prefetch_pairs)(job, at + step, step);
         NAME(cdq_load)(&b, job, at, whole_rows);
         header->mass += NAME(cdq_combine)(&b, job->rule, job->law, job->needs_mass);
         if (job->rule == CDQ_CUSTOM)

@@ -5,23 +5,6 @@
  * that they leave to what was before, it would now have a * (merged - v) more, had they begun at the merged value.
  * Pairs that nobody brought stay as they are. */
 
-#ifndef CDQ_OVERLAP_H
-#define CDQ_OVERLAP_H
-
-/* The clock after a round that overlaps the next. What the busiest worker did alone counts half: the windows of two
- * rounds begin at one merged table, so that each visit of one is simultaneous with those of the other, and in sequence
- * with its own worker's alone. In full, step sizes fall before the others' news are in: on Garnet models with automatic
- * windows errors were 1.2 to 1.7 times those of rounds in turn, so they are as large. What pooling allows stays. */
-CDQ_INLINE uint32_t cdq_overlapped_clock(const cdq_law *law, uint32_t clock, uint32_t after, uint32_t total)
-{
-    uint32_t gain = after - clock, least = gain - gain / 2;
-    uint32_t pooled = law->allowance[cdq_entry(clock, law->bits)];
-    pooled = pooled < total ? pooled : total;
-    least = least > pooled ? least : pooled;
-    return clock + (least < gain ? least : gain);
-}
-#endif
-
 CDQ_INLINE REAL NAME(cdq_keep)(const cdq_law *law, uint32_t count, uint32_t visits)
 {
     double before, after;
@@ -41,18 +24,17 @@ static void NAME(cdq_rebase)(cdq_rows *rows, cdq_rows *handed, const cdq_slice *
         uint32_t *count, *count_then, pair = first < 0 ? slice->pairs[i] : (uint32_t)(first + i);
         if (!slice->visits[i])
             continue;
-        uint32_t after = cdq_overlapped_clock(law, rows->clock[pair], slice->after[i], slice->visits[i]);
         REAL *value = NAME(cdq_place)(rows, pair, &count), *value_then = NAME(cdq_place)(handed, pair, &count_then);
         if (*count & CDQ_TOUCHED) {
             uint32_t since = CDQ_COUNT(*count) - CDQ_COUNT(*count_then);
             *value += NAME(cdq_keep)(law, CDQ_COUNT(*count_then), since) * (merged[i] - *value_then);
-            *count = (after + since) | CDQ_TOUCHED;
+            *count = (slice->after[i] + since) | CDQ_TOUCHED;
         } else {
             *value = merged[i];
-            *count = after;
+            *count = slice->after[i];
         }
         *value_then = ((REAL *)rows->base)[pair] = merged[i];
-        *count_then = rows->clock[pair] = after;
+        *count_then = rows->clock[pair] = slice->after[i];
         visits[pair] += slice->visits[i];
     }
     handed->n_log = 0;
