@@ -20,8 +20,8 @@ from tests.core.test_merge import (
     merge_shared,
     merge_wire,
 )
-from tests.reference.merge import RULES
-from tests.reference.overlap import overlapped_clock, rebased
+from tests.reference.merge import RULES, clock_after
+from tests.reference.overlap import rebased
 from tests.strategies import (
     Tables,
     base_of,
@@ -78,7 +78,7 @@ def test_a_merge_that_comes_late_is_its_definition_to_the_bit(
     law, reference_law = LAWS[place, str(given.base.dtype)]
     law_since, reference_since = LAWS[place_since, str(given.base.dtype)]
     expected = expected_of(given, rule, reference_law)
-    after = overlapped_clock(expected, given.clock.ravel(), reference_since)
+    after = clock_after(given.clock.ravel(), expected.gain)
     came = expected.total > 0
     for merge in (merge_shared, merge_wire):
         workers = given.workers()

@@ -23,14 +23,6 @@ def rebased(merged: Any, then: Any, now: Any, counts: Any, since: Any, law: Law)
         return np.where(since > 0, now + keep * (merged - then), merged)
 
 
-def overlapped_clock(merged: Merged, clock: Any, law: Law) -> Any:
-    """Return the flat clocks after a round: what the busiest worker did alone counts half, rounded up."""
-    gain = clock_after(clock, merged.gain) - clock
-    allowed = np.array([law.allowance(int(count)) for count in clock], np.int64)
-    least = np.maximum(gain - gain // 2, np.minimum(merged.total, allowed))
-    return clock + np.minimum(gain, least).astype(np.uint32)
-
-
 class Overlapped:
     """Learners with one base. Their `visits` are those of the open window, from the counts that `clock` holds."""
 
@@ -52,7 +44,7 @@ class Overlapped:
     def rebase(self, law: Law, since: Law) -> float:
         """Merge what was handed over, learnt under *law*, below the windows learnt *since*; return the round's mass."""
         merged = self._merge(law)
-        came, after = merged.total > 0, overlapped_clock(merged, self.clock.ravel(), since)
+        came, after = merged.total > 0, clock_after(self.clock.ravel(), merged.gain)
         for learner, then in zip(self.learners, self.then, strict=True):
             flat = learner.values.ravel(), learner.clock.ravel(), learner.visits.ravel()
             moved = rebased(merged.values, then.ravel(), *flat, since)
