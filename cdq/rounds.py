@@ -212,16 +212,19 @@ class WorkerContribution:
             peer.read(description)
         return self._peers
 
-    def cut(self, size: int) -> list[bytes]:
+    def cut(self, size: int) -> list[bytearray]:
         """Return what each of *size* ranks gets: the summary, and the touched pairs of its slice or all of them."""
-        touched = np.sort(np.asarray(self.rows.log)[: self.rows.touched])
         bounds = [_core.slice_bounds(self.rows, rank, size) for rank in range(size)]
-        places = np.searchsorted(touched, [first for first, _ in bounds] + [bounds[-1][1]])
+        touched = np.asarray(self.rows.log)[: self.rows.touched]
+        listed: list[Any]
+        if self.rows.touched * 2 < bounds[-1][1]:
+            touched = np.sort(touched)
+            places = np.searchsorted(touched, [first for first, _ in bounds] + [bounds[-1][1]])
+            listed = [touched[places[rank] : places[rank + 1]] for rank in range(size)]
+        else:  # so many travel as whole slices, and need not be sorted, which takes longer than all the rest
+            listed = [None for _ in bounds]
         summary = _SUMMARY.pack(*self.summary)
-        return [
-            summary + _core.pack(self.rows, touched[places[rank] : places[rank + 1]], *bounds[rank])
-            for rank in range(size)
-        ]
+        return [_core.pack(self.rows, listed[rank], *bounds[rank], summary) for rank in range(size)]
 
     def merge(self, parts: Sequence[Any], rule: Rule, index: int, size: int) -> bytearray:
         """Merge slice number *index* of *size* from what every rank cut for it."""

@@ -19,7 +19,7 @@ leaving: list[Callable[[], bool]] = []  # each tells whether its communicator ha
 kept: list[Any] = []  # what MPI may still read or write: of calls that failed, and so never ended
 
 _PATIENCE = 1.0  # seconds that the end of the program waits for the others to close as well
-_GRACE = 2.0  # seconds that a rank which failed because of another leaves it to speak and to end the job
+_GRACE = 2.0  # seconds that a rank leaves others to speak, and to save what they have, before it ends the job
 
 _state = {"installed": False, "waits in vain": False}
 
@@ -61,6 +61,7 @@ def _at_exit(mpi: Any) -> None:
         time.sleep(0.001)
         tend()
     if _state["waits in vain"]:
+        time.sleep(_GRACE)
         _abort(mpi, 1)
 
 

@@ -132,21 +132,25 @@ def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_m
         free(pairs)
 
 
-def pack(Rows rows not None, const uint32_t[::1] pairs, int64_t first, int64_t last):
-    """Return the slice of the pairs first .. last - 1 of a contribution as bytes to travel, sparse or dense, whichever
-    is smaller; *pairs* are those of them that were touched, ascending.
+def pack(Rows rows not None, pairs, int64_t first, int64_t last, bytes before=b""):
+    """Return the slice of the pairs first .. last - 1 of a contribution as bytes to travel, after those of *before*.
+
+    Sparse or dense, whichever is smaller; *pairs* are those of them that were touched, ascending, or None: dense.
     """
     cdef cdq_header header
-    cdef bint sparse = pairs.shape[0] * (8 + rows.c.real_size) < (last - first) * (4 + rows.c.real_size)
+    cdef const uint32_t[::1] listed = pairs
+    cdef int64_t n = last - first if pairs is None else listed.shape[0]
+    cdef bint sparse = n * (8 + rows.c.real_size) < (last - first) * (4 + rows.c.real_size)
     header.first = -1 if sparse else first
-    header.count = pairs.shape[0] if sparse else last - first
+    header.count = n if sparse else last - first
     header.mass = header.visits = 0
-    out = bytearray(cdq_slice_bytes(header.count, sparse, 0, rows.c.real_size))
-    cdef unsigned char *data = <unsigned char *> PyByteArray_AS_STRING(out)
+    out = bytearray(len(before) + cdq_slice_bytes(header.count, sparse, 0, rows.c.real_size))
+    out[:len(before)] = before
+    cdef unsigned char *data = <unsigned char *> PyByteArray_AS_STRING(out) + len(before)
     (<cdq_header *> data)[0] = header
     cdef cdq_slice slice = cdq_open_slice(data, 0, rows.c.real_size)
     with nogil:
-        cdq_pack(&rows.c, <cdq_header *> data, &slice, &pairs[0] if sparse and header.count else NULL)
+        cdq_pack(&rows.c, <cdq_header *> data, &slice, &listed[0] if sparse and header.count else NULL)
     return out
 
 
