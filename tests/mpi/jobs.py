@@ -100,6 +100,8 @@ def descendants(process: int) -> list[int]:
 def left_over(printed: str, files: set[str]) -> list[str]:
     """Return what a job left: processes that printed ``pid: NUMBER``, and shared memory that nobody uses.
 
+    MPICH itself leaves a file when a job is aborted; that is removed, and not counted.
+
     Parameters
     ----------
     printed : str
@@ -118,9 +120,11 @@ def left_over(printed: str, files: set[str]) -> list[str]:
 
 def _left_now(processes: Sequence[str], files: set[str]) -> list[str]:
     used = "".join(_read(folder / "maps") for folder in Path("/proc").glob("[0-9]*"))
-    return [process for process in processes if _runs(process)] + [
-        name for name in shared_files() - files if name not in used
-    ]
+    unused = {name for name in shared_files() - files if name not in used}
+    of_mpich = {name for name in unused if Path(name).name.startswith("mpich_shm_")}
+    for name in of_mpich:
+        Path(name).unlink(missing_ok=True)
+    return [process for process in processes if _runs(process)] + sorted(unused - of_mpich)
 
 
 def shared_files() -> set[str]:

@@ -1,0 +1,176 @@
+"""What the ranks of a pool's job learn, and the ways in which they merge; threads learn the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+import cdq
+from cdq.comm import mpi_pieces, mpi_records
+from cdq.comm.base import Communicator
+from cdq.comm.mpi import MPICommunicator
+from cdq.merges import MergeRule
+from cdq.rounds import WorkerContribution
+from tests.strategies import random_model
+
+ROUNDS = 20
+IN_TURN = "in turn"
+AT_ONCE, SHARED, SLICES, PIECES = "at once", "in shared memory", "by slices", "by slices in pieces"
+
+_SPARSE, _DENSE = 320, 2000  # steps of each worker in a window
+
+
+class InTurn(MergeRule):
+    """Each worker in turn moves the value to its own, by its share of the visits so far: the order matters."""
+
+    def combine(self, base: Any, values: Any, visits: Any, clock: Any, log_keep: Any) -> Any:
+        merged, seen = base, np.ones_like(base)
+        for value, n in zip(values, visits.astype(base.dtype), strict=True):
+            seen = seen + n
+            merged = merged + (value - merged) * (n / seen)
+        return merged
+
+
+@dataclass(frozen=True)
+class Case:
+    """What to learn.
+
+    Parameters
+    ----------
+    merge : str
+        The name of a rule, or `IN_TURN` for one that is not cdq's own.
+    dtype : str
+        Of the table.
+    dense : bool
+        Whether each worker touches all of a small table in each window, or little of a large one.
+    overlap : bool
+        As for `cdq.QLearner`.
+    automatic : bool
+        Whether windows follow from what was merged; else there are `ROUNDS` of one length.
+    """
+
+    merge: str
+    dtype: str = "float64"
+    dense: bool = False
+    overlap: bool = False
+    automatic: bool = False
+
+    @property
+    def steps(self) -> int:
+        """Steps of each worker in a window."""
+        return _DENSE if self.dense else _SPARSE
+
+
+@dataclass
+class Outcome:
+    """What came of a case, on one rank or in one process of threads.
+
+    Attributes
+    ----------
+    table, everything : str
+        Digests: of values and visits, and of the clocks too.
+    rounds : int
+        How many were played; 0 but on rank 0.
+    touched : list of float
+        The parts of the table that were brought to the merges.
+    ways : set of str
+        How they were merged.
+    """
+
+    table: str
+    everything: str
+    rounds: int
+    touched: list[float] = field(default_factory=list)
+    ways: set[str] = field(default_factory=set)
+
+
+def learn_on(case: Case, way: str, comm: Communicator) -> Outcome:
+    """Learn a case as a rank, merging in a way of the communicator of MPI."""
+    with forced(way):
+        return learn(case, comm=comm)
+
+
+def learn(case: Case, **how: Any) -> Outcome:
+    """Learn a case, from values of 1e-8 to 1e8; `how` says with whom."""
+    agent = cdq.QLearner(
+        model(case.dense),
+        gamma=0.9,
+        seed=7,
+        merge=InTurn() if case.merge == IN_TURN else case.merge,
+        dtype=case.dtype,
+        overlap=case.overlap,
+        exploration=0.5,
+        sync_every="auto" if case.automatic else case.steps,
+        **how,
+    )
+    values, random = agent._state.merged.values, np.random.default_rng(5)
+    values[:] = random.normal(size=values.shape) * 10.0 ** random.integers(-8, 9, values.shape)
+    with observed() as (touched, ways):
+        agent.learn(ROUNDS * case.steps * agent.settings.workers)
+    everything = agent._state.merged.digest().hex()
+    return Outcome(agent.table.digest(), everything, len(agent.history), touched, ways)
+
+
+@cache
+def model(dense: bool) -> cdq.MDP:
+    return random_model(48, 4, seed=3) if dense else cdq.MDP.garnet(8000, 4, branching=2, seed=3)
+
+
+# ---- the ways of merging
+
+
+@contextmanager
+def forced(way: str) -> Iterator[None]:
+    """Make the communicators that are made meanwhile merge contributions of a few KiB as they would larger ones."""
+    with ExitStack() as changes:
+        if way != AT_ONCE:
+            changes.enter_context(mock.patch.object(mpi_records, "LARGEST_ROOM", 0))
+        if way in (SLICES, PIECES):
+            changes.enter_context(mock.patch.object(MPICommunicator, "share", lambda comm, n_bytes: None))
+        if way == PIECES:
+            changes.enter_context(mock.patch.object(mpi_pieces, "CHUNK", 1 << 10))
+        yield
+
+
+@contextmanager
+def observed() -> Iterator[tuple[list[float], set[str]]]:
+    """Take note of what is merged, and how."""
+    touched: list[float] = []
+    ways: set[str] = set()
+    merge, merge_shared = WorkerContribution.merge, WorkerContribution.merge_shared
+    in_steps = mpi_pieces._in_steps
+
+    def note(contribution: WorkerContribution, way: str) -> None:
+        touched.append(contribution.rows.touched / (len(contribution.rows.log) - 1))
+        ways.add(way)
+
+    def of_parts(self: Any, parts: Any, rule: Any, index: int, size: int) -> Any:
+        note(self, AT_ONCE if size == 1 else SLICES)
+        return merge(self, parts, rule, index, size)
+
+    def of_tables(self: Any, contributions: Any, rule: Any, rank: int) -> None:
+        note(self, SHARED)
+        merge_shared(self, contributions, rule, rank)
+
+    def moved(step: Any, lengths: Any, longest: int) -> Any:
+        if longest > max(1, mpi_pieces.CHUNK // len(lengths)):
+            ways.add(PIECES)
+        return in_steps(step, lengths, longest)
+
+    with (
+        mock.patch.multiple(WorkerContribution, merge=of_parts, merge_shared=of_tables),
+        mock.patch.object(mpi_pieces, "_in_steps", moved),
+    ):
+        yield touched, ways
+
+
+ON_32 = Case("pooled")
+
+if __name__ == "__main__":
+    print(learn(ON_32).everything)
