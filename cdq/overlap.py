@@ -22,7 +22,8 @@ class Pipeline:
     with a the weight that the visits leave to what was before, the product of 1 - step size. Its next contribution
     is those m visits, relative to the new base, so that nothing is lost or counted twice. The price is staleness:
     workers act on, and bootstrap from, what the others knew a window ago, and the step sizes of a window are chosen
-    at clocks that do not yet show what the others did in the one before.
+    at clocks that do not yet show what the others did in the one before. And memory: a second table, as it was
+    handed over, and a base, clocks and visits of the worker's own.
 
     Tables are a function of seed and number of workers alone, as without overlap: the same bits on every backend.
     All collectives come from the caller's thread; the windows are learnt in a thread of the pipeline's own.

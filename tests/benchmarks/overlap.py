@@ -1,0 +1,78 @@
+"""What overlap gains where merging takes time: steps per second of two workers, by how long a merge travels.
+
+Run it from the checkout: ``python -m tests.benchmarks.overlap`` (about a minute). Prints Markdown: medians of runs
+taken in turn, in million steps per second of both workers, with the smallest and the largest. The network is threads
+of one process whose merges each sleep first: it costs time and no core, as one with hardware of its own does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from typing import Any
+
+from cdq import QLearner
+from cdq.comm.base import Communicator
+from cdq.comm.inprocess import InProcessCommunicator
+from cdq.testing import run_in_threads
+
+WORKERS, LANES, ROUNDS = 2, 64, 20
+
+
+class Slow(InProcessCommunicator):
+    """Merges take so many seconds longer."""
+
+    seconds = 0.0
+
+    def merge(self, contribution: Any, rule: Any) -> Any:
+        """Sleep, then merge."""
+        if self.seconds:
+            time.sleep(self.seconds)
+        return super().merge(contribution, rule)
+
+
+def speed(env: str, window: int, overlap: bool) -> float:
+    """Return the million steps per second of all workers, the first rounds left out."""
+
+    def learn(comm: Communicator) -> float:
+        agent = QLearner(env, comm=comm, num_envs=LANES, sync_every=window, overlap=overlap, seed=0)
+        agent.learn(3 * window * WORKERS)
+        began, before = time.perf_counter(), agent.steps
+        agent.learn(ROUNDS * window * WORKERS)
+        return (agent.steps - before) / (time.perf_counter() - began) / 1e6
+
+    found = run_in_threads(Slow.connect("inprocess", WORKERS, 60.0), learn)
+    for result in found:
+        if isinstance(result, BaseException):
+            raise result
+    return float(found[0])
+
+
+def cell(env: str, window: int, runs: int) -> str:
+    """Return the speeds in turn and overlapped."""
+    found: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(runs):
+        for overlap, speeds in found.items():
+            speeds.append(speed(env, window, overlap))
+    return " | ".join(f"{statistics.median(s):.1f} ({min(s):.1f}-{max(s):.1f})" for s in found.values())
+
+
+def main() -> None:
+    """Print a row for each window and time of travel."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--env", default="FrozenLake8x8-v1")
+    parser.add_argument("--windows", type=int, nargs="*", default=(10_000, 100_000, 1_000_000))
+    parser.add_argument("--milliseconds", type=float, nargs="*", default=(0.0, 1.0, 10.0))
+    parser.add_argument("--runs", type=int, default=5)
+    given = parser.parse_args()
+    print("| steps per window and worker | a merge travels for | in turn | overlapped |")
+    print("|---|---|---|---|")
+    for window in given.windows:
+        for milliseconds in given.milliseconds:
+            Slow.seconds = milliseconds / 1000
+            print(f"| {window:,} | {milliseconds:g} ms | {cell(given.env, window, given.runs)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
