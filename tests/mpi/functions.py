@@ -23,7 +23,7 @@ ROUNDS = 20
 IN_TURN = "in turn"
 AT_ONCE, SHARED, SLICES, PIECES = "at once", "in shared memory", "by slices", "by slices in pieces"
 
-_SPARSE, _DENSE = 320, 2000  # steps of each worker in a window
+_SPARSE, _DENSE = 320, 8000  # steps of each worker in a window
 
 
 class InTurn(MergeRule):
@@ -119,7 +119,10 @@ def learn(case: Case, **how: Any) -> Outcome:
 
 @cache
 def model(dense: bool) -> cdq.MDP:
-    return random_model(48, 4, seed=3) if dense else cdq.MDP.garnet(8000, 4, branching=2, seed=3)
+    """Return a small table that a window covers, or one that it hardly touches."""
+    if dense:
+        return random_model(24, 8, seed=0, most_outcomes=16)
+    return cdq.MDP.garnet(8000, 4, branching=2, seed=3)
 
 
 # ---- the ways of merging
@@ -132,7 +135,7 @@ def forced(way: str) -> Iterator[None]:
         if way != AT_ONCE:
             changes.enter_context(mock.patch.object(mpi_records, "LARGEST_ROOM", 0))
         if way in (SLICES, PIECES):
-            changes.enter_context(mock.patch.object(MPICommunicator, "share", lambda comm, n_bytes: None))
+            changes.enter_context(mock.patch.object(MPICommunicator, "share", return_value=None))
         if way == PIECES:
             changes.enter_context(mock.patch.object(mpi_pieces, "CHUNK", 1 << 10))
         yield
