@@ -1,4 +1,7 @@
-"""What all ranks of a run must have in common, checked before anything depends on it."""
+"""What all ranks of a run must have in common, checked before anything depends on it.
+
+Where a communicator is only a name, the ranks are threads of this process, and have its arguments and files in common.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ def require_same_tables(digests: Sequence[bytes], steps: int) -> None:
     DivergenceError
         If they differ; names the ranks whose table is not that of most.
     """
-    most = max(sorted(set(digests)), key=list(digests).count)
+    most = max(digests, key=list(digests).count)  # among equals that of the lowest rank
     odd = [rank for rank, digest in enumerate(digests) if digest != most]
     if odd:
         raise DivergenceError(
@@ -56,24 +59,29 @@ def require_same_tables(digests: Sequence[bytes], steps: int) -> None:
         )
 
 
-def seed_of_rank_0(comm: Communicator, seed: int) -> int:
-    """Return on every rank the *seed* of rank 0, of at most 64 bits; a collective."""
-    return int.from_bytes(comm.broadcast(seed.to_bytes(8, "little"), 0), "little")
+def agree_on_seed(comm: Communicator | str, seed: int, given: bool) -> int:
+    """Return this rank's *seed* if it was given, else that of rank 0, given or drawn; a collective."""
+    if isinstance(comm, str):
+        return seed
+    of_rank_0 = int(bytes(comm.broadcast(str(seed).encode(), 0)))
+    return seed if given else of_rank_0
 
 
-def from_rank_0(comm: Communicator, read: Callable[[], bytes]) -> bytes:
+def from_rank_0(comm: Communicator | str, read: Callable[[], bytes]) -> bytes:
     """Return on every rank what *read* returns on rank 0; a collective.
 
     Raises
     ------
     FileError
-        On every rank, if *read* raised it on rank 0.
+        On every rank, if *read* raised it, or another OSError, on rank 0.
     """
+    if isinstance(comm, str):
+        return read()
     answer = b""
     if comm.rank == 0:
         try:
             answer = b"\x01" + read()
-        except FileError as error:
+        except OSError as error:
             answer = b"\x00" + str(error).encode()
     received = bytes(comm.broadcast(answer, 0))
     if received[:1] == b"\x00":

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+# Why a run is to finish: Ctrl-C, or what queues send before they kill.
+INTERRUPTED, TERMINATED = 1, 2
+
 
 def _flag() -> npt.NDArray[np.int32]:
     return np.zeros(1, np.int32)
@@ -25,7 +28,7 @@ class Requests:
     stop : (1,) array of int32
         End the window in hand at once; it is thrown away.
     finish : (1,) array of int32
-        End after the round in hand, on all ranks.
+        End after the round in hand, on all ranks; says why.
     """
 
     stop: npt.NDArray[np.int32] = field(default_factory=_flag)
@@ -52,10 +55,13 @@ def signals_deferred(requests: Requests, *, graceful: bool) -> Iterator[None]:
     def interrupted(number: int, frame: object) -> None:
         again = bool(received)
         received.append(number)
-        (requests.finish if graceful and not again else requests.stop)[0] = 1
+        if graceful and not again:
+            requests.finish[0] = max(requests.finish[0], INTERRUPTED)
+        else:
+            requests.stop[0] = 1
 
     def terminated(number: int, frame: object) -> None:
-        requests.finish[0] = 1
+        requests.finish[0] = TERMINATED
 
     handlers = {signal.SIGINT: interrupted}
     # None is a handler that is not Python's.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,8 @@ class Checkpoints:
                 f"checkpoint_every is {every!r}, but there is no checkpoint directory; name one"
             )
         self._every = None if every is None else whole("checkpoint_every", every, 1)
-        self._directory = None if directory is None else CheckpointDirectory(directory)
+        # The run goes on there wherever the program changes to.
+        self._directory = None if directory is None else CheckpointDirectory(Path(directory).absolute())
         self._last: Path | None = None  # the newest by name, as this run has seen it
 
     def every(self, steps: int) -> int:
@@ -51,31 +54,35 @@ class Checkpoints:
         return self._every or max(1, -(-steps // _IN_A_CALL))
 
     @contextlib.contextmanager
-    def held(self, rank: int) -> Iterator[None]:
-        """Keep the directory for this process, which has *rank*, while the context lasts.
+    def held(self, comm: Communicator | str) -> Iterator[None]:
+        """Keep the directory for rank 0 while the context lasts; a collective.
 
         Raises
         ------
         FileError
-            If another process has it, or it holds checkpoints of another run.
+            On every rank, if another process has it, or it holds checkpoints of another run.
         """
-        if self._directory is None or rank != 0:
+        with contextlib.ExitStack() as stack:
+            from_rank_0(comm, partial(self._hold, stack))
             yield
-            return
-        with self._directory.lock():
-            found = self._directory.last_path()
-            if found != self._last:
+
+    def _hold(self, stack: contextlib.ExitStack) -> bytes:
+        if self._directory is not None:
+            stack.enter_context(self._directory.lock())
+            if self._directory.last_path() not in (None, self._last):
                 raise FileError(
                     f"{self._directory.path} holds checkpoints of another run: go on with that run "
                     "(cdq.QLearner.resume, cdq train --resume) or use another directory"
                 )
-            yield
+        return b""
 
     def write(self, steps: int, tensors: Tensors, header: Mapping[str, Any]) -> None:
         """Write a checkpoint; the directory must be held."""
         if self._directory is not None:
-            self._directory.write(steps, tensors, header)
-            self._last = self._directory.last_path()
+            try:
+                self._directory.write(steps, tensors, header)
+            finally:  # what fails after the file was put in its place leaves it there
+                self._last = self._directory.last_path()
 
     def newest(self, comm: Communicator | str) -> Checkpoint:
         """Return the newest checkpoint that is whole, which rank 0 reads for all; a collective.
@@ -106,5 +113,5 @@ class Checkpoints:
 
     def how_to_resume(self) -> str:
         """Return in words how the run goes on."""
-        path = "" if self._directory is None else self._directory.path
-        return f"go on with: cdq train --resume {path}, or cdq.QLearner.resume({str(path)!r}).learn()"
+        path = "" if self._directory is None else str(self._directory.path)
+        return f"go on with: cdq train --resume {shlex.quote(path)}, or cdq.QLearner.resume({path!r}).learn()"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from cdq.agreement import seed_of_rank_0
+from cdq.agreement import agree_on_seed
 from cdq.comm.base import Communicator
 from cdq.comm.registry import choose
 from cdq.evaluation import Evaluation, run_episodes
@@ -78,8 +78,8 @@ class QLearner:
         With it, SIGTERM ends `learn` after the round in hand, with a checkpoint and exit status 0, and so does Ctrl-C,
         which still raises KeyboardInterrupt.
     checkpoint_every : float, optional
-        Steps, of all workers, between two checkpoints; by default a twentieth of each call of `learn`. There is one at
-        the end of every call.
+        Steps, of all workers, between two checkpoints; by default a twentieth of each call of `learn`, which ends with
+        one. With overlap no merge travels while one is written: the tables depend on when they are.
 
     Attributes
     ----------
@@ -147,9 +147,9 @@ class QLearner:
         self._sampler = pack_model(self.model, dtype)
         self._requests = Requests()
         self._comm = join(comm, self.settings.workers)
-        if seed is None and isinstance(self._comm, Communicator):
-            self.settings = replace(self.settings, seed=seed_of_rank_0(self._comm, self.settings.seed))
-        merged = Merged(self.model.n_states, self.model.n_actions, dtype, self.settings.initial_value)
+        agreed = agree_on_seed(self._comm, self.settings.seed, seed is not None)
+        self.settings = replace(self.settings, seed=agreed)
+        merged = Merged(self.model.n_states, self.model.n_actions, dtype, initial_value)
         self._state = State(merged, Progress(0, float(self.settings.window.floor)))
         self._team = Team(self._sampler, self._state, self.settings, self._requests.stop)
         self._optimum: Solution | None = None
@@ -391,9 +391,9 @@ class QLearner:
         cls, path: Any, env: Any, arguments: dict[str, Any], tensors: Tensors, header: Mapping[str, Any]
     ) -> QLearner:
         """Return a learner that holds what a file does; with fresh streams unless the file has its lanes."""
-        if is_spread(arguments["comm"]):  # as many workers as there are processes
-            arguments["workers"] = None
+        if is_spread(arguments["comm"]):
+            arguments["workers"] = None  # as many as there are processes
         learner = cls(env if env is not None else header["environment"], **arguments)
         learner._state.restore(path, tensors, header, learner.model)
-        learner._team.go_on(tensors.get("lanes"))
+        learner._team.go_on(tensors.get("lanes"), learner.rank)
         return learner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from cdq.agreement import require_same, require_same_tables
 from cdq.comm.base import Communicator
 from cdq.comm.registry import choose, connect, load
 from cdq.errors import ConfigError
-from cdq.interrupts import Requests
+from cdq.interrupts import INTERRUPTED, TERMINATED, Requests
 from cdq.keeping import Checkpoints
 from cdq.monitor import ProgressLine, Watch, watch_nothing
 from cdq.rounds import Rule
@@ -26,6 +27,8 @@ from cdq.worker import Worker
 
 # A window may take long where steps are slow; a worker that fails is noticed at once, whatever the deadline.
 TIMEOUT = 3600.0
+# Of what a rank brings to a checkpoint, before its lanes: the digest of its table, bytes sent in rounds.
+_HEAD = struct.Struct("<32sq")
 
 
 def join(comm: str | Communicator, workers: int) -> str | Communicator:
@@ -49,7 +52,7 @@ def make_goal(state: State, checkpoints: Checkpoints, steps: float | None, until
         If *steps* or *until* is not allowed.
     """
     done = state.progress.steps
-    if steps is None and until is None and state.goal.target > done:
+    if steps is None and until is None and state.goal.target:
         return state.goal
     more = whole("steps", steps, 0)
     if until is not None and not isinstance(until, (OptimalWithin, MeanReturn)):
@@ -93,6 +96,10 @@ class Run:
     requests: Requests
     watch: Watch
 
+    def __post_init__(self) -> None:
+        history = self.state.history
+        self._bytes_before = history[-1].bytes if len(history) else 0
+
     @property
     def rank(self) -> int:
         """Which worker this process is, where each process is one; else 0."""
@@ -116,16 +123,18 @@ class Run:
         """Learn until the goal; raises as `QLearner.learn` does."""
         self.plan.law(self.state.progress.steps)  # tabulated before the clock starts, and before the threads
         line = ProgressLine(self.state.history)
-        with self.checkpoints.held(self.rank):
+        with self.checkpoints.held(self.comm):
             comms = self._connect()
             try:
                 graceful = self.plan.keep_every > 0
                 run_workers(self._tasks(comms), comms, self.requests, line.show, graceful=graceful)
+                why = int(self.requests.finish[0])
             finally:
                 self.team.roll_back()
                 line.clear()
                 self.requests.clear()
-        if self.state.progress.ended:
+        # SIGTERM came here, perhaps too late for the last round, or on another rank. Ctrl-C was raised again.
+        if why == TERMINATED or (self.state.progress.ended and why != INTERRUPTED):
             self._leave()
 
     def _leave(self) -> None:
@@ -164,21 +173,30 @@ class Run:
         try:
             contribution = self.team.join(comm, keeps=keeps, plan=self.plan)
             worker = self.team.workers[comm.rank]
+            comm.bytes_sent = 0  # the history counts what rounds exchange
             learn_rounds(worker, contribution, comm, plan=self.plan, course=course, keep=self._keep)
         finally:
             self.team.leave(comm.rank)
+        if keeps and not self.state.progress.ended:  # a condition that rank 0 saw ended it on all
+            self.state.goal.target = min(self.state.goal.target, self.state.progress.steps)
 
     def _identity(self) -> dict[str, Any]:
         """Return what must be the same on all ranks."""
-        settings = {
-            name: value for name, value in self.about["settings"].items() if name not in ("comm", "workers")
-        }
-        identity = {"cdq version": __version__, **self.about, **settings, **self.state.counters()}
-        del identity["settings"], identity["evaluations"]
+        settings = {**self.about["settings"]}
+        del settings["comm"], settings["workers"]
+        settings["sync_every"] = settings.pop("window")
+        goal = self.state.goal.to_config()
         return {
-            **identity,
-            "steps to reach": self.state.goal.target,
-            "checkpoint_every": self.plan.keep_every,
+            "cdq version": __version__,
+            "environment": self.about["environment"],
+            "model": self.about["model"],
+            **settings,
+            "steps": self.state.progress.steps,
+            "window": self.state.progress.window,
+            "session": self.state.session,
+            "steps to reach": goal["target"],
+            "until": goal["until"],
+            "checkpoint_every": goal["keep_every"],
             "table": self.state.merged.digest().hex(),
         }
 
@@ -186,10 +204,14 @@ class Run:
         """Write a checkpoint, from rank 0; all ranks compare their tables first."""
         apart = self.plan.overlap or isinstance(self.comm, Communicator)
         digest = worker.digest() if apart else bytes(32)  # else they have one table
-        parts = [bytes(part) for part in comm.allgather(digest + worker.lanes)]
+        sent = comm.bytes_sent
+        parts = [bytes(part) for part in comm.allgather(_HEAD.pack(digest, sent) + worker.lanes)]
+        comm.bytes_sent = sent
+        digests, all_sent = zip(*map(_HEAD.unpack_from, parts), strict=True)
         steps = self.state.progress.steps
-        require_same_tables([part[:32] for part in parts], steps)
+        require_same_tables(digests, steps)
         if comm.rank == 0:
+            self.state.history.recount(self._bytes_before + sum(all_sent))
             tensors, counters = self.state.everything()
-            tensors["lanes"] = lanes_of([part[32:] for part in parts])
+            tensors["lanes"] = lanes_of([part[_HEAD.size :] for part in parts])
             self.checkpoints.write(steps, tensors, {"kind": "checkpoint", **self.about, **counters})

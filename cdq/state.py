@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,6 +107,6 @@ class State:
             own[:] = tensors[name]
 
 
-def lanes_of(parts: list[bytes]) -> npt.NDArray[np.uint8]:
+def lanes_of(parts: Sequence[bytes]) -> npt.NDArray[np.uint8]:
     """Return the lanes of all ranks as one array, a row per rank."""
     return np.stack([np.frombuffer(part, np.uint8) for part in parts])

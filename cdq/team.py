@@ -48,15 +48,15 @@ class Team:
         self._temporary = False
         self.workers: dict[int, Worker] = {}
 
-    def go_on(self, lanes: npt.NDArray[np.uint8] | None) -> None:
+    def go_on(self, lanes: npt.NDArray[np.uint8] | None, rank: int) -> None:
         """Go on from what the lanes of all ranks were at, (workers, n) bytes; anew without them.
 
-        Lanes of another number of workers are of no use: a warning says that the streams begin anew.
+        Lanes of another number of workers are of no use: a warning, on *rank* 0, says that the streams begin anew.
         """
         if lanes is not None and len(lanes) == self._settings.workers:
             self._lanes = dict(enumerate(lanes))
             return
-        if lanes is not None:
+        if lanes is not None and rank == 0:
             _log.warning(_OTHER_WORKERS, len(lanes), self._settings.workers)
         self._state.session += 1
 
@@ -67,6 +67,8 @@ class Team:
         """
         segments = None if plan.overlap else comm.share(peer_bytes(self._state.merged, comm.size))
         if segments is not None:
+            if comm.rank in self.workers:  # the last call had no such memory
+                self._lanes[comm.rank] = self.workers[comm.rank].lanes
             own = np.frombuffer(segments[comm.rank], np.uint8)
             worker = self._worker(comm.rank, self._state.merged, keeps, own)
             peers = [Peer(segment, self._state.merged) for segment in segments]

@@ -1,0 +1,142 @@
+"""Runs with checkpoints, for tests to cut short, and programs that do: ``python -m tests.runs NAME ARGUMENTS``."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cdq
+from cdq.checkpoint import CheckpointDirectory
+from cdq.keeping import Checkpoints
+from tests.strategies import random_model
+
+MODEL = random_model(30, 4, seed=8, time_limit=50)
+STEPS, EVERY = 12_000, 400
+
+_LATE = {"steps": 400_000, "checkpoint_every": 4000}  # the first measurement is after 28,200 steps
+
+# How runs differ in what must be kept to go on exactly. The last two end by their condition, before their steps.
+WAYS: dict[str, dict[str, Any]] = {
+    "alone": {"workers": 1, "sync_every": 100},
+    "fixed windows": {"workers": 2, "sync_every": 70},
+    "automatic windows": {"workers": 3, "sync_every": cdq.AutoWindow(floor=20), "dtype": "float32"},
+    "schedules": {
+        "workers": 2,
+        "sync_every": cdq.AutoWindow(floor=30),
+        "step_size": cdq.LinearDecay(0.5, 0.01, STEPS),
+        "exploration": cdq.ExponentialDecay(1.0, 0.01, STEPS),
+        "merge": "mean",
+    },
+    "overlapped": {"workers": 2, "sync_every": 60, "overlap": True, "dtype": "float32"},
+    "overlapped, automatic windows": {
+        "workers": 3,
+        "sync_every": cdq.AutoWindow(floor=20),
+        "step_size": cdq.ExponentialDecay(0.5, 0.01, STEPS),
+        "exploration": cdq.LinearDecay(1.0, 0.05, STEPS),
+        "overlap": True,
+    },
+    "until optimal": {"workers": 2, "sync_every": 200, "until": cdq.OptimalWithin(0.05), **_LATE},
+    "until a return": {
+        "workers": 3,
+        "sync_every": 200,
+        "until": cdq.MeanReturn(41.0),
+        "overlap": True,
+        **_LATE,
+    },
+}
+
+
+def begin(directory: Path, way: str, **changes: Any) -> cdq.QLearner:
+    """Learn in one of the ways, from nothing; checkpoints go to the directory."""
+    arguments = {"num_envs": 3, "seed": 5, "gamma": 0.9, "checkpoint_every": EVERY, **WAYS[way], **changes}
+    steps, until = arguments.pop("steps", STEPS), arguments.pop("until", None)
+    return cdq.QLearner(MODEL, checkpoint=directory, **arguments).learn(steps, until=until)
+
+
+def resume(directory: Path, **changes: Any) -> cdq.QLearner:
+    """Return the learner of the directory's newest checkpoint."""
+    return cdq.QLearner.resume(directory, MODEL, **changes)
+
+
+def kept(directory: Path) -> dict[str, Any]:
+    """Return all that the newest checkpoint holds but what tells the time."""
+    checkpoint = CheckpointDirectory(directory).newest()
+    assert checkpoint is not None, f"no checkpoint in {directory}"
+    tensors = {
+        name: (str(data.dtype), data.shape, data.tobytes()) for name, data in checkpoint.tensors.items()
+    }
+    del tensors["history.seconds"]
+    return {**tensors, **checkpoint.header}
+
+
+def differing(one: Path, other: Path, *ignored: str) -> list[str]:
+    """Return the names of what the newest checkpoints of two directories hold and is not the same to the bit."""
+    first, second = kept(one), kept(other)
+    names = {*first, *second} - {*ignored}
+    return sorted(name for name in names if first.get(name) != second.get(name))
+
+
+@contextmanager
+def copied(to: Path) -> Iterator[list[Path]]:
+    """Copy the directory of each checkpoint that this process writes, as a kill after it would leave it."""
+    copies: list[Path] = []
+    write = Checkpoints.write
+
+    def writing(checkpoints: Checkpoints, steps: int, tensors: Any, header: Any) -> None:
+        write(checkpoints, steps, tensors, header)
+        assert checkpoints._directory is not None
+        copies.append(to / f"{len(copies)}-{steps}")
+        shutil.copytree(checkpoints._directory.path, copies[-1])
+
+    Checkpoints.write = writing  # type: ignore[method-assign]
+    try:
+        yield copies
+    finally:
+        Checkpoints.write = write  # type: ignore[method-assign]
+
+
+def begin_or_resume(directory: Path, way: str) -> None:
+    """Do what a job's script does that a queue starts again and again."""
+    if any(directory.glob("checkpoint-*")):
+        resume(directory).learn()
+    else:
+        begin(directory, way)
+
+
+def is_killed_until_finished(base: str, way: str, first: str, last: str) -> None:
+    """Kill a run at random times, and go on, until it has finished; print for each seed how often it was."""
+    for seed in range(int(first), int(last)):
+        chance = random.Random(seed)
+        directory = Path(base) / str(seed)
+        kills = 0
+        while not _ended_within(partial(begin_or_resume, directory, way), chance.expovariate(1 / 0.04)):
+            kills += 1
+        print(json.dumps({"seed": seed, "kills": kills}), flush=True)
+
+
+def _ended_within(work: Callable[[], None], seconds: float) -> bool:
+    """Work in a forked process, and kill it if it takes longer; return whether it ended."""
+    child = os.fork()
+    if child == 0:
+        work()
+        sys.stderr.flush()
+        os._exit(0)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)  # one that has ended is still there to be waited for
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL), f"status {status}"
+    return status == 0
+
+
+if __name__ == "__main__":
+    {"is_killed_until_finished": is_killed_until_finished}[sys.argv[1]](*sys.argv[2:])
