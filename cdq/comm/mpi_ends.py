@@ -20,6 +20,9 @@ kept: list[Any] = []  # what MPI may still read or write: of calls that failed, 
 
 _PATIENCE = 1.0  # seconds that the end of the program waits for the others to close as well
 _GRACE = 2.0  # seconds that a rank leaves others to speak, and to save what they have, before it ends the job
+_FORWARDING = (
+    0.2  # seconds for mpiexec to pass on what was printed: that of MPICH drops the rest when a job aborts
+)
 
 _state = {"installed": False, "waits in vain": False}
 
@@ -68,5 +71,6 @@ def _at_exit(mpi: Any) -> None:
 def _abort(mpi: Any, code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
+    time.sleep(_FORWARDING)
     LOCK.acquire(timeout=1.0)  # another thread may be in MPI for good
     mpi.COMM_WORLD.Abort(code)

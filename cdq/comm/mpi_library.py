@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +40,8 @@ def load() -> ModuleType:
         if "mpi4py.MPI" not in sys.modules:
             mpi4py.rc.thread_level = "serialized"
             mpi4py.rc.errors = "exception"
-        from mpi4py import MPI
+        with _no_segment_alone():
+            from mpi4py import MPI
     except (
         ImportError,
         RuntimeError,
@@ -47,6 +51,23 @@ def load() -> ModuleType:
     if launch is not None and launch.size > 1 and MPI.COMM_WORLD.Get_size() != launch.size:
         raise BackendUnavailable(_stranger(MPI, launch))
     return MPI
+
+
+@contextlib.contextmanager
+def _no_segment_alone() -> Iterator[None]:
+    """Keep Open MPI from making a segment of shared memory where there is one process: it leaves it in /dev/shm.
+
+    Only what mpiexec starts has its segments removed at the end (5.0.11). Later children are to know nothing of this.
+    """
+    variable = "OMPI_MCA_btl"  # how messages travel; "self" is to the process itself
+    alone = started_by() is None and "PMIX_RANK" not in os.environ and variable not in os.environ
+    if alone:
+        os.environ[variable] = "self"
+    try:
+        yield
+    finally:
+        if alone:
+            del os.environ[variable]
 
 
 def _stranger(mpi: ModuleType, launch: Launch) -> str:

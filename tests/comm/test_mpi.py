@@ -262,7 +262,9 @@ def connected_alone(code: str, **environment: str) -> str:
 
 def test_a_single_process_is_one_rank() -> None:
     jobs.mpiexec()
+    files = jobs.shared_files()
     assert connected_alone("") == "[b'alone']\n"
+    assert not jobs.left_over("", files)
 
 
 def test_without_mpi4py() -> None:
@@ -282,7 +284,7 @@ def test_without_a_library() -> None:
 
 def test_an_mpiexec_of_another_mpi() -> None:
     command = jobs.mpiexec()
-    said = connected_alone("", SLURM_STEP_NUM_TASKS="4", SLURM_PROCID="1")
+    said = connected_alone("", SLURM_STEP_NUM_TASKS="4", SLURM_PROCID="1", OMPI_MCA_btl="self")
     assert "BackendUnavailable: communicator 'mpi': srun started 4 processes, but the MPI library" in said
     assert "sees 1: it is " in said
     assert f"Either start with {command[0]}" in said
