@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -184,17 +184,18 @@ def learn_rounds(
         rounds = _overlapped(Pipeline(worker, comm, plan.rule, plan.needs_mass), course)
     else:
         rounds = _one_by_one(worker, contribution, comm, plan.rule, course)
-    for _ in rounds:
-        if keep is not None and course.due:
-            keep(worker, comm)
-            course.kept = course.progress.steps
+    with closing(rounds):  # also where a checkpoint fails
+        for _ in rounds:
+            if keep is not None and course.due:
+                keep(worker, comm)
+                course.kept = course.progress.steps
     if keep is not None and course.progress.steps > max(course.kept, start):
         keep(worker, comm)
 
 
 def _one_by_one(
     worker: Worker, contribution: WorkerContribution, comm: Communicator, rule: Rule, course: Course
-) -> Iterator[None]:
+) -> Generator[None, None, None]:
     """Play the course; yield after every round."""
     while (step := course.next()) is not None:
         played = play(worker, contribution, comm, rule=rule, step=step, request=course.request)
@@ -205,7 +206,7 @@ def _one_by_one(
         yield
 
 
-def _overlapped(pipeline: Pipeline, course: Course) -> Iterator[None]:
+def _overlapped(pipeline: Pipeline, course: Course) -> Generator[None, None, None]:
     """Play the course, each round while the next window is learnt; yield where no window is open."""
     with closing(pipeline):
         while (step := course.next()) is not None:
