@@ -21,7 +21,7 @@ _LONGEST_WINDOW = 2**24
 # An automatic window costs nothing measurable to end at this length, and somebody may be waiting for it.
 _LONGEST_AUTOMATIC = 2**20
 _EXTENT = struct.Struct("<qq")  # touched pairs, bytes of the merged part
-_SUMMARY = struct.Struct("<qqdqq")
+SUMMARY = struct.Struct("<qqdqq")
 
 # What a worker asks of all: to go on, to end before the window that it contributes, or after it.
 GO_ON, STOP_BEFORE, STOP_AFTER = 0, 1, 2
@@ -146,7 +146,7 @@ class Peer:
         """Take over what the worker's process says: how much it touched, the size of its merged part, its summary."""
         self.rows.touched, merged_bytes = _EXTENT.unpack_from(description)
         self.merged = self.room[:merged_bytes]
-        self.summary = Summary(*_SUMMARY.unpack_from(description, _EXTENT.size))
+        self.summary = Summary(*SUMMARY.unpack_from(description, _EXTENT.size))
 
 
 def peer_bytes(merged: Merged, size: int) -> int:
@@ -204,7 +204,7 @@ class WorkerContribution:
         """Return what the peers' processes need to read this table, and then its merged part."""
         if not self._peers:
             return b""
-        return _EXTENT.pack(self.rows.touched, self._merged_bytes) + _SUMMARY.pack(*self.summary)
+        return _EXTENT.pack(self.rows.touched, self._merged_bytes) + SUMMARY.pack(*self.summary)
 
     def peers(self, descriptions: Sequence[Any]) -> Sequence[Peer]:
         """Return the workers of all ranks, as they described themselves."""
@@ -223,13 +223,13 @@ class WorkerContribution:
             listed = [touched[places[rank] : places[rank + 1]] for rank in range(size)]
         else:  # so many travel as whole slices, and need not be sorted, which takes longer than all the rest
             listed = [None for _ in bounds]
-        summary = _SUMMARY.pack(*self.summary)
+        summary = SUMMARY.pack(*self.summary)
         return [_core.pack(self.rows, listed[rank], *bounds[rank], summary) for rank in range(size)]
 
     def merge(self, parts: Sequence[Any], rule: Rule, index: int, size: int) -> bytearray:
         """Merge slice number *index* of *size* from what every rank cut for it."""
-        self._summaries = [Summary(*_SUMMARY.unpack_from(part)) for part in parts]
-        slices = [memoryview(part)[_SUMMARY.size :] for part in parts]
+        self._summaries = [Summary(*SUMMARY.unpack_from(part)) for part in parts]
+        slices = [memoryview(part)[SUMMARY.size :] for part in parts]
         bounds = _core.slice_bounds(self.rows, index, size)
         _core.merge_slices(self.rows, slices, *bounds, rule, self.law, self._needs_mass, self._bytes)
         return self._bytes

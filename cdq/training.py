@@ -86,7 +86,8 @@ class Progress:
 class Course:
     """What lies before a worker in a call of `learn`: its windows, and what follows from each merged round.
 
-    Attribute `kept` is the steps of the last checkpoint.
+    Attribute `kept` is the steps of the last checkpoint, `satisfied` what the watch returned last. `size` may change
+    between windows: what a round adds to the steps is what those brought who came.
 
     Parameters
     ----------
@@ -118,21 +119,19 @@ class Course:
         finish: npt.NDArray[np.int32],
     ) -> None:
         self._plan, self.progress, self._target = plan, progress, target
-        self._size, self._num_envs = size, num_envs
+        self.size, self._num_envs = size, num_envs
         self._watch, self._finish = watch, finish
         self._begun = progress.steps  # steps of all windows that were begun
-        self._open: deque[tuple[int, int]] = (
-            deque()
-        )  # of those not yet merged: steps after it, steps per worker
+        self._open: deque[int] = deque()  # of those not yet merged: steps per worker
         self._law = plan.law(progress.steps)
-        self._satisfied = False
+        self.satisfied = False
         self.kept = progress.steps
         progress.ended = False
 
     @property
     def request(self) -> int:
         """What this worker asks of all with its next contribution."""
-        if self._satisfied:
+        if self.satisfied:
             return STOP_BEFORE
         return STOP_AFTER if self._finish[0] else GO_ON
 
@@ -145,11 +144,11 @@ class Course:
     def next(self) -> Step | None:
         """Begin the next window; None where there is none."""
         left = self._target - self._begun
-        if left <= 0 or self.progress.ended or (self._satisfied and self._size == 1):
+        if left <= 0 or self.progress.ended or (self.satisfied and self.size == 1):
             return None
-        sweeps = sweeps_of(self.progress.window, left, self._size, self._num_envs)
-        before, self._begun = self._begun, self._begun + sweeps * self._num_envs * self._size
-        self._open.append((self._begun, sweeps * self._num_envs))
+        sweeps = sweeps_of(self.progress.window, left, self.size, self._num_envs)
+        before, self._begun = self._begun, self._begun + sweeps * self._num_envs * self.size
+        self._open.append(sweeps * self._num_envs)
         if isinstance(self._plan.step_size, Decay):
             self._law = self._plan.law(before)
         exploration = self._plan.exploration
@@ -157,12 +156,14 @@ class Course:
 
     def settle(self, played: Round) -> None:
         """Take note of the oldest window's round, which is now in the table."""
-        progress = self.progress
-        progress.steps, steps = self._open.popleft()
+        progress, steps = self.progress, self._open.popleft()
+        progress.steps += steps * len(played.summaries)
+        if not self._open:
+            self._begun = progress.steps
         if progress.steps < self._target:  # the last window is cut short, and says nothing of the next
             progress.window = self._plan.window.next(steps, played.mass)
         progress.ended = any(summary.request == STOP_AFTER for summary in played.summaries)
-        self._satisfied = self._watch(progress.steps, played)
+        self.satisfied = self._watch(progress.steps, played)
 
 
 def learn_rounds(
