@@ -95,8 +95,8 @@ class History:
         self._length += 1  # last: another thread may read meanwhile, to show the progress
 
     def recount(self, n_bytes: int) -> None:
-        """Let the newest row say *n_bytes*: it was written before all of its round's were known."""
-        self._rows["bytes"][self._length - 1] = n_bytes
+        """Let the newest row say *n_bytes*, if there is one: it was written before those of its round were known."""
+        self._rows["bytes"][max(self._length - 1, 0)] = n_bytes
 
     def __len__(self) -> int:
         return self._length

@@ -64,7 +64,8 @@ class Monitor:
             bytes_sent += summary.bytes_sent
         self._episodes += episodes
         self._rounds += 1
-        self._bytes = self._bytes_before + bytes_sent
+        self._bytes = self._bytes_before + bytes_sent  # up to the round before
+        self._history.recount(self._bytes)
         gap = math.nan
         if steps >= self._goal.measure_at:
             growth = _GROWTH_UNTIL if self._goal.until else _GROWTH

@@ -13,7 +13,7 @@ import pytest
 
 import cdq
 from cdq.cli import main
-from cdq.comm.mpi_node import Place
+from cdq.comm.mpi.node import Place
 from cdq.doctor import checks, facts, installation, processes, trial
 from cdq.doctor.processes import Answer, ask
 from cdq.doctor.trial import check_mpi

@@ -14,7 +14,7 @@ GROUP = "cdq.communicators"
 VARIABLE = "CDQ_COMM"
 BUILTIN = {
     "inprocess": "cdq.comm.inprocess:InProcessCommunicator",
-    "mpi": "cdq.comm.mpi:MPICommunicator",
+    "mpi": "cdq.comm.mpi.communicator:MPICommunicator",
 }
 
 _log = logging.getLogger("cdq")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cdq._version import __version__
 from cdq.comm import registry
-from cdq.comm.mpi_node import here
+from cdq.comm.mpi.node import here
 from cdq.core import build
 from cdq.doctor.processes import ask, last_line
 

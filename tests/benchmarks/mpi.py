@@ -22,7 +22,7 @@ from cdq import QLearner
 from cdq.bench import random_jumps
 from cdq.comm.base import Communicator
 from cdq.comm.launchers import started_by
-from cdq.comm.mpi import MPICommunicator
+from cdq.comm.mpi.communicator import MPICommunicator
 from cdq.core.merge import commit
 from cdq.rounds import Peer, Summary, WorkerContribution, peer_bytes
 from cdq.schedules import RescaledLinear, build_law
@@ -91,8 +91,12 @@ class Table:
         started = meet()
         slices, _ = self.comm.merge(contribution, rule)
         merged = time.perf_counter()
-        commit(self.rows, slices, self.merged.visits.reshape(-1))
+        self.commit(slices)
         return merged - started, time.perf_counter() - started
+
+    def commit(self, slices: list[Any]) -> None:
+        """Make merged slices the table, as `Worker.commit` does."""
+        commit(self.rows, slices, self.merged.visits.reshape(-1))
 
 
 # ---- measuring
@@ -319,12 +323,10 @@ PARTS: dict[str, Callable[[Communicator, int], None]] = {
 }
 
 
-def start(
-    ranks: int, module: str, arguments: Sequence[str], extra: Mapping[str, str], seconds: float
-) -> None:
-    """Start a job of so many ranks that run *module*; what it prints is printed here."""
-    command = [*mpiexec(), "-n", str(ranks), sys.executable, "-m", module, *arguments]
-    subprocess.run(command, env=environment(extra), check=True, timeout=seconds)
+def start(ranks: int, arguments: Sequence[str], extra: Mapping[str, str], **options: Any) -> Any:
+    """Run Python with *arguments* on so many ranks, to the end; *options* are those of `subprocess.run`."""
+    command = [*mpiexec(), "-n", str(ranks), sys.executable, *arguments]
+    return subprocess.run(command, env=environment(extra), check=True, timeout=600, **options)
 
 
 def main() -> None:
@@ -337,7 +339,7 @@ def main() -> None:
     given = parser.parse_args()
     if started_by() is None:
         # A core for each rank: to wait without leaving it is faster, for Allreduce too.
-        start(2, "tests.benchmarks.mpi", sys.argv[1:], {"OMPI_MCA_mpi_yield_when_idle": "0"}, 600.0)
+        start(2, ["-m", "tests.benchmarks.mpi", *sys.argv[1:]], {"OMPI_MCA_mpi_yield_when_idle": "0"})
         return
     with MPICommunicator.connect("mpi", 2, 60.0)[0] as comm:
         for part in given.parts or PARTS:

@@ -34,13 +34,19 @@ class Failing(MergeRule):
         return values.mean(axis=0)
 
 
+def say(what: str, number: float) -> None:
+    """Write a line at once: what print writes in parts may come with that of another rank between."""
+    sys.stdout.write(f"{what}: {number}\n")
+    sys.stdout.flush()
+
+
 def learner(url: str, **changes: Any) -> cdq.QLearner:
     return cdq.QLearner("FrozenLake-v1", seed=0, comm=url, **changes)
 
 
 def happens() -> None:
     """Tell when it happens, by a clock that all processes share."""
-    print(f"event: {time.time()}", flush=True)
+    say("event", time.time())
 
 
 def fail() -> None:
@@ -56,6 +62,14 @@ def send_myself(number: int) -> None:
 def fails_before_it_connects(rank: int, url: str) -> None:
     if rank == CULPRIT:
         fail()
+    learner(url).learn(LONG)
+
+
+def fails_before_its_learner_is_made(rank: int, url: str) -> None:
+    """The environment is unknown, perhaps as a package is missing on one node."""
+    if rank == CULPRIT:
+        happens()
+        cdq.QLearner("NoSuchLake-v1", comm=url)
     learner(url).learn(LONG)
 
 
@@ -136,6 +150,7 @@ PROGRAMS: dict[str, Callable[[int, str], None]] = {
     program.__name__: program
     for program in (
         fails_before_it_connects,
+        fails_before_its_learner_is_made,
         fails_before_it_learns,
         fails_in_a_merge,
         fails_in_an_overlapped_merge,
@@ -153,5 +168,5 @@ PROGRAMS: dict[str, Callable[[int, str], None]] = {
 
 if __name__ == "__main__":
     launch = started_by()
-    print("pid:", os.getpid(), flush=True)
+    say("pid", os.getpid())
     PROGRAMS[sys.argv[1]](launch.rank if launch is not None else 0, sys.argv[2])

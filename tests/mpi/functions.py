@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,9 +13,9 @@ from unittest import mock
 import numpy as np
 
 import cdq
-from cdq.comm import mpi_pieces, mpi_records
+from cdq.comm import pieces, records
 from cdq.comm.base import Communicator
-from cdq.comm.mpi import MPICommunicator
+from cdq.comm.mpi.communicator import MPICommunicator
 from cdq.merges import MergeRule
 from cdq.rounds import WorkerContribution
 from tests.strategies import random_model
@@ -133,11 +134,11 @@ def forced(way: str) -> Iterator[None]:
     """Make the communicators that are made meanwhile merge contributions of a few KiB as they would larger ones."""
     with ExitStack() as changes:
         if way != AT_ONCE:
-            changes.enter_context(mock.patch.object(mpi_records, "LARGEST_ROOM", 0))
+            changes.enter_context(mock.patch.object(records, "LARGEST_ROOM", 0))
         if way in (SLICES, PIECES):
             changes.enter_context(mock.patch.object(MPICommunicator, "share", return_value=None))
         if way == PIECES:
-            changes.enter_context(mock.patch.object(mpi_pieces, "CHUNK", 1 << 10))
+            changes.enter_context(mock.patch.object(pieces, "CHUNK", 1 << 10))
         yield
 
 
@@ -147,7 +148,7 @@ def observed() -> Iterator[tuple[list[float], set[str]]]:
     touched: list[float] = []
     ways: set[str] = set()
     merge, merge_shared = WorkerContribution.merge, WorkerContribution.merge_shared
-    in_steps = mpi_pieces._in_steps
+    in_steps = pieces._in_steps
 
     def note(contribution: WorkerContribution, way: str) -> None:
         touched.append(contribution.rows.touched / (len(contribution.rows.log) - 1))
@@ -162,13 +163,13 @@ def observed() -> Iterator[tuple[list[float], set[str]]]:
         merge_shared(self, contributions, rule, rank)
 
     def moved(step: Any, lengths: Any, longest: int) -> Any:
-        if longest > max(1, mpi_pieces.CHUNK // len(lengths)):
+        if longest > max(1, pieces.CHUNK // len(lengths)):
             ways.add(PIECES)
         return in_steps(step, lengths, longest)
 
     with (
         mock.patch.multiple(WorkerContribution, merge=of_parts, merge_shared=of_tables),
-        mock.patch.object(mpi_pieces, "_in_steps", moved),
+        mock.patch.object(pieces, "_in_steps", moved),
     ):
         yield touched, ways
 
@@ -176,4 +177,4 @@ def observed() -> Iterator[tuple[list[float], set[str]]]:
 ON_32 = Case("pooled")
 
 if __name__ == "__main__":
-    print(learn(ON_32).everything)
+    sys.stdout.write(learn(ON_32).everything + "\n")  # at once: print writes the end of the line on its own

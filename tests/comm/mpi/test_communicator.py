@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cdq.comm import mpi_ends, mpi_pieces
+from cdq.comm import ends, pieces
 from cdq.comm.base import Communicator
 from cdq.comm.contribution import Received
-from cdq.comm.mpi import MPICommunicator
+from cdq.comm.mpi.communicator import MPICommunicator
 from cdq.errors import BackendUnavailable, CollectiveMismatch, CommClosed, CommTimeout, PeerLost
 from cdq.testing import CommunicatorConformance
 from cdq.testing.cases import message, same
@@ -33,7 +33,7 @@ class TestMPI(CommunicatorConformance):
 
 def move_in_pieces(comm: Communicator, chunk: int) -> bytes:
     """Move parts of unequal lengths, with another limit of a step."""
-    usual, mpi_pieces.CHUNK = mpi_pieces.CHUNK, chunk
+    usual, pieces.CHUNK = pieces.CHUNK, chunk
     try:
         ranks = range(comm.size)
         mine = [message("unequal", comm.rank, rank) * (1 + comm.rank) for rank in ranks]
@@ -46,7 +46,7 @@ def move_in_pieces(comm: Communicator, chunk: int) -> bytes:
         merged: Array = comm.merge(Fold(mixed_magnitudes(0, comm.rank, 20_000)), "sum")
         return merged.tobytes()
     finally:
-        mpi_pieces.CHUNK = usual
+        pieces.CHUNK = usual
 
 
 @pytest.mark.parametrize("size", [2, 3, 7])
@@ -191,7 +191,7 @@ def test_victims_are_not_named() -> None:
 
 def closes_at_its_own_time(comm: Communicator) -> tuple[int, bool]:
     """Close early on one rank and late on the others; return what was kept of it, and whether it was freed at once."""
-    kept = len(mpi_ends.kept)
+    kept = len(ends.kept)
     group = comm.split(0)
     assert group is not None
     time.sleep(0.0 if comm.rank == 0 else 0.2)
@@ -199,9 +199,9 @@ def closes_at_its_own_time(comm: Communicator) -> tuple[int, bool]:
     group.close()
     at_once = time.monotonic() - started < 0.1
     comm.barrier()
-    while mpi_ends.leaving and time.monotonic() < started + 5.0:
-        mpi_ends.tend()
-    return len(mpi_ends.kept) - kept + len(mpi_ends.leaving), at_once
+    while ends.leaving and time.monotonic() < started + 5.0:
+        ends.tend()
+    return len(ends.kept) - kept + len(ends.leaving), at_once
 
 
 def test_closing_waits_for_nobody_and_leaves_nothing() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cdq.comm.base import Call
-from cdq.comm.mpi_records import Records
+from cdq.comm.mpi.records import Records
 
 
 def meet(ranks: list[Records], calls: list[Call], parts: list[bytes]) -> list[list[int] | None]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from cdq.comm.mpi_library import LOCK
+from cdq.comm.mpi.library import LOCK
 from cdq.errors import PeerLost
 
 open_ranks: set[Any] = (

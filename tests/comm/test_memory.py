@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cdq.comm.mpi_memory import Offer, accept
+from cdq.comm.memory import Offer, accept
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="anonymous files are Linux's")
 

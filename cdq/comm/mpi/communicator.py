@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cdq.comm import mpi_ends, mpi_memory, mpi_node, mpi_pieces
+from cdq.comm import memory
 from cdq.comm.base import Call, Communicator, as_bytes_view
 from cdq.comm.contribution import Contribution, Received
-from cdq.comm.mpi_library import LOCK, load
-from cdq.comm.mpi_notices import CLOSED, FAILED, LOST, Notices
-from cdq.comm.mpi_records import Records
+from cdq.comm.mpi import ends, node, pieces
+from cdq.comm.mpi.library import LOCK, load
+from cdq.comm.mpi.notices import CLOSED, FAILED, LOST, Notices
+from cdq.comm.mpi.records import Records
 from cdq.errors import CollectiveMismatch, CommClosed, CommError, CommTimeout, ConfigError, PeerLost
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class MPICommunicator(Communicator):
         self._started = 0.0
         self._between_calls = True
         self._call = Call("connect", 0)
-        mpi_ends.open_ranks.add(self)
+        ends.open_ranks.add(self)
 
     @classmethod
     def connect(cls, url: str, workers: int, timeout: float) -> Sequence[Self]:
@@ -76,11 +77,11 @@ class MPICommunicator(Communicator):
         """
         cls.ranks(url, workers)
         mpi = load()
-        mpi_ends.install(mpi)
-        mpi_ends.tend()
+        ends.install(mpi)
+        ends.tend()
         comm = cls(mpi, _duplicate(mpi, timeout), timeout)
         comm._look_round()
-        mpi_ends.expect(everybody=True)
+        ends.expect(everybody=True)
         return [comm]
 
     @classmethod
@@ -113,13 +114,13 @@ class MPICommunicator(Communicator):
             memoryview(b"".join((_MERGE.pack(small, len(description)), description, whole))),
         )
         heads = [_MERGE.unpack_from(part) for part in parts]
-        ends = [_MERGE.size + length for _, length in heads]
+        stops = [_MERGE.size + length for _, length in heads]
         if all(head[0] for head in heads):
-            wholes = [memoryview(part)[end:] for part, end in zip(parts, ends, strict=True)]
+            wholes = [memoryview(part)[end:] for part, end in zip(parts, stops, strict=True)]
             return contribution.join([as_bytes_view(contribution.merge(wholes, rule, 0, 1))])
         if not all(length for _, length in heads):
             return super().merge(contribution, rule)
-        described = [memoryview(part)[_MERGE.size : end] for part, end in zip(parts, ends, strict=True)]
+        described = [memoryview(part)[_MERGE.size : end] for part, end in zip(parts, stops, strict=True)]
         return self._merge_shared(contribution, rule, described)
 
     def _merge_shared(self, contribution: Any, rule: Any, described: Sequence[Received]) -> Any:
@@ -132,10 +133,10 @@ class MPICommunicator(Communicator):
         """Return memory as :meth:`Communicator.share`: of ranks that are all on one node, on Linux."""
         if self.size == 1:
             return None
-        offer = mpi_memory.Offer(n_bytes)
+        offer = memory.Offer(n_bytes)
         try:
             addresses = self._gather("share", memoryview(offer.address))
-            segments = mpi_memory.accept(addresses, self.rank, offer)
+            segments = memory.accept(addresses, self.rank, offer)
             return segments if self.agree(segments is not None) else None
         finally:
             offer.withdraw()
@@ -159,7 +160,7 @@ class MPICommunicator(Communicator):
         self._records.learn(call.operation, 0)
         received: Sequence[Received] = [b""] * self.size
         if longest:
-            received = mpi_pieces.exchange(self._run, self._channel, parts, longest)
+            received = pieces.exchange(self._run, self._channel, parts, longest)
         self._between_calls = True
         return received
 
@@ -173,10 +174,10 @@ class MPICommunicator(Communicator):
         if longest <= self._records.room:
             received = self._records.parts(lengths)
         elif call.root >= 0:
-            whole = mpi_pieces.broadcast(self._run, self._channel, part, longest, call.root)
+            whole = pieces.broadcast(self._run, self._channel, part, longest, call.root)
             received = [whole] * self.size
         else:
-            received = mpi_pieces.gather(self._run, self._channel, part, lengths)
+            received = pieces.gather(self._run, self._channel, part, lengths)
         self._records.learn(call.operation, longest)
         self._between_calls = True
         return received
@@ -215,7 +216,7 @@ class MPICommunicator(Communicator):
                 self._wait(request)
             self._hear()  # a rank that came too late is to know, though what the others sent has come
         except BaseException:
-            mpi_ends.kept.append(arguments)
+            ends.kept.append(arguments)
             raise
         self._completed = self._step
 
@@ -248,7 +249,7 @@ class MPICommunicator(Communicator):
             return
         for rank, (step, why) in notices.gave_up.items():
             if step == self._step:
-                mpi_ends.expect(everybody=False)
+                ends.expect(everybody=False)
                 raise CommTimeout(f"{self._call}: {why} (rank {rank} waited longest)", notices.missing(step))
         left = sorted({**notices.gave_up, **notices.gone}.items())
         gone = {rank: why for rank, (step, why) in left if step <= self._step}
@@ -261,7 +262,7 @@ class MPICommunicator(Communicator):
         ranks = f"rank{'s' * (len(missing) > 1)} {', '.join(map(str, missing))}"
         what = f"{ranks} did not come" if missing else "all ranks came, but not all that they sent did"
         self._notices.say_gave_up(self._step, f"gave up waiting for {ranks}" if missing else what)
-        mpi_ends.expect(everybody=False)
+        ends.expect(everybody=False)
         return CommTimeout(
             f"{self._call}: {what} within {self.timeout:g} s; raise the timeout if they were only slow",
             missing,
@@ -279,10 +280,10 @@ class MPICommunicator(Communicator):
 
     def _look_round(self) -> None:
         """Learn which ranks are on which node: those that have a core each may wait for each other on it."""
-        place = mpi_node.here(self._mpi.Get_processor_name())
+        place = node.here(self._mpi.Get_processor_name())
         parts = self._collect(self._call, memoryview(place.packed()))
-        places = [mpi_node.unpacked(part) for part in parts]
-        crowded = mpi_node.crowded(places)
+        places = [node.unpacked(part) for part in parts]
+        crowded = node.crowded(places)
         if place.node not in crowded:
             self._spin = _SPIN
         first = next((rank for rank, other in enumerate(places) if other.node in crowded), -1)
@@ -292,7 +293,7 @@ class MPICommunicator(Communicator):
 
     def _subset(self, members: Sequence[int]) -> MPICommunicator | None:
         color, key = (members[0], members.index(self.rank)) if members else (self._mpi.UNDEFINED, 0)
-        mpi_ends.tend()
+        ends.tend()
         with LOCK:
             channel = self._channel.Split(color, key)
         return type(self)(self._mpi, channel, self.timeout, self) if members else None
@@ -310,10 +311,10 @@ class MPICommunicator(Communicator):
         elif not self._between_calls:
             kind = FAILED
         with LOCK:
-            mpi_ends.open_ranks.discard(self)
+            ends.open_ranks.discard(self)
             self._notices.say_end(kind, self._completed + 1, why)
-            mpi_ends.leaving.append(partial(_settled, self._channel, self._notices, kind == CLOSED))
-            mpi_ends.tend()
+            ends.leaving.append(partial(_settled, self._channel, self._notices, kind == CLOSED))
+            ends.tend()
 
     def _is_victim(self) -> bool:
         """Whether this rank failed because of another, which the others are to hear of instead."""
@@ -331,8 +332,8 @@ def _duplicate(mpi: Any, timeout: float) -> Any:
                 return channel
         waited = time.monotonic() - started
         if waited >= timeout:
-            mpi_ends.kept.append((channel, request))
-            mpi_ends.expect(everybody=False)
+            ends.kept.append((channel, request))
+            ends.expect(everybody=False)
             size = mpi.COMM_WORLD.Get_size()
             raise CommTimeout(f"not all of the {size} ranks connected within {timeout:g} s")
         _pause(waited)
@@ -363,7 +364,7 @@ def _settled(channel: Any, notices: Notices, orderly: bool) -> bool:
     if orderly:
         notices.read()
     if not (orderly and all(notices.ended.values())):
-        mpi_ends.kept.append((channel, notices))
+        ends.kept.append((channel, notices))
     elif len(notices.ended) < channel.Get_size() - 1:
         return False
     else:

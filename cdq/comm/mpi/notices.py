@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from cdq.comm.mpi_library import LOCK
+from cdq.comm.mpi.library import LOCK
 
 HERE = 0  # waits in a step
 GAVE_UP = 1  # waited in a step for others, not for those that get this, to no end
