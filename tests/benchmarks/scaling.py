@@ -1,0 +1,324 @@
+"""What a round costs as the ranks grow: a model fitted to merges here, checked against learning here, and computed on.
+
+Run it from the checkout: ``python -m tests.benchmarks.scaling`` (three minutes, 8 GB). Prints the tables of
+docs/scaling.md. It starts jobs of 2 to 32 ranks, which share no memory, as if each were on a node of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.bench import random_jumps
+from cdq.comm.base import Communicator
+from cdq.comm.launchers import started_by
+from cdq.comm.mpi.records import Records
+from tests.benchmarks.mpi import ByMessages, Table, learner, meet, seconds_per_round, start
+
+CORES = len(os.sched_getaffinity(0))
+FITTED, CHECKED = (2, 4, 8, 16, 32), (3, 12, 24, 32)
+COMPUTED = (64, 256, 1024, 4096)
+
+# The network of the computed part: seconds that a message travels, bytes per second of a link, ranks that share one.
+LATENCY, LINK, PER_LINK = 2e-6, 12.5e9, (1, 32)
+
+# Bytes: what goes with every part; a pair of a contribution that is dense or listed; of a merged part.
+_HEAD, _DENSE, _LISTED, _MERGED_DENSE, _MERGED_LISTED = 150, 8, 12, 12, 16
+
+_LONGEST_WINDOW = 2**24
+
+COSTS = {
+    "a small merge": "µs",
+    "and per rank": "µs",
+    "and per pair and rank": "ns",
+    "a large merge": "µs",
+    "and per rank of it": "µs",
+    "per byte received": "ns",
+    "per pair of a dense table": "ns",
+    "per listed pair brought": "ns",
+    "per listed pair merged": "ns",
+}
+
+
+class Merge(NamedTuple):
+    """What a merge costs by: its ranks, the table's pairs, those that each rank touched, and all together."""
+
+    ranks: int
+    n_pairs: int
+    touched: float
+    union: float
+
+    @property
+    def small(self) -> bool:
+        """Whether the whole contributions go to all ranks."""
+        return self.touched * _LISTED <= Records(self.ranks).largest_room
+
+    @property
+    def dense(self) -> bool:
+        """Whether contributions travel whole."""
+        return 2 * self.touched >= self.n_pairs
+
+    @property
+    def received(self) -> float:
+        """Bytes that a rank receives."""
+        others, brought = self.ranks - 1, _DENSE * self.n_pairs if self.dense else _LISTED * self.touched
+        if self.small:
+            return others * (_HEAD + brought)
+        merged = _MERGED_DENSE * self.n_pairs if self.dense else _MERGED_LISTED * self.union
+        return others * (2 * _HEAD + (brought + merged) / self.ranks)
+
+    @property
+    def steps(self) -> int:
+        """Messages one after another: the gathers of records double what is known, the long parts go at once."""
+        doubling = math.ceil(math.log2(self.ranks))
+        return doubling if self.small else 4 * doubling + 2
+
+    def amounts(self) -> list[float]:
+        """Return how much there is of each of `COSTS`."""
+        small, dense = self.small, self.dense
+        large, listed = not small, not small and not dense
+        return [
+            small,
+            small * self.ranks,
+            small * self.ranks * self.touched,
+            large,
+            large * self.ranks,
+            self.received,
+            (large and dense) * self.n_pairs,
+            listed * self.touched,
+            listed * self.union,
+        ]
+
+
+def touching(ranks: int, n_pairs: int, share: float, together: bool = False) -> Merge:
+    """Return the merge of ranks that each touched a share of the pairs, all the same ones or each at random."""
+    union = share if together else 1 - (1 - share) ** ranks
+    return Merge(ranks, n_pairs, share * n_pairs, union * n_pairs)
+
+
+# ---- measured in jobs
+
+# States, actions, touched share, the most ranks.
+_MERGES = (
+    (16, 4, 1.0, 32),
+    (64, 4, 1.0, 32),
+    (150, 4, 1.0, 32),
+    (1000, 4, 1.0, 32),
+    (10_000, 6, 1.0, 32),
+    (100_000, 6, 1.0, 32),
+    (1_000_000, 4, 0.001, 32),
+    (1_000_000, 4, 0.01, 32),
+    (10_000_000, 4, 0.01, 4),
+)
+# States, actions, steps of a window; every pair is as likely as another.
+_LEARNING = ((32, 4, 20_000), (20_000, 5, 200_000), (600_000, 4, 30_000))
+_LANES = 64
+
+
+def measure_merge(comm: Communicator, table: Table, share: float, repeats: int) -> float:
+    """Return the seconds of a merge and its commit."""
+    rng = np.random.default_rng(comm.rank)
+    n = table.merged.values.size
+    pairs = np.arange(n) if share == 1 else rng.choice(n, int(n * share), replace=False, shuffle=True)
+    times = max(3, 300 // comm.size) if n < 10_000 else 2
+    found = [_repeated(comm, table, pairs.astype(np.uint32), times) for _ in range(repeats + 1)]
+    return statistics.median(found[1:])
+
+
+def _repeated(comm: Communicator, table: Table, pairs: npt.NDArray[np.uint32], times: int) -> float:
+    """Merge and commit the same window so many times; return the seconds of once."""
+    table.touch(pairs)
+    started = meet()
+    for _ in range(times):
+        slices, _ = comm.merge(table.by_messages, "pooled")
+    for _ in range(times):
+        table.commit(slices)
+    meet()
+    return (time.perf_counter() - started) / times
+
+
+def measure_job(comm: Communicator, repeats: int) -> dict[str, list[Any]]:
+    """Return what is measured with the ranks of this job: merges, and rounds of learning."""
+    merges, rounds = [], []
+    for n_states, n_actions, share, most in _MERGES if comm.size in FITTED else ():
+        if comm.size <= most:
+            table = Table(comm, n_states, n_actions)
+            seconds = measure_merge(comm, table, share, repeats)
+            merges.append((touching(comm.size, n_states * n_actions, share), seconds))
+    for n_states, n_actions, window in _LEARNING if comm.size in CHECKED else ():
+        rounds.append(measure_learning(comm, n_states, n_actions, window))
+    return {"merges": merges, "rounds": rounds}
+
+
+def measure_learning(comm: Communicator | None, n_states: int, n_actions: int, window: int) -> float:
+    """Return the seconds of a round; of one worker without a communicator."""
+    agent = learner(comm, random_jumps(n_states, n_actions, seed=0), window, exploration=1.0)
+    return seconds_per_round(agent, 16)
+
+
+def run_jobs(repeats: int) -> tuple[list[tuple[Merge, float]], dict[int, list[float]]]:
+    """Return the merges measured, with their seconds, and the seconds of rounds by number of ranks."""
+    merges, rounds = [], {}
+    for ranks in sorted({*FITTED, *CHECKED}):
+        arguments = ["-W", "ignore", "-m", "tests.benchmarks.scaling", "--repeats", str(repeats)]
+        job = start(ranks, arguments, {}, stdout=subprocess.PIPE, text=True)
+        found = json.loads(job.stdout)
+        merges += [(Merge(*merge), seconds) for merge, seconds in found["merges"]]
+        if found["rounds"]:
+            rounds[ranks] = found["rounds"]
+    return merges, rounds
+
+
+# ---- the model
+
+
+def turns(ranks: int) -> float:
+    """Return how many ranks share a core: here they take turns, and each must have worked before a merge is done."""
+    return max(1.0, ranks / CORES)
+
+
+def fit(merges: Sequence[tuple[Merge, float]]) -> npt.NDArray[np.float64]:
+    """Return the cost of one of each amount, by least squares of the relative error; none is negative."""
+    seconds = np.array([measured / turns(merge.ranks) for merge, measured in merges])
+    amounts = np.array([merge.amounts() for merge, _ in merges]) / seconds[:, None]
+    costs, used = np.zeros(len(COSTS)), np.ones(len(COSTS), np.bool_)
+    while True:
+        costs[used] = np.linalg.lstsq(amounts[:, used], np.ones(len(merges)), rcond=None)[0]
+        if (costs >= 0).all():
+            return costs
+        used &= costs > 0
+        costs[:] = 0
+
+
+def of_network(merge: Merge, costs: npt.NDArray[np.float64], per_link: int) -> tuple[float, float]:
+    """Return the seconds that a rank with a core of its own works on a merge, and those that messages travel."""
+    return float(costs @ merge.amounts()), LATENCY * merge.steps + merge.received * per_link / LINK
+
+
+# ---- printed
+
+
+def show(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table."""
+    lines = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
+    print(f"\n{title}\n", *lines, sep="\n", flush=True)
+
+
+def rounded(number: float, digits: int = 2) -> str:
+    """Return a number with so many digits that count, without an exponent."""
+    if number == 0:
+        return "0"
+    places = digits - 1 - math.floor(math.log10(abs(number)))
+    return f"{round(number, places):,.{max(0, places)}f}"
+
+
+def show_fit(merges: Sequence[tuple[Merge, float]], costs: npt.NDArray[np.float64]) -> None:
+    """Print the costs, and the merges that they were fitted to."""
+    factors = {"µs": 1e6, "ns": 1e9}
+    rows = [
+        [name, f"{rounded(cost * factors[unit])} {unit}"]
+        for (name, unit), cost in zip(COSTS.items(), costs, strict=True)
+    ]
+    show("Fitted", ["what", "costs a rank"], rows)
+    ratios = [turns(merge.ranks) * costs @ merge.amounts() / seconds for merge, seconds in merges]
+    kinds = sorted({(merge.n_pairs, int(merge.touched)) for merge, _ in merges})
+    rows = []
+    for kind in kinds:
+        row = dict.fromkeys(FITTED, "")
+        for (merge, seconds), ratio in zip(merges, ratios, strict=True):
+            if (merge.n_pairs, int(merge.touched)) == kind:
+                row[merge.ranks] = f"{rounded(seconds * 1e3)} ({ratio:.2f})"
+        rows.append([f"{kind[1]:,} of {kind[0]:,}", *row.values()])
+    heads = ["pairs touched", *(f"{ranks} ranks" for ranks in FITTED)]
+    show("Merges that the model is fitted to: ms measured (model / measured)", heads, rows)
+
+
+def show_check(rounds: dict[int, list[float]], costs: npt.NDArray[np.float64]) -> None:
+    """Print rounds of learning beside what the model says of them."""
+    rows = []
+    for case, (n_states, n_actions, window) in enumerate(_LEARNING):
+        loop, n_pairs = measure_learning(None, n_states, n_actions, window), n_states * n_actions
+        for ranks, found in rounds.items():
+            merge = touching(ranks, n_pairs, 1 - math.exp(-window / n_pairs))
+            model = turns(ranks) * (loop + costs @ merge.amounts())
+            names = [f"{n_states:,} x {n_actions}", f"{window:,}", str(ranks)]
+            figures = [turns(ranks) * loop * 1e3, model * 1e3, found[case] * 1e3, model / found[case]]
+            rows.append(names + [rounded(figure) for figure in figures])
+    heads = ["table", "window", "ranks", "loop, ms", "round by the model", "measured", "model / measured"]
+    show("Rounds of learning, which were not fitted", heads, rows)
+
+
+def show_computed(costs: npt.NDArray[np.float64]) -> None:
+    """Print what the model says of large jobs on a network."""
+    tables = [
+        ("64 x 4, all touched", 256, 1.0, False, measure_learning(None, 64, 4, 1 << 17) / (1 << 17)),
+        (
+            "10^5 x 6, all touched",
+            600_000,
+            1.0,
+            False,
+            measure_learning(None, 100_000, 6, 1 << 20) / (1 << 20),
+        ),
+    ]
+    large = measure_learning(None, 10_000_000, 4, 1 << 22) / (1 << 22)
+    tables.append(("10^7 x 4, each rank 1 % of its own", 40_000_000, 0.01, False, large))
+    tables.append(("10^7 x 4, all ranks the same 1 %", 40_000_000, 0.01, True, large))
+    rows = []
+    for name, n_pairs, share, together, step in tables:
+        for ranks in COMPUTED:
+            merge = touching(ranks, n_pairs, share, together)
+            row = [name, f"{ranks:,}", f"{step * 1e9:.0f}", rounded(of_network(merge, costs, 1)[0] * 1e3)]
+            for per_link in PER_LINK:
+                work, travel = of_network(merge, costs, per_link)
+                row += [
+                    rounded(travel * 1e3),
+                    *(window_for(work + travel, step, part) for part in (0.5, 0.1)),
+                ]
+            rows.append(row)
+    heads = ["table", "ranks", "ns a step", "work, ms"]
+    for per_link in PER_LINK:
+        heads += [f"travel, ms ({per_link} a link)", "half at", "10 % at"]
+    show("Computed: when merging takes half and a tenth of the time", heads, rows)
+
+
+def window_for(merge: float, step: float, part: float) -> str:
+    """Return the window in which merging takes that part of the time."""
+    window = merge * (1 / part - 1) / step
+    if window <= _LONGEST_WINDOW:
+        return rounded(window)
+    least = merge / (merge + _LONGEST_WINDOW * step)
+    return f"- ({least:.0%} at the longest)"
+
+
+def main() -> None:
+    """Start the jobs and print what came of them, or be a rank of one."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args()
+    if started_by() is not None:
+        with ByMessages.connect("mpi", None, 120.0)[0] as comm:  # type: ignore[arg-type]
+            found = measure_job(comm, given.repeats)
+            if comm.rank == 0:
+                print(json.dumps(found))
+        return
+    merges, rounds = run_jobs(given.repeats)
+    costs = fit(merges)
+    show_fit(merges, costs)
+    show_check(rounds, costs)
+    show_computed(costs)
+
+
+if __name__ == "__main__":
+    main()
