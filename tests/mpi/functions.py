@@ -13,8 +13,8 @@ from unittest import mock
 import numpy as np
 
 import cdq
-from cdq.comm import pieces, records
 from cdq.comm.base import Communicator
+from cdq.comm.mpi import pieces, records
 from cdq.comm.mpi.communicator import MPICommunicator
 from cdq.merges import MergeRule
 from cdq.rounds import WorkerContribution
