@@ -31,7 +31,7 @@ def test_a_row_per_round() -> None:
     assert watch(40, played((2, 3.0), (1, 6.0), sent=100)) is False
     assert watch(80, played((0, 0.0), (0, 0.0), sent=250)) is False
     first, second = history
-    assert (first.steps, first.mean_return, first.episodes, first.rounds, first.bytes) == (40, 3.0, 3, 1, 200)
+    assert (first.steps, first.mean_return, first.episodes, first.rounds, first.bytes) == (40, 3.0, 3, 1, 500)
     assert math.isnan(first.gap)
     assert math.isnan(second.mean_return)
     assert (second.steps, second.episodes, second.rounds, second.bytes) == (80, 3, 2, 500)
