@@ -49,6 +49,11 @@ def test_the_traceback_of_the_rank_that_failed_comes_last(program: str) -> None:
     assert "PeerLost" not in done.stderr, done.stderr
 
 
+def test_a_rank_that_cannot_make_a_learner_ends_the_job() -> None:
+    done = run("fails_before_its_learner_is_made")
+    assert "UnsupportedEnvironment: unknown environment 'NoSuchLake-v1'" in last_traceback(done), done.stderr
+
+
 def test_a_rank_that_exits_is_named() -> None:
     done = run("exits")
     assert "rank 1: its program ended without closing the communicator" in done.stderr, done.stderr

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cdq.comm import ends, pieces
 from cdq.comm.base import Communicator
 from cdq.comm.contribution import Received
+from cdq.comm.mpi import ends, pieces
 from cdq.comm.mpi.communicator import MPICommunicator
 from cdq.errors import BackendUnavailable, CollectiveMismatch, CommClosed, CommTimeout, PeerLost
 from cdq.testing import CommunicatorConformance
