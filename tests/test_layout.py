@@ -44,7 +44,14 @@ LAYERS = [
 HEIGHT = {name: -line for line, names in enumerate(LAYERS) for name in names}
 
 # What only one part of the project imports, and nothing on `import cdq`.
-RESERVED = {"gymnasium": "envs", "typer": "cli", "rich": "cli", "safetensors": "files", "pytest": "testing", "mpi4py": "comm"}
+RESERVED = {
+    "gymnasium": "envs",
+    "typer": "cli",
+    "rich": "cli",
+    "safetensors": "files",
+    "pytest": "testing",
+    "mpi4py": "comm",
+}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
