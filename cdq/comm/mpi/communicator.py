@@ -71,13 +71,9 @@ class MPICommunicator(Communicator):
 
     @classmethod
     def connect(cls, url: str, workers: int, timeout: float) -> Sequence[Self]:
-        """Return the communicator of this process, over a duplicate of ``COMM_WORLD``; `url` is ``"mpi"``.
-
-        The first time, it sees to it that an exception that nobody catches ends the whole job.
-        """
+        """Return the communicator of this process, over a duplicate of ``COMM_WORLD``; `url` is ``"mpi"``."""
         cls.ranks(url, workers)
         mpi = load()
-        ends.install(mpi)
         ends.tend()
         comm = cls(mpi, _duplicate(mpi, timeout), timeout)
         comm._look_round()
@@ -86,10 +82,16 @@ class MPICommunicator(Communicator):
 
     @classmethod
     def ranks(cls, url: str, workers: int | None) -> int:
-        """Return the number of ranks that the job was started with; it cannot be another one."""
+        """Return the number of ranks that the job was started with; it cannot be another one.
+
+        The first time, it sees to it that an exception that nobody catches ends the whole job: from here on MPI would
+        wait at the end for the others, and they may be about to connect.
+        """
         if url.removesuffix("://") != SCHEME:
             raise ConfigError(f"communicator {url!r}: mpiexec knows the addresses; give {SCHEME!r}")
-        size: int = load().COMM_WORLD.Get_size()
+        mpi = load()
+        ends.install(mpi)
+        size: int = mpi.COMM_WORLD.Get_size()
         if workers is not None and workers != size:
             raise ConfigError(
                 f"workers is {workers}, but mpiexec started {size} rank{'s' * (size > 1)}, one worker each:"
