@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-# Why a run is to finish: Ctrl-C, or what queues send before they kill.
+# Why a run is to finish: Ctrl-C here, or what queues send before they kill, here or on another rank.
 INTERRUPTED, TERMINATED = 1, 2
 
 
@@ -45,7 +45,8 @@ def signals_deferred(requests: Requests, *, graceful: bool) -> Iterator[None]:
 
     Python would raise KeyboardInterrupt in the main thread wherever it is, also between two of our own lines.
     SIGINT requests to stop; where *graceful*, first to finish, and to stop when it comes again. Where *graceful*, a
-    SIGTERM that nobody handles, the warning that queues send, requests to finish, and is not raised again.
+    SIGTERM that nobody handles, the warning that queues send, requests to finish, and is not raised again; from a run
+    that it ended on it is ignored. (It comes to all ranks, but not at one time: some have ended by then.)
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -73,6 +74,8 @@ def signals_deferred(requests: Requests, *, graceful: bool) -> Iterator[None]:
     try:
         yield
     finally:
+        if signal.SIGTERM in before and requests.finish[0] == TERMINATED:
+            before[signal.SIGTERM] = signal.SIG_IGN
         for number, handler in before.items():
             signal.signal(number, handler)
         if received:

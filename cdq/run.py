@@ -14,7 +14,7 @@ from cdq.agreement import require_same, require_same_tables
 from cdq.comm.base import Communicator
 from cdq.comm.registry import choose, connect, load
 from cdq.errors import ConfigError
-from cdq.interrupts import INTERRUPTED, TERMINATED, Requests
+from cdq.interrupts import TERMINATED, Requests
 from cdq.keeping import Checkpoints
 from cdq.monitor import ProgressLine, Watch, watch_nothing
 from cdq.rounds import Rule
@@ -133,8 +133,7 @@ class Run:
                 self.team.roll_back()
                 line.clear()
                 self.requests.clear()
-        # SIGTERM came here, perhaps too late for the last round, or on another rank. Ctrl-C was raised again.
-        if why == TERMINATED or (self.state.progress.ended and why != INTERRUPTED):
+        if why == TERMINATED:  # perhaps too late for the last round
             self._leave()
 
     def _leave(self) -> None:
@@ -177,8 +176,16 @@ class Run:
             learn_rounds(worker, contribution, comm, plan=self.plan, course=course, keep=self._keep)
         finally:
             self.team.leave(comm.rank)
-        if keeps and not self.state.progress.ended:  # a condition that rank 0 saw ended it on all
-            self.state.goal.target = min(self.state.goal.target, self.state.progress.steps)
+        if keeps:
+            self._note_the_end()
+
+    def _note_the_end(self) -> None:
+        """Take note of what ended the run, once it has, where another rank knew it before."""
+        progress, finish = self.state.progress, self.requests.finish
+        if not progress.ended:  # by a condition, perhaps
+            self.state.goal.target = min(self.state.goal.target, progress.steps)
+        elif not finish[0]:
+            finish[0] = TERMINATED
 
     def _identity(self) -> dict[str, Any]:
         """Return what must be the same on all ranks."""
