@@ -17,6 +17,7 @@ import cdq
 from cdq.errors import ConfigError, FileError, TableError, UnsupportedEnvironment
 from tests import runs
 
+START = str(Path(__file__).with_name("start.py"))  # runs a module of the tests
 SEEDS_EACH = 3  # killed at other times, of each way
 
 
@@ -41,7 +42,7 @@ def test_resumed_from_any_checkpoint_the_run_is_the_same(way: str, tmp_path: Pat
 def test_killed_again_and_again_the_run_is_the_same(way: str, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     runs.begin(whole, way)
-    program = [sys.executable, "-m", "tests.runs", "is_killed_until_finished"]
+    program = [sys.executable, START, "tests.runs", "is_killed_until_finished"]
     environment = {**os.environ, "PYTHONPATH": str(Path(cdq.__file__).parents[1])}
     done = subprocess.run(
         [*program, str(tmp_path), way, "0", str(SEEDS_EACH)],

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]  # ranks import cdq and the tests as this process does
+import cdq
+
+START = str(Path(__file__).parents[1] / "start.py")  # runs a module of the tests
+_CDQ = str(Path(cdq.__file__).parents[1])  # ranks import the cdq that this process does
 ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
@@ -35,7 +38,7 @@ def mpiexec() -> tuple[str, ...]:
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of a job: this process's, what Open MPI needs, and `extra`."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [_CDQ, os.environ.get("PYTHONPATH")]))
     return {**os.environ, **ENVIRONMENT, "PYTHONPATH": path, **(extra or {})}
 
 

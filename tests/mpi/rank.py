@@ -1,4 +1,4 @@
-"""What each rank of a pool's job does: ``python -m tests.mpi.rank SOCKET``."""
+"""What each rank of a pool's job does: ``python tests/start.py tests.mpi.rank SOCKET``."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def run(program: str, timeout: float = 30.0, within: float = 5.0) -> subprocess.
     """Run a program of `tests.mpi.failing`, which must end in time after the timeout of its calls."""
     files = jobs.shared_files()
     started = time.monotonic()
-    done = jobs.run_job(RANKS, ["-m", "tests.mpi.failing", program, str(timeout)])
+    done = jobs.run_job(RANKS, [jobs.START, "tests.mpi.failing", program, str(timeout)])
     seconds = time.monotonic() - started
     said = f"{program}: status {done.returncode} after {seconds:.1f} s\n{done.stdout}\n{done.stderr}"
     assert seconds < within + 3.0, said  # a job takes a second or two to start

@@ -98,7 +98,7 @@ def test_another_order_of_ranks_would_show(merge: str, monkeypatch: pytest.Monke
 
 
 def test_more_ranks_than_cores() -> None:
-    done = jobs.run_job(32, ["-m", "tests.mpi.functions"], timeout=100.0)
+    done = jobs.run_job(32, [jobs.START, "tests.mpi.functions"], timeout=100.0)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == {by_threads(functions.ON_32, 32).everything}
     assert len(done.stdout.split()) == 32

@@ -17,7 +17,7 @@ SHORT_OF_TIME = "mpi://?timeout=3"
 def run(program: str, url: str = "mpi", waits: float = 0.0) -> subprocess.CompletedProcess[str]:
     """Run a program of `tests.mpi.failing_learners`: it must end within 5 s after what happens and that waiting."""
     files = jobs.shared_files()
-    done = jobs.run_job(RANKS, ["-m", "tests.mpi.failing_learners", program, url], timeout=60.0)
+    done = jobs.run_job(RANKS, [jobs.START, "tests.mpi.failing_learners", program, url], timeout=60.0)
     ended = time.time()
     events = [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("event: ")]
     said = f"{program}: status {done.returncode}\n{done.stdout}\n{done.stderr}"

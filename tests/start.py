@@ -1,0 +1,16 @@
+"""Run a module of the tests as a program that imports the cdq of the tests: python tests/start.py MODULE [ARGUMENT ...].
+
+``python -m`` would put the repository first, where cdq is not built when an installed one is tested.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0:1] = []  # the directory of this file
+    sys.path.append(str(Path(__file__).parents[1]))
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
