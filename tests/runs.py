@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -146,5 +147,19 @@ def _ended_within(work: Callable[[], None], seconds: float) -> bool:
     return status == 0
 
 
+def is_terminated(directory: str, ranks: str) -> None:
+    """Send SIGTERM to some ranks of a job that learns."""
+    agent = cdq.QLearner("FrozenLake-v1", seed=0, checkpoint=directory, checkpoint_every=1e6)
+    print("pid:", os.getpid(), flush=True)
+    if str(agent.rank) in ranks.split(","):
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    agent.learn(1e12)
+    print("not ended")
+
+
+PROGRAMS: dict[str, Callable[..., None]] = {
+    program.__name__: program for program in (is_killed_until_finished, is_terminated)
+}
+
 if __name__ == "__main__":
-    {"is_killed_until_finished": is_killed_until_finished}[sys.argv[1]](*sys.argv[2:])
+    PROGRAMS[sys.argv[1]](*sys.argv[2:])

@@ -193,7 +193,8 @@ def test_a_job_that_is_killed_is_gone_on_with_from_the_command_line(tmp_path: Pa
             os.kill(rank, signal.SIGKILL)
         job.wait(30)
     finally:
-        jobs.kill(job)
+        if job.poll() is None:
+            jobs.kill(job)
         job.communicate()
     assert job.returncode != 0
     done = jobs.run_job(2, [*CDQ, "train", "--resume", str(directory), "--json", "-"])
