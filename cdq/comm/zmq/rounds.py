@@ -1,0 +1,453 @@
+"""The hub as a machine: membership, rounds and exactly-once, without sockets, clocks or threads.
+
+A contribution counts if it is of the worker's session, has the next number of its sequence, and was learnt from the
+table as it is. It is acknowledged, by its result, after the service made the round durable. Members come and go
+between rounds only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from cdq.comm.zmq.events import (
+    HELLO_LIMIT,
+    TOKEN_BYTES,
+    Done,
+    HubAction,
+    HubEvent,
+    Note,
+    Received,
+    Refused,
+    Revoked,
+    Send,
+    Service,
+    Settings,
+    State,
+    Stop,
+    Submission,
+    Tick,
+    Unreachable,
+)
+from cdq.comm.zmq.roster import Peer, Roster
+from cdq.comm.zmq.wire import Frame, Kind, Reason, Rejected, decode, encode, pack_reason
+
+# Those that the sender can do something about; what cannot have been sent by a worker of ours is only counted.
+_ANSWERED = frozenset(
+    {
+        Reason.VERSION,
+        Reason.RUN,
+        Reason.STALE,
+        Reason.TOO_LONG,
+        Reason.GAP,
+        Reason.CONTENT,
+        Reason.REFUSED,
+        Reason.REPLACED,
+        Reason.WAIT,
+    }
+)
+
+
+class HubMachine:
+    """Keeps the rounds of a job.
+
+    The generation counts the starts of the hub: save `state()` before the first step, as the service does with each
+    round, so that the next start has another one.
+
+    Parameters
+    ----------
+    service : Service
+        Knows what contributions mean.
+    settings : Settings
+        How rounds are kept.
+    run : int
+        The job's number, random, of 64 bits and not 0.
+    restored : dict, optional
+        What `state` returned when the last round that is durable was closed; its job's number counts.
+    now : float
+        The time, by any clock that does not go back.
+
+    Attributes
+    ----------
+    generation, epoch, version : int
+        How often the hub was started, the membership changed, and the table changed.
+    counts : Counter
+        Frames and bytes received, frames refused by reason, contributions applied, sessions, evictions.
+    """
+
+    def __init__(
+        self, service: Service, settings: Settings, run: int, restored: State | None = None, now: float = 0.0
+    ) -> None:
+        self.run, self.generation, self.epoch, self.version = run, 1, 0, 0
+        self.counts: Counter[str] = Counter()
+        self._service = service
+        self._settings = settings
+        self._roster = Roster()
+        self._sessions = 0
+        self._round_began = self._now = now
+        self._finished_at: float | None = None
+        self._actions: list[HubAction] = []
+        self._handlers: dict[int, Callable[[Frame, Peer], None]] = {
+            Kind.CONTRIB: self._take_contribution,
+            Kind.PING: self._answer_ping,
+            Kind.PONG: lambda frame, peer: None,
+            Kind.BYE: self._bid_farewell,
+        }
+        if restored is not None:
+            self.run, self.epoch, self.version = restored["run"], restored["epoch"], restored["version"]
+            self.generation = restored["generation"] + 1
+            self._roster.restore(restored["peers"], now)
+
+    def state(self) -> State:
+        """Return what must survive; can be written as JSON."""
+        return {
+            "run": self.run,
+            "generation": self.generation,
+            "epoch": self.epoch,
+            "version": self.version,
+            "peers": self._roster.state(),
+        }
+
+    def status(self) -> dict[str, Any]:
+        """Return what can be told of the hub; can be written as JSON."""
+        members = self._roster.members.values()
+        return {
+            "run": f"{self.run:016x}",
+            "generation": self.generation,
+            "epoch": self.epoch,
+            "version": self.version,
+            "members": [peer.uid for peer in members],
+            "delivered": [peer.uid for peer in members if peer.submission is not None],
+            "unreachable": [peer.uid for peer in members if peer.route is None],
+            "waiting": sorted(self._roster.waiting),
+            "counts": dict(self.counts),
+            "service": self._service.status(),
+        }
+
+    def step(self, event: HubEvent) -> list[HubAction]:
+        """Take in an event, and return what is to be done, in order."""
+        self._actions = []
+        self._now = event.now
+        if isinstance(event, Received):
+            self._receive(event)
+        elif isinstance(event, Tick):
+            self._tick()
+        elif isinstance(event, Unreachable):
+            self._lose(event.route)
+        elif isinstance(event, Revoked):
+            self._revoke(event.keys)
+        elif isinstance(event, Stop):
+            self._actions.append(Done())
+        return self._actions
+
+    # ---- messages
+
+    def _receive(self, event: Received) -> None:
+        route = event.route
+        peer = self._roster.by_route(route)
+        self.counts["frames"] += 1
+        self.counts["bytes"] += len(event.data)
+        try:
+            frame = decode(event.data, lambda frame: self._accept(frame, peer))
+            if frame.kind == Kind.HELLO:
+                self._greet(frame, event)
+            elif frame.kind == Kind.STATUS:
+                reply = json.dumps(self.status()).encode()
+                self._send(route, Frame(Kind.STATUS_REPLY, self.run, self.generation, payload=reply))
+            elif peer is not None:
+                peer.heard = self._now
+                self._handlers[frame.kind](frame, peer)
+        except Rejected as rejected:
+            self._refuse(rejected, route)
+
+    def _accept(self, frame: Frame, peer: Peer | None) -> None:
+        """Refuse, before its payload is read, what is too long or does not belong to the connection's session."""
+        kind, length = frame.kind, len(frame.payload)
+        if kind == Kind.HELLO:
+            if not TOKEN_BYTES <= length <= HELLO_LIMIT:
+                raise Rejected(Reason.TOO_LONG, frame)
+            return
+        if kind != Kind.STATUS:
+            self._fence(frame, peer)
+        if length > (self._service.limit(frame.uid) if kind == Kind.CONTRIB else 0):
+            raise Rejected(Reason.TOO_LONG, frame, "the contribution is longer than the job allows")
+
+    def _fence(self, frame: Frame, peer: Peer | None) -> None:
+        if frame.kind not in self._handlers:
+            raise Rejected(Reason.KIND, frame)
+        if peer is None:
+            raise Rejected(Reason.SESSION, frame)
+        if frame.kind == Kind.BYE and not peer.incarnation:  # it only waits, and has no session yet
+            return
+        if frame.run not in {0, self.run}:
+            raise Rejected(Reason.RUN, frame, "this hub has another job")
+        if frame.uid != peer.uid and frame.incarnation == peer.incarnation:
+            raise Rejected(Reason.FOREIGN, frame)
+        if (frame.uid, frame.generation, frame.incarnation) != (
+            peer.uid,
+            self.generation,
+            peer.incarnation or -1,
+        ):
+            raise Rejected(Reason.STALE, frame)
+
+    def _refuse(self, rejected: Rejected, route: bytes) -> None:
+        """Count it, write it to the log ever more seldom, and answer what can be answered."""
+        reason, frame = rejected.reason, rejected.frame
+        if reason != Reason.WAIT:
+            name = f"refused {reason.name}"
+            self.counts[name] += 1
+            if self.counts[name].bit_count() == 1:
+                self._note(logging.WARNING, "frame refused", reason=reason.name, count=self.counts[name])
+        if frame is None:
+            return
+        if reason == Reason.SESSION:
+            self._send(route, Frame(Kind.WHO, self.run, self.generation))
+        elif reason in _ANSWERED:
+            payload = pack_reason(reason, str(rejected))
+            self._send(route, frame._replace(kind=Kind.NACK, run=self.run, payload=payload))
+
+    def _greet(self, frame: Frame, event: Received) -> None:
+        if frame.run not in {0, self.run}:
+            raise Rejected(Reason.RUN, frame, "this hub has another job")
+        token, hello = bytes(frame.payload[:TOKEN_BYTES]), bytes(frame.payload[TOKEN_BYTES:])
+        try:
+            self._service.admit(hello)
+            peer = self._roster.identify(token, event.key)
+        except Refused as refused:
+            raise Rejected(Reason.REFUSED, frame, str(refused)) from None
+        except Rejected as rejected:
+            raise Rejected(rejected.reason, frame, str(rejected)) from None
+        moved = peer.route != event.route
+        self._roster.attach(peer, event.route, self._now)
+        if peer.uid in self._roster.members:
+            self._welcome_back(peer, frame, moved)
+            return
+        self._roster.waiting[peer.uid] = peer
+        self._admit_if_short()
+        if peer.uid in self._roster.waiting:
+            raise Rejected(Reason.WAIT, frame, "the hub lets workers in between rounds, when it has place")
+
+    def _welcome_back(self, peer: Peer, frame: Frame, moved: bool) -> None:
+        """Answer a member's HELLO; one that had this session asks for another, the rest for what was lost."""
+        if (frame.generation, frame.incarnation) == (self.generation, peer.incarnation):
+            peer.incarnation = 0
+        if not peer.incarnation or moved or self._now - peer.welcomed >= self._settings.resend:
+            self._welcome(peer)
+
+    def _welcome(self, peer: Peer) -> None:
+        if not peer.incarnation:
+            self._sessions += 1
+            peer.incarnation = self._sessions
+            self.counts["sessions"] += 1
+        peer.welcomed = self._now
+        payload = self._service.welcome(peer.uid, tuple(self._roster.members))
+        self._tell(peer, Kind.WELCOME, peer.applied, payload)
+
+    # ---- contributions
+
+    def _take_contribution(self, frame: Frame, peer: Peer) -> None:
+        if frame.sequence <= peer.applied:
+            self._answer_ping(frame, peer)
+            return
+        if frame.sequence > peer.applied + 1:
+            raise Rejected(Reason.GAP, frame)
+        if peer.submission is not None:
+            return  # again: it is here
+        if not self._settings.asynchronous and frame.base != self.version:
+            raise Rejected(Reason.STALE, frame)
+        submission = Submission(frame.payload, frame.sequence, frame.base)
+        wrong = self._service.check(peer.uid, submission)
+        if wrong is not None:
+            raise Rejected(Reason.CONTENT, frame, wrong)
+        if self._settings.asynchronous:
+            self._apply_single(frame, peer, submission)
+            return
+        peer.submission = submission
+        if all(member.submission is not None for member in self._roster.members.values()):
+            self._close_if_ready()
+
+    def _apply_single(self, frame: Frame, peer: Peer, submission: Submission) -> None:
+        former = peer.applied, self.version
+        peer.applied, self.version = submission.sequence, self.version + 1
+        try:
+            payload = self._service.single(peer.uid, submission, self.state)
+        except Refused as refused:
+            peer.applied, self.version = former
+            raise Rejected(Reason.STALE, frame, str(refused)) from None
+        self._acknowledge(peer, payload)
+        self._notice_end()
+
+    def _answer_ping(self, frame: Frame, peer: Peer) -> None:
+        """Say what has come; if it is acknowledged, send the acknowledgement again."""
+        known = frame.sequence == peer.applied and peer.result is not None
+        if known and self._now - peer.answered >= self._settings.resend:
+            self._send_result(peer)
+        else:
+            self._tell(peer, Kind.PONG, peer.applied + (peer.submission is not None))
+
+    def _acknowledge(self, peer: Peer, payload: bytes) -> None:
+        self.counts["applied"] += 1
+        peer.result = (self.version, payload)
+        self._send_result(peer)
+
+    def _send_result(self, peer: Peer) -> None:
+        if peer.result is not None:
+            version, payload = peer.result
+            peer.answered = self._now
+            self._tell(peer, Kind.RESULT, peer.applied, payload, version)
+
+    # ---- rounds
+
+    def _excused(self, peer: Peer) -> bool:
+        away = peer.away_since
+        return peer.leaving or (away is not None and self._now - away >= self._settings.grace)
+
+    def _close_if_ready(self) -> None:
+        """Close the round if all have delivered, or enough have and the others need not be waited for."""
+        members = self._roster.members.values()
+        delivered = [peer for peer in members if peer.submission is not None]
+        if not delivered or len(delivered) < self._settings.min_members:
+            return
+        limit = self._settings.round_timeout
+        late = limit is not None and self._now - self._round_began >= limit
+        if late or all(peer.submission is not None or self._excused(peer) for peer in members):
+            self._close(delivered)
+
+    def _close(self, delivered: list[Peer]) -> None:
+        submissions = {peer.uid: peer.submission for peer in delivered if peer.submission is not None}
+        absent = [peer for peer in self._roster.members.values() if peer.submission is None]
+        leaving = [peer for peer in delivered if peer.leaving]
+        sessions = {peer.uid: peer.incarnation for peer in leaving}
+        for peer in delivered:
+            peer.applied, peer.submission = peer.applied + 1, None
+        for peer in [*absent, *leaving]:
+            self._evict(peer)
+        joining = self._let_in()
+        self.version += 1
+        self.epoch += bool(absent or leaving or joining)
+        self._round_began = self._now
+        results = self._service.close_round(tuple(self._roster.members), submissions, self.state)
+        for peer in leaving:  # they hear that what they brought counts
+            peer.incarnation = sessions[peer.uid]
+        for peer in delivered:
+            self._acknowledge(peer, results[peer.uid])
+        for peer in leaving:
+            peer.incarnation = 0
+        self._welcome_all(joining)
+        self._notice_end()
+
+    def _evict(self, peer: Peer) -> None:
+        if not peer.leaving:
+            self.counts["evicted"] += 1
+            self._note(logging.WARNING, "worker dropped", uid=peer.uid, reachable=peer.route is not None)
+        self._roster.drop(peer)
+
+    def _let_in(self) -> list[Peer]:
+        """Make members of those who wait, as far as there is place."""
+        room = self._settings.max_members - len(self._roster.members)
+        joining = [peer for peer in self._roster.waiting.values() if peer.route is not None][: max(room, 0)]
+        for peer in joining:
+            self._roster.join(peer)
+            self._note(logging.INFO, "worker joins", uid=peer.uid)
+        return joining
+
+    def _welcome_all(self, joining: Iterable[Peer]) -> None:
+        for peer in joining:
+            self._welcome(peer)
+
+    def _admit_if_short(self) -> None:
+        """Let workers in at once where there are too few for a round, or none are needed for it."""
+        members, settings = self._roster.members, self._settings
+        live = {uid for uid, peer in members.items() if peer.submission or not self._excused(peer)}
+        rounds = not (settings.asynchronous or self._service.finished)
+        if rounds and (
+            len(live) >= settings.min_members or len(live) + len(self._roster.waiting) < settings.min_members
+        ):
+            return
+        if not live:
+            self._round_began = self._now
+        if self._roster.waiting:
+            for peer in [peer for peer in members.values() if peer.uid not in live]:
+                self._evict(peer)
+            self.epoch += 1
+            self._welcome_all(self._let_in())
+
+    # ---- coming and going
+
+    def _tick(self) -> None:
+        settings = self._settings
+        for peer in list(self._roster.members.values()):
+            if peer.route is not None and self._now - peer.heard >= settings.ping_interval:
+                peer.heard = self._now
+                self._tell(peer, Kind.PING)
+        self._close_if_ready()
+        if self._roster.waiting:
+            self._admit_if_short()
+        if self._finished_at is not None:
+            here = any(peer.route is not None for peer in self._roster.members.values())
+            if not here or self._now - self._finished_at >= settings.grace:
+                self._actions.append(Done())
+
+    def _notice_end(self) -> None:
+        if self._service.finished and self._finished_at is None:
+            self._finished_at = self._now
+
+    def _lose(self, route: bytes) -> None:
+        peer = self._roster.by_route(route)
+        if peer is not None:
+            self._roster.detach(peer, self._now)
+            self._roster.waiting.pop(peer.uid, None)
+            self._note(logging.INFO, "worker cannot be reached", uid=peer.uid)
+
+    def _bid_farewell(self, frame: Frame, peer: Peer) -> None:
+        self._tell(peer, Kind.BYE)
+        self._roster.waiting.pop(peer.uid, None)
+        self._note(logging.INFO, "worker leaves", uid=peer.uid)
+        if peer.submission is not None:
+            peer.leaving = True
+        elif peer.uid in self._roster.members:
+            self._roster.drop(peer)
+            self.epoch += 1
+            self._close_if_ready()
+        else:
+            peer.incarnation = 0
+
+    def _revoke(self, keys: frozenset[str]) -> None:
+        """End the sessions of keys: what they have delivered to the open round is void."""
+        for route, peer in self._roster.routes():
+            if peer.identity.removeprefix("key:") in keys:
+                self._lose(route)
+                self._roster.drop(peer)
+                self.epoch += 1
+        self._close_if_ready()
+
+    # ---- out
+
+    def _tell(
+        self, peer: Peer, kind: Kind, sequence: int = 0, payload: bytes = b"", base: int | None = None
+    ) -> None:
+        if peer.route is not None:
+            version = self.version if base is None else base
+            self._send(
+                peer.route,
+                Frame(
+                    kind,
+                    self.run,
+                    self.generation,
+                    self.epoch,
+                    peer.uid,
+                    peer.incarnation,
+                    sequence,
+                    version,
+                    payload,
+                ),
+            )
+
+    def _send(self, route: bytes, frame: Frame) -> None:
+        self._actions.append(Send(route, encode(frame)))
+
+    def _note(self, level: int, text: str, **fields: Any) -> None:
+        self._actions.append(Note(level, text, fields))

@@ -1,0 +1,213 @@
+"""The message between hub and peers: one frame, a fixed little-endian header and the payload, each with its CRC.
+
+Version 1, 64 bytes::
+
+    magic "CDQ\\x01" | version u8 | kind u8 | flags u16 | run u64 | epoch u32 | uid u32 | incarnation u32
+    | sequence u64 | base u64 | generation u32 | payload length u64 | payload crc u32 | header crc u32
+
+The CRCs are for faults, not for enemies: those are CURVE's matter.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from enum import IntEnum
+from typing import NamedTuple
+from zlib import crc32
+
+from cdq.comm.contribution import Received
+
+VERSION = 1
+MAGIC = b"CDQ\x01"
+
+_HEADER = struct.Struct("<4sBBHQIIIQQIQII")
+_CRC = struct.Struct("<I")
+_LENGTHS = struct.Struct("<QI")  # of the payload: length, crc
+HEADER_BYTES = _HEADER.size
+_LENGTHS_AT = 48
+_COVERED = HEADER_BYTES - _CRC.size  # what the header's crc covers
+
+
+class Kind(IntEnum):
+    """What a frame is for."""
+
+    HELLO = 1  # a peer asks to take part
+    WELCOME = 2  # it does, from here on
+    CONTRIB = 3
+    RESULT = 4  # what came of the contribution, which is thereby acknowledged
+    NACK = 5  # refused, with the reason
+    WHO = 6  # the hub does not know this connection: say HELLO
+    PING = 7
+    PONG = 8
+    BYE = 9  # a peer leaves; the hub says it back
+    LOST = 10  # another peer is gone, or could be asked for
+    STATUS = 11
+    STATUS_REPLY = 12
+
+
+class Reason(IntEnum):
+    """Why a frame is refused."""
+
+    SHORT = 1  # than a header
+    LENGTH = 2  # is not what the header says
+    HEADER_CRC = 3
+    MAGIC = 4
+    VERSION = 5
+    KIND = 6  # unknown, or not for this side
+    SESSION = 7  # of no session that is known
+    RUN = 8  # of another job
+    FOREIGN = 9  # in another peer's name
+    STALE = 10  # of a former incarnation, epoch or table
+    TOO_LONG = 11
+    PAYLOAD_CRC = 12
+    GAP = 13  # in the sequence
+    CONTENT = 14  # a payload that its receiver refuses
+    REFUSED = 15  # may not take part
+    REPLACED = 16  # by another process with the same key
+    WAIT = 17  # for the end of the round, or for others
+
+
+class Rejected(Exception):
+    """A frame is refused.
+
+    Attributes
+    ----------
+    reason : Reason
+        Why.
+    frame : Frame or None
+        Its header, where that was found right; the payload is not checked.
+    """
+
+    def __init__(self, reason: Reason, frame: Frame | None = None, text: str = "") -> None:
+        super().__init__(text or reason.name)
+        self.reason = reason
+        self.frame = frame
+
+
+class Frame(NamedTuple):
+    """A message.
+
+    Parameters
+    ----------
+    kind : int
+        A `Kind`.
+    run : int
+        The job, a random number of 64 bits; 0 before it is known.
+    generation : int
+        How often the hub was started.
+    epoch : int
+        How often the membership changed.
+    uid, incarnation : int
+        The worker, and its session: numbers that the hub gave.
+    sequence : int
+        Of the contribution that this is about.
+    base : int
+        Version of the table that this is about.
+    payload : bytes or memoryview
+        The rest.
+    """
+
+    kind: int
+    run: int = 0
+    generation: int = 0
+    epoch: int = 0
+    uid: int = 0
+    incarnation: int = 0
+    sequence: int = 0
+    base: int = 0
+    payload: Received = b""
+
+
+def encode(frame: Frame) -> bytes:
+    """Return the message.
+
+    Examples
+    --------
+    >>> len(encode(Frame(Kind.PING, run=7, uid=3)))
+    64
+    """
+    kind, run, generation, epoch, uid, incarnation, sequence, base, payload = frame
+    header = bytearray(HEADER_BYTES)
+    _HEADER.pack_into(
+        header,
+        0,
+        MAGIC,
+        VERSION,
+        kind,
+        0,
+        run,
+        epoch,
+        uid,
+        incarnation,
+        sequence,
+        base,
+        generation,
+        len(payload),
+        crc32(payload),
+        0,
+    )
+    _CRC.pack_into(header, _COVERED, crc32(memoryview(header)[:_COVERED]))
+    return b"".join((header, payload))
+
+
+def decode(data: Received, accept: Callable[[Frame], None] | None = None) -> Frame:
+    """Return the frame that a message holds; each check costs less than what it protects.
+
+    Parameters
+    ----------
+    data : bytes or memoryview
+        The message; the payload is a view of it.
+    accept : callable, optional
+        Called with the frame when its header is right, before the payload is looked at; raises `Rejected` for
+        what is not expected here, or too long.
+
+    Raises
+    ------
+    Rejected
+        If anything is wrong with the message.
+
+    Examples
+    --------
+    >>> bytes(decode(encode(Frame(Kind.RESULT, sequence=5, payload=b"table"))).payload)
+    b'table'
+    """
+    view = memoryview(data)
+    if len(view) < HEADER_BYTES:
+        raise Rejected(Reason.SHORT)
+    length, payload_crc = _LENGTHS.unpack_from(view, _LENGTHS_AT)
+    if len(view) != HEADER_BYTES + length:
+        raise Rejected(Reason.LENGTH)
+    frame = _header(view)
+    if accept is not None:
+        accept(frame)
+    if crc32(frame.payload) != payload_crc:
+        raise Rejected(Reason.PAYLOAD_CRC, frame)
+    return frame
+
+
+def _header(view: memoryview) -> Frame:
+    """Return a frame whose payload is not checked."""
+    magic, version, kind, _, run, epoch, uid, incarnation, sequence, base, generation, _, _, crc = (
+        _HEADER.unpack_from(view)
+    )
+    if crc32(view[:_COVERED]) != crc:
+        raise Rejected(Reason.HEADER_CRC)
+    if magic != MAGIC:
+        raise Rejected(Reason.MAGIC)
+    frame = Frame(kind, run, generation, epoch, uid, incarnation, sequence, base, view[HEADER_BYTES:])
+    if version != VERSION:
+        raise Rejected(Reason.VERSION, frame)
+    if not Kind.HELLO <= kind <= Kind.STATUS_REPLY:
+        raise Rejected(Reason.KIND, frame)
+    return frame
+
+
+def pack_reason(reason: Reason, text: str = "") -> bytes:
+    """Return the payload of a NACK: the reason, and a text for the user."""
+    return bytes([reason]) + text.encode()[:1000]
+
+
+def unpack_reason(payload: Received) -> tuple[int, str]:
+    """Return the reason and the text of a NACK."""
+    return (payload[0] if len(payload) else 0), bytes(payload[1:]).decode(errors="replace")
