@@ -1,0 +1,128 @@
+"""Signals as requests: what each sets, and what is as before afterwards."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from cdq.interrupts import INTERRUPTED, TERMINATED, Requests, signals_deferred
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    before = [signal.getsignal(number) for number in NUMBERS]
+    yield
+    for number, handler in zip(NUMBERS, before, strict=True):
+        signal.signal(number, handler)
+
+
+def flags(requests: Requests) -> tuple[int, int]:
+    return int(requests.stop[0]), int(requests.finish[0])
+
+
+def handlers() -> list[Any]:
+    return [signal.getsignal(number) for number in NUMBERS]
+
+
+def signalled(requests: Requests, *numbers: int, graceful: bool = True) -> list[tuple[int, int]]:
+    """Raise signals while they are deferred, and return the flags after each."""
+    seen = []
+    with signals_deferred(requests, graceful=graceful):
+        for number in numbers:
+            signal.raise_signal(number)
+            seen.append(flags(requests))
+    return seen
+
+
+def test_ctrl_c_is_raised_again_at_the_end() -> None:
+    requests, before = Requests(), handlers()
+    with pytest.raises(KeyboardInterrupt):
+        signalled(requests, signal.SIGINT, graceful=False)
+    assert flags(requests) == (1, 0)
+    assert handlers() == before
+
+
+def test_a_graceful_run_is_asked_to_finish_and_then_to_stop() -> None:
+    received: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    before = handlers()
+    assert signalled(Requests(), signal.SIGINT, signal.SIGINT) == [(0, INTERRUPTED), (1, INTERRUPTED)]
+    assert received == [signal.SIGINT]
+    assert handlers() == before
+
+
+def test_sigterm_asks_to_finish_and_is_ignored_from_then_on() -> None:
+    assert signalled(Requests(), signal.SIGTERM, signal.SIGTERM) == [(0, TERMINATED)] * 2
+    assert handlers() == [signal.default_int_handler, signal.SIG_IGN]
+
+
+def test_sigterm_on_another_rank_counts_as_one_here() -> None:
+    requests = Requests()
+    with signals_deferred(requests, graceful=True):
+        requests.finish[0] = TERMINATED
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+
+
+def test_both_signals_are_both_heard() -> None:
+    for first, second in (NUMBERS, NUMBERS[::-1]):
+        requests = Requests()
+        with pytest.raises(KeyboardInterrupt):
+            signalled(requests, first, second)
+        assert flags(requests) == (0, TERMINATED)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("graceful", [False, True])
+def test_who_ignores_a_signal_or_handles_it_goes_on_doing_so(graceful: bool) -> None:
+    received: list[int] = []
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    before, requests = handlers(), Requests()
+    with signals_deferred(requests, graceful=graceful):
+        assert handlers() == before
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    assert (flags(requests), received) == ((0, 0), [signal.SIGTERM])
+    assert handlers() == before
+
+
+def test_a_run_without_checkpoints_leaves_sigterm_alone() -> None:
+    with signals_deferred(Requests(), graceful=False):
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_other_threads_have_no_handlers() -> None:
+    seen: list[Any] = []
+
+    def look() -> None:
+        with signals_deferred(Requests(), graceful=True):
+            seen.extend(handlers())
+
+    in_a_thread(look)
+    assert seen == handlers()
+
+
+def in_a_thread(function: Callable[[], None]) -> None:
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join()
+
+
+def test_an_error_puts_the_handlers_back() -> None:
+    before = handlers()
+    with pytest.raises(ZeroDivisionError), signals_deferred(Requests(), graceful=True):
+        raise ZeroDivisionError
+    assert handlers() == before
+
+
+def test_requests_can_be_taken_back() -> None:
+    requests = Requests()
+    requests.stop[0] = requests.finish[0] = 1
+    requests.clear()
+    assert flags(requests) == (0, 0)
