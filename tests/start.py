@@ -1,6 +1,6 @@
-"""Run a module of the tests as a program that imports the cdq of the tests: python tests/start.py MODULE [ARGUMENT ...].
+"""Run a module of the tests as a program: python tests/start.py MODULE [ARGUMENT ...].
 
-``python -m`` would put the repository first, where cdq is not built when an installed one is tested.
+It imports the cdq that the tests do: with ``python -m`` the repository would come first, where cdq may not be built.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -49,6 +50,7 @@ def start_job(
     return subprocess.Popen(
         [*mpiexec(), "-n", str(ranks), sys.executable, *arguments],
         env=environment(extra),
+        cwd=tempfile.gettempdir(),  # what ``-c`` runs looks for modules here first
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
