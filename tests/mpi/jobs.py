@@ -18,6 +18,7 @@ import pytest
 import cdq
 
 START = str(Path(__file__).parents[1] / "start.py")  # runs a module of the tests
+ELSEWHERE = tempfile.gettempdir()  # what ``-c`` runs looks for modules where it is
 _CDQ = str(Path(cdq.__file__).parents[1])  # ranks import the cdq that this process does
 ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
@@ -50,7 +51,7 @@ def start_job(
     return subprocess.Popen(
         [*mpiexec(), "-n", str(ranks), sys.executable, *arguments],
         env=environment(extra),
-        cwd=tempfile.gettempdir(),  # what ``-c`` runs looks for modules here first
+        cwd=ELSEWHERE,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
