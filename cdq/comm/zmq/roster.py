@@ -128,7 +128,7 @@ class Roster:
             yield self._peers.get(uid) or Peer(uid)
 
     def _is_free(self, peer: Peer, identity: str) -> bool:
-        """A key keeps its number; a process without one keeps it while it takes part."""
+        """Whether a number can be given: a key keeps its own, a process without one while it takes part."""
         if not peer.identity:
             return True
         taken = peer.uid in self.members or peer.uid in self.waiting

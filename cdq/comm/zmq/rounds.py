@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from cdq.comm.zmq.events import (
@@ -32,23 +32,9 @@ from cdq.comm.zmq.events import (
     Tick,
     Unreachable,
 )
+from cdq.comm.zmq.fence import ANSWERED, fence
 from cdq.comm.zmq.roster import Peer, Roster
 from cdq.comm.zmq.wire import Frame, Kind, Reason, Rejected, decode, encode, pack_reason
-
-# Those that the sender can do something about; what cannot have been sent by a worker of ours is only counted.
-_ANSWERED = frozenset(
-    {
-        Reason.VERSION,
-        Reason.RUN,
-        Reason.STALE,
-        Reason.TOO_LONG,
-        Reason.GAP,
-        Reason.CONTENT,
-        Reason.REFUSED,
-        Reason.REPLACED,
-        Reason.WAIT,
-    }
-)
 
 
 class HubMachine:
@@ -171,27 +157,9 @@ class HubMachine:
                 raise Rejected(Reason.TOO_LONG, frame)
             return
         if kind != Kind.STATUS:
-            self._fence(frame, peer)
+            fence(frame, peer, self.run, self.generation)
         if length > (self._service.limit(frame.uid) if kind == Kind.CONTRIB else 0):
             raise Rejected(Reason.TOO_LONG, frame, "the contribution is longer than the job allows")
-
-    def _fence(self, frame: Frame, peer: Peer | None) -> None:
-        if frame.kind not in self._handlers:
-            raise Rejected(Reason.KIND, frame)
-        if peer is None:
-            raise Rejected(Reason.SESSION, frame)
-        if frame.kind == Kind.BYE and not peer.incarnation:  # it only waits, and has no session yet
-            return
-        if frame.run not in {0, self.run}:
-            raise Rejected(Reason.RUN, frame, "this hub has another job")
-        if frame.uid != peer.uid and frame.incarnation == peer.incarnation:
-            raise Rejected(Reason.FOREIGN, frame)
-        if (frame.uid, frame.generation, frame.incarnation) != (
-            peer.uid,
-            self.generation,
-            peer.incarnation or -1,
-        ):
-            raise Rejected(Reason.STALE, frame)
 
     def _refuse(self, rejected: Rejected, route: bytes) -> None:
         """Count it, write it to the log ever more seldom, and answer what can be answered."""
@@ -205,7 +173,7 @@ class HubMachine:
             return
         if reason == Reason.SESSION:
             self._send(route, Frame(Kind.WHO, self.run, self.generation))
-        elif reason in _ANSWERED:
+        elif reason in ANSWERED:
             payload = pack_reason(reason, str(rejected))
             self._send(route, frame._replace(kind=Kind.NACK, run=self.run, payload=payload))
 
@@ -320,29 +288,28 @@ class HubMachine:
         submissions = {peer.uid: peer.submission for peer in delivered if peer.submission is not None}
         absent = [peer for peer in self._roster.members.values() if peer.submission is None]
         leaving = [peer for peer in delivered if peer.leaving]
-        sessions = {peer.uid: peer.incarnation for peer in leaving}
         for peer in delivered:
             peer.applied, peer.submission = peer.applied + 1, None
-        for peer in [*absent, *leaving]:
+        for peer in absent:
             self._evict(peer)
+        for peer in leaving:
+            del self._roster.members[peer.uid]
         joining = self._let_in()
         self.version += 1
         self.epoch += bool(absent or leaving or joining)
         self._round_began = self._now
         results = self._service.close_round(tuple(self._roster.members), submissions, self.state)
-        for peer in leaving:  # they hear that what they brought counts
-            peer.incarnation = sessions[peer.uid]
         for peer in delivered:
             self._acknowledge(peer, results[peer.uid])
         for peer in leaving:
-            peer.incarnation = 0
-        self._welcome_all(joining)
+            self._roster.drop(peer)
+        for peer in joining:
+            self._welcome(peer)
         self._notice_end()
 
     def _evict(self, peer: Peer) -> None:
-        if not peer.leaving:
-            self.counts["evicted"] += 1
-            self._note(logging.WARNING, "worker dropped", uid=peer.uid, reachable=peer.route is not None)
+        self.counts["evicted"] += 1
+        self._note(logging.WARNING, "worker dropped", uid=peer.uid, reachable=peer.route is not None)
         self._roster.drop(peer)
 
     def _let_in(self) -> list[Peer]:
@@ -353,10 +320,6 @@ class HubMachine:
             self._roster.join(peer)
             self._note(logging.INFO, "worker joins", uid=peer.uid)
         return joining
-
-    def _welcome_all(self, joining: Iterable[Peer]) -> None:
-        for peer in joining:
-            self._welcome(peer)
 
     def _admit_if_short(self) -> None:
         """Let workers in at once where there are too few for a round, or none are needed for it."""
@@ -373,7 +336,8 @@ class HubMachine:
             for peer in [peer for peer in members.values() if peer.uid not in live]:
                 self._evict(peer)
             self.epoch += 1
-            self._welcome_all(self._let_in())
+            for peer in self._let_in():
+                self._welcome(peer)
 
     # ---- coming and going
 
@@ -403,7 +367,8 @@ class HubMachine:
             self._note(logging.INFO, "worker cannot be reached", uid=peer.uid)
 
     def _bid_farewell(self, frame: Frame, peer: Peer) -> None:
-        self._tell(peer, Kind.BYE)
+        if peer.route is not None:
+            self._send(peer.route, frame)
         self._roster.waiting.pop(peer.uid, None)
         self._note(logging.INFO, "worker leaves", uid=peer.uid)
         if peer.submission is not None:
@@ -431,20 +396,8 @@ class HubMachine:
     ) -> None:
         if peer.route is not None:
             version = self.version if base is None else base
-            self._send(
-                peer.route,
-                Frame(
-                    kind,
-                    self.run,
-                    self.generation,
-                    self.epoch,
-                    peer.uid,
-                    peer.incarnation,
-                    sequence,
-                    version,
-                    payload,
-                ),
-            )
+            session = (self.run, self.generation, self.epoch, peer.uid, peer.incarnation)
+            self._send(peer.route, Frame(kind, *session, sequence, version, payload))
 
     def _send(self, route: bytes, frame: Frame) -> None:
         self._actions.append(Send(route, encode(frame)))

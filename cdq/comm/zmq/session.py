@@ -150,7 +150,7 @@ class WorkerMachine:
         kind = frame.kind
         if kind not in self._handlers:
             raise Rejected(Reason.KIND, frame)
-        if kind in {Kind.WHO, Kind.NACK}:
+        if kind in {Kind.WHO, Kind.NACK} or (kind == Kind.BYE and self.phase is Phase.LEAVING):
             return
         if self.run and frame.run != self.run:
             raise Rejected(Reason.RUN, frame)
@@ -249,18 +249,5 @@ class WorkerMachine:
             self._send(Kind.CONTRIB, sequence, base, bytes(payload))
 
     def _send(self, kind: Kind, sequence: int = 0, base: int = 0, payload: bytes = b"") -> None:
-        self._actions.append(
-            encode(
-                Frame(
-                    kind,
-                    self.run,
-                    self.generation,
-                    self._epoch,
-                    self.uid,
-                    self._incarnation,
-                    sequence,
-                    base,
-                    payload,
-                )
-            )
-        )
+        session = (self.run, self.generation, self._epoch, self.uid, self._incarnation)
+        self._actions.append(encode(Frame(kind, *session, sequence, base, payload)))

@@ -1,8 +1,8 @@
-"""The message between hub and peers: one frame, a fixed little-endian header and the payload, each with its CRC.
+r"""The message between hub and peers: one frame, a fixed little-endian header and the payload, each with its CRC.
 
 Version 1, 64 bytes::
 
-    magic "CDQ\\x01" | version u8 | kind u8 | flags u16 | run u64 | epoch u32 | uid u32 | incarnation u32
+    magic "CDQ\x01" | version u8 | kind u8 | flags u16 | run u64 | epoch u32 | uid u32 | incarnation u32
     | sequence u64 | base u64 | generation u32 | payload length u64 | payload crc u32 | header crc u32
 
 The CRCs are for faults, not for enemies: those are CURVE's matter.

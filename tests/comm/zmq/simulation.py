@@ -1,11 +1,10 @@
-"""A hub and workers on a network and a clock of a seed's choosing: it drops, doubles, reorders, delays, cuts, crashes."""
+"""A hub and workers on a network and a clock of a seed's choosing, which lose, double, delay, cut and crash."""
 
 from __future__ import annotations
 
 import heapq
 import json
 import random
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -147,6 +146,7 @@ class Process:
     version: int = 0
     uid: int = 0
     acknowledged: int = 0
+    window: object = None
 
 
 class World:
@@ -317,9 +317,7 @@ class World:
             elif isinstance(action, Deliver):
                 self.acknowledged.add((process.uid, process.machine.applied))
                 process.acknowledged += 1
-                self._learn(
-                    process, process.uid, process.machine.applied, action.version, action.payload
-                )
+                self._learn(process, process.uid, process.machine.applied, action.version, action.payload)
             elif isinstance(action, Left):
                 self._end(process)
             else:
@@ -341,13 +339,13 @@ class World:
         process.table = np.frombuffer(bytes(payload), np.int64)
         assert process.table.tobytes() == self.disk.tables[version].tobytes(), "a worker has another table"
         process.uid, process.version = uid, version
-        process.life_of_window = window = object()  # type: ignore[attr-defined]
+        process.window = window = object()
         self._at(
             self.random.expovariate(1 / 0.02), self._submit, process, process.life, window, uid, done + 1
         )
 
     def _submit(self, process: Process, life: int, window: object, uid: int, sequence: int) -> None:
-        if process.life != life or process.life_of_window is not window:  # type: ignore[attr-defined]
+        if process.life != life or process.window is not window:
             return
         if self.now < process.paused_until:
             later = process.paused_until - self.now
@@ -376,8 +374,3 @@ class World:
         assert table.tobytes() == self.disk.tables[-1].tobytes()
         logged = {entry[:2] for entries in self.disk.log for entry in entries}
         assert self.acknowledged <= logged, "something acknowledged is lost"
-
-
-def pack(*numbers: int) -> bytes:
-    """Return numbers as bytes."""
-    return struct.pack(f"<{len(numbers)}q", *numbers)
