@@ -1,4 +1,4 @@
-"""Runs with checkpoints, for tests to cut short, and programs that do: ``python tests/start.py tests.runs NAME ...``."""
+"""Runs with checkpoints, for tests to cut short, and programs that do: ``python tests/start.py tests.runs NAME``."""
 
 from __future__ import annotations
 

@@ -97,6 +97,20 @@ def test_seeds_that_differ_are_told_where_some_have_none(tmp_path: Path) -> None
             raise result
 
 
+@pytest.mark.parametrize("overlap", [False, True])
+def test_every_rank_knows_that_a_condition_has_ended_the_call(overlap: bool, tmp_path: Path) -> None:
+    until = cdq.OptimalWithin(1.0)
+
+    def rank(comm: Communicator) -> tuple[cdq.QLearner, int]:
+        agent = learns(tmp_path / "run", comm, steps=400_000, until=until, overlap=overlap)
+        steps = agent.steps
+        assert agent.learn().steps == steps  # nothing is left to do
+        return agent, steps
+
+    for agent, steps in on_ranks(3, rank):
+        assert (steps < 400_000, agent.steps_left, agent.until) == (True, 0, until)
+
+
 # ---- tables that differ
 
 
