@@ -21,6 +21,7 @@ import numpy.typing as npt
 from cdq.bench import random_jumps
 from cdq.comm.base import Communicator
 from cdq.comm.launchers import started_by
+from cdq.mdp import MDP
 from tests.benchmarks.cost_model import (
     COSTS,
     PER_LINK,
@@ -40,6 +41,8 @@ FITTED, CHECKED = (2, 4, 8, 16, 32), (3, 12, 24, 32)
 ALONE = (2, 16, 128, 1024, 4096)
 COMPUTED = (64, 256, 1024, 4096)
 _LONGEST_WINDOW = 2**24
+_EXAMPLE = 100_000  # steps
+_COMPUTED_LOOPS = ((64, 4), (100_000, 6), (10_000_000, 4, 0.01))
 
 # ---- measured in jobs
 
@@ -197,35 +200,53 @@ def show_check(rounds: dict[int, list[float]], costs: Costs) -> None:
 
 def show_computed(costs: Costs) -> None:
     """Print what the model says of large jobs on a network."""
-    tables = [
-        ("64 x 4, all touched", 256, 1.0, False, measure_learning(None, 64, 4, 1 << 17) / (1 << 17)),
-        (
-            "10^5 x 6, all touched",
-            600_000,
-            1.0,
-            False,
-            measure_learning(None, 100_000, 6, 1 << 20) / (1 << 20),
-        ),
-    ]
-    large = measure_learning(None, 10_000_000, 4, 1 << 22) / (1 << 22)
-    tables.append(("10^7 x 4, each rank 1 % of its own", 40_000_000, 0.01, False, large))
-    tables.append(("10^7 x 4, all ranks the same 1 %", 40_000_000, 0.01, True, large))
-    rows = []
-    for name, n_pairs, share, together, step in tables:
-        for ranks in COMPUTED:
-            merge = touching(ranks, n_pairs, share, together)
-            row = [name, f"{ranks:,}", f"{step * 1e9:.0f}", rounded(on_network(merge, costs, 1)[0] * 1e3)]
-            for per_link in PER_LINK:
-                work, travel = on_network(merge, costs, per_link)
-                row += [
-                    rounded(travel * 1e3),
-                    *(window_for(work + travel, step, part) for part in (0.5, 0.1)),
-                ]
-            rows.append(row)
-    heads = ["table", "ranks", "ns a step", "work, ms"]
+    small, middle, large = (measure_loop(*size) for size in _COMPUTED_LOOPS)
+    cases = (
+        ("64 x 4, all touched", 256, 1.0, True, small),
+        ("10^5 x 6, all touched", 600_000, 1.0, True, middle),
+        ("10^7 x 4, all ranks the same 1 %", 40_000_000, 0.01, True, large),
+        ("10^7 x 4, each rank 1 % at random", 40_000_000, 0.01, False, large),
+    )
+    show(
+        "The loop",
+        ["table", "ns a step"],
+        [[name.partition(",")[0], f"{step * 1e9:.1f}"] for name, *_, step in cases[:3]],
+    )
+    heads = ["table", "ranks", "work, ms", "travel, ms", f"part at {_EXAMPLE:,}", "half at", "a tenth at"]
     for per_link in PER_LINK:
-        heads += [f"travel, ms ({per_link} a link)", "half at", "10 % at"]
-    show("Computed: when merging takes half and a tenth of the time", heads, rows)
+        rows = []
+        for name, n_pairs, share, together, step in cases:
+            for ranks in COMPUTED:
+                work, travel = on_network(touching(ranks, n_pairs, share, together), costs, per_link)
+                figures = [f"{ranks:,}", rounded(work * 1e3), rounded(travel * 1e3)]
+                merge = work + travel
+                parts = [
+                    f"{merge / (merge + _EXAMPLE * step):.0%}",
+                    *(window_for(merge, step, p) for p in (0.5, 0.1)),
+                ]
+                rows.append([name, *figures, *parts])
+        show(f"Computed, {per_link} rank{'s' * (per_link > 1)} to a link", heads, rows)
+
+
+def measure_loop(n_states: int, n_actions: int, share: float = 1.0) -> float:
+    """Return the seconds of a step of one worker, whose jumps lead to a share of the states, each as likely as another."""
+    window, rng = 1 << 20, np.random.default_rng(0)
+    reached = rng.choice(n_states, int(n_states * share), replace=False)
+    start = np.zeros(n_states)
+    start[reached] = 1 / reached.size
+    n_pairs = n_states * n_actions
+    model = MDP(
+        n_states=n_states,
+        n_actions=n_actions,
+        offsets=np.arange(n_pairs + 1),
+        next_state=rng.choice(reached, n_pairs).astype(np.int32),
+        probability=np.ones(n_pairs),
+        reward=rng.random(n_pairs),
+        terminated=np.zeros(n_pairs, np.bool_),
+        start=start,
+        name="jumps",
+    )
+    return seconds_per_round(learner(None, model, window, exploration=1.0), 16) / window
 
 
 def window_for(merge: float, step: float, part: float) -> str:
@@ -234,7 +255,7 @@ def window_for(merge: float, step: float, part: float) -> str:
     if window <= _LONGEST_WINDOW:
         return rounded(window)
     least = merge / (merge + _LONGEST_WINDOW * step)
-    return f"- ({least:.0%} at the longest)"
+    return f"longest: {least:.0%}"
 
 
 def main() -> None:
