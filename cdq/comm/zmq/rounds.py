@@ -246,7 +246,6 @@ class HubMachine:
             peer.applied, self.version = former
             raise Rejected(Reason.STALE, frame, str(refused)) from None
         self._acknowledge(peer, payload)
-        self._notice_end()
 
     def _answer_ping(self, frame: Frame, peer: Peer) -> None:
         """Say what has come; if it is acknowledged, send the acknowledgement again."""
@@ -305,7 +304,6 @@ class HubMachine:
             self._roster.drop(peer)
         for peer in joining:
             self._welcome(peer)
-        self._notice_end()
 
     def _evict(self, peer: Peer) -> None:
         self.counts["evicted"] += 1
@@ -350,14 +348,11 @@ class HubMachine:
         self._close_if_ready()
         if self._roster.waiting:
             self._admit_if_short()
-        if self._finished_at is not None:
+        if self._service.finished:
+            self._finished_at = self._now if self._finished_at is None else self._finished_at
             here = any(peer.route is not None for peer in self._roster.members.values())
             if not here or self._now - self._finished_at >= settings.grace:
                 self._actions.append(Done())
-
-    def _notice_end(self) -> None:
-        if self._service.finished and self._finished_at is None:
-            self._finished_at = self._now
 
     def _lose(self, route: bytes) -> None:
         peer = self._roster.by_route(route)
