@@ -191,7 +191,7 @@ def measure_merges(comm: Communicator, repeats: int) -> None:
     times = in_turn(comm, actions, repeats)
     show(
         comm,
-        f"A merge of {n_states:,} x {n_actions} float32 by 2 ranks, {repeats} repeats",
+        f"A merge of {n_states:,} x {n_actions} float32 by 2 ranks",
         ["", "ms", "with commit, ms", "to Allreduce of 64 MB", "of 32 MB", "everything touched / this"],
         [_merge_row(name, times, committed) for name in times],
     )
@@ -254,7 +254,7 @@ def measure_learning(comm: Communicator, repeats: int) -> None:
         for name, seconds in times.items()
     }
     rows = [[name, spread(found), ratios(found, speeds["1 worker"])] for name, found in speeds.items()]
-    title = f"Learning {_LAKE}, sync_every {window:,}, {repeats} repeats"
+    title = f"Learning {_LAKE}, sync_every {window:,}"
     show(comm, title, ["", "million steps/s", "to 1 worker"], rows)
 
 
@@ -276,7 +276,7 @@ def measure_rounds(comm: Communicator, repeats: int) -> None:
         rows.append([f"{window:,}", spread(one), spread(two), *map(spread, above)])
     show(
         comm,
-        f"A round of a 64 x 4 table ({_LAKE}), microseconds, {repeats} repeats",
+        f"A round of a 64 x 4 table ({_LAKE}), microseconds",
         ["steps", "1 worker", "2 ranks", "difference", f"above the loop alone (1 worker, {long:,} steps)"],
         rows,
     )
@@ -311,8 +311,13 @@ def measure_overlap(comm: Communicator, repeats: int) -> None:
     messages.close()
     plain = times["2 ranks, in turn, shared memory"]
     rows = [[name, spread(scaled(found, 1e3)), ratios(plain, found)] for name, found in times.items()]
-    title = f"{model.name} x 4 actions, windows of {window:,} steps, {repeats} repeats"
-    show(comm, title, ["", "ms a round", "rounds/s, to shared memory in turn"], rows)
+    title = f"Overlap of merges that take a third of the time ({model.name} x 4 actions)"
+    show(
+        comm,
+        title,
+        [f"windows of {window:,} steps", "ms a round", "rounds/s, to shared memory in turn"],
+        rows,
+    )
 
 
 PARTS: dict[str, Callable[[Communicator, int], None]] = {

@@ -229,7 +229,7 @@ def show_computed(costs: Costs) -> None:
 
 
 def measure_loop(n_states: int, n_actions: int, share: float = 1.0) -> float:
-    """Return the seconds of a step of one worker, whose jumps lead to a share of the states, each as likely as another."""
+    """Return the seconds of a step of one worker, whose jumps lead to a share of the states, all equally likely."""
     window, rng = 1 << 20, np.random.default_rng(0)
     reached = rng.choice(n_states, int(n_states * share), replace=False)
     start = np.zeros(n_states)
