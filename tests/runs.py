@@ -152,9 +152,16 @@ def is_terminated(directory: str, ranks: str) -> None:
     agent = cdq.QLearner("FrozenLake-v1", seed=0, checkpoint=directory, checkpoint_every=1e6)
     print("pid:", os.getpid(), flush=True)
     if str(agent.rank) in ranks.split(","):
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        threading.Thread(target=_send_sigterm_to_the_run).start()
     agent.learn(1e12)
     print("not ended")
+
+
+def _send_sigterm_to_the_run() -> None:
+    while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 PROGRAMS: dict[str, Callable[..., None]] = {

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -240,11 +241,23 @@ def usual_sigterm() -> Iterator[None]:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def send(number: int) -> Callable[[], None]:
-    """Return a function that sends this process a signal, which the main thread gets."""
+def send(number: int, heard: Callable[[], Any]) -> Callable[[], None]:
+    """Return a function that sends the main thread a signal, and waits until it is heard, also on a busy machine."""
     main = threading.main_thread().ident
     assert main is not None
-    return lambda: signal.pthread_kill(main, number)
+
+    def sending() -> None:
+        signal.pthread_kill(main, number)
+        deadline = time.monotonic() + 10.0
+        while not heard() and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    return sending
+
+
+def asked(agent: cdq.QLearner) -> Callable[[], bool]:
+    """Return a function that tells whether a learner was asked to end."""
+    return lambda: bool(agent._requests.finish[0])
 
 
 @pytest.mark.parametrize("way", ["alone", "schedules", "automatic windows"])
@@ -254,7 +267,7 @@ def test_sigterm_ends_with_a_checkpoint_and_tells_how_to_go_on(
     whole, other = tmp_path / "whole", tmp_path / "with space"
     runs.begin(whole, way)
     agent = cdq.QLearner(runs.MODEL, **runs.arguments_of(way), checkpoint=other)
-    with after_rounds(agent, 20, send(signal.SIGTERM)), pytest.raises(SystemExit) as ended:
+    with after_rounds(agent, 20, send(signal.SIGTERM, asked(agent))), pytest.raises(SystemExit) as ended:
         agent.learn(runs.STEPS)
     assert ended.value.code == 0
     assert 0 < agent.steps < runs.STEPS
@@ -270,7 +283,7 @@ def test_sigterm_ends_with_a_checkpoint_and_tells_how_to_go_on(
 
 def test_sigterm_in_an_overlapped_run_can_be_gone_on_from(tmp_path: Path) -> None:
     agent = learner(tmp_path / "run", overlap=True)
-    with after_rounds(agent, 5, send(signal.SIGTERM)), pytest.raises(SystemExit):
+    with after_rounds(agent, 5, send(signal.SIGTERM, asked(agent))), pytest.raises(SystemExit):
         agent.learn(6000)
     assert steps_kept(tmp_path / "run")[-1] == agent.steps
     resumed = runs.resume(tmp_path / "run").learn()
@@ -281,7 +294,10 @@ def test_sigterm_that_comes_in_the_last_window_is_not_forgotten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     agent = learner(tmp_path / "run")
-    with after_rounds(agent, 6000 // 204 + 1, send(signal.SIGTERM)), pytest.raises(SystemExit) as ended:
+    with (
+        after_rounds(agent, 6000 // 204 + 1, send(signal.SIGTERM, asked(agent))),
+        pytest.raises(SystemExit) as ended,
+    ):
         agent.learn(6000)
     assert (ended.value.code, agent.steps, agent.steps_left) == (0, 6000, 0)
     assert capsys.readouterr().err.startswith("cdq: ended early after 6,000 steps; ")
@@ -292,7 +308,7 @@ def test_sigterm_keeps_a_handler_of_the_user_s(tmp_path: Path) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
     try:
         agent = learner(tmp_path / "run")
-        with after_rounds(agent, 3, send(signal.SIGTERM)):
+        with after_rounds(agent, 3, send(signal.SIGTERM, received.copy)):
             agent.learn(6000)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -303,7 +319,7 @@ def test_sigterm_keeps_a_handler_of_the_user_s(tmp_path: Path) -> None:
 @pytest.mark.parametrize("overlap", [False, True])
 def test_ctrl_c_ends_after_the_round_with_a_checkpoint(overlap: bool, tmp_path: Path) -> None:
     agent = learner(tmp_path / "run", overlap=overlap)
-    with after_rounds(agent, 5, send(signal.SIGINT)), pytest.raises(KeyboardInterrupt):
+    with after_rounds(agent, 5, send(signal.SIGINT, asked(agent))), pytest.raises(KeyboardInterrupt):
         agent.learn(6000)
     assert steps_kept(tmp_path / "run")[-1] == agent.steps
     assert 1000 < agent.steps < 6000
@@ -314,16 +330,19 @@ def test_ctrl_c_ends_after_the_round_with_a_checkpoint(overlap: bool, tmp_path: 
 
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
-    agent = learner(tmp_path / "run", sync_every=2**24, num_envs=64)  # a window of about a second
-    press = send(signal.SIGINT)
-    timers = [threading.Timer(seconds, press) for seconds in (0.1, 0.2)]
-    for timer in timers:
-        timer.start()
-    with pytest.raises(KeyboardInterrupt):
+    agent = learner(tmp_path / "run", sync_every=2**24, num_envs=64)  # windows of a tenth of a second or more
+    main = threading.main_thread().ident
+    assert main is not None
+    again = threading.Timer(0.02, signal.pthread_kill, (main, signal.SIGINT))
+
+    def press_twice() -> None:
+        send(signal.SIGINT, asked(agent))()
+        again.start()
+
+    with after_rounds(agent, 1, press_twice), pytest.raises(KeyboardInterrupt):
         agent.learn(ENDLESS)
-    for timer in timers:
-        timer.join()
-    assert (agent.steps, steps_kept(tmp_path / "run")) == (0, [])
+    again.join()
+    assert (agent.steps, steps_kept(tmp_path / "run")) == (2 * 2**24, [])
 
 
 def test_ctrl_c_that_the_user_handles_only_ends_the_call(tmp_path: Path) -> None:
@@ -331,7 +350,7 @@ def test_ctrl_c_that_the_user_handles_only_ends_the_call(tmp_path: Path) -> None
     before = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
     try:
         agent = learner(tmp_path / "run")
-        with after_rounds(agent, 5, send(signal.SIGINT)):
+        with after_rounds(agent, 5, send(signal.SIGINT, asked(agent))):
             agent.learn(6000)
     finally:
         signal.signal(signal.SIGINT, before)
