@@ -14,8 +14,9 @@ from cdq.comm.mpi.records import Records
 
 CORES = len(os.sched_getaffinity(0))
 
-# The network of the computed part: seconds that a message travels, bytes per second of a link, ranks that share one.
-LATENCY, LINK, PER_LINK = 2e-6, 12.5e9, (1, 32)
+# The network of the computed part: seconds that a message travels, and that it takes its sender (not measured, but what
+# MPI libraries reach), bytes per second of a link, ranks that share one.
+LATENCY, SENDING, LINK, PER_LINK = 2e-6, 1e-6, 12.5e9, (1, 32)
 
 # Bytes: what goes with every part; a pair of a contribution that is dense or listed; of a merged part.
 _HEAD, _DENSE, _LISTED, _MERGED_DENSE, _MERGED_LISTED = 150, 8, 12, 12, 16
@@ -30,7 +31,7 @@ COSTS = {
     "per pair of a dense table": "ns",
     "per listed pair brought": "ns",
     "per listed pair merged": "ns",
-    "per message": "µs",
+    "per exchange": "µs",
     "per message where ranks take turns": "µs",
 }
 
@@ -84,12 +85,12 @@ class Merge(NamedTuple):
             small * self.ranks * self.touched,
             large,
             large * self.ranks,
-            self.received,
+            messages * self.received,
             (large and dense) * self.n_pairs,
             listed * self.touched,
             listed * self.union,
-            messages * self.messages,
-            in_turns * self.steps,
+            messages * self.steps,
+            in_turns * self.messages,
         ]
 
 
@@ -114,22 +115,35 @@ def model(merge: Merge, costs: Costs) -> float:
 
 
 def fit(merges: Measured, alone: Measured) -> Costs:
-    """Return the cost of one of each amount, by least squares of the relative error; none is negative."""
-    rows = [merge.amounts(in_turns=merge.ranks > CORES) for merge, _ in merges]
-    rows += [merge.amounts(messages=False) for merge, _ in alone]
-    seconds = [measured / turns(merge.ranks) for merge, measured in merges] + [
-        measured for _, measured in alone
-    ]
-    amounts = np.array(rows) / np.array(seconds)[:, None]
-    costs, used = np.zeros(len(COSTS)), np.ones(len(COSTS), np.bool_)
+    """Return the cost of one of each amount, by least squares of the difference over the mean of model and measured.
+
+    The mean is the geometric one, so that twice as much and half as much are as far off.
+    """
+    amounts = [merge.amounts(in_turns=merge.ranks > CORES) for merge, _ in merges]
+    amounts += [merge.amounts(messages=False) for merge, _ in alone]
+    rows = np.array(amounts, np.float64)
+    seconds = np.array([measured / turns(merge.ranks) for merge, measured in merges] + [s for _, s in alone])
+    modelled = seconds
+    for _ in range(20):
+        means = np.sqrt(seconds * modelled)
+        costs = _not_negative(rows / means[:, None], seconds / means)
+        modelled = rows @ costs
+    return costs
+
+
+def _not_negative(rows: Costs, wanted: Costs) -> Costs:
+    """Return the least squares solution, leaving out columns until none has a negative factor."""
+    used = np.ones(rows.shape[1], np.bool_)
     while True:
-        costs[used] = np.linalg.lstsq(amounts[:, used], np.ones(len(rows)), rcond=None)[0]
-        if (costs >= 0).all():
-            return costs
-        used &= costs > 0
-        costs[:] = 0
+        factors = np.zeros(rows.shape[1])
+        factors[used] = np.linalg.lstsq(rows[:, used], wanted, rcond=None)[0]
+        if (factors >= 0).all():
+            return factors
+        used[factors.argmin()] = False
 
 
 def on_network(merge: Merge, costs: Costs, per_link: int) -> tuple[float, float]:
     """Return the seconds that a rank with a core of its own works on a merge, and those that messages travel."""
-    return float(costs @ merge.amounts()), LATENCY * merge.steps + merge.received * per_link / LINK
+    return float(costs @ merge.amounts()), (
+        LATENCY * merge.steps + SENDING * merge.messages + merge.received * per_link / LINK
+    )
