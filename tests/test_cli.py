@@ -149,7 +149,7 @@ MISTAKES = [
     (["train", "FrozenLaek-v1"], "did you mean FrozenLake-v1"),
     (["train", "Blackjack-v1"], "no transition table"),
     (["train", *QUICK, "--merge", "poled"], "known: .*mean, pooled.*Did you mean 'pooled'?"),
-    (["train", *QUICK, "--comm", "inproces"], "known: auto, inprocess, mpi. Did you mean 'inprocess'?"),
+    (["train", *QUICK, "--comm", "inproces"], "known: auto, inprocess, mpi, zmq. Did you mean 'inprocess'?"),
     (["train", *QUICK, "--step-size", "linaer:1:0:9"], "Did you mean 'linear'?"),
     (["train", *QUICK, "--exploration", "linear:1"], "write it as linear:first:last:steps"),
     (["train", *QUICK, "--exploration", "polynomial:0.7"], "exploration"),

@@ -15,6 +15,7 @@ VARIABLE = "CDQ_COMM"
 BUILTIN = {
     "inprocess": "cdq.comm.inprocess:InProcessCommunicator",
     "mpi": "cdq.comm.mpi.communicator:MPICommunicator",
+    "zmq": "cdq.comm.zmq.communicator:ZmqCommunicator",
 }
 
 _log = logging.getLogger("cdq")
@@ -112,7 +113,8 @@ def _unavailable(entry: EntryPoint, why: str) -> BackendUnavailable:
 
 
 def _name(url: str) -> str:
-    return url.partition("://")[0]
+    """Return the communicator's name: of ``zmq+ipc://PATH`` that is what stands before the plus."""
+    return url.partition("://")[0].partition("+")[0]
 
 
 def _without_timeout(url: str) -> tuple[str, float | None]:

@@ -261,10 +261,9 @@ class HubMachine:
         self._send_result(peer)
 
     def _send_result(self, peer: Peer) -> None:
-        if peer.result is not None:
-            version, payload = peer.result
-            peer.answered = self._now
-            self._tell(peer, Kind.RESULT, peer.applied, payload, version)
+        version, payload = peer.result or (self.version, b"")
+        peer.answered = self._now
+        self._tell(peer, Kind.RESULT, peer.applied, payload, version)
 
     # ---- rounds
 

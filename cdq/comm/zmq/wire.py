@@ -119,8 +119,8 @@ class Frame(NamedTuple):
     payload: Received = b""
 
 
-def encode(frame: Frame) -> bytes:
-    """Return the message.
+def encode(frame: Frame, *more: Received) -> bytes:
+    """Return the message; `more` goes after the payload.
 
     Examples
     --------
@@ -128,27 +128,12 @@ def encode(frame: Frame) -> bytes:
     64
     """
     kind, run, generation, epoch, uid, incarnation, sequence, base, payload = frame
-    header = bytearray(HEADER_BYTES)
-    _HEADER.pack_into(
-        header,
-        0,
-        MAGIC,
-        VERSION,
-        kind,
-        0,
-        run,
-        epoch,
-        uid,
-        incarnation,
-        sequence,
-        base,
-        generation,
-        len(payload),
-        crc32(payload),
-        0,
-    )
-    _CRC.pack_into(header, _COVERED, crc32(memoryview(header)[:_COVERED]))
-    return b"".join((header, payload))
+    crc, length = crc32(payload), len(payload)
+    for part in more:
+        crc, length = crc32(part, crc), length + len(part)
+    fields = (run, epoch, uid, incarnation, sequence, base, generation)
+    header = _HEADER.pack(MAGIC, VERSION, kind, 0, *fields, length, crc, 0)[:_COVERED]
+    return b"".join((header, _CRC.pack(crc32(header)), payload, *more))
 
 
 def decode(data: Received, accept: Callable[[Frame], None] | None = None) -> Frame:

@@ -1,0 +1,76 @@
+"""Who is let in by key: the handler that ZeroMQ asks (ZAP, rfc.zeromq.org/spec/27), in the hub's own loop.
+
+It lives and dies with the loop, and where it is gone nobody is let in.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from cdq.comm.zmq.keys import DOMAIN, Keys
+from cdq.comm.zmq.sockets import load
+from cdq.errors import ConfigError
+
+_log = logging.getLogger("cdq.hub")
+_ENDPOINT = "inproc://zeromq.zap.01"
+_REREAD = 1.0  # seconds between looks at the directory
+
+
+class Gate:
+    """Answers for each new connection whether its key is allowed, and under which name its messages come.
+
+    Parameters
+    ----------
+    context : zmq.Context
+        Of the sockets that it guards; make the gate before they are bound.
+    keys : Keys
+        Says who is allowed.
+
+    Attributes
+    ----------
+    socket : zmq.Socket
+        To be polled; `answer` when there is something.
+    """
+
+    def __init__(self, context: Any, keys: Keys) -> None:
+        self._zmq = load()
+        self._keys = keys
+        self._allowed = _names(keys)
+        self._next = 0.0
+        self.socket = context.socket(self._zmq.REP)
+        self.socket.linger = 0
+        self.socket.bind(_ENDPOINT)
+
+    def answer(self) -> None:
+        """Answer all that is asked."""
+        from zmq.utils import z85
+
+        while self.socket.poll(0):
+            version, request, domain, _, _, mechanism, *credentials = self.socket.recv_multipart()
+            name = z85.encode(credentials[0]) if mechanism == b"CURVE" else b""
+            right = domain == DOMAIN.encode() and name.decode() in self._allowed
+            status = (b"200", b"OK", name) if right else (b"400", b"not allowed", b"")
+            if not right:
+                _log.warning("a key that is not allowed: %s", name.decode() or mechanism.decode())
+            self.socket.send_multipart([version, request, *status, b""])
+
+    def reread(self, now: float) -> frozenset[str]:
+        """Look again, once a second, which keys are allowed, and return those that are not any more."""
+        if now < self._next:
+            return frozenset()
+        self._next = now + _REREAD
+        former = self._allowed
+        try:
+            self._allowed = _names(self._keys)
+        except ConfigError as error:  # half written: what was allowed still is
+            _log.warning("%s", error)
+        return former - self._allowed
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self.socket.close(0)
+
+
+def _names(keys: Keys) -> frozenset[str]:
+    return frozenset(key.decode() for key in keys.allowed())

@@ -1,0 +1,207 @@
+"""The hub's shell: a socket, the keys that may come in, and the clock, around a machine that decides everything."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from cdq.comm.zmq import sockets
+from cdq.comm.zmq.address import CURVE, IPC, parse
+from cdq.comm.zmq.events import (
+    Done,
+    HubAction,
+    HubEvent,
+    Note,
+    Received,
+    Revoked,
+    Send,
+    Stop,
+    Tick,
+    Unreachable,
+)
+from cdq.comm.zmq.gate import Gate
+from cdq.comm.zmq.keys import Keys
+from cdq.comm.zmq.sockets import content
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_log = logging.getLogger("cdq.hub")
+
+_TICK = 0.05  # seconds
+_BATCH = 1000  # messages that are read before the clock is looked at
+_QUEUED = 64  # messages for a connection that does not take them
+
+
+class Machine(Protocol):
+    """What a hub can drive."""
+
+    def step(self, event: HubEvent, /) -> list[HubAction]:
+        """Take in an event, and return what is to be done, in order."""
+
+
+class Hub:
+    """Binds an address and drives a machine with what comes there.
+
+    Parameters
+    ----------
+    url : str
+        ``zmq+ipc://PATH`` in a directory that is this user's alone, ``zmq+curve://HOST:PORT`` with keys, or
+        ``zmq+tcp://HOST:PORT`` on loopback. A port of 0: any that is free.
+    machine : Machine
+        Decides everything.
+    keys : Keys, optional
+        For ``zmq+curve``; those of `Keys.find` by default.
+    limit : int, optional
+        The longest payload of a message in bytes; connections that send more are cut.
+    insecure : bool
+        Let ``zmq+tcp`` be on addresses that other machines reach; warns.
+
+    Attributes
+    ----------
+    url : str
+        Where the hub is.
+
+    Raises
+    ------
+    ConfigError
+        If the address is none, is taken, or is not safe.
+    BackendUnavailable
+        If pyzmq is not there.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        machine: Machine,
+        *,
+        keys: Keys | None = None,
+        limit: int | None = None,
+        insecure: bool = False,
+    ) -> None:
+        address = parse(url)
+        self._zmq = sockets.load()
+        self._machine = machine
+        self._context = self._zmq.Context()
+        self._gate: Gate | None = None
+        self._queues: dict[bytes, deque[bytes]] = {}
+        self._done = False
+        try:
+            if address.scheme == CURVE:
+                keys = keys or Keys.find()
+                self._gate = Gate(self._context, keys)
+            self._socket = sockets.router(self._context, address, keys, limit, insecure)
+        except BaseException:
+            self._context.destroy(0)
+            raise
+        bound = self._socket.last_endpoint.decode().partition("://")[2]
+        self._path = Path(address.place) if address.scheme == IPC else None
+        self.url = str(address._replace(place=bound))
+
+    def run(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Work until the machine is done, or `stop`, which is asked 20 times a second, returns true."""
+        poller = self._zmq.Poller()
+        poller.register(self._socket, self._zmq.POLLIN)
+        if self._gate is not None:
+            poller.register(self._gate.socket, self._zmq.POLLIN)
+        next_tick = time.monotonic()
+        while not self._done:
+            now = time.monotonic()
+            if now >= next_tick:
+                next_tick = now + _TICK
+                self._tick(now, stop)
+            if poller.poll(1000.0 * max(next_tick - now, 0.0)):
+                self._read()
+
+    def _tick(self, now: float, stop: Callable[[], bool]) -> None:
+        if stop():
+            self._step(Stop(now))
+        if self._gate is not None:
+            revoked = self._gate.reread(now)
+            if revoked:
+                self._step(Revoked(revoked, now))
+        self._step(Tick(now))
+        for route in list(self._queues):
+            self._flush(route)
+
+    def _read(self) -> None:
+        if self._gate is not None:
+            self._gate.answer()
+        for _ in range(_BATCH):
+            try:
+                frames = self._socket.recv_multipart(self._zmq.NOBLOCK, copy=False)
+            except self._zmq.Again:
+                return
+            if len(frames) == 2:  # whatever else it is, no peer of ours sent it
+                key = frames[1].get("User-Id") if self._gate is not None else None
+                self._step(Received(frames[0].bytes, content(frames[1]), key, time.monotonic()))
+
+    # ---- actions
+
+    def _step(self, event: HubEvent) -> None:
+        for action in self._machine.step(event):
+            if isinstance(action, Send):
+                self._send(action)
+            elif isinstance(action, Note):
+                _log.log(
+                    action.level, "%s %s", action.text, dict(action.fields), extra={"fields": action.fields}
+                )
+            elif isinstance(action, Done):
+                self._done = True
+
+    def _send(self, send: Send) -> None:
+        queue = self._queues.get(send.route)
+        if queue is None:
+            if self._sent(send.route, send.data):
+                return
+            queue = self._queues[send.route] = deque()
+        queue.append(send.data)
+        if len(queue) > _QUEUED:
+            self._lose(send.route)
+
+    def _flush(self, route: bytes) -> None:
+        queue = self._queues[route]
+        while queue and self._sent(route, queue[0]):
+            queue.popleft()
+        if not queue:
+            self._queues.pop(route, None)
+
+    def _sent(self, route: bytes, data: bytes) -> bool:
+        """Return whether a message need not be tried again: it is under way, or nobody is there any more."""
+        try:
+            self._socket.send(route, self._zmq.SNDMORE | self._zmq.NOBLOCK)
+            self._socket.send(data, self._zmq.NOBLOCK)
+        except self._zmq.Again:
+            return False
+        except self._zmq.ZMQError as error:
+            if error.errno != self._zmq.EHOSTUNREACH:
+                raise
+            self._lose(route)
+        return True
+
+    def _lose(self, route: bytes) -> None:
+        self._queues.pop(route, None)
+        self._step(Unreachable(route, time.monotonic()))
+
+    # ---- the end
+
+    def close(self) -> None:
+        """Give what was sent last half a second to get away, and leave nothing behind."""
+        if not self._context.closed:
+            if self._gate is not None:
+                self._gate.close()
+            self._socket.close(sockets.LINGER if self._done else 0)
+            self._context.term()
+            if self._path is not None:
+                self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,137 @@
+"""Keys: who the hub is, who may take part. A directory holds one's own pair and the public keys of others.
+
+``own.public`` and ``own.secret`` are made by `keygen`; a worker's directory holds the hub's key as ``hub.public``,
+the hub's directory those that may join as ``allowed/NAME.public``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+from cdq.errors import ConfigError
+
+VARIABLE = "CDQ_KEYS"
+DOMAIN = "cdq"
+_KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")  # Z85
+
+
+def keygen(directory: str | Path) -> Path:
+    """Make a pair of keys in a directory, and return the path of the public one.
+
+    Parameters
+    ----------
+    directory : str or Path
+        Is made if need be, for its owner alone.
+
+    Raises
+    ------
+    ConfigError
+        If there is a pair already.
+    """
+    from cdq.comm.zmq.sockets import load
+
+    folder = Path(directory)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    public, secret = load().curve_keypair()
+    try:
+        _write(folder / "own.secret", secret.decode(), 0o600)
+        _write(folder / "own.public", public.decode(), 0o644)
+    except FileExistsError as error:
+        raise ConfigError(f"{error.filename} is there already; use another directory") from None
+    return folder / "own.public"
+
+
+def allow(directory: str | Path, public: str | Path, name: str) -> None:
+    """Let the owner of a public key join the hub whose keys are in `directory`.
+
+    Parameters
+    ----------
+    directory : str or Path
+        Of the hub.
+    public : str or Path
+        The file with the key.
+    name : str
+        What it is called in the directory.
+    """
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ConfigError(f"the name of a key is {name!r}; allowed are letters, digits, _ and -")
+    key = read_key(Path(public))
+    folder = Path(directory) / "allowed"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        _write(folder / f"{name}.public", key.decode(), 0o644)
+    except FileExistsError:
+        raise ConfigError(f"{folder / name}.public is there already; use another name") from None
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="ascii") as file:
+        file.write(text + "\n")
+
+
+def read_key(path: Path) -> bytes:
+    """Return the key in a file; raise `ConfigError` if there is none."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {_reason(error)}; cdq keygen makes keys") from None
+    if not _KEY.fullmatch(text):
+        raise ConfigError(f"{path} holds no key of 40 characters; cdq keygen makes keys")
+    return text.encode()
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or "it is no text"
+
+
+class Keys:
+    """A directory of keys.
+
+    Parameters
+    ----------
+    directory : str or Path
+        As the module describes.
+
+    Raises
+    ------
+    ConfigError
+        If the secret key is missing, or others may read it.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        secret = self.directory / "own.secret"
+        self._secret = read_key(secret)
+        self.public = read_key(self.directory / "own.public")
+        if secret.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ConfigError(f"{secret}: others may read it; chmod 600 {secret}, or make new keys")
+
+    @classmethod
+    def find(cls) -> Keys:
+        """Return the keys in the directory that the environment variable ``CDQ_KEYS`` names, ``~/.cdq`` by default."""
+        return cls(os.environ.get(VARIABLE) or Path.home() / ".cdq")
+
+    def __repr__(self) -> str:
+        return f"Keys({str(self.directory)!r})"
+
+    def allowed(self) -> frozenset[bytes]:
+        """Return the public keys that may join now."""
+        return frozenset(read_key(path) for path in sorted((self.directory / "allowed").glob("*.public")))
+
+    def be_client(self, socket: Any) -> None:
+        """Let a socket speak to the hub whose key is known, and to no other."""
+        socket.curve_serverkey = read_key(self.directory / "hub.public")
+        socket.curve_publickey, socket.curve_secretkey = self.public, self._secret
+
+    def be_server(self, socket: Any) -> None:
+        """Let a socket speak to peers that a handler of `DOMAIN` lets in: where there is none, to nobody."""
+        from cdq.comm.zmq.sockets import load
+
+        socket.curve_server = True
+        socket.curve_publickey, socket.curve_secretkey = self.public, self._secret
+        socket.zap_domain = DOMAIN.encode()
+        socket.setsockopt(load().ZAP_ENFORCE_DOMAIN, 1)

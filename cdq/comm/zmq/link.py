@@ -1,0 +1,131 @@
+"""A process's connection to a hub: one socket, which one thread at a time may use."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from cdq.comm.contribution import Received
+from cdq.comm.zmq import sockets
+from cdq.comm.zmq.address import CURVE, Address
+from cdq.comm.zmq.keys import Keys
+from cdq.errors import CommTimeout, PeerLost
+
+_SLICE = 0.05  # seconds of waiting before other threads' wishes are looked at
+_PATIENCE = 3.0  # seconds that the hub may be unreachable while this process waits for it
+
+
+class Link:
+    """Carries messages to and from a hub.
+
+    Parameters
+    ----------
+    address : Address
+        Of the hub.
+    timeout : float
+        Seconds to reach it within.
+    keys : Keys, optional
+        For addresses that need keys.
+
+    Raises
+    ------
+    CommTimeout
+        If it cannot be reached.
+    """
+
+    def __init__(self, address: Address, timeout: float, keys: Keys | None = None) -> None:
+        self.address = address
+        self._zmq = sockets.load()
+        self._socket = sockets.dealer(address, keys)
+        self._lock = threading.Lock()
+        self._posted: deque[bytes] = deque()
+        self._last = False
+        try:
+            self._reach(timeout)
+        except BaseException:
+            self._socket.close(0)
+            raise
+
+    def _reach(self, timeout: float) -> None:
+        if not self._socket.poll(1000.0 * timeout, self._zmq.POLLOUT):
+            raise CommTimeout(f"{self.address}: no hub answers within {timeout:g} s; {self._advice()}")
+
+    def _advice(self) -> str:
+        if self.address.scheme == CURVE:
+            return "is it running, is hub.public its key, and is this process's key allowed there?"
+        return "is it running?"
+
+    def send(self, data: Received) -> None:
+        """Send a message; only the thread that holds the link may."""
+        self._socket.send(data)
+
+    def receive(self, deadline: float) -> Received | None:
+        """Return the next message, None when the deadline, by the monotonic clock, has passed."""
+        wait = max(deadline - time.monotonic(), 0.0)
+        if not self._socket.poll(1000.0 * min(wait, _SLICE)):
+            return None
+        return sockets.content(self._socket.recv(copy=False))
+
+    def is_cut(self) -> bool:
+        """Return whether there is no connection at present."""
+        return not self._socket.events & self._zmq.POLLOUT
+
+    def wait(self, deadline: float, take: Callable[[Received], Any], check: Callable[[], None]) -> Any:
+        """Give messages to `take` until it returns something but None; None when the deadline has passed.
+
+        `check` is called now and then, and may raise.
+        """
+        cut_since = None
+        while True:
+            data = self.receive(deadline)
+            if data is not None:
+                answer = take(data)
+                if answer is not None:
+                    return answer
+                continue
+            check()
+            now = time.monotonic()
+            if now >= deadline:
+                return None
+            cut_since = (cut_since or now) if self.is_cut() else None
+            if cut_since is not None and now - cut_since >= _PATIENCE:
+                raise PeerLost(f"{self.address}: the hub cannot be reached any more")
+
+    def __enter__(self) -> Link:
+        """Hold the link, in the thread that is about to call."""
+        self._lock.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self._lock.release()
+        self._try_to_flush()
+
+    def post(self, data: bytes, last: bool = False) -> None:
+        """Send a message from any thread, soon; after the last one the link is closed."""
+        self._posted.append(data)
+        self._last = self._last or last
+        self._try_to_flush()
+
+    def _try_to_flush(self) -> None:
+        """Whoever holds the link looks at what was posted when it lets go."""
+        while (self._posted or self._last) and self._lock.acquire(blocking=False):
+            try:
+                if self._socket.closed:
+                    return
+                self._flush()
+            finally:
+                self._lock.release()
+
+    def _flush(self) -> None:
+        while self._posted:
+            try:
+                self._socket.send(self._posted.popleft(), self._zmq.NOBLOCK)
+            except self._zmq.ZMQError:  # the hub is gone, or takes no more: it will see that this process is
+                break
+        if self._last:
+            self._posted.clear()
+            self._socket.close()  # lingers for what was sent

@@ -1,0 +1,143 @@
+"""The sockets of hub and peers, with the options that make them safe; pyzmq is imported here and on use."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import warnings
+from pathlib import Path
+from typing import Any
+
+from cdq.comm.contribution import Received
+from cdq.comm.zmq.address import CURVE, IPC, TCP, Address, check_directory, is_loopback
+from cdq.comm.zmq.keys import Keys
+from cdq.comm.zmq.wire import HEADER_BYTES
+from cdq.errors import BackendUnavailable, ConfigError
+
+LINGER = 500  # milliseconds that the last message of a peer has to get away
+_HEARTBEAT, _SILENCE = 500, 2000  # milliseconds
+_HANDSHAKE = 2000
+_QUEUE = 64  # messages of one connection, in each direction
+_COPIED = 1 << 16  # bytes: what is shorter costs less to copy than to hold on to ZeroMQ's memory
+_contexts: dict[int, Any] = {}  # by process: a fork must not use its parent's
+
+
+def load() -> Any:
+    """Return the module zmq.
+
+    Raises
+    ------
+    BackendUnavailable
+        If pyzmq is not there.
+    """
+    try:
+        import zmq
+    except ImportError as error:
+        raise BackendUnavailable(f"pyzmq cannot be imported: {error}; try: pip install 'cdq[zmq]'") from error
+    return zmq
+
+
+def context() -> Any:
+    """Return the context of this process: a forked one has its own."""
+    process = os.getpid()
+    if process not in _contexts:
+        _contexts[process] = load().Context()
+    return _contexts[process]
+
+
+def content(frame: Any) -> Received:
+    """Return what is in a frame of ZeroMQ, which can be read only.
+
+    Messages are sent as copies: pyzmq shares memory with ZeroMQ by a thread of its own, which never ends.
+    """
+    whole: Received = frame.bytes if len(frame) < _COPIED else frame.buffer.toreadonly()
+    return whole
+
+
+def dealer(address: Address, keys: Keys | None) -> Any:
+    """Return a socket that a peer reaches the hub by; it connects in the background, and again when it was cut off.
+
+    Raises
+    ------
+    ConfigError
+        If the address needs keys that are not there.
+    """
+    zmq = load()
+    made = context().socket(zmq.DEALER)
+    try:
+        _guard(made)
+        made.linger = LINGER
+        made.immediate = True  # messages wait for a connection, not for one that may come
+        made.reconnect_ivl, made.reconnect_ivl_max = 20, 2000
+        if address.scheme == CURVE:
+            (keys or Keys.find()).be_client(made)
+        made.connect(address.endpoint)
+    except BaseException:
+        made.close(0)
+        raise
+    return made
+
+
+def router(
+    context: Any, address: Address, keys: Keys | None, limit: int | None, insecure: bool = False
+) -> Any:
+    """Return the socket of a hub, bound; see `Hub` for what is raised."""
+    zmq = load()
+    made = context.socket(zmq.ROUTER)
+    try:
+        _guard(made)
+        made.linger = 0
+        made.router_mandatory = True
+        if limit is not None:
+            made.maxmsgsize = limit + HEADER_BYTES + 64
+        if address.scheme == CURVE:
+            (keys or Keys.find()).be_server(made)
+        _check_place(address, insecure)
+        made.bind(address.endpoint)
+    except zmq.ZMQError as error:
+        made.close(0)
+        raise ConfigError(f"{address}: cannot be bound: {error}; is another hub there already?") from None
+    except BaseException:
+        made.close(0)
+        raise
+    return made
+
+
+def _guard(made: Any) -> None:
+    made.sndhwm = made.rcvhwm = _QUEUE
+    made.heartbeat_ivl, made.heartbeat_timeout, made.heartbeat_ttl = _HEARTBEAT, _SILENCE, _SILENCE
+    made.handshake_ivl = _HANDSHAKE
+
+
+def _check_place(address: Address, insecure: bool) -> None:
+    """Refuse places that are not safe, or taken."""
+    if address.scheme == IPC:
+        check_directory(address)
+        _check_vacant(address)
+    if address.scheme == TCP and not is_loopback(address):
+        if not insecure:
+            raise ConfigError(
+                f"{address}: anybody who can reach it could take part, and read and change everything;"
+                f" use {CURVE} and keys (cdq keygen), or insecure=True (--insecure) where that is wanted"
+            )
+        warnings.warn(
+            f"{address} is insecure: anybody who reaches it can take part", RuntimeWarning, stacklevel=5
+        )
+
+
+def _check_vacant(address: Address) -> None:
+    """Remove the file of a hub that is gone: ZeroMQ would take it from one that is there."""
+    path = Path(address.place)
+    if not path.exists():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            return
+        except OSError:
+            pass
+    raise ConfigError(f"{address}: another hub is there already; end it, or use another path")
