@@ -27,6 +27,8 @@ from cdq.worker import Worker
 
 # A window may take long where steps are slow; a worker that fails is noticed at once, whatever the deadline.
 TIMEOUT = 3600.0
+# Processes of a job start at about the same time: one that does not come has ended before.
+_CONNECTED = 300.0
 # Of what a rank brings to a checkpoint, before its lanes: the digest of its table, bytes sent in rounds.
 _HEAD = struct.Struct("<32sq")
 
@@ -35,7 +37,10 @@ def join(comm: str | Communicator, workers: int) -> str | Communicator:
     """Return how a learner reaches the others: a communicator if they are other processes, else a name as given."""
     if isinstance(comm, Communicator) or not is_spread(comm):
         return comm
-    return connect(comm, workers, TIMEOUT)[0]
+    joined = connect(comm, workers, _CONNECTED)[0]
+    if joined.timeout == _CONNECTED:  # the URL does not give another one
+        joined.timeout = TIMEOUT
+    return joined
 
 
 def is_spread(comm: str | Communicator) -> bool:
