@@ -295,9 +295,11 @@ def measure_overlap(comm: Communicator, repeats: int) -> None:
     def two(window: int, how: Communicator, overlap: bool) -> float:
         return seconds_per_round(learner(how, model, window, overlap=overlap), _ROUNDS)
 
-    probe = 2_000_000
-    loop, both = np.frombuffer(comm.broadcast(np.array([one(probe), two(probe, comm, False)]), 0)).tolist()
-    window = int(min(max(2 * (both - loop) / loop * probe, 1e5), 1.6e7)) // _LANES * _LANES
+    window = 2_000_000
+    for _ in range(3):  # what a merge takes depends on the window, too
+        found = np.array([one(window), two(window, comm, False)])
+        loop, both = np.frombuffer(comm.broadcast(found, 0)).tolist()
+        window = int(min(max(2 * (both - loop) / loop * window, 1e5), 1.6e7)) // _LANES * _LANES
     times = in_turn(
         comm,
         {
