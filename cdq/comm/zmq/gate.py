@@ -55,6 +55,10 @@ class Gate:
                 _log.warning("a key that is not allowed: %s", name.decode() or mechanism.decode())
             self.socket.send_multipart([version, request, *status, b""])
 
+    def allows(self, key: str) -> bool:
+        """Return whether a key is allowed now: a connection that was let in outlives that."""
+        return key in self._allowed
+
     def reread(self, now: float) -> frozenset[str]:
         """Look again, once a second, which keys are allowed, and return those that are not any more."""
         if now < self._next:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cdq.comm.zmq import sockets
 from cdq.comm.zmq.address import CURVE, IPC, parse
@@ -138,8 +138,15 @@ class Hub:
             except self._zmq.Again:
                 return
             if len(frames) == 2:  # whatever else it is, no peer of ours sent it
-                key = frames[1].get("User-Id") if self._gate is not None else None
-                self._step(Received(frames[0].bytes, content(frames[1]), key, time.monotonic()))
+                self._take(*frames)
+
+    def _take(self, route: Any, data: Any) -> None:
+        key = None
+        if self._gate is not None:
+            key = data.get("User-Id")
+            if not self._gate.allows(key):
+                return
+        self._step(Received(route.bytes, content(data), key, time.monotonic()))
 
     # ---- actions
 

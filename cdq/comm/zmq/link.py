@@ -59,8 +59,19 @@ class Link:
         return "is it running?"
 
     def send(self, data: Received) -> None:
-        """Send a message; only the thread that holds the link may."""
-        self._socket.send(data)
+        """Send a message; only the thread that holds the link may. Raise `PeerLost` if the hub is gone."""
+        if not self.offer(data):
+            self._socket.poll(1000.0 * _PATIENCE, self._zmq.POLLOUT)
+            if not self.offer(data):
+                raise PeerLost(f"{self.address}: the hub cannot be reached any more")
+
+    def offer(self, data: Received) -> bool:
+        """Send a message if there is a connection; return whether there is."""
+        try:
+            self._socket.send(data, self._zmq.NOBLOCK)
+        except self._zmq.Again:
+            return False
+        return True
 
     def receive(self, deadline: float) -> Received | None:
         """Return the next message, None when the deadline, by the monotonic clock, has passed."""
@@ -93,6 +104,10 @@ class Link:
             cut_since = (cut_since or now) if self.is_cut() else None
             if cut_since is not None and now - cut_since >= _PATIENCE:
                 raise PeerLost(f"{self.address}: the hub cannot be reached any more")
+
+    def close(self) -> None:
+        """Close it in the thread that uses it; what was sent has half a second to get away."""
+        self._socket.close()
 
     def __enter__(self) -> Link:
         """Hold the link, in the thread that is about to call."""

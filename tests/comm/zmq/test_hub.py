@@ -1,0 +1,272 @@
+"""Hub and workers over real sockets, in threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cdq.comm.zmq.events import Deliver, Joined, Settings
+from cdq.comm.zmq.hub import Hub
+from cdq.comm.zmq.keys import Keys, allow, keygen
+from cdq.comm.zmq.rounds import HubMachine
+from cdq.comm.zmq.worker import Connection, status
+from cdq.errors import CommError, CommTimeout, ConfigError
+from tests.comm.zmq.simulation import Adding, Disk, Table, delta
+
+
+@contextmanager
+def running(url: str, disk: Disk, settings: Settings, keys: Keys | None = None) -> Iterator[str]:
+    """Run a hub in a thread, and give its address; it goes on with what is on the disk."""
+    ended = threading.Event()
+    service = Adding(disk, lambda: False)
+    machine = HubMachine(service, settings, 7, disk.state)
+    disk.state = machine.state()
+    with Hub(url, machine, keys=keys, limit=1000) as hub:
+        thread = threading.Thread(target=hub.run, args=(ended.is_set,), name="hub")
+        thread.start()
+        try:
+            yield hub.url
+        finally:
+            ended.set()
+            thread.join()
+
+
+class Worker(threading.Thread):
+    """Contributes a number of times."""
+
+    def __init__(self, url: str, rounds: int, keys: Keys | None = None) -> None:
+        super().__init__(name="worker")
+        self.url, self.rounds, self.keys = url, rounds, keys
+        self.acknowledged: set[tuple[int, int]] = set()
+        self.joined = 0
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            with Connection(self.url, b"adds", timeout=10.0, keys=self.keys) as connection:
+                self._work(connection)
+        except Exception as error:
+            self.error = error
+
+    def _work(self, connection: Connection) -> None:
+        uid = applied = 0
+        while len(self.acknowledged) < self.rounds:
+            happened = connection.wait(10.0)
+            assert isinstance(happened, (Deliver, Joined))
+            if isinstance(happened, Joined):
+                self.joined += 1
+                uid, applied = happened.uid, happened.applied
+            else:
+                applied += 1
+                self.acknowledged.add((uid, applied))
+            table: Table = np.frombuffer(bytes(happened.payload), np.int64)
+            connection.submit(delta(uid, applied + 1, table).tobytes(), happened.version)
+
+
+def work(url: str, workers: int, rounds: int) -> list[Worker]:
+    """Run workers to their end."""
+    threads = [Worker(url, rounds) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+        assert thread.error is None, repr(thread.error)
+    return threads
+
+
+@pytest.mark.parametrize("place", ["zmq+ipc://{}/hub", "tcp://127.0.0.1:0"])
+def test_rounds_over_a_socket(place: str, tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    disk = Disk()
+    with running(place.format(tmp_path), disk, Settings(min_members=3, max_members=3)) as url:
+        workers = work(url, 3, 20)
+    assert all(len(worker.acknowledged) == 20 and worker.joined == 1 for worker in workers)
+    assert [len(entries) for entries in disk.log[:20]] == [3] * 20
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_status(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    with running(f"ipc://{tmp_path}/hub", Disk(), Settings()) as url:
+        told = status(url)
+    assert told["members"] == []
+    assert told["service"] == {"rounds": 0}
+
+
+def test_a_hub_that_starts_again_goes_on(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    disk, settings = Disk(), Settings(min_members=2, max_members=2)
+    url = f"zmq+ipc://{tmp_path}/hub"
+    threads = [Worker(url, 10**6) for _ in range(2)]
+    for _ in range(3):
+        wanted = len(disk.log) + 15
+        with running(url, disk, settings):
+            for thread in threads:
+                if not thread.ident:
+                    thread.start()
+            while len(disk.log) < wanted:
+                time.sleep(0.01)
+    with running(url, disk, settings):
+        for thread in threads:
+            thread.rounds = 0
+        for thread in threads:
+            thread.join()
+    logged = {entry[:2] for entries in disk.log for entry in entries}
+    for thread in threads:
+        assert thread.error is None
+        assert thread.acknowledged <= logged
+    assert len(logged) == sum(map(len, disk.log))
+
+
+def test_a_worker_that_is_refused_hears_why(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    with (
+        running(f"zmq+ipc://{tmp_path}/hub", Disk(), Settings()) as url,
+        Connection(url, b"something else") as connection,
+        pytest.raises(CommError, match="adds not"),
+    ):
+        connection.wait(10.0)
+
+
+# ---- addresses
+
+
+def test_no_hub_there(tmp_path: Path) -> None:
+    with pytest.raises(CommTimeout, match=r"no hub answers within 0.2 s; is it running\?"):
+        Connection(f"zmq+ipc://{tmp_path}/hub", b"", timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("zmq+udp://1:2", "no address of a hub; allowed are"),
+        ("zmq+ipc://relative", "absolute path"),
+        ("zmq+ipc:///" + "x" * 200, "at most 100 bytes"),
+        ("zmq+tcp://127.0.0.1", "give a host and a port"),
+        ("zmq+tcp://0.0.0.0:0", "anybody who can reach it .* keygen"),
+    ],
+)
+def test_addresses_that_are_refused(url: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why), running(url, Disk(), Settings()):
+        pass
+
+
+def test_insecure_is_warned_of() -> None:
+    machine = HubMachine(Adding(Disk(), lambda: False), Settings(), 7)
+    with pytest.warns(RuntimeWarning, match="insecure"), Hub("tcp://0.0.0.0:0", machine, insecure=True):
+        pass
+
+
+def test_a_directory_that_others_may_enter(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with (
+        pytest.raises(ConfigError, match=r"others may enter .*755.*chmod 700"),
+        running(f"zmq+ipc://{tmp_path}/hub", Disk(), Settings()),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("place", ["zmq+ipc://{}/hub", "tcp://127.0.0.1:0"])
+def test_an_address_that_is_taken(place: str, tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    with (
+        running(place.format(tmp_path), Disk(), Settings()) as url,
+        pytest.raises(ConfigError, match="another hub"),
+        running(url, Disk(), Settings()),
+    ):
+        pass
+
+
+def test_a_file_that_a_dead_hub_left_is_no_hindrance(tmp_path: Path) -> None:
+    import socket
+
+    tmp_path.chmod(0o700)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "hub"))
+    with running(f"zmq+ipc://{tmp_path}/hub", Disk(), Settings()) as url:
+        assert status(url)["members"] == []
+
+
+# ---- keys
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> dict[str, Keys]:
+    """Return the keys of a hub, of a worker that it allows, and of one that it does not."""
+    for name in ("hub", "worker", "stranger"):
+        keygen(tmp_path / name)
+        (tmp_path / name / "hub.public").write_bytes((tmp_path / "hub" / "own.public").read_bytes())
+    allow(tmp_path / "hub", tmp_path / "worker" / "own.public", "worker")
+    return {name: Keys(tmp_path / name) for name in ("hub", "worker", "stranger")}
+
+
+def test_g10_only_listed_keys_come_in(keys: dict[str, Keys]) -> None:
+    disk = Disk()
+    with running("zmq+curve://127.0.0.1:0", disk, Settings(), keys["hub"]) as url:
+        worker = Worker(url, 5, keys["worker"])
+        worker.run()
+        assert worker.error is None
+        with pytest.raises(CommTimeout, match="is this process's key allowed there"):
+            Connection(url, b"adds", timeout=0.5, keys=keys["stranger"])
+        with pytest.raises(CommTimeout):
+            Connection(url.replace("curve", "tcp"), b"adds", timeout=0.5)
+        again = Worker(url, 5, keys["worker"])
+        again.run()
+        assert again.error is None
+    logged = [entry[:2] for entries in disk.log for entry in entries]
+    assert logged == [(0, number) for number in range(1, len(logged) + 1)]  # the number is kept for the key
+    assert worker.acknowledged | again.acknowledged <= set(logged)
+
+
+def test_g10_a_dead_gate_lets_nobody_in(keys: dict[str, Keys]) -> None:
+    ended = threading.Event()
+    machine = HubMachine(Adding(Disk(), lambda: False), Settings(), 7)
+    with Hub("zmq+curve://127.0.0.1:0", machine, keys=keys["hub"]) as hub:
+        assert hub._gate is not None
+        hub._gate.close()
+        hub._gate = None
+        thread = threading.Thread(target=hub.run, args=(ended.is_set,))
+        thread.start()
+        try:
+            for name in ("stranger", "worker"):
+                with pytest.raises(CommTimeout):
+                    Connection(hub.url, b"adds", timeout=0.5, keys=keys[name])
+        finally:
+            ended.set()
+            thread.join()
+    assert machine.counts["frames"] == 0
+
+
+def test_a_revoked_key_ends_its_session(keys: dict[str, Keys]) -> None:
+    with (
+        running("zmq+curve://127.0.0.1:0", Disk(), Settings(), keys["hub"]) as url,
+        Connection(url, b"adds", timeout=1.0, keys=keys["worker"]) as connection,
+    ):
+        joined = connection.wait(5.0)
+        assert isinstance(joined, Joined)
+        (keys["hub"].directory / "allowed" / "worker.public").unlink()
+        time.sleep(1.3)
+        table: Table = np.frombuffer(bytes(joined.payload), np.int64)
+        connection.submit(delta(0, 1, table).tobytes(), joined.version)
+        with pytest.raises(CommTimeout):
+            connection.wait(3.0)
+
+
+def test_keys_are_kept_safe(tmp_path: Path) -> None:
+    keygen(tmp_path / "own")
+    secret = tmp_path / "own" / "own.secret"
+    assert secret.stat().st_mode & 0o777 == 0o600
+    assert secret.read_text().strip() not in repr(Keys(tmp_path / "own"))
+    with pytest.raises(ConfigError, match="is there already"):
+        keygen(tmp_path / "own")
+    secret.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        Keys(tmp_path / "own")
+    with pytest.raises(ConfigError, match="cdq keygen makes keys"):
+        Keys(tmp_path / "nowhere")
