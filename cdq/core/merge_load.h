@@ -77,8 +77,8 @@ CDQ_INLINE cdq_slice cdq_open_slice(const unsigned char *bytes, int merged, int6
 /* The place of a pair: its value and its count. */
 CDQ_INLINE REAL *NAME(cdq_place)(const cdq_rows *rows, uint32_t pair, uint32_t **count)
 {
-    uint32_t n_actions = (uint32_t)rows->n_actions, action = pair % n_actions;
-    REAL *row = (REAL *)cdq_row(rows, pair / n_actions);
+    uint32_t n_actions = (uint32_t)rows->n_actions, state = cdq_state(rows, pair), action = pair - state * n_actions;
+    REAL *row = (REAL *)cdq_row(rows, state);
     *count = (uint32_t *)(row + n_actions) + action;
     return row + action;
 }

@@ -23,8 +23,8 @@ typedef struct {
 
 CDQ_INLINE const uint32_t *cdq_count(const cdq_rows *rows, uint32_t pair)
 {
-    uint32_t n_actions = (uint32_t)rows->n_actions;
-    return (const uint32_t *)(cdq_row(rows, pair / n_actions) + rows->n_actions * rows->real_size) + pair % n_actions;
+    uint32_t state = cdq_state(rows, pair), action = pair - state * (uint32_t)rows->n_actions;
+    return (const uint32_t *)(cdq_row(rows, state) + rows->n_actions * rows->real_size) + action;
 }
 
 /* List the pairs of a rank's log that no lower rank has touched: each touched pair is merged once. */

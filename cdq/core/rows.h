@@ -22,7 +22,19 @@ typedef struct {
     int64_t n_actions;
     int64_t stride; /* bytes of a row */
     int64_t real_size; /* 4 or 8 */
+    uint64_t inverse; /* 2^64 / n_actions, rounded up; 0 for a single action */
 } cdq_rows;
+
+/* The state of a pair, exact for 32-bit numbers: D. Lemire, O. Kaser, N. Kurz, "Faster remainder by direct
+ * computation", 2019. Merging listed pairs divides several times for each; a division takes as long as the rest. */
+CDQ_INLINE uint32_t cdq_state(const cdq_rows *rows, uint32_t pair)
+{
+#ifdef __SIZEOF_INT128__
+    return rows->inverse ? (uint32_t)(((unsigned __int128)rows->inverse * pair) >> 64) : pair;
+#else
+    return pair / (uint32_t)rows->n_actions;
+#endif
+}
 
 /* A step-size law as a table over the clock: counts below 2^bits have an entry each, larger ones share entries of
  * relative width 2^(1-bits). Within an entry the step size is constant, so the log of what visits keep of a value,

@@ -1,6 +1,6 @@
 """The worker's table and the step-size law, as kernels see them."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 
 cdef extern from "rows.h":
@@ -14,6 +14,7 @@ cdef extern from "rows.h":
         int64_t n_actions
         int64_t stride
         int64_t real_size
+        uint64_t inverse
 
     ctypedef struct cdq_law:
         int bits

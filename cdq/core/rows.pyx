@@ -1,6 +1,6 @@
 """The worker's table (a row per state: values, base values, window visits, clocks) and the step-size law."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 
 cdef extern from "rows.h":
@@ -44,6 +44,7 @@ cdef class Rows:
         self.c.n_actions = n_actions
         self.c.stride = rows.shape[1]
         self.c.real_size = real_size
+        self.c.inverse = 0 if n_actions == 1 else 0xFFFFFFFFFFFFFFFF // <uint64_t> n_actions + 1
 
     @property
     def touched(self):
