@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import struct
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cdq.comm import memory
-from cdq.comm.base import Call, Communicator, as_bytes_view
-from cdq.comm.contribution import Contribution, Received
+from cdq.comm.base import Call
+from cdq.comm.contribution import Received
 from cdq.comm.mpi import ends, node, pieces
 from cdq.comm.mpi.library import LOCK, load
 from cdq.comm.mpi.notices import CLOSED, FAILED, LOST, Notices
 from cdq.comm.mpi.records import Records
+from cdq.comm.processes import ProcessCommunicator
 from cdq.errors import CollectiveMismatch, CommClosed, CommError, CommTimeout, ConfigError, PeerLost
 
 if TYPE_CHECKING:
@@ -28,17 +27,14 @@ _SPIN = 50e-6  # seconds of testing without pause: most ranks come within them, 
 _YIELD = 1e-3  # seconds of testing with the core offered to others each time
 _LONGEST_PAUSE = 1e-3
 _EMPTY = memoryview(b"")
-_MERGE = struct.Struct(
-    "<?3xi8x"
-)  # whether the whole contribution comes with it; the length of the description
 
 
-class MPICommunicator(Communicator):
+class MPICommunicator(ProcessCommunicator):
     """The rank of an MPI job that this process is.
 
-    As :class:`Communicator`. Every call begins with one gather of small records, which carry short parts; longer ones
-    follow. All waiting is done by testing, so that every call has its deadline; only `split` contains a call of MPI
-    that waits (``MPI_Comm_split``), made when all ranks are known to be there.
+    As :class:`~cdq.comm.Communicator`. Every call begins with one gather of small records, which carry short parts;
+    longer ones follow. All waiting is done by testing, so that every call has its deadline; only `split` contains a
+    call of MPI that waits (``MPI_Comm_split``), made when all ranks are known to be there.
 
     Parameters
     ----------
@@ -53,7 +49,6 @@ class MPICommunicator(Communicator):
     """
 
     API_VERSION = 1
-    SPREAD = True
 
     def __init__(self, mpi: Any, channel: Any, timeout: float, parent: MPICommunicator | None = None) -> None:
         super().__init__(channel.Get_rank(), channel.Get_size(), timeout)
@@ -61,6 +56,7 @@ class MPICommunicator(Communicator):
         self._channel = channel
         self._parent = parent
         self._records = Records(self.size)
+        self.at_once = self._records.largest_room
         self._notices = Notices(mpi, channel)
         self._spin: float = parent._spin if parent is not None else 0.0
         self._step = self._completed = 0
@@ -100,48 +96,6 @@ class MPICommunicator(Communicator):
         return size
 
     # ---- collectives
-
-    def merge(self, contribution: Contribution, rule: Any) -> Any:
-        """Merge as :meth:`Communicator.merge`, in the way that costs least; all give the same bits.
-
-        Small contributions go to all ranks at once and each merges them all. Large ones are merged straight from
-        memory that the ranks share, if all can describe themselves, else by `alltoall`.
-        """
-        describe = getattr(contribution, "describe", bytes)
-        description = describe()
-        small = contribution.nbytes <= self._records.largest_room
-        whole = as_bytes_view(contribution.cut(1)[0]) if small else _EMPTY
-        parts = self._gather(
-            f"merge by {rule}" if isinstance(rule, str) else "merge",
-            memoryview(b"".join((_MERGE.pack(small, len(description)), description, whole))),
-        )
-        heads = [_MERGE.unpack_from(part) for part in parts]
-        stops = [_MERGE.size + length for _, length in heads]
-        if all(head[0] for head in heads):
-            wholes = [memoryview(part)[end:] for part, end in zip(parts, stops, strict=True)]
-            return contribution.join([as_bytes_view(contribution.merge(wholes, rule, 0, 1))])
-        if not all(length for _, length in heads):
-            return super().merge(contribution, rule)
-        described = [memoryview(part)[_MERGE.size : end] for part, end in zip(parts, stops, strict=True)]
-        return self._merge_shared(contribution, rule, described)
-
-    def _merge_shared(self, contribution: Any, rule: Any, described: Sequence[Received]) -> Any:
-        contribution.merge_shared(contribution.peers(described), rule, self.rank)
-        merged = self._gather("merged", memoryview(contribution.describe()))
-        self.bytes_sent += contribution.nbytes * (self.size - 1) // self.size
-        return contribution.join_shared(contribution.peers(merged))
-
-    def share(self, n_bytes: int) -> Sequence[memoryview] | None:
-        """Return memory as :meth:`Communicator.share`: of ranks that are all on one node, on Linux."""
-        if self.size == 1:
-            return None
-        offer = memory.Offer(n_bytes)
-        try:
-            addresses = self._gather("share", memoryview(offer.address))
-            segments = memory.accept(addresses, self.rank, offer)
-            return segments if self.agree(segments is not None) else None
-        finally:
-            offer.withdraw()
 
     def _gather(self, operation: str, part: memoryview) -> Sequence[Received]:
         call = self._begin(operation)

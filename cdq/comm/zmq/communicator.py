@@ -10,8 +10,9 @@ from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from cdq.comm.base import Call, Communicator
+from cdq.comm.base import Call
 from cdq.comm.contribution import Received
+from cdq.comm.processes import ProcessCommunicator
 from cdq.comm.zmq.address import EXAMPLES, Address, parse
 from cdq.comm.zmq.collectives import (
     SIZE,
@@ -46,10 +47,10 @@ class Whole(NamedTuple):
     rank: int
 
 
-class ZmqCommunicator(Communicator):
+class ZmqCommunicator(ProcessCommunicator):
     """The rank that this process is, among those that a hub connects.
 
-    As :class:`Communicator`. Every collective is one message to the hub and one back.
+    As :class:`~cdq.comm.Communicator`. Every collective is one message to the hub and one back.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ class ZmqCommunicator(Communicator):
     """
 
     API_VERSION = 1
-    SPREAD = True
+    at_once = 1 << 14  # beyond, the hub sending all to all costs more than a second message each way
 
     def __init__(
         self,

@@ -54,10 +54,13 @@ def run(
         with hub(size, url) as address:
             for rank in range(size):
                 _processes[rank][1].send((address, rank, size, function, timeout))
-            return _answers(size)
+            results = _answers(size)
     except BaseException:  # a rank that hangs or died, or Ctrl-C: the next test gets new ones
         kill()
         raise
+    if any(isinstance(result, EOFError) for result in results):
+        kill()
+    return results
 
 
 def _answers(size: int) -> list[Any]:
@@ -66,7 +69,10 @@ def _answers(size: int) -> list[Any]:
     for rank, (_, connection) in enumerate(_processes[:size]):
         if not connection.poll(max(deadline - time.monotonic(), 0.0)):
             raise RuntimeError(f"rank {rank} does not answer")
-        results.append(connection.recv())
+        try:
+            results.append(connection.recv())
+        except EOFError as error:  # its process has ended
+            results.append(error)
     return results
 
 
