@@ -96,11 +96,7 @@ def write_tensors(path: str | os.PathLike[str], tensors: Tensors, header: Mappin
     FileError
         If it cannot be written.
     """
-    arrays = {
-        name: np.asarray(tensor, tensor.dtype.newbyteorder("<"), order="C")
-        for name, tensor in tensors.items()
-    }
-    text = json.dumps({"format": FORMAT, "cdq": __version__, **header}, sort_keys=True, allow_nan=False)
+    arrays, text = _prepared(tensors, header)
     with replacing(Path(path)) as file, ThreadPoolExecutor(1) as pool:
         checksum = _begin_checksum(pool, text, arrays)
         file.write(_head(arrays, text, "0" * 64))
@@ -112,6 +108,23 @@ def write_tensors(path: str | os.PathLike[str], tensors: Tensors, header: Mappin
         os.fsync(file.fileno())
         file.seek(0)
         file.write(_head(arrays, text, checksum()))
+
+
+def pack_tensors(tensors: Tensors, header: Mapping[str, Any]) -> bytes:
+    """Return the bytes of the file that `write_tensors` writes; `parse_tensors` reads them."""
+    arrays, text = _prepared(tensors, header)
+    data = [arrays[name].tobytes() for name in _order(arrays)]
+    return b"".join([_head(arrays, text, _checksum(text, arrays)), *data])
+
+
+def _prepared(tensors: Tensors, header: Mapping[str, Any]) -> tuple[Tensors, str]:
+    arrays = {
+        name: np.asarray(tensor, tensor.dtype.newbyteorder("<"), order="C")
+        for name, tensor in tensors.items()
+    }
+    return arrays, json.dumps(
+        {"format": FORMAT, "cdq": __version__, **header}, sort_keys=True, allow_nan=False
+    )
 
 
 def _begin_checksum(pool: ThreadPoolExecutor, text: str, tensors: Tensors) -> Callable[[], str]:

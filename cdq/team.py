@@ -24,6 +24,8 @@ _OTHER_WORKERS = "the checkpoint is of %d workers, this run has %d: its random s
 class Team:
     """The workers of a process.
 
+    Attribute `lanes` is where the environments of each rank are, between two calls of `learn`.
+
     Parameters
     ----------
     sampler : Sampler
@@ -44,7 +46,7 @@ class Team:
         stop: npt.NDArray[np.int32],
     ) -> None:
         self._sampler, self._state, self._settings, self._stop = sampler, state, settings, stop
-        self._lanes: dict[int, Any] = {}
+        self.lanes: dict[int, Any] = {}
         self._temporary = False
         self.workers: dict[int, Worker] = {}
 
@@ -52,9 +54,11 @@ class Team:
         """Go on from what the lanes of all ranks were at, (workers, n) bytes; anew without them.
 
         Lanes of another number of workers are of no use: a warning, on *rank* 0, says that the streams begin anew.
+        Workers of a hub come and go, and so each goes on with what there is of its number.
         """
-        if lanes is not None and len(lanes) == self._settings.workers:
-            self._lanes = dict(enumerate(lanes))
+        of_hub = self._settings.comm == "zmq"
+        if lanes is not None and (of_hub or len(lanes) == self._settings.workers):
+            self.lanes = dict(enumerate(lanes))
             return
         if lanes is not None and rank == 0:
             _log.warning(_OTHER_WORKERS, len(lanes), self._settings.workers)
@@ -68,7 +72,7 @@ class Team:
         segments = None if plan.overlap else comm.share(peer_bytes(self._state.merged, comm.size))
         if segments is not None:
             if comm.rank in self.workers:  # the last call had no such memory
-                self._lanes[comm.rank] = self.workers[comm.rank].lanes
+                self.lanes[comm.rank] = self.workers[comm.rank].lanes
             own = np.frombuffer(segments[comm.rank], np.uint8)
             worker = self._worker(comm.rank, self._state.merged, keeps, own)
             peers = [Peer(segment, self._state.merged) for segment in segments]
@@ -95,7 +99,7 @@ class Team:
             session=self._state.session,
             num_envs=self._settings.num_envs,
             stop=self._stop,
-            lanes=self._lanes.get(rank),
+            lanes=self.lanes.get(rank),
             memory=memory,
         )
 
@@ -108,7 +112,7 @@ class Team:
         if self._temporary and rank in self.workers:
             worker = self.workers.pop(rank)
             worker.roll_back()
-            self._lanes[rank] = worker.lanes
+            self.lanes[rank] = worker.lanes
 
     def roll_back(self) -> None:
         """Undo the windows of all workers that were not committed, once all have ended."""

@@ -141,6 +141,16 @@ class Course:
         every = self._plan.keep_every
         return every > 0 and self.progress.steps // every > self.kept // every
 
+    @property
+    def over(self) -> bool:
+        """Whether the round that was settled last is the last one."""
+        return self.satisfied or self.progress.ended or self.progress.steps >= self._target
+
+    def forget(self) -> None:
+        """Begin again after the last round: what was begun since will not be merged."""
+        self._begun = self.progress.steps
+        self._open.clear()
+
     def next(self) -> Step | None:
         """Begin the next window; None where there is none."""
         left = self._target - self._begun

@@ -26,6 +26,7 @@ LAYERS = [
     ["bench", "doctor"],
     ["learner"],
     ["run", "report"],
+    ["job"],
     ["keeping", "team"],
     ["state"],
     ["agreement", "settings", "evaluation", "training", "checkpoint"],

@@ -1,0 +1,69 @@
+"""What a worker of a job does: learn the window it is told to, bring what it learnt, take over what was merged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cdq.core.model import Sampler
+from cdq.errors import ConfigError
+from cdq.job.description import Welcome, make_worker, open_welcome
+from cdq.job.messages import Task, open_result
+from cdq.rounds import GO_ON, Summary, WorkerContribution
+from cdq.schedules import build_law
+from cdq.worker import Worker
+
+
+class Member:
+    """A worker that keeps nothing of its own: all it goes on from came from the hub, and goes back there.
+
+    Parameters
+    ----------
+    samplers : dict, optional
+        Packed models by fingerprint and dtype, which workers of one process may share.
+
+    Attributes
+    ----------
+    task : Task
+        The window to learn next.
+    """
+
+    def __init__(self, samplers: dict[tuple[str, str], Sampler] | None = None) -> None:
+        self._samplers = samplers if samplers is not None else {}
+        self._welcome: Welcome
+        self._worker: Worker
+        self.task: Task
+
+    def join(self, payload: Any) -> None:
+        """Begin, or begin again, with what the hub says; a window in hand is forgotten."""
+        welcome = open_welcome(payload, self._samplers)
+        self._welcome, self.task = welcome, welcome.task
+        self._worker = make_worker(
+            welcome.sampler, welcome.merged, welcome.gamma, welcome.shape.num_envs, welcome.lanes
+        )
+
+    def learn(self) -> bytes:
+        """Learn the window of `task`; return the contribution."""
+        welcome, task = self._welcome, self.task
+        law = build_law(welcome.step_size, task.before, welcome.mass, str(welcome.shape.real))
+        ended = self._worker.run(law, task.sweeps, task.first, task.last)
+        assert ended is not None, "nobody sets the flag that ends a window early"
+        contribution = WorkerContribution(self._worker, needs_mass=False)
+        contribution.summary = Summary(*ended, bytes_sent=0, request=GO_ON)
+        return b"".join((contribution.cut(1)[0], self._worker.lanes))
+
+    def settle(self, payload: Any) -> None:
+        """Take over what the round merged, and the next task.
+
+        Raises
+        ------
+        ConfigError
+            If it is none.
+        """
+        try:
+            task, merged = open_result(payload)
+            self._worker.commit([np.frombuffer(merged, np.uint8)])
+        except ValueError as error:
+            raise ConfigError(f"the hub sent what is no result: {error}; use the same cdq on both") from None
+        self.task = task

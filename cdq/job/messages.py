@@ -1,0 +1,198 @@
+"""What travels between hub and workers in each round: layouts, and what is checked before anything is believed.
+
+Everything is little-endian and of a size that follows from the table and the lanes. A *contribution* is the
+summary of the window's episodes, the slice that `cdq.core.merge.pack` made of all pairs, and the worker's lanes after
+the window. A *result* is the next task and, after a round, the merged slice.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.rounds import GO_ON, SUMMARY, Summary
+
+_TASK = struct.Struct("<qqdd")
+_HEADER = struct.Struct("<qqqq")  # of a slice: first pair or -1, pairs; of a merged one also mass and visits
+# Of a lane: four words of its stream, steps and return of its episode, state.
+LANE_BYTES = 52
+# An episode's return that is beyond this is a mistake, whatever the rewards.
+_LARGEST = 1e300
+
+
+class Task(NamedTuple):
+    """A window to learn.
+
+    Attributes
+    ----------
+    sweeps : int
+        Steps of each lane; 0: the job is done.
+    before : int
+        Steps of all workers before it: what the step-size law depends on.
+    first, last : float
+        Exploration rates at its start and end.
+    """
+
+    sweeps: int
+    before: int
+    first: float
+    last: float
+
+
+DONE = Task(0, 0, 0.0, 0.0)
+
+
+class Shape(NamedTuple):
+    """What the sizes of messages follow from."""
+
+    n_states: int
+    n_actions: int
+    real: np.dtype[Any]
+    num_envs: int
+
+    @property
+    def n_pairs(self) -> int:
+        """How many pairs the table has."""
+        return self.n_states * self.n_actions
+
+    @property
+    def lanes(self) -> int:
+        """Bytes of a worker's lanes."""
+        return LANE_BYTES * self.num_envs
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest contribution: of all pairs, or of so few that listing them takes no more."""
+        return self.lanes + SUMMARY.size + _slice_bytes(self.n_pairs, False, self.real.itemsize)
+
+
+class Contribution(NamedTuple):
+    """What a worker brings, taken apart; views of the message.
+
+    Attributes
+    ----------
+    lanes : memoryview
+        As they are after the window.
+    summary : Summary
+        Of the episodes that ended in it.
+    part : memoryview
+        The slice, as `cdq.core.merge.merge_slices` takes it.
+    first : int
+        The first of consecutive pairs; -1 where they are listed.
+    values, counts, pairs : arrays
+        Of each pair: its value, its clock with the window's visits; and, where they are listed, which it is.
+    """
+
+    lanes: memoryview
+    summary: Summary
+    part: memoryview
+    first: int
+    values: npt.NDArray[Any]
+    counts: npt.NDArray[np.uint32]
+    pairs: npt.NDArray[np.uint32]
+
+    @property
+    def where(self) -> Any:
+        """What picks the pairs out of an array of all."""
+        return self.pairs if self.first < 0 else slice(self.first, self.first + len(self.values))
+
+
+def pack_result(task: Task, merged: Any = b"") -> bytes:
+    """Return a result: the next task, and what was merged."""
+    return b"".join((_TASK.pack(*task), merged))
+
+
+def open_result(payload: Any) -> tuple[Task, memoryview]:
+    """Return the next task and the merged slice of a result; `ValueError` if it is none."""
+    if len(payload) < _TASK.size:
+        raise ValueError(f"a result of {len(payload)} bytes is too short")
+    task = Task(*_TASK.unpack_from(payload))
+    if not (0 <= task.sweeps < 2**31 and task.before >= 0 and 0 <= task.first <= 1 and 0 <= task.last <= 1):
+        raise ValueError(f"a result asks for the impossible: {task}")
+    return task, memoryview(payload)[_TASK.size :]
+
+
+def open_contribution(payload: Any, shape: Shape) -> Contribution:
+    """Take a contribution apart; `ValueError` if its sizes, or the order of its pairs, are wrong."""
+    data, head = memoryview(payload), SUMMARY.size
+    end = len(data) - shape.lanes
+    if end < head + _HEADER.size:
+        raise ValueError(f"a contribution of {len(data)} bytes is too short")
+    first, count, *zeros = _HEADER.unpack_from(data, head)
+    listed, real = first < 0, shape.real.itemsize
+    whole = first == 0 and count == shape.n_pairs
+    if any(zeros) or not (whole or (first == -1 and 0 <= count <= shape.n_pairs)):
+        raise ValueError(f"a contribution of {count} pairs from {first} is none of {shape.n_pairs} pairs")
+    if end - head != _slice_bytes(count, listed, real):
+        raise ValueError("a contribution does not have the size that its header says")
+    at = head + _HEADER.size
+    values = np.frombuffer(data, shape.real, count, at)
+    at += -(-count * real // 8) * 8
+    counts = np.frombuffer(data, np.uint32, count, at)
+    pairs = np.frombuffer(data, np.uint32, count if listed else 0, at + 4 * count)
+    if listed and count and (pairs[-1] >= shape.n_pairs or (pairs[1:] <= pairs[:-1]).any()):
+        raise ValueError("a contribution names pairs that there are not, or out of order")
+    summary = Summary(*SUMMARY.unpack_from(data))
+    return Contribution(data[end:], summary, data[head:end], first, values, counts, pairs)
+
+
+def check_contribution(
+    brought: Contribution, shape: Shape, clock: npt.NDArray[np.uint32], sweeps: int, clamp: float = math.inf
+) -> None:
+    """Raise `ValueError` unless a worker that learnt *sweeps* steps of each lane from *clock* may have brought this.
+
+    Every step visits one pair, so the visits of the window are known in all; no value may be beyond *clamp*.
+    """
+    clocks = clock.reshape(-1)[brought.where]
+    visits = int(brought.counts.sum(dtype=np.int64)) - int(clocks.sum(dtype=np.int64))
+    if (brought.counts < clocks).any() or visits != sweeps * shape.num_envs:
+        raise ValueError(
+            f"a contribution has {visits} visits, not the {sweeps * shape.num_envs} of its window"
+        )
+    if not np.isfinite(brought.values).all():
+        raise ValueError("a contribution has values that are not finite")
+    if clamp < math.inf and (np.abs(brought.values) > clamp).any():
+        raise ValueError(f"a contribution has values beyond {clamp}, more than any policy is worth")
+    check_summary(brought.summary, visits)
+    check_lanes(brought.lanes, shape)
+
+
+def check_summary(summary: Summary, steps: int) -> None:
+    """Raise `ValueError` unless a window of *steps* steps may have had these episodes."""
+    possible = 0 <= summary.episodes <= steps and summary.length_sum >= summary.episodes
+    # What is sent, and when to stop, is the hub's to say.
+    if not possible or not abs(summary.return_sum) < _LARGEST or summary[3:] != (0, GO_ON):
+        raise ValueError(f"a contribution has episodes that cannot be: {summary}")
+
+
+def check_lanes(lanes: Any, shape: Shape) -> None:
+    """Raise `ValueError` unless these bytes are lanes that a loop may go on from."""
+    if len(lanes) != shape.lanes:
+        raise ValueError(f"lanes of {len(lanes)} bytes are not those of {shape.num_envs} environments")
+    n = shape.num_envs
+    words = np.frombuffer(lanes, np.uint64, 4 * n).reshape(4, n)
+    elapsed = np.frombuffer(lanes, np.int64, n, 32 * n)
+    returns = np.frombuffer(lanes, np.float64, n, 40 * n)
+    state = np.frombuffer(lanes, np.uint32, n, 48 * n)
+    if not words.any(axis=0).all() or (elapsed < 0).any() or not np.isfinite(returns).all():
+        raise ValueError("lanes have dead streams, or episodes that cannot be")
+    if (state >= shape.n_states).any():
+        raise ValueError("lanes are in states that there are not")
+
+
+def merged_alone(brought: Contribution, clock: npt.NDArray[np.uint32], limit: int) -> bytes:
+    """Return the merged slice of a round to which one worker came: its table, as `Worker.commit_alone` takes it."""
+    visits = brought.counts - clock.reshape(-1)[brought.where]
+    after = np.minimum(brought.counts, np.uint32(limit))
+    count = len(brought.values)
+    header = _HEADER.pack(brought.first, count, 0, int(visits.sum(dtype=np.int64)))
+    padding = bytes(-brought.values.nbytes % 8)
+    return b"".join((header, brought.values.data, padding, visits.data, after.data, brought.pairs.data))
+
+
+def _slice_bytes(count: int, listed: bool, real: int) -> int:
+    return _HEADER.size + -(-count * real // 8) * 8 + 4 * count * (1 + listed)

@@ -1,0 +1,244 @@
+"""The hub's part of learning: it opens windows, merges what came of them, and keeps the table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from cdq.comm.zmq.events import Refused, Submission
+from cdq.comm.zmq.events import State as HubState
+from cdq.core import merge as _core
+from cdq.core.rows import Law
+from cdq.errors import ConfigError
+from cdq.job.description import Job, check_hello, pack_welcome
+from cdq.job.faults import point
+from cdq.job.messages import (
+    DONE,
+    Contribution,
+    Task,
+    check_contribution,
+    merged_alone,
+    open_contribution,
+    pack_result,
+)
+from cdq.mdp import MDP
+from cdq.rounds import Round, Rule
+from cdq.settings import Settings
+from cdq.state import State
+from cdq.training import Course
+from cdq.worker import Merged, Worker, allocate, pack_model, rows_over, table_bytes
+
+# Clocks stay below this (rows.h): beyond it the laws are constant.
+_CLOCK_LIMIT = 0x40000000
+
+Write = Callable[[Mapping[str, Any]], None]
+
+
+class LearningService:
+    """What contributions mean, for a hub that carries them.
+
+    It merges in the order of uids, whoever came, as threads merge in the order of ranks: while the same workers come
+    from the first round to the last, the table is that of as many threads, to the bit.
+
+    Parameters
+    ----------
+    model, settings
+        What all learn, the same from the first round to the last.
+    rule : str or callable
+        How tables become one (`cdq.merges.resolve`).
+    state : State
+        The table and how far it is; changed by whole rounds.
+    lanes : dict of int to bytes
+        By uid, where the environments of each worker are, those that are gone included; kept up to date.
+    course : Course
+        The windows before them, and the watch.
+    needs_mass : bool
+        Whether the next window depends on the round's pooled mass.
+    least : int
+        Windows are reckoned for at least as many workers.
+    rounds : int
+        How many there were.
+    write : callable, optional
+        Makes a round durable, before it counts: gets its line for the journal.
+    keep : callable, optional
+        Called after a round at which a checkpoint is due, and after the last.
+
+    Attributes
+    ----------
+    task : Task
+        The window that all learn now.
+    finished : bool
+        Whether there is nothing more to learn.
+    rounds, bytes : int
+        How many rounds there were; of contributions and results of this service.
+    """
+
+    def __init__(
+        self,
+        model: MDP,
+        settings: Settings,
+        *,
+        rule: Rule,
+        state: State,
+        lanes: dict[int, Any],
+        course: Course,
+        needs_mass: bool,
+        least: int = 1,
+        rounds: int = 0,
+        write: Write | None = None,
+        keep: Callable[[], None] | None = None,
+    ) -> None:
+        self._job = Job(model, settings)
+        self._shape = self._job.shape
+        self._rule, self._state, self._lanes, self._course = rule, state, lanes, course
+        self._needs_mass, self._least, self.write, self._keep = needs_mass, least, write, keep
+        self._sampler = pack_model(model, settings.dtype)
+        self._rows = rows_over(allocate(table_bytes(state.merged)), state.merged)
+        self._merged = bytearray()  # kept from round to round: fresh memory costs more than the merge
+        self._law: Law
+        self.rounds, self.bytes = rounds, 0
+        self.task, self.finished = DONE, False
+        self.open(least)
+
+    # ---- what the hub asks for
+
+    def admit(self, hello: bytes) -> None:
+        """Look at what a worker says of itself; raise `Refused`, with a text for its user, if it cannot take part."""
+        try:
+            check_hello(hello)
+        except ConfigError as error:
+            raise Refused(str(error)) from None
+
+    def welcome(self, uid: int, members: Sequence[int]) -> bytes:
+        """Return all that a worker begins with."""
+        return pack_welcome(self._job, self._state.merged, self.lanes(uid), self.task)
+
+    def limit(self, uid: int) -> int:
+        """Return the bytes of the largest contribution."""
+        return self._shape.largest
+
+    def check(self, uid: int, submission: Submission) -> str | None:
+        """Return why a contribution to this round is refused; None if it is not."""
+        try:
+            brought = open_contribution(submission.payload, self._shape)
+            check_contribution(brought, self._shape, self._state.merged.clock, self.task.sweeps)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def close_round(
+        self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], HubState]
+    ) -> dict[int, bytes]:
+        """Merge what came, and return what to tell those who brought it: it is durable, and thereby acknowledged."""
+        size = max(self._least, len(members))
+        merged = self.apply(submissions, {"next": size, "hub": state()})
+        self.open(size)
+        point("hub:before_acknowledge")
+        return dict.fromkeys(submissions, pack_result(self.task, merged))
+
+    def single(self, uid: int, submission: Submission, state: Callable[[], HubState]) -> bytes:
+        """Refuse: this job has rounds."""
+        raise Refused("this job merges in rounds; start its hub without the asynchronous mode")
+
+    def status(self) -> dict[str, Any]:
+        """Return what is told of the job to whoever asks."""
+        progress, history = self._course.progress, self._state.history
+        row = history[-1] if len(history) else None
+        return {
+            "environment": self._job.model.name,
+            "steps": progress.steps,
+            "target": self._state.goal.target,
+            "rounds": self.rounds,
+            "bytes": self.bytes,
+            "steps_per_second": row.steps / row.seconds if row is not None and row.seconds > 0 else 0.0,
+        }
+
+    # ---- rounds
+
+    def lanes(self, uid: int) -> Any:
+        """Return where a worker's environments are; at their start where it has learnt nothing yet."""
+        if uid not in self._lanes:
+            settings, shape = self._job.settings, self._shape
+            worker = Worker(
+                self._sampler,
+                Merged(shape.n_states, shape.n_actions, shape.real, 0.0),  # untouched, it takes no memory
+                keeps=False,
+                gamma=settings.gamma,
+                seed=settings.seed,
+                rank=uid,
+                session=self._state.session,
+                num_envs=settings.num_envs,
+                stop=np.zeros(1, np.int32),
+            )
+            self._lanes[uid] = worker.lanes
+        return self._lanes[uid]
+
+    def open(self, size: int) -> None:
+        """Open the next window, reckoned for *size* workers, in place of one that is open; `task` says which."""
+        course = self._course
+        course.forget()
+        self._size = course.size = size
+        before = course.progress.steps
+        step = None if course.satisfied else course.next()
+        self.finished = step is None
+        self.task = DONE if step is None else Task(step.sweeps, before, *step.rates)
+        if step is not None:
+            self._law = step.law
+
+    def apply(
+        self, submissions: Mapping[int, Submission], more: Mapping[str, Any] = MappingProxyType({})
+    ) -> bytes:
+        """Merge a round into the table, and return the merged slice; *more* goes into its line of the journal.
+
+        Whatever fails before the round is written down leaves all as it was before.
+        """
+        uids = sorted(submissions)
+        brought = [open_contribution(submissions[uid].payload, self._shape) for uid in uids]
+        point("hub:before_apply")
+        merged = self._merge(brought)
+        if self.write is not None:
+            self.write({**self._line(submissions, merged), **more})
+        self._commit(uids, brought, merged)
+        point("hub:after_apply")
+        if self._keep is not None and (self._course.due or self._course.over):
+            self._keep()
+            self._course.kept = self._course.progress.steps
+        return merged
+
+    def _merge(self, brought: Sequence[Contribution]) -> bytes:
+        clock = self._state.merged.clock
+        if len(brought) == 1:
+            return merged_alone(brought[0], clock, _CLOCK_LIMIT)
+        parts = [np.frombuffer(one.part, np.uint8) for one in brought]
+        _core.merge_slices(
+            self._rows, parts, 0, clock.size, self._rule, self._law, self._needs_mass, self._merged
+        )
+        return bytes(self._merged)
+
+    def _commit(self, uids: Sequence[int], brought: Sequence[Contribution], merged: bytes) -> None:
+        visits = self._state.merged.visits.reshape(-1)
+        mass, total = _core.commit(self._rows, [np.frombuffer(merged, np.uint8)], visits)
+        for uid, one in zip(uids, brought, strict=True):
+            self._lanes[uid] = bytes(one.lanes)
+        self.rounds += 1
+        self.bytes += sum(one.part.nbytes + one.lanes.nbytes for one in brought) + len(merged) * len(brought)
+        summaries = [one.summary for one in brought]
+        # The hub's own, as it knows them: bytes of all, and whether somebody asked it to end.
+        summaries[0] = summaries[0]._replace(bytes_sent=self.bytes, request=self._course.request)
+        self._course.settle(Round(summaries, mass / 2**20 / total if total else 0.0))
+
+    def _line(self, submissions: Mapping[int, Submission], merged: bytes) -> dict[str, Any]:
+        task, came = self.task, sorted(submissions.items())
+        return {
+            "round": self.rounds + 1,
+            "size": self._size,
+            "steps": task.before + task.sweeps * self._shape.num_envs * len(came),
+            "members": [[uid, one.sequence, crc32(one.payload)] for uid, one in came],
+            "merged": crc32(merged),
+            "time": time.time(),
+        }

@@ -1,0 +1,82 @@
+"""Jobs without sockets: a service and its workers, driven by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cdq
+from cdq.job.journal import Journal
+from cdq.job.replay import Rehearsal
+from cdq.job.service import LearningService
+from cdq.monitor import Watch, watch_nothing
+from cdq.training import Course, Plan
+from cdq.until import Goal
+from tests.strategies import random_model
+
+MODEL = random_model(30, 4, seed=8, time_limit=50)
+STEPS = 6_000
+
+
+class Hub:
+    """A service as the hub makes it, on the state of a learner that was given the same arguments."""
+
+    def __init__(
+        self,
+        *,
+        workers: int,
+        steps: int = STEPS,
+        journal: Journal | None = None,
+        watch: Watch = watch_nothing,
+        **arguments: Any,
+    ):
+        self.learner = cdq.QLearner(MODEL, **{"num_envs": 3, "seed": 5, "gamma": 0.9, **arguments})
+        settings, state = self.learner.settings, self.learner._state
+        rule = self.learner._rule
+        state.goal = Goal(state.progress.steps + steps)
+        plan = Plan(settings.step_size, settings.exploration, rule, settings.window, settings.dtype)
+        self.finish = self.learner._requests.finish
+        course = Course(
+            plan=plan,
+            progress=state.progress,
+            target=state.goal.target,
+            size=workers,
+            num_envs=settings.num_envs,
+            watch=watch,
+            finish=self.finish,
+        )
+        self.service = LearningService(
+            MODEL,
+            settings,
+            rule=rule,
+            state=state,
+            lanes=self.learner._team.lanes,
+            course=course,
+            needs_mass=plan.needs_mass,
+            least=workers,
+            write=journal.write if journal else None,
+        )
+
+    @property
+    def digest(self) -> str:
+        return self.learner.table.digest()
+
+    def clock(self) -> bytes:
+        return self.learner._state.merged.clock.tobytes()
+
+    def play(self, members: Iterable[int], rounds: int = 10**9) -> None:
+        """Let these learn until the job is done, or for some rounds."""
+        rehearsal = Rehearsal(self.service)
+        size = len(uids := list(members))
+        while not self.service.finished and rounds > 0:
+            payloads = rehearsal.learn(uids, max(self.service._least, size))
+            for uid, payload in payloads.items():
+                assert self.service.check(uid, payload) is None
+            rehearsal.apply(payloads)
+            self.service.open(max(self.service._least, size))
+            rounds -= 1
+
+
+def journal_in(directory: Path) -> Journal:
+    return Journal(directory, durable=True)
