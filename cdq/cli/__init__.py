@@ -14,9 +14,12 @@ from cdq import __version__
 from cdq.cli.bench import bench
 from cdq.cli.doctor import doctor
 from cdq.cli.evaluate import evaluate
+from cdq.cli.keys import keygen, keys
+from cdq.cli.launch import launch
 from cdq.cli.solve import solve
 from cdq.cli.train import train
 from cdq.comm.launchers import started_by
+from cdq.comm.zmq.communicator import RANK_VARIABLE
 from cdq.errors import CdqError, ConfigError, PeerLost, unknown_name
 
 _MISTAKE, _INTERRUPTED = 2, 130
@@ -40,8 +43,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, evaluate, solve, bench):
+for _command in (train, evaluate, solve, bench, keygen):
     app.command(no_args_is_help=True)(_command)
+# What follows the program is the program's.
+app.command(no_args_is_help=True, context_settings={"allow_interspersed_args": False})(launch)
+app.add_typer(keys, name="keys", cls=_Commands)
 app.command()(doctor)
 
 
@@ -93,9 +99,18 @@ def _let_others_speak(error: CdqError) -> None:
 
     Ranks that fail alike say so once, from rank 0; one that lost another leaves the word to that one.
     """
-    launch = started_by()
-    if launch is not None and (launch.rank > 0 or isinstance(error, PeerLost)):
+    rank = _rank()
+    if rank is not None and (rank > 0 or isinstance(error, PeerLost)):
         time.sleep(_OTHERS_FIRST)
+
+
+def _rank() -> int | None:
+    """Return which of the processes this one is that mpiexec, srun or cdq launch started; None if none did."""
+    launch = started_by()
+    if launch is not None:
+        return launch.rank
+    rank = os.environ.get(RANK_VARIABLE, "")
+    return int(rank) if rank.isdecimal() else None
 
 
 def _fail(message: str) -> int:

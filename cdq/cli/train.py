@@ -54,7 +54,9 @@ UntilReturn = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(metavar="N", help="How many learn together.", show_default="1; under mpiexec, its processes"),
+    typer.Option(
+        metavar="N", help="How many learn together.", show_default="1; under mpiexec, its processes"
+    ),
 ]
 Overlap = Annotated[
     bool, typer.Option("--overlap", help="Merge while the next window is learnt, one window late.")

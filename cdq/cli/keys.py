@@ -1,0 +1,61 @@
+"""cdq keygen and cdq keys: who a hub is, and who may join it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cdq.comm.zmq import keys as _keys
+from cdq.errors import ConfigError
+
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Is made, for its owner alone.")]
+HubDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="The hub's keys, made by cdq keygen.")]
+Public = Annotated[Path, typer.Argument(metavar="PATH", help="The own.public of who may join.")]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="What the key is called there.", show_default="after its directory or file"
+    ),
+]
+
+keys = typer.Typer(no_args_is_help=True, help="Say who may join a hub.", rich_markup_mode="rich")
+
+
+def keygen(directory: Directory) -> None:
+    """Make a pair of keys, for a hub or for a worker: own.public, to be handed on, and own.secret.
+
+    [bold]Examples[/bold]
+
+    cdq keygen keys/hub
+    cdq keygen keys/worker
+    cp keys/hub/own.public keys/worker/hub.public
+    cdq keys allow keys/hub keys/worker/own.public
+    """
+    try:
+        public = _keys.keygen(directory)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make {directory}: {error.strerror}; name a directory of your own"
+        ) from None
+    print(f"{public} may be handed on; {public.with_suffix('.secret')} may not")
+
+
+@keys.command(no_args_is_help=True)
+def allow(directory: HubDirectory, public: Public, *, name: Name = None) -> None:
+    """Let the owner of a key join the hub, at once if it runs; to take that back, remove the file.
+
+    [bold]Example[/bold]
+
+    cdq keys allow keys/hub keys/worker/own.public --name worker-1
+    """
+    if not (directory / "own.public").is_file():
+        raise ConfigError(f"{directory} holds no keys of a hub; make them: cdq keygen {directory}")
+    if name is None:
+        name = public.absolute().parent.name if public.stem == "own" else public.stem
+    try:
+        _keys.allow(directory, public, name)
+    except OSError as error:
+        raise ConfigError(f"cannot write to {directory}: {error.strerror}") from None
+    print(f"{directory / 'allowed' / name}.public may join")

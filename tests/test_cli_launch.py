@@ -1,0 +1,162 @@
+"""cdq launch: local processes are ranks, end together, and leave nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import cdq
+from cdq.cli import main
+
+COMMAND = [sys.executable, "-c", "import sys; from cdq.cli import main; sys.exit(main())", "launch"]
+RANKS = """
+import sys
+from cdq.comm.registry import connect
+comm = connect("auto", timeout=20)[0]
+sys.stdout.write(f"{comm.allgather(bytes([comm.rank]))[-1][0]} {sys.argv[1:]}\\n")
+comm.close()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place for scripts and for what the command leaves behind, which must be nothing."""
+    temporary = Path(tempfile.mkdtemp(dir="/tmp", prefix="launch-"))  # a socket's path must be short
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("PYTHONPATH", str(Path(cdq.__file__).parents[1]))
+    yield tmp_path
+    assert list(temporary.iterdir()) == []
+    temporary.rmdir()
+
+
+def script(folder: Path, text: str) -> str:
+    (folder / "script.py").write_text(text)
+    return str(folder / "script.py")
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    )
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    with start(*arguments) as process:
+        said = process.communicate(timeout=60)
+    return process.returncode, *said
+
+
+def wait_for_lines(path: Path, count: int) -> list[int]:
+    """Return the process ids that processes have written, once there are so many."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        lines = path.read_text().split() if path.exists() else []
+        if len(lines) >= count:
+            return [int(line) for line in lines]
+        time.sleep(0.02)
+    raise AssertionError(f"{path} has not {count} lines")
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+def test_processes_are_ranks(folder: Path) -> None:
+    status, out, err = run("-n", "3", script(folder, RANKS), "--steps", "5")
+    assert (status, err) == (0, "")
+    assert out == "2 ['--steps', '5']\n" * 3
+
+
+def test_ranks_may_connect_once_more(folder: Path) -> None:
+    """The hub begins anew when all ranks have left."""
+    again = RANKS + "import time; time.sleep(0.5)\n" + RANKS
+    status, out, err = run("-n", "2", script(folder, again))
+    assert (status, out, err) == (0, "1 []\n" * 4, "")
+
+
+def test_a_program_that_is_no_rank_may_be_launched(folder: Path) -> None:
+    status, out, _ = run("-n", "2", "sh", "-c", "echo $CDQ_RANK of $CDQ_SIZE")
+    assert (status, sorted(out.splitlines())) == (0, ["0 of 2", "1 of 2"])
+
+
+def test_the_first_failure_ends_all_others(folder: Path) -> None:
+    notes = folder / "pids"
+    text = f"echo $$ >> {notes}; [ $CDQ_RANK = 1 ] && sleep 0.2 && exit 7; sleep 100"
+    started = time.monotonic()
+    status, _, err = run("-n", "3", "sh", "-c", text)
+    assert (status, err) == (7, "cdq: rank 1 ended with status 7\n")
+    assert time.monotonic() - started < 10
+    assert [pid for pid in wait_for_lines(notes, 3) if is_running(pid)] == []
+
+
+def test_a_process_that_does_not_want_to_end_is_killed(folder: Path) -> None:
+    """And so is what it has started."""
+    notes = folder / "pids"
+    text = (
+        f"trap '' TERM; sleep 100 & echo $! >> {notes}; echo $$ >> {notes};"
+        " [ $CDQ_RANK = 0 ] && kill -KILL $$; while :; do sleep 1; done"
+    )
+    started = time.monotonic()
+    status, _, err = run("-n", "2", "sh", "-c", text)
+    assert (status, err) == (137, "cdq: rank 0 ended with status 137\n")
+    assert time.monotonic() - started < 15
+    assert [pid for pid in wait_for_lines(notes, 4) if is_running(pid)] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_passed_on_once(folder: Path, number: signal.Signals) -> None:
+    notes = folder / "pids"
+    text = f"""
+import os, signal, sys, time
+heard = []
+signal.signal({int(number)}, lambda *_: heard.append(1))
+open({str(notes)!r}, "a").write(f"{{os.getpid()}}\\n")
+while not heard:
+    time.sleep(0.01)
+time.sleep(0.5)
+sys.stdout.write(f"{len(heard)}\\n")
+sys.exit(3)
+"""
+    with start("-n", "2", script(folder, text)) as process:
+        pids = wait_for_lines(notes, 2)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (3, "1\n1\n")
+    assert re.fullmatch(r"cdq: rank \d ended with status 3\n", err)
+    assert [pid for pid in pids if is_running(pid)] == []
+
+
+def test_ranks_that_fail_alike_say_so_once(folder: Path) -> None:
+    text = "import sys; from cdq.cli import main; sys.exit(main(['solve', 'FrozenLak-v1']))"
+    status, _, err = run("-n", "3", script(folder, text))
+    assert status == 2
+    assert err.count("unknown environment") == 1
+
+
+def test_a_command_that_is_not_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["launch", "-n", "2", "/nowhere/program"]) == 2
+    assert capsys.readouterr().err.startswith("cdq: cannot start /nowhere/program: No such file")
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "100000"])
+def test_a_number_of_processes_that_is_none(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["launch", "-n", size, "train.py"]) == 2
+    assert f"-n is {size}; it must be" in capsys.readouterr().err
+
+
+def test_nothing_is_left_in_this_process(folder: Path) -> None:
+    before = len(os.listdir("/proc/self/fd")), signal.getsignal(signal.SIGTERM)
+    assert main(["launch", "-n", "2", "true"]) == 0
+    assert (len(os.listdir("/proc/self/fd")), signal.getsignal(signal.SIGTERM)) == before
