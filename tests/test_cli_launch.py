@@ -126,7 +126,7 @@ open({str(notes)!r}, "a").write(f"{{os.getpid()}}\\n")
 while not heard:
     time.sleep(0.01)
 time.sleep(0.5)
-sys.stdout.write(f"{len(heard)}\\n")
+sys.stdout.write(str(len(heard)) + "\\n")
 sys.exit(3)
 """
     with start("-n", "2", script(folder, text)) as process:
