@@ -47,6 +47,11 @@ class Checkpoints:
         self._directory = None if directory is None else CheckpointDirectory(Path(directory).absolute())
         self._last: Path | None = None  # the newest by name, as this run has seen it
 
+    @property
+    def path(self) -> Path | None:
+        """The directory."""
+        return None if self._directory is None else self._directory.path
+
     def every(self, steps: int) -> int:
         """Return how many steps are between two checkpoints in a call of *steps*; 0 where none are written."""
         if self._directory is None:

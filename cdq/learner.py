@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cdq.agreement import agree_on_seed
 from cdq.comm.base import Communicator
@@ -21,7 +21,7 @@ from cdq.monitor import Monitor
 from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
 from cdq.report import make_report
 from cdq.rounds import Window
-from cdq.run import Run, is_spread, join, make_goal
+from cdq.run import Run, about, is_spread, join, make_goal
 from cdq.schedules import Rate, StepSize
 from cdq.settings import as_arguments, make_settings, size_of, whole
 from cdq.state import State, Tensors
@@ -30,6 +30,9 @@ from cdq.team import Team
 from cdq.training import Progress
 from cdq.until import Until
 from cdq.worker import Merged, pack_model
+
+if TYPE_CHECKING:
+    from cdq.job.hub import Hosting
 
 # Evaluation cuts an episode here where the environment has no limit of its own: a poor policy may never end one.
 _LONGEST_EPISODE = 10_000
@@ -61,10 +64,10 @@ class QLearner:
     num_envs : int
         Environments that a worker steps in lockstep.
     comm : str or Communicator
-        "auto", the name of a communicator ("inprocess": threads of this process; "mpi": the processes that mpiexec or
-        srun started), a URL, or a communicator, of which this process is then one rank. A URL may set the deadline of
-        every merge, in seconds ("mpi://?timeout=60"; an hour by default). "auto" takes what the environment variable
-        CDQ_COMM names, else "mpi" where mpiexec or srun started several processes, else "inprocess".
+        "auto", the name of a communicator ("inprocess": threads of this process; "zmq": processes that `learn` starts;
+        "mpi": those that mpiexec or srun started), a URL, or a communicator, of which this process is then one rank. A
+        URL may set the deadline of every merge, in seconds ("mpi://?timeout=60"; an hour by default). "auto" takes what
+        CDQ_COMM in the environment names, else "mpi" where a launcher started several processes, else "inprocess".
     dtype : {"float64", "float32"}
         Of the table.
     seed : int or None
@@ -91,6 +94,8 @@ class QLearner:
         A row per round; on rank 0.
     rank : int
         Which worker this process is, where each process is one; else 0.
+    hosting : cdq.job.hub.Hosting, optional
+        How workers of "zmq" may join and leave, in place of those that `learn` starts.
 
     Raises
     ------
@@ -153,6 +158,7 @@ class QLearner:
         self._state = State(merged, Progress(0, float(self.settings.window.floor)))
         self._team = Team(self._sampler, self._state, self.settings, self._requests.stop)
         self._optimum: Solution | None = None
+        self.hosting: Hosting | None = None
 
     def __repr__(self) -> str:
         return f"QLearner({self.model.name!r}, workers={self.settings.workers}, steps={self.steps})"
@@ -224,15 +230,10 @@ class QLearner:
         self._state.goal = make_goal(self._state, self._checkpoints, steps, until)
         if self._optimum is None and self.model.n_outcomes <= _SOLVED_OUTCOMES:
             self._optimum = solve(self.model, self.settings.gamma)
-        watch = Monitor(
-            self.history,
-            self.model.n_outcomes,
-            lambda: self._gap().gap,
-            lambda: self.evaluate(_EVALUATION_EPISODES).mean_return,
-            self._state.goal,
-        )
+        measures = (lambda: self._gap().gap, lambda: self.evaluate(_EVALUATION_EPISODES).mean_return)
+        watch = Monitor(self.history, self.model.n_outcomes, *measures, self._state.goal)
         Run(
-            self._about(),
+            self.model,
             self.settings,
             self._rule,
             self._state,
@@ -241,15 +242,9 @@ class QLearner:
             self._checkpoints,
             self._requests,
             watch,
+            self.hosting,
         ).play()
         return self
-
-    def _about(self) -> dict[str, Any]:
-        return {
-            "environment": self.model.name,
-            "model": self.model.fingerprint(),
-            "settings": self.settings.to_config(),
-        }
 
     # ---- what was learnt
 
@@ -309,7 +304,9 @@ class QLearner:
             If it cannot be written.
         """
         write_tensors(
-            path, self._state.tables(), {"kind": "learner", **self._about(), **self._state.counters()}
+            path,
+            self._state.tables(),
+            {"kind": "learner", **about(self.model, self.settings), **self._state.counters()},
         )
 
     @classmethod

@@ -7,15 +7,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cdq._version import __version__
 from cdq.agreement import require_same, require_same_tables
 from cdq.comm.base import Communicator
-from cdq.comm.registry import choose, connect, load
+from cdq.comm.registry import LOCAL_HUB, choose, connect, load
 from cdq.errors import ConfigError
 from cdq.interrupts import TERMINATED, Requests
 from cdq.keeping import Checkpoints
+from cdq.mdp import MDP
 from cdq.monitor import ProgressLine, Watch, watch_nothing
 from cdq.rounds import Rule
 from cdq.settings import Settings, whole
@@ -24,6 +25,9 @@ from cdq.team import Team
 from cdq.training import Course, Plan, Progress, learn_rounds, run_workers
 from cdq.until import Goal, MeanReturn, OptimalWithin, Until
 from cdq.worker import Worker
+
+if TYPE_CHECKING:
+    from cdq.job.hub import Hosting
 
 # A window may take long where steps are slow; a worker that fails is noticed at once, whatever the deadline.
 TIMEOUT = 3600.0
@@ -45,7 +49,19 @@ def join(comm: str | Communicator, workers: int) -> str | Communicator:
 
 def is_spread(comm: str | Communicator) -> bool:
     """Return whether the other ranks are elsewhere, and this process is one of them."""
+    if is_hub(comm):
+        return False
     return isinstance(comm, Communicator) or load(choose(comm).partition("?")[0].partition("://")[0]).SPREAD
+
+
+def about(model: MDP, settings: Settings) -> dict[str, Any]:
+    """Return what a learner was made of, as a JSON object."""
+    return {"environment": model.name, "model": model.fingerprint(), "settings": settings.to_config()}
+
+
+def is_hub(comm: str | Communicator) -> bool:
+    """Return whether the workers are processes of a hub that this process has."""
+    return isinstance(comm, str) and choose(comm) == LOCAL_HUB
 
 
 def make_goal(state: State, checkpoints: Checkpoints, steps: float | None, until: Until | None) -> Goal:
@@ -71,8 +87,8 @@ class Run:
 
     Attributes
     ----------
-    about : dict
-        What was made, as a JSON object: environment, model, settings.
+    model : MDP
+        The environment.
     settings : Settings
         What the learner was made with.
     rule : str or callable
@@ -89,9 +105,11 @@ class Run:
         What ends the run early.
     watch : callable
         Of rank 0, after every round.
+    hosting : Hosting, optional
+        How workers may join, where they are a hub's and are not started here.
     """
 
-    about: dict[str, Any]
+    model: MDP
     settings: Settings
     rule: Rule
     state: State
@@ -100,6 +118,12 @@ class Run:
     checkpoints: Checkpoints
     requests: Requests
     watch: Watch
+    hosting: Hosting | None = None
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What was made, as a JSON object."""
+        return about(self.model, self.settings)
 
     def __post_init__(self) -> None:
         history = self.state.history
@@ -129,10 +153,8 @@ class Run:
         self.plan.law(self.state.progress.steps)  # tabulated before the clock starts, and before the threads
         line = ProgressLine(self.state.history)
         with self.checkpoints.held(self.comm):
-            comms = self._connect()
             try:
-                graceful = self.plan.keep_every > 0
-                run_workers(self._tasks(comms), comms, self.requests, line.show, graceful=graceful)
+                self._learn(line.show)
                 why = int(self.requests.finish[0])
             finally:
                 self.team.roll_back()
@@ -140,6 +162,16 @@ class Run:
                 self.requests.clear()
         if why == TERMINATED:  # perhaps too late for the last round
             self._leave()
+
+    def _learn(self, show: Callable[[], None]) -> None:
+        if is_hub(self.comm):
+            from cdq.job.local import learn
+
+            learn(self, self.hosting, show)
+            return
+        comms = self._connect()
+        graceful = self.plan.keep_every > 0
+        run_workers(self._tasks(comms), comms, self.requests, show, graceful=graceful)
 
     def _leave(self) -> None:
         if self.rank == 0:

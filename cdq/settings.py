@@ -13,7 +13,7 @@ import numpy as np
 
 from cdq import schedules
 from cdq.comm.base import Communicator
-from cdq.comm.registry import ranks
+from cdq.comm.registry import LOCAL_HUB, choose, ranks
 from cdq.errors import ConfigError
 from cdq.merges import MergeRule
 from cdq.rounds import AutoWindow, FixedWindow, Window, as_window
@@ -105,7 +105,7 @@ def make_settings(
 def size_of(comm: str | Communicator, workers: int | None) -> int:
     """Return how many workers a run has; `ConfigError` if there cannot be so many."""
     if isinstance(comm, str):
-        return ranks(comm, workers)
+        return workers or 1 if choose(comm) == LOCAL_HUB else ranks(comm, workers)
     if workers not in (None, comm.size):
         raise ConfigError(
             f"workers is {workers}, but the communicator has {comm.size} ranks; leave workers out"

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
+from cdq.comm.registry import LOCAL_HUB, choose
 from cdq.core.model import Sampler
 from cdq.rounds import Peer, WorkerContribution, peer_bytes
 from cdq.settings import Settings
@@ -56,7 +57,7 @@ class Team:
         Lanes of another number of workers are of no use: a warning, on *rank* 0, says that the streams begin anew.
         Workers of a hub come and go, and so each goes on with what there is of its number.
         """
-        of_hub = self._settings.comm == "zmq"
+        of_hub = choose(self._settings.comm) == LOCAL_HUB
         if lanes is not None and (of_hub or len(lanes) == self._settings.workers):
             self.lanes = dict(enumerate(lanes))
             return

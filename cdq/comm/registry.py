@@ -18,6 +18,9 @@ BUILTIN = {
     "zmq": "cdq.comm.zmq.communicator:ZmqCommunicator",
 }
 
+# The name alone, without an address: a hub of the learner's own, with workers that are processes of this machine.
+LOCAL_HUB = "zmq"
+
 _log = logging.getLogger("cdq")
 
 

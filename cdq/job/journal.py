@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from cdq.errors import FileError
 from cdq.job.faults import carried, point
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 NAME = "journal.jsonl"
 Entry = dict[str, Any]
@@ -30,6 +33,8 @@ class Journal:
 
     Attributes
     ----------
+    directory : Path
+        Where it is.
     entries : list of dict
         What it held when it was opened.
 
@@ -40,7 +45,8 @@ class Journal:
     """
 
     def __init__(self, directory: Path, *, durable: bool) -> None:
-        self._path, self._durable = directory / NAME, durable
+        self.directory, self._path, self._durable = directory, directory / NAME, durable
+        self._epoch: object = None  # of the membership that was written last
         try:
             self._file = open(self._path, "a+b")  # noqa: SIM115
         except OSError as error:
@@ -58,13 +64,17 @@ class Journal:
             raise
 
     def write(self, entry: Mapping[str, Any]) -> None:
-        """Append a line.
+        """Append a line; the hub's state, "hub", is left out of it where only what `hub_state` restores changed.
 
         Raises
         ------
         FileError
             If the disk is full or fails: nothing may be acknowledged then.
         """
+        epoch = entry["hub"]["epoch"] if "hub" in entry else None
+        if "round" in entry and epoch == self._epoch:
+            entry = {name: value for name, value in entry.items() if name != "hub"}
+        self._epoch = epoch
         try:
             point("hub:before_write")
             for line in carried("hub:write", _line(entry)):
@@ -83,8 +93,10 @@ class Journal:
         os.fsync(self._file.fileno())
         point("hub:after_fsync")
 
-    def close(self) -> None:
-        """Close the file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 
@@ -102,6 +114,22 @@ def read(directory: Path) -> list[Entry]:
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror}; name the directory of a job") from None
     return _parse(path, data)[0]
+
+
+def hub_state(entries: Sequence[Entry]) -> dict[str, Any] | None:
+    """Return what the hub's machine was at after the last line: what was written last, and the rounds since."""
+    state: dict[str, Any] | None = None
+    for entry in entries:
+        if "hub" in entry:
+            state = entry["hub"]
+        elif "round" in entry and state is not None:
+            applied = {uid: sequence for uid, sequence, _ in entry["members"]}
+            peers = [
+                [uid, identity, token, applied.get(uid, before), member]
+                for uid, identity, token, before, member in state["peers"]
+            ]
+            state = {**state, "version": state["version"] + 1, "peers": peers}
+    return state
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

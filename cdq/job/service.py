@@ -74,6 +74,8 @@ class LearningService:
         The window that all learn now.
     finished : bool
         Whether there is nothing more to learn.
+    least, write, keep
+        As given.
     rounds, bytes : int
         How many rounds there were; of contributions and results of this service.
     """
@@ -96,7 +98,7 @@ class LearningService:
         self._job = Job(model, settings)
         self._shape = self._job.shape
         self._rule, self._state, self._lanes, self._course = rule, state, lanes, course
-        self._needs_mass, self._least, self.write, self._keep = needs_mass, least, write, keep
+        self._needs_mass, self.least, self.write, self.keep = needs_mass, least, write, keep
         self._sampler = pack_model(model, settings.dtype)
         self._rows = rows_over(allocate(table_bytes(state.merged)), state.merged)
         self._merged = bytearray()  # kept from round to round: fresh memory costs more than the merge
@@ -135,7 +137,7 @@ class LearningService:
         self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], HubState]
     ) -> dict[int, bytes]:
         """Merge what came, and return what to tell those who brought it: it is durable, and thereby acknowledged."""
-        size = max(self._least, len(members))
+        size = max(self.least, len(members))
         merged = self.apply(submissions, {"next": size, "hub": state()})
         self.open(size)
         point("hub:before_acknowledge")
@@ -205,8 +207,8 @@ class LearningService:
             self.write({**self._line(submissions, merged), **more})
         self._commit(uids, brought, merged)
         point("hub:after_apply")
-        if self._keep is not None and (self._course.due or self._course.over):
-            self._keep()
+        if self.keep is not None and (self._course.due or self._course.over):
+            self.keep()
             self._course.kept = self._course.progress.steps
         return merged
 

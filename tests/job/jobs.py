@@ -70,11 +70,11 @@ class Hub:
         rehearsal = Rehearsal(self.service)
         size = len(uids := list(members))
         while not self.service.finished and rounds > 0:
-            payloads = rehearsal.learn(uids, max(self.service._least, size))
+            payloads = rehearsal.learn(uids, max(self.service.least, size))
             for uid, payload in payloads.items():
                 assert self.service.check(uid, payload) is None
             rehearsal.apply(payloads)
-            self.service.open(max(self.service._least, size))
+            self.service.open(max(self.service.least, size))
             rounds -= 1
 
 

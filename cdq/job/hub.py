@@ -1,0 +1,187 @@
+"""A call of `learn` whose workers are a hub's: local processes that it starts, or whoever joins."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cdq.comm.zmq.events import Settings as HubSettings
+from cdq.comm.zmq.hub import Hub
+from cdq.comm.zmq.keys import Keys
+from cdq.comm.zmq.rounds import HubMachine
+from cdq.errors import ConfigError
+from cdq.interrupts import Requests, signals_deferred
+from cdq.job import journal as journals
+from cdq.job.journal import Journal
+from cdq.job.replay import repeat
+from cdq.job.service import LearningService
+from cdq.job.store import write_beginning
+from cdq.keeping import Checkpoints
+from cdq.mdp import MDP
+from cdq.monitor import Watch
+from cdq.rounds import Rule
+from cdq.settings import Settings
+from cdq.state import State, lanes_of
+from cdq.team import Team
+from cdq.training import Course, Plan
+
+FOREVER = float("inf")
+
+
+@dataclass(frozen=True)
+class Hosting:
+    """How a hub is open to workers that come and go.
+
+    Parameters
+    ----------
+    url : str
+        Where it is: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://127.0.0.1:PORT``.
+    max_members : int
+        No more take part at once. A round needs as many as the learner has `workers`.
+    round_timeout : float, optional
+        Seconds after which a round closes without those who have not delivered; None: never.
+    grace : float
+        Seconds that a worker may be unreachable before the round closes without it.
+    durable : bool
+        Whether each round is on the disk before it is acknowledged; otherwise checkpoints are.
+    insecure : bool
+        Let ``zmq+tcp`` be on addresses that other machines reach.
+    keys : Keys, optional
+        For ``zmq+curve``.
+    """
+
+    url: str
+    max_members: int = 1 << 16
+    round_timeout: float | None = None
+    grace: float = 5.0
+    durable: bool = True
+    insecure: bool = False
+    keys: Keys | None = None
+
+
+class Call(Protocol):
+    """A call of `learn`; see `cdq.run.Run`."""
+
+    model: MDP
+    settings: Settings
+    rule: Rule
+    state: State
+    team: Team
+    checkpoints: Checkpoints
+    requests: Requests
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What was made, as a JSON object."""
+
+    @property
+    def watch(self) -> Watch:
+        """Who looks at every round."""
+
+    @property
+    def plan(self) -> Plan:
+        """What every worker does."""
+
+
+def make_service(call: Call) -> LearningService:
+    """Return what merges for a call, where it stands."""
+    settings, state, plan = call.settings, call.state, call.plan
+    if plan.overlap:
+        raise ConfigError("overlap needs workers that stay: threads or MPI; leave it out with a hub")
+    history = state.history
+    course = Course(
+        plan=plan,
+        progress=state.progress,
+        target=state.goal.target,
+        size=settings.workers,
+        num_envs=settings.num_envs,
+        watch=call.watch,
+        finish=call.requests.finish,
+    )
+    return LearningService(
+        call.model,
+        settings,
+        rule=plan.rule,
+        state=state,
+        lanes=call.team.lanes,
+        course=course,
+        needs_mass=plan.needs_mass,
+        least=settings.workers,
+        rounds=history[-1].rounds if len(history) else 0,
+    )
+
+
+def keeper(call: Call, service: LearningService) -> Callable[[], None]:
+    """Return what writes a checkpoint of a call."""
+
+    def keep() -> None:
+        known = max(call.team.lanes, default=-1) + 1
+        lanes = [service.lanes(uid) for uid in range(max(known, call.settings.workers))]
+        tensors, counters = call.state.everything()
+        header = {"kind": "checkpoint", **call.about, **counters}
+        call.checkpoints.write(call.state.progress.steps, {**tensors, "lanes": lanes_of(lanes)}, header)
+
+    return keep
+
+
+def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
+    """Hold a job for whoever joins, until the goal of the call is reached; its checkpoint directory must be held.
+
+    Raises
+    ------
+    ConfigError
+        If the address is taken, or not safe.
+    FileError
+        If nothing can be written; nothing that could not be was acknowledged.
+    DivergenceError
+        If rounds since the last checkpoint come out otherwise than the journal says.
+    """
+    directory = call.checkpoints.path
+    if directory is None:
+        raise ConfigError("a hub for workers that come and go needs a checkpoint directory; name one")
+    service = make_service(call)
+    with Journal(directory, durable=hosting.durable) as journal:
+        restored = go_on(call, service, journal)
+        settings = HubSettings(
+            min_members=call.settings.workers,
+            max_members=max(hosting.max_members, call.settings.workers),
+            round_timeout=hosting.round_timeout,
+            grace=hosting.grace,
+        )
+        machine = HubMachine(service, settings, secrets.randbits(63) + 1, restored, time.monotonic())
+        journal.write(
+            {"start": machine.generation, "hub": machine.state(), "goal": call.state.goal.to_config()}
+        )
+        service.write = journal.write
+        with Hub(
+            hosting.url, machine, keys=hosting.keys, limit=service.limit(0), insecure=hosting.insecure
+        ) as hub:
+            run(hub, call, show)
+
+
+def go_on(call: Call, service: LearningService, journal: Journal) -> dict[str, Any] | None:
+    """Learn again what the journal has and the checkpoint has not; return what the hub's machine goes on from."""
+    keep = keeper(call, service)
+    rounds = [entry for entry in journal.entries if "round" in entry]
+    if not rounds and not service.rounds:
+        write_beginning(journal.directory, call.model, call.about, call.state, service)
+        keep()
+    repeat(service, [entry for entry in rounds if entry["round"] > service.rounds])
+    service.keep = keep
+    service.open(rounds[-1]["next"] if rounds else call.settings.workers)
+    return journals.hub_state(journal.entries)
+
+
+def run(hub: Hub, call: Call, show: Callable[[], None], look: Callable[[], None] = lambda: None) -> None:
+    """Let the hub work until it is done, or the call is asked to stop; *look* raises where something is wrong."""
+
+    def stop() -> bool:
+        look()
+        show()
+        return bool(call.requests.stop[0])
+
+    with signals_deferred(call.requests, graceful=call.plan.keep_every > 0):
+        hub.run(stop)

@@ -1,0 +1,105 @@
+"""A process that takes part in a job: ``python -m cdq.job.join URL``."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+from cdq.comm.zmq.events import Deliver, Joined, Left
+from cdq.comm.zmq.keys import Keys
+from cdq.comm.zmq.worker import Connection
+from cdq.errors import CdqError
+from cdq.job.description import hello
+from cdq.job.faults import carried, point
+from cdq.job.member import Member
+
+# The process that must not be outlived, where there is one.
+PARENT = "CDQ_PARENT"
+_PR_SET_PDEATHSIG = 1
+
+
+class _Leaving(Exception):
+    """A signal asked for it."""
+
+
+class Departure:
+    """Lets SIGTERM and SIGINT end a worker's part: after the window in hand, at once where it only waits."""
+
+    def __init__(self) -> None:
+        self.asked = self._waiting = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.asked = True
+        if self._waiting:
+            raise _Leaving
+
+    def next(self, connection: Connection) -> Deliver | Joined | Left | None:
+        """Return what happens next, None if the worker is to leave."""
+        try:
+            self._waiting = True
+            happened = None if self.asked else connection.wait()
+            self._waiting = False
+        except _Leaving:
+            self._waiting = False
+            return None
+        return happened
+
+
+def take_part(url: str, *, timeout: float = 30.0, keys: Keys | None = None) -> None:
+    """Learn for the hub at *url* until its job is done, or a signal asks to leave; from the main thread.
+
+    Parameters
+    ----------
+    url : str
+        Of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://HOST:PORT``.
+    timeout : float
+        Seconds that the hub may be silent.
+    keys : Keys, optional
+        For ``zmq+curve``; those of `Keys.find` by default.
+
+    Raises
+    ------
+    CommError
+        If the hub cannot be reached, is silent for too long, or refuses this worker; says why.
+    """
+    departure, member = Departure(), Member()
+    with Connection(url, hello(), timeout=timeout, keys=keys) as connection:
+        while (happened := departure.next(connection)) is not None and not isinstance(happened, Left):
+            if isinstance(happened, Joined):
+                member.join(happened.payload)
+            else:
+                member.settle(happened.payload)
+            point("worker:after_settle")
+            if not member.task.sweeps:
+                return
+            payload = member.learn()
+            point("worker:before_submit")
+            for data in carried("worker:submit", payload)[:1]:
+                connection.submit(data, happened.version)
+            point("worker:after_submit")
+
+
+def end_with_parent(parent: str) -> None:
+    """Let the kernel end this process when its parent ends, however that does; on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):
+        raise SystemExit(1)
+
+
+def main() -> None:
+    """Take part in the job whose hub the command line names."""
+    if PARENT in os.environ:
+        end_with_parent(os.environ[PARENT])
+    try:
+        take_part(sys.argv[1])
+    except CdqError as error:
+        raise SystemExit(f"cdq: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

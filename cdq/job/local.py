@@ -1,0 +1,93 @@
+"""Local workers: processes that a call of `learn` starts, and that end with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cdq
+from cdq.comm.zmq.events import Settings as HubSettings
+from cdq.comm.zmq.hub import Hub
+from cdq.comm.zmq.rounds import HubMachine
+from cdq.errors import PeerLost
+from cdq.job.hub import FOREVER, Call, Hosting, host, keeper, make_service, run
+from cdq.job.join import PARENT
+
+# Seconds that workers whose job is done have to end by themselves.
+_GOOD_BYE = 5.0
+
+
+def learn(call: Call, hosting: Hosting | None, show: Callable[[], None]) -> None:
+    """Learn with whoever joins, where workers may, else with processes of our own."""
+    if hosting is not None:
+        host(call, hosting, show)
+    else:
+        learn_locally(call, show)
+
+
+def learn_locally(call: Call, show: Callable[[], None]) -> None:
+    """Learn with as many processes as the call has workers, until its goal is reached.
+
+    Raises
+    ------
+    PeerLost
+        If one of them ends before; the table is that of the last whole round.
+    """
+    workers = call.settings.workers
+    service = make_service(call)
+    if service.finished:
+        return
+    service.keep = keeper(call, service) if call.plan.keep_every else None
+    settings = HubSettings(min_members=workers, max_members=workers, grace=FOREVER)
+    machine = HubMachine(service, settings, secrets.randbits(63) + 1, now=time.monotonic())
+    with (
+        tempfile.TemporaryDirectory(prefix="cdq-") as folder,  # 0700
+        Hub(f"zmq+ipc://{folder}/hub", machine, limit=service.limit(0)) as hub,
+        processes(hub.url, workers) as started,
+    ):
+        run(hub, call, show, lambda: None if service.finished else require_alive(started))
+        until = time.monotonic() + (_GOOD_BYE if service.finished else 0.0)
+        for process in started:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, until - time.monotonic()))
+
+
+@contextlib.contextmanager
+def processes(url: str, n: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Start *n* workers of the hub at *url*; they end with the context, whatever happens."""
+    package = str(Path(cdq.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, "PYTHONPATH": path, PARENT: str(os.getpid())}
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for _ in range(n):
+            command = [sys.executable, "-m", "cdq.job.join", url]
+            started.append(
+                subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+            )
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def require_alive(started: list[subprocess.Popen[bytes]]) -> None:
+    """Raise `PeerLost` if a worker has ended, and say how."""
+    for number, process in enumerate(started):
+        status = process.poll()
+        if status is not None:
+            how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+            raise PeerLost(
+                f"worker {number} of {len(started)} (process {process.pid}) ended {how}; "
+                "learn may be called again, from the last whole round",
+                [number],
+            )

@@ -1,0 +1,49 @@
+"""What a job began with, in a file of its own: with the journal, all that it takes to repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cdq.files import read_tensors, require_kind, write_tensors
+from cdq.job.description import model_of, model_tensors
+from cdq.mdp import MDP
+from cdq.state import State, Tensors, lanes_of
+
+if TYPE_CHECKING:
+    from cdq.job.service import LearningService
+
+NAME = "job.safetensors"
+
+
+def write_beginning(
+    directory: Path, model: MDP, about: Mapping[str, Any], state: State, service: LearningService
+) -> None:
+    """Write what a job begins with: model, settings, table, and where known lanes are."""
+    tensors, counters = state.everything()
+    lanes = lanes_of([service.lanes(uid) for uid in range(service.least)])
+    header = {
+        "kind": "job",
+        **about,
+        **counters,
+        "sizes": [model.n_states, model.n_actions],
+        "time_limit": model.time_limit,
+        "name": model.name,
+        "rounds": service.rounds,
+    }
+    write_tensors(directory / NAME, {**tensors, **model_tensors(model), "lanes": lanes}, header)
+
+
+def read_beginning(directory: Path) -> tuple[MDP, Tensors, dict[str, Any]]:
+    """Return the model that a job has, and the tensors and the header of what it began with.
+
+    Raises
+    ------
+    FileError
+        If there is none, or it was altered.
+    """
+    path = directory / NAME
+    tensors, header = read_tensors(path)
+    require_kind(path, header, "job")
+    return model_of(header, tensors), tensors, header
