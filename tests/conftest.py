@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -8,8 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+import cdq
 from tests.mpi import pool
 
+# Programs that tests start import the cdq that is tested.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(cdq.__file__).parents[1]), os.environ.get("PYTHONPATH")])
+)
 settings.register_profile(
     "cdq",
     derandomize=True,
@@ -19,6 +25,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
 )
 settings.load_profile("cdq")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Leave the repository: ``python -c`` would import the cdq there first, which may not be built."""
+    os.chdir(tmp_path_factory.mktemp("elsewhere"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -15,11 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import cdq
-
 START = str(Path(__file__).parents[1] / "start.py")  # runs a module of the tests
-ELSEWHERE = tempfile.gettempdir()  # what ``-c`` runs looks for modules where it is
-_CDQ = str(Path(cdq.__file__).parents[1])  # ranks import the cdq that this process does
 ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
@@ -40,8 +35,7 @@ def mpiexec() -> tuple[str, ...]:
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of a job: this process's, what Open MPI needs, and `extra`."""
-    path = os.pathsep.join(filter(None, [_CDQ, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, **ENVIRONMENT, "PYTHONPATH": path, **(extra or {})}
+    return {**os.environ, **ENVIRONMENT, **(extra or {})}
 
 
 def start_job(
@@ -51,7 +45,6 @@ def start_job(
     return subprocess.Popen(
         [*mpiexec(), "-n", str(ranks), sys.executable, *arguments],
         env=environment(extra),
-        cwd=ELSEWHERE,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

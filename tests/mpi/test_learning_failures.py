@@ -105,7 +105,6 @@ def test_a_launcher_that_is_not_the_library_s_is_named() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import cdq; cdq.QLearner('FrozenLake-v1')"],
         # A process of Open MPI that no mpiexec started leaves its segment in /dev/shm, if it makes one.
-        cwd=jobs.ELSEWHERE,
         env=jobs.environment({size: "4", rank: "0", "OMPI_MCA_btl": "^sm"}),
         capture_output=True,
         text=True,

@@ -252,7 +252,6 @@ def connected_alone(code: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=jobs.environment(environment),
-        cwd=jobs.ELSEWHERE,
         capture_output=True,
         text=True,
         timeout=60,

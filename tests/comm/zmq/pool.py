@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -20,7 +19,7 @@ from cdq.comm.base import Communicator
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.relay import RelayMachine
 
-ROOT = Path(__file__).parents[3]
+START = str(Path(__file__).parents[2] / "start.py")  # runs a module of the tests
 _START = 30.0  # seconds for a process to start, and again for it to end
 _ANSWER = 120.0  # seconds for a function: what waits in it has a timeout of its own
 
@@ -101,11 +100,8 @@ def _start() -> None:
         door.bind(str(folder / "door"))
         door.listen()
         door.settimeout(_START)
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.comm.zmq.rank", str(folder / "door")],
-            env={**os.environ, "PYTHONPATH": path},
-            cwd=ROOT,
+            [sys.executable, START, "tests.comm.zmq.rank", str(folder / "door")],
             stdin=subprocess.DEVNULL,
         )
         try:
