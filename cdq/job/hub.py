@@ -17,7 +17,7 @@ from cdq.interrupts import Requests, signals_deferred
 from cdq.job import journal as journals
 from cdq.job.journal import Journal
 from cdq.job.replay import repeat
-from cdq.job.service import LearningService
+from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import write_beginning
 from cdq.keeping import Checkpoints
 from cdq.mdp import MDP
@@ -26,7 +26,6 @@ from cdq.rounds import Rule
 from cdq.settings import Settings
 from cdq.state import State, lanes_of
 from cdq.team import Team
-from cdq.training import Course, Plan
 
 FOREVER = float("inf")
 
@@ -81,35 +80,18 @@ class Call(Protocol):
     def watch(self) -> Watch:
         """Who looks at every round."""
 
-    @property
-    def plan(self) -> Plan:
-        """What every worker does."""
 
-
-def make_service(call: Call) -> LearningService:
+def service_of(call: Call) -> LearningService:
     """Return what merges for a call, where it stands."""
-    settings, state, plan = call.settings, call.state, call.plan
-    if plan.overlap:
-        raise ConfigError("overlap needs workers that stay: threads or MPI; leave it out with a hub")
-    history = state.history
-    course = Course(
-        plan=plan,
-        progress=state.progress,
-        target=state.goal.target,
-        size=settings.workers,
-        num_envs=settings.num_envs,
+    history = call.state.history
+    return make_service(
+        call.model,
+        call.settings,
+        plan=plan_of(call.settings, call.rule, call.state.goal.keep_every),
+        state=call.state,
+        lanes=call.team.lanes,
         watch=call.watch,
         finish=call.requests.finish,
-    )
-    return LearningService(
-        call.model,
-        settings,
-        rule=plan.rule,
-        state=state,
-        lanes=call.team.lanes,
-        course=course,
-        needs_mass=plan.needs_mass,
-        least=settings.workers,
         rounds=history[-1].rounds if len(history) else 0,
     )
 
@@ -142,7 +124,7 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
     directory = call.checkpoints.path
     if directory is None:
         raise ConfigError("a hub for workers that come and go needs a checkpoint directory; name one")
-    service = make_service(call)
+    service = service_of(call)
     with Journal(directory, durable=hosting.durable) as journal:
         restored = go_on(call, service, journal)
         settings = HubSettings(
@@ -183,5 +165,5 @@ def run(hub: Hub, call: Call, show: Callable[[], None], look: Callable[[], None]
         show()
         return bool(call.requests.stop[0])
 
-    with signals_deferred(call.requests, graceful=call.plan.keep_every > 0):
+    with signals_deferred(call.requests, graceful=call.state.goal.keep_every > 0):
         hub.run(stop)

@@ -18,7 +18,7 @@ from cdq.comm.zmq.events import Settings as HubSettings
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.rounds import HubMachine
 from cdq.errors import PeerLost
-from cdq.job.hub import FOREVER, Call, Hosting, host, keeper, make_service, run
+from cdq.job.hub import FOREVER, Call, Hosting, host, keeper, run, service_of
 from cdq.job.join import PARENT
 
 # Seconds that workers whose job is done have to end by themselves.
@@ -42,10 +42,10 @@ def learn_locally(call: Call, show: Callable[[], None]) -> None:
         If one of them ends before; the table is that of the last whole round.
     """
     workers = call.settings.workers
-    service = make_service(call)
+    service = service_of(call)
     if service.finished:
         return
-    service.keep = keeper(call, service) if call.plan.keep_every else None
+    service.keep = keeper(call, service) if call.state.goal.keep_every else None
     settings = HubSettings(min_members=workers, max_members=workers, grace=FOREVER)
     machine = HubMachine(service, settings, secrets.randbits(63) + 1, now=time.monotonic())
     with (

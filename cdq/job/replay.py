@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 from cdq.comm.zmq.events import Submission
 from cdq.core.model import Sampler
 from cdq.errors import DivergenceError
+from cdq.interrupts import Requests
+from cdq.job.journal import Entry, read
 from cdq.job.member import Member
 from cdq.job.messages import pack_result
-from cdq.job.service import LearningService
+from cdq.job.service import LearningService, make_service, plan_of
+from cdq.job.store import read_beginning
+from cdq.merges import MergeRule, resolve
+from cdq.monitor import watch_nothing
+from cdq.settings import as_arguments, make_settings
+from cdq.state import State
+from cdq.table import QTable
+from cdq.training import Progress
+from cdq.until import Goal
+from cdq.worker import Merged
 
 
 class Rehearsal:
@@ -85,3 +98,66 @@ def repeat(
             )
         if told is not None:
             told(entry["round"])
+
+
+def replay(
+    directory: str | os.PathLike[str],
+    *,
+    merge: MergeRule | None = None,
+    told: Callable[[int], None] | None = None,
+) -> QTable:
+    """Learn a whole job again, its faults included, in this process; return the table that it comes to.
+
+    Parameters
+    ----------
+    directory : path
+        Where the hub keeps the job.
+    merge : MergeRule, optional
+        The rule, where it is one of your own.
+    told : callable, optional
+        Called with the number of each round.
+
+    Raises
+    ------
+    FileError
+        If there is no job, or its files were altered.
+    DivergenceError
+        If anything comes out in other bits than the journal says.
+    """
+    path = Path(directory)
+    model, tensors, header = read_beginning(path)
+    arguments = {**as_arguments(header["settings"], merge), "comm": "inprocess"}
+    settings = make_settings(**arguments)
+    state = State(Merged(model.n_states, model.n_actions, settings.dtype, 0.0), Progress(0, 0.0))
+    state.restore(path, tensors, header, model)
+    lanes: dict[int, Any] = dict(enumerate(tensors["lanes"]))
+    rounds = int(header["rounds"])
+    for goal, entries in _starts(read(path)):
+        state.goal = Goal.from_config(goal)
+        service = make_service(
+            model,
+            settings,
+            plan=plan_of(settings, resolve(settings.merge)),
+            state=state,
+            lanes=lanes,
+            watch=watch_nothing,
+            finish=Requests().finish,
+            rounds=rounds,
+        )
+        repeat(service, entries, told)
+        rounds = service.rounds
+    return QTable(state.merged.values, state.merged.visits, model.name)
+
+
+def _starts(entries: Iterable[Entry]) -> Iterator[tuple[dict[str, Any], list[Entry]]]:
+    """Yield the goal of each start of the hub, and the rounds until the next."""
+    begun: tuple[dict[str, Any], list[Entry]] | None = None
+    for entry in entries:
+        if "start" in entry:
+            if begun is not None:
+                yield begun
+            begun = entry["goal"], []
+        elif begun is not None:
+            begun[1].append(entry)
+    if begun is not None:
+        yield begun

@@ -9,6 +9,7 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+import numpy.typing as npt
 
 from cdq.comm.zmq.events import Refused, Submission
 from cdq.comm.zmq.events import State as HubState
@@ -27,10 +28,11 @@ from cdq.job.messages import (
     pack_result,
 )
 from cdq.mdp import MDP
+from cdq.monitor import Watch
 from cdq.rounds import Round, Rule
 from cdq.settings import Settings
 from cdq.state import State
-from cdq.training import Course
+from cdq.training import Course, Plan
 from cdq.worker import Merged, Worker, allocate, pack_model, rows_over, table_bytes
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
@@ -63,10 +65,6 @@ class LearningService:
         Windows are reckoned for at least as many workers.
     rounds : int
         How many there were.
-    write : callable, optional
-        Makes a round durable, before it counts: gets its line for the journal.
-    keep : callable, optional
-        Called after a round at which a checkpoint is due, and after the last.
 
     Attributes
     ----------
@@ -74,8 +72,12 @@ class LearningService:
         The window that all learn now.
     finished : bool
         Whether there is nothing more to learn.
-    least, write, keep
+    least : int
         As given.
+    write : callable or None
+        Makes a round durable, before it counts: gets its line for the journal.
+    keep : callable or None
+        Called after a round at which a checkpoint is due, and after the last.
     rounds, bytes : int
         How many rounds there were; of contributions and results of this service.
     """
@@ -90,15 +92,15 @@ class LearningService:
         lanes: dict[int, Any],
         course: Course,
         needs_mass: bool,
-        least: int = 1,
-        rounds: int = 0,
-        write: Write | None = None,
-        keep: Callable[[], None] | None = None,
+        least: int,
+        rounds: int,
     ) -> None:
         self._job = Job(model, settings)
         self._shape = self._job.shape
         self._rule, self._state, self._lanes, self._course = rule, state, lanes, course
-        self._needs_mass, self.least, self.write, self.keep = needs_mass, least, write, keep
+        self._needs_mass, self.least = needs_mass, least
+        self.write: Write | None = None
+        self.keep: Callable[[], None] | None = None
         self._sampler = pack_model(model, settings.dtype)
         self._rows = rows_over(allocate(table_bytes(state.merged)), state.merged)
         self._merged = bytearray()  # kept from round to round: fresh memory costs more than the merge
@@ -244,3 +246,51 @@ class LearningService:
             "merged": crc32(merged),
             "time": time.time(),
         }
+
+
+def plan_of(settings: Settings, rule: Rule, keep_every: int = 0) -> Plan:
+    """Return what every worker of a job does.
+
+    Raises
+    ------
+    ConfigError
+        If the settings want what a hub cannot do.
+    """
+    if settings.overlap:
+        raise ConfigError("overlap needs workers that stay: threads or MPI; leave it out with a hub")
+    windows = settings.window, settings.dtype
+    return Plan(settings.step_size, settings.exploration, rule, *windows, keep_every=keep_every)
+
+
+def make_service(
+    model: MDP,
+    settings: Settings,
+    *,
+    plan: Plan,
+    state: State,
+    lanes: dict[int, Any],
+    watch: Watch,
+    finish: npt.NDArray[np.int32],
+    rounds: int,
+) -> LearningService:
+    """Return what merges until the state's goal is reached, from where the state is."""
+    course = Course(
+        plan=plan,
+        progress=state.progress,
+        target=state.goal.target,
+        size=settings.workers,
+        num_envs=settings.num_envs,
+        watch=watch,
+        finish=finish,
+    )
+    return LearningService(
+        model,
+        settings,
+        rule=plan.rule,
+        state=state,
+        lanes=lanes,
+        course=course,
+        needs_mass=plan.needs_mass,
+        least=settings.workers,
+        rounds=rounds,
+    )

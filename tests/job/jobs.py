@@ -9,9 +9,8 @@ from typing import Any
 import cdq
 from cdq.job.journal import Journal
 from cdq.job.replay import Rehearsal
-from cdq.job.service import LearningService
+from cdq.job.service import make_service, plan_of
 from cdq.monitor import Watch, watch_nothing
-from cdq.training import Course, Plan
 from cdq.until import Goal
 from tests.strategies import random_model
 
@@ -31,32 +30,22 @@ class Hub:
         watch: Watch = watch_nothing,
         **arguments: Any,
     ):
-        self.learner = cdq.QLearner(MODEL, **{"num_envs": 3, "seed": 5, "gamma": 0.9, **arguments})
-        settings, state = self.learner.settings, self.learner._state
-        rule = self.learner._rule
-        state.goal = Goal(state.progress.steps + steps)
-        plan = Plan(settings.step_size, settings.exploration, rule, settings.window, settings.dtype)
-        self.finish = self.learner._requests.finish
-        course = Course(
-            plan=plan,
-            progress=state.progress,
-            target=state.goal.target,
-            size=workers,
-            num_envs=settings.num_envs,
-            watch=watch,
-            finish=self.finish,
+        self.learner = cdq.QLearner(
+            MODEL, comm="zmq", workers=workers, **{"num_envs": 3, "seed": 5, "gamma": 0.9, **arguments}
         )
-        self.service = LearningService(
+        settings, state = self.learner.settings, self.learner._state
+        state.goal = Goal(state.progress.steps + steps)
+        self.service = make_service(
             MODEL,
             settings,
-            rule=rule,
+            plan=plan_of(settings, self.learner._rule),
             state=state,
             lanes=self.learner._team.lanes,
-            course=course,
-            needs_mass=plan.needs_mass,
-            least=workers,
-            write=journal.write if journal else None,
+            watch=watch,
+            finish=self.learner._requests.finish,
+            rounds=0,
         )
+        self.service.write = journal.write if journal else None
 
     @property
     def digest(self) -> str:

@@ -1,0 +1,86 @@
+"""A hub as a process of its own, for tests to kill: ``python -m tests.job.processes DIRECTORY URL JSON``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cdq
+from cdq.job import local
+from cdq.job.hub import Hosting
+
+ENV = "FrozenLake8x8-v1"
+ARGUMENTS: dict[str, Any] = {"env": ENV, "num_envs": 4, "seed": 7, "comm": "zmq", "workers": 1}
+
+
+def hold(directory: str, url: str, text: str) -> None:
+    """Begin a job, or go on with it; print its table's digest at the end."""
+    given = json.loads(text)
+    steps, hosting = given.pop("steps"), Hosting(url, **given.pop("hosting", {}))
+    if any(Path(directory).glob("checkpoint-*")):
+        learner = cdq.QLearner.resume(directory, comm="zmq")
+        steps = None
+    else:
+        learner = cdq.QLearner(**{**ARGUMENTS, **given, "checkpoint": directory})
+    learner.hosting = hosting
+    learner.learn(steps)
+    print(learner.table.digest(), learner.steps)
+
+
+class Processes:
+    """A hub and its workers; all end with the context."""
+
+    def __init__(self, folder: Path, **given: Any) -> None:
+        folder.chmod(0o700)
+        self.directory, self.url = folder / "job", f"zmq+ipc://{folder}/hub"
+        self._given = json.dumps(given)
+        self._started: list[subprocess.Popen[str]] = []
+
+    def hub(self, fault: str = "") -> subprocess.Popen[str]:
+        return self._start(
+            ["tests.job.processes", str(self.directory), self.url, self._given], fault, stdout=subprocess.PIPE
+        )
+
+    def worker(self, fault: str = "") -> subprocess.Popen[str]:
+        return self._start(["cdq.job.join", self.url], fault)
+
+    def _start(self, command: list[str], fault: str, **more: Any) -> subprocess.Popen[str]:
+        root = str(Path(cdq.__file__).parents[1])
+        environment = {**os.environ, "PYTHONPATH": root, local.PARENT: str(os.getpid()), "CDQ_FAULT": fault}
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            **more,
+        )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.communicate()
+
+
+@contextmanager
+def processes(folder: Path, **given: Any) -> Iterator[Processes]:
+    made = Processes(folder, **given)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+if __name__ == "__main__":
+    hold(*sys.argv[1:])
