@@ -25,6 +25,7 @@ from cdq.comm.zmq.events import (
     Unreachable,
 )
 from cdq.comm.zmq.gate import Gate
+from cdq.comm.zmq.guard import Guard
 from cdq.comm.zmq.keys import Keys
 from cdq.comm.zmq.sockets import content
 
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cdq.hub")
 
-_TICK = 0.05  # seconds
+_TICK, _GUARDED_TICK = 0.05, 0.02  # seconds
 _BATCH = 1000  # messages that are read before the clock is looked at
 _QUEUED = 64  # messages for a connection that does not take them
+_SOURCE = 2  # ZMQ_SRCFD: the connection that a message came by
 
 
 class Machine(Protocol):
@@ -89,6 +91,7 @@ class Hub:
         self._machine = machine
         self._context = self._zmq.Context()
         self._gate: Gate | None = None
+        self._guard: Guard | None = None
         self._queues: dict[bytes, deque[bytes]] = {}
         self._done = False
         try:
@@ -96,6 +99,9 @@ class Hub:
                 keys = keys or Keys.find()
                 self._gate = Gate(self._context, keys)
             self._socket = sockets.router(self._context, address, keys, limit, insecure)
+            if limit is not None and address.scheme != IPC:
+                self._guard = Guard(self._socket, limit)
+            sockets.bind(self._socket, address)
         except BaseException:
             self._context.destroy(0)
             raise
@@ -110,10 +116,11 @@ class Hub:
         if self._gate is not None:
             poller.register(self._gate.socket, self._zmq.POLLIN)
         next_tick = time.monotonic()
+        pause = _TICK if self._guard is None else _GUARDED_TICK
         while not self._done:
             now = time.monotonic()
             if now >= next_tick:
-                next_tick = now + _TICK
+                next_tick = now + pause
                 self._tick(now, stop)
             if poller.poll(1000.0 * max(next_tick - now, 0.0)):
                 self._read()
@@ -121,6 +128,8 @@ class Hub:
     def _tick(self, now: float, stop: Callable[[], bool]) -> None:
         if stop():
             self._step(Stop(now))
+        if self._guard is not None and self._read():
+            self._guard.look()
         if self._gate is not None:
             revoked = self._gate.reread(now)
             if revoked:
@@ -129,16 +138,20 @@ class Hub:
         for route in list(self._queues):
             self._flush(route)
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Take in messages, and return whether that was all."""
         if self._gate is not None:
             self._gate.answer()
         for _ in range(_BATCH):
             try:
                 frames = self._socket.recv_multipart(self._zmq.NOBLOCK, copy=False)
             except self._zmq.Again:
-                return
+                return True
+            if self._guard is not None:
+                self._guard.deliver(frames[-1].get(_SOURCE))
             if len(frames) == 2:  # whatever else it is, no peer of ours sent it
                 self._take(*frames)
+        return False
 
     def _take(self, route: Any, data: Any) -> None:
         key = None
@@ -202,6 +215,8 @@ class Hub:
         if not self._context.closed:
             if self._gate is not None:
                 self._gate.close()
+            if self._guard is not None:
+                self._guard.close()
             self._socket.close(sockets.LINGER if self._done else 0)
             self._context.term()
             if self._path is not None:

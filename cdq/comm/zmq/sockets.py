@@ -82,9 +82,8 @@ def dealer(address: Address, keys: Keys | None) -> Any:
 def router(
     context: Any, address: Address, keys: Keys | None, limit: int | None, insecure: bool = False
 ) -> Any:
-    """Return the socket of a hub, bound; see `Hub` for what is raised."""
-    zmq = load()
-    made = context.socket(zmq.ROUTER)
+    """Return the socket of a hub, to be bound; see `Hub` for what is raised."""
+    made = context.socket(load().ROUTER)
     try:
         _guard(made)
         made.linger = 0
@@ -94,14 +93,18 @@ def router(
         if address.scheme == CURVE:
             (keys or Keys.find()).be_server(made)
         _check_place(address, insecure)
-        made.bind(address.endpoint)
-    except zmq.ZMQError as error:
-        made.close(0)
-        raise ConfigError(f"{address}: cannot be bound: {error}; is another hub there already?") from None
     except BaseException:
         made.close(0)
         raise
     return made
+
+
+def bind(made: Any, address: Address) -> None:
+    """Bind the socket of a hub; raise `ConfigError` if the address is taken."""
+    try:
+        made.bind(address.endpoint)
+    except load().ZMQError as error:
+        raise ConfigError(f"{address}: cannot be bound: {error}; is another hub there already?") from None
 
 
 def _guard(made: Any) -> None:

@@ -1,0 +1,107 @@
+"""Cuts connections that send without end: a message of ever more parts is not seen before its last one.
+
+ZeroMQ keeps the parts and limits only the length of each (``MAXMSGSIZE``); at 800 MB/s sent from one connection, the
+memory of a hub grew by 1 GB/s. So the hub compares what the kernel received by each TCP connection with what came out
+of it. Elsewhere than on Linux nothing is cut.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+from typing import Any, NamedTuple
+
+from cdq.comm.zmq.sockets import load
+
+_log = logging.getLogger("cdq.hub")
+_EVENT = struct.Struct("=HI")  # of the monitor: what happened, to which file descriptor
+_RECEIVED = struct.Struct("=Q")
+_RECEIVED_AT = 128  # tcpi_bytes_received in Linux's struct tcp_info, since 4.1
+_SLACK = 1 << 20  # handshakes, and heartbeats of a day
+
+
+class _Connection(NamedTuple):
+    """A connection; the socket object does not own its descriptor, which the inode tells from a later one."""
+
+    socket: socket.socket
+    inode: int
+
+
+class Guard:
+    """Watches the connections of a bound socket.
+
+    Parameters
+    ----------
+    bound : zmq.Socket
+        Before it is bound.
+    limit : int
+        The longest message in bytes; two of them may be on their way.
+    """
+
+    def __init__(self, bound: Any, limit: int) -> None:
+        zmq = load()
+        self._accepted: int = zmq.EVENT_ACCEPTED
+        self._bound = bound
+        self._zmq = zmq
+        self._most = 2 * limit + _SLACK
+        self._connections: dict[int, _Connection] = {}
+        self._delivered: dict[int, int] = {}
+        events = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
+        self._monitor = bound.get_monitor_socket(events)
+
+    def deliver(self, file: int) -> None:
+        """Take in that a whole message came from a connection."""
+        found = self._connections.get(file)
+        if found is not None:
+            self._delivered[file] = _received(found.socket)
+
+    def look(self) -> None:
+        """Cut the connections that sent too much since their last message; call it when all messages are read."""
+        while self._monitor.poll(0):
+            event, file = _EVENT.unpack_from(self._monitor.recv_multipart()[0])
+            self._forget(file)
+            if event == self._accepted:
+                self._watch(file)
+        for file, found in list(self._connections.items()):
+            if _received(found.socket) - self._delivered[file] > self._most:
+                _log.warning("a connection is cut: it sends without end")
+                self._cut(file, found)
+
+    def _watch(self, file: int) -> None:
+        try:
+            self._connections[file] = _Connection(socket.socket(fileno=file), os.fstat(file).st_ino)
+        except OSError:  # it was closed meanwhile
+            return
+        self._delivered[file] = 0
+
+    def _cut(self, file: int, found: _Connection) -> None:
+        try:
+            if os.fstat(file).st_ino == found.inode:
+                found.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:  # it ended by itself
+            pass
+        self._forget(file)
+
+    def _forget(self, file: int) -> None:
+        found = self._connections.pop(file, None)
+        if found is not None:
+            found.socket.detach()
+
+    def close(self) -> None:
+        """Watch no more; before the socket is closed."""
+        for file in list(self._connections):
+            self._forget(file)
+        self._bound.disable_monitor()
+        self._monitor.close(0)
+
+
+def _received(connection: socket.socket) -> int:
+    """Return how many bytes a connection has received, 0 if that is not known."""
+    try:
+        told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED_AT + _RECEIVED.size)
+        (received,) = _RECEIVED.unpack_from(told, _RECEIVED_AT)
+    except (OSError, AttributeError, struct.error):
+        return 0
+    return int(received)
