@@ -15,6 +15,7 @@ from cdq.comm.zmq.rounds import HubMachine
 from cdq.errors import ConfigError
 from cdq.interrupts import Requests, signals_deferred
 from cdq.job import journal as journals
+from cdq.job.faults import point
 from cdq.job.journal import Journal
 from cdq.job.replay import repeat
 from cdq.job.service import LearningService, make_service, plan_of
@@ -104,7 +105,9 @@ def keeper(call: Call, service: LearningService) -> Callable[[], None]:
         lanes = [service.lanes(uid) for uid in range(max(known, call.settings.workers))]
         tensors, counters = call.state.everything()
         header = {"kind": "checkpoint", **call.about, **counters}
+        point("hub:before_checkpoint")
         call.checkpoints.write(call.state.progress.steps, {**tensors, "lanes": lanes_of(lanes)}, header)
+        point("hub:after_checkpoint")
 
     return keep
 

@@ -78,8 +78,8 @@ def take_part(url: str, *, timeout: float = 30.0, keys: Keys | None = None) -> N
                 return
             payload = member.learn()
             point("worker:before_submit")
-            for data in carried("worker:submit", payload)[:1]:
-                connection.submit(data, happened.version)
+            (data,) = carried("worker:submit", payload)
+            connection.submit(data, happened.version)
             point("worker:after_submit")
 
 

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from cdq.comm.zmq.events import Submission
 from cdq.core.model import Sampler
-from cdq.errors import DivergenceError
+from cdq.errors import DivergenceError, FileError
 from cdq.interrupts import Requests
 from cdq.job.journal import Entry, read
 from cdq.job.member import Member
@@ -81,11 +81,18 @@ def repeat(
 
     Raises
     ------
+    FileError
+        If rounds are missing.
     DivergenceError
         If anything comes out in other bits than the journal says; names the round and the workers.
     """
     rehearsal = Rehearsal(service)
     for entry in entries:
+        if entry["round"] != service.rounds + 1:
+            raise FileError(
+                f"the journal goes on with round {entry['round']} where round {service.rounds + 1} should be; "
+                "use another copy"
+            )
         expected = {uid: crc for uid, _, crc in entry["members"]}
         brought = rehearsal.learn(expected, entry["size"])
         odd = [uid for uid, one in brought.items() if crc32(one.payload) != expected[uid]]
