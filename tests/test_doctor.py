@@ -16,7 +16,7 @@ from cdq.cli import main
 from cdq.comm.mpi.node import Place
 from cdq.doctor import checks, facts, installation, processes, trial
 from cdq.doctor.processes import Answer, ask
-from cdq.doctor.trial import check_mpi
+from cdq.doctor.trial import check_mpi, check_zmq
 
 NAMES = [
     *(
@@ -104,7 +104,7 @@ def test_cores_are_those_that_may_be_used(monkeypatch: pytest.MonkeyPatch, quota
 # ---- checks
 
 
-def test_both_backends_merge(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_backends_merge(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in AS_ROOT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")  # machines with one core
@@ -112,6 +112,7 @@ def test_both_backends_merge(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(check.backend, check.state, check.problem) for check in results] == [
         ("inprocess", "OK", ""),
         ("mpi", "OK", ""),
+        ("zmq", "OK", ""),
     ]
     assert all(0 < (check.seconds or 0) < 1 for check in results)
 
@@ -218,6 +219,22 @@ def ends(number: int) -> bool:
     return False
 
 
+def test_a_pyzmq_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "zmq.py").write_text("raise ImportError('libzmq.so.5 is not there')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    check = check_zmq(20.0)
+    assert (check.state, check.problem) == (
+        "failed",
+        "the hub ended with status 1: pyzmq is missing, or broken",
+    )
+    assert check.remedy == "pip install 'cdq[zmq]'"
+
+
+def test_without_pyzmq_there_is_nothing_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "version_of", lambda package: "not installed")
+    assert (check_zmq(20.0).state, check_zmq(20.0).remedy) == ("not installed", "pip install 'cdq[zmq]'")
+
+
 def test_a_command_that_is_not_there() -> None:
     assert ask(["/nowhere/mpiexec"], 1.0) == (127, "/nowhere/mpiexec: No such file or directory")
 
@@ -246,5 +263,6 @@ def test_the_command_for_machines(
     assert [(check["backend"], check["state"]) for check in report["checks"]] == [
         ("inprocess", "OK"),
         ("mpi", "not installed"),
+        ("zmq", "not installed"),
     ]
     assert report["ok"]

@@ -14,9 +14,12 @@ from cdq import __version__
 from cdq.cli.bench import bench
 from cdq.cli.doctor import doctor
 from cdq.cli.evaluate import evaluate
+from cdq.cli.hub import hub
+from cdq.cli.join import join
 from cdq.cli.keys import keygen, keys
 from cdq.cli.launch import launch
 from cdq.cli.solve import solve
+from cdq.cli.status import status
 from cdq.cli.train import train
 from cdq.comm.launchers import started_by
 from cdq.comm.zmq.communicator import RANK_VARIABLE
@@ -43,7 +46,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, evaluate, solve, bench, keygen):
+for _command in (train, evaluate, solve, bench, hub, join, status, keygen):
     app.command(no_args_is_help=True)(_command)
 # What follows the program is the program's.
 app.command(no_args_is_help=True, context_settings={"allow_interspersed_args": False})(launch)

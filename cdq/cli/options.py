@@ -9,13 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from cdq.errors import FileError
+from cdq.comm.zmq.keys import Keys
+from cdq.errors import ConfigError, FileError
 from cdq.learner import QLearner
+from cdq.merges import NAMES as MERGES
+from cdq.until import MeanReturn, OptimalWithin, Until
 
 # A default is stated once, in the signature of what it is passed to.
 DEFAULT: dict[str, Any] = {
     name: parameter.default for name, parameter in inspect.signature(QLearner).parameters.items()
 }
+
+_RATES = "a number, linear:FIRST:LAST:STEPS, exponential:FIRST:LAST:STEPS"
 
 EnvId = Annotated[
     str, typer.Argument(metavar="ENV", help="A Gymnasium id; one of your own package is module:Env-v0.")
@@ -28,6 +33,59 @@ Gamma = Annotated[float, typer.Option(metavar="X", help="Discount, above 0 and u
 Workers = Annotated[int, typer.Option(metavar="N", help="How many learn together.")]
 NumEnvs = Annotated[int, typer.Option(metavar="N", help="Environments that a worker steps in lockstep.")]
 Dtype = Annotated[str, typer.Option(metavar="TYPE", help="Of the table: float64 or float32.")]
+Steps = Annotated[
+    float,
+    typer.Option(metavar="N", help="Environment steps, summed over all workers.", show_default="5e6"),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Same seed and number of workers: same table.", show_default="drawn, and reported"
+    ),
+]
+StepSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SCHEDULE",
+        help=f"One of: {_RATES}; or, by the count of a pair, rescaled-linear:GAMMA, polynomial:OMEGA.",
+        show_default="rescaled-linear of gamma",
+    ),
+]
+Exploration = Annotated[
+    str, typer.Option(metavar="SCHEDULE", help=f"Chance of a random action; one of: {_RATES}.")
+]
+Merge = Annotated[str, typer.Option(metavar="RULE", help=f"How tables become one: {', '.join(MERGES)}.")]
+SyncEvery = Annotated[str, typer.Option(metavar="N", help="Steps per worker between two merges, or auto.")]
+InitialValue = Annotated[float, typer.Option(metavar="X", help="What the table holds before learning.")]
+UntilOptimal = Annotated[
+    float | None, typer.Option(metavar="X", help="Stop once certified to be within X of optimal.")
+]
+UntilReturn = Annotated[
+    float | None, typer.Option(metavar="X", help="Stop once the greedy policy's mean return is X or more.")
+]
+CheckpointEvery = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        help="Steps, of all workers, between two checkpoints.",
+        show_default="a twentieth of --steps",
+    ),
+]
+KeysDirectory = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys",
+        metavar="DIR",
+        help="Keys for zmq+curve, made by cdq keygen.",
+        show_default="$CDQ_KEYS, or ~/.cdq",
+    ),
+]
+HubUrl = Annotated[
+    str,
+    typer.Argument(
+        metavar="URL", help="Of the hub: zmq+ipc://PATH, zmq+curve://HOST:PORT or tcp://127.0.0.1:PORT."
+    ),
+]
 JsonPath = Annotated[
     Path | None,
     typer.Option("--json", metavar="PATH", help="Write the figures as JSON; - prints them and nothing else."),
@@ -55,3 +113,32 @@ def check_writable(path: Path | None) -> None:
         raise FileError(f"cannot write {path}: there is no directory {path.parent}")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise FileError(f"cannot write {path}: permission denied")
+
+
+def until_of(optimal: float | None, mean_return: float | None) -> Until | None:
+    """Return when to stop, None if that was not given."""
+    if optimal is not None and mean_return is not None:
+        raise ConfigError("--until-optimal and --until-return were both given; choose one")
+    if optimal is not None:
+        return OptimalWithin(optimal)
+    return None if mean_return is None else MeanReturn(mean_return)
+
+
+def window_of(text: str) -> str | int:
+    """Return what ``--sync-every`` says."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return int(value) if value.is_integer() else text
+
+
+def given_in(context: typer.Context) -> set[str]:
+    """Return the names of what was given on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
+def keys_in(directory: Path | None) -> Keys | None:
+    """Return the keys that ``--keys`` names; None where it was not given."""
+    return None if directory is None else Keys(directory)

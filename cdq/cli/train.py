@@ -9,49 +9,36 @@ from typing import Annotated, Any
 import typer
 
 from cdq import schedules
-from cdq.cli.options import DEFAULT, Dtype, Gamma, JsonPath, NumEnvs, OptionalEnvId, check_writable
+from cdq.cli.options import (
+    DEFAULT,
+    CheckpointEvery,
+    Dtype,
+    Exploration,
+    Gamma,
+    InitialValue,
+    JsonPath,
+    Merge,
+    NumEnvs,
+    OptionalEnvId,
+    Seed,
+    Steps,
+    StepSize,
+    SyncEvery,
+    UntilOptimal,
+    UntilReturn,
+    check_writable,
+    given_in,
+    until_of,
+    window_of,
+)
 from cdq.cli.render import console_for_people, mean_and_error, quantity, show_figures, show_policy, write_json
 from cdq.errors import ConfigError
 from cdq.learner import QLearner
-from cdq.merges import NAMES as MERGES
-from cdq.until import MeanReturn, OptimalWithin, Until
+from cdq.until import OptimalWithin, Until
 
 _INTERRUPTED = 130
-_STEPS = 5e6
 _WITH_RESUME = ("workers", "comm", "steps", "save", "json_path")
-_RATES = "a number, linear:FIRST:LAST:STEPS, exponential:FIRST:LAST:STEPS"
-
-Steps = Annotated[
-    float,
-    typer.Option(metavar="N", help="Environment steps, summed over all workers.", show_default="5e6"),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", help="Same seed and number of workers: same table.", show_default="drawn, and reported"
-    ),
-]
-StepSize = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SCHEDULE",
-        help=f"One of: {_RATES}; or, by the count of a pair, rescaled-linear:GAMMA, polynomial:OMEGA.",
-        show_default="rescaled-linear of gamma",
-    ),
-]
-Exploration = Annotated[
-    str, typer.Option(metavar="SCHEDULE", help=f"Chance of a random action; one of: {_RATES}.")
-]
-Merge = Annotated[str, typer.Option(metavar="RULE", help=f"How tables become one: {', '.join(MERGES)}.")]
-SyncEvery = Annotated[str, typer.Option(metavar="N", help="Steps per worker between two merges, or auto.")]
-InitialValue = Annotated[float, typer.Option(metavar="X", help="What the table holds before learning.")]
 Comm = Annotated[str, typer.Option(metavar="NAME", help="Communicator: a name, a URL, or auto.")]
-UntilOptimal = Annotated[
-    float | None, typer.Option(metavar="X", help="Stop once certified to be within X of optimal.")
-]
-UntilReturn = Annotated[
-    float | None, typer.Option(metavar="X", help="Stop once the greedy policy's mean return is X or more.")
-]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -64,14 +51,6 @@ Overlap = Annotated[
 Checkpoint = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
 ]
-CheckpointEvery = Annotated[
-    float | None,
-    typer.Option(
-        metavar="N",
-        help="Steps, of all workers, between two checkpoints.",
-        show_default="a twentieth of --steps",
-    ),
-]
 Resume = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Go on from the newest checkpoint there, to the steps it was to reach."),
@@ -83,7 +62,7 @@ def train(
     context: typer.Context,
     env: OptionalEnvId = None,
     *,
-    steps: Steps = _STEPS,
+    steps: Steps = 5e6,
     workers: Workers = DEFAULT["workers"],
     seed: Seed = DEFAULT["seed"],
     gamma: Gamma = DEFAULT["gamma"],
@@ -124,11 +103,11 @@ def train(
     mpiexec -n 4 cdq train Taxi-v4 --steps 1e9 --checkpoint runs/taxi
     mpiexec -n 4 cdq train --resume runs/taxi
     """
-    until = _until(until_optimal, until_return)
+    until = until_of(until_optimal, until_return)
     if resume is not None:
-        given = _given(context)
+        given = given_in(context)
         agent = _resumed(resume, given, workers, comm)
-        _finish(agent, steps if "steps" in given else None, None, save, json_path)
+        finish(agent, steps if "steps" in given else None, None, save, json_path)
         return
     if env is None:
         raise ConfigError(
@@ -140,7 +119,7 @@ def train(
         step_size=None if step_size is None else schedules.parse(step_size),
         exploration=schedules.parse(exploration),
         merge=merge,
-        sync_every=_window(sync_every),
+        sync_every=window_of(sync_every),
         workers=workers,
         num_envs=num_envs,
         comm=comm,
@@ -151,13 +130,7 @@ def train(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
     )
-    _finish(agent, steps, until, save, json_path)
-
-
-def _given(context: typer.Context) -> set[str]:
-    """Return the names of what was given on the command line."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    finish(agent, steps, until, save, json_path)
 
 
 def _resumed(directory: Path, given: set[str], workers: int | None, comm: str) -> QLearner:
@@ -168,10 +141,27 @@ def _resumed(directory: Path, given: set[str], workers: int | None, comm: str) -
     return QLearner.resume(directory, workers=workers, comm=comm)
 
 
-def _finish(
+def finish(
     agent: QLearner, steps: float | None, until: Until | None, save: Path | None, json_path: Path | None
 ) -> None:
-    """Learn and, on rank 0, report; no steps: what is left after a resume."""
+    """Learn and, on rank 0, report.
+
+    Parameters
+    ----------
+    agent : QLearner
+        What learns.
+    steps : float or None
+        How many more; None: what is left after a resume.
+    until : Until or None
+        When to stop before.
+    save, json_path : Path or None
+        Where to write what was learnt, and the report.
+
+    Raises
+    ------
+    typer.Exit
+        With status 130, if Ctrl-C ended it.
+    """
     if agent.rank > 0:
         _learn(agent, steps, until)
         return
@@ -202,26 +192,10 @@ def _learn(agent: QLearner, steps: float | None, until: Until | None) -> bool:
     return False
 
 
-def _until(optimal: float | None, mean_return: float | None) -> Until | None:
-    if optimal is not None and mean_return is not None:
-        raise ConfigError("--until-optimal and --until-return were both given; choose one")
-    if optimal is not None:
-        return OptimalWithin(optimal)
-    return None if mean_return is None else MeanReturn(mean_return)
-
-
 def _holds(until: Until, report: Mapping[str, Any]) -> bool:
     if isinstance(until, OptimalWithin):
         return bool(report["gap"] <= until.tolerance)
     return bool(report["mean_return"] >= until.at_least)
-
-
-def _window(text: str) -> str | int:
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    return int(value) if value.is_integer() else text
 
 
 def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:

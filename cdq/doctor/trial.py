@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 import signal
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 from cdq.comm import registry
 from cdq.comm.base import Communicator
 from cdq.comm.launchers import started_by
+from cdq.comm.zmq.launch import launch
 from cdq.doctor.installation import NOT_INSTALLED, find_mpiexec, version_of
 from cdq.doctor.processes import Answer, ask, last_line
 from cdq.errors import CommError
@@ -28,11 +30,14 @@ _LARGE = 4 << 20  # bytes; MPI copies such parts by other means than small ones
 _JOB_SECONDS = 60.0
 # The rank's cdq is this one, whatever the working directory holds, which stands first in the path of `python -c`.
 _JOB = "import sys; sys.path[0] = {root!r}; from cdq.doctor.trial import run_rank; run_rank({url!r}, {seconds!r})"
+_HUB = "import sys; sys.path[0] = {root!r}; from cdq.doctor.trial import run_hub; run_hub({seconds!r})"
+_ROOT = str(Path(__file__).parents[2])
 
 _INSTALL_MPI = (
     "pip install 'cdq[mpi-local]' brings an MPI and its mpiexec. Where the site has an MPI, load its module and build"
     " mpi4py for it: MPICC=mpicc pip install --no-binary mpi4py 'cdq[mpi]'"
 )
+_INSTALL_ZMQ = "pip install 'cdq[zmq]'"
 _OTHER_MPI = "take the mpiexec that stands beside this Python. Or install what fits: " + _INSTALL_MPI
 _YIELD = "export OMPI_MCA_mpi_yield_when_idle=1 lets ranks that wait leave the core to the others"
 
@@ -44,6 +49,20 @@ class _Trouble(NamedTuple):
     problem: str
     remedy: str
 
+
+class _Started(NamedTuple):
+    """What starts the ranks of a backend, and what to ask oneself where it does not end."""
+
+    what: str
+    question: str
+
+
+_STARTED = {
+    "mpi": _Started(
+        "mpiexec", "does `mpiexec -n 2 hostname` end? If not, the installation of the MPI is at fault"
+    ),
+    "zmq": _Started("the hub", "is the machine overloaded?"),
+}
 
 # In this order: the first message also holds the path of a libmpi.
 _KNOWN = (
@@ -76,6 +95,7 @@ _KNOWN = (
     _Trouble(
         r"libmpi|cannot load MPI library", "mpi4py finds no MPI library that it was built for", _INSTALL_MPI
     ),
+    _Trouble(r"pyzmq cannot be imported", "pyzmq is missing, or broken", _INSTALL_ZMQ),
     _Trouble(
         r"CommTimeout", "the ranks do not reach each other in time", f"is the machine overloaded? {_YIELD}"
     ),
@@ -113,7 +133,7 @@ def checks(seconds: float = _JOB_SECONDS) -> list[Check]:
     seconds : float
         Deadline of each.
     """
-    return [check_threads(seconds), check_mpi(seconds)]
+    return [check_threads(seconds), check_mpi(seconds), check_zmq(seconds)]
 
 
 def check_threads(seconds: float) -> Check:
@@ -139,8 +159,23 @@ def check_mpi(seconds: float) -> Check:
     if launcher is None:
         problem = "there is no mpiexec beside this Python and none in PATH"
         return Check("mpi", "failed", problem=problem, remedy=_INSTALL_MPI)
-    job = _JOB.format(root=str(Path(__file__).parents[2]), url="mpi", seconds=seconds / 2)
+    job = _JOB.format(root=_ROOT, url="mpi", seconds=seconds / 2)
     return diagnose("mpi", ask([launcher, "-n", "2", sys.executable, "-c", job], seconds))
+
+
+def check_zmq(seconds: float) -> Check:
+    """Let two processes merge that a hub connects."""
+    if version_of("pyzmq") == NOT_INSTALLED:
+        return Check("zmq", NOT_INSTALLED, remedy=_INSTALL_ZMQ)
+    hub = _HUB.format(root=_ROOT, seconds=seconds / 2)
+    return diagnose("zmq", ask([sys.executable, "-c", hub], seconds))
+
+
+def run_hub(seconds: float) -> None:
+    """Be the hub of a job of two local processes."""
+    logging.disable()  # that ranks end is nothing to tell
+    failed = launch([sys.executable, "-c", _JOB.format(root=_ROOT, url="auto", seconds=seconds)], 2)
+    sys.exit(failed.status if failed is not None else 0)
 
 
 def learn_and_exchange(comm: Communicator) -> dict[str, Any]:
@@ -192,11 +227,12 @@ def diagnose(backend: str, answer: Answer) -> Check:
         return _judge(backend, results)
     known = next((trouble for trouble in _KNOWN if re.search(trouble.pattern, answer.output)), None)
     said = errors[0] if errors else known.problem if known else last_line(answer.output) or "it said nothing"
+    started = _STARTED[backend]
     if answer.status is None:
-        problem = f"mpiexec did not end in time and was killed: {said}"
-        remedy = "does `mpiexec -n 2 hostname` end? If not, the installation of the MPI is at fault"
+        problem = f"{started.what} did not end in time and was killed: {said}"
+        remedy = started.question
     else:
-        problem = f"mpiexec ended with status {answer.status}: {said}"
+        problem = f"{started.what} ended with status {answer.status}: {said}"
         remedy = ""
     return Check(backend, "failed", problem=problem, remedy=known.remedy if known else remedy)
 

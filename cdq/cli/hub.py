@@ -1,0 +1,183 @@
+"""cdq hub: hold a job for workers that come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cdq import schedules
+from cdq.cli.log import logging_as
+from cdq.cli.options import (
+    DEFAULT,
+    CheckpointEvery,
+    Dtype,
+    Exploration,
+    Gamma,
+    InitialValue,
+    JsonPath,
+    KeysDirectory,
+    Merge,
+    NumEnvs,
+    Seed,
+    Steps,
+    StepSize,
+    SyncEvery,
+    UntilOptimal,
+    UntilReturn,
+    given_in,
+    keys_in,
+    until_of,
+    window_of,
+)
+from cdq.cli.train import finish
+from cdq.comm.registry import LOCAL_HUB
+from cdq.comm.zmq.address import EXAMPLES, parse
+from cdq.errors import ConfigError, unknown_name
+from cdq.job.hub import Hosting
+from cdq.learner import QLearner
+from cdq.mdp import MDP
+from cdq.settings import make_settings
+from cdq.until import Until
+
+_DURABILITY = ("durable", "applied")
+# Options whose values a job keeps, and what its settings call them.
+_KEPT = {
+    **{name: name for name in ("gamma", "step_size", "exploration", "merge", "num_envs", "dtype", "seed")},
+    "initial_value": "initial_value",
+    "sync_every": "window",
+}
+
+Bind = Annotated[str, typer.Option(metavar="URL", help=f"Where to be: {EXAMPLES}.")]
+Checkpoint = Annotated[
+    Path, typer.Option(metavar="DIR", help="What the job keeps; a hub that is started there again goes on.")
+]
+Env = Annotated[
+    str | None,
+    typer.Option(metavar="ENV", help="A Gymnasium id.", show_default="what the directory's job has"),
+]
+Workers = Annotated[int, typer.Option(metavar="N", help="A round needs so many; more may join.")]
+Durability = Annotated[
+    str,
+    typer.Option(
+        metavar="WHEN",
+        help="What is acknowledged is safe at once (durable), or from the next checkpoint on (applied).",
+    ),
+]
+RoundTimeout = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="A round closes then without those who have not delivered.",
+        show_default="it waits for who can be reached",
+    ),
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Let anybody join and listen, by zmq+tcp from other machines.")
+]
+Log = Annotated[str, typer.Option(metavar="FORMAT", help="Of the lines on standard error: plain or json.")]
+
+
+def hub(
+    context: typer.Context,
+    *,
+    bind: Bind,
+    checkpoint: Checkpoint,
+    env: Env = None,
+    steps: Steps = 5e6,
+    workers: Workers = 1,
+    seed: Seed = DEFAULT["seed"],
+    gamma: Gamma = DEFAULT["gamma"],
+    step_size: StepSize = DEFAULT["step_size"],
+    exploration: Exploration = str(DEFAULT["exploration"]),
+    merge: Merge = DEFAULT["merge"],
+    sync_every: SyncEvery = DEFAULT["sync_every"],
+    num_envs: NumEnvs = DEFAULT["num_envs"],
+    dtype: Dtype = DEFAULT["dtype"],
+    initial_value: InitialValue = DEFAULT["initial_value"],
+    until_optimal: UntilOptimal = None,
+    until_return: UntilReturn = None,
+    keys: KeysDirectory = None,
+    durability: Durability = "durable",
+    round_timeout: RoundTimeout = None,
+    insecure: Insecure = False,
+    checkpoint_every: CheckpointEvery = None,
+    log: Log = "plain",
+    json_path: JsonPath = None,
+) -> None:
+    """Hold a job for workers that come and go: they are started with cdq join URL.
+
+    Ends with the report of cdq train when the steps are done. Killed or
+    ended at any time, the same command goes on where it was.
+
+    [bold]Examples[/bold]
+
+    cdq hub --bind tcp://127.0.0.1:5555 --env Taxi-v4 --steps 1e8 --checkpoint taxi
+    cdq hub --bind zmq+curve://0.0.0.0:5555 --keys keys/hub --env Taxi-v4 --checkpoint taxi --workers 2
+    """
+    if durability not in _DURABILITY:
+        raise ConfigError(unknown_name("durability", durability, _DURABILITY))
+    hosting = Hosting(
+        str(parse(bind)),
+        round_timeout=round_timeout,
+        durable=durability == "durable",
+        insecure=insecure,
+        keys=keys_in(keys),
+    )
+    options = {
+        "gamma": gamma,
+        "step_size": None if step_size is None else schedules.parse(step_size),
+        "exploration": schedules.parse(exploration),
+        "merge": merge,
+        "sync_every": window_of(sync_every),
+        "workers": workers,
+        "num_envs": num_envs,
+        "comm": LOCAL_HUB,
+        "dtype": dtype,
+        "seed": seed,
+        "initial_value": initial_value,
+    }
+    until = until_of(until_optimal, until_return)
+    with logging_as(log) as logger:
+        if any(checkpoint.glob("checkpoint-*")):
+            given = given_in(context)
+            agent = QLearner.resume(checkpoint, workers=workers, comm=LOCAL_HUB)
+            _require_same(agent, env, options, given)
+            more, until = _left(agent, steps if "steps" in given else None, until)
+        else:
+            agent = _new(env, options, checkpoint, checkpoint_every)
+            more = steps
+        agent.hosting = hosting
+        logger.info("hub at %s: %s, %d steps so far", hosting.url, agent.model.name, agent.steps)
+        finish(agent, more, until, None, json_path)
+
+
+def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: float | None) -> QLearner:
+    if env is None:
+        raise ConfigError(f"{checkpoint} holds no job, and no environment was given: name one with --env")
+    return QLearner(env, **options, checkpoint=checkpoint, checkpoint_every=every)
+
+
+def _require_same(agent: QLearner, env: str | None, options: Mapping[str, Any], given: set[str]) -> None:
+    """Raise if what was given on the command line is not what the job has."""
+    has = agent.settings.to_config()
+    seed = agent.settings.seed if options["seed"] is None else options["seed"]
+    asked = make_settings(**{**options, "seed": seed, "overlap": False}).to_config()
+    wrong = [name for name in _KEPT if name in given and asked[_KEPT[name]] != has[_KEPT[name]]]
+    if env is not None and MDP.from_gymnasium(env).fingerprint() != agent.model.fingerprint():
+        wrong.append("env")
+    if wrong:
+        names = ", ".join("--" + name.replace("_", "-") for name in wrong)
+        raise ConfigError(
+            f"{names}: the job in the directory has something else; leave it out to go on with the job,"
+            " or name another directory"
+        )
+
+
+def _left(agent: QLearner, steps: float | None, until: Until | None) -> tuple[float | None, Until | None]:
+    """Return what is to be learnt after a restart: the goal that there was, unless another one was given."""
+    if steps is None or steps == agent.steps + agent.steps_left:
+        return None, None
+    return max(steps - agent.steps, 0.0), until

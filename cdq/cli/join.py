@@ -1,0 +1,29 @@
+"""cdq join: be a worker of a hub's job."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cdq.cli.options import HubUrl, KeysDirectory, keys_in
+from cdq.comm.base import checked_timeout
+from cdq.job.join import take_part
+
+Timeout = Annotated[
+    float, typer.Option(metavar="SECONDS", help="How long the hub may be silent, or not be there.")
+]
+
+
+def join(url: HubUrl, *, keys: KeysDirectory = None, timeout: Timeout = 30.0) -> None:
+    """Learn for a hub until its job is done; what to learn comes from the hub.
+
+    Start it as often as wanted, at any time, on any machine. Ctrl-C and
+    SIGTERM end it after the window in hand; nothing breaks if it is killed.
+
+    [bold]Examples[/bold]
+
+    cdq join tcp://127.0.0.1:5555
+    cdq join zmq+curve://hub.example.org:5555 --keys keys/worker
+    """
+    take_part(url, timeout=checked_timeout(timeout), keys=keys_in(keys))
