@@ -28,8 +28,6 @@ from cdq.settings import Settings
 from cdq.state import State, lanes_of
 from cdq.team import Team
 
-FOREVER = float("inf")
-
 
 @dataclass(frozen=True)
 class Hosting:

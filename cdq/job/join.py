@@ -1,4 +1,4 @@
-"""A process that takes part in a job: ``python -m cdq.job.join URL``."""
+"""A process that takes part in a job: ``python -m cdq.job.join URL [SECONDS]``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from cdq.job.member import Member
 
 # The process that must not be outlived, where there is one.
 PARENT = "CDQ_PARENT"
+# Seconds that a hub may be silent: as long as it takes to start it again.
+SILENCE = 120.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -49,7 +51,7 @@ class Departure:
         return happened
 
 
-def take_part(url: str, *, timeout: float = 30.0, keys: Keys | None = None) -> None:
+def take_part(url: str, *, timeout: float = SILENCE, keys: Keys | None = None) -> None:
     """Learn for the hub at *url* until its job is done, or a signal asks to leave; from the main thread.
 
     Parameters
@@ -92,11 +94,11 @@ def end_with_parent(parent: str) -> None:
 
 
 def main() -> None:
-    """Take part in the job whose hub the command line names."""
+    """Take part in the job whose hub the command line names, which may be silent for so many seconds."""
     if PARENT in os.environ:
         end_with_parent(os.environ[PARENT])
     try:
-        take_part(sys.argv[1])
+        take_part(sys.argv[1], timeout=float(sys.argv[2]) if len(sys.argv) > 2 else SILENCE)
     except CdqError as error:
         raise SystemExit(f"cdq: {error}") from None
 

@@ -140,9 +140,9 @@ def _line(entry: Mapping[str, Any]) -> bytes:
 def _parse(path: Path, data: bytes) -> tuple[list[Entry], int]:
     """Return the entries and where the last whole one ends."""
     entries, end = [], 0
-    for number, line in enumerate(lines := list(_lines(data)), 1):
+    for number, line in enumerate(_lines(data), 1):
         entry = _entry(line)
-        if entry is None and number == len(lines):
+        if entry is None and not line.endswith(b"\n"):  # the last one
             break
         if entry is None:
             raise FileError(f"line {number} of {path} was altered; use another copy")

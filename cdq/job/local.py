@@ -18,11 +18,13 @@ from cdq.comm.zmq.events import Settings as HubSettings
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.rounds import HubMachine
 from cdq.errors import PeerLost
-from cdq.job.hub import FOREVER, Call, Hosting, host, keeper, run, service_of
+from cdq.job.hub import Call, Hosting, host, keeper, run, service_of
 from cdq.job.join import PARENT
 
 # Seconds that workers whose job is done have to end by themselves.
 _GOOD_BYE = 5.0
+# Seconds that the hub may be busy with something else, such as a measurement; that it ended is seen at once.
+_SILENCE = 3600
 
 
 def learn(call: Call, hosting: Hosting | None, show: Callable[[], None]) -> None:
@@ -46,7 +48,7 @@ def learn_locally(call: Call, show: Callable[[], None]) -> None:
     if service.finished:
         return
     service.keep = keeper(call, service) if call.state.goal.keep_every else None
-    settings = HubSettings(min_members=workers, max_members=workers, grace=FOREVER)
+    settings = HubSettings(min_members=workers, max_members=workers)
     machine = HubMachine(service, settings, secrets.randbits(63) + 1, now=time.monotonic())
     with (
         tempfile.TemporaryDirectory(prefix="cdq-") as folder,  # 0700
@@ -69,7 +71,7 @@ def processes(url: str, n: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     started: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(n):
-            command = [sys.executable, "-m", "cdq.job.join", url]
+            command = [sys.executable, "-m", "cdq.job.join", url, str(_SILENCE)]
             started.append(
                 subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
             )

@@ -1,0 +1,155 @@
+"""What a hub believes: contributions that may have come of the window it asked for, and nothing else."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cdq.comm.zmq.events import Refused, Submission
+from cdq.errors import ConfigError
+from cdq.job import description
+from cdq.job.member import Member
+from cdq.job.messages import DONE, Task, open_result, pack_result
+from tests.job.jobs import Hub
+
+SUMMARY, HEADER = 40, 32
+
+
+def begun(window: int, dtype: str = "float64") -> tuple[Hub, Member, bytearray]:
+    hub = Hub(workers=1, sync_every=window, dtype=dtype)
+    hub.play([0], rounds=3)
+    member = Member()
+    member.join(hub.service.welcome(0, ()))
+    return hub, member, bytearray(member.learn())
+
+
+def said(hub: Hub, payload: bytes) -> str | None:
+    return hub.service.check(0, Submission(payload, 4, 3))
+
+
+def put(at: int, form: str, value: float) -> Callable[[bytearray], None]:
+    """Return what writes a number there; places below 0 count from the end, where the lanes are."""
+    return lambda payload: struct.pack_into(form, payload, at % len(payload), value)
+
+
+# Of a window of 30 steps: about 20 listed pairs of the table's 120.
+WRONG = {
+    "too short": (lambda payload: payload.__delitem__(slice(60, None)), "too short"),
+    "of another length": (lambda payload: payload.append(0), "is none of|size that its header says"),
+    "more pairs than there are": (put(SUMMARY + 8, "<q", 121), "is none of 120 pairs"),
+    "a part of the table": (put(SUMMARY, "<q", 3), "is none of 120 pairs"),
+    "something behind the header": (put(SUMMARY + 16, "<q", 1), "is none of 120 pairs"),
+    "not a number": (put(SUMMARY + HEADER, "<d", float("nan")), "not finite"),
+    "more episodes than steps": (put(0, "<q", 31), "episodes that cannot be"),
+    "fewer than none": (put(0, "<q", -1), "episodes that cannot be"),
+    "an endless return": (put(16, "<d", float("inf")), "episodes that cannot be"),
+    "bytes that the hub counts": (put(24, "<q", 5), "episodes that cannot be"),
+    "a wish to stop": (put(32, "<q", 2), "episodes that cannot be"),
+    "a state beyond the table": (put(-4, "<I", 30), "states that there are not"),
+    "a negative time": (put(-60, "<q", -1), "episodes that cannot be"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_cannot_be_is_refused(name: str) -> None:
+    hub, _, payload = begun(30)
+    change, why = WRONG[name]
+    assert said(hub, payload) is None
+    change(payload)
+    told = said(hub, bytes(payload))
+    assert told is not None
+    assert re.search(why, told), told
+
+
+def test_visits_are_those_of_the_window() -> None:
+    hub, _, payload = begun(30)
+    count = struct.unpack_from("<q", payload, SUMMARY + 8)[0]
+    at = SUMMARY + HEADER + 8 * count
+    struct.pack_into("<I", payload, at, struct.unpack_from("<I", payload, at)[0] + 1)
+    assert said(hub, bytes(payload)) == "a contribution has 31 visits, not the 30 of its window"
+
+
+def test_pairs_are_in_order_and_there() -> None:
+    hub, _, payload = begun(30)
+    count = struct.unpack_from("<q", payload, SUMMARY + 8)[0]
+    at = SUMMARY + HEADER + 12 * count
+    for last in (120, struct.unpack_from("<I", payload, at)[0]):
+        changed = bytearray(payload)
+        struct.pack_into("<I", changed, at + 4 * (count - 1), last)
+        assert said(hub, bytes(changed)) == "a contribution names pairs that there are not, or out of order"
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_whatever_comes_is_refused_or_can_be_merged(data: st.DataObject) -> None:
+    hub, member, payload = begun(data.draw(st.sampled_from([9, 30, 600])), "float32")
+    for _ in range(data.draw(st.integers(1, 3))):
+        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
+    if said(hub, bytes(payload)) is None:
+        merged = hub.service.apply({0: Submission(bytes(payload), 4, 3)})
+        hub.service.open(1)
+        member.settle(pack_result(hub.service.task, merged))
+        assert np.isfinite(hub.learner.table.values).all()
+        hub.play([0], rounds=1)
+
+
+# ---- what a worker believes
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"x" * 31, struct.pack("<qqdd", -1, 0, 0, 0), struct.pack("<qqdd", 1, 0, 2, 0)]
+)
+def test_a_result_that_is_none_is_refused(payload: bytes) -> None:
+    hub, member, _ = begun(30)
+    with pytest.raises(ConfigError, match="the hub sent what is no result"):
+        member.settle(payload)
+    with pytest.raises(ConfigError, match="the hub sent what is no result"):
+        member.settle(pack_result(hub.service.task, b"merged"))
+
+
+def test_results_come_back() -> None:
+    task = Task(7, 100, 0.5, 0.25)
+    assert open_result(pack_result(task, b"merged")) == (task, memoryview(b"merged"))
+    assert open_result(pack_result(DONE))[0] == DONE
+
+
+def test_a_welcome_that_was_altered_is_refused() -> None:
+    hub, member, _ = begun(30)
+    welcome = bytearray(hub.service.welcome(0, ()))
+    welcome[-1] ^= 1
+    with pytest.raises(ConfigError, match="a worker cannot begin with what the hub sent.*altered"):
+        member.join(bytes(welcome))
+
+
+# ---- greetings
+
+
+def test_greetings_are_compared() -> None:
+    hub = Hub(workers=1)
+    hub.service.admit(description.hello())
+    ours = description.hello()
+    for changed, why in [
+        (b"", "not that of a cdq worker"),
+        (b"[" * 5000, "not that of a cdq worker"),
+        (b"[]", "not that of a cdq worker"),
+        (ours.replace(b'"cdq": "', b'"cdq": "9.'), "the worker has cdq '9.*; install the same on both"),
+        (ours.replace(b'"protocol": 1', b'"protocol": 2'), "install the same on both"),
+        (ours.replace(b'"probe": "', b'"probe": "0'), "floating-point arithmetic differs"),
+        (ours.replace(b"little", b"big"), "floating-point arithmetic differs"),
+    ]:
+        with pytest.raises(Refused, match=why):
+            hub.service.admit(changed)
+
+
+def test_a_model_goes_with_the_welcome_and_is_compared() -> None:
+    hub, _, _ = begun(30)
+    tensors, about = description.parse_tensors(hub.service.welcome(0, ()), "welcome")
+    tensors["model.reward"] = tensors["model.reward"] + 1
+    with pytest.raises(ConfigError, match="its model is another one than it says"):
+        Member().join(description.pack_tensors(tensors, about))
