@@ -19,6 +19,7 @@ _log = logging.getLogger("cdq.hub")
 _EVENT = struct.Struct("=HI")  # of the monitor: what happened, to which file descriptor
 _RECEIVED = struct.Struct("=Q")
 _RECEIVED_AT = 128  # tcpi_bytes_received in Linux's struct tcp_info, since 4.1
+_RESET = struct.pack("ii", 1, 0)  # closing it is a reset: the peer is not to wait for anything
 _SLACK = 1 << 20  # handshakes, and heartbeats of a day
 
 
@@ -79,6 +80,7 @@ class Guard:
     def _cut(self, file: int, found: _Connection) -> None:
         try:
             if os.fstat(file).st_ino == found.inode:
+                found.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 found.socket.shutdown(socket.SHUT_RDWR)
         except OSError:  # it ended by itself
             pass
