@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -170,6 +171,12 @@ class Worker:
     def digest(self) -> bytes:
         """Return the SHA-256 of the merged table, clocks and visits."""
         return self._merged.digest()
+
+    def checksum(self) -> int:
+        """Return the CRC-32 of the own table, values and then clocks; no window may be open."""
+        values = self._merged.values
+        data, end = np.asarray(self.rows.data), values.shape[1] * values.itemsize
+        return crc32(data[:, end : end + values.shape[1] * 4].tobytes(), crc32(data[:, :end].tobytes()))
 
     def run(self, law: Law, sweeps: int, explore_first: float, explore_last: float) -> Episodes | None:
         """Learn for *sweeps* steps of every lane; None if the stop flag ended it: roll back then."""

@@ -165,7 +165,7 @@ def pack_welcome(job: Job, merged: Merged, lanes: Any, task: Task) -> bytes:
         "mass": settings.window.mass,
         "step_size": schedules.to_config(settings.step_size),
         "num_envs": settings.num_envs,
-        "task": [task.sweeps, task.before, task.first, task.last],
+        "task": list(task),
     }
     tensors = {"values": merged.values, "clock": merged.clock, "lanes": np.frombuffer(lanes, np.uint8)}
     return pack_tensors({**tensors, **model_tensors(job.model)}, about)

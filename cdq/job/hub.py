@@ -95,10 +95,12 @@ def service_of(call: Call) -> LearningService:
     )
 
 
-def keeper(call: Call, service: LearningService) -> Callable[[], None]:
-    """Return what writes a checkpoint of a call."""
+def keeper(call: Call, service: LearningService, journal: Journal | None = None) -> Callable[[], None]:
+    """Return what writes a checkpoint of a call, when all of the journal is on the disk."""
 
     def keep() -> None:
+        if journal is not None:
+            journal.sync()
         known = max(call.team.lanes, default=-1) + 1
         lanes = [service.lanes(uid) for uid in range(max(known, call.settings.workers))]
         tensors, counters = call.state.everything()
@@ -138,6 +140,7 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
         journal.write(
             {"start": machine.generation, "hub": machine.state(), "goal": call.state.goal.to_config()}
         )
+        journal.sync()  # no two starts may have one number
         service.write = journal.write
         with Hub(
             hosting.url, machine, keys=hosting.keys, limit=service.limit(0), insecure=hosting.insecure
@@ -147,7 +150,7 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
 
 def go_on(call: Call, service: LearningService, journal: Journal) -> dict[str, Any] | None:
     """Learn again what the journal has and the checkpoint has not; return what the hub's machine goes on from."""
-    keep = keeper(call, service)
+    keep = keeper(call, service, journal)
     rounds = [entry for entry in journal.entries if "round" in entry]
     if not rounds and not service.rounds:
         write_beginning(journal.directory, call.model, call.about, call.state, service)

@@ -9,7 +9,7 @@ import numpy as np
 from cdq.core.model import Sampler
 from cdq.errors import ConfigError
 from cdq.job.description import Welcome, make_worker, open_welcome
-from cdq.job.messages import Task, open_result
+from cdq.job.messages import Task, open_result, pack_contribution
 from cdq.rounds import GO_ON, Summary, WorkerContribution
 from cdq.schedules import build_law
 from cdq.worker import Worker
@@ -47,11 +47,12 @@ class Member:
         """Learn the window of `task`; return the contribution."""
         welcome, task = self._welcome, self.task
         law = build_law(welcome.step_size, task.before, welcome.mass, str(welcome.shape.real))
+        checksum = self._worker.checksum() if task.compare else -1
         ended = self._worker.run(law, task.sweeps, task.first, task.last)
         assert ended is not None, "nobody sets the flag that ends a window early"
         contribution = WorkerContribution(self._worker, needs_mass=False)
         contribution.summary = Summary(*ended, bytes_sent=0, request=GO_ON)
-        return b"".join((contribution.cut(1)[0], self._worker.lanes))
+        return pack_contribution(contribution.cut(1)[0], checksum, self._worker.lanes)
 
     def settle(self, payload: Any) -> None:
         """Take over what the round merged, and the next task.

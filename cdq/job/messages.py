@@ -1,8 +1,8 @@
 """What travels between hub and workers in each round: layouts, and what is checked before anything is believed.
 
-Everything is little-endian and of a size that follows from the table and the lanes. A *contribution* is the
-summary of the window's episodes, the slice that `cdq.core.merge.pack` made of all pairs, and the worker's lanes after
-the window. A *result* is the next task and, after a round, the merged slice.
+Everything is little-endian and of a size that follows from the table and the lanes. A *contribution* is the summary of
+the window's episodes, the slice that `cdq.core.merge.pack` made of all pairs, the checksum of the table that it was
+learnt from, and the worker's lanes after the window. A *result* is the next task and, after a round, what was merged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from cdq.rounds import GO_ON, SUMMARY, Summary
 
-_TASK = struct.Struct("<qqdd")
+_TASK = struct.Struct("<qqddq")
+_CHECKSUM = struct.Struct("<q")
 _HEADER = struct.Struct("<qqqq")  # of a slice: first pair or -1, pairs; of a merged one also mass and visits
 # Of a lane: four words of its stream, steps and return of its episode, state.
 LANE_BYTES = 52
@@ -35,15 +36,18 @@ class Task(NamedTuple):
         Steps of all workers before it: what the step-size law depends on.
     first, last : float
         Exploration rates at its start and end.
+    compare : int
+        1 where the worker is to tell the checksum of its table, else 0.
     """
 
     sweeps: int
     before: int
     first: float
     last: float
+    compare: int
 
 
-DONE = Task(0, 0, 0.0, 0.0)
+DONE = Task(0, 0, 0.0, 0.0, 0)
 
 
 class Shape(NamedTuple):
@@ -67,7 +71,9 @@ class Shape(NamedTuple):
     @property
     def largest(self) -> int:
         """Bytes of the largest contribution: of all pairs, or of so few that listing them takes no more."""
-        return self.lanes + SUMMARY.size + _slice_bytes(self.n_pairs, False, self.real.itemsize)
+        return (
+            SUMMARY.size + _CHECKSUM.size + self.lanes + _slice_bytes(self.n_pairs, False, self.real.itemsize)
+        )
 
 
 class Contribution(NamedTuple):
@@ -77,6 +83,8 @@ class Contribution(NamedTuple):
     ----------
     lanes : memoryview
         As they are after the window.
+    checksum : int
+        Of the worker's table before it, where that was asked for; else -1.
     summary : Summary
         Of the episodes that ended in it.
     part : memoryview
@@ -88,6 +96,7 @@ class Contribution(NamedTuple):
     """
 
     lanes: memoryview
+    checksum: int
     summary: Summary
     part: memoryview
     first: int
@@ -99,6 +108,11 @@ class Contribution(NamedTuple):
     def where(self) -> Any:
         """What picks the pairs out of an array of all."""
         return self.pairs if self.first < 0 else slice(self.first, self.first + len(self.values))
+
+
+def pack_contribution(part: Any, checksum: int, lanes: bytes) -> bytes:
+    """Return a contribution; *part* is the summary and the slice (`WorkerContribution.cut`)."""
+    return b"".join((part, _CHECKSUM.pack(checksum), lanes))
 
 
 def pack_result(task: Task, merged: Any = b"") -> bytes:
@@ -119,7 +133,7 @@ def open_result(payload: Any) -> tuple[Task, memoryview]:
 def open_contribution(payload: Any, shape: Shape) -> Contribution:
     """Take a contribution apart; `ValueError` if its sizes, or the order of its pairs, are wrong."""
     data, head = memoryview(payload), SUMMARY.size
-    end = len(data) - shape.lanes
+    end = len(data) - shape.lanes - _CHECKSUM.size
     if end < head + _HEADER.size:
         raise ValueError(f"a contribution of {len(data)} bytes is too short")
     first, count, *zeros = _HEADER.unpack_from(data, head)
@@ -137,7 +151,9 @@ def open_contribution(payload: Any, shape: Shape) -> Contribution:
     if listed and count and (pairs[-1] >= shape.n_pairs or (pairs[1:] <= pairs[:-1]).any()):
         raise ValueError("a contribution names pairs that there are not, or out of order")
     summary = Summary(*SUMMARY.unpack_from(data))
-    return Contribution(data[end:], summary, data[head:end], first, values, counts, pairs)
+    (checksum,) = _CHECKSUM.unpack_from(data, end)
+    lanes = data[end + _CHECKSUM.size :]
+    return Contribution(lanes, checksum, summary, data[head:end], first, values, counts, pairs)
 
 
 def check_contribution(

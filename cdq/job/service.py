@@ -38,6 +38,9 @@ from cdq.worker import Merged, Worker, allocate, pack_model, rows_over, table_by
 # Clocks stay below this (rows.h): beyond it the laws are constant.
 _CLOCK_LIMIT = 0x40000000
 
+# Rounds between two comparisons of all tables: each takes as long as reading the table twice.
+_COMPARE_EVERY = 64
+
 Write = Callable[[Mapping[str, Any]], None]
 
 
@@ -105,6 +108,7 @@ class LearningService:
         self._rows = rows_over(allocate(table_bytes(state.merged)), state.merged)
         self._merged = bytearray()  # kept from round to round: fresh memory costs more than the merge
         self._law: Law
+        self._checksum: int | None = None  # of the table, in a round in which workers tell theirs
         self.rounds, self.bytes = rounds, 0
         self.task, self.finished = DONE, False
         self.open(least)
@@ -131,9 +135,20 @@ class LearningService:
         try:
             brought = open_contribution(submission.payload, self._shape)
             check_contribution(brought, self._shape, self._state.merged.clock, self.task.sweeps)
+            self._compare(brought.checksum)
         except ValueError as error:
             return str(error)
         return None
+
+    def _compare(self, checksum: int) -> None:
+        if self._checksum is None:
+            merged = self._state.merged
+            self._checksum = crc32(merged.clock.data, crc32(merged.values.data)) if self.task.compare else -1
+        if checksum != self._checksum:
+            raise ValueError(
+                "a worker's table is not the hub's, as it must be after every round: memory or network are at fault; "
+                "start the worker again, elsewhere if it happens again"
+            )
 
     def close_round(
         self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], HubState]
@@ -189,8 +204,9 @@ class LearningService:
         self._size = course.size = size
         before = course.progress.steps
         step = None if course.satisfied else course.next()
-        self.finished = step is None
-        self.task = DONE if step is None else Task(step.sweeps, before, *step.rates)
+        self.finished, self._checksum = step is None, None
+        compare = int(self.rounds % _COMPARE_EVERY == 0)
+        self.task = DONE if step is None else Task(step.sweeps, before, *step.rates, compare)
         if step is not None:
             self._law = step.law
 

@@ -99,11 +99,25 @@ def test_whatever_comes_is_refused_or_can_be_merged(data: st.DataObject) -> None
         hub.play([0], rounds=1)
 
 
+@pytest.mark.parametrize("what", ["value", "clock"])
+def test_g3_a_table_that_is_not_the_hubs_is_found_out(what: str) -> None:
+    hub = Hub(workers=2, sync_every=30)
+    hub.play([0, 1], rounds=64)
+    members = {uid: Member() for uid in range(2)}
+    for uid, member in members.items():
+        member.join(hub.service.welcome(uid, ()))
+    data = np.asarray(members[1]._worker.rows.data)
+    data[7, 2 if what == "value" else 33] ^= 4
+    told = {uid: said(hub, member.learn()) for uid, member in members.items()}
+    assert told[0] is None
+    assert re.search("table is not the hub's|visits, not the", str(told[1]))
+
+
 # ---- what a worker believes
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"x" * 31, struct.pack("<qqdd", -1, 0, 0, 0), struct.pack("<qqdd", 1, 0, 2, 0)]
+    "payload", [b"", b"x" * 39, struct.pack("<qqddq", -1, 0, 0, 0, 0), struct.pack("<qqddq", 1, 0, 2, 0, 0)]
 )
 def test_a_result_that_is_none_is_refused(payload: bytes) -> None:
     hub, member, _ = begun(30)
@@ -114,7 +128,7 @@ def test_a_result_that_is_none_is_refused(payload: bytes) -> None:
 
 
 def test_results_come_back() -> None:
-    task = Task(7, 100, 0.5, 0.25)
+    task = Task(7, 100, 0.5, 0.25, 1)
     assert open_result(pack_result(task, b"merged")) == (task, memoryview(b"merged"))
     assert open_result(pack_result(DONE))[0] == DONE
 
