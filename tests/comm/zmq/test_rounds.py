@@ -1,0 +1,286 @@
+"""The hub's machine, one event at a time; what the network can do to it is in ``test_simulation.py``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cdq.comm.zmq.events import Arrived as Came
+from cdq.comm.zmq.events import (
+    Deliver,
+    Done,
+    Failed,
+    Joined,
+    Leave,
+    Left,
+    Received,
+    Revoked,
+    Send,
+    Settings,
+    Stop,
+    Submit,
+    Tick,
+    Unreachable,
+    WorkerEvent,
+)
+from cdq.comm.zmq.rounds import HubMachine
+from cdq.comm.zmq.session import WorkerMachine
+from cdq.comm.zmq.wire import Reason
+from tests.comm.zmq.simulation import Adding, Disk, Table, delta
+
+
+class Team:
+    """A hub and workers whose messages arrive at once, in order.
+
+    Attributes
+    ----------
+    happened : dict of str to list
+        What came out of each worker's machine, by name.
+    """
+
+    def __init__(self, settings: Settings, disk: Disk | None = None) -> None:
+        self.disk = disk or Disk()
+        self.service = Adding(self.disk, lambda: False)
+        self.hub = HubMachine(self.service, settings, 7, self.disk.state)
+        self.disk.state = self.hub.state()
+        self.now, self.done = 0.0, False
+        self.workers: dict[str, WorkerMachine] = {}
+        self.happened: dict[str, list[Any]] = {}
+        self.keys: dict[str, str] = {}
+
+    def join(self, name: str, key: str | None = None, hello: bytes = b"adds") -> None:
+        """Start a worker."""
+        if key is not None:
+            self.keys[name] = key
+        self.workers[name] = WorkerMachine(hello, name.encode().ljust(16), 0)
+        self.happened[name] = []
+        self.give(name, Tick(self.now))
+
+    def give(self, name: str, event: WorkerEvent) -> None:
+        """Give a worker an event, and carry what follows."""
+        for action in self.workers[name].step(event):
+            if isinstance(action, bytes):
+                self.step(Received(name.encode(), action, self.keys.get(name), self.now))
+            else:
+                self.happened[name].append(action)
+
+    def step(self, event: Any) -> None:
+        """Give the hub an event, and carry what follows."""
+        for action in self.hub.step(event):
+            if isinstance(action, Send) and action.route.decode() in self.workers:
+                self.give(action.route.decode(), Came(action.data, self.now))
+            self.done = self.done or isinstance(action, Done)
+
+    def submit(self, name: str) -> None:
+        """Let a worker learn from what it got last."""
+        last = self.happened[name][-1]
+        table: Table = np.frombuffer(bytes(last.payload), np.int64)
+        machine = self.workers[name]
+        payload = delta(machine.uid, machine.applied + 1, table).tobytes()
+        self.give(name, Submit(payload, last.version, self.now))
+
+    def wait(self, seconds: float) -> None:
+        """Let time go by."""
+        self.now += seconds
+        self.step(Tick(self.now))
+
+    def kinds(self, name: str) -> list[type]:
+        """Return what happened to a worker."""
+        return [type(one) for one in self.happened[name]]
+
+    @property
+    def members(self) -> list[int]:
+        """The members, as the hub tells."""
+        return list(self.hub.status()["members"])
+
+
+def test_a_fixed_number_begins_together() -> None:
+    team = Team(Settings(min_members=2, max_members=2))
+    team.join("a")
+    assert team.kinds("a") == []
+    assert "between rounds" in team.workers["a"].waiting_for
+    team.join("b")
+    assert team.kinds("a") == team.kinds("b") == [Joined]
+    assert team.hub.epoch == 1
+    team.submit("a")
+    assert team.kinds("a") == [Joined]
+    team.submit("b")
+    assert team.kinds("a") == team.kinds("b") == [Joined, Deliver]
+    assert [entry[:2] for entry in team.disk.log[0]] == [(0, 1), (1, 1)]
+
+
+def test_who_comes_during_a_round_waits_for_the_next() -> None:
+    team = Team(Settings())
+    team.join("a")
+    team.join("b")
+    assert (team.kinds("b"), team.members) == ([], [0])
+    team.submit("a")
+    assert (team.kinds("b"), team.members) == ([Joined], [0, 1])
+    assert team.happened["b"][0].version == 1
+    assert team.hub.epoch == 2
+
+
+def test_who_is_late_is_dropped_and_comes_back() -> None:
+    team = Team(Settings(round_timeout=2.0))
+    team.join("a")
+    team.join("b")
+    team.submit("a")
+    team.submit("a")
+    team.wait(1.9)
+    assert team.kinds("a") == [Joined, Deliver]
+    team.wait(0.2)
+    assert team.kinds("a") == [Joined, Deliver, Deliver]
+    assert team.members == [0]
+    team.submit("b")  # of a table that is gone
+    assert team.kinds("b") == [Joined]
+    assert team.hub.counts["refused STALE"] == 1
+    team.submit("a")
+    assert team.kinds("b") == [Joined, Joined]
+    assert team.happened["b"][-1].version == 3
+    assert team.members == [0, 1]
+
+
+def test_who_cannot_be_reached_is_waited_for_a_while() -> None:
+    team = Team(Settings(grace=1.0, min_members=1))
+    team.join("a")
+    team.join("b")
+    team.submit("a")
+    team.step(Unreachable(b"b", team.now))
+    team.submit("a")
+    team.wait(0.9)
+    assert team.hub.version == 1
+    team.wait(0.2)
+    assert (team.hub.version, team.members) == (2, [0])
+
+
+def test_who_leaves_is_not_waited_for() -> None:
+    team = Team(Settings())
+    team.join("a")
+    team.join("b")
+    team.submit("a")
+    team.submit("a")
+    team.give("b", Leave(team.now))
+    assert team.kinds("b") == [Joined, Left]
+    assert (team.hub.version, team.members) == (2, [0])
+
+
+def test_what_a_leaver_brought_counts() -> None:
+    team = Team(Settings())
+    team.join("a")
+    team.join("b")
+    team.submit("a")
+    team.submit("b")
+    team.give("b", Leave(team.now))
+    team.submit("a")
+    assert [entry[:2] for entry in team.disk.log[1]] == [(0, 2), (1, 1)]
+    assert team.members == [0]
+
+
+def test_fewer_than_enough_wait_for_others() -> None:
+    team = Team(Settings(min_members=2, grace=1.0))
+    for name in "ab":
+        team.join(name)
+    team.submit("a")
+    team.step(Unreachable(b"b", team.now))
+    team.wait(5.0)
+    assert team.hub.version == 0
+    team.join("c")  # takes the place of the one that is gone
+    assert team.kinds("c") == [Joined]
+    team.submit("c")
+    assert team.hub.version == 1
+
+
+def test_a_hub_that_starts_again_counts_nothing_twice() -> None:
+    team = Team(Settings(min_members=2, max_members=2))
+    for name in "ab":
+        team.join(name)
+        if name == "b":
+            team.submit("a")
+            team.submit("b")
+    team.submit("a")
+    disk = Disk(team.disk.tables, team.disk.log, json.loads(json.dumps(team.disk.state)))
+    again = Team(Settings(min_members=2, max_members=2), disk)
+    again.workers, again.happened = team.workers, team.happened
+    assert again.hub.generation == 2
+    again.submit("b")  # to a hub that knows nobody: it asks, and gets it after all
+    again.now += 9.0
+    again.give("a", Tick(again.now))
+    assert again.kinds("a") == again.kinds("b") == [Joined, Deliver, Deliver]
+    assert [[entry[:2] for entry in entries] for entries in disk.log] == [[(0, 1), (1, 1)], [(0, 2), (1, 2)]]
+
+
+def test_the_same_key_has_the_same_number_and_one_process() -> None:
+    team = Team(Settings())
+    team.join("a", key="K")
+    team.join("b", key="K")
+    assert [team.happened[name][-1].uid for name in "ab"] == [0, 0]
+    team.submit("b")
+    assert team.kinds("b") == [Joined, Deliver]
+    team.step(Unreachable(b"a", team.now))
+    team.submit("a")
+    failed = team.happened["a"][-1]
+    assert isinstance(failed, Failed)
+    assert failed.reason == Reason.REPLACED
+    assert "cdq keygen" in failed.text
+
+
+def test_a_key_that_is_revoked_is_out() -> None:
+    team = Team(Settings())
+    team.join("a", key="K")
+    team.step(Revoked(frozenset({"K"}), team.now))
+    assert team.members == []
+
+
+def test_who_may_not_take_part_hears_why() -> None:
+    team = Team(Settings())
+    team.join("a", hello=b"subtracts")
+    assert team.happened["a"] == [Failed(Reason.REFUSED, "adds not")]
+
+
+@pytest.mark.parametrize(("payload", "reason"), [(bytes(32), Reason.CONTENT), (bytes(33), Reason.TOO_LONG)])
+def test_a_contribution_that_is_not_right(payload: bytes, reason: Reason) -> None:
+    team = Team(Settings())
+    team.join("a")
+    team.give("a", Submit(payload, 0, 0.0))
+    failed = team.happened["a"][-1]
+    assert isinstance(failed, Failed)
+    assert failed.reason == reason
+    assert team.hub.version == 0
+
+
+def test_asynchronous_contributions_are_applied_as_they_come() -> None:
+    team = Team(Settings(asynchronous=True))
+    for name in "abc":
+        team.join(name)
+    for _ in range(4):
+        team.submit("a")
+    team.submit("b")  # four versions late: too many
+    assert team.kinds("a") == [Joined] + [Deliver] * 4
+    assert team.kinds("b") == [Joined, Joined]
+    team.submit("b")
+    assert team.kinds("b") == [Joined, Joined, Deliver]
+    assert team.hub.version == 5
+
+
+def test_the_hub_ends_when_all_is_done_and_all_left() -> None:
+    team = Team(Settings())
+    team.join("a")
+    team.submit("a")
+    team.service.finished = True
+    team.wait(0.1)
+    assert not team.done
+    team.join("b")  # too late: it hears so from the service
+    assert team.kinds("b") == [Joined]
+    for name in "ab":
+        team.give(name, Leave(team.now))
+    team.wait(0.1)
+    assert team.done
+
+
+def test_the_hub_ends_when_asked() -> None:
+    team = Team(Settings())
+    team.step(Stop(0.0))
+    assert team.done
