@@ -28,6 +28,7 @@ from cdq.comm.zmq.gate import Gate
 from cdq.comm.zmq.guard import Guard
 from cdq.comm.zmq.keys import Keys
 from cdq.comm.zmq.sockets import content
+from cdq.comm.zmq.wire import KIND_AT, Kind
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -37,6 +38,8 @@ _log = logging.getLogger("cdq.hub")
 _TICK, _GUARDED_TICK = 0.05, 0.02  # seconds
 _BATCH = 1000  # messages that are read before the clock is looked at
 _QUEUED = 64  # messages for a connection that does not take them
+# Not kept for a peer that does not read, as one that learns for minutes: that it can be reached is known by then.
+_PASSING = frozenset({Kind.PING, Kind.PONG})
 _SOURCE = 2  # ZMQ_SRCFD: the connection that a message came by
 
 
@@ -180,7 +183,8 @@ class Hub:
             if self._sent(send.route, send.data):
                 return
             queue = self._queues[send.route] = deque()
-        queue.append(send.data)
+        if send.data[KIND_AT] not in _PASSING:
+            queue.append(send.data)
         if len(queue) > _QUEUED:
             self._lose(send.route)
 

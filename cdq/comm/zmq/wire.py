@@ -25,6 +25,7 @@ _HEADER = struct.Struct("<4sBBHQIIIQQIQII")
 _CRC = struct.Struct("<I")
 _LENGTHS = struct.Struct("<QI")  # of the payload: length, crc
 HEADER_BYTES = _HEADER.size
+KIND_AT = 5
 _LENGTHS_AT = 48
 _COVERED = HEADER_BYTES - _CRC.size  # what the header's crc covers
 

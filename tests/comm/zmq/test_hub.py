@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cdq.comm.zmq.events import Joined, Settings
+from cdq.comm.zmq.address import parse
+from cdq.comm.zmq.events import Done, HubAction, HubEvent, Joined, Received, Send, Settings, Stop, Unreachable
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys, allow, keygen
+from cdq.comm.zmq.link import Link
 from cdq.comm.zmq.rounds import HubMachine
+from cdq.comm.zmq.wire import Frame, Kind, decode, encode
 from cdq.comm.zmq.worker import Connection, status
 from cdq.errors import CommError, CommTimeout, ConfigError
 from tests.comm.zmq.hubs import Worker, running, work
@@ -71,6 +74,51 @@ def test_a_worker_that_is_refused_hears_why(tmp_path: Path) -> None:
         pytest.raises(CommError, match="adds not"),
     ):
         connection.wait(10.0)
+
+
+class Pinging:
+    """A machine that pings a peer without end, and later sends it something."""
+
+    def __init__(self) -> None:
+        self.route = b""
+        self.sent = self.lost = 0
+
+    def step(self, event: HubEvent) -> list[HubAction]:
+        if isinstance(event, Received):
+            self.route = event.route
+        elif isinstance(event, Unreachable):
+            self.lost += 1
+        elif isinstance(event, Stop):
+            return [Done()]
+        elif self.route and self.sent < 4000:
+            self.sent += 1000
+            return [Send(self.route, encode(Frame(Kind.PING)))] * 1000 + [
+                Send(self.route, encode(Frame(Kind.RESULT, sequence=self.sent)))
+            ]
+        return []
+
+
+def test_a_peer_that_does_not_read_for_long_is_not_lost(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    machine, ended = Pinging(), threading.Event()
+    with Hub(f"zmq+ipc://{tmp_path}/hub", machine) as hub:
+        thread = threading.Thread(target=hub.run, args=(ended.is_set,), name="hub")
+        thread.start()
+        link = Link(parse(hub.url), 5.0)
+        link.send(encode(Frame(Kind.HELLO)))
+        while machine.sent < 4000:
+            time.sleep(0.01)
+        results = []
+        until = time.monotonic() + 5.0
+        while len(results) < 4 and time.monotonic() < until:
+            data = link.receive(until)
+            if data is not None and decode(data).kind == Kind.RESULT:
+                results.append(decode(data).sequence)
+        link.close()
+        ended.set()
+        thread.join()
+    assert results == [1000, 2000, 3000, 4000]
+    assert machine.lost == 0
 
 
 # ---- addresses
