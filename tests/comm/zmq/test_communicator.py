@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from cdq.comm import registry
 from cdq.comm.base import Communicator
 from cdq.comm.zmq.communicator import ZmqCommunicator
+from cdq.comm.zmq.keys import allow, keygen
 from cdq.errors import CommTimeout, ConfigError, PeerLost
 from cdq.testing import CommunicatorConformance
 from cdq.testing.fold import Fold, SharedFold, mixed_magnitudes
@@ -96,6 +98,16 @@ def test_an_address_is_needed(url: str) -> None:
 def test_another_number_of_workers_than_the_hub_has() -> None:
     with pool.hub(1) as url, pytest.raises(ConfigError, match="workers is 2, but the hub at .* has 1 rank"):
         ZmqCommunicator.connect(url, 2, 5.0)
+
+
+def test_ranks_with_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    public = keygen(tmp_path / "keys")
+    allow(tmp_path / "keys", public, "ranks")
+    (tmp_path / "keys" / "hub.public").write_bytes(public.read_bytes())
+    monkeypatch.setenv("CDQ_KEYS", str(tmp_path / "keys"))
+    with pool.hub(1, "zmq+curve://127.0.0.1:0") as url, registry.connect(url, 1, 5.0)[0] as comm:
+        assert url.startswith("zmq+curve://127.0.0.1:")
+        assert comm.allgather(b"x" * 10**6) == [b"x" * 10**6]
 
 
 def test_one_rank_too_many() -> None:
