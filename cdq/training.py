@@ -166,10 +166,14 @@ class Course:
 
     def settle(self, played: Round) -> None:
         """Take note of the oldest window's round, which is now in the table."""
-        progress, steps = self.progress, self._open.popleft()
-        progress.steps += steps * len(played.summaries)
+        self.settle_one(played, self._open.popleft())
         if not self._open:
-            self._begun = progress.steps
+            self._begun = self.progress.steps
+
+    def settle_one(self, played: Round, steps: int) -> None:
+        """Take note of a round of windows of so many *steps* per worker, wherever they were begun."""
+        progress = self.progress
+        progress.steps += steps * len(played.summaries)
         if progress.steps < self._target:  # the last window is cut short, and says nothing of the next
             progress.window = self._plan.window.next(steps, played.mass)
         progress.ended = any(summary.request == STOP_AFTER for summary in played.summaries)

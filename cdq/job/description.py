@@ -140,6 +140,8 @@ class Welcome:
         Where its environments are.
     task : Task
         The window to learn first.
+    asynchronous : bool
+        Whether there are no rounds.
     """
 
     sampler: Sampler
@@ -150,9 +152,10 @@ class Welcome:
     merged: Merged
     lanes: npt.NDArray[np.uint8]
     task: Task
+    asynchronous: bool
 
 
-def pack_welcome(job: Job, merged: Merged, lanes: Any, task: Task) -> bytes:
+def pack_welcome(job: Job, merged: Merged, lanes: Any, task: Task, asynchronous: bool = False) -> bytes:
     """Return what the hub tells a worker, which needs nothing else: no environment is made anywhere but at the hub."""
     settings = job.settings
     about = {
@@ -166,6 +169,7 @@ def pack_welcome(job: Job, merged: Merged, lanes: Any, task: Task) -> bytes:
         "step_size": schedules.to_config(settings.step_size),
         "num_envs": settings.num_envs,
         "task": list(task),
+        "asynchronous": asynchronous,
     }
     tensors = {"values": merged.values, "clock": merged.clock, "lanes": np.frombuffer(lanes, np.uint8)}
     return pack_tensors({**tensors, **model_tensors(job.model)}, about)
@@ -196,6 +200,7 @@ def open_welcome(data: Any, samplers: dict[tuple[str, str], Sampler]) -> Welcome
             merged,
             tensors["lanes"],
             Task(*about["task"]),
+            bool(about["asynchronous"]),
         )
     except (CdqError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(

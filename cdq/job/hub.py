@@ -14,10 +14,11 @@ from cdq.comm.zmq.keys import Keys
 from cdq.comm.zmq.rounds import HubMachine
 from cdq.errors import ConfigError
 from cdq.interrupts import Requests, signals_deferred
-from cdq.job import journal as journals
+from cdq.job.asynchronous import AsynchronousService
+from cdq.job.contributions import Contributions
 from cdq.job.faults import point
-from cdq.job.journal import Journal
-from cdq.job.replay import repeat
+from cdq.job.journal import Journal, hub_state
+from cdq.job.replay import repeat, take_again
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import write_beginning
 from cdq.keeping import Checkpoints
@@ -49,6 +50,10 @@ class Hosting:
         Let ``zmq+tcp`` be on addresses that other machines reach.
     keys : Keys, optional
         For ``zmq+curve``.
+    asynchronous : bool
+        Apply each contribution when it comes, in place of rounds.
+    staleness : int
+        Where asynchronous: how many contributions of others may come between what a worker learnt from and its own.
     """
 
     url: str
@@ -58,6 +63,8 @@ class Hosting:
     durable: bool = True
     insecure: bool = False
     keys: Keys | None = None
+    asynchronous: bool = False
+    staleness: int = 64
 
 
 class Call(Protocol):
@@ -80,8 +87,8 @@ class Call(Protocol):
         """Who looks at every round."""
 
 
-def service_of(call: Call) -> LearningService:
-    """Return what merges for a call, where it stands."""
+def service_of(call: Call, kind: type[LearningService] = LearningService) -> LearningService:
+    """Return what merges for a call, where it stands; *kind* says how."""
     history = call.state.history
     return make_service(
         call.model,
@@ -92,6 +99,7 @@ def service_of(call: Call) -> LearningService:
         watch=call.watch,
         finish=call.requests.finish,
         rounds=history[-1].rounds if len(history) else 0,
+        kind=kind,
     )
 
 
@@ -127,38 +135,62 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
     directory = call.checkpoints.path
     if directory is None:
         raise ConfigError("a hub for workers that come and go needs a checkpoint directory; name one")
-    service = service_of(call)
-    with Journal(directory, durable=hosting.durable) as journal:
-        restored = go_on(call, service, journal)
-        settings = HubSettings(
-            min_members=call.settings.workers,
-            max_members=max(hosting.max_members, call.settings.workers),
-            round_timeout=hosting.round_timeout,
-            grace=hosting.grace,
-        )
-        machine = HubMachine(service, settings, secrets.randbits(63) + 1, restored, time.monotonic())
-        journal.write(
-            {"start": machine.generation, "hub": machine.state(), "goal": call.state.goal.to_config()}
-        )
+    service = service_of(call, AsynchronousService if hosting.asynchronous else LearningService)
+    with (
+        Journal(directory, durable=hosting.durable) as journal,
+        Contributions(directory, durable=hosting.durable) as contributions,
+    ):
+        go_on(call, service, journal, contributions)
+        machine = _machine(call, hosting, service, hub_state(journal.entries))
+        start = {"goal": call.state.goal.to_config(), "asynchronous": hosting.asynchronous}
+        journal.write({"start": machine.generation, "hub": machine.state(), **start})
         journal.sync()  # no two starts may have one number
         service.write = journal.write
+        if isinstance(service, AsynchronousService):
+            service.offset, service.staleness = machine.version - service.rounds, hosting.staleness
+            contributions.begin(service.rounds)
+            service.store = contributions.write
         with Hub(
             hosting.url, machine, keys=hosting.keys, limit=service.limit(0), insecure=hosting.insecure
         ) as hub:
             run(hub, call, show)
 
 
-def go_on(call: Call, service: LearningService, journal: Journal) -> dict[str, Any] | None:
-    """Learn again what the journal has and the checkpoint has not; return what the hub's machine goes on from."""
+def _machine(
+    call: Call, hosting: Hosting, service: LearningService, restored: dict[str, Any] | None
+) -> HubMachine:
+    workers = call.settings.workers
+    settings = HubSettings(
+        min_members=workers,
+        max_members=max(hosting.max_members, workers),
+        round_timeout=hosting.round_timeout,
+        grace=hosting.grace,
+        asynchronous=hosting.asynchronous,
+    )
+    return HubMachine(service, settings, secrets.randbits(63) + 1, restored, time.monotonic())
+
+
+def go_on(call: Call, service: LearningService, journal: Journal, contributions: Contributions) -> None:
+    """Learn again what the journal has and the checkpoint has not, so that the service stands where the hub ended."""
     keep = keeper(call, service, journal)
     rounds = [entry for entry in journal.entries if "round" in entry]
     if not rounds and not service.rounds:
         write_beginning(journal.directory, call.model, call.about, call.state, service)
         keep()
-    repeat(service, [entry for entry in rounds if entry["round"] > service.rounds])
-    service.keep = keep
+    since = [entry for entry in rounds if entry["round"] > service.rounds]
+    if isinstance(service, AsynchronousService):
+        came = contributions.read()
+        for entry in since:
+            take_again(service, entry, came.get(entry["round"], b""))
+    else:
+        repeat(service, since)
+
+    def keep_and_begin() -> None:
+        keep()
+        contributions.begin(service.rounds)
+
+    service.keep = keep_and_begin if service.asynchronous else keep
     service.open(rounds[-1]["next"] if rounds else call.settings.workers)
-    return journals.hub_state(journal.entries)
 
 
 def run(hub: Hub, call: Call, show: Callable[[], None], look: Callable[[], None] = lambda: None) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 from cdq.core.model import Sampler
 from cdq.errors import ConfigError
 from cdq.job.description import Welcome, make_worker, open_welcome
-from cdq.job.messages import Task, open_result, pack_contribution
+from cdq.job.increments import Increment, own_mass, weights
+from cdq.job.messages import Task, open_contribution, open_result, pack_contribution
 from cdq.rounds import GO_ON, Summary, WorkerContribution
-from cdq.schedules import build_law
+from cdq.schedules import build_law, log_keep
 from cdq.worker import Worker
 
 
@@ -52,7 +53,21 @@ class Member:
         assert ended is not None, "nobody sets the flag that ends a window early"
         contribution = WorkerContribution(self._worker, needs_mass=False)
         contribution.summary = Summary(*ended, bytes_sent=0, request=GO_ON)
-        return pack_contribution(contribution.cut(1)[0], checksum, self._worker.lanes)
+        payload = pack_contribution(contribution.cut(1)[0], checksum, self._worker.lanes)
+        return self._increment(payload) if welcome.asynchronous else payload
+
+    def _increment(self, payload: bytes) -> bytes:
+        """Return the same contribution for a table that has gone on meanwhile."""
+        welcome, brought = self._welcome, open_contribution(payload, self._welcome.shape)
+        clock = welcome.merged.clock.reshape(-1)[brought.where]
+        touched = brought.counts > clock
+        visits = (brought.counts - clock)[touched]
+        pairs = np.arange(welcome.merged.clock.size, dtype=np.uint32)[brought.where][touched]
+        left = log_keep(welcome.step_size, self.task.before, clock[touched], visits)
+        keep = weights(left).astype(welcome.shape.real)
+        gain = brought.values[touched] - keep * welcome.merged.values.reshape(-1)[pairs]
+        mass = own_mass(left, visits)
+        return Increment(brought.summary, mass, gain, keep, visits, pairs, brought.lanes).pack()
 
     def settle(self, payload: Any) -> None:
         """Take over what the round merged, and the next task.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -12,9 +13,10 @@ from cdq.comm.zmq.events import Submission
 from cdq.core.model import Sampler
 from cdq.errors import DivergenceError, FileError
 from cdq.interrupts import Requests
+from cdq.job.asynchronous import AsynchronousService, Offer
 from cdq.job.journal import Entry, read
 from cdq.job.member import Member
-from cdq.job.messages import pack_result
+from cdq.job.messages import Task, pack_result
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import read_beginning
 from cdq.merges import MergeRule, resolve
@@ -66,7 +68,7 @@ class Rehearsal:
 
 
 def repeat(
-    service: LearningService, entries: Iterable[Mapping[str, Any]], told: Callable[[int], None] | None = None
+    service: LearningService, entries: Iterable[Entry], told: Callable[[int], None] | None = None
 ) -> None:
     """Learn the rounds of a journal again, for a service that stands where the first of them began.
 
@@ -86,25 +88,76 @@ def repeat(
     DivergenceError
         If anything comes out in other bits than the journal says; names the round and the workers.
     """
+    if isinstance(service, AsynchronousService):
+        repeat_singles(service, list(entries), told)
+        return
     rehearsal = Rehearsal(service)
     for entry in entries:
-        if entry["round"] != service.rounds + 1:
-            raise FileError(
-                f"the journal goes on with round {entry['round']} where round {service.rounds + 1} should be; "
-                "use another copy"
-            )
+        _require_next(service, entry)
         expected = {uid: crc for uid, _, crc in entry["members"]}
         brought = rehearsal.learn(expected, entry["size"])
         odd = [uid for uid, one in brought.items() if crc32(one.payload) != expected[uid]]
         if odd or rehearsal.apply(brought) != entry["merged"]:
-            raise DivergenceError(
-                f"round {entry['round']} comes out otherwise than the journal says"
-                f"{f' for worker {odd}' if odd else ''}: the journal was begun by another cdq or on another kind of "
-                "machine, or memory or disk are at fault",
-                odd,
-            )
+            raise _divergence(entry, odd)
         if told is not None:
             told(entry["round"])
+
+
+def repeat_singles(
+    service: AsynchronousService, entries: Sequence[Entry], told: Callable[[int], None] | None = None
+) -> None:
+    """Learn the contributions of an asynchronous journal again; see `repeat`.
+
+    Each was learnt from the table as it was some contributions before: workers learn ahead here, when the table is what
+    theirs was, and what they bring waits for its turn.
+    """
+    ahead, last = defaultdict[int, list[Entry]](list), dict[int, int]()
+    for later in entries:
+        ahead[later["base"]].append(later)
+    members, brought, samplers = dict[int, Member](), dict[int, bytes](), dict[tuple[str, str], Sampler]()
+    turns: list[Entry | None] = [None, *entries]
+    for entry in turns:
+        if entry is not None:
+            uid = entry["members"][0][0]
+            take_again(service, entry, brought.pop(uid))
+            members[uid].settle(service.answer(uid, entry["base"]))
+            last[uid] = entry["round"]
+            if told is not None:
+                told(entry["round"])
+        for later in ahead[service.rounds]:
+            uid = later["members"][0][0]
+            if last.get(uid) != service.rounds:  # it began anew here
+                members[uid] = Member(samplers)
+                members[uid].join(service.welcome(uid, ()))
+            members[uid].task = Task(*later["task"])
+            brought[uid] = members[uid].learn()
+
+
+def take_again(service: AsynchronousService, entry: Entry, payload: bytes) -> None:
+    """Apply a contribution to a service that stands where it was applied before; raise as `repeat` does."""
+    _require_next(service, entry)
+    ((uid, sequence, crc),) = entry["members"]
+    if crc32(payload) != crc:
+        raise _divergence(entry, [uid])
+    service.open(entry["size"])
+    service.apply_single(uid, Submission(payload, sequence, 0), Offer(entry["base"], Task(*entry["task"])))
+
+
+def _require_next(service: LearningService, entry: Mapping[str, Any]) -> None:
+    if entry["round"] != service.rounds + 1:
+        raise FileError(
+            f"the journal goes on with round {entry['round']} where round {service.rounds + 1} should be; "
+            "use another copy"
+        )
+
+
+def _divergence(entry: Mapping[str, Any], odd: Sequence[int]) -> DivergenceError:
+    return DivergenceError(
+        f"round {entry['round']} comes out otherwise than the journal says"
+        f"{f' for worker {odd}' if odd else ''}: the journal was begun by another cdq or on another kind of "
+        "machine, or memory or disk are at fault",
+        odd,
+    )
 
 
 def replay(
@@ -139,8 +192,8 @@ def replay(
     state.restore(path, tensors, header, model)
     lanes: dict[int, Any] = dict(enumerate(tensors["lanes"]))
     rounds = int(header["rounds"])
-    for goal, entries in _starts(read(path)):
-        state.goal = Goal.from_config(goal)
+    for start, entries in _starts(read(path)):
+        state.goal = Goal.from_config(start["goal"])
         service = make_service(
             model,
             settings,
@@ -150,20 +203,21 @@ def replay(
             watch=watch_nothing,
             finish=Requests().finish,
             rounds=rounds,
+            kind=AsynchronousService if start["asynchronous"] else LearningService,
         )
         repeat(service, entries, told)
         rounds = service.rounds
     return QTable(state.merged.values, state.merged.visits, model.name)
 
 
-def _starts(entries: Iterable[Entry]) -> Iterator[tuple[dict[str, Any], list[Entry]]]:
-    """Yield the goal of each start of the hub, and the rounds until the next."""
-    begun: tuple[dict[str, Any], list[Entry]] | None = None
+def _starts(entries: Iterable[Entry]) -> Iterator[tuple[Entry, list[Entry]]]:
+    """Yield each start of the hub, and the rounds until the next."""
+    begun: tuple[Entry, list[Entry]] | None = None
     for entry in entries:
         if "start" in entry:
             if begun is not None:
                 yield begun
-            begun = entry["goal"], []
+            begun = entry, []
         elif begun is not None:
             begun[1].append(entry)
     if begun is not None:

@@ -85,6 +85,8 @@ class LearningService:
         How many rounds there were; of contributions and results of this service.
     """
 
+    asynchronous = False  # whether each contribution is a round of its own
+
     def __init__(
         self,
         model: MDP,
@@ -288,8 +290,9 @@ def make_service(
     watch: Watch,
     finish: npt.NDArray[np.int32],
     rounds: int,
+    kind: type[LearningService] = LearningService,
 ) -> LearningService:
-    """Return what merges until the state's goal is reached, from where the state is."""
+    """Return what merges until the state's goal is reached, from where the state is; *kind* says how."""
     course = Course(
         plan=plan,
         progress=state.progress,
@@ -299,7 +302,7 @@ def make_service(
         watch=watch,
         finish=finish,
     )
-    return LearningService(
+    return kind(
         model,
         settings,
         rule=plan.rule,

@@ -9,7 +9,7 @@ from typing import Any
 import cdq
 from cdq.job.journal import Journal
 from cdq.job.replay import Rehearsal
-from cdq.job.service import make_service, plan_of
+from cdq.job.service import LearningService, make_service, plan_of
 from cdq.monitor import Watch, watch_nothing
 from cdq.until import Goal
 from tests.strategies import random_model
@@ -28,6 +28,7 @@ class Hub:
         steps: int = STEPS,
         journal: Journal | None = None,
         watch: Watch = watch_nothing,
+        kind: type[LearningService] = LearningService,
         **arguments: Any,
     ):
         self.learner = cdq.QLearner(
@@ -44,6 +45,7 @@ class Hub:
             watch=watch,
             finish=self.learner._requests.finish,
             rounds=0,
+            kind=kind,
         )
         self.service.write = journal.write if journal else None
 

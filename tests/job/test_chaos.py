@@ -114,3 +114,34 @@ def test_g9_a_run_of_kills_is_repeated_to_the_bit(tmp_path: Path) -> None:
     assert [entry["start"] for entry in starts] == list(range(1, kills["hub"] + 2))
     assert len(done) > 60
     assert {len(entry["members"]) for entry in done} >= {1, 2, 3}
+
+
+def test_g9_a_run_without_rounds_is_repeated_to_the_bit(tmp_path: Path) -> None:
+    chance = random.Random(2)
+    hosting = {**HOSTING, "asynchronous": True, "staleness": 20}
+    with processes(tmp_path, steps=1e12, sync_every=2000, checkpoint_every=2e5, hosting=hosting) as made:
+        directory = made.directory
+        hub, workers = made.hub(), [made.worker() for _ in range(3)]
+        until_rounds(directory, 50)
+        for strike in range(8):
+            time.sleep(chance.uniform(0.05, 0.4))
+            if strike % 2:
+                hub.kill()
+                hub.communicate()
+                hub = made.hub()
+            else:
+                victim = chance.randrange(3)
+                workers[victim].kill()
+                workers[victim] = made.worker()
+            until_rounds(directory, 20)
+        workers[0].send_signal(signal.SIGSTOP)
+        until_rounds(directory, 40)
+        workers[0].send_signal(signal.SIGCONT)  # what it brings is too old, and it begins anew
+        until_rounds(directory, 40)
+        end(made, hub)
+        done = assert_exact(directory)
+        assert [worker.communicate(timeout=10)[1] for worker in workers] == [""] * 3
+    assert max(entry["round"] - entry["base"] for entry in done) > 1
+    assert len({uid for entry in done for uid, _, _ in entry["members"]}) >= 3
+    files = sorted(path.name for path in directory.glob("contributions-*"))
+    assert 1 <= len(files) < 16, "those of former checkpoints are deleted"

@@ -1,0 +1,178 @@
+"""The hub's part without rounds: each contribution is applied when it comes, to a table that has gone on meanwhile."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import numpy as np
+
+from cdq.comm.zmq.events import Refused, Submission
+from cdq.comm.zmq.events import State as HubState
+from cdq.job.description import pack_welcome
+from cdq.job.faults import point
+from cdq.job.increments import Increment, check_increment, largest, open_increment
+from cdq.job.messages import DONE, Task, pack_result
+from cdq.job.service import LearningService
+from cdq.rounds import Round, sweeps_of
+
+# Clocks stay below this (rows.h): beyond it the laws are constant.
+_CLOCK_LIMIT = 0x40000000
+# Windows of a worker that are remembered: it may still bring one that it was told before it said hello again.
+_REMEMBERED = 4
+_MERGED = struct.Struct("<qqqq")  # the header of a merged slice
+
+
+class Offer(NamedTuple):
+    """What a worker was told: as of how many contributions its table is, and the window to learn."""
+
+    base: int
+    task: Task
+
+
+class AsynchronousService(LearningService):
+    """As `LearningService`; a round is one worker's contribution.
+
+    Attributes
+    ----------
+    staleness : int
+        Contributions of others that may come between what a worker learnt from and its own.
+    offset : int
+        What the hub's version of the table has more than `rounds`.
+    store : callable or None
+        Keeps a contribution, by its round, before it counts.
+    """
+
+    asynchronous = True
+    staleness = 64
+    offset = 0
+    store: Callable[[int, bytes], None] | None = None
+
+    def open(self, size: int) -> None:
+        """Let *size* workers learn."""
+        self._size = max(size, 1)
+        if not hasattr(self, "_changed"):
+            self._changed = np.full(self._state.merged.clock.size, self.rounds, np.int64)
+            self._offers: dict[int, list[Offer]] = {}
+        self.finished = self._course.over
+
+    def welcome(self, uid: int, members: Sequence[int]) -> bytes:
+        """Return all that a worker begins with."""
+        self._size = max(1, len(members))
+        task = self.offer(uid).task
+        return pack_welcome(self._job, self._state.merged, self.lanes(uid), task, asynchronous=True)
+
+    def limit(self, uid: int) -> int:
+        """Return the bytes of the largest contribution."""
+        return largest(self._shape)
+
+    def offer(self, uid: int) -> Offer:
+        """Return what a worker that gets the table as it is now is to learn."""
+        offers = self._offers.setdefault(uid, [])
+        if not offers or offers[-1].base != self.rounds:
+            offers.append(Offer(self.rounds, self._next()))
+            del offers[:-_REMEMBERED]
+        return offers[-1]
+
+    def _next(self) -> Task:
+        course, settings, size = self._course, self._job.settings, self._size
+        before, left = course.progress.steps, self._state.goal.target - course.progress.steps
+        if self.finished or left <= 0:
+            return DONE
+        sweeps = sweeps_of(course.progress.window, left, size, settings.num_envs)
+        rate, after = settings.exploration, before + sweeps * settings.num_envs * size
+        return Task(sweeps, before, rate.at(before), rate.at(after), 0)
+
+    def _offered(self, uid: int, submission: Submission) -> Offer | None:
+        base = submission.base - self.offset
+        return next((offer for offer in self._offers.get(uid, []) if offer.base == base), None)
+
+    def check(self, uid: int, submission: Submission) -> str | None:
+        """Return why a contribution is refused; None if it is not."""
+        offer = self._offered(uid, submission)
+        if offer is None:
+            return None  # of a time that is forgotten: `single` sends it back for the table
+        try:
+            brought = open_increment(submission.payload, self._shape)
+            check_increment(brought, self._shape, self._state.merged.values.reshape(-1), offer.task.sweeps)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def single(self, uid: int, submission: Submission, state: Callable[[], HubState]) -> bytes:
+        """Apply a contribution, make it durable, and return what changed since the worker's table, and what is next.
+
+        Raises
+        ------
+        Refused
+            If it is too old; the worker begins again with the table as it is.
+        """
+        offer = self._offered(uid, submission)
+        if offer is None or self.finished or self.rounds - offer.base > self.staleness:
+            raise Refused("the contribution is older than the hub still takes")
+        self.apply_single(uid, submission, offer, {"hub": state()})
+        point("hub:before_acknowledge")
+        return self.answer(uid, offer.base)
+
+    def apply_single(
+        self, uid: int, submission: Submission, offer: Offer, more: Mapping[str, Any] | None = None
+    ) -> None:
+        """Apply what a worker brings of a window; *more* goes into its line of the journal."""
+        brought = open_increment(submission.payload, self._shape)
+        point("hub:before_apply")
+        if self.store is not None:
+            self.store(self.rounds + 1, bytes(submission.payload))
+        if self.write is not None:
+            self.write({**self._single_line(uid, submission, offer), **(more or {})})
+        self._take(uid, brought)
+        point("hub:after_apply")
+        self._settle(brought, offer.task, len(submission.payload))
+
+    def answer(self, uid: int, base: int) -> bytes:
+        """Return what a worker whose table is as of *base* contributions is told."""
+        return pack_result(self.offer(uid).task, self._changes(base))
+
+    def _take(self, uid: int, brought: Increment) -> None:
+        merged, pairs = self._state.merged, brought.pairs
+        values, clock, visits = (part.reshape(-1) for part in (merged.values, merged.clock, merged.visits))
+        values[pairs] = brought.applied_to(values)
+        clock[pairs] = np.minimum(clock[pairs] + brought.visits, np.uint32(_CLOCK_LIMIT))
+        visits[pairs] += brought.visits
+        self._lanes[uid] = bytes(brought.lanes)
+        self.rounds += 1
+        self._changed[pairs] = self.rounds
+
+    def _settle(self, brought: Increment, task: Task, n_bytes: int) -> None:
+        self.bytes += n_bytes
+        summary = brought.summary._replace(bytes_sent=self.bytes, request=self._course.request)
+        steps = task.sweeps * self._shape.num_envs
+        self._course.settle_one(Round([summary], brought.mass * self._size), steps)
+        self.finished = self._course.over
+        if self.keep is not None and (self._course.due or self._course.over):
+            self.keep()
+            self._course.kept = self._course.progress.steps
+
+    def _changes(self, base: int) -> bytes:
+        """Return the pairs that changed since a round as a merged slice, which `Worker.commit` takes."""
+        merged = self._state.merged
+        pairs = np.flatnonzero(self._changed > base).astype(np.uint32)
+        values = merged.values.reshape(-1)[pairs]
+        header = _MERGED.pack(-1, len(pairs), 0, len(pairs))
+        padding, some = bytes(-values.nbytes % 8), np.ones(len(pairs), np.uint32)
+        clock = merged.clock.reshape(-1)[pairs]
+        return b"".join((header, values.data, padding, some.data, clock.data, pairs.data))
+
+    def _single_line(self, uid: int, submission: Submission, offer: Offer) -> dict[str, Any]:
+        return {
+            "round": self.rounds + 1,
+            "base": offer.base,
+            "task": list(offer.task),
+            "size": self._size,
+            "steps": self._course.progress.steps + offer.task.sweeps * self._shape.num_envs,
+            "members": [[uid, submission.sequence, crc32(submission.payload)]],
+            "next": self._size,
+            "time": time.time(),
+        }
