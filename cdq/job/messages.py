@@ -81,6 +81,8 @@ class Contribution(NamedTuple):
 
     Attributes
     ----------
+    payload : bytes or memoryview
+        The message.
     lanes : memoryview
         As they are after the window.
     checksum : int
@@ -95,6 +97,7 @@ class Contribution(NamedTuple):
         Of each pair: its value, its clock with the window's visits; and, where they are listed, which it is.
     """
 
+    payload: Any
     lanes: memoryview
     checksum: int
     summary: Summary
@@ -153,7 +156,7 @@ def open_contribution(payload: Any, shape: Shape) -> Contribution:
     summary = Summary(*SUMMARY.unpack_from(data))
     (checksum,) = _CHECKSUM.unpack_from(data, end)
     lanes = data[end + _CHECKSUM.size :]
-    return Contribution(lanes, checksum, summary, data[head:end], first, values, counts, pairs)
+    return Contribution(payload, lanes, checksum, summary, data[head:end], first, values, counts, pairs)
 
 
 def check_contribution(

@@ -111,6 +111,7 @@ class LearningService:
         self._merged = bytearray()  # kept from round to round: fresh memory costs more than the merge
         self._law: Law
         self._checksum: int | None = None  # of the table, in a round in which workers tell theirs
+        self._opened: dict[int, Contribution] = {}
         self.rounds, self.bytes = rounds, 0
         self.task, self.finished = DONE, False
         self.open(least)
@@ -135,7 +136,7 @@ class LearningService:
     def check(self, uid: int, submission: Submission) -> str | None:
         """Return why a contribution to this round is refused; None if it is not."""
         try:
-            brought = open_contribution(submission.payload, self._shape)
+            brought = self._opened[uid] = open_contribution(submission.payload, self._shape)
             check_contribution(brought, self._shape, self._state.merged.clock, self.task.sweeps)
             self._compare(brought.checksum)
         except ValueError as error:
@@ -220,7 +221,8 @@ class LearningService:
         Whatever fails before the round is written down leaves all as it was before.
         """
         uids = sorted(submissions)
-        brought = [open_contribution(submissions[uid].payload, self._shape) for uid in uids]
+        brought = [self._open_again(uid, submissions[uid]) for uid in uids]
+        self._opened.clear()  # the rest is of workers that were dropped
         point("hub:before_apply")
         merged = self._merge(brought)
         if self.write is not None:
@@ -231,6 +233,13 @@ class LearningService:
             self.keep()
             self._course.kept = self._course.progress.steps
         return merged
+
+    def _open_again(self, uid: int, submission: Submission) -> Contribution:
+        """Return what `check` took apart, if it was this."""
+        opened = self._opened.get(uid)
+        if opened is not None and opened.payload is submission.payload:
+            return opened
+        return open_contribution(submission.payload, self._shape)
 
     def _merge(self, brought: Sequence[Contribution]) -> bytes:
         clock = self._state.merged.clock

@@ -48,8 +48,8 @@ class Processes:
             ["tests.job.processes", str(self.directory), self.url, self._given], fault, stdout=subprocess.PIPE
         )
 
-    def worker(self, fault: str = "") -> subprocess.Popen[str]:
-        return self._start(["cdq.job.join", self.url], fault)
+    def worker(self, fault: str = "", timeout: float = 60.0) -> subprocess.Popen[str]:
+        return self._start(["cdq.job.join", self.url, str(timeout)], fault)
 
     def _start(self, command: list[str], fault: str, **more: Any) -> subprocess.Popen[str]:
         root = str(Path(cdq.__file__).parents[1])

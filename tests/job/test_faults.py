@@ -99,6 +99,29 @@ def test_g5_a_stopped_worker_is_left_behind_and_comes_back(tmp_path: Path) -> No
         assert 1 in sizes[sizes.index(2) :], "nobody was left behind"
 
 
+def test_a_worker_that_is_asked_to_leave_brings_its_window(tmp_path: Path) -> None:
+    job = {**JOB, "steps": 10**12, "workers": 1}
+    with processes(tmp_path, **job) as made:
+        hub, leaving, _ = made.hub(), made.worker(), made.worker()
+        until_rounds(made.directory, 1)
+        until_member(made.directory, 2)
+        leaving.send_signal(signal.SIGTERM)
+        assert (leaving.communicate(timeout=10)[1], leaving.returncode) == ("", 0)
+        until_rounds(made.directory, 20)  # nobody waits for it
+        end(made, hub)
+        assert [len(entry["members"]) for entry in assert_exact(made.directory)][-1] == 1
+
+
+def test_a_hub_that_nobody_started(tmp_path: Path) -> None:
+    with processes(tmp_path) as made:
+        worker = made.worker(timeout=0.3)
+        said = worker.communicate(timeout=10)[1]
+        assert (worker.returncode, said) == (
+            1,
+            f"cdq: {made.url}: no hub answers within 0.3 s; is it running?\n",
+        )
+
+
 def test_a_fault_is_described_right() -> None:
     with pytest.raises(CdqError, match="write it as POINT@VISIT:WAY"):
         faults.parse("hub:after_write:explode")

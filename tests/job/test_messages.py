@@ -60,7 +60,7 @@ WRONG = {
 def test_what_cannot_be_is_refused(name: str) -> None:
     hub, _, payload = begun(30)
     change, why = WRONG[name]
-    assert said(hub, payload) is None
+    assert said(hub, bytes(payload)) is None
     change(payload)
     told = said(hub, bytes(payload))
     assert told is not None
