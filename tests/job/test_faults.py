@@ -55,6 +55,22 @@ def test_g6_a_hub_that_fails_goes_on_where_it_was(point: str, way: str, tmp_path
 
 
 @pytest.mark.parametrize(
+    "point", ["before_apply", "before_write", "after_fsync", "after_apply", "before_acknowledge"]
+)
+def test_g6_a_hub_without_rounds_goes_on_where_it_was(point: str, tmp_path: Path) -> None:
+    hosting = {**HOSTING, "asynchronous": True}
+    with processes(tmp_path, **JOB, hosting=hosting) as made:
+        hub = made.hub(f"hub:{point}@17:kill")
+        for _ in range(2):
+            made.worker()
+        hub.communicate(timeout=20)
+        assert hub.returncode == -signal.SIGKILL
+        printed, said = made.hub().communicate(timeout=20)
+        assert int(printed.split()[1]) >= STEPS, said
+        assert_exact(made.directory)
+
+
+@pytest.mark.parametrize(
     "fault", ["before_submit@5:kill", "after_submit@5:kill", "after_settle@5:kill", "submit@5:corrupt"]
 )
 def test_g5_a_worker_that_fails_counts_once_or_not_at_all(fault: str, tmp_path: Path) -> None:
