@@ -73,7 +73,10 @@ def processes(url: str, n: int) -> Iterator[list[subprocess.Popen[bytes]]]:
         for _ in range(n):
             command = [sys.executable, "-m", "cdq.job.join", url, str(_SILENCE)]
             started.append(
-                subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+                # There, as -m looks for cdq in the working directory first, which may be a copy that is not built.
+                subprocess.Popen(
+                    command, cwd=package, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+                )
             )
         yield started
     finally:

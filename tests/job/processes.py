@@ -34,6 +34,9 @@ def hold(directory: str, url: str, text: str) -> None:
     print(learner.table.digest(), learner.steps)
 
 
+START = str(Path(__file__).parents[1] / "start.py")  # runs a module of the tests, or of cdq
+
+
 class Processes:
     """A hub and its workers; all end with the context."""
 
@@ -55,7 +58,7 @@ class Processes:
         root = str(Path(cdq.__file__).parents[1])
         environment = {**os.environ, "PYTHONPATH": root, local.PARENT: str(os.getpid()), "CDQ_FAULT": fault}
         process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [sys.executable, START, *command],
             env=environment,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
