@@ -110,6 +110,9 @@ def test_g4_a_worker_that_dies_is_named() -> None:
     learner = cdq.QLearner(MODEL, comm="zmq", workers=2, sync_every=500, **ARGUMENTS)
 
     def die(found: list[str]) -> None:
+        end = time.monotonic() + 10
+        while learner.steps == 0 and time.monotonic() < end:
+            time.sleep(0.01)
         os.kill(int(found[1]), signal.SIGKILL)
 
     with pytest.raises(

@@ -349,7 +349,8 @@ class HubMachine:
             self._admit_if_short()
         if self._service.finished:
             self._finished_at = self._now if self._finished_at is None else self._finished_at
-            here = any(peer.route is not None for peer in self._roster.members.values())
+            members = self._roster.members.values()
+            here = any(peer.route is not None or not self._excused(peer) for peer in members)
             if not here or self._now - self._finished_at >= settings.grace:
                 self._actions.append(Done())
 
