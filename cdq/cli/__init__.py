@@ -18,6 +18,7 @@ from cdq.cli.hub import hub
 from cdq.cli.join import join
 from cdq.cli.keys import keygen, keys
 from cdq.cli.launch import launch
+from cdq.cli.replay import replay
 from cdq.cli.solve import solve
 from cdq.cli.status import status
 from cdq.cli.train import train
@@ -46,7 +47,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, evaluate, solve, bench, hub, join, status, keygen):
+for _command in (train, evaluate, solve, bench, hub, join, status, replay, keygen):
     app.command(no_args_is_help=True)(_command)
 # What follows the program is the program's.
 app.command(no_args_is_help=True, context_settings={"allow_interspersed_args": False})(launch)

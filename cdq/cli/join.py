@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from typing import Annotated
 
 import typer
 
 from cdq.cli.options import HubUrl, KeysDirectory, keys_in
 from cdq.comm.base import checked_timeout
+from cdq.comm.zmq.address import parse
 from cdq.job.join import take_part
+
+_SILENCE = inspect.signature(take_part).parameters["timeout"].default
 
 Timeout = Annotated[
     float, typer.Option(metavar="SECONDS", help="How long the hub may be silent, or not be there.")
 ]
 
 
-def join(url: HubUrl, *, keys: KeysDirectory = None, timeout: Timeout = 30.0) -> None:
+def join(url: HubUrl, *, keys: KeysDirectory = None, timeout: Timeout = _SILENCE) -> None:
     """Learn for a hub until its job is done; what to learn comes from the hub.
 
     Start it as often as wanted, at any time, on any machine. Ctrl-C and
@@ -26,4 +31,6 @@ def join(url: HubUrl, *, keys: KeysDirectory = None, timeout: Timeout = 30.0) ->
     cdq join tcp://127.0.0.1:5555
     cdq join zmq+curve://hub.example.org:5555 --keys keys/worker
     """
-    take_part(url, timeout=checked_timeout(timeout), keys=keys_in(keys))
+    address, seconds, known = parse(url), checked_timeout(timeout), keys_in(keys)
+    print(f"learning for the hub at {address}, when it answers; Ctrl-C leaves", file=sys.stderr)
+    take_part(str(address), timeout=seconds, keys=known)

@@ -44,7 +44,7 @@ def keygen(directory: Directory) -> None:
 
 @keys.command(no_args_is_help=True)
 def allow(directory: HubDirectory, public: Public, *, name: Name = None) -> None:
-    """Let the owner of a key join the hub, at once if it runs; to take that back, remove the file.
+    """Let the owner of a key join the hub, within a second if it runs; to take that back, remove the file.
 
     [bold]Example[/bold]
 

@@ -6,13 +6,12 @@ import json
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from cdq.errors import ConfigError, unknown_name
-
-_LOGGERS = ("cdq", "cdq.hub")
 
 
 def _fields(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
@@ -56,10 +55,11 @@ def logging_as(name: str) -> Iterator[logging.Logger]:
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    logging.captureWarnings(True)
     try:
-        yield logger
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = lambda message, *rest: logger.warning("%s", message)
+            yield logger
     finally:
-        logging.captureWarnings(False)
         logger.setLevel(before)
         logger.removeHandler(handler)

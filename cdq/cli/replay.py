@@ -1,0 +1,46 @@
+"""cdq replay: a hub's job once more, in one process."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cdq.cli.options import JsonPath, check_writable
+from cdq.cli.render import console_for_people, show_figures, write_json
+from cdq.job.replay import replay as learn_again
+
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="What cdq hub --checkpoint names.")]
+
+
+def replay(directory: Directory, *, json_path: JsonPath = None) -> None:
+    """Learn a hub's job again, in this process, from its journal, and compare every round.
+
+    The workers that came, went and died then do so again; the digest is
+    that of the hub's report. It takes as long as one worker would.
+
+    [bold]Example[/bold]
+
+    cdq replay taxi --json replay.json
+    """
+    check_writable(json_path)
+    rounds: list[int] = [0]
+    started = time.perf_counter()
+    table = learn_again(directory, told=rounds.append)
+    report = {
+        "env": table.environment,
+        "path": str(directory),
+        "rounds": rounds[-1],
+        "seconds": time.perf_counter() - started,
+        "digest": table.digest(),
+    }
+    figures = [
+        ("environment", str(report["env"])),
+        ("rounds", f"{rounds[-1]:,}, every one as the journal says"),
+        ("time", f"{report['seconds']:.2f} s"),
+        ("table", str(report["digest"])),
+    ]
+    show_figures(console_for_people(json_path), figures)
+    write_json(json_path, report)
