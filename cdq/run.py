@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from cdq._version import __version__
 from cdq.agreement import require_same, require_same_tables
+from cdq.comm import registry
 from cdq.comm.base import Communicator
-from cdq.comm.registry import LOCAL_HUB, choose, connect, load
+from cdq.comm.registry import LOCAL_HUB, choose, connect
 from cdq.errors import ConfigError
 from cdq.interrupts import TERMINATED, Requests
 from cdq.keeping import Checkpoints
@@ -51,7 +52,7 @@ def is_spread(comm: str | Communicator) -> bool:
     """Return whether the other ranks are elsewhere, and this process is one of them."""
     if is_hub(comm):
         return False
-    return isinstance(comm, Communicator) or load(choose(comm).partition("?")[0].partition("://")[0]).SPREAD
+    return isinstance(comm, Communicator) or registry.is_spread(comm)
 
 
 def about(model: MDP, settings: Settings) -> dict[str, Any]:

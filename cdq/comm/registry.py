@@ -72,6 +72,11 @@ def ranks(url: str = "auto", workers: int | None = None) -> int:
     return load(_name(address)).ranks(address, workers)
 
 
+def is_spread(url: str) -> bool:
+    """Return whether `connect` would return one rank of several processes; raise as it does."""
+    return load(_name(_without_timeout(choose(url))[0])).SPREAD
+
+
 def choose(url: str) -> str:
     """Return *url*, or what "auto" stands for here; raise as `connect` does if there is no such communicator."""
     chosen = _automatic() if url == "auto" else url

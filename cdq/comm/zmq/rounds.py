@@ -349,8 +349,7 @@ class HubMachine:
             self._admit_if_short()
         if self._service.finished:
             self._finished_at = self._now if self._finished_at is None else self._finished_at
-            members = self._roster.members.values()
-            here = any(peer.route is not None or not self._excused(peer) for peer in members)
+            here = any(peer.route or not self._excused(peer) for peer in self._roster.members.values())
             if not here or self._now - self._finished_at >= settings.grace:
                 self._actions.append(Done())
 
