@@ -43,6 +43,7 @@ from cdq.settings import make_settings
 from cdq.until import Until
 
 _DURABILITY = ("durable", "applied")
+_MODES = ("sync", "async")
 # Options whose values a job keeps, and what its settings call them.
 _KEPT = {
     **{name: name for name in ("gamma", "step_size", "exploration", "merge", "num_envs", "dtype", "seed")},
@@ -65,6 +66,17 @@ Durability = Annotated[
         metavar="WHEN",
         help="What is acknowledged is safe at once (durable), or from the next checkpoint on (applied).",
     ),
+]
+Mode = Annotated[
+    str,
+    typer.Option(
+        metavar="MODE",
+        help="Rounds of all workers (sync), or each contribution applied when it comes (async).",
+    ),
+]
+Staleness = Annotated[
+    int,
+    typer.Option(metavar="N", help="Where async: so many contributions may come between, or it is refused."),
 ]
 RoundTimeout = Annotated[
     float | None,
@@ -100,6 +112,8 @@ def hub(
     until_optimal: UntilOptimal = None,
     until_return: UntilReturn = None,
     keys: KeysDirectory = None,
+    mode: Mode = "sync",
+    staleness: Staleness = Hosting.staleness,
     durability: Durability = "durable",
     round_timeout: RoundTimeout = None,
     insecure: Insecure = False,
@@ -119,12 +133,16 @@ def hub(
     """
     if durability not in _DURABILITY:
         raise ConfigError(unknown_name("durability", durability, _DURABILITY))
+    if mode not in _MODES:
+        raise ConfigError(unknown_name("mode", mode, _MODES))
     hosting = Hosting(
         str(parse(bind)),
         round_timeout=round_timeout,
         durable=durability == "durable",
         insecure=insecure,
         keys=keys_in(keys),
+        asynchronous=mode == "async",
+        staleness=staleness,
     )
     options = {
         "gamma": gamma,
