@@ -30,6 +30,7 @@ MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 
 SAID = {
     "frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"],
+    "taxi_zmq.py": ["mean return 8.", "processes: table "],
     "taxi_mpi.py": ["workers 1, mean return 8.", "gap ", "table "],
 }
 SCRIPT = EXAMPLES / "taxi.slurm"
@@ -66,6 +67,12 @@ def test_the_mpi_example_under_mpiexec(tmp_path: Path) -> None:
     threads = cdq.QLearner("Taxi-v4", workers=3, seed=0).learn(8_000_000)
     assert said.count("workers 3, mean return 8.") == 1
     assert threads.table.digest() in said
+
+
+def test_the_zmq_example_learns_what_threads_do(tmp_path: Path) -> None:
+    tables = re.findall(r"table (\w{64})", run("taxi_zmq.py", tmp_path))
+    assert len(tables) == 2
+    assert len(set(tables)) == 1
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/mpi.md"])
