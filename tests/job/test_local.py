@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,16 @@ def nothing_is_left() -> Iterator[None]:
     before = held()
     yield
     assert held() == before, "file descriptors, threads, children"
+
+
+def test_g17_nothing_is_left_of_a_run_that_is_interrupted(tmp_path: Path) -> None:
+    """Nor of any other run here: the fixture counts."""
+    folders = set(Path(tempfile.gettempdir()).glob("cdq-*"))
+    learner = cdq.QLearner(MODEL, comm="zmq", workers=2, sync_every=500, **ARGUMENTS)
+    with pytest.raises(KeyboardInterrupt):
+        during(lambda: learner.learn(10**12), lambda found: os.kill(os.getpid(), signal.SIGINT))
+    assert workers() == []
+    assert set(Path(tempfile.gettempdir()).glob("cdq-*")) == folders
 
 
 @pytest.mark.parametrize("workers", [1, 3])

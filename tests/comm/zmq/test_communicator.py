@@ -15,8 +15,8 @@ from cdq.comm import registry
 from cdq.comm.base import Communicator
 from cdq.comm.zmq.communicator import ZmqCommunicator
 from cdq.comm.zmq.keys import allow, keygen
-from cdq.errors import CommTimeout, ConfigError, PeerLost
-from cdq.testing import CommunicatorConformance
+from cdq.errors import CollectiveMismatch, CommTimeout, ConfigError, PeerLost
+from cdq.testing import CommunicatorConformance, cases
 from cdq.testing.fold import Fold, SharedFold, mixed_magnitudes
 from tests.comm.zmq import pool
 
@@ -24,6 +24,11 @@ from tests.comm.zmq import pool
 class TestZmq(CommunicatorConformance):
     def run(self, size: int, function: Callable[[Communicator], Any], *, timeout: float = 10.0) -> list[Any]:
         return pool.run(size, function, timeout)
+
+    @pytest.mark.parametrize("operation", ["barrier", "alltoall", "broadcast", "split", "merge", "root"])
+    def test_g14_calls_that_differ_fail_on_all_ranks(self, operation: str) -> None:
+        results = self.run(3, partial(cases.differs, odd=2, operation=operation))
+        assert [type(result) for result in results] == [CollectiveMismatch] * 3
 
 
 def merge_in_all_ways(comm: Communicator, length: int) -> set[bytes]:
