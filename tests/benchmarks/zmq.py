@@ -8,12 +8,13 @@ everything in a table was measured in turn; ratios are formed within a repeat.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
+import queue
 import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -147,8 +148,8 @@ def by_hub(url: str, rank: int, meet: Callable[[], float], keys: Sequence[str]) 
 
     def merge(pairs: Pairs) -> tuple[float, float]:
         nonlocal version
-        touch(worker, member._welcome.merged, pairs)
         checksum = worker.checksum() if member.task.compare else -1
+        touch(worker, member._welcome.merged, pairs)
         started = meet()
         contribution = WorkerContribution(worker, needs_mass=False)
         contribution.summary = Summary(0, 0, 0.0, 0, GO_ON)
@@ -251,9 +252,12 @@ def learn_one(connection: Connection, member: Member) -> bool:
 # ---- measuring
 
 
-@contextmanager
-def processes() -> Iterator[Callable[..., Any]]:
-    """Give what starts a function in a process of its own and returns the queue that it tells by; all end with it."""
+@contextlib.contextmanager
+def processes() -> Iterator[tuple[Callable[..., Any], Callable[[Any], Any]]]:
+    """Give what starts a function in a process of its own and returns the queue that it tells by, and what hears it.
+
+    All end with the context.
+    """
     started = []
 
     def start(function: Callable[..., None], *arguments: Any) -> Any:
@@ -263,8 +267,15 @@ def processes() -> Iterator[Callable[..., Any]]:
         started.append((process, told))  # a queue that nobody holds is gone before the process has it
         return told
 
+    def hear(told: Any) -> Any:
+        until = time.monotonic() + _DEADLINE
+        while time.monotonic() < until and not any(process.exitcode for process, _ in started):
+            with contextlib.suppress(queue.Empty):
+                return told.get(timeout=0.5)
+        raise SystemExit("a process of the benchmark has failed, or does not answer")
+
     try:
-        yield start
+        yield start, hear
     finally:
         for process, _ in started:
             process.terminate()
@@ -287,12 +298,12 @@ def merge_times(
     servers: Mapping[str, tuple[Any, ...]], rows: Sequence[tuple[str, str]], keys: Sequence[str], repeats: int
 ) -> tuple[Times, Times]:
     """Return the seconds of the slower worker for each row (a way, a window): until merged, and with the commit."""
-    with processes() as start:
+    with processes() as (start, hear):
         places = {way: start(*server) for way, server in servers.items()}
-        urls = {way: told.get(timeout=_DEADLINE) for way, told in places.items()}
+        urls = {way: hear(told) for way, told in places.items()}
         barrier = _spawn.Barrier(2)
         workers = [start(work, barrier, rank, urls, keys, rows, repeats) for rank in range(2)]
-        slower = np.max([told.get(timeout=_DEADLINE) for told in workers], axis=0)
+        slower = np.max([hear(told) for told in workers], axis=0)
     names = [f"{way}, {window}" for way, window in rows]
     merged, committed = (dict(zip(names, slower[:, :, what].T.tolist(), strict=True)) for what in range(2))
     return merged, committed
@@ -419,12 +430,12 @@ def measure_rounds(repeats: int) -> None:
 def measure_many(repeats: int) -> None:
     """Print how many rounds a second a hub makes with 500 workers, and the memory that it takes; once."""
     workers, rounds, together = 500, 100, 4
-    with tempfile.TemporaryDirectory(prefix="cdq-") as folder, processes() as start:
+    with tempfile.TemporaryDirectory(prefix="cdq-") as folder, processes() as (start, hear):
         told = start(serve_many, f"zmq+ipc://{folder}/hub", workers, rounds)
-        url = told.get(timeout=_DEADLINE)
+        url = hear(told)
         for _ in range(together):
             start(light, url, workers // together)
-        lines, memory = told.get(timeout=_DEADLINE)
+        lines, memory = hear(told)
     came, ends = zip(*lines, strict=True)
     speeds = 1 / np.maximum(np.diff(ends), 1e-9)
     row = [f"{len(came)} of {rounds}", f"{min(came)} - {max(came)}", spread(speeds.tolist()), f"{memory:.0f}"]
