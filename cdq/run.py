@@ -37,14 +37,21 @@ _CONNECTED = 300.0
 # Of what a rank brings to a checkpoint, before its lanes: the digest of its table, bytes sent in rounds.
 _HEAD = struct.Struct("<32sq")
 
+# What the learners of this process have connected: a hub lets a process in once, and MPI has room for so many.
+_joined: dict[str, Communicator] = {}
+
 
 def join(comm: str | Communicator, workers: int) -> str | Communicator:
     """Return how a learner reaches the others: a communicator if they are other processes, else a name as given."""
     if isinstance(comm, Communicator) or not is_spread(comm):
         return comm
+    first = _joined.get(comm)
+    if first is not None and first.usable:
+        return first.split(0) or first
     joined = connect(comm, workers, _CONNECTED)[0]
     if joined.timeout == _CONNECTED:  # the URL does not give another one
         joined.timeout = TIMEOUT
+    _joined[comm] = joined
     return joined
 
 

@@ -160,3 +160,18 @@ def test_nothing_is_left_in_this_process(folder: Path) -> None:
     before = len(os.listdir("/proc/self/fd")), signal.getsignal(signal.SIGTERM)
     assert main(["launch", "-n", "2", "true"]) == 0
     assert (len(os.listdir("/proc/self/fd")), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_learners_may_follow_each_other(folder: Path) -> None:
+    text = """
+import sys
+import cdq
+for seed in range(2):
+    sys.stdout.write(cdq.QLearner("FrozenLake-v1", seed=seed).learn(2000).table.digest() + "\\n")
+"""
+    status, out, err = run("-n", "2", script(folder, text))
+    assert (status, err) == (0, "")
+    alone = [
+        cdq.QLearner("FrozenLake-v1", seed=seed, workers=2).learn(2000).table.digest() for seed in range(2)
+    ]
+    assert sorted(out.split()) == sorted(2 * alone)

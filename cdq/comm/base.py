@@ -163,6 +163,12 @@ class Communicator(ABC):
     def _abort(self, reason: str) -> None:
         """Leave at once; pending and later calls of the others raise `PeerLost`. Must not raise or wait."""
 
+    @property
+    def usable(self) -> bool:
+        """Whether this thread may make a collective: nothing failed, and it is the owner."""
+        mine = self._thread in (None, threading.get_ident()) and self._process == os.getpid()
+        return mine and not self._unusable
+
     # ---- collectives
 
     def alltoall(self, parts: Sequence[Part]) -> Sequence[Received]:

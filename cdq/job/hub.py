@@ -29,6 +29,8 @@ from cdq.settings import Settings
 from cdq.state import State, lanes_of
 from cdq.team import Team
 
+_PATIENCE = 2.0  # seconds that a hub which is to end waits for the round in hand
+
 
 @dataclass(frozen=True)
 class Hosting:
@@ -195,11 +197,16 @@ def go_on(call: Call, service: LearningService, journal: Journal, contributions:
 
 def run(hub: Hub, call: Call, show: Callable[[], None], look: Callable[[], None] = lambda: None) -> None:
     """Let the hub work until it is done, or the call is asked to stop; *look* raises where something is wrong."""
+    asked: float | None = None  # since when the run is to finish
 
     def stop() -> bool:
+        nonlocal asked
         look()
         show()
-        return bool(call.requests.stop[0])
+        now = time.monotonic()
+        asked = None if not call.requests.finish[0] else now if asked is None else asked
+        # A round that waits for workers may never close. What counts is in the journal.
+        return bool(call.requests.stop[0]) or (asked is not None and now - asked > _PATIENCE)
 
     with signals_deferred(call.requests, graceful=call.state.goal.keep_every > 0):
         hub.run(stop)

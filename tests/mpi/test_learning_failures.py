@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import cdq
 from tests.mpi import jobs
 
 RANKS = 3
@@ -113,3 +114,20 @@ def test_a_launcher_that_is_not_the_library_s_is_named() -> None:
     )
     assert done.returncode == 1
     assert f"BackendUnavailable: communicator 'mpi': the mpiexec of {other} started 4" in done.stderr
+
+
+def test_learners_may_follow_each_other_and_be_left_open() -> None:
+    """MPI ends after Python's modules: nothing may then come into memory that is gone."""
+    code = """
+import cdq
+for seed in range(2):
+    agent = cdq.QLearner("FrozenLake-v1", seed=seed).learn(2000)
+    print(agent.rank, agent.table.digest(), flush=True)
+"""
+    alone = [
+        cdq.QLearner("FrozenLake-v1", seed=seed, workers=2).learn(2000).table.digest() for seed in range(2)
+    ]
+    for _ in range(3):
+        done = jobs.run_job(2, ["-c", code])
+        assert (done.returncode, "Signal" in done.stderr) == (0, False), done.stderr
+        assert sorted(done.stdout.split()[1::2]) == sorted(2 * alone)

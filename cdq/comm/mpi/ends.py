@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import sys
 import time
 from collections.abc import Callable
@@ -56,6 +57,10 @@ def tend() -> None:
 
 
 def _at_exit(mpi: Any) -> None:
+    # MPI ends when modules are gone, and may take in until then what others send to a communicator that was left open:
+    # into memory that would be freed.
+    kept.extend(open_ranks)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
     for comm in list(open_ranks):
         comm.abort("its program ended without closing the communicator")
     deadline = time.monotonic() + _PATIENCE
