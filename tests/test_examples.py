@@ -28,6 +28,8 @@ ENVIRONMENT = {
 }
 MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 
+_IGNORED = ["-W", "ignore::RuntimeWarning", "-W", "ignore:Unclosed socket:ResourceWarning"]
+
 SAID = {
     "frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"],
     "taxi_zmq.py": ["mean return 8.", "processes: table "],
@@ -38,8 +40,8 @@ SCRIPT = EXAMPLES / "taxi.slurm"
 
 def run(name: str, directory: Path, *launcher: str) -> str:
     result = subprocess.run(
-        # Ranks may be more than the cores of the machine: that they are warned of.
-        [*launcher, sys.executable, "-W", "error", "-W", "ignore::RuntimeWarning", str(EXAMPLES / name)],
+        # Ranks may be more than the cores of the machine: that they are warned of. Sockets end with the process.
+        [*launcher, sys.executable, "-W", "error", *_IGNORED, str(EXAMPLES / name)],
         cwd=directory,
         env=ENVIRONMENT,
         capture_output=True,
@@ -73,6 +75,15 @@ def test_the_zmq_example_learns_what_threads_do(tmp_path: Path) -> None:
     tables = re.findall(r"table (\w{64})", run("taxi_zmq.py", tmp_path))
     assert len(tables) == 2
     assert len(set(tables)) == 1
+
+
+def test_the_mpi_example_as_processes_of_a_hub(tmp_path: Path) -> None:
+    """The same script, started by cdq launch."""
+    cdq_itself = [sys.executable, "-c", "import sys; from cdq.cli import main; sys.exit(main())"]
+    said = run("taxi_mpi.py", tmp_path, *cdq_itself, "launch", "-n", "2")
+    threads = cdq.QLearner("Taxi-v4", workers=2, seed=0).learn(8_000_000)
+    assert said.count("workers 2, mean return 8.") == 1
+    assert threads.table.digest() in said
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/mpi.md"])
