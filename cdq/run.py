@@ -184,6 +184,8 @@ class Run:
     def _leave(self) -> None:
         if self.rank == 0:
             how = self.checkpoints.how_to_resume()
+            if self.hosting is not None:
+                how = f"start the hub again in the same way, on {self.checkpoints.path}, to go on"
             print(f"cdq: ended early after {self.state.progress.steps:,} steps; {how}", file=sys.stderr)
         raise SystemExit(0)
 
