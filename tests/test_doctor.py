@@ -220,7 +220,7 @@ def ends(number: int) -> bool:
 
 
 def test_a_pyzmq_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "zmq.py").write_text("raise ImportError('libzmq.so.5 is not there')")
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['zmq'] = None")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     check = check_zmq(20.0)
     assert (check.state, check.problem) == (

@@ -6,6 +6,8 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from cdq.comm.zmq.events import Deliver, Joined, Left
 from cdq.comm.zmq.keys import Keys
@@ -31,8 +33,16 @@ class Departure:
 
     def __init__(self) -> None:
         self.asked = self._waiting = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Hear the signals while the context lasts."""
+        before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _ask(self, number: int, frame: object) -> None:
         self.asked = True
@@ -69,7 +79,7 @@ def take_part(url: str, *, timeout: float = SILENCE, keys: Keys | None = None) -
         If the hub cannot be reached, is silent for too long, or refuses this worker; says why.
     """
     departure, member = Departure(), Member()
-    with Connection(url, hello(), timeout=timeout, keys=keys) as connection:
+    with departure.heard(), Connection(url, hello(), timeout=timeout, keys=keys) as connection:
         while (happened := departure.next(connection)) is not None and not isinstance(happened, Left):
             if isinstance(happened, Joined):
                 member.join(happened.payload)
