@@ -1,8 +1,8 @@
 """Cuts connections that send without end: a message of ever more parts is not seen before its last one.
 
 ZeroMQ keeps the parts and limits only the length of each (``MAXMSGSIZE``); at 800 MB/s sent from one connection, the
-memory of a hub grew by 1 GB/s. So the hub compares what the kernel received by each TCP connection with what came out
-of it. Elsewhere than on Linux nothing is cut.
+memory of a hub grew by 1 GB/s. So the hub looks now and then at how much the kernel received by each TCP connection
+since a message last came out of it. Elsewhere than on Linux nothing is cut.
 """
 
 from __future__ import annotations
@@ -48,27 +48,34 @@ class Guard:
         self._zmq = zmq
         self._most = 2 * limit + _SLACK
         self._connections: dict[int, _Connection] = {}
-        self._delivered: dict[int, int] = {}
+        self._delivered: dict[int, int] = {}  # received, at the last look after a message
+        self._heard: set[int] = set()  # whom a message came from since the last look
         events = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
         self._monitor = bound.get_monitor_socket(events)
 
     def deliver(self, file: int) -> None:
         """Take in that a whole message came from a connection."""
-        found = self._connections.get(file)
-        if found is not None:
-            self._delivered[file] = _received(found.socket)
+        self._heard.add(file)  # the connection itself may not be known before the next look
 
     def look(self) -> None:
         """Cut the connections that sent too much since their last message; call it when all messages are read."""
+        self._follow()
+        for file, found in list(self._connections.items()):
+            received = _received(found.socket)
+            if file in self._heard:
+                self._delivered[file] = received
+            elif received - self._delivered[file] > self._most:
+                _log.warning("a connection is cut: it sends without end")
+                self._cut(file, found)
+        self._heard.clear()
+
+    def _follow(self) -> None:
+        """Take in which connections came and went."""
         while self._monitor.poll(0):
             event, file = _EVENT.unpack_from(self._monitor.recv_multipart()[0])
             self._forget(file)
             if event == self._accepted:
                 self._watch(file)
-        for file, found in list(self._connections.items()):
-            if _received(found.socket) - self._delivered[file] > self._most:
-                _log.warning("a connection is cut: it sends without end")
-                self._cut(file, found)
 
     def _watch(self, file: int) -> None:
         try:
