@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import multiprocessing
 import queue
-import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,22 +22,14 @@ import numpy as np
 import zmq
 
 from cdq import QLearner
-from cdq.bench import random_jumps
 from cdq.comm.zmq.communicator import ZmqCommunicator
 from cdq.comm.zmq.events import Deliver, Joined
-from cdq.comm.zmq.events import Settings as HubSettings
-from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys, allow, keygen
-from cdq.comm.zmq.relay import RelayMachine
-from cdq.comm.zmq.rounds import HubMachine
 from cdq.comm.zmq.worker import Connection
 from cdq.job.description import hello
 from cdq.job.member import Member
 from cdq.job.messages import pack_contribution
-from cdq.job.service import LearningService, make_service, plan_of
-from cdq.monitor import watch_nothing
 from cdq.rounds import GO_ON, Summary, WorkerContribution
-from cdq.until import Goal
 from cdq.worker import Worker
 from tests.benchmarks.mpi import (
     Pairs,
@@ -51,74 +42,16 @@ from tests.benchmarks.mpi import (
     spread,
     touched,
 )
+from tests.benchmarks.zmq_hubs import light, serve_echo, serve_many, serve_merges, serve_relay
 
 Way = Callable[[Pairs], tuple[float, float]]  # merges a window; seconds until merged, and with the commit
 
 _TOUCHED = np.uint32(1 << 31)  # the flag in a count
-_STATES, _ACTIONS, _LANES = 1_000_000, 8, 64
+_SIZE = _STATES, _ACTIONS, _LANES = 1_000_000, 8, 64
 _WINDOW = _STATES * _ACTIONS  # steps; each pair once where everything is touched
 _LAKE = "FrozenLake8x8-v1"
 _DEADLINE = 120.0
 _spawn = multiprocessing.get_context("spawn")
-
-# ---- hubs, each in a process of its own
-
-
-def make_hub(env: Any, workers: int, rounds: int, **settings: Any) -> tuple[LearningService, HubMachine]:
-    """Return what a hub is that ends after so many rounds."""
-    made = QLearner(env, comm="zmq", workers=workers, merge="mean", dtype="float32", seed=0, **settings)
-    state, window = made._state, made.settings.window.floor
-    state.goal = Goal(rounds * workers * int(window))
-    service = make_service(
-        made.model,
-        made.settings,
-        plan=plan_of(made.settings, made._rule),
-        state=state,
-        lanes=made._team.lanes,
-        watch=watch_nothing,
-        finish=made._requests.finish,
-        rounds=0,
-    )
-    fixed = HubSettings(min_members=workers, max_members=workers)
-    return service, HubMachine(service, fixed, secrets.randbits(63) + 1, now=time.monotonic())
-
-
-def serve_merges(told: Any, url: str, keys: str | None, rounds: int) -> None:
-    """Be a hub that merges for two workers; tell where it is."""
-    model = random_jumps(_STATES, _ACTIONS, seed=0)
-    service, machine = make_hub(model, 2, rounds, sync_every=_WINDOW, num_envs=_LANES)
-    with Hub(url, machine, keys=Keys(keys) if keys else None, limit=service.limit(0)) as hub:
-        told.put(hub.url)
-        hub.run()
-
-
-def serve_relay(told: Any, url: str) -> None:
-    """Be a hub that carries the collectives of two ranks."""
-    with Hub(url, RelayMachine(2, secrets.randbits(63) | 1)) as hub:
-        told.put(hub.url)
-        hub.run()
-
-
-def serve_echo(told: Any, url: str, copy: bool) -> None:
-    """Send back what comes, with nothing of cdq."""
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
-        socket.bind(url.removeprefix("zmq+"))
-        told.put(url)
-        while True:
-            socket.send_multipart(socket.recv_multipart(copy=copy), copy=copy)
-
-
-def serve_many(told: Any, url: str, workers: int, rounds: int) -> None:
-    """Be a hub for light workers; tell where it is, then how many came to each round, when, and its peak memory."""
-    service, machine = make_hub("Taxi-v4", workers, rounds, sync_every=30, num_envs=1)
-    lines: list[tuple[int, float]] = []
-    service.write = lambda line: lines.append((len(line["members"]), line["time"]))
-    with Hub(url, machine, limit=service.limit(0)) as hub:
-        told.put(hub.url)
-        hub.run()
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    told.put((lines, int(status.partition("VmHWM:")[2].split()[0]) / 1024))
-
 
 # ---- workers
 
@@ -227,28 +160,6 @@ def work(
     barrier.wait(_DEADLINE)  # a rank that leaves ends the calls of the other
 
 
-def take_part(url: str, n: int) -> None:
-    """Be *n* workers of a hub, one after the other, until their job is done."""
-    samplers: dict[Any, Any] = {}
-    taking_part = [(Connection(url, hello(), timeout=_DEADLINE), Member(samplers)) for _ in range(n)]
-    while taking_part:
-        taking_part = [pair for pair in taking_part if learn_one(*pair)]
-
-
-def learn_one(connection: Connection, member: Member) -> bool:
-    """Take over what came and bring a window; return whether there is more to do."""
-    happened = connection.wait()
-    if isinstance(happened, Joined):
-        member.join(happened.payload)
-    elif isinstance(happened, Deliver):
-        member.settle(happened.payload)
-    if not isinstance(happened, (Joined, Deliver)) or not member.task.sweeps:
-        connection.close()
-        return False
-    connection.submit(member.learn(), happened.version)
-    return True
-
-
 # ---- measuring
 
 
@@ -318,7 +229,7 @@ def measure_merges(repeats: int) -> None:
     ]
     with tempfile.TemporaryDirectory(prefix="cdq-") as folder:
         servers: dict[str, tuple[Any, ...]] = {
-            "hub": (serve_merges, f"zmq+ipc://{folder}/hub", None, 3 * (repeats + 1)),
+            "hub": (serve_merges, f"zmq+ipc://{folder}/hub", None, 3 * (repeats + 1), _SIZE),
             "ranks": (serve_relay, f"zmq+ipc://{folder}/relay"),
         }
         for copy in (True, False):
@@ -354,8 +265,8 @@ def measure_curve(repeats: int) -> None:
     with tempfile.TemporaryDirectory(prefix="cdq-") as folder:
         keys = make_keys(folder)
         servers = {
-            "hub, plain tcp": (serve_merges, "zmq+tcp://127.0.0.1:0", None, rounds),
-            "hub, CURVE": (serve_merges, "zmq+curve://127.0.0.1:0", f"{folder}/keys", rounds),
+            "hub, plain tcp": (serve_merges, "zmq+tcp://127.0.0.1:0", None, rounds, _SIZE),
+            "hub, CURVE": (serve_merges, "zmq+curve://127.0.0.1:0", f"{folder}/keys", rounds, _SIZE),
         }
         merged, committed = merge_times(servers, rows, keys, repeats)
     found = []
@@ -445,11 +356,6 @@ def measure_many(repeats: int) -> None:
         heads,
         [row],
     )
-
-
-def light(told: Any, url: str, n: int) -> None:
-    """Be *n* light workers."""
-    take_part(url, n)
 
 
 PARTS: dict[str, Callable[[int], None]] = {
