@@ -5,6 +5,7 @@ It lives and dies with the loop, and where it is gone nobody is let in.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Any
 
@@ -38,6 +39,7 @@ class Gate:
         self._keys = keys
         self._allowed = _names(keys)
         self._next = 0.0
+        self._changed = 0  # when the directory was, as it was last read for a key that was not known
         self.socket = context.socket(self._zmq.REP)
         self.socket.linger = 0
         self.socket.bind(_ENDPOINT)
@@ -49,11 +51,24 @@ class Gate:
         while self.socket.poll(0):
             version, request, domain, _, _, mechanism, *credentials = self.socket.recv_multipart()
             name = z85.encode(credentials[0]) if mechanism == b"CURVE" else b""
-            right = domain == DOMAIN.encode() and name.decode() in self._allowed
+            right = domain == DOMAIN.encode() and self._admits(name.decode())
             status = (b"200", b"OK", name) if right else (b"400", b"not allowed", b"")
             if not right:
                 _log.warning("a key that is not allowed: %s", name.decode() or mechanism.decode())
             self.socket.send_multipart([version, request, *status, b""])
+
+    def _admits(self, key: str) -> bool:
+        """Return whether a key is allowed, be it only since a moment: who is refused does not try again.
+
+        Keys that are gone are left to `reread`, which tells of them.
+        """
+        if key not in self._allowed:
+            changed = _changed(self._keys)
+            if changed != self._changed:  # else a crowd of strangers would have it read all the time
+                with contextlib.suppress(ConfigError):  # half written: what was allowed still is
+                    self._allowed |= _names(self._keys)
+                    self._changed = changed
+        return key in self._allowed
 
     def allows(self, key: str) -> bool:
         """Return whether a key is allowed now: a connection that was let in outlives that."""
@@ -78,3 +93,11 @@ class Gate:
 
 def _names(keys: Keys) -> frozenset[str]:
     return frozenset(key.decode() for key in keys.allowed())
+
+
+def _changed(keys: Keys) -> int:
+    """Return when a key was last added or taken away, 0 if there never was one."""
+    try:
+        return (keys.directory / "allowed").stat().st_mtime_ns
+    except OSError:
+        return 0

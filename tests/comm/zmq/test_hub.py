@@ -211,6 +211,20 @@ def test_g10_only_listed_keys_come_in(keys: dict[str, Keys]) -> None:
     assert worker.acknowledged | again.acknowledged <= set(logged)
 
 
+def test_a_key_that_has_just_been_allowed_comes_in(
+    keys: dict[str, Keys], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that was refused before; who is refused does not try again, so it cannot wait for the next look."""
+    monkeypatch.setattr("cdq.comm.zmq.gate._REREAD", 1e9)
+    with running("zmq+curve://127.0.0.1:0", Disk(), Settings(), keys["hub"]) as url:
+        with pytest.raises(CommTimeout, match="is this process's key allowed there"):
+            Connection(url, b"adds", timeout=0.5, keys=keys["stranger"])
+        allow(keys["hub"].directory, keys["stranger"].directory / "own.public", "stranger")
+        worker = Worker(url, 5, keys["stranger"])
+        worker.run()
+    assert worker.error is None
+
+
 def test_g10_a_dead_gate_lets_nobody_in(keys: dict[str, Keys]) -> None:
     ended = threading.Event()
     machine = HubMachine(Adding(Disk(), lambda: False), Settings(), 7)
