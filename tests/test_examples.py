@@ -28,8 +28,6 @@ ENVIRONMENT = {
 }
 MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 
-_IGNORED = ["-W", "ignore::RuntimeWarning", "-W", "ignore:Unclosed socket:ResourceWarning"]
-
 SAID = {
     "frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"],
     "taxi_zmq.py": ["mean return 8.", "processes: table "],
@@ -40,8 +38,8 @@ SCRIPT = EXAMPLES / "taxi.slurm"
 
 def run(name: str, directory: Path, *launcher: str) -> str:
     result = subprocess.run(
-        # Ranks may be more than the cores of the machine: that they are warned of. Sockets end with the process.
-        [*launcher, sys.executable, "-W", "error", *_IGNORED, str(EXAMPLES / name)],
+        # Ranks may be more than the cores of the machine: that they are warned of.
+        [*launcher, sys.executable, "-W", "error", "-W", "ignore::RuntimeWarning", str(EXAMPLES / name)],
         cwd=directory,
         env=ENVIRONMENT,
         capture_output=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -43,6 +44,7 @@ class Link:
         self._lock = threading.Lock()
         self._posted: deque[bytes] = deque()
         self._last = False
+        weakref.finalize(self, _close, self._socket, self._lock)  # as pyzmq warns of one that is not
         try:
             self._reach(timeout)
         except BaseException:
@@ -144,3 +146,9 @@ class Link:
         if self._last:
             self._posted.clear()
             self._socket.close()  # lingers for what was sent
+
+
+def _close(socket: Any, lock: threading.Lock) -> None:
+    """Close the socket of a link that is gone; unless a thread that outlives the interpreter still uses it."""
+    if lock.acquire(blocking=False):
+        socket.close()  # not in a fork, where pyzmq knows that it is another's

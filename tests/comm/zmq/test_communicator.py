@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -133,3 +135,12 @@ def test_a_hub_that_ends_is_noticed() -> None:
         comm.barrier()
     with comm, pytest.raises(PeerLost, match="the hub cannot be reached any more"):
         comm.barrier()
+
+
+def test_a_communicator_may_be_dropped_without_closing() -> None:
+    """A script whose communicator goes out of scope is not warned of its socket."""
+    script = "import sys; from cdq.comm import registry; registry.connect(sys.argv[1], 1, 5.0)[0].barrier()"
+    with pool.hub(1) as url:
+        command = [sys.executable, "-W", "error", "-c", script, url]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
