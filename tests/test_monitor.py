@@ -22,7 +22,9 @@ def monitor(
     history: History, until: Any = None, gaps: Any = (), returns: Any = (), n_outcomes: int = 1
 ) -> Monitor:
     each_gap, each_return = iter(gaps), iter(returns)
-    return Monitor(history, n_outcomes, lambda: next(each_gap, 9.0), lambda: next(each_return, 0.0), Goal(10**9, until))
+    return Monitor(
+        history, n_outcomes, lambda: next(each_gap, 9.0), lambda: next(each_return, 0.0), Goal(10**9, until)
+    )
 
 
 def test_a_row_per_round() -> None:

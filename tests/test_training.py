@@ -33,7 +33,9 @@ def everything(agent: cdq.QLearner) -> tuple[Any, ...]:
     """Return all that learning on depends on."""
     merged = agent._state.merged
     lanes = b"".join(worker._lanes.tobytes() for _, worker in sorted(agent._team.workers.items()))
-    rows = b"".join(np.asarray(worker.rows.data).tobytes() for _, worker in sorted(agent._team.workers.items()))
+    rows = b"".join(
+        np.asarray(worker.rows.data).tobytes() for _, worker in sorted(agent._team.workers.items())
+    )
     progress = agent._state.progress.steps, agent._state.progress.window
     return merged.values.tobytes(), merged.clock.tobytes(), merged.visits.tobytes(), rows, lanes, progress
 
