@@ -150,11 +150,12 @@ def _ended_within(work: Callable[[], None], seconds: float) -> bool:
 def is_terminated(directory: str, ranks: str) -> None:
     """Send SIGTERM to some ranks of a job that learns."""
     agent = cdq.QLearner("FrozenLake-v1", seed=0, checkpoint=directory, checkpoint_every=1e6)
-    print("pid:", os.getpid(), flush=True)
+    sys.stdout.write(f"pid: {os.getpid()}\n")  # at once: print writes in parts, and other ranks come between
+    sys.stdout.flush()
     if str(agent.rank) in ranks.split(","):
         threading.Thread(target=_send_sigterm_to_the_run).start()
     agent.learn(1e12)
-    print("not ended")
+    sys.stdout.write("not ended\n")
 
 
 def _send_sigterm_to_the_run() -> None:

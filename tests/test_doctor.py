@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 import subprocess
 import sys
 import time
@@ -115,6 +116,19 @@ def test_all_backends_merge(monkeypatch: pytest.MonkeyPatch) -> None:
         ("zmq", "OK", ""),
     ]
     assert all(0 < (check.seconds or 0) < 1 for check in results)
+
+
+def test_a_rank_writes_its_line_at_once() -> None:
+    """Where nothing is buffered, too: what is written in parts, another rank's line falls into."""
+    code = "from cdq.doctor.trial import run_rank; run_rank('nowhere', 10.0)"
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # a write is a datagram
+    with ours:
+        with its:
+            done = subprocess.run([sys.executable, "-u", "-c", code], stdout=its, timeout=60, check=False)
+        assert done.returncode == 1
+        text = ours.recv(65536).decode()
+    assert text.endswith("\n")
+    assert "unknown communicator 'nowhere'" in json.loads(text)["error"]
 
 
 def test_without_mpi4py_there_is_nothing_to_check(monkeypatch: pytest.MonkeyPatch) -> None:

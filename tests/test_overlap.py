@@ -364,6 +364,9 @@ def test_closing_twice_is_closing() -> None:
     pipeline = Pipeline(make_worker(MODEL), comm, "mean", needs_mass=False)
     pipeline.begin(LAW, 5, (0.5, 0.5))
     pipeline.finish(GO_ON)
+    threads = {thread.name for thread in threading.enumerate()}
+    assert "cdq-window-0_0" in threads
     pipeline.close()
     pipeline.close()
+    assert threads - {thread.name for thread in threading.enumerate()} == {"cdq-window-0_0"}
     comm.close()

@@ -214,7 +214,9 @@ def run_rank(url: str, seconds: float) -> None:
         result = learn_and_exchange(registry.connect(url, 2, seconds)[0])
     except Exception as error:  # whatever it is, it is what is asked for
         result = {"error": f"{type(error).__name__}: {error}"}
-    print(json.dumps(result), flush=True)
+    # At once: where nothing is buffered, print writes the end of the line on its own, and other ranks come between.
+    sys.stdout.write(json.dumps(result) + "\n")
+    sys.stdout.flush()
     if "error" in result:
         sys.exit(1)
 

@@ -46,7 +46,8 @@ def test_ctrl_c_ends_the_job() -> None:
 
 
 def test_a_killed_rank_ends_the_job() -> None:
-    run("is_killed")
+    done = run("is_killed")
+    assert done.returncode != 0, done.stdout
 
 
 @pytest.mark.parametrize("program", ["is_stopped", "is_stopped_in_a_long_part"])

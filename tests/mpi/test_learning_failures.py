@@ -71,7 +71,8 @@ def test_a_rank_that_exits_is_named() -> None:
 
 
 def test_a_killed_rank_ends_the_job() -> None:
-    run("is_killed")
+    done = run("is_killed")
+    assert done.returncode != 0, done.stdout
 
 
 def test_a_stopped_rank_is_named() -> None:
@@ -119,10 +120,10 @@ def test_a_launcher_that_is_not_the_library_s_is_named() -> None:
 def test_learners_may_follow_each_other_and_be_left_open() -> None:
     """MPI ends after Python's modules: nothing may then come into memory that is gone."""
     code = """
-import cdq
+import cdq, sys
 for seed in range(2):
     agent = cdq.QLearner("FrozenLake-v1", seed=seed).learn(2000)
-    print(agent.rank, agent.table.digest(), flush=True)
+    sys.stdout.write(f"{agent.rank} {agent.table.digest()}\\n")  # in one piece: the ranks share a pipe
 """
     alone = [
         cdq.QLearner("FrozenLake-v1", seed=seed, workers=2).learn(2000).table.digest() for seed in range(2)
