@@ -23,7 +23,7 @@ from cdq.report import make_report
 from cdq.rounds import Window
 from cdq.run import Run, about, is_spread, join, make_goal
 from cdq.schedules import Rate, StepSize
-from cdq.settings import as_arguments, make_settings, size_of, whole
+from cdq.settings import arguments_of, make_settings, size_of, whole
 from cdq.state import State, Tensors
 from cdq.table import QTable
 from cdq.team import Team
@@ -333,8 +333,7 @@ class QLearner:
         """
         tensors, header = read_tensors(path)
         require_kind(path, header, "learner")
-        arguments = as_arguments(header["settings"], merge)
-        return cls._made(path, env, arguments, tensors, header)
+        return cls._made(path, env, arguments_of(path, header, merge), tensors, header)
 
     @classmethod
     def resume(
@@ -376,7 +375,7 @@ class QLearner:
         checkpoints = Checkpoints(checkpoint, None)
         path, tensors, header = checkpoints.newest(joined)
         require_kind(path, header, "checkpoint")
-        arguments = {**as_arguments(header["settings"], merge), "comm": joined}
+        arguments = {**arguments_of(path, header, merge), "comm": joined}
         if workers is not None:
             arguments["workers"] = workers
         learner = cls._made(path, env, arguments, tensors, header)

@@ -14,7 +14,7 @@ import numpy as np
 from cdq import schedules
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose, ranks
-from cdq.errors import ConfigError
+from cdq.errors import ConfigError, FileError
 from cdq.merges import MergeRule
 from cdq.rounds import AutoWindow, FixedWindow, Window, as_window
 from cdq.schedules import Rate, StepSize
@@ -113,12 +113,31 @@ def size_of(comm: str | Communicator, workers: int | None) -> int:
     return comm.size
 
 
+def arguments_of(path: object, header: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:
+    """Return the arguments of `QLearner` that a file, which *path* names, says in its header.
+
+    Raises
+    ------
+    FileError
+        If it does not.
+    """
+    try:
+        arguments = as_arguments(header["settings"], merge)
+        texts = [header["environment"], *(header["settings"][name] for name in ("merge", "comm", "dtype"))]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"{texts} should be text")
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(f"{path} lacks what a learner is made with: {error!r}; use another") from None
+    return arguments
+
+
 def as_arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:
     """Return the arguments of `QLearner` that `Settings.to_config` described."""
     window = dict(config["window"])
     kind = {"AutoWindow": AutoWindow, "FixedWindow": FixedWindow}[window.pop("kind")]
+    known = {"overlap": False, **config}  # files of 0.1 know none
     return {
-        **{name: config[name] for name in _PLAIN if name in config},  # files of 0.1 know no overlap
+        **{name: known[name] for name in _PLAIN},
         "step_size": schedules.from_config(config["step_size"]),
         "exploration": schedules.from_config(config["exploration"]),
         "merge": merge if merge is not None else config["merge"],

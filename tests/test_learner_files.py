@@ -129,6 +129,48 @@ def test_tables_of_another_shape_or_with_nan_do_not_load(tmp_path: Path) -> None
             cdq.QLearner.load(tmp_path / "wrong", MODEL)
 
 
+def headers_without(header: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a file may say in place of what a learner is made with."""
+    settings = header["settings"]
+    bare = {name: value for name, value in header.items() if name != "settings"}
+    wrong = [None, 5, "text", [], {}]
+    changes = [
+        *({name: value} for name in ("window", "step_size", "exploration") for value in wrong),
+        *({name: value} for name in ("merge", "comm", "dtype") for value in (None, 5, {})),
+        {"window": {"kind": []}},
+        {"window": {"kind": "FixedWindow", "days": 3}},
+        {"step_size": {"kind": "Constant", "value": "high"}},
+    ]
+    return [
+        *(bare | change for change in [{}, *({"settings": value} for value in wrong)]),
+        *(header | {"settings": {**settings, **change}} for change in changes),
+        *(
+            header | {"settings": {key: settings[key] for key in settings if key != name}}
+            for name in settings
+            if name != "overlap"
+        ),
+        {name: value for name, value in header.items() if name != "environment"},
+        header | {"environment": 5},
+    ]
+
+
+def test_a_file_that_lacks_settings_is_no_learner_s(tmp_path: Path) -> None:
+    """Checkpoints and jobs are read by the same function."""
+    learner(checkpoint=tmp_path / "run").learn(1000)
+    learner().save(tmp_path / "agent")
+    (checkpoint,) = (tmp_path / "run").glob("checkpoint-*")
+    for path, load in (
+        (tmp_path / "agent", lambda: cdq.QLearner.load(tmp_path / "agent", MODEL)),
+        (checkpoint, lambda: cdq.QLearner.resume(tmp_path / "run", MODEL)),
+    ):
+        tensors, header = read_tensors(path)
+        for wrong in headers_without(header):
+            write_tensors(path, tensors, wrong)
+            with pytest.raises(FileError, match=f"{path.name} lacks what a learner is made with") as caught:
+                load()
+            assert caught.value.__suppress_context__, wrong
+
+
 def test_truncated_files_do_not_load(tmp_path: Path) -> None:
     path = tmp_path / "agent"
     learner().save(path)

@@ -18,10 +18,10 @@ from cdq.job.journal import Entry, read
 from cdq.job.member import Member
 from cdq.job.messages import Task, pack_result
 from cdq.job.service import LearningService, make_service, plan_of
-from cdq.job.store import read_beginning
+from cdq.job.store import NAME, read_beginning
 from cdq.merges import MergeRule, resolve
 from cdq.monitor import watch_nothing
-from cdq.settings import as_arguments, make_settings
+from cdq.settings import arguments_of, make_settings
 from cdq.state import State
 from cdq.table import QTable
 from cdq.training import Progress
@@ -186,10 +186,10 @@ def replay(
     """
     path = Path(directory)
     model, tensors, header = read_beginning(path)
-    arguments = {**as_arguments(header["settings"], merge), "comm": "inprocess"}
+    arguments = {**arguments_of(path / NAME, header, merge), "comm": "inprocess"}
     settings = make_settings(**arguments)
     state = State(Merged(model.n_states, model.n_actions, settings.dtype, 0.0), Progress(0, 0.0))
-    state.restore(path, tensors, header, model)
+    state.restore(path / NAME, tensors, header, model)
     lanes: dict[int, Any] = dict(enumerate(tensors["lanes"]))
     rounds = int(header["rounds"])
     for start, entries in _starts(read(path)):

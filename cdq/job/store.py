@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cdq.errors import FileError
 from cdq.files import read_tensors, require_kind, write_tensors
 from cdq.job.description import model_of, model_tensors
 from cdq.mdp import MDP
@@ -41,9 +42,13 @@ def read_beginning(directory: Path) -> tuple[MDP, Tensors, dict[str, Any]]:
     Raises
     ------
     FileError
-        If there is none, or it was altered.
+        If there is none, it was altered, or it lacks something.
     """
     path = directory / NAME
     tensors, header = read_tensors(path)
     require_kind(path, header, "job")
-    return model_of(header, tensors), tensors, header
+    try:
+        model, _, _ = model_of(header, tensors), int(header["rounds"]), tensors["lanes"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(f"{path} lacks what a job begins with: {error!r}; use another copy") from None
+    return model, tensors, header
