@@ -21,6 +21,7 @@ _RECEIVED = struct.Struct("=Q")
 _RECEIVED_AT = 128  # tcpi_bytes_received in Linux's struct tcp_info, since 4.1
 _RESET = struct.pack("ii", 1, 0)  # closing it is a reset: the peer is not to wait for anything
 _SLACK = 1 << 20  # handshakes, and heartbeats of a day
+_MARGIN = 100  # messages after which ZeroMQ looks for connections that have something to be read again
 
 
 class _Connection(NamedTuple):
@@ -50,24 +51,36 @@ class Guard:
         self._connections: dict[int, _Connection] = {}
         self._delivered: dict[int, int] = {}  # received, at the last look after a message
         self._heard: set[int] = set()  # whom a message came from since the last look
+        self._messages = 0  # since then
+        self._known: set[int] = (
+            set()
+        )  # connections that there were then: each later one may not have had its turn
         events = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
         self._monitor = bound.get_monitor_socket(events)
 
     def deliver(self, file: int) -> None:
         """Take in that a whole message came from a connection."""
         self._heard.add(file)  # the connection itself may not be known before the next look
+        self._messages += 1
 
-    def look(self) -> None:
-        """Cut the connections that sent too much since their last message; call it when all messages are read."""
+    def look(self, all_read: bool = True) -> None:
+        """Cut the connections that sent too much since their last message.
+
+        Where messages are still to be read (*all_read* is false), it waits for so many that each connection had its
+        turn, as ZeroMQ takes from them in turn: one that sends all the time is no shelter for another.
+        """
         self._follow()
+        if not all_read and self._messages < 2 * len(self._connections) + _MARGIN:
+            return
         for file, found in list(self._connections.items()):
             received = _received(found.socket)
             if file in self._heard:
                 self._delivered[file] = received
-            elif received - self._delivered[file] > self._most:
+            elif (all_read or file in self._known) and received - self._delivered[file] > self._most:
                 _log.warning("a connection is cut: it sends without end")
                 self._cut(file, found)
         self._heard.clear()
+        self._known, self._messages = set(self._connections), 0
 
     def _follow(self) -> None:
         """Take in which connections came and went."""
@@ -94,6 +107,7 @@ class Guard:
         self._forget(file)
 
     def _forget(self, file: int) -> None:
+        self._known.discard(file)
         found = self._connections.pop(file, None)
         if found is not None:
             found.socket.detach()

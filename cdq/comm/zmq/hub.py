@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("cdq.hub")
 
 _TICK, _GUARDED_TICK = 0.05, 0.02  # seconds
-_BATCH = 1000  # messages that are read before the clock is looked at
 _QUEUED = 64  # messages for a connection that does not take them
 # Not kept for a peer that does not read, as one that learns for minutes: that it can be reached is known by then.
 _PASSING = frozenset({Kind.PING, Kind.PONG})
@@ -120,19 +119,19 @@ class Hub:
             poller.register(self._gate.socket, self._zmq.POLLIN)
         next_tick = time.monotonic()
         pause = _TICK if self._guard is None else _GUARDED_TICK
+        all_read = True
         while not self._done:
             now = time.monotonic()
             if now >= next_tick:
                 next_tick = now + pause
-                self._tick(now, stop)
-            if poller.poll(1000.0 * max(next_tick - now, 0.0)):
-                self._read()
+                self._tick(now, stop, all_read)
+            all_read = not poller.poll(1000.0 * max(next_tick - now, 0.0)) or self._read(next_tick)
 
-    def _tick(self, now: float, stop: Callable[[], bool]) -> None:
+    def _tick(self, now: float, stop: Callable[[], bool], all_read: bool) -> None:
+        if self._guard is not None:
+            self._guard.look(all_read)
         if stop():
             self._step(Stop(now))
-        if self._guard is not None and self._read():
-            self._guard.look()
         if self._gate is not None:
             revoked = self._gate.reread(now)
             if revoked:
@@ -141,11 +140,11 @@ class Hub:
         for route in list(self._queues):
             self._flush(route)
 
-    def _read(self) -> bool:
-        """Take in messages, and return whether that was all."""
+    def _read(self, until: float) -> bool:
+        """Take in messages, at least one, until it is time for a tick; return whether that was all."""
         if self._gate is not None:
             self._gate.answer()
-        for _ in range(_BATCH):
+        while True:
             try:
                 frames = self._socket.recv_multipart(self._zmq.NOBLOCK, copy=False)
             except self._zmq.Again:
@@ -154,7 +153,8 @@ class Hub:
                 self._guard.deliver(frames[-1].get(_SOURCE))
             if len(frames) == 2:  # whatever else it is, no peer of ours sent it
                 self._take(*frames)
-        return False
+            if time.monotonic() >= until:
+                return False
 
     def _take(self, route: Any, data: Any) -> None:
         key = None

@@ -121,6 +121,38 @@ def test_a_peer_that_does_not_read_for_long_is_not_lost(tmp_path: Path) -> None:
     assert machine.lost == 0
 
 
+class Slow:
+    """A machine that takes long over each message, and notes what comes."""
+
+    def __init__(self) -> None:
+        self.came: list[type[HubEvent]] = []
+
+    def step(self, event: HubEvent) -> list[HubAction]:
+        self.came.append(type(event))
+        if isinstance(event, Received):
+            time.sleep(0.005)
+        return [Done()] if isinstance(event, Stop) or self.came.count(Received) == MESSAGES else []
+
+
+MESSAGES = 200
+
+
+def test_the_clock_goes_on_while_messages_wait(tmp_path: Path) -> None:
+    """However many there are: members are looked after, and a request to stop is heard."""
+    tmp_path.chmod(0o700)
+    machine = Slow()
+    with Hub(f"zmq+ipc://{tmp_path}/hub", machine) as hub:
+        thread = threading.Thread(target=hub.run, name="hub")
+        thread.start()
+        link = Link(parse(hub.url), 5.0)
+        for _ in range(MESSAGES):
+            link.send(encode(Frame(Kind.PING)))
+        thread.join()
+        link.close()
+    between = "".join("m" if kind is Received else "t" for kind in machine.came).split("t")
+    assert max(map(len, between)) <= 20, between
+
+
 # ---- addresses
 
 
