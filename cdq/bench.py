@@ -16,8 +16,9 @@ from cdq.errors import ConfigError, unknown_name
 from cdq.learner import QLearner
 from cdq.mdp import MDP
 from cdq.planning import solve
+from cdq.problem import pack_model
 from cdq.schedules import RescaledLinear, build_law
-from cdq.worker import Merged, Worker, pack_model
+from cdq.worker import Merged, Worker
 
 NAMES: dict[str, str] = {
     "rollout": "the compiled loop alone: one worker, epsilon .1, default step size",

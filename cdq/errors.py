@@ -22,6 +22,30 @@ class UnsupportedEnvironment(CdqError, ValueError):
     """An environment is unknown, or of a kind that cannot be learnt."""
 
 
+class EnvironmentFailure(CdqError):
+    """An environment failed while it was learnt on, or answered with what cannot be learnt.
+
+    Attributes
+    ----------
+    what : str
+        What it did.
+    lane, step : int or None
+        In which of the worker's environments, and at which step of its episode, counted from 1.
+    worker : int or None
+        The worker's rank, once it is known.
+    """
+
+    def __init__(self, what: str, *, lane: int | None = None, step: int | None = None) -> None:
+        super().__init__(what)
+        self.what, self.lane, self.step = what, lane, step
+        self.worker: int | None = None
+
+    def __str__(self) -> str:
+        places = {"worker": self.worker, "lane": self.lane, "step": self.step}
+        where = ", ".join(f"{name} {number}" for name, number in places.items() if number is not None)
+        return f"{where}: {self.what}" if where else self.what
+
+
 class TableError(CdqError, ValueError):
     """A table does not fit the environment, or holds values that are not finite."""
 

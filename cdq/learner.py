@@ -19,6 +19,7 @@ from cdq.mdp import MDP
 from cdq.merges import MergeRule, resolve
 from cdq.monitor import Monitor
 from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
+from cdq.problem import pack_model
 from cdq.report import make_report
 from cdq.rounds import Window
 from cdq.run import Run, about, is_spread, join, make_goal
@@ -29,7 +30,7 @@ from cdq.table import QTable
 from cdq.team import Team
 from cdq.training import Progress
 from cdq.until import Until
-from cdq.worker import Merged, pack_model
+from cdq.worker import Merged
 
 if TYPE_CHECKING:
     from cdq.job.hub import Hosting

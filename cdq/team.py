@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose
-from cdq.core.model import Sampler
+from cdq.problem import Problem
 from cdq.rounds import Peer, WorkerContribution, peer_bytes
 from cdq.settings import Settings
 from cdq.state import State
@@ -29,8 +29,8 @@ class Team:
 
     Parameters
     ----------
-    sampler : Sampler
-        The environment.
+    problem : Problem
+        What they learn.
     state : State
         The table, and how often the run was begun anew.
     settings : Settings
@@ -41,12 +41,12 @@ class Team:
 
     def __init__(
         self,
-        sampler: Sampler,
+        problem: Problem,
         state: State,
         settings: Settings,
         stop: npt.NDArray[np.int32],
     ) -> None:
-        self._sampler, self._state, self._settings, self._stop = sampler, state, settings, stop
+        self._problem, self._state, self._settings, self._stop = problem, state, settings, stop
         self.lanes: dict[int, Any] = {}
         self._temporary = False
         self.workers: dict[int, Worker] = {}
@@ -91,7 +91,7 @@ class Team:
         self, rank: int, merged: Merged, keeps: bool, memory: npt.NDArray[np.uint8] | None = None
     ) -> Worker:
         return Worker(
-            self._sampler,
+            self._problem,
             merged,
             keeps=keeps,
             gamma=self._settings.gamma,

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.core.merge import commit, commit_alone
-from cdq.core.model import Sampler
 from cdq.core.overlap import hand_over, take_back
-from cdq.core.rollout import Rollout
 from cdq.core.rows import Law, Rows, row_size
-from cdq.mdp import MDP
+from cdq.errors import EnvironmentFailure
+from cdq.lanes import Lanes
+from cdq.problem import Problem
 
 # What a spawn key starts with, so that no two uses of one seed share a stream.
 LEARNING, EVALUATION = 0, 1
@@ -87,8 +87,8 @@ class Worker:
 
     Parameters
     ----------
-    sampler : Sampler
-        The environment, packed for the loop by `pack_model`; several workers may share one.
+    problem : Problem
+        What is learnt; several workers may share one.
     gamma : float
         Discount.
     merged : Merged
@@ -111,7 +111,7 @@ class Worker:
 
     def __init__(
         self,
-        sampler: Sampler,
+        problem: Problem,
         merged: Merged,
         *,
         keeps: bool,
@@ -124,28 +124,20 @@ class Worker:
         lanes: Any = None,
         memory: npt.NDArray[np.uint8] | None = None,
     ) -> None:
-        self.num_envs = num_envs
+        self.num_envs, self._rank = num_envs, rank
         self._merged, self._keeps = merged, keeps
         self._open = False
         self.rows = rows_over(allocate(table_bytes(merged)) if memory is None else memory, merged)
         self._fill_table()
-        self._allocate_lanes(num_envs)
-        self._rollout = Rollout(
-            self.rows,
-            sampler,
-            gamma,
-            self._words,
-            self._state,
-            self._elapsed,
-            self._returns,
-            np.zeros(5 * num_envs, np.int64),
-            stop,
-        )
+        self._lanes = Lanes(num_envs, problem.own_bytes)
         if lanes is None:
-            self._words[:] = streams(seed, (LEARNING, session, rank), num_envs)
-            self._rollout.reset()
+            self._lanes.words[:] = streams(seed, (LEARNING, session, rank), num_envs)
         else:
-            self._lanes[:] = np.frombuffer(lanes, np.uint8)
+            self._lanes.memory[:] = np.frombuffer(lanes, np.uint8)
+        self._lanes_before = self._lanes.memory.copy()
+        self._loop = problem.loop(self.rows, self._lanes, gamma, stop)
+        if lanes is None or not problem.resumable:
+            self._loop.reset()
 
     def _fill_table(self) -> None:
         values, clock = self._merged.values, self._merged.clock
@@ -154,19 +146,10 @@ class Worker:
             data[:, :end].view(values.dtype)[:] = values
             data[:, end : end + values.shape[1] * 4].view(np.uint32)[:] = clock
 
-    def _allocate_lanes(self, n: int) -> None:
-        # One block of memory, so that all that a window changes in the lanes is saved and restored by one copy.
-        self._lanes = np.zeros(52 * n, np.uint8)
-        self._words = self._lanes[: 32 * n].view(np.uint64).reshape(4, n)
-        self._elapsed = self._lanes[32 * n : 40 * n].view(np.int64)
-        self._returns = self._lanes[40 * n : 48 * n].view(np.float64)
-        self._state = self._lanes[48 * n :].view(np.uint32)
-        self._lanes_before = self._lanes.copy()
-
     @property
     def lanes(self) -> bytes:
         """What the lanes are at: states, streams, episodes; as they were after the last merge, once rolled back."""
-        return self._lanes.tobytes()
+        return self._lanes.memory.tobytes()
 
     def digest(self) -> bytes:
         """Return the SHA-256 of the merged table, clocks and visits."""
@@ -180,11 +163,15 @@ class Worker:
 
     def run(self, law: Law, sweeps: int, explore_first: float, explore_last: float) -> Episodes | None:
         """Learn for *sweeps* steps of every lane; None if the stop flag ended it: roll back then."""
-        self._lanes_before[:] = self._lanes
+        self._lanes_before[:] = self._lanes.memory
         self._open = True
-        completed, episodes, length_sum, return_sum = self._rollout.run(
-            law, sweeps, explore_first, explore_last
-        )
+        try:
+            completed, episodes, length_sum, return_sum = self._loop.run(
+                law, sweeps, explore_first, explore_last
+            )
+        except EnvironmentFailure as error:
+            error.worker = self._rank
+            raise
         return Episodes(episodes, length_sum, return_sum) if completed else None
 
     def roll_back(self) -> None:
@@ -194,7 +181,7 @@ class Worker:
         """
         if self._open:
             self.rows.roll_back()
-            self._lanes[:] = self._lanes_before
+            self._lanes.memory[:] = self._lanes_before
             self._open = False
 
     def commit(self, slices: list[Any]) -> float:
@@ -241,7 +228,7 @@ class Worker:
         """Undo the window that was handed over, and what was learnt since: all is as after the last merge."""
         self.roll_back()
         take_back(self.rows, handed)
-        self._lanes[:] = lanes
+        self._lanes.memory[:] = lanes
 
 
 def table_bytes(merged: Merged) -> int:
@@ -259,24 +246,6 @@ def rows_over(memory: npt.NDArray[np.uint8], merged: Merged) -> Rows:
     data = memory[: n_states * row].reshape(n_states, row)
     log = memory[n_states * row :][: 4 * (values.size + 1)].view(np.uint32)
     return Rows(data, log, values.reshape(-1), merged.clock.reshape(-1), n_actions)
-
-
-def pack_model(model: MDP, dtype: npt.DTypeLike) -> Sampler:
-    """Return *model* as the loop samples it, for tables of *dtype*."""
-    start = np.flatnonzero(model.start)
-    return Sampler(
-        model.n_states,
-        model.n_actions,
-        np.dtype(dtype).itemsize,
-        model.offsets,
-        model.next_state,
-        model.probability,
-        model.reward,
-        model.terminated.view(np.uint8),
-        start.astype(np.uint32),
-        model.start[start],
-        model.time_limit or 0,
-    )
 
 
 def streams(seed: int, key: tuple[int, ...], n: int) -> npt.NDArray[np.uint64]:

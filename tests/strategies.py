@@ -9,8 +9,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from cdq.mdp import MDP
+from cdq.problem import pack_model
 from cdq.schedules import Constant, build_law
-from cdq.worker import Merged, Worker, pack_model
+from cdq.worker import Merged, Worker
 
 DTYPES = ("float32", "float64")
 seeds = st.integers(0, 2**32 - 1)
@@ -110,7 +111,7 @@ def learnt(worker: Worker) -> bytes:
 
 def state_of(worker: Worker) -> bytes:
     """Return all that a round may change, as bytes."""
-    return learnt(worker) + worker._lanes.tobytes()
+    return learnt(worker) + worker._lanes.memory.tobytes()
 
 
 NO_STOP = np.zeros(1, np.int32)
@@ -150,7 +151,7 @@ def touch(worker: Worker, pairs: Any) -> None:
         state, action = divmod(int(pair), values.shape[1])
         values[:] = 0
         values[state, action] = 1
-        worker._state[0] = state
+        worker._lanes.state[0] = state
         assert worker.run(law, 1, 0.0, 0.0) is not None
     assert worker.rows.touched == len(pairs)
 

@@ -271,7 +271,7 @@ def test_after_a_round_all_have_one_table(kind: Any, size: int, together: bool) 
     before = workers[0]._merged.visits.sum()
     results = play_round(kind, workers, "pooled")
     assert len({learnt(worker) for worker in workers}) == 1
-    assert len({worker._words.tobytes() for worker in workers}) == size
+    assert len({worker._lanes.words.tobytes() for worker in workers}) == size
     assert workers[0]._merged.visits.sum() - before == 30 * 3 * size
     assert len({result.mass for result in results}) == 1
     assert results[0].summaries == results[-1].summaries

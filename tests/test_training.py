@@ -32,7 +32,7 @@ def learner(**changes: Any) -> cdq.QLearner:
 def everything(agent: cdq.QLearner) -> tuple[Any, ...]:
     """Return all that learning on depends on."""
     merged = agent._state.merged
-    lanes = b"".join(worker._lanes.tobytes() for _, worker in sorted(agent._team.workers.items()))
+    lanes = b"".join(worker._lanes.memory.tobytes() for _, worker in sorted(agent._team.workers.items()))
     rows = b"".join(
         np.asarray(worker.rows.data).tobytes() for _, worker in sorted(agent._team.workers.items())
     )

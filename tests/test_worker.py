@@ -38,8 +38,8 @@ def test_a_new_worker_has_a_zero_table_and_lanes_that_started(dtype: str) -> Non
         assert array.shape == (6, 3)
         assert not array.any()
     assert values_of(worker).dtype == base_of(worker).dtype == dtype
-    assert (MODEL.start[worker._state] > 0).all()
-    assert not worker._elapsed.any()
+    assert (MODEL.start[worker._lanes.state] > 0).all()
+    assert not worker._lanes.elapsed.any()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -126,14 +126,14 @@ def test_other_seeds_ranks_and_sessions_go_other_ways(change: dict[str, Any]) ->
     for worker in (first, second, other):
         worker.run(LAW, 100, 0.5, 0.5)
     assert state_of(first) == state_of(second)
-    assert not (first._words == other._words).any()
+    assert not (first._lanes.words == other._lanes.words).any()
     assert (values_of(first) != values_of(other)).any()
 
 
 def test_lanes_go_their_own_ways_whatever_their_number() -> None:
     few, many = make_worker(MODEL, num_envs=2), make_worker(MODEL, num_envs=5)
-    assert (few._words == many._words[:, :2]).all()
-    assert len({tuple(column) for column in many._words.T.tolist()}) == 5
+    assert (few._lanes.words == many._lanes.words[:, :2]).all()
+    assert len({tuple(column) for column in many._lanes.words.T.tolist()}) == 5
 
 
 def test_streams_of_learning_and_evaluation_differ() -> None:

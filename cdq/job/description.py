@@ -15,14 +15,14 @@ import numpy.typing as npt
 
 from cdq import schedules
 from cdq._version import __version__
-from cdq.core.model import Sampler
 from cdq.errors import CdqError, ConfigError
 from cdq.files import Tensors, pack_tensors, parse_tensors
 from cdq.job.messages import Shape, Task, check_lanes
 from cdq.mdp import MDP
+from cdq.problem import PackedModel, pack_model
 from cdq.schedules import Polynomial, RescaledLinear, StepSize, build_law
 from cdq.settings import Settings
-from cdq.worker import Merged, Worker, pack_model
+from cdq.worker import Merged, Worker
 
 # Changes whenever messages, or what a worker does on them, change.
 PROTOCOL = 1
@@ -85,7 +85,7 @@ def _small_model(tiny: float) -> MDP:
     return MDP.from_arrays([forward, (forward + stay) / 2], rewards)
 
 
-def make_worker(sampler: Sampler, merged: Merged, gamma: float, num_envs: int, lanes: Any) -> Worker:
+def make_worker(sampler: PackedModel, merged: Merged, gamma: float, num_envs: int, lanes: Any) -> Worker:
     """Return a worker that goes on from *lanes*; the first of a run of seed 0 without them."""
     return Worker(
         sampler,
@@ -126,7 +126,7 @@ class Welcome:
 
     Attributes
     ----------
-    sampler : Sampler
+    sampler : PackedModel
         The model, packed.
     gamma, mass : float
         Discount; the pooled mass that a round may add to a clock.
@@ -144,7 +144,7 @@ class Welcome:
         Whether there are no rounds.
     """
 
-    sampler: Sampler
+    sampler: PackedModel
     gamma: float
     mass: float
     step_size: StepSize
@@ -175,7 +175,7 @@ def pack_welcome(job: Job, merged: Merged, lanes: Any, task: Task, asynchronous:
     return pack_tensors({**tensors, **model_tensors(job.model)}, about)
 
 
-def open_welcome(data: Any, samplers: dict[tuple[str, str], Sampler]) -> Welcome:
+def open_welcome(data: Any, samplers: dict[tuple[str, str], PackedModel]) -> Welcome:
     """Return what the hub said; *samplers* are the models that the worker has, by fingerprint and dtype.
 
     Raises
@@ -209,8 +209,8 @@ def open_welcome(data: Any, samplers: dict[tuple[str, str], Sampler]) -> Welcome
 
 
 def _sampler(
-    about: Mapping[str, Any], tensors: Tensors, shape: Shape, samplers: dict[tuple[str, str], Sampler]
-) -> Sampler:
+    about: Mapping[str, Any], tensors: Tensors, shape: Shape, samplers: dict[tuple[str, str], PackedModel]
+) -> PackedModel:
     key = str(about["model"]), str(shape.real)
     if key not in samplers:
         model = model_of(about, tensors)

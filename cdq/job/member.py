@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from cdq.core.model import Sampler
 from cdq.errors import ConfigError
 from cdq.job.description import Welcome, make_worker, open_welcome
 from cdq.job.increments import Increment, own_mass, weights
 from cdq.job.messages import Task, open_contribution, open_result, pack_contribution
+from cdq.problem import PackedModel
 from cdq.rounds import GO_ON, Summary, WorkerContribution
 from cdq.schedules import build_law, log_keep
 from cdq.worker import Worker
@@ -30,7 +30,7 @@ class Member:
         The window to learn next.
     """
 
-    def __init__(self, samplers: dict[tuple[str, str], Sampler] | None = None) -> None:
+    def __init__(self, samplers: dict[tuple[str, str], PackedModel] | None = None) -> None:
         self._samplers = samplers if samplers is not None else {}
         self._welcome: Welcome
         self._worker: Worker

@@ -10,7 +10,6 @@ from typing import Any
 from zlib import crc32
 
 from cdq.comm.zmq.events import Submission
-from cdq.core.model import Sampler
 from cdq.errors import DivergenceError, FileError
 from cdq.interrupts import Requests
 from cdq.job.asynchronous import AsynchronousService, Offer
@@ -21,6 +20,7 @@ from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME, read_beginning
 from cdq.merges import MergeRule, resolve
 from cdq.monitor import watch_nothing
+from cdq.problem import PackedModel
 from cdq.settings import arguments_of, make_settings
 from cdq.state import State
 from cdq.table import QTable
@@ -41,7 +41,7 @@ class Rehearsal:
     def __init__(self, service: LearningService) -> None:
         self._service = service
         self._members: dict[int, Member] = {}
-        self._samplers: dict[tuple[str, str], Sampler] = {}
+        self._samplers: dict[tuple[str, str], PackedModel] = {}
         self._merged = b""
 
     def learn(self, uids: Iterable[int], size: int) -> dict[int, Submission]:
@@ -114,7 +114,7 @@ def repeat_singles(
     ahead, last = defaultdict[int, list[Entry]](list), dict[int, int]()
     for later in entries:
         ahead[later["base"]].append(later)
-    members, brought, samplers = dict[int, Member](), dict[int, bytes](), dict[tuple[str, str], Sampler]()
+    members, brought, samplers = dict[int, Member](), dict[int, bytes](), dict[tuple[str, str], PackedModel]()
     turns: list[Entry | None] = [None, *entries]
     for entry in turns:
         if entry is not None:

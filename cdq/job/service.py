@@ -29,11 +29,12 @@ from cdq.job.messages import (
 )
 from cdq.mdp import MDP
 from cdq.monitor import Watch
+from cdq.problem import pack_model
 from cdq.rounds import Round, Rule
 from cdq.settings import Settings
 from cdq.state import State
 from cdq.training import Course, Plan
-from cdq.worker import Merged, Worker, allocate, pack_model, rows_over, table_bytes
+from cdq.worker import Merged, Worker, allocate, rows_over, table_bytes
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
 _CLOCK_LIMIT = 0x40000000

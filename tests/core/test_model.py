@@ -10,8 +10,9 @@ from scipy.stats import chisquare
 from cdq.core.model import Sampler
 from cdq.core.rollout import follow
 from cdq.mdp import MDP
+from cdq.problem import pack_model
 from cdq.schedules import Constant, build_law
-from cdq.worker import EVALUATION, Merged, pack_model, streams
+from cdq.worker import EVALUATION, Merged, streams
 from tests.reference.rollout import alias_table, threshold
 from tests.strategies import DTYPES, NO_STOP, make_worker, models, set_table, visits_of
 

@@ -45,9 +45,9 @@ def go_on(worker: Worker, seed: int, most: int = 40) -> Any:
     visits = random.integers(1, most + 1, values.shape) * (
         random.random(values.shape) < random.choice([0.1, 0.6])
     )
-    before, counts_before, lanes = values.copy(), counts.copy(), worker._lanes.copy()
+    before, counts_before, lanes = values.copy(), counts.copy(), worker._lanes.memory.copy()
     touch(worker, random.permutation(np.flatnonzero(visits)))
-    worker._lanes[:] = lanes
+    worker._lanes.memory[:] = lanes
     news = random.normal(size=values.shape) * 10.0 ** random.integers(-8, 9, values.shape)
     values[:] = np.where(visits > 0, news, before)
     counts[:] = (counts_before + visits.astype(np.uint32)) | np.where(visits > 0, TOUCHED, np.uint32(0))
@@ -122,7 +122,7 @@ def test_what_was_handed_over_can_be_taken_back(given: Tables, seed: int) -> Non
     assert counts_of(worker).tobytes() == given.clock.tobytes()
     assert np.asarray(handed.data).tobytes() == np.asarray(worker.rows.data).tobytes()
     assert worker.rows.touched == handed.touched == 0
-    assert worker._lanes.tobytes() == lanes.tobytes()
+    assert worker._lanes.memory.tobytes() == lanes.tobytes()
 
 
 # ---- what is refused

@@ -34,7 +34,7 @@ def test_every_lane_draws_two_words_a_sweep_of_its_own_stream(seed: int, lanes: 
     for lane, reference in enumerate(references):
         for _ in range(1 + 2 * sweeps):  # one for the first reset
             reference.next()
-        assert worker._words[:, lane].tolist() == reference.words
+        assert worker._lanes.words[:, lane].tolist() == reference.words
 
 
 def test_streams_are_numpys_spawned_seed_sequences() -> None:
@@ -57,7 +57,7 @@ def test_bits_are_uniform() -> None:
     """Words of many spawned streams: each bit is 1 half the time."""
     model = MDP.from_outcomes([0], [0], [0], [1.0], [0.0])
     worker = make_worker(model, num_envs=2000)
-    bits = np.unpackbits(worker._words.view(np.uint8)).reshape(-1, 64)
+    bits = np.unpackbits(worker._lanes.words.view(np.uint8)).reshape(-1, 64)
     assert abs(bits.mean(axis=0) - 0.5).max() < 5 * 0.5 / np.sqrt(len(bits))
 
 
@@ -66,9 +66,9 @@ def test_saved_streams_go_on_where_they_were(lanes: int) -> None:
     worker = make_worker(MDP.garnet(5, 3, branching=2, seed=1), num_envs=lanes)
     law = build_law(Constant(0.1), 0, 0.3, "float64")
     worker.run(law, 17, 0.5, 0.5)
-    saved = worker._lanes.copy()
+    saved = worker._lanes.memory.copy()
     worker.run(law, 9, 1.0, 1.0)
-    after = worker._lanes.copy()
-    worker._lanes[:] = saved
+    after = worker._lanes.memory.copy()
+    worker._lanes.memory[:] = saved
     worker.run(law, 9, 1.0, 1.0)  # always exploring: the lanes do not depend on the table
-    np.testing.assert_array_equal(worker._lanes, after)
+    np.testing.assert_array_equal(worker._lanes.memory, after)

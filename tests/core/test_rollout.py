@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from cdq import schedules
 from cdq.core.rollout import follow
 from cdq.mdp import MDP
-from cdq.worker import EVALUATION, LEARNING, Worker, pack_model, streams
+from cdq.problem import pack_model
+from cdq.worker import EVALUATION, LEARNING, Worker, streams
 from tests.reference import rollout as reference
 from tests.reference.schedules import Law
 from tests.strategies import (
@@ -52,10 +53,12 @@ def assert_same(worker: Worker, other: reference.Learner, log: list[int]) -> Non
         assert ours.dtype == theirs.dtype
         assert ours.tobytes() == theirs.tobytes()
     assert np.asarray(worker.rows.log)[: worker.rows.touched].tolist() == log
-    assert worker._words.T.tolist() == [lane.stream.words for lane in other.lanes]
-    assert worker._state.tolist() == [lane.state for lane in other.lanes]
-    assert worker._elapsed.tolist() == [lane.elapsed for lane in other.lanes]
-    assert worker._returns.tobytes() == np.array([lane.episode_return for lane in other.lanes]).tobytes()
+    assert worker._lanes.words.T.tolist() == [lane.stream.words for lane in other.lanes]
+    assert worker._lanes.state.tolist() == [lane.state for lane in other.lanes]
+    assert worker._lanes.elapsed.tolist() == [lane.elapsed for lane in other.lanes]
+    assert (
+        worker._lanes.returns.tobytes() == np.array([lane.episode_return for lane in other.lanes]).tobytes()
+    )
 
 
 def compare(

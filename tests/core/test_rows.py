@@ -76,7 +76,7 @@ def test_the_log_lists_a_pair_once_at_its_first_touch() -> None:
     law = build_law(Constant(0.0), 0, 0.3, "float64")
     for state in (2, 1, 2, 0, 1):
         values_of(worker)[:] = [1.0, 0.0, 0.0]
-        worker._state[0] = state
+        worker._lanes.state[0] = state
         worker.run(law, 1, 0.0, 0.0)
     assert np.asarray(worker.rows.log)[: worker.rows.touched].tolist() == [6, 3, 0]
 

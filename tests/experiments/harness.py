@@ -12,10 +12,11 @@ from cdq import MDP, solve
 from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
 from cdq.interrupts import Requests
+from cdq.problem import pack_model
 from cdq.rounds import AutoWindow, FixedWindow, Window, WorkerContribution
 from cdq.schedules import Constant, StepSize
 from cdq.training import Course, Plan, Progress, learn_rounds, run_workers
-from cdq.worker import Merged, Worker, pack_model
+from cdq.worker import Merged, Worker
 
 FloatArray = npt.NDArray[np.float64]
 Watch = Callable[[int, FloatArray], bool]  # steps per worker and the merged table -> whether to stop

@@ -1,0 +1,50 @@
+"""What a worker's environments are at, as one block of memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Stream, steps and return of the running episode, state.
+_COMMON = 32 + 8 + 8 + 4
+_ALIGNMENT = 64
+
+
+class Lanes:
+    """The lanes of a worker: one block, so that all that a window changes in them is saved and restored by one copy.
+
+    Parameters
+    ----------
+    n : int
+        How many there are.
+    own_bytes : int
+        What each takes beside what all environments have.
+
+    Attributes
+    ----------
+    memory : (n_bytes,) array of uint8
+        All of it.
+    words : (4, n) array of uint64
+        The random streams.
+    elapsed : (n,) array of int64
+        Steps of the running episode.
+    returns : (n,) array of float64
+        Its undiscounted return.
+    state : (n,) array of uint32
+        Of a model.
+    own : (n, own_bytes) array of uint8
+        Of other environments.
+    """
+
+    def __init__(self, n: int, own_bytes: int = 0) -> None:
+        first = -(-_COMMON * n // _ALIGNMENT) * _ALIGNMENT
+        self.n = n
+        self.memory = np.zeros(first + own_bytes * n if own_bytes else _COMMON * n, np.uint8)
+        self.words = self.memory[: 32 * n].view(np.uint64).reshape(4, n)
+        self.elapsed = self.memory[32 * n : 40 * n].view(np.int64)
+        self.returns = self.memory[40 * n : 48 * n].view(np.float64)
+        self.state = self.memory[48 * n : _COMMON * n].view(np.uint32)
+        self.own = self.memory[first : first + own_bytes * n].reshape(n, own_bytes)
+
+    def seeds(self) -> list[int]:
+        """Return a seed for each lane's environment, of 31 bits, from its stream as it is."""
+        return [int(word >> np.uint64(33)) for word in self.words[0]]

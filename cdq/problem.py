@@ -1,0 +1,89 @@
+"""What a worker learns: where transitions come from, and what its Q-function is made of."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.core.model import Sampler
+from cdq.core.rollout import Rollout
+from cdq.core.rows import Law, Rows
+from cdq.lanes import Lanes
+from cdq.mdp import MDP
+
+
+class Loop(Protocol):
+    """Steps the lanes of a worker, and learns."""
+
+    def reset(self) -> None:
+        """Start an episode in every lane."""
+
+    def run(
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+    ) -> tuple[bool, int, int, float]:
+        """Step every lane *sweeps* times; return whether nothing ended that early, and the episodes that ended.
+
+        These are their number, the sum of their lengths, and that of their undiscounted returns.
+        """
+
+
+class Problem(Protocol):
+    """What the workers of a run learn, the same for all."""
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the table."""
+
+    @property
+    def n_actions(self) -> int:
+        """Columns of the table."""
+
+    @property
+    def own_bytes(self) -> int:
+        """What a lane takes beside stream, counters and state."""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a lane goes on from its memory; else it begins an episode."""
+
+    def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
+        """Return the loop of a worker over its table and lanes; the flag *stop* ends its windows early."""
+
+
+class PackedModel(Sampler):
+    """A model as the compiled loop samples it; several workers may share it. Made by `pack_model`."""
+
+    own_bytes = 0
+    resumable = True
+
+    @property
+    def n_rows(self) -> int:
+        """The number of states."""
+        return self.n_states
+
+    def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
+        """Return the loop of a worker over its table and lanes."""
+        scratch = np.zeros(5 * lanes.n, np.int64)
+        return Rollout(
+            rows, self, gamma, lanes.words, lanes.state, lanes.elapsed, lanes.returns, scratch, stop
+        )
+
+
+def pack_model(model: MDP, dtype: npt.DTypeLike) -> PackedModel:
+    """Return *model* as the loop samples it, for tables of *dtype*."""
+    start = np.flatnonzero(model.start)
+    return PackedModel(
+        model.n_states,
+        model.n_actions,
+        np.dtype(dtype).itemsize,
+        model.offsets,
+        model.next_state,
+        model.probability,
+        model.reward,
+        model.terminated.view(np.uint8),
+        start.astype(np.uint32),
+        model.start[start],
+        model.time_limit or 0,
+    )
