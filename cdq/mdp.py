@@ -1,4 +1,4 @@
-"""MDP: an immutable finite model, from Gymnasium, from arrays, from flat outcomes, or random."""
+"""MDP: an immutable finite model, from Gymnasium, from arrays, from flat outcomes, from samples, or random."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cdq import _matrices, _model
+from cdq import _matrices, _model, _samples
 from cdq.core import graph
 from cdq.errors import ConfigError
 
@@ -33,7 +33,8 @@ class MDP:
     """Hold a finite model: what every action does in every state.
 
     Pair ``p = state * n_actions + action`` owns the outcomes ``offsets[p]:offsets[p + 1]``. The arrays are
-    read-only. Make one with `from_gymnasium`, `from_arrays`, `from_outcomes` or `garnet`.
+    read-only. Make one with `from_gymnasium`, `from_arrays`, `from_outcomes`, `from_samples`
+    or `garnet`.
 
     Parameters
     ----------
@@ -289,6 +290,56 @@ class MDP:
         outcomes = _model.outcomes((n_states, n_actions), (states, actions, successors), columns)
         start = np.full(n_states, 1.0 / n_states) if start is None else np.array(start, np.float64)
         return cls(n_states, n_actions, *outcomes, start, time_limit, name, grid)
+
+    @classmethod
+    def from_samples(
+        cls,
+        state: ArrayLike,
+        action: ArrayLike,
+        reward: ArrayLike,
+        next_state: ArrayLike,
+        terminated: ArrayLike,
+        *,
+        n_states: int,
+        n_actions: int,
+        untried: float | None = None,
+        start: ArrayLike | None = None,
+        time_limit: int | None = None,
+        name: str = "MDP",
+    ) -> MDP:
+        """Build the empirical model of observed transitions: every outcome is as likely as it was frequent.
+
+        Parameters
+        ----------
+        state, action, next_state : int arrays of shape (n,)
+            From where, by what, to where.
+        reward : float array of shape (n,)
+            What it paid. Different rewards of one pair stay different outcomes.
+        terminated : bool array of shape (n,)
+            Whether it ended the episode; where a time limit cut it, False.
+        n_states, n_actions : int
+            Size of the model.
+        untried : float, optional
+            A pair that occurs in no transition ends the episode and pays this: nothing is known of it, and a plan
+            should not count on it. Default: the lowest reward of all transitions.
+        start : array of shape (n_states,), optional
+            Distribution of the first state; uniform over all that an action was tried in by default.
+        time_limit, name
+            As for `from_outcomes`.
+
+        Raises
+        ------
+        ModelError
+            If lengths differ, an index is out of range or a reward is not finite; the message names the transition.
+
+        Examples
+        --------
+        >>> MDP.from_samples([0, 0], [0, 0], [1, 0], [0, 1], [0, 1], n_states=2, n_actions=1).probability
+        array([0.5, 0.5, 1. ])
+        """
+        indices, values = (state, action, next_state), (reward, terminated)
+        outcomes, first = _samples.measured((n_states, n_actions), indices, values, untried, start)
+        return cls(n_states, n_actions, *outcomes, first, time_limit, name)
 
     @classmethod
     def garnet(cls, n_states: int, n_actions: int, *, branching: int, seed: int) -> MDP:
