@@ -29,6 +29,7 @@ cdef class Rows:
     cdef readonly object data    # keeps the memory alive
     cdef readonly object log
     cdef object shared           # keeps the base's memory alive
+    cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size)
 
 
 cdef class Law:

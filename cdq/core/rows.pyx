@@ -25,7 +25,7 @@ cdef class Rows:
     table is merged from and nothing else.
     """
 
-    def __cinit__(self, data, log, base, uint32_t[::1] clock, int64_t n_actions):
+    def __init__(self, data, log, base, uint32_t[::1] clock, int64_t n_actions):
         cdef const unsigned char[:, ::1] rows = data
         cdef const uint32_t[::1] pairs = log
         cdef unsigned char[::1] raw = memoryview(base).cast("B")
@@ -39,10 +39,26 @@ cdef class Rows:
         self.c.log = <uint32_t *> &pairs[0]
         self.c.base = &raw[0]
         self.c.clock = &clock[0]
-        self.c.n_log = 0
         self.c.n_states = rows.shape[0]
+        self._lay_out(n_actions, rows.shape[1], real_size)
+
+    @staticmethod
+    def of_values(values):
+        """Return a table over *values*, (n_states, n_actions) float32 or float64, that can only be read."""
+        cdef const unsigned char[::1] raw = memoryview(values).cast("B")
+        cdef Rows rows = Rows.__new__(Rows)
+        if values.ndim != 2 or values.dtype.kind != "f" or values.itemsize not in (4, 8) or not values.size:
+            raise ValueError("values are (n_states, n_actions) of float32 or float64")
+        rows.data = values
+        rows.c.data = <unsigned char *> &raw[0]
+        rows.c.n_states = values.shape[0]
+        rows._lay_out(values.shape[1], values.shape[1] * values.itemsize, values.itemsize)
+        return rows
+
+    cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size):
+        self.c.n_log = 0
         self.c.n_actions = n_actions
-        self.c.stride = rows.shape[1]
+        self.c.stride = stride
         self.c.real_size = real_size
         self.c.inverse = 0 if n_actions == 1 else 0xFFFFFFFFFFFFFFFF // <uint64_t> n_actions + 1
 

@@ -7,7 +7,6 @@
 #ifndef CDQ_WINDOW_H
 #define CDQ_WINDOW_H
 #include "rows.h"
-#include "row_max.h"
 
 typedef struct {
     int64_t n;
@@ -34,40 +33,10 @@ typedef struct {
     uint64_t threshold;
     int64_t change;
 } cdq_exploration;
-
-/* cdq_nth_bit[mask][j]: the position of the j-th set bit. */
-static unsigned char cdq_nth_bit[256][8];
-
-/* How many bits a mask has: popcount is no baseline instruction. */
-static unsigned char cdq_bits_set[256];
-
-static void cdq_fill_bit_tables(void)
-{
-    for (int mask = 0; mask < 256; mask++)
-        for (int bit = 0; bit < 8; bit++)
-            if (mask >> bit & 1)
-                cdq_nth_bit[mask][cdq_bits_set[mask]++] = (unsigned char)bit;
-}
 #endif
 
-/* A greedy action, uniform among ties. Up to 8 actions without a branch: equal values come and go as the table
- * converges, and a mispredicted branch costs more than the whole choice. */
-CDQ_INLINE uint32_t NAME(cdq_greedy)(const REAL *q, int64_t n_actions, uint32_t bits)
-{
-    REAL best = NAME(cdq_row_max)(q, n_actions);
-    if (n_actions <= 8) {
-        uint32_t ties = NAME(cdq_equal)(q, n_actions, best);
-        return cdq_nth_bit[ties][cdq_below(bits, (uint32_t)cdq_bits_set[ties])];
-    }
-    uint32_t ties = 0;
-    for (int64_t a = 0; a < n_actions; a++)
-        ties += q[a] == best;
-    uint32_t left = cdq_below(bits, ties);
-    for (int64_t a = 0; a < n_actions; a++)
-        if (q[a] == best && left-- == 0)
-            return (uint32_t)a;
-    return 0;
-}
+#include "choice.h"
+#include "update.h"
 
 CDQ_INLINE void NAME(cdq_act)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
                               uint64_t threshold, const int64_t n, const int64_t n_actions)
@@ -77,9 +46,7 @@ CDQ_INLINE void NAME(cdq_act)(const cdq_rows *rows, const cdq_model *model, cons
     uint32_t *restrict action = lanes->action;
     for (int64_t i = 0; i < n; i++) {
         const REAL *q = (const REAL *)cdq_row(rows, state[i]);
-        uint32_t coin = (uint32_t)(random[i] >> 32), bits = (uint32_t)random[i];
-        uint32_t greedy = NAME(cdq_greedy)(q, n_actions, bits);
-        uint32_t chosen = coin < threshold ? cdq_below(bits, (uint32_t)n_actions) : greedy;
+        uint32_t chosen = NAME(cdq_choice)(q, n_actions, threshold, random[i]);
         action[i] = chosen;
         NAME(cdq_prefetch_outcome)(model, (uint64_t)state[i] * (uint64_t)n_actions + chosen);
     }
@@ -111,29 +78,6 @@ CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_lanes *lanes, 
         REAL next = NAME(cdq_row_max)((const REAL *)cdq_row(rows, CDQ_STATE(successor[i])), n_actions);
         target[i] = reward[i] + (successor[i] & CDQ_TERMINATED ? (REAL)0 : gamma * next);
     }
-}
-
-/* Q(s, a) += alpha (target - Q(s, a)), alpha by the pair's clock; the first touch in a window is logged. */
-CDQ_INLINE void NAME(cdq_update)(cdq_rows *rows, const cdq_law *law, const cdq_lanes *lanes, const int64_t n,
-                                 const int64_t n_actions)
-{
-    const uint32_t *restrict state = lanes->state, *restrict action = lanes->action;
-    const REAL *restrict step_size = (const REAL *)law->step_size, *restrict target = (const REAL *)lanes->target;
-    const int bits = law->bits;
-    uint32_t *restrict log = rows->log;
-    int64_t n_log = rows->n_log;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t a = action[i];
-        REAL *q = (REAL *)cdq_row(rows, state[i]);
-        uint32_t *count = (uint32_t *)(q + n_actions) + a;
-        uint32_t before = *count;
-        log[n_log] = state[i] * (uint32_t)n_actions + a;
-        n_log += !(before & CDQ_TOUCHED);
-        *count = (before + 1) | CDQ_TOUCHED;
-        REAL alpha = step_size[cdq_entry(CDQ_COUNT(before + 1), bits)];
-        q[a] += alpha * (target[i] - q[a]);
-    }
-    rows->n_log = n_log;
 }
 
 CDQ_INLINE void NAME(cdq_advance)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
@@ -173,7 +117,7 @@ CDQ_INLINE void NAME(cdq_sweeps)(cdq_rows *rows, const cdq_law *law, const cdq_m
         NAME(cdq_act)(rows, model, lanes, explore->threshold >> CDQ_COIN_SHIFT, n, n_actions);
         NAME(cdq_sample)(rows, model, lanes, n, n_actions);
         NAME(cdq_targets)(rows, lanes, gamma, n, n_actions);
-        NAME(cdq_update)(rows, law, lanes, n, n_actions);
+        NAME(cdq_update)(rows, law, lanes->state, lanes->action, (const REAL *)lanes->target, NULL, n, n_actions);
         NAME(cdq_advance)(rows, model, lanes, done, n);
         explore->threshold += (uint64_t)explore->change;
     }

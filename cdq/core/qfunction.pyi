@@ -1,0 +1,12 @@
+from cdq.core.rows import Rows
+
+class QFunction:
+    rows: Rows
+    n: int
+    n_actions: int
+    width: int
+    continuous: bool
+    def make_room(self) -> None: ...
+
+class TableQ(QFunction):
+    def __init__(self, rows: Rows, n: int) -> None: ...
