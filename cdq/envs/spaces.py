@@ -1,0 +1,281 @@
+"""Gymnasium's spaces as numbers: observations as state indices, keys or vectors, actions as 0, 1, 2, ..."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.core import encode
+from cdq.errors import ConfigError, UnsupportedEnvironment
+
+if TYPE_CHECKING:
+    import gymnasium
+
+MASK, OBSERVATION = "action_mask", "observation"
+_MOST_STATES = 2**63  # what an index may have; beyond, keys are hashes
+
+
+class _Numbers(NamedTuple):
+    """The numbers of a space: how they are read, and between what they lie."""
+
+    part: encode.Part
+    low: list[Any]
+    high: list[Any]
+    whole: bool
+
+
+class Encoder:
+    """The observations and actions of an environment as numbers.
+
+    Discrete, MultiDiscrete, MultiBinary, Box of integers, and Tuple and Dict of those have an index by mixed radix,
+    the first component the most significant (a Dict's in the order of its keys). Where there are more than 2**63
+    states, the key of an observation is a hash of its components, of 63 bits, that cannot be reversed. Any
+    mixture of these and of Box of floats has a vector of float64: all the numbers, flattened, in order. A Dict with
+    an entry "action_mask" holds a mask beside the observation, which is its entry "observation" or all the others.
+
+    Parameters
+    ----------
+    observation_space, action_space : gymnasium.Space
+        Those of one environment.
+
+    Attributes
+    ----------
+    n_actions : int
+        Actions.
+    first_action : int
+        What the environment calls action 0.
+    n_states : int or None
+        How many indices there are; None if observations have a hash or nothing but a vector.
+    countable : bool
+        Whether observations have an index or a key.
+    width : int
+        The length of an observation's vector.
+    low, high : (width,) array of float64
+        Bounds of a vector, infinite where the space has none.
+    masked : bool
+        Whether observations hold a mask.
+
+    Raises
+    ------
+    UnsupportedEnvironment
+        If a space has no numbers, or actions are not a Discrete space.
+
+    Examples
+    --------
+    >>> import gymnasium
+    >>> blackjack = gymnasium.make("Blackjack-v1")
+    >>> encoder = Encoder(blackjack.observation_space, blackjack.action_space)
+    >>> encoder.n_states, encoder.state_of((13, 10, 1))
+    (704, 307)
+    >>> encoder.observation_of(307)
+    (13, 10, 1)
+    """
+
+    def __init__(self, observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> None:
+        self.n_actions, self.first_action = actions_of(action_space)
+        self.space, self.observation_key = _without_mask(observation_space)
+        self.masked = self.space is not observation_space
+        if self.masked:
+            _check_mask(observation_space, self.n_actions)
+        self._numbers = _numbers_of(self.space)
+        self.countable = self._numbers.whole
+        size = math.prod(self._sizes()) if self.countable else None
+        self.n_states = size if size is not None and size <= _MOST_STATES else None
+        self.width = len(self._numbers.low)
+        self.low = np.array(self._numbers.low, np.float64)
+        self.high = np.array(self._numbers.high, np.float64)
+        self._encoding = self.encoding(vectors=not self.countable)
+
+    def encoding(self, *, vectors: bool) -> encode.Encoding:
+        """Return what the loops read observations with: as *vectors*, or as indices or keys.
+
+        Raises
+        ------
+        UnsupportedEnvironment
+            If indices or keys are asked for where there are none.
+        """
+        if not vectors and not self.countable:
+            raise UnsupportedEnvironment(
+                f"observations in {_brief(self.space)} have no number each: give features=cdq.TileCoding(...) for a "
+                "linear Q-function, or bins=... (or wrap the environment in "
+                "gymnasium.wrappers.DiscretizeObservation) for a table"
+            )
+        numbers = self._numbers
+        return encode.Encoding(
+            numbers.part,
+            None if vectors else numbers.low,
+            None if vectors else numbers.high,
+            hashed=not vectors and self.n_states is None,
+            name=_brief(self.space),
+            observation_key=self.observation_key,
+            mask_key=MASK if self.masked else None,
+            n_actions=self.n_actions if self.masked else 0,
+        )
+
+    def state_of(self, observation: object) -> int:
+        """Return the index or key of an observation, as the environment gives it.
+
+        Raises
+        ------
+        ConfigError
+            If it is not in the space.
+        UnsupportedEnvironment
+            If observations have neither index nor key.
+        """
+        if not self.countable:
+            self.encoding(vectors=False)
+        return int(self._encoded(self._encoding, observation))
+
+    def vector_of(self, observation: object) -> npt.NDArray[np.float64]:
+        """Return an observation's numbers as a vector, (width,).
+
+        Raises
+        ------
+        ConfigError
+            If it does not have as many.
+        """
+        vector: npt.NDArray[np.float64] = self._encoded(self.encoding(vectors=True), observation)
+        return vector
+
+    def mask_of(self, observation: object) -> npt.NDArray[np.bool_]:
+        """Return which actions are allowed, (n_actions,), by the mask that an observation holds."""
+        return np.array(self._encoding.mask_of(observation), np.bool_)
+
+    def observation_of(self, state: int) -> Any:
+        """Return the observation with an index, without a mask.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such index, or keys are hashes.
+        """
+        if self.n_states is None:
+            raise ConfigError(
+                f"observations in {_brief(self.space)} have no index, so none can be told from it"
+            )
+        if not 0 <= state < self.n_states:
+            raise ConfigError(f"state {state} is not one of 0 to {self.n_states - 1}")
+        digits = []
+        for low, size in zip(reversed(self._numbers.low), reversed(self._sizes()), strict=True):
+            state, digit = divmod(state, size)
+            digits.append(low + digit)
+        return _observation_of(self.space, digits)
+
+    def _encoded(self, encoding: encode.Encoding, observation: object) -> Any:
+        try:
+            return encoding.of(observation)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+    def _sizes(self) -> list[int]:
+        pairs = zip(self._numbers.low, self._numbers.high, strict=True)
+        return [int(high) - int(low) + 1 for low, high in pairs]
+
+
+def actions_of(space: gymnasium.Space[Any]) -> tuple[int, int]:
+    """Return how many actions there are, and what the environment calls the first.
+
+    Raises
+    ------
+    UnsupportedEnvironment
+        If the space is not Discrete.
+    """
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Discrete):
+        return int(space.n), int(space.start)
+    kind = "continuous actions" if isinstance(space, spaces.Box) else "actions"
+    wrapper = (
+        "gymnasium.wrappers.DiscretizeAction"
+        if isinstance(space, spaces.Box)
+        else "a gymnasium.ActionWrapper that numbers its actions"
+    )
+    raise UnsupportedEnvironment(
+        f"{kind} in {_brief(space)} cannot be learnt; wrap the environment in {wrapper}, so that its action "
+        "space is Discrete"
+    )
+
+
+def _numbers_of(space: gymnasium.Space[Any]) -> _Numbers:
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Discrete):
+        first = int(space.start)
+        return _Numbers(encode.Scalar(), [first], [first + int(space.n) - 1], True)
+    if isinstance(space, spaces.MultiDiscrete):
+        low = space.start.ravel().tolist()
+        high = [first + int(n) - 1 for first, n in zip(low, space.nvec.ravel(), strict=True)]
+        return _Numbers(encode.Array(len(low)), low, high, True)
+    if isinstance(space, spaces.MultiBinary):
+        n = math.prod(space.shape)
+        return _Numbers(encode.Array(n), [0] * n, [1] * n, True)
+    if isinstance(space, spaces.Box):
+        return _of_box(space)
+    if isinstance(space, spaces.Tuple):
+        inner = [_numbers_of(part) for part in space.spaces]
+        return _joined(encode.Sequence(tuple(numbers.part for numbers in inner)), inner)
+    if isinstance(space, spaces.Dict):
+        inner = [_numbers_of(part) for part in space.spaces.values()]
+        return _joined(encode.Mapping(tuple(space.spaces), tuple(numbers.part for numbers in inner)), inner)
+    raise UnsupportedEnvironment(
+        f"observations in {_brief(space)} cannot be learnt: they are no fixed number of numbers. Allowed are "
+        "Discrete, MultiDiscrete, MultiBinary, Box, and Tuple and Dict of those; a "
+        "gymnasium.wrappers.TransformObservation can make one of them"
+    )
+
+
+def _of_box(space: gymnasium.spaces.Box) -> _Numbers:
+    whole = space.dtype.kind in "biu"
+    low, high = space.low.ravel().tolist(), space.high.ravel().tolist()
+    if whole:
+        high = [min(value, _MOST_STATES - 1) for value in high]
+    return _Numbers(encode.Array(len(low)), low, high, whole)
+
+
+def _joined(part: encode.Part, inner: list[_Numbers]) -> _Numbers:
+    low = [value for numbers in inner for value in numbers.low]
+    high = [value for numbers in inner for value in numbers.high]
+    return _Numbers(part, low, high, all(numbers.whole for numbers in inner))
+
+
+def _without_mask(space: gymnasium.Space[Any]) -> tuple[gymnasium.Space[Any], str | None]:
+    """Return the space of the observation alone, and its key where it is an entry beside the mask."""
+    from gymnasium import spaces
+
+    if not isinstance(space, spaces.Dict) or MASK not in space.spaces:
+        return space, None
+    others = {key: part for key, part in space.spaces.items() if key != MASK}
+    if set(others) == {OBSERVATION}:
+        return others[OBSERVATION], OBSERVATION
+    return spaces.Dict(others), None
+
+
+def _check_mask(space: Any, n_actions: int) -> None:
+    shape = space.spaces[MASK].shape
+    if shape is None or math.prod(shape) != n_actions:
+        raise UnsupportedEnvironment(
+            f"the mask in the observation is in {_brief(space.spaces[MASK])}; there are {n_actions} actions"
+        )
+
+
+def _observation_of(space: gymnasium.Space[Any], digits: list[Any]) -> Any:
+    """Take an observation's numbers off the end of *digits*, the first number last, and return it."""
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Discrete):
+        return digits.pop()
+    if isinstance(space, spaces.Tuple):
+        return tuple(_observation_of(part, digits) for part in space.spaces)
+    if isinstance(space, spaces.Dict):
+        return {key: _observation_of(part, digits) for key, part in space.spaces.items()}
+    shape: tuple[int, ...] = space.shape or ()
+    return np.array([digits.pop() for _ in range(math.prod(shape))], space.dtype).reshape(shape)
+
+
+def _brief(space: gymnasium.Space[Any]) -> str:
+    """Return what a space is called in messages: some print every bound."""
+    text = " ".join(str(space).split())
+    return text if len(text) <= 100 else f"{text[:97]}..."
