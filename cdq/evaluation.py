@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from cdq.core.model import Sampler
-from cdq.core.rollout import follow
+from cdq.subject import Floats, Subject
 from cdq.worker import EVALUATION, streams
 
 _STREAMS = 64
+# Evaluation cuts an episode here where the environment has no limit of its own: a poor policy may never end one.
+_LONGEST_EPISODE = 10_000
 
 
 class Evaluation(NamedTuple):
@@ -36,18 +34,12 @@ class Evaluation(NamedTuple):
     episodes: int
 
 
-def run_episodes(
-    sampler: Sampler,
-    policy: npt.NDArray[np.integer],
-    *,
-    seed: int,
-    key: tuple[int, ...],
-    longest: int,
-    episodes: int,
+def evaluate_greedy(
+    subject: Subject, values: Floats, *, seed: int, key: tuple[int, ...], episodes: int
 ) -> Evaluation:
-    """Run *episodes* of *policy*, (n_states,) actions, each cut after *longest* steps; *key* names the streams."""
-    returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
+    """Run *episodes* of the greedy policy of a table, the lowest action among equals; *key* names the streams."""
     words = streams(seed, (EVALUATION, *key), min(episodes, _STREAMS))
-    follow(sampler, policy.astype(np.uint32), words, longest, returns, lengths, np.zeros(1, np.int32))
+    longest = subject.time_limit or _LONGEST_EPISODE
+    returns, lengths = subject.run_episodes(values, words, episodes, longest)
     error = float(returns.std(ddof=1) / math.sqrt(episodes)) if episodes > 1 else math.nan
     return Evaluation(float(returns.mean()), error, float(lengths.mean()), episodes)

@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cdq._arguments import whole
 from cdq.agreement import from_rank_0
 from cdq.checkpoint import Checkpoint, CheckpointDirectory
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError, FileError
 from cdq.files import Tensors, parse_tensors
-from cdq.settings import whole
 
 # In a call of `learn`, unless told otherwise.
 _IN_A_CALL = 20

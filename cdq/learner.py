@@ -2,53 +2,46 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cdq.agreement import agree_on_seed
+from cdq.choice import make_subject
 from cdq.comm.base import Communicator
-from cdq.comm.registry import choose
-from cdq.evaluation import Evaluation, run_episodes
-from cdq.files import read_tensors, require_kind, write_tensors
-from cdq.history import History
+from cdq.errors import ConfigError
+from cdq.files import read_tensors, require_kind
 from cdq.interrupts import Requests
 from cdq.keeping import Checkpoints
-from cdq.mdp import MDP
+from cdq.learnt import EVALUATION_EPISODES, Learnt
 from cdq.merges import MergeRule, resolve
 from cdq.monitor import Monitor
-from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
-from cdq.problem import pack_model
-from cdq.report import make_report
 from cdq.rounds import Window
-from cdq.run import Run, about, is_spread, join, make_goal
+from cdq.run import Run, is_spread, join, make_goal
 from cdq.schedules import Rate, StepSize
-from cdq.settings import arguments_of, make_settings, size_of, whole
+from cdq.settings import arguments_of, make_settings, size_of
 from cdq.state import State, Tensors
-from cdq.table import QTable
 from cdq.team import Team
 from cdq.training import Progress
-from cdq.until import Until
+from cdq.until import OptimalWithin, Until
 from cdq.worker import Merged
 
 if TYPE_CHECKING:
+    from cdq.features import Features
     from cdq.job.hub import Hosting
 
-# Evaluation cuts an episode here where the environment has no limit of its own: a poor policy may never end one.
-_LONGEST_EPISODE = 10_000
-_EVALUATION_EPISODES = 1000
-_SOLVED_OUTCOMES = 2_000_000
 
-
-class QLearner:
+class QLearner(Learnt):
     """Learn the optimal action values of an environment with several workers.
 
     Parameters
     ----------
-    env : str, gymnasium.Env, callable or MDP
-        A Gymnasium id, an environment, a callable that makes one, or a model. The environment must carry its
-        transition table (FrozenLake, CliffWalking and Taxi do): the loop then runs on the compiled model.
+    env : str, gymnasium.Env, gymnasium.vector.VectorEnv, callable or MDP
+        A Gymnasium id, an environment, a callable that makes one, or a model. It is stepped by the fastest way there
+        is: as a compiled model where it carries its transition table (FrozenLake, CliffWalking and Taxi do), as a
+        compiled environment (`cdq.envs`), else by its own `step`. Several workers are then processes, not threads.
     gamma : float
         Discount, above 0 and up to 1.
     step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial or None
@@ -62,8 +55,8 @@ class QLearner:
     workers : int, optional
         How many learn together. Default: 1, or as many as the communicator has ranks in other processes (under mpiexec,
         each process is one worker).
-    num_envs : int
-        Environments that a worker steps in lockstep.
+    num_envs : int, optional
+        Environments that a worker steps in lockstep; by default 16, and 1 where they are stepped in Python.
     comm : str or Communicator
         "auto", the name of a communicator ("inprocess": threads of this process; "zmq": processes that `learn` starts;
         "mpi": those that mpiexec or srun started), a URL, or a communicator, of which this process is then one rank. A
@@ -74,7 +67,18 @@ class QLearner:
     seed : int or None
         Same seed and number of workers: same table, bit for bit. None draws one.
     initial_value : float
-        What the table holds before learning.
+        What every action is worth before learning.
+    features : TileCoding, PolynomialBasis or FourierBasis, optional
+        Learn a linear function of the features of an observation, a vector, in place of a table.
+    bins : int or sequence of int, optional
+        Cut each number of such an observation into so many parts, and learn a table.
+    table : {"dense", "hash"}
+        "hash": a row for each state that was met, where there are too many or nobody knows how many.
+    masks : {"auto", True, False}
+        Whether only the actions are taken, and valued, that the environment's `action_mask` allows, in the observation
+        or in `info`; "auto": where there is one, but for Taxi, whose mask is advice.
+    stepping : {"auto", "python"}
+        "python": by the environment's own `step`, even where there is a faster way.
     overlap : bool
         Let each merge travel while the next window is learnt; it is applied one window late.
     checkpoint : path, optional
@@ -124,11 +128,16 @@ class QLearner:
         merge: str | MergeRule = "pooled",
         sync_every: str | int | Window = "auto",
         workers: int | None = None,
-        num_envs: int = 16,
+        num_envs: int | None = None,
         comm: str | Communicator = "auto",
         dtype: str = "float64",
         seed: int | None = None,
         initial_value: float = 0.0,
+        features: Features | None = None,
+        bins: int | Sequence[int] | None = None,
+        table: str = "dense",
+        masks: bool | str = "auto",
+        stepping: str = "auto",
         overlap: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float | None = None,
@@ -147,53 +156,29 @@ class QLearner:
             seed=seed,
             initial_value=initial_value,
             overlap=overlap,
+            features=features,
+            bins=bins,
+            table=table,
+            masks=masks,
+            stepping=stepping,
         )
         self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
-        self.model = env if isinstance(env, MDP) else MDP.from_gymnasium(env)
-        self._sampler = pack_model(self.model, dtype)
+        self._subject = make_subject(env, self.settings)
+        self.settings = replace(self.settings, num_envs=self.settings.num_envs or self._subject.lanes)
         self._requests = Requests()
         self._comm = join(comm, self.settings.workers)
         agreed = agree_on_seed(self._comm, self.settings.seed, seed is not None)
         self.settings = replace(self.settings, seed=agreed)
-        merged = Merged(self.model.n_states, self.model.n_actions, dtype, initial_value)
+        subject = self._subject
+        merged = Merged(
+            subject.n_rows, subject.n_actions, dtype, subject.initial(self.settings.initial_value)
+        )
         self._state = State(merged, Progress(0, float(self.settings.window.floor)))
-        self._team = Team(self._sampler, self._state, self.settings, self._requests.stop)
-        self._optimum: Solution | None = None
+        self._team = Team(subject, self._state, self.settings, self._requests.stop)
         self.hosting: Hosting | None = None
 
     def __repr__(self) -> str:
-        return f"QLearner({self.model.name!r}, workers={self.settings.workers}, steps={self.steps})"
-
-    @property
-    def rank(self) -> int:
-        """Which worker this process is, where each process is one; else 0."""
-        return self._comm.rank if isinstance(self._comm, Communicator) else 0
-
-    @property
-    def history(self) -> History:
-        """A row per round; on rank 0."""
-        return self._state.history
-
-    @property
-    def steps(self) -> int:
-        """Environment steps taken so far, by all workers in all lanes."""
-        return self._state.progress.steps
-
-    @property
-    def steps_left(self) -> int:
-        """Steps that a call of `learn` has left, which was cut short and is finished by `learn` without steps."""
-        return max(0, self._state.goal.target - self.steps)
-
-    @property
-    def until(self) -> Until | None:
-        """The condition of the last call of `learn`."""
-        return self._state.goal.until
-
-    @property
-    def table(self) -> QTable:
-        """A copy of the merged table as it is now."""
-        merged = self._state.merged
-        return QTable(merged.values.copy(), merged.visits.copy(), self.model.name)
+        return f"QLearner({self.name!r}, workers={self.settings.workers}, steps={self.steps})"
 
     # ---- learning
 
@@ -229,12 +214,13 @@ class QLearner:
             If the tables of the ranks differ at a checkpoint.
         """
         self._state.goal = make_goal(self._state, self._checkpoints, steps, until)
-        if self._optimum is None and self.model.n_outcomes <= _SOLVED_OUTCOMES:
-            self._optimum = solve(self.model, self.settings.gamma)
-        measures = (lambda: self._gap().gap, lambda: self.evaluate(_EVALUATION_EPISODES).mean_return)
-        watch = Monitor(self.history, self.model.n_outcomes, *measures, self._state.goal)
+        if self.model is None and isinstance(self.until, OptimalWithin):
+            raise ConfigError(
+                f"{self.name} has no model, so that no distance from optimal is known; use cdq.MeanReturn(...)"
+            )
+        self._optimum = self._solved()  # before the clock starts
         Run(
-            self.model,
+            self._subject,
             self.settings,
             self._rule,
             self._state,
@@ -242,73 +228,22 @@ class QLearner:
             self._comm,
             self._checkpoints,
             self._requests,
-            watch,
+            self._monitor(),
             self.hosting,
         ).play()
         return self
 
-    # ---- what was learnt
-
-    def predict(self, observation: Any) -> int:
-        """Return the greedy action for an observation, the lowest among equals.
-
-        Raises
-        ------
-        ConfigError
-            If the observation is not a state of the environment.
-        """
-        return int(self._state.merged.values[self.model.state_of(observation)].argmax())
-
-    def evaluate(self, episodes: int = _EVALUATION_EPISODES) -> Evaluation:
-        """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
-
-        An episode is cut at the environment's time limit, or after 10,000 steps where it has none.
-
-        Raises
-        ------
-        ConfigError
-            If *episodes* is not a whole number of at least 1.
-        """
-        n = whole("episodes", episodes, 1)
-        self._state.evaluations += 1
-        return run_episodes(
-            self._sampler,
-            self._state.merged.values.argmax(axis=1),
-            seed=self.settings.seed,
-            key=(self._state.session, self._state.evaluations),
-            longest=self.model.time_limit or _LONGEST_EPISODE,
-            episodes=n,
+    def _monitor(self) -> Monitor:
+        size = self._subject.n_rows if self.model is None else self.model.n_outcomes
+        return Monitor(
+            self.history,
+            size,
+            lambda: math.nan if (gap := self._gap()) is None else gap.gap,
+            lambda: self.evaluate(EVALUATION_EPISODES).mean_return,
+            self._state.goal,
         )
-
-    def _gap(self) -> OptimalityGap:
-        return optimality_gap(self.model, self._state.merged.values, self.settings.gamma, self._optimum)
-
-    def report(self) -> dict[str, Any]:
-        """Return what a run came to, as a JSON object: settings, speed, the greedy policy's return, and the gap.
-
-        `policy_value` and `optimal_value` are exact discounted values from the start distribution, `gap` a bound on
-        their difference that holds; `mean_return` is the undiscounted return of the greedy policy over 1,000
-        episodes; `digest` the SHA-256 of the values' and the visits' bytes.
-        """
-        comm = choose(self._comm) if isinstance(self._comm, str) else type(self._comm).__name__
-        about = {"env": self.model.name, "comm": comm, "steps": self.steps, "digest": self.table.digest()}
-        return make_report(about, self.settings, self.history, self._gap(), self.evaluate())
 
     # ---- files
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write table, counts and settings to a safetensors file, atomically; `load` reads it back.
-
-        Raises
-        ------
-        FileError
-            If it cannot be written.
-        """
-        write_tensors(
-            path,
-            self._state.tables(),
-            {"kind": "learner", **about(self.model, self.settings), **self._state.counters()},
-        )
 
     @classmethod
     def load(
@@ -391,6 +326,6 @@ class QLearner:
         if is_spread(arguments["comm"]):
             arguments["workers"] = None  # as many as there are processes
         learner = cls(env if env is not None else header["environment"], **arguments)
-        learner._state.restore(path, tensors, header, learner.model)
+        learner._state.restore(path, tensors, header, learner._subject)
         learner._team.go_on(tensors.get("lanes"), learner.rank)
         return learner

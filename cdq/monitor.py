@@ -29,8 +29,8 @@ class Monitor:
     ----------
     history : History
         Gets a row per round, continuing its last one.
-    n_outcomes : int
-        The size of the model.
+    size : int
+        Of the model, in outcomes, or of the table where there is none.
     gap : callable
         Returns the certified gap of the current table.
     mean_return : callable
@@ -42,13 +42,13 @@ class Monitor:
     def __init__(
         self,
         history: History,
-        n_outcomes: int,
+        size: int,
         gap: Callable[[], float],
         mean_return: Callable[[], float],
         goal: Goal,
     ) -> None:
         self._history, self._gap, self._mean_return, self._goal = history, gap, mean_return, goal
-        self._least = _STEPS_PER_OUTCOME * n_outcomes
+        self._least = _STEPS_PER_OUTCOME * size
         last = history[-1] if len(history) else Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
         self._episodes, self._rounds, self._bytes = last.episodes, last.rounds, last.bytes
         self._bytes_before, self._seconds_before = last.bytes, last.seconds

@@ -13,9 +13,13 @@ _NO_ROUND = Row(0, 0.0, 0.0, 0, 0, 0, 0.0)
 
 
 def make_report(
-    about: dict[str, Any], settings: Settings, history: History, gap: OptimalityGap, evaluation: Evaluation
+    about: dict[str, Any],
+    settings: Settings,
+    history: History,
+    gap: OptimalityGap | None,
+    evaluation: Evaluation,
 ) -> dict[str, Any]:
-    """Return a JSON object: *about*, then settings, speed, the greedy policy's return, and the gap."""
+    """Return a JSON object: *about*, then settings, speed, the greedy policy's return, and the gap, where known."""
     last = history[-1] if len(history) else _NO_ROUND
     return {
         **about,
@@ -32,7 +36,7 @@ def make_report(
         "episodes": last.episodes,
         "mean_return": evaluation.mean_return,
         "mean_return_error": evaluation.standard_error,
-        "policy_value": gap.policy_value,
-        "optimal_value": gap.optimal_value,
-        "gap": gap.gap,
+        "policy_value": None if gap is None else gap.policy_value,
+        "optimal_value": None if gap is None else gap.optimal_value,
+        "gap": None if gap is None else gap.gap,
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from cdq._arguments import whole
 from cdq._version import __version__
 from cdq.agreement import require_same, require_same_tables
 from cdq.comm import registry
@@ -20,8 +21,9 @@ from cdq.keeping import Checkpoints
 from cdq.mdp import MDP
 from cdq.monitor import ProgressLine, Watch, watch_nothing
 from cdq.rounds import Rule
-from cdq.settings import Settings, whole
+from cdq.settings import Settings
 from cdq.state import State, lanes_of
+from cdq.subject import Subject
 from cdq.team import Team
 from cdq.training import Course, Plan, Progress, learn_rounds, run_workers
 from cdq.until import Goal, MeanReturn, OptimalWithin, Until
@@ -62,9 +64,9 @@ def is_spread(comm: str | Communicator) -> bool:
     return isinstance(comm, Communicator) or registry.is_spread(comm)
 
 
-def about(model: MDP, settings: Settings) -> dict[str, Any]:
+def about(subject: Subject, settings: Settings) -> dict[str, Any]:
     """Return what a learner was made of, as a JSON object."""
-    return {"environment": model.name, "model": model.fingerprint(), "settings": settings.to_config()}
+    return {"environment": subject.name, "model": subject.fingerprint(), "settings": settings.to_config()}
 
 
 def is_hub(comm: str | Communicator) -> bool:
@@ -95,8 +97,8 @@ class Run:
 
     Attributes
     ----------
-    model : MDP
-        The environment.
+    subject : Subject
+        The environment, and what the Q-function is made of.
     settings : Settings
         What the learner was made with.
     rule : str or callable
@@ -117,7 +119,7 @@ class Run:
         How workers may join, where they are a hub's and are not started here.
     """
 
-    model: MDP
+    subject: Subject
     settings: Settings
     rule: Rule
     state: State
@@ -131,11 +133,17 @@ class Run:
     @cached_property
     def about(self) -> dict[str, Any]:
         """What was made, as a JSON object."""
-        return about(self.model, self.settings)
+        return about(self.subject, self.settings)
 
     def __post_init__(self) -> None:
         history = self.state.history
         self._bytes_before = history[-1].bytes if len(history) else 0
+
+    @property
+    def model(self) -> MDP:
+        """The finite model; there is one where a hub merges."""
+        assert self.subject.model is not None
+        return self.subject.model
 
     @property
     def rank(self) -> int:

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from numbers import Real
 from typing import Any
 
-import numpy as np
-
 from cdq import schedules
+from cdq._arguments import one_of, whole
+from cdq.approach import Approach
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose, ranks
 from cdq.errors import ConfigError, FileError
@@ -41,6 +41,7 @@ class Settings:
     seed: int
     initial_value: float
     overlap: bool
+    approach: Approach
 
     def to_config(self) -> dict[str, Any]:
         """Return the settings as a JSON object."""
@@ -52,7 +53,8 @@ class Settings:
             "window": window,
             "merge": merge,
         }
-        return {**named, **{name: getattr(self, name) for name in _PLAIN}}
+        plain = {name: getattr(self, name) for name in _PLAIN}
+        return {**named, **plain, **self.approach.to_config()}
 
 
 def make_settings(
@@ -63,14 +65,15 @@ def make_settings(
     merge: str | MergeRule,
     sync_every: str | int | Window,
     workers: int | None,
-    num_envs: int,
+    num_envs: int | None,
     comm: str | Communicator,
     dtype: str,
     seed: int | None,
     initial_value: float,
     overlap: bool,
+    **approach: Any,
 ) -> Settings:
-    """Return the arguments of `QLearner`, checked.
+    """Return the arguments of `QLearner`, checked; `num_envs` is 0 where it follows from the environment.
 
     Raises
     ------
@@ -79,12 +82,10 @@ def make_settings(
     """
     if not (isinstance(gamma, Real) and 0 < gamma <= 1):
         raise ConfigError(f"gamma is {gamma}; allowed: above 0 and up to 1")
-    if dtype not in ("float32", "float64"):
-        raise ConfigError(f"dtype is {dtype!r}; allowed: 'float64' or 'float32'")
+    one_of("dtype", dtype, ("float64", "float32"))
     if not (isinstance(initial_value, Real) and math.isfinite(initial_value)):
         raise ConfigError(f"initial_value is {initial_value}; it must be a finite number")
-    if not isinstance(overlap, bool):
-        raise ConfigError(f"overlap is {overlap!r}; allowed: True or False")
+    one_of("overlap", overlap, (True, False))
     wanted = None if workers is None else whole("workers", workers, 1, MOST_WORKERS)
     return Settings(
         gamma=float(gamma),
@@ -93,12 +94,13 @@ def make_settings(
         merge=merge,
         window=as_window(sync_every),
         workers=size_of(comm, wanted),
-        num_envs=whole("num_envs", num_envs, 1, MOST_LANES),
+        num_envs=0 if num_envs is None else whole("num_envs", num_envs, 1, MOST_LANES),
         comm=comm if isinstance(comm, str) else "auto",
         dtype=str(dtype),
         seed=secrets.randbits(63) if seed is None else whole("seed", seed, 0),
         initial_value=float(initial_value),
         overlap=overlap,
+        approach=Approach(**approach),
     )
 
 
@@ -138,17 +140,9 @@ def as_arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str
     known = {"overlap": False, **config}  # files of 0.1 know none
     return {
         **{name: known[name] for name in _PLAIN},
+        **Approach.from_config(config).arguments(),
         "step_size": schedules.from_config(config["step_size"]),
         "exploration": schedules.from_config(config["exploration"]),
         "merge": merge if merge is not None else config["merge"],
         "sync_every": kind(**window),
     }
-
-
-def whole(what: str, value: Any, least: int, most: float = math.inf) -> int:
-    """Return *value* as an int, if it is a whole number from *least* to *most*."""
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value != int(value) or not least <= value <= most:
-        upper = f" and at most {most:,}" if most < math.inf else ""
-        raise ConfigError(f"{what} is {value!r}; allowed: a whole number of at least {least}{upper}")
-    return int(value)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cdq.errors import FileError, TableError
 from cdq.history import History
-from cdq.mdp import MDP
+from cdq.subject import Subject
 from cdq.table import QTable
 from cdq.training import Progress
 from cdq.until import Goal
@@ -68,8 +68,8 @@ class State:
         history = {_HISTORY + name: column for name, column in self.history.to_arrays().items()}
         return {**self.tables(), **history}, {**self.counters(), "goal": self.goal.to_config()}
 
-    def restore(self, path: object, tensors: Tensors, header: Mapping[str, Any], model: MDP) -> None:
-        """Take over what `tables` and `counters`, or `everything`, returned, and *path* holds; it is for *model*.
+    def restore(self, path: object, tensors: Tensors, header: Mapping[str, Any], subject: Subject) -> None:
+        """Take over what `tables` and `counters`, or `everything`, returned, and *path* holds; it is for *subject*.
 
         Raises
         ------
@@ -78,9 +78,9 @@ class State:
         TableError
             If the table is none, has another size or type, or is that of another environment.
         """
-        if header.get("model") != model.fingerprint():
+        if header.get("model") != subject.fingerprint():
             raise TableError(
-                f"{path} was learnt on {header.get('environment')}, whose model differs from that of {model.name}; "
+                f"{path} was learnt on {header.get('environment')}, whose model differs from that of {subject.name}; "
                 "give the environment that it was learnt on"
             )
         try:

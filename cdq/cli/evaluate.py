@@ -34,7 +34,7 @@ def evaluate(
     agent = QLearner.load(path, env)
     result = agent.evaluate(int(episodes) if episodes.is_integer() else episodes)  # type: ignore[arg-type]
     report = {
-        "env": agent.model.name,
+        "env": agent.name,
         "path": str(path),
         "episodes": result.episodes,
         "mean_return": result.mean_return,
@@ -42,7 +42,7 @@ def evaluate(
         "mean_length": result.mean_length,
     }
     figures = [
-        ("environment", agent.model.name),
+        ("environment", agent.name),
         ("mean return", f"{mean_and_error(report)} over {result.episodes:,} episodes"),
         ("mean length", f"{result.mean_length:.1f} steps"),
     ]

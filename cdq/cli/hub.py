@@ -168,7 +168,7 @@ def hub(
             agent = _new(env, options, checkpoint, checkpoint_every)
             more = steps
         agent.hosting = hosting
-        logger.info("hub at %s: %s, %d steps so far", hosting.url, agent.model.name, agent.steps)
+        logger.info("hub at %s: %s, %d steps so far", hosting.url, agent.name, agent.steps)
         finish(agent, more, until, None, json_path)
 
 
@@ -184,7 +184,9 @@ def _require_same(agent: QLearner, env: str | None, options: Mapping[str, Any], 
     seed = agent.settings.seed if options["seed"] is None else options["seed"]
     asked = make_settings(**{**options, "seed": seed, "overlap": False}).to_config()
     wrong = [name for name in _KEPT if name in given and asked[_KEPT[name]] != has[_KEPT[name]]]
-    if env is not None and MDP.from_gymnasium(env).fingerprint() != agent.model.fingerprint():
+    if env is not None and (
+        agent.model is None or MDP.from_gymnasium(env).fingerprint() != agent.model.fingerprint()
+    ):
         wrong.append("env")
     if wrong:
         names = ", ".join("--" + name.replace("_", "-") for name in wrong)

@@ -104,8 +104,10 @@ def _has_unicode(console: Console) -> bool:
 # ---- a policy on its grid
 
 
-def show_policy(console: Console, model: MDP, policy: npt.NDArray[np.int64]) -> None:
-    """Draw a policy, where the model is a grid and the terminal wide enough."""
+def show_policy(console: Console, model: MDP | None, policy: npt.NDArray[np.int64]) -> None:
+    """Draw a policy, where there is a model, it is a grid, and the terminal wide enough."""
+    if model is None:
+        return
     lines = policy_lines(model, policy, _ARROWS if _has_unicode(console) else _ASCII_ARROWS)
     if not lines or len(lines[0]) + 2 > console.width:
         return

@@ -72,13 +72,16 @@ class Hosting:
 class Call(Protocol):
     """A call of `learn`; see `cdq.run.Run`."""
 
-    model: MDP
     settings: Settings
     rule: Rule
     state: State
     team: Team
     checkpoints: Checkpoints
     requests: Requests
+
+    @property
+    def model(self) -> MDP:
+        """What is learnt."""
 
     @property
     def about(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from cdq.comm.contribution import Received
 from cdq.comm.zmq.events import Submission
 from cdq.errors import DivergenceError, FileError
 from cdq.interrupts import Requests
@@ -23,6 +24,7 @@ from cdq.monitor import watch_nothing
 from cdq.problem import PackedModel
 from cdq.settings import arguments_of, make_settings
 from cdq.state import State
+from cdq.subject import ModelSubject
 from cdq.table import QTable
 from cdq.training import Progress
 from cdq.until import Goal
@@ -42,7 +44,7 @@ class Rehearsal:
         self._service = service
         self._members: dict[int, Member] = {}
         self._samplers: dict[tuple[str, str], PackedModel] = {}
-        self._merged = b""
+        self._merged: Received = b""
 
     def learn(self, uids: Iterable[int], size: int) -> dict[int, Submission]:
         """Return what these workers bring to a round whose window is reckoned for *size*."""
@@ -114,7 +116,7 @@ def repeat_singles(
     ahead, last = defaultdict[int, list[Entry]](list), dict[int, int]()
     for later in entries:
         ahead[later["base"]].append(later)
-    members, brought, samplers = dict[int, Member](), dict[int, bytes](), dict[tuple[str, str], PackedModel]()
+    members, brought, samplers = dict[int, Member](), dict[int, Received](), dict[tuple[str, str], PackedModel]()
     turns: list[Entry | None] = [None, *entries]
     for entry in turns:
         if entry is not None:
@@ -189,7 +191,7 @@ def replay(
     arguments = {**arguments_of(path / NAME, header, merge), "comm": "inprocess"}
     settings = make_settings(**arguments)
     state = State(Merged(model.n_states, model.n_actions, settings.dtype, 0.0), Progress(0, 0.0))
-    state.restore(path / NAME, tensors, header, model)
+    state.restore(path / NAME, tensors, header, ModelSubject(model, settings.dtype))
     lanes: dict[int, Any] = dict(enumerate(tensors["lanes"]))
     rounds = int(header["rounds"])
     for start, entries in _starts(read(path)):

@@ -1,0 +1,170 @@
+"""What was learnt: the part of a learner's face that changes nothing."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from cdq._arguments import whole
+from cdq.comm.base import Communicator
+from cdq.comm.registry import choose
+from cdq.errors import ConfigError
+from cdq.evaluation import Evaluation, evaluate_greedy
+from cdq.files import write_tensors
+from cdq.history import History
+from cdq.mdp import MDP
+from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
+from cdq.report import make_report
+from cdq.run import about
+from cdq.settings import Settings
+from cdq.state import State
+from cdq.subject import Floats, Subject
+from cdq.table import QTable
+from cdq.until import Until
+
+EVALUATION_EPISODES = 1000
+_SOLVED_OUTCOMES = 2_000_000
+
+
+class Learnt:
+    """A table of action values, and how it came to be; see `QLearner`."""
+
+    settings: Settings
+    _subject: Subject
+    _state: State
+    _comm: Communicator | str
+    _optimum: Solution | None = None
+
+    @property
+    def model(self) -> MDP | None:
+        """The environment's finite model, where that is known."""
+        return self._subject.model
+
+    @property
+    def name(self) -> str:
+        """The environment's name."""
+        return self._subject.name
+
+    @property
+    def rank(self) -> int:
+        """Which worker this process is, where each process is one; else 0."""
+        return self._comm.rank if isinstance(self._comm, Communicator) else 0
+
+    @property
+    def history(self) -> History:
+        """A row per round; on rank 0."""
+        return self._state.history
+
+    @property
+    def steps(self) -> int:
+        """Environment steps taken so far, by all workers in all lanes."""
+        return self._state.progress.steps
+
+    @property
+    def steps_left(self) -> int:
+        """Steps that a call of `learn` has left, which was cut short and is finished by `learn` without steps."""
+        return max(0, self._state.goal.target - self.steps)
+
+    @property
+    def until(self) -> Until | None:
+        """The condition of the last call of `learn`."""
+        return self._state.goal.until
+
+    @property
+    def table(self) -> QTable:
+        """A copy of the merged table as it is now: a row per state, or per feature."""
+        merged = self._state.merged
+        return QTable(merged.values.copy(), merged.visits.copy(), self.name)
+
+    def predict(self, observation: Any, action_mask: Any = None) -> int:
+        """Return the greedy action for an observation, the lowest among equals.
+
+        Parameters
+        ----------
+        observation : object
+            As the environment gives them.
+        action_mask : (n_actions,) array, optional
+            Nonzero where an action is allowed; all are by default.
+
+        Raises
+        ------
+        ConfigError
+            If the observation is not one of the environment's, or the mask allows nothing.
+        """
+        values = self._subject.action_values(self._state.merged.values, observation)
+        return best_action(values, action_mask)
+
+    def evaluate(self, episodes: int = EVALUATION_EPISODES) -> Evaluation:
+        """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
+
+        An episode is cut at the environment's time limit, or after 10,000 steps where it has none.
+
+        Raises
+        ------
+        ConfigError
+            If *episodes* is not a whole number of at least 1.
+        """
+        n = whole("episodes", episodes, 1)
+        self._state.evaluations += 1
+        key = (self._state.session, self._state.evaluations)
+        values = self._state.merged.values
+        return evaluate_greedy(self._subject, values, seed=self.settings.seed, key=key, episodes=n)
+
+    def _gap(self) -> OptimalityGap | None:
+        """Return how far from optimal the table is; None where the model is not known."""
+        if self.model is None:
+            return None
+        return optimality_gap(self.model, self._state.merged.values, self.settings.gamma, self._optimum)
+
+    def _solved(self) -> Solution | None:
+        if self.model is None or self.model.n_outcomes > _SOLVED_OUTCOMES:
+            return None
+        return self._optimum or solve(self.model, self.settings.gamma)
+
+    def report(self) -> dict[str, Any]:
+        """Return what a run came to, as a JSON object: settings, speed, the greedy policy's return, and the gap.
+
+        `stepping` says how the environment is stepped and `representation` what the Q-function is made of.
+        `policy_value` and `optimal_value` are exact discounted values from the start distribution, `gap` a bound on
+        their difference that holds; None where the model is not known. `mean_return` is the undiscounted return of
+        the greedy policy over 1,000 episodes; `digest` the SHA-256 of the values' and the visits' bytes.
+        """
+        comm = choose(self._comm) if isinstance(self._comm, str) else type(self._comm).__name__
+        about = {
+            "env": self.name,
+            "stepping": self._subject.way,
+            "representation": self._subject.representation,
+            "comm": comm,
+            "steps": self.steps,
+            "digest": self.table.digest(),
+        }
+        return make_report(about, self.settings, self.history, self._gap(), self.evaluate())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write table, counts and settings to a safetensors file, atomically; `load` reads it back.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written.
+        """
+        made_of = about(self._subject, self.settings)
+        write_tensors(path, self._state.tables(), {"kind": "learner", **made_of, **self._state.counters()})
+
+    def close(self) -> None:
+        """Close the environments that were made here; those that were given stay open."""
+        self._subject.close()
+
+
+def best_action(values: Floats, action_mask: Any) -> int:
+    """Return the lowest action among the best that the mask allows."""
+    if action_mask is None:
+        return int(values.argmax())
+    allowed = np.asarray(action_mask) != 0
+    if allowed.shape != values.shape or not allowed.any():
+        raise ConfigError(
+            f"the action mask is {action_mask!r}; allowed: {len(values)} numbers, of which at least one is not 0"
+        )
+    return int(np.where(allowed, values, -np.inf).argmax())
