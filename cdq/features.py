@@ -1,0 +1,359 @@
+"""Features of continuous observations, in which Q-functions are linear: tile coding, polynomials, Fourier bases."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.core.linear import MOST_INPUTS, Features
+from cdq.core.rows import Rows
+from cdq.errors import ConfigError, unknown_name
+
+# Beyond so many tiles, cells are hashed: a million rows of three actions take 40 MB.
+MOST_TILES = 2**20
+MOST_TILINGS = 4096
+MOST_BASIS_FUNCTIONS = 2**16
+
+# Gymnasium writes "no bound" as infinity or as the largest float32.
+_UNBOUNDED = 1e30
+
+FloatArray = npt.NDArray[np.float64]
+Bound = Sequence[float | None] | float | None
+
+
+def _whole(what: str, value: Any, least: int, most: int) -> int:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not least <= value <= most:
+        raise ConfigError(f"{what} is {value!r}; allowed: an integer from {least} to {most:,}")
+    return int(value)
+
+
+def _bound(what: str, value: Any) -> Any:
+    """Return a bound as a number, a tuple of numbers and Nones, or None."""
+    if isinstance(value, Real) or value is None:
+        numbers: tuple[Any, ...] = (value,)
+    elif isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str):
+        numbers = tuple(value)
+    else:
+        numbers = (math.nan,)
+    if not numbers or not all(x is None or (isinstance(x, Real) and math.isfinite(x)) for x in numbers):
+        raise ConfigError(
+            f"{what} is {value!r}; allowed: a finite number, a sequence of one per input of the observation "
+            "(None: that of the space), or None"
+        )
+    exact = tuple(None if x is None else float(x) for x in numbers)
+    return exact[0] if isinstance(value, Real) or value is None else exact
+
+
+@dataclass(frozen=True)
+class _Bounded:
+    """What all features have: the bounds of the inputs."""
+
+    def _check_bounds(self, low: Any, high: Any) -> None:
+        object.__setattr__(self, "low", _bound("low", low))
+        object.__setattr__(self, "high", _bound("high", high))
+
+    def _bounds(
+        self, low: Any, high: Any, space: tuple[npt.ArrayLike, npt.ArrayLike]
+    ) -> tuple[FloatArray, ...]:
+        """Return the bounds to use: the given ones, else those of the space."""
+        lowest, highest = (np.asarray(bound, np.float64).reshape(-1) for bound in space)
+        if len(lowest) != len(highest) or not 0 < len(lowest) <= MOST_INPUTS:
+            raise ConfigError(f"an observation has {len(lowest)} inputs; allowed: 1 to {MOST_INPUTS}")
+        lows, highs = _merged("low", low, lowest), _merged("high", high, highest)
+        wrong = np.flatnonzero(~((np.abs(lows) < _UNBOUNDED) & (np.abs(highs) < _UNBOUNDED)))
+        if len(wrong):
+            raise ConfigError(
+                f"input {wrong[0]} of the observation has the bounds {lows[wrong[0]]:g} and {highs[wrong[0]]:g}; give "
+                f"low and high, a finite number for each of the {len(lows)} inputs, to which it is clipped"
+            )
+        wrong = np.flatnonzero(~(lows < highs))
+        if len(wrong):
+            raise ConfigError(
+                f"input {wrong[0]} of the observation has the bounds {lows[wrong[0]]:g} and {highs[wrong[0]]:g}; "
+                "low must be below high"
+            )
+        return lows, highs
+
+
+def _merged(what: str, given: Any, of_space: FloatArray) -> FloatArray:
+    wanted = given if isinstance(given, tuple) else (given,) * len(of_space)
+    if len(wanted) != len(of_space):
+        raise ConfigError(f"{what} has {len(wanted)} numbers; the observation has {len(of_space)} inputs")
+    return np.array([space if own is None else own for own, space in zip(wanted, of_space, strict=True)])
+
+
+@dataclass(frozen=True)
+class TileCoding(_Bounded):
+    """Overlapping grids over the observation: every tiling has one tile that is active (Sutton & Barto 2018, 9.5.4).
+
+    A step size of alpha removes the part alpha of the error at an observation: each weight gets alpha / tilings.
+
+    Parameters
+    ----------
+    tilings : int
+        How many grids; a power of two, at least four times the number of inputs, spreads them best.
+    tiles : int or sequence of int
+        Tiles of each grid between the bounds, of every input or of each.
+    low, high : float or sequence of float, optional
+        Bounds to which inputs are clipped; None, in all or for one input: that of the observation space.
+    size : int, optional
+        How many features. Where there are more tiles, they are hashed to so many. By default there are as many as
+        tiles, and at most 2 ** 20.
+
+    Raises
+    ------
+    ConfigError
+        If one is not allowed.
+
+    Examples
+    --------
+    >>> TileCoding(tilings=8, tiles=8).bind([-1.2, -0.07], [0.6, 0.07]).n_features
+    648
+    """
+
+    tilings: int = 8
+    tiles: int | Sequence[int] = 8
+    low: Bound = None
+    high: Bound = None
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        _whole("tilings", self.tilings, 1, MOST_TILINGS)
+        if (
+            isinstance(self.tiles, (Sequence, np.ndarray))
+            and not isinstance(self.tiles, str)
+            and len(self.tiles)
+        ):
+            each = tuple(_whole("tiles of an input", n, 1, MOST_TILES) for n in self.tiles)
+            object.__setattr__(self, "tiles", each)
+        else:
+            _whole("tiles", self.tiles, 1, MOST_TILES)
+        if self.size is not None:
+            _whole("size", self.size, 1, 2**31 - 1)
+        self._check_bounds(self.low, self.high)
+
+    def bind(self, low: npt.ArrayLike, high: npt.ArrayLike) -> Features:
+        """Return the features of observations of a Box space with these bounds, as the kernels use them.
+
+        Raises
+        ------
+        ConfigError
+            If an input has no finite bounds, or if the numbers of inputs differ.
+        """
+        lows, highs = self._bounds(self.low, self.high, (low, high))
+        width = len(lows)
+        tiles = self.tiles if isinstance(self.tiles, tuple) else (self.tiles,) * width
+        if len(tiles) != width:
+            raise ConfigError(f"tiles has {len(tiles)} numbers; the observation has {width} inputs")
+        cells = [1]
+        for n in tiles:
+            cells.append(cells[-1] * (n + 1))
+        n_tiles = self.tilings * cells[-1]
+        size = min(n_tiles, self.size or MOST_TILES)
+        steps = np.arange(self.tilings) * (2 * np.arange(width)[:, None] + 1) % self.tilings
+        return Features(
+            size,
+            lows,
+            highs,
+            np.array(tiles, np.float64) / (highs - lows),
+            np.ascontiguousarray(steps / self.tilings),
+            np.array([n % 2**64 for n in cells], np.uint64),
+            hashed=size < n_tiles,
+            step_scale=1 / self.tilings,
+            fingerprint=_fingerprint(self, lows, highs),
+        )
+
+
+@dataclass(frozen=True)
+class PolynomialBasis(_Bounded):
+    """All products of powers of the inputs up to *order* each, the inputs scaled to [-1, 1] (Sutton & Barto, 9.5.1).
+
+    A step size of alpha removes at most the part alpha of the error at an observation: each weight gets alpha divided
+    by the number of features.
+
+    Parameters
+    ----------
+    order : int
+        Highest power of an input; (order + 1) ** inputs features.
+    low, high : float or sequence of float, optional
+        Bounds to which inputs are clipped; None, in all or for one input: that of the observation space.
+
+    Examples
+    --------
+    >>> PolynomialBasis(order=3).bind([-1.2, -0.07], [0.6, 0.07]).n_features
+    16
+    """
+
+    order: int = 3
+    low: Bound = None
+    high: Bound = None
+
+    def __post_init__(self) -> None:
+        _whole("order", self.order, 1, 1000)
+        self._check_bounds(self.low, self.high)
+
+    def bind(self, low: npt.ArrayLike, high: npt.ArrayLike) -> Features:
+        """Return the features of observations of a Box space with these bounds, as the kernels use them."""
+        lows, highs = self._bounds(self.low, self.high, (low, high))
+        n = _n_products(self.order, len(lows))
+        return Features(
+            n,
+            lows,
+            highs,
+            2 / (highs - lows),
+            order=self.order,
+            step_scale=1 / n,
+            fingerprint=_fingerprint(self, lows, highs),
+        )
+
+
+@dataclass(frozen=True)
+class FourierBasis(_Bounded):
+    """cos(pi c . x) for all c in {0, ..., order} ** inputs, the inputs x scaled to [0, 1] (Konidaris et al. 2011).
+
+    As there, the step size of a feature falls with the length of its c. A step size of alpha removes at most the part
+    alpha of the error at an observation.
+
+    Parameters
+    ----------
+    order : int
+        Highest frequency of an input; (order + 1) ** inputs features.
+    low, high : float or sequence of float, optional
+        Bounds to which inputs are clipped; None, in all or for one input: that of the observation space.
+
+    Examples
+    --------
+    >>> FourierBasis(order=3).bind([-1.2, -0.07], [0.6, 0.07]).n_features
+    16
+    """
+
+    order: int = 3
+    low: Bound = None
+    high: Bound = None
+
+    def __post_init__(self) -> None:
+        _whole("order", self.order, 1, 1000)
+        self._check_bounds(self.low, self.high)
+
+    def bind(self, low: npt.ArrayLike, high: npt.ArrayLike) -> Features:
+        """Return the features of observations of a Box space with these bounds, as the kernels use them."""
+        lows, highs = self._bounds(self.low, self.high, (low, high))
+        n = _n_products(self.order, len(lows))
+        # Scaling a feature by s scales what a step does to its weight's part of Q by s ** 2: s = 1 / sqrt(length of c).
+        squares = sum(
+            (np.arange(n) // (self.order + 1) ** j % (self.order + 1)) ** 2 for j in range(len(lows))
+        )
+        norm = np.maximum(squares, 1.0) ** -0.25
+        return Features(
+            n,
+            lows,
+            highs,
+            1 / (highs - lows),
+            norm=norm,
+            order=self.order,
+            step_scale=1 / math.fsum(norm**2),
+            fingerprint=_fingerprint(self, lows, highs),
+        )
+
+
+FeatureMap = TileCoding | PolynomialBasis | FourierBasis
+
+_KINDS: dict[str, type[Any]] = {
+    "tile-coding": TileCoding,
+    "polynomial-basis": PolynomialBasis,
+    "fourier-basis": FourierBasis,
+}
+
+
+def _n_products(order: int, width: int) -> int:
+    n = (order + 1) ** width
+    if n > MOST_BASIS_FUNCTIONS:
+        raise ConfigError(
+            f"order {order} makes {n:,} features of {width} inputs; allowed: up to {MOST_BASIS_FUNCTIONS:,}. Take a "
+            "lower order, or TileCoding"
+        )
+    return n
+
+
+def _fingerprint(features: FeatureMap, low: FloatArray, high: FloatArray) -> str:
+    """Return the SHA-256 of all that the values of the features depend on; the 1 is the version of their definition."""
+    text = json.dumps(
+        [1, to_config(features), [x.hex() for x in low.tolist()], [x.hex() for x in high.tolist()]]
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def to_config(features: FeatureMap) -> dict[str, Any]:
+    """Return *features* as a JSON object; `from_config` reads it back."""
+    kind = next(name for name, cls in _KINDS.items() if type(features) is cls)
+    fields = dataclasses.asdict(features)
+    return {"kind": kind, **{name: list(x) if isinstance(x, tuple) else x for name, x in fields.items()}}
+
+
+def from_config(config: Mapping[str, Any]) -> FeatureMap:
+    """Return the features that `to_config` described.
+
+    Raises
+    ------
+    ConfigError
+        If that is no description of features.
+    """
+    fields = dict(config)
+    kind = fields.pop("kind", None)
+    if kind not in _KINDS:
+        raise ConfigError(unknown_name("features", kind, _KINDS))
+    try:
+        features: FeatureMap = _KINDS[kind](**fields)
+    except TypeError as error:
+        raise ConfigError(f"features {kind!r}: {error}") from None
+    return features
+
+
+def initial_weights(features: Features, value: float) -> FloatArray:
+    """Return weights of which every observation has the value *value*, (n_features, 1).
+
+    Of tiles each has its part; of a basis, whose first feature is 1 everywhere, the first has it all.
+    """
+    if features.tiles:
+        return np.full((features.n_features, 1), value / features.n_active)
+    weights = np.zeros((features.n_features, 1))
+    weights[0] = value
+    return weights
+
+
+def action_values(
+    features: Features, weights: npt.NDArray[np.floating[Any]], observations: npt.ArrayLike
+) -> FloatArray:
+    """Return Q of one observation, (n_actions,), or of a batch, (n, n_actions).
+
+    Parameters
+    ----------
+    features : Features
+        What `bind` returned.
+    weights : (n_features, n_actions) array of float32 or float64
+        What was learnt.
+    observations : (width,) or (n, width) array
+
+    Raises
+    ------
+    ConfigError
+        If an observation is not finite, or does not have *width* numbers.
+    """
+    given = np.asarray(observations, np.float64)
+    rows = np.ascontiguousarray(np.atleast_2d(given))
+    if rows.ndim != 2 or rows.shape[1] != features.width:
+        raise ConfigError(f"the observation has the shape {given.shape}; allowed: {features.width} numbers")
+    values = np.empty((len(rows), weights.shape[1]))
+    wrong = features.action_values(Rows.of_values(np.ascontiguousarray(weights)), rows, values)
+    if wrong >= 0:
+        raise ConfigError(f"the observation {rows[wrong].tolist()} is not finite")
+    return values if given.ndim == 2 else values[0]
