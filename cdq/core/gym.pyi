@@ -1,0 +1,41 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cdq.core.encode import Encoding
+from cdq.core.qfunction import QFunction
+from cdq.core.rows import Law
+
+MASKING: dict[str, int]
+
+class Loop:
+    n: int
+    def __init__(
+        self,
+        q: QFunction,
+        encoding: Encoding,
+        lanes: Any,
+        gamma: float,
+        stop: Any,
+        masks: str,
+        failure: Callable[..., Exception],
+    ) -> None: ...
+    def reset(self) -> None: ...
+    def run(
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+    ) -> tuple[bool, int, int, float]: ...
+    def follow(self, returns: Any, lengths: Any, longest: int) -> int: ...
+
+class EnvLoop(Loop):
+    def __init__(
+        self,
+        q: QFunction,
+        encoding: Encoding,
+        lanes: Any,
+        gamma: float,
+        stop: Any,
+        masks: str,
+        failure: Callable[..., Exception],
+        envs: Sequence[Any],
+        seeds: Sequence[int],
+        first_action: int,
+    ) -> None: ...

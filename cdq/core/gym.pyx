@@ -1,0 +1,344 @@
+"""Windows of Q-learning over environments that are stepped by calling Python.
+
+A sweep is that of window.h: all lanes act on the table as it stands, all targets are of that table, and the updates are
+applied in lane order. A lane draws one word a sweep: the environments have random numbers of their own.
+"""
+
+from cpython.dict cimport PyDict_Check, PyDict_GetItemWithError
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_CheckExact
+from cpython.object cimport PyObject
+from libc.math cimport isfinite
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memchr, memcpy, memset
+
+from cdq.core.encode cimport Encoding, read_masks
+from cdq.core.qfunction cimport STATE, SUCCESSOR, QFunction
+from cdq.core.rows cimport Law
+
+
+cdef extern from "rng.h":
+    void cdq_next_of_all(uint64_t *words, int64_t lanes, uint64_t *out) nogil
+
+# Sweeps between two looks at what else the process has to do: signals, threads that wait for the GIL.
+cdef int64_t CHUNK = 1024
+cdef double ALWAYS = 4294967296.0 * 2147483648.0  # 2^32 in the threshold's fixed point (window.h)
+cdef int COIN_SHIFT = 31
+
+MASKING = {"auto": UNKNOWN, "nowhere": NOWHERE, "info": INFO, "observation": OBSERVATION}
+
+
+cdef class Loop:
+    """What is common to the loops over environments of Python.
+
+    *lanes* has the arrays words (4, n), elapsed and returns (n,), which are borrowed. *masks* is a key of `MASKING`.
+    *stop* is a flag that another thread may set. *failure* makes the error to raise where an environment fails, from
+    a message, a lane and a step.
+    """
+
+    def __init__(self, QFunction q not None, Encoding encoding not None, lanes, double gamma,
+                 const int32_t[::1] stop, str masks, failure):
+        cdef uint64_t[:, ::1] words = lanes.words
+        cdef int64_t[::1] elapsed = lanes.elapsed
+        cdef double[::1] returns = lanes.returns
+        cdef int64_t n = q.n, width = q.width, n_actions = q.n_actions
+        if not (words.shape[0] == 4 and words.shape[1] == elapsed.shape[0] == returns.shape[0] == n):
+            raise ValueError("the lanes and the Q-function differ in number")
+        if q.continuous != encoding.real or width != encoding.width or stop.shape[0] != 1:
+            raise ValueError("the observations are not what the Q-function reads, or stop is not one flag")
+        cdef unsigned char[::1] memory = bytearray(n * (8 * (2 * width + 5) + 5 + 2 * n_actions))
+        self.q, self.encoding, self.n, self.gamma = q, encoding, n, gamma
+        self.masking, self.failure = MASKING[masks], failure
+        self.memory = (memory, words, elapsed, returns, stop)
+        self.words, self.stop = &words[0, 0], &stop[0]
+        self.lanes_elapsed, self.lanes_returns = &elapsed[0], &returns[0]
+        self.present = <int64_t *> &memory[0]
+        self.following = self.present + n * width
+        self.elapsed = self.following + n * width
+        self.returns = <double *> (self.elapsed + n)
+        self.rewards = self.returns + n
+        self.bits = <uint64_t *> (self.rewards + n)
+        self.actions = <uint32_t *> (self.bits + n)
+        self.terminated = <uint8_t *> (self.bits + 2 * n)
+        self.truncated, self.ended = self.terminated + n, self.terminated + 2 * n
+        self.active, self.idle = self.terminated + 3 * n, self.terminated + 4 * n
+        self.masks = self.terminated + 5 * n
+        self.masks_following = self.masks + n * n_actions
+        memset(self.active, 1, n)
+
+    def reset(self):
+        """Start an episode in every lane."""
+        memset(self.idle, 0, self.n)
+        memset(self.elapsed, 0, 8 * self.n)
+        memset(self.returns, 0, 8 * self.n)
+        self.restart()
+        self.started = True
+        self.tell()
+
+    def run(self, Law law not None, int64_t sweeps, double explore_first, double explore_last):
+        """Learn for a window; return whether it ran to its end, its episodes, their length sum and return sum.
+
+        The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if the stop flag is set.
+        """
+        cdef uint64_t threshold = <uint64_t> (explore_first * ALWAYS)
+        cdef int64_t change = <int64_t> ((explore_last - explore_first) * ALWAYS / <double> max(sweeps, 1))
+        cdef int64_t t = 0
+        if law.real_size != self.q.rows.c.real_size or not self.started:
+            raise ValueError("the law and the table differ in type, or no episode was started")
+        self.law = &law.c
+        self.episodes, self.length_sum, self.return_sum = 0, 0, 0.0
+        self.check()
+        self.locate(STATE, 0, self.n)
+        while t < sweeps and not self.stop[0]:
+            cdq_next_of_all(self.words, self.n, self.bits)
+            self.q.choose(threshold >> COIN_SHIFT, self.bits, self.masks_or_null(self.masks), self.actions)
+            self.sweep()
+            threshold += <uint64_t> change
+            t += 1
+            if t % CHUNK == 0:
+                PyErr_CheckSignals()
+                with nogil:
+                    pass
+        self.tell()
+        return t == sweeps, self.episodes, self.length_sum, self.return_sum
+
+    def follow(self, double[::1] returns, int64_t[::1] lengths, int64_t longest):
+        """Run a greedy episode for every entry of *returns*, *n* at a time; return how many were run.
+
+        An episode longer than *longest* steps is cut there. The loop's own episodes are over.
+        """
+        cdef int64_t first = 0, i, left
+        while first < returns.shape[0] and not self.stop[0]:
+            self.reset()
+            self.locate(STATE, 0, self.n)
+            left = min(self.n, returns.shape[0] - first)
+            for i in range(left, self.n):
+                self.idle[i] = True
+            while left and not self.stop[0]:
+                self.q.greedy(self.masks_or_null(self.masks), self.actions)
+                self.step()
+                self.move()
+                for i in range(self.n):
+                    if not self.idle[i] and self.active[i]:
+                        self.returns[i] += self.rewards[i]
+                        self.elapsed[i] += 1
+                        if self.ended[i] or self.elapsed[i] == longest:
+                            returns[first + i], lengths[first + i] = self.returns[i], self.elapsed[i]
+                            self.idle[i] = True
+                            left -= 1
+                self.revive()
+                PyErr_CheckSignals()
+            first += self.n
+        self.started = False
+        return min(first, returns.shape[0])
+
+    cdef int sweep(self) except -1:
+        """Take the chosen actions and learn from what they bring."""
+        cdef QFunction q = self.q
+        self.step()
+        if q.room() < 2 * self.n:
+            q.make_room()
+            self.locate(STATE, 0, self.n)
+        self.locate(SUCCESSOR, 0, self.n)
+        q.learn(self.law, self.gamma, self.actions, self.rewards, self.terminated,
+                self.masks_or_null(self.masks_following), self.active)
+        self.move()
+        self.book()
+        return self.revive()
+
+    cdef int move(self) except -1:
+        """Make the following observations the present ones."""
+        self.q.advance()
+        self.present, self.following = self.following, self.present
+        self.masks, self.masks_following = self.masks_following, self.masks
+        return 0
+
+    cdef int book(self) except -1:
+        cdef int64_t i
+        for i in range(self.n):
+            if self.active[i]:
+                self.returns[i] += self.rewards[i]
+                self.elapsed[i] += 1
+                if self.ended[i]:
+                    self.episodes += 1
+                    self.length_sum += self.elapsed[i]
+                    self.return_sum += self.returns[i]
+                    self.returns[i] = 0
+                    self.elapsed[i] = 0
+        return 0
+
+    cdef int restart(self) except -1:
+        raise NotImplementedError
+
+    cdef int step(self) except -1:
+        raise NotImplementedError
+
+    cdef int revive(self) except -1:
+        raise NotImplementedError
+
+    cdef int check(self) except -1:
+        raise NotImplementedError
+
+    cdef int tell(self) except -1:
+        """Write the episodes to the lanes."""
+        memcpy(self.lanes_elapsed, self.elapsed, 8 * self.n)
+        memcpy(self.lanes_returns, self.returns, 8 * self.n)
+        return 0
+
+    cdef int locate(self, int slot, int64_t first, int64_t count) except -1:
+        """Look up the present observations, or the following ones, of some lanes."""
+        cdef int64_t *observations = self.present if slot == STATE else self.following
+        cdef int64_t lane = self.q.locate(observations, slot, first, count)
+        cdef int64_t width = self.q.width
+        if lane < 0:
+            return 0
+        if self.q.continuous:
+            cells = [(<double *> observations)[lane * width + i] for i in range(width)]
+            error = f"the observation {cells} has a number that is not finite"
+        else:
+            error = f"the observation's index {observations[lane]} is not one of the table's"
+        return self.fail(ValueError(error), lane, self.elapsed[lane] + (slot == SUCCESSOR))
+
+    cdef const uint8_t *masks_or_null(self, uint8_t *masks) noexcept:
+        return masks if self.masking >= INFO else NULL
+
+    cdef int end(self, int64_t lane) except -1:
+        """Note whether a lane's step, which has just been read, ended its episode; check its reward."""
+        if not isfinite(self.rewards[lane]):
+            raise ValueError(f"the reward is {self.rewards[lane]}")
+        self.ended[lane] = self.terminated[lane] | self.truncated[lane]
+        return 0
+
+    cdef int allow(self, int64_t lane, uint8_t *masks) except -1:
+        """Check that a mask allows an action."""
+        if self.masking >= INFO and not memchr(masks + lane * self.q.n_actions, 1, self.q.n_actions):
+            raise ValueError("no action is allowed: an action out of range from a mask of zeros")
+        return 0
+
+    cdef int fail(self, object error, object lane, object step) except -1:
+        """Raise what the environment raised, or what is wrong with what it returned, as a failure of it."""
+        cdef int doing = self.doing
+        text = " ".join(str(error).split())
+        self.doing, self.started = NOTHING, False
+        if doing == NOTHING:
+            raise self.failure(text, lane=lane, step=step) from error.__cause__
+        call = "step" if doing == STEPPING else "reset"
+        raise self.failure(f"{call} raised {type(error).__name__}: {text}", lane=lane, step=step) from error
+
+
+cdef double real_of(object value) except? -1.0:
+    """Return a number of any type."""
+    return PyFloat_AS_DOUBLE(value) if PyFloat_CheckExact(value) else PyFloat_AsDouble(value)
+
+
+cdef bint has(object info, object key):
+    return PyDict_Check(info) and PyDict_GetItemWithError(info, key) != NULL
+
+
+cdef int same_space(object now, object before, str what) except -1:
+    if now is not before and now != before:
+        raise ValueError(f"the environment changed its {what} space from {before} to {now}")
+    return 0
+
+
+cdef class EnvLoop(Loop):
+    """The loop over environments that are stepped one after another, one call of `step` each.
+
+    *envs* are the environments, *seeds* those of their first reset; the arguments in between are those of `Loop`.
+    """
+
+    cdef tuple envs, steps, resets, actions_as_objects, spaces
+    cdef list seeds
+
+    def __init__(self, QFunction q not None, Encoding encoding not None, lanes, double gamma,
+                 const int32_t[::1] stop, str masks, failure, envs, seeds, int64_t first_action):
+        super().__init__(q, encoding, lanes, gamma, stop, masks, failure)
+        self.envs, self.seeds = tuple(envs), list(seeds)
+        if not len(self.envs) == len(self.seeds) == self.n:
+            raise ValueError("environments, seeds and lanes differ in number")
+        self.steps, self.resets = tuple([env.step for env in envs]), tuple([env.reset for env in envs])
+        self.spaces = tuple([(env.action_space, env.observation_space) for env in envs])
+        self.actions_as_objects = tuple(range(first_action, first_action + q.n_actions))
+
+    cdef int restart(self) except -1:
+        cdef int64_t i
+        for i in range(self.n):
+            self.start(i)
+        self.seeds = None
+        return 0
+
+    cdef int start(self, int64_t i) except -1:
+        """Start an episode in a lane."""
+        cdef uint8_t *mask = self.masks + i * self.q.n_actions
+        try:
+            self.doing = RESETTING
+            answer = self.resets[i]() if self.seeds is None else self.resets[i](seed=self.seeds[i])
+            self.doing = NOTHING
+            if not isinstance(answer, tuple) or len(answer) != 2:
+                raise ValueError("reset did not return an observation and an info")
+            if self.masking == UNKNOWN:
+                self.masking = INFO if has(answer[1], "action_mask") else NOWHERE
+            self.encoding.encode(answer[0], self.present + i * self.q.width, mask)
+            self.read_mask(answer[1], i, mask)
+            self.allow(i, self.masks)
+        except Exception as error:
+            self.fail(error, i, None)
+        return 0
+
+    cdef int read_mask(self, object info, int64_t i, uint8_t *mask) except -1:
+        if self.masking == INFO:
+            if not has(info, "action_mask"):
+                raise ValueError("there is no action_mask in the info")
+            read_masks(info["action_mask"], 1, self.q.n_actions, mask)
+        return 0
+
+    cdef int step(self) except -1:
+        cdef int64_t i = 0, width = self.q.width
+        try:
+            for i in range(self.n):
+                if self.idle[i]:
+                    memcpy(self.following + i * width, self.present + i * width, 8 * width)
+                else:
+                    self.step_one(i, self.following + i * width, self.masks_following + i * self.q.n_actions)
+        except Exception as error:
+            self.fail(error, i, self.elapsed[i] + 1)
+        return 0
+
+    cdef int step_one(self, int64_t i, int64_t *following, uint8_t *mask) except -1:
+        self.doing = STEPPING
+        answer = self.steps[i](self.actions_as_objects[self.actions[i]])
+        self.doing = NOTHING
+        if not isinstance(answer, tuple) or len(<tuple> answer) != 5:
+            raise ValueError(
+                "step did not return the five of Gymnasium: observation, reward, terminated, truncated, info")
+        observation, reward, terminated, truncated, info = <tuple> answer
+        self.rewards[i] = real_of(reward)
+        self.terminated[i] = bool(terminated)
+        self.truncated[i] = bool(truncated)
+        self.end(i)
+        self.encoding.encode(observation, following, mask)
+        if self.masking >= INFO:
+            if self.terminated[i]:
+                memset(mask, 1, self.q.n_actions)
+            else:
+                self.read_mask(info, i, mask)
+                self.allow(i, self.masks_following)
+        return 0
+
+    cdef int revive(self) except -1:
+        cdef int64_t i
+        for i in range(self.n):
+            if self.ended[i] and not self.idle[i]:
+                self.start(i)
+                self.locate(STATE, i, 1)
+        return 0
+
+    cdef int check(self) except -1:
+        cdef int64_t i = 0
+        try:
+            for i in range(self.n):
+                same_space(self.envs[i].action_space, self.spaces[i][0], "action")
+                same_space(self.envs[i].observation_space, self.spaces[i][1], "observation")
+        except Exception as error:
+            self.fail(error, i, self.elapsed[i])
+        return 0
