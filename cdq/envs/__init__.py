@@ -1,1 +1,27 @@
-"""Gymnasium's side: everything that imports gymnasium lives here, and imports it on use."""
+"""Gymnasium's side: everything that imports gymnasium lives here; importing it registers the shipped environments."""
+
+from __future__ import annotations
+
+import gymnasium
+
+from cdq.envs.compiled import CompiledEnv as CompiledEnv
+from cdq.envs.compiled import lane_dtype as lane_dtype
+
+# Name -> module, time limit and reward threshold; those of classic control are Gymnasium's.
+_SHIPPED: dict[str, tuple[str, int | None, float | None]] = {
+    "GridWorld": ("grids", 1000, None),
+    "Garnet": ("finite", 1000, None),
+    "RiverSwim": ("finite", 1000, None),
+    "DeepSea": ("finite", None, None),
+    "MountainCar": ("classic", 200, -110.0),
+    "CartPole": ("classic", 500, 475.0),
+    "Acrobot": ("classic", 500, -100.0),
+}
+
+for _name, (_module, _limit, _threshold) in _SHIPPED.items():
+    gymnasium.register(
+        f"cdq/{_name}-v0",
+        entry_point=f"cdq.envs.{_module}:{_name}",
+        max_episode_steps=_limit,
+        reward_threshold=_threshold,
+    )

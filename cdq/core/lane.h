@@ -1,0 +1,40 @@
+/* An environment that the compiled loop steps: a state of up to 64 bytes, and functions that step and reset it.
+ *
+ * Include this header in C or C++, or `from cdq.core.lane cimport cdq_lane` in Cython; cdq.envs.lane_dtype() is the
+ * same for NumPy and Numba. It needs nothing else of cdq.
+ *
+ * step     takes `action` and writes the next state, `reward`, and `terminated` or `truncated` (both come as 0);
+ * reset    writes the first state of an episode;
+ * both     write what is observed: `index` (tables: 0 .. n_states - 1; hashed tables: a key) or `observation` (linear
+ *          functions), unless the environment has
+ * encode   which is called after either and writes them from the state.
+ *
+ * The index or observation of a state that terminates an episode is read, so it must be a valid one; its value is
+ * never used. Randomness comes from `uniform` and nowhere else: then a run is a function of its seed, and goes on from
+ * a checkpoint as if it had not stopped. All that an episode has besides its parameters is in `state`, for the same
+ * reason. Functions are called without the GIL, for different lanes in different threads: they write to their lane
+ * alone. */
+#ifndef CDQ_LANE_H
+#define CDQ_LANE_H
+
+#include <stdint.h>
+
+typedef struct {
+    union { /* the environment's state: yours, zeroed before the first episode */
+        double state[8];
+        int64_t integer[8];
+        unsigned char bytes[64];
+    };
+    double uniform[4]; /* fresh before each call, uniform on [0, 1): as many as the environment says that it uses */
+    const void *context; /* the environment's parameters, the same for all lanes; only read */
+    int64_t action; /* 0 .. n_actions - 1 */
+    double reward; /* finite */
+    int64_t index; /* of the state */
+    double observation[8]; /* finite */
+    uint8_t terminated; /* nonzero: the episode ended in a state without a future */
+    uint8_t truncated; /* nonzero: it was cut off; the state has a future */
+} cdq_lane;
+
+typedef void (*cdq_call)(cdq_lane *lane);
+
+#endif

@@ -1,0 +1,131 @@
+/* The phases of a sweep over compiled environments, but for those of the Q-function (qfunction.pxd).
+ *
+ * A lane's stream gives, in this order: in a sweep a word to choose the action and one for each uniform number that the
+ * environment uses, then, where its episode ended, four for the reset. */
+#ifndef CDQ_STEPPING_H
+#define CDQ_STEPPING_H
+
+#include <math.h>
+
+#include "lane.h"
+#include "rng.h"
+
+#define CDQ_RESET_UNIFORMS 4
+
+typedef struct {
+    int64_t n, width; /* lanes; numbers in an observation, 0: an index */
+    int64_t uniforms, time_limit; /* 0: none */
+    cdq_call step, reset, encode; /* encode may be NULL */
+    const void *context;
+    cdq_lane *lanes;
+    uint64_t *words; /* (4, n) */
+    int64_t *elapsed;
+    double *returns;
+    /* scratch, (n,) each but observation, (n, width) */
+    uint64_t *bits;
+    uint32_t *action, *ended;
+    double *reward, *observation;
+    int64_t *index;
+    uint8_t *terminated;
+    /* what ended in the window */
+    int64_t episodes, length_sum;
+    double return_sum;
+} cdq_stepping;
+
+/* 52 random bits as a number on [0, 1); this form vectorises. */
+CDQ_INLINE double cdq_uniform(uint64_t word)
+{
+    uint64_t form = (word >> 12) | 0x3ff0000000000000u;
+    double number;
+    memcpy(&number, &form, sizeof number);
+    return number - 1.0;
+}
+
+CDQ_CLONES static void cdq_draw_bits(cdq_stepping *s) { cdq_next_of_all(s->words, s->n, s->bits); }
+
+CDQ_CLONES static void cdq_draw_uniforms(cdq_stepping *s)
+{
+    for (int64_t k = 0; k < s->uniforms; k++) {
+        cdq_next_of_all(s->words, s->n, s->bits);
+        for (int64_t i = 0; i < s->n; i++)
+            s->lanes[i].uniform[k] = cdq_uniform(s->bits[i]);
+    }
+}
+
+/* Copy what a lane shows to where the Q-function reads it. */
+CDQ_INLINE void cdq_show(cdq_stepping *s, int64_t i)
+{
+    if (s->width)
+        memcpy(s->observation + i * s->width, s->lanes[i].observation, (size_t)s->width * sizeof(double));
+    else
+        s->index[i] = s->lanes[i].index;
+}
+
+CDQ_INLINE const void *cdq_shown(const cdq_stepping *s)
+{
+    return s->width ? (const void *)s->observation : (const void *)s->index;
+}
+
+static void cdq_show_all(cdq_stepping *s)
+{
+    for (int64_t i = 0; i < s->n; i++)
+        cdq_show(s, i);
+}
+
+/* The environments' parameters are at another address in every process: lanes that are saved hold none. */
+static void cdq_set_context(cdq_stepping *s, const void *context)
+{
+    for (int64_t i = 0; i < s->n; i++)
+        s->lanes[i].context = context;
+}
+
+static void cdq_begin_episode(cdq_stepping *s, int64_t i)
+{
+    cdq_lane *lane = s->lanes + i;
+    for (int k = 0; k < CDQ_RESET_UNIFORMS; k++)
+        lane->uniform[k] = cdq_uniform(cdq_next_of_lane(s->words, s->n, i));
+    lane->terminated = lane->truncated = 0;
+    s->elapsed[i] = 0;
+    s->returns[i] = 0.0;
+    s->reset(lane);
+    if (s->encode)
+        s->encode(lane);
+    cdq_show(s, i);
+}
+
+/* Step every lane; return the first whose reward is not finite, or -1. */
+static int64_t cdq_step_all(cdq_stepping *s)
+{
+    double sum = 0.0; /* of zeros, or not a number */
+    for (int64_t i = 0; i < s->n; i++) {
+        cdq_lane *lane = s->lanes + i;
+        lane->action = s->action[i];
+        lane->terminated = lane->truncated = 0;
+        s->step(lane);
+        if (s->encode)
+            s->encode(lane);
+        s->reward[i] = lane->reward;
+        s->terminated[i] = lane->terminated;
+        sum += 0.0 * lane->reward;
+        cdq_show(s, i);
+    }
+    for (int64_t i = 0; sum != 0.0 && i < s->n; i++)
+        if (!isfinite(s->reward[i]))
+            return i;
+    return -1;
+}
+
+/* Count the step; list the lanes whose episode ended; return how many. */
+static int64_t cdq_book(cdq_stepping *s)
+{
+    int64_t n_ended = 0, limit = s->time_limit;
+    for (int64_t i = 0; i < s->n; i++) {
+        s->returns[i] += s->reward[i];
+        s->elapsed[i]++;
+        s->ended[n_ended] = (uint32_t)i;
+        n_ended += (s->lanes[i].terminated | s->lanes[i].truncated) || s->elapsed[i] == limit;
+    }
+    return n_ended;
+}
+
+#endif

@@ -1,0 +1,51 @@
+"""Gymnasium's classic control, compiled: the same dynamics, rewards, ends and starts."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+
+from cdq.core.envs import FUNCTIONS
+from cdq.envs.compiled import CompiledEnv
+
+# Gymnasium's id, made without arguments -> the compiled environment that is the same, with the same time limit.
+TWINS = {
+    "MountainCar-v0": "cdq/MountainCar-v0",
+    "CartPole-v1": "cdq/CartPole-v0",
+    "Acrobot-v1": "cdq/Acrobot-v0",
+}
+
+
+def _box(*high: float, low: tuple[float, ...] | None = None) -> gymnasium.spaces.Box:
+    most = np.array(high, np.float32)
+    return gymnasium.spaces.Box(-most if low is None else np.array(low, np.float32), most, dtype=np.float32)
+
+
+class MountainCar(CompiledEnv):
+    """Gymnasium's MountainCar-v0: a car too weak to climb a hill without a run-up."""
+
+    def __init__(self, render_mode: None = None) -> None:
+        space = _box(0.6, 0.07, low=(-1.2, -0.07))
+        super().__init__(
+            *FUNCTIONS["car"], n_actions=3, observation_space=space, uniforms=0, name="MountainCar"
+        )
+
+
+class CartPole(CompiledEnv):
+    """Gymnasium's CartPole-v1: a pole to balance on a cart."""
+
+    def __init__(self, render_mode: None = None) -> None:
+        space = _box(4.8, np.inf, 24 * 2 * np.pi / 360, np.inf)
+        super().__init__(
+            *FUNCTIONS["pole"], n_actions=2, observation_space=space, uniforms=0, name="CartPole"
+        )
+
+
+class Acrobot(CompiledEnv):
+    """Gymnasium's Acrobot-v1: two links to swing up by the joint between them."""
+
+    def __init__(self, render_mode: None = None) -> None:
+        space = _box(1.0, 1.0, 1.0, 1.0, 4 * np.pi, 9 * np.pi)
+        super().__init__(
+            *FUNCTIONS["acrobot"], n_actions=3, observation_space=space, uniforms=0, name="Acrobot"
+        )

@@ -1,0 +1,304 @@
+"""Environments written in C, Cython or Numba, which the compiled loop steps by itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from cdq.core.qfunction import QFunction
+from cdq.core.stepping import LANE_BYTES, MOST_UNIFORMS, Stepper, call
+from cdq.envs.pointers import address_of
+from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
+from cdq.lanes import Lanes
+
+MOST_NUMBERS = 8  # in an observation
+
+
+def lane_dtype() -> np.dtype[Any]:
+    """Return the struct that a compiled environment steps, as a structured dtype; core/lane.h says what is in it.
+
+    Examples
+    --------
+    >>> lane_dtype()["uniform"].shape, lane_dtype().itemsize
+    ((4,), 200)
+    """
+    fields = {
+        "state": ("f8", (8,), 0),
+        "integer": ("i8", (8,), 0),
+        "uniform": ("f8", (4,), 64),
+        "context": ("u8", (), 96),
+        "action": ("i8", (), 104),
+        "reward": ("f8", (), 112),
+        "index": ("i8", (), 120),
+        "observation": ("f8", (8,), 128),
+        "terminated": ("u1", (), 192),
+        "truncated": ("u1", (), 193),
+    }
+    return np.dtype(
+        {
+            "names": list(fields),
+            "formats": [(kind, shape) if shape else kind for kind, shape, _ in fields.values()],
+            "offsets": [offset for *_, offset in fields.values()],
+            "itemsize": LANE_BYTES,
+        },
+        align=True,
+    )
+
+
+class CompiledEnv(gymnasium.Env[Any, Any]):
+    """An environment whose step and reset are compiled functions of one argument, a pointer to `cdq_lane`.
+
+    `QLearner` steps it in compiled code, at tens of millions of steps a second, in threads. It is a Gymnasium
+    environment too, for everything else: stepped from Python, its randomness is `np_random`'s.
+
+    Parameters
+    ----------
+    step, reset : function
+        What core/lane.h describes: a `numba.cfunc`, a PyCapsule (Cython has one for each function of a module's
+        ``__pyx_capi__``), a `scipy.LowLevelCallable`, a ctypes function, or an address.
+    encode : function, optional
+        Called after either, to write `index` or `observation` from the state.
+    n_actions : int
+        Actions are 0 to n_actions - 1.
+    n_states : int, optional
+        What is observed is `index`, 0 to n_states - 1. Above what a table can hold, it is a key of a hashed one.
+    observation_space : gymnasium.spaces.Box, optional
+        What is observed is `observation`, a vector of at most 8 numbers. Either this or *n_states* is needed.
+    context : array or bytes, optional
+        The environment's parameters, to which `context` points; kept alive.
+    uniforms : int
+        How many random numbers a step uses, 0 to 4; those beyond are not drawn. A reset always has 4.
+    time_limit : int, optional
+        Steps after which an episode is truncated.
+    name : str
+        For reports. A table is loaded for an environment of the same name, sizes and context.
+
+    Raises
+    ------
+    ConfigError
+        If a function is none, or has another signature where it tells, or a size is not allowed.
+
+    Examples
+    --------
+    A chain of 4 states, of functions that the package ships:
+
+    >>> from cdq.core.envs import FUNCTIONS
+    >>> step, reset = FUNCTIONS["river"]
+    >>> env = CompiledEnv(step, reset, n_actions=2, n_states=4, context=np.array([4]), uniforms=1)
+    >>> env.reset(seed=0)[0], env.step(1)[1]
+    (0, 0.0)
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium's
+
+    def __init__(
+        self,
+        step: Any,
+        reset: Any,
+        *,
+        encode: Any = None,
+        n_actions: int,
+        n_states: int | None = None,
+        observation_space: gymnasium.spaces.Box | None = None,
+        context: npt.NDArray[Any] | bytes | None = None,
+        uniforms: int = MOST_UNIFORMS,
+        time_limit: int | None = None,
+        name: str = "CompiledEnv",
+    ) -> None:
+        self._functions = (step, reset, encode)  # kept alive
+        self._step, self._reset = address_of(step, "step"), address_of(reset, "reset")
+        self._encode = 0 if encode is None else address_of(encode, "encode")
+        self.n_actions = _whole("n_actions", n_actions, 1, 2**31 - 1)
+        self.uniforms = _whole("uniforms", uniforms, 0, MOST_UNIFORMS)
+        self.time_limit = None if time_limit is None else _whole("time_limit", time_limit, 1, 2**62)
+        self.name = name
+        self.observation_space = _space(n_states, observation_space)
+        self.n_states = n_states
+        self.action_space = gymnasium.spaces.Discrete(self.n_actions)
+        self._context = _context(context)
+        self._memory = np.zeros(LANE_BYTES, np.uint8)
+        self._lane = self._memory.view(lane_dtype())[0]
+        self._elapsed: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.observation_space}, {self.n_actions} actions>"
+
+    @property
+    def functions(self) -> tuple[int, int, int]:
+        """The addresses of step, reset and encode; 0 without one."""
+        return self._step, self._reset, self._encode
+
+    @property
+    def context(self) -> int:
+        """The address of the parameters; 0 without any."""
+        return int(self._context.ctypes.data) if self._context.size else 0
+
+    def parameters(self) -> bytes:
+        """Return what tells this environment from others of its name and sizes."""
+        return self._context.tobytes()
+
+    # ---- Gymnasium
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode."""
+        super().reset(seed=seed)
+        self._lane["uniform"] = self.np_random.random(4)
+        self._call(self._reset)
+        self._elapsed = 0
+        return self._observation(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Take a step."""
+        if self._elapsed is None:
+            raise gymnasium.error.ResetNeeded(f"{self.name} is stepped before it was reset")
+        if not self.action_space.contains(action):
+            raise gymnasium.error.InvalidAction(f"action {action!r}; allowed: 0 to {self.n_actions - 1}")
+        self._lane["action"] = action
+        self._lane["uniform"][: self.uniforms] = self.np_random.random(self.uniforms)
+        self._call(self._step)
+        self._elapsed += 1
+        truncated = bool(self._lane["truncated"]) or self._elapsed == self.time_limit
+        return self._observation(), float(self._lane["reward"]), bool(self._lane["terminated"]), truncated, {}
+
+    def _call(self, function: int) -> None:
+        self._lane["terminated"] = self._lane["truncated"] = 0
+        call(function, self._memory, self.context)
+        if self._encode:
+            call(self._encode, self._memory, self.context)
+
+    def _observation(self) -> Any:
+        space = self.observation_space
+        if isinstance(space, gymnasium.spaces.Box):
+            return self._lane["observation"][: space.shape[0]].astype(space.dtype)
+        return np.int64(self._lane["index"])
+
+
+class CompiledSource:
+    """The transitions of a compiled environment, for the loop that steps it.
+
+    Parameters
+    ----------
+    env : gymnasium.Env
+        A `CompiledEnv`, or one in Gymnasium's wrappers for order, time limit and checks.
+
+    Raises
+    ------
+    UnsupportedEnvironment
+        If it is another one.
+    """
+
+    way = "compiled environment"
+    own_bytes = LANE_BYTES
+    resumable = True
+    threads = True
+    lanes = 64  # so many hide the latency of memory
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        base = env.unwrapped
+        if not isinstance(base, CompiledEnv):
+            raise UnsupportedEnvironment(f"{env} is not compiled; give a CompiledEnv")
+        self.env, self._base = env, base
+        self.name = env.spec.id if env.spec is not None else base.name
+        self.n_actions, self.n_states = base.n_actions, base.n_states
+        limits = (base.time_limit, env.spec.max_episode_steps if env.spec is not None else None)
+        # Gymnasium's -1 says that there is none.
+        self.time_limit = min((limit for limit in limits if limit is not None and limit > 0), default=None)
+
+    def loop(
+        self, q: QFunction, lanes: Lanes, gamma: float, seeds: Sequence[int], stop: npt.NDArray[np.int32]
+    ) -> Stepper:
+        """Return the loop of a worker; all randomness is that of the lanes' streams."""
+        return self._stepper(q, lanes, gamma, self.time_limit or 0, stop)
+
+    def episodes(
+        self, q: QFunction, words: npt.NDArray[np.uint64], n: int, longest: int, stop: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Play *n* greedy episodes of at most *longest* steps; return their returns and lengths.
+
+        Episode i has the stream i % words.shape[1]. Where the flag *stop* ends it early, the rest are zero.
+        """
+        lanes = Lanes(q.n, self.own_bytes)
+        lanes.words[:] = words
+        limit = min(longest, self.time_limit or longest)
+        returns, lengths = np.zeros(n), np.zeros(n, np.int64)
+        self._stepper(q, lanes, 1.0, limit, stop).follow(returns, lengths)
+        return returns, lengths
+
+    def _stepper(
+        self, q: QFunction, lanes: Lanes, gamma: float, time_limit: int, stop: npt.NDArray[np.int32]
+    ) -> Stepper:
+        step, reset, encode = self._base.functions
+        return Stepper(
+            q,
+            step=step,
+            reset=reset,
+            encode=encode,
+            context=self._base.context,
+            uniforms=self._base.uniforms,
+            time_limit=time_limit,
+            words=lanes.words,
+            elapsed=lanes.elapsed,
+            returns=lanes.returns,
+            own=lanes.own,
+            gamma=gamma,
+            stop=stop,
+            failure=self._failure,
+        )
+
+    def _failure(self, what: str, lane: int, step: int) -> EnvironmentFailure:
+        return EnvironmentFailure(f"{self.name} cannot be learnt on: {what}", lane=lane, step=step)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of what a learnt table depends on: name, sizes, limit and parameters."""
+        base = self._base
+        about = f"{base.name} {base.observation_space} {base.n_actions} {self.time_limit}"
+        return hashlib.sha256(about.encode() + base.parameters()).hexdigest()
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.env.close()
+
+
+def _whole(what: str, value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
+        raise ConfigError(f"{what} is {value!r}; allowed: a whole number from {least} to {most}")
+    return int(value)
+
+
+def _space(n_states: Any, space: Any) -> gymnasium.spaces.Space[Any]:
+    if (n_states is None) == (space is None):
+        raise ConfigError(
+            "give n_states, where the environment shows an index, or observation_space, where it shows a vector; "
+            f"got n_states={n_states!r} and observation_space={space!r}"
+        )
+    if space is None:
+        return gymnasium.spaces.Discrete(_whole("n_states", n_states, 1, 2**63 - 1))
+    if not isinstance(space, gymnasium.spaces.Box) or space.shape not in [
+        (n,) for n in range(1, MOST_NUMBERS + 1)
+    ]:
+        raise ConfigError(
+            f"observation_space is {space!r}; allowed: a Box of shape (n,) with n from 1 to {MOST_NUMBERS}; "
+            "observe an index (n_states) otherwise"
+        )
+    return space
+
+
+def _context(given: Any) -> npt.NDArray[Any]:
+    """Return the parameters as an array that is the environment's own, or borrowed where it is an array."""
+    if given is None:
+        return np.zeros(0, np.uint8)
+    if isinstance(given, (bytes, bytearray, memoryview)):
+        return np.frombuffer(bytes(given), np.uint8)
+    if not isinstance(given, (np.ndarray, np.void)) or given.dtype.hasobject:
+        raise ConfigError(f"context is a {type(given).__name__}; allowed: a NumPy array or record, or bytes")
+    array = np.atleast_1d(np.asarray(given))
+    if not array.flags.c_contiguous or not array.size:
+        raise ConfigError("context is an array that is empty or not contiguous; give a copy: context.copy()")
+    return array
