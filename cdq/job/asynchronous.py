@@ -10,6 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
+from cdq.comm.contribution import Received
 from cdq.comm.zmq.events import Refused, Submission
 from cdq.comm.zmq.events import State as HubState
 from cdq.job.description import pack_welcome
@@ -102,7 +103,7 @@ class AsynchronousService(LearningService):
             return str(error)
         return None
 
-    def single(self, uid: int, submission: Submission, state: Callable[[], HubState]) -> bytes:
+    def single(self, uid: int, submission: Submission, state: Callable[[], HubState]) -> Received:
         """Apply a contribution, make it durable, and return what changed since the worker's table, and what is next.
 
         Raises
@@ -131,7 +132,7 @@ class AsynchronousService(LearningService):
         point("hub:after_apply")
         self._settle(brought, offer.task, len(submission.payload))
 
-    def answer(self, uid: int, base: int) -> bytes:
+    def answer(self, uid: int, base: int) -> Received:
         """Return what a worker whose table is as of *base* contributions is told."""
         return pack_result(self.offer(uid).task, self._changes(base))
 

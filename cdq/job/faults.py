@@ -12,6 +12,7 @@ import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from cdq.comm.contribution import Received
 from cdq.errors import CdqError, ConfigError
 
 VARIABLE = "CDQ_FAULT"
@@ -72,10 +73,10 @@ def _visit(name: str) -> str:
     return _fault.way
 
 
-def carried(name: str, data: bytes) -> Sequence[bytes]:
+def carried(name: str, data: Received) -> Sequence[Received]:
     """Return what of *data* gets through at a point: once, or not at all, or twice, or with a bit wrong."""
     way = point(name)
     if way == "corrupt":
         middle = len(data) // 2
-        data = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+        data = bytes(data[:middle]) + bytes([data[middle] ^ 1]) + bytes(data[middle + 1 :])
     return {"drop": (), "double": (data, data)}.get(way, (data,))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cdq.comm.contribution import Received
 from cdq.errors import ConfigError
 from cdq.job.description import Welcome, make_worker, open_welcome
 from cdq.job.increments import Increment, own_mass, weights
@@ -44,7 +45,7 @@ class Member:
             welcome.sampler, welcome.merged, welcome.gamma, welcome.shape.num_envs, welcome.lanes
         )
 
-    def learn(self) -> bytes:
+    def learn(self) -> Received:
         """Learn the window of `task`; return the contribution."""
         welcome, task = self._welcome, self.task
         law = build_law(welcome.step_size, task.before, welcome.mass, str(welcome.shape.real))
@@ -56,7 +57,7 @@ class Member:
         payload = pack_contribution(contribution.cut(1)[0], checksum, self._worker.lanes)
         return self._increment(payload) if welcome.asynchronous else payload
 
-    def _increment(self, payload: bytes) -> bytes:
+    def _increment(self, payload: Received) -> bytes:
         """Return the same contribution for a table that has gone on meanwhile."""
         welcome, brought = self._welcome, open_contribution(payload, self._welcome.shape)
         clock = welcome.merged.clock.reshape(-1)[brought.where]

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from cdq.comm.contribution import Received
+from cdq.comm.zmq.wire import joined
 from cdq.rounds import GO_ON, SUMMARY, Summary
 
 _TASK = struct.Struct("<qqddq")
@@ -113,14 +116,15 @@ class Contribution(NamedTuple):
         return self.pairs if self.first < 0 else slice(self.first, self.first + len(self.values))
 
 
-def pack_contribution(part: Any, checksum: int, lanes: bytes) -> bytes:
-    """Return a contribution; *part* is the summary and the slice (`WorkerContribution.cut`)."""
-    return b"".join((part, _CHECKSUM.pack(checksum), lanes))
+def pack_contribution(part: bytearray, checksum: int, lanes: bytes) -> memoryview:
+    """Return a contribution, in the memory of *part*: the summary and the slice (`WorkerContribution.cut`)."""
+    part += _CHECKSUM.pack(checksum) + lanes
+    return memoryview(part).toreadonly()
 
 
-def pack_result(task: Task, merged: Any = b"") -> bytes:
+def pack_result(task: Task, merged: Received = b"") -> Received:
     """Return a result: the next task, and what was merged."""
-    return b"".join((_TASK.pack(*task), merged))
+    return joined(_TASK.pack(*task), merged)
 
 
 def open_result(payload: Any) -> tuple[Task, memoryview]:
@@ -211,6 +215,13 @@ def merged_alone(brought: Contribution, clock: npt.NDArray[np.uint32], limit: in
     header = _HEADER.pack(brought.first, count, 0, int(visits.sum(dtype=np.int64)))
     padding = bytes(-brought.values.nbytes % 8)
     return b"".join((header, brought.values.data, padding, visits.data, after.data, brought.pairs.data))
+
+
+def most_merged(brought: Sequence[Contribution], shape: Shape) -> int:
+    """Return the most bytes that the merged slice of a round can have: values, visits, clocks, and which pairs."""
+    listed, real = all(one.first < 0 for one in brought), shape.real.itemsize
+    count = sum(len(one.values) for one in brought) if listed else shape.n_pairs
+    return _slice_bytes(count, listed, real) + 4 * count
 
 
 def _slice_bytes(count: int, listed: bool, real: int) -> int:

@@ -116,7 +116,11 @@ def repeat_singles(
     ahead, last = defaultdict[int, list[Entry]](list), dict[int, int]()
     for later in entries:
         ahead[later["base"]].append(later)
-    members, brought, samplers = dict[int, Member](), dict[int, Received](), dict[tuple[str, str], PackedModel]()
+    members, brought, samplers = (
+        dict[int, Member](),
+        dict[int, Received](),
+        dict[tuple[str, str], PackedModel](),
+    )
     turns: list[Entry | None] = [None, *entries]
     for entry in turns:
         if entry is not None:
@@ -135,7 +139,7 @@ def repeat_singles(
             brought[uid] = members[uid].learn()
 
 
-def take_again(service: AsynchronousService, entry: Entry, payload: bytes) -> None:
+def take_again(service: AsynchronousService, entry: Entry, payload: Received) -> None:
     """Apply a contribution to a service that stands where it was applied before; raise as `repeat` does."""
     _require_next(service, entry)
     ((uid, sequence, crc),) = entry["members"]

@@ -11,8 +11,10 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from cdq.comm.contribution import Received
 from cdq.comm.zmq.events import Refused, Submission
 from cdq.comm.zmq.events import State as HubState
+from cdq.comm.zmq.wire import Body
 from cdq.core import merge as _core
 from cdq.core.rows import Law
 from cdq.errors import ConfigError
@@ -24,6 +26,7 @@ from cdq.job.messages import (
     Task,
     check_contribution,
     merged_alone,
+    most_merged,
     open_contribution,
     pack_result,
 )
@@ -109,7 +112,6 @@ class LearningService:
         self.keep: Callable[[], None] | None = None
         self._sampler = pack_model(model, settings.dtype)
         self._rows = rows_over(allocate(table_bytes(state.merged)), state.merged)
-        self._merged = bytearray()  # kept from round to round: fresh memory costs more than the merge
         self._law: Law
         self._checksum: int | None = None  # of the table, in a round in which workers tell theirs
         self._opened: dict[int, Contribution] = {}
@@ -156,15 +158,15 @@ class LearningService:
 
     def close_round(
         self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], HubState]
-    ) -> dict[int, bytes]:
+    ) -> dict[int, Body]:
         """Merge what came, and return what to tell those who brought it: it is durable, and thereby acknowledged."""
         size = max(self.least, len(members))
         merged = self.apply(submissions, {"next": size, "hub": state()})
         self.open(size)
         point("hub:before_acknowledge")
-        return dict.fromkeys(submissions, pack_result(self.task, merged))
+        return dict.fromkeys(submissions, Body(pack_result(self.task), merged))
 
-    def single(self, uid: int, submission: Submission, state: Callable[[], HubState]) -> bytes:
+    def single(self, uid: int, submission: Submission, state: Callable[[], HubState]) -> Received:
         """Refuse: this job has rounds."""
         raise Refused("this job merges in rounds; start its hub without the asynchronous mode")
 
@@ -216,7 +218,7 @@ class LearningService:
 
     def apply(
         self, submissions: Mapping[int, Submission], more: Mapping[str, Any] = MappingProxyType({})
-    ) -> bytes:
+    ) -> Received:
         """Merge a round into the table, and return the merged slice; *more* goes into its line of the journal.
 
         Whatever fails before the round is written down leaves all as it was before.
@@ -242,17 +244,19 @@ class LearningService:
             return opened
         return open_contribution(submission.payload, self._shape)
 
-    def _merge(self, brought: Sequence[Contribution]) -> bytes:
+    def _merge(self, brought: Sequence[Contribution]) -> Received:
         clock = self._state.merged.clock
         if len(brought) == 1:
             return merged_alone(brought[0], clock, _CLOCK_LIMIT)
         parts = [np.frombuffer(one.part, np.uint8) for one in brought]
-        _core.merge_slices(
-            self._rows, parts, 0, clock.size, self._rule, self._law, self._needs_mass, self._merged
+        # Fresh: it is kept until all have it.
+        room = np.empty(most_merged(brought, self._shape), np.uint8).data
+        n_bytes = _core.merge_slices(
+            self._rows, parts, 0, clock.size, self._rule, self._law, self._needs_mass, room
         )
-        return bytes(self._merged)
+        return room[:n_bytes].toreadonly()
 
-    def _commit(self, uids: Sequence[int], brought: Sequence[Contribution], merged: bytes) -> None:
+    def _commit(self, uids: Sequence[int], brought: Sequence[Contribution], merged: Received) -> None:
         visits = self._state.merged.visits.reshape(-1)
         mass, total = _core.commit(self._rows, [np.frombuffer(merged, np.uint8)], visits)
         for uid, one in zip(uids, brought, strict=True):
@@ -264,7 +268,7 @@ class LearningService:
         summaries[0] = summaries[0]._replace(bytes_sent=self.bytes, request=self._course.request)
         self._course.settle(Round(summaries, mass / 2**20 / total if total else 0.0))
 
-    def _line(self, submissions: Mapping[int, Submission], merged: bytes) -> dict[str, Any]:
+    def _line(self, submissions: Mapping[int, Submission], merged: Received) -> dict[str, Any]:
         task, came = self.task, sorted(submissions.items())
         return {
             "round": self.rounds + 1,

@@ -29,7 +29,7 @@ from cdq.comm.zmq.collectives import (
 from cdq.comm.zmq.events import TOKEN_BYTES
 from cdq.comm.zmq.link import Link
 from cdq.comm.zmq.relay import WHOLE
-from cdq.comm.zmq.wire import Frame, Kind, Rejected, decode, encode, unpack_reason
+from cdq.comm.zmq.wire import Body, Frame, Kind, Rejected, decode, encode, unpack_reason
 from cdq.errors import CollectiveMismatch, CommClosed, CommError, CommTimeout, ConfigError, PeerLost
 
 if TYPE_CHECKING:
@@ -155,15 +155,14 @@ class ZmqCommunicator(ProcessCommunicator):
             uid=self._place,
             sequence=call.sequence,
             base=self._group,
-            payload=pack_call(call, mode),
         )
         take, check = partial(self._take, call), partial(self._check_open, call)
         with self._link as link:
             check()
-            link.send(encode(frame, *body))
+            link.send(encode(frame, Body(pack_call(call, mode), *body)))
             answer = link.wait(deadline, take, check)
             if answer is None:  # the hub knows who is missing, and tells all that wait
-                link.send(encode(frame._replace(kind=Kind.PING, payload=b"")))
+                link.send(encode(frame._replace(kind=Kind.PING)))
                 answer = link.wait(deadline + _GRACE, take, check)
         if answer is None:
             raise CommTimeout(f"{call}: the hub did not answer within {self.timeout:g} s")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from cdq.comm.contribution import Received as Payload
-from cdq.comm.zmq.wire import Reason
+from cdq.comm.zmq.wire import Body, Reason
 
 TOKEN_BYTES = 16
 HELLO_LIMIT = 1 << 16
@@ -55,7 +55,7 @@ class Send(NamedTuple):
     """Send a message by a connection."""
 
     route: bytes
-    data: bytes
+    data: Payload
 
 
 class Note(NamedTuple):
@@ -83,7 +83,7 @@ class Arrived(NamedTuple):
 class Submit(NamedTuple):
     """A contribution, and the version of the table that it was learnt from."""
 
-    payload: bytes
+    payload: Payload
     base: int
     now: float
 
@@ -136,7 +136,7 @@ class Left(NamedTuple):
     """The hub knows that this worker left, or has ended itself."""
 
 
-WorkerAction = bytes | Deliver | Joined | Failed | Left  # bytes: a message to send
+WorkerAction = bytes | memoryview | Deliver | Joined | Failed | Left  # bytes: a message to send
 
 
 class Submission(NamedTuple):
@@ -186,7 +186,7 @@ class Service(Protocol):
 
     def close_round(
         self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], State], /
-    ) -> Mapping[int, bytes]:
+    ) -> Mapping[int, Body]:
         """Apply a round, make it durable, and return each contributor's result, which acknowledges it.
 
         Parameters
@@ -199,7 +199,7 @@ class Service(Protocol):
             Returns what the machine needs to be restored as it is after this round.
         """
 
-    def single(self, uid: int, submission: Submission, state: Callable[[], State], /) -> bytes:
+    def single(self, uid: int, submission: Submission, state: Callable[[], State], /) -> Payload:
         """Apply one contribution (asynchronous mode) as `close_round` does; raise `Refused` if it is too old."""
 
     def status(self) -> dict[str, Any]:

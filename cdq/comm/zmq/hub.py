@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cdq.comm.contribution import Received as Payload
 from cdq.comm.zmq import sockets
 from cdq.comm.zmq.address import CURVE, IPC, parse
 from cdq.comm.zmq.events import (
@@ -94,7 +96,7 @@ class Hub:
         self._context = self._zmq.Context()
         self._gate: Gate | None = None
         self._guard: Guard | None = None
-        self._queues: dict[bytes, deque[bytes]] = {}
+        self._queues: dict[bytes, deque[Payload]] = {}
         self._done = False
         try:
             if address.scheme == CURVE:
@@ -119,17 +121,18 @@ class Hub:
             poller.register(self._gate.socket, self._zmq.POLLIN)
         next_tick = time.monotonic()
         pause = _TICK if self._guard is None else _GUARDED_TICK
-        all_read = True
         while not self._done:
             now = time.monotonic()
             if now >= next_tick:
                 next_tick = now + pause
-                self._tick(now, stop, all_read)
-            all_read = not poller.poll(1000.0 * max(next_tick - now, 0.0)) or self._read(next_tick)
+                self._tick(now, stop)
+            wait = math.ceil(1000.0 * (next_tick - now))  # a poll of less than a millisecond does not wait
+            if poller.poll(max(wait, 0)):
+                self._read(next_tick)
 
-    def _tick(self, now: float, stop: Callable[[], bool], all_read: bool) -> None:
+    def _tick(self, now: float, stop: Callable[[], bool]) -> None:
         if self._guard is not None:
-            self._guard.look(all_read)
+            self._guard.look(all_read=not self._socket.poll(0))
         if stop():
             self._step(Stop(now))
         if self._gate is not None:
@@ -140,21 +143,21 @@ class Hub:
         for route in list(self._queues):
             self._flush(route)
 
-    def _read(self, until: float) -> bool:
-        """Take in messages, at least one, until it is time for a tick; return whether that was all."""
+    def _read(self, until: float) -> None:
+        """Take in messages, at least one, until there is none or it is time for a tick."""
         if self._gate is not None:
             self._gate.answer()
         while True:
             try:
                 frames = self._socket.recv_multipart(self._zmq.NOBLOCK, copy=False)
             except self._zmq.Again:
-                return True
+                return
             if self._guard is not None:
                 self._guard.deliver(frames[-1].get(_SOURCE))
             if len(frames) == 2:  # whatever else it is, no peer of ours sent it
                 self._take(*frames)
             if time.monotonic() >= until:
-                return False
+                return
 
     def _take(self, route: Any, data: Any) -> None:
         key = None
@@ -195,7 +198,7 @@ class Hub:
         if not queue:
             self._queues.pop(route, None)
 
-    def _sent(self, route: bytes, data: bytes) -> bool:
+    def _sent(self, route: bytes, data: Payload) -> bool:
         """Return whether a message need not be tried again: it is under way, or nobody is there any more."""
         try:
             self._socket.send(route, self._zmq.SNDMORE | self._zmq.NOBLOCK)

@@ -42,7 +42,7 @@ class Link:
         self._zmq = sockets.load()
         self._socket = sockets.dealer(address, keys)
         self._lock = threading.Lock()
-        self._posted: deque[bytes] = deque()
+        self._posted: deque[Received] = deque()
         self._last = False
         weakref.finalize(self, _close, self._socket, self._lock)  # as pyzmq warns of one that is not
         try:
@@ -121,7 +121,7 @@ class Link:
         self._lock.release()
         self._try_to_flush()
 
-    def post(self, data: bytes, last: bool = False) -> None:
+    def post(self, data: Received, last: bool = False) -> None:
         """Send a message from any thread, soon; after the last one the link is closed."""
         self._posted.append(data)
         self._last = self._last or last

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cdq.comm.contribution import Received as Payload
 from cdq.comm.zmq.collectives import (
     SIZE,
     WANTED_RANK,
@@ -38,7 +39,7 @@ from cdq.comm.zmq.events import (
     Tick,
     Unreachable,
 )
-from cdq.comm.zmq.wire import Frame, Kind, Reason, Rejected, decode, encode, pack_reason
+from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, encode, pack_reason
 
 WHOLE = 0  # the group of all ranks
 _PING_INTERVAL = 0.25
@@ -164,7 +165,7 @@ class RelayMachine:
         elif frame.kind == Kind.BYE:
             self._leave(frame, group, rank)
 
-    def _send(self, rank: int, data: bytes) -> None:
+    def _send(self, rank: int, data: Payload) -> None:
         route = self._routes.get(rank)
         if route is not None:
             self.counts["bytes sent"] += len(data)
@@ -266,7 +267,7 @@ class RelayMachine:
             return
         bodies = [request.body for request in requests]
         if first.mode == Mode.GATHER:
-            data = encode(answer._replace(payload=pack_lengths(bodies)), *bodies)
+            data = encode(answer, Body(pack_lengths(bodies), *bodies))
         else:
             data = encode(answer._replace(payload=bodies[first.call.root]))
         for rank in group.members:
@@ -276,7 +277,7 @@ class RelayMachine:
         rows = [unpack_parts(request.body, len(group.members)) for request in requests]
         for column, rank in enumerate(group.members):
             parts = [row[column] for row in rows]
-            self._send(rank, encode(answer._replace(payload=pack_lengths(parts)), *parts))
+            self._send(rank, encode(answer, Body(pack_lengths(parts), *parts)))
 
     # ---- failures
 

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from cdq.comm.zmq.events import Submission
-from cdq.comm.zmq.wire import Reason, Rejected
+from cdq.comm.zmq.wire import Body, Reason, Rejected
 
 _REMEMBERED = 8  # former processes with the same key
 
@@ -38,8 +38,8 @@ class Peer:
         Since when it cannot be reached.
     submission : Submission or None
         Its contribution to the open round.
-    result : tuple of (int, bytes) or None
-        The version that its last contribution led to, and the answer.
+    result : tuple of (Body, int) or None
+        The answer to its last contribution, and the version that led to.
     leaving : bool
         Whether it leaves with the end of the round.
     retired : deque of str
@@ -57,7 +57,7 @@ class Peer:
     answered: float = -1e9
     away_since: float | None = None
     submission: Submission | None = None
-    result: tuple[int, bytes] | None = None
+    result: tuple[Body, int] | None = None
     leaving: bool = False
     retired: deque[str] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 

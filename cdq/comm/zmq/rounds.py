@@ -34,7 +34,7 @@ from cdq.comm.zmq.events import (
 )
 from cdq.comm.zmq.fence import ANSWERED, fence
 from cdq.comm.zmq.roster import Peer, Roster
-from cdq.comm.zmq.wire import Frame, Kind, Reason, Rejected, decode, encode, pack_reason
+from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, encode, pack_reason
 
 
 class HubMachine:
@@ -76,6 +76,7 @@ class HubMachine:
         self._round_began = self._now = now
         self._finished_at: float | None = None
         self._actions: list[HubAction] = []
+        self._spent: list[Any] = []  # of the last round, till a tick: giving large memory back takes time
         self._handlers: dict[int, Callable[[Frame, Peer], None]] = {
             Kind.CONTRIB: self._take_contribution,
             Kind.PING: self._answer_ping,
@@ -169,11 +170,9 @@ class HubMachine:
             self.counts[name] += 1
             if self.counts[name].bit_count() == 1:
                 self._note(logging.WARNING, "frame refused", reason=reason.name, count=self.counts[name])
-        if frame is None:
-            return
         if reason == Reason.SESSION:
             self._send(route, Frame(Kind.WHO, self.run, self.generation))
-        elif reason in ANSWERED:
+        elif frame is not None and reason in ANSWERED:
             payload = pack_reason(reason, str(rejected))
             self._send(route, frame._replace(kind=Kind.NACK, run=self.run, payload=payload))
 
@@ -211,8 +210,8 @@ class HubMachine:
             peer.incarnation = self._sessions
             self.counts["sessions"] += 1
         peer.welcomed = self._now
-        payload = self._service.welcome(peer.uid, tuple(self._roster.members))
-        self._tell(peer, Kind.WELCOME, peer.applied, payload)
+        body = Body(self._service.welcome(peer.uid, tuple(self._roster.members)))
+        self._tell(peer, Kind.WELCOME, peer.applied, body)
 
     # ---- contributions
 
@@ -245,7 +244,7 @@ class HubMachine:
         except Refused as refused:
             peer.applied, self.version = former
             raise Rejected(Reason.STALE, frame, str(refused)) from None
-        self._acknowledge(peer, payload)
+        self._acknowledge(peer, Body(payload))
 
     def _answer_ping(self, frame: Frame, peer: Peer) -> None:
         """Say what has come; if it is acknowledged, send the acknowledgement again."""
@@ -255,15 +254,15 @@ class HubMachine:
         else:
             self._tell(peer, Kind.PONG, peer.applied + (peer.submission is not None))
 
-    def _acknowledge(self, peer: Peer, payload: bytes) -> None:
+    def _acknowledge(self, peer: Peer, result: Body) -> None:
         self.counts["applied"] += 1
-        peer.result = (self.version, payload)
+        peer.result = (result, self.version)
         self._send_result(peer)
 
     def _send_result(self, peer: Peer) -> None:
-        version, payload = peer.result or (self.version, b"")
         peer.answered = self._now
-        self._tell(peer, Kind.RESULT, peer.applied, payload, version)
+        if peer.result is not None:
+            self._tell(peer, Kind.RESULT, peer.applied, *peer.result)
 
     # ---- rounds
 
@@ -297,6 +296,7 @@ class HubMachine:
         self.epoch += bool(absent or leaving or joining)
         self._round_began = self._now
         results = self._service.close_round(tuple(self._roster.members), submissions, self.state)
+        self._spent = [submissions, [peer.result for peer in delivered]]
         for peer in delivered:
             self._acknowledge(peer, results[peer.uid])
         for peer in leaving:
@@ -323,9 +323,7 @@ class HubMachine:
         members, settings = self._roster.members, self._settings
         live = {uid for uid, peer in members.items() if peer.submission or not self._excused(peer)}
         rounds = not (settings.asynchronous or self._service.finished)
-        if rounds and (
-            len(live) >= settings.min_members or len(live) + len(self._roster.waiting) < settings.min_members
-        ):
+        if rounds and not len(live) < settings.min_members <= len(live) + len(self._roster.waiting):
             return
         if not live:
             self._round_began = self._now
@@ -340,6 +338,7 @@ class HubMachine:
 
     def _tick(self) -> None:
         settings = self._settings
+        self._spent.clear()
         for peer in list(self._roster.members.values()):
             if peer.route is not None and self._now - peer.heard >= settings.ping_interval:
                 peer.heard = self._now
@@ -386,15 +385,16 @@ class HubMachine:
     # ---- out
 
     def _tell(
-        self, peer: Peer, kind: Kind, sequence: int = 0, payload: bytes = b"", base: int | None = None
+        self, peer: Peer, kind: Kind, sequence: int = 0, body: Body | None = None, base: int | None = None
     ) -> None:
         if peer.route is not None:
-            version = self.version if base is None else base
             session = (self.run, self.generation, self.epoch, peer.uid, peer.incarnation)
-            self._send(peer.route, Frame(kind, *session, sequence, version, payload))
+            self._send(
+                peer.route, Frame(kind, *session, sequence, self.version if base is None else base), body
+            )
 
-    def _send(self, route: bytes, frame: Frame) -> None:
-        self._actions.append(Send(route, encode(frame)))
+    def _send(self, route: bytes, frame: Frame, body: Body | None = None) -> None:
+        self._actions.append(Send(route, encode(frame, body)))
 
     def _note(self, level: int, text: str, **fields: Any) -> None:
         self._actions.append(Note(level, text, fields))

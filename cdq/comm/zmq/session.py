@@ -8,6 +8,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from functools import cached_property
 
+from cdq.comm.contribution import Received
 from cdq.comm.zmq.events import (
     TOKEN_BYTES,
     Arrived,
@@ -246,8 +247,8 @@ class WorkerMachine:
     def _send_pending(self) -> None:
         if self._pending is not None:
             payload, sequence, base = self._pending
-            self._send(Kind.CONTRIB, sequence, base, bytes(payload))
+            self._send(Kind.CONTRIB, sequence, base, payload)
 
-    def _send(self, kind: Kind, sequence: int = 0, base: int = 0, payload: bytes = b"") -> None:
+    def _send(self, kind: Kind, sequence: int = 0, base: int = 0, payload: Received = b"") -> None:
         session = (self.run, self.generation, self._epoch, self.uid, self._incarnation)
         self._actions.append(encode(Frame(kind, *session, sequence, base, payload)))

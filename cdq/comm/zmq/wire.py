@@ -13,8 +13,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from enum import IntEnum
+from functools import cached_property
 from typing import NamedTuple
 from zlib import crc32
+
+import numpy as np
 
 from cdq.comm.contribution import Received
 
@@ -28,6 +31,7 @@ HEADER_BYTES = _HEADER.size
 KIND_AT = 5
 _LENGTHS_AT = 48
 _COVERED = HEADER_BYTES - _CRC.size  # what the header's crc covers
+_LARGE = 1 << 22  # bytes, from which on NumPy's memory is in huge pages
 
 
 class Kind(IntEnum):
@@ -86,6 +90,28 @@ class Rejected(Exception):
         self.frame = frame
 
 
+class Body:
+    """A payload in parts, which need not be joined before the message is; its CRC is reckoned once for all messages.
+
+    Parameters
+    ----------
+    *parts : bytes or memoryview
+        They must not change.
+    """
+
+    def __init__(self, *parts: Received) -> None:
+        self.parts = parts
+        self.length = sum(map(len, parts))
+
+    @cached_property
+    def crc(self) -> int:
+        """The CRC-32 of the whole."""
+        crc = 0
+        for part in self.parts:
+            crc = crc32(part, crc)
+        return crc
+
+
 class Frame(NamedTuple):
     """A message.
 
@@ -120,8 +146,21 @@ class Frame(NamedTuple):
     payload: Received = b""
 
 
-def encode(frame: Frame, *more: Received) -> bytes:
-    """Return the message; `more` goes after the payload.
+def joined(*parts: Received) -> Received:
+    """Return the parts as one, in memory of its own."""
+    length = sum(map(len, parts))
+    if length < _LARGE:
+        return b"".join(parts)
+    # NumPy asks for huge pages: in small ones, fresh memory takes 28 ms for 64 MB where this takes 5.
+    whole, end = np.empty(length, np.uint8).data, 0
+    for part in parts:
+        whole[end : end + len(part)] = part
+        end += len(part)
+    return whole.toreadonly()
+
+
+def encode(frame: Frame, body: Body | None = None) -> Received:
+    """Return the message; *body* is the payload where the frame has none.
 
     Examples
     --------
@@ -129,12 +168,10 @@ def encode(frame: Frame, *more: Received) -> bytes:
     64
     """
     kind, run, generation, epoch, uid, incarnation, sequence, base, payload = frame
-    crc, length = crc32(payload), len(payload)
-    for part in more:
-        crc, length = crc32(part, crc), length + len(part)
+    body = Body(payload) if body is None else body
     fields = (run, epoch, uid, incarnation, sequence, base, generation)
-    header = _HEADER.pack(MAGIC, VERSION, kind, 0, *fields, length, crc, 0)[:_COVERED]
-    return b"".join((header, _CRC.pack(crc32(header)), payload, *more))
+    header = _HEADER.pack(MAGIC, VERSION, kind, 0, *fields, body.length, body.crc, 0)[:_COVERED]
+    return joined(header, _CRC.pack(crc32(header)), *body.parts)
 
 
 def decode(data: Received, accept: Callable[[Frame], None] | None = None) -> Frame:

@@ -11,6 +11,7 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from cdq.comm.contribution import Received
 from cdq.comm.zmq.address import parse
 from cdq.comm.zmq.events import (
     TOKEN_BYTES,
@@ -73,7 +74,7 @@ class Connection:
         self._closed = False
         self._step(Tick(self._heard))
 
-    def submit(self, payload: bytes, base: int) -> None:
+    def submit(self, payload: Received, base: int) -> None:
         """Hand in a contribution, learnt from version `base` of the table; `wait` then gives what came of it.
 
         One at a time: raises `CommClosed` if the one before is not answered.
@@ -124,7 +125,7 @@ class Connection:
 
     def _step(self, event: WorkerEvent) -> None:
         for action in self._machine.step(event):
-            if isinstance(action, bytes):
+            if isinstance(action, (bytes, memoryview)):
                 self._link.offer(action)  # where it is lost, the machine sends it again
             else:
                 self._happened.append(action)

@@ -35,7 +35,7 @@ from cdq.comm.zmq.events import (
 )
 from cdq.comm.zmq.rounds import HubMachine
 from cdq.comm.zmq.session import WorkerMachine
-from cdq.comm.zmq.wire import Reason
+from cdq.comm.zmq.wire import Body, Reason
 
 Table = npt.NDArray[np.int64]
 
@@ -104,11 +104,11 @@ class Adding:
 
     def close_round(
         self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], State]
-    ) -> Mapping[int, bytes]:
+    ) -> Mapping[int, Body]:
         assert list(members) == sorted(set(members))
         assert list(submissions) == sorted(submissions)
         self._save(submissions, state)
-        return dict.fromkeys(submissions, self.disk.tables[-1].tobytes())
+        return dict.fromkeys(submissions, Body(self.disk.tables[-1].tobytes()))
 
     def single(self, uid: int, submission: Submission, state: Callable[[], State]) -> bytes:
         if len(self.disk.log) - submission.base > STALENESS:

@@ -63,6 +63,7 @@ def endless(url: str) -> socket.socket:
     host, _, port = url.rpartition("//")[2].partition(":")
     raw = socket.create_connection((host, int(port)))
     raw.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32))
+    raw.recv(64, socket.MSG_WAITALL)
     ready = b"\x05READY\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
     raw.sendall(bytes([4, len(ready)]) + ready)
     part = b"\x01\xc8" + bytes(200)
