@@ -20,6 +20,7 @@ from cdq.errors import ConfigError, unknown_name
 
 # Beyond so many tiles, cells are hashed: a million rows of three actions take 40 MB.
 MOST_TILES = 2**20
+MOST_FEATURES = 2**28
 MOST_TILINGS = 4096
 MOST_BASIS_FUNCTIONS = 2**16
 
@@ -91,6 +92,12 @@ def _merged(what: str, given: Any, of_space: FloatArray) -> FloatArray:
     return np.array([space if own is None else own for own, space in zip(wanted, of_space, strict=True)])
 
 
+def _tiles(value: Any) -> int | tuple[int, ...]:
+    if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str) and len(value):
+        return tuple(_whole("tiles of an input", n, 1, MOST_TILES) for n in value)
+    return _whole("tiles", value, 1, MOST_TILES)
+
+
 @dataclass(frozen=True)
 class TileCoding(_Bounded):
     """Overlapping grids over the observation: every tiling has one tile that is active (Sutton & Barto 2018, 9.5.4).
@@ -127,18 +134,10 @@ class TileCoding(_Bounded):
     size: int | None = None
 
     def __post_init__(self) -> None:
-        _whole("tilings", self.tilings, 1, MOST_TILINGS)
-        if (
-            isinstance(self.tiles, (Sequence, np.ndarray))
-            and not isinstance(self.tiles, str)
-            and len(self.tiles)
-        ):
-            each = tuple(_whole("tiles of an input", n, 1, MOST_TILES) for n in self.tiles)
-            object.__setattr__(self, "tiles", each)
-        else:
-            _whole("tiles", self.tiles, 1, MOST_TILES)
+        object.__setattr__(self, "tilings", _whole("tilings", self.tilings, 1, MOST_TILINGS))
+        object.__setattr__(self, "tiles", _tiles(self.tiles))
         if self.size is not None:
-            _whole("size", self.size, 1, 2**31 - 1)
+            object.__setattr__(self, "size", _whole("size", self.size, 1, MOST_FEATURES))
         self._check_bounds(self.low, self.high)
 
     def bind(self, low: npt.ArrayLike, high: npt.ArrayLike) -> Features:
@@ -151,7 +150,7 @@ class TileCoding(_Bounded):
         """
         lows, highs = self._bounds(self.low, self.high, (low, high))
         width = len(lows)
-        tiles = self.tiles if isinstance(self.tiles, tuple) else (self.tiles,) * width
+        tiles = [self.tiles] * width if isinstance(self.tiles, int) else list(self.tiles)
         if len(tiles) != width:
             raise ConfigError(f"tiles has {len(tiles)} numbers; the observation has {width} inputs")
         cells = [1]
@@ -198,7 +197,7 @@ class PolynomialBasis(_Bounded):
     high: Bound = None
 
     def __post_init__(self) -> None:
-        _whole("order", self.order, 1, 1000)
+        object.__setattr__(self, "order", _whole("order", self.order, 1, 1000))
         self._check_bounds(self.low, self.high)
 
     def bind(self, low: npt.ArrayLike, high: npt.ArrayLike) -> Features:
@@ -241,7 +240,7 @@ class FourierBasis(_Bounded):
     high: Bound = None
 
     def __post_init__(self) -> None:
-        _whole("order", self.order, 1, 1000)
+        object.__setattr__(self, "order", _whole("order", self.order, 1, 1000))
         self._check_bounds(self.low, self.high)
 
     def bind(self, low: npt.ArrayLike, high: npt.ArrayLike) -> Features:
@@ -275,7 +274,7 @@ _KINDS: dict[str, type[Any]] = {
 
 
 def _n_products(order: int, width: int) -> int:
-    n = (order + 1) ** width
+    n: int = (order + 1) ** width
     if n > MOST_BASIS_FUNCTIONS:
         raise ConfigError(
             f"order {order} makes {n:,} features of {width} inputs; allowed: up to {MOST_BASIS_FUNCTIONS:,}. Take a "
@@ -318,16 +317,17 @@ def from_config(config: Mapping[str, Any]) -> FeatureMap:
     return features
 
 
-def initial_weights(features: Features, value: float) -> FloatArray:
-    """Return weights of which every observation has the value *value*, (n_features, 1).
+def initial_weight(features: Features, value: float) -> float:
+    """Return the weight of every feature with which every observation has the value *value*.
 
-    Of tiles each has its part; of a basis, whose first feature is 1 everywhere, the first has it all.
+    Raises
+    ------
+    ConfigError
+        If there is none: the functions of a basis add up to something else at every observation.
     """
-    if features.tiles:
-        return np.full((features.n_features, 1), value / features.n_active)
-    weights = np.zeros((features.n_features, 1))
-    weights[0] = value
-    return weights
+    if value and not features.tiles:
+        raise ConfigError(f"initial_value is {value}; allowed with a basis: 0")
+    return value / features.n_active
 
 
 def action_values(

@@ -22,7 +22,7 @@ MODULES = {
 
 # From the top down; a module knows only what stands below its own line.
 LAYERS = [
-    ["cli"],
+    ["cli", "rank"],
     ["bench", "doctor"],
     ["learner"],
     ["learnt", "choice"],
@@ -35,13 +35,16 @@ LAYERS = [
     ["overlap"],
     ["rounds", "until", "history", "approach"],
     ["worker", "planning", "subject"],
-    ["problem"],
+    ["problem", "representation"],
     ["_undiscounted"],
     ["_bellman", "_checks"],
     ["mdp", "table"],
-    ["envs", "lanes", "_matrices", "_model", "_samples", "files", "schedules", "merges", "testing"],
+    ["_samples"],
+    ["envs", "_matrices", "files", "merges", "testing"],
+    ["_model", "features", "schedules"],
     ["comm"],
-    ["_arguments"],
+    ["_arguments", "source"],
+    ["lanes"],
     ["errors", "_version"],
     ["core"],
 ]

@@ -22,37 +22,43 @@ cdef class Rows:
 
     *data* is (n_states, `row_size`) bytes, *log* has an entry per pair and one more; *base* and *clock*, an entry per
     pair, are shared by the workers of a process. The memory of a worker of another process may be read-only: such a
-    table is merged from and nothing else.
+    table is merged from and nothing else. The table of a worker *alone* has no base: *base* and *clock* have as many
+    entries as the log, and say what the pairs that it lists were.
     """
 
-    def __init__(self, data, log, base, uint32_t[::1] clock, int64_t n_actions):
+    def __init__(self, data, log, base, uint32_t[::1] clock, int64_t n_actions, bint alone=False):
         cdef const unsigned char[:, ::1] rows = data
         cdef const uint32_t[::1] pairs = log
         cdef unsigned char[::1] raw = memoryview(base).cast("B")
         cdef int64_t n_pairs = rows.shape[0] * n_actions, real_size = base.itemsize
         if rows.shape[1] != row_size(n_actions, real_size) or pairs.shape[0] != n_pairs + 1:
             raise ValueError("rows or log do not have the size of the table")
-        if raw.shape[0] != n_pairs * real_size or clock.shape[0] != n_pairs:
+        if raw.shape[0] != (n_pairs + alone) * real_size or clock.shape[0] != n_pairs + alone:
             raise ValueError("base or clock do not have the size of the table")
         self.data, self.log, self.shared = data, log, (base, clock)
         self.c.data = <unsigned char *> &rows[0, 0]
         self.c.log = <uint32_t *> &pairs[0]
         self.c.base = &raw[0]
         self.c.clock = &clock[0]
+        self.c.alone = alone
         self.c.n_states = rows.shape[0]
         self._lay_out(n_actions, rows.shape[1], real_size)
 
     @staticmethod
     def of_values(values):
-        """Return a table over *values*, (n_states, n_actions) float32 or float64, that can only be read."""
-        cdef const unsigned char[::1] raw = memoryview(values).cast("B")
+        """Return a table over *values*, (n_states, n_actions) float32 or float64, that can only be read.
+
+        Each row of them is contiguous.
+        """
+        cdef const unsigned char[:, :] raw
         cdef Rows rows = Rows.__new__(Rows)
         if values.ndim != 2 or values.dtype.kind != "f" or values.itemsize not in (4, 8) or not values.size:
             raise ValueError("values are (n_states, n_actions) of float32 or float64")
+        raw = values.view("u1")  # refuses rows that are not contiguous
         rows.data = values
-        rows.c.data = <unsigned char *> &raw[0]
+        rows.c.data = <unsigned char *> &raw[0, 0]
         rows.c.n_states = values.shape[0]
-        rows._lay_out(values.shape[1], values.shape[1] * values.itemsize, values.itemsize)
+        rows._lay_out(values.shape[1], values.strides[0], values.itemsize)
         return rows
 
     cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size):
@@ -80,24 +86,24 @@ cdef class Rows:
         return self.c.real_size + 4
 
     def roll_back(self):
-        """Undo the window: values and counts return to the base."""
+        """Undo the window: values and counts return to the base, or to what they were."""
         cdef int64_t i
         cdef cdq_rows *rows = &self.c
         with nogil:
             for i in range(rows.n_log):
                 if rows.real_size == 4:
-                    _restore[float](rows, rows.log[i], 0)
+                    _restore[float](rows, rows.log[i], i if rows.alone else rows.log[i], 0)
                 else:
-                    _restore[double](rows, rows.log[i], 0)
+                    _restore[double](rows, rows.log[i], i if rows.alone else rows.log[i], 0)
             rows.n_log = 0
 
 
-cdef inline void _restore(cdq_rows *rows, uint32_t pair, real_t zero) noexcept nogil:
+cdef inline void _restore(cdq_rows *rows, uint32_t pair, int64_t at, real_t zero) noexcept nogil:
     cdef uint32_t action = pair % <uint32_t> rows.n_actions
     cdef real_t *values = <real_t *> cdq_row(rows, pair // <uint32_t> rows.n_actions)
     cdef uint32_t *counts = <uint32_t *> (values + rows.n_actions)
-    values[action] = (<real_t *> rows.base)[pair]
-    counts[action] = rows.clock[pair]
+    values[action] = (<real_t *> rows.base)[at]
+    counts[action] = rows.clock[at]
 
 
 cdef class Law:

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cdq.errors import ConfigError
+from cdq.features import (
+    MOST_TILES,
+    FourierBasis,
+    PolynomialBasis,
+    TileCoding,
+    action_values,
+    from_config,
+    initial_weight,
+    to_config,
+)
+
+LOW, HIGH = [-1.2, -0.07], [0.6, 0.07]
+KINDS = [TileCoding, PolynomialBasis, FourierBasis]
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        TileCoding(),
+        TileCoding(16, (4, 8), low=-1, high=(None, 2.0), size=512),
+        PolynomialBasis(2, low=[0.0, 1]),
+        FourierBasis(np.int64(5), high=np.array([1.0, 2.0])),
+        TileCoding(np.int8(4), np.array([2, 3]), size=np.int32(9)),
+    ],
+)
+def test_features_come_back_from_their_description(features: Any) -> None:
+    text = json.dumps(to_config(features))
+    assert from_config(json.loads(text)) == features
+    assert hash(from_config(json.loads(text))) == hash(features)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({}, "unknown features None"),
+        ({"kind": "tile-codign"}, "Did you mean 'tile-coding'"),
+        ({"kind": "tile-coding", "tiels": 3}, "tiels"),
+        ({"kind": "tile-coding", "tilings": "8"}, "tilings is '8'"),
+        ({"kind": "fourier-basis", "order": 1.5}, "order is 1.5"),
+        ({"kind": "fourier-basis", "low": ["x"]}, "low is"),
+    ],
+)
+def test_a_description_is_read_strictly(config: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_config(config)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tilings": 0}, "tilings is 0; allowed: an integer from 1"),
+        ({"tilings": True}, "tilings is True"),
+        ({"tilings": 2.0}, "tilings is 2.0"),
+        ({"tiles": 0}, "tiles is 0"),
+        ({"tiles": ()}, r"tiles is \(\)"),
+        ({"tiles": "88"}, "tiles is '88'"),
+        ({"tiles": (8, 0)}, "tiles of an input is 0"),
+        ({"size": 0}, "size is 0"),
+        ({"low": np.nan}, "low is nan; allowed: a finite number"),
+        ({"high": (1, np.inf)}, "high is"),
+        ({"high": "12"}, "high is '12'"),
+        ({"low": ()}, "low is"),
+    ],
+)
+def test_arguments_are_checked(arguments: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TileCoding(**arguments)
+
+
+def test_a_hundred_tilings_of_a_million_tiles_are_hashed() -> None:
+    features = TileCoding(100, 100).bind(np.zeros(4), np.ones(4))
+    assert features.n_features == MOST_TILES
+    assert features.n_active == 100
+    assert TileCoding(8, 8, size=1000).bind(LOW, HIGH).n_features == 8 * 9 * 9
+    assert TileCoding(8, 8, size=100).bind(LOW, HIGH).n_features == 100
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bounds_are_those_of_the_space_where_none_are_given(kind: Any) -> None:
+    whole = kind(low=LOW, high=HIGH).bind([-9, -np.inf], [9, np.inf])
+    parts = kind(low=(None, -0.07), high=(0.6, None)).bind([-1.2, -np.inf], [7, 0.07])
+    eye = np.eye(whole.n_features)
+    for observation in ([-0.5, 0.01], [-7, 3]):
+        assert (action_values(whole, eye, observation) == action_values(parts, eye, observation)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bound", [np.inf, np.finfo(np.float32).max])
+def test_an_unbounded_space_wants_bounds(kind: Any, bound: float) -> None:
+    with pytest.raises(
+        ConfigError, match=r"input 1 .*; give low and high, a finite number for each of the 2 inputs"
+    ):
+        kind().bind([-1, -bound], [1, bound])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bounds_fit_the_observation(kind: Any) -> None:
+    with pytest.raises(ConfigError, match="low has 3 numbers; the observation has 2 inputs"):
+        kind(low=(0, 0, 0)).bind(LOW, HIGH)
+    with pytest.raises(ConfigError, match="low must be below high"):
+        kind(low=1).bind(LOW, HIGH)
+    with pytest.raises(ConfigError, match="65 inputs; allowed: 1 to 64"):
+        kind().bind(np.zeros(65), np.ones(65))
+    with pytest.raises(ConfigError, match="0 inputs"):
+        kind().bind([], [])
+
+
+def test_tiles_fit_the_observation() -> None:
+    with pytest.raises(ConfigError, match="tiles has 3 numbers; the observation has 2 inputs"):
+        TileCoding(tiles=(1, 2, 3)).bind(LOW, HIGH)
+
+
+def test_a_basis_of_too_many_functions_is_refused() -> None:
+    with pytest.raises(ConfigError, match="order 9 makes 1,000,000 features of 6 inputs"):
+        FourierBasis(9).bind(np.zeros(6), np.ones(6))
+
+
+def test_fingerprints_tell_features_and_bounds_apart() -> None:
+    several = [
+        TileCoding(),
+        TileCoding(16),
+        TileCoding(low=-2),
+        PolynomialBasis(),
+        FourierBasis(),
+        FourierBasis(4),
+    ]
+    prints = [features.bind(LOW, HIGH).fingerprint for features in several]
+    prints.append(TileCoding().bind(LOW, [0.6, 0.08]).fingerprint)
+    assert len(set(prints)) == len(prints)
+    assert all(len(one) == 64 for one in prints)
+    assert TileCoding().bind(LOW, HIGH).fingerprint == prints[0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_action_values_of_one_observation_and_of_many(dtype: Any) -> None:
+    features = TileCoding(4, 4).bind(LOW, HIGH)
+    weights = np.random.default_rng(0).normal(size=(features.n_features, 3)).astype(dtype)
+    observations = np.random.default_rng(1).uniform(-1, 1, (5, 2))
+    many = action_values(features, weights, observations)
+    assert many.shape == (5, 3)
+    assert (many[2] == action_values(features, weights, observations[2])).all()
+    assert (many == action_values(features, np.asfortranarray(weights), observations.astype(float))).all()
+    assert action_values(features, weights, np.zeros((0, 2))).shape == (0, 3)
+
+
+def test_an_observation_is_finite_and_has_the_right_length() -> None:
+    features = TileCoding(4, 4).bind(LOW, HIGH)
+    weights = np.zeros((features.n_features, 3))
+    with pytest.raises(ConfigError, match=r"the observation \[nan, 0.0\] is not finite"):
+        action_values(features, weights, [np.nan, 0])
+    with pytest.raises(ConfigError, match=r"shape \(3,\); allowed: 2 numbers"):
+        action_values(features, weights, [0, 0, 0])
+
+
+def test_initial_weights_add_up() -> None:
+    features = TileCoding(8, 4).bind(LOW, HIGH)
+    weights = np.full((features.n_features, 1), initial_weight(features, 3.0))
+    assert action_values(features, weights, [0, 0]) == pytest.approx([3])
+    basis = FourierBasis().bind(LOW, HIGH)
+    assert initial_weight(basis, 0.0) == 0
+    with pytest.raises(ConfigError, match=r"initial_value is 3.0; allowed with a basis: 0"):
+        initial_weight(basis, 3.0)
