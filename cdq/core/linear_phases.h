@@ -109,12 +109,18 @@ CDQ_INLINE void NAME(cdq_adjust)(cdq_rows *rows, const cdq_law *law, const uint3
 {
     const REAL *step_size = (const REAL *)law->step_size;
     const int64_t n_actions = rows->n_actions;
+    REAL *base = rows->alone ? (REAL *)rows->base : NULL;
+    uint32_t *clock = rows->clock;
     int64_t n_log = rows->n_log;
     for (int64_t k = 0; k < n_active; k++) {
         uint32_t feature = index ? index[k] : (uint32_t)k;
         REAL *w = (REAL *)cdq_row(rows, feature);
         uint32_t *count = (uint32_t *)(w + n_actions) + a, before = *count;
         rows->log[n_log] = feature * (uint32_t)n_actions + a;
+        if (base) {
+            base[n_log] = w[a];
+            clock[n_log] = before;
+        }
         n_log += !(before & CDQ_TOUCHED);
         *count = (before + 1) | CDQ_TOUCHED;
         REAL alpha = step_size[cdq_entry(CDQ_COUNT(before + 1), law->bits)];

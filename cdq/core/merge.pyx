@@ -56,6 +56,12 @@ cdef int _call(
     return 0
 
 
+cdef int _require_base(Rows rows) except -1:
+    if rows.c.alone:
+        raise ValueError("the table of a worker alone has no base to merge with")
+    return 0
+
+
 cdef unsigned char *_room(out, int64_t n_bytes) except NULL:
     """Return where to write *n_bytes*: a bytearray gets the right size, other memory must be large enough."""
     cdef unsigned char[::1] memory
@@ -108,6 +114,7 @@ def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_m
     """
     cdef int64_t size = len(tables), touched = 0, i
     cdef cdq_merge_job job
+    _require_base(tables[rank])
     cdef const cdq_rows **rows = <const cdq_rows **> malloc(size * sizeof(void *))
     cdef uint32_t *pairs = <uint32_t *> malloc(((<Rows> tables[rank]).c.n_log + 1) * sizeof(uint32_t))
     if rows == NULL or pairs == NULL:
@@ -217,6 +224,7 @@ def merge_slices(
             raise MemoryError("no memory to merge")
         if not 0 <= first <= last <= rows.c.n_states * rows.c.n_actions:
             raise ValueError(f"there are no pairs {first} to {last}")
+        _require_base(rows)
         for i in range(size):
             slices[i] = _open(parts[i], rows, False, first, last)
             dense = dense or slices[i].header.first >= 0
@@ -261,6 +269,7 @@ def commit(Rows rows not None, list merged, int64_t[::1] visits, Rows handed=Non
     try:
         if slices == NULL:
             raise MemoryError("no memory to commit")
+        _require_base(rows)
         if then != NULL and (since == NULL or sums == NULL or then.base != rows.c.base):
             raise ValueError("committing what was handed over takes the law, the visits and the same base")
         for i in range(size):
@@ -280,6 +289,9 @@ def commit(Rows rows not None, list merged, int64_t[::1] visits, Rows handed=Non
 
 
 def commit_alone(Rows rows not None, int64_t[::1] visits not None):
-    """Make the table of a worker without peers the merged one."""
+    """Make the table of a worker without peers the merged one.
+
+    *visits* are those of all pairs, or, where the table has no base, those beyond the clock's limit.
+    """
     with nogil:
         cdq_commit_alone(&rows.c, &visits[0])

@@ -41,8 +41,8 @@ cdef void _copy_logged(cdq_rows *rows, cdq_rows *handed) noexcept nogil:
 
 def hand_over(Rows rows not None, Rows handed not None):
     """Make *handed*, a table at the same base, what *rows* is, and open a new window of *rows* where this one ended."""
-    if (rows.c.base != handed.c.base or rows.c.clock != handed.c.clock or rows.c.n_actions != handed.c.n_actions
-            or handed.c.n_log):
+    if (rows.c.alone or rows.c.base != handed.c.base or rows.c.clock != handed.c.clock
+            or rows.c.n_actions != handed.c.n_actions or handed.c.n_log):
         raise ValueError("a window is handed over to a table at the same base that nobody has touched")
     with nogil:
         _copy_logged(&rows.c, &handed.c)

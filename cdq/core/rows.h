@@ -1,7 +1,9 @@
 /* The table of a worker. A state's row holds its values and, beside them, its counts, so that a step on a table in
  * DRAM misses once where separate arrays miss twice or more. A count is the pair's clock, which the step-size law
  * reads, and a flag: touched in this window. The log lists the touched pairs in order. Values and clocks as of the last
- * merge (the base) are the same for all workers; those of one process share them. */
+ * merge (the base) are the same for all workers; those of one process share them. A worker alone may have none: then
+ * its log says what the pairs were, which is all that undoing a window takes, and its table is the merged one between
+ * windows. */
 #ifndef CDQ_ROWS_H
 #define CDQ_ROWS_H
 
@@ -15,8 +17,10 @@
 typedef struct {
     unsigned char *data;
     uint32_t *log;
-    void *base; /* (n_states * n_actions), of the table's type */
-    uint32_t *clock; /* (n_states * n_actions) */
+    /* (n_states * n_actions) each, base of the table's type; alone: of the pairs of the log, in its order */
+    void *base;
+    uint32_t *clock;
+    int alone;
     int64_t n_log;
     int64_t n_states;
     int64_t n_actions;

@@ -9,6 +9,7 @@ cdef extern from "rows.h":
         uint32_t *log
         void *base
         uint32_t *clock
+        bint alone
         int64_t n_log
         int64_t n_states
         int64_t n_actions

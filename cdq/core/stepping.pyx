@@ -239,7 +239,7 @@ cdef class Stepper:
     cdef int64_t _follow(
         self, double[::1] returns, int64_t[::1] lengths, int64_t *episode, int64_t left
     ) noexcept nogil:
-        """Play on until all episodes are played, one failed, there is no room, or the flag is set; return those left."""
+        """Play until none is left, one failed, there is no room, or the flag is set; return how many are left."""
         cdef cdq_stepping *s = &self.c
         cdef int64_t j, i, n_ended
         while left > 0 and not self.stop[0] and self.q.room() >= 2 * s.n:
