@@ -22,7 +22,7 @@ cdef class Encoding:
     cdef readonly bint real      # a vector of float64; else an index or a key
     cdef readonly bint hashed    # a key that is a hash
     cdef readonly int64_t width  # numbers that an encoded observation has
-    cdef object name             # the space, for messages
+    cdef readonly str name       # the space, for messages
     cdef object memory           # keeps what follows alive
     cdef int64_t *low
     cdef int64_t *high
@@ -31,5 +31,6 @@ cdef class Encoding:
     cdef object mask_key
     cdef readonly int64_t n_actions  # entries of that mask
     cdef int encode(self, object observation, void *out, uint8_t *mask) except -1
-    cdef int64_t encode_all(self, object observations, int64_t n, void *out, uint8_t *masks) except -2
+    cdef int64_t encode_all(
+        self, object observations, int64_t n, void *out, uint8_t *masks, const uint8_t *skipped) except -2
     cdef bint fold(self, const int64_t *numbers, int64_t *out) noexcept nogil

@@ -17,6 +17,7 @@ class Mapping(Part):
 
 class Encoding:
     part: Part
+    name: str
     real: bool
     hashed: bool
     width: int

@@ -208,8 +208,12 @@ cdef class Encoding:
             raise ValueError(f"{observation!r} is not in {self.name}")
         return 0
 
-    cdef int64_t encode_all(self, object observations, int64_t n, void *out, uint8_t *masks) except -2:
-        """Encode a batch of *n*; return -1, or the first lane whose observation is outside the space."""
+    cdef int64_t encode_all(
+            self, object observations, int64_t n, void *out, uint8_t *masks, const uint8_t *skipped) except -2:
+        """Encode a batch of *n*; return -1, or the first lane whose observation is outside the space.
+
+        The observations of *skipped* lanes may be outside: they become 0.
+        """
         cdef int64_t width = self.part.width, i
         cdef int64_t *numbers
         if self.mask_key is not None:
@@ -228,7 +232,9 @@ cdef class Encoding:
         if not self.real:
             for i in range(n):
                 if not self.fold(numbers + i * width, <int64_t *> out + i):
-                    return i
+                    if not skipped[i]:
+                        return i
+                    (<int64_t *> out)[i] = 0
         return -1
 
     cdef bint fold(self, const int64_t *numbers, int64_t *out) noexcept nogil:

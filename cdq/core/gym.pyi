@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from cdq.core.encode import Encoding
@@ -24,18 +24,3 @@ class Loop:
         self, law: Law, sweeps: int, explore_first: float, explore_last: float
     ) -> tuple[bool, int, int, float]: ...
     def follow(self, returns: Any, lengths: Any, longest: int) -> int: ...
-
-class EnvLoop(Loop):
-    def __init__(
-        self,
-        q: QFunction,
-        encoding: Encoding,
-        lanes: Any,
-        gamma: float,
-        stop: Any,
-        masks: str,
-        failure: Callable[..., Exception],
-        envs: Sequence[Any],
-        seeds: Sequence[int],
-        first_action: int,
-    ) -> None: ...

@@ -7,12 +7,11 @@ applied in lane order. A lane draws one word a sweep: the environments have rand
 from cpython.dict cimport PyDict_Check, PyDict_GetItemWithError
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_CheckExact
-from cpython.object cimport PyObject
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy, memset
 
-from cdq.core.encode cimport Encoding, read_masks
+from cdq.core.encode cimport Encoding
 from cdq.core.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.rows cimport Law
 
@@ -88,6 +87,8 @@ cdef class Loop:
         self.law = &law.c
         self.episodes, self.length_sum, self.return_sum = 0, 0, 0.0
         self.check()
+        if self.q.room() < 2 * self.n:
+            self.q.make_room()
         self.locate(STATE, 0, self.n)
         while t < sweeps and not self.stop[0]:
             cdq_next_of_all(self.words, self.n, self.bits)
@@ -239,106 +240,3 @@ cdef int same_space(object now, object before, str what) except -1:
     if now is not before and now != before:
         raise ValueError(f"the environment changed its {what} space from {before} to {now}")
     return 0
-
-
-cdef class EnvLoop(Loop):
-    """The loop over environments that are stepped one after another, one call of `step` each.
-
-    *envs* are the environments, *seeds* those of their first reset; the arguments in between are those of `Loop`.
-    """
-
-    cdef tuple envs, steps, resets, actions_as_objects, spaces
-    cdef list seeds
-
-    def __init__(self, QFunction q not None, Encoding encoding not None, lanes, double gamma,
-                 const int32_t[::1] stop, str masks, failure, envs, seeds, int64_t first_action):
-        super().__init__(q, encoding, lanes, gamma, stop, masks, failure)
-        self.envs, self.seeds = tuple(envs), list(seeds)
-        if not len(self.envs) == len(self.seeds) == self.n:
-            raise ValueError("environments, seeds and lanes differ in number")
-        self.steps, self.resets = tuple([env.step for env in envs]), tuple([env.reset for env in envs])
-        self.spaces = tuple([(env.action_space, env.observation_space) for env in envs])
-        self.actions_as_objects = tuple(range(first_action, first_action + q.n_actions))
-
-    cdef int restart(self) except -1:
-        cdef int64_t i
-        for i in range(self.n):
-            self.start(i)
-        self.seeds = None
-        return 0
-
-    cdef int start(self, int64_t i) except -1:
-        """Start an episode in a lane."""
-        cdef uint8_t *mask = self.masks + i * self.q.n_actions
-        try:
-            self.doing = RESETTING
-            answer = self.resets[i]() if self.seeds is None else self.resets[i](seed=self.seeds[i])
-            self.doing = NOTHING
-            if not isinstance(answer, tuple) or len(answer) != 2:
-                raise ValueError("reset did not return an observation and an info")
-            if self.masking == UNKNOWN:
-                self.masking = INFO if has(answer[1], "action_mask") else NOWHERE
-            self.encoding.encode(answer[0], self.present + i * self.q.width, mask)
-            self.read_mask(answer[1], i, mask)
-            self.allow(i, self.masks)
-        except Exception as error:
-            self.fail(error, i, None)
-        return 0
-
-    cdef int read_mask(self, object info, int64_t i, uint8_t *mask) except -1:
-        if self.masking == INFO:
-            if not has(info, "action_mask"):
-                raise ValueError("there is no action_mask in the info")
-            read_masks(info["action_mask"], 1, self.q.n_actions, mask)
-        return 0
-
-    cdef int step(self) except -1:
-        cdef int64_t i = 0, width = self.q.width
-        try:
-            for i in range(self.n):
-                if self.idle[i]:
-                    memcpy(self.following + i * width, self.present + i * width, 8 * width)
-                else:
-                    self.step_one(i, self.following + i * width, self.masks_following + i * self.q.n_actions)
-        except Exception as error:
-            self.fail(error, i, self.elapsed[i] + 1)
-        return 0
-
-    cdef int step_one(self, int64_t i, int64_t *following, uint8_t *mask) except -1:
-        self.doing = STEPPING
-        answer = self.steps[i](self.actions_as_objects[self.actions[i]])
-        self.doing = NOTHING
-        if not isinstance(answer, tuple) or len(<tuple> answer) != 5:
-            raise ValueError(
-                "step did not return the five of Gymnasium: observation, reward, terminated, truncated, info")
-        observation, reward, terminated, truncated, info = <tuple> answer
-        self.rewards[i] = real_of(reward)
-        self.terminated[i] = bool(terminated)
-        self.truncated[i] = bool(truncated)
-        self.end(i)
-        self.encoding.encode(observation, following, mask)
-        if self.masking >= INFO:
-            if self.terminated[i]:
-                memset(mask, 1, self.q.n_actions)
-            else:
-                self.read_mask(info, i, mask)
-                self.allow(i, self.masks_following)
-        return 0
-
-    cdef int revive(self) except -1:
-        cdef int64_t i
-        for i in range(self.n):
-            if self.ended[i] and not self.idle[i]:
-                self.start(i)
-                self.locate(STATE, i, 1)
-        return 0
-
-    cdef int check(self) except -1:
-        cdef int64_t i = 0
-        try:
-            for i in range(self.n):
-                same_space(self.envs[i].action_space, self.spaces[i][0], "action")
-                same_space(self.envs[i].observation_space, self.spaces[i][1], "observation")
-        except Exception as error:
-            self.fail(error, i, self.elapsed[i])
-        return 0

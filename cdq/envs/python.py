@@ -1,0 +1,271 @@
+"""Environments that are stepped by calling their own `step`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.core.gym_scalar import EnvLoop
+from cdq.envs.spaces import Encoder
+from cdq.envs.toy_text import EnvLike, make_env
+from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
+from cdq.lanes import Lanes
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from cdq.core.qfunction import QFunction
+
+Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
+
+
+class PythonSource:
+    """Transitions of environments that are stepped one after another, one call of `step` each.
+
+    Parameters
+    ----------
+    env : str, EnvSpec, callable or Env
+        What makes an environment, or one that exists, for a single lane. It is never changed, only stepped and reset.
+    num_envs : int
+        How many environments to make: the lanes.
+    masks : {"auto", True, False}
+        Whether only the actions that a mask allows are considered: an observation's entry "action_mask", or else the
+        infos'. "auto": where there is one, but for Taxi, whose mask is advice.
+    bins : int or tuple of int, optional
+        Into how many parts Gymnasium's DiscretizeObservation cuts each number of a Box.
+    **kwargs
+        Passed to ``gymnasium.make`` or to the callable.
+
+    Attributes
+    ----------
+    encoder : Encoder
+        Observations and actions as numbers.
+    name : str
+        Of the environment.
+    time_limit : int or None
+        Steps after which it truncates an episode by itself.
+
+    Raises
+    ------
+    UnsupportedEnvironment
+        If it cannot be made, or its spaces cannot be learnt.
+    ConfigError
+        If one environment is given for several lanes.
+
+    Examples
+    --------
+    >>> source = PythonSource("Blackjack-v1", num_envs=2)
+    >>> source.way, source.encoder.n_states, source.n_actions
+    ('Python environment', 704, 2)
+    >>> source.close()
+    """
+
+    way = "Python environment"
+    own_bytes = 0
+    threads = False  # they would take turns at the interpreter
+    resumable = False  # Gymnasium cannot save an environment: lanes begin an episode
+
+    def __init__(
+        self,
+        env: EnvLike,
+        num_envs: int = 1,
+        *,
+        masks: bool | str = "auto",
+        bins: int | tuple[int, ...] | None = None,
+        **kwargs: object,
+    ) -> None:
+        import gymnasium
+
+        self._like, self._bins, self._kwargs = env, bins, kwargs
+        self._given = isinstance(env, gymnasium.Env)
+        if self._given:
+            _check_given(num_envs, kwargs)
+        self._made: list[gymnasium.Env[Any, Any]] = []  # to be closed
+        self._copies: list[gymnasium.Env[Any, Any]] = []  # for evaluation
+        self._loop: EnvLoop | None = None
+        try:
+            self._envs = [self._make() for _ in range(num_envs)]
+            _check_alike(self._envs)
+            first = self._envs[0]
+            self.encoder = Encoder(first.observation_space, first.action_space)
+            self._masks = masking_of(masks, self.encoder, first.spec)
+        except BaseException:
+            self.close()
+            raise
+        self.n_actions = self.encoder.n_actions
+        self.name = first.spec.id if first.spec is not None else type(first.unwrapped).__name__
+        self.time_limit = first.spec.max_episode_steps if first.spec is not None else None
+
+    @property
+    def lanes(self) -> int:
+        """How many environments there are."""
+        return len(self._envs)
+
+    def loop(
+        self, q: QFunction, lanes: Lanes, gamma: float, seeds: Sequence[int], stop: npt.NDArray[np.int32]
+    ) -> EnvLoop:
+        """Return the loop of a worker; *seeds* are those of the environments' first reset."""
+        self._loop = self._loop_over(self._envs, q, lanes, gamma=gamma, seeds=seeds, stop=stop)
+        return self._loop
+
+    def episodes(
+        self, q: QFunction, words: npt.NDArray[np.uint64], n: int, longest: int, stop: npt.NDArray[np.int32]
+    ) -> Episodes:
+        """Run *n* greedy episodes, the lowest action among equals, of *longest* steps at most, without learning.
+
+        They run in environments of their own, seeded from *words*, (4, streams). An environment that was given and
+        cannot be made anew runs them itself; training then goes on with a new episode.
+
+        Returns
+        -------
+        returns : (n,) array of float64
+            Undiscounted.
+        lengths : (n,) array of int64
+            In steps.
+        """
+        envs = self._copies_of(q.n)
+        loop = self._loop_over(envs, q, Lanes(q.n), gamma=1.0, seeds=seeds_of(words, q.n), stop=stop)
+        returns, lengths = np.zeros(n), np.zeros(n, np.int64)
+        loop.follow(returns, lengths, longest)
+        if self._loop is not None and envs[0] is self._envs[0]:
+            self._loop.reset()
+        return returns, lengths
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""
+        return fingerprint_of(self._envs[0].spec, type(self._envs[0].unwrapped), self.encoder, self._masks)
+
+    def close(self) -> None:
+        """Close the environments that were made here; one that was given stays open."""
+        while self._made:
+            self._made.pop().close()
+
+    def _loop_over(
+        self, envs: list[Any], q: QFunction, lanes: Lanes, *, gamma: float, seeds: Sequence[int], stop: Any
+    ) -> EnvLoop:
+        encoding = self.encoder.encoding(vectors=q.continuous)
+        return EnvLoop(
+            q,
+            encoding,
+            lanes,
+            gamma,
+            stop,
+            self._masks,
+            EnvironmentFailure,
+            envs,
+            seeds,
+            self.encoder.first_action,
+        )
+
+    def _make(self) -> gymnasium.Env[Any, Any]:
+        if self._given:
+            return discretized(self._like, self._bins)
+        env = make_env(self._like, **self._kwargs)
+        if any(env is other for other in self._made):
+            raise ConfigError(
+                f"{self._like!r} returned the same environment twice; it must make a new one at each call"
+            )
+        self._made.append(env)
+        return discretized(env, self._bins)
+
+    def _copies_of(self, n: int) -> list[gymnasium.Env[Any, Any]]:
+        """Return *n* environments to evaluate in."""
+        while len(self._copies) < n:
+            copy = self._made_anew() if self._given else self._make()
+            if copy is None:
+                return self._envs[:n]
+            self._copies.append(copy)
+        return self._copies[:n]
+
+    def _made_anew(self) -> gymnasium.Env[Any, Any] | None:
+        """Return another environment by the recipe of the one that was given; None if it has none."""
+        spec = self._like.spec
+        try:
+            shown = {"render_mode": None} if spec is not None and "render_mode" in spec.kwargs else {}
+            env = make_env(spec, **shown) if spec is not None else None
+        except UnsupportedEnvironment:  # a wrapper that does not tell how it was made
+            return None
+        if env is None:
+            return None
+        self._made.append(env)
+        return discretized(env, self._bins)
+
+
+def _check_given(num_envs: int, kwargs: dict[str, object]) -> None:
+    if kwargs:
+        raise ConfigError(f"an environment that exists takes no arguments; got {', '.join(kwargs)}")
+    if num_envs != 1:
+        raise ConfigError(
+            f"one environment cannot be stepped in {num_envs} lanes; give its id or a callable that makes one, "
+            "or num_envs=1"
+        )
+
+
+def _check_alike(envs: list[gymnasium.Env[Any, Any]]) -> None:
+    first = envs[0]
+    for lane, env in enumerate(envs):
+        if (env.observation_space, env.action_space) != (first.observation_space, first.action_space):
+            raise UnsupportedEnvironment(f"the environments of lanes 0 and {lane} have different spaces")
+
+
+def discretized(env: Any, bins: int | tuple[int, ...] | None) -> gymnasium.Env[Any, Any]:
+    """Return *env*, or it in Gymnasium's wrapper that cuts each number of its observations into *bins*.
+
+    Raises
+    ------
+    UnsupportedEnvironment
+        If the observations are no Box with finite bounds, or *bins* does not fit it.
+    """
+    from gymnasium.wrappers import DiscretizeObservation
+
+    wrapped: gymnasium.Env[Any, Any] = env
+    if bins is not None:
+        try:
+            wrapped = DiscretizeObservation(env, bins, multidiscrete=True)
+        except (TypeError, ValueError) as error:
+            text = " ".join(str(error).split())
+            raise UnsupportedEnvironment(
+                f"bins={bins} does not fit the observations: {text} Give features=cdq.TileCoding(...), or bound them "
+                "by gymnasium.wrappers.TransformObservation"
+            ) from None
+    return wrapped
+
+
+def masking_of(masks: bool | str, encoder: Encoder, spec: Any) -> str:
+    """Return where the loops look for masks."""
+    if masks not in {"auto", True, False}:
+        raise ConfigError(f"masks must be 'auto', True or False; got {masks!r}")
+    if masks is False:
+        return "nowhere"
+    if encoder.masked:
+        return "observation"
+    if masks is True:
+        return "info"
+    # Taxi's tells which actions change the state.
+    advice = spec is not None and spec.entry_point == "gymnasium.envs.toy_text.taxi:TaxiEnv"
+    return "nowhere" if advice else "auto"
+
+
+def seeds_of(words: npt.NDArray[np.uint64], n: int) -> list[int]:
+    """Return *n* seeds of 31 bits from streams, (4, streams), as they are."""
+    return [int(words[0, lane % words.shape[1]] >> np.uint64(33)) for lane in range(n)]
+
+
+def fingerprint_of(spec: Any, kind: type, encoder: Encoder, masks: str) -> str:
+    """Return the SHA-256 of an environment's recipe where it has one, else of its class, and of its spaces."""
+    recipe = {"class": f"{kind.__module__}.{kind.__qualname__}"}
+    try:
+        known = json.loads(spec.to_json()) if spec is not None else {}
+    except (TypeError, ValueError):  # arguments that JSON has no words for
+        known = {"id": spec.id}
+    for unimportant in ("disable_env_checker", "order_enforce", "vector_entry_point"):
+        known.pop(unimportant, None)
+    known.get("kwargs", {}).pop("render_mode", None)
+    space = " ".join(str(encoder.space).split())
+    text = json.dumps([recipe, known, space, encoder.n_actions, encoder.first_action, masks], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
