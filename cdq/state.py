@@ -17,7 +17,6 @@ from cdq.training import Progress
 from cdq.until import Goal
 from cdq.worker import Merged
 
-_TABLES = ("values", "visits", "clock")
 _HISTORY = "history."
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -52,7 +51,7 @@ class State:
 
     def tables(self) -> Tensors:
         """Return what is saved of the table; views."""
-        return {name: getattr(self.merged, name) for name in _TABLES}
+        return {name: getattr(self.merged, name) for name in self.merged.names}
 
     def counters(self) -> dict[str, Any]:
         """Return what else is saved, as a JSON object."""
@@ -85,7 +84,7 @@ class State:
             )
         try:
             QTable(tensors["values"], tensors["visits"])  # raises if they are none
-            self._fill(tensors)
+            self.merged.fill(tensors)
             self.progress = Progress(int(header["steps"]), float(header["window"]))
             self.session, self.evaluations = int(header["session"]), int(header.get("evaluations", 0))
             if "goal" in header:
@@ -96,15 +95,6 @@ class State:
             if isinstance(error, TableError):
                 raise
             raise FileError(f"{path} lacks what a learner goes on from: {error!r}; use another") from None
-
-    def _fill(self, tensors: Tensors) -> None:
-        for name, own in self.tables().items():
-            if tensors[name].shape != own.shape or tensors[name].dtype != own.dtype:
-                raise TableError(
-                    f"the file's {name} are {tensors[name].dtype} of shape {tensors[name].shape}, "
-                    f"not {own.dtype} of shape {own.shape}"
-                )
-            own[:] = tensors[name]
 
 
 def lanes_of(parts: Sequence[bytes]) -> npt.NDArray[np.uint8]:

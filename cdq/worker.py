@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
+from cdq.comm.base import Communicator
 from cdq.core.merge import commit, commit_alone
 from cdq.core.overlap import hand_over, take_back
 from cdq.core.rows import Law, Rows, row_size
-from cdq.errors import EnvironmentFailure
+from cdq.errors import EnvironmentFailure, TableError
 from cdq.lanes import Lanes
 from cdq.problem import Problem
 
@@ -53,6 +55,9 @@ class Merged:
         How often all workers together updated each pair.
     """
 
+    names: tuple[str, ...] = ("values", "visits", "clock")
+    grows = False  # whether rows are added as they are met (`cdq.hashing`)
+
     def __init__(self, n_states: int, n_actions: int, dtype: npt.DTypeLike, initial_value: float) -> None:
         def table(kind: npt.DTypeLike) -> npt.NDArray[Any]:
             memory = allocate(n_states * n_actions * np.dtype(kind).itemsize)
@@ -75,11 +80,49 @@ class Merged:
         return other
 
     def digest(self) -> bytes:
-        """Return the SHA-256 of the values, clocks and visits."""
+        """Return the SHA-256 of all of it."""
         result = hashlib.sha256()
-        for part in (self.values, self.clock, self.visits):
-            result.update(part.data)
+        for name in self.names:
+            result.update(getattr(self, name).data)
         return result.digest()
+
+    def fill(self, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Hold what *tensors*, by name, do.
+
+        Raises
+        ------
+        TableError
+            If one has another size or type.
+        """
+        for name in self.names:
+            own = getattr(self, name)
+            if tensors[name].shape != own.shape or tensors[name].dtype != own.dtype:
+                raise TableError(
+                    f"the file's {name} are {tensors[name].dtype} of shape {tensors[name].shape}, "
+                    f"not {own.dtype} of shape {own.shape}"
+                )
+            own[:] = tensors[name]
+
+    # ---- a worker's table, through a round
+
+    def new_rows(self, memory: npt.NDArray[np.uint8] | None = None) -> Rows:
+        """Return a worker's table that starts from here, in *memory* of `table_bytes` or in its own."""
+        rows = rows_over(allocate(table_bytes(self)) if memory is None else memory, self)
+        data, end = np.asarray(rows.data), self.values.shape[1] * self.values.itemsize
+        if self.values.any() or self.clock.any():  # memory that nobody wrote to takes no space
+            data[:, :end].view(self.values.dtype)[:] = self.values
+            data[:, end : end + self.values.shape[1] * 4].view(np.uint32)[:] = self.clock
+        return rows
+
+    def agree(self, rows: Rows, comm: Communicator) -> None:
+        """Make the rows of all workers the same ones before they are merged; a collective where rows are added."""
+
+    def accept(self, rows: Rows) -> None:
+        """Take note that what the workers agreed on is merged now."""
+
+    def undo(self, rows: Rows) -> None:
+        """Undo a worker's window, once all workers of the process have ended."""
+        rows.roll_back()
 
 
 class Worker:
@@ -127,8 +170,7 @@ class Worker:
         self.num_envs, self._rank = num_envs, rank
         self._merged, self._keeps = merged, keeps
         self._open = False
-        self.rows = rows_over(allocate(table_bytes(merged)) if memory is None else memory, merged)
-        self._fill_table()
+        self.rows = merged.new_rows(memory)
         self._lanes = Lanes(num_envs, problem.own_bytes)
         if lanes is None:
             self._lanes.words[:] = streams(seed, (LEARNING, session, rank), num_envs)
@@ -139,26 +181,19 @@ class Worker:
         if lanes is None or not problem.resumable:
             self._loop.reset()
 
-    def _fill_table(self) -> None:
-        values, clock = self._merged.values, self._merged.clock
-        data, end = np.asarray(self.rows.data), values.shape[1] * values.itemsize
-        if values.any() or clock.any():  # memory that nobody wrote to takes no space
-            data[:, :end].view(values.dtype)[:] = values
-            data[:, end : end + values.shape[1] * 4].view(np.uint32)[:] = clock
-
     @property
     def lanes(self) -> bytes:
         """What the lanes are at: states, streams, episodes; as they were after the last merge, once rolled back."""
         return self._lanes.memory.tobytes()
 
     def digest(self) -> bytes:
-        """Return the SHA-256 of the merged table, clocks and visits."""
+        """Return the SHA-256 of what was merged."""
         return self._merged.digest()
 
     def checksum(self) -> int:
         """Return the CRC-32 of the own table, values and then clocks; no window may be open."""
         values = self._merged.values
-        data, end = np.asarray(self.rows.data), values.shape[1] * values.itemsize
+        data, end = np.asarray(self.rows.data)[: len(values)], values.shape[1] * values.itemsize
         return crc32(data[:, end : end + values.shape[1] * 4].tobytes(), crc32(data[:, :end].tobytes()))
 
     def run(self, law: Law, sweeps: int, explore_first: float, explore_last: float) -> Episodes | None:
@@ -180,21 +215,27 @@ class Worker:
         No other worker of the process may be in `commit` meanwhile.
         """
         if self._open:
-            self.rows.roll_back()
+            self._merged.undo(self.rows)
             self._lanes.memory[:] = self._lanes_before
             self._open = False
+
+    def agree(self, comm: Communicator) -> None:
+        """Make the rows of all workers the same ones before they are merged; a collective where rows are added."""
+        self._merged.agree(self.rows, comm)
 
     def commit(self, slices: list[Any]) -> float:
         """Make the merged slices of all ranks the table.
 
         Returns the round's pooled mass: the visit-weighted mean over the touched pairs.
         """
+        self._merged.accept(self.rows)
         mass, total = commit(self.rows, slices, self._merged.visits.reshape(-1) if self._keeps else None)
         self._open = False
         return mass / 2**20 / total if total else 0.0
 
     def commit_alone(self) -> None:
         """Make the own table the merged one; a worker without peers."""
+        self._merged.accept(self.rows)
         commit_alone(self.rows, self._merged.visits.reshape(-1))
         self._open = False
 
@@ -202,10 +243,7 @@ class Worker:
 
     def second_table(self) -> Rows:
         """Return another table at the same base, for windows that are handed over."""
-        other = rows_over(allocate(table_bytes(self._merged)), self._merged)
-        if self._merged.values.any() or self._merged.clock.any():
-            np.asarray(other.data)[:] = self.rows.data
-        return other
+        return self._merged.new_rows()
 
     def hand_over(self, handed: Rows) -> npt.NDArray[np.uint8]:
         """Move the window that was learnt to *handed*, a table at the same base; the next one goes on from here.

@@ -34,6 +34,7 @@ LAYERS = [
     ["monitor", "interrupts"],
     ["overlap"],
     ["rounds", "until", "history", "approach"],
+    ["hashing", "offline"],
     ["worker", "planning", "subject"],
     ["problem", "representation"],
     ["_undiscounted"],

@@ -3,7 +3,7 @@
 #ifndef CDQ_NUMBERS_H
 #define CDQ_NUMBERS_H
 
-#include "base.h"
+#include "mixed.h"
 
 /* `rows` rows of `width` numbers; row i goes to out + i * stride, a cell of 8 bytes for each number. */
 #define CDQ_COPY_NUMBERS(type)                                                                      \
@@ -42,14 +42,6 @@ static int cdq_read_numbers(const void *source, char format, int64_t rows, int64
         case 'd': CDQ_COPY_NUMBERS(double);
         }
     return -1;
-}
-
-/* MurmurHash3's finalizer (A. Appleby): every bit of the argument moves half of the bits of the result. */
-CDQ_INLINE uint64_t cdq_mixed(uint64_t x)
-{
-    x = (x ^ (x >> 33)) * 0xff51afd7ed558ccdULL;
-    x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53ULL;
-    return x ^ (x >> 33);
 }
 
 #endif
