@@ -1,0 +1,79 @@
+"""Settings with which the known environments are learnt well, where the general ones do not do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from cdq.features import TileCoding
+from cdq.schedules import Constant, LinearDecay
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """How to learn an environment, and for how long.
+
+    Attributes
+    ----------
+    arguments : mapping
+        Of `QLearner`.
+    steps : int
+        Of all workers.
+    """
+
+    arguments: Mapping[str, Any]
+    steps: int
+
+
+def _recommended(steps: int, **arguments: Any) -> Recommended:
+    return Recommended(MappingProxyType(arguments), steps)
+
+
+# The narrow bounds of the pole's angle are those at which an episode ends. The fewest tiles are for inputs of which
+# little depends. tests/experiments/test_linear.py learns all of them.
+RECOMMENDED = MappingProxyType(
+    {
+        "CartPole": _recommended(
+            200_000,
+            features=TileCoding(32, (2, 3, 6, 6), low=(-2.4, -3.0, -0.21, -3.5), high=(2.4, 3.0, 0.21, 3.5)),
+            gamma=0.99,
+            step_size=LinearDecay(0.3, 0.03, 200_000),
+            exploration=LinearDecay(0.1, 0.0, 100_000),
+            num_envs=16,
+        ),
+        "Acrobot": _recommended(
+            500_000,
+            features=TileCoding(
+                32, (2, 2, 2, 2, 4, 4), low=(*[None] * 4, -7.0, -14.0), high=(*[None] * 4, 7.0, 14.0)
+            ),
+            gamma=1.0,
+            step_size=LinearDecay(0.3, 0.03, 500_000),
+            exploration=Constant(0.0),
+            num_envs=16,
+        ),
+        "MountainCar": _recommended(
+            500_000,
+            features=TileCoding(16, 8),
+            gamma=1.0,
+            step_size=LinearDecay(0.3, 0.03, 500_000),
+            exploration=Constant(0.0),
+            num_envs=16,
+        ),
+    }
+)
+
+
+def recommended(env_id: str) -> Recommended | None:
+    """Return the settings for an id of Gymnasium's, of any namespace and version; None: the general ones do.
+
+    Examples
+    --------
+    >>> recommended("cdq/CartPole-v0").steps
+    200000
+    >>> recommended("FrozenLake-v1") is None
+    True
+    """
+    return RECOMMENDED.get(re.sub(r"^.*/|^.*:|-v\d+$", "", env_id))
