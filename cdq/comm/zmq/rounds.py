@@ -116,7 +116,6 @@ class HubMachine:
 
     def step(self, event: HubEvent) -> list[HubAction]:
         """Take in an event, and return what is to be done, in order."""
-        self._actions = []
         self._now = event.now
         if isinstance(event, Received):
             self._receive(event)
@@ -128,7 +127,8 @@ class HubMachine:
             self._revoke(event.keys)
         elif isinstance(event, Stop):
             self._actions.append(Done())
-        return self._actions
+        actions, self._actions = self._actions, []
+        return actions
 
     # ---- messages
 
@@ -252,7 +252,7 @@ class HubMachine:
         if known and self._now - peer.answered >= self._settings.resend:
             self._send_result(peer)
         else:
-            self._tell(peer, Kind.PONG, peer.applied + (peer.submission is not None))
+            self._tell(peer, Kind.PONG, peer.applied + (peer.submission is not None), base=frame.sequence)
 
     def _acknowledge(self, peer: Peer, result: Body) -> None:
         self.counts["applied"] += 1

@@ -100,11 +100,10 @@ class WorkerMachine:
 
     def step(self, event: WorkerEvent) -> list[WorkerAction]:
         """Take in an event, and return what is to be done, in order."""
-        self._actions = []
         self._now = event.now
         if self.phase is Phase.ENDED:
-            return self._actions
-        if isinstance(event, Arrived):
+            pass
+        elif isinstance(event, Arrived):
             self._receive(event)
         elif isinstance(event, Tick):
             self._tick()
@@ -114,7 +113,11 @@ class WorkerMachine:
             self.phase = Phase.LEAVING
             self._send(Kind.BYE)
             self._wait_anew()
-        return self._actions
+        actions, self._actions = (
+            self._actions,
+            [],
+        )  # what is in them may be large, and is not to be held longer
+        return actions
 
     def _submit(self, event: Submit) -> None:
         """Send a contribution, at once or after joining, and keep it until it is acknowledged or void."""
@@ -191,9 +194,10 @@ class WorkerMachine:
         self._actions.append(Deliver(frame.payload, frame.base))
 
     def _compare(self, frame: Frame) -> None:
-        """Send the contribution again if it has not come."""
+        """Send the contribution again if it has not come; an answer to what was asked before it says nothing of it."""
         pending = self._pending
-        if pending is not None and self.phase is Phase.JOINED and frame.sequence < pending.sequence:
+        asked = pending is not None and frame.base == pending.sequence
+        if pending is not None and asked and self.phase is Phase.JOINED and frame.sequence < pending.sequence:
             self.counts["sent again"] += 1
             self._send_pending()
 

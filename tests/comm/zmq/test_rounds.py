@@ -112,6 +112,30 @@ def test_a_fixed_number_begins_together() -> None:
     assert [entry[:2] for entry in team.disk.log[0]] == [(0, 1), (1, 1)]
 
 
+def test_a_late_answer_to_an_earlier_question_sends_nothing_again() -> None:
+    """Else each contribution that was sent twice would be answered, and that answer have the next one sent twice."""
+    team = Team(Settings(min_members=2, max_members=2))
+    for name in ("a", "b"):
+        team.join(name)
+    (first,) = team.workers["a"].step(Submit(delta(0, 1, team.disk.tables[0]).tobytes(), 0, 0.0))
+    assert isinstance(first, bytes)
+    team.step(Received(b"a", first, None, 0.0))
+    (question,) = team.workers["a"].step(Tick(1.0))
+    assert isinstance(question, bytes)
+    team.submit("b")
+    team.submit("a")
+    for late in (question, first, question):
+        team.step(Received(b"a", late, None, 1.0))
+    assert team.workers["a"].counts["sent again"] == 0
+    (question,) = team.workers["a"].step(Tick(2.0))
+    team.hub._roster.members[0].submission = None  # as if it had been lost
+    assert isinstance(question, bytes)
+    team.step(Received(b"a", question, None, 2.0))
+    assert team.workers["a"].counts["sent again"] == 1
+    team.submit("b")
+    assert team.kinds("a") == team.kinds("b") == [Joined, Deliver, Deliver]
+
+
 def test_who_comes_during_a_round_waits_for_the_next() -> None:
     team = Team(Settings())
     team.join("a")
