@@ -118,6 +118,7 @@ cdef class Loop:
             while left and not self.stop[0]:
                 self.q.greedy(self.masks_or_null(self.masks), self.actions)
                 self.step()
+                self.locate(SUCCESSOR, 0, self.n)
                 self.move()
                 for i in range(self.n):
                     if not self.idle[i] and self.active[i]:
