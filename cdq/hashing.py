@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.core.hash import HashedRows, HashIndex
+from cdq.core.hash import HashedRows, HashIndex, HashQ, KnownQ
+from cdq.core.qfunction import QFunction
 from cdq.core.rows import Rows
 from cdq.errors import TableError
 from cdq.worker import Merged, allocate
+
+if TYPE_CHECKING:
+    from cdq.envs.spaces import Encoder
 
 Keys = npt.NDArray[np.uint64]
 
@@ -38,6 +42,8 @@ class HashedMerged(Merged):
         As those of `Merged`, of the rows that were merged.
     keys : (n,) array of uint64
         What each row was found by, in the order in which they came.
+    capacity, load : int, float
+        Rows that a worker has memory for, and the part of the slots for keys that is taken; as of the last merge.
     """
 
     names = (*Merged.names, "keys")
@@ -47,6 +53,7 @@ class HashedMerged(Merged):
         self._initial_value = initial_value
         self._lock = threading.Lock()
         self._index = HashIndex(allocate)
+        self.capacity, self.load = 0, 0.0
         self._initialised = 0
         self._memory: dict[str, npt.NDArray[Any]] = {
             "values": np.empty((0, n_actions), dtype),
@@ -150,7 +157,8 @@ class HashedMerged(Merged):
         """
         assert isinstance(rows, HashedRows)
         if comm.size > 1:
-            rows.settle([np.frombuffer(part, np.uint64) for part in comm.allgather(rows.new_keys)])
+            parts = comm.allgather(rows.new_keys.tobytes())  # a copy, which others may read while rows move
+            rows.settle([np.frombuffer(part, np.uint64) for part in parts])
         rows.share(*self.prepare(rows.new_keys))
 
     def accept(self, rows: Rows) -> None:
@@ -158,9 +166,47 @@ class HashedMerged(Merged):
         assert isinstance(rows, HashedRows)
         rows.accept(len(rows.index))
         self.extend(rows.agreed)
+        self.capacity, self.load = rows.capacity, rows.index.load
 
     def undo(self, rows: Rows) -> None:
         """Undo a worker's window, once all workers of the process have ended; rows that one of them merged stay."""
         assert isinstance(rows, HashedRows)
         rows.accept(len(self.keys))
         rows.roll_back()
+
+
+class HashedTable:
+    """A row for each state that was met: a `cdq.representation.Representation`.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Of the environment, whose observations have an index or a key.
+    merged : HashedMerged
+        The learner's, where keys are found that all workers have met.
+    """
+
+    n_rows = 0
+    step_scale = 1.0
+    fingerprint = "hashed table"
+
+    def __init__(self, encoder: Encoder, merged: HashedMerged) -> None:
+        self._encoder, self.merged = encoder, merged
+
+    def __str__(self) -> str:
+        merged = self.merged
+        return f"hashed table of {len(merged.keys):,} states, room for {merged.capacity:,}, {merged.load:.0%} full"
+
+    def q_function(self, rows: Rows, n: int) -> QFunction:
+        """Return the Q-function for *n* lanes: of a worker's table, or else of all that was merged, to be read."""
+        if isinstance(rows, HashedRows):
+            return HashQ(rows, n)
+        return KnownQ(self.merged.known(), n, self.merged.index())
+
+    def initial(self, value: float) -> float:
+        """Return *value*."""
+        return value
+
+    def action_values(self, values: npt.NDArray[Any], observation: Any) -> npt.NDArray[Any]:
+        """Return the row of the observed state, or the initial values if it was never met."""
+        return self.merged.action_values(self._encoder.state_of(observation))
