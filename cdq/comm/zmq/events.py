@@ -52,10 +52,16 @@ HubEvent = Received | Tick | Unreachable | Revoked | Stop
 
 
 class Send(NamedTuple):
-    """Send a message by a connection."""
+    """Send a message by a connection: *data*, which is only the header where there is a *body*."""
 
     route: bytes
     data: Payload
+    body: Body | None = None
+
+    @property
+    def message(self) -> Payload:
+        """The whole; where it is large, until that of another one with the same body is asked for."""
+        return self.data if self.body is None else self.body.after(bytes(self.data))
 
 
 class Note(NamedTuple):

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cdq.comm.contribution import Received as Payload
 from cdq.comm.zmq import sockets
 from cdq.comm.zmq.address import CURVE, IPC, parse
 from cdq.comm.zmq.events import (
@@ -96,7 +95,7 @@ class Hub:
         self._context = self._zmq.Context()
         self._gate: Gate | None = None
         self._guard: Guard | None = None
-        self._queues: dict[bytes, deque[Payload]] = {}
+        self._queues: dict[bytes, deque[Send]] = {}
         self._done = False
         try:
             if address.scheme == CURVE:
@@ -183,32 +182,32 @@ class Hub:
     def _send(self, send: Send) -> None:
         queue = self._queues.get(send.route)
         if queue is None:
-            if self._sent(send.route, send.data):
+            if self._sent(send):
                 return
             queue = self._queues[send.route] = deque()
         if send.data[KIND_AT] not in _PASSING:
-            queue.append(send.data)
+            queue.append(send)
         if len(queue) > _QUEUED:
             self._lose(send.route)
 
     def _flush(self, route: bytes) -> None:
         queue = self._queues[route]
-        while queue and self._sent(route, queue[0]):
+        while queue and self._sent(queue[0]):
             queue.popleft()
         if not queue:
             self._queues.pop(route, None)
 
-    def _sent(self, route: bytes, data: Payload) -> bool:
+    def _sent(self, send: Send) -> bool:
         """Return whether a message need not be tried again: it is under way, or nobody is there any more."""
         try:
-            self._socket.send(route, self._zmq.SNDMORE | self._zmq.NOBLOCK)
-            self._socket.send(data, self._zmq.NOBLOCK)
+            self._socket.send(send.route, self._zmq.SNDMORE | self._zmq.NOBLOCK)
+            self._socket.send(send.message, self._zmq.NOBLOCK)  # copied: the memory is for the next one too
         except self._zmq.Again:
             return False
         except self._zmq.ZMQError as error:
             if error.errno != self._zmq.EHOSTUNREACH:
                 raise
-            self._lose(route)
+            self._lose(send.route)
         return True
 
     def _lose(self, route: bytes) -> None:

@@ -34,7 +34,7 @@ from cdq.comm.zmq.events import (
 )
 from cdq.comm.zmq.fence import ANSWERED, fence
 from cdq.comm.zmq.roster import Peer, Roster
-from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, encode, pack_reason
+from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, pack_header, pack_reason
 
 
 class HubMachine:
@@ -389,12 +389,12 @@ class HubMachine:
     ) -> None:
         if peer.route is not None:
             session = (self.run, self.generation, self.epoch, peer.uid, peer.incarnation)
-            self._send(
-                peer.route, Frame(kind, *session, sequence, self.version if base is None else base), body
-            )
+            version = self.version if base is None else base
+            self._send(peer.route, Frame(kind, *session, sequence, version), body)
 
     def _send(self, route: bytes, frame: Frame, body: Body | None = None) -> None:
-        self._actions.append(Send(route, encode(frame, body)))
+        body = Body(frame.payload) if body is None else body
+        self._actions.append(Send(route, pack_header(frame, body), body))
 
     def _note(self, level: int, text: str, **fields: Any) -> None:
         self._actions.append(Note(level, text, fields))

@@ -243,7 +243,7 @@ class World:
     def _to_worker(self, send: Send) -> None:
         for process in self.processes:
             if process.route == send.route and process.up and self.now >= process.cut_until:
-                self._carry(self._arrive, process, process.life, send.data)
+                self._carry(self._arrive, process, process.life, send.message)
                 return
         self._at(0.0, self.step_hub, Unreachable(send.route, self.now))
 

@@ -71,7 +71,7 @@ class Team:
         """Give the hub an event, and carry what follows."""
         for action in self.hub.step(event):
             if isinstance(action, Send) and action.route.decode() in self.workers:
-                self.give(action.route.decode(), Came(action.data, self.now))
+                self.give(action.route.decode(), Came(action.message, self.now))
             self.done = self.done or isinstance(action, Done)
 
     def submit(self, name: str) -> None:

@@ -6,7 +6,7 @@ from zlib import crc32
 
 import pytest
 
-from cdq.comm.zmq.wire import HEADER_BYTES, Frame, Kind, Reason, Rejected, decode, encode
+from cdq.comm.zmq.wire import HEADER_BYTES, Body, Frame, Kind, Reason, Rejected, decode, encode, pack_header
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 EVERY_FIELD = {
@@ -116,3 +116,16 @@ def test_g12_mutated_frames_are_refused_or_whole() -> None:
             assert crc32(frame.payload) == int.from_bytes(data[56:60], "little")
             assert len(frame.payload) == len(data) - HEADER_BYTES
     assert refused > 100_000
+
+
+@pytest.mark.parametrize("length", [0, 1000, 5 << 20])
+def test_messages_with_the_same_body_are_those_with_that_payload(length: int) -> None:
+    """Also where they are written in the same memory, one after the other."""
+    payload = random.Random(5).randbytes(length)
+    body = Body(payload[:7], memoryview(payload)[7:])
+    frames = [golden(Kind.RESULT)._replace(uid=uid, payload=b"") for uid in range(3)]
+    for frame in [*frames, frames[0]]:
+        whole = encode(frame._replace(payload=payload))
+        assert bytes(body.after(pack_header(frame, body))) == whole
+        assert encode(frame, body) == whole
+        assert decode(whole).payload == payload
