@@ -80,19 +80,31 @@ def take_part(url: str, *, timeout: float = SILENCE, keys: Keys | None = None) -
     """
     departure, member = Departure(), Member()
     with departure.heard(), Connection(url, hello(), timeout=timeout, keys=keys) as connection:
-        while (happened := departure.next(connection)) is not None and not isinstance(happened, Left):
-            if isinstance(happened, Joined):
-                member.join(happened.payload)
-            else:
-                member.settle(happened.payload)
-            point("worker:after_settle")
-            if not member.task.sweeps:
-                return
-            payload = member.learn()
-            point("worker:before_submit")
-            (data,) = carried("worker:submit", payload)
-            connection.submit(data, happened.version)
-            point("worker:after_submit")
+        while _learn_on(departure, connection, member):
+            pass
+
+
+def _learn_on(departure: Departure, connection: Connection, member: Member) -> bool:
+    """Take over what happened and bring a window; return whether there is more to do.
+
+    When this returns, the others may still learn: that is when to give back the memory of what came.
+    """
+    happened = departure.next(connection)
+    if happened is None or isinstance(happened, Left):
+        return False
+    if isinstance(happened, Joined):
+        member.join(happened.payload)
+    else:
+        member.settle(happened.payload)
+    point("worker:after_settle")
+    if not member.task.sweeps:
+        return False
+    payload = member.learn()
+    point("worker:before_submit")
+    (data,) = carried("worker:submit", payload)
+    connection.submit(data, happened.version)
+    point("worker:after_submit")
+    return True
 
 
 def end_with_parent(parent: str) -> None:
