@@ -254,31 +254,31 @@ def build_law(step_size: StepSize, steps: int, mass: float, dtype: str, scale: f
     """Return *step_size* as the table that the kernels read (`rows.h`), as of *steps* environment steps.
 
     *mass* is the pooled mass that a round may add to a clock (section "Windows" of the concepts page); *dtype* the
-    table's; *scale* is what the step size is multiplied by (of features: `Features.step_scale`). Laws are kept: a law
-    by clock takes some milliseconds to tabulate, and is the same in every round.
+    table's. The step sizes are multiplied by *scale*, that of features, what visits leave of a value is not: the
+    weights of an observation move together, so that each visit takes the whole step size off its error. Merged by
+    what visits leave of a weight that moves alone, the tables of several workers overshoot: four of them never leave
+    the valley of MountainCar-v0. Laws are kept: a law by clock takes some milliseconds to tabulate, and is the same in
+    every round.
     """
     if isinstance(step_size, (RescaledLinear, Polynomial)):
         return _law_by_clock(step_size, mass, dtype, scale)
-    return _constant_law(step_size.at(steps) * scale, mass, dtype)
+    return _constant_law(step_size.at(steps), mass, dtype, scale)
 
 
 @lru_cache(maxsize=16)
 def _law_by_clock(step_size: ClockLaw, mass: float, dtype: str, scale: float) -> Law:
-    return _tabulate(LAW_BITS, _entries_by_clock(step_size, scale), mass, dtype)
+    return _tabulate(LAW_BITS, _entries_by_clock(step_size), mass, dtype, scale)
 
 
 @lru_cache(maxsize=16)
-def _constant_law(step_size: float, mass: float, dtype: str) -> Law:
-    return _tabulate(1, _entries(1, [step_size] * _n_entries(1)), mass, dtype)
+def _constant_law(step_size: float, mass: float, dtype: str, scale: float) -> Law:
+    return _tabulate(1, _entries(1, [step_size] * _n_entries(1)), mass, dtype, scale)
 
 
-def log_keep(
-    step_size: StepSize, steps: int, clock: Counts, visits: Counts, scale: float = 1.0
-) -> npt.NDArray[np.float64]:
+def log_keep(step_size: StepSize, steps: int, clock: Counts, visits: Counts) -> npt.NDArray[np.float64]:
     """Return ln of the weight that *visits* visits leave to what was before, as the kernels reckon it.
 
-    That is the sum of ln(1 - step size) over them, from counts of *clock* on, under the law as of *steps* steps,
-    multiplied by *scale*.
+    That is the sum of ln(1 - step size) over them, from counts of *clock* on, under the law as of *steps* steps.
 
     Examples
     --------
@@ -286,9 +286,9 @@ def log_keep(
     array([2.])
     """
     if isinstance(step_size, (RescaledLinear, Polynomial)):
-        bits, (_, table, slope) = LAW_BITS, _entries_by_clock(step_size, scale)
+        bits, (_, table, slope) = LAW_BITS, _entries_by_clock(step_size)
     else:
-        bits, (_, table, slope) = 1, _entries(1, [step_size.at(steps) * scale] * _n_entries(1))
+        bits, (_, table, slope) = 1, _entries(1, [step_size.at(steps)] * _n_entries(1))
     before = clock.astype(np.int64)
     after = before + visits
     first, last = _entry(before, bits), _entry(after, bits)
@@ -317,12 +317,12 @@ def _spans(bits: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
 
 
 @lru_cache(maxsize=16)
-def _entries_by_clock(step_size: ClockLaw, scale: float) -> Entries:
+def _entries_by_clock(step_size: ClockLaw) -> Entries:
     first, width = _spans(LAW_BITS)
     # An entry's step size is the law's at its middle count. Python's own arithmetic, one by one: NumPy's logarithms
     # and powers differ in the last bit from one processor to the next.
     clocks = np.maximum(first + (width - 1) / 2, 1.0).tolist()
-    return _entries(LAW_BITS, [step_size.of(clock) * scale for clock in clocks])
+    return _entries(LAW_BITS, [step_size.of(clock) for clock in clocks])
 
 
 def _entries(bits: int, rates: list[float]) -> Entries:
@@ -335,7 +335,7 @@ def _entries(bits: int, rates: list[float]) -> Entries:
     return np.array(rates), before - slope * np.maximum(first - 1, 0), slope
 
 
-def _tabulate(bits: int, entries: Entries, mass: float, dtype: str) -> Law:
+def _tabulate(bits: int, entries: Entries, mass: float, dtype: str, scale: float) -> Law:
     step_size, table, slope = entries
     allowance = np.ceil(np.minimum(mass / np.maximum(step_size, 1e-12), 2.0**31 - 1)).astype(np.uint32)
-    return Law(bits, step_size.astype(dtype), table, slope, allowance)
+    return Law(bits, (step_size * scale).astype(dtype), table, slope, allowance)

@@ -280,17 +280,15 @@ def test_closed_form_of_constant(alpha: float, steps: int) -> None:
     assert learnt(Constant(alpha), steps) == pytest.approx(10 * (1 - 0.1 * alpha) ** steps, rel=1e-12)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("step_size", [Constant(0.5), RescaledLinear(0.9), Polynomial(0.77)])
-def test_a_scale_multiplies_the_step_size_and_nothing_else(step_size: Any) -> None:
-    """Features share a step among them: what is left of a weight, and how far pooling goes, follow."""
-    counts, visits = np.array([0, 10, 5000]), np.array([3, 1, 200])
-    scaled = schedules.log_keep(step_size, 0, counts, visits, 0.125)
-    for i, (count, more) in enumerate(zip(counts.tolist(), visits.tolist(), strict=True)):
-        exact = sum(
-            math.log1p(-0.125 * (step_size.at(0) if isinstance(step_size, Constant) else step_size.of(c)))
-            for c in range(count + 1, count + more + 1)
-        )
-        assert scaled[i] == pytest.approx(exact, rel=1e-3)
-    law = schedules.build_law(step_size, 0, 0.3, "float64", 0.125)
-    assert law is schedules.build_law(step_size, 0, 0.3, "float64", 0.125)
-    assert law is not schedules.build_law(step_size, 0, 0.3, "float64")
+def test_a_scale_multiplies_the_step_sizes_and_nothing_else(step_size: Any, dtype: str) -> None:
+    """The weights of an observation share a step among them, but its error shrinks by the whole of it."""
+    law, scaled = (schedules.build_law(step_size, 0, 0.3, dtype, scale) for scale in (1.0, 0.125))
+    assert scaled is not law
+    assert scaled is schedules.build_law(step_size, 0, 0.3, dtype, 0.125)
+    steps, *others = (np.asarray(array) for array in law.arrays)
+    scaled_steps, *scaled_others = (np.asarray(array) for array in scaled.arrays)
+    assert scaled_steps.dtype == dtype
+    assert (scaled_steps == steps / 8).all()
+    assert all((one == other).all() for one, other in zip(scaled_others, others, strict=True))

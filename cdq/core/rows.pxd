@@ -10,6 +10,7 @@ cdef extern from "rows.h":
         void *base
         uint32_t *clock
         bint alone
+        int64_t room
         int64_t n_log
         int64_t n_states
         int64_t n_actions
@@ -35,5 +36,5 @@ cdef class Rows:
 
 cdef class Law:
     cdef cdq_law c
-    cdef object arrays           # keeps the memory alive
+    cdef readonly object arrays  # step sizes, log_keep, slope and allowance
     cdef readonly int real_size  # bytes of the step sizes' type
