@@ -149,10 +149,10 @@ cdef class Mapping(Part):
 
 
 cdef inline object item(object value, object key):
-    """Return a dictionary's entry, or a KeyError that says so."""
+    """Return a dictionary's entry, or a ValueError that says so."""
     cdef PyObject *found = PyDict_GetItemWithError(value, key) if PyDict_Check(value) else NULL
     if found == NULL:
-        raise KeyError(f"no entry {key!r} in {type(value).__name__}")
+        raise ValueError(f"no entry {key!r} in {type(value).__name__}")
     return <object> found
 
 
@@ -197,12 +197,13 @@ cdef class Encoding:
         """Write an observation's index, key or vector to *out*, and its mask, where it holds one, to *mask*."""
         if self.mask_key is not None:
             read_masks(item(observation, self.mask_key), 1, self.n_actions, mask)
+        if self.observation_key is not None:
             observation = item(observation, self.observation_key)
         try:
             if self.real:
                 return self.part.read(observation, SINGLE, self.width, True, out)
             self.part.read(observation, SINGLE, self.part.width, False, self.numbers)
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{observation!r} is not in {self.name}: {error}") from error
         if not self.fold(self.numbers, <int64_t *> out):
             raise ValueError(f"{observation!r} is not in {self.name}")
@@ -218,6 +219,7 @@ cdef class Encoding:
         cdef int64_t *numbers
         if self.mask_key is not None:
             read_masks(item(observations, self.mask_key), n, self.n_actions, masks)
+        if self.observation_key is not None:
             observations = item(observations, self.observation_key)
         try:
             if self.real or width == 1:
@@ -227,7 +229,7 @@ cdef class Encoding:
                 batch = bytearray(8 * n * width)
                 numbers = <int64_t *> <char *> batch
                 self.part.read(observations, n, width, False, numbers)
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"the observations are not a batch of {n} of {self.name}: {error}") from error
         if not self.real:
             for i in range(n):
