@@ -109,6 +109,8 @@ CDQ_INLINE void NAME(cdq_adjust)(cdq_rows *rows, const cdq_law *law, const uint3
 {
     const REAL *step_size = (const REAL *)law->step_size;
     const int64_t n_actions = rows->n_actions;
+    cdq_reserve(rows, n_active);
+    const uint32_t touched = rows->alone ? 0 : CDQ_TOUCHED;
     REAL *base = rows->alone ? (REAL *)rows->base : NULL;
     uint32_t *clock = rows->clock;
     int64_t n_log = rows->n_log;
@@ -121,8 +123,8 @@ CDQ_INLINE void NAME(cdq_adjust)(cdq_rows *rows, const cdq_law *law, const uint3
             base[n_log] = w[a];
             clock[n_log] = before;
         }
-        n_log += !(before & CDQ_TOUCHED);
-        *count = (before + 1) | CDQ_TOUCHED;
+        n_log += !(before & touched);
+        *count = (before + 1) | touched;
         REAL alpha = step_size[cdq_entry(CDQ_COUNT(before + 1), law->bits)];
         w[a] += alpha * (phi ? difference * phi[k] : difference);
     }

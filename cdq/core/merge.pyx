@@ -289,9 +289,7 @@ def commit(Rows rows not None, list merged, int64_t[::1] visits, Rows handed=Non
 
 
 def commit_alone(Rows rows not None, int64_t[::1] visits not None):
-    """Make the table of a worker without peers the merged one.
-
-    *visits* are those of all pairs, or, where the table has no base, those beyond the clock's limit.
-    """
+    """Make the table of a worker without peers, which has a base all the same, the merged one."""
+    _require_base(rows)
     with nogil:
         cdq_commit_alone(&rows.c, &visits[0])

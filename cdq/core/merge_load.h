@@ -192,24 +192,17 @@ static void NAME(cdq_commit)(cdq_rows *rows, const cdq_slice *slice, int64_t *vi
     rows->n_log = 0;
 }
 
-/* A worker alone: its own table is the merge, its visits are what the clock gains. Without a base, visits are those
- * beyond the clock. */
+/* A worker alone: its own table is the merge, its visits are what the clock gains. */
 static void NAME(cdq_commit_alone)(cdq_rows *rows, int64_t *visits)
 {
     for (int64_t i = 0; i < rows->n_log; i++) {
         uint32_t *count, pair = rows->log[i];
         if (i + 16 < rows->n_log)
             CDQ_PREFETCH(NAME(cdq_place)(rows, rows->log[i + 16], &count));
-        REAL value = *NAME(cdq_place)(rows, pair, &count);
-        uint32_t now = CDQ_COUNT(*count), clock = now < CDQ_CLOCK_LIMIT ? now : CDQ_CLOCK_LIMIT;
-        if (!rows->alone) {
-            visits[pair] += now - rows->clock[pair];
-            ((REAL *)rows->base)[pair] = value;
-            rows->clock[pair] = clock;
-        } else if (now > clock) {
-            visits[pair] += now - clock;
-        }
-        *count = clock;
+        ((REAL *)rows->base)[pair] = *NAME(cdq_place)(rows, pair, &count);
+        visits[pair] += CDQ_COUNT(*count) - rows->clock[pair];
+        *count = CDQ_COUNT(*count) < CDQ_CLOCK_LIMIT ? CDQ_COUNT(*count) : CDQ_CLOCK_LIMIT;
+        rows->clock[pair] = *count;
     }
     rows->n_log = 0;
 }

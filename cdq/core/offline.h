@@ -39,6 +39,8 @@ CDQ_INLINE void NAME(cdq_learn_logged)(cdq_rows *rows, const cdq_law *law, const
     const uint8_t *restrict terminated = steps->terminated;
     const int64_t end = steps->last - 1;
     const int bits = law->bits;
+    cdq_reserve(rows, end + 1 - steps->first);
+    const uint32_t touched = rows->alone ? 0 : CDQ_TOUCHED;
     uint32_t *restrict log = rows->log;
     REAL *base = rows->alone ? (REAL *)rows->base : NULL;
     uint32_t *clock = rows->clock;
@@ -59,8 +61,8 @@ CDQ_INLINE void NAME(cdq_learn_logged)(cdq_rows *rows, const cdq_law *law, const
             base[n_log] = q[a];
             clock[n_log] = before;
         }
-        n_log += !(before & CDQ_TOUCHED);
-        *count = (before + 1) | CDQ_TOUCHED;
+        n_log += !(before & touched);
+        *count = (before + 1) | touched;
         REAL alpha = step_size[cdq_entry(CDQ_COUNT(before + 1), bits)];
         q[a] += alpha * (target - q[a]);
     }
