@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cdq import features
 from cdq._arguments import one_of, whole
 from cdq.errors import ConfigError
 
@@ -55,6 +56,10 @@ class Approach:
             object.__setattr__(self, "bins", tuple(whole("bins", n, 1, _MOST_BINS) for n in self.bins))
         elif self.bins is not None:
             object.__setattr__(self, "bins", whole("bins", self.bins, 1, _MOST_BINS))
+        if self.features is not None and not isinstance(self.features, features.FeatureMap):
+            raise ConfigError(
+                f"features is {self.features!r}; allowed: cdq.TileCoding, cdq.PolynomialBasis or cdq.FourierBasis"
+            )
         chosen = [name for name in ("features", "bins") if getattr(self, name) is not None]
         if len(chosen) + (self.table == "hash") > 1:
             raise ConfigError("features, bins and a hashed table exclude each other; choose one")
@@ -67,8 +72,6 @@ class Approach:
         """Return what differs from the usual, as a JSON object."""
         told = {name: value for name, value in self.arguments().items() if value != _USUAL[name]}
         if self.features is not None:
-            from cdq import features
-
             told["features"] = features.to_config(self.features)
         return told
 
@@ -77,8 +80,6 @@ class Approach:
         """Return the approach that `to_config` described; other entries of *config* are not its own."""
         told = {name: config[name] for name in _USUAL if name in config}
         if "features" in told:
-            from cdq import features
-
             told["features"] = features.from_config(told["features"])
         return cls(**told)
 

@@ -46,6 +46,10 @@ class EnvironmentFailure(CdqError):
         return f"{where}: {self.what}" if where else self.what
 
 
+class LearningDiverged(CdqError):
+    """The weights of a linear Q-function grow without bound; the table is that of the last whole round."""
+
+
 class TableError(CdqError, ValueError):
     """A table does not fit the environment, or holds values that are not finite."""
 

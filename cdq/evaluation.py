@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from cdq.subject import Floats, Subject
+from cdq.representation import Floats
+from cdq.subject import Subject
 from cdq.worker import EVALUATION, streams
 
 _STREAMS = 64
@@ -38,7 +39,10 @@ def evaluate_greedy(
     subject: Subject, values: Floats, *, seed: int, key: tuple[int, ...], episodes: int
 ) -> Evaluation:
     """Run *episodes* of the greedy policy of a table, the lowest action among equals; *key* names the streams."""
-    words = streams(seed, (EVALUATION, *key), min(episodes, _STREAMS))
+    lanes = (
+        min(episodes, _STREAMS) if subject.threads else subject.lanes
+    )  # as many environments as learning has
+    words = streams(seed, (EVALUATION, *key), lanes)
     longest = subject.time_limit or _LONGEST_EPISODE
     returns, lengths = subject.run_episodes(values, words, episodes, longest)
     error = float(returns.std(ddof=1) / math.sqrt(episodes)) if episodes > 1 else math.nan

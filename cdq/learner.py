@@ -29,7 +29,7 @@ from cdq.until import OptimalWithin, Until
 from cdq.worker import Merged
 
 if TYPE_CHECKING:
-    from cdq.features import Features
+    from cdq.features import FeatureMap
     from cdq.job.hub import Hosting
 
 
@@ -133,7 +133,7 @@ class QLearner(Learnt):
         dtype: str = "float64",
         seed: int | None = None,
         initial_value: float = 0.0,
-        features: Features | None = None,
+        features: FeatureMap | None = None,
         bins: int | Sequence[int] | None = None,
         table: str = "dense",
         masks: bool | str = "auto",

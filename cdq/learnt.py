@@ -17,10 +17,11 @@ from cdq.history import History
 from cdq.mdp import MDP
 from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
 from cdq.report import make_report
+from cdq.representation import Floats
 from cdq.run import about
 from cdq.settings import Settings
 from cdq.state import State
-from cdq.subject import Floats, Subject
+from cdq.subject import Subject
 from cdq.table import QTable
 from cdq.until import Until
 

@@ -9,24 +9,10 @@ import numpy.typing as npt
 
 from cdq.core.model import Sampler
 from cdq.core.rollout import Rollout
-from cdq.core.rows import Law, Rows
+from cdq.core.rows import Rows
 from cdq.lanes import Lanes
 from cdq.mdp import MDP
-
-
-class Loop(Protocol):
-    """Steps the lanes of a worker, and learns."""
-
-    def reset(self) -> None:
-        """Start an episode in every lane."""
-
-    def run(
-        self, law: Law, sweeps: int, explore_first: float, explore_last: float
-    ) -> tuple[bool, int, int, float]:
-        """Step every lane *sweeps* times; return whether nothing ended that early, and the episodes that ended.
-
-        These are their number, the sum of their lengths, and that of their undiscounted returns.
-        """
+from cdq.source import Loop
 
 
 class Problem(Protocol):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cdq._arguments import whole
 from cdq._version import __version__
@@ -16,6 +18,7 @@ from cdq.comm import registry
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose, connect
 from cdq.errors import ConfigError
+from cdq.files import pack_tensors
 from cdq.interrupts import TERMINATED, Requests
 from cdq.keeping import Checkpoints
 from cdq.mdp import MDP
@@ -162,6 +165,7 @@ class Run:
             settings.dtype,
             settings.overlap,
             self.state.goal.keep_every,
+            self.subject.step_scale,
         )
 
     def play(self) -> None:
@@ -170,7 +174,7 @@ class Run:
         line = ProgressLine(self.state.history)
         with self.checkpoints.held(self.comm):
             try:
-                self._learn(line.show)
+                self.learn(line.show)
                 why = int(self.requests.finish[0])
             finally:
                 self.team.roll_back()
@@ -179,15 +183,49 @@ class Run:
         if why == TERMINATED:  # perhaps too late for the last round
             self._leave()
 
-    def _learn(self, show: Callable[[], None]) -> None:
+    def learn(self, show: Callable[[], None]) -> None:
+        """Learn, as `play` does, without regard to what is left behind; *show* is called now and then."""
         if is_hub(self.comm):
-            from cdq.job.local import learn
-
-            learn(self, self.hosting, show)
+            self._learn_with_processes(show)
             return
         comms = self._connect()
         graceful = self.plan.keep_every > 0
         run_workers(self._tasks(comms), comms, self.requests, show, graceful=graceful)
+
+    def _learn_with_processes(self, show: Callable[[], None]) -> None:
+        if self.subject.model is not None:
+            from cdq.job.local import learn
+
+            learn(self, self.hosting, show)
+            return
+        from cdq.job.ranks import beside
+
+        if self.hosting is not None:
+            raise ConfigError(
+                f"a hub holds jobs of environments with a model; {self.subject.name} has none. Let ranks learn it: "
+                "cdq launch, or mpiexec"
+            )
+        came_back = False
+        try:
+            with beside(self.settings.workers, self._beginning(), TIMEOUT) as comm:
+                replace(self, comm=comm).learn(show)
+                if not self.requests.stop[0]:
+                    self.team.take_back(comm)
+                    came_back = True
+        finally:
+            if not came_back:  # where the others were nobody knows: their streams begin anew
+                self.team.lanes.clear()
+                self.state.session += 1
+
+    def _beginning(self) -> bytes:
+        """Return what the other ranks are told, where they are processes that this one starts."""
+        tensors, counters = self.state.everything()
+        others = [
+            self.team.lanes[rank] for rank in range(1, self.settings.workers) if rank in self.team.lanes
+        ]
+        if others and len(others) == self.settings.workers - 1:
+            tensors["lanes"] = np.stack(others)
+        return pack_tensors(tensors, {**self.about, **counters, "recipe": self.subject.recipe()})
 
     def _leave(self) -> None:
         if self.rank == 0:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.core.model import Sampler
+from cdq.core.qfunction import QFunction
 from cdq.core.rollout import follow
+from cdq.core.rows import Law, Rows
+from cdq.errors import ConfigError, LearningDiverged
+from cdq.lanes import Lanes
 from cdq.mdp import MDP
 from cdq.problem import Problem, pack_model
+from cdq.representation import Floats, Representation
+from cdq.source import Loop, Source
 
-Floats = npt.NDArray[np.floating[Any]]
 Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 
 
@@ -48,8 +54,15 @@ class Subject(Problem, Protocol):
     def time_limit(self) -> int | None:
         """Steps after which an episode is truncated."""
 
+    @property
+    def step_scale(self) -> float:
+        """What step sizes are multiplied by."""
+
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table depends on, as hexadecimal digits."""
+
+    def recipe(self) -> str:
+        """Return how another process makes the environment; raises `ConfigError` if it cannot."""
 
     def initial(self, value: float) -> float:
         """Return what every entry of the table is where every action is worth *value*."""
@@ -75,6 +88,7 @@ class ModelSubject:
     resumable = True
     own_bytes = 0
     lanes = 16
+    step_scale = 1.0
 
     def __init__(self, model: MDP, dtype: npt.DTypeLike) -> None:
         self.model = model
@@ -92,6 +106,10 @@ class ModelSubject:
         """Return that of the model."""
         return self.model.fingerprint()
 
+    def recipe(self) -> str:
+        """Raise: a hub sends the model itself."""
+        raise ConfigError(f"{self.name} is a model, which is sent as it is")
+
     def initial(self, value: float) -> float:
         """Return *value*."""
         return value
@@ -107,6 +125,83 @@ class ModelSubject:
 
     def close(self) -> None:
         """Do nothing: a model holds nothing."""
+
+
+class SteppedSubject:
+    """An environment that is stepped, and what its Q-function is made of.
+
+    Parameters
+    ----------
+    source : Source
+        Where transitions come from.
+    representation : Representation
+        What observations mean.
+    recipe : callable
+        Returns how another process makes the environment; raises `ConfigError` if it cannot.
+    """
+
+    model = None
+
+    def __init__(self, source: Source, representation: Representation, recipe: Callable[[], str]) -> None:
+        self._source, self._representation = source, representation
+        self.name, self.way, self.time_limit = source.name, source.way, source.time_limit
+        self.threads, self.resumable, self.own_bytes = source.threads, source.resumable, source.own_bytes
+        self.lanes = source.lanes
+        self.n_rows, self.n_actions = representation.n_rows, source.n_actions
+        self.step_scale, self.initial = representation.step_scale, representation.initial
+        self.action_values = representation.action_values
+        self.close, self.recipe = source.close, recipe
+
+    @property
+    def representation(self) -> str:
+        """What the Q-function is made of, in words."""
+        return str(self._representation)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of what a table depends on, as hexadecimal digits."""
+        parts = f"{self._source.fingerprint()} {self._representation.fingerprint}"
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+    def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
+        """Return the loop of a worker over its table and lanes."""
+        q = self._representation.q_function(rows, lanes.n)
+        loop = self._source.loop(q, lanes, gamma, lanes.seeds(), stop)
+        return Watched(loop, q, self.name) if q.continuous else loop
+
+    def run_episodes(self, values: Floats, words: npt.NDArray[np.uint64], n: int, longest: int) -> Episodes:
+        """Run episodes in the environment."""
+        q = self._representation.q_function(Rows.of_values(values), words.shape[1])
+        return self._source.episodes(q, words, n, longest, np.zeros(1, np.int32))
+
+
+class Watched:
+    """A loop whose Q-function may diverge, which it then says.
+
+    Parameters
+    ----------
+    loop : Loop
+        What learns.
+    q : QFunction
+        What it learns.
+    name : str
+        Of the environment.
+    """
+
+    def __init__(self, loop: Loop, q: QFunction, name: str) -> None:
+        self._loop, self._q, self._name = loop, q, name
+        self.reset = loop.reset
+
+    def run(
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+    ) -> tuple[bool, int, int, float]:
+        """Learn; raises `LearningDiverged`."""
+        result = self._loop.run(law, sweeps, explore_first, explore_last)
+        if self._q.is_divergent:
+            raise LearningDiverged(
+                f"the weights learnt on {self._name} diverge; use a smaller step_size, a smaller gamma, or features "
+                "that overlap less (tile coding with fewer tilings, a basis of lower order)"
+            )
+        return result
 
 
 def follow_policy(

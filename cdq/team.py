@@ -115,6 +115,16 @@ class Team:
             worker.roll_back()
             self.lanes[rank] = worker.lanes
 
+    def take_back(self, comm: Communicator) -> None:
+        """Note where the lanes of all ranks are, which end with a call; a collective, rank 0 brings nothing."""
+        own = b"" if comm.rank == 0 else self._lanes_of(comm.rank)
+        for rank, part in enumerate(comm.allgather(own)):
+            if len(part):
+                self.lanes[rank] = np.frombuffer(bytes(part), np.uint8)
+
+    def _lanes_of(self, rank: int) -> bytes:
+        return self.workers[rank].lanes if rank in self.workers else bytes(self.lanes[rank])
+
     def roll_back(self) -> None:
         """Undo the windows of all workers that were not committed, once all have ended."""
         for worker in self.workers.values():

@@ -53,6 +53,7 @@ class Plan:
     dtype: str
     overlap: bool = False
     keep_every: int = 0
+    step_scale: float = 1.0
 
     @property
     def needs_mass(self) -> bool:
@@ -61,7 +62,7 @@ class Plan:
 
     def law(self, steps: int) -> Law:
         """Return the step-size law of the window that starts after *steps* steps."""
-        return build_law(self.step_size, steps, self.window.mass, self.dtype)
+        return build_law(self.step_size, steps, self.window.mass, self.dtype, self.step_scale)
 
 
 @dataclass

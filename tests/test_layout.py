@@ -41,7 +41,7 @@ LAYERS = [
     ["_bellman", "_checks"],
     ["mdp", "table"],
     ["_samples"],
-    ["envs", "_matrices", "files", "merges", "testing"],
+    ["envs", "logs", "_matrices", "files", "merges", "testing"],
     ["_model", "features", "schedules"],
     ["comm"],
     ["_arguments", "source"],
@@ -59,6 +59,7 @@ RESERVED = {
     "safetensors": "files",
     "pytest": "testing",
     "mpi4py": "comm",
+    "minari": "logs",
 }
 
 

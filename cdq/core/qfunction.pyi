@@ -6,6 +6,7 @@ class QFunction:
     n_actions: int
     width: int
     continuous: bool
+    is_divergent: bool
     def make_room(self) -> None: ...
 
 class TableQ(QFunction):

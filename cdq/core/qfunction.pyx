@@ -82,6 +82,11 @@ cdef class QFunction:
     cdef int64_t room(self) noexcept nogil:
         return INT64_MAX
 
+    @property
+    def is_divergent(self):
+        """Whether what was learnt is worthless."""
+        return self.diverged()
+
     cdef bint diverged(self) noexcept nogil:
         return False
 

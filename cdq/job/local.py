@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cdq
@@ -21,6 +21,7 @@ from cdq.errors import PeerLost
 from cdq.job.hub import Call, Hosting, host, keeper, run, service_of
 from cdq.job.join import PARENT
 
+JOIN = ("-m", "cdq.job.join")
 # Seconds that workers whose job is done have to end by themselves.
 _GOOD_BYE = 5.0
 # Seconds that the hub may be busy with something else, such as a measurement; that it ended is seen at once.
@@ -53,7 +54,7 @@ def learn_locally(call: Call, show: Callable[[], None]) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="cdq-") as folder,  # 0700
         Hub(f"zmq+ipc://{folder}/hub", machine, limit=service.limit(0)) as hub,
-        processes(hub.url, workers) as started,
+        processes([[*JOIN, hub.url, str(_SILENCE)]] * workers) as started,
     ):
         run(hub, call, show, lambda: None if service.finished else require_alive(started))
         until = time.monotonic() + (_GOOD_BYE if service.finished else 0.0)
@@ -63,19 +64,23 @@ def learn_locally(call: Call, show: Callable[[], None]) -> None:
 
 
 @contextlib.contextmanager
-def processes(url: str, n: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start *n* workers of the hub at *url*; they end with the context, whatever happens."""
+def processes(programs: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Start a Python for each of *programs*, its arguments; they end with the context, whatever happens."""
     package = str(Path(cdq.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+    # What this process imports they can import too, where it stands in sys.path.
+    path = os.pathsep.join([package, *(entry for entry in sys.path if entry and entry != package)])
     environment = {**os.environ, "PYTHONPATH": path, PARENT: str(os.getpid())}
     started: list[subprocess.Popen[bytes]] = []
     try:
-        for _ in range(n):
-            command = [sys.executable, "-m", "cdq.job.join", url, str(_SILENCE)]
+        for program in programs:
             started.append(
                 # There, as -m looks for cdq in the working directory first, which may be a copy that is not built.
                 subprocess.Popen(
-                    command, cwd=package, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+                    [sys.executable, *program],
+                    cwd=package,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
                 )
             )
         yield started

@@ -1,0 +1,131 @@
+"""From what a user names to where transitions come from, by the fastest way there is."""
+
+from __future__ import annotations
+
+import importlib
+from operator import attrgetter
+from typing import Any
+
+import gymnasium
+
+from cdq.envs.classic import TWINS
+from cdq.envs.compiled import CompiledEnv, CompiledSource
+from cdq.envs.python import PythonSource
+from cdq.envs.spaces import Encoder
+from cdq.envs.toy_text import TransitionTable, make_env, read_table
+from cdq.envs.vector import VectorSource
+from cdq.errors import ConfigError
+from cdq.source import Source
+
+# Wrappers that change neither observations nor rewards: what is within them is what is learnt.
+_TRANSPARENT = (
+    gymnasium.wrappers.OrderEnforcing,
+    gymnasium.wrappers.PassiveEnvChecker,
+    gymnasium.wrappers.RecordEpisodeStatistics,
+    gymnasium.wrappers.TimeLimit,
+)
+
+
+class Recipe(str):
+    """How another process makes an environment: a spec of Gymnasium's as JSON, or ``module:callable``."""
+
+
+def open_environment(
+    env_like: Any, num_envs: int, *, stepping: str, masks: bool | str, bins: Any, plain: bool
+) -> TransitionTable | tuple[Source, Encoder]:
+    """Return the model of an environment, or how it is stepped and what its observations are.
+
+    Parameters
+    ----------
+    env_like : str, EnvSpec, Env, VectorEnv, callable or Recipe
+        The environment or how to make it.
+    num_envs : int
+        How many to make where each is stepped by itself.
+    stepping : {"auto", "python"}
+        "python": by its own `step`.
+    masks : {"auto", True, False}
+        Whether masks are heeded.
+    bins : int, sequence of int or None
+        How Gymnasium's wrapper is to discretise observations.
+    plain : bool
+        Whether a table of the states of a model is what is asked for.
+
+    Raises
+    ------
+    UnsupportedEnvironment, ConfigError
+        If it cannot be made or learnt.
+    """
+    if isinstance(env_like, Recipe):
+        env_like = _from_recipe(env_like)
+    given = isinstance(env_like, (gymnasium.Env, gymnasium.vector.VectorEnv))
+    env = env_like if given else make_env(_twin(env_like) if stepping == "auto" else env_like)
+    if isinstance(env, gymnasium.vector.VectorEnv):
+        vector = VectorSource(env, masks=masks)
+        return vector, vector.encoder
+    found = (
+        _compiled(env, plain) if stepping == "auto" and masks is not True and _is_transparent(env) else None
+    )
+    if not given and not isinstance(found, tuple):
+        env.close()
+    if found is not None:
+        return found
+    source = PythonSource(env_like, num_envs, masks=masks, bins=bins)
+    return source, source.encoder
+
+
+def _compiled(env: gymnasium.Env[Any, Any], plain: bool) -> TransitionTable | tuple[Source, Encoder] | None:
+    if isinstance(env.unwrapped, CompiledEnv):
+        return CompiledSource(env), Encoder(env.observation_space, env.action_space)
+    return read_table(env) if plain and hasattr(env.unwrapped, "P") else None
+
+
+def _twin(env_like: Any) -> Any:
+    """Return the id of the same environment as the package ships it compiled, where it does."""
+    return TWINS.get(env_like, env_like) if isinstance(env_like, str) else env_like
+
+
+def _is_transparent(env: gymnasium.Env[Any, Any]) -> bool:
+    while isinstance(env, gymnasium.Wrapper):
+        if not isinstance(env, _TRANSPARENT):
+            return False
+        env = env.env
+    return True
+
+
+def recipe_of(env_like: Any) -> Recipe:
+    """Return how another process makes an environment.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot: says what it could.
+    """
+    if isinstance(env_like, str):
+        return Recipe(env_like)
+    spec = (
+        env_like
+        if isinstance(env_like, gymnasium.envs.registration.EnvSpec)
+        else getattr(env_like, "spec", None)
+    )
+    if spec is not None:
+        try:
+            return Recipe(spec.to_json())
+        except (TypeError, ValueError, AttributeError):
+            pass
+    module, name = getattr(env_like, "__module__", "__main__"), getattr(env_like, "__qualname__", "<locals>")
+    if module == "__main__" or "<" in name:
+        raise ConfigError(
+            f"{env_like!r} cannot be made in another process, and several workers of it are processes; give an id "
+            "that Gymnasium knows ('module:Env-v0' imports a module of yours first) or a function of a module, or "
+            "start the processes yourself: cdq launch -n 2 script.py, or mpiexec"
+        )
+    return Recipe(f"{module}:{name}()")
+
+
+def _from_recipe(recipe: Recipe) -> Any:
+    if recipe.startswith("{"):
+        return gymnasium.envs.registration.EnvSpec.from_json(recipe)
+    if not recipe.endswith("()"):
+        return str(recipe)
+    module, _, name = recipe[:-2].partition(":")
+    return attrgetter(name)(importlib.import_module(module))

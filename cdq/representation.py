@@ -1,0 +1,113 @@
+"""What a Q-function is made of: what the rows of its table stand for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.core.linear import Features, LinearQ
+from cdq.core.qfunction import QFunction, TableQ
+from cdq.core.rows import Rows
+from cdq.features import action_values, initial_weight
+
+if TYPE_CHECKING:
+    from cdq.envs.spaces import Encoder
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+class Representation(Protocol):
+    """How observations lead to rows of the table, and rows to action values."""
+
+    @property
+    def n_rows(self) -> int:
+        """How many there are."""
+
+    @property
+    def step_scale(self) -> float:
+        """What step sizes are multiplied by."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What the meaning of the rows depends on."""
+
+    def __str__(self) -> str:
+        """Return what it is, in words."""
+
+    def q_function(self, rows: Rows, n: int) -> QFunction:
+        """Return the Q-function over a table, for *n* lanes."""
+
+    def initial(self, value: float) -> float:
+        """Return what every entry of the table is where every action is worth *value*."""
+
+    def action_values(self, values: Floats, observation: Any) -> Floats:
+        """Return what the table says each action is worth; raises `ConfigError` for what is no observation."""
+
+
+class Table:
+    """A row for each state.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Of the environment, with a number of states.
+    """
+
+    step_scale = 1.0
+    fingerprint = "table"
+
+    def __init__(self, encoder: Encoder) -> None:
+        assert encoder.n_states is not None
+        self._encoder, self.n_rows = encoder, encoder.n_states
+
+    def __str__(self) -> str:
+        return f"table of {self.n_rows:,} states"
+
+    def q_function(self, rows: Rows, n: int) -> QFunction:
+        """Return the Q-function over a table, for *n* lanes."""
+        return TableQ(rows, n)
+
+    def initial(self, value: float) -> float:
+        """Return *value*."""
+        return value
+
+    def action_values(self, values: Floats, observation: Any) -> Floats:
+        """Return the row of the observed state."""
+        row: Floats = values[self._encoder.state_of(observation)]
+        return row
+
+
+class Linear:
+    """A row for each feature; a value is the sum of the weights of the features that an observation has.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Of the environment.
+    features : Features
+        Of vectors as it makes them.
+    description : str
+        What they are, in words.
+    """
+
+    def __init__(self, encoder: Encoder, features: Features, description: str) -> None:
+        self._encoder, self._features, self._description = encoder, features, description
+        self.n_rows, self.step_scale = features.n_features, features.step_scale
+        self.fingerprint = features.fingerprint
+
+    def __str__(self) -> str:
+        return f"linear, {self._description}: {self.n_rows:,} features"
+
+    def q_function(self, rows: Rows, n: int) -> QFunction:
+        """Return the Q-function over the weights, for *n* lanes."""
+        return LinearQ(rows, n, self._features)
+
+    def initial(self, value: float) -> float:
+        """Return the weight of every feature."""
+        return initial_weight(self._features, value)
+
+    def action_values(self, values: Floats, observation: Any) -> Floats:
+        """Return the sums of the weights of the observation's features."""
+        return action_values(self._features, values, self._encoder.vector_of(observation))

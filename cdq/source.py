@@ -1,0 +1,83 @@
+"""What environments of every kind give to those who learn on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.core.qfunction import QFunction
+from cdq.core.rows import Law
+from cdq.lanes import Lanes
+
+
+class Loop(Protocol):
+    """Steps the lanes of a worker, and learns."""
+
+    def reset(self) -> None:
+        """Start an episode in every lane."""
+
+    def run(
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+    ) -> tuple[bool, int, int, float]:
+        """Step every lane *sweeps* times; return whether nothing ended that early, and the episodes that ended.
+
+        These are their number, the sum of their lengths, and that of their undiscounted returns.
+        """
+
+
+class Source(Protocol):
+    """Where transitions come from."""
+
+    @property
+    def name(self) -> str:
+        """Of the environment."""
+
+    @property
+    def way(self) -> str:
+        """How it is stepped, in words."""
+
+    @property
+    def n_actions(self) -> int:
+        """Actions are 0 to n_actions - 1."""
+
+    @property
+    def own_bytes(self) -> int:
+        """What a lane takes beside stream, counters and state."""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a lane goes on from its memory; else it begins an episode."""
+
+    @property
+    def threads(self) -> bool:
+        """Whether several workers may be threads of one process."""
+
+    @property
+    def lanes(self) -> int:
+        """How many environments a worker steps unless told otherwise."""
+
+    @property
+    def time_limit(self) -> int | None:
+        """Steps after which an episode is truncated."""
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""
+
+    def loop(
+        self, q: QFunction, lanes: Lanes, gamma: float, seeds: Sequence[int], stop: npt.NDArray[np.int32]
+    ) -> Loop:
+        """Return the loop of a worker; *seeds* are for environments with randomness of their own, one a lane."""
+
+    def episodes(
+        self, q: QFunction, words: npt.NDArray[np.uint64], n: int, longest: int, stop: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Play *n* greedy episodes of at most *longest* steps; return their returns and lengths.
+
+        Episode i has the stream i % words.shape[1].
+        """
+
+    def close(self) -> None:
+        """Close what was made here."""
