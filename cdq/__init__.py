@@ -10,6 +10,9 @@ from cdq._version import __version__
 if TYPE_CHECKING:
     from cdq.errors import CdqError as CdqError
     from cdq.evaluation import Evaluation as Evaluation
+    from cdq.features import FourierBasis as FourierBasis
+    from cdq.features import PolynomialBasis as PolynomialBasis
+    from cdq.features import TileCoding as TileCoding
     from cdq.history import History as History
     from cdq.learner import QLearner as QLearner
     from cdq.mdp import MDP as MDP
@@ -39,6 +42,7 @@ _HOMES = {
     "Constant": "schedules",
     "Evaluation": "evaluation",
     "ExponentialDecay": "schedules",
+    "FourierBasis": "features",
     "History": "history",
     "LinearDecay": "schedules",
     "MDP": "mdp",
@@ -47,10 +51,12 @@ _HOMES = {
     "OptimalWithin": "until",
     "OptimalityGap": "planning",
     "Polynomial": "schedules",
+    "PolynomialBasis": "features",
     "QLearner": "learner",
     "QTable": "table",
     "RescaledLinear": "schedules",
     "Solution": "planning",
+    "TileCoding": "features",
     "bounds": "planning",
     "evaluate_policy": "planning",
     "optimality_gap": "planning",

@@ -37,11 +37,11 @@ def _recommended(steps: int, **arguments: Any) -> Recommended:
 RECOMMENDED = MappingProxyType(
     {
         "CartPole": _recommended(
-            200_000,
+            500_000,
             features=TileCoding(32, (2, 3, 6, 6), low=(-2.4, -3.0, -0.21, -3.5), high=(2.4, 3.0, 0.21, 3.5)),
             gamma=0.99,
-            step_size=LinearDecay(0.3, 0.03, 200_000),
-            exploration=LinearDecay(0.1, 0.0, 100_000),
+            step_size=LinearDecay(0.3, 0.03, 500_000),
+            exploration=LinearDecay(0.1, 0.0, 200_000),
             num_envs=16,
         ),
         "Acrobot": _recommended(
@@ -72,7 +72,7 @@ def recommended(env_id: str) -> Recommended | None:
     Examples
     --------
     >>> recommended("cdq/CartPole-v0").steps
-    200000
+    500000
     >>> recommended("FrozenLake-v1") is None
     True
     """
