@@ -77,7 +77,8 @@ cdef class Loop:
     def run(self, Law law not None, int64_t sweeps, double explore_first, double explore_last):
         """Learn for a window; return whether it ran to its end, its episodes, their length sum and return sum.
 
-        The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if the stop flag is set.
+        The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if the stop flag is set,
+        or once the Q-function has diverged.
         """
         cdef uint64_t threshold = <uint64_t> (explore_first * ALWAYS)
         cdef int64_t change = <int64_t> ((explore_last - explore_first) * ALWAYS / <double> max(sweeps, 1))
@@ -90,7 +91,7 @@ cdef class Loop:
         if self.q.room() < 2 * self.n:
             self.q.make_room()
         self.locate(STATE, 0, self.n)
-        while t < sweeps and not self.stop[0]:
+        while t < sweeps and not self.stop[0] and not self.q.diverged():
             cdq_next_of_all(self.words, self.n, self.bits)
             self.q.choose(threshold >> COIN_SHIFT, self.bits, self.masks_or_null(self.masks), self.actions)
             self.sweep()
