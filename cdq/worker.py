@@ -42,7 +42,7 @@ class Merged:
         The table's size.
     dtype : dtype
         float32 or float64.
-    initial_value : float
+    initial_value : float or (n_states, 1) array
         What the values are before learning.
 
     Attributes
@@ -58,7 +58,7 @@ class Merged:
     names: tuple[str, ...] = ("values", "visits", "clock")
     grows = False  # whether rows are added as they are met (`cdq.hashing`)
 
-    def __init__(self, n_states: int, n_actions: int, dtype: npt.DTypeLike, initial_value: float) -> None:
+    def __init__(self, n_states: int, n_actions: int, dtype: npt.DTypeLike, initial_value: Any) -> None:
         def table(kind: npt.DTypeLike) -> npt.NDArray[Any]:
             memory = allocate(n_states * n_actions * np.dtype(kind).itemsize)
             return memory.view(kind).reshape(n_states, n_actions)
@@ -66,7 +66,7 @@ class Merged:
         self.values = table(dtype)
         self.clock = table(np.uint32)
         self.visits = table(np.int64)
-        if initial_value:
+        if np.any(initial_value):
             self.values[:] = initial_value
 
     def copy(self) -> Merged:
@@ -96,11 +96,7 @@ class Merged:
         """
         for name in self.names:
             own = getattr(self, name)
-            if tensors[name].shape != own.shape or tensors[name].dtype != own.dtype:
-                raise TableError(
-                    f"the file's {name} are {tensors[name].dtype} of shape {tensors[name].shape}, "
-                    f"not {own.dtype} of shape {own.shape}"
-                )
+            check_tensor(name, tensors[name], own.shape, own.dtype)
             own[:] = tensors[name]
 
     # ---- a worker's table, through a round
@@ -119,6 +115,10 @@ class Merged:
 
     def accept(self, rows: Rows) -> None:
         """Take note that what the workers agreed on is merged now."""
+
+    def close_window(self, rows: Rows) -> None:
+        """Make the table of a worker without peers the merged one."""
+        commit_alone(rows, self.visits.reshape(-1))
 
     def undo(self, rows: Rows) -> None:
         """Undo a worker's window, once all workers of the process have ended."""
@@ -236,7 +236,7 @@ class Worker:
     def commit_alone(self) -> None:
         """Make the own table the merged one; a worker without peers."""
         self._merged.accept(self.rows)
-        commit_alone(self.rows, self._merged.visits.reshape(-1))
+        self._merged.close_window(self.rows)
         self._open = False
 
     # ---- windows that are merged while the next one is learnt (`cdq.overlap`)
@@ -267,6 +267,14 @@ class Worker:
         self.roll_back()
         take_back(self.rows, handed)
         self._lanes.memory[:] = lanes
+
+
+def check_tensor(name: str, tensor: npt.NDArray[Any], shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+    """Raise `TableError` unless a tensor of a file has the size and type that it must have."""
+    if tensor.shape != shape or tensor.dtype != dtype:
+        raise TableError(
+            f"the file's {name} are {tensor.dtype} of shape {tensor.shape}, not {dtype} of shape {shape}"
+        )
 
 
 def table_bytes(merged: Merged) -> int:

@@ -34,7 +34,7 @@ LAYERS = [
     ["monitor", "interrupts"],
     ["overlap"],
     ["rounds", "until", "history", "approach"],
-    ["hashing", "offline"],
+    ["alone", "hashing", "offline"],
     ["worker", "planning", "subject"],
     ["problem", "representation"],
     ["_undiscounted"],
