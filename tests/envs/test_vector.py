@@ -15,11 +15,10 @@ from cdq.envs.vector import VectorSource
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 from cdq.features import TileCoding
 from cdq.lanes import Lanes
-from tests.envs.test_python import TAXI, Scripted, Spy, Wide, evaluate, start
+from tests.envs.scripted import LAW, TAXI, Scripted, Spy, Wide, evaluate, start
 from tests.envs.toys import Plain, Toy
 from tests.qfunctions import make_table
 
-LAW = schedules.build_law(schedules.Constant(0.5), 0, 0.3, "float64")
 MODES = list(AutoresetMode)
 
 

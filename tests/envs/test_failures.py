@@ -1,0 +1,118 @@
+"""Environments that fail, or answer what cannot be learnt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from cdq.core.linear import LinearQ
+from cdq.envs.python import PythonSource
+from cdq.errors import EnvironmentFailure, UnsupportedEnvironment
+from cdq.features import TileCoding
+from cdq.lanes import Lanes
+from tests.envs.scripted import LAW, Scripted, Wide, start
+from tests.qfunctions import make_table
+
+
+def raise_key_error(env: Any) -> Any:
+    raise KeyError("broken")
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (raise_key_error, "step raised KeyError: 'broken'"),
+        ((1, np.nan, False, False, {}), "the reward is nan"),
+        ((1, -np.inf, False, False, {}), "the reward is -inf"),
+        ((1, None, False, False, {}), "must be real number, not NoneType"),
+        ((4, 0.0, False, False, {}), r"4 is not in Discrete\(4\)"),
+        ((np.zeros(3), 0.0, False, False, {}), r"is not in Discrete\(4\)"),
+        ((np.nan, 0.0, False, False, {}), r"nan is not in Discrete\(4\)"),
+        ((1, 0.0, False, {}), "step did not return the five of Gymnasium"),
+        (None, "step did not return the five of Gymnasium"),
+    ],
+)
+def test_a_failure_names_lane_and_step(answer: Any, message: str) -> None:
+    envs = iter([Scripted((1, 0.0, False, False, {})), Scripted(answer)])
+    loop, _ = start(PythonSource(lambda: next(envs), 2), 2)
+    with pytest.raises(EnvironmentFailure, match=message) as caught:
+        loop.run(LAW, 100, 1.0, 1.0)
+    assert (caught.value.lane, caught.value.step) == (1, 3)
+    assert str(caught.value).startswith("lane 1, step 3: ")
+    if answer is raise_key_error:
+        assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(ValueError, match="no episode was started"):  # nobody goes on from there by accident
+        loop.run(LAW, 1, 1.0, 1.0)
+
+
+def test_the_step_is_that_of_the_episode() -> None:
+    loop, _ = start(PythonSource(lambda: Scripted(end_or_break)))
+    with pytest.raises(EnvironmentFailure, match="lane 0, step 1: step raised ZeroDivisionError"):
+        loop.run(LAW, 100, 1.0, 1.0)
+
+
+def end_or_break(env: Scripted) -> Any:
+    return (1, 1 / (4 - env.steps), env.steps == 3, False, {})
+
+
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [
+        (0, "reset did not return"),
+        ((7, {}), r"7 is not in Discrete\(4\)"),
+        ((0, {}, 1), "reset did not return"),
+    ],
+)
+def test_a_reset_that_fails_names_the_lane(first: Any, message: str) -> None:
+    source = PythonSource(lambda: Scripted(first=first))
+    with pytest.raises(EnvironmentFailure, match=f"lane 0: .*{message}"):
+        start(source)
+
+
+def test_rewards_and_flags_may_be_of_any_type() -> None:
+    for reward in (1, np.float32(1), np.int8(1), np.array(1.0), True):
+        answer = (np.array(2), reward, np.bool_(True), np.array(False), {})
+        loop, table = start(PythonSource(lambda answer=answer: Scripted(answer)))
+        assert loop.run(LAW, 3, 1.0, 1.0) == (True, 1, 3, 1.0)
+        assert table.values[1].max() == 0.5
+
+
+def test_an_observation_that_is_not_a_number_is_a_failure() -> None:
+    source = PythonSource(Wide)
+    coding = TileCoding(tilings=2, tiles=2).bind(source.encoder.low, source.encoder.high)
+    shape = (coding.n_features, 2)
+    table = make_table(np.zeros(shape), np.zeros(shape))
+    loop = source.loop(LinearQ(table.rows, 1, coding), Lanes(1), 0.9, [0], np.zeros(1, np.int32))
+    loop.reset()
+    with pytest.raises(
+        EnvironmentFailure, match=r"lane 0, step 3: the observation \[0.5, nan\] has a number"
+    ):
+        loop.run(LAW, 10, 1.0, 1.0)
+
+
+def test_a_table_refuses_real_observations() -> None:
+    with pytest.raises(UnsupportedEnvironment, match="TileCoding"):
+        start(PythonSource(Wide), n_states=4)
+
+
+def test_an_environment_that_changes_its_spaces_is_a_failure() -> None:
+    for name in ("action", "observation"):
+        env = Scripted((1, 0.0, False, False, {}))
+        loop, _ = start(PythonSource(env))
+        loop.run(LAW, 2, 1.0, 1.0)
+        setattr(env, f"{name}_space", spaces.Discrete(9))
+        with pytest.raises(
+            EnvironmentFailure, match=rf"changed its {name} space from Discrete\(\d\) to Discrete\(9\)"
+        ):
+            loop.run(LAW, 2, 1.0, 1.0)
+
+
+def test_a_table_that_is_too_small_is_told_as_such() -> None:
+    loop, _ = start(PythonSource(lambda: Scripted((3, 0.0, False, False, {}))), n_states=3)
+    with pytest.raises(
+        EnvironmentFailure, match="lane 0, step 3: the observation's index 3 is not one of the table's"
+    ):
+        loop.run(LAW, 10, 1.0, 1.0)
