@@ -1,5 +1,7 @@
 from typing import Any
 
+from cdq.core.encode import Encoding
+from cdq.core.qfunction import QFunction
 from cdq.core.rows import Law, Rows
 
 def learn_log(
@@ -15,3 +17,11 @@ def learn_log(
     last: int,
     stop: Any,
 ) -> int: ...
+
+class Replay:
+    def __init__(
+        self, q: QFunction, states: Any, actions: Any, rewards: Any, next_states: Any, terminated: Any
+    ) -> None: ...
+    def learn(self, law: Law, gamma: float, first: int, last: int, stop: Any) -> int: ...
+
+def encode_batch(encoding: Encoding, observations: Any, skipped: Any, out: Any) -> int: ...

@@ -3,6 +3,8 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from cdq.core cimport turn
+from cdq.core.encode cimport Encoding
+from cdq.core.qfunction cimport STATE, SUCCESSOR, QFunction, TableQ
 from cdq.core.rows cimport Law, Rows, cdq_law, cdq_rows
 
 
@@ -67,3 +69,85 @@ def learn_log(
                 cdq_learn_log_double(&rows.c, &law.c, &steps, gamma)
         turn.take()
     return steps.last - first
+
+
+cdef class Replay:
+    """A Q-function that learns logged transitions whose observations it has to locate.
+
+    *states* and *next_states* are (n, width) of int64 or float64, *rewards* of the table's type for tables and float64
+    otherwise. A table locates as many observations at a time as it has lanes; other Q-functions have one lane.
+    """
+
+    cdef QFunction q
+    cdef TableQ table            # None for other Q-functions
+    cdef object memory           # keeps the columns alive
+    cdef const unsigned char *states
+    cdef const unsigned char *next_states
+    cdef const unsigned char *rewards
+    cdef const uint32_t *actions
+    cdef const uint8_t *terminated
+    cdef int64_t n, stride, real_size
+
+    def __init__(self, QFunction q not None, states, const uint32_t[::1] actions, rewards, next_states,
+                 const uint8_t[::1] terminated):
+        cdef const unsigned char[::1] before = memoryview(states).cast("B"), after = memoryview(next_states).cast("B")
+        cdef const unsigned char[::1] paid = memoryview(rewards).cast("B")
+        cdef bint is_table = isinstance(q, TableQ)
+        self.q, self.n, self.stride = q, actions.shape[0], 8 * q.width
+        self.real_size = q.rows.c.real_size if is_table else 8
+        if not (terminated.shape[0] == self.n > 0 and paid.shape[0] == self.n * self.real_size
+                and before.shape[0] == after.shape[0] == self.n * self.stride):
+            raise ValueError("the columns of the log differ in length or type")
+        if not is_table and q.n != 1:
+            raise ValueError("a Q-function that is no table learns one transition at a time")
+        self.table = q if is_table else None
+        self.memory = (before, after, paid, actions, terminated)
+        self.states, self.next_states, self.rewards = &before[0], &after[0], &paid[0]
+        self.actions, self.terminated = &actions[0], &terminated[0]
+
+    def learn(self, Law law not None, double gamma, int64_t first, int64_t last, const int32_t[::1] stop):
+        """Learn the transitions first .. last - 1 in order; return how many were, before the flag *stop* was set."""
+        cdef int64_t at = first, count
+        cdef const volatile int32_t *flag = &stop[0]
+        if law.real_size != self.q.rows.c.real_size or not 0 <= first <= last <= self.n:
+            raise ValueError(f"the law has another type than the table, or {first} to {last} is no part of {self.n}")
+        while at < last and not flag[0] and not self.q.diverged():
+            if self.q.room() < 2 * self.q.n:
+                self.q.make_room()
+            with nogil:
+                while at < last and not flag[0] and self.q.room() >= 2 * self.q.n and not self.q.diverged():
+                    count = min(self.q.n, last - at)
+                    self.learn_some(&law.c, gamma, at, count)
+                    at += count
+        return at - first
+
+    cdef void learn_some(self, const cdq_law *law, double gamma, int64_t at, int64_t count) noexcept nogil:
+        cdef cdq_logged steps
+        self.q.locate(self.states + at * self.stride, STATE, 0, count)
+        self.q.locate(self.next_states + at * self.stride, SUCCESSOR, 0, count)
+        if self.table is None:
+            self.q.learn(law, gamma, self.actions + at, <const double *> self.rewards + at, self.terminated + at, NULL,
+                         NULL)
+            return
+        steps.first, steps.last = 0, count
+        steps.state, steps.successor = self.table.located[STATE], self.table.located[SUCCESSOR]
+        steps.action, steps.terminated = self.actions + at, self.terminated + at
+        steps.reward = self.rewards + at * self.real_size
+        if self.real_size == 4:
+            cdq_learn_log_float(&self.q.rows.c, law, &steps, gamma)
+        else:
+            cdq_learn_log_double(&self.q.rows.c, law, &steps, gamma)
+
+
+def encode_batch(Encoding encoding not None, observations, const uint8_t[::1] skipped not None, out not None):
+    """Encode a batch into *out*, (n, width) of 8 bytes each; return -1, or the first that is outside the space.
+
+    Those *skipped* may be outside.
+    """
+    cdef unsigned char[::1] raw = memoryview(out).cast("B")
+    cdef int64_t n = skipped.shape[0]
+    if raw.shape[0] != 8 * n * encoding.width or n == 0:
+        raise ValueError("there is no room for as many observations")
+    masks = bytearray(n * encoding.n_actions + 1)
+    cdef unsigned char[::1] allowed = masks
+    return encoding.encode_all(observations, n, &raw[0], &allowed[0], &skipped[0])

@@ -1,0 +1,258 @@
+"""Logged transitions: columns of NumPy, pandas or Minari in, checked and encoded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.core.encode import Encoding, Scalar
+from cdq.core.encode import Mapping as Entries
+from cdq.core.encode import Sequence as Parts
+from cdq.core.offline import encode_batch
+from cdq.errors import ConfigError
+
+Column = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Log:
+    """Transitions, checked and encoded.
+
+    Attributes
+    ----------
+    states, next_states : (n,) arrays of int64, or (n, width) arrays of float64
+        Indices, keys or vectors of the observations. After a termination the next one is the state itself: nothing
+        is read of it.
+    actions : (n,) array of uint32
+        From 0.
+    rewards : (n,) array of float64
+        Finite.
+    terminated : (n,) array of uint8
+        Whether the transition ended its episode; 0 where a time limit cut it.
+    """
+
+    states: Column
+    actions: npt.NDArray[np.uint32]
+    rewards: npt.NDArray[np.float64]
+    next_states: Column
+    terminated: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all columns, as hexadecimal digits."""
+        digest = hashlib.sha256()
+        for column in (self.states, self.actions, self.rewards, self.next_states, self.terminated):
+            digest.update(column.data)
+        return digest.hexdigest()
+
+
+def encoding_of_states(n_states: int) -> Encoding:
+    """Return the encoding of observations that are the states 0 to n_states - 1."""
+    return Encoding(Scalar(), [0], [n_states - 1], hashed=False, name=f"Discrete({n_states})")
+
+
+def read_log(
+    observations: Any,
+    actions: Any,
+    rewards: Any,
+    next_observations: Any,
+    terminated: Any,
+    *,
+    encoding: Encoding,
+    n_actions: int,
+    first_action: int = 0,
+) -> Log:
+    """Check and encode logged transitions.
+
+    Parameters
+    ----------
+    observations, next_observations : array, DataFrame, Series, list, or tuple or dict of columns
+        As many as there are transitions, as the environment gives them: a column for each component where they are
+        tuples or dictionaries, or a list of single ones.
+    actions : (n,) integers
+        As the environment calls them.
+    rewards : (n,) numbers
+        Finite.
+    terminated : (n,) bool or 0 and 1
+        Where it is true, the next observation may be anything.
+    encoding : Encoding
+        Makes indices, keys or vectors of observations.
+    n_actions, first_action : int
+        The actions are first_action to first_action + n_actions - 1.
+
+    Raises
+    ------
+    ConfigError
+        If lengths differ, or an entry is not allowed; names the first.
+
+    Examples
+    --------
+    >>> columns = [0, 1], [1, 0], [0.0, 1.0], [1, 1], [False, True]
+    >>> read_log(*columns, encoding=encoding_of_states(2), n_actions=2).rewards
+    array([0., 1.])
+    """
+    taken = _column("actions", actions, "iu")
+    n = len(taken)
+    if n == 0:
+        raise ConfigError("there are no transitions; give one or more")
+    paid, ended = _column("rewards", rewards, "biuf", n), _column("terminated", terminated, "biu", n)
+    _refuse(
+        "action",
+        taken,
+        (taken < first_action) | (taken - first_action >= n_actions),
+        _span(first_action, n_actions),
+    )
+    _refuse("reward", paid, ~np.isfinite(paid), "finite numbers")
+    _refuse("terminated", ended, (ended != 0) & (ended != 1), "true and false")
+    over = np.ascontiguousarray(ended, np.uint8)
+    states = _encoded("observation", observations, encoding, np.zeros(n, np.uint8))
+    next_states = _encoded("next_observation", next_observations, encoding, over)
+    next_states[over == 1] = states[over == 1]
+    return Log(states, (taken - first_action).astype(np.uint32), paid.astype(np.float64), next_states, over)
+
+
+def _span(first: int, n: int) -> str:
+    return f"{first} to {first + n - 1}"
+
+
+def _column(what: str, given: Any, kinds: str, n: int | None = None) -> Column:
+    """Return a column as an array of its own type, if it is one of numbers."""
+    try:
+        array = np.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
+    except ValueError as error:
+        raise ConfigError(f"{what} are no column: {error}") from None
+    if array.ndim != 1 or (n is not None and len(array) != n):
+        expected = "one for each transition" if n is None else f"({n},), as many as there are actions"
+        raise ConfigError(f"{what} have shape {array.shape}; allowed: {expected}")
+    if len(array) and array.dtype.kind not in kinds:
+        raise ConfigError(f"{what} are {array.dtype}; allowed: {'numbers' if 'f' in kinds else 'integers'}")
+    return array
+
+
+def _refuse(what: str, column: Column, wrong: npt.NDArray[np.bool_], allowed: str) -> None:
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ConfigError(f"the {what} of transition {first} is {column[first]}; allowed: {allowed}")
+
+
+# ---- observations
+
+
+def _encoded(what: str, given: Any, encoding: Encoding, skipped: npt.NDArray[np.uint8]) -> Column:
+    """Return observations as indices, keys or vectors; those *skipped* may be anything."""
+    n = len(skipped)
+    out = np.zeros((n, encoding.width), np.float64) if encoding.real else np.zeros(n, np.int64)
+    if hasattr(given, "to_numpy") and not hasattr(given, "columns"):  # a Series
+        given = given.to_numpy()
+    batch = _as_batch(given, encoding)
+    try:
+        if batch is None:
+            return _one_by_one(what, given, encoding, skipped, out)
+        wrong = encode_batch(encoding, batch, skipped, out)
+    except ValueError as error:
+        raise ConfigError(f"{what}s: {error}") from None
+    if wrong >= 0:
+        raise ConfigError(f"the {what} of transition {wrong} is not in {encoding.name}")
+    if encoding.real:
+        bad = ~np.isfinite(out).all(axis=1) & (skipped == 0)
+        _refuse(what, out, bad, "finite numbers")
+    return out
+
+
+def _as_batch(given: Any, encoding: Encoding) -> Any:
+    """Return observations with an array for each component; None if they are single ones."""
+    part = encoding.part
+    if hasattr(given, "columns"):  # a DataFrame
+        named = [given[name].to_numpy() for name in given.columns]
+        if isinstance(part, Entries):
+            return dict(zip(given.columns, named, strict=True))
+        return tuple(named) if isinstance(part, Parts) else given.to_numpy()
+    if isinstance(given, np.ndarray) and given.dtype != object:
+        return tuple(given.T) if isinstance(part, Parts) and given.ndim == 2 else given
+    if isinstance(given, (Mapping, tuple)):
+        return given
+    structured = isinstance(part, (Parts, Entries)) or isinstance(given, np.ndarray)
+    return None if structured else np.asarray(given)
+
+
+def _one_by_one(
+    what: str, given: Any, encoding: Encoding, skipped: npt.NDArray[np.uint8], out: Column
+) -> Column:
+    if len(given) != len(out):
+        raise ConfigError(f"there are {len(given)} {what}s for {len(out)} actions")
+    for i, observation in enumerate(given):
+        if not skipped[i]:
+            try:
+                out[i] = encoding.of(observation)
+            except ValueError as error:
+                raise ConfigError(f"the {what} of transition {i}: {error}") from None
+    return out
+
+
+# ---- Minari
+
+
+def read_minari(dataset: Any) -> tuple[Any, Column, Column, Any, Column]:
+    """Return observations, actions, rewards, next observations and terminations of a Minari dataset.
+
+    Parameters
+    ----------
+    dataset : str or minari.MinariDataset
+        A dataset, or the name of one that was downloaded (``minari download NAME``).
+
+    Raises
+    ------
+    ConfigError
+        If Minari is not installed, or there is no such dataset.
+    """
+    if isinstance(dataset, str):
+        dataset = _load_minari(dataset)
+    before, after, rest = [], [], []
+    for episode in dataset.iterate_episodes():
+        before.append(_cut(episode.observations, slice(None, -1)))
+        after.append(_cut(episode.observations, slice(1, None)))
+        rest.append((episode.actions, episode.rewards, episode.terminations))
+    if not rest:
+        raise ConfigError("the Minari dataset holds no episode")
+    actions, rewards, terminated = (np.concatenate(column) for column in zip(*rest, strict=True))
+    return _joined(before), actions, rewards, _joined(after), terminated
+
+
+def _load_minari(name: str) -> Any:
+    try:
+        import minari
+    except ImportError:
+        raise ConfigError(
+            f"the dataset {name!r} needs Minari: pip install 'minari[hdf5]', or give the columns themselves"
+        ) from None
+    try:
+        return minari.load_dataset(name)
+    except Exception as error:
+        raise ConfigError(
+            f"Minari has no dataset {name!r} here ({error}); download it: minari download {name}"
+        ) from error
+
+
+def _cut(observations: Any, part: slice) -> Any:
+    """Return a part of an episode's observations, whose leaves are arrays."""
+    if isinstance(observations, Mapping):
+        return {name: _cut(inner, part) for name, inner in observations.items()}
+    if isinstance(observations, tuple):
+        return tuple(_cut(inner, part) for inner in observations)
+    return np.asarray(observations)[part]
+
+
+def _joined(pieces: list[Any]) -> Any:
+    """Return the observations of all episodes, one after another."""
+    if isinstance(pieces[0], Mapping):
+        return {name: _joined([piece[name] for piece in pieces]) for name in pieces[0]}
+    if isinstance(pieces[0], tuple):
+        return tuple(_joined(list(inner)) for inner in zip(*pieces, strict=True))
+    return np.concatenate(pieces)

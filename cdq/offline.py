@@ -1,0 +1,114 @@
+"""Learning from logged transitions: each worker replays its part, and all merge as ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.core.offline import Replay, learn_log
+from cdq.core.qfunction import QFunction, TableQ
+from cdq.core.rows import Law, Rows
+from cdq.lanes import Lanes
+from cdq.logs import Log
+
+# How many observations a hashed table looks up at a time.
+_LOOKUPS = 256
+
+
+class Replays:
+    """What workers learn from a log: a `cdq.problem.Problem` whose lanes are positions in it.
+
+    Each worker has one lane, and learns its own part, transition by transition, as often as it is run through.
+
+    Parameters
+    ----------
+    log : Log
+        What happened.
+    n_rows, n_actions : int
+        The table's size.
+    dtype : dtype
+        Of the table.
+    q_function : callable
+        Makes the Q-function of a table (`Rows`) for so many lanes.
+    """
+
+    own_bytes = (
+        32  # the first and the last of the part, the next one, and after how many the part begins again
+    )
+    resumable = True
+
+    def __init__(
+        self,
+        log: Log,
+        n_rows: int,
+        n_actions: int,
+        dtype: npt.DTypeLike,
+        q_function: Callable[[Rows, int], QFunction],
+    ) -> None:
+        self.n_rows, self.n_actions = n_rows, n_actions
+        self._log, self._q_function, self._dtype = log, q_function, np.dtype(dtype)
+
+    def steps(self, size: int, passes: int) -> int:
+        """Return how many steps, of all of *size* workers, *passes* take; parts that are shorter wait at their end."""
+        return passes * size * -(-len(self._log) // size)
+
+    def lane(self, rank: int, size: int) -> bytes:
+        """Return the lane of a worker before its first step: its part is as long as the others', or one shorter."""
+        lanes, n = Lanes(1, self.own_bytes), len(self._log)
+        first, last = n * rank // size, n * (rank + 1) // size
+        lanes.own.view(np.int64)[0] = first, last, 0, -(-n // size)
+        return lanes.memory.tobytes()
+
+    def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> ReplayLoop:
+        """Return the loop of a worker over its table and its lane."""
+        return ReplayLoop(self._learner(rows, gamma, stop), lanes.own.view(np.int64)[0])
+
+    def _learner(
+        self, rows: Rows, gamma: float, stop: npt.NDArray[np.int32]
+    ) -> Callable[[Law, int, int], int]:
+        """Return what learns from one transition to another under a law, and says how many it learnt."""
+        log, q = self._log, self._q_function(rows, 1)
+        rewards = log.rewards.astype(np.float64 if q.continuous else self._dtype)
+        if type(q) is TableQ:
+            states, next_states = log.states.astype(np.uint32), log.next_states.astype(np.uint32)
+            columns = states, log.actions, rewards, next_states, log.terminated
+            return lambda law, first, last: learn_log(rows, law, gamma, *columns, first, last, stop)
+        q = q if q.continuous else self._q_function(rows, _LOOKUPS)
+        replay = Replay(q, log.states, log.actions, rewards, log.next_states, log.terminated)
+        return lambda law, first, last: replay.learn(law, gamma, first, last, stop)
+
+
+class ReplayLoop:
+    """A worker's loop over its part of a log.
+
+    Parameters
+    ----------
+    learn : callable
+        Learns from one transition to another under a law, and returns how many it learnt.
+    position : (4,) array of int64
+        The part's first transition and its end, the next one from there, and after how many it begins again.
+    """
+
+    def __init__(self, learn: Callable[[Law, int, int], int], position: npt.NDArray[np.int64]) -> None:
+        self._learn, self._position = learn, position
+
+    def reset(self) -> None:
+        """Go back to the beginning."""
+        self._position[2] = 0
+
+    def run(
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+    ) -> tuple[bool, int, int, float]:
+        """Learn the next *sweeps* transitions; return whether nothing ended that early. Nothing is explored."""
+        first, last, at, period = self._position.tolist()
+        left = sweeps
+        while left > 0:
+            count = min(left, period - at)
+            begin, end = min(first + at, last), min(first + at + count, last)
+            if self._learn(law, begin, end) < end - begin:
+                return False, 0, 0, 0.0
+            left, at = left - count, (at + count) % period
+        self._position[2] = at
+        return True, 0, 0, 0.0

@@ -1,0 +1,27 @@
+"""Learning from a log, transition by transition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def replay(
+    values: Any,
+    counts: Any,
+    step_size: Callable[[int], float],
+    gamma: float,
+    transitions: list[tuple[Any, ...]],
+) -> list[tuple[int, int]]:
+    """Learn (state, action, reward, next state, terminated) in order; return the pairs in order of first touch.
+
+    *values* and *counts*, indexed by state and action, are changed.
+    """
+    touched = []
+    for state, action, reward, next_state, terminated in transitions:
+        target = reward if terminated else reward + gamma * max(values[next_state])
+        counts[state][action] += 1
+        values[state][action] += step_size(counts[state][action]) * (target - values[state][action])
+        if (state, action) not in touched:
+            touched.append((state, action))
+    return touched
