@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdq import schedules
+from cdq.core.hash import HashedRows, HashQ
 from cdq.core.qfunction import TableQ
 from cdq.core.rows import Rows
 from cdq.envs.python import PythonSource
 from cdq.envs.vector import VectorSource
 from cdq.lanes import Lanes
-from cdq.worker import streams
+from cdq.worker import allocate, streams
 from tests.envs.toys import N_ACTIONS, N_STATES, OBSERVATIONS, Plain, Toy
 from tests.qfunctions import Table, assert_same, make_table, random_values
 from tests.reference.gym import Learner
@@ -135,6 +136,68 @@ class Rounded:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.toy, name)
+
+
+@pytest.mark.parametrize("mode", [None, *MODES])
+def test_hashed_tables_are_the_dense_ones_by_key(mode: AutoresetMode | None) -> None:
+    n, value, tables = 4, 0.5, []
+    for kind in ("discrete", "hashed"):
+        makes = [lambda kind=kind: Toy(kind)] * n
+        source: Any = (
+            PythonSource(makes[0], n)
+            if mode is None
+            else VectorSource(SyncVectorEnv(makes, autoreset_mode=mode))
+        )
+        if kind == "discrete":
+            table = make_table(np.full((N_STATES, N_ACTIONS), value), np.zeros((N_STATES, N_ACTIONS)))
+            q: TableQ = TableQ(table.rows, n)
+            tables.append(table.values)
+        else:
+            empty = np.zeros((0, N_ACTIONS))
+            rows = HashedRows(empty, empty.astype("u4"), np.zeros(0, np.uint64), value, allocate)
+            q = HashQ(rows, n)
+        lanes = Lanes(n)
+        lanes.words[:] = streams(0, (0,), n)
+        loop = source.loop(q, lanes, GAMMA, list(range(n)), np.zeros(1, np.int32))
+        loop.reset()
+        law = schedules.build_law(schedules.Polynomial(0.77), 0, 0.3, "float64")
+        for sweeps in (3, 40):
+            loop.run(law, sweeps, 1.0, 0.1)
+    keys = [source.encoder.state_of(Toy("hashed").observation_of(state)) for state in range(N_STATES)]
+    found = [rows.index.find(key) for key in keys]
+    assert sorted(found) == list(range(N_STATES))
+    assert np.asarray(rows.data)[found, : 8 * N_ACTIONS].tobytes() == tables[0].tobytes()
+
+
+class Scatter(gymnasium.Env[Any, Any]):
+    """A new state at almost every step."""
+
+    observation_space = gymnasium.spaces.Discrete(20000)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return int(self.np_random.integers(20000)), {}
+
+    def step(self, action: Any) -> Any:
+        return int(self.np_random.integers(20000)), 1.0, self.np_random.random() < 0.3, False, {}
+
+
+def test_hashed_tables_grow_between_sweeps() -> None:
+    n = 16
+    empty = np.zeros((0, 2))
+    rows = HashedRows(empty, empty.astype("u4"), np.zeros(0, np.uint64), 0.0, allocate)
+    table = make_table(np.zeros((20000, 2)), np.zeros((20000, 2)))
+    for q in (HashQ(rows, n), TableQ(table.rows, n)):
+        lanes = Lanes(n)
+        lanes.words[:] = streams(0, (0,), n)
+        loop = PythonSource(Scatter, n).loop(q, lanes, GAMMA, list(range(n)), np.zeros(1, np.int32))
+        loop.reset()
+        loop.run(schedules.build_law(schedules.Polynomial(0.77), 0, 0.3, "float64"), 250, 1.0, 0.1)
+    keys = rows.index.keys.astype(np.int64)
+    assert len(keys) > 3000  # it begins with room for 1024
+    assert np.asarray(rows.data)[: len(keys), :16].tobytes() == table.values[keys].tobytes()
+    assert np.count_nonzero(table.counts.any(axis=1)) <= len(keys)
 
 
 def test_seeds_are_given_at_the_first_reset_alone() -> None:

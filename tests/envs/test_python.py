@@ -147,6 +147,15 @@ def test_an_environment_without_a_recipe_evaluates_itself_and_begins_anew() -> N
     assert loop.run(LAW, 1, 0.0, 0.0) == (True, 1, 1, 1.0)
 
 
+def test_a_copy_to_evaluate_in_shows_nothing() -> None:
+    env = gymnasium.make("FrozenLake-v1", render_mode="rgb_array")
+    source = PythonSource(env)
+    evaluate(source, 2)
+    assert [copy.render_mode for copy in source._copies] == [None]
+    source.close()
+    assert env.render_mode == "rgb_array"
+
+
 def test_evaluations_of_one_seed_are_the_same() -> None:
     for lanes in (1, 3):
         first, second = PythonSource("Blackjack-v1"), PythonSource("Blackjack-v1")

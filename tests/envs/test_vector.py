@@ -128,6 +128,16 @@ def test_a_vector_environment_with_linear_features(mode: AutoresetMode) -> None:
     assert table.values.min() < 0
 
 
+def test_statistics_of_a_user_stay_as_they_are() -> None:
+    inner = SyncVectorEnv([Toy] * 2)
+    envs = gymnasium.wrappers.vector.RecordEpisodeStatistics(inner, buffer_length=1000)
+    loop, _ = start(VectorSource(envs), 2)
+    _, episodes, length_sum, return_sum = loop.run(LAW, 200, 1.0, 1.0)
+    assert len(envs.length_queue) == episodes > 20
+    assert sum(envs.length_queue) == length_sum
+    assert sum(envs.return_queue) == pytest.approx(return_sum)
+
+
 # ---- what goes wrong
 
 

@@ -32,6 +32,14 @@ OBSERVATIONS: dict[str, tuple[Any, Callable[[int], Any]]] = {
     ),
 }
 
+# The same again, with more possible states than an index has bits.
+HASHED: dict[str, tuple[Any, Callable[[int], Any]]] = {
+    "hashed": (
+        spaces.Tuple((spaces.Discrete(6), spaces.MultiBinary(64))),
+        lambda state: (state, np.full(64, state % 2, np.int8)),
+    )
+}
+
 
 class Toy(gymnasium.Env[Any, Any]):
     """Goes where its own random numbers say; episodes terminate, are truncated, or both at once.
@@ -40,7 +48,7 @@ class Toy(gymnasium.Env[Any, Any]):
     """
 
     def __init__(self, kind: str = "discrete", masks: str = "", first_action: int = 0) -> None:
-        space, self.observation_of = OBSERVATIONS[kind]
+        space, self.observation_of = (OBSERVATIONS | HASHED)[kind]
         self.masks = masks
         self.action_space = spaces.Discrete(N_ACTIONS, start=first_action)
         self.observation_space = space
