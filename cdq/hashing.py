@@ -191,17 +191,20 @@ class HashedTable:
     fingerprint = "hashed table"
 
     def __init__(self, encoder: Encoder, merged: HashedMerged) -> None:
-        self._encoder, self.merged = encoder, merged
+        self._encoder, self.own_table = encoder, merged
 
     def __str__(self) -> str:
-        merged = self.merged
-        return f"hashed table of {len(merged.keys):,} states, room for {merged.capacity:,}, {merged.load:.0%} full"
+        merged = self.own_table
+        return f"hashed table of {len(merged.keys):,} states, room for {merged.capacity:,}, slots {merged.load:.0%} full"
 
     def q_function(self, rows: Rows, n: int) -> QFunction:
-        """Return the Q-function for *n* lanes: of a worker's table, or else of all that was merged, to be read."""
-        if isinstance(rows, HashedRows):
-            return HashQ(rows, n)
-        return KnownQ(self.merged.known(), n, self.merged.index())
+        """Return the Q-function over a worker's table, for *n* lanes."""
+        assert isinstance(rows, HashedRows)
+        return HashQ(rows, n)
+
+    def reader(self, values: npt.NDArray[Any], n: int) -> QFunction:
+        """Return the Q-function of all that was merged, to be read, for *n* lanes."""
+        return KnownQ(self.own_table.known(), n, self.own_table.index())
 
     def initial(self, value: float) -> float:
         """Return *value*."""
@@ -209,4 +212,4 @@ class HashedTable:
 
     def action_values(self, values: npt.NDArray[Any], observation: Any) -> npt.NDArray[Any]:
         """Return the row of the observed state, or the initial values if it was never met."""
-        return self.merged.action_values(self._encoder.state_of(observation))
+        return self.own_table.action_values(self._encoder.state_of(observation))

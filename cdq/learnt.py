@@ -13,6 +13,7 @@ from cdq.comm.registry import choose
 from cdq.errors import ConfigError
 from cdq.evaluation import Evaluation, evaluate_greedy
 from cdq.files import write_tensors
+from cdq.hashing import HashedMerged
 from cdq.history import History
 from cdq.mdp import MDP
 from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
@@ -75,9 +76,10 @@ class Learnt:
 
     @property
     def table(self) -> QTable:
-        """A copy of the merged table as it is now: a row per state, or per feature."""
+        """A copy of the merged table as it is now: a row per state, per state that was met (`keys`), or per feature."""
         merged = self._state.merged
-        return QTable(merged.values.copy(), merged.visits.copy(), self.name)
+        keys = merged.keys.copy() if isinstance(merged, HashedMerged) else None
+        return QTable(merged.values.copy(), merged.visits.copy(), self.name, keys)
 
     def predict(self, observation: Any, action_mask: Any = None) -> int:
         """Return the greedy action for an observation, the lowest among equals.

@@ -33,11 +33,18 @@ class Representation(Protocol):
     def fingerprint(self) -> str:
         """What the meaning of the rows depends on."""
 
+    @property
+    def own_table(self) -> Any:
+        """The `Merged` that it reads, where rows are added as they are met; else None."""
+
     def __str__(self) -> str:
         """Return what it is, in words."""
 
     def q_function(self, rows: Rows, n: int) -> QFunction:
         """Return the Q-function over a table, for *n* lanes."""
+
+    def reader(self, values: Floats, n: int) -> QFunction:
+        """Return the Q-function of these values, to be read, for *n* lanes."""
 
     def initial(self, value: float) -> float:
         """Return what every entry of the table is where every action is worth *value*."""
@@ -57,6 +64,7 @@ class Table:
 
     step_scale = 1.0
     fingerprint = "table"
+    own_table = None
 
     def __init__(self, encoder: Encoder) -> None:
         assert encoder.n_states is not None
@@ -68,6 +76,10 @@ class Table:
     def q_function(self, rows: Rows, n: int) -> QFunction:
         """Return the Q-function over a table, for *n* lanes."""
         return TableQ(rows, n)
+
+    def reader(self, values: Floats, n: int) -> QFunction:
+        """Return the Q-function of these values, to be read, for *n* lanes."""
+        return TableQ(Rows.of_values(values), n)
 
     def initial(self, value: float) -> float:
         """Return *value*."""
@@ -92,6 +104,8 @@ class Linear:
         What they are, in words.
     """
 
+    own_table = None
+
     def __init__(self, encoder: Encoder, features: Features, description: str) -> None:
         self._encoder, self._features, self._description = encoder, features, description
         self.n_rows, self.step_scale = features.n_features, features.step_scale
@@ -103,6 +117,10 @@ class Linear:
     def q_function(self, rows: Rows, n: int) -> QFunction:
         """Return the Q-function over the weights, for *n* lanes."""
         return LinearQ(rows, n, self._features)
+
+    def reader(self, values: Floats, n: int) -> QFunction:
+        """Return the Q-function of these weights, to be read, for *n* lanes."""
+        return LinearQ(Rows.of_values(values), n, self._features)
 
     def initial(self, value: float) -> float:
         """Return the weight of every feature."""

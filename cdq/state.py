@@ -83,7 +83,7 @@ class State:
                 "give the environment that it was learnt on"
             )
         try:
-            QTable(tensors["values"], tensors["visits"])  # raises if they are none
+            QTable(tensors["values"], tensors["visits"], keys=tensors.get("keys"))  # raises if they are none
             self.merged.fill(tensors)
             self.progress = Progress(int(header["steps"]), float(header["window"]))
             self.session, self.evaluations = int(header["session"]), int(header.get("evaluations", 0))

@@ -58,6 +58,10 @@ class Subject(Problem, Protocol):
     def step_scale(self) -> float:
         """What step sizes are multiplied by."""
 
+    @property
+    def own_table(self) -> Any:
+        """The table (`cdq.worker.Merged`) that comes with it, where rows are added as they are met; else None."""
+
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table depends on, as hexadecimal digits."""
 
@@ -89,6 +93,7 @@ class ModelSubject:
     own_bytes = 0
     lanes = 16
     step_scale = 1.0
+    own_table = None
 
     def __init__(self, model: MDP, dtype: npt.DTypeLike) -> None:
         self.model = model
@@ -149,7 +154,7 @@ class SteppedSubject:
         self.lanes = source.lanes
         self.n_rows, self.n_actions = representation.n_rows, source.n_actions
         self.step_scale, self.initial = representation.step_scale, representation.initial
-        self.action_values = representation.action_values
+        self.action_values, self.own_table = representation.action_values, representation.own_table
         self.close, self.recipe = source.close, recipe
 
     @property
@@ -170,7 +175,7 @@ class SteppedSubject:
 
     def run_episodes(self, values: Floats, words: npt.NDArray[np.uint64], n: int, longest: int) -> Episodes:
         """Run episodes in the environment."""
-        q = self._representation.q_function(Rows.of_values(values), words.shape[1])
+        q = self._representation.reader(values, words.shape[1])
         return self._source.episodes(q, words, n, longest, np.zeros(1, np.int32))
 
 

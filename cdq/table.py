@@ -26,6 +26,8 @@ class QTable:
         How often each pair was updated; zeros by default.
     environment : str
         The name of the environment that the table belongs to; "" if none.
+    keys : (n_states,) array of uint64, optional
+        Of a hashed table: what each row is found by. It may have no rows.
 
     Raises
     ------
@@ -42,10 +44,16 @@ class QTable:
     """
 
     def __init__(
-        self, values: npt.ArrayLike, visits: npt.ArrayLike | None = None, environment: str = ""
+        self,
+        values: npt.ArrayLike,
+        visits: npt.ArrayLike | None = None,
+        environment: str = "",
+        keys: npt.ArrayLike | None = None,
     ) -> None:
         self.values: FloatArray = np.asarray(values)
-        if self.values.ndim != 2 or 0 in self.values.shape or self.values.dtype not in ("float32", "float64"):
+        n_rows, n_actions = self.values.shape if self.values.ndim == 2 else (0, 0)
+        empty = n_actions == 0 or (n_rows == 0 and keys is None)
+        if empty or self.values.dtype not in ("float32", "float64"):
             raise TableError(
                 f"values are {self.values.dtype} of shape {self.values.shape}; "
                 "a table is float32 or float64 of shape (n_states, n_actions)"
@@ -60,10 +68,15 @@ class QTable:
             raise TableError(
                 f"visits are {counts.dtype} of shape {counts.shape}; allowed: integers of shape {self.values.shape}"
             )
-        if counts.min() < 0:
+        if counts.size and counts.min() < 0:
             raise TableError(f"visits go down to {counts.min()}; they are counts, 0 or more")
         self.visits: npt.NDArray[np.int64] = counts.astype(np.int64, copy=False)
         self.environment = environment
+        self.keys = None if keys is None else np.asarray(keys)
+        if self.keys is not None and (self.keys.shape != (self.n_states,) or self.keys.dtype != np.uint64):
+            raise TableError(
+                f"keys are {self.keys.dtype} of shape {self.keys.shape}; allowed: uint64 of shape ({self.n_states},)"
+            )
 
     @property
     def n_states(self) -> int:
@@ -102,10 +115,12 @@ class QTable:
         return best
 
     def digest(self) -> str:
-        """Return the SHA-256 of the values' and then the visits' bytes, little-endian, as hexadecimal digits."""
+        """Return the SHA-256 of the values', the visits' and any keys' bytes, little-endian, as hexadecimal digits."""
         result = hashlib.sha256()
         result.update(self.values.astype(self.values.dtype.newbyteorder("<"), copy=False).tobytes())
         result.update(self.visits.astype("<i8", copy=False).tobytes())
+        if self.keys is not None:
+            result.update(self.keys.astype("<u8", copy=False).tobytes())
         return result.hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -117,7 +132,8 @@ class QTable:
             If it cannot be written.
         """
         header = {"kind": "table", "environment": self.environment}
-        write_tensors(path, {"values": self.values, "visits": self.visits}, header)
+        keys = {} if self.keys is None else {"keys": self.keys}
+        write_tensors(path, {"values": self.values, "visits": self.visits, **keys}, header)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> QTable:
@@ -129,4 +145,5 @@ class QTable:
             If it is missing, truncated, altered or no such file.
         """
         tensors, header = read_tensors(path)
-        return cls(tensors["values"], tensors["visits"], str(header.get("environment", "")))
+        name = str(header.get("environment", ""))
+        return cls(tensors["values"], tensors["visits"], name, tensors.get("keys"))

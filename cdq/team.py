@@ -71,7 +71,9 @@ class Team:
         *keeps* says whether it is the one that keeps the process's table.
         """
         segments = (
-            None if plan.overlap or comm.size == 1 else comm.share(peer_bytes(self._state.merged, comm.size))
+            None
+            if plan.overlap or comm.size == 1 or self._state.merged.grows
+            else comm.share(peer_bytes(self._state.merged, comm.size))
         )
         if segments is not None:
             if comm.rank in self.workers:  # the last call had no such memory

@@ -231,7 +231,7 @@ def test_what_was_never_met_is_worth_the_initial_value_and_is_not_added() -> Non
     n = len(merged.keys)
     assert table.action_values(merged.values, 10**9).tolist() == [-1.5] * 4
     assert table.action_values(merged.values, int(merged.keys[-1])).tolist() == merged.values[-1].tolist()
-    q = table.q_function(Rows.of_values(merged.values), 2)
+    q = table.reader(merged.values, 2)
     words = np.random.default_rng(0).integers(0, 2**64, (4, 2), np.uint64)
     SOURCE.episodes(q, words, 10, 40, np.zeros(1, np.int32))
     assert len(merged.keys) == len(merged.index()) == n
@@ -244,8 +244,10 @@ def test_greedy_episodes_are_those_of_the_dense_table() -> None:
     for team in teams:
         team.learn(40)
         merged = team.merged[0]
-        rows = Rows.of_values(merged.values)
-        q = HashedTable(Numbers(), merged).q_function(rows, 2) if team is teams[1] else TableQ(rows, 2)  # type: ignore
+        if isinstance(merged, HashedMerged):
+            q = HashedTable(Numbers(), merged).reader(merged.values, 2)  # type: ignore[arg-type]
+        else:
+            q = TableQ(Rows.of_values(merged.values), 2)
         words = np.random.default_rng(0).integers(0, 2**64, (4, 2), np.uint64)
         played.append(np.stack(SOURCE.episodes(q, words, 50, 100, np.zeros(1, np.int32))).tolist())
     assert played[0] == played[1]
