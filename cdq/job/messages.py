@@ -2,7 +2,8 @@
 
 Everything is little-endian and of a size that follows from the table and the lanes. A *contribution* is the summary of
 the window's episodes, the slice that `cdq.core.merge.pack` made of all pairs, the checksum of the table that it was
-learnt from, and the worker's lanes after the window. A *result* is the next task and, after a round, what was merged.
+learnt from, and the worker's lanes after the window. A *result* is the next task and, after a round, what was merged
+(`result_parts`).
 """
 
 from __future__ import annotations
@@ -124,17 +125,45 @@ def pack_contribution(part: bytearray, checksum: int, lanes: bytes) -> memoryvie
 
 def pack_result(task: Task, merged: Received = b"") -> Received:
     """Return a result: the next task, and what was merged."""
-    return joined(_TASK.pack(*task), merged)
+    return joined(*result_parts(task, merged))
 
 
-def open_result(payload: Any) -> tuple[Task, memoryview]:
+def result_parts(task: Task, merged: Received) -> tuple[Received, ...]:
+    """Return the parts of a result.
+
+    Where pairs are listed, each was visited, and how often is the hub's to know: a quarter less to send.
+    """
+    head, n_listed = _TASK.pack(*task), _listed(merged)
+    if not n_listed:
+        return head, merged
+    whole = memoryview(merged)
+    return head, whole[: -12 * n_listed], whole[-8 * n_listed :]
+
+
+def _listed(merged: Received) -> int:
+    """Return how many pairs a merged slice lists; 0 if it is of consecutive ones."""
+    first, count = _HEADER.unpack_from(merged)[:2] if len(merged) >= _HEADER.size else (0, 0)
+    return int(count) if first < 0 else 0
+
+
+def _with_visits(merged: memoryview) -> Received:
+    """Return a merged slice that came without the visits of its pairs, with one of each."""
+    n_listed = _listed(merged)
+    if not 0 < 8 * n_listed <= len(merged) - _HEADER.size:
+        return merged  # whole, or nothing that can be
+    return joined(
+        merged[: -8 * n_listed], np.ones(n_listed, np.uint32).data.cast("B"), merged[-8 * n_listed :]
+    )
+
+
+def open_result(payload: Any) -> tuple[Task, Received]:
     """Return the next task and the merged slice of a result; `ValueError` if it is none."""
     if len(payload) < _TASK.size:
         raise ValueError(f"a result of {len(payload)} bytes is too short")
     task = Task(*_TASK.unpack_from(payload))
     if not (0 <= task.sweeps < 2**31 and task.before >= 0 and 0 <= task.first <= 1 and 0 <= task.last <= 1):
         raise ValueError(f"a result asks for the impossible: {task}")
-    return task, memoryview(payload)[_TASK.size :]
+    return task, _with_visits(memoryview(payload)[_TASK.size :])
 
 
 def open_contribution(payload: Any, shape: Shape) -> Contribution:
@@ -172,9 +201,10 @@ def check_contribution(
     """
     clocks = clock.reshape(-1)[brought.where]
     visits = int(brought.counts.sum(dtype=np.int64)) - int(clocks.sum(dtype=np.int64))
-    if (brought.counts < clocks).any() or visits != sweeps * shape.num_envs:
+    idle = brought.counts <= clocks if brought.first < 0 else brought.counts < clocks
+    if idle.any() or visits != sweeps * shape.num_envs:
         raise ValueError(
-            f"a contribution has {visits} visits, not the {sweeps * shape.num_envs} of its window"
+            f"a contribution has {visits} visits, not the {sweeps * shape.num_envs} of its window, or none of a pair"
         )
     if not np.isfinite(brought.values).all():
         raise ValueError("a contribution has values that are not finite")

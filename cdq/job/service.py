@@ -28,7 +28,7 @@ from cdq.job.messages import (
     merged_alone,
     most_merged,
     open_contribution,
-    pack_result,
+    result_parts,
 )
 from cdq.mdp import MDP
 from cdq.monitor import Watch
@@ -164,7 +164,7 @@ class LearningService:
         merged = self.apply(submissions, {"next": size, "hub": state()})
         self.open(size)
         point("hub:before_acknowledge")
-        return dict.fromkeys(submissions, Body(pack_result(self.task), merged))
+        return dict.fromkeys(submissions, Body(*result_parts(self.task, merged)))
 
     def single(self, uid: int, submission: Submission, state: Callable[[], HubState]) -> Received:
         """Refuse: this job has rounds."""
@@ -262,7 +262,8 @@ class LearningService:
         for uid, one in zip(uids, brought, strict=True):
             self._lanes[uid] = bytes(one.lanes)
         self.rounds += 1
-        self.bytes += sum(one.part.nbytes + one.lanes.nbytes for one in brought) + len(merged) * len(brought)
+        result = sum(map(len, result_parts(self.task, merged)))
+        self.bytes += sum(len(one.payload) + result for one in brought)
         summaries = [one.summary for one in brought]
         # The hub's own, as it knows them: bytes of all, and whether somebody asked it to end.
         summaries[0] = summaries[0]._replace(bytes_sent=self.bytes, request=self._course.request)
