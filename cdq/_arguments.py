@@ -22,4 +22,4 @@ def whole(what: str, value: Any, least: int, most: float = math.inf) -> int:
 def one_of(what: str, value: object, allowed: tuple[object, ...]) -> None:
     """Raise unless *value* is one of those *allowed*; 1 is not True."""
     if not any(value is one or (isinstance(one, str) and value == one) for one in allowed):
-        raise ConfigError(f"{what} is {value!r}; allowed: {', '.join(map(repr, allowed))}")
+        raise ConfigError(f"{what} is {value!r}; allowed: {' or '.join(map(repr, allowed))}")

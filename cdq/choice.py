@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cdq.alone import Alone
 from cdq.approach import Approach
 from cdq.errors import ConfigError
+from cdq.features import FeatureMap, TileCoding
+from cdq.hashing import HashedMerged, HashedTable
 from cdq.mdp import MDP
 from cdq.representation import Linear, Representation, Table
 from cdq.settings import Settings
 from cdq.source import Source
 from cdq.subject import ModelSubject, SteppedSubject, Subject
+from cdq.worker import Merged
 
 if TYPE_CHECKING:
     from cdq.envs.spaces import Encoder
+
+_log = logging.getLogger("cdq")
 
 # Rows are numbered with 32 bits, a pair too.
 _MOST_PAIRS = 2**32 - 1
 
 
-def make_subject(env: Any, settings: Settings) -> Subject:
-    """Return what a learner with these settings learns.
+def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
+    """Return what a learner with these settings learns, and the settings with all that follows from it.
 
     Raises
     ------
@@ -34,7 +42,7 @@ def make_subject(env: Any, settings: Settings) -> Subject:
             raise ConfigError(
                 "an MDP is learnt as it is: leave out features, bins, table, masks and stepping"
             )
-        return ModelSubject(env, settings.dtype)
+        return _of_model(env, settings)
     from cdq.envs.opening import open_environment, recipe_of
     from cdq.envs.toy_text import TransitionTable
 
@@ -47,19 +55,61 @@ def make_subject(env: Any, settings: Settings) -> Subject:
         plain=_is_plain(approach),
     )
     if isinstance(opened, TransitionTable):
-        return ModelSubject(MDP.from_outcomes(**opened._asdict()), settings.dtype)
+        return _of_model(MDP.from_outcomes(**opened._asdict()), settings)
     source, encoder = opened
-    return SteppedSubject(source, _representation(approach, source, encoder), partial(recipe_of, env))
+    if not encoder.countable and _is_plain(approach):
+        approach = replace(approach, features=_features_for(source, encoder))
+    settings = replace(settings, num_envs=settings.num_envs or source.lanes, approach=approach)
+    representation = _representation(settings, source, encoder)
+    return SteppedSubject(source, representation, partial(recipe_of, env)), settings
+
+
+def _of_model(model: MDP, settings: Settings) -> tuple[Subject, Settings]:
+    subject = ModelSubject(model, settings.dtype)
+    return subject, replace(settings, num_envs=settings.num_envs or subject.lanes)
 
 
 def _is_plain(approach: Approach) -> bool:
-    """Return whether a table of the states of a model is what is asked for."""
+    """Return whether a table with a row per state is what is asked for."""
     return approach.features is None and approach.bins is None and approach.table == "dense"
 
 
-def _representation(approach: Approach, source: Source, encoder: Encoder) -> Representation:
-    if approach.features is not None:
-        return Linear(encoder, approach.features.bind(encoder.low, encoder.high), str(approach.features))
+def _features_for(source: Source, encoder: Encoder) -> FeatureMap:
+    """Return features for an environment whose user names none: those known to do well, else tiles."""
+    features = _known(source) or TileCoding()
+    _log.info("%s is learnt with %s", source.name, features)
+    return features
+
+
+def _known(source: Source) -> FeatureMap | None:
+    """Return the features that are known to do well."""
+    from cdq.envs.defaults import recommended
+
+    known = recommended(source.name)
+    return None if known is None else known.arguments["features"]
+
+
+def make_table(subject: Subject, settings: Settings, *, alone: bool) -> Merged:
+    """Return the table that all workers of this process begin with; *alone*, where there is but one of the run."""
+    if subject.own_table is not None:
+        own: Merged = subject.own_table
+        return own
+    initial = subject.initial(settings.initial_value)
+    return (Alone if alone else Merged)(subject.n_rows, subject.n_actions, settings.dtype, initial)
+
+
+def _representation(settings: Settings, source: Source, encoder: Encoder) -> Representation:
+    approach = settings.approach
+    features = approach.features
+    if approach.bins is not None and not encoder.countable:
+        known = _known(source)
+        low, high = (None, None) if known is None else (known.low, known.high)
+        features = TileCoding(1, approach.bins, low, high)  # one tiling is a partition into bins
+    if features is not None:
+        return Linear(encoder, features.bind(encoder.low, encoder.high), str(features))
+    if approach.table == "hash":
+        encoder.encoding(vectors=False)  # raises if observations have no number each
+        return HashedTable(encoder, HashedMerged(source.n_actions, settings.dtype, settings.initial_value))
     if encoder.n_states is None or encoder.n_states * encoder.n_actions > _MOST_PAIRS:
         raise ConfigError(
             f"{source.name} has too many states for a table with a row for each; use table='hash', or features"

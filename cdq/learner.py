@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cdq.agreement import agree_on_seed
-from cdq.choice import make_subject
+from cdq.choice import make_subject, make_table
 from cdq.comm.base import Communicator
+from cdq.comm.registry import LOCAL_HUB, choose
 from cdq.errors import ConfigError
 from cdq.files import read_tensors, require_kind
 from cdq.interrupts import Requests
@@ -19,14 +20,13 @@ from cdq.learnt import EVALUATION_EPISODES, Learnt
 from cdq.merges import MergeRule, resolve
 from cdq.monitor import Monitor
 from cdq.rounds import Window
-from cdq.run import Run, is_spread, join, make_goal
+from cdq.run import Run, is_spread, join, make_goal, suited
 from cdq.schedules import Rate, StepSize
 from cdq.settings import arguments_of, make_settings, size_of
 from cdq.state import State, Tensors
 from cdq.team import Team
 from cdq.training import Progress
 from cdq.until import OptimalWithin, Until
-from cdq.worker import Merged
 
 if TYPE_CHECKING:
     from cdq.features import FeatureMap
@@ -163,16 +163,16 @@ class QLearner(Learnt):
             stepping=stepping,
         )
         self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
-        self._subject = make_subject(env, self.settings)
-        self.settings = replace(self.settings, num_envs=self.settings.num_envs or self._subject.lanes)
+        self._subject, self.settings = make_subject(env, self.settings)
         self._requests = Requests()
-        self._comm = join(comm, self.settings.workers)
+        workers = self.settings.workers
+        self._comm = join(suited(comm, self._subject, workers), workers)
         agreed = agree_on_seed(self._comm, self.settings.seed, seed is not None)
         self.settings = replace(self.settings, seed=agreed)
         subject = self._subject
-        merged = Merged(
-            subject.n_rows, subject.n_actions, dtype, subject.initial(self.settings.initial_value)
-        )
+        joinable = isinstance(self._comm, str) and choose(self._comm) == LOCAL_HUB
+        alone = self.settings.workers == 1 and not joinable
+        merged = make_table(subject, self.settings, alone=alone)
         self._state = State(merged, Progress(0, float(self.settings.window.floor)))
         self._team = Team(subject, self._state, self.settings, self._requests.stop)
         self.hosting: Hosting | None = None

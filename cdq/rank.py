@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cdq.choice import make_subject
+from cdq.choice import make_subject, make_table
 from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
 from cdq.comm.zmq.communicator import RANK_VARIABLE
@@ -24,7 +24,6 @@ from cdq.settings import arguments_of, make_settings
 from cdq.state import State
 from cdq.team import Team
 from cdq.training import Progress
-from cdq.worker import Merged
 
 _BEGIN = "what rank 0 said"
 
@@ -34,9 +33,8 @@ def take_part(comm: Communicator) -> None:
     tensors, header = parse_tensors(bytes(comm.broadcast(b"", 0)), _BEGIN)
     arguments: dict[str, Any] = {**arguments_of(_BEGIN, header, None), "comm": comm, "workers": None}
     settings = make_settings(**arguments)
-    subject = make_subject(Recipe(header["recipe"]), settings)
-    merged = Merged(subject.n_rows, subject.n_actions, settings.dtype, 0.0)
-    state = State(merged, Progress(0, 0.0))
+    subject, settings = make_subject(Recipe(header["recipe"]), settings)
+    state = State(make_table(subject, settings, alone=False), Progress(0, 0.0))
     state.restore(_BEGIN, tensors, header, subject)
     requests = Requests()
     team = Team(subject, state, settings, requests.stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import sys
 from collections.abc import Callable
@@ -35,6 +36,8 @@ from cdq.worker import Worker
 if TYPE_CHECKING:
     from cdq.job.hub import Hosting
 
+_log = logging.getLogger("cdq")
+
 # A window may take long where steps are slow; a worker that fails is noticed at once, whatever the deadline.
 TIMEOUT = 3600.0
 # Processes of a job start at about the same time: one that does not come has ended before.
@@ -58,6 +61,30 @@ def join(comm: str | Communicator, workers: int) -> str | Communicator:
         joined.timeout = TIMEOUT
     _joined[comm] = joined
     return joined
+
+
+def suited(comm: str | Communicator, subject: Subject, workers: int) -> str | Communicator:
+    """Return how the workers of *subject* reach each other: by *comm*, or as processes where threads would not do.
+
+    Raises
+    ------
+    ConfigError
+        If *comm* asks for threads, or other processes cannot make the environment.
+    BackendUnavailable
+        If pyzmq is missing.
+    """
+    if subject.threads or workers == 1 or is_spread(comm):
+        return comm
+    if not is_hub(comm):
+        why = (
+            f"{subject.name} is stepped in Python, where threads would take turns: its workers are processes"
+        )
+        if comm != "auto":
+            raise ConfigError(f"{why}, and comm is {comm!r}; allowed: 'zmq', 'mpi' or a URL of either")
+        _log.info("communicator: %s, as %s", LOCAL_HUB, why)
+        registry.load(LOCAL_HUB)
+    subject.recipe()  # raises if they cannot make it
+    return LOCAL_HUB
 
 
 def is_spread(comm: str | Communicator) -> bool:
@@ -312,6 +339,8 @@ class Run:
         require_same_tables(digests, steps)
         if comm.rank == 0:
             self.state.history.recount(self._bytes_before + sum(all_sent))
+            if self.checkpoints.path is None:  # a large table is not copied for nothing
+                return
             tensors, counters = self.state.everything()
             tensors["lanes"] = lanes_of([part[_HEAD.size :] for part in parts])
             self.checkpoints.write(steps, tensors, {"kind": "checkpoint", **self.about, **counters})

@@ -147,7 +147,7 @@ MISTAKES = [
     (["train", "FrozenLake-v1", "--wrkers", "2"], "known: .*--workers.*Did you mean '--workers'?"),
     (["train", "FrozenLake-v1", "extra"], "extra"),
     (["train", "FrozenLaek-v1"], "did you mean FrozenLake-v1"),
-    (["train", "Blackjack-v1"], "no transition table"),
+    (["train", "Pendulum-v1"], "DiscretizeAction"),
     (["train", *QUICK, "--merge", "poled"], "known: .*mean, pooled.*Did you mean 'pooled'?"),
     (["train", *QUICK, "--comm", "inproces"], "known: auto, inprocess, mpi, zmq. Did you mean 'inprocess'?"),
     (["train", *QUICK, "--step-size", "linaer:1:0:9"], "Did you mean 'linear'?"),

@@ -96,7 +96,7 @@ def test_bad_arguments_are_refused_before_any_work(
 
 @pytest.mark.parametrize(
     ("environment", "match"),
-    [("FrozenLke-v1", "FrozenLake-v1"), ("CartPole-v1", "CartPole"), (3, "3"), (None, "None")],
+    [("FrozenLke-v1", "FrozenLake-v1"), ("Pendulum-v1", "continuous actions"), (3, "3"), (None, "None")],
 )
 def test_environments_that_cannot_be_learnt_are_refused(environment: Any, match: str) -> None:
     with pytest.raises(UnsupportedEnvironment, match=match):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cdq import bench as benchmarks
-from cdq.cli.options import Dtype, JsonPath, NumEnvs, Workers, check_writable
+from cdq.cli.options import Dtype, JsonPath, Workers, check_writable
 from cdq.cli.render import console_for_people, show_figures, show_spreads, write_json
 from cdq.errors import ConfigError, unknown_name
 
@@ -16,6 +16,7 @@ _LIST = "list"
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help=f"What to measure; {_LIST} prints what there is.")]
 Env = Annotated[str, typer.Option(metavar="ENV", help="A Gymnasium id.")]
+Lanes = Annotated[int, typer.Option(metavar="N", help="Environments that a worker steps in lockstep.")]
 Repeats = Annotated[int, typer.Option(metavar="N", help="How often to measure.")]
 
 
@@ -24,7 +25,7 @@ def bench(
     *,
     env: Env = "FrozenLake8x8-v1",
     dtype: Dtype = "float32",
-    num_envs: NumEnvs = 64,
+    num_envs: Lanes = 64,
     workers: Workers = 1,
     repeats: Repeats = 5,
     json_path: JsonPath = None,

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from cdq import schedules
 from cdq.cli.log import logging_as
 from cdq.cli.options import (
     DEFAULT,
@@ -27,10 +26,10 @@ from cdq.cli.options import (
     SyncEvery,
     UntilOptimal,
     UntilReturn,
+    arguments_of,
     given_in,
     keys_in,
     until_of,
-    window_of,
 )
 from cdq.cli.train import finish
 from cdq.comm.registry import LOCAL_HUB
@@ -144,19 +143,19 @@ def hub(
         asynchronous=mode == "async",
         staleness=staleness,
     )
-    options = {
-        "gamma": gamma,
-        "step_size": None if step_size is None else schedules.parse(step_size),
-        "exploration": schedules.parse(exploration),
-        "merge": merge,
-        "sync_every": window_of(sync_every),
-        "workers": workers,
-        "num_envs": num_envs,
-        "comm": LOCAL_HUB,
-        "dtype": dtype,
-        "seed": seed,
-        "initial_value": initial_value,
-    }
+    options = arguments_of(
+        gamma=gamma,
+        step_size=step_size,
+        exploration=exploration,
+        merge=merge,
+        sync_every=sync_every,
+        workers=workers,
+        num_envs=num_envs,
+        comm=LOCAL_HUB,
+        dtype=dtype,
+        seed=seed,
+        initial_value=initial_value,
+    )
     until = until_of(until_optimal, until_return)
     with logging_as(log) as logger:
         if any(checkpoint.glob("checkpoint-*")):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from cdq import schedules
 from cdq.comm.zmq.keys import Keys
-from cdq.errors import ConfigError, FileError
+from cdq.errors import ConfigError, FileError, unknown_name
+from cdq.features import FeatureMap, FourierBasis, PolynomialBasis, TileCoding
 from cdq.learner import QLearner
 from cdq.merges import NAMES as MERGES
 from cdq.until import MeanReturn, OptimalWithin, Until
@@ -31,7 +34,14 @@ OptionalEnvId = Annotated[
 ]
 Gamma = Annotated[float, typer.Option(metavar="X", help="Discount, above 0 and up to 1.")]
 Workers = Annotated[int, typer.Option(metavar="N", help="How many learn together.")]
-NumEnvs = Annotated[int, typer.Option(metavar="N", help="Environments that a worker steps in lockstep.")]
+NumEnvs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Environments that a worker steps in lockstep.",
+        show_default="16; 1 where they are stepped in Python",
+    ),
+]
 Dtype = Annotated[str, typer.Option(metavar="TYPE", help="Of the table: float64 or float32.")]
 Steps = Annotated[
     float,
@@ -90,6 +100,96 @@ JsonPath = Annotated[
     Path | None,
     typer.Option("--json", metavar="PATH", help="Write the figures as JSON; - prints them and nothing else."),
 ]
+
+
+Features = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BASIS",
+        help="Of a linear Q-function: tiles:TILINGS:TILES, polynomial:ORDER or fourier:ORDER.",
+        show_default="tiles, where observations are vectors",
+    ),
+]
+Bins = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="Cut each number of an observation into N parts; or N,N,... of each."),
+]
+TableKind = Annotated[
+    str,
+    typer.Option(
+        "--table", metavar="KIND", help="A row per state (dense), or per state that was met (hash)."
+    ),
+]
+Masks = Annotated[
+    str, typer.Option(metavar="WHEN", help="Heed the environment's action masks: auto, on or off.")
+]
+Stepping = Annotated[
+    str,
+    typer.Option(metavar="WAY", help="The fastest way there is (auto), or the environment's own (python)."),
+]
+
+
+_BASES = {"tiles": (TileCoding, 2), "polynomial": (PolynomialBasis, 1), "fourier": (FourierBasis, 1)}
+_SWITCH: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
+
+
+def arguments_of(**options: Any) -> dict[str, Any]:
+    """Return the arguments of `QLearner` that options on a command line, of the same names, stand for.
+
+    Raises
+    ------
+    ConfigError
+        If one does not stand for anything.
+    """
+    readers: dict[str, Callable[[str], Any]] = {
+        "step_size": schedules.parse,
+        "exploration": schedules.parse,
+        "sync_every": window_of,
+        "features": features_of,
+        "bins": bins_of,
+        "masks": masks_of,
+    }
+    return {
+        name: readers[name](value) if name in readers and isinstance(value, str) else value
+        for name, value in options.items()
+    }
+
+
+def features_of(text: str) -> FeatureMap:
+    """Return the features that ``--features`` names.
+
+    Examples
+    --------
+    >>> features_of("tiles:16:8").tilings
+    16
+    """
+    kind, *numbers = text.split(":")
+    if kind not in _BASES:
+        raise ConfigError(unknown_name("features", kind, _BASES))
+    basis, most = _BASES[kind]
+    if len(numbers) > most or not all(number.isdecimal() for number in numbers):
+        raise ConfigError(
+            f"features {text!r}; allowed: {kind}, followed by up to {most} whole numbers after colons"
+        )
+    features: FeatureMap = basis(*map(int, numbers))
+    return features
+
+
+def bins_of(text: str) -> int | tuple[int, ...]:
+    """Return what ``--bins`` says."""
+    numbers = text.split(",")
+    if not all(number.isdecimal() for number in numbers):
+        raise ConfigError(
+            f"bins is {text!r}; allowed: a whole number, or one for each number of an observation: 8,8,4"
+        )
+    return int(text) if len(numbers) == 1 else tuple(map(int, numbers))
+
+
+def masks_of(text: str) -> bool | str:
+    """Return what ``--masks`` says."""
+    if text not in _SWITCH:
+        raise ConfigError(unknown_name("masks", text, _SWITCH))
+    return _SWITCH[text]
 
 
 def is_stdout(path: Path | None) -> bool:

@@ -8,28 +8,32 @@ from typing import Annotated, Any
 
 import typer
 
-from cdq import schedules
 from cdq.cli.options import (
     DEFAULT,
+    Bins,
     CheckpointEvery,
     Dtype,
     Exploration,
+    Features,
     Gamma,
     InitialValue,
     JsonPath,
+    Masks,
     Merge,
     NumEnvs,
     OptionalEnvId,
     Seed,
+    Stepping,
     Steps,
     StepSize,
     SyncEvery,
+    TableKind,
     UntilOptimal,
     UntilReturn,
+    arguments_of,
     check_writable,
     given_in,
     until_of,
-    window_of,
 )
 from cdq.cli.render import console_for_people, mean_and_error, quantity, show_figures, show_policy, write_json
 from cdq.errors import ConfigError
@@ -37,6 +41,7 @@ from cdq.learner import QLearner
 from cdq.until import OptimalWithin, Until
 
 _INTERRUPTED = 130
+_REPRESENTATION = {"features", "bins", "table"}
 _WITH_RESUME = ("workers", "comm", "steps", "save", "json_path")
 Comm = Annotated[str, typer.Option(metavar="NAME", help="Communicator: a name, a URL, or auto.")]
 Workers = Annotated[
@@ -73,6 +78,11 @@ def train(
     num_envs: NumEnvs = DEFAULT["num_envs"],
     dtype: Dtype = DEFAULT["dtype"],
     initial_value: InitialValue = DEFAULT["initial_value"],
+    features: Features = DEFAULT["features"],
+    bins: Bins = DEFAULT["bins"],
+    table: TableKind = DEFAULT["table"],
+    masks: Masks = DEFAULT["masks"],
+    stepping: Stepping = DEFAULT["stepping"],
     comm: Comm = DEFAULT["comm"],
     overlap: Overlap = DEFAULT["overlap"],
     checkpoint: Checkpoint = None,
@@ -113,24 +123,35 @@ def train(
         raise ConfigError(
             "no environment was given: name one, as in cdq train FrozenLake-v1, or use --resume DIR"
         )
-    agent = QLearner(
-        env,
+    options = arguments_of(
         gamma=gamma,
-        step_size=None if step_size is None else schedules.parse(step_size),
-        exploration=schedules.parse(exploration),
+        step_size=step_size,
+        exploration=exploration,
         merge=merge,
-        sync_every=window_of(sync_every),
+        sync_every=sync_every,
         workers=workers,
         num_envs=num_envs,
         comm=comm,
         dtype=dtype,
         seed=seed,
         initial_value=initial_value,
+        features=features,
+        bins=bins,
+        table=table,
+        masks=masks,
+        stepping=stepping,
         overlap=overlap,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
     )
-    finish(agent, steps, until, save, json_path)
+    from cdq.envs.defaults import recommended  # here: it takes Gymnasium with it
+
+    given = given_in(context)
+    known = None if given & _REPRESENTATION else recommended(env)
+    if known is not None:
+        options.update({name: value for name, value in known.arguments.items() if name not in given})
+        steps = steps if "steps" in given else known.steps
+    finish(QLearner(env, **options), steps, until, save, json_path)
 
 
 def _resumed(directory: Path, given: set[str], workers: int | None, comm: str) -> QLearner:
@@ -198,14 +219,24 @@ def _holds(until: Until, report: Mapping[str, Any]) -> bool:
     return bool(report["mean_return"] >= until.at_least)
 
 
+def _certified(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what is known of the distance from optimal, where the model is."""
+    if report["gap"] is None:
+        return []
+    return [
+        ("policy value", f"{report['policy_value']:.6g} from the start, gamma {report['gamma']:g}"),
+        ("optimal value", f"{report['optimal_value']:.6g}"),
+        ("gap", f"at most {report['gap']:.2g}"),
+    ]
+
+
 def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     workers = "1 worker" if report["workers"] == 1 else f"{report['workers']} workers"
     figures = [
         ("environment", f"{report['env']}, {workers}, seed {report['seed']}"),
+        ("learnt by", f"{report['stepping']}; {report['representation']}"),
         ("mean return", f"{mean_and_error(report)} (greedy policy)"),
-        ("policy value", f"{report['policy_value']:.6g} from the start, gamma {report['gamma']:g}"),
-        ("optimal value", f"{report['optimal_value']:.6g}"),
-        ("gap", f"at most {report['gap']:.2g}"),
+        *_certified(report),
         ("speed", f"{quantity(report['steps_per_second'])} steps/s"),
         ("steps", f"{report['steps']:,} in {report['seconds']:.2f} s"),
         ("rounds", f"{report['rounds']:,}, {report['bytes']:,} bytes exchanged"),
