@@ -54,8 +54,11 @@ class Alone(Merged):
     @property
     def visits(self) -> npt.NDArray[np.int64]:  # type: ignore[override]  # computed here
         """How often each pair was updated, (n_states, n_actions); a copy."""
-        visits = self.clock.astype(np.int64)
-        visits += self._beyond.reshape(visits.shape)
+        return self._visits(slice(None))
+
+    def _visits(self, states: slice) -> npt.NDArray[np.int64]:
+        visits = self.clock[states].astype(np.int64)
+        visits += self._beyond.reshape(self.clock.shape)[states]
         return visits
 
     def fill(self, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -79,7 +82,8 @@ class Alone(Merged):
         """Return the SHA-256 of all of it."""
         result = hashlib.sha256()
         for name in self.names:
-            part = getattr(self, name)
-            for first in range(0, len(part), _CHUNK):
-                result.update(np.ascontiguousarray(part[first : first + _CHUNK]).data)
+            for first in range(0, len(self.values), _CHUNK):
+                states = slice(first, first + _CHUNK)
+                part = self._visits(states) if name == "visits" else getattr(self, name)[states]
+                result.update(np.ascontiguousarray(part).data)
         return result.digest()
