@@ -88,6 +88,8 @@ cdef class Loop:
         self.law = &law.c
         self.episodes, self.length_sum, self.return_sum = 0, 0, 0.0
         self.check()
+        if self.doing != NOTHING:  # the last window was interrupted within a call
+            self.reset()
         if self.q.room() < 2 * self.n:
             self.q.make_room()
         self.locate(STATE, 0, self.n)

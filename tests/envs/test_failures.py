@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 from cdq.core.linear import LinearQ
 from cdq.envs.python import PythonSource
+from cdq.envs.vector import VectorSource
 from cdq.errors import EnvironmentFailure, UnsupportedEnvironment
 from cdq.features import TileCoding
 from cdq.lanes import Lanes
@@ -91,6 +93,37 @@ def test_an_observation_that_is_not_a_number_is_a_failure() -> None:
         EnvironmentFailure, match=r"lane 0, step 3: the observation \[0.5, nan\] has a number"
     ):
         loop.run(LAW, 10, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_a_window_that_is_interrupted_within_a_step_is_followed_by_new_episodes(vector: bool) -> None:
+    """What the lanes are at is then not what the environments are at."""
+    env = Scripted(interrupt_once)
+    source = VectorSource(SyncVectorEnv([lambda: env])) if vector else PythonSource(env)
+    loop, _ = start(source)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(LAW, 10, 1.0, 1.0)
+    assert env.resets == 1
+    assert loop.run(LAW, 4, 1.0, 1.0) == (True, 0, 0, 0.0)
+    assert env.resets == 2
+    loop.run(LAW, 1, 1.0, 1.0)
+    assert env.resets == 2
+
+
+def interrupt_once(env: Scripted) -> Any:
+    if env.steps == 3:
+        raise KeyboardInterrupt
+    return 1, 0.0, False, False, {}
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # Gymnasium tells of its processes
+def test_an_environment_that_raises_in_a_process_of_a_vector_environment() -> None:
+    envs = AsyncVectorEnv([lambda: Scripted((1, 0.0, False, False, {})), lambda: Scripted(raise_key_error)])
+    loop, _ = start(VectorSource(envs), 2)
+    with pytest.raises(EnvironmentFailure, match="step 3: step raised KeyError: .*broken") as caught:
+        loop.run(LAW, 10, 1.0, 1.0)
+    assert isinstance(caught.value.__cause__, KeyError)
+    envs.close(terminate=True)
 
 
 def test_a_table_refuses_real_observations() -> None:
