@@ -68,15 +68,23 @@ CDQ_INLINE REAL NAME(cdq_value)(const cdq_rows *rows, const uint32_t *index, con
     return q;
 }
 
-CDQ_CLONES static void NAME(cdq_choose)(const cdq_rows *rows, const cdq_linear *linear, uint64_t threshold,
-                                        const uint64_t *random, const uint8_t *masks, uint32_t *action)
+CDQ_INLINE void NAME(cdq_choose_among)(const cdq_rows *rows, const cdq_linear *linear, uint64_t threshold,
+                                       const uint64_t *random, const uint8_t *masks, uint32_t *action,
+                                       const int64_t n_actions)
 {
-    const int64_t n_actions = linear->n_actions;
     for (int64_t i = 0; i < linear->n; i++) {
         const REAL *q = NAME(cdq_values)(rows, linear, &linear->state, i, n_actions);
         action[i] = masks ? NAME(cdq_choice_allowed)(q, masks + i * n_actions, n_actions, threshold, random[i])
                           : NAME(cdq_choice)(q, n_actions, threshold, random[i]);
     }
+}
+
+CDQ_CLONES static void NAME(cdq_choose)(const cdq_rows *rows, const cdq_linear *linear, uint64_t threshold,
+                                        const uint64_t *random, const uint8_t *masks, uint32_t *action)
+{
+#define CDQ_BODY(actions) NAME(cdq_choose_among)(rows, linear, threshold, random, masks, action, actions)
+    CDQ_UNROLLED(linear->n_actions, CDQ_BODY)
+#undef CDQ_BODY
 }
 
 static void NAME(cdq_choose_lowest)(const cdq_rows *rows, const cdq_linear *linear, const uint8_t *masks,
@@ -131,18 +139,18 @@ CDQ_INLINE void NAME(cdq_adjust)(cdq_rows *rows, const cdq_law *law, const uint3
     rows->n_log = n_log;
 }
 
-CDQ_CLONES static void NAME(cdq_learn)(cdq_rows *rows, const cdq_law *law, cdq_linear *linear,
-                                       const cdq_outcomes *steps, double gamma)
+CDQ_INLINE void NAME(cdq_learn_among)(cdq_rows *rows, const cdq_law *law, cdq_linear *linear,
+                                      const cdq_outcomes *steps, double gamma, const int64_t n_actions)
 {
     const int64_t n_active = linear->n_active;
     double largest = 0;
-    NAME(cdq_targets)(rows, linear, steps, (REAL)gamma, linear->n_actions);
+    NAME(cdq_targets)(rows, linear, steps, (REAL)gamma, n_actions);
     for (int64_t i = 0; i < linear->n; i++) {
         if (steps->active && !steps->active[i])
             continue;
         const uint32_t *index = linear->state.index ? linear->state.index + i * n_active : NULL;
         const REAL *phi = NAME(cdq_phi)(&linear->state, i, n_active);
-        CDQ_CHECK(steps->action[i] < linear->n_actions);
+        CDQ_CHECK(steps->action[i] < n_actions);
         REAL q = NAME(cdq_value)(rows, index, phi, n_active, steps->action[i]);
         NAME(cdq_adjust)(rows, law, index, phi, n_active, steps->action[i], ((REAL *)linear->target)[i] - q);
         linear->largest_reward = cdq_larger(linear->largest_reward, fabs(steps->reward[i]));
@@ -151,6 +159,14 @@ CDQ_CLONES static void NAME(cdq_learn)(cdq_rows *rows, const cdq_law *law, cdq_l
     if (linear->first_value < 0)
         linear->first_value = largest;
     linear->largest_value = cdq_larger(linear->largest_value, largest);
+}
+
+CDQ_CLONES static void NAME(cdq_learn)(cdq_rows *rows, const cdq_law *law, cdq_linear *linear,
+                                       const cdq_outcomes *steps, double gamma)
+{
+#define CDQ_BODY(actions) NAME(cdq_learn_among)(rows, law, linear, steps, gamma, actions)
+    CDQ_UNROLLED(linear->n_actions, CDQ_BODY)
+#undef CDQ_BODY
 }
 
 /* Whether all weights that this window touched are finite. */

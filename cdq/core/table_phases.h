@@ -6,16 +6,6 @@
 #define CDQ_TABLE_PHASES_H
 #include "rows.h"
 
-/* A body per common number of actions: the constant unrolls the rows' loops. */
-#define CDQ_UNROLLED(n_actions, body)                                                                               \
-    switch (n_actions) {                                                                                            \
-    case 2: body(2); break;                                                                                         \
-    case 3: body(3); break;                                                                                         \
-    case 4: body(4); break;                                                                                         \
-    case 6: body(6); break;                                                                                         \
-    default: body(n_actions);                                                                                       \
-    }
-
 typedef struct {
     int64_t n;
     const uint32_t *state, *successor, *action;
