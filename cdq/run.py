@@ -18,7 +18,7 @@ from cdq.agreement import require_same, require_same_tables
 from cdq.comm import registry
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose, connect
-from cdq.errors import ConfigError
+from cdq.errors import ConfigError, EnvironmentFailure, PeerLost
 from cdq.files import pack_tensors
 from cdq.interrupts import TERMINATED, Requests
 from cdq.keeping import Checkpoints
@@ -203,6 +203,10 @@ class Run:
             try:
                 self.learn(line.show)
                 why = int(self.requests.finish[0])
+            except (EnvironmentFailure, PeerLost):
+                self.team.roll_back()
+                self._save_last_round()
+                raise
             finally:
                 self.team.roll_back()
                 line.clear()
@@ -253,6 +257,13 @@ class Run:
         if others and len(others) == self.settings.workers - 1:
             tensors["lanes"] = np.stack(others)
         return pack_tensors(tensors, {**self.about, **counters, "recipe": self.subject.recipe()})
+
+    def _save_last_round(self) -> None:
+        """Write a checkpoint without lanes: where those of the others were nobody knows."""
+        if self.rank == 0 and self.state.goal.keep_every:
+            tensors, counters = self.state.everything()
+            header = {"kind": "checkpoint", **self.about, **counters}
+            self.checkpoints.write(self.state.progress.steps, tensors, header)
 
     def _leave(self) -> None:
         if self.rank == 0:

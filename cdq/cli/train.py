@@ -36,7 +36,7 @@ from cdq.cli.options import (
     until_of,
 )
 from cdq.cli.render import console_for_people, mean_and_error, quantity, show_figures, show_policy, write_json
-from cdq.errors import ConfigError
+from cdq.errors import CdqError, ConfigError, EnvironmentFailure, PeerLost
 from cdq.learner import QLearner
 from cdq.until import OptimalWithin, Until
 
@@ -189,7 +189,13 @@ def finish(
     check_writable(save)
     check_writable(json_path)
     target = agent.steps + (agent.steps_left if steps is None else steps)
-    interrupted = _learn(agent, steps, until)
+    try:
+        interrupted = _learn(agent, steps, until)
+    except (EnvironmentFailure, PeerLost) as error:
+        if save is None:
+            raise
+        agent.save(save)
+        raise CdqError(f"{error}; what was learnt until the last round is in {save}") from error
     report = {**agent.report(), "interrupted": interrupted}
     if agent.until is not None:
         report["until_reached"] = (agent.steps < target and not interrupted) or _holds(agent.until, report)

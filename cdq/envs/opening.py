@@ -100,17 +100,15 @@ def recipe_of(env_like: Any) -> Recipe:
     ConfigError
         If it cannot: says what it could.
     """
-    if isinstance(env_like, str):
+    spec = _spec_of(env_like)
+    if isinstance(env_like, str) and (
+        spec is None or str(spec.entry_point).startswith(("gymnasium.", "cdq."))
+    ):
         return Recipe(env_like)
-    spec = (
-        env_like
-        if isinstance(env_like, gymnasium.envs.registration.EnvSpec)
-        else getattr(env_like, "spec", None)
-    )
     if spec is not None:
         try:
             return Recipe(spec.to_json())
-        except (TypeError, ValueError, AttributeError):
+        except (TypeError, ValueError, AttributeError):  # made by something that has no name
             pass
     module, name = getattr(env_like, "__module__", "__main__"), getattr(env_like, "__qualname__", "<locals>")
     if module == "__main__" or "<" in name:
@@ -120,6 +118,14 @@ def recipe_of(env_like: Any) -> Recipe:
             "start the processes yourself: cdq launch -n 2 script.py, or mpiexec"
         )
     return Recipe(f"{module}:{name}()")
+
+
+def _spec_of(env_like: Any) -> gymnasium.envs.registration.EnvSpec | None:
+    if isinstance(env_like, gymnasium.envs.registration.EnvSpec):
+        return env_like
+    if isinstance(env_like, str):
+        return gymnasium.registry.get(env_like.partition(":")[2] or env_like)
+    return getattr(env_like, "spec", None)
 
 
 def _from_recipe(recipe: Recipe) -> Any:
