@@ -16,7 +16,11 @@ from cdq.comm.zmq.wire import HEADER_BYTES
 from cdq.errors import BackendUnavailable, ConfigError
 
 LINGER = 500  # milliseconds that the last message of a peer has to get away
-_HEARTBEAT, _SILENCE = 500, 2000  # milliseconds
+_HEARTBEAT = 500  # milliseconds
+# Milliseconds after which a connection is cut by which no message came, not even the answer to a heartbeat: they come
+# one after the other, so the time that the longest takes must be in it. For the hub that follows from its limit.
+_SILENCE, _LONG_SILENCE = 2000, 60_000
+_SLOWEST = 1000  # bytes per millisecond
 _HANDSHAKE = 2000
 _QUEUE = 64  # messages of one connection, in each direction
 _COPIED = 1 << 16  # bytes: what is shorter costs less to copy than to hold on to ZeroMQ's memory
@@ -66,7 +70,7 @@ def dealer(address: Address, keys: Keys | None) -> Any:
     zmq = load()
     made = context().socket(zmq.DEALER)
     try:
-        _guard(made)
+        _guard(made, _LONG_SILENCE)  # the table may be long on its way
         made.linger = LINGER
         made.immediate = True  # messages wait for a connection, not for one that may come
         made.reconnect_ivl, made.reconnect_ivl_max = 20, 2000
@@ -85,7 +89,8 @@ def router(
     """Return the socket of a hub, to be bound; see `Hub` for what is raised."""
     made = context.socket(load().ROUTER)
     try:
-        _guard(made)
+        silence = _LONG_SILENCE if limit is None else _SILENCE + limit // _SLOWEST
+        _guard(made, min(silence, _LONG_SILENCE))
         made.linger = 0
         made.router_mandatory = True
         if limit is not None:
@@ -107,9 +112,10 @@ def bind(made: Any, address: Address) -> None:
         raise ConfigError(f"{address}: cannot be bound: {error}; is another hub there already?") from None
 
 
-def _guard(made: Any) -> None:
+def _guard(made: Any, silence: int) -> None:
     made.sndhwm = made.rcvhwm = _QUEUE
-    made.heartbeat_ivl, made.heartbeat_timeout, made.heartbeat_ttl = _HEARTBEAT, _SILENCE, _SILENCE
+    # What is told the peer (ttl) is how long it is to wait for us, which is its own to say: as long as anybody.
+    made.heartbeat_ivl, made.heartbeat_timeout, made.heartbeat_ttl = _HEARTBEAT, silence, _LONG_SILENCE
     made.handshake_ivl = _HANDSHAKE
 
 

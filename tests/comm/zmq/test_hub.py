@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +125,64 @@ def test_a_peer_that_does_not_read_for_long_is_not_lost(tmp_path: Path) -> None:
     assert machine.lost == 0
 
 
+class Generous:
+    """A machine that answers everything with a large message."""
+
+    def step(self, event: HubEvent) -> list[HubAction]:
+        if isinstance(event, Received):
+            return [Send(event.route, encode(Frame(Kind.RESULT, payload=bytes(3 * SECOND))))]
+        return [Done()] if isinstance(event, Stop) else []
+
+
+SECOND = 1 << 20  # bytes that `slowed` lets through in one
+
+
+@contextmanager
+def slowed(url: str) -> Iterator[str]:
+    """Give an address behind which a hub is, but what it says takes long."""
+    host, _, port = url.rpartition("//")[2].partition(":")
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def pump(source: socket.socket, sink: socket.socket, pause: float) -> None:
+            with contextlib.suppress(OSError):
+                while data := source.recv(SECOND // 20):
+                    sink.sendall(data)
+                    time.sleep(pause)
+                sink.shutdown(socket.SHUT_RDWR)
+
+        def serve() -> None:
+            near = door.accept()[0]
+            with near, socket.create_connection((host, int(port))) as far:
+                back = threading.Thread(target=pump, args=(far, near, 0.05))
+                back.start()
+                pump(near, far, 0.0)
+                back.join()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"tcp://127.0.0.1:{door.getsockname()[1]}"
+        thread.join()
+
+
+def test_a_message_that_takes_long_arrives() -> None:
+    """Heartbeats wait behind it, and that is no silence."""
+    ended = threading.Event()
+    with Hub("tcp://127.0.0.1:0", Generous(), limit=1000) as hub:
+        thread = threading.Thread(target=hub.run, args=(ended.is_set,))
+        thread.start()
+        with slowed(hub.url) as url:
+            link = Link(parse(url), 5.0)
+            link.send(encode(Frame(Kind.HELLO)))
+            until, data = time.monotonic() + 15.0, None
+            while data is None and time.monotonic() < until:
+                data = link.receive(until)
+            link.close()
+        ended.set()
+        thread.join()
+    assert data is not None, "the connection was cut, again and again"
+    assert len(decode(data).payload) == 3 * SECOND
+
+
 class Slow:
     """A machine that takes long over each message, and notes what comes."""
 
@@ -203,8 +265,6 @@ def test_an_address_that_is_taken(place: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_a_dead_hub_left_is_no_hindrance(tmp_path: Path) -> None:
-    import socket
-
     tmp_path.chmod(0o700)
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / "hub"))
