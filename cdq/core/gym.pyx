@@ -19,7 +19,7 @@ from cdq.core.rows cimport Law
 cdef extern from "rng.h":
     void cdq_next_of_all(uint64_t *words, int64_t lanes, uint64_t *out) nogil
 
-# Sweeps between two looks at what else the process has to do: signals, threads that wait for the GIL.
+# Sweeps between two looks at what else there is to do: signals, threads that wait for the GIL, a divergence.
 cdef int64_t CHUNK = 1024
 cdef double ALWAYS = 4294967296.0 * 2147483648.0  # 2^32 in the threshold's fixed point (window.h)
 cdef int COIN_SHIFT = 31
@@ -93,13 +93,15 @@ cdef class Loop:
         if self.q.room() < 2 * self.n:
             self.q.make_room()
         self.locate(STATE, 0, self.n)
-        while t < sweeps and not self.stop[0] and not self.q.diverged():
+        while t < sweeps and not self.stop[0]:
             cdq_next_of_all(self.words, self.n, self.bits)
             self.q.choose(threshold >> COIN_SHIFT, self.bits, self.masks_or_null(self.masks), self.actions)
             self.sweep()
             threshold += <uint64_t> change
             t += 1
             if t % CHUNK == 0:
+                if self.q.diverged():  # looks at all that was learnt
+                    break
                 PyErr_CheckSignals()
                 with nogil:
                     pass

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from cdq import schedules
 from cdq.core.hash import HashedRows, HashQ
+from cdq.core.linear import LinearQ
 from cdq.core.qfunction import TableQ
 from cdq.core.rows import Rows
 from cdq.envs.python import PythonSource
 from cdq.envs.vector import VectorSource
+from cdq.features import TileCoding
 from cdq.lanes import Lanes
 from cdq.worker import allocate, streams
 from tests.envs.toys import N_ACTIONS, N_STATES, OBSERVATIONS, Plain, Toy
@@ -287,6 +289,19 @@ def test_lanes_that_are_rolled_back_do_not_take_the_environment_with_them() -> N
     assert lanes.elapsed[0] == 1
     lanes.memory[:] = before
     assert loop.run(law, 1, 0.0, 0.0) == (True, 1, 2, 2.0)
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_a_window_ends_once_the_weights_have_diverged(vector: bool) -> None:
+    make = lambda: gymnasium.make("MountainCar-v0", disable_env_checker=True)  # noqa: E731
+    source: Any = VectorSource(SyncVectorEnv([make])) if vector else PythonSource(make)
+    coding = TileCoding(2, 2).bind(source.encoder.low, source.encoder.high)
+    shape = (coding.n_features, 3)
+    table = make_table(np.zeros(shape), np.zeros(shape))
+    loop = source.loop(LinearQ(table.rows, 1, coding), Lanes(1), 0.9, [0], np.zeros(1, np.int32))
+    loop.reset()
+    law = schedules.build_law(schedules.Constant(1.0), 0, 0.3, "float64", 3.0)
+    assert loop.run(law, 5000, 1.0, 1.0)[0] is False
 
 
 def greedy(source: Any, n: int, values: Any) -> TableQ:
