@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
+from cdq.core.encode import Encoding
 from cdq.core.hash import HashedRows, HashIndex, HashQ, KnownQ
 from cdq.core.qfunction import QFunction
 from cdq.core.rows import Rows
@@ -191,11 +192,16 @@ class HashedTable:
     fingerprint = "hashed table"
 
     def __init__(self, encoder: Encoder, merged: HashedMerged) -> None:
-        self._encoder, self.own_table = encoder, merged
+        self._encoder, self.own_table, self.first_action = encoder, merged, encoder.first_action
 
     def __str__(self) -> str:
         merged = self.own_table
-        return f"hashed table of {len(merged.keys):,} states, room for {merged.capacity:,}, slots {merged.load:.0%} full"
+        room = f"room for {merged.capacity:,}, slots {merged.load:.0%} full"
+        return f"hashed table of {len(merged.keys):,} states, {room}"
+
+    def encoding(self) -> Encoding:
+        """Return what makes keys of observations."""
+        return self._encoder.encoding(vectors=False)
 
     def q_function(self, rows: Rows, n: int) -> QFunction:
         """Return the Q-function over a worker's table, for *n* lanes."""

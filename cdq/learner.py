@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from cdq import replaying
 from cdq.agreement import agree_on_seed
 from cdq.choice import make_subject, make_table
 from cdq.comm.base import Communicator
@@ -219,7 +220,67 @@ class QLearner(Learnt):
                 f"{self.name} has no model, so that no distance from optimal is known; use cdq.MeanReturn(...)"
             )
         self._optimum = self._solved()  # before the clock starts
-        Run(
+        self._run().play()
+        return self
+
+    def learn_from(
+        self,
+        observations: Any,
+        actions: Any = None,
+        rewards: Any = None,
+        next_observations: Any = None,
+        terminated: Any = None,
+        *,
+        passes: int = 1,
+    ) -> QLearner:
+        """Learn from logged transitions, in the order in which they are given; each counts as a step.
+
+        With several workers each learns its part, a contiguous one, and they merge as ever. Ranks that are other
+        processes all get the same log. No checkpoint is written.
+
+        Parameters
+        ----------
+        observations, next_observations : arrays, pandas columns, lists, or tuples or dicts of columns
+            As the environment gives them, one for each transition. *observations* may be a Minari dataset, or the
+            name of one, which has all columns.
+        actions : (n,) integers
+            As the environment calls them.
+        rewards : (n,) numbers
+            Finite.
+        terminated : (n,) bool
+            Whether the transition ended its episode; False where a time limit cut it. Where it is true, the next
+            observation may be anything.
+        passes : int
+            How often the log is gone through.
+
+        Returns
+        -------
+        QLearner
+            The learner itself.
+
+        Raises
+        ------
+        ConfigError
+            Before any work starts, if a column is missing or has another length, or an entry is not allowed; names
+            the transition. On all ranks, if they were given different logs.
+        CommError
+            As `learn`.
+
+        Examples
+        --------
+        >>> agent = QLearner("FrozenLake-v1", seed=0, step_size=0.5)
+        >>> agent.learn_from([13, 14], [2, 2], [0.0, 1.0], [14, 15], [False, True], passes=2).predict(14)
+        2
+        """
+        log = replaying.log_for(self._subject, observations, actions, rewards, next_observations, terminated)
+        self._state.goal = replaying.goal_of(
+            self._state, log, replaying.size_of(self._comm, self.settings), passes
+        )
+        replaying.replay(self._run(), log)
+        return self
+
+    def _run(self) -> Run:
+        return Run(
             self._subject,
             self.settings,
             self._rule,
@@ -230,8 +291,7 @@ class QLearner(Learnt):
             self._requests,
             self._monitor(),
             self.hosting,
-        ).play()
-        return self
+        )
 
     def _monitor(self) -> Monitor:
         size = self._subject.n_rows if self.model is None else self.model.n_outcomes

@@ -17,6 +17,11 @@ from cdq.logs import Log
 _LOOKUPS = 256
 
 
+def steps_of(log: Log, size: int, passes: int) -> int:
+    """Return how many steps, of all of *size* workers, *passes* take: shorter parts wait at their end."""
+    return passes * size * -(-len(log) // size)
+
+
 class Replays:
     """What workers learn from a log: a `cdq.problem.Problem` whose lanes are positions in it.
 
@@ -49,10 +54,6 @@ class Replays:
     ) -> None:
         self.n_rows, self.n_actions = n_rows, n_actions
         self._log, self._q_function, self._dtype = log, q_function, np.dtype(dtype)
-
-    def steps(self, size: int, passes: int) -> int:
-        """Return how many steps, of all of *size* workers, *passes* take; parts that are shorter wait at their end."""
-        return passes * size * -(-len(self._log) // size)
 
     def lane(self, rank: int, size: int) -> bytes:
         """Return the lane of a worker before its first step: its part is as long as the others', or one shorter."""

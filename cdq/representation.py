@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from cdq.core.encode import Encoding
 from cdq.core.linear import Features, LinearQ
 from cdq.core.qfunction import QFunction, TableQ
 from cdq.core.rows import Rows
@@ -40,6 +41,13 @@ class Representation(Protocol):
     def __str__(self) -> str:
         """Return what it is, in words."""
 
+    @property
+    def first_action(self) -> int:
+        """What the environment calls action 0."""
+
+    def encoding(self) -> Encoding:
+        """Return what makes of observations what the Q-function locates."""
+
     def q_function(self, rows: Rows, n: int) -> QFunction:
         """Return the Q-function over a table, for *n* lanes."""
 
@@ -68,10 +76,14 @@ class Table:
 
     def __init__(self, encoder: Encoder) -> None:
         assert encoder.n_states is not None
-        self._encoder, self.n_rows = encoder, encoder.n_states
+        self._encoder, self.n_rows, self.first_action = encoder, encoder.n_states, encoder.first_action
 
     def __str__(self) -> str:
         return f"table of {self.n_rows:,} states"
+
+    def encoding(self) -> Encoding:
+        """Return what makes indices of observations."""
+        return self._encoder.encoding(vectors=False)
 
     def q_function(self, rows: Rows, n: int) -> QFunction:
         """Return the Q-function over a table, for *n* lanes."""
@@ -109,10 +121,14 @@ class Linear:
     def __init__(self, encoder: Encoder, features: Features, description: str) -> None:
         self._encoder, self._features, self._description = encoder, features, description
         self.n_rows, self.step_scale = features.n_features, features.step_scale
-        self.fingerprint = features.fingerprint
+        self.fingerprint, self.first_action = features.fingerprint, encoder.first_action
 
     def __str__(self) -> str:
         return f"linear, {self._description}: {self.n_rows:,} features"
+
+    def encoding(self) -> Encoding:
+        """Return what makes vectors of observations."""
+        return self._encoder.encoding(vectors=True)
 
     def q_function(self, rows: Rows, n: int) -> QFunction:
         """Return the Q-function over the weights, for *n* lanes."""

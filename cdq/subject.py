@@ -9,12 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from cdq.core.encode import Encoding
 from cdq.core.model import Sampler
-from cdq.core.qfunction import QFunction
+from cdq.core.qfunction import QFunction, TableQ
 from cdq.core.rollout import follow
 from cdq.core.rows import Law, Rows
 from cdq.errors import ConfigError, LearningDiverged
 from cdq.lanes import Lanes
+from cdq.logs import encoding_of_states
 from cdq.mdp import MDP
 from cdq.problem import Problem, pack_model
 from cdq.representation import Floats, Representation
@@ -62,6 +64,16 @@ class Subject(Problem, Protocol):
     def own_table(self) -> Any:
         """The table (`cdq.worker.Merged`) that comes with it, where rows are added as they are met; else None."""
 
+    @property
+    def first_action(self) -> int:
+        """What the environment calls action 0."""
+
+    def encoding(self) -> Encoding:
+        """Return what makes of observations what the Q-function locates."""
+
+    def q_function(self, rows: Rows, n: int) -> QFunction:
+        """Return the Q-function over a table, for *n* lanes."""
+
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table depends on, as hexadecimal digits."""
 
@@ -94,6 +106,7 @@ class ModelSubject:
     lanes = 16
     step_scale = 1.0
     own_table = None
+    first_action = 0
 
     def __init__(self, model: MDP, dtype: npt.DTypeLike) -> None:
         self.model = model
@@ -106,6 +119,14 @@ class ModelSubject:
     def representation(self) -> str:
         """What the Q-function is made of, in words."""
         return f"table of {self.n_rows:,} states"
+
+    def encoding(self) -> Encoding:
+        """Return that of states."""
+        return encoding_of_states(self.n_rows)
+
+    def q_function(self, rows: Rows, n: int) -> QFunction:
+        """Return the Q-function over a table, for *n* lanes."""
+        return TableQ(rows, n)
 
     def fingerprint(self) -> str:
         """Return that of the model."""
@@ -155,6 +176,8 @@ class SteppedSubject:
         self.n_rows, self.n_actions = representation.n_rows, source.n_actions
         self.step_scale, self.initial = representation.step_scale, representation.initial
         self.action_values, self.own_table = representation.action_values, representation.own_table
+        self.first_action, self.encoding = representation.first_action, representation.encoding
+        self.q_function = representation.q_function
         self.close, self.recipe = source.close, recipe
 
     @property

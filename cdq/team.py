@@ -129,6 +129,11 @@ class Team:
     def _lanes_of(self, rank: int) -> bytes:
         return self.workers[rank].lanes if rank in self.workers else bytes(self.lanes[rank])
 
+    def forget_tables(self) -> None:
+        """End all workers, as the table is about to change elsewhere; their lanes go on."""
+        for rank in list(self.workers):
+            self.lanes[rank] = self.workers.pop(rank).lanes
+
     def roll_back(self) -> None:
         """Undo the windows of all workers that were not committed, once all have ended."""
         for worker in self.workers.values():

@@ -217,6 +217,8 @@ def test_digests_tell_keys_apart() -> None:
 class Numbers:
     """An encoder whose observations are keys."""
 
+    first_action = 0
+
     def state_of(self, observation: Any) -> int:
         return int(observation)
 

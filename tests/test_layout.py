@@ -25,6 +25,7 @@ LAYERS = [
     ["cli", "rank"],
     ["bench", "doctor"],
     ["learner"],
+    ["replaying"],
     ["learnt", "choice"],
     ["run", "report"],
     ["job"],

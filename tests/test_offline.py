@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cdq.alone import Alone
 from cdq.comm.base import Communicator
 from cdq.comm.inprocess import InProcessCommunicator
 from cdq.core.hash import HashedRows, HashQ
@@ -19,7 +20,7 @@ from cdq.features import TileCoding
 from cdq.hashing import HashedMerged
 from cdq.logs import Log
 from cdq.merges import resolve
-from cdq.offline import ReplayLoop, Replays
+from cdq.offline import ReplayLoop, Replays, steps_of
 from cdq.rounds import GO_ON, Step, WorkerContribution, play
 from cdq.schedules import Constant, build_law
 from cdq.testing import run_in_threads
@@ -99,6 +100,26 @@ def test_pairs_are_logged_in_the_order_of_their_first_touch() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("windows", [[700], [5, 300, 17, 18, 19, 341]])
+@pytest.mark.parametrize("n_actions", [3, 4])
+def test_a_worker_alone_learns_the_same_and_can_undo_it(
+    dtype: str, windows: list[int], n_actions: int
+) -> None:
+    log, law = random_log(700, 6, n_actions), build_law(Constant(0.25), 0, 0.3, dtype)
+    tables = Merged(6, n_actions, dtype, 0.5), Alone(6, n_actions, dtype, 0.5)
+    workers = [make_worker(log, table) for table in tables]
+    for sweeps in windows:
+        before = tables[1].digest()
+        workers[1].run(law, sweeps, 0.0, 0.0)
+        workers[1].roll_back()
+        assert tables[1].digest() == before
+        for worker in workers:
+            assert worker.run(law, sweeps, 0.0, 0.0) is not None
+            worker.commit_alone()
+        assert tables[0].digest() == tables[1].digest() != before
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_linear_functions_learn_a_log_one_by_one(dtype: str) -> None:
     random, n = np.random.default_rng(1), 300
     log = Log(
@@ -132,7 +153,7 @@ def test_each_worker_learns_its_part_as_often_as_there_are_passes(
 ) -> None:
     log, passes = random_log(n, 3, 2), 3
     replays = Replays(log, 3, 2, "float64", table_or_hash)
-    steps = replays.steps(size, passes) // size
+    steps = steps_of(log, size, passes) // size
     seen: list[list[int]] = []
     for rank in range(size):
         position = np.frombuffer(replays.lane(rank, size), np.uint8)[-32:].view(np.int64).copy()

@@ -1,7 +1,7 @@
 """Hashed tables: a row for every key of 64 bits that was met, in the order in which they were."""
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
-from libc.stdint cimport INT64_MAX, UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from cdq.core.qfunction cimport TableQ

@@ -8,7 +8,11 @@
 /* How many transitions ahead rows are asked for: a table may be larger than the caches. */
 #define CDQ_LOG_AHEAD 16
 
+/* What is logged (rows.h): a worker alone has the choice, as it can undo either. */
+enum { CDQ_FIRST_TOUCHES, CDQ_EVERY_UPDATE, CDQ_NOTHING };
+
 typedef struct {
+    int logging;
     int64_t first, last;
     const uint32_t *state, *action, *successor;
     const void *reward; /* of the table's type */
@@ -28,10 +32,25 @@ CDQ_INLINE REAL NAME(cdq_best_of)(const REAL *q, const int64_t n_actions)
     return best;
 }
 
+/* All pairs as they are go to the log of a worker alone: what then follows in this window need not be logged. */
+static void NAME(cdq_log_all)(cdq_rows *rows)
+{
+    cdq_reserve(rows, rows->n_states * rows->n_actions);
+    for (int64_t state = 0; state < rows->n_states; state++) {
+        const REAL *q = (const REAL *)cdq_row(rows, (uint32_t)state);
+        const uint32_t *count = (const uint32_t *)(q + rows->n_actions);
+        for (int64_t a = 0; a < rows->n_actions; a++, rows->n_log++) {
+            rows->log[rows->n_log] = (uint32_t)(state * rows->n_actions + a);
+            ((REAL *)rows->base)[rows->n_log] = q[a];
+            rows->clock[rows->n_log] = count[a];
+        }
+    }
+}
+
 /* Q(s, a) += alpha (r + gamma max_b Q(s', b) - Q(s, a)): each update sees those before it. (In window.h, and in
  * table_phases.h, all lanes' targets come first.) */
 CDQ_INLINE void NAME(cdq_learn_logged)(cdq_rows *rows, const cdq_law *law, const cdq_logged *steps, REAL gamma,
-                                       const int64_t n_actions)
+                                       const int64_t n_actions, const int logging)
 {
     const uint32_t *restrict state = steps->state, *restrict action = steps->action;
     const uint32_t *restrict successor = steps->successor;
@@ -39,11 +58,8 @@ CDQ_INLINE void NAME(cdq_learn_logged)(cdq_rows *rows, const cdq_law *law, const
     const uint8_t *restrict terminated = steps->terminated;
     const int64_t end = steps->last - 1;
     const int bits = law->bits;
-    cdq_reserve(rows, end + 1 - steps->first);
-    const uint32_t touched = rows->alone ? 0 : CDQ_TOUCHED;
+    const uint32_t touched = logging == CDQ_FIRST_TOUCHES ? CDQ_TOUCHED : 0;
     uint32_t *restrict log = rows->log;
-    REAL *base = rows->alone ? (REAL *)rows->base : NULL;
-    uint32_t *clock = rows->clock;
     int64_t n_log = rows->n_log;
     for (int64_t i = steps->first; i <= end; i++) {
         int64_t ahead = i + CDQ_LOG_AHEAD < end ? i + CDQ_LOG_AHEAD : end;
@@ -56,12 +72,14 @@ CDQ_INLINE void NAME(cdq_learn_logged)(cdq_rows *rows, const cdq_law *law, const
         REAL *q = (REAL *)cdq_row(rows, state[i]);
         uint32_t *count = (uint32_t *)(q + n_actions) + a;
         uint32_t before = *count;
-        log[n_log] = state[i] * (uint32_t)n_actions + a;
-        if (base) {
-            base[n_log] = q[a];
-            clock[n_log] = before;
+        if (logging != CDQ_NOTHING)
+            log[n_log] = state[i] * (uint32_t)n_actions + a;
+        if (logging == CDQ_EVERY_UPDATE) {
+            ((REAL *)rows->base)[n_log] = q[a];
+            rows->clock[n_log] = before;
         }
-        n_log += !(before & touched);
+        if (logging != CDQ_NOTHING)
+            n_log += !(before & touched);
         *count = (before + 1) | touched;
         REAL alpha = step_size[cdq_entry(CDQ_COUNT(before + 1), bits)];
         q[a] += alpha * (target - q[a]);
@@ -69,13 +87,30 @@ CDQ_INLINE void NAME(cdq_learn_logged)(cdq_rows *rows, const cdq_law *law, const
     rows->n_log = n_log;
 }
 
-CDQ_CLONES static void NAME(cdq_learn_log)(cdq_rows *rows, const cdq_law *law, const cdq_logged *steps, double gamma)
+/* A body per common number of actions, and per kind of logging. */
+#define CDQ_LEARN_LOGGED(actions)                                                                                   \
+    switch (steps->logging) {                                                                                       \
+    case CDQ_FIRST_TOUCHES: NAME(cdq_learn_logged)(rows, law, steps, gamma, actions, CDQ_FIRST_TOUCHES); break;     \
+    case CDQ_EVERY_UPDATE: NAME(cdq_learn_logged)(rows, law, steps, gamma, actions, CDQ_EVERY_UPDATE); break;       \
+    default: NAME(cdq_learn_logged)(rows, law, steps, gamma, actions, CDQ_NOTHING);                                 \
+    }                                                                                                               \
+    break
+
+CDQ_CLONES static void NAME(cdq_learn_log_by)(cdq_rows *rows, const cdq_law *law, const cdq_logged *steps, REAL gamma)
 {
     switch (rows->n_actions) {
-    case 2: NAME(cdq_learn_logged)(rows, law, steps, (REAL)gamma, 2); break;
-    case 3: NAME(cdq_learn_logged)(rows, law, steps, (REAL)gamma, 3); break;
-    case 4: NAME(cdq_learn_logged)(rows, law, steps, (REAL)gamma, 4); break;
-    case 6: NAME(cdq_learn_logged)(rows, law, steps, (REAL)gamma, 6); break;
-    default: NAME(cdq_learn_logged)(rows, law, steps, (REAL)gamma, rows->n_actions);
+    case 2: CDQ_LEARN_LOGGED(2);
+    case 3: CDQ_LEARN_LOGGED(3);
+    case 4: CDQ_LEARN_LOGGED(4);
+    case 6: CDQ_LEARN_LOGGED(6);
+    default: CDQ_LEARN_LOGGED(rows->n_actions);
     }
+}
+#undef CDQ_LEARN_LOGGED
+
+static void NAME(cdq_learn_log)(cdq_rows *rows, const cdq_law *law, cdq_logged *steps, double gamma)
+{
+    if (steps->logging == CDQ_EVERY_UPDATE)
+        cdq_reserve(rows, steps->last - steps->first);
+    NAME(cdq_learn_log_by)(rows, law, steps, (REAL)gamma);
 }

@@ -21,7 +21,10 @@ cdef extern from *:
     #undef REAL
     #undef NAME
     """
+    int CDQ_FIRST_TOUCHES, CDQ_EVERY_UPDATE, CDQ_NOTHING
+
     ctypedef struct cdq_logged:
+        int logging
         int64_t first, last
         const uint32_t *state
         const uint32_t *action
@@ -29,12 +32,27 @@ cdef extern from *:
         const void *reward
         const uint8_t *terminated
 
-    void cdq_learn_log_float(cdq_rows *rows, const cdq_law *law, const cdq_logged *steps, double gamma) nogil
-    void cdq_learn_log_double(cdq_rows *rows, const cdq_law *law, const cdq_logged *steps, double gamma) nogil
+    void cdq_log_all_float(cdq_rows *rows) nogil
+    void cdq_log_all_double(cdq_rows *rows) nogil
+    void cdq_learn_log_float(cdq_rows *rows, const cdq_law *law, cdq_logged *steps, double gamma) nogil
+    void cdq_learn_log_double(cdq_rows *rows, const cdq_law *law, cdq_logged *steps, double gamma) nogil
 
 
 # Transitions between two looks at the stop flag.
 cdef int64_t CHUNK = 1 << 16
+
+
+cdef int _open_log(cdq_rows *rows, int64_t updates) noexcept nogil:
+    """Return what is logged of so many updates; a worker alone logs the whole table first if that is less."""
+    if not rows.alone:
+        return CDQ_FIRST_TOUCHES
+    if updates < rows.n_states * rows.n_actions:
+        return CDQ_EVERY_UPDATE
+    if rows.real_size == 4:
+        cdq_log_all_float(rows)
+    else:
+        cdq_log_all_double(rows)
+    return CDQ_NOTHING
 
 
 def learn_log(
@@ -61,6 +79,7 @@ def learn_log(
     steps.reward, steps.terminated, steps.last = &raw[0], &terminated[0], first
     with nogil:
         turn.release()
+        steps.logging = _open_log(&rows.c, last - first)
         while steps.last < last and not flag[0]:
             steps.first, steps.last = steps.last, min(steps.last + CHUNK, last)
             if rows.c.real_size == 4:
@@ -129,7 +148,9 @@ cdef class Replay:
             self.q.learn(law, gamma, self.actions + at, <const double *> self.rewards + at, self.terminated + at, NULL,
                          NULL)
             return
-        steps.first, steps.last = 0, count
+        steps.first, steps.last, steps.logging = 0, count, CDQ_FIRST_TOUCHES
+        if self.q.rows.c.alone:
+            steps.logging = CDQ_EVERY_UPDATE
         steps.state, steps.successor = self.table.located[STATE], self.table.located[SUCCESSOR]
         steps.action, steps.terminated = self.actions + at, self.terminated + at
         steps.reward = self.rewards + at * self.real_size
