@@ -17,7 +17,7 @@ from cdq.errors import ConfigError
 from cdq.files import read_tensors, require_kind
 from cdq.interrupts import Requests
 from cdq.keeping import Checkpoints
-from cdq.learnt import EVALUATION_EPISODES, Learnt
+from cdq.learnt import Learnt
 from cdq.merges import MergeRule, resolve
 from cdq.monitor import Monitor
 from cdq.rounds import Window
@@ -299,7 +299,7 @@ class QLearner(Learnt):
             self.history,
             size,
             lambda: math.nan if (gap := self._gap()) is None else gap.gap,
-            lambda: self.evaluate(EVALUATION_EPISODES).mean_return,
+            lambda: self.evaluate().mean_return,
             self._state.goal,
         )
 

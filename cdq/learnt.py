@@ -26,7 +26,8 @@ from cdq.subject import Subject
 from cdq.table import QTable
 from cdq.until import Until
 
-EVALUATION_EPISODES = 1000
+# Steps of an environment in Python take a thousand times as long.
+_EPISODES, _EPISODES_IN_PYTHON = 1000, 100
 _SOLVED_OUTCOMES = 2_000_000
 
 
@@ -48,6 +49,19 @@ class Learnt:
     def name(self) -> str:
         """The environment's name."""
         return self._subject.name
+
+    @property
+    def stepping(self) -> str:
+        """How it is stepped.
+
+        "compiled model", "compiled environment", "vector environment" or "Python environment".
+        """
+        return self._subject.way
+
+    @property
+    def representation(self) -> str:
+        """What the Q-function is made of, in words."""
+        return self._subject.representation
 
     @property
     def rank(self) -> int:
@@ -99,17 +113,23 @@ class Learnt:
         values = self._subject.action_values(self._state.merged.values, observation)
         return best_action(values, action_mask)
 
-    def evaluate(self, episodes: int = EVALUATION_EPISODES) -> Evaluation:
+    def evaluate(self, episodes: float | None = None) -> Evaluation:
         """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
 
         An episode is cut at the environment's time limit, or after 10,000 steps where it has none.
+
+        Parameters
+        ----------
+        episodes : int, optional
+            How many; by default 1,000, or 100 where the environment is stepped in Python.
 
         Raises
         ------
         ConfigError
             If *episodes* is not a whole number of at least 1.
         """
-        n = whole("episodes", episodes, 1)
+        usual = _EPISODES if self._subject.threads else _EPISODES_IN_PYTHON
+        n = usual if episodes is None else whole("episodes", episodes, 1)
         self._state.evaluations += 1
         key = (self._state.session, self._state.evaluations)
         values = self._state.merged.values
@@ -132,13 +152,13 @@ class Learnt:
         `stepping` says how the environment is stepped and `representation` what the Q-function is made of.
         `policy_value` and `optimal_value` are exact discounted values from the start distribution, `gap` a bound on
         their difference that holds; None where the model is not known. `mean_return` is the undiscounted return of
-        the greedy policy over 1,000 episodes; `digest` the SHA-256 of the values' and the visits' bytes.
+        the greedy policy over the episodes of `evaluate`; `digest` the SHA-256 of the values' and the visits' bytes.
         """
         comm = choose(self._comm) if isinstance(self._comm, str) else type(self._comm).__name__
         about = {
             "env": self.name,
-            "stepping": self._subject.way,
-            "representation": self._subject.representation,
+            "stepping": self.stepping,
+            "representation": self.representation,
             "comm": comm,
             "steps": self.steps,
             "digest": self.table.digest(),

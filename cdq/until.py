@@ -34,7 +34,7 @@ class OptimalWithin:
 
 @dataclass(frozen=True)
 class MeanReturn:
-    """Stop once the greedy policy's mean undiscounted return, over 1,000 episodes, is *at_least* this.
+    """Stop once the greedy policy's mean undiscounted return, as `evaluate` finds it, is *at_least* this.
 
     Examples
     --------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Annotated
 
@@ -12,18 +11,19 @@ from cdq.cli.options import JsonPath, check_writable
 from cdq.cli.render import console_for_people, mean_and_error, show_figures, show_policy, write_json
 from cdq.learner import QLearner
 
-_EPISODES = inspect.signature(QLearner.evaluate).parameters["episodes"].default
-
 File = Annotated[Path, typer.Argument(metavar="PATH", help="A file that cdq train --save wrote.")]
 Env = Annotated[
     str | None, typer.Option(metavar="ENV", help="The environment.", show_default="what the file names")
 ]
-Episodes = Annotated[float, typer.Option(metavar="N", help="How many to run.", show_default=str(_EPISODES))]
+Episodes = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N", help="How many to run.", show_default="1000; 100 where they are stepped in Python"
+    ),
+]
 
 
-def evaluate(
-    path: File, *, env: Env = None, episodes: Episodes = _EPISODES, json_path: JsonPath = None
-) -> None:
+def evaluate(path: File, *, env: Env = None, episodes: Episodes = None, json_path: JsonPath = None) -> None:
     """Run the greedy policy of a saved learner and report its mean return.
 
     [bold]Example[/bold]
@@ -32,7 +32,7 @@ def evaluate(
     """
     check_writable(json_path)
     agent = QLearner.load(path, env)
-    result = agent.evaluate(int(episodes) if episodes.is_integer() else episodes)  # type: ignore[arg-type]
+    result = agent.evaluate(episodes)
     report = {
         "env": agent.name,
         "path": str(path),
