@@ -1,0 +1,102 @@
+"""Environments that are stepped, under all that a run can do: several workers, overlap, checkpoints, exact resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cdq
+from cdq.errors import LearningDiverged
+from tests.envs import failing
+
+KINDS: dict[str, dict[str, Any]] = {
+    "table": {"env": "cdq/RiverSwim-v0"},
+    "hash": {"env": "cdq/GridWorld-v0", "table": "hash"},
+    "tiles": {"env": "MountainCar-v0", "features": cdq.TileCoding(4, 4)},
+    "fourier": {"env": "MountainCar-v0", "features": cdq.FourierBasis(2), "step_size": 0.1},
+}
+STEPS = 48_000
+
+
+def learner(kind: str, **changes: Any) -> cdq.QLearner:
+    return cdq.QLearner(**{"workers": 3, "seed": 4, "num_envs": 4, **KINDS[kind], **changes})
+
+
+def outcome(agent: cdq.QLearner) -> tuple[int, str]:
+    return agent.steps, agent.table.digest()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_result(kind: str, dtype: str) -> None:
+    first, second = (outcome(learner(kind, dtype=dtype).learn(STEPS)) for _ in range(2))
+    assert first == second
+    other = outcome(learner(kind, dtype=dtype, seed=5).learn(STEPS))
+    assert other != first
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_was_resumed_is_the_run_that_was_not(kind: str, workers: int, tmp_path: Path) -> None:
+    whole = learner(kind, workers=workers).learn(STEPS)
+    cut = learner(kind, workers=workers, checkpoint=tmp_path, checkpoint_every=STEPS // 4)
+    stop_after(cut, STEPS // 3)
+    assert 0 < cut.steps < STEPS
+    again = cdq.QLearner.resume(tmp_path)
+    assert again.steps == cut.steps
+    assert outcome(again.learn()) == outcome(whole)
+
+
+def stop_after(agent: cdq.QLearner, steps: int) -> None:
+    """Let a call of `learn` for all steps end with a checkpoint after so many."""
+    monitor = agent._monitor()
+
+    def watch(done: int, played: Any) -> bool:
+        if done >= steps:
+            agent._requests.finish[0] = 1
+        return monitor(done, played)
+
+    agent._monitor = lambda: watch  # type: ignore[method-assign, assignment, return-value]
+    agent.learn(STEPS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_calls_are_one(kind: str) -> None:
+    window = {"sync_every": 400}
+    once = learner(kind, **window).learn(STEPS)
+    twice = learner(kind, **window).learn(STEPS // 2).learn(STEPS // 2)
+    assert outcome(twice) == outcome(once)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "hash"])
+def test_overlap(kind: str) -> None:
+    first, second = (outcome(learner(kind, overlap=True).learn(STEPS)) for _ in range(2))
+    assert first == second
+    assert first != outcome(learner(kind).learn(STEPS))
+
+
+def test_a_python_environment_begins_an_episode_after_a_resume(tmp_path: Path) -> None:
+    agent = cdq.QLearner(failing.Sound, seed=0, checkpoint=tmp_path).learn(1005)
+    again = cdq.QLearner.resume(tmp_path, failing.Sound)
+    assert outcome(again) == outcome(agent)
+    again.learn(95)
+    assert again.steps == 1100
+    # Ten steps an episode: 5 of the episode that was cut are lost.
+    assert again.history[-1].episodes == 100 + 9
+
+
+@pytest.mark.parametrize("merge", ["mean", "visits", "importance", "affine", "max"])
+def test_every_merge_rule_merges_weights(merge: str) -> None:
+    agent = learner("tiles", merge=merge, step_size=0.05, sync_every=200).learn(STEPS)
+    assert agent.steps == STEPS
+    assert agent.table.visits.any()
+
+
+def test_weights_that_diverge_are_never_kept() -> None:
+    agent = learner("fourier", merge="sum", step_size=1.0, gamma=1.0, sync_every=400)
+    with pytest.raises(LearningDiverged, match="use a smaller step_size"):
+        agent.learn(10_000_000)
+    assert np.isfinite(agent.table.values).all()
