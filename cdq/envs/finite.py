@@ -29,18 +29,25 @@ class FiniteEnv(CompiledEnv):
     @property
     def P(self) -> dict[int, dict[int, list[Outcome]]]:
         """The outcomes (probability, next state, reward, terminated) of each pair: ``P[state][action]``."""
-        n_states = self.n_states or 0
-        if n_states > LISTED_STATES:
-            raise AttributeError(f"{self.name} has {n_states} states; P lists at most {LISTED_STATES}")
         actions = range(self.n_actions)
-        return {s: {a: list(self._outcomes(s, a)) for a in actions} for s in range(n_states)}
+        return {s: {a: list(self._outcomes(s, a)) for a in actions} for s in range(self._listed())}
 
     @property
     def initial_state_distrib(self) -> npt.NDArray[np.float64]:
         """The distribution of the first state."""
-        start = np.zeros(self.n_states or 0)
-        start[0] = 1.0
-        return start
+        weights = self._starts(self._listed())
+        return weights / float(weights.sum())
+
+    def _listed(self) -> int:
+        """Return how many states there are; no attribute, in Python's sense, lists too many."""
+        n_states = self.n_states or 0
+        if n_states > LISTED_STATES:
+            raise AttributeError(f"{self.name} has {n_states} states; P lists at most {LISTED_STATES}")
+        return n_states
+
+    def _starts(self, n_states: int) -> npt.NDArray[np.float64]:
+        """Return a weight for each state to start in; by default it is the first."""
+        return np.eye(1, n_states).ravel()
 
     def _outcomes(self, state: int, action: int) -> Iterator[Outcome]:
         raise NotImplementedError
@@ -97,10 +104,8 @@ class Garnet(FiniteEnv):
         arrays = (self._next_state, self._cumulative, self._reward)
         return b"".join(array.tobytes() for array in arrays)
 
-    @property
-    def initial_state_distrib(self) -> npt.NDArray[np.float64]:
-        """The distribution of the first state."""
-        return np.full(self.n_states or 1, 1.0 / (self.n_states or 1))
+    def _starts(self, n_states: int) -> npt.NDArray[np.float64]:
+        return np.ones(n_states)
 
     def _outcomes(self, state: int, action: int) -> Iterator[Outcome]:
         pair = state * self.n_actions + action

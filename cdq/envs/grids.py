@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -67,7 +68,8 @@ class GridWorld(FiniteEnv):
         self._goals = np.array(
             [self._cell(goal, "a goal") for goal in goals or [(rows - 1, columns - 1)]], np.int64
         )
-        self._slip, self._rewards = _probability("slip", slip), (float(step_reward), float(goal_reward))
+        self._slip = _probability("slip", slip)
+        self._rewards = _finite("step_reward", step_reward), _finite("goal_reward", goal_reward)
         self._seed = mix(seed & MASK)
         context = np.zeros(1, _GRID)
         limit = int(self._density * 2.0**64) & MASK
@@ -104,16 +106,10 @@ class GridWorld(FiniteEnv):
         about = (self.shape, self._density, self._seed, self._slip, self._start, self._rewards)
         return repr(about).encode() + self._goals.tobytes() + self._walls.tobytes()
 
-    @property
-    def initial_state_distrib(self) -> npt.NDArray[np.float64]:
-        """The distribution of the first state."""
-        states = range(self.n_states or 0)
+    def _starts(self, n_states: int) -> npt.NDArray[np.float64]:
         if self._start >= 0:
-            free = np.array([state == self._start for state in states], np.float64)
-        else:
-            free = np.array([not self._wall(s) and s not in self._goals for s in states], np.float64)
-        start: npt.NDArray[np.float64] = free / free.sum()
-        return start
+            return np.eye(1, n_states, self._start).ravel()
+        return np.array([not self._wall(s) and s not in self._goals for s in range(n_states)], np.float64)
 
     def _outcomes(self, state: int, action: int) -> Iterator[Outcome]:
         chances = ((1.0 - self._slip, action), (0.5 * self._slip, action + 1), (0.5 * self._slip, action + 3))
@@ -175,6 +171,12 @@ def _probability(what: str, value: float, most: float = 1.0) -> float:
     return float(value)
 
 
+def _finite(what: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise ConfigError(f"{what} is {value}; it must be a finite number")
+    return float(value)
+
+
 def _checked_shape(shape: Any) -> tuple[int, int]:
     rows, columns = int(shape[0]), int(shape[1])
     if rows < 1 or columns < 1 or rows * columns >= 2**52:
@@ -190,15 +192,16 @@ def _read_walls(
         return _probability("walls", walls, 0.9), np.zeros(0, np.uint8), shape, start, goals
     if isinstance(walls, np.ndarray) and walls.dtype == np.bool_ and walls.ndim == 2 and walls.size:
         return 0.0, np.ascontiguousarray(walls, np.uint8), walls.shape, start, goals
+    lines = walls if isinstance(walls, (list, tuple)) else ()
     if (
-        not all(isinstance(line, str) for line in walls)
-        or not walls
-        or len({len(line) for line in walls}) != 1
+        not all(isinstance(line, str) for line in lines)
+        or len({len(line) for line in lines}) != 1
+        or not lines[0]
     ):
         raise ConfigError(
             "walls is no map; allowed: a number, lines of equal length, or a bool array (rows, columns)"
         )
-    cells = np.array([list(line) for line in walls])
+    cells = np.array([list(line) for line in lines])
     starts, found = np.argwhere(cells == "S").tolist(), np.argwhere(cells == "G").tolist()
     if len(starts) > 1:
         raise ConfigError(f"the map has {len(starts)} starts; allowed: one, or none for anywhere")

@@ -35,7 +35,7 @@ def address_of(function: Any, what: str) -> int:
     elif type(function).__name__ == "PyCapsule":
         address = _of_capsule(function, what)
     elif isinstance(function, tuple) and hasattr(function, "signature"):  # scipy.LowLevelCallable
-        address = _of_capsule(function[0], what)
+        address = _of_capsule(tuple.__getitem__(function, 0), what)  # its own [0] raises
     elif hasattr(function, "address") and hasattr(function, "native_name"):  # numba.cfunc
         address = _of_numba(function, what)
     elif isinstance(function, _CTYPES_FUNCTION):
