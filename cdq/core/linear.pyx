@@ -43,16 +43,15 @@ cdef extern from *:
     const double *cdq_values_double(
         const cdq_rows *rows, const cdq_linear *linear, const cdq_located *located, int64_t lane,
         int64_t n_actions) nogil
-    int cdq_finite_float(const cdq_rows *rows) nogil
-    int cdq_finite_double(const cdq_rows *rows) nogil
 
 
 cdq_fill_bit_tables()
 
 MOST_INPUTS = CDQ_MOST_INPUTS
 
-# Q-values are exploding beyond so many times what the rewards can add up to.
-cdef double EXPLODING = 1000.0
+# A Q-function has diverged once a value is beyond so many times what rewards can add up to, those that this worker met:
+# others, whose weights it has merged, may have met larger ones. It is beyond soon after what is exponential began.
+cdef double EXPLODING = 1e6
 # What rewards add up to without a discount: those of so many steps.
 cdef double UNDISCOUNTED_STEPS = 10_000.0
 
@@ -183,12 +182,9 @@ cdef class LinearQ(QFunction):
         self.c.state, self.c.successor = self.c.successor, self.c.state
 
     cdef bint diverged(self) noexcept nogil:
+        """Values and targets that are finite leave weights that are."""
         cdef double horizon = 1 / (1 - self.gamma) if self.gamma < 1 else UNDISCOUNTED_STEPS
-        cdef double most = EXPLODING * (self.c.largest_reward * horizon + self.c.first_value)
-        if self.c.first_value < 0:  # nothing was learnt
-            return False
-        if not (self.c.largest_value <= most and most < INFINITY):
-            return True
-        if self.rows.c.real_size == 4:
-            return not cdq_finite_float(&self.rows.c)
-        return not cdq_finite_double(&self.rows.c)
+        cdef double most = INFINITY
+        if self.c.largest_reward > 0:
+            most = EXPLODING * (self.c.largest_reward * horizon + self.c.first_value)
+        return not (self.c.largest_value <= most and self.c.largest_value < INFINITY)

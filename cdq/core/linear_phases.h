@@ -18,8 +18,8 @@ typedef struct {
     cdq_located state, successor;
     void *q; /* scratch, (n_actions,) */
     void *target; /* scratch, (n,) */
-    double largest_reward, largest_value; /* absolute, among all that was learnt from */
-    double first_value; /* the largest absolute value of the first sweep */
+    double largest_reward, largest_value; /* absolute, among all rewards, values and targets that were learnt from */
+    double first_value; /* what no absolute value could exceed before the first sweep; negative before it */
 } cdq_linear;
 
 typedef struct {
@@ -29,7 +29,7 @@ typedef struct {
 } cdq_outcomes;
 
 /* The larger one; not-a-number once there was one. */
-CDQ_INLINE double cdq_larger(double a, double b) { return b <= a ? a : b; }
+CDQ_INLINE double cdq_larger(double a, double b) { return b > a || b != b ? b : a; }
 #endif
 
 #include "choice.h"
@@ -139,11 +139,22 @@ CDQ_INLINE void NAME(cdq_adjust)(cdq_rows *rows, const cdq_law *law, const uint3
     rows->n_log = n_log;
 }
 
+/* The largest absolute weight, times the features of an observation. */
+static double NAME(cdq_largest_sum)(const cdq_rows *rows, int64_t n_active)
+{
+    double largest = 0;
+    for (int64_t i = 0; i < rows->n_states; i++)
+        for (int64_t a = 0; a < rows->n_actions; a++)
+            largest = cdq_larger(largest, fabs((double)((const REAL *)cdq_row(rows, (uint32_t)i))[a]));
+    return largest * (double)n_active;
+}
+
 CDQ_INLINE void NAME(cdq_learn_among)(cdq_rows *rows, const cdq_law *law, cdq_linear *linear,
                                       const cdq_outcomes *steps, double gamma, const int64_t n_actions)
 {
     const int64_t n_active = linear->n_active;
-    double largest = 0;
+    if (linear->first_value < 0)
+        linear->first_value = NAME(cdq_largest_sum)(rows, n_active);
     NAME(cdq_targets)(rows, linear, steps, (REAL)gamma, n_actions);
     for (int64_t i = 0; i < linear->n; i++) {
         if (steps->active && !steps->active[i])
@@ -151,14 +162,11 @@ CDQ_INLINE void NAME(cdq_learn_among)(cdq_rows *rows, const cdq_law *law, cdq_li
         const uint32_t *index = linear->state.index ? linear->state.index + i * n_active : NULL;
         const REAL *phi = NAME(cdq_phi)(&linear->state, i, n_active);
         CDQ_CHECK(steps->action[i] < n_actions);
-        REAL q = NAME(cdq_value)(rows, index, phi, n_active, steps->action[i]);
-        NAME(cdq_adjust)(rows, law, index, phi, n_active, steps->action[i], ((REAL *)linear->target)[i] - q);
+        REAL q = NAME(cdq_value)(rows, index, phi, n_active, steps->action[i]), target = ((REAL *)linear->target)[i];
+        NAME(cdq_adjust)(rows, law, index, phi, n_active, steps->action[i], target - q);
         linear->largest_reward = cdq_larger(linear->largest_reward, fabs(steps->reward[i]));
-        largest = cdq_larger(largest, fabs((double)q));
+        linear->largest_value = cdq_larger(cdq_larger(linear->largest_value, fabs((double)q)), fabs((double)target));
     }
-    if (linear->first_value < 0)
-        linear->first_value = largest;
-    linear->largest_value = cdq_larger(linear->largest_value, largest);
 }
 
 CDQ_CLONES static void NAME(cdq_learn)(cdq_rows *rows, const cdq_law *law, cdq_linear *linear,
@@ -167,18 +175,6 @@ CDQ_CLONES static void NAME(cdq_learn)(cdq_rows *rows, const cdq_law *law, cdq_l
 #define CDQ_BODY(actions) NAME(cdq_learn_among)(rows, law, linear, steps, gamma, actions)
     CDQ_UNROLLED(linear->n_actions, CDQ_BODY)
 #undef CDQ_BODY
-}
-
-/* Whether all weights that this window touched are finite. */
-static int NAME(cdq_finite)(const cdq_rows *rows)
-{
-    for (int64_t i = 0; i < rows->n_log; i++) {
-        uint32_t feature = cdq_state(rows, rows->log[i]);
-        REAL w = ((const REAL *)cdq_row(rows, feature))[rows->log[i] - feature * (uint32_t)rows->n_actions];
-        if (!(w - w == 0))
-            return 0;
-    }
-    return 1;
 }
 
 /* Locate a lane; 0 if its observation is not finite. phi64 is scratch for 2 n_features numbers. */

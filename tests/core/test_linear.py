@@ -137,7 +137,8 @@ def test_the_first_lane_that_is_not_finite_is_found(features: Any, bad: float) -
 
 
 def learn(probe: Probe, alpha: float, gamma: float, reward: float, times: int, ends: int = 0) -> None:
-    law = schedules.build_law(schedules.Constant(alpha), 0, 0.3, "float64")
+    dtype = "float32" if probe.q.rows.pair_size == 8 else "float64"
+    law = schedules.build_law(schedules.Constant(alpha), 0, 0.3, dtype)
     place = np.zeros((1, 2))
     probe.locate(place)
     probe.locate(place, True)
@@ -174,16 +175,26 @@ def test_what_was_large_from_the_start_has_not_diverged() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_weight_that_is_not_finite_is_divergence(dtype: str) -> None:
+@pytest.mark.parametrize("reward", [0.0, 1.0])
+def test_a_value_that_is_not_finite_is_divergence(dtype: str, reward: float) -> None:
+    """Without a reward nothing tells what is too large; infinity is."""
     features = PolynomialBasis(1).bind(LOW, HIGH)
     table, probe = probe_of(features, np.zeros((4, 2), dtype), 1)
-    law = schedules.build_law(schedules.Constant(0.1), 0, 0.3, dtype)
-    place = np.zeros((1, 2))
-    assert probe.locate(place) == probe.locate(place, True) == -1
-    probe.learn(law, 0.9, np.zeros(1, np.uint32), np.ones(1), np.zeros(1, np.uint8))
+    learn(probe, 0.1, 0.9, reward, 1)
     assert not probe.diverged
     table.values[3, 0] = np.inf
+    learn(probe, 0.1, 0.9, reward, 1)
     assert probe.diverged
+
+
+def test_weights_of_others_who_met_larger_rewards_are_no_divergence() -> None:
+    features = TileCoding(8, 4).bind(LOW, HIGH)
+    table, probe = probe_of(features, np.zeros((features.n_features, 1)), 1)
+    learn(probe, 0.1, 0.5, 0.0, 1)
+    table.values[:] = 1e4
+    learn(probe, 0.1, 0.5, 0.0, 1)
+    learn(probe, 0.1, 0.5, -1.0, 1)
+    assert not probe.diverged
 
 
 def test_not_a_number_is_divergence_and_stays_it() -> None:
