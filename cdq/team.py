@@ -112,9 +112,10 @@ class Team:
         """End a worker's part in a call, in its thread, where its table is of no use after it.
 
         A table in memory that ranks share ends with the communicator, and one with a base of its own may be behind
-        the others after a failure. The lanes go on.
+        the others after a failure. The lanes go on; where they cannot, as they are environments in Python, every call
+        begins with new episodes, and so comes to the same wherever it is made.
         """
-        if self._temporary and rank in self.workers:
+        if (self._temporary or not self._problem.resumable) and rank in self.workers:
             worker = self.workers.pop(rank)
             worker.roll_back()
             self.lanes[rank] = worker.lanes

@@ -1,0 +1,34 @@
+"""Environments that are stepped: ranks of MPI come to what threads come to, and processes beside one."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+import cdq
+from tests.mpi import pool
+
+TABLES: dict[str, dict[str, Any]] = {
+    "table": {"env": "cdq/RiverSwim-v0"},
+    "hash": {"env": "cdq/GridWorld-v0", "table": "hash"},
+    "tiles": {"env": "MountainCar-v0", "features": cdq.TileCoding(4, 4), "dtype": "float32"},
+    "fourier": {"env": "MountainCar-v0", "features": cdq.FourierBasis(2), "step_size": 0.1},
+    "Python": {"env": "Blackjack-v1"},
+    "Python, hash": {"env": "Blackjack-v1", "table": "hash"},
+}
+RANKS, STEPS = 3, 6000
+
+
+def digests(kind: str, comm: Any, workers: int | None = None) -> list[str]:
+    arguments = {**TABLES[kind], "comm": comm, "workers": workers}
+    agent = cdq.QLearner(**arguments, seed=0, sync_every=200)
+    return [agent.learn(STEPS).table.digest() for _ in range(2)]
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_one_result(kind: str) -> None:
+    elsewhere = "zmq" if kind.startswith("Python") else "inprocess"
+    expected = digests(kind, elsewhere, RANKS)
+    assert pool.run(RANKS, partial(digests, kind)) == [expected] * RANKS
