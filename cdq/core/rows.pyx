@@ -73,13 +73,17 @@ cdef class Rows:
         """
         cdef const unsigned char[:, :] raw
         cdef Rows rows = Rows.__new__(Rows)
+        cdef int64_t stride
         if values.ndim != 2 or values.dtype.kind != "f" or values.itemsize not in (4, 8) or not values.size:
             raise ValueError("values are (n_states, n_actions) of float32 or float64")
         raw = values.view("u1")  # refuses rows that are not contiguous
+        stride = raw.strides[0] if raw.shape[0] > 1 else raw.shape[1]
+        if stride < raw.shape[1]:
+            raise ValueError("the rows of values overlap, or go backwards")
         rows.data = values
         rows.c.data = <unsigned char *> &raw[0, 0]
         rows.c.n_states = values.shape[0]
-        rows._lay_out(values.shape[1], values.strides[0], values.itemsize)
+        rows._lay_out(values.shape[1], stride, values.itemsize)
         return rows
 
     cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size):
