@@ -19,7 +19,7 @@ from cdq.mdp import MDP
 from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
 from cdq.report import make_report
 from cdq.representation import Floats
-from cdq.run import about
+from cdq.run import about, is_hub, is_spread
 from cdq.settings import Settings
 from cdq.state import State
 from cdq.subject import Subject
@@ -103,7 +103,7 @@ class Learnt:
         observation : object
             As the environment gives them.
         action_mask : (n_actions,) array, optional
-            Nonzero where an action is allowed; all are by default.
+            Nonzero where an action is allowed; by default what the observation says, if it holds a mask, else all.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class Learnt:
             If the observation is not one of the environment's, or the mask allows nothing.
         """
         values = self._subject.action_values(self._state.merged.values, observation)
-        return best_action(values, action_mask)
+        return best_action(values, self._subject.mask_of(observation) if action_mask is None else action_mask)
 
     def evaluate(self, episodes: float | None = None) -> Evaluation:
         """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
@@ -160,10 +160,16 @@ class Learnt:
             "stepping": self.stepping,
             "representation": self.representation,
             "comm": comm,
+            "workers_are": self._workers_are(),
             "steps": self.steps,
             "digest": self.table.digest(),
         }
         return make_report(about, self.settings, self.history, self._gap(), self.evaluate())
+
+    def _workers_are(self) -> str:
+        if self._subject.threads or self.settings.workers == 1:
+            return "processes" if is_hub(self._comm) or is_spread(self._comm) else "threads"
+        return "processes, as threads would take turns at the interpreter to step the environment"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write table, counts and settings to a safetensors file, atomically; `load` reads it back.

@@ -87,7 +87,9 @@ def make_settings(
         raise ConfigError(f"initial_value is {initial_value}; it must be a finite number")
     one_of("overlap", overlap, (True, False))
     if overlap and approach.get("table") == "hash":
-        raise ConfigError("overlap and a hashed table exclude each other: its rows are agreed on before a merge")
+        raise ConfigError(
+            "overlap and a hashed table exclude each other: its rows are agreed on before a merge"
+        )
     wanted = None if workers is None else whole("workers", workers, 1, MOST_WORKERS)
     return Settings(
         gamma=float(gamma),

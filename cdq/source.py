@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,9 @@ class Source(Protocol):
 
         Episode i has the stream i % words.shape[1].
         """
+
+    def mask_of(self, observation: Any) -> Any:
+        """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
 
     def close(self) -> None:
         """Close what was made here."""

@@ -86,6 +86,9 @@ class Subject(Problem, Protocol):
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return what the table says each action is worth; raises `ConfigError` for what is no observation."""
 
+    def mask_of(self, observation: Any) -> Any:
+        """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
+
     def run_episodes(self, values: Floats, words: npt.NDArray[np.uint64], n: int, longest: int) -> Episodes:
         """Run *n* episodes of the greedy policy, the lowest action among equals; return their returns and lengths.
 
@@ -145,6 +148,10 @@ class ModelSubject:
         row: Floats = values[self.model.state_of(observation)]
         return row
 
+    def mask_of(self, observation: Any) -> Any:
+        """Return None: states hold no masks."""
+        return None
+
     def run_episodes(self, values: Floats, words: npt.NDArray[np.uint64], n: int, longest: int) -> Episodes:
         """Run episodes in the model."""
         return follow_policy(self._packed, values.argmax(axis=1), words, n, longest)
@@ -177,7 +184,7 @@ class SteppedSubject:
         self.step_scale, self.initial = representation.step_scale, representation.initial
         self.action_values, self.own_table = representation.action_values, representation.own_table
         self.first_action, self.encoding = representation.first_action, representation.encoding
-        self.q_function = representation.q_function
+        self.q_function, self.mask_of = representation.q_function, source.mask_of
         self.close, self.recipe = source.close, recipe
 
     @property

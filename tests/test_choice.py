@@ -138,6 +138,35 @@ def test_masks_in_prediction() -> None:
         agent.predict(14, np.zeros(4))
 
 
+class Restricted(gymnasium.Env[Any, int]):
+    """Pays less the higher the action, of which the observation allows 1 and 3."""
+
+    observation_space = gymnasium.spaces.Dict(
+        {"observation": gymnasium.spaces.Discrete(2), "action_mask": gymnasium.spaces.MultiBinary(4)}
+    )
+    action_space = gymnasium.spaces.Discrete(4)
+
+    def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+        return observed(0, [0, 1, 0, 1]), {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return observed(1, [0, 0, 0, 0]), -float(action), True, False, {"taken": action}
+
+
+def observed(state: int, mask: list[int]) -> dict[str, Any]:
+    return {"observation": state, "action_mask": np.array(mask, np.int8)}
+
+
+def test_masks_in_observations() -> None:
+    agent = cdq.QLearner(Restricted, seed=0, gamma=1.0).learn(200)
+    assert np.flatnonzero(agent.table.visits[0]).tolist() == [1, 3]
+    assert agent.predict(observed(0, [0, 1, 0, 1])) == 1
+    assert agent.predict(observed(0, [0, 0, 0, 1])) == 3
+    assert agent.evaluate(20).mean_return == -1
+    free = cdq.QLearner(Restricted, seed=0, gamma=1.0, masks=False).learn(200)
+    assert free.predict(observed(0, [0, 1, 0, 1])) == 0
+
+
 @pytest.mark.parametrize(
     ("env", "arguments"),
     [

@@ -255,6 +255,10 @@ class CompiledSource:
     def _failure(self, what: str, lane: int, step: int) -> EnvironmentFailure:
         return EnvironmentFailure(f"{self.name} cannot be learnt on: {what}", lane=lane, step=step)
 
+    def mask_of(self, observation: Any) -> Any:
+        """Return None: all actions are allowed."""
+        return None
+
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a learnt table depends on: name, sizes, limit and parameters."""
         base = self._base

@@ -136,6 +136,10 @@ class PythonSource:
             self._loop.reset()
         return returns, lengths
 
+    def mask_of(self, observation: Any) -> Any:
+        """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
+        return self.encoder.mask_of(observation) if self._masks == "observation" else None
+
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""
         return fingerprint_of(self._envs[0].spec, type(self._envs[0].unwrapped), self.encoder, self._masks)

@@ -117,7 +117,9 @@ def _unknown_id(env_id: str, known: list[str]) -> str:
     """Return the message for an unknown id: the nearest ids rather than all, for there are hundreds."""
     folded = {name.lower(): name for name in known}
     near = [folded[name] for name in difflib.get_close_matches(env_id.lower(), folded, n=3)]
-    hint = f"did you mean {' or '.join(near)}?" if near else "gymnasium.pprint_registry() lists what there is."
+    hint = (
+        f"did you mean {' or '.join(near)}?" if near else "gymnasium.pprint_registry() lists what there is."
+    )
     return (
         f"unknown environment {env_id!r}; {hint} An id of your own package needs its module: 'module:Env-v0'"
     )

@@ -102,6 +102,10 @@ class VectorSource:
             self._loop.reset()
         return returns, lengths
 
+    def mask_of(self, observation: Any) -> Any:
+        """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
+        return self.encoder.mask_of(observation) if self._masks == "observation" else None
+
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""
         return fingerprint_of(self._spec, type(self._envs.unwrapped), self.encoder, self._masks)
