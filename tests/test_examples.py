@@ -29,6 +29,10 @@ ENVIRONMENT = {
 MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 
 SAID = {
+    "acrobot.py": ["mean return -8", "after       500,"],
+    "cartpole.py": ["mean return 500.0", "steps, "],
+    "mountain_car.py": ["mean return -1", "after       1,000,", "push left"],
+    "blackjack.py": ["mean return -0.0", "hands alike", "with 16 against a 10: "],
     "frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"],
     "taxi_zmq.py": ["mean return 8.", "processes: table "],
     "taxi_mpi.py": ["workers 1, mean return 8.", "gap ", "table "],

@@ -1,0 +1,28 @@
+"""Balance a pole by tile coding until 475 of 500 steps are reached, and say what 100 fresh episodes return."""
+
+from __future__ import annotations
+
+import cdq
+
+# Position, speed, angle, angular speed. The space bounds neither speed; beyond these a pole is lost.
+HIGH = (2.4, 3.0, 0.21, 3.5)
+
+
+def main() -> None:
+    agent = cdq.QLearner(
+        "CartPole-v1",
+        features=cdq.TileCoding(tilings=32, tiles=(2, 3, 6, 6), low=[-bound for bound in HIGH], high=HIGH),
+        step_size=cdq.LinearDecay(0.3, 0.03, 500_000),
+        exploration=cdq.LinearDecay(0.1, 0.0, 200_000),
+        sync_every=20_000,  # the step size decays from window to window
+        seed=0,
+    )
+    agent.learn(500_000, until=cdq.MeanReturn(475))
+
+    result = agent.evaluate(episodes=100)
+    print(f"mean return {result.mean_return:.1f} ± {result.standard_error:.1f}")
+    print(f"after       {agent.steps:,} steps, {agent.history[-1].seconds:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

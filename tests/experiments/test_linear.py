@@ -1,0 +1,66 @@
+"""Linear Q-functions learn classic control, with the settings that are recommended and with those of the examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cdq import FourierBasis, LinearDecay, QLearner, TileCoding
+from cdq.envs.defaults import RECOMMENDED
+
+# What is counted as learnt: the mean return of 100 episodes.
+GOALS = {"CartPole": 475.0, "Acrobot": -100.0, "MountainCar": -110.0}
+
+
+def learnt(name: str, seed: int, **options: Any) -> float:
+    """Return the mean return of 100 episodes after learning as is recommended, but for the *options*."""
+    settings = RECOMMENDED[name]
+    agent = QLearner(f"cdq/{name}-v0", seed=seed, **{**settings.arguments, **options})
+    return agent.learn(settings.steps).evaluate(100).mean_return
+
+
+def test_every_recommendation_is_tested() -> None:
+    assert set(GOALS) == set(RECOMMENDED)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", GOALS)
+def test_the_recommended_settings_learn(name: str, seed: int) -> None:
+    assert learnt(name, seed) >= GOALS[name]
+
+
+@pytest.mark.parametrize("options", [{"workers": 2}, {"workers": 4}, {"workers": 2, "dtype": "float32"}])
+@pytest.mark.parametrize("name", GOALS)
+def test_so_they_do_with_other_workers_and_types(name: str, options: dict[str, Any]) -> None:
+    """Workers whose weights were merged as if each moved alone would overshoot; four learnt nothing so."""
+    assert learnt(name, 0, **options) >= GOALS[name]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_eight_tilings_of_eight_by_eight_learn_mountain_car(seed: int) -> None:
+    """The settings of examples/mountain_car.py."""
+    agent = QLearner(
+        "cdq/MountainCar-v0",
+        features=TileCoding(tilings=8, tiles=8),
+        gamma=0.99,
+        step_size=LinearDecay(0.1, 0.01, 1_000_000),
+        exploration=0.0,
+        sync_every=20_000,
+        seed=seed,
+    )
+    assert agent.learn(1_000_000).evaluate(100).mean_return >= -115
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_fourier_basis_learns_cartpole(seed: int) -> None:
+    bounds = {"low": (-2.4, -3.0, -0.21, -3.5), "high": (2.4, 3.0, 0.21, 3.5)}
+    agent = QLearner(
+        "cdq/CartPole-v0",
+        features=FourierBasis(2, **bounds),
+        step_size=LinearDecay(0.3, 0.03, 100_000),
+        exploration=0.05,
+        sync_every=5_000,
+        seed=seed,
+    )
+    assert agent.learn(100_000).evaluate(100).mean_return >= 475
