@@ -90,7 +90,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
     >>> from cdq.core.envs import FUNCTIONS
     >>> step, reset = FUNCTIONS["river"]
     >>> env = CompiledEnv(step, reset, n_actions=2, n_states=4, context=np.array([4]), uniforms=1)
-    >>> env.reset(seed=0)[0], env.step(1)[1]
+    >>> int(env.reset(seed=0)[0]), env.step(1)[1]
     (0, 0.0)
     """
 

@@ -45,7 +45,7 @@ class GridWorld(FiniteEnv):
     --------
     >>> import gymnasium, cdq.envs
     >>> env = gymnasium.make("cdq/GridWorld-v0", walls=["S.#", "..G"])
-    >>> env.reset(seed=0)[0], env.step(1)[0]
+    >>> int(env.reset(seed=0)[0]), int(env.step(1)[0])
     (0, 3)
     """
 
