@@ -145,7 +145,6 @@ cdef class Loop:
         self.step()
         if q.room() < 2 * self.n:
             q.make_room()
-            self.locate(STATE, 0, self.n)
         self.locate(SUCCESSOR, 0, self.n)
         q.learn(self.law, self.gamma, self.actions, self.rewards, self.terminated,
                 self.masks_or_null(self.masks_following), self.active)

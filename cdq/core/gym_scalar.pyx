@@ -1,7 +1,7 @@
 """Windows of Q-learning over environments that are stepped one after another, one call of `step` each."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from cdq.core.encode cimport Encoding, read_masks
 from cdq.core.gym cimport INFO, NOTHING, NOWHERE, RESETTING, STEPPING, UNKNOWN, Loop, has, real_of, same_space
@@ -84,12 +84,9 @@ cdef class EnvLoop(Loop):
         self.truncated[i] = bool(truncated)
         self.end(i)
         self.encoding.encode(observation, following, mask)
-        if self.masking >= INFO:
-            if self.terminated[i]:
-                memset(mask, 1, self.q.n_actions)
-            else:
-                self.read_mask(info, i, mask)
-                self.allow(i, self.masks_following)
+        if self.masking >= INFO and not self.terminated[i]:
+            self.read_mask(info, i, mask)
+            self.allow(i, self.masks_following)
         return 0
 
     cdef int revive(self) except -1:

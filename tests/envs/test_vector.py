@@ -102,6 +102,20 @@ def test_actions_are_arrays_of_the_spaces_type_that_the_environment_may_keep() -
     assert {tuple(actions) for actions in envs.given} == {(0, 0), (0, 1), (1, 0), (1, 1)}
 
 
+def test_actions_are_in_range_even_where_they_are_ignored() -> None:
+    """The mask of a terminal observation may be zeros; the action after it starts the next episode."""
+
+    class Watched(SyncVectorEnv):
+        def step(self, actions: Any) -> Any:
+            given.update(actions.tolist())
+            return super().step(actions)
+
+    given: set[int] = set()
+    loop, _ = start(VectorSource(Watched([lambda: Toy(masks="info")] * 3)), 3)
+    loop.run(LAW, 200, 1.0, 1.0)
+    assert given == {0, 1, 2}
+
+
 def test_the_reset_mask_is_new_each_time() -> None:
     """SyncVectorEnv takes it out of the options and asks for a True in it."""
     envs = SyncVectorEnv([Toy] * 3, autoreset_mode=AutoresetMode.DISABLED)

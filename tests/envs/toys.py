@@ -110,7 +110,7 @@ class Plain(VectorEnv[Any, Any, Any]):
         for i in np.flatnonzero(mask):
             self.observations[i] = self.envs[i].reset(seed=None if seed is None else seed[i])[0]
         self.done[mask] = False
-        return self.observations, {}
+        return np.where(mask, self.observations, -1), {}  # what is not asked for means nothing
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         n = self.num_envs
