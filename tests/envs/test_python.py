@@ -185,6 +185,23 @@ def test_statistics_of_a_user_stay_as_they_are() -> None:
     assert sum(env.length_queue) <= length_sum
 
 
+def test_environments_are_made_without_the_checker_and_without_a_window() -> None:
+    source = PythonSource("CliffWalking-v1", 2)
+    for env in source._envs:
+        assert "PassiveEnvChecker" not in str(env)
+        assert env.render_mode is None
+    source.close()
+
+
+def test_an_environment_that_resets_itself_is_reset_all_the_same() -> None:
+    tables = []
+    for make in (Toy, lambda: gymnasium.wrappers.Autoreset(Toy())):
+        loop, table = start(PythonSource(make, 2), 2)
+        loop.run(LAW, 200, 1.0, 0.2)
+        tables.append(table.values.tobytes())
+    assert tables[0] == tables[1]
+
+
 def test_fingerprints_tell_environments_apart() -> None:
     def of(*arguments: Any, **kwargs: Any) -> str:
         source = PythonSource(*arguments, **kwargs)
