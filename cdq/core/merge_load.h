@@ -197,8 +197,13 @@ static void NAME(cdq_commit_alone)(cdq_rows *rows, int64_t *visits)
 {
     for (int64_t i = 0; i < rows->n_log; i++) {
         uint32_t *count, pair = rows->log[i];
-        if (i + 16 < rows->n_log)
-            CDQ_PREFETCH(NAME(cdq_place)(rows, rows->log[i + 16], &count));
+        if (i + CDQ_AHEAD < rows->n_log) {
+            uint32_t ahead = rows->log[i + CDQ_AHEAD];
+            CDQ_PREFETCH(NAME(cdq_place)(rows, ahead, &count));
+            CDQ_PREFETCH((REAL *)rows->base + ahead);
+            CDQ_PREFETCH(rows->clock + ahead);
+            CDQ_PREFETCH(visits + ahead);
+        }
         ((REAL *)rows->base)[pair] = *NAME(cdq_place)(rows, pair, &count);
         visits[pair] += CDQ_COUNT(*count) - rows->clock[pair];
         *count = CDQ_COUNT(*count) < CDQ_CLOCK_LIMIT ? CDQ_COUNT(*count) : CDQ_CLOCK_LIMIT;
