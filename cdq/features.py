@@ -98,11 +98,19 @@ def _tiles(value: Any) -> int | tuple[int, ...]:
     return _whole("tiles", value, 1, MOST_TILES)
 
 
+def _below(lows: FloatArray, highs: FloatArray, scale: FloatArray, tiles: Sequence[int]) -> FloatArray:
+    """Return bounds just low enough that they lie in the last tile."""
+    while (over := (highs - lows) * scale >= np.array(tiles)).any():
+        highs = np.where(over, np.nextafter(highs, lows), highs)
+    return highs
+
+
 @dataclass(frozen=True)
 class TileCoding(_Bounded):
     """Overlapping grids over the observation: every tiling has one tile that is active (Sutton & Barto 2018, 9.5.4).
 
-    A step size of alpha removes the part alpha of the error at an observation: each weight gets alpha / tilings.
+    A step size of alpha removes the part alpha of the error at an observation: each weight gets alpha / tilings. A
+    single tiling cuts each input into equal bins; several need one tile more in every input.
 
     Parameters
     ----------
@@ -153,9 +161,13 @@ class TileCoding(_Bounded):
         tiles = [self.tiles] * width if isinstance(self.tiles, int) else list(self.tiles)
         if len(tiles) != width:
             raise ConfigError(f"tiles has {len(tiles)} numbers; the observation has {width} inputs")
+        more = 1 if self.tilings > 1 else 0  # the tile that a displaced grid needs
         cells = [1]
         for n in tiles:
-            cells.append(cells[-1] * (n + 1))
+            cells.append(cells[-1] * (n + more))
+        scale = np.array(tiles, np.float64) / (highs - lows)
+        if not more:
+            highs = _below(lows, highs, scale, tiles)
         n_tiles = self.tilings * cells[-1]
         size = min(n_tiles, self.size or MOST_TILES)
         steps = np.arange(self.tilings) * (2 * np.arange(width)[:, None] + 1) % self.tilings
@@ -163,7 +175,7 @@ class TileCoding(_Bounded):
             size,
             lows,
             highs,
-            np.array(tiles, np.float64) / (highs - lows),
+            scale,
             np.ascontiguousarray(steps / self.tilings),
             np.array([n % 2**64 for n in cells], np.uint64),
             hashed=size < n_tiles,

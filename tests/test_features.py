@@ -169,3 +169,12 @@ def test_initial_weights_add_up() -> None:
     assert initial_weight(basis, 0.0) == 0
     with pytest.raises(ConfigError, match=r"initial_value is 3.0; allowed with a basis: 0"):
         initial_weight(basis, 3.0)
+
+
+def test_one_tiling_is_a_partition_into_bins() -> None:
+    """Also where a bin begins, and at the highest number."""
+    features = TileCoding(1, (4, 3)).bind([0, -1e6], [4, 1e6])
+    assert features.n_features == 12
+    places = [(i, y) for y in (-1e6, 0.0, 1e6) for i in (0, 1, 2, 3.5)]
+    assert (action_values(features, np.eye(12), places) == np.eye(12)).all()
+    assert (action_values(features, np.eye(12), [9, 1e7]) == np.eye(12)[11]).all()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,8 @@ def test_tile_coding_learns_by_the_definition_to_the_bit(
 
     def phi(observation: Any) -> list[tuple[int, int]]:
         active = reference.cells(observation, LOW, HIGH, tiles, tilings)
-        numbers = [reference.cell_number(*cell, tiles) for cell in active]
-        if tilings * (tiles[0] + 1) * (tiles[1] + 1) > size:
+        numbers = [reference.cell_number(*cell, tiles, tilings) for cell in active]
+        if tilings * math.prod(n + (tilings > 1) for n in tiles) > size:
             numbers = [(reference.mixed(number) >> 32) * size >> 32 for number in numbers]
         return [(number, 1) for number in numbers]
 
@@ -111,7 +112,7 @@ def test_tiles_are_the_definition(tilings: int, tiles: list[int], seed: int) -> 
     weights = np.arange(features.n_features, dtype=float)[:, None]
     for observation, value in zip(observations, action_values(features, weights, observations), strict=True):
         active = reference.cells(observation, low, high, tiles, tilings)
-        numbers = [reference.cell_number(*cell, tiles) for cell in active]
+        numbers = [reference.cell_number(*cell, tiles, tilings) for cell in active]
         assert len(set(numbers)) == tilings
         assert value == [sum(numbers)]
 

@@ -18,18 +18,20 @@ def cells(
     """Return the active tiles: of each tiling its number and the tile's coordinates."""
     inputs = np.clip(np.asarray(observation, float), low, high)
     scaled = (inputs - low) * (np.asarray(tiles, float) / (np.asarray(high) - low))
+    if tilings == 1:
+        return [(0, tuple(min(math.floor(x), n - 1) for x, n in zip(scaled, tiles, strict=True)))]
     return [
         (t, tuple(math.floor(x + t * (2 * j + 1) % tilings / tilings) for j, x in enumerate(scaled)))
         for t in range(tilings)
     ]
 
 
-def cell_number(t: int, coordinates: Sequence[int], tiles: Sequence[int]) -> int:
+def cell_number(t: int, coordinates: Sequence[int], tiles: Sequence[int], tilings: int) -> int:
     """Number the cells: the first input fastest, then the others, then the tiling; in 64 bits."""
     number, stride = 0, 1
     for coordinate, n in zip(coordinates, tiles, strict=True):
         number += coordinate * stride
-        stride *= n + 1
+        stride *= n + (tilings > 1)
     return (number + t * stride) % 2**64
 
 
