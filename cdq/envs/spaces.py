@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -127,7 +128,7 @@ class Encoder:
         """
         if not self.countable:
             self.encoding(vectors=False)
-        return int(self._encoded(self._encoding, observation))
+        return int(_asked(self._encoding.of, observation))
 
     def vector_of(self, observation: object) -> npt.NDArray[np.float64]:
         """Return an observation's numbers as a vector, (width,).
@@ -137,12 +138,20 @@ class Encoder:
         ConfigError
             If it does not have as many.
         """
-        vector: npt.NDArray[np.float64] = self._encoded(self.encoding(vectors=True), observation)
+        vector: npt.NDArray[np.float64] = _asked(self.encoding(vectors=True).of, observation)
         return vector
 
     def mask_of(self, observation: object) -> npt.NDArray[np.bool_]:
-        """Return which actions are allowed, (n_actions,), by the mask that an observation holds."""
-        return np.array(self._encoding.mask_of(observation), np.bool_)
+        """Return which actions are allowed, (n_actions,), by the mask that an observation holds.
+
+        Raises
+        ------
+        ConfigError
+            If it holds none.
+        """
+        if not self.masked:
+            raise ConfigError(f"observations in {_brief(self.space)} hold no mask")
+        return np.array(_asked(self._encoding.mask_of, observation), np.bool_)
 
     def observation_of(self, state: int) -> Any:
         """Return the observation with an index, without a mask.
@@ -164,15 +173,17 @@ class Encoder:
             digits.append(low + digit)
         return _observation_of(self.space, digits)
 
-    def _encoded(self, encoding: encode.Encoding, observation: object) -> Any:
-        try:
-            return encoding.of(observation)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-
     def _sizes(self) -> list[int]:
         pairs = zip(self._numbers.low, self._numbers.high, strict=True)
         return [int(high) - int(low) + 1 for low, high in pairs]
+
+
+def _asked(read: Callable[[object], Any], observation: object) -> Any:
+    """Return what is read from an observation that a user gives."""
+    try:
+        return read(observation)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def actions_of(space: gymnasium.Space[Any]) -> tuple[int, int]:

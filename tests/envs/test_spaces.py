@@ -285,5 +285,8 @@ def test_masks_that_do_not_fit_are_refused() -> None:
         Encoder(spaces.Dict(observation=ACTIONS, action_mask=spaces.MultiBinary(4)), ACTIONS)
     encoder = Encoder(spaces.Dict(observation=ACTIONS, action_mask=MASK), ACTIONS)
     for wrong in ({"observation": 1}, {"observation": 1, "action_mask": [1, 0]}, 1):
-        with pytest.raises(ConfigError, match="action_mask|action mask"):
-            encoder.state_of(wrong)
+        for read in (encoder.state_of, encoder.mask_of):
+            with pytest.raises(ConfigError, match="action_mask|action mask"):
+                read(wrong)
+    with pytest.raises(ConfigError, match="hold no mask"):
+        Encoder(ACTIONS, ACTIONS).mask_of(1)
