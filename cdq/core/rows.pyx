@@ -123,7 +123,7 @@ cdef class Rows:
             rows.n_log = 0
 
     def close_window(self, int64_t[::1] beyond not None):
-        """Begin the next window of a worker alone; *beyond* gains the visits of pairs whose clocks are at their limit."""
+        """Begin the next window of a worker alone; *beyond* gains the visits of pairs whose clock is at its limit."""
         cdef cdq_rows *rows = &self.c
         cdef uint32_t most = 0
         cdef int64_t i

@@ -47,10 +47,10 @@ cdef int COIN_SHIFT = 31
 cdef double ALWAYS = 4294967296.0 * 2147483648.0
 
 
-def capsule(object):
+def capsule(pointer):
     """Return the address in a PyCapsule, and the capsule's name."""
-    cdef const char *name = PyCapsule_GetName(object)
-    return <uintptr_t> PyCapsule_GetPointer(object, name), "" if name == NULL else name.decode()
+    cdef const char *name = PyCapsule_GetName(pointer)
+    return <uintptr_t> PyCapsule_GetPointer(pointer, name), "" if name == NULL else name.decode()
 
 
 def call(uintptr_t function, uint8_t[::1] lane not None, uintptr_t context):

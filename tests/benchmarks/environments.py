@@ -67,7 +67,7 @@ def classic() -> None:
     for name in TWINS:
         agent = learner(name)
         agent.learn(200_000)
-        show(f"{name}, {agent.report()['way']}", [rate(agent.learn, 2_000_000) for _ in range(ROUNDS)])
+        show(f"{name}, {agent.report()['stepping']}", [rate(agent.learn, 2_000_000) for _ in range(ROUNDS)])
 
 
 if __name__ == "__main__":

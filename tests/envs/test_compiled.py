@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import shutil
 import subprocess
+import sysconfig
 import warnings
 from pathlib import Path
 from typing import Any
@@ -300,7 +302,56 @@ def test_an_environment_in_numba_is_learnt() -> None:
         address_of(wrong, "step")
 
 
-# ---- learning with threads, failures named
+CYTHON = """
+from cdq.core.lane cimport cdq_lane
+
+cdef api void step(cdq_lane *lane) noexcept nogil:
+    lane.integer[0] = max(lane.integer[0] + (1 if lane.action else -1), 0)
+    lane.index = lane.integer[0]
+    lane.terminated = lane.index == 3
+    lane.reward = lane.terminated
+
+cdef api void reset(cdq_lane *lane) noexcept nogil:
+    lane.integer[0] = lane.index = 0
+
+cdef api int wrong(cdq_lane *lane) noexcept nogil:
+    return 0
+"""
+
+
+def test_an_environment_in_cython_is_learnt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = pytest.importorskip("Cython.Build")
+    if shutil.which("cc") is None:
+        pytest.skip("there is no C compiler")
+    package = Path(cdq.envs.__file__).parents[1]
+    (tmp_path / "cython_chain.pyx").write_text(CYTHON)
+    monkeypatch.chdir(tmp_path)
+    build.cythonize("cython_chain.pyx", include_path=[str(package.parent)], language_level=3, quiet=True)
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    include = [f"-I{sysconfig.get_paths()['include']}", f"-I{package / 'core'}"]
+    command = ["cc", "-shared", "-fPIC", *include, "cython_chain.c", "-o", f"cython_chain{suffix}"]
+    subprocess.run(command, check=True, timeout=120)
+    monkeypatch.syspath_prepend(tmp_path)
+    capsules = importlib.import_module("cython_chain").__pyx_capi__
+    env = CompiledEnv(capsules["step"], capsules["reset"], n_actions=2, n_states=4, uniforms=0)
+    agent = cdq.QLearner(env, seed=0, gamma=0.5).learn(20_000)
+    assert agent.table.values[:3, 1].tolist() == pytest.approx([0.25, 0.5, 1.0], rel=1e-2)
+    with pytest.raises(ConfigError, match=r"step has the signature 'int \(cdq_lane \*\)'"):
+        CompiledEnv(capsules["wrong"], capsules["reset"], n_actions=2, n_states=4)
+
+
+# ---- learning with threads, checkpoints, failures named
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_goes_on_from_its_checkpoint_bit_for_bit(workers: int, tmp_path: Path) -> None:
+    def learner(**arguments: Any) -> Any:
+        return cdq.QLearner("cdq/GridWorld-v0", workers=workers, seed=0, **arguments)
+
+    whole = learner().learn(40_000).learn(40_000)
+    learner(checkpoint=tmp_path).learn(40_000)
+    again = cdq.QLearner.resume(tmp_path).learn(40_000)
+    assert again.table.digest() == whole.table.digest()
 
 
 def test_workers_are_threads_and_one_result() -> None:
