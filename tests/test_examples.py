@@ -122,6 +122,12 @@ def queue(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def heeds_sigterm(pid: str) -> bool:
+    """Return whether a process has a handler for it, as it does while it learns."""
+    caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def part(queue: Path) -> int:
     """Run the script until the warning that time is up comes to its ranks; return how far they came."""
     started = queue / "ranks"
@@ -134,9 +140,9 @@ def part(queue: Path) -> int:
         stderr=subprocess.STDOUT,
         text=True,
     ) as script:
-        while len(started.read_text().split()) < 2 and script.poll() is None:
+        while script.poll() is None and sum(map(heeds_sigterm, started.read_text().split())) < 2:
             time.sleep(0.05)
-        time.sleep(3.0)  # they learn
+        time.sleep(1.0)  # they learn
         if script.poll() is None:
             for rank in started.read_text().split():
                 os.kill(int(rank), signal.SIGTERM)
