@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cdq.alone import Alone
+from cdq.alone import LARGE, Alone
 from cdq.approach import Approach
 from cdq.errors import ConfigError
 from cdq.features import FeatureMap, TileCoding
@@ -91,11 +91,12 @@ def _known(source: Source) -> FeatureMap | None:
 
 def make_table(subject: Subject, settings: Settings, *, alone: bool) -> Merged:
     """Return the table that all workers of this process begin with; *alone*, where there is but one of the run."""
+    large = subject.n_rows * subject.n_actions >= LARGE
     if subject.own_table is not None:
         own: Merged = subject.own_table
         return own
     initial = subject.initial(settings.initial_value)
-    return (Alone if alone else Merged)(subject.n_rows, subject.n_actions, settings.dtype, initial)
+    return (Alone if alone and large else Merged)(subject.n_rows, subject.n_actions, settings.dtype, initial)
 
 
 def _representation(settings: Settings, source: Source, encoder: Encoder) -> Representation:

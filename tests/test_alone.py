@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cdq
 from cdq import schedules
 from cdq.alone import Alone
 from cdq.core.merge import commit, commit_alone
 from cdq.core.overlap import hand_over
 from cdq.core.rows import Rows
 from cdq.errors import TableError
+from cdq.keeping import Checkpoints
 from cdq.mdp import MDP
 from cdq.worker import Merged, Worker
 from tests.strategies import DTYPES, make_worker, models, random_model
@@ -139,3 +142,68 @@ def test_the_workers_rows_are_the_table() -> None:
     assert own.new_rows() is own.new_rows()
     assert np.shares_memory(own.values, np.asarray(own.new_rows().data))
     assert np.asarray(own.new_rows().data).nbytes == 8 * 40  # a value and a count for each pair
+
+
+# ---- under a learner
+
+
+@pytest.fixture
+def every_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take it for small tables, too."""
+    monkeypatch.setattr("cdq.choice.LARGE", 0)
+
+
+def learner(**arguments: Any) -> cdq.QLearner:
+    return cdq.QLearner("FrozenLake-v1", seed=0, **arguments)
+
+
+@pytest.fixture
+def usual() -> cdq.QLearner:
+    return learner().learn(20_000).learn(30_000)
+
+
+def test_a_learner_learns_the_same(usual: cdq.QLearner, every_table: None) -> None:
+    agent = learner().learn(20_000).learn(30_000)
+    assert isinstance(agent._state.merged, Alone)
+    assert agent.table.digest() == usual.table.digest()
+    assert agent.evaluate(100) == usual.evaluate(100)
+    assert agent.report()["digest"] == usual.report()["digest"]
+
+
+def test_it_goes_to_files_and_comes_back(usual: cdq.QLearner, every_table: None, tmp_path: Path) -> None:
+    learner(checkpoint=tmp_path / "run").learn(20_000)
+    agent = cdq.QLearner.resume(tmp_path / "run").learn(30_000)
+    assert agent.table.digest() == usual.table.digest()
+    agent.save(tmp_path / "agent.safetensors")
+    usual.save(tmp_path / "usual.safetensors")
+    loaded = [cdq.QLearner.load(tmp_path / f"{name}.safetensors") for name in ("agent", "usual")]
+    assert len({each.learn(10_000).table.digest() for each in loaded}) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_one_worker_goes_on_from_several(
+    every_table: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their pooled clocks are behind their visits."""
+    learner(workers=3, checkpoint=tmp_path).learn(30_000)
+    agents = []
+    for large in (0, 10**9):
+        monkeypatch.setattr("cdq.choice.LARGE", large)
+        agents.append(cdq.QLearner.resume(tmp_path, workers=1))
+        agents[-1]._checkpoints = Checkpoints(None, None)
+        agents[-1].learn(20_000)
+    assert [type(agent._state.merged) for agent in agents] == [Alone, Merged]
+    assert agents[0].table.digest() == agents[1].table.digest()
+    assert (agents[0].table.visits > agents[0]._state.merged.clock).any()
+
+
+def test_a_window_that_is_interrupted_leaves_no_trace(every_table: None) -> None:
+    agent, same = learner(), learner()
+    for each in (agent, same):
+        each.learn(20_000)
+    worker = agent._team.workers[0]
+    before = agent.table.digest()
+    worker.run(schedules.build_law(schedules.Constant(0.5), 0, 0.3, "float64"), 100, 1.0, 1.0)
+    agent._team.roll_back()
+    assert agent.table.digest() == before
+    assert agent.learn(1000).table.digest() == same.learn(1000).table.digest()
