@@ -150,10 +150,13 @@ class Learnt:
         """Return what a run came to, as a JSON object: settings, speed, the greedy policy's return, and the gap.
 
         `stepping` says how the environment is stepped and `representation` what the Q-function is made of.
+        `solved` is whether `mean_return` reaches the environment's own `reward_threshold`; None where it has none.
         `policy_value` and `optimal_value` are exact discounted values from the start distribution, `gap` a bound on
         their difference that holds; None where the model is not known. `mean_return` is the undiscounted return of
         the greedy policy over the episodes of `evaluate`; `digest` the SHA-256 of the values' and the visits' bytes.
         """
+        from cdq.envs.opening import reward_threshold  # here: it takes Gymnasium with it
+
         comm = choose(self._comm) if isinstance(self._comm, str) else type(self._comm).__name__
         about = {
             "env": self.name,
@@ -164,7 +167,12 @@ class Learnt:
             "steps": self.steps,
             "digest": self.table.digest(),
         }
-        return make_report(about, self.settings, self.history, self._gap(), self.evaluate())
+        evaluation, threshold = self.evaluate(), reward_threshold(self.name)
+        solved = {
+            "reward_threshold": threshold,
+            "solved": None if threshold is None else evaluation.mean_return >= threshold,
+        }
+        return {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
 
     def _workers_are(self) -> str:
         if self._subject.threads or self.settings.workers == 1:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +12,14 @@ import numpy.typing as npt
 from cdq.core.offline import Replay, learn_log
 from cdq.core.qfunction import QFunction, TableQ
 from cdq.core.rows import Law, Rows
+from cdq.errors import ConfigError
 from cdq.lanes import Lanes
 from cdq.logs import Log
+from cdq.source import Loop
+from cdq.subject import Watched
+
+# Learns from one transition of the log to another under a law; returns how many it learnt.
+Learn = Callable[[Law, int, int], int]
 
 # How many observations a hashed table looks up at a time.
 _LOOKUPS = 256
@@ -37,6 +45,13 @@ class Replays:
         Of the table.
     q_function : callable
         Makes the Q-function of a table (`Rows`) for so many lanes.
+    name : str
+        Of the environment.
+
+    Raises
+    ------
+    ConfigError
+        If a reward is beyond what the table holds.
     """
 
     own_bytes = (
@@ -49,11 +64,26 @@ class Replays:
         log: Log,
         n_rows: int,
         n_actions: int,
+        *,
         dtype: npt.DTypeLike,
         q_function: Callable[[Rows, int], QFunction],
+        name: str,
     ) -> None:
         self.n_rows, self.n_actions = n_rows, n_actions
-        self._log, self._q_function, self._dtype = log, q_function, np.dtype(dtype)
+        self._log, self._q_function, self._dtype, self._name = log, q_function, np.dtype(dtype), name
+        beyond = np.abs(log.rewards) > np.finfo(self._dtype).max
+        if beyond.any():
+            first = int(beyond.argmax())
+            raise ConfigError(
+                f"the reward of transition {first} is {log.rewards[first]}; allowed: what {self._dtype} holds"
+            )
+
+    @cached_property
+    def _columns(self) -> tuple[npt.NDArray[Any], ...]:
+        """The log as the loop over a table with a row for each state reads it; for all workers of the process."""
+        log = self._log
+        states, next_states = log.states.astype(np.uint32), log.next_states.astype(np.uint32)
+        return states, log.actions, log.rewards.astype(self._dtype), next_states, log.terminated
 
     def lane(self, rank: int, size: int) -> bytes:
         """Return the lane of a worker before its first step: its part is as long as the others', or one shorter."""
@@ -62,21 +92,27 @@ class Replays:
         lanes.own.view(np.int64)[0] = first, last, 0, -(-n // size)
         return lanes.memory.tobytes()
 
-    def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> ReplayLoop:
+    def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and its lane."""
-        return ReplayLoop(self._learner(rows, gamma, stop), lanes.own.view(np.int64)[0])
+        q = self._q_function(rows, 1)
+        learn = self._of_table(rows, gamma, stop) if type(q) is TableQ else self._of_function(q, gamma, stop)
+        loop = ReplayLoop(learn, lanes.own.view(np.int64)[0])
+        return Watched(loop, q, self._name) if q.continuous else loop
 
-    def _learner(
-        self, rows: Rows, gamma: float, stop: npt.NDArray[np.int32]
-    ) -> Callable[[Law, int, int], int]:
-        """Return what learns from one transition to another under a law, and says how many it learnt."""
-        log, q = self._log, self._q_function(rows, 1)
-        rewards = log.rewards.astype(np.float64 if q.continuous else self._dtype)
-        if type(q) is TableQ:
-            states, next_states = log.states.astype(np.uint32), log.next_states.astype(np.uint32)
-            columns = states, log.actions, rewards, next_states, log.terminated
-            return lambda law, first, last: learn_log(rows, law, gamma, *columns, first, last, stop)
-        q = q if q.continuous else self._q_function(rows, _LOOKUPS)
+    def _of_table(self, rows: Rows, gamma: float, stop: npt.NDArray[np.int32]) -> Learn:
+        states, actions, rewards, next_states, terminated = self._columns
+
+        def learn(law: Law, first: int, last: int) -> int:
+            return learn_log(
+                rows, law, gamma, states, actions, rewards, next_states, terminated, first, last, stop
+            )
+
+        return learn
+
+    def _of_function(self, q: QFunction, gamma: float, stop: npt.NDArray[np.int32]) -> Learn:
+        log = self._log
+        rewards = log.rewards if q.continuous else log.rewards.astype(self._dtype)
+        q = q if q.continuous else self._q_function(q.rows, _LOOKUPS)
         replay = Replay(q, log.states, log.actions, rewards, log.next_states, log.terminated)
         return lambda law, first, last: replay.learn(law, gamma, first, last, stop)
 
@@ -92,7 +128,7 @@ class ReplayLoop:
         The part's first transition and its end, the next one from there, and after how many it begins again.
     """
 
-    def __init__(self, learn: Callable[[Law, int, int], int], position: npt.NDArray[np.int64]) -> None:
+    def __init__(self, learn: Learn, position: npt.NDArray[np.int64]) -> None:
         self._learn, self._position = learn, position
 
     def reset(self) -> None:

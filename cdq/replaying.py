@@ -69,7 +69,14 @@ def replay(run: Run, log: Log) -> None:
     if isinstance(run.comm, Communicator):
         require_same(run.comm, {"log": log.fingerprint()})
     subject, settings, size = run.subject, replace(run.settings, num_envs=1), size_of(run.comm, run.settings)
-    replays = Replays(log, subject.n_rows, subject.n_actions, settings.dtype, subject.q_function)
+    replays = Replays(
+        log,
+        subject.n_rows,
+        subject.n_actions,
+        dtype=settings.dtype,
+        q_function=subject.q_function,
+        name=subject.name,
+    )
     team = Team(replays, run.state, settings, run.requests.stop)
     team.lanes = {rank: replays.lane(rank, size) for rank in range(size)}
     run.team.forget_tables()

@@ -186,3 +186,19 @@ def test_files_remember_how(env: str, arguments: dict[str, Any], tmp_path: Any) 
     assert again.representation.split(",")[0] == agent.representation.split(",")[0]
     again.learn(500)
     assert again.steps > agent.steps
+
+
+def test_a_callable_that_makes_vector_environments() -> None:
+    agent = cdq.QLearner(
+        lambda: gymnasium.make_vec("FrozenLake-v1", num_envs=2, vectorization_mode="sync"), seed=0
+    )
+    assert agent.learn(200).steps == 200
+    assert agent.stepping == VECTOR
+    agent.close()
+
+
+def test_solved_is_what_the_threshold_says() -> None:
+    report = cdq.QLearner("FrozenLake-v1", seed=0).learn(2_000_000).report()
+    assert (report["reward_threshold"], report["solved"]) == (0.7, True)
+    assert cdq.QLearner("FrozenLake-v1", seed=0).report()["solved"] is False
+    assert cdq.QLearner(cdq.MDP.garnet(3, 2, branching=2, seed=0)).report()["solved"] is None

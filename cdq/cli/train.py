@@ -225,6 +225,15 @@ def _holds(until: Until, report: Mapping[str, Any]) -> bool:
     return bool(report["mean_return"] >= until.at_least)
 
 
+def _solved(report: Mapping[str, Any]) -> str:
+    """Return what the environment's threshold makes of the mean return, where it has one."""
+    if report["solved"] is None:
+        return ""
+    return (
+        f", {'solved' if report['solved'] else 'not solved'}: the threshold is {report['reward_threshold']:g}"
+    )
+
+
 def _certified(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what is known of the distance from optimal, where the model is."""
     if report["gap"] is None:
@@ -241,7 +250,7 @@ def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     figures = [
         ("environment", f"{report['env']}, {workers}, seed {report['seed']}"),
         ("learnt by", f"{report['stepping']}; {report['representation']}"),
-        ("mean return", f"{mean_and_error(report)} (greedy policy)"),
+        ("mean return", f"{mean_and_error(report)} (greedy policy){_solved(report)}"),
         *_certified(report),
         ("speed", f"{quantity(report['steps_per_second'])} steps/s"),
         ("steps", f"{report['steps']:,} in {report['seconds']:.2f} s"),

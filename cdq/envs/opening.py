@@ -60,7 +60,9 @@ def open_environment(
     given = isinstance(env_like, (gymnasium.Env, gymnasium.vector.VectorEnv))
     env = env_like if given else make_env(_twin(env_like) if stepping == "auto" else env_like)
     if isinstance(env, gymnasium.vector.VectorEnv):
-        vector = VectorSource(env, masks=masks)
+        if not given:
+            env.close()
+        vector = VectorSource(env if given else env_like, masks=masks)
         return vector, vector.encoder
     found = (
         _compiled(env, plain) if stepping == "auto" and masks is not True and _is_transparent(env) else None
@@ -90,6 +92,12 @@ def _is_transparent(env: gymnasium.Env[Any, Any]) -> bool:
             return False
         env = env.env
     return True
+
+
+def reward_threshold(name: str) -> float | None:
+    """Return the mean return from which on an environment counts as solved, where Gymnasium knows of one."""
+    spec = gymnasium.registry.get(name)
+    return None if spec is None else spec.reward_threshold
 
 
 def recipe_of(env_like: Any) -> Recipe:

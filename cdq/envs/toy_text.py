@@ -102,13 +102,13 @@ def _make_registered(env_id: Any, kwargs: dict[str, Any]) -> gymnasium.Env[Any, 
         raise UnsupportedEnvironment(f"cannot make {env_id!r}: {_one_line(error)}") from error
 
 
-def _call(make: Callable[..., object], kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+def _call(make: Callable[..., object], kwargs: dict[str, Any]) -> Any:
     import gymnasium
 
     env = make(**kwargs)
-    if not isinstance(env, gymnasium.Env):
+    if not isinstance(env, (gymnasium.Env, gymnasium.vector.VectorEnv)):
         raise UnsupportedEnvironment(
-            f"{make!r} returned {type(env).__name__}; it must return a gymnasium.Env"
+            f"{make!r} returned {type(env).__name__}; it must return a gymnasium.Env or VectorEnv"
         )
     return env
 
