@@ -70,7 +70,7 @@ def read_table(env_like: EnvLike, **kwargs: object) -> TransitionTable:
         env.close()
 
 
-def make_env(env_like: EnvLike, **kwargs: object) -> gymnasium.Env[Any, Any]:
+def make_env(env_like: EnvLike, **kwargs: object) -> Any:
     """Make an environment from an id, an EnvSpec or a callable, without Gymnasium's warnings and checker."""
     import gymnasium
 
