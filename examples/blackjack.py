@@ -31,17 +31,20 @@ def measure(samples: int, seed: int) -> cdq.MDP:
     return cdq.MDP.from_samples(*columns, n_states=encoder.n_states, n_actions=2, name="measured Blackjack")
 
 
-def main() -> None:
-    model = measure(SAMPLES, seed=0)
-    planned = cdq.solve(model, GAMMA)
-
-    agent = cdq.QLearner(
+def learner(seed: int) -> cdq.QLearner:
+    return cdq.QLearner(
         "Blackjack-v1",
         gamma=GAMMA,
         step_size=cdq.Polynomial(1.0),  # the mean of all that was seen: rewards are noise, most of all
         exploration=1.0,  # what is best is learnt from games at random too, and these show every hand
-        seed=0,
-    ).learn(STEPS)
+        seed=seed,
+    )
+
+
+def main() -> None:
+    model = measure(SAMPLES, seed=0)
+    planned = cdq.solve(model, GAMMA)
+    agent = learner(seed=0).learn(STEPS)
 
     learnt, result = agent.table, agent.evaluate(episodes=10_000)
     played = learnt.visits.min(axis=1) > 0

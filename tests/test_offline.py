@@ -16,6 +16,7 @@ from cdq.core.offline import Replay, learn_log
 from cdq.core.probe import Probe
 from cdq.core.qfunction import QFunction, TableQ
 from cdq.core.rows import Rows
+from cdq.errors import ConfigError
 from cdq.features import TileCoding
 from cdq.hashing import HashedMerged
 from cdq.logs import Log
@@ -51,9 +52,17 @@ def table_or_hash(rows: Rows, n: int) -> QFunction:
     return HashQ(rows, n) if isinstance(rows, HashedRows) else TableQ(rows, n)
 
 
+def replays_of(
+    log: Log, n_states: int, n_actions: int, dtype: Any, q_function: Any = table_or_hash
+) -> Replays:
+    return Replays(log, n_states, n_actions, dtype=dtype, q_function=q_function, name="toy")
+
+
 def make_worker(log: Log, merged: Merged, rank: int = 0, size: int = 1, **changes: Any) -> Worker:
     n_states, n_actions = max(len(merged.values), 1), merged.values.shape[1]
-    replays = Replays(log, n_states, n_actions, merged.values.dtype, changes.pop("q_function", table_or_hash))
+    replays = replays_of(
+        log, n_states, n_actions, merged.values.dtype, changes.pop("q_function", table_or_hash)
+    )
     arguments: dict[str, Any] = {
         "keeps": True,
         "gamma": GAMMA,
@@ -96,7 +105,7 @@ def test_pairs_are_logged_in_the_order_of_their_first_touch() -> None:
     assert worker.rows.log[: worker.rows.touched].tolist() == [3 * state + action for state, action in met]
     worker.roll_back()
     assert not np.asarray(worker.rows.data).any()
-    assert worker.lanes == Replays(log, 5, 3, "float64", table_or_hash).lane(0, 1)
+    assert worker.lanes == replays_of(log, 5, 3, "float64").lane(0, 1)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -152,7 +161,7 @@ def test_each_worker_learns_its_part_as_often_as_there_are_passes(
     n: int, size: int, windows: list[int]
 ) -> None:
     log, passes = random_log(n, 3, 2), 3
-    replays = Replays(log, 3, 2, "float64", table_or_hash)
+    replays = replays_of(log, 3, 2, "float64")
     steps = steps_of(log, size, passes) // size
     seen: list[list[int]] = []
     for rank in range(size):
@@ -203,6 +212,16 @@ def test_workers_over_a_log_give_the_same_bits_together_and_apart(hashed: bool) 
         bits.append([(masses[0], table.digest()) for table in merged])
         assert merged[0].visits.sum() == 2 * len(log)
     assert len({bit for run in bits for bit in run}) == 1
+
+
+def test_rewards_that_a_table_cannot_hold_are_named() -> None:
+    log = random_log(5, 3, 2)
+    log.rewards[3] = -1e39
+    replays_of(log, 3, 2, "float64")
+    with pytest.raises(
+        ConfigError, match=r"the reward of transition 3 is -1e\+39; allowed: what float32 holds"
+    ):
+        replays_of(log, 3, 2, "float32")
 
 
 def test_a_flag_ends_a_window_early() -> None:

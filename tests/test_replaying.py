@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cdq
-from cdq.errors import ConfigError
+from cdq.errors import ConfigError, LearningDiverged
 from cdq.testing import run_in_threads
 from tests.reference.offline import replay
 from tests.strategies import random_model
@@ -117,6 +117,13 @@ def test_hashed_and_linear_functions_learn_from_logs() -> None:
     pole.learn_from(position, np.arange(400) % 2, np.ones(400), position, np.zeros(400, bool))
     assert pole.steps == 400
     assert pole.table.values.any()
+
+
+def test_weights_that_explode_are_told() -> None:
+    agent, position = cdq.QLearner("CartPole-v1", seed=0), np.zeros((50, 4))
+    paid = np.append(np.ones(49), 1e308)
+    with pytest.raises(LearningDiverged, match="the weights learnt on .* diverge"):
+        agent.learn_from(position, np.zeros(50, int), paid, position, np.zeros(50, bool), passes=400)
 
 
 def test_a_log_writes_no_checkpoint_and_its_table_is_saved(tmp_path: Path) -> None:
