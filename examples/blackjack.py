@@ -54,7 +54,7 @@ def main() -> None:
         f"mean return {result.mean_return:.3f} ± {result.standard_error:.3f} of what was learnt by stepping"
     )
     print(f"both ways play {same:.0%} of the hands alike")
-    print(f"with 16 against a 10: {('stick', 'hit')[agent.predict((16, 10, 0))]}")
+    print(f"with 16 against a 7: {('stick', 'hit')[agent.predict((16, 7, 0))]}")
 
 
 if __name__ == "__main__":

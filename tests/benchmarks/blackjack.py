@@ -1,6 +1,8 @@
 """What examples/blackjack.py comes to, in games by the exact rules.
 
 python tests/benchmarks/blackjack.py [--seeds 5] [--games 10000000]
+
+The goal is -0.048 or better; the best that can be had is -0.0431.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ import cdq
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[2] / "examples")]
 
-import blackjack as example
+import blackjack as example  # noqa: E402
 
-from tests.blackjack import expected_return, play
+from tests.blackjack import expected_return, play  # noqa: E402
 
 
 def judge(name: str, policy: np.ndarray, games: int, seed: int, begun: float) -> None:
