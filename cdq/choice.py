@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +107,7 @@ def _representation(settings: Settings, source: Source, encoder: Encoder) -> Rep
         low, high = (None, None) if known is None else (known.low, known.high)
         features = TileCoding(1, approach.bins, low, high)  # one tiling is a partition into bins
     if features is not None:
-        return Linear(encoder, features.bind(encoder.low, encoder.high), str(features))
+        return Linear(encoder, features.bind(encoder.low, encoder.high), _described(features))
     if approach.table == "hash":
         encoder.encoding(vectors=False)  # raises if observations have no number each
         return HashedTable(encoder, HashedMerged(source.n_actions, settings.dtype, settings.initial_value))
@@ -116,3 +116,9 @@ def _representation(settings: Settings, source: Source, encoder: Encoder) -> Rep
             f"{source.name} has too many states for a table with a row for each; use table='hash', or features"
         )
     return Table(encoder)
+
+
+def _described(features: FeatureMap) -> str:
+    """Return features in words, without what was left open."""
+    given = {name: value for name, value in asdict(features).items() if value is not None}
+    return f"{type(features).__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"

@@ -12,27 +12,15 @@ from cdq.core.rollout import Rollout
 from cdq.core.rows import Rows
 from cdq.lanes import Lanes
 from cdq.mdp import MDP
-from cdq.source import Loop
+from cdq.source import Lanewise, Loop
 
 
-class Problem(Protocol):
+class Problem(Lanewise, Protocol):
     """What the workers of a run learn, the same for all."""
 
     @property
     def n_rows(self) -> int:
-        """Rows of the table."""
-
-    @property
-    def n_actions(self) -> int:
-        """Columns of the table."""
-
-    @property
-    def own_bytes(self) -> int:
-        """What a lane takes beside stream, counters and state."""
-
-    @property
-    def resumable(self) -> bool:
-        """Whether a lane goes on from its memory; else it begins an episode."""
+        """Rows of the table; its columns are the actions."""
 
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and lanes; the flag *stop* ends its windows early."""

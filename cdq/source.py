@@ -28,16 +28,8 @@ class Loop(Protocol):
         """
 
 
-class Source(Protocol):
-    """Where transitions come from."""
-
-    @property
-    def name(self) -> str:
-        """Of the environment."""
-
-    @property
-    def way(self) -> str:
-        """How it is stepped, in words."""
+class Lanewise(Protocol):
+    """What is stepped in lanes."""
 
     @property
     def n_actions(self) -> int:
@@ -50,6 +42,18 @@ class Source(Protocol):
     @property
     def resumable(self) -> bool:
         """Whether a lane goes on from its memory; else it begins an episode."""
+
+
+class Environment(Lanewise, Protocol):
+    """What is known of an environment, whatever is learnt of it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def way(self) -> str:
+        """How it is stepped: "compiled model", "compiled environment", "vector environment", "Python environment"."""
 
     @property
     def threads(self) -> bool:
@@ -66,6 +70,16 @@ class Source(Protocol):
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""
 
+    def mask_of(self, observation: Any) -> Any:
+        """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
+
+    def close(self) -> None:
+        """Close what was made here; loops must not be used afterwards."""
+
+
+class Source(Environment, Protocol):
+    """Where transitions come from."""
+
     def loop(
         self, q: QFunction, lanes: Lanes, gamma: float, seeds: Sequence[int], stop: npt.NDArray[np.int32]
     ) -> Loop:
@@ -78,9 +92,3 @@ class Source(Protocol):
 
         Episode i has the stream i % words.shape[1].
         """
-
-    def mask_of(self, observation: Any) -> Any:
-        """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
-
-    def close(self) -> None:
-        """Close what was made here."""

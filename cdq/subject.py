@@ -20,21 +20,13 @@ from cdq.logs import encoding_of_states
 from cdq.mdp import MDP
 from cdq.problem import Problem, pack_model
 from cdq.representation import Floats, Representation
-from cdq.source import Loop, Source
+from cdq.source import Environment, Loop, Source
 
 Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 
 
-class Subject(Problem, Protocol):
+class Subject(Environment, Problem, Protocol):
     """An environment, and what its Q-function is made of."""
-
-    @property
-    def name(self) -> str:
-        """Of the environment."""
-
-    @property
-    def way(self) -> str:
-        """How it is stepped: "compiled model", "compiled environment", "vector environment", "Python environment"."""
 
     @property
     def representation(self) -> str:
@@ -43,18 +35,6 @@ class Subject(Problem, Protocol):
     @property
     def model(self) -> MDP | None:
         """Its finite model, where that is known."""
-
-    @property
-    def threads(self) -> bool:
-        """Whether several workers may be threads of one process."""
-
-    @property
-    def lanes(self) -> int:
-        """How many environments a worker steps unless told otherwise."""
-
-    @property
-    def time_limit(self) -> int | None:
-        """Steps after which an episode is truncated."""
 
     @property
     def step_scale(self) -> float:
@@ -74,9 +54,6 @@ class Subject(Problem, Protocol):
     def q_function(self, rows: Rows, n: int) -> QFunction:
         """Return the Q-function over a table, for *n* lanes."""
 
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of what a table depends on, as hexadecimal digits."""
-
     def recipe(self) -> str:
         """Return how another process makes the environment; raises `ConfigError` if it cannot."""
 
@@ -86,17 +63,11 @@ class Subject(Problem, Protocol):
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return what the table says each action is worth; raises `ConfigError` for what is no observation."""
 
-    def mask_of(self, observation: Any) -> Any:
-        """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
-
     def run_episodes(self, values: Floats, words: npt.NDArray[np.uint64], n: int, longest: int) -> Episodes:
         """Run *n* episodes of the greedy policy, the lowest action among equals; return their returns and lengths.
 
         Stream i % words.shape[1] serves episode i, which is cut after *longest* steps.
         """
-
-    def close(self) -> None:
-        """Let go of what was made here; loops must not be used afterwards."""
 
 
 class ModelSubject:

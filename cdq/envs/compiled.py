@@ -198,7 +198,7 @@ class CompiledSource:
     own_bytes = LANE_BYTES
     resumable = True
     threads = True
-    lanes = 64  # so many hide the latency of memory
+    lanes = 16
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         base = env.unwrapped
