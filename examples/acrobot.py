@@ -9,21 +9,13 @@ HIGH = (None, None, None, None, 7.0, 14.0)
 
 
 def main() -> None:
-    agent = cdq.QLearner(
-        "Acrobot-v1",
-        features=cdq.TileCoding(
-            tilings=32,
-            tiles=(2, 2, 2, 2, 4, 4),
-            low=[bound and -bound for bound in HIGH],
-            high=HIGH,
-        ),
-        gamma=1.0,
-        step_size=cdq.LinearDecay(0.3, 0.03, 500_000),
-        exploration=0.0,  # all rewards are -1: weights of 0 are optimistic, which leads everywhere
-        sync_every=20_000,  # the step size decays from window to window
-        workers=2,
-        seed=0,
+    features = cdq.TileCoding(
+        tilings=32,
+        tiles=(2, 2, 2, 2, 4, 4),
+        low=[bound and -bound for bound in HIGH],
+        high=HIGH,
     )
+    agent = cdq.QLearner("Acrobot-v1", features=features, workers=2, seed=0)
     agent.learn(500_000)
 
     result = agent.evaluate(episodes=100)

@@ -9,14 +9,8 @@ HIGH = (2.4, 3.0, 0.21, 3.5)
 
 
 def main() -> None:
-    agent = cdq.QLearner(
-        "CartPole-v1",
-        features=cdq.TileCoding(tilings=32, tiles=(2, 3, 6, 6), low=[-bound for bound in HIGH], high=HIGH),
-        step_size=cdq.LinearDecay(0.3, 0.03, 500_000),
-        exploration=cdq.LinearDecay(0.1, 0.0, 200_000),
-        sync_every=20_000,  # the step size decays from window to window
-        seed=0,
-    )
+    features = cdq.TileCoding(tilings=32, tiles=(2, 3, 6, 6), low=[-bound for bound in HIGH], high=HIGH)
+    agent = cdq.QLearner("CartPole-v1", features=features, seed=0)
     agent.learn(500_000, until=cdq.MeanReturn(475))
 
     result = agent.evaluate(episodes=100)

@@ -6,16 +6,9 @@ import cdq
 
 
 def main() -> None:
-    agent = cdq.QLearner(
-        "MountainCar-v0",
-        features=cdq.TileCoding(tilings=8, tiles=8),  # between the bounds of the observation space
-        gamma=0.99,
-        step_size=cdq.LinearDecay(0.1, 0.01, 1_000_000),
-        exploration=0.0,  # all rewards are -1: weights of 0 are optimistic, which leads everywhere
-        sync_every=20_000,  # the step size decays from window to window
-        seed=0,
-    )
-    agent.learn(1_000_000)
+    features = cdq.TileCoding(tilings=8, tiles=8)  # between the bounds of the observation space
+    agent = cdq.QLearner("MountainCar-v0", features=features, seed=0)
+    agent.learn(2_000_000, until=cdq.MeanReturn(-110))
 
     result = agent.evaluate(episodes=100)
     print(f"mean return {result.mean_return:.1f} ± {result.standard_error:.1f}")

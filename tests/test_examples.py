@@ -31,7 +31,7 @@ MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 SAID = {
     "acrobot.py": ["mean return -8", "after       500,"],
     "cartpole.py": ["mean return 500.0", "steps, "],
-    "mountain_car.py": ["mean return -1", "after       1,000,", "push left"],
+    "mountain_car.py": ["mean return -1", " steps, ", "in the valley, at rest, push "],
     "blackjack.py": ["mean return -0.0", "hands alike", "with 16 against a 7: hit"],
     "frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"],
     "numba_chain.py": ["million steps/s; an episode takes 63 steps, the shortest way 63"],

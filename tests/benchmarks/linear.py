@@ -10,19 +10,19 @@ from collections.abc import Mapping
 from typing import Any
 from unittest import mock
 
-from cdq import LinearDecay, QLearner, TileCoding, training
+from cdq import LinearDecay, MeanReturn, QLearner, TileCoding, training
 from cdq.core.rows import Law
 from cdq.envs.defaults import RECOMMENDED
 from cdq.schedules import Constant, StepSize, build_law
 
 IDS = {"CartPole": "CartPole-v1", "Acrobot": "Acrobot-v1", "MountainCar": "MountainCar-v0"}
 SEEDS = range(5)
-EIGHT_BY_EIGHT = {
-    "features": TileCoding(tilings=8, tiles=8),
-    "gamma": 0.99,
-    "step_size": LinearDecay(0.1, 0.01, 1_000_000),
+EIGHT_BY_EIGHT = {"features": TileCoding(tilings=8, tiles=8)}
+FALLING = {
+    "features": TileCoding(tilings=16, tiles=8),
+    "gamma": 1.0,
+    "step_size": LinearDecay(0.3, 0.03, 500_000),
     "exploration": 0.0,
-    "sync_every": 20_000,
 }
 
 
@@ -32,16 +32,19 @@ def alone(step_size: StepSize, steps: int, mass: float, dtype: str, scale: float
     return build_law(Constant(step_size.at(steps) * scale), steps, mass, dtype)
 
 
-def measure(env: str, steps: int, arguments: Mapping[str, Any], **options: Any) -> str:
+def measure(
+    env: str, steps: int, arguments: Mapping[str, Any], until: MeanReturn | None = None, **options: Any
+) -> str:
     """Return a row: workers, steps, the seconds and the returns of all seeds."""
-    returns, seconds = [], []
+    returns, seconds, most = [], [], 0
     for seed in SEEDS:
         start = time.perf_counter()
-        agent = QLearner(env, seed=seed, **{**arguments, **options}).learn(steps)
+        agent = QLearner(env, seed=seed, **{**arguments, **options}).learn(steps, until=until)
+        most = max(most, agent.steps)
         seconds.append(time.perf_counter() - start)
         returns.append(agent.evaluate(100).mean_return)
     spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
-    return f"{options.get('workers', 1)} | {steps:,} | {spread} | {', '.join(f'{value:.1f}' for value in returns)} |"
+    return f"{options.get('workers', 1)} | {most:,} | {spread} | {', '.join(f'{value:.1f}' for value in returns)} |"
 
 
 def main() -> None:
@@ -54,19 +57,13 @@ def main() -> None:
         for workers in (1, 4):
             row = measure(IDS[name], settings.steps, settings.arguments, workers=workers)
             print(f"| {IDS[name]} | {tiles.tilings} tilings of {tiles.tiles} | {row}", flush=True)
-    print(f"| MountainCar-v0 | 8 tilings of 8 | {measure('MountainCar-v0', 1_000_000, EIGHT_BY_EIGHT)}")
-    with mock.patch.object(training, "build_law", alone):
-        settings = RECOMMENDED["MountainCar"]
-        for workers in (2, 4):
-            row = measure(
-                "MountainCar-v0", settings.steps, settings.arguments, workers=workers, sync_every="auto"
-            )
-            print(f"| MountainCar-v0, each weight merged as if alone | 16 tilings of 8 | {row}", flush=True)
-    for workers in (2, 4):
-        row = measure(
-            "MountainCar-v0", settings.steps, settings.arguments, workers=workers, sync_every="auto"
-        )
-        print(f"| the same, by the whole step size | 16 tilings of 8 | {row}", flush=True)
+    row = measure("MountainCar-v0", 2_000_000, EIGHT_BY_EIGHT, MeanReturn(-110))
+    print(f"| MountainCar-v0 until -110 | 8 tilings of 8 | {row}", flush=True)
+    for law, way in ((alone, "each weight merged as if alone"), (build_law, "by the whole step size")):
+        with mock.patch.object(training, "build_law", law):
+            for workers in (2, 4):
+                row = measure("MountainCar-v0", 500_000, FALLING, workers=workers)
+                print(f"| MountainCar-v0, {way} | 16 tilings of 8 | {row}", flush=True)
 
 
 if __name__ == "__main__":

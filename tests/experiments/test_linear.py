@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cdq import FourierBasis, LinearDecay, QLearner, TileCoding
+from cdq import FourierBasis, LinearDecay, MeanReturn, QLearner, TileCoding
 from cdq.envs.defaults import RECOMMENDED
 
 # What is counted as learnt: the mean return of 100 episodes.
@@ -33,23 +33,23 @@ def test_the_recommended_settings_learn(name: str, seed: int) -> None:
 @pytest.mark.parametrize("options", [{"workers": 2}, {"workers": 4}, {"workers": 2, "dtype": "float32"}])
 @pytest.mark.parametrize("name", GOALS)
 def test_so_they_do_with_other_workers_and_types(name: str, options: dict[str, Any]) -> None:
-    """Workers whose weights were merged as if each moved alone would overshoot; four learnt nothing so."""
     assert learnt(name, 0, **options) >= GOALS[name]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_eight_tilings_of_eight_by_eight_learn_mountain_car(seed: int) -> None:
     """The settings of examples/mountain_car.py."""
-    agent = QLearner(
-        "cdq/MountainCar-v0",
-        features=TileCoding(tilings=8, tiles=8),
-        gamma=0.99,
-        step_size=LinearDecay(0.1, 0.01, 1_000_000),
-        exploration=0.0,
-        sync_every=20_000,
-        seed=seed,
-    )
-    assert agent.learn(1_000_000).evaluate(100).mean_return >= -115
+    agent = QLearner("cdq/MountainCar-v0", features=TileCoding(tilings=8, tiles=8), seed=seed)
+    agent.learn(2_000_000, until=MeanReturn(-110))
+    assert agent.steps < 1_000_000
+    assert agent.evaluate(100).mean_return >= -115
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_learn_at_a_rate_that_falls_with_the_steps(workers: int) -> None:
+    """Merged as if each weight moved alone, four learnt nothing, and two little (tests/benchmarks/linear.py)."""
+    options = {"gamma": 1.0, "step_size": LinearDecay(0.3, 0.03, 500_000), "workers": workers}
+    assert learnt("MountainCar", 0, **options) >= -115
 
 
 @pytest.mark.parametrize("seed", range(2))
