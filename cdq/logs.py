@@ -98,7 +98,7 @@ def read_log(
     >>> read_log(*columns, encoding=encoding_of_states(2), n_actions=2).rewards
     array([0., 1.])
     """
-    taken = _column("actions", actions, "iu")
+    taken = _column("actions", actions, "iu").astype(np.int64, copy=False)
     n = len(taken)
     if n == 0:
         raise ConfigError("there are no transitions; give one or more")

@@ -104,6 +104,9 @@ def test_actions_may_begin_anywhere() -> None:
         **{**OK, "actions": [6, 5, 7]}, encoding=encoding_of_states(3), n_actions=3, first_action=5
     )
     assert log.actions.tolist() == ACTIONS
+    unsigned = {**OK, "actions": np.array(ACTIONS, np.uint64)}
+    log = read_log(**unsigned, encoding=encoding_of_states(3), n_actions=5, first_action=-2)
+    assert log.actions.tolist() == [3, 2, 4]
     with pytest.raises(ConfigError, match="the action of transition 0 is 8; allowed: 5 to 7"):
         read_log(**{**OK, "actions": [8, 5, 7]}, encoding=encoding_of_states(3), n_actions=3, first_action=5)
 
