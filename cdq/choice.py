@@ -91,7 +91,8 @@ def _known(source: Source) -> FeatureMap | None:
 
 def make_table(subject: Subject, settings: Settings, *, alone: bool) -> Merged:
     """Return the table that all workers of this process begin with; *alone*, where there is but one of the run."""
-    large = subject.n_rows * subject.n_actions >= LARGE
+    # The log of a worker alone has an entry for every update, of which a step on features has many.
+    large = subject.n_rows * subject.n_actions >= LARGE and subject.step_scale == 1.0
     if subject.own_table is not None:
         own: Merged = subject.own_table
         return own

@@ -19,7 +19,7 @@ from cdq.interrupts import Requests
 from cdq.keeping import Checkpoints
 from cdq.learnt import Learnt
 from cdq.merges import MergeRule, resolve
-from cdq.monitor import Monitor
+from cdq.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.rounds import Window
 from cdq.run import Run, is_spread, join, make_goal, suited
 from cdq.schedules import Rate, StepSize
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from cdq.job.hub import Hosting
 
 
+# Where a condition on returns waits for an environment without a model: steps between two looks, and episodes of each.
+_STEPPED_LEAST, _STEPPED_EPISODES = 20_000, 100
+
+
 class QLearner(Learnt):
     """Learn the optimal action values of an environment with several workers.
 
@@ -46,7 +50,8 @@ class QLearner(Learnt):
     gamma : float
         Discount, above 0 and up to 1.
     step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial or None
-        None: `RescaledLinear(gamma)`, that is 1 / (1 + (1 - gamma) n), or `Polynomial(0.77)` where gamma is 1.
+        None: `RescaledLinear(gamma)`, that is 1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`,
+        or 0.1 with features.
     exploration : float, Constant, LinearDecay or ExponentialDecay
         Probability of a uniformly random action.
     merge : str or MergeRule
@@ -165,6 +170,8 @@ class QLearner(Learnt):
         )
         self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
         self._subject, self.settings = make_subject(env, self.settings)
+        if step_size is None:
+            self.settings = replace(self.settings, step_size=self._subject.step_size(gamma))
         self._requests = Requests()
         workers = self.settings.workers
         self._comm = join(suited(comm, self._subject, workers), workers)
@@ -294,12 +301,15 @@ class QLearner(Learnt):
         )
 
     def _monitor(self) -> Monitor:
-        size = self._subject.n_rows if self.model is None else self.model.n_outcomes
+        if self.model is None:
+            least, episodes = _STEPPED_LEAST, _STEPPED_EPISODES
+        else:
+            least, episodes = STEPS_PER_OUTCOME * self.model.n_outcomes, None
         return Monitor(
             self.history,
-            size,
+            least,
             lambda: math.nan if (gap := self._gap()) is None else gap.gap,
-            lambda: self.evaluate().mean_return,
+            lambda: self.evaluate(episodes).mean_return,
             self._state.goal,
         )
 

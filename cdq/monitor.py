@@ -19,7 +19,7 @@ Watch = Callable[[int, Round], bool]
 # than a hundred per outcome of the model, so that measuring takes a small part of the time whatever the model.
 # A function of steps alone: the same on every backend.
 _GROWTH, _GROWTH_UNTIL = 1.5, 1.05
-_STEPS_PER_OUTCOME = 100
+STEPS_PER_OUTCOME = 100
 
 
 class Monitor:
@@ -29,8 +29,8 @@ class Monitor:
     ----------
     history : History
         Gets a row per round, continuing its last one.
-    size : int
-        Of the model, in outcomes, or of the table where there is none.
+    least : int
+        Steps between two measurements, at least.
     gap : callable
         Returns the certified gap of the current table.
     mean_return : callable
@@ -42,13 +42,13 @@ class Monitor:
     def __init__(
         self,
         history: History,
-        size: int,
+        least: int,
         gap: Callable[[], float],
         mean_return: Callable[[], float],
         goal: Goal,
     ) -> None:
         self._history, self._gap, self._mean_return, self._goal = history, gap, mean_return, goal
-        self._least = _STEPS_PER_OUTCOME * size
+        self._least = least
         last = history[-1] if len(history) else Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
         self._episodes, self._rounds, self._bytes = last.episodes, last.rounds, last.bytes
         self._bytes_before, self._seconds_before = last.bytes, last.seconds

@@ -34,7 +34,7 @@ def rewarding_twice(env_id: str) -> gymnasium.Env[Any, Any]:
         ("CartPole-v1", {"bins": 6}, COMPILED, "linear, TileCoding(tilings=1"),
         ("MountainCar-v0", {"features": cdq.FourierBasis(3)}, COMPILED, "linear, FourierBasis"),
         ("MountainCar-v0", {"bins": (8, 6), "stepping": "python"}, PYTHON, "table of 48 states"),
-        ("cdq/GridWorld-v0", {}, COMPILED, "table of 64 states"),
+        ("cdq/GridWorld-v0", {}, MODEL, "table of 64 states"),
         ("cdq/GridWorld-v0", {"table": "hash"}, COMPILED, "hashed table of 0 states"),
     ],
 )

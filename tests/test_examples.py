@@ -62,8 +62,6 @@ def test_every_example_is_here() -> None:
 
 @pytest.mark.parametrize("name", SAID)
 def test_example(name: str, tmp_path: Path) -> None:
-    if name.startswith("numba"):
-        pytest.importorskip("numba")
     said = run(name, tmp_path)
     assert [text for text in SAID[name] if text not in said] == []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -234,7 +233,6 @@ def test_fingerprints_tell_logs_apart() -> None:
 # ---- pandas and Minari, where they are installed; stand-ins everywhere
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pandas") is None, reason="pandas is not installed")
 def test_pandas() -> None:
     import pandas
 

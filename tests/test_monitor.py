@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cdq.history import History, Row
-from cdq.monitor import Monitor, ProgressLine, describe, watch_nothing
+from cdq.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine, describe, watch_nothing
 from cdq.rounds import Round, Summary
 from cdq.until import Goal, MeanReturn, OptimalWithin
 
@@ -23,7 +23,11 @@ def monitor(
 ) -> Monitor:
     each_gap, each_return = iter(gaps), iter(returns)
     return Monitor(
-        history, n_outcomes, lambda: next(each_gap, 9.0), lambda: next(each_return, 0.0), Goal(10**9, until)
+        history,
+        STEPS_PER_OUTCOME * n_outcomes,
+        lambda: next(each_gap, 9.0),
+        lambda: next(each_return, 0.0),
+        Goal(10**9, until),
     )
 
 

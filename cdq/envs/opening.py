@@ -76,9 +76,11 @@ def open_environment(
 
 
 def _compiled(env: gymnasium.Env[Any, Any], plain: bool) -> TransitionTable | tuple[Source, Encoder] | None:
+    if plain and getattr(env.unwrapped, "P", None) is not None:
+        return read_table(env)  # faster still, and how far from optimal a table is is then known
     if isinstance(env.unwrapped, CompiledEnv):
         return CompiledSource(env), Encoder(env.observation_space, env.action_space)
-    return read_table(env) if plain and hasattr(env.unwrapped, "P") else None
+    return None
 
 
 def _twin(env_like: Any) -> Any:

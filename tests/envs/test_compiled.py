@@ -67,7 +67,8 @@ def test_addresses_and_ctypes_functions() -> None:
 
 
 def test_scipy_callables() -> None:
-    scipy = pytest.importorskip("scipy")
+    import scipy
+
     assert address_of(scipy.LowLevelCallable(FUNCTION(STEP)), "step") == STEP
     with pytest.raises(ConfigError, match="signature"):
         address_of(scipy.LowLevelCallable(ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(STEP)), "step")
@@ -277,7 +278,8 @@ def test_an_environment_in_c_is_learnt(library: Any) -> None:
 
 
 def test_an_environment_in_numba_is_learnt() -> None:
-    numba = pytest.importorskip("numba")
+    import numba
+
     lane_type = numba.from_dtype(lane_dtype())
     signature = numba.types.void(numba.types.CPointer(lane_type))
 
@@ -320,7 +322,8 @@ cdef api int wrong(cdq_lane *lane) noexcept nogil:
 
 
 def test_an_environment_in_cython_is_learnt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build = pytest.importorskip("Cython.Build")
+    from Cython import Build as build
+
     if shutil.which("cc") is None:
         pytest.skip("there is no C compiler")
     package = Path(cdq.envs.__file__).parents[1]
