@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +18,6 @@ from cdq.interrupts import Requests
 from cdq.keeping import Checkpoints
 from cdq.learnt import Learnt
 from cdq.merges import MergeRule, resolve
-from cdq.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.rounds import Window
 from cdq.run import Run, is_spread, join, make_goal, suited
 from cdq.schedules import Rate, StepSize
@@ -32,10 +30,6 @@ from cdq.until import OptimalWithin, Until
 if TYPE_CHECKING:
     from cdq.features import FeatureMap
     from cdq.job.hub import Hosting
-
-
-# Where a condition on returns waits for an environment without a model: steps between two looks, and episodes of each.
-_STEPPED_LEAST, _STEPPED_EPISODES = 20_000, 100
 
 
 class QLearner(Learnt):
@@ -298,19 +292,6 @@ class QLearner(Learnt):
             self._requests,
             self._monitor(),
             self.hosting,
-        )
-
-    def _monitor(self) -> Monitor:
-        if self.model is None:
-            least, episodes = _STEPPED_LEAST, _STEPPED_EPISODES
-        else:
-            least, episodes = STEPS_PER_OUTCOME * self.model.n_outcomes, None
-        return Monitor(
-            self.history,
-            least,
-            lambda: math.nan if (gap := self._gap()) is None else gap.gap,
-            lambda: self.evaluate(episodes).mean_return,
-            self._state.goal,
         )
 
     # ---- files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -16,6 +17,7 @@ from cdq.files import write_tensors
 from cdq.hashing import HashedMerged
 from cdq.history import History
 from cdq.mdp import MDP
+from cdq.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
 from cdq.report import make_report
 from cdq.representation import Floats
@@ -28,6 +30,8 @@ from cdq.until import Until
 
 # Steps of an environment in Python take a thousand times as long.
 _EPISODES, _EPISODES_IN_PYTHON = 1000, 100
+# Where a condition on returns waits for an environment without a model: steps between two looks, and episodes of each.
+_STEPPED_LEAST, _STEPPED_EPISODES = 20_000, 100
 _SOLVED_OUTCOMES = 2_000_000
 
 
@@ -173,6 +177,19 @@ class Learnt:
             "solved": None if threshold is None else evaluation.mean_return >= threshold,
         }
         return {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
+
+    def _monitor(self) -> Monitor:
+        if self.model is None:
+            least, episodes = _STEPPED_LEAST, _STEPPED_EPISODES
+        else:
+            least, episodes = STEPS_PER_OUTCOME * self.model.n_outcomes, None
+        return Monitor(
+            self.history,
+            least,
+            lambda: math.nan if (gap := self._gap()) is None else gap.gap,
+            lambda: self.evaluate(episodes).mean_return,
+            self._state.goal,
+        )
 
     def _workers_are(self) -> str:
         if self._subject.threads or self.settings.workers == 1:
