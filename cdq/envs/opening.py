@@ -17,6 +17,9 @@ from cdq.envs.vector import VectorSource
 from cdq.errors import ConfigError
 from cdq.source import Source
 
+# States of a compiled environment up to which its model is listed, which takes 50 microseconds for each.
+_LISTED = 2000
+
 # Wrappers that change neither observations nor rewards: what is within them is what is learnt.
 _TRANSPARENT = (
     gymnasium.wrappers.OrderEnforcing,
@@ -76,11 +79,12 @@ def open_environment(
 
 
 def _compiled(env: gymnasium.Env[Any, Any], plain: bool) -> TransitionTable | tuple[Source, Encoder] | None:
-    if plain and getattr(env.unwrapped, "P", None) is not None:
+    base = env.unwrapped
+    compiled = isinstance(base, CompiledEnv)
+    listed = not compiled or (base.n_states or 0) <= _LISTED
+    if plain and listed and getattr(base, "P", None) is not None:
         return read_table(env)  # faster still, and how far from optimal a table is is then known
-    if isinstance(env.unwrapped, CompiledEnv):
-        return CompiledSource(env), Encoder(env.observation_space, env.action_space)
-    return None
+    return (CompiledSource(env), Encoder(env.observation_space, env.action_space)) if compiled else None
 
 
 def _twin(env_like: Any) -> Any:
