@@ -80,11 +80,12 @@ def open_environment(
 
 def _compiled(env: gymnasium.Env[Any, Any], plain: bool) -> TransitionTable | tuple[Source, Encoder] | None:
     base = env.unwrapped
-    compiled = isinstance(base, CompiledEnv)
-    listed = not compiled or (base.n_states or 0) <= _LISTED
+    listed = not isinstance(base, CompiledEnv) or (base.n_states or 0) <= _LISTED
     if plain and listed and getattr(base, "P", None) is not None:
         return read_table(env)  # faster still, and how far from optimal a table is is then known
-    return (CompiledSource(env), Encoder(env.observation_space, env.action_space)) if compiled else None
+    if isinstance(base, CompiledEnv):
+        return CompiledSource(env), Encoder(env.observation_space, env.action_space)
+    return None
 
 
 def _twin(env_like: Any) -> Any:
