@@ -89,6 +89,14 @@ def _known(source: Source) -> FeatureMap | None:
     return None if known is None else known.arguments["features"]
 
 
+def _bounded(features: FeatureMap, source: Source) -> FeatureMap:
+    """Return features with the bounds that are known to do well, where their user gives none."""
+    known = _known(source)
+    if known is None or features.low is not None or features.high is not None:
+        return features
+    return replace(features, low=known.low, high=known.high)
+
+
 def make_table(subject: Subject, settings: Settings, *, alone: bool) -> Merged:
     """Return the table that all workers of this process begin with; *alone*, where there is but one of the run."""
     # The log of a worker alone has an entry for every update, of which a step on features has many.
@@ -104,10 +112,9 @@ def _representation(settings: Settings, source: Source, encoder: Encoder) -> Rep
     approach = settings.approach
     features = approach.features
     if approach.bins is not None and not encoder.countable:
-        known = _known(source)
-        low, high = (None, None) if known is None else (known.low, known.high)
-        features = TileCoding(1, approach.bins, low, high)  # one tiling is a partition into bins
+        features = TileCoding(1, approach.bins)  # one tiling is a partition into bins
     if features is not None:
+        features = _bounded(features, source)
         return Linear(encoder, features.bind(encoder.low, encoder.high), _described(features))
     if approach.table == "hash":
         encoder.encoding(vectors=False)  # raises if observations have no number each
