@@ -86,7 +86,7 @@ def _known(source: Source) -> FeatureMap | None:
     from cdq.envs.defaults import recommended
 
     known = recommended(source.name)
-    return None if known is None else known.arguments["features"]
+    return None if known is None else known.arguments.get("features")
 
 
 def _bounded(features: FeatureMap, source: Source) -> FeatureMap:

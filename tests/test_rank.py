@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,12 @@ from cdq.errors import ConfigError, PeerLost, UnsupportedEnvironment
 from tests.envs import failing
 
 WORKERS = 3
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the other processes import this one's test modules, as a user's would be."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1])
 
 
 def ranks_left() -> list[str]:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cdq.features import TileCoding
-from cdq.schedules import Constant
+from cdq.schedules import Constant, Polynomial
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ RECOMMENDED = MappingProxyType(
                 32, (2, 2, 2, 2, 4, 4), low=(*[None] * 4, -7.0, -14.0), high=(*[None] * 4, 7.0, 14.0)
             ),
         ),
+        # Rewards are noise most of all: the mean of what was seen, of games at random, which show every hand.
+        "Blackjack": _recommended(250_000, gamma=1.0, step_size=Polynomial(1.0), exploration=Constant(1.0)),
         # All rewards are -1: weights of 0 are optimistic, which leads everywhere.
         "MountainCar": _recommended(500_000, features=TileCoding(16, 8), exploration=Constant(0.0)),
     }
