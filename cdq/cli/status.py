@@ -56,7 +56,7 @@ def _of_ranks(told: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _of_a_job(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     job, counts = told["service"], told["counts"]
-    figures = [
+    return [
         ("environment", str(job["environment"])),
         ("steps", f"{job['steps']:,} of {job['target']:,}"),
         ("speed", f"{quantity(job['steps_per_second'])} steps/s"),
@@ -67,8 +67,8 @@ def _of_a_job(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("waiting", _listed(told["waiting"])),
         ("epoch", f"{told['epoch']} of start {told['generation']} of the hub"),
         ("dropped", f"{counts.get('evicted', 0):,}"),
+        ("staleness", f"{job['staleness']:,} contributions at most"),
     ]
-    return figures + [(name, str(job[name])) for name in ("staleness",) if name in job]
 
 
 def _listed(numbers: list[int]) -> str:

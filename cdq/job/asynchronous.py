@@ -128,6 +128,7 @@ class AsynchronousService(LearningService):
             self.store(self.rounds + 1, bytes(submission.payload))
         if self.write is not None:
             self.write({**self._single_line(uid, submission, offer), **(more or {})})
+        self.stalest = max(self.stalest, self.rounds - offer.base)
         self._take(uid, brought)
         point("hub:after_apply")
         self._settle(brought, offer.task, len(submission.payload))

@@ -87,9 +87,12 @@ class LearningService:
         Called after a round at which a checkpoint is due, and after the last.
     rounds, bytes : int
         How many rounds there were; of contributions and results of this service.
+    stalest : int
+        Contributions of others that came between what a worker learnt from and its own, at most; none in rounds.
     """
 
     asynchronous = False  # whether each contribution is a round of its own
+    stalest = 0
 
     def __init__(
         self,
@@ -180,6 +183,7 @@ class LearningService:
             "target": self._state.goal.target,
             "rounds": self.rounds,
             "bytes": self.bytes,
+            "staleness": self.stalest,
             "steps_per_second": row.steps / row.seconds if row is not None and row.seconds > 0 else 0.0,
         }
 

@@ -1,13 +1,15 @@
-"""Linear Q-functions learn classic control, with the settings that are recommended and with those of the examples."""
+"""What is learnt with the settings that are recommended, and with those of the examples."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cdq import FourierBasis, LinearDecay, MeanReturn, QLearner, TileCoding
 from cdq.envs.defaults import RECOMMENDED
+from tests.blackjack import expected_return
 
 # What is counted as learnt: the mean return of 100 episodes.
 GOALS = {"CartPole": 475.0, "Acrobot": -100.0, "MountainCar": -110.0}
@@ -21,7 +23,7 @@ def learnt(name: str, seed: int, **options: Any) -> float:
 
 
 def test_every_recommendation_is_tested() -> None:
-    assert set(GOALS) == set(RECOMMENDED)
+    assert set(GOALS) | {"Blackjack"} == set(RECOMMENDED)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -34,6 +36,12 @@ def test_the_recommended_settings_learn(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", GOALS)
 def test_so_they_do_with_other_workers_and_types(name: str, options: dict[str, Any]) -> None:
     assert learnt(name, 0, **options) >= GOALS[name]
+
+
+def test_the_recommended_settings_learn_blackjack() -> None:
+    settings = RECOMMENDED["Blackjack"]
+    agent = QLearner("Blackjack-v1", seed=0, **settings.arguments).learn(settings.steps)
+    assert expected_return(np.asarray(agent.table.policy())) > -0.048
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -136,11 +136,15 @@ def test_what_is_too_old_is_refused_and_changes_nothing() -> None:
     for _ in range(6):
         job.bring(1)
     before = job.digest
+    assert job.service.status()["staleness"] == 0  # of what was taken
     with pytest.raises(Refused, match="older than the hub still takes"):
         job.bring(0)
     assert job.digest == before
     job.join(0)
+    for _ in range(4):
+        job.bring(1)
     job.bring(0)
+    assert job.service.status()["staleness"] == 4
 
 
 def test_what_cannot_be_is_refused() -> None:
