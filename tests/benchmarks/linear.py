@@ -52,11 +52,12 @@ def main() -> None:
         "| environment | features | workers | steps | seconds | mean return of 100 episodes, seeds 0 to 4 |"
     )
     print("|---|---|---|---|---|---|")
-    for name, settings in RECOMMENDED.items():
+    for name, env_id in IDS.items():
+        settings = RECOMMENDED[name]
         tiles = settings.arguments["features"]
         for workers in (1, 4):
-            row = measure(IDS[name], settings.steps, settings.arguments, workers=workers)
-            print(f"| {IDS[name]} | {tiles.tilings} tilings of {tiles.tiles} | {row}", flush=True)
+            row = measure(env_id, settings.steps, settings.arguments, workers=workers)
+            print(f"| {env_id} | {tiles.tilings} tilings of {tiles.tiles} | {row}", flush=True)
     row = measure("MountainCar-v0", 2_000_000, EIGHT_BY_EIGHT, MeanReturn(-110))
     print(f"| MountainCar-v0 until -110 | 8 tilings of 8 | {row}", flush=True)
     for law, way in ((alone, "each weight merged as if alone"), (build_law, "by the whole step size")):
