@@ -18,6 +18,7 @@ from cdq.job.local import processes, require_alive
 
 RANK = ("-m", "cdq.rank")
 _LOOK = 0.01  # seconds between two looks at processes that are starting
+_LEAVE = 5.0  # seconds that processes have to end
 _JOINED = 60.0  # seconds that processes have to join, once all have started
 
 
@@ -54,6 +55,10 @@ def beside(size: int, begin: bytes, timeout: float) -> Iterator[Communicator]:
                 comm.timeout = timeout
                 comm.broadcast(begin, 0)
                 yield comm
+            # They are about to end; one that is killed before it has said so would be taken for lost.
+            deadline = time.monotonic() + _LEAVE
+            while any(process.poll() is None for process in started) and time.monotonic() < deadline:
+                time.sleep(_LOOK)
 
 
 @contextlib.contextmanager
