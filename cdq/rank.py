@@ -59,7 +59,7 @@ def main() -> None:
     except CommError as error:
         raise SystemExit(1) from error  # where it began, it is said
     except CdqError as error:
-        raise SystemExit(f"cdq: worker {rank}: {error}") from None
+        raise SystemExit(f"cdq: rank {rank}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -97,7 +97,11 @@ def _make_registered(env_id: Any, kwargs: dict[str, Any]) -> gymnasium.Env[Any, 
     except gymnasium.error.UnregisteredEnv:
         raise UnsupportedEnvironment(_unknown_id(str(env_id), list(gymnasium.registry))) from None
     except ModuleNotFoundError as error:
-        raise UnsupportedEnvironment(f"cannot make {env_id!r}: {_one_line(error)}") from None
+        missing = _one_line(error).partition(". ")[0]
+        # Programs, unlike python itself, do not look in the working directory.
+        raise UnsupportedEnvironment(
+            f"cannot make {env_id!r}: {missing}; install it, or name its directory in PYTHONPATH"
+        ) from None
     except (gymnasium.error.Error, TypeError, ValueError, KeyError) as error:
         raise UnsupportedEnvironment(f"cannot make {env_id!r}: {_one_line(error)}") from error
 

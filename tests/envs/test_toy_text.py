@@ -77,7 +77,7 @@ def test_the_time_limit_and_map_are_those_of_the_environment() -> None:
         ("FrozenLak-v1", "unknown environment 'FrozenLak-v1'; did you mean FrozenLake-v1 or "),
         ("frozenlake-v1", "did you mean FrozenLake-v1"),
         ("Zzzzzz-v0", "pprint_registry"),
-        ("no_such_module:Env-v0", "cannot make 'no_such_module:Env-v0': No module named"),
+        ("no_such_module:Env-v0", "cannot make 'no_such_module:Env-v0': No module named .*PYTHONPATH"),
         ("a b:c:d", "cannot make 'a b:c:d'"),
         ("Blackjack-v1", "Blackjack-v1 has no transition table"),
         (3, "cannot make an environment from 3"),

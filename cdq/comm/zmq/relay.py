@@ -219,7 +219,8 @@ class RelayMachine:
         if rank is None:
             return
         if self._complete:
-            self._actions.append(Note(logging.WARNING, "rank cannot be reached", {"rank": rank}))
+            # All ranks are told, which is louder.
+            self._actions.append(Note(logging.INFO, "rank cannot be reached", {"rank": rank}))
             self._groups[WHOLE].gone[rank] = (
                 Why.FAILED,
                 "its process cannot be reached: it ended or was cut off",
