@@ -33,7 +33,7 @@ static inline void cdq_sleep(int64_t nanoseconds) {
     struct timespec t = {nanoseconds / 1000000000, nanoseconds % 1000000000};
     nanosleep(&t, NULL);
 }
-static uint64_t *cdq_lines(size_t count) {
+static inline uint64_t *cdq_lines(size_t count) {
     void *lines = NULL;
     if (posix_memalign(&lines, 64, count * 64)) return NULL;
     return (uint64_t *)memset(lines, 0, count * 64);

@@ -52,6 +52,7 @@ cdef class Loop:
     cdef uint8_t *idle             # who has no more episode to run; only in `follow`
     cdef int64_t episodes, length_sum
     cdef double return_sum
+    cdef int64_t next_turn         # when the GIL is to be released
 
     # Of each kind of loop:
     cdef int restart(self) except -1                # an episode in every lane: present, masks
@@ -60,6 +61,7 @@ cdef class Loop:
     cdef int check(self) except -1                  # that the environment is what it was
 
     cdef int tell(self) except -1
+    cdef int look_up(self) except -1
     cdef int sweep(self) except -1
     cdef int move(self) except -1
     cdef int book(self) except -1

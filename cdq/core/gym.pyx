@@ -19,8 +19,15 @@ from cdq.core.rows cimport Law
 cdef extern from "rng.h":
     void cdq_next_of_all(uint64_t *words, int64_t lanes, uint64_t *out) nogil
 
+cdef extern from "atomics.h":
+    int64_t cdq_now() noexcept nogil
+
 # Sweeps between two looks at what else there is to do: signals, threads that wait for the GIL, a divergence.
 cdef int64_t CHUNK = 1024
+# Nanoseconds between two releases of the GIL. Whoever waits for it asks for it after 5 ms in which nobody released it,
+# and gets it then; a release that comes sooner is over before a waiting thread is awake, which with a release every
+# 0.1 ms waited for up to 44 s.
+cdef int64_t TURN = 20_000_000
 cdef double ALWAYS = 4294967296.0 * 2147483648.0  # 2^32 in the threshold's fixed point (window.h)
 cdef int COIN_SHIFT = 31
 
@@ -102,9 +109,7 @@ cdef class Loop:
             if t % CHUNK == 0:
                 if self.q.diverged():  # looks at all that was learnt
                     break
-                PyErr_CheckSignals()
-                with nogil:
-                    pass
+                self.look_up()
         self.tell()
         return t == sweeps, self.episodes, self.length_sum, self.return_sum
 
@@ -134,10 +139,20 @@ cdef class Loop:
                             self.idle[i] = True
                             left -= 1
                 self.revive()
-                PyErr_CheckSignals()
+                self.look_up()
             first += self.n
         self.started = False
         return min(first, returns.shape[0])
+
+    cdef int look_up(self) except -1:
+        """Heed signals, and threads that wait for the GIL, of which an environment in C takes no notice."""
+        cdef int64_t now = cdq_now()
+        PyErr_CheckSignals()
+        if now >= self.next_turn:
+            self.next_turn = now + TURN
+            with nogil:
+                pass
+        return 0
 
     cdef int sweep(self) except -1:
         """Take the chosen actions and learn from what they bring."""

@@ -276,6 +276,20 @@ def test_the_stop_flag_ends_a_window_and_the_environment_goes_on() -> None:
     assert length_sum == 2 * episodes
 
 
+def test_other_threads_have_their_turn_where_no_step_is_in_python() -> None:
+    stop = np.zeros(1, np.int32)
+    table = make_table(np.zeros((3, 1)), np.zeros((3, 1)))
+    env = Countdown(False)
+    env.step = {0: (1, 1.0, False, False, {})}.__getitem__  # type: ignore[method-assign]
+    loop = PythonSource(lambda: env).loop(TableQ(table.rows, 1), Lanes(1), 0.5, [0], stop)
+    loop.reset()
+    law = schedules.build_law(schedules.Constant(1.0), 0, 0.3, "float64")
+    threading.Timer(0.05, lambda: stop.__setitem__(0, 1)).start()
+    started = time.monotonic()
+    assert loop.run(law, 10**8, 0.0, 0.0)[0] is False
+    assert time.monotonic() - started < 5
+
+
 def test_lanes_that_are_rolled_back_do_not_take_the_environment_with_them() -> None:
     table = make_table(np.zeros((3, 1)), np.zeros((3, 1)))
     lanes = Lanes(1)
