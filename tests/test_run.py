@@ -193,17 +193,18 @@ def test_of_two_that_resume_one_run_the_second_is_refused(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("overlap", [False, True])
 @pytest.mark.parametrize(
-    ("name", "call"), [("fsync", 1), ("fsync", 7), ("replace", 3), ("fsync", 9), ("unlink", 4)]
+    ("owner", "name", "call"),
+    [(os, "fsync", 1), (os, "fsync", 7), (os, "replace", 3), (os, "fsync", 9), (Path, "unlink", 4)],
 )
 def test_a_full_disk_leaves_the_last_checkpoint_and_a_learner_that_goes_on(
-    name: str, call: int, overlap: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    owner: Any, name: str, call: int, overlap: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, other = tmp_path / "whole", tmp_path / "other"
     changes: dict[str, Any] = {"checkpoint_every": 600, "overlap": overlap}
     learner(whole, **changes).learn(6000)
     agent = learner(other, **changes)
     with monkeypatch.context() as patch:
-        patch.setattr(os, name, failing(getattr(os, name), call))
+        patch.setattr(owner, name, failing(getattr(owner, name), call))
         with pytest.raises(FileError, match="cannot (write|delete) .*No space left on device"):
             agent.learn(6000)
     assert 0 < agent.steps < 6000
