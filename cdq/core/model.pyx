@@ -33,11 +33,16 @@ cdef void _fill_record(
     const int32_t *next_state, const double *probability, const double *reward, const uint8_t *terminated,
     real_t zero,
 ) noexcept nogil:
-    """Write a pair's record; unused places repeat the last outcome and are never drawn."""
+    """Write a pair's record; unused places repeat the last outcome and are never drawn.
+
+    The record of a pair without outcomes, an action that its state does not have, stays zeros and is never read.
+    """
     cdef uint32_t *words = <uint32_t *> record
     cdef real_t *rewards = <real_t *> (record + reward_offset)
     cdef double cumulative = 0.0
     cdef int64_t k, j
+    if count == 0:
+        return
     for k in range(width):
         j = first + (k if k < count else count - 1)
         if k < count:
