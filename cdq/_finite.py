@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdq import _model
+from cdq._arguments import flags
 from cdq.core import graph
-from cdq.errors import ConfigError
+from cdq.errors import ConfigError, ModelError
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -46,6 +47,8 @@ class FiniteModel:
 
     def __post_init__(self) -> None:
         _model.check_sizes(self.n_states, self.n_actions, self.time_limit)
+        ends = flags("terminated of outcome", self.terminated, error=ModelError)
+        object.__setattr__(self, "terminated", ends)
         for field, kind in _DTYPES.items():
             object.__setattr__(self, field, _model.frozen(getattr(self, field), kind))
         object.__setattr__(self, "actions", _model.mask(self.actions, (self.n_states, self.n_actions)))
