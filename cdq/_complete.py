@@ -132,12 +132,11 @@ def _with_ends(columns: Columns, ends: IntArray, n_actions: int, rewards: FloatA
 def _scaled(columns: Columns, rules: Rules) -> Columns:
     """Return the outcomes with probabilities that sum to 1, where they may be divided by what they do sum to."""
     limit = _LARGEST if rules.normalise else _model.row_tolerance(rules.kind)
-    tolerance = 0.0 if rules.normalise else _model.SUM_TOLERANCE
-    if limit <= tolerance:
+    if limit <= _model.SUM_TOLERANCE:
         return columns
     probability = columns.probability.tobytes()
-    changed, most = core.scale_rows(columns.offsets.tobytes(), probability, tolerance, limit)
-    if changed and not rules.normalise:
+    changed, most = core.scale_rows(columns.offsets.tobytes(), probability, limit)
+    if most > _model.SUM_TOLERANCE and not rules.normalise:
         _tell(f"the probabilities of {changed:,} pairs were", rules.kind, most)
     return columns._replace(probability=_model.over(probability, np.float64))
 

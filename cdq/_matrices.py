@@ -56,6 +56,10 @@ def _is_sparse(matrix: object) -> bool:
     return hasattr(matrix, "tocoo")
 
 
+def _is_dict(given: object) -> bool:
+    return isinstance(given, dict) and not _is_sparse(given)  # scipy's dictionaries of keys are both
+
+
 def matrices_of(given: Any, layout: Layout | None, what: str) -> tuple[list[Any], Layout | None]:
     """Return a matrix (S, S) per action, or one (S * A, S) of all pairs, and the layout of three-dimensional arrays.
 
@@ -63,7 +67,7 @@ def matrices_of(given: Any, layout: Layout | None, what: str) -> tuple[list[Any]
     """
     if layout not in {None, "ASS", "SAS"}:
         raise ModelError(f"layout is {layout!r}; allowed: 'ASS' (action, state, next state) or 'SAS'")
-    if isinstance(given, dict):
+    if _is_dict(given):
         raise ModelError(f"{what} is a dict; give its matrices as a list, one per action")
     if isinstance(given, np.ndarray) and given.dtype == object and given.ndim == 1:
         given = list(given)
@@ -189,7 +193,7 @@ def _rewards(R: Any, sizes: Sizes, layout: Layout | None, steps: Transitions) ->
 
 def _per_pair(R: Any, sizes: Sizes) -> FloatArray | None:
     """Return rewards per state, or per pair, as one for each pair; None where they are per outcome."""
-    if _is_matrices(R) or isinstance(R, dict):
+    if _is_matrices(R) or _is_dict(R):
         return None
     n_states, n_actions = sizes
     shape = tuple(R.shape) if _is_sparse(R) else None
@@ -296,7 +300,7 @@ def tell_uncollected(terminated: Any, sizes: Sizes, columns: Columns, start: Flo
 
 def _entered_ends(given: Any, sizes: Sizes) -> BoolArray | None:
     """Return which states end the episode once entered; None where terminations are given per outcome."""
-    if given is None or _is_matrices(given) or isinstance(given, dict):
+    if given is None or _is_matrices(given) or _is_dict(given):
         return None
     if _is_sparse(given):
         if given.ndim != 2 or 1 not in given.shape:

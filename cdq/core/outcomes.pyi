@@ -25,9 +25,7 @@ def tidy(
     reward: bytes | None = None,
     terminated: bytes | None = None,
 ) -> None: ...
-def scale_rows(
-    offsets_memory: bytes, probability: bytes, tolerance: float, limit: float
-) -> tuple[int, float]: ...
+def scale_rows(offsets_memory: bytes, probability: bytes, limit: float) -> tuple[int, float]: ...
 def fault(
     offsets: Any,
     next_state: Any,

@@ -186,8 +186,8 @@ def tidy(bytes offsets_memory, bytes next_state, bytes probability, bytes reward
             first = last
 
 
-def scale_rows(bytes offsets_memory, bytes probability, double tolerance, double limit):
-    """Divide the probabilities of each pair by their sum, where it is off 1 by more than *tolerance*, to *limit*.
+def scale_rows(bytes offsets_memory, bytes probability, double limit):
+    """Divide the probabilities of each pair by their sum, where it is not 1, but off it by *limit* at most.
 
     Returns how many pairs had it done, and by how much the sum was off 1 at most.
     """
@@ -200,7 +200,7 @@ def scale_rows(bytes offsets_memory, bytes probability, double tolerance, double
         for pair in range(n_pairs):
             total = _total(values, offsets[pair], offsets[pair + 1])
             off = abs(total - 1.0)
-            if offsets[pair] < offsets[pair + 1] and tolerance < off <= limit:
+            if offsets[pair] < offsets[pair + 1] and 0.0 < off <= limit:
                 changed += 1
                 most = max(most, off)
                 for k in range(offsets[pair], offsets[pair + 1]):
