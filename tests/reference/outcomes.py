@@ -16,7 +16,7 @@ def gathered(
     terminated: Any,
     n: tuple[int, int],
 ) -> tuple[Any, ...]:
-    """Return offsets, next_state, probability, reward and terminated: equal outcomes as one, without impossible ones."""
+    """Return offsets, next_state, probability, reward and terminated: equal ones as one, without impossible ones."""
     pair = np.asarray(state) * n[1] + np.asarray(action)
     rows: dict[tuple[int, int, bool, float], float] = {}
     for key in zip(pair, next_state, terminated, reward, range(len(pair)), strict=True):
