@@ -153,7 +153,8 @@ class MDP(FiniteModel):
         >>> MDP.from_arrays(P, [0.0, 1.0]).probability
         array([0.9, 0.1, 1. , 1. , 1. ])
         >>> corridor = [[[0.0, 1.0], [0.0, 0.0]]]  # one action, to state 1, where the episode ends
-        >>> cdq.solve(MDP.from_arrays(corridor, [0.0, 10.0]), gamma=0.9).state_values
+        >>> from cdq import solve
+        >>> solve(MDP.from_arrays(corridor, [0.0, 10.0]), gamma=0.9).state_values
         array([ 9., 10.])
         """
         rules = Rules(actions, empty, normalise)
