@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Real
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.errors import CdqError, ConfigError
+
+A = TypeVar("A", bound=npt.NDArray[Any])
+
+# Steps, and all that counts them, are 64-bit integers with room to add.
+MOST_STEPS = 2**62
 
 
 def shown(value: Any) -> str:
@@ -22,19 +27,35 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 
-def whole(what: str, value: Any, least: int, most: float = math.inf) -> int:
+def whole(what: str, value: Any, least: int, most: float = MOST_STEPS) -> int:
     """Return *value* as an int, if it is a whole number from *least* to *most*."""
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value != int(value) or not least <= value <= most:
-        upper = f" and at most {most:,}" if most < math.inf else ""
-        raise ConfigError(f"{what} is {value!r}; allowed: a whole number of at least {least}{upper}")
-    return int(value)
+    number: Any = value if isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) else math.nan
+    exact = int(number) if isinstance(number, Integral) or math.isfinite(number) else None
+    if exact is None or exact != number or not least <= exact <= most:
+        upper = f" and at most {most:,}" if most != MOST_STEPS else ""
+        raise ConfigError(f"{what} is {shown(value)}; allowed: a whole number of at least {least}{upper}")
+    return exact
+
+
+def real(what: str, value: Any, allowed: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """Return *value* as a finite float from *low* to *high*; *allowed* says in words what is."""
+    try:
+        number = (
+            float(value) if isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) else math.nan
+        )
+    except OverflowError:
+        number = math.inf
+    if not (math.isfinite(number) and low <= number <= high):
+        raise ConfigError(f"{what} is {shown(value)}; allowed: {allowed}")
+    return number
 
 
 def one_of(what: str, value: object, allowed: tuple[object, ...]) -> None:
     """Raise unless *value* is one of those *allowed*; 1 is not True."""
-    if not any(value is one or (isinstance(one, str) and value == one) for one in allowed):
-        raise ConfigError(f"{what} is {value!r}; allowed: {' or '.join(map(repr, allowed))}")
+    if not any(
+        value is one or (isinstance(one, str) and isinstance(value, str) and value == one) for one in allowed
+    ):
+        raise ConfigError(f"{what} is {shown(value)}; allowed: {' or '.join(map(repr, allowed))}")
 
 
 def flags(
@@ -46,7 +67,7 @@ def flags(
 ) -> npt.NDArray[np.bool_]:
     """Return Booleans, or the numbers 0 and 1, as an array of bool.
 
-    NumPy takes every text but "" for true, and NaN: whatever is neither Boolean nor 0 or 1 is refused. *names* gives
+    NumPy takes every text but "" for true, and NaN: whatever is neither a Boolean nor 0 or 1 is refused. *names* gives
     the name of an entry of a column by its number, by default that number.
 
     Raises
@@ -73,8 +94,8 @@ def flags(
         value = array[where]
         value = value.item() if isinstance(value, np.generic) else value
         raise error(f"{what}{place} is {shown(value)}; allowed: True and False, or 1 and 0")
-    result: npt.NDArray[np.bool_] = np.not_equal(array, 0).astype(np.bool_)
-    return result
+    told: npt.NDArray[np.bool_] = np.not_equal(array, 0).astype(np.bool_)
+    return told
 
 
 def is_flag(value: Any) -> bool:
@@ -85,7 +106,21 @@ def is_flag(value: Any) -> bool:
     >>> [is_flag(value) for value in (True, 0.0, np.bool_(True), "False", float("nan"), 0.5, None)]
     [True, True, True, False, False, False, False]
     """
-    return isinstance(value, (bool, np.bool_, Real)) and bool(value in {0, 1})
+    return isinstance(value, (bool, np.bool_, Real)) and value in {0, 1}
+
+
+def read_only(array: A) -> A:
+    """Return a view of *array* that cannot be written to.
+
+    Examples
+    --------
+    >>> read_only(np.zeros(2))[0] = 1.0
+    Traceback (most recent call last):
+    ValueError: assignment destination is read-only
+    """
+    view: A = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def as_array(what: str, given: Any, error: type[CdqError] = ConfigError) -> npt.NDArray[Any]:
