@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdq import _model
-from cdq._arguments import flags
+from cdq._arguments import as_array, flags
 from cdq._complete import Rules, complete, vector
 from cdq._model import BoolArray, Columns, FloatArray, IntArray
 from cdq.core import matrices as core
@@ -18,6 +18,8 @@ from cdq.core import outcomes as outcomes_core
 from cdq.errors import ModelError
 
 Layout = Literal["ASS", "SAS"]
+
+_FLAG = "terminated of (state, action, next state)"
 Sizes = tuple[int, int]
 
 
@@ -269,13 +271,24 @@ def _terminations(given: Any, steps: Transitions, sizes: Sizes, layout: Layout |
     entered = _entered_ends(given, sizes)
     if entered is not None:
         return entered[steps.next_state]
+    if not (_is_sparse(given) or _is_matrices(given) or _is_dict(given)):
+        given, layout = _plain_flags(as_array("terminated", given, ModelError), layout)
     told = look_up(given, steps, sizes, layout, "terminated")
     pair = np.repeat(np.arange(sizes[0] * sizes[1]), np.diff(steps.offsets))
 
     def name(k: int) -> str:
         return f"({pair[k] // sizes[1]}, {pair[k] % sizes[1]}, {steps.next_state[k]})"
 
-    return flags("terminated of (state, action, next state)", told, error=ModelError, names=name)
+    return flags(_FLAG, told, error=ModelError, names=name)
+
+
+def _plain_flags(array: NDArray[Any], layout: Layout | None) -> tuple[NDArray[Any], Layout | None]:
+    """Return flags that are no numbers as Booleans, and the layout they have then."""
+    if array.ndim != 3 or array.dtype.kind in "biuf":
+        return array, layout
+    layout = layout or _infer_layout(array.shape, "terminated", lambda: False)
+    by_state = array if layout == "SAS" else array.transpose(1, 0, 2)
+    return flags(_FLAG, by_state, error=ModelError), "SAS"
 
 
 def tell_uncollected(terminated: Any, sizes: Sizes, columns: Columns, start: FloatArray | None) -> None:
