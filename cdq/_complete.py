@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cdq import _model
+from cdq._arguments import is_flag, shown
 from cdq._model import BoolArray, Columns, FloatArray, IntArray, pair_name
 from cdq.core import outcomes as core
 from cdq.errors import ModelError
@@ -51,8 +52,9 @@ def complete(
     *end_rewards* says what pairs pay that turn out to end the episode, -inf where the state does not have the action;
     a state of which no action has outcomes is then an end, unless *rules* say otherwise. Without it they pay 0.
     """
-    if rules.empty not in {None, "end", "missing"}:
-        raise ModelError(f"empty is {rules.empty!r}; allowed: 'end', 'missing' or None")
+    _model.check_choice("empty", rules.empty, ("end", "missing"), "'end', 'missing' or None")
+    if not is_flag(rules.normalise):
+        raise ModelError(f"normalise is {shown(rules.normalise)}; allowed: True or False")
     given = _model.mask(rules.actions, sizes)
     has = np.ones(sizes[0] * sizes[1], np.bool_) if given is None else given.reshape(-1).copy()
     has &= ~_lost(columns, sizes[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -51,7 +52,11 @@ class FiniteModel:
         ends = flags("terminated of outcome", self.terminated, error=ModelError)
         object.__setattr__(self, "terminated", ends)
         for field, kind in _DTYPES.items():
-            object.__setattr__(self, field, _model.frozen(getattr(self, field), kind))
+            given = getattr(self, field)
+            checked = given if field == "terminated" else _model.numbers(field, given)
+            if kind in {np.int64, np.int32}:
+                checked = _model.fitting(field, checked, kind)
+            object.__setattr__(self, field, _model.frozen(checked, kind))
         object.__setattr__(self, "actions", _model.mask(self.actions, (self.n_states, self.n_actions)))
         _model.check_model(self)
 
@@ -63,7 +68,8 @@ class FiniteModel:
                 self, field, None if given is None and field == "time_limit" else _model.size(field, given)
             )
         if self.grid is not None:
-            object.__setattr__(self, "grid", tuple(_model.size("grid", side) for side in self.grid))
+            sides = tuple(self.grid) if isinstance(self.grid, Iterable) else (self.grid,)
+            object.__setattr__(self, "grid", tuple(_model.size("grid", side) for side in sides))
 
     def __reduce__(self) -> tuple[type[FiniteModel], tuple[Any, ...]]:
         """Return how a copy is made: by the checks that every model passes, of arrays that nobody can change."""

@@ -67,8 +67,8 @@ def matrices_of(given: Any, layout: Layout | None, what: str) -> tuple[list[Any]
 
     Each is a dense array or sparse.
     """
-    if layout not in {None, "ASS", "SAS"}:
-        raise ModelError(f"layout is {layout!r}; allowed: 'ASS' (action, state, next state) or 'SAS'")
+    axes = "'ASS' (action, state, next state) or 'SAS'"
+    _model.check_choice("layout", layout, ("ASS", "SAS"), axes)
     if _is_dict(given):
         raise ModelError(f"{what} is a dict; give its matrices as a list, one per action")
     if isinstance(given, np.ndarray) and given.dtype == object and given.ndim == 1:

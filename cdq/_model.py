@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import operator
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -83,7 +83,12 @@ def _number(given: Any) -> float:
     """Return an entry of an array of objects as a float, NaN where it is missing."""
     if isinstance(given, (str, bytes)):
         raise TypeError("text is no number")
-    return math.nan if given is None or type(given).__name__ == "NAType" else float(given)
+    if given is None or type(given).__name__ == "NAType":
+        return math.nan
+    try:
+        return float(given)
+    except OverflowError:
+        return math.inf if given > 0 else -math.inf
 
 
 def index_array(given: ArrayLike, what: str) -> NDArray[Any]:
@@ -93,6 +98,22 @@ def index_array(given: ArrayLike, what: str) -> NDArray[Any]:
         raise ModelError(
             f"{what} has shape {array.shape} and dtype {array.dtype}; allowed: integers, one or more"
         )
+    return _whole(what, array)
+
+
+def fitting(what: str, array: NDArray[Any], kind: npt.DTypeLike) -> NDArray[Any]:
+    """Return an array of integers of this type, which their values must fit in."""
+    if array.dtype == kind or array.size == 0:
+        return array
+    array, info = _whole(what, array.reshape(-1)).reshape(array.shape), np.iinfo(kind)
+    if array.min() < info.min or array.max() > info.max:
+        raise ModelError(
+            f"{what} goes from {array.min()} to {array.max()}; allowed: {info.min} to {info.max}"
+        )
+    return array
+
+
+def _whole(what: str, array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind in "iu":
         return array if array.dtype == np.int32 else array.astype(np.int64, copy=False)
     wrong = 0 if array.dtype.kind == "b" else _first(~(np.abs(array) < 2.0**53) | (array != np.floor(array)))
@@ -132,11 +153,11 @@ def mask(given: ArrayLike | None, shape: tuple[int, int]) -> BoolArray | None:
     """Return the actions that states have, immutable; None where each state has all of them."""
     if given is None:
         return None
-    actions = np.asarray(given)
-    if actions.shape != shape or actions.dtype != np.bool_:
+    dense = given.toarray() if hasattr(given, "toarray") else given
+    actions = flags("actions of (state, action)", dense, error=ModelError)
+    if actions.shape != shape:
         raise ModelError(
-            f"actions are {actions.dtype} of shape {actions.shape}; allowed: bool of shape {shape}, True where a "
-            "state has the action"
+            f"actions are of shape {actions.shape}; allowed: bool of shape {shape}, True where a state has the action"
         )
     none = _first(np.count_nonzero(actions, axis=1) == 0)
     if none is not None:
@@ -227,12 +248,16 @@ def distinct(random: np.random.Generator, rows: int, columns: int, n: int) -> ND
 
 def size(what: str, given: Any) -> int:
     """Return a size as an int, if it is a whole number."""
-    try:
-        return operator.index(given.item() if isinstance(given, np.ndarray) else given)
-    except (TypeError, ValueError):
-        if isinstance(given, float) and given.is_integer():
-            return int(given)
-        raise ModelError(f"{what} is {shown(given)}; allowed: a whole number") from None
+    whole = isinstance(given, float) and given.is_integer()
+    if whole or (isinstance(given, Integral) and not isinstance(given, (bool, np.bool_))):
+        return int(given)
+    raise ModelError(f"{what} is {shown(given)}; allowed: a whole number")
+
+
+def check_choice(what: str, value: object, allowed: tuple[str, ...], words: str) -> None:
+    """Raise unless *value* is None or one of the names *allowed*; *words* says what they are."""
+    if value is not None and not (isinstance(value, str) and value in allowed):
+        raise ModelError(f"{what} is {shown(value)}; allowed: {words}")
 
 
 def check_sizes(n_states: int, n_actions: int, time_limit: int | None) -> None:
@@ -243,8 +268,8 @@ def check_sizes(n_states: int, n_actions: int, time_limit: int | None) -> None:
         raise ModelError(
             f"n_actions is {n_actions}; allowed: 1 to {MAX_PAIRS // n_states} with {n_states} states"
         )
-    if time_limit is not None and time_limit < 1:
-        raise ModelError(f"time_limit is {time_limit}; allowed: None or at least 1")
+    if time_limit is not None and not 1 <= time_limit < 2**62:
+        raise ModelError(f"time_limit is {time_limit}; allowed: None or at least 1, and less than 2**62")
 
 
 def check_model(model: FiniteModel) -> None:
@@ -289,7 +314,7 @@ def _check_shapes(model: FiniteModel) -> None:
             f"offsets go from {model.offsets[0]} to {model.offsets[-1]}; allowed: 0 to {n_outcomes}"
         )
     grid = model.grid
-    if grid is not None and (len(grid) != 2 or grid[0] * grid[1] != model.n_states):
+    if grid is not None and (len(grid) != 2 or min(grid) < 1 or grid[0] * grid[1] != model.n_states):
         raise ModelError(f"grid is {grid}; allowed: (rows, columns) with {model.n_states} cells")
 
 

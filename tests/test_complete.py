@@ -51,8 +51,11 @@ def test_a_row_of_zeros_beside_others_must_be_explained() -> None:
     missing = MDP.from_arrays(chances, R, empty="missing")
     assert missing.actions is not None
     assert missing.actions.tolist() == [[True, False], [True, True], [True, True]]
-    with pytest.raises(ModelError, match="empty is 'gone'; allowed: 'end', 'missing' or None"):
-        MDP.from_arrays(chances, R, empty="gone")  # type: ignore[arg-type]
+    for wrong in ("gone", ["end"], 3):
+        with pytest.raises(ModelError, match="empty is .*; allowed: 'end', 'missing' or None"):
+            MDP.from_arrays(chances, R, empty=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="normalise is 'no'; allowed: True or False"):
+        MDP.from_arrays(chances, R, normalise="no")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="actions are all False in state 2"):
         MDP.from_arrays(ENDS, R, empty="missing")
 
@@ -75,7 +78,8 @@ def test_minus_infinity_says_that_the_state_does_not_have_the_action() -> None:
     gone = P.copy()
     gone[1, 1] = 0.0
     assert_same(MDP.from_arrays(gone, lost), expected)
-    assert_same(MDP.from_arrays(gone, R, actions=mask), expected)
+    for same_mask in (mask, mask.tolist(), mask.astype(np.int8), sp.csr_matrix(mask), pd.DataFrame(mask)):
+        assert_same(MDP.from_arrays(gone, R, actions=same_mask), expected)
     assert_same(MDP.from_arrays(gone, R, empty="missing"), expected)
     columns = [2, 1, 0], [0, 1, 1], [2, 0, 1], [1.0] * 3, [0.0, -np.inf, 0.0]
     flat = MDP.from_outcomes(

@@ -112,8 +112,9 @@ def test_the_fingerprint_knows_the_mask() -> None:
 @pytest.mark.parametrize(
     ("actions", "message"),
     [
-        ([True, False, True], r"actions are bool of shape \(3,\); allowed: bool of shape \(1, 3\)"),
-        ([[1, 0, 1]], r"actions are int64 of shape \(1, 3\)"),
+        ([True, False, True], r"actions are of shape \(3,\); allowed: bool of shape \(1, 3\)"),
+        ([[1, 0, 2]], r"actions of \(state, action\) \(0, 2\) is 2; allowed: True and False"),
+        ([["True", "", "True"]], r"actions of \(state, action\) \(0, 0\) is 'True'"),
         ([[False] * 3], "actions are all False in state 0; a state has at least one"),
         ([[True] * 3], r"\(state 0, action 1\) has no outcome"),
         ([[True, False, False]], r"\(state 0, action 2\) has outcomes, but actions say"),
@@ -131,3 +132,38 @@ def test_offsets_must_rise() -> None:
         model[1] = offsets
         with pytest.raises(ModelError, match=rf"offsets decrease at \(state 0, action {where}\)"):
             MDP(1, *model, actions=[[True, False, True]])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"offsets": [0.5, 1]}, "offsets is 0.5 at 0; allowed: integers"),
+        ({"offsets": ["0", "1"]}, "offsets is <U1 .*; allowed: numbers"),
+        ({"next_state": [0.7]}, "next_state is 0.7 at 0; allowed: integers"),
+        ({"next_state": [2**40]}, "next_state goes from 1099511627776 to 1099511627776; allowed: "),
+        ({"next_state": np.array([2**32])}, "next_state goes from 4294967296"),
+        ({"probability": ["x"]}, "probability is <U1 .*; allowed: numbers"),
+        ({"reward": [10**400]}, "has a reward of inf"),
+        ({"n_states": "1"}, "n_states is '1'; allowed: a whole number"),
+        ({"n_states": True}, "n_states is True; allowed: a whole number"),
+        ({"time_limit": 2.5}, "time_limit is 2.5; allowed: a whole number"),
+        ({"time_limit": 10**30}, "time_limit is 10+; allowed: None or at least 1, and less than"),
+        ({"grid": 5}, r"grid is \(5,\); allowed: \(rows, columns\) with 1 cells"),
+        ({"grid": (-1, -1)}, r"grid is \(-1, -1\)"),
+        ({"grid": "ab"}, "grid is 'a'; allowed: a whole number"),
+    ],
+)
+def test_what_is_no_model_is_told(change: dict[str, Any], message: str) -> None:
+    model: dict[str, Any] = {
+        "n_states": 1,
+        "n_actions": 1,
+        "offsets": [0, 1],
+        "next_state": [0],
+        "probability": [1.0],
+        "reward": [0.0],
+        "terminated": [False],
+        "start": [1.0],
+    }
+    assert MDP(**model, grid=[1, 1], time_limit=np.int64(5)).grid == (1, 1)
+    with pytest.raises(ModelError, match=message):
+        MDP(**{**model, **change})
