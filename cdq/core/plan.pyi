@@ -6,8 +6,34 @@ from numpy.typing import NDArray
 _Float = NDArray[np.float64]
 _Offsets = NDArray[np.int64]
 _Index = NDArray[np.int32]
+_Flag = NDArray[np.uint8]
 
-def fold(offsets: _Offsets, probability: _Float, outcome_reward: _Float, reward: _Float) -> None: ...
+def fold(
+    offsets: _Offsets, probability: _Float, outcome_reward: _Float, reward: _Float, noisy: _Flag
+) -> bool: ...
+def sizes(offsets: _Offsets, probability: _Float, outcome_reward: _Float, size: _Float) -> None: ...
+def certify(
+    offsets: _Offsets,
+    next_state: _Index,
+    weight: _Float,
+    reward: _Float,
+    size: _Float,
+    gamma: float,
+    state_values: _Float,
+    low: _Float,
+    high: _Float,
+) -> tuple[int, float]: ...
+def select(
+    offsets: _Offsets,
+    next_state: _Index,
+    weight: _Float,
+    reward: _Float,
+    policy: _Index,
+    chain_offsets: _Offsets,
+    chain_next: _Index,
+    chain_weight: _Float,
+    chain_reward: _Float,
+) -> None: ...
 def improve(
     offsets: _Offsets,
     next_state: _Index,
@@ -26,7 +52,6 @@ def evaluate(
     reward: _Float,
     gamma: float,
     ahead: int,
-    policy: _Index,
     state_values: _Float,
     work: _Float,
     in_place: bool,
@@ -38,9 +63,22 @@ def action_values(
     next_state: _Index,
     weight: _Float,
     reward: _Float,
+    size: _Float,
     gamma: float,
     ahead: int,
     state_values: _Float,
     values: _Float,
-) -> None: ...
+    error: _Float | None,
+) -> float: ...
+def climb(
+    offsets: _Offsets,
+    next_state: _Index,
+    weight: _Float,
+    reward: _Float,
+    gamma: float,
+    leader: _Index,
+    values: _Float,
+    backwards: bool,
+) -> float: ...
+def onward(offsets: _Offsets, weight: _Float) -> tuple[float, float, int]: ...
 def largest(values: _Float) -> float: ...
