@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import ArrayLike, NDArray
 
+from cdq._arguments import flags
 from cdq.errors import ModelError
 
 if TYPE_CHECKING:
-    from cdq.mdp import MDP
+    from cdq._finite import FiniteModel
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -21,6 +23,40 @@ BoolArray = NDArray[np.bool_]
 SUM_TOLERANCE = 1e-9
 MAX_STATES = 2**31 - 1  # next_state is int32
 MAX_PAIRS = 2**32 - 1  # merging packs (pair, next state) into 63 bits
+
+
+def frozen(given: ArrayLike, kind: npt.DTypeLike) -> NDArray[Any]:
+    """Return an array that can never be written to, in memory that nobody else has.
+
+    An array of NumPy's own is only marked as read-only, and whoever holds it, or its base, may unmark it. One over
+    ``bytes`` cannot be unmarked.
+
+    Examples
+    --------
+    >>> frozen([1, 2], np.float64).setflags(write=True)
+    Traceback (most recent call last):
+    ValueError: cannot set WRITEABLE flag to True of this array
+    """
+    array = np.ascontiguousarray(given, dtype=kind)
+    if isinstance(array.base, bytes) and not array.flags.writeable:
+        return array
+    return np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
+
+
+def mask(given: ArrayLike | None, shape: tuple[int, int]) -> BoolArray | None:
+    """Return the actions that states have, immutable; None where each state has all of them."""
+    if given is None:
+        return None
+    actions = np.asarray(given)
+    if actions.shape != shape or actions.dtype != np.bool_:
+        raise ModelError(
+            f"actions are {actions.dtype} of shape {actions.shape}; allowed: bool of shape {shape}, True where a "
+            "state has the action"
+        )
+    none = _first(np.count_nonzero(actions, axis=1) == 0)
+    if none is not None:
+        raise ModelError(f"actions are all False in state {none}; a state has at least one action")
+    return None if actions.all() else frozen(actions, np.bool_)
 
 
 def index_array(given: ArrayLike, what: str) -> IntArray:
@@ -37,7 +73,7 @@ def columns(
     length: int, probability: ArrayLike, reward: ArrayLike, terminated: ArrayLike | None
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Return the arrays beside the indices, each of the given length."""
-    ends = np.zeros(length, np.bool_) if terminated is None else np.asarray(terminated, np.bool_)
+    ends = np.zeros(length, np.bool_) if terminated is None else flags("terminated of outcome", terminated, error=ModelError)
     result = np.asarray(probability, np.float64), np.asarray(reward, np.float64), ends
     for what, array in zip(("probability", "reward", "terminated"), result, strict=True):
         if array.shape != (length,):
@@ -49,11 +85,12 @@ def outcomes(
     sizes: tuple[int, int],
     indices: tuple[IntArray, IntArray, IntArray],
     values: tuple[FloatArray, FloatArray, BoolArray],
+    actions: BoolArray | None,
 ) -> tuple[IntArray, NDArray[np.int32], FloatArray, FloatArray, BoolArray]:
     """Return offsets, next_state, probability, reward and terminated of a model.
 
     *sizes* are the numbers of states and actions, *indices* are state, action and next state in any order,
-    *values* are probability, reward and terminated.
+    *values* are probability, reward and terminated; pairs that *actions* do not have are left out.
     """
     (n_states, n_actions), (state, action, next_state) = sizes, indices
     length = len(state)
@@ -65,6 +102,10 @@ def outcomes(
     pair = state * n_actions + action
     # Before merging: a sum would hide a negative probability, and the packed key a successor out of range.
     check_elements(n_states, next_state, *values[:2], lambda k: pair_name(int(pair[k]), n_actions))
+    if actions is not None:
+        kept = np.flatnonzero(actions.reshape(-1)[pair])
+        pair, next_state = pair[kept], next_state[kept]
+        values = values[0][kept], values[1][kept], values[2][kept]
     pair, next_state, probability, reward, terminated = merge(pair, next_state, *values)
     return (
         offsets_of(pair, n_states * n_actions),
@@ -132,12 +173,15 @@ def check_sizes(n_states: int, n_actions: int, time_limit: int | None) -> None:
         raise ModelError(f"time_limit is {time_limit}; allowed: None or at least 1")
 
 
-def check_model(model: MDP) -> None:
+def check_model(model: FiniteModel) -> None:
     """Raise unless the arrays are a model: the one place where models are checked."""
     _check_shapes(model)
-    empty = _first(np.diff(model.offsets) < 1)
-    if empty is not None:
-        raise ModelError(f"{pair_name(empty, model.n_actions)} has no outcome; every pair needs at least one")
+    count = np.diff(model.offsets)
+    back = _first(count < 0)
+    if back is not None:
+        raise ModelError(f"offsets decrease at {pair_name(back, model.n_actions)}; allowed: rising")
+    filled = count > 0
+    _check_filled(model, filled)
     check_elements(
         model.n_states,
         model.next_state,
@@ -145,17 +189,27 @@ def check_model(model: MDP) -> None:
         model.reward,
         lambda k: pair_name(int(np.searchsorted(model.offsets, k, side="right")) - 1, model.n_actions),
     )
-    total = np.add.reduceat(model.probability, model.offsets[:-1])
+    total = np.add.reduceat(model.probability, model.offsets[:-1][filled])
     off = _first(np.abs(total - 1.0) > SUM_TOLERANCE)
     if off is not None:
-        where = pair_name(off, model.n_actions)
+        where = pair_name(int(np.flatnonzero(filled)[off]), model.n_actions)
         raise ModelError(
             f"the probabilities of {where} sum to {total[off]:.12g}; allowed: 1 within {SUM_TOLERANCE}"
         )
     _check_start(model.start)
 
 
-def _check_shapes(model: MDP) -> None:
+def _check_filled(model: FiniteModel, filled: BoolArray) -> None:
+    wanted = np.ones(model.n_pairs, np.bool_) if model.actions is None else model.actions.reshape(-1)
+    wrong = _first(filled != wanted)
+    if wrong is not None:
+        where = pair_name(wrong, model.n_actions)
+        if filled[wrong]:
+            raise ModelError(f"{where} has outcomes, but actions say that the state does not have the action")
+        raise ModelError(f"{where} has no outcome; every pair needs at least one")
+
+
+def _check_shapes(model: FiniteModel) -> None:
     n_outcomes = len(model.next_state)
     expected = {"offsets": model.n_pairs + 1, "start": model.n_states}
     for field in ("offsets", "next_state", "probability", "reward", "terminated", "start"):

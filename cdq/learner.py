@@ -175,7 +175,9 @@ class QLearner(Learnt):
         joinable = isinstance(self._comm, str) and choose(self._comm) == LOCAL_HUB
         alone = self.settings.workers == 1 and not joinable
         merged = make_table(subject, self.settings, alone=alone)
-        self._state = State(merged, Progress(0, float(self.settings.window.floor)))
+        progress = Progress(0, float(self.settings.window.floor))
+        actions = None if subject.model is None else subject.model.actions
+        self._state = State(merged, progress, actions=actions)
         self._team = Team(subject, self._state, self.settings, self._requests.stop)
         self.hosting: Hosting | None = None
 

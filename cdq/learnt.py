@@ -94,10 +94,13 @@ class Learnt:
 
     @property
     def table(self) -> QTable:
-        """A copy of the merged table as it is now: a row per state, per state that was met (`keys`), or per feature."""
+        """A copy of the merged table as it is now: a row per state, per state that was met (`keys`), or per feature.
+
+        Where states do not have every action (`MDP.actions`), the values of the others are -inf.
+        """
         merged = self._state.merged
         keys = merged.keys.copy() if isinstance(merged, HashedMerged) else None
-        return QTable(merged.values.copy(), merged.visits.copy(), self.name, keys)
+        return QTable(merged.values.copy(), merged.visits.copy(), self.name, keys, self._state.actions)
 
     def predict(self, observation: Any, action_mask: Any = None) -> int:
         """Return the greedy action for an observation, the lowest among equals.
@@ -217,8 +220,9 @@ def best_action(values: Floats, action_mask: Any) -> int:
     if action_mask is None:
         return int(values.argmax())
     allowed = np.asarray(action_mask) != 0
-    if allowed.shape != values.shape or not allowed.any():
+    if allowed.shape != values.shape or not (allowed & (values > -np.inf)).any():
         raise ConfigError(
-            f"the action mask is {action_mask!r}; allowed: {len(values)} numbers, of which at least one is not 0"
+            f"the action mask is {action_mask!r}; allowed: {len(values)} numbers, of which at least one, of an action "
+            "that the state has, is not 0"
         )
     return int(np.where(allowed, values, -np.inf).argmax())

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from cdq import _matrices, _model, _samples
-from cdq.core import graph
+from cdq._finite import FiniteModel
 from cdq.errors import ConfigError
 
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 Matrices = Any  # an array of three dimensions, or a sequence of matrices, dense or scipy.sparse
 
-_DTYPES = {
-    "offsets": np.int64,
-    "next_state": np.int32,
-    "probability": np.float64,
-    "reward": np.float64,
-    "terminated": np.bool_,
-    "start": np.float64,
-}
 
-
-@dataclass(frozen=True, eq=False, repr=False)
-class MDP:
+class MDP(FiniteModel):
     """Hold a finite model: what every action does in every state.
 
     Pair ``p = state * n_actions + action`` owns the outcomes ``offsets[p]:offsets[p + 1]``. The arrays are
@@ -39,7 +24,7 @@ class MDP:
     Parameters
     ----------
     n_states, n_actions : int
-        At most 2**31 - 1 states and 2**32 - 1 pairs; every pair has at least one outcome.
+        At most 2**31 - 1 states and 2**32 - 1 pairs; every pair of `actions` has at least one outcome.
     offsets : ndarray of int64, shape (n_states * n_actions + 1,)
         Where the outcomes of each pair begin.
     next_state : ndarray of int32, shape (n_outcomes,)
@@ -58,6 +43,9 @@ class MDP:
         For reports.
     grid : (int, int), optional
         (rows, columns) if the states are the cells of a grid, row by row.
+    actions : ndarray of bool, shape (n_states, n_actions), optional
+        The actions that each state has, at least one; a pair that is False has no outcome. None: every state
+        has every action.
 
     Raises
     ------
@@ -70,94 +58,6 @@ class MDP:
     >>> model
     MDP('FrozenLake-v1', n_states=16, n_actions=4, n_outcomes=148)
     """
-
-    n_states: int
-    n_actions: int
-    offsets: NDArray[np.int64]
-    next_state: NDArray[np.int32]
-    probability: FloatArray
-    reward: FloatArray
-    terminated: BoolArray
-    start: FloatArray
-    time_limit: int | None = None
-    name: str = "MDP"
-    grid: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        _model.check_sizes(self.n_states, self.n_actions, self.time_limit)
-        for field, kind in _DTYPES.items():
-            array: NDArray[Any] = np.ascontiguousarray(getattr(self, field), dtype=kind).view()
-            array.flags.writeable = False
-            object.__setattr__(self, field, array)
-        _model.check_model(self)
-
-    def __repr__(self) -> str:
-        return (
-            f"MDP({self.name!r}, n_states={self.n_states}, n_actions={self.n_actions}, "
-            f"n_outcomes={self.n_outcomes})"
-        )
-
-    @property
-    def n_pairs(self) -> int:
-        """Number of (state, action) pairs."""
-        return self.n_states * self.n_actions
-
-    @property
-    def n_outcomes(self) -> int:
-        """Number of outcomes of all pairs."""
-        return len(self.next_state)
-
-    @property
-    def max_outcomes(self) -> int:
-        """Largest number of outcomes of a pair."""
-        return int(np.diff(self.offsets).max())
-
-    def state_of(self, observation: Any) -> int:
-        """Return the state that an observation stands for.
-
-        Raises
-        ------
-        ConfigError
-            If it stands for none.
-        """
-        try:
-            state = int(np.asarray(observation).item())
-        except (TypeError, ValueError, OverflowError):
-            state = -1
-        if not 0 <= state < self.n_states or state != observation:
-            raise ConfigError(f"observation {observation!r} is no state; allowed: 0 to {self.n_states - 1}")
-        return state
-
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of what a table learnt on the model depends on, as hexadecimal digits."""
-        digest = hashlib.sha256(f"{self.n_states} {self.n_actions} {self.time_limit}".encode())
-        for field in _DTYPES:
-            digest.update(getattr(self, field).tobytes())
-        return digest.hexdigest()
-
-    def reachable(self) -> BoolArray:
-        """Return the states in which an episode can take an action, thus not those that only end it.
-
-        Returns
-        -------
-        ndarray of bool, shape (n_states,), read-only
-
-        Examples
-        --------
-        >>> int(MDP.from_gymnasium("CliffWalking-v1").reachable().sum())  # without cliff and goal
-        37
-        """
-        return self._reachable
-
-    @cached_property
-    def _reachable(self) -> BoolArray:
-        seen = (self.start > 0.0).view(np.uint8)
-        goes_on = (~self.terminated).view(np.uint8)
-        graph.visit(
-            self.offsets, self.next_state, goes_on, self.n_actions, seen, np.empty(self.n_states, np.int32)
-        )
-        seen.flags.writeable = False
-        return seen.view(np.bool_)
 
     @classmethod
     def from_gymnasium(cls, env: Any, **kwargs: object) -> MDP:
@@ -246,6 +146,7 @@ class MDP:
         time_limit: int | None = None,
         name: str = "MDP",
         grid: tuple[int, int] | None = None,
+        actions: ArrayLike | None = None,
     ) -> MDP:
         """Build a model from flat arrays, one entry per outcome, in any order.
 
@@ -270,6 +171,8 @@ class MDP:
             For reports.
         grid : (int, int), optional
             (rows, columns) if the states are the cells of a grid.
+        actions : bool array of shape (n_states, n_actions), optional
+            The actions that each state has; outcomes of others are left out. Default: every state has all.
 
         Raises
         ------
@@ -281,15 +184,16 @@ class MDP:
         >>> MDP.from_outcomes([0, 0], [0, 0], [0, 0], [0.5, 0.5], [1.0, 1.0]).probability
         array([1.])
         """
-        states, actions = _model.index_array(state, "state"), _model.index_array(action, "action")
+        states, chosen = _model.index_array(state, "state"), _model.index_array(action, "action")
         successors = _model.index_array(next_state, "next_state")
         n_states = int(max(states.max(), successors.max())) + 1 if n_states is None else n_states
-        n_actions = int(actions.max()) + 1 if n_actions is None else n_actions
+        n_actions = int(chosen.max()) + 1 if n_actions is None else n_actions
         _model.check_sizes(n_states, n_actions, time_limit)
         columns = _model.columns(len(states), probability, reward, terminated)
-        outcomes = _model.outcomes((n_states, n_actions), (states, actions, successors), columns)
+        mask = _model.mask(actions, (n_states, n_actions))
+        outcomes = _model.outcomes((n_states, n_actions), (states, chosen, successors), columns, mask)
         start = np.full(n_states, 1.0 / n_states) if start is None else np.array(start, np.float64)
-        return cls(n_states, n_actions, *outcomes, start, time_limit, name, grid)
+        return cls(n_states, n_actions, *outcomes, start, time_limit, name, grid, mask)
 
     @classmethod
     def from_samples(

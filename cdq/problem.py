@@ -60,4 +60,5 @@ def pack_model(model: MDP, dtype: npt.DTypeLike) -> PackedModel:
         start.astype(np.uint32),
         model.start[start],
         model.time_limit or 0,
+        None if model.actions is None else model.actions.reshape(-1).view(np.uint8),
     )

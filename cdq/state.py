@@ -40,6 +40,8 @@ class State:
         How many were made; each has streams of its own.
     goal : Goal
         Of the last call of `learn`.
+    actions : (n_states, n_actions) array of bool, optional
+        The actions that states have, where a model says that they do not have all (`cdq.MDP.actions`).
     """
 
     merged: Merged
@@ -48,10 +50,12 @@ class State:
     session: int = 0
     evaluations: int = 0
     goal: Goal = field(default_factory=lambda: Goal(0))
+    actions: npt.NDArray[np.bool_] | None = None
 
     def tables(self) -> Tensors:
         """Return what is saved of the table; views."""
-        return {name: getattr(self.merged, name) for name in self.merged.names}
+        tables = {name: getattr(self.merged, name) for name in self.merged.names}
+        return tables if self.actions is None else {**tables, "actions": self.actions}
 
     def counters(self) -> dict[str, Any]:
         """Return what else is saved, as a JSON object."""

@@ -123,9 +123,11 @@ class ModelSubject:
         return value
 
     def action_values(self, values: Floats, observation: Any) -> Floats:
-        """Return the row of the observed state."""
-        row: Floats = values[self.model.state_of(observation)]
-        return row
+        """Return the row of the observed state, -inf at actions that it does not have."""
+        state = self.model.state_of(observation)
+        row: Floats = values[state]
+        allowed = self.model.actions_in(state)
+        return row if allowed is None else np.where(allowed, row, -np.inf)
 
     def mask_of(self, observation: Any) -> Any:
         """Return None: states hold no masks."""
@@ -133,7 +135,9 @@ class ModelSubject:
 
     def run_episodes(self, values: Floats, words: npt.NDArray[np.uint64], n: int, longest: int) -> Episodes:
         """Run episodes in the model."""
-        return follow_policy(self._packed, values.argmax(axis=1), words, n, longest)
+        actions = self.model.actions
+        allowed = values if actions is None else np.where(actions, values, -np.inf)
+        return follow_policy(self._packed, allowed.argmax(axis=1), words, n, longest)
 
     def close(self) -> None:
         """Do nothing: a model holds nothing."""

@@ -28,11 +28,13 @@ class QTable:
         The name of the environment that the table belongs to; "" if none.
     keys : (n_states,) array of uint64, optional
         Of a hashed table: what each row is found by. It may have no rows.
+    actions : (n_states, n_actions) array of bool, optional
+        The actions that each state has, at least one. The value of any other pair is -inf, whatever was given.
 
     Raises
     ------
     TableError
-        If shapes differ, the dtype is another one, or a value is not finite.
+        If shapes differ, the dtype is another one, or the value of a pair that there is is not finite.
 
     Examples
     --------
@@ -49,6 +51,7 @@ class QTable:
         visits: npt.ArrayLike | None = None,
         environment: str = "",
         keys: npt.ArrayLike | None = None,
+        actions: npt.ArrayLike | None = None,
     ) -> None:
         self.values: FloatArray = np.asarray(values)
         n_rows, n_actions = self.values.shape if self.values.ndim == 2 else (0, 0)
@@ -58,11 +61,15 @@ class QTable:
                 f"values are {self.values.dtype} of shape {self.values.shape}; "
                 "a table is float32 or float64 of shape (n_states, n_actions)"
             )
-        if not np.isfinite(self.values).all():
-            state, action = np.argwhere(~np.isfinite(self.values))[0]
+        self.actions = None if actions is None else _checked_mask(np.asarray(actions), self.values.shape)
+        bad = ~np.isfinite(self.values) & (True if self.actions is None else self.actions)
+        if bad.any():
+            state, action = np.argwhere(bad)[0]
             raise TableError(
                 f"the value of (state {state}, action {action}) is {self.values[state, action]}; all must be finite"
             )
+        if self.actions is not None:
+            self.values = np.where(self.actions, self.values, self.values.dtype.type(-np.inf))
         counts = np.zeros(self.values.shape, np.int64) if visits is None else np.asarray(visits)
         if counts.shape != self.values.shape or counts.dtype.kind not in "iu":
             raise TableError(
@@ -132,8 +139,12 @@ class QTable:
             If it cannot be written.
         """
         header = {"kind": "table", "environment": self.environment}
-        keys = {} if self.keys is None else {"keys": self.keys}
-        write_tensors(path, {"values": self.values, "visits": self.visits, **keys}, header)
+        tensors = {"values": self.values, "visits": self.visits}
+        if self.keys is not None:
+            tensors["keys"] = self.keys
+        if self.actions is not None:  # the values in files are finite
+            tensors |= {"values": np.where(self.actions, self.values, 0), "actions": self.actions}
+        write_tensors(path, tensors, header)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> QTable:
@@ -146,4 +157,13 @@ class QTable:
         """
         tensors, header = read_tensors(path)
         name = str(header.get("environment", ""))
-        return cls(tensors["values"], tensors["visits"], name, tensors.get("keys"))
+        return cls(tensors["values"], tensors["visits"], name, tensors.get("keys"), tensors.get("actions"))
+
+
+def _checked_mask(actions: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    if actions.shape != shape or actions.dtype != np.bool_ or not actions.any(axis=1).all():
+        raise TableError(
+            f"actions are {actions.dtype} of shape {actions.shape}; allowed: bool of shape {shape}, with a True in "
+            "every row"
+        )
+    return actions

@@ -18,11 +18,23 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def random_model(
-    n_states: int, n_actions: int, *, seed: int, most_outcomes: int = 4, time_limit: int | None = None
+    n_states: int,
+    n_actions: int,
+    *,
+    seed: int,
+    most_outcomes: int = 4,
+    time_limit: int | None = None,
+    masked: bool = False,
 ) -> MDP:
-    """Return a model with every kind of outcome; its rewards are few, so that values tie."""
+    """Return a model with every kind of outcome; its rewards are few, so that values tie.
+
+    *masked*: states do not have all actions.
+    """
     random = np.random.default_rng(seed)
     counts = random.integers(1, most_outcomes + 1, n_states * n_actions)
+    actions = random_mask(n_states, n_actions, seed) if masked else None
+    if actions is not None:
+        counts[~actions.reshape(-1)] = 0
     pair = np.repeat(np.arange(n_states * n_actions), counts)
     weight = random.choice([1.0, 1.0, 2.0, 0.1, random.random()], len(pair))
     probability = weight / np.bincount(pair, weight)[pair]
@@ -39,7 +51,17 @@ def random_model(
         start / start.sum(),
         time_limit,
         f"random-{seed}",
+        None,
+        actions,
     )
+
+
+def random_mask(n_states: int, n_actions: int, seed: int) -> Any:
+    """Return the actions that states have, at least one each."""
+    random = np.random.default_rng((seed, 1))
+    actions = random.random((n_states, n_actions)) < random.choice([0.2, 0.5, 0.9])
+    actions[np.arange(n_states), random.integers(0, n_actions, n_states)] = True
+    return actions
 
 
 @st.composite
@@ -50,6 +72,7 @@ def models(draw: st.DrawFn) -> MDP:
         seed=draw(seeds),
         most_outcomes=draw(st.sampled_from([1, 2, 3, 5, 8, 9, 14])),
         time_limit=draw(st.sampled_from([None, None, 1, 2, 7])),
+        masked=draw(st.booleans()),
     )
 
 

@@ -41,6 +41,7 @@ LAYERS = [
     ["_undiscounted"],
     ["_bellman", "_checks"],
     ["mdp", "table"],
+    ["_finite"],
     ["_samples"],
     ["envs", "logs", "_matrices", "files", "merges", "testing"],
     ["_model", "features", "schedules"],

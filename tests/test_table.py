@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cdq.errors import FileError, TableError
+from cdq.files import read_tensors
 from cdq.table import QTable
 
 FINITE = {"allow_nan": False, "allow_infinity": False}
@@ -116,3 +117,50 @@ def test_a_repr_says_what_it_is() -> None:
     table = QTable(np.zeros((16, 4), "f4"), environment="FrozenLake-v1")
     assert repr(table) == "QTable of FrozenLake-v1: 16 states, 4 actions, float32"
     assert repr(QTable(np.zeros((1, 1)))) == "QTable: 1 states, 1 actions, float64"
+
+
+# ---- actions that states do not have
+
+MASK = np.array([[True, False, True], [False, True, False]])
+
+
+def masked(kind: str = "f8") -> QTable:
+    values = np.array([[1.0, 9.0, 3.0], [np.nan, -5.0, np.inf]], kind)
+    return QTable(values, np.arange(6).reshape(2, 3), "own", actions=MASK)
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_actions_that_states_do_not_have_are_worth_minus_infinity(kind: str, tmp_path: Path) -> None:
+    table = masked(kind)
+    assert table.values.tolist() == [[1.0, -np.inf, 3.0], [-np.inf, -5.0, -np.inf]]
+    assert table.values.dtype == kind
+    assert table.policy().tolist() == [2, 1]
+    assert [table.greedy(state) for state in range(2)] == [2, 1]
+    assert table.state_values().tolist() == [3.0, -5.0]
+    table.save(tmp_path / "table")
+    assert np.isfinite(read_tensors(tmp_path / "table")[0]["values"]).all()
+    again = QTable.load(tmp_path / "table")
+    assert again.actions is not None
+    assert again.actions.tolist() == MASK.tolist()
+    assert again.values.tobytes() == table.values.tobytes()
+    assert again.digest() == table.digest()
+
+
+def test_a_digest_says_nothing_of_pairs_that_there_are_not() -> None:
+    other = QTable(np.array([[1.0, 0.0, 3.0], [0.0, -5.0, 0.0]]), np.arange(6).reshape(2, 3), actions=MASK)
+    assert other.digest() == masked().digest()
+
+
+def test_values_of_pairs_that_there_are_must_be_finite() -> None:
+    with pytest.raises(TableError, match=r"the value of \(state 0, action 2\) is nan"):
+        QTable(np.array([[np.nan, np.nan, np.nan]]), actions=[[False, False, True]])
+
+
+@pytest.mark.parametrize(
+    "actions", [np.ones((2, 3), int), np.ones((3, 2), bool), ~MASK[:1], [[True] * 3, [False] * 3]]
+)
+def test_masks_of_another_shape_or_type_are_refused(actions: Any) -> None:
+    with pytest.raises(
+        TableError, match=r"actions are .*; allowed: bool of shape \(2, 3\), with a True in every row"
+    ):
+        QTable(np.zeros((2, 3)), actions=actions)

@@ -1,6 +1,6 @@
 """The model as the loop samples it."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 
 cdef extern from *:
@@ -28,6 +28,7 @@ cdef extern from *:
         uint32_t n_starts
         int64_t n_pairs
         int64_t time_limit
+        const uint8_t *actions
 
     ctypedef struct cdq_entry_of_float:
         uint32_t threshold, alias, successor

@@ -17,4 +17,5 @@ class Sampler:
         start_state: Any,
         start_probability: Any,
         time_limit: int,
+        actions: Any = None,
     ) -> None: ...

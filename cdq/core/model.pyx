@@ -33,11 +33,16 @@ cdef void _fill_record(
     const int32_t *next_state, const double *probability, const double *reward, const uint8_t *terminated,
     real_t zero,
 ) noexcept nogil:
-    """Write a pair's record; unused places repeat the last outcome and are never drawn."""
+    """Write a pair's record; unused places repeat the last outcome and are never drawn.
+
+    The record of a pair without outcomes, an action that its state does not have, stays zeros and is never read.
+    """
     cdef uint32_t *words = <uint32_t *> record
     cdef real_t *rewards = <real_t *> (record + reward_offset)
     cdef double cumulative = 0.0
     cdef int64_t k, j
+    if count == 0:
+        return
     for k in range(width):
         j = first + (k if k < count else count - 1)
         if k < count:
@@ -165,7 +170,7 @@ cdef _pack_start(Sampler self, const uint32_t[::1] start_state, const double[::1
 cdef class Sampler:
     """The model of an environment as the compiled loop samples it, for tables of one type.
 
-    Arrays are those of `cdq.MDP`; *start_state* and *start_probability* list the states that an episode may start in.
+    Arrays are those of `cdq.MDP`, *actions* one flag per pair or None; *start_state* and *start_probability* list the states that an episode may start in.
     """
 
     def __cinit__(
@@ -173,6 +178,7 @@ cdef class Sampler:
         const int64_t[::1] offsets, const int32_t[::1] next_state, const double[::1] probability,
         const double[::1] reward, const uint8_t[::1] terminated,
         const uint32_t[::1] start_state, const double[::1] start_probability, int64_t time_limit,
+        const uint8_t[::1] actions=None,
     ):
         self.n_states, self.n_actions, self.real_size = n_states, n_actions, real_size
         self.c.n_pairs = offsets.shape[0] - 1
@@ -185,3 +191,8 @@ cdef class Sampler:
         else:
             _pack_entries(self, widest, offsets, next_state, probability, reward, terminated)
         _pack_start(self, start_state, start_probability)
+        if actions is not None:
+            if actions.shape[0] != self.c.n_pairs:
+                raise ValueError("actions are not one flag per pair")
+            self.memory.append(actions)
+            self.c.actions = &actions[0]

@@ -151,6 +151,11 @@ def follow(
     cdef int64_t i = 0, episodes = returns.shape[0], lanes = words.shape[1]
     if policy.shape[0] != sampler.n_states or lengths.shape[0] != episodes or stop.shape[0] != 1:
         raise ValueError("policy, returns or lengths do not have the size they should")
+    for i in range(sampler.n_states):
+        if policy[i] >= sampler.n_actions or (
+                sampler.c.actions != NULL and not sampler.c.actions[i * sampler.n_actions + policy[i]]):
+            raise ValueError(f"state {i} does not have the action {policy[i]} of the policy")
+    i = 0
     cdef const volatile int32_t *flag = &stop[0]
     with nogil:
         while i < episodes and not flag[0]:

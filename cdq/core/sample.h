@@ -21,6 +21,7 @@ typedef struct {
     uint32_t n_starts;
     int64_t n_pairs;
     int64_t time_limit; /* 0: none */
+    const uint8_t *actions; /* per pair: whether the state has the action; NULL: every state has all */
 } cdq_model;
 
 /* Walker's alias method: entry below(high bits), or its alias if the low bits exceed its threshold. */

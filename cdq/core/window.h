@@ -2,7 +2,8 @@
  *
  * A sweep steps every lane once: draw, choose actions, sample outcomes, compute targets, update, book-keep, each a
  * loop over the lanes. All lanes act, and all targets are computed, on the table as it stood at the sweep's start;
- * the updates are applied one after another in lane order. */
+ * the updates are applied one after another in lane order. Where states do not have all actions, choices and targets
+ * are among those they have; the table's other entries are never read or written. */
 
 #ifndef CDQ_WINDOW_H
 #define CDQ_WINDOW_H
@@ -33,20 +34,29 @@ typedef struct {
     uint64_t threshold;
     int64_t change;
 } cdq_exploration;
+
+/* The actions that a state has; NULL where every state has all, which *masked* says at compile time. */
+CDQ_INLINE const uint8_t *cdq_actions_of(const cdq_model *model, uint32_t state, const int64_t n_actions,
+                                         const int masked)
+{
+    return masked ? model->actions + (uint64_t)state * (uint64_t)n_actions : NULL;
+}
 #endif
 
 #include "choice.h"
 #include "update.h"
 
 CDQ_INLINE void NAME(cdq_act)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
-                              uint64_t threshold, const int64_t n, const int64_t n_actions)
+                              uint64_t threshold, const int64_t n, const int64_t n_actions, const int masked)
 {
     const uint32_t *restrict state = lanes->state;
     const uint64_t *restrict random = lanes->bits_action;
     uint32_t *restrict action = lanes->action;
     for (int64_t i = 0; i < n; i++) {
         const REAL *q = (const REAL *)cdq_row(rows, state[i]);
-        uint32_t chosen = NAME(cdq_choice)(q, n_actions, threshold, random[i]);
+        const uint8_t *mask = cdq_actions_of(model, state[i], n_actions, masked);
+        uint32_t chosen = masked ? NAME(cdq_choice_allowed)(q, mask, n_actions, threshold, random[i])
+                                 : NAME(cdq_choice)(q, n_actions, threshold, random[i]);
         action[i] = chosen;
         NAME(cdq_prefetch_outcome)(model, (uint64_t)state[i] * (uint64_t)n_actions + chosen);
     }
@@ -68,14 +78,16 @@ CDQ_INLINE void NAME(cdq_sample)(const cdq_rows *rows, const cdq_model *model, c
 }
 
 /* r + gamma max_b Q(s', b), without the second term after a termination (a truncation bootstraps). */
-CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_lanes *lanes, REAL gamma, const int64_t n,
-                                  const int64_t n_actions)
+CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes, REAL gamma,
+                                  const int64_t n, const int64_t n_actions, const int masked)
 {
     const uint32_t *restrict successor = lanes->successor;
     const REAL *restrict reward = (const REAL *)lanes->reward;
     REAL *restrict target = (REAL *)lanes->target;
     for (int64_t i = 0; i < n; i++) {
-        REAL next = NAME(cdq_row_max)((const REAL *)cdq_row(rows, CDQ_STATE(successor[i])), n_actions);
+        uint32_t next_state = CDQ_STATE(successor[i]);
+        REAL next = NAME(cdq_max_allowed)((const REAL *)cdq_row(rows, next_state),
+                                          cdq_actions_of(model, next_state, n_actions, masked), n_actions);
         target[i] = reward[i] + (successor[i] & CDQ_TERMINATED ? (REAL)0 : gamma * next);
     }
 }
@@ -109,14 +121,14 @@ CDQ_INLINE void NAME(cdq_advance)(const cdq_rows *rows, const cdq_model *model, 
 
 CDQ_INLINE void NAME(cdq_sweeps)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
                                  cdq_exploration *explore, cdq_episodes *done, REAL gamma, int64_t sweeps,
-                                 const int64_t n, const int64_t n_actions)
+                                 const int64_t n, const int64_t n_actions, const int masked)
 {
     for (int64_t t = 0; t < sweeps; t++) {
         cdq_next_of_all(lanes->words, n, lanes->bits_action);
         cdq_next_of_all(lanes->words, n, lanes->bits_outcome);
-        NAME(cdq_act)(rows, model, lanes, explore->threshold >> CDQ_COIN_SHIFT, n, n_actions);
+        NAME(cdq_act)(rows, model, lanes, explore->threshold >> CDQ_COIN_SHIFT, n, n_actions, masked);
         NAME(cdq_sample)(rows, model, lanes, n, n_actions);
-        NAME(cdq_targets)(rows, lanes, gamma, n, n_actions);
+        NAME(cdq_targets)(rows, model, lanes, gamma, n, n_actions, masked);
         NAME(cdq_update)(rows, law, lanes->state, lanes->action, (const REAL *)lanes->target, NULL, n, n_actions);
         NAME(cdq_advance)(rows, model, lanes, done, n);
         explore->threshold += (uint64_t)explore->change;
@@ -125,27 +137,32 @@ CDQ_INLINE void NAME(cdq_sweeps)(cdq_rows *rows, const cdq_law *law, const cdq_m
 
 /* A body per common number of actions: the constant unrolls the rows' loops (76 -> 113 million steps/s),
  * and a single lane needs no loops over lanes. */
-#define CDQ_SWEEPS_OF(label, actions)                                                                               \
+#define CDQ_SWEEPS_OF(label, actions, masked)                                                                       \
     CDQ_CLONES static void NAME(label)(cdq_rows * rows, const cdq_law *law, const cdq_model *model,                 \
                                        cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done, REAL gamma,  \
                                        int64_t sweeps)                                                              \
     {                                                                                                               \
         if (lanes->n == 1)                                                                                          \
-            NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, 1, actions);                    \
+            NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, 1, actions, masked);            \
         else                                                                                                        \
-            NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, lanes->n, actions);             \
+            NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, lanes->n, actions, masked);     \
     }
 
-CDQ_SWEEPS_OF(cdq_sweeps_2, 2)
-CDQ_SWEEPS_OF(cdq_sweeps_3, 3)
-CDQ_SWEEPS_OF(cdq_sweeps_4, 4)
-CDQ_SWEEPS_OF(cdq_sweeps_6, 6)
-CDQ_SWEEPS_OF(cdq_sweeps_any, rows->n_actions)
+CDQ_SWEEPS_OF(cdq_sweeps_2, 2, 0)
+CDQ_SWEEPS_OF(cdq_sweeps_3, 3, 0)
+CDQ_SWEEPS_OF(cdq_sweeps_4, 4, 0)
+CDQ_SWEEPS_OF(cdq_sweeps_6, 6, 0)
+CDQ_SWEEPS_OF(cdq_sweeps_any, rows->n_actions, 0)
+CDQ_SWEEPS_OF(cdq_sweeps_masked, rows->n_actions, 1)
 #undef CDQ_SWEEPS_OF
 
 static void NAME(cdq_window)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
                              cdq_exploration *explore, cdq_episodes *done, double gamma, int64_t sweeps)
 {
+    if (model->actions) {
+        NAME(cdq_sweeps_masked)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
+        return;
+    }
     switch (rows->n_actions) {
     case 2: NAME(cdq_sweeps_2)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps); break;
     case 3: NAME(cdq_sweeps_3)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps); break;

@@ -222,11 +222,19 @@ def _sampler(
 
 def model_tensors(model: MDP) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays that a model is made of."""
-    return {f"model.{name}": getattr(model, name) for name in _MODEL}
+    tensors = {f"model.{name}": getattr(model, name) for name in _MODEL}
+    return tensors if model.actions is None else {**tensors, "model.actions": model.actions}
 
 
 def model_of(about: Mapping[str, Any], tensors: Tensors) -> MDP:
     """Return the model of *about* ("sizes", "time_limit", "name") and what `model_tensors` returned; it is checked."""
     arrays: dict[str, Any] = {name: tensors[f"model.{name}"] for name in _MODEL}
     n_states, n_actions = about["sizes"]
-    return MDP(n_states, n_actions, **arrays, time_limit=about["time_limit"], name=str(about["name"]))
+    return MDP(
+        n_states,
+        n_actions,
+        **arrays,
+        time_limit=about["time_limit"],
+        name=str(about["name"]),
+        actions=tensors.get("model.actions"),
+    )

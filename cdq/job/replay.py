@@ -213,7 +213,7 @@ def replay(
         )
         repeat(service, entries, told)
         rounds = service.rounds
-    return QTable(state.merged.values, state.merged.visits, model.name)
+    return QTable(state.merged.values, state.merged.visits, model.name, actions=model.actions)
 
 
 def _starts(entries: Iterable[Entry]) -> Iterator[tuple[Entry, list[Entry]]]:

@@ -103,6 +103,23 @@ def test_every_number_of_actions(n_actions: int, dtype: str) -> None:
         compare(model, dtype, 5, schedules.RescaledLinear(0.9), [(40, (1.0, 0.2)), (40, (0.2, 0.0))])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_actions", range(2, 13))
+def test_every_number_of_actions_that_states_may_lack(n_actions: int, dtype: str) -> None:
+    """Entries of pairs that there are not are neither read, where they are the largest, nor written."""
+    for most_outcomes in (3, 11):
+        model = random_model(5, n_actions, seed=n_actions, most_outcomes=most_outcomes, masked=True)
+        compare(model, dtype, 5, schedules.RescaledLinear(0.9), [(40, (1.0, 0.2)), (40, (0.2, 0.0))])
+    worker = make_worker(model, dtype, num_envs=3)
+    set_table(worker, np.where(model.actions, 0.0, 100.0), 0)
+    worker.run(schedules.build_law(schedules.Constant(0.5), 0, 0.3, dtype), 500, 0.5, 0.5)
+    values = values_of(worker)
+    assert (values[~model.actions] == 100.0).all()
+    assert values[model.actions].max() < 50.0
+    assert (visits_of(worker)[~model.actions] == 0).all()
+    assert np.isfinite(values).all()
+
+
 @pytest.mark.parametrize("lanes", range(1, 10))
 def test_every_number_of_lanes(lanes: int) -> None:
     model = random_model(4, 4, seed=lanes)
@@ -226,7 +243,10 @@ def test_a_flag_set_before_means_no_step() -> None:
 def test_follow_is_the_definition(
     model: MDP, dtype: str, lanes: int, longest: int, episodes: int, seed: int
 ) -> None:
-    policy = np.random.default_rng(seed).integers(0, model.n_actions, model.n_states).astype(np.uint32)
+    drawn = np.random.default_rng(seed).random((model.n_states, model.n_actions))
+    if model.actions is not None:
+        drawn[~model.actions] = -1.0
+    policy = drawn.argmax(axis=1).astype(np.uint32)
     words = streams(seed, (EVALUATION, 0), lanes)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     expected = reference.follow(model, dtype, policy, words, longest, episodes)
@@ -254,6 +274,23 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         follow(sampler, np.zeros(4, np.uint32), words, 5, np.zeros(2), np.zeros(2, np.int64), flag)
     with pytest.raises(ValueError, match="size they should"):
         follow(sampler, np.zeros(3, np.uint32), words, 5, np.zeros(2), np.zeros(3, np.int64), flag)
+    for policy in (np.full(3, 2, np.uint32), np.array([0, 1, 0], np.uint32)):
+        masked = pack_model(
+            MDP(
+                3,
+                2,
+                [0, 1, 2, 3, 3, 4, 5],
+                [0] * 5,
+                [1.0] * 5,
+                [0.0] * 5,
+                [False] * 5,
+                [1.0, 0.0, 0.0],
+                actions=[[True, True], [True, False], [True, True]],
+            ),
+            "float64",
+        )
+        with pytest.raises(ValueError, match="does not have the action"):
+            follow(masked, policy, words, 5, np.zeros(2), np.zeros(2, np.int64), flag)
     worker = make_worker(model)
     with pytest.raises(ValueError, match="differ in type"):
         worker.run(schedules.build_law(schedules.Constant(0.1), 0, 0.3, "float32"), 1, 0.0, 0.0)

@@ -136,12 +136,20 @@ class Learner:
     def _step(self, table: Any, lane: Lane, explore: int) -> tuple[Any, Any, Any]:
         coin, bits = halves(lane.stream.next())
         word = lane.stream.next()
-        ties = np.flatnonzero(table[lane.state] == table[lane.state].max())
-        greedy = int(ties[below(bits, len(ties))])
-        action = below(bits, self.model.n_actions) if coin < explore else greedy
+        allowed = self._allowed(lane.state)
+        values = table[lane.state][allowed]
+        candidates = allowed if coin < explore else allowed[values == values.max()]
+        action = int(candidates[below(bits, len(candidates))])
         successor, reward, terminated = self.sampler.outcome(lane.state, action, word)
-        target = reward if terminated else reward + self.gamma * table[successor].max()
+        target = (
+            reward if terminated else reward + self.gamma * table[successor][self._allowed(successor)].max()
+        )
         return (lane.state, action), target, (reward, successor, terminated)
+
+    def _allowed(self, state: int) -> Any:
+        """Return the actions that a state has."""
+        every = np.ones((self.model.n_states, self.model.n_actions), bool)
+        return np.flatnonzero((every if self.model.actions is None else self.model.actions)[state])
 
     def _update(self, law: Law, window: Window, state: int, action: int, target: Any) -> None:
         pair = state * self.model.n_actions + action

@@ -1,0 +1,133 @@
+"""A finite model itself: immutable arrays, checked, and what is read off them; `cdq.MDP` adds ways to make one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdq import _model
+from cdq._arguments import flags
+from cdq.core import graph
+from cdq.errors import ConfigError, ModelError
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+_DTYPES = {
+    "offsets": np.int64,
+    "next_state": np.int32,
+    "probability": np.float64,
+    "reward": np.float64,
+    "terminated": np.bool_,
+    "start": np.float64,
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FiniteModel:
+    """The arrays of a finite model; see `cdq.MDP`, which documents them."""
+
+    n_states: int
+    n_actions: int
+    offsets: NDArray[np.int64]
+    next_state: NDArray[np.int32]
+    probability: FloatArray
+    reward: FloatArray
+    terminated: BoolArray
+    start: FloatArray
+    time_limit: int | None = None
+    name: str = "MDP"
+    grid: tuple[int, int] | None = None
+    actions: BoolArray | None = None
+
+    def __post_init__(self) -> None:
+        _model.check_sizes(self.n_states, self.n_actions, self.time_limit)
+        ends = flags("terminated of outcome", self.terminated, error=ModelError)
+        object.__setattr__(self, "terminated", ends)
+        for field, kind in _DTYPES.items():
+            object.__setattr__(self, field, _model.frozen(getattr(self, field), kind))
+        object.__setattr__(self, "actions", _model.mask(self.actions, (self.n_states, self.n_actions)))
+        _model.check_model(self)
+
+    def __reduce__(self) -> tuple[type[FiniteModel], tuple[Any, ...]]:
+        """Return how a copy is made: by the checks that every model passes, of arrays that nobody can change."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
+
+    def __repr__(self) -> str:
+        return (
+            f"MDP({self.name!r}, n_states={self.n_states}, n_actions={self.n_actions}, "
+            f"n_outcomes={self.n_outcomes})"
+        )
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of (state, action) pairs."""
+        return self.n_states * self.n_actions
+
+    @property
+    def n_outcomes(self) -> int:
+        """Number of outcomes of all pairs."""
+        return len(self.next_state)
+
+    @property
+    def max_outcomes(self) -> int:
+        """Largest number of outcomes of a pair."""
+        return int(np.diff(self.offsets).max())
+
+    def actions_in(self, state: int) -> BoolArray | None:
+        """Return which actions a state has, shape (n_actions,); None where it has all of them."""
+        return None if self.actions is None else self.actions[state]
+
+    def state_of(self, observation: Any) -> int:
+        """Return the state that an observation stands for.
+
+        Raises
+        ------
+        ConfigError
+            If it stands for none.
+        """
+        try:
+            state = int(np.asarray(observation).item())
+        except (TypeError, ValueError, OverflowError):
+            state = -1
+        if not 0 <= state < self.n_states or state != observation:
+            raise ConfigError(f"observation {observation!r} is no state; allowed: 0 to {self.n_states - 1}")
+        return state
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of what a table learnt on the model depends on, as hexadecimal digits."""
+        digest = hashlib.sha256(f"{self.n_states} {self.n_actions} {self.time_limit}".encode())
+        for field in _DTYPES:
+            digest.update(getattr(self, field).data)
+        if self.actions is not None:
+            digest.update(self.actions.data)
+        return digest.hexdigest()
+
+    def reachable(self) -> BoolArray:
+        """Return the states in which an episode can take an action, thus not those that only end it.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_states,), read-only
+
+        Examples
+        --------
+        >>> import cdq
+        >>> int(cdq.MDP.from_gymnasium("CliffWalking-v1").reachable().sum())  # without cliff and goal
+        37
+        """
+        return self._reachable
+
+    @cached_property
+    def _reachable(self) -> BoolArray:
+        seen = (self.start > 0.0).view(np.uint8)
+        goes_on = (~self.terminated).view(np.uint8)
+        graph.visit(
+            self.offsets, self.next_state, goes_on, self.n_actions, seen, np.empty(self.n_states, np.int32)
+        )
+        return _model.frozen(seen, np.bool_)

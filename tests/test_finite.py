@@ -1,0 +1,130 @@
+"""The arrays of a model: immutable however they are reached or copied, and actions that states do not have."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cdq.errors import ModelError
+from cdq.mdp import MDP
+
+ARRAYS = ("offsets", "next_state", "probability", "reward", "terminated", "start", "actions")
+MASK = np.array([[True, False], [True, True]])
+COPIES = {
+    "itself": lambda model: model,
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "pickle, out of band": lambda model: pickle.loads(pickle.dumps(model, protocol=5)),
+    "replace": dataclasses.replace,
+}
+
+
+def masked() -> MDP:
+    return MDP.from_outcomes([0, 0, 1, 1], [0, 1, 0, 1], [1, 1, 0, 1], [1.0] * 4, range(4), actions=MASK)
+
+
+def one_state(actions: Any, offsets: Any = (0, 1, 1, 2)) -> MDP:
+    return MDP(1, 3, offsets, [0, 0], [1.0, 1.0], [0.0, 0.0], [False, False], [1.0], actions=actions)
+
+
+def same(one: MDP, other: MDP) -> bool:
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ARRAYS)
+
+
+def bases(array: Any) -> Iterator[Any]:
+    while isinstance(array, np.ndarray):
+        yield array
+        array = array.base
+    assert isinstance(array, bytes)  # at the bottom: memory that nobody can write to
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_no_array_can_be_changed(copied: Any) -> None:
+    model = copied(masked())
+    assert same(model, masked())
+    assert model.fingerprint() == masked().fingerprint()
+    for array in [*(getattr(model, name) for name in ARRAYS), model.reachable()]:
+        for reached in (*bases(array), array.view(), array[:1], array.T):
+            with pytest.raises(ValueError, match="read-only"):
+                reached[...] = 0
+            with pytest.raises(ValueError, match="WRITEABLE"):
+                reached.setflags(write=True)
+
+
+@pytest.mark.parametrize("name", [*ARRAYS, "n_states", "time_limit"])
+def test_no_attribute_can_be_set(name: str) -> None:
+    model = masked()
+    with pytest.raises(AttributeError):
+        setattr(model, name, getattr(model, name))
+    with pytest.raises(AttributeError):
+        delattr(model, name)
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_model_does_not_share_the_arrays_given(name: str) -> None:
+    given = {field: np.array(getattr(masked(), field)) for field in ARRAYS}
+    model = MDP(2, 2, **given)
+    given[name].view(np.uint8)[...] = 7
+    assert same(model, masked())
+
+
+def test_a_changed_copy_is_checked() -> None:
+    with pytest.raises(ModelError, match=r"\(state 0, action 0\) has a reward of nan"):
+        dataclasses.replace(masked(), reward=np.full(3, np.nan))
+    model, arguments = masked().__reduce__()
+    with pytest.raises(ModelError, match="a probability of 2"):
+        model(*arguments[:4], np.full(3, 2.0), *arguments[5:])
+
+
+def test_pairs_that_are_masked_out_have_no_outcomes() -> None:
+    model = masked()
+    assert model.offsets.tolist() == [0, 1, 1, 2, 3]
+    assert model.reward.tolist() == [0.0, 2.0, 3.0]
+    assert model.actions is not None
+    assert model.actions.tolist() == MASK.tolist()
+    first, second = model.actions_in(0), model.actions_in(1)
+    assert first is not None
+    assert second is not None
+    assert (first.tolist(), second.tolist()) == ([True, False], [True, True])
+
+
+def test_a_mask_of_all_actions_is_none() -> None:
+    arguments: Any = ([0, 1], [0, 0], [1, 0], [1.0, 1.0], [0.0, 1.0])
+    whole = MDP.from_outcomes(*arguments, actions=np.ones((2, 1), bool))
+    assert whole.actions is None
+    assert whole.actions_in(0) is None
+    assert whole.fingerprint() == MDP.from_outcomes(*arguments).fingerprint()
+
+
+def test_the_fingerprint_knows_the_mask() -> None:
+    one = one_state([[True, False, True]])
+    other = one_state([[True, True, False]], (0, 1, 2, 2))
+    assert one.fingerprint() != other.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        ([True, False, True], r"actions are bool of shape \(3,\); allowed: bool of shape \(1, 3\)"),
+        ([[1, 0, 1]], r"actions are int64 of shape \(1, 3\)"),
+        ([[False] * 3], "actions are all False in state 0; a state has at least one"),
+        ([[True] * 3], r"\(state 0, action 1\) has no outcome"),
+        ([[True, False, False]], r"\(state 0, action 2\) has outcomes, but actions say"),
+        (None, r"\(state 0, action 1\) has no outcome"),
+    ],
+)
+def test_wrong_masks_are_refused(actions: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        one_state(actions)
+
+
+def test_offsets_must_rise() -> None:
+    with pytest.raises(ModelError, match=r"offsets decrease at \(state 0, action 1\)"):
+        one_state([[True, False, True]], (0, 2, 1, 2))
