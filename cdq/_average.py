@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._bellman import Backups, FloatArray
+from cdq._bellman import Backups, FloatArray, fold
+from cdq._checks import check_scale, stages_of, start_of
+from cdq._solution import AverageSolution
 from cdq.core import graph, plan
 from cdq.errors import ModelError
 from cdq.mdp import MDP
@@ -17,7 +19,7 @@ _MOVE = 0.8
 _PATIENCE = 2000  # sweeps without progress
 _DENSE_STATES = 1000
 _DENSE_EVERY = 100
-_ROUNDING = 64.0
+_MAX_SWEEPS = 100_000
 
 
 class Gain(NamedTuple):
@@ -28,6 +30,30 @@ class Gain(NamedTuple):
     bias: FloatArray
     policy: NDArray[np.int64]
     iterations: int
+
+
+def solve(model: MDP, tolerance: float, max_iterations: int, initial_values: Any) -> AverageSolution:
+    """Return the best average reward of a model."""
+    backups = _folded(model)
+    start = start_of(initial_values, None, model, backups)
+    found = best_gain(backups, tolerance, max_iterations, start.values)
+    gain = found.lower + (found.upper - found.lower) / 2.0
+    return AverageSolution(gain, found.lower, found.upper, found.bias, found.policy, found.iterations)
+
+
+def evaluate(model: MDP, policy: Any) -> FloatArray:
+    """Return the average reward of a policy, the same in every state."""
+    (chain,) = stages_of(policy, model, _folded(model), None)
+    check_one_class(chain)
+    found = best_gain(chain, 0.0, _MAX_SWEEPS)
+    return np.full(model.n_states, found.lower + (found.upper - found.lower) / 2.0)
+
+
+def _folded(model: MDP) -> Backups:
+    backups = fold(model, 1.0, absorb=False)
+    check_scale(backups, 1.0, 1.0)
+    check_goes_on(model, backups)
+    return backups
 
 
 def best_gain(backups: Backups, tolerance: float, max_iterations: int, start: FloatArray | None = None) -> Gain:

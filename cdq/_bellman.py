@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq.core import graph, plan
+from cdq.core import certify, graph, plan
 from cdq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -90,13 +90,13 @@ class Backups:
     def action_values(self, gamma: float, values: FloatArray) -> FloatArray:
         """Return the backup of every pair, shape (n_states, n_actions)."""
         out = np.empty(self.n_states * self.n_actions)
-        plan.action_values(*self.arrays, self.size, gamma, self.ahead, values, out, None)
+        certify.action_values(*self.arrays, self.size, gamma, self.ahead, values, out, None)
         return out.reshape(self.n_states, self.n_actions)
 
     def rounded_action_values(self, gamma: float, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the backup of every pair and a bound of its rounding, of shape (n_states, n_actions)."""
         out, error = np.empty((2, self.n_states * self.n_actions))
-        plan.action_values(*self.arrays, self.size, gamma, self.ahead, values, out, error)
+        certify.action_values(*self.arrays, self.size, gamma, self.ahead, values, out, error)
         shape = self.n_states, self.n_actions
         return out.reshape(shape), error.reshape(shape)
 
@@ -107,7 +107,7 @@ class Backups:
         kappa being its probability of going on; T being monotone, V + c <= T^n(V + c) -> V*. Above, by symmetry.
         """
         low, high = np.empty((2, self.n_states))
-        unsettled, most = plan.certify(*self.arrays, self.size, gamma, values, low, high)
+        unsettled, most = certify.certify(*self.arrays, self.size, gamma, values, low, high)
         return Certificate(low, high, unsettled == 0, most)
 
     @property
@@ -116,8 +116,8 @@ class Backups:
         return self.offsets, self.next_state, self.weight, self.reward
 
 
-def fold(model: MDP, gamma: float) -> Backups:
-    """Return the model folded for backups.
+def fold(model: MDP, gamma: float, *, absorb: bool = True) -> Backups:
+    """Return the model folded for backups; outcomes after which nothing is paid count as ends, unless told not to.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def fold(model: MDP, gamma: float) -> Backups:
     if mixed:
         size = np.empty(model.n_pairs)
         plan.sizes(model.offsets, model.probability, model.reward, size)
-    ended = _ended(model, noisy)
+    ended = _ended(model, noisy) if absorb else None
     weight = model.probability if ended is None else np.where(ended, 0.0, model.probability)
     folded = Backups(model.n_states, model.n_actions, model.offsets, model.next_state, weight, reward, size)
     if gamma < 1.0:

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdq._bellman import Backups, FloatArray, IntArray, given
-from cdq.core import graph, plan
+from cdq.core import certify, graph
 
 _SETTLED = 1e-9  # relative
-_WORK = 1 << 30  # backups of outcomes, at most, to find the errors
+_SWEEPS, _WORK = 20_000, 1 << 28  # sweeps, and backups of states, at most
 _ATTEMPTS = 6
 
 
@@ -72,13 +72,13 @@ def _supersolution(  # noqa: PLR0917
     pays = gain + rounding
     kept = ~ways.missing
     for _ in range(_ATTEMPTS):
-        _climb(arrays, pays.ravel(), gamma, leader, errors)
+        settled = _climb(arrays, pays.ravel(), gamma, leader, errors)
         probe = replace(ways, next_state=onward, reward=(gain + 0.5 * rounding).ravel(), size=rounding.ravel())
         backed_up, slack = probe.rounded_action_values(gamma, errors)
         excess = np.where(kept, backed_up + slack - errors[leader][:, None], -np.inf)
         if (excess <= 0.0).all():
             return errors[leader]
-        if not np.isfinite(errors).all():
+        if not settled:
             break
         pays = np.where(excess > 0.0, pays + 2.0 * excess, pays)
     return np.full(ways.n_states, np.inf)
@@ -90,13 +90,13 @@ def _climb(
     gamma: float,
     leader: IntArray,
     errors: FloatArray,
-) -> None:
-    """Raise the errors until they hardly change, or work or patience is over."""
-    n_states, n_outcomes = len(leader), len(arrays[1])
-    for sweep in range(max(100, _WORK // max(n_outcomes, n_states))):
-        growth = plan.climb(*arrays, pays, gamma, leader, errors, sweep % 2 == 1)
+) -> bool:
+    """Raise the errors until they hardly change, or patience is over; return whether they settled."""
+    for sweep in range(min(_SWEEPS, max(100, _WORK // len(leader)))):
+        growth = certify.climb(*arrays, pays, gamma, leader, errors, sweep % 2 == 1)
         if not growth > _SETTLED:
-            return
+            return bool(np.isfinite(errors).all())
+    return False
 
 
 def _without(backups: Backups, pairs: NDArray[np.bool_]) -> Backups:

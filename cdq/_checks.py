@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._bellman import Backups
+from cdq._arguments import real
+from cdq._bellman import Backups, IntArray, chain_of, mixture
 from cdq.core import plan
 from cdq.errors import ConfigError, ModelError, TableError
 from cdq.mdp import MDP
@@ -42,9 +43,7 @@ def gamma_of(gamma: float | None, horizon: int | None = None) -> float:
         if horizon is None:
             raise ConfigError("gamma is missing; allowed: 0 to 1, e.g. gamma=0.99; or give a horizon")
         return 1.0
-    if isinstance(gamma, (str, bytes)) or not np.isscalar(gamma) or not 0.0 <= gamma <= 1.0:
-        raise ConfigError(f"gamma is {gamma!r}; allowed: 0 to 1")
-    return float(gamma)
+    return real("gamma", gamma, "0 to 1", 0.0, 1.0)
 
 
 def check_stop(tolerance: float, max_iterations: int) -> None:
@@ -142,3 +141,40 @@ def _check_taken(wrong: NDArray[np.bool_]) -> None:
     if wrong.any():
         state, action = np.argwhere(wrong)[0]
         raise ConfigError(f"policy takes action {action} in state {state}, which does not have it")
+
+
+class Start(NamedTuple):
+    """Values or a policy to begin with."""
+
+    values: FloatArray | None = None
+    policy: IntArray | None = None
+
+
+def start_of(values: Any, policy: Any, model: MDP, backups: Backups) -> Start:
+    """Return checked values (n_states,) or a checked policy to begin with."""
+    if values is not None and policy is not None:
+        raise ConfigError("initial_values and initial_policy are both given; allowed: one of them")
+    if policy is not None:
+        return Start(policy=actions_of(np.asarray(policy), model, backups.missing).astype(np.int32))
+    if values is None:
+        return Start()
+    given = values if isinstance(values, QTable) else np.asarray(values)
+    if isinstance(given, np.ndarray) and given.shape == (model.n_states,) and given.dtype.kind in "iuf":
+        initial = given.astype(np.float64)
+    else:
+        initial = table_of(values, model, backups.missing).max(axis=1)
+    if not plan.largest(initial) <= _LARGEST:
+        raise ConfigError(f"initial_values go up to {plan.largest(initial):.3g}; allowed: {_LARGEST:.3g} at most")
+    return Start(values=initial)
+
+
+def stages_of(policy: Any, model: MDP, backups: Backups, horizon: int | None) -> list[Backups]:
+    """Return the Markov chain of a policy, one for every stage where there is a horizon."""
+    given, states = np.asarray(policy), np.arange(model.n_states)
+    if horizon is not None and given.shape == (horizon, model.n_states) and given.dtype.kind in "iu":
+        return [chain_of(backups, actions_of(row, model, backups.missing), states) for row in given]
+    if given.ndim == 1:
+        chain = chain_of(backups, actions_of(given, model, backups.missing), states)
+    else:
+        chain = mixture(backups, probabilities_of(given, model, backups.missing))
+    return [chain] * (horizon or 1)

@@ -105,13 +105,18 @@ def total_reward(chain: Backups, guess: FloatArray) -> Total:
     return Total(values, chain_errors(chain, values, 1.0, start))
 
 
-def lowest_that_ends(backups: Backups, allowed: NDArray[np.bool_], policy: IntArray) -> IntArray:
-    """Return the lowest allowed action of each state if that policy surely ends or rests, else *policy*."""
+def lowest_that_ends(
+    backups: Backups, allowed: NDArray[np.bool_], worthless: NDArray[np.bool_], policy: IntArray
+) -> IntArray:
+    """Return the lowest allowed action of each state if that policy surely ends or rests, else *policy*.
+
+    It may rest where no policy is known to be worth more than 0.
+    """
     lowest = allowed.argmax(axis=1).astype(np.int32)
     chain = chain_of(backups, lowest, np.arange(backups.n_states))
     resting = np.empty(chain.n_states, np.uint8)
     graph.rest(*chain.arrays[:3], given(chain.quiet), resting, np.zeros(chain.n_states, np.int32))
-    return lowest if _ends(_with_rest(chain, resting)).all() else policy
+    return lowest if _ends(_with_rest(chain, resting & worthless)).all() else policy
 
 
 def _initial_policy(backups: Backups) -> tuple[IntArray, Flags]:

@@ -12,17 +12,6 @@ def fold(
     offsets: _Offsets, probability: _Float, outcome_reward: _Float, reward: _Float, noisy: _Flag
 ) -> bool: ...
 def sizes(offsets: _Offsets, probability: _Float, outcome_reward: _Float, size: _Float) -> None: ...
-def certify(
-    offsets: _Offsets,
-    next_state: _Index,
-    weight: _Float,
-    reward: _Float,
-    size: _Float,
-    gamma: float,
-    state_values: _Float,
-    low: _Float,
-    high: _Float,
-) -> tuple[int, float]: ...
 def select(
     offsets: _Offsets,
     next_state: _Index,
@@ -58,27 +47,6 @@ def evaluate(
     sweeps: int,
     until: float,
 ) -> int: ...
-def action_values(
-    offsets: _Offsets,
-    next_state: _Index,
-    weight: _Float,
-    reward: _Float,
-    size: _Float,
-    gamma: float,
-    ahead: int,
-    state_values: _Float,
-    values: _Float,
-    error: _Float | None,
-) -> float: ...
-def climb(
-    offsets: _Offsets,
-    next_state: _Index,
-    weight: _Float,
-    reward: _Float,
-    gamma: float,
-    leader: _Index,
-    values: _Float,
-    backwards: bool,
-) -> float: ...
+def choose(values: _Float, tie: float, best: _Float, policy: _Offsets) -> None: ...
 def onward(offsets: _Offsets, weight: _Float) -> tuple[float, float, int]: ...
 def largest(values: _Float) -> float: ...

@@ -6,58 +6,10 @@ ends), reward[p] is the mean reward of the pair. Callers have checked shapes, ra
 """
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.float cimport DBL_MIN as LEAST
 from libc.math cimport fabs, fmax
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-cdef extern from *:
-    """
-    #if defined(__GNUC__) || defined(__clang__)
-    #define CDQ_PREFETCH(address) __builtin_prefetch(address)
-    #else
-    #define CDQ_PREFETCH(address) ((void)0)
-    #endif
-    """
-    void prefetch "CDQ_PREFETCH"(const void* address) noexcept nogil
-
 cdef double INFINITY = float("inf")
-cdef double UNIT = 2.0**-53  # rounding of one operation
-
-
-cdef struct Range:
-    double low
-    double high
-
-
-cdef inline void widen(Range* seen, double value) noexcept nogil:
-    """Let the range hold value."""
-    if value < seen.low:
-        seen.low = value
-    if value > seen.high:
-        seen.high = value
-
-
-cdef inline double backup(
-    const int64_t[::1] offsets, const int32_t[::1] next_state,
-    const double[::1] weight, const double[::1] reward,
-    const double[::1] state_values, double gamma, Py_ssize_t pair,
-) noexcept nogil:
-    """Return reward[p] + gamma * sum_k weight[k] * V[next_state[k]]."""
-    cdef double total = 0.0
-    cdef int64_t k
-    for k in range(offsets[pair], offsets[pair + 1]):
-        total += weight[k] * state_values[next_state[k]]
-    return reward[pair] + gamma * total
-
-
-cdef inline void fetch(
-    const int64_t[::1] offsets, const int32_t[::1] next_state, const double[::1] state_values,
-    Py_ssize_t first, Py_ssize_t last,
-) noexcept nogil:
-    """Ask memory for the values of the successors of the pairs first..last - 1."""
-    cdef int64_t k
-    for k in range(offsets[first], offsets[last]):
-        prefetch(&state_values[next_state[k]])
 
 
 def fold(
@@ -101,66 +53,6 @@ def sizes(
             for k in range(offsets[pair], offsets[pair + 1]):
                 mean += probability[k] * fabs(outcome_reward[k])
             size[pair] = mean
-
-
-cdef inline double error_of(Py_ssize_t n_outcomes, double size, double difference) noexcept nogil:
-    """Bound the rounding of one backup whose absolute terms sum to size, and of its difference from V.
-
-    In units of 2**-53: n + 2 for a sum of n products, n + 1 for the mean reward; the rest is to spare.
-    Products that underflow add less than the least normal number.
-    """
-    return (2 * n_outcomes + 12) * UNIT * (size + fabs(difference)) + (LEAST if size > 0.0 else 0.0)
-
-
-def certify(
-    const int64_t[::1] offsets, const int32_t[::1] next_state,
-    const double[::1] weight, const double[::1] reward, const double[::1] size,
-    double gamma,
-    const double[::1] state_values,  # IN   V
-    double[::1] low,                 # OUT  the greatest shift c that keeps V + c below T(V + c) in the state
-    double[::1] high,                # OUT  the least that keeps it above
-):
-    """Fill shifts, rounding taken outwards; return how many residuals exceed rounding, and the most weight.
-
-    V + c <= T(V + c) where c (1 - gamma kappa) <= q - V for some action, kappa its probability of going on.
-    """
-    cdef Py_ssize_t n_states = state_values.shape[0], n_actions = reward.shape[0] // n_states
-    cdef Py_ssize_t state, pair, unsettled = 0
-    cdef int64_t k
-    cdef double value, best, total, bulk, kappa, most = 0.0, error, error_of_best, difference, unit, least
-    with nogil:
-        for state in range(n_states):
-            value = state_values[state]
-            low[state] = high[state] = best = -INFINITY
-            error_of_best = 0.0
-            for pair in range(state * n_actions, (state + 1) * n_actions):
-                if offsets[pair] == offsets[pair + 1]:
-                    continue
-                total = bulk = kappa = 0.0
-                for k in range(offsets[pair], offsets[pair + 1]):
-                    total += weight[k] * state_values[next_state[k]]
-                    bulk += weight[k] * fabs(state_values[next_state[k]])
-                    kappa += weight[k]
-                difference = reward[pair] + gamma * total - value
-                error = error_of(offsets[pair + 1] - offsets[pair], fabs(size[pair]) + gamma * bulk, difference)
-                unit = (offsets[pair + 1] - offsets[pair] + 4) * 2.0 * UNIT * kappa
-                least = 1.0 - gamma * (kappa + unit)
-                most = fmax(most, kappa + unit)
-                low[state] = fmax(low[state], shift(difference - error, 1.0 - gamma * (kappa - unit), least))
-                high[state] = fmax(high[state], -shift(-difference - error, 1.0 - gamma * (kappa - unit), least))
-                if difference > best:
-                    best = difference
-                    error_of_best = error
-            unsettled += not fabs(best) <= error_of_best
-    PyErr_CheckSignals()
-    return unsettled, most
-
-
-cdef inline double shift(double difference, double widest, double narrowest) noexcept nogil:
-    """Return a lower bound of difference / d for every d between the denominators; infinite where d may be 0."""
-    if difference >= 0.0:
-        return difference / widest * (1.0 - 4.0 * UNIT) if widest > 0.0 else INFINITY
-    return difference / narrowest * (1.0 + 4.0 * UNIT) if narrowest > 0.0 else -INFINITY
 
 
 def select(
@@ -268,62 +160,23 @@ def evaluate(
     return done
 
 
-def action_values(
-    const int64_t[::1] offsets, const int32_t[::1] next_state,
-    const double[::1] weight, const double[::1] reward, const double[::1] size,
-    double gamma, Py_ssize_t ahead,
-    const double[::1] state_values,
-    double[::1] values,              # OUT  (n_pairs,)
-    double[::1] error,               # OUT  (n_pairs,) bounds of the rounding; may be None
+def choose(
+    const double[:, ::1] values,  # IN
+    double tie,                   # actions whose values differ by no more are equal
+    double[::1] best,             # OUT  the greatest of each row
+    int64_t[::1] policy,          # OUT  the lowest of the equal actions
 ):
-    """Fill the backup of every pair from V; return the greatest error."""
-    cdef Py_ssize_t n_pairs = values.shape[0], n_actions = n_pairs // state_values.shape[0], pair, far
-    cdef int64_t k
-    cdef double bulk, off, greatest = 0.0
-    cdef bint filled = error is not None
+    """Fill the greedy choice of every state."""
+    cdef Py_ssize_t state, action
     with nogil:
-        for pair in range(n_pairs):
-            far = pair + ahead * n_actions
-            if ahead > 0 and far < n_pairs:
-                fetch(offsets, next_state, state_values, far, far + 1)
-            values[pair] = backup(offsets, next_state, weight, reward, state_values, gamma, pair)
-            bulk = off = 0.0
-            for k in range(offsets[pair], offsets[pair + 1]):
-                bulk += weight[k] * fabs(state_values[next_state[k]])
-            if offsets[pair] < offsets[pair + 1]:
-                off = error_of(offsets[pair + 1] - offsets[pair], fabs(size[pair]) + gamma * bulk, 0.0)
-            greatest = fmax(greatest, off)
-            if filled:
-                error[pair] = off
-    PyErr_CheckSignals()
-    return greatest
-
-
-def climb(
-    const int64_t[::1] offsets, const int32_t[::1] next_state,
-    const double[::1] weight, const double[::1] reward,
-    double gamma,
-    const int32_t[::1] leader,  # IN      where the value of a state is kept; next_state names leaders
-    double[::1] values,         # IN/OUT  they only rise
-    bint backwards,
-):
-    """Do one sweep of value iteration in place; return the greatest relative rise."""
-    cdef Py_ssize_t n_states = leader.shape[0], n_actions = reward.shape[0] // n_states
-    cdef Py_ssize_t i, state, pair
-    cdef double value, old, growth = 0.0
-    with nogil:
-        for i in range(n_states):
-            state = n_states - 1 - i if backwards else i
-            for pair in range(state * n_actions, (state + 1) * n_actions):
-                if offsets[pair] == offsets[pair + 1]:
-                    continue
-                value = backup(offsets, next_state, weight, reward, values, gamma, pair)
-                old = values[leader[state]]
-                if value > old:
-                    growth = fmax(growth, (value - old) / value)
-                    values[leader[state]] = value
-    PyErr_CheckSignals()
-    return growth
+        for state in range(values.shape[0]):
+            best[state] = values[state, 0]
+            for action in range(1, values.shape[1]):
+                best[state] = fmax(best[state], values[state, action])
+            action = 0
+            while values[state, action] < best[state] - tie:
+                action += 1
+            policy[state] = action
 
 
 def onward(const int64_t[::1] offsets, const double[::1] weight):
