@@ -37,7 +37,7 @@ class Certificate(NamedTuple):
 
     low: FloatArray
     high: FloatArray
-    settled: bool  # no state's value differs from its backup by more than rounding
+    excess: float  # greatest difference of a value from its backup, in units of what rounding can make of it
     onward: float  # greatest probability of going on
 
     @property
@@ -107,8 +107,8 @@ class Backups:
         kappa being its probability of going on; T being monotone, V + c <= T^n(V + c) -> V*. Above, by symmetry.
         """
         low, high = np.empty((2, self.n_states))
-        unsettled, most = certify.certify(*self.arrays, self.size, gamma, values, low, high)
-        return Certificate(low, high, unsettled == 0, most)
+        excess, most = certify.certify(*self.arrays, self.size, gamma, self.ahead, values, low, high)
+        return Certificate(low, high, excess, most)
 
     @property
     def arrays(self) -> Arrays:

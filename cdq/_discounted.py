@@ -18,6 +18,7 @@ class Solved(NamedTuple):
     values: FloatArray
     certificate: Certificate
     iterations: int
+    settled: bool  # only rounding keeps the values from being exact
 
 
 class _Sweeps(Enum):
@@ -51,6 +52,10 @@ class _Pace:
                 self.kind = other
         return self.kind
 
+    def knows(self, kind: _Sweeps) -> bool:
+        """Return whether such sweeps were tried before."""
+        return self.rates[kind] > -math.inf
+
     def learn(self, before: float, after: float, work: float) -> None:
         """Note what so much work of the chosen kind did."""
         if before > 0.0 and after > 0.0:
@@ -58,11 +63,14 @@ class _Pace:
 
 
 _MAX_SWEEPS = 64
+_TRIAL_SWEEPS = 4  # of Gauss-Seidel for the first time: where it does not suit it spoils what Jacobi did
 _FORCING = 0.1
 # Differences of this share of the values may be rounding alone.
 _NOISE = 2.0**-44
-# Rounding may keep the values from settling: give up after so many iterations without progress.
-_PATIENCE = 50
+# Values are settled if they differ from their backups by this share of what rounding can make of it at worst,
+# or by no more than all of it and do not come nearer in so many iterations.
+STILL = 0.125
+_PATIENCE = 20
 
 
 def discounted(
@@ -88,15 +96,16 @@ def discounted(
         width = high / (1.0 - gamma * (most if high > 0.0 else least)) - low / (
             1.0 - gamma * (least if low > 0.0 else most)
         )
-        idle, best = (0, width) if width < best else (idle + 1, best)
         unit = _NOISE * plan.largest(values)
         noise = max(-low, high) <= unit
         if gamma * width <= 2.0 * tolerance or noise or iterations >= max_iterations:
             found = backups.certify(gamma, values)
             margin = found.margin
+            idle, best = (0, found.excess) if found.excess < best else (idle + 1, best)
+            settled = found.excess <= STILL or (found.excess <= 1.0 and idle > _PATIENCE)
             accurate = gamma * (margin.high - margin.low) <= 2.0 * tolerance
-            if accurate or found.settled or (noise and idle > _PATIENCE) or iterations >= max_iterations:
-                return Solved(values, found, iterations)
+            if accurate or settled or iterations >= max_iterations:
+                return Solved(values, found, iterations, settled)
         if abs(low) > unit:
             kappa = least if low > 0.0 else most
             work += low * gamma * kappa / (1.0 - gamma * kappa)
@@ -105,5 +114,7 @@ def discounted(
         if kind is not _Sweeps.NONE:
             chain.select(policy)
             until, in_place = _FORCING * (high - low), kind is _Sweeps.GAUSS_SEIDEL
-            sweeps = chain.evaluate(gamma, values, in_place=in_place, sweeps=_MAX_SWEEPS, until=until)
+            first = in_place and not pace.knows(kind)
+            most_sweeps = _TRIAL_SWEEPS if first else _MAX_SWEEPS
+            sweeps = chain.evaluate(gamma, values, in_place=in_place, sweeps=most_sweeps, until=until)
             cost += (sweeps + 1) * sweep_cost

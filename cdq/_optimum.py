@@ -12,11 +12,13 @@ from cdq._certify import chain_errors, upper_errors
 from cdq._checks import Start, check_scale
 from cdq._discounted import Solved, discounted
 from cdq._solution import Solution
-from cdq._undiscounted import lowest_that_ends, optimum, policy_total
+from cdq._undiscounted import dense_total, lowest_that_ends, optimum, policy_total
 from cdq.core import certify, plan
 
 # Differences of this share of the largest value tell actions apart, whatever the error.
 _ALWAYS_APART = 1e-9
+_DENSE_STATES = 200  # a dense solve takes 1 ms then
+_MAX_ITERATIONS = 100_000
 
 
 class _Margins(NamedTuple):
@@ -71,9 +73,12 @@ def certified_policy_values(chain: Backups, gamma: float) -> tuple[FloatArray, F
 def _settled_values(chain: Backups, gamma: float) -> Solved:
     """Return values of a chain that only rounding keeps from being exact."""
     check_scale(chain, gamma)
-    found = discounted(chain, gamma, 0.0, 100_000)
+    if chain.n_states <= _DENSE_STATES:
+        values = dense_total(chain, gamma, chain.reward)
+        return Solved(values, chain.certify(gamma, values), 0, True)
+    found = discounted(chain, gamma, 0.0, _MAX_ITERATIONS)
     values = chain.action_values(gamma, found.values)[:, 0]
-    return Solved(values, chain.certify(gamma, values), found.iterations)
+    return Solved(values, chain.certify(gamma, values), found.iterations, found.settled)
 
 
 def _middle(
@@ -82,7 +87,7 @@ def _middle(
     """Return the middle of what is certified and the half width; where rounding prevails, each state's own error."""
     low, high = found.certificate.margin
     half = (high - low) / 2.0
-    if gamma * half <= tolerance or not found.certificate.settled:
+    if gamma * half <= tolerance or not found.settled:
         spare = 2.0**-52 * (plan.largest(found.values) + abs(low) + abs(high))
         return found.values + (low + high) / 2.0, _Margins(half + spare, half + spare)
     policy = backups.action_values(gamma, found.values).argmax(axis=1)

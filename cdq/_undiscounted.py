@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cdq._bellman import Backups, Chain, Flags, FloatArray, IntArray, chain_of, given
 from cdq._certify import chain_errors, upper_errors
+from cdq._discounted import STILL
 from cdq.core import graph
 from cdq.errors import ModelError
 
@@ -92,7 +93,8 @@ def total_reward(chain: Backups, guess: FloatArray) -> Total:
     values, settled = _sweep(chain, guess, 2 if small else _MAX_CHUNKS)
     start = None
     if small and not settled:
-        values = _dense(chain, chain.reward, values)
+        exact = dense_total(chain, 1.0, chain.reward)
+        values = exact if np.isfinite(exact).all() else values
     if not np.isfinite(values).all():
         state = int(np.isfinite(values).argmin())
         raise ModelError(
@@ -101,7 +103,8 @@ def total_reward(chain: Backups, guess: FloatArray) -> Total:
     if small and not settled:
         backed_up, rounding = chain.rounded_action_values(1.0, values)
         off = np.abs(backed_up - values[:, None]) + 2.0 * rounding
-        start = _dense(chain, off[:, 0], np.zeros(chain.n_states))
+        start = dense_total(chain, 1.0, off[:, 0])
+        start = start if np.isfinite(start).all() else None
     return Total(values, chain_errors(chain, values, 1.0, start))
 
 
@@ -165,15 +168,15 @@ def _with_rest(chain: Backups, resting: Flags) -> Backups:
     )
 
 
-def _dense(chain: Backups, right_side: FloatArray, otherwise: FloatArray) -> FloatArray:
-    """Return the totals of *right_side* along a chain, by one dense linear solve."""
+def dense_total(chain: Backups, gamma: float, right_side: FloatArray) -> FloatArray:
+    """Return the totals of *right_side* along a chain, by one dense linear solve; infinity where that fails."""
     n = chain.n_states
     cell = np.repeat(np.arange(n) * n, np.diff(chain.offsets)) + chain.next_state
     moves = np.bincount(cell, chain.weight, n * n).reshape(n, n)
     try:
-        return np.linalg.solve(np.eye(n) - moves, right_side)
+        return np.linalg.solve(np.eye(n) - gamma * moves, right_side)
     except np.linalg.LinAlgError:  # episodes too long for float64
-        return otherwise
+        return np.full(n, np.inf)
 
 
 def _sweep(chain: Backups, values: FloatArray, chunks: int) -> tuple[FloatArray, bool]:
@@ -183,9 +186,12 @@ def _sweep(chain: Backups, values: FloatArray, chunks: int) -> tuple[FloatArray,
     """
     values, only = values.copy(), Chain(chain)
     only.select(np.zeros(chain.n_states, np.int32))
+    best, idle = np.inf, 0
     for _ in range(chunks):
         only.evaluate(1.0, values, in_place=True, sweeps=_SWEEPS, until=-1.0)
-        if chain.certify(1.0, values).settled:
+        excess = chain.certify(1.0, values).excess
+        idle, best = (0, excess) if excess < best else (idle + 1, best)
+        if excess <= STILL or (excess <= 1.0 and idle > 2):
             return values, True
         if not np.isfinite(values).all():
             break

@@ -14,10 +14,11 @@ def certify(
     reward: _Float,
     size: _Float,
     gamma: float,
+    ahead: int,
     state_values: _Float,
     low: _Float,
     high: _Float,
-) -> tuple[int, float]: ...
+) -> tuple[float, float]: ...
 def action_values(
     offsets: _Offsets,
     next_state: _Index,

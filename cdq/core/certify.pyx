@@ -27,20 +27,24 @@ def certify(
     const int64_t[::1] offsets, const int32_t[::1] next_state,
     const double[::1] weight, const double[::1] reward, const double[::1] size,
     double gamma,
+    Py_ssize_t ahead,                # states to prefetch ahead; 0 where the values fit the cache
     const double[::1] state_values,  # IN   V
     double[::1] low,                 # OUT  the greatest shift c that keeps V + c below T(V + c) in the state
     double[::1] high,                # OUT  the least that keeps it above
 ):
-    """Fill shifts, rounding taken outwards; return how many residuals exceed rounding, and the most weight.
+    """Fill shifts, rounding taken outwards; return the greatest residual in units of rounding, and the most weight.
 
     V + c <= T(V + c) where c (1 - gamma kappa) <= q - V for some action, kappa its probability of going on.
     """
     cdef Py_ssize_t n_states = state_values.shape[0], n_actions = reward.shape[0] // n_states
-    cdef Py_ssize_t state, pair, unsettled = 0
+    cdef Py_ssize_t state, pair, far
     cdef int64_t k
-    cdef double value, best, total, bulk, kappa, most = 0.0, error, error_of_best, difference, unit, least
+    cdef double value, onward, best, total, bulk, kappa, most = 0.0, excess = 0.0, error, error_of_best, difference, unit, least
     with nogil:
         for state in range(n_states):
+            far = state + ahead
+            if ahead > 0 and far < n_states:
+                fetch(offsets, next_state, state_values, far * n_actions, (far + 1) * n_actions)
             value = state_values[state]
             low[state] = high[state] = best = -INFINITY
             error_of_best = 0.0
@@ -49,8 +53,9 @@ def certify(
                     continue
                 total = bulk = kappa = 0.0
                 for k in range(offsets[pair], offsets[pair + 1]):
-                    total += weight[k] * state_values[next_state[k]]
-                    bulk += weight[k] * fabs(state_values[next_state[k]])
+                    onward = weight[k] * state_values[next_state[k]]
+                    total += onward
+                    bulk += fabs(onward)
                     kappa += weight[k]
                 difference = reward[pair] + gamma * total - value
                 error = error_of(offsets[pair + 1] - offsets[pair], fabs(size[pair]) + gamma * bulk, difference)
@@ -62,9 +67,10 @@ def certify(
                 if difference > best:
                     best = difference
                     error_of_best = error
-            unsettled += not fabs(best) <= error_of_best
+            if not fabs(best) <= excess * error_of_best:
+                excess = fabs(best) / error_of_best if error_of_best > 0.0 else INFINITY
     PyErr_CheckSignals()
-    return unsettled, most
+    return excess, most
 
 
 cdef inline double shift(double difference, double widest, double narrowest) noexcept nogil:
