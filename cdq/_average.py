@@ -56,7 +56,9 @@ def _folded(model: MDP) -> Backups:
     return backups
 
 
-def best_gain(backups: Backups, tolerance: float, max_iterations: int, start: FloatArray | None = None) -> Gain:
+def best_gain(
+    backups: Backups, tolerance: float, max_iterations: int, start: FloatArray | None = None
+) -> Gain:
     """Find the greatest average reward by relative value iteration on the model made aperiodic.
 
     min (TV - V) <= gain <= max (TV - V) whatever V is (Puterman, Markov Decision Processes, 1994, section 8.5.4).

@@ -79,7 +79,8 @@ class Backups:
     @property
     def missing(self) -> NDArray[np.bool_]:
         """Pairs whose state lacks the action, (n_states, n_actions)."""
-        return (self.offsets[1:] == self.offsets[:-1]).reshape(self.n_states, self.n_actions)
+        lacked: NDArray[np.bool_] = np.diff(self.offsets) == 0
+        return lacked.reshape(self.n_states, self.n_actions)
 
     def improve(
         self, gamma: float, values: FloatArray, out: FloatArray, policy: IntArray
@@ -240,7 +241,9 @@ def mixture(backups: Backups, policy: FloatArray) -> Backups:
     )
 
 
-def _of_taken(reduce: np.ufunc, flags: Flags | None, taken: NDArray[np.bool_], otherwise: bool) -> Flags | None:
+def _of_taken(
+    reduce: np.ufunc, flags: Flags | None, taken: NDArray[np.bool_], otherwise: bool
+) -> Flags | None:
     """Reduce the flags of the actions that a stochastic policy takes."""
     if flags is None:
         return None

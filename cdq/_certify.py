@@ -20,7 +20,9 @@ _SWEEPS, _WORK = 20_000, 1 << 28  # sweeps, and backups of states, at most
 _ATTEMPTS = 6
 
 
-def chain_errors(chain: Backups, values: FloatArray, gamma: float, guess: FloatArray | None = None) -> FloatArray:
+def chain_errors(
+    chain: Backups, values: FloatArray, gamma: float, guess: FloatArray | None = None
+) -> FloatArray:
     """Return e with |V - v| <= e for the true values v of a chain, infinity if none is found."""
     backed_up, rounding = chain.rounded_action_values(gamma, values)
     off = np.abs(backed_up - values[:, None]) * (1.0 + 2.0**-50)
@@ -73,7 +75,9 @@ def _supersolution(  # noqa: PLR0917
     kept = ~ways.missing
     for _ in range(_ATTEMPTS):
         settled = _climb(arrays, pays.ravel(), gamma, leader, errors)
-        probe = replace(ways, next_state=onward, reward=(gain + 0.5 * rounding).ravel(), size=rounding.ravel())
+        probe = replace(
+            ways, next_state=onward, reward=(gain + 0.5 * rounding).ravel(), size=rounding.ravel()
+        )
         backed_up, slack = probe.rounded_action_values(gamma, errors)
         excess = np.where(kept, backed_up + slack - errors[leader][:, None], -np.inf)
         if (excess <= 0.0).all():

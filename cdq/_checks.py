@@ -27,9 +27,21 @@ def model_of(given: Any) -> MDP:
     if isinstance(held, MDP):
         return held
     learner = isinstance(getattr(given, "table", None), QTable)
-    if given is None or learner or not (isinstance(given, str) or callable(given) or hasattr(given, "spec")
-                                        or hasattr(given, "entry_point")):
-        got = f"a learner of {given.name}, whose model is not known" if learner else f"{type(given).__name__}: {given!r:.80}"
+    if (
+        given is None
+        or learner
+        or not (
+            isinstance(given, str)
+            or callable(given)
+            or hasattr(given, "spec")
+            or hasattr(given, "entry_point")
+        )
+    ):
+        got = (
+            f"a learner of {given.name}, whose model is not known"
+            if learner
+            else f"{type(given).__name__}: {given!r:.80}"
+        )
         raise ConfigError(
             f"model is {got}; allowed: a cdq.MDP, the id of an environment, an environment with a transition "
             "table P, or a learner of one"
@@ -68,7 +80,9 @@ def check_scale(backups: Backups, gamma: float, steps: float = np.inf) -> None:
         return  # judged by the result
     if plan.largest(backups.reward) <= _LARGEST / length:
         return
-    best = backups.reward.reshape(backups.n_states, -1).max(axis=1)  # what nobody should take counts for nothing
+    best = backups.reward.reshape(backups.n_states, -1).max(
+        axis=1
+    )  # what nobody should take counts for nothing
     needed = plan.largest(best)
     if not needed <= _LARGEST / length:
         raise ModelError(
@@ -150,6 +164,9 @@ class Start(NamedTuple):
     policy: IntArray | None = None
 
 
+NOTHING = Start()
+
+
 def start_of(values: Any, policy: Any, model: MDP, backups: Backups) -> Start:
     """Return checked values (n_states,) or a checked policy to begin with."""
     if values is not None and policy is not None:
@@ -157,14 +174,16 @@ def start_of(values: Any, policy: Any, model: MDP, backups: Backups) -> Start:
     if policy is not None:
         return Start(policy=actions_of(np.asarray(policy), model, backups.missing).astype(np.int32))
     if values is None:
-        return Start()
+        return NOTHING
     given = values if isinstance(values, QTable) else np.asarray(values)
     if isinstance(given, np.ndarray) and given.shape == (model.n_states,) and given.dtype.kind in "iuf":
         initial = given.astype(np.float64)
     else:
         initial = table_of(values, model, backups.missing).max(axis=1)
     if not plan.largest(initial) <= _LARGEST:
-        raise ConfigError(f"initial_values go up to {plan.largest(initial):.3g}; allowed: {_LARGEST:.3g} at most")
+        raise ConfigError(
+            f"initial_values go up to {plan.largest(initial):.3g}; allowed: {_LARGEST:.3g} at most"
+        )
     return Start(values=initial)
 
 

@@ -50,9 +50,7 @@ def _shifted(
     )
 
 
-def optimality_gap(
-    model: Any, values: Any, gamma: float, optimum: Solution | None = None
-) -> OptimalityGap:
+def optimality_gap(model: Any, values: Any, gamma: float, optimum: Solution | None = None) -> OptimalityGap:
     """Return how far the greedy policy of a table is from optimal, from the start distribution.
 
     The greedy policy takes the lowest index of equals. `gap` is an upper bound of the optimal value minus a

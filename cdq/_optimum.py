@@ -9,15 +9,14 @@ import numpy as np
 
 from cdq._bellman import Backups, FloatArray, IntArray, chain_of
 from cdq._certify import chain_errors, upper_errors
-from cdq._checks import Start, check_scale
+from cdq._checks import NOTHING, Start, check_scale
 from cdq._discounted import Solved, discounted
 from cdq._solution import Solution
-from cdq._undiscounted import dense_total, lowest_that_ends, optimum, policy_total
+from cdq._undiscounted import UNMIXED_STATES, dense_total, lowest_that_ends, optimum, policy_total
 from cdq.core import certify, plan
 
 # Differences of this share of the largest value tell actions apart, whatever the error.
 _ALWAYS_APART = 1e-9
-_DENSE_STATES = 200  # a dense solve takes 1 ms then
 _MAX_ITERATIONS = 100_000
 
 
@@ -29,7 +28,7 @@ class _Margins(NamedTuple):
 
 
 def discounted_optimum(
-    backups: Backups, gamma: float, tolerance: float, max_iterations: int, start: Start = Start()
+    backups: Backups, gamma: float, tolerance: float, max_iterations: int, start: Start = NOTHING
 ) -> Solution:
     """Return the discounted optimum, gamma < 1."""
     check_scale(backups, gamma)
@@ -42,7 +41,7 @@ def discounted_optimum(
     return _solution(backups, gamma, values, margins, found.iterations, tolerance)
 
 
-def total_optimum(backups: Backups, max_iterations: int, start: Start = Start()) -> Solution:
+def total_optimum(backups: Backups, max_iterations: int, start: Start = NOTHING) -> Solution:
     """Return the optimum without discount."""
     policy = start.policy
     if start.values is not None:
@@ -73,7 +72,7 @@ def certified_policy_values(chain: Backups, gamma: float) -> tuple[FloatArray, F
 def _settled_values(chain: Backups, gamma: float) -> Solved:
     """Return values of a chain that only rounding keeps from being exact."""
     check_scale(chain, gamma)
-    if chain.n_states <= _DENSE_STATES:
+    if chain.n_states <= UNMIXED_STATES:
         values = dense_total(chain, gamma, chain.reward)
         return Solved(values, chain.certify(gamma, values), 0, True)
     found = discounted(chain, gamma, 0.0, _MAX_ITERATIONS)
@@ -81,9 +80,7 @@ def _settled_values(chain: Backups, gamma: float) -> Solved:
     return Solved(values, chain.certify(gamma, values), found.iterations, found.settled)
 
 
-def _middle(
-    backups: Backups, gamma: float, tolerance: float, found: Solved
-) -> tuple[FloatArray, _Margins]:
+def _middle(backups: Backups, gamma: float, tolerance: float, found: Solved) -> tuple[FloatArray, _Margins]:
     """Return the middle of what is certified and the half width; where rounding prevails, each state's own error."""
     low, high = found.certificate.margin
     half = (high - low) / 2.0
@@ -134,9 +131,16 @@ def _action_values(
             least = gamma * backups.goes_on[1]
             return values, _Margins(*(least * margin + rounding for margin in margins))
     values, errors = backups.rounded_action_values(gamma, state_values)
-    passed_on = replace(backups, reward=errors.ravel(), size=errors.ravel())
+    missing, passed_on = backups.missing, replace(backups, reward=errors.ravel(), size=errors.ravel())
     below, above = (
-        passed_on.action_values(gamma, np.broadcast_to(margin, state_values.shape).copy()) * (1.0 + 2.0**-40)
+        np.where(missing, 0.0, _passed_on(passed_on, gamma, np.broadcast_to(margin, state_values.shape).copy()))
         for margin in margins
     )
-    return values, _Margins(np.where(backups.missing, 0.0, below), np.where(backups.missing, 0.0, above))
+    return values, _Margins(below, above)
+
+
+def _passed_on(backups: Backups, gamma: float, margin: FloatArray) -> FloatArray | float:
+    """Return what the states' margins, and rounding, come to in every pair."""
+    if not np.isfinite(margin).all():
+        return np.inf
+    return backups.action_values(gamma, margin) * (1.0 + 2.0**-40)

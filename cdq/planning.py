@@ -12,16 +12,24 @@ from cdq import _average, _horizon
 from cdq._arguments import one_of, whole
 from cdq._bellman import Backups, fold
 from cdq._checks import check_scale, check_stop, gamma_of, model_of, stages_of, start_of, table_of
-from cdq._gap import optimality_gap as optimality_gap
-from cdq._gap import state_bounds
+from cdq._gap import optimality_gap, state_bounds
 from cdq._optimum import discounted_optimum, policy_values, total_optimum
-from cdq._solution import AverageSolution as AverageSolution
-from cdq._solution import Bounds as Bounds
-from cdq._solution import HorizonSolution as HorizonSolution
-from cdq._solution import OptimalityGap as OptimalityGap
-from cdq._solution import Solution as Solution
+from cdq._solution import AverageSolution, Bounds, HorizonSolution, OptimalityGap, Solution
 from cdq.errors import ConfigError
-from cdq.mdp import MDP as MDP
+from cdq.mdp import MDP
+
+__all__ = [
+    "MDP",
+    "AverageSolution",
+    "Bounds",
+    "HorizonSolution",
+    "OptimalityGap",
+    "Solution",
+    "bounds",
+    "evaluate_policy",
+    "optimality_gap",
+    "solve",
+]
 
 FloatArray = NDArray[np.float64]
 Criterion = Literal["discounted", "average"]

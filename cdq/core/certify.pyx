@@ -4,7 +4,6 @@ The arguments are those of plan.pyx. size[p] is the mean of |reward| over the ou
 """
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.float cimport DBL_MIN as LEAST
 from libc.math cimport fabs, fmax
 from libc.stdint cimport int32_t, int64_t
 
@@ -12,15 +11,16 @@ from cdq.core.plan cimport backup, fetch
 
 cdef double INFINITY = float("inf")
 cdef double UNIT = 2.0**-53  # rounding of one operation
+cdef double LEAST = 2.0**-1070  # what a product and its sum may lose where numbers are no longer normal, and more
 
 
 cdef inline double error_of(Py_ssize_t n_outcomes, double size, double difference) noexcept nogil:
     """Bound the rounding of one backup whose absolute terms sum to size, and of its difference from V.
 
     In units of 2**-53: n + 2 for a sum of n products, n + 1 for the mean reward; the rest is to spare.
-    Products that underflow add less than the least normal number.
+    Where products underflow, each loses a little more.
     """
-    return (2 * n_outcomes + 12) * UNIT * (size + fabs(difference)) + (LEAST if size > 0.0 else 0.0)
+    return (2 * n_outcomes + 12) * UNIT * (size + fabs(difference)) + (LEAST * (n_outcomes + 1) if size > 0.0 else 0.0)
 
 
 def certify(
@@ -39,7 +39,8 @@ def certify(
     cdef Py_ssize_t n_states = state_values.shape[0], n_actions = reward.shape[0] // n_states
     cdef Py_ssize_t state, pair, far
     cdef int64_t k
-    cdef double value, onward, best, total, bulk, kappa, most = 0.0, excess = 0.0, error, error_of_best, difference, unit, least
+    cdef double value, onward, best, total, bulk, kappa, error, error_of_best, difference, unit, least
+    cdef double most = 0.0, excess = 0.0
     with nogil:
         for state in range(n_states):
             far = state + ahead

@@ -47,7 +47,9 @@ def chain_of(model: MDP, policy: tuple[int, ...]) -> list[tuple[Fraction, dict[i
     return None if None in pairs else pairs  # type: ignore[return-value]
 
 
-def quiet_for_ever(chain: list[tuple[Fraction, dict[int, Fraction]]], model: MDP, policy: tuple[int, ...]) -> set[int]:
+def quiet_for_ever(
+    chain: list[tuple[Fraction, dict[int, Fraction]]], model: MDP, policy: tuple[int, ...]
+) -> set[int]:
     """Return the states after which the policy is never paid."""
     quiet = {
         state
@@ -83,8 +85,10 @@ def optimum(model: MDP, gamma: float) -> list[list[Fraction | None]]:
         if values is not None:
             best = values if best is None else [max(a, b) for a, b in zip(best, values, strict=True)]
     assert best is not None
-    return [[backup(model, state, action, best, discount) for action in range(model.n_actions)]
-            for state in range(model.n_states)]
+    return [
+        [backup(model, state, action, best, discount) for action in range(model.n_actions)]
+        for state in range(model.n_states)
+    ]
 
 
 def backup(model: MDP, state: int, action: int, values: Row, discount: Fraction) -> Fraction | None:
@@ -96,7 +100,9 @@ def backup(model: MDP, state: int, action: int, values: Row, discount: Fraction)
     return reward + discount * sum((p * values[s] for s, p in onward.items()), Fraction(0))
 
 
-def dyadic_model(seed: int, *, n_states: int = 4, n_actions: int = 2, rewards: list[float], ends: float = 0.3) -> MDP:
+def dyadic_model(
+    seed: int, *, n_states: int = 4, n_actions: int = 2, rewards: list[float], ends: float = 0.3
+) -> MDP:
     """Make a small model whose probabilities are halves and quarters, with rewards drawn from a list."""
     random = np.random.default_rng(seed)
     rows: list[tuple[int, int, int, float, float, bool]] = []
