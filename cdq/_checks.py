@@ -16,7 +16,7 @@ from cdq.table import QTable
 
 FloatArray = NDArray[np.float64]
 
-_LARGEST = 2.0**1020  # differences of such values fit float64
+_LARGEST = 2.0**1021  # differences of such values fit float64
 
 
 def model_of(given: Any) -> MDP:

@@ -35,7 +35,7 @@ def discounted_optimum(
     values = start.values
     if start.policy is not None:
         chain = chain_of(backups, start.policy, np.arange(backups.n_states))
-        values = discounted(chain, gamma, max(tolerance, 1e-6), max_iterations).values
+        values = discounted(chain, gamma, tolerance, max_iterations).values
     found = discounted(backups, gamma, tolerance, max_iterations, values)
     values, margins = _middle(backups, gamma, tolerance, found)
     return _solution(backups, gamma, values, margins, found.iterations, tolerance)
@@ -133,7 +133,9 @@ def _action_values(
     values, errors = backups.rounded_action_values(gamma, state_values)
     missing, passed_on = backups.missing, replace(backups, reward=errors.ravel(), size=errors.ravel())
     below, above = (
-        np.where(missing, 0.0, _passed_on(passed_on, gamma, np.broadcast_to(margin, state_values.shape).copy()))
+        np.where(
+            missing, 0.0, _passed_on(passed_on, gamma, np.broadcast_to(margin, state_values.shape).copy())
+        )
         for margin in margins
     )
     return values, _Margins(below, above)

@@ -39,7 +39,10 @@ def check(model: MDP, found: Solution, gamma: float) -> None:
             if value is None:
                 assert found.values[state, action] == -math.inf
                 continue
-            assert found.error == math.inf or abs(Fraction(float(found.values[state, action])) - value) <= found.error
+            assert (
+                found.error == math.inf
+                or abs(Fraction(float(found.values[state, action])) - value) <= found.error
+            )
             assert Fraction(float(lower[state, action])) <= value
             assert found.above == math.inf or value <= Fraction(float(upper[state, action]))
         best = max(value for value in true[state] if value is not None)
