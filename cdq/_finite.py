@@ -46,6 +46,7 @@ class FiniteModel:
     actions: BoolArray | None = None
 
     def __post_init__(self) -> None:
+        self._make_plain()
         _model.check_sizes(self.n_states, self.n_actions, self.time_limit)
         ends = flags("terminated of outcome", self.terminated, error=ModelError)
         object.__setattr__(self, "terminated", ends)
@@ -53,6 +54,16 @@ class FiniteModel:
             object.__setattr__(self, field, _model.frozen(getattr(self, field), kind))
         object.__setattr__(self, "actions", _model.mask(self.actions, (self.n_states, self.n_actions)))
         _model.check_model(self)
+
+    def _make_plain(self) -> None:
+        """Make numbers of NumPy's Python's own, and the grid a tuple: a list can be changed."""
+        for field in ("n_states", "n_actions", "time_limit"):
+            given = getattr(self, field)
+            object.__setattr__(
+                self, field, None if given is None and field == "time_limit" else _model.size(field, given)
+            )
+        if self.grid is not None:
+            object.__setattr__(self, "grid", tuple(_model.size("grid", side) for side in self.grid))
 
     def __reduce__(self) -> tuple[type[FiniteModel], tuple[Any, ...]]:
         """Return how a copy is made: by the checks that every model passes, of arrays that nobody can change."""

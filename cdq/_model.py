@@ -1,16 +1,18 @@
-"""What `cdq.MDP` is made of: outcomes sorted, repeated ones merged, and every check of a model."""
+"""What `cdq.MDP` is made of: outcomes in order, equal ones merged, and every check of a model."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import operator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numpy.typing import ArrayLike, NDArray
 
-from cdq._arguments import flags
+from cdq._arguments import as_array, flags, shown
+from cdq.core import outcomes as core
 from cdq.errors import ModelError
 
 if TYPE_CHECKING:
@@ -22,11 +24,25 @@ BoolArray = NDArray[np.bool_]
 
 SUM_TOLERANCE = 1e-9
 MAX_STATES = 2**31 - 1  # next_state is int32
-MAX_PAIRS = 2**32 - 1  # merging packs (pair, next state) into 63 bits
+MAX_PAIRS = 2**32 - 1  # pairs are numbered with 32 bits where they are merged
+_KINDS = (np.int32, np.float64, np.float64, np.bool_)
+
+
+class Columns(NamedTuple):
+    """The outcomes of a model, in the order of their pairs."""
+
+    offsets: IntArray
+    next_state: NDArray[np.int32]
+    probability: FloatArray
+    reward: FloatArray
+    terminated: BoolArray
+
+
+# ---- arrays
 
 
 def frozen(given: ArrayLike, kind: npt.DTypeLike) -> NDArray[Any]:
-    """Return an array that can never be written to, in memory that nobody else has.
+    """Return an array that can never be written to, in memory that nobody else can write to.
 
     An array of NumPy's own is only marked as read-only, and whoever holds it, or its base, may unmark it. One over
     ``bytes`` cannot be unmarked.
@@ -38,9 +54,78 @@ def frozen(given: ArrayLike, kind: npt.DTypeLike) -> NDArray[Any]:
     ValueError: cannot set WRITEABLE flag to True of this array
     """
     array = np.ascontiguousarray(given, dtype=kind)
-    if isinstance(array.base, bytes) and not array.flags.writeable:
+    memory: Any = array
+    while isinstance(memory, np.ndarray):
+        memory = memory.base
+    if isinstance(memory, bytes) and 10 * array.nbytes >= 9 * len(memory):
         return array
-    return np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
+    copy = core.copied(array.reshape(-1).view(np.uint8)) if array.size else b""
+    return over(copy, array.dtype).reshape(array.shape)
+
+
+def over(memory: bytes, kind: npt.DTypeLike, n: int | None = None) -> NDArray[Any]:
+    """Return an array over memory, of its first *n* entries."""
+    return np.frombuffer(memory, kind)[:n] if memory else np.empty(0, kind)
+
+
+def numbers(what: str, given: Any) -> NDArray[Any]:
+    """Return an array of numbers, of their own type where that is one of numbers."""
+    array = as_array(what, given, ModelError)
+    if array.dtype.kind == "O":
+        with contextlib.suppress(TypeError, ValueError):
+            return np.array([_number(one) for one in array.flat], np.float64).reshape(array.shape)
+    if array.dtype.kind not in "biuf":
+        raise ModelError(f"{what} is {array.dtype} of shape {array.shape}; allowed: numbers")
+    return array
+
+
+def _number(given: Any) -> float:
+    """Return an entry of an array of objects as a float, NaN where it is missing."""
+    if isinstance(given, (str, bytes)):
+        raise TypeError("text is no number")
+    return math.nan if given is None or type(given).__name__ == "NAType" else float(given)
+
+
+def index_array(given: ArrayLike, what: str) -> NDArray[Any]:
+    """Return an array of indices as int64, or as int32 where it is; whole numbers of other types are indices."""
+    array = numbers(what, given)
+    if array.ndim != 1 or not len(array):
+        raise ModelError(
+            f"{what} has shape {array.shape} and dtype {array.dtype}; allowed: integers, one or more"
+        )
+    if array.dtype.kind in "iu":
+        return array if array.dtype == np.int32 else array.astype(np.int64, copy=False)
+    wrong = 0 if array.dtype.kind == "b" else _first(~(np.abs(array) < 2.0**53) | (array != np.floor(array)))
+    if wrong is not None:
+        raise ModelError(f"{what} is {array[wrong]} at {wrong}; allowed: integers")
+    return array.astype(np.int64)
+
+
+def sizes_of(indices: tuple[NDArray[Any], ...], n_states: Any, n_actions: Any) -> tuple[int, int]:
+    """Return the numbers of states and actions: those given, or one more than the largest index."""
+    state, action, next_state = indices
+    states = max(state.max(), next_state.max()) + 1 if n_states is None else n_states
+    actions = action.max() + 1 if n_actions is None else n_actions
+    result = size("n_states", states), size("n_actions", actions)
+    check_sizes(*result, None)
+    return result
+
+
+def columns(
+    length: int, probability: ArrayLike, reward: ArrayLike, terminated: ArrayLike | None
+) -> tuple[NDArray[Any], FloatArray, BoolArray]:
+    """Return the arrays beside the indices, each of the given length."""
+    ends = (
+        np.zeros(length, np.bool_)
+        if terminated is None
+        else flags("terminated of outcome", terminated, error=ModelError)
+    )
+    paid = numbers("reward", reward).astype(np.float64, copy=False)
+    result = numbers("probability", probability), paid, ends
+    for what, array in zip(("probability", "reward", "terminated"), result, strict=True):
+        if array.shape != (length,):
+            raise ModelError(f"{what} has shape {array.shape}; allowed: {(length,)}, one entry per outcome")
+    return result
 
 
 def mask(given: ArrayLike | None, shape: tuple[int, int]) -> BoolArray | None:
@@ -59,95 +144,71 @@ def mask(given: ArrayLike | None, shape: tuple[int, int]) -> BoolArray | None:
     return None if actions.all() else frozen(actions, np.bool_)
 
 
-def index_array(given: ArrayLike, what: str) -> IntArray:
-    """Return an array of indices as int64."""
-    array = np.asarray(given)
-    if array.ndim != 1 or array.dtype.kind not in "iu" or not len(array):
-        raise ModelError(
-            f"{what} has shape {array.shape} and dtype {array.dtype}; allowed: integers, one or more"
-        )
-    return array.astype(np.int64, copy=False)
+# ---- outcomes
 
 
-def columns(
-    length: int, probability: ArrayLike, reward: ArrayLike, terminated: ArrayLike | None
-) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Return the arrays beside the indices, each of the given length."""
-    ends = np.zeros(length, np.bool_) if terminated is None else flags("terminated of outcome", terminated, error=ModelError)
-    result = np.asarray(probability, np.float64), np.asarray(reward, np.float64), ends
-    for what, array in zip(("probability", "reward", "terminated"), result, strict=True):
-        if array.shape != (length,):
-            raise ModelError(f"{what} has shape {array.shape}; allowed: {(length,)}, one entry per outcome")
-    return result
+def least(kind: np.dtype[Any]) -> float:
+    """Return what a probability of this type may be at least: what rounding leaves of 0 is 0."""
+    return -max(1e-12, _rounding(kind))
 
 
-def outcomes(
+def row_tolerance(kind: np.dtype[Any]) -> float:
+    """Return how far off 1 probabilities of this type may sum by rounding alone."""
+    return max(SUM_TOLERANCE, _rounding(kind))
+
+
+def _rounding(kind: np.dtype[Any]) -> float:
+    return 32.0 * float(np.finfo(kind).eps) if kind.kind == "f" else 0.0
+
+
+def gather(
     sizes: tuple[int, int],
-    indices: tuple[IntArray, IntArray, IntArray],
-    values: tuple[FloatArray, FloatArray, BoolArray],
-    actions: BoolArray | None,
-) -> tuple[IntArray, NDArray[np.int32], FloatArray, FloatArray, BoolArray]:
-    """Return offsets, next_state, probability, reward and terminated of a model.
+    indices: tuple[NDArray[Any], ...],
+    values: tuple[NDArray[Any], FloatArray, BoolArray],
+) -> Columns:
+    """Return the outcomes in the order of pairs and next states, equal ones as one.
 
-    *sizes* are the numbers of states and actions, *indices* are state, action and next state in any order,
-    *values* are probability, reward and terminated; pairs that *actions* do not have are left out.
+    *sizes* are the numbers of states and actions, *indices* are state, action and next state in any order, *values* are
+    probability, reward and terminated. A reward of -inf is let through.
     """
-    (n_states, n_actions), (state, action, next_state) = sizes, indices
-    length = len(state)
-    for what, array in (("action", action), ("next_state", next_state)):
+    length, kind = len(indices[0]), np.result_type(*indices)
+    for what, array in zip(("action", "next_state"), indices[1:], strict=True):
         if len(array) != length:
             raise ModelError(f"{what} has {len(array)} entries and state has {length}; allowed: as many")
-    check_range(state, n_states, "state")
-    check_range(action, n_actions, "action")
-    pair = state * n_actions + action
-    # Before merging: a sum would hide a negative probability, and the packed key a successor out of range.
-    check_elements(n_states, next_state, *values[:2], lambda k: pair_name(int(pair[k]), n_actions))
-    if actions is not None:
-        kept = np.flatnonzero(actions.reshape(-1)[pair])
-        pair, next_state = pair[kept], next_state[kept]
-        values = values[0][kept], values[1][kept], values[2][kept]
-    pair, next_state, probability, reward, terminated = merge(pair, next_state, *values)
-    return (
-        offsets_of(pair, n_states * n_actions),
-        next_state.astype(np.int32),
-        probability,
-        reward,
-        terminated,
+    own = tuple(np.ascontiguousarray(array, kind) for array in indices)
+    chances = np.ascontiguousarray(values[0], np.float64)
+    paid, ended = np.ascontiguousarray(values[1]), np.ascontiguousarray(values[2]).view(np.uint8)
+    state, action, next_state = own
+    wrong, memory = core.gather(
+        state, action, next_state, chances, paid, ended, *sizes, least(values[0].dtype)
     )
+    if memory is None:
+        raise _fault_of_outcome(wrong, sizes, own, chances[wrong], paid[wrong])
+    core.tidy(*memory)
+    n = int(over(memory[0], np.int64)[-1])
+    others = (over(part, kind, n) for part, kind in zip(memory[1:], _KINDS, strict=True))
+    return Columns(over(memory[0], np.int64), *others)
 
 
-def merge(
-    pair: IntArray, next_state: IntArray, probability: FloatArray, reward: FloatArray, terminated: BoolArray
-) -> tuple[IntArray, IntArray, FloatArray, FloatArray, BoolArray]:
-    """Sort by pair and next state, sum the probabilities of equal outcomes, drop those that never happen."""
-    key = pair << 31 | next_state
-    if probability.all() and np.all(key[1:] > key[:-1]):
-        return pair, next_state, probability, reward, terminated
-    order = _order(key, probability, reward, terminated)
-    key, reward, terminated = key[order], reward[order], terminated[order]
-    fresh = np.ones(len(key), np.bool_)
-    fresh[1:] = (key[1:] != key[:-1]) | (terminated[1:] != terminated[:-1]) | (reward[1:] != reward[:-1])
-    first = np.flatnonzero(fresh)
-    total = np.add.reduceat(probability[order], first) if len(first) else probability[order]
-    return pair[order][first], next_state[order][first], total, reward[first], terminated[first]
+def _fault_of_outcome(
+    k: int, sizes: tuple[int, int], indices: tuple[NDArray[Any], ...], probability: float, reward: float
+) -> ModelError:
+    state, action, next_state = (int(array[k]) for array in indices)
+    for what, index, size in (("state", state, sizes[0]), ("action", action, sizes[1])):
+        if not 0 <= index < size:
+            return ModelError(f"{what} of outcome {k} is {index}; allowed: 0 to {size - 1}")
+    return fault_of_element(f"(state {state}, action {action})", sizes[0], next_state, probability, reward)
 
 
-def _order(key: IntArray, probability: FloatArray, reward: FloatArray, terminated: BoolArray) -> IntArray:
-    """Return the order by key, then termination and reward, of the outcomes that may happen."""
-    possible = np.flatnonzero(probability)
-    key = key[possible]
-    order: IntArray = np.argsort(key, kind="stable")
-    ordered = key[order]
-    if np.any(ordered[1:] == ordered[:-1]):  # seldom, and six times as slow
-        order = np.lexsort((reward[possible], terminated[possible], key))
-    return possible[order]
-
-
-def offsets_of(pair: IntArray, n_pairs: int) -> IntArray:
-    """Return where each pair's outcomes begin in the sorted *pair*."""
-    offsets = np.zeros(n_pairs + 1, np.int64)
-    np.cumsum(np.bincount(pair, minlength=n_pairs), out=offsets[1:])
-    return offsets
+def fault_of_element(
+    where: str, n_states: int, next_state: int, probability: float, reward: float
+) -> ModelError:
+    """Return the error of an outcome that is none; *where* names its pair."""
+    if not 0 <= next_state < n_states:
+        return ModelError(f"{where} has a successor of {next_state}; allowed: 0 to {n_states - 1}")
+    if math.isfinite(reward):
+        return ModelError(f"{where} has a probability of {probability}; allowed: 0 to 1")
+    return ModelError(f"{where} has a reward of {reward}; allowed: finite numbers")
 
 
 def distinct(random: np.random.Generator, rows: int, columns: int, n: int) -> NDArray[np.int32]:
@@ -159,6 +220,19 @@ def distinct(random: np.random.Generator, rows: int, columns: int, n: int) -> ND
     while len(bad := np.flatnonzero((drawn[:, 1:] == drawn[:, :-1]).any(axis=1))):
         drawn[bad] = np.sort(random.integers(n, size=(len(bad), columns), dtype=np.int32), axis=1)
     return drawn
+
+
+# ---- checks
+
+
+def size(what: str, given: Any) -> int:
+    """Return a size as an int, if it is a whole number."""
+    try:
+        return operator.index(given.item() if isinstance(given, np.ndarray) else given)
+    except (TypeError, ValueError):
+        if isinstance(given, float) and given.is_integer():
+            return int(given)
+        raise ModelError(f"{what} is {shown(given)}; allowed: a whole number") from None
 
 
 def check_sizes(n_states: int, n_actions: int, time_limit: int | None) -> None:
@@ -176,37 +250,31 @@ def check_sizes(n_states: int, n_actions: int, time_limit: int | None) -> None:
 def check_model(model: FiniteModel) -> None:
     """Raise unless the arrays are a model: the one place where models are checked."""
     _check_shapes(model)
-    count = np.diff(model.offsets)
-    back = _first(count < 0)
-    if back is not None:
-        raise ModelError(f"offsets decrease at {pair_name(back, model.n_actions)}; allowed: rising")
-    filled = count > 0
-    _check_filled(model, filled)
-    check_elements(
-        model.n_states,
-        model.next_state,
-        model.probability,
-        model.reward,
-        lambda k: pair_name(int(np.searchsorted(model.offsets, k, side="right")) - 1, model.n_actions),
+    actions = None if model.actions is None else model.actions.reshape(-1).view(np.uint8)
+    arrays = model.offsets, model.next_state, model.probability, model.reward
+    code, index = core.fault(*arrays, model.n_states, actions, SUM_TOLERANCE)
+    if code == core.ELEMENT:
+        pair = int(np.searchsorted(model.offsets, index, side="right")) - 1
+        element = model.next_state[index], model.probability[index], model.reward[index]
+        raise fault_of_element(pair_name(pair, model.n_actions), model.n_states, *element)
+    if code:
+        raise _fault_of_pair(model, code, index)
+    check_start(model.start)
+
+
+def _fault_of_pair(model: FiniteModel, code: int, pair: int) -> ModelError:
+    where = pair_name(pair, model.n_actions)
+    if code == core.OFFSETS:
+        return ModelError(f"offsets decrease at {where}; allowed: rising")
+    if code == core.MISSING:
+        return ModelError(f"{where} has no outcome; every pair needs at least one")
+    if code == core.MASKED:
+        return ModelError(f"{where} has outcomes, but actions say that the state does not have the action")
+    total = float(model.probability[model.offsets[pair] : model.offsets[pair + 1]].sum())
+    return ModelError(
+        f"the probabilities of {where} sum to {total:.12g}; allowed: 1 within {SUM_TOLERANCE}; "
+        "MDP.from_arrays and MDP.from_outcomes divide them by their sum if told: normalise=True"
     )
-    total = np.add.reduceat(model.probability, model.offsets[:-1][filled])
-    off = _first(np.abs(total - 1.0) > SUM_TOLERANCE)
-    if off is not None:
-        where = pair_name(int(np.flatnonzero(filled)[off]), model.n_actions)
-        raise ModelError(
-            f"the probabilities of {where} sum to {total[off]:.12g}; allowed: 1 within {SUM_TOLERANCE}"
-        )
-    _check_start(model.start)
-
-
-def _check_filled(model: FiniteModel, filled: BoolArray) -> None:
-    wanted = np.ones(model.n_pairs, np.bool_) if model.actions is None else model.actions.reshape(-1)
-    wrong = _first(filled != wanted)
-    if wrong is not None:
-        where = pair_name(wrong, model.n_actions)
-        if filled[wrong]:
-            raise ModelError(f"{where} has outcomes, but actions say that the state does not have the action")
-        raise ModelError(f"{where} has no outcome; every pair needs at least one")
 
 
 def _check_shapes(model: FiniteModel) -> None:
@@ -225,30 +293,8 @@ def _check_shapes(model: FiniteModel) -> None:
         raise ModelError(f"grid is {grid}; allowed: (rows, columns) with {model.n_states} cells")
 
 
-def check_elements(
-    n_states: int,
-    next_state: NDArray[Any],
-    probability: FloatArray,
-    reward: FloatArray,
-    name_of: Callable[[int], str],
-) -> None:
-    """Raise unless every outcome for itself is possible; *name_of* names the pair of an outcome."""
-    for array, bad, what, allowed in (
-        (next_state, outside(next_state, n_states), "a successor", f"0 to {n_states - 1}"),
-        (
-            probability,
-            ~((probability >= 0.0) & (probability <= 1.0 + SUM_TOLERANCE)),
-            "a probability",
-            "0 to 1",
-        ),
-        (reward, ~np.isfinite(reward), "a reward", "finite numbers"),
-    ):
-        wrong = _first(bad)
-        if wrong is not None:
-            raise ModelError(f"{name_of(wrong)} has {what} of {array[wrong]}; allowed: {allowed}")
-
-
-def _check_start(start: FloatArray) -> None:
+def check_start(start: FloatArray) -> None:
+    """Raise unless this is a distribution of the first state."""
     wrong = _first(~(start >= 0.0))
     if wrong is not None:
         raise ModelError(f"start is {start[wrong]} in state {wrong}; allowed: 0 to 1")
@@ -258,13 +304,6 @@ def _check_start(start: FloatArray) -> None:
         raise ModelError(
             f"the start distribution sums to {total:.12g}; allowed: 1 within {SUM_TOLERANCE}{hint}"
         )
-
-
-def check_range(indices: IntArray, size: int, what: str) -> None:
-    """Raise unless the indices are 0..size - 1."""
-    wrong = _first(outside(indices, size))
-    if wrong is not None:
-        raise ModelError(f"{what} of outcome {wrong} is {indices[wrong]}; allowed: 0 to {size - 1}")
 
 
 def outside(indices: NDArray[Any], size: int) -> BoolArray:
@@ -283,7 +322,7 @@ def pair_name(pair: int, n_actions: int) -> str:
     return f"(state {pair // n_actions}, action {pair % n_actions})"
 
 
-def _first(bad: BoolArray) -> int | None:
+def _first(bad: NDArray[Any]) -> int | None:
     """Return the index of the first True, None if there is none."""
     index = int(bad.argmax()) if len(bad) else 0
     return index if len(bad) and bad[index] else None

@@ -1,50 +1,60 @@
-"""What `cdq.MDP.from_samples` is made of: transitions counted, and what stands for pairs that nobody tried."""
+"""The empirical model of `cdq.MDP.from_samples`: transitions counted, and what stands for pairs that nobody tried."""
 
 from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cdq import _model
-from cdq._arguments import flags
-from cdq._model import BoolArray, FloatArray, IntArray
+from cdq._arguments import flags, shown
+from cdq._complete import start_of
+from cdq._model import BoolArray, Columns, FloatArray
 from cdq.errors import ModelError
 
-Outcomes = tuple[IntArray, NDArray[np.int32], FloatArray, FloatArray, BoolArray]
+Indices = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+Untried = float | Literal["missing"] | None
 
 
-def outcomes(
+def measured(
     sizes: tuple[int, int],
-    indices: tuple[IntArray, IntArray, IntArray],
-    values: tuple[FloatArray, BoolArray],
-    untried: float | None,
-) -> Outcomes:
-    """Return offsets, next_state, probability, reward and terminated of the empirical model.
-
-    *sizes* are the numbers of states and actions, *indices* state, action and next state of the transitions, *values*
-    their rewards and whether they ended the episode, *untried* the reward of pairs that occur in none.
-    """
-    n_states, n_actions = sizes
-    state, action, next_state = indices
-    pair, (reward, terminated) = state * n_actions + action, values
-    tries = np.bincount(pair, minlength=n_states * n_actions)
-    missing = np.flatnonzero(tries == 0)
-    if len(missing):
-        pay = reward.min() if untried is None else untried
-        pair, next_state = np.append(pair, missing), np.append(next_state, missing // n_actions)
-        reward = np.append(reward, np.full(len(missing), pay))
-        terminated = np.append(terminated, np.ones(len(missing), np.bool_))
-        tries[missing] = 1
-    # Counted as whole numbers, which add up without rounding, and divided at the end.
-    once = np.ones(len(pair))
-    pair, next_state, count, reward, terminated = _model.merge(pair, next_state, once, reward, terminated)
-    offsets = _model.offsets_of(pair, n_states * n_actions)
-    return offsets, next_state.astype(np.int32), count / tries[pair], reward, terminated
+    indices: tuple[ArrayLike, ArrayLike, ArrayLike],
+    values: tuple[ArrayLike, ArrayLike],
+    untried: Untried,
+    start: ArrayLike | None,
+) -> tuple[Columns, BoolArray | None, FloatArray]:
+    """Return the outcomes of the empirical model of transitions, its actions, and its start distribution."""
+    _model.check_sizes(*sizes, None)
+    if not (untried is None or untried == "missing" or _is_reward(untried)):
+        raise ModelError(f"untried is {shown(untried)}; allowed: a finite reward, 'missing' or None")
+    ended = flags("terminated of transition", values[1], error=ModelError)
+    state, action = _model.index_array(indices[0], "state"), _model.index_array(indices[1], "action")
+    next_state = _model.index_array(_filled(indices[2], state, ended), "next_state")
+    paid = _model.numbers("reward", values[0]).astype(np.float64, copy=False)
+    checked(sizes, (state, action, next_state), (paid, ended))
+    if start is None:
+        seen = np.bincount(state, minlength=sizes[0]) > 0
+        start = seen / np.count_nonzero(seen)
+    columns, mask = counted(sizes, (state, action, next_state), (paid, ended), untried)
+    return columns, mask, start_of(start, sizes[0], normalise=False)
 
 
-def checked(
-    sizes: tuple[int, int], indices: tuple[IntArray, IntArray, IntArray], values: tuple[FloatArray, BoolArray]
-) -> None:
+def _filled(next_state: ArrayLike, state: NDArray[Any], ended: BoolArray) -> NDArray[Any]:
+    """Return next states with the state itself in place of those that are missing where the episode ended."""
+    array = _model.numbers("next_state", next_state)
+    if array.dtype.kind == "f" and array.shape == state.shape == ended.shape:
+        array = np.where(np.isnan(array) & ended, state, array)
+    return array
+
+
+def _is_reward(untried: Any) -> bool:
+    return isinstance(untried, Real) and math.isfinite(untried)
+
+
+def checked(sizes: tuple[int, int], indices: Indices, values: tuple[FloatArray, BoolArray]) -> None:
     """Raise unless the transitions are some: as many of each, in range, with finite rewards."""
     (n_states, n_actions), length = sizes, len(indices[0])
     for what, array in zip(
@@ -66,23 +76,32 @@ def checked(
         )
 
 
-def measured(
-    sizes: tuple[int, int],
-    indices: tuple[ArrayLike, ArrayLike, ArrayLike],
-    values: tuple[ArrayLike, ArrayLike],
-    untried: float | None,
-    start: ArrayLike | None,
-) -> tuple[Outcomes, FloatArray]:
-    """Return the outcomes of the empirical model of transitions, and the distribution of its first state."""
-    _model.check_sizes(*sizes, None)
-    if untried is not None and not np.isfinite(untried):
-        raise ModelError(f"untried is {untried}; allowed: a finite reward, or None")
-    names = ("state", "action", "next_state")
-    state, action, next_state = map(_model.index_array, indices, names)
-    ended = flags("terminated of transition", values[1], error=ModelError)
-    columns = np.asarray(values[0], np.float64), ended
-    checked(sizes, (state, action, next_state), columns)
-    if start is None:
-        seen = np.bincount(state, minlength=sizes[0]) > 0
-        start = seen / np.count_nonzero(seen)
-    return outcomes(sizes, (state, action, next_state), columns, untried), np.array(start, np.float64)
+def counted(
+    sizes: tuple[int, int], indices: Indices, values: tuple[FloatArray, BoolArray], untried: Untried
+) -> tuple[Columns, BoolArray | None]:
+    """Return the outcomes of the empirical model, and the actions that its states have.
+
+    *sizes* are the numbers of states and actions, *indices* state, action and next state of the transitions, *values*
+    their rewards and whether they ended the episode, *untried* the reward of pairs that occur in none.
+    """
+    state, action, _ = indices
+    tried = np.zeros(sizes, np.bool_)
+    tried[state, action] = True
+    mask = tried | ~tried.any(axis=1, keepdims=True) if untried == "missing" else np.ones(sizes, np.bool_)
+    where = np.nonzero(mask & ~tried)
+    n = len(where[0])
+    pay = values[0].min() if untried is None or untried == "missing" else untried
+    # Counted as whole numbers, which add up without rounding, and divided at the end.
+    columns = _model.gather(
+        sizes,
+        tuple(np.append(old, new) for old, new in zip(indices, (*where, where[0]), strict=True)),
+        (
+            np.ones(len(state) + n),
+            np.append(values[0], np.full(n, pay)),
+            np.append(values[1], np.ones(n, np.bool_)),
+        ),
+    )
+    count = np.diff(columns.offsets)
+    tries = np.add.reduceat(columns.probability, columns.offsets[:-1][count > 0])
+    probability = columns.probability / np.repeat(tries, count[count > 0])
+    return columns._replace(probability=probability), _model.mask(mask, sizes)

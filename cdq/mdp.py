@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cdq import _matrices, _model, _samples
+from cdq._complete import Empty, Rules, complete, start_of
 from cdq._finite import FiniteModel
 from cdq.errors import ConfigError
 
@@ -96,15 +97,21 @@ class MDP(FiniteModel):
         layout: _matrices.Layout | None = None,
         time_limit: int | None = None,
         name: str = "MDP",
+        actions: ArrayLike | None = None,
+        empty: Empty | None = None,
+        normalise: bool = False,
     ) -> MDP:
         """Build a model from transition and reward matrices, pymdptoolbox's convention included.
 
         Parameters
         ----------
-        P : array of shape (A, S, S) or (S, A, S), or sequence of A matrices (S, S), dense or scipy.sparse
-            Probabilities; the last axis is the next state.
-        R : array of shape (S,), (S, A) or that of `P`, or sequence of A matrices (S, S)
-            Rewards per state, per pair or per outcome.
+        P : array of shape (A, S, S) or (S, A, S), sequence of A matrices (S, S), or matrix (S * A, S)
+            Probabilities; the last axis is the next state. Matrices are dense or scipy.sparse. In a matrix
+            (S * A, S), row s * A + a is that of action a in state s. A state whose rows are all zeros is an end:
+            an action there pays its reward, and the episode is over.
+        R : array of shape (S,), (S, A), (A, S) or that of `P`, or sequence of A matrices (S, S)
+            Rewards of actions: per state in which they are taken, per pair, or per outcome. ``-inf``: the state
+            does not have the action. Where A equals S, an array per pair is read as (S, A).
         start : array of shape (S,), optional
             Distribution of the first state; uniform by default.
         terminated : bool array of shape (S,) or that of `P`, or sequence of A matrices (S, S), optional
@@ -115,20 +122,45 @@ class MDP(FiniteModel):
             Steps after which an episode is truncated.
         name : str
             For reports.
+        actions : bool array of shape (S, A), optional
+            The actions that each state has; the rows of others are not looked at. Default: every state has all.
+        empty : {"end", "missing"}, optional
+            Meaning of an all-zero row: the action ends the episode, or the state does not have it. Needed where
+            only some rows of a state are zeros.
+        normalise : bool
+            Divide the probabilities of each pair, and `start`, by their sum.
 
         Raises
         ------
         ModelError
             If shapes do not fit, or the matrices are not a model.
 
+        Warns
+        -----
+        UserWarning
+            If `terminated` ends the episode before a state's reward can be collected; if rows of float32 were
+            divided by sums that are off 1 by rounding.
+
+        Notes
+        -----
+        Textbooks that write R(s) pay it for being in s. Here, R of shape (S,) is paid for leaving s, which is the
+        same sum if the goal is an end (all-zero rows), not a state in `terminated`: entering that ends the
+        episode before R of the goal is paid.
+
         Examples
         --------
         >>> P = [[[0.9, 0.1], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]]  # two actions, two states
         >>> MDP.from_arrays(P, [0.0, 1.0]).probability
         array([0.9, 0.1, 1. , 1. , 1. ])
+        >>> corridor = [[[0.0, 1.0], [0.0, 0.0]]]  # one action, to state 1, where the episode ends
+        >>> cdq.solve(MDP.from_arrays(corridor, [0.0, 10.0]), gamma=0.9).state_values
+        array([ 9., 10.])
         """
-        outcomes = _matrices.flatten(P, R, terminated, layout)
-        return cls.from_outcomes(**outcomes, start=start, time_limit=time_limit, name=name)
+        rules = Rules(actions, empty, normalise)
+        sizes, columns, mask = _matrices.flatten(P, R, terminated, layout, rules)
+        first = start_of(start, sizes[0], normalise)
+        _matrices.tell_uncollected(terminated, sizes, columns, None if start is None else first)
+        return cls(sizes[0], sizes[1], *columns, first, time_limit, name, actions=mask)
 
     @classmethod
     def from_outcomes(  # noqa: PLR0917
@@ -147,6 +179,8 @@ class MDP(FiniteModel):
         name: str = "MDP",
         grid: tuple[int, int] | None = None,
         actions: ArrayLike | None = None,
+        empty: Empty | None = None,
+        normalise: bool = False,
     ) -> MDP:
         """Build a model from flat arrays, one entry per outcome, in any order.
 
@@ -158,7 +192,7 @@ class MDP(FiniteModel):
         state, action, next_state : int arrays of shape (n,)
             From where, by what, to where.
         probability, reward : float arrays of shape (n,)
-            How likely, and what it pays.
+            How likely, and what it pays. ``-inf`` for all outcomes of a pair: the state does not have the action.
         terminated : bool array of shape (n,), optional
             Whether the outcome ends the episode; default: none does.
         n_states, n_actions : int, optional
@@ -173,6 +207,11 @@ class MDP(FiniteModel):
             (rows, columns) if the states are the cells of a grid.
         actions : bool array of shape (n_states, n_actions), optional
             The actions that each state has; outcomes of others are left out. Default: every state has all.
+        empty : {"end", "missing"}, optional
+            Meaning of a pair without outcomes: it ends the episode and pays 0, or the state does not have the
+            action. Default: refused.
+        normalise : bool
+            Divide the probabilities of each pair, and `start`, by their sum.
 
         Raises
         ------
@@ -184,16 +223,16 @@ class MDP(FiniteModel):
         >>> MDP.from_outcomes([0, 0], [0, 0], [0, 0], [0.5, 0.5], [1.0, 1.0]).probability
         array([1.])
         """
-        states, chosen = _model.index_array(state, "state"), _model.index_array(action, "action")
-        successors = _model.index_array(next_state, "next_state")
-        n_states = int(max(states.max(), successors.max())) + 1 if n_states is None else n_states
-        n_actions = int(chosen.max()) + 1 if n_actions is None else n_actions
-        _model.check_sizes(n_states, n_actions, time_limit)
-        columns = _model.columns(len(states), probability, reward, terminated)
-        mask = _model.mask(actions, (n_states, n_actions))
-        outcomes = _model.outcomes((n_states, n_actions), (states, chosen, successors), columns, mask)
-        start = np.full(n_states, 1.0 / n_states) if start is None else np.array(start, np.float64)
-        return cls(n_states, n_actions, *outcomes, start, time_limit, name, grid, mask)
+        indices = tuple(
+            _model.index_array(given, what)
+            for what, given in (("state", state), ("action", action), ("next_state", next_state))
+        )
+        sizes = _model.sizes_of(indices, n_states, n_actions)
+        values = _model.columns(len(indices[0]), probability, reward, terminated)
+        rules = Rules(actions, empty, normalise, values[0].dtype)
+        columns, mask = complete(_model.gather(sizes, indices, values), sizes, rules)
+        first = start_of(start, sizes[0], normalise)
+        return cls(sizes[0], sizes[1], *columns, first, time_limit, name, grid, mask)
 
     @classmethod
     def from_samples(
@@ -206,7 +245,7 @@ class MDP(FiniteModel):
         *,
         n_states: int,
         n_actions: int,
-        untried: float | None = None,
+        untried: float | Literal["missing"] | None = None,
         start: ArrayLike | None = None,
         time_limit: int | None = None,
         name: str = "MDP",
@@ -216,16 +255,18 @@ class MDP(FiniteModel):
         Parameters
         ----------
         state, action, next_state : int arrays of shape (n,)
-            From where, by what, to where.
+            From where, by what, to where; whole numbers of another type, too. A next state may be missing (NaN or
+            None) where the transition ended the episode.
         reward : float array of shape (n,)
             What it paid. Different rewards of one pair stay different outcomes.
         terminated : bool array of shape (n,)
             Whether it ended the episode; where a time limit cut it, False.
         n_states, n_actions : int
             Size of the model.
-        untried : float, optional
+        untried : float or "missing", optional
             A pair that occurs in no transition ends the episode and pays this: nothing is known of it, and a plan
-            should not count on it. Default: the lowest reward of all transitions.
+            should not count on it. Default: the lowest reward of all transitions. "missing": the state does not
+            have the action; where no action was tried in a state, each ends the episode at the lowest reward.
         start : array of shape (n_states,), optional
             Distribution of the first state; uniform over all that an action was tried in by default.
         time_limit, name
@@ -242,8 +283,9 @@ class MDP(FiniteModel):
         array([0.5, 0.5, 1. ])
         """
         indices, values = (state, action, next_state), (reward, terminated)
-        outcomes, first = _samples.measured((n_states, n_actions), indices, values, untried, start)
-        return cls(n_states, n_actions, *outcomes, first, time_limit, name)
+        sizes = _model.size("n_states", n_states), _model.size("n_actions", n_actions)
+        columns, mask, first = _samples.measured(sizes, indices, values, untried, start)
+        return cls(sizes[0], sizes[1], *columns, first, time_limit, name, actions=mask)
 
     @classmethod
     def garnet(cls, n_states: int, n_actions: int, *, branching: int, seed: int) -> MDP:

@@ -139,7 +139,7 @@ class QTable:
             If it cannot be written.
         """
         header = {"kind": "table", "environment": self.environment}
-        tensors = {"values": self.values, "visits": self.visits}
+        tensors: dict[str, npt.NDArray[Any]] = {"values": self.values, "visits": self.visits}
         if self.keys is not None:
             tensors["keys"] = self.keys
         if self.actions is not None:  # the values in files are finite

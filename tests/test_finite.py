@@ -126,5 +126,8 @@ def test_wrong_masks_are_refused(actions: Any, message: str) -> None:
 
 
 def test_offsets_must_rise() -> None:
-    with pytest.raises(ModelError, match=r"offsets decrease at \(state 0, action 1\)"):
-        one_state([[True, False, True]], (0, 2, 1, 2))
+    model = [3, [0, 2, 1, 2], [0, 0], [0.5, 0.5], [0.0, 0.0], [False, False], [1.0]]
+    for offsets, where in (([0, 2, 1, 2], 1), ([0, 9, 1, 2], 0), ([0, -1, 1, 2], 0)):
+        model[1] = offsets
+        with pytest.raises(ModelError, match=rf"offsets decrease at \(state 0, action {where}\)"):
+            MDP(1, *model, actions=[[True, False, True]])

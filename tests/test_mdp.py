@@ -47,12 +47,13 @@ def test_rewards_per_state_per_pair_and_per_outcome() -> None:
 
 
 def test_termination_per_entered_state_and_per_outcome() -> None:
-    entering = MDP.from_arrays(P_ASS, R_SA, terminated=[False, True])
+    rewards = R_SA * [[1.0], [0.0]]
+    entering = MDP.from_arrays(P_ASS, rewards, terminated=[False, True])
     assert np.array_equal(entering.terminated, entering.next_state == 1)
     per_outcome = np.broadcast_to(np.array([False, True]), P_ASS.shape)
-    assert same(entering, MDP.from_arrays(P_ASS, R_SA, terminated=per_outcome))
+    assert same(entering, MDP.from_arrays(P_ASS, rewards, terminated=per_outcome))
     sparse = [scipy.sparse.csr_matrix(part) for part in per_outcome]
-    assert same(entering, MDP.from_arrays(P_ASS, R_SA, terminated=sparse))
+    assert same(entering, MDP.from_arrays(P_ASS, rewards, terminated=sparse))
 
 
 def test_layout_must_be_said_only_where_it_matters() -> None:
@@ -69,11 +70,15 @@ def test_layout_must_be_said_only_where_it_matters() -> None:
     ("arguments", "message"),
     [
         ({"P": np.ones((2, 3, 4))}, r"P has shape \(2, 3, 4\); allowed"),
-        ({"P": np.ones((2, 2))}, r"P has shape \(2, 2\); allowed"),
+        ({"P": np.ones((2, 3))}, r"P has shape \(2, 3\); allowed: \(S \* A, S\)"),
+        ({"P": np.ones(4)}, r"P has shape \(4,\); allowed"),
+        ({"P": {0: np.eye(2)}}, "P is a dict; give its matrices as a list"),
+        ({"P": [[["a", "b"]]]}, "P is <U1 of shape .*; allowed: numbers"),
+        ({"P": [[[1.0], [0.0, 1.0]]]}, "P: it is no column"),
         ({"P": [scipy.sparse.eye(2), scipy.sparse.eye(3)]}, "matrix of action 1 has shape"),
         ({"R": np.ones(7)}, r"R has shape \(7,\)"),
         ({"R": np.ones((7, 3))}, r"R has shape \(7, 3\)"),
-        ({"R": np.ones((2, 2, 2))}, "R holds 2 matrices; allowed: 3"),
+        ({"R": np.ones((2, 2, 2))}, r"R holds 2 matrices of shape \(2, 2\); allowed: 3"),
         ({"terminated": np.ones((2, 3), bool)}, r"terminated has shape \(2, 3\)"),
         ({"layout": "XYZ"}, "layout is 'XYZ'"),
         ({"start": [0.5, 0.6]}, "start distribution sums to 1.1"),
@@ -102,7 +107,11 @@ def test_wrong_matrices_are_refused(arguments: dict[str, Any], message: str) -> 
             r"\(state 0, action 0\) has a successor of 2; allowed: 0 to 1",
         ),
         ({"next_state": [0, -1, 1]}, r"\(state 0, action 0\) has a successor of -1"),
-        ({"next_state": [0.0, 1.0, 1.0]}, "next_state has shape .* dtype float64"),
+        ({"next_state": [0.0, 0.5, 1.0]}, "next_state is 0.5 at 1; allowed: integers"),
+        ({"next_state": [0.0, np.nan, 1.0]}, "next_state is nan at 1; allowed: integers"),
+        ({"next_state": [0, None, 1]}, "next_state is nan at 1; allowed: integers"),
+        ({"next_state": ["0", "1", "1"]}, "next_state is <U1 .*; allowed: numbers"),
+        ({"action": [True, False, True]}, "action is True at 0; allowed: integers"),
         ({"state": [0, 0, 5], "n_states": 2}, "state of outcome 2 is 5; allowed: 0 to 1"),
         ({"action": [0, 0, -1]}, "action of outcome 2 is -1"),
         ({"n_actions": 2}, r"\(state 0, action 1\) has no outcome"),

@@ -170,7 +170,8 @@ cdef _pack_start(Sampler self, const uint32_t[::1] start_state, const double[::1
 cdef class Sampler:
     """The model of an environment as the compiled loop samples it, for tables of one type.
 
-    Arrays are those of `cdq.MDP`, *actions* one flag per pair or None; *start_state* and *start_probability* list the states that an episode may start in.
+    Arrays are those of `cdq.MDP`, *actions* one flag per pair or None; *start_state* and *start_probability* list the
+    states that an episode may start in.
     """
 
     def __cinit__(

@@ -54,6 +54,8 @@ class Case:
         As for `cdq.QLearner`.
     automatic : bool
         Whether windows follow from what was merged; else there are `ROUNDS` of one length.
+    masked : bool
+        Whether states do not have every action.
     """
 
     merge: str
@@ -61,6 +63,7 @@ class Case:
     dense: bool = False
     overlap: bool = False
     automatic: bool = False
+    masked: bool = False
 
     @property
     def steps(self) -> int:
@@ -100,7 +103,7 @@ def learn_on(case: Case, way: str, comm: Communicator) -> Outcome:
 def learn(case: Case, **how: Any) -> Outcome:
     """Learn a case, from values of 1e-8 to 1e8; `how` says with whom."""
     agent = cdq.QLearner(
-        model(case.dense),
+        model(case.dense, case.masked),
         gamma=0.9,
         seed=7,
         merge=InTurn() if case.merge == IN_TURN else case.merge,
@@ -119,10 +122,12 @@ def learn(case: Case, **how: Any) -> Outcome:
 
 
 @cache
-def model(dense: bool) -> cdq.MDP:
+def model(dense: bool, masked: bool) -> cdq.MDP:
     """Return a small table that a window covers, or one that it hardly touches."""
     if dense:
-        return random_model(24, 8, seed=0, most_outcomes=16)
+        return random_model(24, 8, seed=0, most_outcomes=16, masked=masked)
+    if masked:
+        return random_model(8000, 4, seed=3, most_outcomes=2, masked=True)
     return cdq.MDP.garnet(8000, 4, branching=2, seed=3)
 
 

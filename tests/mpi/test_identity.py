@@ -81,6 +81,17 @@ def test_windows_that_follow_from_what_was_merged(way: str) -> None:
                 check(3, Case("pooled", dense=dense, overlap=overlap, automatic=True), way)
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
+def test_actions_that_states_do_not_have(dense: bool, way: str) -> None:
+    for merge in RULES:
+        outcomes = check(3, Case(merge, dense=dense, masked=True), way)
+        if dense:  # all pairs that there are, and no other
+            actions = functions.model(True, True).actions
+            assert actions is not None
+            assert {part for outcome in outcomes for part in outcome.touched} == {actions.mean()}
+
+
 @pytest.mark.parametrize("merge", sorted({*RULES} - {"max"}))
 def test_another_order_of_ranks_would_show(merge: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else equal tables would say nothing of the order; only the largest value is the same in any."""

@@ -1,0 +1,37 @@
+from typing import Any
+
+OFFSETS: int
+MISSING: int
+MASKED: int
+ELEMENT: int
+SUM: int
+
+def copied(data: Any) -> bytes: ...
+def gather(
+    state: Any,
+    action: Any,
+    next_state: Any,
+    probability: Any,
+    reward: Any,
+    terminated: Any,
+    n_states: int,
+    n_actions: int,
+    least: float,
+) -> tuple[int, tuple[bytes, bytes, bytes, bytes, bytes] | None]: ...
+def tidy(
+    offsets_memory: bytes,
+    next_state: bytes,
+    probability: bytes,
+    reward: bytes | None = None,
+    terminated: bytes | None = None,
+) -> None: ...
+def scale_rows(offsets_memory: bytes, probability: bytes, limit: float) -> tuple[int, float]: ...
+def fault(
+    offsets: Any,
+    next_state: Any,
+    probability: Any,
+    reward: Any,
+    n_states: int,
+    actions: Any,
+    tolerance: float,
+) -> tuple[int, int]: ...
