@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from cdq.learner import QLearner as QLearner
     from cdq.mdp import MDP as MDP
     from cdq.merges import MergeRule as MergeRule
+    from cdq.planning import AverageSolution as AverageSolution
     from cdq.planning import Bounds as Bounds
+    from cdq.planning import HorizonSolution as HorizonSolution
     from cdq.planning import OptimalityGap as OptimalityGap
     from cdq.planning import Solution as Solution
     from cdq.planning import bounds as bounds
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 # Public name -> where it lives. Modules are imported on first use: `import cdq` stays fast and free of side effects.
 _HOMES = {
     "AutoWindow": "rounds",
+    "AverageSolution": "planning",
     "Bounds": "planning",
     "CdqError": "errors",
     "Constant": "schedules",
@@ -44,6 +47,7 @@ _HOMES = {
     "ExponentialDecay": "schedules",
     "FourierBasis": "features",
     "History": "history",
+    "HorizonSolution": "planning",
     "LinearDecay": "schedules",
     "MDP": "mdp",
     "MeanReturn": "until",

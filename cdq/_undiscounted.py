@@ -8,34 +8,36 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._bellman import Backups, Flags, FloatArray, IntArray, chain_of
-from cdq.core import graph, plan
+from cdq._bellman import Backups, Chain, Flags, FloatArray, IntArray, chain_of, given
+from cdq._certify import chain_errors, upper_errors
+from cdq._discounted import STILL
+from cdq.core import graph
 from cdq.errors import ModelError
 
 _DENSE_STATES = 1000  # a dense solve of a policy's chain takes about 50 ms then
+UNMIXED_STATES = 200  # elimination by rows takes about 5 ms then
 _SWEEPS = 32
 _MAX_CHUNKS = 20_000
 
 
 class Total(NamedTuple):
-    """Total rewards of a policy that ends: true ones are within margin of values."""
+    """Total rewards of a policy that ends: true ones are within errors of values, state by state."""
 
     values: FloatArray
-    margin: float
-    steps: FloatArray  # expected steps to the end, give or take: steps - P steps >= 1/2 was verified
+    errors: FloatArray
 
 
 class Optimum(NamedTuple):
-    """Optimal total rewards: values - below <= V* <= values + above."""
+    """Optimal total rewards: values - below <= V* <= values + above, state by state."""
 
     values: FloatArray
     policy: IntArray
-    below: float
-    above: float
+    below: FloatArray
+    above: FloatArray
     iterations: int
 
 
-def optimum(backups: Backups, max_iterations: int) -> Optimum:
+def optimum(backups: Backups, max_iterations: int, start: IntArray | None = None) -> Optimum:
     """Find the best total reward of the policies that end, or rest for ever where nothing is paid.
 
     Policy iteration from such a policy, in which an action only gives way to one better beyond rounding.
@@ -43,22 +45,22 @@ def optimum(backups: Backups, max_iterations: int) -> Optimum:
     (the loop's stationary distribution gives T_policy V - V a positive mean, which is its mean reward).
     """
     policy, resting = _initial_policy(backups)
-    can_rest = resting.copy()
-    values = np.zeros(backups.n_states)
-    iterations, better = 0, np.ones(backups.n_states, np.bool_)
+    if start is not None and _ends(_chain(backups, start, np.zeros_like(resting))).all():
+        policy, resting = start.copy(), np.zeros_like(resting)
+    values, iterations, better = np.zeros(backups.n_states), 0, np.ones(backups.n_states, np.bool_)
     while better.any() and iterations < max_iterations:
         iterations += 1
-        chain = _with_rest(chain_of(backups, policy, np.arange(backups.n_states)), resting)
-        _require_end(chain, resting, f"a loop that pays begins in state {{state}}: {_UNBOUNDED}")
-        total = total_reward(chain, values)
-        values = total.values
-        table = backups.action_values(1.0, values)
-        gain = table.max(axis=1) - values
-        better = gain > 2.0 * (total.margin + backups.rounding(1.0, values))
-        policy[better] = table[better].argmax(axis=1)
+        chain = _chain(backups, policy, resting)
+        _require_end(chain, f"a loop that pays begins in state {{state}}: {_UNBOUNDED}")
+        values, errors = total_reward(chain, values)
+        unsure = np.where(np.isfinite(errors), errors, 1e-9 * (1.0 + np.abs(values)))
+        table, rounding = backups.rounded_action_values(1.0, values - unsure)
+        surely = table - rounding
+        better = surely.max(axis=1) > values + unsure
+        policy[better] = surely[better].argmax(axis=1)
         resting[better] = 0
-    above = _upper_margin(backups, total, can_rest, float(gain.max()))
-    return Optimum(values, policy, total.margin, above, iterations)
+    raised, above = upper_errors(backups, values, 1.0, np.where(np.isfinite(errors), errors, 0.0))
+    return Optimum(values, policy, errors, above + (raised - values), iterations)
 
 
 _UNBOUNDED = "the total reward without discount is unbounded; use gamma < 1"
@@ -74,34 +76,59 @@ def policy_total(chain: Backups) -> Total:
         If from some state the policy goes on for ever and is paid on the way.
     """
     resting = np.empty(chain.n_states, np.uint8)
-    graph.rest(*_graph(chain), _given(chain.quiet), resting, np.zeros(chain.n_states, np.int32))
+    graph.rest(*chain.arrays[:3], given(chain.quiet), resting, np.zeros(chain.n_states, np.int32))
     chain = _with_rest(chain, resting)
-    _require_end(chain, resting, f"from state {{state}} the policy never ends: {_ENDLESS}")
+    _require_end(chain, f"from state {{state}} the policy never ends: {_ENDLESS}")
     return total_reward(chain, np.zeros(chain.n_states))
 
 
 def total_reward(chain: Backups, guess: FloatArray) -> Total:
-    """Evaluate a chain that ends from every state."""
-    steps_chain = replace(chain, reward=np.ones(chain.n_states), largest_reward=1.0)
+    """Evaluate a chain that ends from every state.
+
+    Raises
+    ------
+    ModelError
+        If a total is more than float64 holds.
+    """
     small = chain.n_states <= _DENSE_STATES
     values, settled = _sweep(chain, guess, 2 if small else _MAX_CHUNKS)
-    steps, counted = _sweep(steps_chain, np.ones(chain.n_states), 2 if small else _MAX_CHUNKS)
-    if small and not (settled and counted):
-        values, steps = _dense(chain, values)
-    # V + c steps is a subsolution for c = the least of (TV - V) / (steps - P steps); above, by symmetry.
-    onward = steps_chain.action_values(1.0, steps).ravel() - 1.0
-    drop = float((steps - onward).min()) - steps_chain.rounding(1.0, steps)
-    if not drop >= 0.5 or not np.isfinite(steps).all():
-        return Total(values, np.inf, steps)
-    delta = plan.largest(chain.action_values(1.0, values).ravel() - values) + chain.rounding(1.0, values)
-    return Total(values, delta / drop * float(steps.max()), steps)
+    start = None
+    if small and not settled:
+        exact = dense_total(chain, 1.0, chain.reward)
+        if np.isfinite(exact).all():
+            values, _ = _sweep(chain, exact, 2)
+    if not np.isfinite(values).all():
+        state = int(np.isfinite(values).argmin())
+        raise ModelError(
+            f"the total reward from state {state} is more than float64 holds; scale the rewards down"
+        )
+    if small and not settled:
+        backed_up, rounding = chain.rounded_action_values(1.0, values)
+        off = np.abs(backed_up - values[:, None]) + 2.0 * rounding
+        start = dense_total(chain, 1.0, off[:, 0])
+        start = start if np.isfinite(start).all() else None
+    return Total(values, chain_errors(chain, values, 1.0, start))
+
+
+def lowest_that_ends(
+    backups: Backups, allowed: NDArray[np.bool_], worthless: NDArray[np.bool_], policy: IntArray
+) -> IntArray:
+    """Return the lowest allowed action of each state if that policy surely ends or rests, else *policy*.
+
+    It may rest where no policy is known to be worth more than 0.
+    """
+    lowest = allowed.argmax(axis=1).astype(np.int32)
+    chain = chain_of(backups, lowest, np.arange(backups.n_states))
+    resting = np.empty(chain.n_states, np.uint8)
+    graph.rest(*chain.arrays[:3], given(chain.quiet), resting, np.zeros(chain.n_states, np.int32))
+    return lowest if _ends(_with_rest(chain, resting & worthless)).all() else policy
 
 
 def _initial_policy(backups: Backups) -> tuple[IntArray, Flags]:
     """Return a policy that surely ends, or rests where nothing is paid, and the states where it rests."""
     n_states = backups.n_states
     policy, resting = np.zeros(n_states, np.int32), np.empty(n_states, np.uint8)
-    graph.rest(*_graph(backups), _given(backups.quiet), resting, policy)
+    graph.rest(*backups.arrays[:3], given(backups.quiet), resting, policy)
     within = _ending(backups, resting, policy)
     if not within.all():
         state = int(within.argmin())
@@ -111,43 +138,70 @@ def _initial_policy(backups: Backups) -> tuple[IntArray, Flags]:
 
 def _ending(backups: Backups, resting: Flags, policy: IntArray) -> Flags:
     within, reached = np.ones(backups.n_states, np.uint8), np.empty(backups.n_states, np.uint8)
-    graph.ending(*_graph(backups), _given(backups.ends), resting, within, reached, policy)
+    graph.ending(*backups.arrays[:3], given(backups.ends), resting, within, reached, policy)
     return within
 
 
-def _require_end(chain: Backups, resting: Flags, message: str) -> None:
-    """Raise the message unless the chain surely ends or rests from every state."""
-    within = _ending(chain, resting, np.zeros(chain.n_states, np.int32))
+def _ends(chain: Backups) -> Flags:
+    """Return the states from which a chain surely ends."""
+    return _ending(chain, np.zeros(chain.n_states, np.uint8), np.zeros(chain.n_states, np.int32))
+
+
+def _require_end(chain: Backups, message: str) -> None:
+    """Raise the message unless the chain surely ends from every state."""
+    within = _ends(chain)
     if not within.all():
         raise ModelError(message.format(state=int(within.argmin())))
 
 
-def _graph(backups: Backups) -> tuple[NDArray[np.int64], IntArray, FloatArray]:
-    return backups.offsets, backups.next_state, backups.weight
-
-
-def _given(flags: Flags | None) -> Flags:
-    assert flags is not None, "folded without gamma = 1"
-    return flags
+def _chain(backups: Backups, policy: IntArray, resting: Flags) -> Backups:
+    return _with_rest(chain_of(backups, policy, np.arange(backups.n_states)), resting)
 
 
 def _with_rest(chain: Backups, resting: Flags) -> Backups:
     """Return the chain with episodes that end, unpaid, at the resting states."""
     going = resting == 0
-    weight = chain.weight * np.repeat(going, np.diff(chain.offsets))
-    return replace(chain, weight=weight, reward=np.where(going, chain.reward, 0.0))
+    return replace(
+        chain,
+        weight=chain.weight * np.repeat(going, np.diff(chain.offsets)),
+        reward=np.where(going, chain.reward, 0.0),
+        size=np.where(going, chain.size, 0.0),
+        ends=given(chain.ends) | resting,
+    )
 
 
-def _dense(chain: Backups, otherwise: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return total rewards and expected steps by one dense linear solve."""
+def dense_total(chain: Backups, gamma: float, right_side: FloatArray) -> FloatArray:
+    """Return the totals of *right_side* along a chain, by one dense linear solve; infinity where that fails.
+
+    Small systems are eliminated without pivoting, which I - gamma P does not need: pivoting would mix the totals
+    of states that never meet, and their rounding with them.
+    """
     n = chain.n_states
     cell = np.repeat(np.arange(n) * n, np.diff(chain.offsets)) + chain.next_state
-    moves = np.bincount(cell, chain.weight, n * n).reshape(n, n)
+    system = np.eye(n) - gamma * np.bincount(cell, chain.weight, n * n).reshape(n, n)
+    if n <= UNMIXED_STATES:
+        return _eliminated(system, right_side.copy())
     try:
-        solution = np.linalg.solve(np.eye(n) - moves, np.stack([chain.reward, np.ones(n)], axis=1))
+        return np.asarray(np.linalg.solve(system, right_side), np.float64)
     except np.linalg.LinAlgError:  # episodes too long for float64
-        return otherwise, np.full(n, np.inf)
-    return np.ascontiguousarray(solution[:, 0]), np.ascontiguousarray(solution[:, 1])
+        return np.full(n, np.inf)
+
+
+def _eliminated(system: FloatArray, right_side: FloatArray) -> FloatArray:
+    """Solve a system by Gaussian elimination in place, without pivoting."""
+    n = len(right_side)
+    with np.errstate(all="ignore"):  # the caller sees what is not finite
+        for k in range(n - 1):
+            factor = system[k + 1 :, k] / system[k, k]
+            rows = np.flatnonzero(factor)
+            if len(rows):
+                system[k + 1 + rows, k + 1 :] -= np.outer(factor[rows], system[k, k + 1 :])
+                right_side[k + 1 + rows] -= factor[rows] * right_side[k]
+        for k in range(n - 1, -1, -1):
+            right_side[k] /= system[k, k]
+            above = np.flatnonzero(system[:k, k])
+            right_side[above] -= system[above, k] * right_side[k]
+    return right_side if np.isfinite(right_side).all() else np.full(n, np.inf)
 
 
 def _sweep(chain: Backups, values: FloatArray, chunks: int) -> tuple[FloatArray, bool]:
@@ -155,34 +209,15 @@ def _sweep(chain: Backups, values: FloatArray, chunks: int) -> tuple[FloatArray,
 
     Episodes that are not much longer than the chain settle in a few sweeps, much cheaper than a dense solve.
     """
-    values, work, only = values.copy(), np.empty(chain.n_states), np.zeros(chain.n_states, np.int32)
+    values, only = values.copy(), Chain(chain)
+    only.select(np.zeros(chain.n_states, np.int32))
     best, idle = np.inf, 0
     for _ in range(chunks):
-        chain.evaluate(1.0, only, values, work, in_place=True, sweeps=_SWEEPS, until=-1.0)
-        low, high, _ = chain.improve(1.0, values, work, only)
-        change = max(-low, high)
-        idle = 0 if change < best else idle + 1
-        best = min(best, change)
-        if change <= 0.25 * chain.rounding(1.0, values):
+        only.evaluate(1.0, values, in_place=True, sweeps=_SWEEPS, until=-1.0)
+        excess = chain.certify(1.0, values).excess
+        idle, best = (0, excess) if excess < best else (idle + 1, best)
+        if excess <= STILL or (excess <= 1.0 and idle > 2):
             return values, True
-        if idle > 50:
+        if not np.isfinite(values).all():
             break
     return values, False
-
-
-def _upper_margin(backups: Backups, total: Total, can_rest: Flags, gain: float) -> float:
-    """Return c with V* <= V + c, infinity if none is found.
-
-    Any U with TU <= U, and U >= 0 where resting is possible, is above the total reward of every policy that
-    ends or rests. Tried: V + c steps. It fails where a tie leads to longer or endless detours at no cost.
-    """
-    if not np.isfinite(total.margin):
-        return np.inf
-    work, policy = np.empty_like(total.values), np.empty(backups.n_states, np.int32)
-    smallest = max(gain, 0.0) + 4.0 * backups.rounding(1.0, total.values)
-    for factor in (1.0, 100.0, 10_000.0):
-        upper = total.values + factor * smallest * total.steps
-        _, high, _ = backups.improve(1.0, upper, work, policy)
-        if high <= -backups.rounding(1.0, upper) and (upper[can_rest > 0] >= 0.0).all():
-            return float((upper - total.values).max())
-    return np.inf

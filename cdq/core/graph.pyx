@@ -35,6 +35,44 @@ def visit(
                     tail += 1
 
 
+def spread(
+    const int64_t[::1] offsets, const int32_t[::1] next_state, const double[::1] weight,
+    Py_ssize_t n_actions,
+    uint8_t[::1] marked,    # IN/OUT  at return every state that may lead to one that was marked
+    int64_t[::1] first,     # SCRATCH zeros, (n_states + 2,)
+    int32_t[::1] sources,   # SCRATCH as many as the outcomes of states that are not marked
+    int32_t[::1] queue,     # SCRATCH (n_states,)
+):
+    """Walk the graph of the model against its arrows, breadth first."""
+    cdef Py_ssize_t n_states = marked.shape[0], head = 0, tail = 0, state
+    cdef int64_t k
+    with nogil:
+        for state in range(n_states):  # first[s + 2]: how many arrows enter s
+            if marked[state]:
+                queue[tail] = <int32_t>state
+                tail += 1
+                continue
+            for k in range(offsets[state * n_actions], offsets[(state + 1) * n_actions]):
+                first[next_state[k] + 2] += weight[k] > 0.0
+        for state in range(n_states):
+            first[state + 2] += first[state + 1]
+        for state in range(n_states):  # first[s + 1]: where the next source of s goes
+            if not marked[state]:
+                for k in range(offsets[state * n_actions], offsets[(state + 1) * n_actions]):
+                    if weight[k] > 0.0:
+                        sources[first[next_state[k] + 1]] = <int32_t>state
+                        first[next_state[k] + 1] += 1
+        while head < tail:
+            state = queue[head]
+            head += 1
+            for k in range(first[state], first[state + 1]):
+                if not marked[sources[k]]:
+                    marked[sources[k]] = 1
+                    queue[tail] = sources[k]
+                    tail += 1
+    PyErr_CheckSignals()
+
+
 cdef inline bint stays_within(
     const int64_t[::1] offsets, const int32_t[::1] next_state, const double[::1] weight,
     const uint8_t[::1] inside, Py_ssize_t pair,
@@ -134,3 +172,56 @@ def ending(
         for state in range(n_states):
             lost += within[state] != reached[state]
         within[:] = reached
+
+
+def components(
+    const int64_t[::1] first,         # IN   where the outcomes of each state begin, (n_states + 1,)
+    const int32_t[::1] next_state,
+    const uint8_t[::1] counts,        # IN   per outcome: it is an arrow of the graph
+    int32_t[::1] component,           # OUT  of each state, numbered so that arrows lead to the same or a lower one
+    int64_t[:, ::1] scratch,          # SCRATCH (5, n_states)
+):
+    """Find the strongly connected components (Tarjan's algorithm, without recursion); return how many."""
+    cdef Py_ssize_t n_states = component.shape[0], root
+    cdef int64_t[::1] index = scratch[0], low = scratch[1], stack = scratch[2], path = scratch[3], at = scratch[4]
+    cdef int64_t number = 0, found = 0, height = 0, depth = 0, state, k, successor
+    index[:] = -1
+    component[:] = -1
+    with nogil:
+        for root in range(n_states):
+            if index[root] >= 0:
+                continue
+            path[0] = root
+            depth = 1
+            while depth > 0:
+                state = path[depth - 1]
+                if index[state] < 0:
+                    index[state] = low[state] = number
+                    number += 1
+                    stack[height] = state
+                    height += 1
+                    at[state] = first[state]
+                k = at[state]
+                while k < first[state + 1]:
+                    successor = next_state[k]
+                    if counts[k]:
+                        if index[successor] < 0:
+                            break
+                        if component[successor] < 0:
+                            low[state] = min(low[state], low[successor])
+                    k += 1
+                at[state] = k
+                if k < first[state + 1]:
+                    path[depth] = next_state[k]
+                    depth += 1
+                    continue
+                depth -= 1
+                if low[state] == index[state]:
+                    while True:
+                        height -= 1
+                        component[stack[height]] = <int32_t>found
+                        if stack[height] == state:
+                            break
+                    found += 1
+    PyErr_CheckSignals()
+    return found

@@ -6,72 +6,74 @@ ends), reward[p] is the mean reward of the pair. Callers have checked shapes, ra
 """
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport fabs
-from libc.stdint cimport int32_t, int64_t
-
-cdef extern from *:
-    """
-    #if defined(__GNUC__) || defined(__clang__)
-    #define CDQ_PREFETCH(address) __builtin_prefetch(address)
-    #else
-    #define CDQ_PREFETCH(address) ((void)0)
-    #endif
-    """
-    void prefetch "CDQ_PREFETCH"(const void* address) noexcept nogil
+from libc.math cimport fabs, fmax
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 cdef double INFINITY = float("inf")
 
 
-cdef struct Range:
-    double low
-    double high
-
-
-cdef inline void widen(Range* seen, double value) noexcept nogil:
-    """Let the range hold value."""
-    if value < seen.low:
-        seen.low = value
-    if value > seen.high:
-        seen.high = value
-
-
-cdef inline double backup(
-    const int64_t[::1] offsets, const int32_t[::1] next_state,
-    const double[::1] weight, const double[::1] reward,
-    const double[::1] state_values, double gamma, Py_ssize_t pair,
-) noexcept nogil:
-    """Return reward[p] + gamma * sum_k weight[k] * V[next_state[k]]."""
-    cdef double total = 0.0
-    cdef int64_t k
-    for k in range(offsets[pair], offsets[pair + 1]):
-        total += weight[k] * state_values[next_state[k]]
-    return reward[pair] + gamma * total
-
-
-cdef inline void fetch(
-    const int64_t[::1] offsets, const int32_t[::1] next_state, const double[::1] state_values,
-    Py_ssize_t first, Py_ssize_t last,
-) noexcept nogil:
-    """Ask memory for the values of the successors of the pairs first..last - 1."""
-    cdef int64_t k
-    for k in range(offsets[first], offsets[last]):
-        prefetch(&state_values[next_state[k]])
-
-
 def fold(
     const int64_t[::1] offsets, const double[::1] probability, const double[::1] outcome_reward,
-    double[::1] reward,  # OUT  (n_pairs,)
+    double[::1] reward,   # OUT  (n_pairs,) mean reward; minus infinity where the state lacks the action
+    uint8_t[::1] noisy,   # OUT  (n_states,) some outcome pays or costs
 ):
-    """Fill the pairs' mean rewards."""
+    """Fill the pairs' mean rewards; return whether some pair has rewards of both signs."""
+    cdef Py_ssize_t n_states = noisy.shape[0], n_actions = reward.shape[0] // n_states, state, pair
+    cdef int64_t k
+    cdef double mean, value
+    cdef bint pays, costs, mixed = False
+    with nogil:
+        for state in range(n_states):
+            noisy[state] = 0
+            for pair in range(state * n_actions, (state + 1) * n_actions):
+                mean = 0.0 if offsets[pair] < offsets[pair + 1] else -INFINITY
+                pays = costs = False
+                for k in range(offsets[pair], offsets[pair + 1]):
+                    value = outcome_reward[k]
+                    mean += probability[k] * value
+                    pays = pays or value > 0.0
+                    costs = costs or value < 0.0
+                reward[pair] = mean
+                mixed = mixed or (pays and costs)
+                noisy[state] = noisy[state] or pays or costs
+    return mixed
+
+
+def sizes(
+    const int64_t[::1] offsets, const double[::1] probability, const double[::1] outcome_reward,
+    double[::1] size,   # OUT  (n_pairs,)
+):
+    """Fill the mean of |reward| of every pair."""
     cdef Py_ssize_t pair
     cdef int64_t k
     cdef double mean
     with nogil:
-        for pair in range(reward.shape[0]):
+        for pair in range(size.shape[0]):
             mean = 0.0
             for k in range(offsets[pair], offsets[pair + 1]):
-                mean += probability[k] * outcome_reward[k]
-            reward[pair] = mean
+                mean += probability[k] * fabs(outcome_reward[k])
+            size[pair] = mean
+
+
+def select(
+    const int64_t[::1] offsets, const int32_t[::1] next_state,
+    const double[::1] weight, const double[::1] reward,
+    const int32_t[::1] policy,
+    int64_t[::1] chain_offsets, int32_t[::1] chain_next, double[::1] chain_weight, double[::1] chain_reward,  # OUT
+):
+    """Copy the Markov chain of a policy."""
+    cdef Py_ssize_t n_states = policy.shape[0], n_actions = reward.shape[0] // n_states, state, pair
+    cdef int64_t k, at = 0
+    with nogil:
+        for state in range(n_states):
+            pair = state * n_actions + policy[state]
+            chain_offsets[state] = at
+            chain_reward[state] = reward[pair]
+            for k in range(offsets[pair], offsets[pair + 1]):
+                chain_next[at] = next_state[k]
+                chain_weight[at] = weight[k]
+                at += 1
+        chain_offsets[n_states] = at
 
 
 def improve(
@@ -112,23 +114,21 @@ def improve(
 cdef Range follow(
     const int64_t[::1] offsets, const int32_t[::1] next_state,
     const double[::1] weight, const double[::1] reward,
-    double gamma, Py_ssize_t ahead, const int32_t[::1] policy,
+    double gamma, Py_ssize_t ahead,
     const double[::1] state_values, double[::1] backed_up, bint backwards,
 ) noexcept nogil:
-    """Do one sweep of V <- T_policy V and return the range of the changes."""
-    cdef Py_ssize_t n_states = state_values.shape[0], n_actions = reward.shape[0] // n_states
+    """Do one sweep of V <- r + gamma P V over a chain and return the range of the changes."""
+    cdef Py_ssize_t n_states = state_values.shape[0]
     cdef Py_ssize_t step = -1 if backwards else 1, first = n_states - 1 if backwards else 0
-    cdef Py_ssize_t i, state, far, pair
+    cdef Py_ssize_t i, state, far
     cdef Range delta = Range(INFINITY, -INFINITY)
     cdef double value
     for i in range(n_states):
         state = first + step * i
         far = state + step * ahead
         if ahead > 0 and 0 <= far < n_states:
-            pair = far * n_actions + policy[far]
-            fetch(offsets, next_state, state_values, pair, pair + 1)
-        pair = state * n_actions + policy[state]
-        value = backup(offsets, next_state, weight, reward, state_values, gamma, pair)
+            fetch(offsets, next_state, state_values, far, far + 1)
+        value = backup(offsets, next_state, weight, reward, state_values, gamma, state)
         widen(&delta, value - state_values[state])
         backed_up[state] = value
     return delta
@@ -138,53 +138,63 @@ def evaluate(
     const int64_t[::1] offsets, const int32_t[::1] next_state,
     const double[::1] weight, const double[::1] reward,
     double gamma, Py_ssize_t ahead,
-    const int32_t[::1] policy,  # IN      (n_states,)
     double[::1] state_values,   # IN/OUT  V
     double[::1] work,           # SCRATCH (n_states,)
     bint in_place,              # Gauss-Seidel, forwards and backwards by turns; else Jacobi
     Py_ssize_t sweeps,          # at most so many, rounded up to an even number
     double until,               # stop when the changes of one sweep span no more than this
 ):
-    """Do sweeps of policy evaluation; return how many."""
+    """Do sweeps of policy evaluation over a chain; return how many."""
     cdef Py_ssize_t done = 0
     cdef Range delta = Range(-INFINITY, INFINITY)
     while done < sweeps and delta.high - delta.low > until:
         with nogil:
             if in_place:
-                follow(
-                    offsets, next_state, weight, reward, gamma, ahead, policy,
-                    state_values, state_values, False,
-                )
-                delta = follow(
-                    offsets, next_state, weight, reward, gamma, ahead, policy,
-                    state_values, state_values, True,
-                )
+                follow(offsets, next_state, weight, reward, gamma, ahead, state_values, state_values, False)
+                delta = follow(offsets, next_state, weight, reward, gamma, ahead, state_values, state_values, True)
             else:
-                follow(offsets, next_state, weight, reward, gamma, ahead, policy, state_values, work, False)
-                delta = follow(
-                    offsets, next_state, weight, reward, gamma, ahead, policy, work, state_values, False
-                )
+                follow(offsets, next_state, weight, reward, gamma, ahead, state_values, work, False)
+                delta = follow(offsets, next_state, weight, reward, gamma, ahead, work, state_values, False)
         done += 2
         PyErr_CheckSignals()
     return done
 
 
-def action_values(
-    const int64_t[::1] offsets, const int32_t[::1] next_state,
-    const double[::1] weight, const double[::1] reward,
-    double gamma, Py_ssize_t ahead,
-    const double[::1] state_values,
-    double[::1] values,              # OUT  (n_pairs,)
+def choose(
+    const double[:, ::1] values,  # IN
+    double tie,                   # actions whose values differ by no more are equal
+    double[::1] best,             # OUT  the greatest of each row
+    int64_t[::1] policy,          # OUT  the lowest of the equal actions
 ):
-    """Fill the backup of every pair from V."""
-    cdef Py_ssize_t n_pairs = values.shape[0], n_actions = n_pairs // state_values.shape[0], pair, far
+    """Fill the greedy choice of every state."""
+    cdef Py_ssize_t state, action
     with nogil:
-        for pair in range(n_pairs):
-            far = pair + ahead * n_actions
-            if ahead > 0 and far < n_pairs:
-                fetch(offsets, next_state, state_values, far, far + 1)
-            values[pair] = backup(offsets, next_state, weight, reward, state_values, gamma, pair)
-    PyErr_CheckSignals()
+        for state in range(values.shape[0]):
+            best[state] = values[state, 0]
+            for action in range(1, values.shape[1]):
+                best[state] = fmax(best[state], values[state, action])
+            action = 0
+            while values[state, action] < best[state] - tie:
+                action += 1
+            policy[state] = action
+
+
+def onward(const int64_t[::1] offsets, const double[::1] weight):
+    """Return the least and the greatest probability of going on, and the most outcomes of a pair."""
+    cdef Py_ssize_t pair
+    cdef int64_t k, most = 0
+    cdef double total
+    cdef Range seen = Range(INFINITY, -INFINITY)
+    with nogil:
+        for pair in range(offsets.shape[0] - 1):
+            if offsets[pair] == offsets[pair + 1]:
+                continue
+            total = 0.0
+            for k in range(offsets[pair], offsets[pair + 1]):
+                total += weight[k]
+            widen(&seen, total)
+            most = max(most, offsets[pair + 1] - offsets[pair])
+    return seen.low, seen.high, most
 
 
 def largest(const double[::1] values):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdq._bellman import Backups, chain_of, fold, mixture
-from cdq.core import graph, plan
+from cdq._bellman import Backups, Chain, chain_of, fold, mixture
+from cdq.core import certify, graph, plan
 from cdq.mdp import MDP
 from tests.reference.planning import dense, random_model
 
@@ -28,7 +28,10 @@ def test_a_sweep_of_value_iteration(seed: int, gamma: float, ahead: int) -> None
     assert (low, high) == (delta.min(), delta.max())
     assert mean == pytest.approx(delta.mean())
     table = np.empty(model.n_pairs)
-    plan.action_values(*arrays, gamma, ahead, values, table)
+    error = np.empty(model.n_pairs)
+    greatest = certify.action_values(*arrays, folded.size, gamma, ahead, values, table, error)
+    assert greatest == error.max()
+    assert (np.abs(table - (rewards + gamma * (onward @ values))) <= error).all()
     np.testing.assert_allclose(table, expected.ravel(), rtol=0, atol=1e-14)
     assert np.array_equal(policy, table.reshape(expected.shape).argmax(axis=1))
 
@@ -51,8 +54,8 @@ def test_sweeps_of_policy_evaluation(in_place: bool, ahead: int) -> None:
     values = random.normal(size=5)
     expected = values.copy()
     folded = fold(model, 0.9)
-    arrays = folded.offsets, folded.next_state, folded.weight, folded.reward
-    done = plan.evaluate(*arrays, 0.9, ahead, policy, values, np.empty(5), in_place, 3, 0.0)
+    chain = chain_of(folded, policy, np.arange(5))
+    done = plan.evaluate(*chain.arrays, 0.9, ahead, values, np.empty(5), in_place, 3, 0.0)
     assert done == 4  # rounded up
     for sweep in range(4):
         source = expected if in_place else expected.copy()
@@ -65,8 +68,9 @@ def test_evaluation_stops_when_the_changes_are_alike() -> None:
     model = MDP.from_outcomes([0, 1], [0, 0], [1, 0], [1.0, 1.0], [1.0, 1.0])
     folded = fold(model, 0.5)
     values = np.zeros(2)
-    only = np.zeros(2, np.int32)
-    assert folded.evaluate(0.5, only, values, np.empty(2), in_place=False, sweeps=10, until=1e-9) == 2
+    chain = Chain(folded)
+    chain.select(np.zeros(2, np.int32))
+    assert chain.evaluate(0.5, values, in_place=False, sweeps=10, until=1e-9) == 2
 
 
 @given(seed=SEEDS)
@@ -117,3 +121,81 @@ def test_largest() -> None:
     assert plan.largest(np.zeros(0)) == 0.0
     assert plan.largest(np.array([1.0, np.nan])) == np.inf
     assert plan.largest(np.array([-np.inf, 1.0])) == np.inf
+
+
+@given(seed=SEEDS, gamma=st.sampled_from([0.0, 0.5, 0.95]), ahead=st.sampled_from([0, 2]))
+def test_shifts_make_values_bounds(seed: int, gamma: float, ahead: int) -> None:
+    model = random_model(seed)
+    rewards, onward = dense(model)
+    values = np.random.default_rng(seed).normal(size=model.n_states)
+    folded = fold(model, gamma)
+    low, high = np.empty((2, model.n_states))
+    excess, most = certify.certify(*folded.arrays, folded.size, gamma, ahead, values, low, high)
+    delta = (rewards + gamma * (onward @ values)).reshape(model.n_states, -1) - values[:, None]
+    ends = 1 - gamma * onward.sum(axis=1).reshape(delta.shape)
+    np.testing.assert_allclose(low, (delta / ends).max(axis=1).astype(float), rtol=1e-12)
+    np.testing.assert_allclose(high, (delta / ends).max(axis=1).astype(float), rtol=1e-12)
+    assert (low <= (delta / ends).max(axis=1)).all()
+    assert ((delta / ends).max(axis=1) <= high).all()
+    assert onward.sum(axis=1).max() <= most <= onward.sum(axis=1).max() + 1e-14
+    assert excess > 1.0
+
+
+def test_shifts_where_the_weight_may_be_one() -> None:
+    """Without discount a pair that goes on for sure allows nearly any shift on one side, and none on the other."""
+    model = MDP.from_outcomes([0, 1], [0, 0], [1, 0], [1.0, 1.0], [1.0, -1.0])
+    folded = fold(model, 1.0)
+    low, high = np.empty((2, 2))
+    certify.certify(*folded.arrays, folded.size, 1.0, 0, np.array([2.0, 2.0]), low, high)
+    assert low[0] > 1e14
+    assert low[1] == -np.inf
+    assert high[0] == np.inf
+    assert high[1] < -1e14
+
+
+@given(seed=SEEDS)
+def test_the_chain_of_a_policy(seed: int) -> None:
+    folded = fold(random_model(seed), 0.9)
+    random = np.random.default_rng(seed)
+    policy, values = random.integers(3, size=5), random.normal(size=5)
+    expected = values.copy()
+    plan.evaluate(
+        *chain_of(folded, policy, np.arange(5)).arrays, 0.9, 0, expected, np.empty(5), True, 6, -1.0
+    )
+    chain = Chain(folded)
+    chain.select(policy.astype(np.int32))
+    chain.evaluate(0.9, values, in_place=True, sweeps=6, until=-1.0)
+    assert np.array_equal(values, expected)
+
+
+def test_what_never_pays_counts_as_ended() -> None:
+    """States 1 and 2 go round for ever unpaid; 3 is worth something; 4 leads there."""
+    model = MDP.from_outcomes(
+        [0, 1, 2, 3, 4], [0] * 5, [1, 2, 1, 1, 3], [1.0] * 5, [-1.0, 0.0, 0.0, 2.0, 0.0]
+    )
+    assert fold(model, 0.9).weight.tolist() == [0.0, 0.0, 0.0, 0.0, 1.0]
+    assert fold(model, 1.0, absorb=False).weight.tolist() == [1.0] * 5
+
+
+@given(seed=SEEDS)
+def test_strongly_connected_components(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    n = 7
+    arrows = random.random((n, n)) < random.choice([0.1, 0.2, 0.4])
+    first = np.concatenate([[0], np.cumsum(arrows.sum(axis=1))])
+    successor = np.nonzero(arrows)[1].astype(np.int32)
+    component, scratch = np.empty(n, np.int32), np.empty((5, n), np.int64)
+    counts = np.ones(len(successor), np.uint8)
+    found = graph.components(first, successor, counts, component, scratch)
+    ways = np.linalg.matrix_power(np.eye(n, dtype=int) + arrows, n) > 0
+    assert np.array_equal(component[:, None] == component, ways & ways.T)
+    assert sorted(set(component.tolist())) == list(range(found))
+    assert (component[:, None] >= component)[arrows].all()
+
+
+def test_the_greedy_choice() -> None:
+    values = np.array([[1.0, 2.0, 2.0], [-np.inf, 0.5, 0.0], [1.0, 1.0 + 1e-12, 0.0]])
+    best, policy = np.empty(3), np.empty(3, np.int64)
+    plan.choose(values, 1e-9, best, policy)
+    assert best.tolist() == [2.0, 0.5, 1.0 + 1e-12]
+    assert policy.tolist() == [1, 1, 0]
