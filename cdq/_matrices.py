@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cdq._arguments import flags
 from cdq.errors import ModelError
 
 IntArray = NDArray[np.int64]
@@ -126,7 +128,13 @@ def _termination(
     if not isinstance(given, (list, tuple)) or not any(map(_is_sparse, given)):
         array = np.asarray(given)
         if array.shape == sizes[:1]:  # entering the state ends the episode
-            return array.astype(np.bool_)[where[2]]
+            return flags("terminated of state", array, error=ModelError)[where[2]]
         if array.ndim == 2:
             raise ModelError(f"terminated has shape {array.shape}; allowed: {sizes[:1]} or that of P")
-    return _look_up(given, where, sizes, layout, "terminated").astype(np.bool_)
+    told = _look_up(given, where, sizes, layout, "terminated")
+    return flags("terminated of (state, action, next state)", told, error=ModelError, names=_names(where))
+
+
+def _names(where: tuple[IntArray, IntArray, IntArray]) -> Callable[[int], str]:
+    """Return what names an outcome in a message."""
+    return lambda i: f"({', '.join(str(index[i]) for index in where)})"

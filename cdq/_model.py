@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cdq._arguments import flags
 from cdq.errors import ModelError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def columns(
     length: int, probability: ArrayLike, reward: ArrayLike, terminated: ArrayLike | None
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Return the arrays beside the indices, each of the given length."""
-    ends = np.zeros(length, np.bool_) if terminated is None else np.asarray(terminated, np.bool_)
+    ends = np.zeros(length, np.bool_) if terminated is None else flags("terminated of outcome", terminated, error=ModelError)
     result = np.asarray(probability, np.float64), np.asarray(reward, np.float64), ends
     for what, array in zip(("probability", "reward", "terminated"), result, strict=True):
         if array.shape != (length,):

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cdq import _model
+from cdq._arguments import flags
 from cdq._model import BoolArray, FloatArray, IntArray
 from cdq.errors import ModelError
 
@@ -78,7 +79,8 @@ def measured(
         raise ModelError(f"untried is {untried}; allowed: a finite reward, or None")
     names = ("state", "action", "next_state")
     state, action, next_state = map(_model.index_array, indices, names)
-    columns = np.asarray(values[0], np.float64), np.asarray(values[1], np.bool_)
+    ended = flags("terminated of transition", values[1], error=ModelError)
+    columns = np.asarray(values[0], np.float64), ended
     checked(sizes, (state, action, next_state), columns)
     if start is None:
         seen = np.bincount(state, minlength=sizes[0]) > 0

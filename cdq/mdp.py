@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cdq import _matrices, _model, _samples
+from cdq._arguments import flags
 from cdq.core import graph
-from cdq.errors import ConfigError
+from cdq.errors import ConfigError, ModelError
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -85,6 +86,8 @@ class MDP:
 
     def __post_init__(self) -> None:
         _model.check_sizes(self.n_states, self.n_actions, self.time_limit)
+        ends = flags("terminated of outcome", self.terminated, error=ModelError)
+        object.__setattr__(self, "terminated", ends)
         for field, kind in _DTYPES.items():
             array: NDArray[Any] = np.ascontiguousarray(getattr(self, field), dtype=kind).view()
             array.flags.writeable = False
