@@ -27,14 +27,10 @@ def shown(value: Any) -> str:
 
 def whole(what: str, value: Any, least: int, most: float = MOST_STEPS) -> int:
     """Return *value* as an int, if it is a whole number from *least* to *most*."""
-    exact: int | None = None
-    if isinstance(value, (Real, np.bool_)) and not isinstance(value, (bool, np.bool_)):
-        if isinstance(value, Integral):
-            exact = int(value)
-        elif math.isfinite(value) and value == int(value):
-            exact = int(value)
-    if exact is None or not least <= exact <= most:
-        upper = f" and at most {most:,}" if most < MOST_STEPS else ""
+    number: Any = value if isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) else math.nan
+    exact = int(number) if isinstance(number, Integral) or math.isfinite(number) else None
+    if exact is None or exact != number or not least <= exact <= most:
+        upper = f" and at most {most:,}" if most != MOST_STEPS else ""
         raise ConfigError(f"{what} is {shown(value)}; allowed: a whole number of at least {least}{upper}")
     return exact
 
@@ -54,7 +50,9 @@ def real(what: str, value: Any, allowed: str, low: float = -math.inf, high: floa
 
 def one_of(what: str, value: object, allowed: tuple[object, ...]) -> None:
     """Raise unless *value* is one of those *allowed*; 1 is not True."""
-    if not any(value is one or (isinstance(one, str) and isinstance(value, str) and value == one) for one in allowed):
+    if not any(
+        value is one or (isinstance(one, str) and isinstance(value, str) and value == one) for one in allowed
+    ):
         raise ConfigError(f"{what} is {shown(value)}; allowed: {' or '.join(map(repr, allowed))}")
 
 
@@ -67,7 +65,8 @@ def flags(
 ) -> npt.NDArray[np.bool_]:
     """Return Booleans, or the numbers 0 and 1, as an array of bool.
 
-    NumPy takes every text but "" for true, and NaN: whatever is neither Boolean nor 0 or 1 is refused. *names* gives the name of an entry of a column by its number, by default that number.
+    NumPy takes every text but "" for true, and NaN: whatever is neither a Boolean nor 0 or 1 is refused. *names* gives
+    the name of an entry of a column by its number, by default that number.
 
     Raises
     ------
@@ -93,7 +92,8 @@ def flags(
         value = array[where]
         value = value.item() if isinstance(value, np.generic) else value
         raise error(f"{what}{place} is {shown(value)}; allowed: True and False, or 1 and 0")
-    return np.not_equal(array, 0).astype(np.bool_)
+    told: npt.NDArray[np.bool_] = np.not_equal(array, 0).astype(np.bool_)
+    return told
 
 
 def is_flag(value: Any) -> bool:
@@ -104,7 +104,7 @@ def is_flag(value: Any) -> bool:
     >>> [is_flag(value) for value in (True, 0.0, np.bool_(True), "False", float("nan"), 0.5, None)]
     [True, True, True, False, False, False, False]
     """
-    return isinstance(value, (bool, np.bool_, Real)) and bool(value == 0 or value == 1)
+    return isinstance(value, (bool, np.bool_, Real)) and value in {0, 1}
 
 
 def as_array(what: str, given: Any, error: type[CdqError] = ConfigError) -> npt.NDArray[Any]:

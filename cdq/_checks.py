@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cdq._arguments import real
 from cdq.errors import ConfigError, TableError
 from cdq.mdp import MDP
 
@@ -14,9 +15,8 @@ FloatArray = NDArray[np.float64]
 
 
 def check_gamma(gamma: float) -> None:
-    """Raise unless gamma is in (0, 1]."""
-    if not 0.0 < gamma <= 1.0:
-        raise ConfigError(f"gamma is {gamma!r}; allowed: greater than 0, at most 1")
+    """Raise unless gamma is in [0, 1]."""
+    real("gamma", gamma, "a number from 0 to 1", 0.0, 1.0)
 
 
 def check_stop(tolerance: float, max_iterations: int) -> None:

@@ -38,7 +38,11 @@ def columns(
     length: int, probability: ArrayLike, reward: ArrayLike, terminated: ArrayLike | None
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Return the arrays beside the indices, each of the given length."""
-    ends = np.zeros(length, np.bool_) if terminated is None else flags("terminated of outcome", terminated, error=ModelError)
+    ends = (
+        np.zeros(length, np.bool_)
+        if terminated is None
+        else flags("terminated of outcome", terminated, error=ModelError)
+    )
     result = np.asarray(probability, np.float64), np.asarray(reward, np.float64), ends
     for what, array in zip(("probability", "reward", "terminated"), result, strict=True):
         if array.shape != (length,):

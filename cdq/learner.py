@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy.typing as npt
+
 from cdq import replaying
 from cdq.agreement import agree_on_seed
 from cdq.choice import make_subject, make_table
@@ -42,7 +44,7 @@ class QLearner(Learnt):
         is: as a compiled model where it carries its transition table (FrozenLake, CliffWalking and Taxi do), as a
         compiled environment (`cdq.envs`), else by its own `step`. Several workers are then processes, not threads.
     gamma : float
-        Discount, above 0 and up to 1.
+        Discount, from 0 to 1.
     step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial or None
         None: `RescaledLinear(gamma)`, that is 1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`,
         or 0.1 with features.
@@ -62,8 +64,8 @@ class QLearner(Learnt):
         "mpi": those that mpiexec or srun started), a URL, or a communicator, of which this process is then one rank. A
         URL may set the deadline of every merge, in seconds ("mpi://?timeout=60"; an hour by default). "auto" takes what
         CDQ_COMM in the environment names, else "mpi" where a launcher started several processes, else "inprocess".
-    dtype : {"float64", "float32"}
-        Of the table.
+    dtype : {"float64", "float32"}, or NumPy's types of these names
+        Type of the table.
     seed : int or None
         Same seed and number of workers: same table, bit for bit. None draws one.
     initial_value : float
@@ -130,7 +132,7 @@ class QLearner(Learnt):
         workers: int | None = None,
         num_envs: int | None = None,
         comm: str | Communicator = "auto",
-        dtype: str = "float64",
+        dtype: npt.DTypeLike = "float64",
         seed: int | None = None,
         initial_value: float = 0.0,
         features: FeatureMap | None = None,
@@ -165,7 +167,8 @@ class QLearner(Learnt):
         self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
         self._subject, self.settings = make_subject(env, self.settings)
         if step_size is None:
-            self.settings = replace(self.settings, step_size=self._subject.step_size(gamma))
+            usual = self._subject.step_size(self.settings.gamma)
+            self.settings = replace(self.settings, step_size=usual)
         self._requests = Requests()
         workers = self.settings.workers
         self._comm = join(suited(comm, self._subject, workers), workers)

@@ -101,7 +101,7 @@ def solve(
     model : MDP
         Its time limit is not considered.
     gamma : float
-        Discount, in (0, 1].
+        Discount, in [0, 1].
     tolerance : float, optional
         Stop when ``max |values - Q*| <= tolerance`` is certified. Where float64 cannot (about 1e-15 of the
         values, divided by 1 - gamma), stop there: `error` of the result says what holds. Not used without
@@ -173,7 +173,7 @@ def evaluate_policy(model: MDP, policy: ArrayLike, gamma: float) -> FloatArray:
     policy : int array of shape (n_states,) or float array of shape (n_states, n_actions)
         One action per state, or the probability of each.
     gamma : float
-        Discount, in (0, 1]. Without discount, loops in which nothing is ever paid are worth 0.
+        Discount, in [0, 1]. Without discount, loops in which nothing is ever paid are worth 0.
 
     Returns
     -------
@@ -182,7 +182,7 @@ def evaluate_policy(model: MDP, policy: ArrayLike, gamma: float) -> FloatArray:
     Raises
     ------
     ConfigError
-        If `policy` is not one or `gamma` is outside (0, 1].
+        If `policy` is not one or `gamma` is outside [0, 1].
     ModelError
         If without discount the policy never ends from some state, and is paid there.
 
@@ -227,7 +227,7 @@ def bounds(model: MDP, values: ArrayLike, gamma: float) -> Bounds:
     values : array of shape (n_states, n_actions)
         Any table; finite.
     gamma : float
-        Discount, in (0, 1]. Without discount the bounds are infinite: use `solve`.
+        Discount, in [0, 1]. Without discount the bounds are infinite: use `solve`.
 
     Returns
     -------
@@ -238,7 +238,7 @@ def bounds(model: MDP, values: ArrayLike, gamma: float) -> Bounds:
     TableError
         If the table has another shape or is not finite.
     ConfigError
-        If `gamma` is outside (0, 1].
+        If `gamma` is outside [0, 1].
 
     Notes
     -----
@@ -299,7 +299,7 @@ def optimality_gap(
     values : array of shape (n_states, n_actions)
         The table; finite.
     gamma : float
-        Discount, in (0, 1]. Without discount a policy that never ends is worth minus infinity.
+        Discount, in [0, 1]. Without discount a policy that never ends is worth minus infinity.
     optimum : Solution, optional
         Of the same model and gamma, to be used again. Without it, models of more than 2e6 outcomes are
         bounded by one sweep: `policy_value` is then a lower and `optimal_value` an upper bound.
@@ -313,7 +313,7 @@ def optimality_gap(
     TableError
         If the table has another shape or is not finite.
     ConfigError
-        If `gamma` is outside (0, 1] or `optimum` is of another model.
+        If `gamma` is outside [0, 1] or `optimum` is of another model.
 
     Examples
     --------

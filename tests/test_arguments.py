@@ -85,7 +85,13 @@ def test_models_take_no_other_flags(ends: Any) -> None:
 
 
 def test_numbers_0_and_1_end_a_model_s_outcomes() -> None:
-    for ends in ([0.0, 1.0], [0, 1], [False, True], np.array([0, 1], np.uint8), np.array([0.0, True], object)):
+    for ends in (
+        [0.0, 1.0],
+        [0, 1],
+        [False, True],
+        np.array([0, 1], np.uint8),
+        np.array([0.0, True], object),
+    ):
         model = cdq.MDP.from_samples([0, 0], [0, 0], [1, 2], [0, 0], ends, n_states=1, n_actions=1)
         assert model.terminated.tolist() == [False, True]
 
@@ -98,8 +104,23 @@ def test_whole_numbers(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [10**400, 10**5000, 2**63, np.inf, -np.inf, np.nan, -1, 0.5, True, np.bool_(True), "5", None, [5], Decimal(5)],
-    ids=lambda value: shown(value),
+    [
+        10**400,
+        10**5000,
+        2**63,
+        np.inf,
+        -np.inf,
+        np.nan,
+        -1,
+        0.5,
+        True,
+        np.bool_(True),
+        "5",
+        None,
+        [5],
+        Decimal(5),
+    ],
+    ids=shown,
 )
 def test_what_is_no_whole_number_in_range_is_refused(value: Any) -> None:
     with pytest.raises(ConfigError, match="steps is .*; allowed: a whole number of at least 0"):

@@ -4,6 +4,7 @@ import math
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -228,8 +229,8 @@ def test_the_gap_looks_only_where_the_policy_goes() -> None:
     assert optimality_gap(model, table, 1.0, optimal).gap < 1e-9
 
 
-@pytest.mark.parametrize("gamma", [0.0, -0.5, 1.1, math.nan])
-def test_gamma_is_checked(gamma: float) -> None:
+@pytest.mark.parametrize("gamma", [-0.5, 1.1, math.nan, 10**400, "0.9", None, True])
+def test_gamma_is_checked(gamma: Any) -> None:
     model = loop(1.0)
     for call in (
         lambda: solve(model, gamma),
@@ -237,7 +238,7 @@ def test_gamma_is_checked(gamma: float) -> None:
         lambda: evaluate_policy(model, [0], gamma),
         lambda: optimality_gap(model, [[0.0]], gamma),
     ):
-        with pytest.raises(ConfigError, match="allowed: greater than 0, at most 1"):
+        with pytest.raises(ConfigError, match="gamma is .*; allowed: a number from 0 to 1"):
             call()
 
 
