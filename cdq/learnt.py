@@ -197,7 +197,7 @@ class Learnt:
         return "processes, as threads would take turns at the interpreter to step the environment"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write table, counts and settings to a safetensors file, atomically; `load` reads it back.
+        """Write table, history and settings to a safetensors file, atomically; `load` reads it back.
 
         Raises
         ------
@@ -205,7 +205,8 @@ class Learnt:
             If it cannot be written.
         """
         made_of = about(self._subject, self.settings)
-        write_tensors(path, self._state.tables(), {"kind": "learner", **made_of, **self._state.counters()})
+        tensors, counters = self._state.saved()
+        write_tensors(path, tensors, {"kind": "learner", **made_of, **counters})
 
     def close(self) -> None:
         """Close the environments that were made here; those that were given stay open."""

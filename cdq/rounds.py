@@ -19,7 +19,7 @@ from cdq.errors import ConfigError
 from cdq.worker import Merged, Worker, rows_over, table_bytes
 
 # Visit counts of a window are 32-bit, also summed over workers.
-_LONGEST_WINDOW = 2**24
+LONGEST_WINDOW = 2**24
 # An automatic window costs nothing measurable to end at this length, and somebody may be waiting for it.
 _LONGEST_AUTOMATIC = 2**20
 _EXTENT = struct.Struct("<qq")  # touched pairs, bytes of the merged part
@@ -74,7 +74,7 @@ class AutoWindow:
     def __post_init__(self) -> None:
         mass = real("mass of AutoWindow", self.mass, "above 0 and finite", math.nextafter(0.0, 1.0))
         object.__setattr__(self, "mass", mass)
-        object.__setattr__(self, "floor", whole("floor of AutoWindow", self.floor, 1, _LONGEST_WINDOW))
+        object.__setattr__(self, "floor", whole("floor of AutoWindow", self.floor, 1, LONGEST_WINDOW))
 
     def next(self, window: float, mass: float) -> float:
         """Return the window after one of *window* steps whose round had the pooled *mass*."""
@@ -90,7 +90,7 @@ class FixedWindow:
     mass: float = 0.3
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", whole("sync_every", self.steps, 1, _LONGEST_WINDOW))
+        object.__setattr__(self, "steps", whole("sync_every", self.steps, 1, LONGEST_WINDOW))
         mass = real("mass of FixedWindow", self.mass, "above 0 and finite", math.nextafter(0.0, 1.0))
         object.__setattr__(self, "mass", mass)
 
@@ -120,7 +120,7 @@ def as_window(sync_every: str | int | Window) -> Window:
     if isinstance(sync_every, (AutoWindow, FixedWindow)):
         return sync_every
     if isinstance(sync_every, Real) and not isinstance(sync_every, bool):
-        return FixedWindow(whole("sync_every", sync_every, 1, _LONGEST_WINDOW))
+        return FixedWindow(whole("sync_every", sync_every, 1, LONGEST_WINDOW))
     raise ConfigError(
         f"sync_every is {shown(sync_every)}; allowed: 'auto', a number of steps or cdq.AutoWindow(...)"
     )
