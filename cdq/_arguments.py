@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.errors import CdqError, ConfigError
+
+A = TypeVar("A", bound=npt.NDArray[Any])
 
 # Steps, and all that counts them, are 64-bit integers with room to add.
 MOST_STEPS = 2**62
@@ -105,6 +107,20 @@ def is_flag(value: Any) -> bool:
     [True, True, True, False, False, False, False]
     """
     return isinstance(value, (bool, np.bool_, Real)) and value in {0, 1}
+
+
+def read_only(array: A) -> A:
+    """Return a view of *array* that cannot be written to.
+
+    Examples
+    --------
+    >>> read_only(np.zeros(2))[0] = 1.0
+    Traceback (most recent call last):
+    ValueError: assignment destination is read-only
+    """
+    view: A = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def as_array(what: str, given: Any, error: type[CdqError] = ConfigError) -> npt.NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cdq._arguments import MOST_STEPS
+from cdq._arguments import MOST_STEPS, read_only
 from cdq.errors import ConfigError, unknown_name
 
 
@@ -115,6 +115,10 @@ class History:
         """Let the newest row say *n_bytes*, if there is one: it was written before those of its round were known."""
         self._rows["bytes"][max(self._length - 1, 0)] = n_bytes
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how copies are made, which have nothing in common with what they were made of."""
+        return History.from_arrays, (self.to_arrays(),)
+
     def __len__(self) -> int:
         return self._length
 
@@ -139,9 +143,7 @@ class History:
         """
         if name not in Row._fields:
             raise ConfigError(unknown_name("column", name, Row._fields))
-        column: npt.NDArray[Any] = self._rows[name][: self._length].copy()
-        column.flags.writeable = False
-        return column
+        return read_only(self._rows[name][: self._length].copy())
 
 
 def _check(rows: npt.NDArray[Any]) -> None:

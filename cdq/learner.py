@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,26 +16,26 @@ from cdq.choice import make_subject, make_table
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose
 from cdq.errors import ConfigError
-from cdq.files import read_tensors, require_kind
+from cdq.exclusion import Turn, exclusive
+from cdq.filing import Filed
 from cdq.interrupts import Requests
 from cdq.keeping import Checkpoints
-from cdq.learnt import Learnt
 from cdq.merges import MergeRule, resolve
 from cdq.rounds import Window
-from cdq.run import Run, is_spread, join, make_goal, suited
+from cdq.run import Run, join, make_goal, suited
 from cdq.schedules import Rate, StepSize
-from cdq.settings import arguments_of, make_settings, size_of
-from cdq.state import State, Tensors
+from cdq.settings import make_settings
+from cdq.state import State
 from cdq.team import Team
 from cdq.training import Progress
-from cdq.until import OptimalWithin, Until
+from cdq.until import Goal, OptimalWithin, Until
 
 if TYPE_CHECKING:
     from cdq.features import FeatureMap
     from cdq.job.hub import Hosting
 
 
-class QLearner(Learnt):
+class QLearner(Filed):
     """Learn the optimal action values of an environment with several workers.
 
     Parameters
@@ -144,6 +145,7 @@ class QLearner(Learnt):
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float | None = None,
     ) -> None:
+        self._turn, self._env = Turn(), env
         self._rule = resolve(merge)
         self.settings = make_settings(
             gamma=gamma,
@@ -187,6 +189,7 @@ class QLearner(Learnt):
 
     # ---- learning
 
+    @exclusive
     def learn(self, steps: float | None = None, *, until: Until | None = None) -> QLearner:
         """Learn for *steps* more environment steps, summed over all workers and lanes, rounded up to whole sweeps.
 
@@ -212,21 +215,25 @@ class QLearner(Learnt):
             If *steps* or *until* is not allowed, or if the ranks of the run were not made with the same.
         CommError
             If the workers lose each other; the table is that of the last whole round.
+        LearnerBusy
+            If the learner is in the course of another call, from this thread or another one.
         FileError
             If the checkpoint directory is in use, belongs to another run, or cannot be written; the last good
             checkpoint is still there.
         DivergenceError
             If the tables of the ranks differ at a checkpoint.
         """
-        self._state.goal = make_goal(self._state, self._checkpoints, steps, until)
-        if self.model is None and isinstance(self.until, OptimalWithin):
+        goal = make_goal(self._state, self._checkpoints, steps, until)
+        if self.model is None and isinstance(goal.until, OptimalWithin):
             raise ConfigError(
                 f"{self.name} has no model, so that no distance from optimal is known; use cdq.MeanReturn(...)"
             )
-        self._optimum = self._solved()  # before the clock starts
-        self._run().play()
+        with self._aiming_at(goal):
+            self._optimum = self._solved()  # before the clock starts
+            self._run().play()
         return self
 
+    @exclusive
     def learn_from(
         self,
         observations: Any,
@@ -277,11 +284,20 @@ class QLearner(Learnt):
         2
         """
         log = replaying.log_for(self._subject, observations, actions, rewards, next_observations, terminated)
-        self._state.goal = replaying.goal_of(
-            self._state, log, replaying.size_of(self._comm, self.settings), passes
-        )
-        replaying.replay(self._run(), log)
+        size = replaying.size_of(self._comm, self.settings)
+        with self._aiming_at(replaying.goal_of(self._state, log, size, passes)):
+            replaying.replay(self._run(), log)
         return self
+
+    @contextmanager
+    def _aiming_at(self, goal: Goal) -> Iterator[None]:
+        """Have a goal from now on, unless what is done with it is refused."""
+        before, self._state.goal = self._state.goal, goal
+        try:
+            yield
+        except ConfigError:
+            self._state.goal = before
+            raise
 
     def _run(self) -> Run:
         return Run(
@@ -296,90 +312,3 @@ class QLearner(Learnt):
             self._monitor(),
             self.hosting,
         )
-
-    # ---- files
-
-    @classmethod
-    def load(
-        cls, path: str | os.PathLike[str], env: Any = None, *, merge: MergeRule | None = None
-    ) -> QLearner:
-        """Return the learner of a file that `save` wrote; it may learn on, with fresh random streams.
-
-        Parameters
-        ----------
-        path : path
-            The file.
-        env : str, gymnasium.Env, callable or MDP, optional
-            The environment; needed where the file's name for it is not a registered id.
-        merge : MergeRule, optional
-            The rule, where it is one of your own.
-
-        Raises
-        ------
-        FileError
-            If the file is missing, truncated, altered or holds no learner.
-        TableError
-            If the environment is another one than the table's.
-        """
-        tensors, header = read_tensors(path)
-        require_kind(path, header, "learner")
-        return cls._made(path, env, arguments_of(path, header, merge), tensors, header)
-
-    @classmethod
-    def resume(
-        cls,
-        checkpoint: str | os.PathLike[str],
-        env: Any = None,
-        *,
-        workers: int | None = None,
-        comm: str | Communicator = "auto",
-        merge: MergeRule | None = None,
-    ) -> QLearner:
-        """Return the learner of a directory's newest checkpoint; `learn` without steps finishes the call it is from.
-
-        With as many workers as before, the run is the one that was not interrupted, bit for bit. With another number
-        the table, visits, clocks and schedules go on, and the random streams begin anew; a warning says so.
-
-        Parameters
-        ----------
-        checkpoint : path
-            The directory. Rank 0 reads it; further checkpoints go there.
-        env : str, gymnasium.Env, callable or MDP, optional
-            The environment; needed where the checkpoint's name for it is not a registered id.
-        workers : int, optional
-            As for `QLearner`; default: as many as the checkpoint has, or the ranks that there are.
-        comm : str or Communicator
-            As for `QLearner`; it need not be the one that the run began with.
-        merge : MergeRule, optional
-            The rule, where it is one of your own.
-
-        Raises
-        ------
-        FileError
-            If the directory holds no checkpoint, or none that is whole. Damaged ones that are newer than the one
-            taken are named in warnings of the logger "cdq".
-        TableError
-            If the environment is another one than the checkpoint's.
-        """
-        joined = join(comm, size_of(comm, workers))
-        checkpoints = Checkpoints(checkpoint, None)
-        path, tensors, header = checkpoints.newest(joined)
-        require_kind(path, header, "checkpoint")
-        arguments = {**arguments_of(path, header, merge), "comm": joined}
-        if workers is not None:
-            arguments["workers"] = workers
-        learner = cls._made(path, env, arguments, tensors, header)
-        learner._checkpoints = checkpoints
-        return learner
-
-    @classmethod
-    def _made(
-        cls, path: Any, env: Any, arguments: dict[str, Any], tensors: Tensors, header: Mapping[str, Any]
-    ) -> QLearner:
-        """Return a learner that holds what a file does; with fresh streams unless the file has its lanes."""
-        if is_spread(arguments["comm"]):
-            arguments["workers"] = None  # as many as there are processes
-        learner = cls(env if env is not None else header["environment"], **arguments)
-        learner._state.restore(path, tensors, header, learner._subject)
-        learner._team.go_on(tensors.get("lanes"), learner.rank)
-        return learner

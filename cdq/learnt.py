@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from cdq.comm.base import Communicator
 from cdq.comm.registry import choose
 from cdq.errors import ConfigError
 from cdq.evaluation import Evaluation, evaluate_greedy
-from cdq.files import write_tensors
+from cdq.exclusion import Turn, exclusive
 from cdq.hashing import HashedMerged
 from cdq.history import History
 from cdq.mdp import MDP
@@ -21,7 +20,7 @@ from cdq.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
 from cdq.report import make_report
 from cdq.representation import Floats
-from cdq.run import about, is_hub, is_spread
+from cdq.run import is_hub, is_spread
 from cdq.settings import Settings
 from cdq.state import State
 from cdq.subject import Subject
@@ -30,6 +29,8 @@ from cdq.until import Until
 
 # Steps of an environment in Python take a thousand times as long.
 _EPISODES, _EPISODES_IN_PYTHON = 1000, 100
+# The return and the length of each take 16 bytes.
+_MOST_EPISODES = 10**9
 # Where a condition on returns waits for an environment without a model: steps between two looks, and episodes of each.
 _STEPPED_LEAST, _STEPPED_EPISODES = 20_000, 100
 _SOLVED_OUTCOMES = 2_000_000
@@ -42,6 +43,7 @@ class Learnt:
     _subject: Subject
     _state: State
     _comm: Communicator | str
+    _turn: Turn
     _optimum: Solution | None = None
 
     @property
@@ -94,7 +96,19 @@ class Learnt:
 
     @property
     def table(self) -> QTable:
-        """A copy of the merged table as it is now: a row per state, per state that was met (`keys`), or per feature."""
+        """A copy of the merged table as it is now: a row per state, per state that was met (`keys`), or per feature.
+
+        Its arrays are read-only; a learner takes one as its `initial_table`.
+
+        Raises
+        ------
+        LearnerBusy
+            If the learner is in the course of another call: the table is whole between two.
+        """
+        with self._turn.taken("table"):
+            return self._table()
+
+    def _table(self) -> QTable:
         merged = self._state.merged
         keys = merged.keys.copy() if isinstance(merged, HashedMerged) else None
         return QTable(merged.values.copy(), merged.visits.copy(), self.name, keys)
@@ -113,10 +127,19 @@ class Learnt:
         ------
         ConfigError
             If the observation is not one of the environment's, or the mask allows nothing.
+        LearnerBusy
+            If the table is hashed, and the learner in the course of another call: its rows may be moving.
         """
+        if self._state.merged.grows:
+            with self._turn.taken("predict"):
+                return self._predict(observation, action_mask)
+        return self._predict(observation, action_mask)
+
+    def _predict(self, observation: Any, action_mask: Any) -> int:
         values = self._subject.action_values(self._state.merged.values, observation)
         return best_action(values, self._subject.mask_of(observation) if action_mask is None else action_mask)
 
+    @exclusive
     def evaluate(self, episodes: float | None = None) -> Evaluation:
         """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
 
@@ -131,9 +154,14 @@ class Learnt:
         ------
         ConfigError
             If *episodes* is not a whole number of at least 1.
+        LearnerBusy
+            If the learner is in the course of another call.
         """
+        return self._evaluate(episodes)
+
+    def _evaluate(self, episodes: float | None = None) -> Evaluation:
         usual = _EPISODES if self._subject.threads else _EPISODES_IN_PYTHON
-        n = usual if episodes is None else whole("episodes", episodes, 1)
+        n = usual if episodes is None else whole("episodes", episodes, 1, _MOST_EPISODES)
         self._state.evaluations += 1
         key = (self._state.session, self._state.evaluations)
         values = self._state.merged.values
@@ -150,6 +178,7 @@ class Learnt:
             return None
         return self._optimum or solve(self.model, self.settings.gamma)
 
+    @exclusive
     def report(self) -> dict[str, Any]:
         """Return what a run came to, as a JSON object: settings, speed, the greedy policy's return, and the gap.
 
@@ -169,9 +198,9 @@ class Learnt:
             "comm": comm,
             "workers_are": self._workers_are(),
             "steps": self.steps,
-            "digest": self.table.digest(),
+            "digest": self._table().digest(),
         }
-        evaluation, threshold = self.evaluate(), reward_threshold(self.name)
+        evaluation, threshold = self._evaluate(), reward_threshold(self.name)
         solved = {
             "reward_threshold": threshold,
             "solved": None if threshold is None else evaluation.mean_return >= threshold,
@@ -187,7 +216,7 @@ class Learnt:
             self.history,
             least,
             lambda: math.nan if (gap := self._gap()) is None else gap.gap,
-            lambda: self.evaluate(episodes).mean_return,
+            lambda: self._evaluate(episodes).mean_return,
             self._state.goal,
         )
 
@@ -196,18 +225,7 @@ class Learnt:
             return "processes" if is_hub(self._comm) or is_spread(self._comm) else "threads"
         return "processes, as threads would take turns at the interpreter to step the environment"
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write table, history and settings to a safetensors file, atomically; `load` reads it back.
-
-        Raises
-        ------
-        FileError
-            If it cannot be written.
-        """
-        made_of = about(self._subject, self.settings)
-        tensors, counters = self._state.saved()
-        write_tensors(path, tensors, {"kind": "learner", **made_of, **counters})
-
+    @exclusive
     def close(self) -> None:
         """Close the environments that were made here; those that were given stay open."""
         self._subject.close()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cdq._arguments import read_only
 from cdq._bellman import Backups, chain_of, discounted, fold, mixture
 from cdq._checks import actions_of, check_gamma, check_stop, probabilities_of, table_of
 from cdq._undiscounted import optimum as undiscounted_optimum
@@ -25,7 +26,7 @@ _SOLVED_OUTCOMES = 2_000_000  # above, optimality_gap does one sweep rather than
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Hold what `solve` found.
+    """Hold what `solve` found; the arrays are read-only.
 
     Attributes
     ----------
@@ -51,6 +52,14 @@ class Solution:
     above: float
     iterations: int
 
+    def __post_init__(self) -> None:
+        self.__setstate__(dict(self.__dict__))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Hold read-only arrays, also in copies."""
+        arrays = {name: read_only(value) for name, value in state.items() if isinstance(value, np.ndarray)}
+        self.__dict__.update({**state, **arrays})
+
     @property
     def error(self) -> float:
         """Certified bound of ``max |values - Q*|``."""
@@ -59,12 +68,12 @@ class Solution:
     @property
     def lower(self) -> FloatArray:
         """Certified lower bound of Q*, shape (n_states, n_actions)."""
-        return self.values - self.below
+        return read_only(self.values - self.below)
 
     @property
     def upper(self) -> FloatArray:
         """Certified upper bound of Q*, shape (n_states, n_actions)."""
-        return self.values + self.above
+        return read_only(self.values + self.above)
 
 
 class Bounds(NamedTuple):

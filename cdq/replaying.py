@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from cdq._arguments import whole
+from cdq._arguments import MOST_STEPS, whole
 from cdq.agreement import require_same
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
@@ -58,7 +58,8 @@ def goal_of(state: State, log: Log, size: int, passes: int) -> Goal:
     ConfigError
         If *passes* is not a whole number of at least 1.
     """
-    return Goal(state.progress.steps + steps_of(log, size, whole("passes", passes, 1)))
+    done, of_a_pass = state.progress.steps, steps_of(log, size, 1)
+    return Goal(done + of_a_pass * whole("passes", passes, 1, (MOST_STEPS - done) // of_a_pass))
 
 
 def replay(run: Run, log: Log) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cdq._arguments import read_only
 from cdq.errors import TableError
 from cdq.files import read_tensors, write_tensors
 
@@ -16,7 +17,9 @@ FloatArray = npt.NDArray[np.floating[Any]]
 
 
 class QTable:
-    """Action values and visit counts of a finite environment.
+    """Action values and visit counts of a finite environment; its arrays are read-only.
+
+    A learner begins with other values where one is given as its `initial_table`.
 
     Parameters
     ----------
@@ -42,6 +45,8 @@ class QTable:
     >>> table.state_values().tolist()
     [1.0, 2.0]
     """
+
+    _complete = False
 
     def __init__(
         self,
@@ -77,6 +82,20 @@ class QTable:
             raise TableError(
                 f"keys are {self.keys.dtype} of shape {self.keys.shape}; allowed: uint64 of shape ({self.n_states},)"
             )
+        self.__setstate__(dict(self.__dict__))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Hold attributes whose arrays are read-only, also in copies: a table does not change once it is made."""
+        arrays = {name: read_only(value) for name, value in state.items() if isinstance(value, np.ndarray)}
+        self.__dict__.update({**state, **arrays, "_complete": True})
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if self._complete:
+            raise TableError(
+                f"{name} of a QTable cannot be set: a table does not change. Make another one of a copy of its values, "
+                "and give it to a learner as initial_table"
+            )
+        super().__setattr__(name, value)
 
     @property
     def n_states(self) -> int:

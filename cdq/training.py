@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cdq.comm.base import Communicator
 from cdq.core.rows import Law
-from cdq.errors import CommError
+from cdq.errors import CommError, ConfigError
 from cdq.interrupts import Requests, signals_deferred
 from cdq.monitor import Watch
 from cdq.overlap import Pipeline
@@ -269,8 +269,7 @@ def run_workers(
     ]
     with signals_deferred(requests, graceful=graceful):
         try:
-            for thread in threads:
-                thread.start()
+            _start(threads, comms)
             _wait(threads, tick)
         except BaseException:
             requests.stop[0] = 1
@@ -279,6 +278,20 @@ def run_workers(
         if errors and not requests.stop[0]:
             causes = [error for error in errors if not isinstance(error, (CommError, Interrupted))]
             raise (causes or errors)[0]
+
+
+def _start(threads: Sequence[threading.Thread], comms: Sequence[Communicator]) -> None:
+    """Start all threads; where the system has no room for one, those before it are told that it does not come."""
+    for i, thread in enumerate(threads):
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as error:
+            for comm in comms[i:]:
+                comm.abort("there is no thread for it")
+            raise ConfigError(
+                f"this process could start {i} of {len(threads)} threads ({error}): use fewer workers, or allow it "
+                "more memory and threads (ulimit -a)"
+            ) from None
 
 
 def _wait(threads: Sequence[threading.Thread], tick: Callable[[], Any]) -> None:

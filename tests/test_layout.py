@@ -25,6 +25,7 @@ LAYERS = [
     ["cli", "rank"],
     ["bench", "doctor"],
     ["learner"],
+    ["filing"],
     ["replaying"],
     ["learnt", "choice"],
     ["run", "report"],
@@ -46,7 +47,7 @@ LAYERS = [
     ["_model", "features", "schedules"],
     ["comm"],
     ["_arguments", "source"],
-    ["lanes"],
+    ["lanes", "exclusion"],
     ["errors", "_version"],
     ["core"],
 ]

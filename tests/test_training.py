@@ -94,7 +94,7 @@ def test_steps_are_rounded_up_to_whole_sweeps() -> None:
 def test_exploration_moves_by_the_steps_of_all_workers() -> None:
     """Without exploration, and with no ties, the one greedy action of each state is all that is taken."""
     agent = learner(
-        workers=2, exploration=LinearDecay(1.0, 0.0, 6000), step_size=Constant(0.0), initial_value=0.0
+        workers=2, exploration=LinearDecay(1.0, 0.0, 6000), step_size=Constant(1e-300), initial_value=0.0
     )
     agent._state.merged.values[:, 0] = 1.0
     agent.learn(12_000)
