@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from cdq import replaying
+from cdq import initial, replaying
 from cdq.agreement import agree_on_seed
 from cdq.choice import make_subject, make_table
 from cdq.comm.base import Communicator
@@ -33,6 +33,8 @@ from cdq.until import Goal, OptimalWithin, Until
 if TYPE_CHECKING:
     from cdq.features import FeatureMap
     from cdq.job.hub import Hosting
+    from cdq.learnt import Learnt
+    from cdq.table import QTable
 
 
 class QLearner(Filed):
@@ -71,6 +73,9 @@ class QLearner(Filed):
         Same seed and number of workers: same table, bit for bit. None draws one.
     initial_value : float
         What every action is worth before learning.
+    initial_table : QTable, (n_states, n_actions) array, or QLearner, optional
+        What each action of each state is worth before learning; visits are counted from 0. A learner with features
+        begins with weights, one with a hashed table with the rows of another one. Files hold the table as it is then.
     features : TileCoding, PolynomialBasis or FourierBasis, optional
         Learn a linear function of the features of an observation, a vector, in place of a table.
     bins : int or sequence of int, optional
@@ -136,6 +141,7 @@ class QLearner(Filed):
         dtype: npt.DTypeLike = "float64",
         seed: int | None = None,
         initial_value: float = 0.0,
+        initial_table: QTable | Learnt | npt.ArrayLike | None = None,
         features: FeatureMap | None = None,
         bins: int | Sequence[int] | None = None,
         table: str = "dense",
@@ -180,6 +186,8 @@ class QLearner(Filed):
         joinable = isinstance(self._comm, str) and choose(self._comm) == LOCAL_HUB
         alone = self.settings.workers == 1 and not joinable
         merged = make_table(subject, self.settings, alone=alone)
+        if initial_table is not None:
+            initial.fill(merged, initial_table, subject, self.settings.initial_value)
         self._state = State(merged, Progress(0, float(self.settings.window.floor)))
         self._team = Team(subject, self._state, self.settings, self._requests.stop)
         self.hosting: Hosting | None = None

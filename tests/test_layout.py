@@ -25,7 +25,7 @@ LAYERS = [
     ["cli", "rank"],
     ["bench", "doctor"],
     ["learner"],
-    ["filing"],
+    ["filing", "initial"],
     ["replaying"],
     ["learnt", "choice"],
     ["run", "report"],
