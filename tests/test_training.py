@@ -13,11 +13,12 @@ import cdq
 from cdq.comm.base import Communicator
 from cdq.comm.inprocess import InProcessCommunicator
 from cdq.comm.inprocess import connect as connect_threads
-from cdq.errors import PeerLost, TableError
+from cdq.errors import ConfigError, PeerLost, TableError
 from cdq.interrupts import Requests
 from cdq.merges import NAMES, MergeRule
 from cdq.schedules import Constant, LinearDecay, RescaledLinear
 from cdq.training import Plan, run_workers
+from cdq.worker import allocate
 from tests.strategies import random_model
 
 MODEL = random_model(30, 4, seed=8, time_limit=50)
@@ -315,3 +316,40 @@ def interrupted(agent: cdq.QLearner, learning: list[bool]) -> None:
         agent.learn(ENDLESS)
     finally:
         learning.clear()
+
+
+# ---- where the system has no room
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("can't start new thread"), MemoryError()], ids=["thread", "memory"]
+)
+def test_a_thread_that_cannot_be_started_is_said_and_nothing_is_learnt(
+    missing: int, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = learner(workers=3).learn(1000)
+    before, start, started = everything(agent), threading.Thread.start, []
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name.startswith("cdq-worker"):
+            if len(started) == missing:
+                raise error
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(ConfigError, match=f"could start {missing} of 3 threads .*: use fewer workers"):
+        agent.learn(ENDLESS)
+    monkeypatch.undo()
+    assert everything(agent) == before
+    assert agent.learn(1000).table.visits.sum() == agent.steps
+
+
+def test_a_table_beyond_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        ConfigError, match="the system has no .* bytes of memory for a table .*; use fewer workers"
+    ):
+        allocate(2**61)
+    with pytest.raises(ConfigError, match="the system has no"):
+        allocate(2**80)
