@@ -9,7 +9,7 @@ import numpy as np
 
 from cdq._arguments import whole
 from cdq.comm.base import Communicator
-from cdq.comm.registry import choose
+from cdq.comm.registry import name_of
 from cdq.errors import ConfigError
 from cdq.evaluation import Evaluation, evaluate_greedy
 from cdq.exclusion import Turn, exclusive
@@ -190,12 +190,11 @@ class Learnt:
         """
         from cdq.envs.opening import reward_threshold  # here: it takes Gymnasium with it
 
-        comm = choose(self._comm) if isinstance(self._comm, str) else type(self._comm).__name__
         about = {
             "env": self.name,
             "stepping": self.stepping,
             "representation": self.representation,
-            "comm": comm,
+            "comm": name_of(self._comm),
             "workers_are": self._workers_are(),
             "steps": self.steps,
             "digest": self._table().digest(),
