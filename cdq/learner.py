@@ -250,6 +250,7 @@ class QLearner(Filed):
         next_observations: Any = None,
         terminated: Any = None,
         *,
+        next_masks: Any = None,
         passes: int = 1,
     ) -> QLearner:
         """Learn from logged transitions, in the order in which they are given; each counts as a step.
@@ -263,12 +264,15 @@ class QLearner(Filed):
             As the environment gives them, one for each transition. *observations* may be a Minari dataset, or the
             name of one, which has all columns.
         actions : (n,) integers
-            As the environment calls them.
+            As the environment calls them. Whole numbers may be floats, here and in observations.
         rewards : (n,) numbers
             Finite.
-        terminated : (n,) bool
+        terminated : (n,) bool, or 0 and 1
             Whether the transition ended its episode; False where a time limit cut it. Where it is true, the next
-            observation may be anything.
+            observation may be anything, and may be missing (None, NaN).
+        next_masks : (n, n_actions) bool, or 0 and 1, optional
+            Which actions the next state allows: the best of them is what it is worth. By default what the next
+            observations say, where they hold masks and those are heeded, else all.
         passes : int
             How often the log is gone through.
 
@@ -291,7 +295,9 @@ class QLearner(Filed):
         >>> agent.learn_from([13, 14], [2, 2], [0.0, 1.0], [14, 15], [False, True], passes=2).predict(14)
         2
         """
-        log = replaying.log_for(self._subject, observations, actions, rewards, next_observations, terminated)
+        columns = observations, actions, rewards, next_observations, terminated
+        masked = self.settings.approach.masks is not False
+        log = replaying.log_for(self._subject, *columns, next_masks=next_masks, masked=masked)
         size = replaying.size_of(self._comm, self.settings)
         with self._aiming_at(replaying.goal_of(self._state, log, size, passes)):
             replaying.replay(self._run(), log)

@@ -95,7 +95,8 @@ class Replays:
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and its lane."""
         q = self._q_function(rows, 1)
-        learn = self._of_table(rows, gamma, stop) if type(q) is TableQ else self._of_function(q, gamma, stop)
+        plain = type(q) is TableQ and self._log.next_masks is None
+        learn = self._of_table(rows, gamma, stop) if plain else self._of_function(q, gamma, stop)
         loop = ReplayLoop(learn, lanes.own.view(np.int64)[0])
         return Watched(loop, q, self._name) if q.continuous else loop
 
@@ -111,9 +112,11 @@ class Replays:
 
     def _of_function(self, q: QFunction, gamma: float, stop: npt.NDArray[np.int32]) -> Learn:
         log = self._log
-        rewards = log.rewards if q.continuous else log.rewards.astype(self._dtype)
-        q = q if q.continuous else self._q_function(q.rows, _LOOKUPS)
-        replay = Replay(q, log.states, log.actions, rewards, log.next_states, log.terminated)
+        one_by_one = q.continuous or log.next_masks is not None
+        rewards = log.rewards if one_by_one else log.rewards.astype(self._dtype)
+        q = q if one_by_one else self._q_function(q.rows, _LOOKUPS)
+        columns = log.states, log.actions, rewards, log.next_states, log.terminated
+        replay = Replay(q, *columns, log.next_masks)
         return lambda law, first, last: replay.learn(law, gamma, first, last, stop)
 
 

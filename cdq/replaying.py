@@ -22,8 +22,10 @@ from cdq.until import Goal
 _COLUMNS = ("actions", "rewards", "next_observations", "terminated")
 
 
-def log_for(subject: Subject, observations: Any, *others: Any) -> Log:
+def log_for(subject: Subject, observations: Any, *others: Any, next_masks: Any, masked: bool) -> Log:
     """Return a log of what *subject* learns: of all columns, or of a Minari dataset in place of the observations.
+
+    *next_masks* are as `read_log` takes them, *masked* says whether masks in observations are heeded.
 
     Raises
     ------
@@ -42,6 +44,8 @@ def log_for(subject: Subject, observations: Any, *others: Any) -> Log:
         encoding=subject.encoding(),
         n_actions=subject.n_actions,
         first_action=subject.first_action,
+        next_masks=next_masks,
+        masked=masked,
     )
 
 

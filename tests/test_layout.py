@@ -47,7 +47,7 @@ LAYERS = [
     ["_model", "features", "schedules"],
     ["comm"],
     ["_arguments", "source"],
-    ["lanes", "exclusion"],
+    ["lanes", "exclusion", "columns"],
     ["errors", "_version"],
     ["core"],
 ]
