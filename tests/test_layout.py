@@ -45,9 +45,9 @@ LAYERS = [
     ["_samples"],
     ["envs", "logs", "_matrices", "files", "merges", "testing"],
     ["_model", "features", "schedules"],
-    ["comm"],
+    ["comm", "columns"],
     ["_arguments", "source"],
-    ["lanes", "exclusion", "columns"],
+    ["lanes", "exclusion"],
     ["errors", "_version"],
     ["core"],
 ]
