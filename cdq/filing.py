@@ -7,13 +7,17 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
 from cdq.exclusion import exclusive
 from cdq.files import pack_tensors, parse_tensors, read_tensors, require_kind, write_tensors
 from cdq.keeping import Checkpoints
 from cdq.learnt import Learnt
+from cdq.logged import LoggedSubject
 from cdq.merges import MergeRule
+from cdq.names import Names
 from cdq.run import about, is_spread, join
 from cdq.settings import arguments_of, size_of
 from cdq.state import Tensors
@@ -21,6 +25,10 @@ from cdq.team import Team
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+# The tensor of a file that names a log's states and actions.
+_NAMES = "names"
 
 
 class Filed(Learnt):
@@ -38,10 +46,15 @@ class Filed(Learnt):
         ------
         FileError
             If it cannot be written.
+        ConfigError
+            If the states or actions of a log have names that would need pickle.
         LearnerBusy
             If the learner is in the course of another call.
         """
-        write_tensors(path, *self._as_file())
+        tensors, header = self._as_file()
+        if self.names is not None:
+            tensors[_NAMES] = np.frombuffer(self.names.to_bytes(), np.uint8)
+        write_tensors(path, tensors, header)
 
     def _as_file(self) -> tuple[Tensors, dict[str, Any]]:
         tensors, counters = self._state.saved()
@@ -154,8 +167,12 @@ class Filed(Learnt):
         """Return a learner that holds what a file does; with fresh streams unless the file has its lanes."""
         if is_spread(arguments["comm"]):
             arguments["workers"] = None  # as many as there are processes
+        if env is None and _NAMES in tensors:
+            env = Names.from_bytes(tensors[_NAMES].tobytes())
         learner = cls(env if env is not None else header["environment"], **arguments)  # type: ignore[call-arg]  # of QLearner
         learner._state.restore(path, tensors, header, learner._subject)
+        if isinstance(learner._subject, LoggedSubject):
+            learner._subject.tried |= learner._state.merged.visits > 0
         learner._team.go_on(tensors.get("lanes"), learner.rank)
         return learner
 

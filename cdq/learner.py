@@ -20,7 +20,9 @@ from cdq.exclusion import Turn, exclusive
 from cdq.filing import Filed
 from cdq.interrupts import Requests
 from cdq.keeping import Checkpoints
+from cdq.logged import LoggedSubject
 from cdq.merges import MergeRule, resolve
+from cdq.names import Names
 from cdq.rounds import Window
 from cdq.run import Run, join, make_goal, suited
 from cdq.schedules import Rate, StepSize
@@ -231,6 +233,8 @@ class QLearner(Filed):
         DivergenceError
             If the tables of the ranks differ at a checkpoint.
         """
+        if isinstance(self._subject, LoggedSubject):
+            self._subject.refuse()
         goal = make_goal(self._state, self._checkpoints, steps, until)
         if self.model is None and isinstance(goal.until, OptimalWithin):
             raise ConfigError(
@@ -302,6 +306,57 @@ class QLearner(Filed):
         with self._aiming_at(replaying.goal_of(self._state, log, size, passes)):
             replaying.replay(self._run(), log)
         return self
+
+    @classmethod
+    def from_log(
+        cls,
+        states: Any,
+        actions: Any,
+        rewards: Any,
+        next_states: Any,
+        terminated: Any,
+        *,
+        passes: int = 1,
+        **settings: Any,
+    ) -> QLearner:
+        """Return a learner of logged transitions alone, without an environment: states and actions have names.
+
+        `predict` takes the name of a state and returns that of an action; `names` has them in the order of the table's
+        rows and columns. A state has the actions that the log has in it: only these are taken, and valued. More of the
+        same names may follow by `learn_from`. `save` and `load` keep names that are text, numbers, bytes, None, or
+        tuples and frozensets of these. What needs an environment, `learn` and `evaluate`, is refused.
+
+        Parameters
+        ----------
+        states, actions, next_states : sequence of hashable objects
+            Text, numbers, tuples, or whatever may be a key of a dictionary; rows of arrays and frames are tuples.
+            Where an episode ended, the next state may be anything.
+        rewards, terminated, passes
+            As for `learn_from`.
+        **settings
+            Arguments of `QLearner`, such as *gamma*, *workers* and *seed*; none of an environment's.
+
+        Returns
+        -------
+        QLearner
+            It has learnt the log.
+
+        Raises
+        ------
+        ConfigError
+            Before any work starts, if an entry is not allowed, or an argument makes no sense without an environment.
+
+        Examples
+        --------
+        >>> log = ["home", "shop"], ["walk", "buy"], [-1.0, 5.0], ["shop", None], [False, True]
+        >>> agent = QLearner.from_log(*log, passes=100, seed=0)
+        >>> agent.predict("shop"), agent.names.states
+        ('buy', ('home', 'shop'))
+        """
+        names = Names.of_log(states, actions, next_states, terminated)
+        return cls(names, **settings).learn_from(
+            states, actions, rewards, next_states, terminated, passes=passes
+        )
 
     @contextmanager
     def _aiming_at(self, goal: Goal) -> Iterator[None]:

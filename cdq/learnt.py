@@ -15,8 +15,10 @@ from cdq.evaluation import Evaluation, evaluate_greedy
 from cdq.exclusion import Turn, exclusive
 from cdq.hashing import HashedMerged
 from cdq.history import History
+from cdq.logged import LoggedSubject
 from cdq.mdp import MDP
 from cdq.monitor import STEPS_PER_OUTCOME, Monitor
+from cdq.names import Names
 from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
 from cdq.report import make_report
 from cdq.representation import Floats
@@ -63,6 +65,11 @@ class Learnt:
         "compiled model", "compiled environment", "vector environment" or "Python environment".
         """
         return self._subject.way
+
+    @property
+    def names(self) -> Names | None:
+        """The names of a log's states and actions, in the order of the table's rows and columns; see `from_log`."""
+        return self._subject.names if isinstance(self._subject, LoggedSubject) else None
 
     @property
     def representation(self) -> str:
@@ -113,13 +120,13 @@ class Learnt:
         keys = merged.keys.copy() if isinstance(merged, HashedMerged) else None
         return QTable(merged.values.copy(), merged.visits.copy(), self.name, keys)
 
-    def predict(self, observation: Any, action_mask: Any = None) -> int:
+    def predict(self, observation: Any, action_mask: Any = None) -> Any:
         """Return the greedy action for an observation, the lowest among equals.
 
         Parameters
         ----------
         observation : object
-            As the environment gives them.
+            As the environment gives them; a state by its name, as the action that is returned, if a log was learnt.
         action_mask : (n_actions,) array, optional
             Nonzero where an action is allowed; by default what the observation says, if it holds a mask, else all.
 
@@ -135,9 +142,11 @@ class Learnt:
                 return self._predict(observation, action_mask)
         return self._predict(observation, action_mask)
 
-    def _predict(self, observation: Any, action_mask: Any) -> int:
+    def _predict(self, observation: Any, action_mask: Any) -> Any:
         values = self._subject.action_values(self._state.merged.values, observation)
-        return best_action(values, self._subject.mask_of(observation) if action_mask is None else action_mask)
+        mask = self._subject.mask_of(observation) if action_mask is None else action_mask
+        best = best_action(values, mask)
+        return best if self.names is None else self.names.actions[best]
 
     @exclusive
     def evaluate(self, episodes: float | None = None) -> Evaluation:

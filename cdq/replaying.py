@@ -10,6 +10,7 @@ from cdq.agreement import require_same
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
 from cdq.keeping import Checkpoints
+from cdq.logged import LoggedSubject
 from cdq.logs import Log, read_log, read_minari
 from cdq.offline import Replays, steps_of
 from cdq.run import Run, is_hub
@@ -39,6 +40,8 @@ def log_for(subject: Subject, observations: Any, *others: Any, next_masks: Any, 
         columns = read_minari(observations)
     elif missing := [name for name, other in zip(_COLUMNS, others, strict=True) if other is None]:
         raise ConfigError(f"{', '.join(missing)} missing; a log has observations, {', '.join(_COLUMNS)}")
+    if isinstance(subject, LoggedSubject):
+        return subject.read(columns, next_masks)
     return read_log(
         *columns,
         encoding=subject.encoding(),
