@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cdq._arguments import whole
+from cdq._arguments import as_array, shown, whole
 from cdq.comm.base import Communicator
 from cdq.comm.registry import name_of
 from cdq.errors import ConfigError
@@ -243,9 +243,10 @@ def best_action(values: Floats, action_mask: Any) -> int:
     """Return the lowest action among the best that the mask allows."""
     if action_mask is None:
         return int(values.argmax())
-    allowed = np.asarray(action_mask) != 0
-    if allowed.shape != values.shape or not allowed.any():
+    mask = as_array("the action mask", action_mask)
+    plain = mask.shape == values.shape and mask.dtype.kind in "biuf" and not np.isnan(mask).any()
+    if not plain or not mask.any():
         raise ConfigError(
-            f"the action mask is {action_mask!r}; allowed: {len(values)} numbers, of which at least one is not 0"
+            f"the action mask is {shown(action_mask)}; allowed: {len(values)} numbers, of which at least one is not 0"
         )
-    return int(np.where(allowed, values, -np.inf).argmax())
+    return int(np.where(mask != 0, values, -np.inf).argmax())

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq._arguments import read_only
-from cdq.errors import TableError
+from cdq.errors import FileError, TableError
 from cdq.files import read_tensors, write_tensors
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -164,5 +164,7 @@ class QTable:
             If it is missing, truncated, altered or no such file.
         """
         tensors, header = read_tensors(path)
-        name = str(header.get("environment", ""))
+        name = header.get("environment", "")
+        if not {"values", "visits"} <= set(tensors) or not isinstance(name, str):
+            raise FileError(f"{path} holds no table: {', '.join(tensors) or 'no tensors'}; use another file")
         return cls(tensors["values"], tensors["visits"], name, tensors.get("keys"))

@@ -301,3 +301,52 @@ def test_without_a_future_values_are_the_expected_rewards() -> None:
     agent = cdq.QLearner(model, gamma=0, seed=0).learn(300_000)
     assert np.abs(agent.table.values - paid).max() < 0.05
     assert agent.report()["gap"] < 0.05
+
+
+@pytest.mark.parametrize(
+    "mask", [["0", "0", "1"], [np.nan] * 3, [0, 1], [0, 0, 0], "abc", [[1, 0, 0]], [0, None, 1], {}]
+)
+def test_what_is_no_mask_is_refused(mask: Any) -> None:
+    with pytest.raises(ConfigError, match="the action mask"):
+        learner().predict(3, mask)
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.float32, np.dtype("float32"), "f4", "single", np.dtype(np.float32)], ids=str
+)
+def test_types_of_numpy_are_types_of_tables(dtype: Any, tmp_path: Path) -> None:
+    agent = learner(dtype=dtype).learn(1000)
+    assert agent.table.values.dtype == np.float32
+    assert agent.settings.dtype == agent.settings.to_config()["dtype"] == "float32"
+    agent.save(tmp_path / "agent")
+    assert cdq.QLearner.load(tmp_path / "agent", MODEL).settings == agent.settings
+
+
+BEYOND = [10**400, -1, math.inf, math.nan, "3", True, 0.5]
+
+
+@pytest.mark.parametrize("value", BEYOND, ids=shown)
+def test_counts_out_of_range_are_refused_before_anything_changes(value: Any) -> None:
+    agent = learner().learn(1000)
+    before = agent.table.digest(), agent.steps, agent.steps_left, agent._state.evaluations
+    log = [0, 1], [0, 1], [0.0, 1.0], [1, 2], [False, True]
+    calls = [
+        (lambda: agent.learn(value), "steps"),
+        (lambda: agent.evaluate(value), "episodes"),
+        (lambda: agent.learn_from(*log, passes=value), "passes"),
+        (lambda: agent.learn(10, until=cdq.OptimalWithin(value)), "tolerance"),
+    ]
+    for call, what in calls[: 3 if value == 0.5 else 4]:
+        with pytest.raises(ConfigError, match=what):
+            call()
+    assert (agent.table.digest(), agent.steps, agent.steps_left, agent._state.evaluations) == before
+
+
+def test_steps_beyond_64_bits_are_refused() -> None:
+    agent = learner().learn(1000)
+    for steps in (2**62, 2**63, 1e300):
+        with pytest.raises(ConfigError, match="steps is .*; allowed: a whole number of at least 0"):
+            agent.learn(steps)
+    with pytest.raises(ConfigError, match="passes is"):
+        agent.learn_from([0, 1], [0, 1], [0.0, 1.0], [1, 2], [False, True], passes=2**61)
+    assert agent.learn(np.int64(1000)).steps > 1000

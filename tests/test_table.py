@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cdq.errors import FileError, TableError
+from cdq.files import write_tensors
 from cdq.table import QTable
 
 FINITE = {"allow_nan": False, "allow_infinity": False}
@@ -116,3 +117,16 @@ def test_a_repr_says_what_it_is() -> None:
     table = QTable(np.zeros((16, 4), "f4"), environment="FrozenLake-v1")
     assert repr(table) == "QTable of FrozenLake-v1: 16 states, 4 actions, float32"
     assert repr(QTable(np.zeros((1, 1)))) == "QTable: 1 states, 1 actions, float64"
+
+
+def test_files_without_a_table_are_refused(tmp_path: Path) -> None:
+    values, visits = np.zeros((2, 2)), np.zeros((2, 2), np.int64)
+    for tensors, header in (
+        ({}, {}),
+        ({"values": values}, {}),
+        ({"visits": visits}, {}),
+        ({"values": values, "visits": visits}, {"environment": 5}),
+    ):
+        write_tensors(tmp_path / "table", tensors, {"kind": "table", **header})
+        with pytest.raises(FileError, match=r"holds no table: .*; use another file"):
+            QTable.load(tmp_path / "table")
