@@ -17,11 +17,12 @@ class Turn:
     Examples
     --------
     >>> turn = Turn()
-    >>> with turn.taken("learn"):
-    ...     with turn.taken("save"):
+    >>> try:
+    ...     with turn.taken("learn"), turn.taken("save"):
     ...         pass
-    Traceback (most recent call last):
-    cdq.errors.LearnerBusy: save was called in the course of learn, of the same learner...
+    ... except LearnerBusy:
+    ...     print("one thing at a time")
+    one thing at a time
     """
 
     def __init__(self) -> None:
