@@ -159,7 +159,9 @@ def _check(rows: npt.NDArray[Any]) -> None:
 def _thinned(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return about half as many rows as are kept: the last one of each part of the steps, or its last with a gap."""
     steps = rows["steps"]
-    parts = (steps - steps[0]) // max(1, (steps[-1] - steps[0]) // (MOST_ROWS // 2))
+    # A power of two, counted from 0: what was thinned before falls on the same grid, or on one half as fine.
+    width = 1 << (int(steps[-1] - steps[0]) // (MOST_ROWS // 2)).bit_length()
+    parts = steps // width
     keep = np.zeros(len(rows), np.bool_)
     keep[_last_of_each(parts)] = True
     measured = np.flatnonzero(~np.isnan(rows["gap"]))

@@ -109,12 +109,12 @@ def test_a_long_history_is_thinned(n: int, every: int) -> None:
     history, given = long_history(n, every)
     by_round = {row.rounds: row for row in given}
     assert len(history) < MOST_ROWS
-    assert len(history) >= min(n, MOST_ROWS // 3)
+    assert len(history) >= min(n, MOST_ROWS // 4)
     assert same([history[-1]], given[-1:])
     for row in history:  # all but the returns are what was appended
         assert repr(row._replace(mean_return=0.0)) == repr(by_round[row.rounds]._replace(mean_return=0.0))
     parts = np.diff(history["steps"], prepend=0)
-    assert parts.max() <= 2 * given[-1].steps / (MOST_ROWS // 3)
+    assert parts.max() <= 2 * given[-1].steps / (MOST_ROWS // 4)
     episodes = np.diff(history["episodes"], prepend=0)
     total = np.nansum(episodes * history["mean_return"])
     before = np.diff([row.episodes for row in given], prepend=0)
@@ -145,7 +145,7 @@ def test_longer_histories_of_older_files_are_thinned() -> None:
         name: np.array(column) for name, column in zip(Row._fields, zip(*given, strict=True), strict=True)
     }
     history = History.from_arrays(arrays)
-    assert MOST_ROWS // 3 < len(history) < MOST_ROWS
+    assert MOST_ROWS // 4 < len(history) < MOST_ROWS
     assert same([history[-1]], given[-1:])
 
 
@@ -191,3 +191,14 @@ def test_a_history_that_is_read_meanwhile_is_never_torn() -> None:
     over.set()
     reader.join()
     assert not failed
+
+
+@pytest.mark.parametrize("growth", [0, 1, 2, 511, 512, 513, 2**40])
+@pytest.mark.parametrize("measured", [False, True])
+def test_histories_are_bounded_whatever_their_steps_are(growth: int, measured: bool) -> None:
+    history = History()
+    for i in range(1, 4000):
+        history.append(Row(growth * i, 0.0, 1.0, i, i, 0, 0.5 if measured else math.nan))
+        assert len(history) < MOST_ROWS
+    assert history[-1].rounds == 3999
+    assert len(history) > MOST_ROWS // 4
