@@ -44,16 +44,16 @@ class Row(NamedTuple):
 
 # Kept as arrays, which a file holds as they are.
 _COLUMNS = np.dtype({"names": Row._fields, "formats": ["i8", "f8", "f8", "i8", "i8", "i8", "f8"]})
-# A run may have a million rounds. So many rows are kept at most, and about half of them where there would be more.
+# A run may have a million rounds. So many rows are kept at most, and a quarter to a half of them where more come.
 MOST_ROWS = 1024
 
 
 class History:
     """Rows of a run, oldest first: iterate over them, take one by number, or a column by name.
 
-    A short run has a row per round. A history of 1,024 rows is thinned to about half of them, evenly spaced in steps,
-    which follows from the rows alone; rows with a gap come first. All fields but `mean_return` are counts from the
-    start, and stay right; the returns of a row that is left out count in the one after it.
+    A short run has a row per round. A history of 1,024 rows is thinned to a quarter or half of them, evenly spaced in
+    steps, which follows from the rows alone; rows with a gap come first. All fields but `mean_return` are counts from
+    the start, and stay right; the returns of a row that is left out count in the one after it.
 
     Examples
     --------
@@ -157,7 +157,7 @@ def _check(rows: npt.NDArray[Any]) -> None:
 
 
 def _thinned(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return about half as many rows as are kept: the last one of each part of the steps, or its last with a gap."""
+    """Return fewer rows: the last one of each part of the steps, or its last with a gap, and the newest two."""
     steps = rows["steps"]
     # A power of two, counted from 0: what was thinned before falls on the same grid, or on one half as fine.
     width = 1 << (int(steps[-1] - steps[0]) // (MOST_ROWS // 2)).bit_length()
