@@ -51,7 +51,8 @@ def fill(merged: Merged, given: Any, subject: Subject, initial_value: float) -> 
         raise ConfigError(
             f"initial_table has shape {table.values.shape}; allowed: {shape} ({subject.representation})"
         )
-    values = _in_type(table.values, merged.values.dtype)
+    # Of pairs that a model does not have tables say -inf, and learners hold any finite value, which nobody reads.
+    values = _in_type(np.where(np.isneginf(table.values), 0.0, table.values), merged.values.dtype)
     if table.keys is None:
         merged.values[:] = values
         return

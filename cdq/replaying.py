@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from cdq._arguments import MOST_STEPS, whole
 from cdq.agreement import require_same
+from cdq.columns import masks
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
 from cdq.keeping import Checkpoints
@@ -42,7 +46,7 @@ def log_for(subject: Subject, observations: Any, *others: Any, next_masks: Any, 
         raise ConfigError(f"{', '.join(missing)} missing; a log has observations, {', '.join(_COLUMNS)}")
     if isinstance(subject, LoggedSubject):
         return subject.read(columns, next_masks)
-    return read_log(
+    log = read_log(
         *columns,
         encoding=subject.encoding(),
         n_actions=subject.n_actions,
@@ -50,6 +54,39 @@ def log_for(subject: Subject, observations: Any, *others: Any, next_masks: Any, 
         next_masks=next_masks,
         masked=masked,
     )
+    actions = getattr(subject.model, "actions", None)
+    return log if actions is None else among(log, actions)
+
+
+def among(log: Log, actions: npt.NDArray[np.bool_]) -> Log:
+    """Return a log in which each next state allows no action but those that it has.
+
+    Parameters
+    ----------
+    log : Log
+        Of states that are rows of a table.
+    actions : (n_states, n_actions) array of bool
+        The actions that each state has.
+
+    Raises
+    ------
+    ConfigError
+        If an action was taken that its state does not have, or masks leave none; names the transition.
+    """
+    wrong = ~actions[log.states, log.actions]
+    if wrong.any():
+        first = int(wrong.argmax())
+        state, taken = int(log.states[first]), int(log.actions[first])
+        raise ConfigError(
+            f"the action of transition {first} is {taken}, which state {state} does not have; allowed: "
+            f"{', '.join(map(str, np.flatnonzero(actions[state])))}"
+        )
+    left = (
+        actions[log.next_states]
+        if log.next_masks is None
+        else actions[log.next_states] & (log.next_masks != 0)
+    )
+    return replace(log, next_masks=masks(left, actions.shape[1], log.terminated))
 
 
 def size_of(comm: Communicator | str, settings: Settings) -> int:

@@ -12,6 +12,8 @@ import pytest
 
 import cdq
 from cdq.errors import ConfigError, LearningDiverged
+from cdq.logs import encoding_of_states, read_log
+from cdq.replaying import among
 from cdq.testing import run_in_threads
 from tests.reference.offline import replay
 from tests.strategies import random_model
@@ -150,3 +152,22 @@ def test_bad_logs_are_refused_before_any_work(columns: Any, passes: int, message
         agent.learn_from(*columns, passes=passes)
     assert agent.steps == 0
     assert agent.learn(100).steps >= 100
+
+
+def test_a_model_s_states_have_their_own_actions() -> None:
+    actions = np.array([[True, True, False], [False, True, False], [True, True, True]])
+    columns = [0, 1], [1, 1], [0.0, 0.0], [1, 2], [False, True]
+    log = read_log(*columns, encoding=encoding_of_states(3), n_actions=3)
+    found = among(log, actions).next_masks
+    assert found is not None
+    assert found.tolist() == [[0, 1, 0], [1, 1, 1]]
+    masked = read_log(*columns, encoding=encoding_of_states(3), n_actions=3, next_masks=[[1, 1, 0], None])
+    assert among(masked, actions).next_masks is not None
+    wrong = read_log([0, 1], [1, 2], *columns[2:], encoding=encoding_of_states(3), n_actions=3)
+    with pytest.raises(
+        ConfigError, match="the action of transition 1 is 2, which state 1 does not have; allowed: 1"
+    ):
+        among(wrong, actions)
+    none = read_log(*columns, encoding=encoding_of_states(3), n_actions=3, next_masks=[[1, 0, 0], None])
+    with pytest.raises(ConfigError, match="next_masks of transition 0 allow no action"):
+        among(none, actions)
