@@ -1,4 +1,4 @@
-"""The record of a run: one row per round."""
+"""The record of a run: a row per round, and fewer of a long one."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class QLearner(Filed):
     settings : Settings
         The arguments, checked.
     history : History
-        A row per round; on rank 0.
+        Figures of the rounds so far; on rank 0.
     rank : int
         Which worker this process is, where each process is one; else 0.
     hosting : cdq.job.hub.Hosting, optional
@@ -119,7 +119,8 @@ class QLearner(Filed):
 
     Notes
     -----
-    Q-learning after Watkins and Dayan (1992). A learner belongs to one thread; it starts its own for the workers.
+    Q-learning after Watkins and Dayan (1992). A learner does one thing at a time: a call in the course of
+    another one is refused. It starts threads of its own for the workers.
 
     Examples
     --------

@@ -83,7 +83,7 @@ class Learnt:
 
     @property
     def history(self) -> History:
-        """A row per round; on rank 0."""
+        """Figures of the rounds so far, those of a file included; on rank 0."""
         return self._state.history
 
     @property
