@@ -47,11 +47,13 @@ class Replays:
         Makes the Q-function of a table (`Rows`) for so many lanes.
     name : str
         Of the environment.
+    horizon : float
+        Steps that a discounted reward counts for at most: a value may become so many rewards.
 
     Raises
     ------
     ConfigError
-        If a reward is beyond what the table holds.
+        If a reward is beyond what the table holds, or may lead there.
     """
 
     own_bytes = (
@@ -68,14 +70,17 @@ class Replays:
         dtype: npt.DTypeLike,
         q_function: Callable[[Rows, int], QFunction],
         name: str,
+        horizon: float = 1.0,
     ) -> None:
         self.n_rows, self.n_actions = n_rows, n_actions
         self._log, self._q_function, self._dtype, self._name = log, q_function, np.dtype(dtype), name
-        beyond = np.abs(log.rewards) > np.finfo(self._dtype).max
+        most = float(np.finfo(self._dtype).max) / max(2.0 * horizon, 1.0)
+        beyond = np.abs(log.rewards) > most
         if beyond.any():
             first = int(beyond.argmax())
             raise ConfigError(
-                f"the reward of transition {first} is {log.rewards[first]}; allowed: what {self._dtype} holds"
+                f"the reward of transition {first} is {log.rewards[first]}; allowed: up to {most:.3g}, whose sums "
+                f"{self._dtype} holds"
             )
 
     @cached_property

@@ -24,6 +24,9 @@ from cdq.subject import Subject
 from cdq.team import Team
 from cdq.until import Goal
 
+# Without discount a value may become the sum of all rewards that there are time for.
+_UNDISCOUNTED = 1e12
+
 _COLUMNS = ("actions", "rewards", "next_observations", "terminated")
 
 
@@ -121,6 +124,7 @@ def replay(run: Run, log: Log) -> None:
         dtype=settings.dtype,
         q_function=subject.q_function,
         name=subject.name,
+        horizon=1.0 / (1.0 - settings.gamma) if settings.gamma < 1.0 else _UNDISCOUNTED,
     )
     team = Team(replays, run.state, settings, run.requests.stop)
     team.lanes = {rank: replays.lane(rank, size) for rank in range(size)}

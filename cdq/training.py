@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cdq.comm.base import Communicator
 from cdq.core.rows import Law
-from cdq.errors import CommError, ConfigError
+from cdq.errors import CdqError, CommError, ConfigError
 from cdq.interrupts import Requests, signals_deferred
 from cdq.monitor import Watch
 from cdq.overlap import Pipeline
@@ -285,9 +285,11 @@ def _start(threads: Sequence[threading.Thread], comms: Sequence[Communicator]) -
     for i, thread in enumerate(threads):
         try:
             thread.start()
-        except (RuntimeError, MemoryError) as error:
+        except BaseException as error:  # of a signal handler, perhaps
             for comm in comms[i:]:
                 comm.abort("there is no thread for it")
+            if isinstance(error, CdqError) or not isinstance(error, (RuntimeError, MemoryError)):
+                raise
             raise ConfigError(
                 f"this process could start {i} of {len(threads)} threads ({error}): use fewer workers, or allow it "
                 "more memory and threads (ulimit -a)"

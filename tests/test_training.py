@@ -13,7 +13,7 @@ import cdq
 from cdq.comm.base import Communicator
 from cdq.comm.inprocess import InProcessCommunicator
 from cdq.comm.inprocess import connect as connect_threads
-from cdq.errors import ConfigError, PeerLost, TableError
+from cdq.errors import ConfigError, LearnerBusy, PeerLost, TableError
 from cdq.interrupts import Requests
 from cdq.merges import NAMES, MergeRule
 from cdq.schedules import Constant, LinearDecay, RescaledLinear
@@ -343,6 +343,29 @@ def test_a_thread_that_cannot_be_started_is_said_and_nothing_is_learnt(
         agent.learn(ENDLESS)
     monkeypatch.undo()
     assert everything(agent) == before
+    assert agent.learn(1000).table.visits.sum() == agent.steps
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("handler"), LearnerBusy("handler"), KeyboardInterrupt()], ids=repr
+)
+@pytest.mark.parametrize("started", [False, True])
+def test_an_error_of_a_signal_handler_while_threads_are_started_ends_them(
+    error: BaseException, started: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = learner(workers=3).learn(1000)
+    start = threading.Thread.start
+
+    def disturbed(thread: threading.Thread) -> None:
+        if thread.name != "cdq-worker-1" or started:
+            start(thread)
+        if thread.name == "cdq-worker-1":
+            raise error
+
+    monkeypatch.setattr(threading.Thread, "start", disturbed)
+    with pytest.raises(type(error)):
+        agent.learn(ENDLESS)
+    monkeypatch.undo()
     assert agent.learn(1000).table.visits.sum() == agent.steps
 
 
