@@ -34,6 +34,7 @@ from cdq.rounds import (
     sweeps_of,
 )
 from cdq.schedules import Decay, Rate, StepSize, build_law
+from cdq.threads import WorkerThread
 from cdq.worker import Worker
 
 # How often the waiting thread wakes up to show progress, in seconds.
@@ -264,7 +265,7 @@ def run_workers(
             errors.append(error)
 
     threads = [
-        threading.Thread(target=guarded, args=pair, name=f"cdq-worker-{pair[1].rank}")
+        WorkerThread(target=guarded, args=pair, name=f"cdq-worker-{pair[1].rank}")
         for pair in zip(tasks, comms, strict=True)
     ]
     with signals_deferred(requests, graceful=graceful):

@@ -222,3 +222,22 @@ def test_refused_goals_are_forgotten() -> None:
         agent.learn(2**62)
     assert agent.steps_left == 0
     assert np.isfinite(agent.table.values).all()
+
+
+def test_nothing_learns_on_after_an_error_of_a_signal_handler() -> None:
+    """Also where it interrupts the wait for the workers, which Python then takes for ended."""
+    agent = cdq.QLearner(MODEL, seed=0, workers=2)
+
+    def ring(*_: object) -> None:
+        raise KeyError("alarm")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        for _ in range(5):
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(KeyError, match="alarm"):
+                agent.learn(ENDLESS)
+            assert not [thread for thread in threading.enumerate() if thread.name.startswith("cdq-worker")]
+            assert agent.table.visits.sum() == agent.steps
+    finally:
+        signal.signal(signal.SIGALRM, before)

@@ -47,7 +47,7 @@ LAYERS = [
     ["_model", "features", "schedules"],
     ["comm", "columns", "names"],
     ["_arguments", "source"],
-    ["lanes", "exclusion"],
+    ["lanes", "exclusion", "threads"],
     ["errors", "_version"],
     ["core"],
 ]
