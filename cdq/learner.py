@@ -354,6 +354,10 @@ class QLearner(Filed):
         >>> agent.predict("shop"), agent.names.states
         ('buy', ('home', 'shop'))
         """
+        if settings.get("checkpoint") is not None:
+            raise ConfigError(
+                "a log is learnt without checkpoints: leave checkpoint out, and save the learner"
+            )
         names = Names.of_log(states, actions, next_states, terminated)
         return cls(names, **settings).learn_from(
             states, actions, rewards, next_states, terminated, passes=passes

@@ -7,13 +7,12 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from cdq._arguments import flags
 from cdq.core.encode import Encoding
 from cdq.core.qfunction import QFunction, TableQ
 from cdq.core.rows import Rows
 from cdq.errors import ConfigError
 from cdq.logs import Log, encoding_of_states, read_log
-from cdq.names import Names
+from cdq.names import Names, ends
 from cdq.representation import Floats
 from cdq.schedules import StepSize, as_step_size
 
@@ -62,7 +61,7 @@ class LoggedSubject:
             If an entry is not allowed; names the transition.
         """
         states, actions, rewards, next_states, terminated = columns
-        over = flags("the terminated of transition", terminated)
+        over = ends(terminated)
         before = self.names.numbers("state", states, len(over))
         taken = self.names.numbers("action", actions, len(over))
         after = self.names.numbers("next_state", next_states, len(over), over)

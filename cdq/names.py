@@ -66,7 +66,7 @@ class Names:
         ConfigError
             If an entry is no name, or columns have different lengths.
         """
-        over = flags("the terminated of transition", terminated)
+        over = ends(terminated)
         acted_in, taken = column("state", states, len(over)), column("action", actions, len(over))
         met = [
             name
@@ -148,6 +148,20 @@ class Names:
 
 
 _SKIPPED = object()
+
+
+def ends(terminated: Any) -> npt.NDArray[np.bool_]:
+    """Return the column of a log that says where episodes ended, as Booleans.
+
+    Raises
+    ------
+    ConfigError
+        If it is no column, or an entry is no Boolean.
+    """
+    over = flags("the terminated of transition", terminated)
+    if over.ndim != 1:
+        raise ConfigError(f"terminated have shape {over.shape}; allowed: one for each transition")
+    return over
 
 
 def column(what: str, given: Any, n: int, skipped: npt.NDArray[np.bool_] | None = None) -> list[Any]:
