@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cdq._arguments import path_of
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
 from cdq.exclusion import exclusive
@@ -51,10 +52,11 @@ class Filed(Learnt):
         LearnerBusy
             If the learner is in the course of another call.
         """
+        where = path_of("the file", path)
         tensors, header = self._as_file()
         if self.names is not None:
             tensors[_NAMES] = np.frombuffer(self.names.to_bytes(), np.uint8)
-        write_tensors(path, tensors, header)
+        write_tensors(where, tensors, header)
 
     def _as_file(self) -> tuple[Tensors, dict[str, Any]]:
         tensors, counters = self._state.saved()
@@ -62,7 +64,6 @@ class Filed(Learnt):
 
     # ---- copies
 
-    @exclusive
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy.deepcopy make another learner: by way of a file's bytes, and of the environment.
 
@@ -81,7 +82,9 @@ class Filed(Learnt):
                 "and load that file where it is needed"
             )
         rule = self.settings.merge if isinstance(self.settings.merge, MergeRule) else None
-        return _unpacked, (type(self), pack_tensors(*self._as_file()), self._env, rule)
+        with self._turn.taken("a copy"):
+            data = pack_tensors(*self._as_file())
+        return _unpacked, (type(self), data, self._env, rule)
 
     def __copy__(self) -> Self:
         """Return what `copy.deepcopy` does: two learners cannot have one environment."""
@@ -109,7 +112,7 @@ class Filed(Learnt):
         TableError
             If the environment is another one than the table's.
         """
-        tensors, header = read_tensors(path)
+        tensors, header = read_tensors(path_of("the file", path))
         require_kind(path, header, "learner")
         return cls._made(path, env, arguments_of(path, header, merge), tensors, header)
 
@@ -149,8 +152,9 @@ class Filed(Learnt):
         TableError
             If the environment is another one than the checkpoint's.
         """
+        directory = path_of("the checkpoint directory", checkpoint)
         joined = join(comm, size_of(comm, workers))
-        checkpoints = Checkpoints(checkpoint, None)
+        checkpoints = Checkpoints(directory, None)
         path, tensors, header = checkpoints.newest(joined)
         require_kind(path, header, "checkpoint")
         arguments = {**arguments_of(path, header, merge), "comm": joined}

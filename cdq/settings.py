@@ -127,6 +127,8 @@ def type_of(dtype: npt.DTypeLike) -> str:
 
 def size_of(comm: str | Communicator, workers: int | None) -> int:
     """Return how many workers a run has; `ConfigError` if there cannot be so many."""
+    if not isinstance(comm, (str, Communicator)):
+        raise ConfigError(f"comm is {shown(comm)}; allowed: a communicator's name, a URL, or a communicator")
     if isinstance(comm, str):
         return workers or 1 if choose(comm) == LOCAL_HUB else ranks(comm, workers)
     if workers not in (None, comm.size):

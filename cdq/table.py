@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._arguments import read_only
+from cdq._arguments import path_of, read_only
 from cdq.errors import FileError, TableError
 from cdq.files import read_tensors, write_tensors
 
@@ -152,7 +152,9 @@ class QTable:
         """
         header = {"kind": "table", "environment": self.environment}
         keys = {} if self.keys is None else {"keys": self.keys}
-        write_tensors(path, {"values": self.values, "visits": self.visits, **keys}, header)
+        write_tensors(
+            path_of("the file", path), {"values": self.values, "visits": self.visits, **keys}, header
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> QTable:
@@ -163,7 +165,7 @@ class QTable:
         FileError
             If it is missing, truncated, altered or no such file.
         """
-        tensors, header = read_tensors(path)
+        tensors, header = read_tensors(path_of("the file", path))
         name = header.get("environment", "")
         if not {"values", "visits"} <= set(tensors) or not isinstance(name, str):
             raise FileError(f"{path} holds no table: {', '.join(tensors) or 'no tensors'}; use another file")

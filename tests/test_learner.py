@@ -82,6 +82,8 @@ BAD = [
     ({"seed": -1}, "seed is -1; allowed: a whole number of at least 0"),
     ({"seed": 0.5}, "seed is 0.5"),
     ({"seed": "abc"}, "seed is 'abc'"),
+    ({"comm": 5}, "comm is 5; allowed: a communicator's name, a URL, or a communicator"),
+    ({"comm": None}, "comm is None"),
     ({"seed": 2**128}, "seed is 340.*; allowed: .* at most 340"),
     ({"seed": 10**5000}, "seed is a number too long to write out"),
     ({"num_envs": 10**400}, "num_envs is 1000.* characters"),

@@ -241,3 +241,18 @@ def test_files_without_a_history_still_load(tmp_path: Path) -> None:
     write_tensors(tmp_path / "torn", tensors, header)
     with pytest.raises(FileError, match=r"lacks what a learner goes on from: .*history.bytes"):
         cdq.QLearner.load(tmp_path / "torn", MODEL)
+
+
+@pytest.mark.parametrize("path", [5, 0, None, "", b"agent", ["agent"]], ids=str)
+def test_what_is_no_path_is_refused(path: Any) -> None:
+    agent = learner()
+    for call in (
+        lambda: agent.save(path),
+        lambda: cdq.QLearner.load(path),
+        lambda: cdq.QLearner.resume(path),
+        lambda: agent.table.save(path),
+        lambda: cdq.QTable.load(path),
+        *([] if path is None else [lambda: learner(checkpoint=path)]),
+    ):
+        with pytest.raises(ConfigError, match="is .*; allowed: a path, as text or as a pathlib.Path"):
+            call()
