@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -48,6 +49,17 @@ def real(what: str, value: Any, allowed: str, low: float = -math.inf, high: floa
     if not (math.isfinite(number) and low <= number <= high):
         raise ConfigError(f"{what} is {shown(value)}; allowed: {allowed}")
     return number
+
+
+def path_of(what: str, value: Any) -> str:
+    """Return a path as text; an empty one, bytes and file descriptors are none."""
+    try:
+        text = os.fspath(value)
+    except TypeError:
+        text = None
+    if not isinstance(text, str) or not text:
+        raise ConfigError(f"{what} is {shown(value)}; allowed: a path, as text or as a pathlib.Path")
+    return text
 
 
 def one_of(what: str, value: object, allowed: tuple[object, ...]) -> None:

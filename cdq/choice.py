@@ -12,7 +12,9 @@ from cdq.approach import Approach
 from cdq.errors import ConfigError
 from cdq.features import FeatureMap, TileCoding
 from cdq.hashing import HashedMerged, HashedTable
+from cdq.logged import LoggedSubject
 from cdq.mdp import MDP
+from cdq.names import Names
 from cdq.representation import Linear, Representation, Table
 from cdq.settings import Settings
 from cdq.source import Source
@@ -37,6 +39,12 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
         If there is no way; says which there would be.
     """
     approach = settings.approach
+    if isinstance(env, Names):
+        if approach != Approach():
+            raise ConfigError(
+                "a log is learnt with a table of its states: leave out features, bins, table, masks and stepping"
+            )
+        return LoggedSubject(env), replace(settings, num_envs=1)
     if isinstance(env, MDP):
         if approach != Approach():
             raise ConfigError(

@@ -50,6 +50,10 @@ class LearningDiverged(CdqError):
     """The weights of a linear Q-function grow without bound; the table is that of the last whole round."""
 
 
+class LearnerBusy(CdqError, RuntimeError):
+    """A learner was asked for something while a call of its own is running; it goes on unharmed."""
+
+
 class TableError(CdqError, ValueError):
     """A table does not fit the environment, or holds values that are not finite."""
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cdq._arguments import real, shown
 from cdq.core.linear import MOST_INPUTS, Features
 from cdq.core.rows import Rows
 from cdq.errors import ConfigError, unknown_name
@@ -33,7 +34,7 @@ Bound = Sequence[float | None] | float | None
 
 def _whole(what: str, value: Any, least: int, most: int) -> int:
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not least <= value <= most:
-        raise ConfigError(f"{what} is {value!r}; allowed: an integer from {least} to {most:,}")
+        raise ConfigError(f"{what} is {shown(value)}; allowed: an integer from {least} to {most:,}")
     return int(value)
 
 
@@ -45,12 +46,13 @@ def _bound(what: str, value: Any) -> Any:
         numbers = tuple(value)
     else:
         numbers = (math.nan,)
-    if not numbers or not all(x is None or (isinstance(x, Real) and math.isfinite(x)) for x in numbers):
+    try:
+        exact = tuple(None if x is None else real(what, x, "a finite number") for x in numbers or (math.nan,))
+    except ConfigError:
         raise ConfigError(
-            f"{what} is {value!r}; allowed: a finite number, a sequence of one per input of the observation "
+            f"{what} is {shown(value)}; allowed: a finite number, a sequence of one per input of the observation "
             "(None: that of the space), or None"
-        )
-    exact = tuple(None if x is None else float(x) for x in numbers)
+        ) from None
     return exact[0] if isinstance(value, Real) or value is None else exact
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cdq._arguments import whole
+from cdq._arguments import path_of, whole
 from cdq.agreement import from_rank_0
 from cdq.checkpoint import Checkpoint, CheckpointDirectory
 from cdq.comm.base import Communicator
@@ -44,7 +44,8 @@ class Checkpoints:
             )
         self._every = None if every is None else whole("checkpoint_every", every, 1)
         # The run goes on there wherever the program changes to.
-        self._directory = None if directory is None else CheckpointDirectory(Path(directory).absolute())
+        where = None if directory is None else Path(path_of("the checkpoint directory", directory)).absolute()
+        self._directory = None if where is None else CheckpointDirectory(where)
         self._last: Path | None = None  # the newest by name, as this run has seen it
 
     @property

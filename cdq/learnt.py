@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import numpy as np
 
-from cdq._arguments import whole
+from cdq._arguments import as_array, shown, whole
 from cdq.comm.base import Communicator
-from cdq.comm.registry import choose
+from cdq.comm.registry import name_of
 from cdq.errors import ConfigError
 from cdq.evaluation import Evaluation, evaluate_greedy
-from cdq.files import write_tensors
+from cdq.exclusion import Turn, exclusive
 from cdq.hashing import HashedMerged
 from cdq.history import History
+from cdq.logged import LoggedSubject
 from cdq.mdp import MDP
 from cdq.monitor import STEPS_PER_OUTCOME, Monitor
+from cdq.names import Names
 from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
 from cdq.report import make_report
 from cdq.representation import Floats
-from cdq.run import about, is_hub, is_spread
+from cdq.run import is_hub, is_spread
 from cdq.settings import Settings
 from cdq.state import State
 from cdq.subject import Subject
@@ -30,6 +31,8 @@ from cdq.until import Until
 
 # Steps of an environment in Python take a thousand times as long.
 _EPISODES, _EPISODES_IN_PYTHON = 1000, 100
+# The return and the length of each take 16 bytes.
+_MOST_EPISODES = 10**9
 # Where a condition on returns waits for an environment without a model: steps between two looks, and episodes of each.
 _STEPPED_LEAST, _STEPPED_EPISODES = 20_000, 100
 _SOLVED_OUTCOMES = 2_000_000
@@ -42,6 +45,7 @@ class Learnt:
     _subject: Subject
     _state: State
     _comm: Communicator | str
+    _turn: Turn
     _optimum: Solution | None = None
 
     @property
@@ -63,6 +67,11 @@ class Learnt:
         return self._subject.way
 
     @property
+    def names(self) -> Names | None:
+        """The names of a log's states and actions, in the order of the table's rows and columns; see `from_log`."""
+        return self._subject.names if isinstance(self._subject, LoggedSubject) else None
+
+    @property
     def representation(self) -> str:
         """What the Q-function is made of, in words."""
         return self._subject.representation
@@ -74,7 +83,7 @@ class Learnt:
 
     @property
     def history(self) -> History:
-        """A row per round; on rank 0."""
+        """Figures of the rounds so far, those of a file included; on rank 0."""
         return self._state.history
 
     @property
@@ -96,19 +105,29 @@ class Learnt:
     def table(self) -> QTable:
         """A copy of the merged table as it is now: a row per state, per state that was met (`keys`), or per feature.
 
-        Where states do not have every action (`MDP.actions`), the values of the others are -inf.
+        Where states do not have every action (`MDP.actions`), the values of the others are -inf. The arrays are
+        read-only; a learner takes a table as its `initial_table`.
+
+        Raises
+        ------
+        LearnerBusy
+            If the learner is in the course of another call: the table is whole between two.
         """
+        with self._turn.taken("table"):
+            return self._table()
+
+    def _table(self) -> QTable:
         merged = self._state.merged
         keys = merged.keys.copy() if isinstance(merged, HashedMerged) else None
         return QTable(merged.values.copy(), merged.visits.copy(), self.name, keys, self._state.actions)
 
-    def predict(self, observation: Any, action_mask: Any = None) -> int:
+    def predict(self, observation: Any, action_mask: Any = None) -> Any:
         """Return the greedy action for an observation, the lowest among equals.
 
         Parameters
         ----------
         observation : object
-            As the environment gives them.
+            As the environment gives them; a state by its name, as the action that is returned, if a log was learnt.
         action_mask : (n_actions,) array, optional
             Nonzero where an action is allowed; by default what the observation says, if it holds a mask, else all.
 
@@ -116,10 +135,21 @@ class Learnt:
         ------
         ConfigError
             If the observation is not one of the environment's, or the mask allows nothing.
+        LearnerBusy
+            If the table is hashed, and the learner in the course of another call: its rows may be moving.
         """
-        values = self._subject.action_values(self._state.merged.values, observation)
-        return best_action(values, self._subject.mask_of(observation) if action_mask is None else action_mask)
+        if self._state.merged.grows:
+            with self._turn.taken("predict"):
+                return self._predict(observation, action_mask)
+        return self._predict(observation, action_mask)
 
+    def _predict(self, observation: Any, action_mask: Any) -> Any:
+        values = self._subject.action_values(self._state.merged.values, observation)
+        mask = self._subject.mask_of(observation) if action_mask is None else action_mask
+        best = best_action(values, mask)
+        return best if self.names is None else self.names.actions[best]
+
+    @exclusive
     def evaluate(self, episodes: float | None = None) -> Evaluation:
         """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
 
@@ -134,9 +164,14 @@ class Learnt:
         ------
         ConfigError
             If *episodes* is not a whole number of at least 1.
+        LearnerBusy
+            If the learner is in the course of another call.
         """
+        return self._evaluate(episodes)
+
+    def _evaluate(self, episodes: float | None = None) -> Evaluation:
         usual = _EPISODES if self._subject.threads else _EPISODES_IN_PYTHON
-        n = usual if episodes is None else whole("episodes", episodes, 1)
+        n = usual if episodes is None else whole("episodes", episodes, 1, _MOST_EPISODES)
         self._state.evaluations += 1
         key = (self._state.session, self._state.evaluations)
         values = self._state.merged.values
@@ -153,6 +188,7 @@ class Learnt:
             return None
         return self._optimum or solve(self.model, self.settings.gamma)
 
+    @exclusive
     def report(self) -> dict[str, Any]:
         """Return what a run came to, as a JSON object: settings, speed, the greedy policy's return, and the gap.
 
@@ -164,17 +200,16 @@ class Learnt:
         """
         from cdq.envs.opening import reward_threshold  # here: it takes Gymnasium with it
 
-        comm = choose(self._comm) if isinstance(self._comm, str) else type(self._comm).__name__
         about = {
             "env": self.name,
             "stepping": self.stepping,
             "representation": self.representation,
-            "comm": comm,
+            "comm": name_of(self._comm),
             "workers_are": self._workers_are(),
             "steps": self.steps,
-            "digest": self.table.digest(),
+            "digest": self._table().digest(),
         }
-        evaluation, threshold = self.evaluate(), reward_threshold(self.name)
+        evaluation, threshold = self._evaluate(), reward_threshold(self.name)
         solved = {
             "reward_threshold": threshold,
             "solved": None if threshold is None else evaluation.mean_return >= threshold,
@@ -190,7 +225,7 @@ class Learnt:
             self.history,
             least,
             lambda: math.nan if (gap := self._gap()) is None else gap.gap,
-            lambda: self.evaluate(episodes).mean_return,
+            lambda: self._evaluate(episodes).mean_return,
             self._state.goal,
         )
 
@@ -199,17 +234,7 @@ class Learnt:
             return "processes" if is_hub(self._comm) or is_spread(self._comm) else "threads"
         return "processes, as threads would take turns at the interpreter to step the environment"
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write table, counts and settings to a safetensors file, atomically; `load` reads it back.
-
-        Raises
-        ------
-        FileError
-            If it cannot be written.
-        """
-        made_of = about(self._subject, self.settings)
-        write_tensors(path, self._state.tables(), {"kind": "learner", **made_of, **self._state.counters()})
-
+    @exclusive
     def close(self) -> None:
         """Close the environments that were made here; those that were given stay open."""
         self._subject.close()
@@ -219,10 +244,11 @@ def best_action(values: Floats, action_mask: Any) -> int:
     """Return the lowest action among the best that the mask allows."""
     if action_mask is None:
         return int(values.argmax())
-    allowed = np.asarray(action_mask) != 0
-    if allowed.shape != values.shape or not (allowed & (values > -np.inf)).any():
+    mask = as_array("the action mask", action_mask)
+    plain = mask.shape == values.shape and mask.dtype.kind in "biuf" and not np.isnan(mask).any()
+    if not plain or not (mask.astype(bool) & (values > -np.inf)).any():
         raise ConfigError(
-            f"the action mask is {action_mask!r}; allowed: {len(values)} numbers, of which at least one, of an action "
-            "that the state has, is not 0"
+            f"the action mask is {shown(action_mask)}; allowed: {len(values)} numbers, of which at least one, of an "
+            "action that the state has, is not 0"
         )
-    return int(np.where(allowed, values, -np.inf).argmax())
+    return int(np.where(mask != 0, values, -np.inf).argmax())

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cdq._arguments import as_array, flags
+from cdq.columns import masks, numbers, single
 from cdq.core.encode import Encoding, Scalar
 from cdq.core.encode import Mapping as Entries
 from cdq.core.encode import Sequence as Parts
@@ -34,6 +36,8 @@ class Log:
         Finite.
     terminated : (n,) array of uint8
         Whether the transition ended its episode; 0 where a time limit cut it.
+    next_masks : (n, n_actions) array of uint8, optional
+        Which actions the next state allows; after a termination all.
     """
 
     states: Column
@@ -41,6 +45,7 @@ class Log:
     rewards: npt.NDArray[np.float64]
     next_states: Column
     terminated: npt.NDArray[np.uint8]
+    next_masks: npt.NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -50,6 +55,8 @@ class Log:
         digest = hashlib.sha256()
         for column in (self.states, self.actions, self.rewards, self.next_states, self.terminated):
             digest.update(column.data)
+        if self.next_masks is not None:
+            digest.update(self.next_masks.data)
         return digest.hexdigest()
 
 
@@ -68,6 +75,8 @@ def read_log(
     encoding: Encoding,
     n_actions: int,
     first_action: int = 0,
+    next_masks: Any = None,
+    masked: bool = False,
 ) -> Log:
     """Check and encode logged transitions.
 
@@ -77,11 +86,14 @@ def read_log(
         As many as there are transitions, as the environment gives them: a column for each component where they are
         tuples or dictionaries, or a list of single ones.
     actions : (n,) integers
-        As the environment calls them.
+        As the environment calls them. Whole numbers may be floats.
     rewards : (n,) numbers
         Finite.
     terminated : (n,) bool or 0 and 1
         Where it is true, the next observation may be anything.
+    next_masks : (n, n_actions) bool or 0 and 1, optional
+        Which actions the next state allows; by default what the next observations say where they hold masks and
+        *masked* is true, else all.
     encoding : Encoding
         Makes indices, keys or vectors of observations.
     n_actions, first_action : int
@@ -98,11 +110,11 @@ def read_log(
     >>> read_log(*columns, encoding=encoding_of_states(2), n_actions=2).rewards
     array([0., 1.])
     """
-    taken = _column("actions", actions, "iu").astype(np.int64, copy=False)
+    taken = _column("action", actions, whole=True).astype(np.int64, copy=False)
     n = len(taken)
-    if n == 0:
-        raise ConfigError("there are no transitions; give one or more")
-    paid, ended = _column("rewards", rewards, "biuf", n), _column("terminated", terminated, "biu", n)
+    paid = _column("reward", rewards, n, whole=False)
+    _require_length("terminated", as_array("terminated", terminated), n)
+    over = flags("the terminated of transition", terminated).astype(np.uint8)
     _refuse(
         "action",
         taken,
@@ -110,30 +122,33 @@ def read_log(
         _span(first_action, n_actions),
     )
     _refuse("reward", paid, ~np.isfinite(paid), "finite numbers")
-    _refuse("terminated", ended, (ended != 0) & (ended != 1), "true and false")
-    over = np.ascontiguousarray(ended, np.uint8)
-    states = _encoded("observation", observations, encoding, np.zeros(n, np.uint8))
-    next_states = _encoded("next_observation", next_observations, encoding, over)
+    states, _ = _encoded("observation", observations, encoding, np.zeros(n, np.uint8))
+    next_states, told = _encoded("next_observation", next_observations, encoding, over)
     next_states[over == 1] = states[over == 1]
-    return Log(states, (taken - first_action).astype(np.uint32), paid.astype(np.float64), next_states, over)
+    if next_masks is None and masked and encoding.n_actions:
+        next_masks = told
+    allowed = None if next_masks is None else masks(next_masks, n_actions, over)
+    chosen = (taken - first_action).astype(np.uint32)
+    return Log(states, chosen, paid.astype(np.float64), next_states, over, allowed)
 
 
 def _span(first: int, n: int) -> str:
     return f"{first} to {first + n - 1}"
 
 
-def _column(what: str, given: Any, kinds: str, n: int | None = None) -> Column:
-    """Return a column as an array of its own type, if it is one of numbers."""
-    try:
-        array = np.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
-    except ValueError as error:
-        raise ConfigError(f"{what} are no column: {error}") from None
+def _column(what: str, given: Any, n: int | None = None, *, whole: bool) -> Column:
+    """Return a column as an array of numbers."""
+    array = as_array(f"{what}s", given)
+    _require_length(f"{what}s", array, n)
+    if not len(array):
+        raise ConfigError("there are no transitions; give one or more")
+    return numbers(what, array, whole=whole, skipped=np.zeros(len(array), np.uint8))
+
+
+def _require_length(what: str, array: Column, n: int | None) -> None:
     if array.ndim != 1 or (n is not None and len(array) != n):
         expected = "one for each transition" if n is None else f"({n},), as many as there are actions"
         raise ConfigError(f"{what} have shape {array.shape}; allowed: {expected}")
-    if len(array) and array.dtype.kind not in kinds:
-        raise ConfigError(f"{what} are {array.dtype}; allowed: {'numbers' if 'f' in kinds else 'integers'}")
-    return array
 
 
 def _refuse(what: str, column: Column, wrong: npt.NDArray[np.bool_], allowed: str) -> None:
@@ -145,25 +160,41 @@ def _refuse(what: str, column: Column, wrong: npt.NDArray[np.bool_], allowed: st
 # ---- observations
 
 
-def _encoded(what: str, given: Any, encoding: Encoding, skipped: npt.NDArray[np.uint8]) -> Column:
-    """Return observations as indices, keys or vectors; those *skipped* may be anything."""
+def _encoded(
+    what: str, given: Any, encoding: Encoding, skipped: npt.NDArray[np.uint8]
+) -> tuple[Column, npt.NDArray[np.uint8]]:
+    """Return observations as indices, keys or vectors, and the masks in them; those *skipped* may be anything."""
     n = len(skipped)
     out = np.zeros((n, encoding.width), np.float64) if encoding.real else np.zeros(n, np.int64)
+    allowed = np.zeros((n, encoding.n_actions), np.uint8)
     if hasattr(given, "to_numpy") and not hasattr(given, "columns"):  # a Series
         given = given.to_numpy()
     batch = _as_batch(given, encoding)
     try:
         if batch is None:
-            return _one_by_one(what, given, encoding, skipped, out)
-        wrong = encode_batch(encoding, batch, skipped, out)
-    except ValueError as error:
+            _one_by_one(what, given, encoding, skipped, out, allowed)
+            return out, allowed
+        batch = _numbers_of(what, batch, not encoding.real, skipped)
+        wrong = encode_batch(encoding, batch, skipped, out, allowed)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"{what}s: {error}") from None
     if wrong >= 0:
         raise ConfigError(f"the {what} of transition {wrong} is not in {encoding.name}")
     if encoding.real:
         bad = ~np.isfinite(out).all(axis=1) & (skipped == 0)
         _refuse(what, out, bad, "finite numbers")
-    return out
+    return out, allowed
+
+
+def _numbers_of(what: str, batch: Any, whole: bool, skipped: npt.NDArray[np.uint8]) -> Any:
+    """Return a batch whose columns are numbers."""
+    if isinstance(batch, Mapping):
+        return {name: _numbers_of(what, inner, whole, skipped) for name, inner in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(_numbers_of(what, inner, whole, skipped) for inner in batch)
+    return numbers(what, as_array(f"{what}s", batch), whole=whole, skipped=skipped)
 
 
 def _as_batch(given: Any, encoding: Encoding) -> Any:
@@ -178,22 +209,32 @@ def _as_batch(given: Any, encoding: Encoding) -> Any:
         return tuple(given.T) if isinstance(part, Parts) and given.ndim == 2 else given
     if isinstance(given, (Mapping, tuple)):
         return given
-    structured = isinstance(part, (Parts, Entries)) or isinstance(given, np.ndarray)
-    return None if structured else np.asarray(given)
+    scalar = isinstance(part, Scalar) and not encoding.n_actions
+    if isinstance(given, np.ndarray):  # of objects: numbers some of which are missing, or single ones
+        return given if scalar else None
+    structured = isinstance(part, (Parts, Entries)) or encoding.n_actions > 0
+    missing = isinstance(given, list) and any(one is None for one in given)
+    return None if structured or (missing and not scalar) else np.asarray(given)
 
 
-def _one_by_one(
-    what: str, given: Any, encoding: Encoding, skipped: npt.NDArray[np.uint8], out: Column
-) -> Column:
+def _one_by_one(  # noqa: PLR0917
+    what: str,
+    given: Any,
+    encoding: Encoding,
+    skipped: npt.NDArray[np.uint8],
+    out: Column,
+    allowed: npt.NDArray[np.uint8],
+) -> None:
     if len(given) != len(out):
         raise ConfigError(f"there are {len(given)} {what}s for {len(out)} actions")
     for i, observation in enumerate(given):
         if not skipped[i]:
             try:
-                out[i] = encoding.of(observation)
-            except ValueError as error:
+                out[i] = encoding.of(observation if encoding.real else single(observation))
+                if encoding.n_actions:
+                    allowed[i] = encoding.mask_of(observation)
+            except (TypeError, ValueError) as error:
                 raise ConfigError(f"the {what} of transition {i}: {error}") from None
-    return out
 
 
 # ---- Minari

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -65,10 +66,38 @@ def resolve(merge: str | MergeRule) -> str | Callable[..., None]:
         If it is neither the name of a rule nor a `MergeRule`.
     """
     if isinstance(merge, MergeRule):
+        _check_signature(merge)
         return _on_blocks(merge)
-    if merge not in _core.RULES:
-        raise ConfigError(unknown_name("merge", merge, NAMES))
-    return merge
+    if isinstance(merge, str) and merge in _core.RULES:
+        return merge
+    if isinstance(merge, type) and issubclass(merge, MergeRule):
+        raise ConfigError(f"merge is the class {merge.__name__}; give an instance: merge={merge.__name__}()")
+    if callable(merge) or hasattr(merge, "combine"):
+        name = getattr(merge, "__name__", type(merge).__name__)
+        raise ConfigError(
+            f"merge is {name}, which is no merge rule; allowed: {', '.join(NAMES)}, or an instance of a class of "
+            f"yours that is derived from cdq.MergeRule and has a method combine{_signature()}"
+        )
+    raise ConfigError(unknown_name("merge", merge, NAMES))
+
+
+def _signature() -> str:
+    return f"({', '.join(inspect.signature(MergeRule.combine).parameters)})"
+
+
+def _check_signature(rule: MergeRule) -> None:
+    """Raise unless a rule can be called as the kernels call it."""
+    try:
+        inspect.signature(rule.combine).bind(*[None] * 5)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"combine of merge rule {type(rule).__name__} does not take what it is given ({error}); it must be "
+            f"combine{_signature()}"
+        ) from None
+    if inspect.iscoroutinefunction(rule.combine) or inspect.isgeneratorfunction(rule.combine):
+        raise ConfigError(
+            f"combine of merge rule {type(rule).__name__} is a generator or coroutine; let it return"
+        )
 
 
 def _on_blocks(rule: MergeRule) -> Callable[..., None]:
@@ -82,7 +111,12 @@ def _on_blocks(rule: MergeRule) -> Callable[..., None]:
             np.frombuffer(clock, np.uint32),
             np.frombuffer(log_keep, real).reshape(workers, -1)[:, :n],
         )
-        result = np.asarray(result, real)
+        try:
+            result = np.asarray(result, real)
+        except (TypeError, ValueError) as error:
+            raise TableError(
+                f"merge rule {type(rule).__name__} returned no array of numbers: {error}"
+            ) from None
         if result.shape != (n,) or not np.isfinite(result).all():
             raise TableError(
                 f"merge rule {type(rule).__name__} returned shape {result.shape} "

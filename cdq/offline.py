@@ -47,11 +47,13 @@ class Replays:
         Makes the Q-function of a table (`Rows`) for so many lanes.
     name : str
         Of the environment.
+    horizon : float
+        Steps that a discounted reward counts for at most: a value may become so many rewards.
 
     Raises
     ------
     ConfigError
-        If a reward is beyond what the table holds.
+        If a reward is beyond what the table holds, or may lead there.
     """
 
     own_bytes = (
@@ -68,14 +70,17 @@ class Replays:
         dtype: npt.DTypeLike,
         q_function: Callable[[Rows, int], QFunction],
         name: str,
+        horizon: float = 1.0,
     ) -> None:
         self.n_rows, self.n_actions = n_rows, n_actions
         self._log, self._q_function, self._dtype, self._name = log, q_function, np.dtype(dtype), name
-        beyond = np.abs(log.rewards) > np.finfo(self._dtype).max
+        most = float(np.finfo(self._dtype).max) / max(2.0 * horizon, 1.0)
+        beyond = np.abs(log.rewards) > most
         if beyond.any():
             first = int(beyond.argmax())
             raise ConfigError(
-                f"the reward of transition {first} is {log.rewards[first]}; allowed: what {self._dtype} holds"
+                f"the reward of transition {first} is {log.rewards[first]}; allowed: up to {most:.3g}, whose sums "
+                f"{self._dtype} holds"
             )
 
     @cached_property
@@ -95,7 +100,8 @@ class Replays:
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and its lane."""
         q = self._q_function(rows, 1)
-        learn = self._of_table(rows, gamma, stop) if type(q) is TableQ else self._of_function(q, gamma, stop)
+        plain = type(q) is TableQ and self._log.next_masks is None
+        learn = self._of_table(rows, gamma, stop) if plain else self._of_function(q, gamma, stop)
         loop = ReplayLoop(learn, lanes.own.view(np.int64)[0])
         return Watched(loop, q, self._name) if q.continuous else loop
 
@@ -111,9 +117,11 @@ class Replays:
 
     def _of_function(self, q: QFunction, gamma: float, stop: npt.NDArray[np.int32]) -> Learn:
         log = self._log
-        rewards = log.rewards if q.continuous else log.rewards.astype(self._dtype)
-        q = q if q.continuous else self._q_function(q.rows, _LOOKUPS)
-        replay = Replay(q, log.states, log.actions, rewards, log.next_states, log.terminated)
+        one_by_one = q.continuous or log.next_masks is not None
+        rewards = log.rewards if one_by_one else log.rewards.astype(self._dtype)
+        q = q if one_by_one else self._q_function(q.rows, _LOOKUPS)
+        columns = log.states, log.actions, rewards, log.next_states, log.terminated
+        replay = Replay(q, *columns, log.next_masks)
         return lambda law, first, last: replay.learn(law, gamma, first, last, stop)
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from cdq._arguments import whole
+import numpy as np
+import numpy.typing as npt
+
+from cdq._arguments import MOST_STEPS, whole
 from cdq.agreement import require_same
+from cdq.columns import masks
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
 from cdq.keeping import Checkpoints
+from cdq.logged import LoggedSubject
 from cdq.logs import Log, read_log, read_minari
 from cdq.offline import Replays, steps_of
 from cdq.run import Run, is_hub
@@ -19,11 +24,16 @@ from cdq.subject import Subject
 from cdq.team import Team
 from cdq.until import Goal
 
+# Without discount a value may become the sum of all rewards that there are time for.
+_UNDISCOUNTED = 1e12
+
 _COLUMNS = ("actions", "rewards", "next_observations", "terminated")
 
 
-def log_for(subject: Subject, observations: Any, *others: Any) -> Log:
+def log_for(subject: Subject, observations: Any, *others: Any, next_masks: Any, masked: bool) -> Log:
     """Return a log of what *subject* learns: of all columns, or of a Minari dataset in place of the observations.
+
+    *next_masks* are as `read_log` takes them, *masked* says whether masks in observations are heeded.
 
     Raises
     ------
@@ -37,12 +47,49 @@ def log_for(subject: Subject, observations: Any, *others: Any) -> Log:
         columns = read_minari(observations)
     elif missing := [name for name, other in zip(_COLUMNS, others, strict=True) if other is None]:
         raise ConfigError(f"{', '.join(missing)} missing; a log has observations, {', '.join(_COLUMNS)}")
-    return read_log(
+    if isinstance(subject, LoggedSubject):
+        return subject.read(columns, next_masks)
+    log = read_log(
         *columns,
         encoding=subject.encoding(),
         n_actions=subject.n_actions,
         first_action=subject.first_action,
+        next_masks=next_masks,
+        masked=masked,
     )
+    actions = getattr(subject.model, "actions", None)
+    return log if actions is None else among(log, actions)
+
+
+def among(log: Log, actions: npt.NDArray[np.bool_]) -> Log:
+    """Return a log in which each next state allows no action but those that it has.
+
+    Parameters
+    ----------
+    log : Log
+        Of states that are rows of a table.
+    actions : (n_states, n_actions) array of bool
+        The actions that each state has.
+
+    Raises
+    ------
+    ConfigError
+        If an action was taken that its state does not have, or masks leave none; names the transition.
+    """
+    wrong = ~actions[log.states, log.actions]
+    if wrong.any():
+        first = int(wrong.argmax())
+        state, taken = int(log.states[first]), int(log.actions[first])
+        raise ConfigError(
+            f"the action of transition {first} is {taken}, which state {state} does not have; allowed: "
+            f"{', '.join(map(str, np.flatnonzero(actions[state])))}"
+        )
+    left = (
+        actions[log.next_states]
+        if log.next_masks is None
+        else actions[log.next_states] & (log.next_masks != 0)
+    )
+    return replace(log, next_masks=masks(left, actions.shape[1], log.terminated))
 
 
 def size_of(comm: Communicator | str, settings: Settings) -> int:
@@ -58,7 +105,8 @@ def goal_of(state: State, log: Log, size: int, passes: int) -> Goal:
     ConfigError
         If *passes* is not a whole number of at least 1.
     """
-    return Goal(state.progress.steps + steps_of(log, size, whole("passes", passes, 1)))
+    done, of_a_pass = state.progress.steps, steps_of(log, size, 1)
+    return Goal(done + of_a_pass * whole("passes", passes, 1, (MOST_STEPS - done) // of_a_pass))
 
 
 def replay(run: Run, log: Log) -> None:
@@ -76,6 +124,7 @@ def replay(run: Run, log: Log) -> None:
         dtype=settings.dtype,
         q_function=subject.q_function,
         name=subject.name,
+        horizon=1.0 / (1.0 - settings.gamma) if settings.gamma < 1.0 else _UNDISCOUNTED,
     )
     team = Team(replays, run.state, settings, run.requests.stop)
     team.lanes = {rank: replays.lane(rank, size) for rank in range(size)}

@@ -6,10 +6,12 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from cdq._arguments import real, shown, whole
 from cdq.comm.base import Communicator
 from cdq.core import merge as _core
 from cdq.core.rows import Law
@@ -17,7 +19,7 @@ from cdq.errors import ConfigError
 from cdq.worker import Merged, Worker, rows_over, table_bytes
 
 # Visit counts of a window are 32-bit, also summed over workers.
-_LONGEST_WINDOW = 2**24
+LONGEST_WINDOW = 2**24
 # An automatic window costs nothing measurable to end at this length, and somebody may be waiting for it.
 _LONGEST_AUTOMATIC = 2**20
 _EXTENT = struct.Struct("<qq")  # touched pairs, bytes of the merged part
@@ -70,11 +72,9 @@ class AutoWindow:
     floor: int = 500
 
     def __post_init__(self) -> None:
-        if not 0 < self.mass < math.inf or not 1 <= self.floor <= _LONGEST_WINDOW:
-            raise ConfigError(
-                f"AutoWindow got mass {self.mass}, floor {self.floor}; "
-                f"allowed: above 0 and finite, 1 to {_LONGEST_WINDOW} steps"
-            )
+        mass = real("mass of AutoWindow", self.mass, "above 0 and finite", math.nextafter(0.0, 1.0))
+        object.__setattr__(self, "mass", mass)
+        object.__setattr__(self, "floor", whole("floor of AutoWindow", self.floor, 1, LONGEST_WINDOW))
 
     def next(self, window: float, mass: float) -> float:
         """Return the window after one of *window* steps whose round had the pooled *mass*."""
@@ -90,8 +90,9 @@ class FixedWindow:
     mass: float = 0.3
 
     def __post_init__(self) -> None:
-        if not 1 <= self.steps <= _LONGEST_WINDOW:
-            raise ConfigError(f"sync_every is {self.steps}; allowed: 1 to {_LONGEST_WINDOW} steps, or 'auto'")
+        object.__setattr__(self, "steps", whole("sync_every", self.steps, 1, LONGEST_WINDOW))
+        mass = real("mass of FixedWindow", self.mass, "above 0 and finite", math.nextafter(0.0, 1.0))
+        object.__setattr__(self, "mass", mass)
 
     @property
     def floor(self) -> int:
@@ -114,14 +115,14 @@ def as_window(sync_every: str | int | Window) -> Window:
     ConfigError
         If it is none of these.
     """
-    if sync_every == "auto":
+    if isinstance(sync_every, str) and sync_every == "auto":
         return AutoWindow()
     if isinstance(sync_every, (AutoWindow, FixedWindow)):
         return sync_every
-    if isinstance(sync_every, (int, np.integer)) and not isinstance(sync_every, bool):
-        return FixedWindow(int(sync_every))
+    if isinstance(sync_every, Real) and not isinstance(sync_every, bool):
+        return FixedWindow(whole("sync_every", sync_every, 1, LONGEST_WINDOW))
     raise ConfigError(
-        f"sync_every is {sync_every!r}; allowed: 'auto', a number of steps or cdq.AutoWindow(...)"
+        f"sync_every is {shown(sync_every)}; allowed: 'auto', a number of steps or cdq.AutoWindow(...)"
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cdq._arguments import whole
+from cdq._arguments import MOST_STEPS, whole
 from cdq._version import __version__
 from cdq.agreement import require_same, require_same_tables
 from cdq.comm import registry
@@ -115,7 +115,7 @@ def make_goal(state: State, checkpoints: Checkpoints, steps: float | None, until
     done = state.progress.steps
     if steps is None and until is None and state.goal.target:
         return state.goal
-    more = whole("steps", steps, 0)
+    more = whole("steps", steps, 0, MOST_STEPS - done)
     if until is not None and not isinstance(until, (OptimalWithin, MeanReturn)):
         raise ConfigError(f"until is {until!r}; allowed: cdq.OptimalWithin(...) or cdq.MeanReturn(...)")
     return Goal(done + more, until, checkpoints.every(more))

@@ -7,11 +7,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cdq._arguments import real, shown
 from cdq.core.rows import Law
 from cdq.errors import ConfigError, unknown_name
 
@@ -24,13 +26,18 @@ Entries = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np
 _ALL = -50.0
 
 
-def _require(ok: bool, what: str, got: object, allowed: str) -> None:
-    if not ok:
-        raise ConfigError(f"{what} is {got!r}; allowed: {allowed}")
+# The smallest number above 0.
+_LEAST = math.nextafter(0.0, 1.0)
 
 
-def _require_rate(what: str, value: float) -> None:
-    _require(isinstance(value, (int, float)) and 0 <= value <= 1, what, value, "a number from 0 to 1")
+def _numbers(schedule: Any, **checks: tuple[str, str, float, float]) -> None:
+    """Make the named fields floats; each has its name in messages, what is allowed, the least and the most."""
+    for name, check in checks.items():
+        what, allowed, low, high = check
+        object.__setattr__(schedule, name, real(what, getattr(schedule, name), allowed, low, high))
+
+
+_RATE = ("a number from 0 to 1", 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Constant:
     value: float
 
     def __post_init__(self) -> None:
-        _require_rate("the constant rate", self.value)
+        _numbers(self, value=("the constant rate", *_RATE))
 
     def at(self, steps: int) -> float:
         """Return the rate after *steps* environment steps of all workers."""
@@ -75,9 +82,8 @@ class Decay:
     steps: float
 
     def __post_init__(self) -> None:
-        _require_rate("the first rate", self.first)
-        _require_rate("the last rate", self.last)
-        _require(0 < self.steps < math.inf, "the decay's steps", self.steps, "above 0 and finite")
+        steps = ("the decay's steps", "above 0 and finite", _LEAST, math.inf)
+        _numbers(self, first=("the first rate", *_RATE), last=("the last rate", *_RATE), steps=steps)
 
 
 @dataclass(frozen=True)
@@ -134,9 +140,8 @@ class RescaledLinear:
     gamma: float
 
     def __post_init__(self) -> None:
-        _require(
-            0 <= self.gamma < 1, "gamma of the rescaled linear step size", self.gamma, "from 0 to below 1"
-        )
+        most = math.nextafter(1.0, 0.0)
+        _numbers(self, gamma=("gamma of the rescaled linear step size", "from 0 to below 1", 0.0, most))
 
     def of(self, clock: float) -> float:
         """Return the step size of the visit that brings the clock to *clock*."""
@@ -161,7 +166,7 @@ class Polynomial:
     omega: float
 
     def __post_init__(self) -> None:
-        _require(0 < self.omega <= 1, "omega", self.omega, "above 0 and up to 1")
+        _numbers(self, omega=("omega", "above 0 and up to 1", _LEAST, 1.0))
 
     def of(self, clock: float) -> float:
         """Return the step size of the visit that brings the clock to *clock*."""
@@ -189,12 +194,12 @@ def as_rate(value: float | Rate, what: str) -> Rate:
     ConfigError
         If it is neither; *what* names the argument.
     """
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return Constant(float(value))
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return Constant(real(what, value, *_RATE))
     if isinstance(value, (Constant, LinearDecay, ExponentialDecay)):
         return value
     raise ConfigError(
-        f"{what} is {value!r}; allowed: a number from 0 to 1, Constant, LinearDecay or ExponentialDecay"
+        f"{what} is {shown(value)}; allowed: a number from 0 to 1, Constant, LinearDecay or ExponentialDecay"
     )
 
 
@@ -204,7 +209,11 @@ def as_step_size(value: float | StepSize | None, gamma: float) -> StepSize:
         return RescaledLinear(gamma) if gamma < 1 else Polynomial(0.77)
     if isinstance(value, (RescaledLinear, Polynomial)):
         return value
-    return as_rate(value, "step_size")
+    rate = as_rate(value, "step_size")
+    rates = [getattr(rate, name) for name in ("value", "first", "last") if hasattr(rate, name)]
+    if not any(rates):
+        raise ConfigError("step_size is 0, with which nothing is learnt; allowed: above 0 and up to 1")
+    return rate
 
 
 def to_config(schedule: StepSize) -> dict[str, Any]:

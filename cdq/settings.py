@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from numbers import Real
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from cdq import schedules
-from cdq._arguments import one_of, whole
+from cdq._arguments import one_of, real, shown, whole
 from cdq.approach import Approach
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose, ranks
@@ -21,6 +22,8 @@ from cdq.schedules import Rate, StepSize
 
 # More threads or lanes than any machine of today has use for; each takes memory and time to set up.
 MOST_WORKERS, MOST_LANES = 4096, 65_536
+# The entropy that NumPy's seed sequences are made for has 128 bits.
+MOST_SEED = 2**128 - 1
 
 _PLAIN = ("gamma", "workers", "num_envs", "comm", "dtype", "seed", "initial_value", "overlap")
 
@@ -67,7 +70,7 @@ def make_settings(
     workers: int | None,
     num_envs: int | None,
     comm: str | Communicator,
-    dtype: str,
+    dtype: npt.DTypeLike,
     seed: int | None,
     initial_value: float,
     overlap: bool,
@@ -80,11 +83,12 @@ def make_settings(
     ConfigError
         If one is not allowed; the message says what is.
     """
-    if not (isinstance(gamma, Real) and 0 < gamma <= 1):
-        raise ConfigError(f"gamma is {gamma}; allowed: above 0 and up to 1")
-    one_of("dtype", dtype, ("float64", "float32"))
-    if not (isinstance(initial_value, Real) and math.isfinite(initial_value)):
-        raise ConfigError(f"initial_value is {initial_value}; it must be a finite number")
+    gamma = real("gamma", gamma, "a number from 0 to 1", 0.0, 1.0)
+    kind = type_of(dtype)
+    largest = float(np.finfo(kind).max)
+    initial_value = real(
+        "initial_value", initial_value, f"finite numbers that {kind} holds", -largest, largest
+    )
     one_of("overlap", overlap, (True, False))
     if overlap and approach.get("table") == "hash":
         raise ConfigError(
@@ -92,7 +96,7 @@ def make_settings(
         )
     wanted = None if workers is None else whole("workers", workers, 1, MOST_WORKERS)
     return Settings(
-        gamma=float(gamma),
+        gamma=gamma,
         step_size=schedules.as_step_size(step_size, gamma),
         exploration=schedules.as_rate(exploration, "exploration"),
         merge=merge,
@@ -100,16 +104,31 @@ def make_settings(
         workers=size_of(comm, wanted),
         num_envs=0 if num_envs is None else whole("num_envs", num_envs, 1, MOST_LANES),
         comm=comm if isinstance(comm, str) else "auto",
-        dtype=str(dtype),
-        seed=secrets.randbits(63) if seed is None else whole("seed", seed, 0),
-        initial_value=float(initial_value),
+        dtype=kind,
+        seed=secrets.randbits(63) if seed is None else whole("seed", seed, 0, MOST_SEED),
+        initial_value=initial_value,
         overlap=overlap,
         approach=Approach(**approach),
     )
 
 
+def type_of(dtype: npt.DTypeLike) -> str:
+    """Return the name of a table's type: "float64" or "float32", however it was given."""
+    try:
+        name = np.dtype(dtype).name if dtype is not None else None
+    except TypeError:
+        name = None
+    if name not in {"float64", "float32"}:
+        raise ConfigError(
+            f"dtype is {shown(dtype)}; allowed: 'float64' or 'float32', or NumPy's types of these names"
+        )
+    return name
+
+
 def size_of(comm: str | Communicator, workers: int | None) -> int:
     """Return how many workers a run has; `ConfigError` if there cannot be so many."""
+    if not isinstance(comm, (str, Communicator)):
+        raise ConfigError(f"comm is {shown(comm)}; allowed: a communicator's name, a URL, or a communicator")
     if isinstance(comm, str):
         return workers or 1 if choose(comm) == LOCAL_HUB else ranks(comm, workers)
     if workers not in (None, comm.size):

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.errors import FileError, TableError
-from cdq.history import History
+from cdq._arguments import MOST_STEPS, real, whole
+from cdq.errors import ConfigError, FileError, TableError
+from cdq.history import History, Row
+from cdq.rounds import LONGEST_WINDOW
 from cdq.subject import Subject
 from cdq.table import QTable
 from cdq.training import Progress
@@ -66,18 +68,25 @@ class State:
             "evaluations": self.evaluations,
         }
 
+    def saved(self) -> tuple[Tensors, dict[str, Any]]:
+        """Return what a learner's file holds of it, table, history and counters: tensors and a JSON object."""
+        history = {_HISTORY + name: column for name, column in self.history.to_arrays().items()}
+        return {**self.tables(), **history}, self.counters()
+
     def everything(self) -> tuple[Tensors, dict[str, Any]]:
         """Return what a checkpoint holds besides the lanes: tensors and a JSON object."""
-        history = {_HISTORY + name: column for name, column in self.history.to_arrays().items()}
-        return {**self.tables(), **history}, {**self.counters(), "goal": self.goal.to_config()}
+        tensors, counters = self.saved()
+        return tensors, {**counters, "goal": self.goal.to_config()}
 
     def restore(self, path: object, tensors: Tensors, header: Mapping[str, Any], subject: Subject) -> None:
-        """Take over what `tables` and `counters`, or `everything`, returned, and *path* holds; it is for *subject*.
+        """Take over what `saved` or `everything` returned, and *path* holds; it is for *subject*.
+
+        Files of 0.2 and before have a history in checkpoints alone.
 
         Raises
         ------
         FileError
-            If something is missing or of another kind.
+            If something is missing, of another kind, or out of range.
         TableError
             If the table is none, has another size or type, or is that of another environment.
         """
@@ -88,17 +97,27 @@ class State:
             )
         try:
             QTable(tensors["values"], tensors["visits"], keys=tensors.get("keys"))  # raises if they are none
+            told = {"evaluations": 0, **header}  # files of 0.1 know none
+            counts = {name: whole(name, told[name], 0) for name in ("steps", "session", "evaluations")}
+            window = real("window", header["window"], f"1 to {LONGEST_WINDOW} steps", 1.0, LONGEST_WINDOW)
+            goal = Goal.from_config(header["goal"]) if "goal" in header else self.goal
+            history = (
+                _history_of(tensors) if "goal" in header or f"{_HISTORY}steps" in tensors else self.history
+            )
+            if tensors["visits"].max(initial=0) > MOST_STEPS:
+                raise ConfigError(f"visits go up to {tensors['visits'].max()}; allowed: up to 2**62")
             self.merged.fill(tensors)
-            self.progress = Progress(int(header["steps"]), float(header["window"]))
-            self.session, self.evaluations = int(header["session"]), int(header.get("evaluations", 0))
-            if "goal" in header:
-                self.goal = Goal.from_config(header["goal"])
-                columns = {name: tensors[_HISTORY + name] for name in self.history.to_arrays()}
-                self.history = History.from_arrays(columns)
+            self.progress = Progress(counts["steps"], window)
+            self.session, self.evaluations = counts["session"], counts["evaluations"]
+            self.goal, self.history = goal, history
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, TableError):
                 raise
             raise FileError(f"{path} lacks what a learner goes on from: {error!r}; use another") from None
+
+
+def _history_of(tensors: Mapping[str, npt.NDArray[Any]]) -> History:
+    return History.from_arrays({name: tensors[_HISTORY + name] for name in Row._fields})
 
 
 def lanes_of(parts: Sequence[bytes]) -> npt.NDArray[np.uint8]:

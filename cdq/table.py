@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.errors import TableError
+from cdq._arguments import path_of, read_only
+from cdq.errors import FileError, TableError
 from cdq.files import read_tensors, write_tensors
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
 
 class QTable:
-    """Action values and visit counts of a finite environment.
+    """Action values and visit counts of a finite environment; its arrays are read-only.
+
+    A learner begins with other values where one is given as its `initial_table`.
 
     Parameters
     ----------
@@ -44,6 +47,8 @@ class QTable:
     >>> table.state_values().tolist()
     [1.0, 2.0]
     """
+
+    _complete = False
 
     def __init__(
         self,
@@ -84,6 +89,20 @@ class QTable:
             raise TableError(
                 f"keys are {self.keys.dtype} of shape {self.keys.shape}; allowed: uint64 of shape ({self.n_states},)"
             )
+        self.__setstate__(dict(self.__dict__))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Hold attributes whose arrays are read-only, also in copies: a table does not change once it is made."""
+        arrays = {name: read_only(value) for name, value in state.items() if isinstance(value, np.ndarray)}
+        self.__dict__.update({**state, **arrays, "_complete": True})
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if self._complete:
+            raise TableError(
+                f"{name} of a QTable cannot be set: a table does not change. Make another one of a copy of its values, "
+                "and give it to a learner as initial_table"
+            )
+        super().__setattr__(name, value)
 
     @property
     def n_states(self) -> int:
@@ -144,7 +163,7 @@ class QTable:
             tensors["keys"] = self.keys
         if self.actions is not None:  # the values in files are finite
             tensors |= {"values": np.where(self.actions, self.values, 0), "actions": self.actions}
-        write_tensors(path, tensors, header)
+        write_tensors(path_of("the file", path), tensors, header)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> QTable:
@@ -155,8 +174,10 @@ class QTable:
         FileError
             If it is missing, truncated, altered or no such file.
         """
-        tensors, header = read_tensors(path)
-        name = str(header.get("environment", ""))
+        tensors, header = read_tensors(path_of("the file", path))
+        name = header.get("environment", "")
+        if not {"values", "visits"} <= set(tensors) or not isinstance(name, str):
+            raise FileError(f"{path} holds no table: {', '.join(tensors) or 'no tensors'}; use another file")
         return cls(tensors["values"], tensors["visits"], name, tensors.get("keys"), tensors.get("actions"))
 
 

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose
+from cdq.errors import FileError
+from cdq.lanes import Lanes
 from cdq.problem import Problem
 from cdq.rounds import Peer, WorkerContribution, peer_bytes
 from cdq.settings import Settings
@@ -56,7 +58,14 @@ class Team:
 
         Lanes of another number of workers are of no use: a warning, on *rank* 0, says that the streams begin anew.
         Workers of a hub come and go, and so each goes on with what there is of its number.
+
+        Raises
+        ------
+        FileError
+            If they are no lanes of what is learnt.
         """
+        if lanes is not None:
+            self._check(lanes)
         of_hub = choose(self._settings.comm) == LOCAL_HUB
         if lanes is not None and (of_hub or len(lanes) == self._settings.workers):
             self.lanes = dict(enumerate(lanes))
@@ -64,6 +73,24 @@ class Team:
         if lanes is not None and rank == 0:
             _log.warning(_OTHER_WORKERS, len(lanes), self._settings.workers)
         self._state.session += 1
+
+    def _check(self, lanes: npt.NDArray[np.uint8]) -> None:
+        """Raise unless lanes, of a file, are such that loops may go on from them."""
+        problem = self._problem
+        usual = Lanes(self._settings.num_envs, problem.own_bytes)
+        if lanes.dtype != np.uint8 or lanes.ndim != 2 or lanes.shape[1] != usual.memory.nbytes:
+            raise FileError(
+                f"the lanes are {lanes.dtype} of shape {lanes.shape}; {self._settings.num_envs} environments of a "
+                f"worker take {usual.memory.nbytes} bytes: use another checkpoint"
+            )
+        for row in lanes:
+            usual.memory[:] = row
+            if not problem.own_bytes and problem.n_rows and usual.state.max() >= problem.n_rows:
+                raise FileError(
+                    f"an environment is in state {usual.state.max()} of {problem.n_rows}; use another checkpoint"
+                )
+            if usual.elapsed.min() < 0:
+                raise FileError(f"an episode has {usual.elapsed.min()} steps; use another checkpoint")
 
     def join(self, comm: Communicator, *, keeps: bool, plan: Plan) -> WorkerContribution:
         """Return the contribution of the worker of *comm*'s rank; from the thread that uses the communicator.

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cdq.comm.base import Communicator
 from cdq.core.rows import Law
-from cdq.errors import CommError
+from cdq.errors import CdqError, CommError, ConfigError
 from cdq.interrupts import Requests, signals_deferred
 from cdq.monitor import Watch
 from cdq.overlap import Pipeline
@@ -34,6 +34,7 @@ from cdq.rounds import (
     sweeps_of,
 )
 from cdq.schedules import Decay, Rate, StepSize, build_law
+from cdq.threads import WorkerThread
 from cdq.worker import Worker
 
 # How often the waiting thread wakes up to show progress, in seconds.
@@ -264,13 +265,12 @@ def run_workers(
             errors.append(error)
 
     threads = [
-        threading.Thread(target=guarded, args=pair, name=f"cdq-worker-{pair[1].rank}")
+        WorkerThread(target=guarded, args=pair, name=f"cdq-worker-{pair[1].rank}")
         for pair in zip(tasks, comms, strict=True)
     ]
     with signals_deferred(requests, graceful=graceful):
         try:
-            for thread in threads:
-                thread.start()
+            _start(threads, comms)
             _wait(threads, tick)
         except BaseException:
             requests.stop[0] = 1
@@ -279,6 +279,22 @@ def run_workers(
         if errors and not requests.stop[0]:
             causes = [error for error in errors if not isinstance(error, (CommError, Interrupted))]
             raise (causes or errors)[0]
+
+
+def _start(threads: Sequence[threading.Thread], comms: Sequence[Communicator]) -> None:
+    """Start all threads; where the system has no room for one, those before it are told that it does not come."""
+    for i, thread in enumerate(threads):
+        try:
+            thread.start()
+        except BaseException as error:  # of a signal handler, perhaps
+            for comm in comms[i:]:
+                comm.abort("there is no thread for it")
+            if isinstance(error, CdqError) or not isinstance(error, (RuntimeError, MemoryError)):
+                raise
+            raise ConfigError(
+                f"this process could start {i} of {len(threads)} threads ({error}): use fewer workers, or allow it "
+                "more memory and threads (ulimit -a)"
+            ) from None
 
 
 def _wait(threads: Sequence[threading.Thread], tick: Callable[[], Any]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cdq.errors import ConfigError
+from cdq._arguments import MOST_STEPS, real, whole
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class OptimalWithin:
     tolerance: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.tolerance < math.inf:
-            raise ConfigError(f"the tolerance is {self.tolerance}; allowed: above 0 and finite")
+        tolerance = real("the tolerance", self.tolerance, "above 0 and finite", math.nextafter(0.0, 1.0))
+        object.__setattr__(self, "tolerance", tolerance)
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,13 @@ class MeanReturn:
     at_least: float
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.at_least):
-            raise ConfigError(f"the mean return to reach is {self.at_least}; it must be finite")
+        reached = real("the mean return to reach", self.at_least, "a finite number")
+        object.__setattr__(self, "at_least", reached)
 
 
 Until = OptimalWithin | MeanReturn
 
+_COUNTS = ("target", "keep_every", "measure_at")
 _CONDITIONS = {kind.__name__: kind for kind in (OptimalWithin, MeanReturn)}
 
 
@@ -89,4 +90,6 @@ class Goal:
     def from_config(cls, config: Mapping[str, Any]) -> Goal:
         """Return the goal that `to_config` described."""
         until = dict(config["until"] or {})
-        return cls(**{**config, "until": _CONDITIONS[until.pop("kind")](**until) if until else None})
+        condition = _CONDITIONS[until.pop("kind")](**until) if until else None
+        counts = {name: whole(name, config[name], 0, MOST_STEPS) for name in _COUNTS}
+        return cls(**{**config, **counts, "until": condition})

@@ -15,7 +15,7 @@ from cdq.comm.base import Communicator
 from cdq.core.merge import commit, commit_alone
 from cdq.core.overlap import hand_over, take_back
 from cdq.core.rows import Law, Rows, row_size
-from cdq.errors import EnvironmentFailure, TableError
+from cdq.errors import ConfigError, EnvironmentFailure, TableError
 from cdq.lanes import Lanes
 from cdq.problem import Problem
 
@@ -301,11 +301,26 @@ def streams(seed: int, key: tuple[int, ...], n: int) -> npt.NDArray[np.uint64]:
 
 
 def allocate(n_bytes: int) -> npt.NDArray[np.uint8]:
-    """Return zeroed memory that begins on a page, on huge pages where it is large and the system has them."""
-    if not hasattr(mmap, "MADV_HUGEPAGE"):
-        return np.frombuffer(mmap.mmap(-1, n_bytes), np.uint8)
+    """Return zeroed memory that begins on a page, on huge pages where it is large and the system has them.
+
+    Raises
+    ------
+    ConfigError
+        If there is not so much.
+    """
     # Private: shared memory, which Python maps by default, gets no huge pages.
-    memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if n_bytes >= _HUGE_PAGE:
+    huge = hasattr(mmap, "MADV_HUGEPAGE")
+    try:
+        memory = (
+            mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            if huge
+            else mmap.mmap(-1, n_bytes)
+        )
+    except (OSError, OverflowError, MemoryError) as error:
+        raise ConfigError(
+            f"the system has no {n_bytes:,} bytes of memory for a table ({error}); use fewer workers, dtype='float32', "
+            "table='hash', or features"
+        ) from None
+    if huge and n_bytes >= _HUGE_PAGE:
         memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, np.uint8)

@@ -155,7 +155,7 @@ MISTAKES = [
     (["train", *QUICK, "--exploration", "polynomial:0.7"], "exploration"),
     (["train", *QUICK, "--sync-every", "0"], "sync_every is 0"),
     (["train", *QUICK, "--sync-every", "often"], "'auto'"),
-    (["train", *QUICK, "--gamma", "0"], "gamma is 0.0"),
+    (["train", *QUICK, "--gamma", "-1"], "gamma is -1.0"),
     (["train", *QUICK, "--gamma", "nan"], "gamma is nan"),
     (["train", *QUICK, "--workers", "0"], "workers is 0"),
     (["train", *QUICK, "--workers", "two"], "--workers"),

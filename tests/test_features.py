@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cdq._arguments import shown
 from cdq.errors import ConfigError
 from cdq.features import (
     MOST_TILES,
@@ -178,3 +180,16 @@ def test_one_tiling_is_a_partition_into_bins() -> None:
     places = [(i, y) for y in (-1e6, 0.0, 1e6) for i in (0, 1, 2, 3.5)]
     assert (action_values(features, np.eye(12), places) == np.eye(12)).all()
     assert (action_values(features, np.eye(12), [9, 1e7]) == np.eye(12)[11]).all()
+
+
+@pytest.mark.parametrize("value", [10**400, 10**5000, math.inf, "1", True], ids=shown)
+def test_numbers_beyond_any_float_are_refused(value: Any) -> None:
+    for make in (
+        lambda: TileCoding(low=value),
+        lambda: TileCoding(high=[1.0, value]),
+        lambda: TileCoding(tilings=value),
+        lambda: TileCoding(tiles=[2, value]),
+        lambda: PolynomialBasis(order=value),
+    ):
+        with pytest.raises(ConfigError, match="allowed"):
+            make()

@@ -10,10 +10,11 @@ import pytest
 import cdq
 from cdq import evaluation
 from cdq import learner as module
-from cdq.errors import ConfigError, ModelError, UnsupportedEnvironment
+from cdq._arguments import shown
+from cdq.errors import ConfigError, ModelError, TableError, UnsupportedEnvironment
 from cdq.history import Row
 from cdq.merges import MergeRule
-from cdq.schedules import Constant, Polynomial, RescaledLinear
+from cdq.schedules import Constant, LinearDecay, Polynomial, RescaledLinear
 from cdq.worker import streams
 from tests.reference.rollout import follow
 from tests.strategies import DTYPES, random_model
@@ -50,20 +51,22 @@ def test_a_seed_is_drawn_where_none_is_given() -> None:
 
 
 BAD = [
-    ({"gamma": 0.0}, "gamma is 0.0; allowed: above 0 and up to 1"),
+    ({"gamma": -0.1}, "gamma is -0.1; allowed: a number from 0 to 1"),
+    ({"gamma": True}, "gamma is True"),
+    ({"gamma": 10**400}, "gamma is 1000"),
     ({"gamma": 1.1}, "gamma is 1.1"),
     ({"gamma": -0.5}, "gamma is -0.5"),
     ({"gamma": math.nan}, "gamma is nan"),
     ({"gamma": "0.9"}, "gamma is '?0.9"),
     ({"gamma": None}, "gamma is None"),
-    ({"step_size": 1.5}, "constant rate is 1.5; allowed: a number from 0 to 1"),
+    ({"step_size": 1.5}, "step_size is 1.5; allowed: a number from 0 to 1"),
     ({"step_size": "fast"}, "step_size is 'fast'; allowed"),
-    ({"exploration": -0.1}, "constant rate is -0.1"),
+    ({"exploration": -0.1}, "exploration is -0.1; allowed: a number from 0 to 1"),
     ({"exploration": "greedy"}, "exploration is 'greedy'; allowed"),
     ({"exploration": RescaledLinear(0.9)}, "exploration is RescaledLinear"),
     ({"merge": "poled"}, "unknown merge 'poled'; known: affine, .*Did you mean 'pooled'"),
     ({"merge": None}, "unknown merge None"),
-    ({"sync_every": 0}, "sync_every is 0; allowed: 1 to"),
+    ({"sync_every": 0}, "sync_every is 0; allowed: a whole number of at least 1"),
     ({"sync_every": "often"}, "sync_every is 'often'; allowed: 'auto'"),
     ({"workers": 0}, "workers is 0; allowed: a whole number of at least 1"),
     ({"workers": -2}, "workers is -2"),
@@ -79,13 +82,34 @@ BAD = [
     ({"seed": -1}, "seed is -1; allowed: a whole number of at least 0"),
     ({"seed": 0.5}, "seed is 0.5"),
     ({"seed": "abc"}, "seed is 'abc'"),
-    ({"initial_value": math.nan}, "initial_value is nan; it must be a finite number"),
+    ({"comm": 5}, "comm is 5; allowed: a communicator's name, a URL, or a communicator"),
+    ({"comm": None}, "comm is None"),
+    ({"seed": 2**128}, "seed is 340.*; allowed: .* at most 340"),
+    ({"seed": 10**5000}, "seed is a number too long to write out"),
+    ({"num_envs": 10**400}, "num_envs is 1000.* characters"),
+    ({"workers": np.inf}, "workers is inf"),
+    ({"step_size": 0}, "step_size is 0, with which nothing is learnt; allowed: above 0"),
+    ({"step_size": LinearDecay(0.0, 0.0, 10)}, "step_size is 0, with which nothing is learnt"),
+    ({"step_size": True}, "step_size is True"),
+    ({"step_size": 10**400}, "step_size is 1000"),
+    ({"exploration": np.array([0.1])}, "exploration is array"),
+    ({"sync_every": 10**400}, "sync_every is 1000"),
+    ({"dtype": None}, "dtype is None"),
+    ({"dtype": np.longdouble}, "dtype is .*; allowed"),
+    (
+        {"initial_value": 1e39, "dtype": "float32"},
+        r"initial_value is 1e\+39; allowed: finite numbers that float32",
+    ),
+    ({"initial_value": 10**400}, "initial_value is 1000"),
+    ({"checkpoint": "runs", "checkpoint_every": 10**400}, "checkpoint_every is 1000"),
+    ({"checkpoint": "runs", "checkpoint_every": math.nan}, "checkpoint_every is nan"),
+    ({"initial_value": math.nan}, "initial_value is nan; allowed: finite numbers that float64 holds"),
     ({"initial_value": -math.inf}, "initial_value is -inf"),
     ({"initial_value": "high"}, "initial_value is '?high"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "match"), BAD, ids=[str(arguments) for arguments, _ in BAD])
+@pytest.mark.parametrize(("arguments", "match"), BAD, ids=[shown(arguments) for arguments, _ in BAD])
 def test_bad_arguments_are_refused_before_any_work(
     arguments: Any, match: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,8 +193,13 @@ def test_a_table_is_a_copy(model: cdq.MDP) -> None:
     agent.learn(1000)
     assert (table.values == before[0]).all()
     assert (table.visits == before[1]).all()
-    table.values[:] = 1e9
-    assert agent.table.values.max() < 1e6
+    for array in (table.values, table.visits):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 5
+    with pytest.raises(TableError, match="values of a QTable cannot be set.*initial_table"):
+        agent.table.values = np.zeros((1, 1))
+    with pytest.raises(AttributeError):
+        agent.table = table  # type: ignore[misc]
 
 
 def test_no_steps_are_no_work() -> None:
@@ -261,3 +290,65 @@ def test_a_report_says_what_a_run_came_to() -> None:
     assert report["gap"] >= report["optimal_value"] - report["policy_value"] - 1e-12
     for key in ("comm", "bytes", "mean_return", "gamma", "merge"):
         assert key in report
+
+
+def test_without_a_future_values_are_the_expected_rewards() -> None:
+    model = cdq.MDP.garnet(30, 3, branching=4, seed=1)
+    paid = np.add.reduceat(model.probability * model.reward, model.offsets[:-1]).reshape(30, 3)
+    found = cdq.solve(model, 0)
+    np.testing.assert_allclose(found.values, paid, rtol=0, atol=1e-15)
+    assert found.error < 1e-13
+    assert cdq.bounds(model, paid, 0).gap < 1e-13
+    np.testing.assert_allclose(cdq.evaluate_policy(model, found.policy, 0), paid.max(axis=1), atol=1e-15)
+    agent = cdq.QLearner(model, gamma=0, seed=0).learn(300_000)
+    assert np.abs(agent.table.values - paid).max() < 0.05
+    assert agent.report()["gap"] < 0.05
+
+
+@pytest.mark.parametrize(
+    "mask", [["0", "0", "1"], [np.nan] * 3, [0, 1], [0, 0, 0], "abc", [[1, 0, 0]], [0, None, 1], {}]
+)
+def test_what_is_no_mask_is_refused(mask: Any) -> None:
+    with pytest.raises(ConfigError, match="the action mask"):
+        learner().predict(3, mask)
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.float32, np.dtype("float32"), "f4", "single", np.dtype(np.float32)], ids=str
+)
+def test_types_of_numpy_are_types_of_tables(dtype: Any, tmp_path: Path) -> None:
+    agent = learner(dtype=dtype).learn(1000)
+    assert agent.table.values.dtype == np.float32
+    assert agent.settings.dtype == agent.settings.to_config()["dtype"] == "float32"
+    agent.save(tmp_path / "agent")
+    assert cdq.QLearner.load(tmp_path / "agent", MODEL).settings == agent.settings
+
+
+BEYOND = [10**400, -1, math.inf, math.nan, "3", True, 0.5]
+
+
+@pytest.mark.parametrize("value", BEYOND, ids=shown)
+def test_counts_out_of_range_are_refused_before_anything_changes(value: Any) -> None:
+    agent = learner().learn(1000)
+    before = agent.table.digest(), agent.steps, agent.steps_left, agent._state.evaluations
+    log = [0, 1], [0, 1], [0.0, 1.0], [1, 2], [False, True]
+    calls = [
+        (lambda: agent.learn(value), "steps"),
+        (lambda: agent.evaluate(value), "episodes"),
+        (lambda: agent.learn_from(*log, passes=value), "passes"),
+        (lambda: agent.learn(10, until=cdq.OptimalWithin(value)), "tolerance"),
+    ]
+    for call, what in calls[: 3 if value == 0.5 else 4]:
+        with pytest.raises(ConfigError, match=what):
+            call()
+    assert (agent.table.digest(), agent.steps, agent.steps_left, agent._state.evaluations) == before
+
+
+def test_steps_beyond_64_bits_are_refused() -> None:
+    agent = learner().learn(1000)
+    for steps in (2**62, 2**63, 1e300):
+        with pytest.raises(ConfigError, match="steps is .*; allowed: a whole number of at least 0"):
+            agent.learn(steps)
+    with pytest.raises(ConfigError, match="passes is"):
+        agent.learn_from([0, 1], [0, 1], [0.0, 1.0], [1, 2], [False, True], passes=2**61)
+    assert agent.learn(np.int64(1000)).steps > 1000

@@ -211,3 +211,48 @@ def test_every_setting_survives_a_file(changes: dict[str, Any], tmp_path: Path) 
     agent = learner(**changes)
     agent.save(tmp_path / "agent")
     assert cdq.QLearner.load(tmp_path / "agent", MODEL).settings == agent.settings
+
+
+def test_the_history_survives_a_file(tmp_path: Path) -> None:
+    agent = learner(sync_every=100).learn(20_000)
+    agent.save(tmp_path / "agent")
+    loaded = cdq.QLearner.load(tmp_path / "agent", MODEL)
+    assert repr(list(loaded.history)) == repr(list(agent.history))
+    kept = ("seconds", "rounds", "episodes", "bytes", "steps_per_second")
+    before, after = agent.report(), loaded.report()
+    assert [after[name] for name in kept] == [before[name] for name in kept]
+    rounds, seconds = agent.history[-1].rounds, agent.history[-1].seconds
+    loaded.learn(5000)
+    assert loaded.history[-1].rounds > rounds
+    assert loaded.history[-1].seconds > seconds
+
+
+def test_files_without_a_history_still_load(tmp_path: Path) -> None:
+    """Files of 0.2 and before."""
+    agent = learner().learn(1000)
+    agent.save(tmp_path / "agent")
+    tensors, header = read_tensors(tmp_path / "agent")
+    older = {name: tensor for name, tensor in tensors.items() if not name.startswith("history.")}
+    write_tensors(tmp_path / "older", older, header)
+    loaded = cdq.QLearner.load(tmp_path / "older", MODEL)
+    assert (len(loaded.history), loaded.steps) == (0, agent.steps)
+    assert loaded.table.digest() == agent.table.digest()
+    del tensors["history.bytes"]
+    write_tensors(tmp_path / "torn", tensors, header)
+    with pytest.raises(FileError, match=r"lacks what a learner goes on from: .*history.bytes"):
+        cdq.QLearner.load(tmp_path / "torn", MODEL)
+
+
+@pytest.mark.parametrize("path", [5, 0, None, "", b"agent", ["agent"]], ids=str)
+def test_what_is_no_path_is_refused(path: Any) -> None:
+    agent = learner()
+    for call in (
+        lambda: agent.save(path),
+        lambda: cdq.QLearner.load(path),
+        lambda: cdq.QLearner.resume(path),
+        lambda: agent.table.save(path),
+        lambda: cdq.QTable.load(path),
+        *([] if path is None else [lambda: learner(checkpoint=path)]),
+    ):
+        with pytest.raises(ConfigError, match="is .*; allowed: a path, as text or as a pathlib.Path"):
+            call()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+import cdq
 from cdq.errors import ConfigError, TableError
 from cdq.merges import NAMES, MergeRule, resolve
 from cdq.schedules import Constant, Polynomial, build_law
@@ -69,7 +70,7 @@ def test_there_are_seven_rules() -> None:
         assert resolve(name) == name
 
 
-@pytest.mark.parametrize("merge", ["poled", "", None, 3, min, MergeRule])
+@pytest.mark.parametrize("merge", ["poled", "", None, 3, ("mean",)])
 def test_what_is_no_rule_is_refused(merge: Any) -> None:
     with pytest.raises(
         ConfigError, match=r"unknown merge .*known: affine, importance, max, mean, pooled, sum"
@@ -223,3 +224,68 @@ def test_pooled_leaves_on_the_base_what_one_worker_would(workers: int) -> None:
     worker = fresh(given)
     worker.commit(merge_shared(contributions_of(given.workers(), law), "pooled"))
     assert values_of(worker) == pytest.approx(3.0 * 0.9 ** visits.sum(axis=0), rel=1e-12)
+
+
+class TooFew(MergeRule):
+    def combine(self, base: Any, values: Any) -> Any:  # type: ignore[override]
+        return values.mean(axis=0)
+
+
+class TooMany(MergeRule):
+    def combine(self, base: Any, values: Any, visits: Any, clock: Any, log_keep: Any, more: Any) -> Any:  # type: ignore[override]
+        return values.mean(axis=0)
+
+
+class ByName(MergeRule):
+    def combine(self, *, base: Any, values: Any, visits: Any, clock: Any, log_keep: Any) -> Any:  # type: ignore[override]
+        return values.mean(axis=0)
+
+
+class Later(MergeRule):
+    async def combine(self, *columns: Any) -> Any:  # type: ignore[override]
+        return columns[1].mean(axis=0)
+
+
+class Alike:
+    def combine(self, base: Any, values: Any, visits: Any, clock: Any, log_keep: Any) -> Any:
+        return values.mean(axis=0)
+
+
+@pytest.mark.parametrize(
+    ("merge", "match"),
+    [
+        (
+            lambda *columns: columns[1].mean(axis=0),
+            "merge is <lambda>, which is no merge rule; allowed: affine, .*combine",
+        ),
+        (np.mean, "merge is mean, which is no merge rule"),
+        (Visits, r"merge is the class Visits; give an instance: merge=Visits\(\)"),
+        (Alike(), "merge is Alike, which is no merge rule; .*derived from cdq.MergeRule"),
+        (Alike, "merge is Alike, which is no merge rule"),
+        (
+            TooFew(),
+            r"combine of merge rule TooFew does not take .*combine\(self, base, values, visits, clock, log_keep",
+        ),
+        (TooMany(), "combine of merge rule TooMany does not take .*'more'"),
+        (ByName(), "combine of merge rule ByName does not take"),
+        (Later(), "combine of merge rule Later is a generator or coroutine"),
+        (5, "unknown merge 5"),
+        (["mean"], r"unknown merge \['mean'\]"),
+    ],
+    ids=str,
+)
+def test_what_is_no_rule_is_told_before_anything_is_made(merge: Any, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        cdq.QLearner(random_model(5, 2, seed=0), merge=merge, workers=2)
+
+
+@pytest.mark.parametrize("result", ["high", [1, 2], None, {}, 3.0], ids=str)
+def test_results_that_are_none_are_told(result: Any) -> None:
+    class Wrong(MergeRule):
+        def combine(self, *columns: Any) -> Any:
+            return result
+
+    agent = cdq.QLearner(random_model(5, 2, seed=0), merge=Wrong(), workers=2)
+    with pytest.raises(TableError, match="merge rule Wrong returned"):
+        agent.learn(1000)
+    assert agent.steps == 0

@@ -219,7 +219,8 @@ def test_rewards_that_a_table_cannot_hold_are_named() -> None:
     log.rewards[3] = -1e39
     replays_of(log, 3, 2, "float64")
     with pytest.raises(
-        ConfigError, match=r"the reward of transition 3 is -1e\+39; allowed: what float32 holds"
+        ConfigError,
+        match=r"the reward of transition 3 is -1e\+39; allowed: up to 1.7e\+38, whose sums float32 holds",
     ):
         replays_of(log, 3, 2, "float32")
 

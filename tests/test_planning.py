@@ -4,6 +4,7 @@ import math
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -228,8 +229,8 @@ def test_the_gap_looks_only_where_the_policy_goes() -> None:
     assert optimality_gap(model, table, 1.0, optimal).gap < 1e-9
 
 
-@pytest.mark.parametrize("gamma", [-0.5, 1.1, math.nan, "0.9", True])
-def test_gamma_is_checked(gamma: float) -> None:
+@pytest.mark.parametrize("gamma", [-0.5, 1.1, math.nan, 10**400, "0.9", None, True])
+def test_gamma_is_checked(gamma: Any) -> None:
     model = loop(1.0)
     for call in (
         lambda: solve(model, gamma),

@@ -12,6 +12,8 @@ import pytest
 
 import cdq
 from cdq.errors import ConfigError, LearningDiverged
+from cdq.logs import encoding_of_states, read_log
+from cdq.replaying import among
 from cdq.testing import run_in_threads
 from tests.reference.offline import replay
 from tests.strategies import random_model
@@ -120,10 +122,11 @@ def test_hashed_and_linear_functions_learn_from_logs() -> None:
 
 
 def test_weights_that_explode_are_told() -> None:
-    agent, position = cdq.QLearner("CartPole-v1", seed=0), np.zeros((50, 4))
-    paid = np.append(np.ones(49), 1e308)
+    """A state is worth as much as the next one, whose features are the larger ones: weights grow without end."""
+    agent = cdq.QLearner("CartPole-v1", seed=0, features=cdq.PolynomialBasis(order=1), step_size=0.5)
+    before, after = np.full((50, 4), -0.5), np.full((50, 4), -1.0)
     with pytest.raises(LearningDiverged, match="the weights learnt on .* diverge"):
-        agent.learn_from(position, np.zeros(50, int), paid, position, np.zeros(50, bool), passes=400)
+        agent.learn_from(before, np.zeros(50, int), np.ones(50), after, np.zeros(50, bool), passes=400)
 
 
 def test_a_log_writes_no_checkpoint_and_its_table_is_saved(tmp_path: Path) -> None:
@@ -150,3 +153,35 @@ def test_bad_logs_are_refused_before_any_work(columns: Any, passes: int, message
         agent.learn_from(*columns, passes=passes)
     assert agent.steps == 0
     assert agent.learn(100).steps >= 100
+
+
+def test_a_model_s_states_have_their_own_actions() -> None:
+    actions = np.array([[True, True, False], [False, True, False], [True, True, True]])
+    columns = [0, 1], [1, 1], [0.0, 0.0], [1, 2], [False, True]
+    log = read_log(*columns, encoding=encoding_of_states(3), n_actions=3)
+    found = among(log, actions).next_masks
+    assert found is not None
+    assert found.tolist() == [[0, 1, 0], [1, 1, 1]]
+    masked = read_log(*columns, encoding=encoding_of_states(3), n_actions=3, next_masks=[[1, 1, 0], None])
+    assert among(masked, actions).next_masks is not None
+    wrong = read_log([0, 1], [1, 2], *columns[2:], encoding=encoding_of_states(3), n_actions=3)
+    with pytest.raises(
+        ConfigError, match="the action of transition 1 is 2, which state 1 does not have; allowed: 1"
+    ):
+        among(wrong, actions)
+    none = read_log(*columns, encoding=encoding_of_states(3), n_actions=3, next_masks=[[1, 0, 0], None])
+    with pytest.raises(ConfigError, match="next_masks of transition 0 allow no action"):
+        among(none, actions)
+
+
+@pytest.mark.parametrize(("gamma", "reward"), [(0.99, 1e308), (0.99, -1e307), (1.0, 1e300), (0.0, 1.7e308)])
+def test_rewards_whose_sums_no_float_holds_are_refused(gamma: float, reward: float) -> None:
+    agent = cdq.QLearner(MODEL, seed=0, gamma=gamma, step_size=1.0)
+    log = [0, 0], [0, 0], [reward / 1e6, reward], [0, 0], [False, False]
+    with pytest.raises(
+        ConfigError, match=r"the reward of transition 1 is .*; allowed: up to .*, whose sums float64 holds"
+    ):
+        agent.learn_from(*log, passes=1000)
+    assert agent.steps == 0
+    half = [log[0], log[1], [reward / 1e20] * 2, *log[3:]]
+    assert np.isfinite(agent.learn_from(*half, passes=1000).table.values).all()

@@ -129,7 +129,7 @@ def test_what_a_window_may_be() -> None:
         assert as_window(window) is window
 
 
-@pytest.mark.parametrize("value", ["automatic", "", None, True, 1.5, [4], math.nan])
+@pytest.mark.parametrize("value", ["automatic", "", None, True, [4], np.array([4, 4])])
 def test_what_is_no_window_is_refused(value: Any) -> None:
     with pytest.raises(
         ConfigError, match=r"sync_every is .*; allowed: 'auto', a number of steps or cdq.AutoWindow"
@@ -137,9 +137,11 @@ def test_what_is_no_window_is_refused(value: Any) -> None:
         as_window(value)
 
 
-@pytest.mark.parametrize("steps", [0, -5, 2**24 + 1])
-def test_lengths_out_of_range_are_refused(steps: int) -> None:
-    with pytest.raises(ConfigError, match=f"sync_every is {steps}; allowed: 1 to 16777216 steps"):
+@pytest.mark.parametrize("steps", [0, -5, 2**24 + 1, 1.5, math.nan, math.inf, 10**400])
+def test_lengths_out_of_range_are_refused(steps: float) -> None:
+    with pytest.raises(
+        ConfigError, match="sync_every is .*; allowed: a whole number of at least 1 and at most 16"
+    ):
         as_window(steps)
 
 
@@ -149,7 +151,7 @@ def test_lengths_out_of_range_are_refused(steps: int) -> None:
 )
 def test_parts_out_of_range_are_refused(mass: float, floor: int) -> None:
     """Visits of a window are 32-bit counts, summed over the workers."""
-    with pytest.raises(ConfigError, match="AutoWindow got mass"):
+    with pytest.raises(ConfigError, match="(mass|floor) of AutoWindow is .*; allowed: "):
         AutoWindow(mass, floor)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import cdq
+from cdq._arguments import shown
 from cdq.errors import FileError, TableError
+from cdq.files import read_tensors, write_tensors
 from cdq.history import Row
 from cdq.state import State, lanes_of
 from cdq.training import Progress
@@ -104,3 +107,55 @@ def test_another_model_is_refused() -> None:
 
 def test_lanes_are_a_row_per_rank() -> None:
     assert lanes_of([b"ab", b"cd"]).tolist() == [[97, 98], [99, 100]]
+
+
+ABSURD = [-1, 2**63, 10**400, float("inf"), float("nan"), 1.5, True, "3"]
+
+
+@pytest.mark.parametrize("name", ["steps", "session", "evaluations", "window"])
+@pytest.mark.parametrize("value", ABSURD, ids=shown)
+def test_counters_out_of_range_are_refused_before_anything_changes(name: str, value: Any) -> None:
+    state, (tensors, header) = fresh(), through_a_file(learnt())
+    value = 0.5 if (name, value) == ("window", 1.5) else value
+    before = state.merged.digest(), state.progress, state.session
+    with pytest.raises(FileError, match=f"a file lacks what a learner goes on from: .*{name} is"):
+        state.restore("a file", tensors, {**header, name: value}, MODEL)
+    assert (state.merged.digest(), state.progress, state.session) == before
+
+
+@pytest.mark.parametrize("name", ["target", "keep_every", "measure_at"])
+@pytest.mark.parametrize("value", ABSURD, ids=shown)
+def test_goals_out_of_range_are_refused(name: str, value: Any) -> None:
+    tensors, header = through_a_file(learnt())
+    with pytest.raises(FileError, match=f"a file lacks what a learner goes on from: .*{name} is"):
+        fresh().restore("a file", tensors, {**header, "goal": {**header["goal"], name: value}}, MODEL)
+
+
+def test_visits_and_histories_out_of_range_are_refused() -> None:
+    tensors, header = through_a_file(learnt())
+    for name, value in (("visits", 2**62 + 1), ("history.steps", -1), ("history.rounds", 2**63 - 1)):
+        changed = {**tensors, name: np.full_like(tensors[name], value)}
+        with pytest.raises(FileError, match="a file lacks what a learner goes on from"):
+            fresh().restore("a file", changed, header, MODEL)
+
+
+def test_lanes_of_a_file_are_checked(tmp_path: Path) -> None:
+    cdq.QLearner(MODEL, seed=0, workers=2, num_envs=3, checkpoint=tmp_path).learn(1000)
+    path = sorted(tmp_path.glob("checkpoint-*"))[-1]
+    tensors, header = read_tensors(path)
+    out_of_range, negative = (tensors["lanes"].copy() for _ in range(2))
+    out_of_range[1, 48 * 3 : 52 * 3].view(np.uint32)[:] = MODEL.n_states
+    negative[1, 32 * 3 : 40 * 3].view(np.int64)[:] = -1
+    wrong = [
+        out_of_range,
+        negative,
+        tensors["lanes"][:, 1:],
+        tensors["lanes"][0],
+        tensors["lanes"].view(np.int8),
+    ]
+    for lanes in wrong:
+        write_tensors(path, {**tensors, "lanes": lanes}, header)
+        with pytest.raises(FileError, match="use another checkpoint"):
+            cdq.QLearner.resume(tmp_path, MODEL)
+    write_tensors(path, tensors, header)
+    assert cdq.QLearner.resume(tmp_path, MODEL).steps == header["steps"]

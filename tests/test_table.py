@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cdq.errors import FileError, TableError
-from cdq.files import read_tensors
+from cdq.files import read_tensors, write_tensors
 from cdq.table import QTable
 
 FINITE = {"allow_nan": False, "allow_infinity": False}
@@ -164,3 +164,16 @@ def test_masks_of_another_shape_or_type_are_refused(actions: Any) -> None:
         TableError, match=r"actions are .*; allowed: bool of shape \(2, 3\), with a True in every row"
     ):
         QTable(np.zeros((2, 3)), actions=actions)
+
+
+def test_files_without_a_table_are_refused(tmp_path: Path) -> None:
+    values, visits = np.zeros((2, 2)), np.zeros((2, 2), np.int64)
+    for tensors, header in (
+        ({}, {}),
+        ({"values": values}, {}),
+        ({"visits": visits}, {}),
+        ({"values": values, "visits": visits}, {"environment": 5}),
+    ):
+        write_tensors(tmp_path / "table", tensors, {"kind": "table", **header})
+        with pytest.raises(FileError, match=r"holds no table: .*; use another file"):
+            QTable.load(tmp_path / "table")

@@ -13,11 +13,12 @@ import cdq
 from cdq.comm.base import Communicator
 from cdq.comm.inprocess import InProcessCommunicator
 from cdq.comm.inprocess import connect as connect_threads
-from cdq.errors import PeerLost, TableError
+from cdq.errors import ConfigError, LearnerBusy, PeerLost, TableError
 from cdq.interrupts import Requests
 from cdq.merges import NAMES, MergeRule
 from cdq.schedules import Constant, LinearDecay, RescaledLinear
 from cdq.training import Plan, run_workers
+from cdq.worker import allocate
 from tests.strategies import random_model
 
 MODEL = random_model(30, 4, seed=8, time_limit=50)
@@ -94,7 +95,7 @@ def test_steps_are_rounded_up_to_whole_sweeps() -> None:
 def test_exploration_moves_by_the_steps_of_all_workers() -> None:
     """Without exploration, and with no ties, the one greedy action of each state is all that is taken."""
     agent = learner(
-        workers=2, exploration=LinearDecay(1.0, 0.0, 6000), step_size=Constant(0.0), initial_value=0.0
+        workers=2, exploration=LinearDecay(1.0, 0.0, 6000), step_size=Constant(1e-300), initial_value=0.0
     )
     agent._state.merged.values[:, 0] = 1.0
     agent.learn(12_000)
@@ -315,3 +316,63 @@ def interrupted(agent: cdq.QLearner, learning: list[bool]) -> None:
         agent.learn(ENDLESS)
     finally:
         learning.clear()
+
+
+# ---- where the system has no room
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("can't start new thread"), MemoryError()], ids=["thread", "memory"]
+)
+def test_a_thread_that_cannot_be_started_is_said_and_nothing_is_learnt(
+    missing: int, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = learner(workers=3).learn(1000)
+    before, start, started = everything(agent), threading.Thread.start, []
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name.startswith("cdq-worker"):
+            if len(started) == missing:
+                raise error
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(ConfigError, match=f"could start {missing} of 3 threads .*: use fewer workers"):
+        agent.learn(ENDLESS)
+    monkeypatch.undo()
+    assert everything(agent) == before
+    assert agent.learn(1000).table.visits.sum() == agent.steps
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("handler"), LearnerBusy("handler"), KeyboardInterrupt()], ids=repr
+)
+@pytest.mark.parametrize("started", [False, True])
+def test_an_error_of_a_signal_handler_while_threads_are_started_ends_them(
+    error: BaseException, started: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = learner(workers=3).learn(1000)
+    start = threading.Thread.start
+
+    def disturbed(thread: threading.Thread) -> None:
+        if thread.name != "cdq-worker-1" or started:
+            start(thread)
+        if thread.name == "cdq-worker-1":
+            raise error
+
+    monkeypatch.setattr(threading.Thread, "start", disturbed)
+    with pytest.raises(type(error)):
+        agent.learn(ENDLESS)
+    monkeypatch.undo()
+    assert agent.learn(1000).table.visits.sum() == agent.steps
+
+
+def test_a_table_beyond_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        ConfigError, match="the system has no .* bytes of memory for a table .*; use fewer workers"
+    ):
+        allocate(2**61)
+    with pytest.raises(ConfigError, match="the system has no"):
+        allocate(2**80)

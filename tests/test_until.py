@@ -18,7 +18,7 @@ def test_tolerances_are_checked(tolerance: float) -> None:
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_returns_are_checked(value: float) -> None:
-    with pytest.raises(ConfigError, match="mean return to reach .* must be finite"):
+    with pytest.raises(ConfigError, match="mean return to reach .*; allowed: a finite number"):
         MeanReturn(value)
 
 

@@ -84,6 +84,23 @@ def choose(url: str) -> str:
     return chosen
 
 
+def name_of(comm: str | Communicator) -> str:
+    """Return the name of a communicator, or of the one that a URL or "auto" stands for.
+
+    A communicator whose class is not registered goes by the name of that class.
+
+    Examples
+    --------
+    >>> name_of("inprocess://?timeout=5"), name_of(connect("inprocess")[0])
+    ('inprocess', 'inprocess')
+    """
+    if isinstance(comm, str):
+        return _name(_without_timeout(choose(comm))[0])
+    home = f"{type(comm).__module__}:{type(comm).__qualname__}"
+    known = {**{entry.name: entry.value for entry in entry_points(group=GROUP)}, **BUILTIN}
+    return next((name for name, value in sorted(known.items()) if value == home), type(comm).__name__)
+
+
 def names() -> list[str]:
     """Return the names of all communicators that are installed, whether or not they can be loaded."""
     return sorted({*BUILTIN, *entry_points(group=GROUP).names})

@@ -20,8 +20,15 @@ def learn_log(
 
 class Replay:
     def __init__(
-        self, q: QFunction, states: Any, actions: Any, rewards: Any, next_states: Any, terminated: Any
+        self,
+        q: QFunction,
+        states: Any,
+        actions: Any,
+        rewards: Any,
+        next_states: Any,
+        terminated: Any,
+        masks: Any = None,
     ) -> None: ...
     def learn(self, law: Law, gamma: float, first: int, last: int, stop: Any) -> int: ...
 
-def encode_batch(encoding: Encoding, observations: Any, skipped: Any, out: Any) -> int: ...
+def encode_batch(encoding: Encoding, observations: Any, skipped: Any, out: Any, masks: Any) -> int: ...

@@ -94,33 +94,39 @@ cdef class Replay:
     """A Q-function that learns logged transitions whose observations it has to locate.
 
     *states* and *next_states* are (n, width) of int64 or float64, *rewards* of the table's type for tables and float64
-    otherwise. A table locates as many observations at a time as it has lanes; other Q-functions have one lane.
+    otherwise. A table locates as many observations at a time as it has lanes; other Q-functions have one lane. So has
+    a table, whose *rewards* are then float64, with *masks*, (n, n_actions): which actions the next states allow.
     """
 
     cdef QFunction q
-    cdef TableQ table            # None for other Q-functions
+    cdef TableQ table            # None for other Q-functions, and with masks
     cdef object memory           # keeps the columns alive
     cdef const unsigned char *states
     cdef const unsigned char *next_states
     cdef const unsigned char *rewards
     cdef const uint32_t *actions
     cdef const uint8_t *terminated
+    cdef const uint8_t *masks    # NULL where all actions are allowed
     cdef int64_t n, stride, real_size
 
     def __init__(self, QFunction q not None, states, const uint32_t[::1] actions, rewards, next_states,
-                 const uint8_t[::1] terminated):
+                 const uint8_t[::1] terminated, masks=None):
         cdef const unsigned char[::1] before = memoryview(states).cast("B"), after = memoryview(next_states).cast("B")
         cdef const unsigned char[::1] paid = memoryview(rewards).cast("B")
-        cdef bint is_table = isinstance(q, TableQ)
+        cdef const uint8_t[:, ::1] allowed = masks
+        cdef bint is_table = isinstance(q, TableQ) and masks is None
         self.q, self.n, self.stride = q, actions.shape[0], 8 * q.width
         self.real_size = q.rows.c.real_size if is_table else 8
         if not (terminated.shape[0] == self.n > 0 and paid.shape[0] == self.n * self.real_size
                 and before.shape[0] == after.shape[0] == self.n * self.stride):
             raise ValueError("the columns of the log differ in length or type")
+        if masks is not None and (allowed.shape[0], allowed.shape[1]) != (self.n, q.n_actions):
+            raise ValueError("there is no mask for each transition")
         if not is_table and q.n != 1:
             raise ValueError("a Q-function that is no table learns one transition at a time")
         self.table = q if is_table else None
-        self.memory = (before, after, paid, actions, terminated)
+        self.memory = (before, after, paid, actions, terminated, allowed)
+        self.masks = NULL if masks is None else &allowed[0, 0]
         self.states, self.next_states, self.rewards = &before[0], &after[0], &paid[0]
         self.actions, self.terminated = &actions[0], &terminated[0]
 
@@ -145,8 +151,9 @@ cdef class Replay:
         self.q.locate(self.states + at * self.stride, STATE, 0, count)
         self.q.locate(self.next_states + at * self.stride, SUCCESSOR, 0, count)
         if self.table is None:
-            self.q.learn(law, gamma, self.actions + at, <const double *> self.rewards + at, self.terminated + at, NULL,
-                         NULL)
+            self.q.learn(
+                law, gamma, self.actions + at, <const double *> self.rewards + at, self.terminated + at,
+                NULL if self.masks == NULL else self.masks + at * self.q.n_actions, NULL)
             return
         steps.first, steps.last, steps.logging = 0, count, CDQ_FIRST_TOUCHES
         if self.q.rows.c.alone:
@@ -160,15 +167,18 @@ cdef class Replay:
             cdq_learn_log_double(&self.q.rows.c, law, &steps, gamma)
 
 
-def encode_batch(Encoding encoding not None, observations, const uint8_t[::1] skipped not None, out not None):
+def encode_batch(
+    Encoding encoding not None, observations, const uint8_t[::1] skipped not None, out not None, masks not None,
+):
     """Encode a batch into *out*, (n, width) of 8 bytes each; return -1, or the first that is outside the space.
 
-    Those *skipped* may be outside.
+    Those *skipped* may be outside. Masks that the observations hold go to *masks*, (n, n_actions) bytes.
     """
     cdef unsigned char[::1] raw = memoryview(out).cast("B")
+    cdef uint8_t[:, ::1] allowed = masks
     cdef int64_t n = skipped.shape[0]
-    if raw.shape[0] != 8 * n * encoding.width or n == 0:
+    if raw.shape[0] != 8 * n * encoding.width or n == 0 or (allowed.shape[0], allowed.shape[1]) != (
+            n, encoding.n_actions):
         raise ValueError("there is no room for as many observations")
-    masks = bytearray(n * encoding.n_actions + 1)
-    cdef unsigned char[::1] allowed = masks
-    return encoding.encode_all(observations, n, &raw[0], &allowed[0], &skipped[0])
+    return encoding.encode_all(
+        observations, n, &raw[0], &allowed[0, 0] if encoding.n_actions else NULL, &skipped[0])

@@ -134,3 +134,16 @@ def test_importing_loads_no_implementation() -> None:
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_communicators_have_the_name_that_they_are_registered_by() -> None:
+    for url in ("inprocess", "inprocess://?timeout=5", "auto"):
+        assert registry.name_of(url) == "inprocess"
+    assert registry.name_of("zmq+ipc:///tmp/hub") == "zmq"
+    (comm,) = registry.connect("inprocess")
+    assert registry.name_of(comm) == "inprocess"
+
+    class Own(type(comm)):  # type: ignore[misc]
+        pass
+
+    assert registry.name_of(Own.__new__(Own)) == "Own"

@@ -15,11 +15,14 @@ def replay(
 ) -> list[tuple[int, int]]:
     """Learn (state, action, reward, next state, terminated) in order; return the pairs in order of first touch.
 
+    A sixth entry says which actions the next state allows.
+
     *values* and *counts*, indexed by state and action, are changed.
     """
     touched = []
-    for state, action, reward, next_state, terminated in transitions:
-        target = reward if terminated else reward + gamma * max(values[next_state])
+    for state, action, reward, next_state, terminated, *allowed in transitions:
+        worth = [value for a, value in enumerate(values[next_state]) if not allowed or allowed[0][a]]
+        target = reward if terminated else reward + gamma * max(worth)
         counts[state][action] += 1
         values[state][action] += step_size(counts[state][action]) * (target - values[state][action])
         if (state, action) not in touched:
