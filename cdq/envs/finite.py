@@ -86,18 +86,19 @@ class Garnet(FiniteEnv):
         self._probability = probability / probability.sum(axis=1, keepdims=True)
         self._cumulative = self._probability.cumsum(axis=1)
         self._reward = random.random(n_states * n_actions)
-        arrays = (self._next_state, self._cumulative, self._reward)
-        context = np.array(
-            [n_states, n_actions, branching, *(array.ctypes.data for array in arrays)], np.int64
-        )
         super().__init__(
             *FUNCTIONS["garnet"],
             n_actions=n_actions,
             n_states=n_states,
-            context=context,
+            context=np.array([n_states, n_actions, branching, 0, 0, 0], np.int64),
             uniforms=1,
             name=f"garnet-{n_states}x{n_actions}x{branching}",
         )
+        self._link()
+
+    def _link(self) -> None:
+        arrays = (self._next_state, self._cumulative, self._reward)
+        self._context[3:] = [array.ctypes.data for array in arrays]
 
     def parameters(self) -> bytes:
         """Return what tells this model from others."""

@@ -73,20 +73,8 @@ class GridWorld(FiniteEnv):
         self._seed = mix(seed & MASK)
         context = np.zeros(1, _GRID)
         limit = int(self._density * 2.0**64) & MASK
-        context[0] = (
-            rows,
-            columns,
-            self._start,
-            len(self._goals),
-            self._seed,
-            limit,
-            slip,
-            *self._rewards,
-            0,
-            0,
-        )
-        context["goals"] = self._goals.ctypes.data
-        context["walls"] = self._walls.ctypes.data if self._walls.size else 0
+        sizes = (rows, columns, self._start, len(self._goals), self._seed, limit)
+        context[0] = (*sizes, slip, *self._rewards, 0, 0)
         super().__init__(
             *FUNCTIONS["grid"],
             n_actions=4,
@@ -95,7 +83,12 @@ class GridWorld(FiniteEnv):
             uniforms=1 if slip else 0,
             name="GridWorld",
         )
+        self._link()
         self._check_free()
+
+    def _link(self) -> None:
+        self._context["goals"] = self._goals.ctypes.data
+        self._context["walls"] = self._walls.ctypes.data if self._walls.size else 0
 
     def is_wall(self, cell: Cell) -> bool:
         """Return whether a cell is a wall."""
