@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.core.gym_scalar import EnvLoop
-from cdq.envs.spaces import Encoder
+from cdq.envs.spaces import Encoder, spaces_of
 from cdq.envs.toy_text import EnvLike, make_env
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 from cdq.lanes import Lanes
@@ -92,7 +92,7 @@ class PythonSource:
             self._envs = [self._make() for _ in range(num_envs)]
             _check_alike(self._envs)
             first = self._envs[0]
-            self.encoder = Encoder(first.observation_space, first.action_space)
+            self.encoder = Encoder(*spaces_of(first))
             self._masks = masking_of(masks, self.encoder, first.spec)
         except BaseException:
             self.close()
@@ -211,9 +211,9 @@ def _check_given(num_envs: int, kwargs: dict[str, object]) -> None:
 
 
 def _check_alike(envs: list[gymnasium.Env[Any, Any]]) -> None:
-    first = envs[0]
+    first = spaces_of(envs[0])
     for lane, env in enumerate(envs):
-        if (env.observation_space, env.action_space) != (first.observation_space, first.action_space):
+        if spaces_of(env) != first:
             raise UnsupportedEnvironment(f"the environments of lanes 0 and {lane} have different spaces")
 
 
