@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.core.gym_scalar import EnvLoop
+from cdq.envs.bins import discretized
 from cdq.envs.spaces import Encoder, spaces_of
 from cdq.envs.toy_text import EnvLike, make_env
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
@@ -37,7 +38,7 @@ class PythonSource:
         Whether only the actions that a mask allows are considered: an observation's entry "action_mask", or else the
         infos'. "auto": where there is one, but for Taxi, whose mask is advice.
     bins : int or tuple of int, optional
-        Into how many parts Gymnasium's DiscretizeObservation cuts each number of a Box.
+        Into how many parts each number of a Box is cut.
     **kwargs
         Passed to ``gymnasium.make`` or to the callable.
 
@@ -215,29 +216,6 @@ def _check_alike(envs: list[gymnasium.Env[Any, Any]]) -> None:
     for lane, env in enumerate(envs):
         if spaces_of(env) != first:
             raise UnsupportedEnvironment(f"the environments of lanes 0 and {lane} have different spaces")
-
-
-def discretized(env: Any, bins: int | tuple[int, ...] | None) -> gymnasium.Env[Any, Any]:
-    """Return *env*, or it in Gymnasium's wrapper that cuts each number of its observations into *bins*.
-
-    Raises
-    ------
-    UnsupportedEnvironment
-        If the observations are no Box with finite bounds, or *bins* does not fit it.
-    """
-    from gymnasium.wrappers import DiscretizeObservation
-
-    wrapped: gymnasium.Env[Any, Any] = env
-    if bins is not None:
-        try:
-            wrapped = DiscretizeObservation(env, bins, multidiscrete=True)
-        except (TypeError, ValueError) as error:
-            text = " ".join(str(error).split())
-            raise UnsupportedEnvironment(
-                f"bins={bins} does not fit the observations: {text} Give features=cdq.TileCoding(...), or bound them "
-                "by gymnasium.wrappers.TransformObservation"
-            ) from None
-    return wrapped
 
 
 def masking_of(masks: bool | str, encoder: Encoder, spec: Any) -> str:
