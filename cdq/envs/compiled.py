@@ -213,6 +213,24 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         truncated = bool(self._lane["truncated"]) or self._elapsed == self.time_limit
         return self._observation(), float(self._lane["reward"]), bool(self._lane["terminated"]), truncated, {}
 
+    def render(self) -> Any:
+        """Refuse: a compiled environment draws a picture only where its class says how.
+
+        Raises
+        ------
+        UnsupportedEnvironment
+            Always; says which of the shipped environments draw.
+        """
+        raise UnsupportedEnvironment(
+            f"{self.name} draws no picture; cdq/GridWorld-v0, cdq/DeepSea-v0 and Gymnasium's own environments do"
+        )
+
+    def _shown(self) -> int:
+        """Return the state that is observed."""
+        if self._elapsed is None:
+            raise gymnasium.error.ResetNeeded(f"{self.name} is drawn before it was reset")
+        return int(self._lane["index"])
+
     def _call(self, function: int) -> None:
         self._lane["terminated"] = self._lane["truncated"] = 0
         call(function, self._memory, self.context)
