@@ -71,10 +71,8 @@ class _Bounded:
         """Return the bounds to use: the given ones, else those of the space."""
         lowest, highest = (np.asarray(bound, np.float64).reshape(-1) for bound in space)
         if len(lowest) != len(highest) or not 0 < len(lowest) <= MOST_INPUTS:
-            raise ConfigError(
-                f"an observation has {len(lowest)} inputs; allowed: 1 to {MOST_INPUTS}. Observe fewer, by a "
-                "gymnasium.wrappers.TransformObservation"
-            )
+            hint = ". Observe fewer, or give bins=... with table='hash'" if len(lowest) else ""
+            raise ConfigError(f"an observation has {len(lowest)} inputs; allowed: 1 to {MOST_INPUTS}{hint}")
         lows, highs = _merged("low", low, lowest), _merged("high", high, highest)
         missing = ~(np.isfinite(lows) & np.isfinite(highs))
         self._refuse(missing, lows, highs, _GIVE_BOUNDS.format(len(lows)))
@@ -315,8 +313,8 @@ def _n_products(order: int, width: int) -> int:
     n: int = (order + 1) ** width
     if n > MOST_BASIS_FUNCTIONS:
         raise ConfigError(
-            f"order {order} makes {n:,} features of {width} inputs; allowed: up to {MOST_BASIS_FUNCTIONS:,}. Take a "
-            "lower order, or TileCoding"
+            f"order {order} makes {n:,} features of {width} inputs; allowed: up to {MOST_BASIS_FUNCTIONS:,}. Take "
+            f"{'a lower order, or ' if 2**width <= MOST_BASIS_FUNCTIONS else ''}TileCoding"
         )
     return n
 

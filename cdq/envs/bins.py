@@ -26,11 +26,15 @@ def discretized(env: Any, bins: int | tuple[int, ...] | None) -> gymnasium.Env[A
     Raises
     ------
     UnsupportedEnvironment
-        If the observations are no Box with finite bounds, or *bins* does not fit it; says what to do.
+        If the observations are whole numbers, or a Box without finite bounds, or *bins* does not fit it.
+
+    Notes
+    -----
+    Tuples and dictionaries that hold a Box are left as they are: a single tiling cuts their vectors.
     """
     from gymnasium.wrappers import DiscretizeObservation
 
-    if bins is None:
+    if bins is None or _is_mixed(env.observation_space):
         return env  # type: ignore[no-any-return]
     check_bins(env.observation_space, bins)
     with np.errstate(all="ignore"):
@@ -63,6 +67,20 @@ def check_bins(space: Any, bins: int | Sequence[int]) -> None:
             "finite ones. Give features=cdq.TileCoding(1, BINS, low=..., high=...), which cuts between bounds of your "
             "own, or bound the observations by gymnasium.wrappers.TransformObservation"
         )
+
+
+def _is_mixed(space: Any) -> bool:
+    """Return whether observations are composed, and some of their numbers are no whole ones."""
+    from gymnasium import spaces
+
+    if isinstance(space, (spaces.Tuple, spaces.Dict)):
+        parts = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+        return any(_is_mixed(part) or _is_real(part) for part in parts)
+    return False
+
+
+def _is_real(space: Any) -> bool:
+    return space.dtype is not None and space.dtype.kind == "f"
 
 
 def refuse_bins(encoder: Encoder, bins: Any) -> None:

@@ -367,6 +367,8 @@ def _context(given: Any) -> npt.NDArray[Any]:
     if not isinstance(given, (np.ndarray, np.void)) or given.dtype.hasobject:
         raise ConfigError(f"context is a {type(given).__name__}; allowed: a NumPy array or record, or bytes")
     array = np.atleast_1d(np.asarray(given))
-    if not array.flags.c_contiguous or not array.size:
-        raise ConfigError("context is an array that is empty or not contiguous; give a copy: context.copy()")
+    if not array.size:
+        raise ConfigError("context is an empty array; leave it out")
+    if not array.flags.c_contiguous:
+        raise ConfigError("context is an array that is not contiguous; give a copy: context.copy()")
     return array

@@ -122,7 +122,9 @@ class VectorSource:
         self, envs: Any, q: QFunction, lanes: Lanes, *, gamma: float, seeds: Sequence[int], stop: Any
     ) -> VectorLoop:
         if q.n != self.lanes:
-            raise ConfigError(f"the vector environment has {self.lanes} lanes; got num_envs={q.n}")
+            raise ConfigError(
+                f"the vector environment has {self.lanes} lanes; got num_envs={q.n}: leave it out"
+            )
         dtype = getattr(envs.action_space, "dtype", None)
         return VectorLoop(
             q,

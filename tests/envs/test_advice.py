@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 
 import cdq
-from cdq.errors import UnsupportedEnvironment
+from cdq.errors import ConfigError, UnsupportedEnvironment
 
 ACTIONS = spaces.Discrete(3)
 
@@ -115,3 +115,84 @@ def test_an_environment_without_spaces_is_told_so() -> None:
 
     with pytest.raises(UnsupportedEnvironment, match="^Bare.observation_space is missing"):
         cdq.QLearner(Bare)
+
+
+class Random(gymnasium.Env[Any, Any]):
+    """Shows anything of its space."""
+
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, space: Any) -> None:
+        self.observation_space = space
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> Any:
+        return self.observation_space.sample(), 1.0, False, False, {}
+
+
+MIXED = spaces.Tuple([spaces.Box(0, 1, (2,)), spaces.Discrete(3)])
+IMAGE = spaces.Box(0, 1, (40, 40))
+TWENTY = spaces.Box(0, 1, (20,))
+
+
+@pytest.mark.parametrize(
+    ("space", "refused", "advice", "advised"),
+    [
+        (
+            spaces.Discrete(2**40),
+            {},
+            "table='hash', or features",
+            [{"table": "hash"}, {"features": cdq.TileCoding()}],
+        ),
+        (IMAGE, {}, "bins=... with table='hash'", [{"bins": 2, "table": "hash"}]),
+        (IMAGE, {"bins": 2}, "table='hash'", [{"bins": 2, "table": "hash"}]),
+        (TWENTY, {"features": cdq.FourierBasis(3)}, "Take TileCoding$", [{"features": cdq.TileCoding()}]),
+        (
+            spaces.Box(0, 1, (9,)),
+            {"features": cdq.PolynomialBasis(3)},
+            "Take a lower order, or TileCoding$",
+            [{"features": cdq.PolynomialBasis(1)}, {"features": cdq.TileCoding()}],
+        ),
+        (
+            TWENTY,
+            {"table": "hash"},
+            "features=cdq.TileCoding.*or bins=",
+            [{"bins": 2, "table": "hash"}, {"features": cdq.TileCoding()}],
+        ),
+        (spaces.Discrete(5), {"bins": 2}, "Leave out bins", [{}, {"features": cdq.TileCoding()}]),
+        (
+            TWENTY,
+            {"bins": 2, "table": "hash", "overlap": True},
+            "exclude each other",
+            [{"bins": 2, "table": "hash"}],
+        ),
+        (
+            spaces.Box(-np.inf, np.inf, (2,)),
+            {},
+            "give low and high",
+            [
+                {"features": cdq.TileCoding(low=-1, high=1)},
+                {"features": cdq.TileCoding(1, 4, low=-1, high=1)},
+            ],
+        ),
+    ],
+)
+def test_what_messages_on_observations_advise_is_learnt(
+    space: Any, refused: dict[str, Any], advice: str, advised: list[dict[str, Any]]
+) -> None:
+    with pytest.raises((UnsupportedEnvironment, ConfigError), match=advice):
+        cdq.QLearner(Random(space), **refused)
+    for arguments in advised:
+        assert cdq.QLearner(Random(space), seed=0, **arguments).learn(30).steps >= 30
+
+
+@pytest.mark.parametrize("space", [MIXED, spaces.Dict(a=spaces.Box(0, 1, (2,)), b=MIXED)])
+@pytest.mark.parametrize("arguments", [{"bins": 3}, {"bins": 3, "table": "hash"}])
+def test_observations_of_several_parts_are_cut_too(space: Any, arguments: dict[str, Any]) -> None:
+    agent = cdq.QLearner(Random(space), seed=0, **arguments).learn(300)
+    width = 3 if space is MIXED else 5
+    assert 10 < np.count_nonzero(agent.table.visits.any(axis=1)) <= 3**width
+    assert agent.predict(space.sample()) in (0, 1)
