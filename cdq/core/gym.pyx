@@ -7,6 +7,7 @@ applied in lane order. A lane draws one word a sweep: the environments have rand
 from cpython.dict cimport PyDict_Check, PyDict_GetItemWithError
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.float cimport PyFloat_AsDouble, PyFloat_Check
+from cpython.long cimport PyLong_CheckExact
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy, memset
@@ -32,6 +33,8 @@ cdef int64_t CHUNK = 1024
 cdef int64_t TURN = 20_000_000
 cdef double ALWAYS = 4294967296.0 * 2147483648.0  # 2^32 in the threshold's fixed point (window.h)
 cdef int COIN_SHIFT = 31
+
+cdef object BOOL = np.bool_
 
 MASKING = {"auto": UNKNOWN, "nowhere": NOWHERE, "info": INFO, "observation": OBSERVATION}
 
@@ -258,7 +261,9 @@ cdef double reward_of(object value) except? -1.0:
     if PyFloat_Check(value):
         return PyFloat_AsDouble(value)
     try:
-        if getattr(value, "ndim", 0) == 0 and getattr(getattr(value, "dtype", None), "kind", "f") in "biuf":
+        if PyLong_CheckExact(value) or (
+                getattr(value, "ndim", 0) == 0
+                and getattr(getattr(value, "dtype", None), "kind", "f") in "biuf"):
             return PyFloat_AsDouble(value)
     except (TypeError, ValueError, OverflowError):  # no number, or none of float64
         pass
@@ -270,7 +275,7 @@ cdef int flag_of(object value, str what) except -1:
     """Return whether a flag is true: a bool of Python or NumPy, or a number that is 0 or 1."""
     if value is True or value is False:
         return value is True
-    if isinstance(value, np.bool_):
+    if isinstance(value, BOOL):
         return bool(value)
     try:
         number = reward_of(value)
