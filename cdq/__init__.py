@@ -80,4 +80,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, *_HOMES.values(), "comm", "envs", "errors", "testing"})
+    own = {name for name in globals() if name.startswith("__")}
+    return sorted({*own, *__all__, *_HOMES.values(), "comm", "envs", "errors", "testing"})
