@@ -5,9 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from cdq._lazy import submodule
 from cdq._version import __version__
 
 if TYPE_CHECKING:
+    from cdq import comm as comm
+    from cdq import envs as envs
+    from cdq import errors as errors
+    from cdq import testing as testing
     from cdq.errors import CdqError as CdqError
     from cdq.evaluation import Evaluation as Evaluation
     from cdq.features import FourierBasis as FourierBasis
@@ -72,11 +77,12 @@ __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - keys of a literal dict
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'cdq' has no attribute {name!r}")
+        return submodule("cdq", name)
     value = getattr(importlib.import_module(f"cdq.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    own = {name for name in globals() if name.startswith("__")}
+    return sorted({*own, *__all__, *_HOMES.values(), "comm", "envs", "errors", "testing"})

@@ -33,7 +33,7 @@ class Approach:
     features : TileCoding, PolynomialBasis, FourierBasis or None
         Of a linear Q-function.
     bins : int, sequence of int, or None
-        Into how many parts each number of an observation is cut.
+        Into how many parts each number of an observation is cut; with table "hash", a row for each cell that was met.
     masks : {"auto", True, False}
         Whether only the actions that an environment's mask allows are considered.
 
@@ -60,9 +60,9 @@ class Approach:
             raise ConfigError(
                 f"features is {self.features!r}; allowed: cdq.TileCoding, cdq.PolynomialBasis or cdq.FourierBasis"
             )
-        chosen = [name for name in ("features", "bins") if getattr(self, name) is not None]
-        if len(chosen) + (self.table == "hash") > 1:
-            raise ConfigError("features, bins and a hashed table exclude each other; choose one")
+        if self.features is not None and (self.bins is not None or self.table == "hash"):
+            other = "bins" if self.bins is not None else "a hashed table"
+            raise ConfigError(f"features and {other} exclude each other; choose one")
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments that make it."""

@@ -11,7 +11,7 @@ from cdq.alone import LARGE, Alone
 from cdq.approach import Approach
 from cdq.errors import ConfigError
 from cdq.features import FeatureMap, TileCoding
-from cdq.hashing import HashedMerged, HashedTable
+from cdq.hashing import HashedCells, HashedMerged, HashedTable
 from cdq.logged import LoggedSubject
 from cdq.mdp import MDP
 from cdq.names import Names
@@ -123,10 +123,15 @@ def _representation(settings: Settings, source: Source, encoder: Encoder) -> Rep
         features = TileCoding(1, approach.bins)  # one tiling is a partition into bins
     if features is not None:
         features = _bounded(features, source)
-        return Linear(encoder, features.bind(encoder.low, encoder.high), _described(features))
+        bound = features.bind(encoder.low, encoder.high)
     if approach.table == "hash":
+        merged = HashedMerged(source.n_actions, settings.dtype, settings.initial_value)
+        if approach.bins is not None and features is not None:
+            return HashedCells(encoder, merged, approach.bins, bound)
         encoder.encoding(vectors=False)  # raises if observations have no number each
-        return HashedTable(encoder, HashedMerged(source.n_actions, settings.dtype, settings.initial_value))
+        return HashedTable(encoder, merged)
+    if features is not None:
+        return Linear(encoder, bound, _described(features))
     if encoder.n_states is None or encoder.n_states * encoder.n_actions > _MOST_PAIRS:
         raise ConfigError(
             f"{source.name} has too many states for a table with a row for each; use table='hash', or features"

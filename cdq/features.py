@@ -28,6 +28,9 @@ MOST_BASIS_FUNCTIONS = 2**16
 # Gymnasium writes "no bound" as infinity or as the largest float32.
 _UNBOUNDED = 1e30
 
+_LEAST_SPAN = 1e-290  # between bounds; tiles divided by less are no number of float64
+_GIVE_BOUNDS = "give low and high, a finite number for each of the {} inputs, to which it is clipped"
+
 FloatArray = npt.NDArray[np.float64]
 Bound = Sequence[float | None] | float | None
 
@@ -70,28 +73,34 @@ class _Bounded:
         """Return the bounds to use: the given ones, else those of the space."""
         lowest, highest = (np.asarray(bound, np.float64).reshape(-1) for bound in space)
         if len(lowest) != len(highest) or not 0 < len(lowest) <= MOST_INPUTS:
-            raise ConfigError(f"an observation has {len(lowest)} inputs; allowed: 1 to {MOST_INPUTS}")
+            hint = ". Observe fewer, or give bins=... with table='hash'" if len(lowest) else ""
+            raise ConfigError(f"an observation has {len(lowest)} inputs; allowed: 1 to {MOST_INPUTS}{hint}")
         lows, highs = _merged("low", low, lowest), _merged("high", high, highest)
-        wrong = np.flatnonzero(~((np.abs(lows) < _UNBOUNDED) & (np.abs(highs) < _UNBOUNDED)))
-        if len(wrong):
-            raise ConfigError(
-                f"input {wrong[0]} of the observation has the bounds {lows[wrong[0]]:g} and {highs[wrong[0]]:g}; give "
-                f"low and high, a finite number for each of the {len(lows)} inputs, to which it is clipped"
-            )
-        wrong = np.flatnonzero(~(lows < highs))
-        if len(wrong):
-            raise ConfigError(
-                f"input {wrong[0]} of the observation has the bounds {lows[wrong[0]]:g} and {highs[wrong[0]]:g}; "
-                "low must be below high"
-            )
+        missing = ~(np.isfinite(lows) & np.isfinite(highs))
+        self._refuse(missing, lows, highs, _GIVE_BOUNDS.format(len(lows)))
+        self._refuse(~(lows < highs), lows, highs, "low must be below high")
+        with np.errstate(over="ignore"):
+            span = highs - lows
+        wrong = ~((span > _LEAST_SPAN) & (span < np.inf))
+        self._refuse(wrong, lows, highs, "float64 has no scale for them: observe it in another unit")
         return lows, highs
+
+    @staticmethod
+    def _refuse(wrong: npt.NDArray[np.bool_], lows: FloatArray, highs: FloatArray, why: str) -> None:
+        """Raise `ConfigError` for the first input that is *wrong*."""
+        if wrong.any():
+            j = int(np.flatnonzero(wrong)[0])
+            raise ConfigError(
+                f"input {j} of the observation has the bounds {lows[j]:.9g} and {highs[j]:.9g}; {why}"
+            )
 
 
 def _merged(what: str, given: Any, of_space: FloatArray) -> FloatArray:
     wanted = given if isinstance(given, tuple) else (given,) * len(of_space)
     if len(wanted) != len(of_space):
         raise ConfigError(f"{what} has {len(wanted)} numbers; the observation has {len(of_space)} inputs")
-    return np.array([space if own is None else own for own, space in zip(wanted, of_space, strict=True)])
+    bounds = np.where(np.abs(of_space) < _UNBOUNDED, of_space, np.copysign(np.inf, of_space))
+    return np.array([space if own is None else own for own, space in zip(wanted, bounds, strict=True)])
 
 
 def _tiles(value: Any) -> int | tuple[int, ...]:
@@ -100,11 +109,28 @@ def _tiles(value: Any) -> int | tuple[int, ...]:
     return _whole("tiles", value, 1, MOST_TILES)
 
 
-def _below(lows: FloatArray, highs: FloatArray, scale: FloatArray, tiles: Sequence[int]) -> FloatArray:
-    """Return bounds just low enough that they lie in the last tile."""
-    while (over := (highs - lows) * scale >= np.array(tiles)).any():
-        highs = np.where(over, np.nextafter(highs, lows), highs)
-    return highs
+def _partition(lows: FloatArray, highs: FloatArray, tiles: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+    """Return bounds and scales with which a single tiling has its highest tile at the high bound, and none beyond."""
+    most = np.array(tiles, np.float64)
+    scale, clipped = most / (highs - lows), highs
+    while (over := (clipped - lows) * scale >= most).any():
+        clipped = np.where(over, np.nextafter(clipped, lows), clipped)
+    coarse = (clipped - lows) * scale < most - 1  # the next number is in another tile: move the tiles instead
+    clipped = np.where(coarse, highs, clipped)
+    while (over := (clipped - lows) * scale >= most).any():
+        scale = np.where(over, np.nextafter(scale, 0.0), scale)
+    return clipped, scale
+
+
+def _strides(sizes: Sequence[int]) -> list[int]:
+    """Return by how much the number of a tile grows with each input, and from tiling to tiling.
+
+    Beyond 2**64 tiles, products of even numbers are 0 modulo 2**64, and inputs would not count: strides are odd then.
+    """
+    exact = [math.prod(sizes[:j]) for j in range(len(sizes) + 1)]
+    if exact[-1] < 2**64:
+        return exact
+    return [pow(0x9E3779B97F4A7C15, j + 1, 2**64) for j in range(len(sizes) + 1)]
 
 
 @dataclass(frozen=True)
@@ -164,13 +190,11 @@ class TileCoding(_Bounded):
         if len(tiles) != width:
             raise ConfigError(f"tiles has {len(tiles)} numbers; the observation has {width} inputs")
         more = 1 if self.tilings > 1 else 0  # the tile that a displaced grid needs
-        cells = [1]
-        for n in tiles:
-            cells.append(cells[-1] * (n + more))
+        sizes = [n + more for n in tiles]
         scale = np.array(tiles, np.float64) / (highs - lows)
         if not more:
-            highs = _below(lows, highs, scale, tiles)
-        n_tiles = self.tilings * cells[-1]
+            highs, scale = _partition(lows, highs, tiles)
+        n_tiles = self.tilings * math.prod(sizes)
         size = min(n_tiles, self.size or MOST_TILES)
         steps = np.arange(self.tilings) * (2 * np.arange(width)[:, None] + 1) % self.tilings
         return Features(
@@ -179,10 +203,10 @@ class TileCoding(_Bounded):
             highs,
             scale,
             np.ascontiguousarray(steps / self.tilings),
-            np.array([n % 2**64 for n in cells], np.uint64),
+            np.array(_strides(sizes), np.uint64),
             hashed=size < n_tiles,
             step_scale=1 / self.tilings,
-            fingerprint=_fingerprint(self, lows, highs),
+            fingerprint=_fingerprint(self, lows, highs, 1 if n_tiles < 2**64 else 2),
         )
 
 
@@ -291,16 +315,16 @@ def _n_products(order: int, width: int) -> int:
     n: int = (order + 1) ** width
     if n > MOST_BASIS_FUNCTIONS:
         raise ConfigError(
-            f"order {order} makes {n:,} features of {width} inputs; allowed: up to {MOST_BASIS_FUNCTIONS:,}. Take a "
-            "lower order, or TileCoding"
+            f"order {order} makes {n:,} features of {width} inputs; allowed: up to {MOST_BASIS_FUNCTIONS:,}. Take "
+            f"{'a lower order, or ' if 2**width <= MOST_BASIS_FUNCTIONS else ''}TileCoding"
         )
     return n
 
 
-def _fingerprint(features: FeatureMap, low: FloatArray, high: FloatArray) -> str:
-    """Return the SHA-256 of all that the values of the features depend on; the 1 is the version of their definition."""
+def _fingerprint(features: FeatureMap, low: FloatArray, high: FloatArray, version: int = 1) -> str:
+    """Return the SHA-256 of all that the values of the features depend on, of the *version* of their definition too."""
     text = json.dumps(
-        [1, to_config(features), [x.hex() for x in low.tolist()], [x.hex() for x in high.tolist()]]
+        [version, to_config(features), [x.hex() for x in low.tolist()], [x.hex() for x in high.tolist()]]
     )
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
+from cdq.core.cells import CellHashQ, CellKnownQ, Cells
 from cdq.core.encode import Encoding
 from cdq.core.hash import HashedRows, HashIndex, HashQ, KnownQ
+from cdq.core.linear import Features
 from cdq.core.qfunction import QFunction
 from cdq.core.rows import Rows
-from cdq.errors import TableError
+from cdq.errors import ConfigError, TableError
 from cdq.worker import Merged, allocate
 
 if TYPE_CHECKING:
@@ -219,3 +222,53 @@ class HashedTable:
     def action_values(self, values: npt.NDArray[Any], observation: Any) -> npt.NDArray[Any]:
         """Return the row of the observed state, or the initial values if it was never met."""
         return self.own_table.action_values(self._encoder.state_of(observation))
+
+
+class HashedCells(HashedTable):
+    """A row for each cell that was met, where the numbers of observations are cut into bins.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Of the environment, whose observations have a vector.
+    merged : HashedMerged
+        The learner's, where keys are found that all workers have met.
+    bins : int or sequence of int
+        Into how many parts each number is cut.
+    features : Features
+        Those of a single tiling with as many tiles.
+    """
+
+    def __init__(
+        self, encoder: Encoder, merged: HashedMerged, bins: int | Sequence[int], features: Features
+    ) -> None:
+        super().__init__(encoder, merged)
+        sizes = [bins] * encoder.width if isinstance(bins, int) else bins
+        self._features, self._hashed = features, math.prod(sizes) >= 2**63
+        self._cells = Cells(features, 1, self._hashed)
+        self._bins = bins
+        self.fingerprint = f"hashed table of {features.fingerprint}"
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}, bins {self._bins}"
+
+    def encoding(self) -> Encoding:
+        """Return what makes vectors of observations."""
+        return self._encoder.encoding(vectors=True)
+
+    def q_function(self, rows: Rows, n: int) -> QFunction:
+        """Return the Q-function over a worker's table, for *n* lanes."""
+        assert isinstance(rows, HashedRows)
+        return CellHashQ(rows, n, self._features, self._hashed)
+
+    def reader(self, values: npt.NDArray[Any], n: int) -> QFunction:
+        """Return the Q-function of all that was merged, to be read, for *n* lanes."""
+        merged = self.own_table
+        return CellKnownQ(merged.known(), n, merged.index(), self._features, self._hashed)
+
+    def action_values(self, values: npt.NDArray[Any], observation: Any) -> npt.NDArray[Any]:
+        """Return the row of the observation's cell, or the initial values if it was never met."""
+        key = self._cells.key_of(self._encoder.vector_of(observation))
+        if key is None:
+            raise ConfigError(f"the observation {observation!r} is not finite")
+        return self.own_table.action_values(key)

@@ -20,7 +20,7 @@ from cdq.mdp import MDP
 from cdq.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.names import Names
 from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
-from cdq.report import make_report
+from cdq.report import hints, make_report, unvisited
 from cdq.representation import Floats
 from cdq.run import is_hub, is_spread
 from cdq.settings import Settings
@@ -197,6 +197,8 @@ class Learnt:
         `policy_value` and `optimal_value` are exact discounted values from the start distribution, `gap` a bound on
         their difference that holds; None where the model is not known. `mean_return` is the undiscounted return of
         the greedy policy over the episodes of `evaluate`; `digest` the SHA-256 of the values' and the visits' bytes.
+        `pairs_unvisited` is the part of the model's pairs that episodes can reach and none visited, and `hints` says in
+        words what stands out: that no reward was seen, for example, and what helps.
         """
         from cdq.envs.opening import reward_threshold  # here: it takes Gymnasium with it
 
@@ -214,7 +216,14 @@ class Learnt:
             "reward_threshold": threshold,
             "solved": None if threshold is None else evaluation.mean_return >= threshold,
         }
-        return {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
+        report = {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
+        merged = self._state.merged
+        missed = unvisited(self.model, merged.visits)
+        return {
+            **report,
+            "pairs_unvisited": missed,
+            "hints": hints(report, self.model, merged.values, missed),
+        }
 
     def _monitor(self) -> Monitor:
         if self.model is None:

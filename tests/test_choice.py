@@ -32,6 +32,7 @@ def rewarding_twice(env_id: str) -> gymnasium.Env[Any, Any]:
         ("CartPole-v1", {}, COMPILED, "linear, TileCoding"),
         ("CartPole-v1", {"stepping": "python"}, PYTHON, "linear, TileCoding"),
         ("CartPole-v1", {"bins": 6}, COMPILED, "linear, TileCoding(tilings=1"),
+        ("CartPole-v1", {"bins": 6, "table": "hash"}, COMPILED, "hashed table of 0 states"),
         ("MountainCar-v0", {"features": cdq.FourierBasis(3)}, COMPILED, "linear, FourierBasis"),
         ("MountainCar-v0", {"bins": (8, 6), "stepping": "python"}, PYTHON, "table of 48 states"),
         ("cdq/GridWorld-v0", {}, MODEL, "table of 64 states"),
@@ -101,7 +102,7 @@ def test_a_model_is_learnt_as_it_is(arguments: dict[str, Any]) -> None:
         ({"bins": "8"}, "bins is '8'"),
         ({"features": "tiles"}, "features is 'tiles'; allowed: cdq.TileCoding"),
         ({"features": cdq.TileCoding(), "bins": 2}, "choose one"),
-        ({"bins": 2, "table": "hash"}, "choose one"),
+        ({"features": cdq.TileCoding(), "table": "hash"}, "features and a hashed table exclude each other"),
     ],
 )
 def test_what_is_not_allowed(arguments: dict[str, Any], said: str) -> None:

@@ -6,7 +6,10 @@ import doctest
 import importlib
 import re
 import shlex
+import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,11 +41,19 @@ CONSOLE_PAGES = [page for page in PAGES if blocks(page, "console")]
 
 @pytest.mark.parametrize("page", PYTHON_PAGES, ids=names(PYTHON_PAGES))
 def test_python_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The blocks of a page run in order, as one program."""
+    """The blocks of a page run in order, as one program, and print the numbers that their comments say."""
     monkeypatch.chdir(tmp_path)
-    namespace = {"__name__": page.stem}
+    namespace: dict[str, Any] = {"__name__": page.stem}
     for block in blocks(page, "python"):
+        namespace["print"] = partial(check_printed, block.splitlines())
         exec(compile(block, page.name, "exec"), namespace)
+
+
+def check_printed(lines: list[str], *values: object) -> None:
+    """Stand for `print`: where the line has a comment that begins with a number, this is what is printed."""
+    comment = lines[sys._getframe(1).f_lineno - 1].rpartition("  # ")[2]
+    number = re.match(r"-?\d[\d.]*", comment)
+    assert number is None or str(values[0]) == number[0]
 
 
 @pytest.mark.parametrize("page", CONSOLE_PAGES, ids=names(CONSOLE_PAGES))

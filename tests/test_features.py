@@ -110,8 +110,8 @@ def test_bounds_fit_the_observation(kind: Any) -> None:
         kind(low=(0, 0, 0)).bind(LOW, HIGH)
     with pytest.raises(ConfigError, match="low must be below high"):
         kind(low=1).bind(LOW, HIGH)
-    with pytest.raises(ConfigError, match="65 inputs; allowed: 1 to 64"):
-        kind().bind(np.zeros(65), np.ones(65))
+    with pytest.raises(ConfigError, match="1025 inputs; allowed: 1 to 1024"):
+        kind().bind(np.zeros(1025), np.ones(1025))
     with pytest.raises(ConfigError, match="0 inputs"):
         kind().bind([], [])
 
@@ -193,3 +193,60 @@ def test_numbers_beyond_any_float_are_refused(value: Any) -> None:
     ):
         with pytest.raises(ConfigError, match="allowed"):
             make()
+
+
+RANGES = [
+    (0.0, 3e-9),
+    (-1e-200, 1e-200),
+    (1e9, 1e9 + 1),
+    (-1e9 - 1, -1e9),
+    (1e16, 1e16 + 8),
+    (-1e25, 1e25),
+    (0.1, 0.7),
+    (-4.8, 4.8),
+    (1 / 3, 2 / 3),
+]
+
+
+@pytest.mark.parametrize(("low", "high"), RANGES)
+@pytest.mark.parametrize("bins", [1, 2, 3, 4, 7, 10])
+def test_bins_of_any_range_are_all_visited(low: float, high: float, bins: int) -> None:
+    """An absolute tolerance, or bounds in float32, would lose those of narrow or distant ranges."""
+    coding = TileCoding(1, bins).bind([low], [high])
+    centres = low + (high - low) * (np.arange(bins) + 0.5) / bins
+    found = action_values(coding, np.eye(bins), centres[:, None]).argmax(axis=1)
+    fits = high - low > 8 * bins * np.spacing(max(abs(low), abs(high)))
+    assert found.tolist() == list(range(bins)) if fits else (np.diff(found) >= 0).all()
+    ends = action_values(coding, np.eye(bins), [[low], [high], [-np.finfo(float).max], [np.finfo(float).max]])
+    assert ends.argmax(axis=1).tolist() == [0, bins - 1, 0, bins - 1]
+
+
+def test_the_highest_of_few_numbers_is_in_the_highest_bin() -> None:
+    """Between 1e16 and 1e16 + 2 there is no other float64."""
+    coding = TileCoding(1, 4).bind([1e16], [1e16 + 2])
+    assert action_values(coding, np.eye(4), [[1e16], [1e16 + 2]]).argmax(axis=1).tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bounds_that_float64_cannot_scale_are_refused(kind: Any) -> None:
+    for low, high in ((-1.7e308, 1.7e308), (0.0, 5e-324), (0.0, 1e-300)):
+        with pytest.raises(ConfigError, match=r"input 0 .* has the bounds .*another unit"):
+            kind(low=low, high=high).bind([-1], [1])
+    with pytest.raises(ConfigError, match=r"bounds 1e\+09 and 1e\+09; low must be below high"):
+        kind().bind(np.float32([1e9]), np.float32([1e9 + 1]))
+
+
+def test_bounds_of_ones_own_may_be_as_large_as_float64_can_scale() -> None:
+    coding = TileCoding(1, 4, low=-1e300, high=1e300).bind([-np.inf], [np.inf])
+    places = [[-1e300], [-1e299], [1e299], [1e300]]
+    assert action_values(coding, np.eye(4), places).argmax(axis=1).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("tilings", "tiles"), [(1, 4), (8, 7), (1, 8), (4, 3)])
+def test_every_input_counts_where_there_are_more_tiles_than_64_bits_number(tilings: int, tiles: int) -> None:
+    """Products of even numbers would be 0 modulo 2^64 from some input on."""
+    width = 70
+    coding = TileCoding(tilings, tiles).bind(np.zeros(width), np.ones(width))
+    weights = np.random.default_rng(0).random((coding.n_features, 1))
+    values = action_values(coding, weights, np.vstack([np.zeros(width), np.eye(width)]))
+    assert len(np.unique(values)) == width + 1

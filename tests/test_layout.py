@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ LAYERS = [
     ["comm", "columns", "names"],
     ["_arguments", "source"],
     ["lanes", "exclusion", "threads"],
-    ["errors", "_version"],
+    ["errors", "_version", "_lazy"],
     ["core"],
 ]
 HEIGHT = {name: -line for line, names in enumerate(LAYERS) for name in names}
@@ -140,6 +141,46 @@ def loaded_by(code: str) -> set[str]:
 
 def test_importing_imports_nothing_else() -> None:
     assert loaded_by("import cdq") - loaded_by("pass") == {"cdq"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "errors.ConfigError",
+        "envs.CompiledEnv",
+        "envs.spaces.Encoder",
+        "envs.grids.GridWorld",
+        "comm.connect",
+        "comm.inprocess.InProcessCommunicator",
+        "testing.run_in_threads",
+        "features.TileCoding",
+        "schedules.Constant",
+        "mdp.MDP",
+        "merges.NAMES",
+        "until.MeanReturn",
+        "logs",
+        "cli.main",
+    ],
+)
+def test_modules_are_reached_as_attributes(name: str) -> None:
+    loaded_by(f"import cdq; cdq.{name}")
+
+
+@pytest.mark.parametrize("name", ["nothing", "_private", "envs.nothing", "comm.nothing", "__wrapped__"])
+def test_what_is_not_there_is_an_attribute_error(name: str) -> None:
+    with pytest.raises(AttributeError, match=f"has no attribute '{name.rpartition('.')[2]}'"):
+        attrgetter(name)(cdq)
+
+
+def test_a_module_that_needs_what_is_not_installed_is_no_attribute() -> None:
+    loaded_by("sys.modules['pytest'] = None; import cdq; assert not hasattr(cdq, 'testing')")
+
+
+def test_dir_lists_what_there_is() -> None:
+    listed = dir(cdq)
+    assert {*cdq.__all__, "errors", "envs", "comm", "testing", "features", "schedules"} <= set(listed)
+    assert listed == sorted(set(listed))
+    assert all(hasattr(cdq, name) for name in listed)
 
 
 def test_learning_imports_no_optional_package() -> None:

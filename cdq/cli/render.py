@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from cdq.cli.options import is_stdout
@@ -66,6 +67,12 @@ def show_figures(console: Console, figures: Iterable[tuple[str, str]]) -> None:
     for name, value in figures:
         table.add_row(f"  {name}", value if _has_unicode(console) else value.replace("±", "+-"))
     console.print(table, highlight=False, markup=False)
+
+
+def show_hints(console: Console, hints: Iterable[str]) -> None:
+    """Print sentences, a paragraph each, after an empty line."""
+    for hint in hints:
+        console.print(Padding(hint, (1, 0, 0, 2)), highlight=False, markup=False)
 
 
 def show_spreads(console: Console, spreads: Mapping[str, Mapping[str, Any]]) -> None:

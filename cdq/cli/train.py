@@ -35,7 +35,15 @@ from cdq.cli.options import (
     given_in,
     until_of,
 )
-from cdq.cli.render import console_for_people, mean_and_error, quantity, show_figures, show_policy, write_json
+from cdq.cli.render import (
+    console_for_people,
+    mean_and_error,
+    quantity,
+    show_figures,
+    show_hints,
+    show_policy,
+    write_json,
+)
 from cdq.errors import CdqError, ConfigError, EnvironmentFailure, PeerLost
 from cdq.learner import QLearner
 from cdq.until import OptimalWithin, Until
@@ -202,6 +210,7 @@ def finish(
     console = console_for_people(json_path)
     show_figures(console, _figures(report))
     show_policy(console, agent.model, agent.table.policy())
+    show_hints(console, report["hints"])
     if save is not None:
         agent.save(save)
     write_json(json_path, report)

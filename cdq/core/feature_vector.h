@@ -11,9 +11,9 @@
 
 #include <math.h>
 
-#include "base.h"
+#include "mixed.h"
 
-#define CDQ_MOST_INPUTS 64
+#define CDQ_MOST_INPUTS 1024
 
 typedef struct {
     int64_t width; /* inputs, that is, numbers in an observation */
@@ -83,6 +83,20 @@ CDQ_INLINE int cdq_tiles(const cdq_features *features, const double *observation
         cdq_hashed_tiles(features, scaled, index);
     else
         cdq_exact_tiles(features, scaled, index);
+    return 1;
+}
+
+/* The key of the cell of a single tiling: its number, or, where 64 bits do not hold that, its hash; 0 as above. */
+CDQ_INLINE int cdq_cell_key(const cdq_features *features, const double *observation, int hashed, uint64_t *key)
+{
+    double scaled[CDQ_MOST_INPUTS];
+    if (!cdq_scale_inputs(features, observation, scaled))
+        return 0;
+    *key = 0;
+    for (int64_t j = 0; j < features->width; j++) {
+        uint64_t bin = (uint64_t)(int64_t)scaled[j];
+        *key = hashed ? cdq_mixed(*key ^ cdq_mixed(bin + (uint64_t)j)) : *key + features->stride[j] * bin;
+    }
     return 1;
 }
 

@@ -28,6 +28,8 @@ cdef class Loop:
     cdef int masking
     cdef int doing
     cdef bint started
+    cdef bint acted                # whether what is read answers an action
+    cdef int64_t first_action      # what the environment calls action 0
     cdef object failure            # the class of errors to raise
     cdef object memory             # keeps what follows alive
     cdef double gamma
@@ -72,6 +74,9 @@ cdef class Loop:
     cdef int fail(self, object error, object lane, object step) except -1
 
 
-cdef double real_of(object value) except? -1.0
+cdef double reward_of(object value) except? -1.0
+cdef int flag_of(object value, str what) except -1
+cdef str shown(object value)
+cdef str brief(object value)
 cdef bint has(object info, object key)
 cdef int same_space(object now, object before, str what) except -1

@@ -6,7 +6,8 @@ applied in lane order. A lane draws one word a sweep: the environments have rand
 
 from cpython.dict cimport PyDict_Check, PyDict_GetItemWithError
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_CheckExact
+from cpython.float cimport PyFloat_AsDouble, PyFloat_Check
+from cpython.long cimport PyLong_CheckExact
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy, memset
@@ -14,6 +15,8 @@ from libc.string cimport memchr, memcpy, memset
 from cdq.core.encode cimport Encoding
 from cdq.core.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.rows cimport Law
+
+import numpy as np
 
 
 cdef extern from "rng.h":
@@ -30,6 +33,8 @@ cdef int64_t CHUNK = 1024
 cdef int64_t TURN = 20_000_000
 cdef double ALWAYS = 4294967296.0 * 2147483648.0  # 2^32 in the threshold's fixed point (window.h)
 cdef int COIN_SHIFT = 31
+
+cdef object BOOL = np.bool_
 
 MASKING = {"auto": UNKNOWN, "nowhere": NOWHERE, "info": INFO, "observation": OBSERVATION}
 
@@ -218,6 +223,7 @@ cdef class Loop:
             error = f"the observation {cells} has a number that is not finite"
         else:
             error = f"the observation's index {observations[lane]} is not one of the table's"
+        self.acted = slot == SUCCESSOR
         return self.fail(ValueError(error), lane, self.elapsed[lane] + (slot == SUCCESSOR))
 
     cdef const uint8_t *masks_or_null(self, uint8_t *masks) noexcept:
@@ -226,7 +232,7 @@ cdef class Loop:
     cdef int end(self, int64_t lane) except -1:
         """Note whether a lane's step, which has just been read, ended its episode; check its reward."""
         if not isfinite(self.rewards[lane]):
-            raise ValueError(f"the reward is {self.rewards[lane]}")
+            raise ValueError(f"the reward is {self.rewards[lane]}; allowed: a finite number")
         self.ended[lane] = self.terminated[lane] | self.truncated[lane]
         return 0
 
@@ -240,6 +246,9 @@ cdef class Loop:
         """Raise what the environment raised, or what is wrong with what it returned, as a failure of it."""
         cdef int doing = self.doing
         text = " ".join(str(error).split())
+        if self.acted and lane is not None:
+            what, mark, allowed = text.partition("; allowed")
+            text = f"{what} (action {self.first_action + self.actions[<int64_t> lane]}){mark}{allowed}"
         self.doing, self.started = NOTHING, False
         if doing == NOTHING:
             raise self.failure(text, lane=lane, step=step) from error.__cause__
@@ -247,9 +256,49 @@ cdef class Loop:
         raise self.failure(f"{call} raised {type(error).__name__}: {text}", lane=lane, step=step) from error
 
 
-cdef double real_of(object value) except? -1.0:
-    """Return a number of any type."""
-    return PyFloat_AS_DOUBLE(value) if PyFloat_CheckExact(value) else PyFloat_AsDouble(value)
+cdef double reward_of(object value) except? -1.0:
+    """Return a reward, a real number of any type, as float64."""
+    if PyFloat_Check(value):
+        return PyFloat_AsDouble(value)
+    try:
+        if PyLong_CheckExact(value) or (
+                getattr(value, "ndim", 0) == 0
+                and getattr(getattr(value, "dtype", None), "kind", "f") in "biuf"):
+            return PyFloat_AsDouble(value)
+    except (TypeError, ValueError, OverflowError):  # no number, or none of float64
+        pass
+    hint = "; return reward.item()" if getattr(value, "size", 0) == 1 and getattr(value, "ndim", 0) else ""
+    raise ValueError(f"the reward is {shown(value)}; allowed: one finite number{hint}")
+
+
+cdef int flag_of(object value, str what) except -1:
+    """Return whether a flag is true: a bool of Python or NumPy, or a number that is 0 or 1."""
+    if value is True or value is False:
+        return value is True
+    if isinstance(value, BOOL):
+        return bool(value)
+    try:
+        number = reward_of(value)
+    except ValueError:
+        number = 2.0
+    if number != 0.0 and number != 1.0:
+        raise ValueError(f"{what} is {shown(value)}; allowed: True or False")
+    return number == 1.0
+
+
+cdef str shown(object value):
+    """Return a value as messages show it, with its type, and its shape where it has one."""
+    shape = getattr(value, "shape", None)
+    return f"{brief(value)}, {type(value).__name__}" + (f" of shape {shape}" if shape else "")
+
+
+cdef str brief(object value):
+    """Return the first part of a value's text."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # integers of more digits than Python prints, classes that cannot be shown
+        text = "something that cannot be printed"
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 cdef bint has(object info, object key):

@@ -4,7 +4,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy
 
 from cdq.core.encode cimport Encoding, read_masks
-from cdq.core.gym cimport INFO, NOTHING, NOWHERE, RESETTING, STEPPING, UNKNOWN, Loop, has, real_of, same_space
+from cdq.core.gym cimport (
+    INFO, NOTHING, NOWHERE, RESETTING, STEPPING, UNKNOWN, Loop, brief, flag_of, has, reward_of, same_space, shown)
 from cdq.core.qfunction cimport STATE, QFunction
 
 
@@ -25,6 +26,7 @@ cdef class EnvLoop(Loop):
             raise ValueError("environments, seeds and lanes differ in number")
         self.steps, self.resets = tuple([env.step for env in envs]), tuple([env.reset for env in envs])
         self.spaces = tuple([(env.action_space, env.observation_space) for env in envs])
+        self.first_action = first_action
         self.actions_as_objects = tuple(range(first_action, first_action + q.n_actions))
 
     cdef int restart(self) except -1:
@@ -38,11 +40,13 @@ cdef class EnvLoop(Loop):
         """Start an episode in a lane."""
         cdef uint8_t *mask = self.masks + i * self.q.n_actions
         try:
-            self.doing = RESETTING
+            self.doing, self.acted = RESETTING, False
             answer = self.resets[i]() if self.seeds is None else self.resets[i](seed=self.seeds[i])
             self.doing = NOTHING
             if not isinstance(answer, tuple) or len(answer) != 2:
-                raise ValueError("reset did not return an observation and an info")
+                raise ValueError(
+                    f"reset returned {shown(answer)}; allowed: a tuple of two, observation and info; shimmy "
+                    "wraps environments of the former gym, which return the observation alone")
             if self.masking == UNKNOWN:
                 self.masking = INFO if has(answer[1], "action_mask") else NOWHERE
             self.encoding.encode(answer[0], self.present + i * self.q.width, mask)
@@ -72,16 +76,15 @@ cdef class EnvLoop(Loop):
         return 0
 
     cdef int step_one(self, int64_t i, int64_t *following, uint8_t *mask) except -1:
-        self.doing = STEPPING
+        self.doing, self.acted = STEPPING, True
         answer = self.steps[i](self.actions_as_objects[self.actions[i]])
         self.doing = NOTHING
         if not isinstance(answer, tuple) or len(<tuple> answer) != 5:
-            raise ValueError(
-                "step did not return the five of Gymnasium: observation, reward, terminated, truncated, info")
+            raise ValueError(not_five(answer))
         observation, reward, terminated, truncated, info = <tuple> answer
-        self.rewards[i] = real_of(reward)
-        self.terminated[i] = bool(terminated)
-        self.truncated[i] = bool(truncated)
+        self.rewards[i] = reward_of(reward)
+        self.terminated[i] = flag_of(terminated, "terminated")
+        self.truncated[i] = flag_of(truncated, "truncated")
         self.end(i)
         self.encoding.encode(observation, following, mask)
         if self.masking >= INFO and not self.terminated[i]:
@@ -106,3 +109,11 @@ cdef class EnvLoop(Loop):
         except Exception as error:
             self.fail(error, i, self.elapsed[i])
         return 0
+
+
+cdef str not_five(object answer):
+    """Return what is wrong with the answer of a step."""
+    what = f"{len(answer)} values: {brief(answer)}" if isinstance(answer, tuple) else shown(answer)
+    return (
+        f"step returned {what}; allowed: a tuple of five, observation, reward, terminated, truncated, info; shimmy "
+        "wraps environments of the former gym, which return four")

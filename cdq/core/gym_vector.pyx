@@ -11,7 +11,7 @@ import numpy as np
 
 from cdq.core.encode cimport Encoding, read_masks, read_numbers
 from cdq.core.gym cimport (
-    INFO, NOTHING, NOWHERE, RESETTING, STEPPING, UNKNOWN, Loop, has, same_space)
+    INFO, NOTHING, NOWHERE, RESETTING, STEPPING, UNKNOWN, Loop, has, same_space, shown)
 from cdq.core.qfunction cimport STATE, QFunction
 
 cdef enum:
@@ -32,7 +32,7 @@ cdef class VectorLoop(Loop):
     cdef object envs, step_all, first_reset, dtype, spaces
     cdef list seeds
     cdef int mode
-    cdef int64_t steps, first_action
+    cdef int64_t steps
     cdef object buffers
     cdef int64_t *fresh        # (n, width): the observations that new episodes start with, where apart from following
     cdef uint8_t *masks_fresh
@@ -58,10 +58,12 @@ cdef class VectorLoop(Loop):
 
     cdef int restart(self) except -1:
         try:
-            self.doing = RESETTING
+            self.doing, self.acted = RESETTING, False
             answer = self.envs.reset() if self.seeds is None else self.first_reset(self.seeds)
             self.doing = NOTHING
             self.seeds, self.steps = None, 0
+            if not isinstance(answer, tuple) or len(answer) != 2:
+                raise ValueError(f"reset returned {shown(answer)}; allowed: a tuple of two, observations and infos")
             observations, infos = answer
             if self.masking == UNKNOWN:
                 self.masking = INFO if has(infos, "action_mask") else NOWHERE
@@ -79,18 +81,18 @@ cdef class VectorLoop(Loop):
         for i in range(n):
             numbers[i] = self.first_action + self.actions[i]
         try:
-            self.doing = STEPPING
+            self.doing, self.acted = STEPPING, True
             answer = self.step_all(actions if self.dtype is None else actions.astype(self.dtype))
             self.doing = NOTHING
             self.steps += 1
             if not isinstance(answer, tuple) or len(<tuple> answer) != 5:
                 raise ValueError(
-                    "step did not return the five of Gymnasium: observations, rewards, terminations, truncations, "
-                    "infos")
+                    f"step returned {shown(answer)}; allowed: a tuple of five, observations, rewards, terminations, "
+                    "truncations, infos")
             observations, rewards, terminations, truncations, infos = <tuple> answer
-            read_numbers(rewards, n, 1, 1, True, self.rewards)
-            self.read_flags(terminations, self.terminated)
-            self.read_flags(truncations, self.truncated)
+            self.read_column(rewards, "rewards", self.rewards)
+            self.read_flags(terminations, "terminated", self.terminated)
+            self.read_flags(truncations, "truncated", self.truncated)
             self.all_end()
             self.arrive(observations, infos)
         except self.failure:
@@ -99,10 +101,21 @@ cdef class VectorLoop(Loop):
             self.fail(error, None, self.steps + (self.doing == STEPPING))
         return 0
 
-    cdef int read_flags(self, object flags, uint8_t *out) except -1:
+    cdef int read_column(self, object column, str what, double *out) except -1:
+        """Read a number for each lane."""
+        try:
+            read_numbers(column, self.n, 1, 1, True, out)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the {what} are {shown(column)}; allowed: {self.n} numbers ({error})") from error
+        return 0
+
+    cdef int read_flags(self, object flags, str what, uint8_t *out) except -1:
         cdef int64_t i
-        read_numbers(flags, self.n, 1, 1, True, self.numbers)
+        self.read_column(flags, what, self.numbers)
         for i in range(self.n):
+            if self.numbers[i] != 0 and self.numbers[i] != 1:
+                wrong = ValueError(f"{what} is {self.numbers[i]}; allowed: True or False")
+                self.fail(wrong, i, self.elapsed[i] + 1)
             out[i] = self.numbers[i] != 0
         return 0
 
@@ -213,7 +226,7 @@ cdef class VectorLoop(Loop):
         for i in range(self.n):
             self.others[i] = not self.ended[i]
         try:
-            self.doing = RESETTING
+            self.doing, self.acted = RESETTING, False
             ended = np.array([self.ended[i] for i in range(self.n)], np.bool_)
             observations, infos = self.envs.reset(options={"reset_mask": ended})
             self.doing = NOTHING

@@ -14,6 +14,13 @@ cdef extern from "hash.h":
         int64_t n
         int64_t most
 
+    void cdq_locate_or_insert(
+        cdq_index *index, cdq_rows *rows, const uint64_t *keys, uint32_t *located, int64_t count,
+        double initial_value) nogil
+    void cdq_locate_known(
+        const cdq_index *index, const cdq_rows *rows, const uint64_t *keys, uint32_t *located, int64_t count,
+        uint32_t unknown) nogil
+
 
 cdef class HashIndex:
     cdef cdq_index c

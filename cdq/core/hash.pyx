@@ -17,12 +17,6 @@ cdef extern from "hash.h":
     void cdq_fill_slots(cdq_index *index) nogil
     void cdq_truncate(cdq_index *index, int64_t n) nogil
     void cdq_fresh_row(const cdq_rows *rows, int64_t row, double initial_value) nogil
-    void cdq_locate_or_insert(
-        cdq_index *index, cdq_rows *rows, const uint64_t *keys, uint32_t *located, int64_t count,
-        double initial_value) nogil
-    void cdq_locate_known(
-        const cdq_index *index, const cdq_rows *rows, const uint64_t *keys, uint32_t *located, int64_t count,
-        uint32_t unknown) nogil
 
 
 # Slots are at most so full, in eighths: a key is then found at the second look or before, on average.

@@ -80,6 +80,7 @@ cdef class Stepper:
     cdef const volatile int32_t *stop
     cdef int64_t failed         # the first lane that failed, or -1
     cdef bint not_located       # by its observation, else by its reward
+    cdef int slot               # of what failed: SUCCESSOR after an action, STATE after a reset
 
     def __init__(
         self, QFunction q not None, *, uintptr_t step, uintptr_t reset, uintptr_t encode, uintptr_t context,
@@ -192,14 +193,14 @@ cdef class Stepper:
         """Locate what lanes show; return whether one may not show it."""
         cdef int64_t failed = self.q.locate(cdq_shown(&self.c), slot, first, count)
         if failed >= 0:
-            self.failed, self.not_located = failed, True
+            self.failed, self.not_located, self.slot = failed, True, slot
         return failed >= 0
 
     cdef bint _step(self) noexcept nogil:
         """Step all lanes by their actions; return whether one failed."""
         cdq_draw_uniforms(&self.c)
         self.failed = cdq_step_all(&self.c)
-        self.not_located = False
+        self.not_located, self.slot = False, SUCCESSOR
         return self.failed >= 0 or self._locate(SUCCESSOR, 0, self.c.n)
 
     cdef int64_t _learn(
@@ -260,11 +261,13 @@ cdef class Stepper:
 
     cdef _failure(self):
         cdef int64_t i = self.failed, k
+        acted = f" (action {self.c.action[i]})" if self.slot == SUCCESSOR else ""
+        step = self.c.elapsed[i] + (self.slot == SUCCESSOR)
         if not self.not_located:
-            return self.failure(f"its reward is {self.c.reward[i]}, not a finite number", i, self.c.elapsed[i] + 1)
-        step = self.c.elapsed[i] + 1 if self.c.elapsed[i] else 0
-        if self.q.continuous:
+            what = f"its reward is {self.c.reward[i]}{acted}, not a finite number"
+        elif self.q.continuous:
             seen = [self.c.observation[i * self.c.width + k] for k in range(self.c.width)]
-            return self.failure(f"its observation is {seen}; all of it must be finite", i, step)
-        return self.failure(
-            f"its index is {self.c.index[i]}; allowed: 0 to {self.q.rows.c.n_states - 1}", i, step)
+            what = f"its observation is {seen}{acted}; all of it must be finite"
+        else:
+            what = f"its index is {self.c.index[i]}{acted}; allowed: 0 to {self.q.rows.c.n_states - 1}"
+        return self.failure(what, i, step)

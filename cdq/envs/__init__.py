@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium
 
+from cdq._lazy import submodule
 from cdq.envs.compiled import CompiledEnv as CompiledEnv
 from cdq.envs.compiled import lane_dtype as lane_dtype
 
@@ -25,3 +28,7 @@ for _name, (_module, _limit, _threshold) in _SHIPPED.items():
         max_episode_steps=_limit,
         reward_threshold=_threshold,
     )
+
+
+def __getattr__(name: str) -> Any:
+    return submodule("cdq.envs", name)

@@ -7,6 +7,7 @@ import numpy as np
 
 from cdq.core.envs import FUNCTIONS
 from cdq.envs.compiled import CompiledEnv
+from cdq.envs.drawing import checked_mode
 
 # Gymnasium's id, made without arguments -> the compiled environment that is the same, with the same time limit.
 TWINS = {
@@ -24,7 +25,8 @@ def _box(*high: float, low: tuple[float, ...] | None = None) -> gymnasium.spaces
 class MountainCar(CompiledEnv):
     """Gymnasium's MountainCar-v0: a car too weak to climb a hill without a run-up."""
 
-    def __init__(self, render_mode: None = None) -> None:
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = checked_mode(type(self), render_mode)
         space = _box(0.6, 0.07, low=(-1.2, -0.07))
         super().__init__(
             *FUNCTIONS["car"], n_actions=3, observation_space=space, uniforms=0, name="MountainCar"
@@ -34,7 +36,8 @@ class MountainCar(CompiledEnv):
 class CartPole(CompiledEnv):
     """Gymnasium's CartPole-v1: a pole to balance on a cart."""
 
-    def __init__(self, render_mode: None = None) -> None:
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = checked_mode(type(self), render_mode)
         space = _box(4.8, np.inf, 24 * 2 * np.pi / 360, np.inf)
         super().__init__(
             *FUNCTIONS["pole"], n_actions=2, observation_space=space, uniforms=0, name="CartPole"
@@ -44,7 +47,8 @@ class CartPole(CompiledEnv):
 class Acrobot(CompiledEnv):
     """Gymnasium's Acrobot-v1: two links to swing up by the joint between them."""
 
-    def __init__(self, render_mode: None = None) -> None:
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = checked_mode(type(self), render_mode)
         space = _box(1.0, 1.0, 1.0, 1.0, 4 * np.pi, 9 * np.pi)
         super().__init__(
             *FUNCTIONS["acrobot"], n_actions=3, observation_space=space, uniforms=0, name="Acrobot"

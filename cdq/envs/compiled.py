@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -12,11 +13,12 @@ import numpy.typing as npt
 
 from cdq.core.qfunction import QFunction
 from cdq.core.stepping import LANE_BYTES, MOST_UNIFORMS, Stepper, call
-from cdq.envs.pointers import address_of
+from cdq.envs.pointers import address_of, from_names, to_names
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 from cdq.lanes import Lanes
 
 MOST_NUMBERS = 8  # in an observation
+_WITH_ADDRESSES = {"grid", "garnet"}  # functions whose context holds some: `_link` writes them
 
 
 def lane_dtype() -> np.dtype[Any]:
@@ -83,6 +85,12 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
     ConfigError
         If a function is none, or has another signature where it tells, or a size is not allowed.
 
+    Notes
+    -----
+    `copy.copy` and `copy.deepcopy` give an environment with a state and random numbers of its own, which goes on from
+    the same step. An environment of functions that the package ships can be pickled too; one of other functions cannot:
+    their addresses mean nothing in another process.
+
     Examples
     --------
     A chain of 4 states, of functions that the package ships:
@@ -142,6 +150,44 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         """Return what tells this environment from others of its name and sizes."""
         return self._context.tobytes()
 
+    # ---- copies
+
+    def __copy__(self) -> Any:
+        return copy.deepcopy(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        other = memo[id(self)] = object.__new__(type(self))
+        memo[id(self._functions)] = self._functions  # of this process, as the copy is
+        other._restore({name: copy.deepcopy(value, memo) for name, value in self._own().items()})
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = to_names(self.functions)
+        linked = type(self)._link is not CompiledEnv._link
+        if names is None or (not linked and any(name and name[0] in _WITH_ADDRESSES for name in names)):
+            raise ConfigError(
+                f"{self.name} cannot be pickled: its functions or parameters are addresses, which mean nothing in "
+                "another process. Give a function that makes the environment in place of the environment; a class of "
+                "your own may derive from gymnasium.utils.EzPickle first, which pickles its arguments"
+            )
+        return {**self._own(), "_functions": names}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        step, reset, encode = functions = from_names(state["_functions"])
+        self._restore({**state, "_functions": functions, "_step": step, "_reset": reset, "_encode": encode})
+
+    def _own(self) -> dict[str, Any]:
+        """Return all attributes but the view of the lane, which `_restore` makes anew."""
+        return {name: value for name, value in self.__dict__.items() if name != "_lane"}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lane = self._memory.view(lane_dtype())[0]
+        self._link()
+
+    def _link(self) -> None:
+        """Write to the context the addresses that it holds, where an environment's context holds some."""
+
     # ---- Gymnasium
 
     def reset(
@@ -166,6 +212,24 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         self._elapsed += 1
         truncated = bool(self._lane["truncated"]) or self._elapsed == self.time_limit
         return self._observation(), float(self._lane["reward"]), bool(self._lane["terminated"]), truncated, {}
+
+    def render(self) -> Any:
+        """Refuse: a compiled environment draws a picture only where its class says how.
+
+        Raises
+        ------
+        UnsupportedEnvironment
+            Always; says which of the shipped environments draw.
+        """
+        raise UnsupportedEnvironment(
+            f"{self.name} draws no picture; cdq/GridWorld-v0, cdq/DeepSea-v0 and Gymnasium's own environments do"
+        )
+
+    def _shown(self) -> int:
+        """Return the state that is observed."""
+        if self._elapsed is None:
+            raise gymnasium.error.ResetNeeded(f"{self.name} is drawn before it was reset")
+        return int(self._lane["index"])
 
     def _call(self, function: int) -> None:
         self._lane["terminated"] = self._lane["truncated"] = 0
@@ -303,6 +367,8 @@ def _context(given: Any) -> npt.NDArray[Any]:
     if not isinstance(given, (np.ndarray, np.void)) or given.dtype.hasobject:
         raise ConfigError(f"context is a {type(given).__name__}; allowed: a NumPy array or record, or bytes")
     array = np.atleast_1d(np.asarray(given))
-    if not array.flags.c_contiguous or not array.size:
-        raise ConfigError("context is an array that is empty or not contiguous; give a copy: context.copy()")
+    if not array.size:
+        raise ConfigError("context is an empty array; leave it out")
+    if not array.flags.c_contiguous:
+        raise ConfigError("context is an array that is not contiguous; give a copy: context.copy()")
     return array

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from cdq._model import distinct
 from cdq.core.envs import FUNCTIONS
 from cdq.envs.compiled import CompiledEnv
+from cdq.envs.drawing import FREE, GOAL, METADATA, START, Picture, checked_mode, render
 from cdq.errors import ConfigError
 
 Outcome = tuple[float, int, float, bool]
@@ -76,8 +77,9 @@ class Garnet(FiniteEnv):
         *,
         branching: int = 3,
         seed: int = 0,
-        render_mode: None = None,
+        render_mode: str | None = None,
     ) -> None:
+        self.render_mode = checked_mode(type(self), render_mode)
         if not 1 <= branching <= n_states:
             raise ConfigError(f"branching is {branching}; allowed: 1 to n_states = {n_states}")
         random = np.random.default_rng(np.random.SeedSequence(seed))
@@ -86,18 +88,19 @@ class Garnet(FiniteEnv):
         self._probability = probability / probability.sum(axis=1, keepdims=True)
         self._cumulative = self._probability.cumsum(axis=1)
         self._reward = random.random(n_states * n_actions)
-        arrays = (self._next_state, self._cumulative, self._reward)
-        context = np.array(
-            [n_states, n_actions, branching, *(array.ctypes.data for array in arrays)], np.int64
-        )
         super().__init__(
             *FUNCTIONS["garnet"],
             n_actions=n_actions,
             n_states=n_states,
-            context=context,
+            context=np.array([n_states, n_actions, branching, 0, 0, 0], np.int64),
             uniforms=1,
             name=f"garnet-{n_states}x{n_actions}x{branching}",
         )
+        self._link()
+
+    def _link(self) -> None:
+        arrays = (self._next_state, self._cumulative, self._reward)
+        self._context[3:] = [array.ctypes.data for array in arrays]
 
     def parameters(self) -> bytes:
         """Return what tells this model from others."""
@@ -129,7 +132,8 @@ class RiverSwim(FiniteEnv):
     After Strehl and Littman (2008), with the numbers of Osband, Russo and Van Roy (2013).
     """
 
-    def __init__(self, n_states: int = 6, *, render_mode: None = None) -> None:
+    def __init__(self, n_states: int = 6, *, render_mode: str | None = None) -> None:
+        self.render_mode = checked_mode(type(self), render_mode)
         if n_states < 2:
             raise ConfigError(f"n_states is {n_states}; allowed: at least 2")
         super().__init__(
@@ -166,15 +170,20 @@ class DeepSea(FiniteEnv):
         Of what the actions mean; None: action 1 goes right everywhere.
     move_cost : float
         What going right all the way costs.
+    render_mode : {"ansi", "rgb_array"}, optional
+        What `render` returns: text, or pixels.
 
     Notes
     -----
     After Osband and others, "Behaviour suite for reinforcement learning" (2020), without its noise.
     """
 
+    metadata = METADATA
+
     def __init__(
-        self, size: int = 10, *, seed: int | None = 0, move_cost: float = 0.01, render_mode: None = None
+        self, size: int = 10, *, seed: int | None = 0, move_cost: float = 0.01, render_mode: str | None = None
     ) -> None:
+        self.render_mode = checked_mode(type(self), render_mode)
         if size < 1:
             raise ConfigError(f"size is {size}; allowed: at least 1")
         self._size, self._move_cost = size, float(move_cost)
@@ -184,6 +193,12 @@ class DeepSea(FiniteEnv):
         super().__init__(
             *FUNCTIONS["sea"], n_actions=2, n_states=size * size, context=context, uniforms=0, name="DeepSea"
         )
+
+    def render(self) -> Picture | None:
+        """Return a picture: "@" is the diver, "S" the start, "G" the cell that pays."""
+        last = self._size - 1
+        symbols = {(0, 0): START, (last, last): GOAL}
+        return render(self, (self._size, self._size), self._shown(), lambda cell: symbols.get(cell, FREE))
 
     def _outcomes(self, state: int, action: int) -> Iterator[Outcome]:
         (row, column), last = divmod(state, self._size), self._size - 1

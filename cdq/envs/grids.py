@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.core.envs import FUNCTIONS
+from cdq.envs.drawing import FREE, GOAL, METADATA, START, WALL, Picture, checked_mode, render
 from cdq.envs.finite import LISTED_STATES, MASK, FiniteEnv, Outcome, mix
 from cdq.errors import ConfigError
 
@@ -40,6 +41,8 @@ class GridWorld(FiniteEnv):
         Default: the last cell, if the map has none.
     step_reward, goal_reward : float
         What a step pays, and what one that reaches a goal pays.
+    render_mode : {"ansi", "rgb_array"}, optional
+        What `render` returns: text, in the letters of a map with "@" for the agent, or pixels.
 
     Examples
     --------
@@ -48,6 +51,8 @@ class GridWorld(FiniteEnv):
     >>> int(env.reset(seed=0)[0]), int(env.step(1)[0])
     (0, 3)
     """
+
+    metadata = METADATA
 
     def __init__(
         self,
@@ -60,8 +65,9 @@ class GridWorld(FiniteEnv):
         goals: Sequence[Cell] | None = None,
         step_reward: float = -1.0,
         goal_reward: float = 0.0,
-        render_mode: None = None,
+        render_mode: str | None = None,
     ) -> None:
+        self.render_mode = checked_mode(type(self), render_mode)
         self._density, self._walls, shape, start, goals = _read_walls(walls, shape, start, goals)
         self.shape = rows, columns = _checked_shape(shape)
         self._start = -1 if start is None else self._cell(start, "start")
@@ -73,20 +79,8 @@ class GridWorld(FiniteEnv):
         self._seed = mix(seed & MASK)
         context = np.zeros(1, _GRID)
         limit = int(self._density * 2.0**64) & MASK
-        context[0] = (
-            rows,
-            columns,
-            self._start,
-            len(self._goals),
-            self._seed,
-            limit,
-            slip,
-            *self._rewards,
-            0,
-            0,
-        )
-        context["goals"] = self._goals.ctypes.data
-        context["walls"] = self._walls.ctypes.data if self._walls.size else 0
+        sizes = (rows, columns, self._start, len(self._goals), self._seed, limit)
+        context[0] = (*sizes, slip, *self._rewards, 0, 0)
         super().__init__(
             *FUNCTIONS["grid"],
             n_actions=4,
@@ -95,7 +89,22 @@ class GridWorld(FiniteEnv):
             uniforms=1 if slip else 0,
             name="GridWorld",
         )
+        self._link()
         self._check_free()
+
+    def _link(self) -> None:
+        self._context["goals"] = self._goals.ctypes.data
+        self._context["walls"] = self._walls.ctypes.data if self._walls.size else 0
+
+    def render(self) -> Picture | None:
+        """Return a picture; of a grid beyond 64 rows or columns, that of the agent's surroundings."""
+        return render(self, self.shape, self._shown(), self._symbol)
+
+    def _symbol(self, cell: Cell) -> str:
+        state = cell[0] * self.shape[1] + cell[1]
+        if state in self._goals:
+            return GOAL
+        return START if state == self._start else WALL if self._wall(state) else FREE
 
     def is_wall(self, cell: Cell) -> bool:
         """Return whether a cell is a wall."""

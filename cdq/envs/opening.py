@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium
 
+from cdq.envs.bins import refuse_bins
 from cdq.envs.classic import TWINS
 from cdq.envs.compiled import CompiledEnv, CompiledSource
 from cdq.envs.python import PythonSource
@@ -66,6 +67,7 @@ def open_environment(
         if not given:
             env.close()
         vector = VectorSource(env if given else env_like, masks=masks)
+        refuse_bins(vector.encoder, bins)
         return vector, vector.encoder
     found = (
         _compiled(env, plain) if stepping == "auto" and masks is not True and _is_transparent(env) else None
@@ -73,6 +75,8 @@ def open_environment(
     if not given and not isinstance(found, tuple):
         env.close()
     if found is not None:
+        if not isinstance(found, TransitionTable):
+            refuse_bins(found[1], bins)
         return found
     source = PythonSource(env_like, num_envs, masks=masks, bins=bins)
     return source, source.encoder

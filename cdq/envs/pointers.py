@@ -8,11 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from cdq.core.envs import FUNCTIONS
 from cdq.core.stepping import capsule
 from cdq.errors import ConfigError
 
 _CTYPES_FUNCTION = ctypes.CFUNCTYPE(None).__mro__[1]
 _EXPECTED = "one argument, a pointer to cdq_lane, and no result"
+
+# Address -> name and place in `FUNCTIONS`: an address is that of this process alone, a name that of any.
+_NAMES = {address: (name, i) for name, pair in FUNCTIONS.items() for i, address in enumerate(pair)}
+
+Names = tuple[tuple[str, int] | None, ...]
 
 
 def address_of(function: Any, what: str) -> int:
@@ -48,6 +54,26 @@ def address_of(function: Any, what: str) -> int:
     if not 0 < address < 2**64:
         raise ConfigError(f"{what} is the address {address}; allowed: that of a compiled function")
     return address
+
+
+def to_names(addresses: tuple[int, ...]) -> Names | None:
+    """Return functions that the package ships as another process finds them; None if one is the user's own.
+
+    Address 0, no function, has no name.
+
+    Examples
+    --------
+    >>> to_names((*FUNCTIONS["river"], 0))
+    (('river', 0), ('river', 1), None)
+    """
+    if not all(address in _NAMES for address in addresses if address):
+        return None
+    return tuple(_NAMES.get(address) for address in addresses)
+
+
+def from_names(names: Names) -> tuple[int, ...]:
+    """Return the addresses in this process of functions that `to_names` named."""
+    return tuple(0 if name is None else FUNCTIONS[name[0]][name[1]] for name in names)
 
 
 def _of_capsule(given: Any, what: str) -> int:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.core.gym_scalar import EnvLoop
-from cdq.envs.spaces import Encoder
+from cdq.envs.bins import discretized
+from cdq.envs.spaces import Encoder, spaces_of
 from cdq.envs.toy_text import EnvLike, make_env
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 from cdq.lanes import Lanes
@@ -37,7 +38,7 @@ class PythonSource:
         Whether only the actions that a mask allows are considered: an observation's entry "action_mask", or else the
         infos'. "auto": where there is one, but for Taxi, whose mask is advice.
     bins : int or tuple of int, optional
-        Into how many parts Gymnasium's DiscretizeObservation cuts each number of a Box.
+        Into how many parts each number of a Box is cut.
     **kwargs
         Passed to ``gymnasium.make`` or to the callable.
 
@@ -92,7 +93,7 @@ class PythonSource:
             self._envs = [self._make() for _ in range(num_envs)]
             _check_alike(self._envs)
             first = self._envs[0]
-            self.encoder = Encoder(first.observation_space, first.action_space)
+            self.encoder = Encoder(*spaces_of(first))
             self._masks = masking_of(masks, self.encoder, first.spec)
         except BaseException:
             self.close()
@@ -211,33 +212,10 @@ def _check_given(num_envs: int, kwargs: dict[str, object]) -> None:
 
 
 def _check_alike(envs: list[gymnasium.Env[Any, Any]]) -> None:
-    first = envs[0]
+    first = spaces_of(envs[0])
     for lane, env in enumerate(envs):
-        if (env.observation_space, env.action_space) != (first.observation_space, first.action_space):
+        if spaces_of(env) != first:
             raise UnsupportedEnvironment(f"the environments of lanes 0 and {lane} have different spaces")
-
-
-def discretized(env: Any, bins: int | tuple[int, ...] | None) -> gymnasium.Env[Any, Any]:
-    """Return *env*, or it in Gymnasium's wrapper that cuts each number of its observations into *bins*.
-
-    Raises
-    ------
-    UnsupportedEnvironment
-        If the observations are no Box with finite bounds, or *bins* does not fit it.
-    """
-    from gymnasium.wrappers import DiscretizeObservation
-
-    wrapped: gymnasium.Env[Any, Any] = env
-    if bins is not None:
-        try:
-            wrapped = DiscretizeObservation(env, bins, multidiscrete=True)
-        except (TypeError, ValueError) as error:
-            text = " ".join(str(error).split())
-            raise UnsupportedEnvironment(
-                f"bins={bins} does not fit the observations: {text} Give features=cdq.TileCoding(...), or bound them "
-                "by gymnasium.wrappers.TransformObservation"
-            ) from None
-    return wrapped
 
 
 def masking_of(masks: bool | str, encoder: Encoder, spec: Any) -> str:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     import gymnasium
 
 MASK, OBSERVATION = "action_mask", "observation"
+SHIMMY = (
+    "wrap the environment by the package shimmy: gymnasium.make('GymV26Environment-v0', env=env), or "
+    "'GymV21Environment-v0' where its step returns four values"
+)
+_MOST_ACTIONS = 2**16  # that are worth a number each
 _MOST_STATES = 2**63  # what an index may have; beyond, keys are hashes
 
 
@@ -186,28 +191,92 @@ def _asked(read: Callable[[object], Any], observation: object) -> Any:
         raise ConfigError(str(error)) from None
 
 
+def spaces_of(env: Any, prefix: str = "") -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+    """Return the observation space and the action space of an environment.
+
+    Parameters
+    ----------
+    env : gymnasium.Env or VectorEnv
+        The environment.
+    prefix : str
+        "single_" for those of one environment of a vector environment.
+
+    Raises
+    ------
+    UnsupportedEnvironment
+        If one is missing, or is no space of Gymnasium; says which space to write.
+    """
+    from gymnasium import spaces
+
+    found: list[gymnasium.Space[Any]] = []
+    for name in (f"{prefix}observation_space", f"{prefix}action_space"):
+        space = getattr(env, name, None)
+        if not isinstance(space, spaces.Space):
+            kind = type(getattr(env, "unwrapped", env)).__name__
+            raise UnsupportedEnvironment(f"{kind}.{name} is {_no_space(space)}")
+        found.append(space)
+    return found[0], found[1]
+
+
+def _no_space(given: Any) -> str:
+    """Return what is wrong with something that is given as a space, and what to write in its place."""
+    if given is None:
+        return "missing; set it to a space, such as gymnasium.spaces.Discrete(16)"
+    if type(given).__module__.partition(".")[0] == "gym":
+        return f"{given}, a space of the former gym; {SHIMMY}"
+    shown = _brief(given)
+    if isinstance(given, (int, np.integer)) and given > 0:
+        return f"{shown}, no space; write gymnasium.spaces.Discrete({given})"
+    values = np.asarray(given).ravel() if isinstance(given, (list, tuple, range, np.ndarray)) else np.zeros(0)
+    if values.size and values.dtype.kind in "iub" and np.unique(values).size == values.size:
+        start = "" if values.min() == 0 else f", start={values.min()}"
+        return f"{shown}, no space; write gymnasium.spaces.Discrete({np.ptp(values) + 1}{start})"
+    return (
+        f"{shown}, {type(given).__name__}, no space of Gymnasium; write gymnasium.spaces.Discrete(n) for n whole "
+        "numbers, or gymnasium.spaces.Box(low, high, shape) for an array"
+    )
+
+
 def actions_of(space: gymnasium.Space[Any]) -> tuple[int, int]:
     """Return how many actions there are, and what the environment calls the first.
 
     Raises
     ------
     UnsupportedEnvironment
-        If the space is not Discrete.
+        If the space is not Discrete; says which wrapper makes one of it.
     """
     from gymnasium import spaces
 
     if isinstance(space, spaces.Discrete):
         return int(space.n), int(space.start)
-    kind = "continuous actions" if isinstance(space, spaces.Box) else "actions"
-    wrapper = (
-        "gymnasium.wrappers.DiscretizeAction"
-        if isinstance(space, spaces.Box)
-        else "a gymnasium.ActionWrapper that numbers its actions"
-    )
+    continuous = isinstance(space, spaces.Box) and space.dtype.kind == "f"
     raise UnsupportedEnvironment(
-        f"{kind} in {_brief(space)} cannot be learnt; wrap the environment in {wrapper}, so that its action "
-        "space is Discrete"
+        f"{'continuous ' if continuous else ''}actions in {_brief(space)} cannot be learnt; wrap the environment in "
+        f"{_wrapper_of(space)}, so that its action space is Discrete"
     )
+
+
+def _wrapper_of(space: gymnasium.Space[Any]) -> str:
+    """Return the wrapper that numbers the actions of a space, as it is written."""
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Box) and space.dtype.kind == "f" and space.is_bounded():
+        return "gymnasium.wrappers.DiscretizeAction(env, bins=5)"
+    if isinstance(space, (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)):
+        numbers = _numbers_of(space)
+        sizes = [high - low + 1 for low, high in zip(numbers.low, numbers.high, strict=True)]
+        if numbers.whole and math.prod(sizes) <= _MOST_ACTIONS:
+            first = f" + {numbers.low}" if any(numbers.low) else ""
+            shape = f".reshape({space.shape})" if len(space.shape or ()) != 1 else ""
+            whole = f"np.array(np.unravel_index(action, {tuple(sizes)})){first}"
+            function = (
+                f"lambda action: ({whole}){shape}" if first and shape else f"lambda action: {whole}{shape}"
+            )
+            n_actions = math.prod(sizes)
+            return (
+                f"gymnasium.wrappers.TransformAction(env, {function}, gymnasium.spaces.Discrete({n_actions}))"
+            )
+    return "a gymnasium.ActionWrapper that numbers some of its actions"
 
 
 def _numbers_of(space: gymnasium.Space[Any]) -> _Numbers:

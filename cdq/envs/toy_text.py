@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cdq.envs.spaces import SHIMMY
 from cdq.errors import ConfigError, ModelError, UnsupportedEnvironment
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 EnvLike = Any
 """An id, ``"module:Env-v0"``, an EnvSpec, an Env, or a callable that makes one."""
+
+
+_NO_ENV = (
+    f"no gymnasium.Env: derive its class from gymnasium.Env, or, if it is one of the former gym, {SHIMMY}"
+)
 
 
 class TransitionTable(NamedTuple):
@@ -81,6 +87,8 @@ def make_env(env_like: EnvLike, **kwargs: object) -> Any:
             return _make_registered(env_like, kwargs)
         if callable(env_like):
             return _call(env_like, kwargs)
+    if hasattr(env_like, "step"):
+        raise UnsupportedEnvironment(f"{env_like!r} is {_NO_ENV}")
     raise UnsupportedEnvironment(
         f"cannot make an environment from {env_like!r}; give an id such as 'FrozenLake-v1', an EnvSpec, "
         "an Env, or a callable that makes one"
@@ -111,8 +119,9 @@ def _call(make: Callable[..., object], kwargs: dict[str, Any]) -> Any:
 
     env = make(**kwargs)
     if not isinstance(env, (gymnasium.Env, gymnasium.vector.VectorEnv)):
+        hint = f", which is {_NO_ENV}" if hasattr(env, "step") else ""
         raise UnsupportedEnvironment(
-            f"{make!r} returned {type(env).__name__}; it must return a gymnasium.Env or VectorEnv"
+            f"{make!r} returned {type(env).__name__}{hint}; it must return a gymnasium.Env or VectorEnv"
         )
     return env
 

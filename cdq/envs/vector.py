@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cdq.core.gym_vector import VectorLoop
 from cdq.envs.python import Episodes, fingerprint_of, masking_of, seeds_of
-from cdq.envs.spaces import Encoder
+from cdq.envs.spaces import Encoder, spaces_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 from cdq.lanes import Lanes
 
@@ -67,7 +67,7 @@ class VectorSource:
         self._copy: Any = None
         self._loop: VectorLoop | None = None
         try:
-            self.encoder = Encoder(self._envs.single_observation_space, self._envs.single_action_space)
+            self.encoder = Encoder(*spaces_of(self._envs, "single_"))
             self._spec = _spec_of(self._envs)
             self._masks = masking_of(masks, self.encoder, self._spec)
             self.mode = _mode_of(self._envs)
@@ -122,7 +122,9 @@ class VectorSource:
         self, envs: Any, q: QFunction, lanes: Lanes, *, gamma: float, seeds: Sequence[int], stop: Any
     ) -> VectorLoop:
         if q.n != self.lanes:
-            raise ConfigError(f"the vector environment has {self.lanes} lanes; got num_envs={q.n}")
+            raise ConfigError(
+                f"the vector environment has {self.lanes} lanes; got num_envs={q.n}: leave it out"
+            )
         dtype = getattr(envs.action_space, "dtype", None)
         return VectorLoop(
             q,

@@ -200,7 +200,7 @@ def poison(after: int, **fields: Any) -> Any:
     [
         ({"reward": np.nan}, "reward is nan"),
         ({"reward": -np.inf}, "reward is -inf"),
-        ({"index": 4}, "index is 4; allowed: 0 to 3"),
+        ({"index": 4}, r"index is 4 \(action [01]\); allowed: 0 to 3"),
         ({"index": -1}, "index is -1"),
         ({"index": 2**62}, "index is 4611686018427387904"),
     ],
@@ -213,6 +213,7 @@ def test_what_cannot_be_learnt_names_lane_and_step(fields: Any, match: str) -> N
         run.loop.run(law(), 100, 0.1, 0.1)
     assert (caught.value.lane, caught.value.step) == (1, 4)  # the 11th call: of the second lane, its fourth
     assert "poisoned" in str(caught.value)
+    assert " (action " in str(caught.value)
     run.rows.roll_back()
     run.lanes.memory[:] = lanes
     assert run.everything() == before
@@ -243,7 +244,7 @@ def test_a_vector_must_be_finite() -> None:
     lanes = Lanes(1, source.own_bytes)
     loop = source.loop(LinearQ(merged.new_rows(), 1, features), lanes, 0.9, [0], np.zeros(1, np.int32))
     loop.reset()
-    with pytest.raises(EnvironmentFailure, match="nan.*must be finite"):
+    with pytest.raises(EnvironmentFailure, match="lane 0, step 1: .*nan.*action [01].*must be finite"):
         loop.run(law(), 1, 0.0, 0.0)
 
 

@@ -29,12 +29,17 @@ def raise_key_error(env: Any) -> Any:
         (raise_key_error, "step raised KeyError: 'broken'"),
         ((1, np.nan, False, False, {}), "the reward is nan"),
         ((1, -np.inf, False, False, {}), "the reward is -inf"),
-        ((1, None, False, False, {}), "must be real number, not NoneType"),
+        (
+            (1, None, False, False, {}),
+            r"the reward is None, NoneType \(action [01]\); allowed: one finite number$",
+        ),
         ((4, 0.0, False, False, {}), r"4 is not in Discrete\(4\)"),
         ((np.zeros(3), 0.0, False, False, {}), r"is not in Discrete\(4\)"),
         ((np.nan, 0.0, False, False, {}), r"nan is not in Discrete\(4\)"),
-        ((1, 0.0, False, {}), "step did not return the five of Gymnasium"),
-        (None, "step did not return the five of Gymnasium"),
+        ((1, 0.0, False, {}), r"step returned 4 values: \(1, 0.0, False, {}\) \(action .*five.*shimmy"),
+        ((1, 0.0), r"step returned 2 values: \(1, 0.0\) \(action .*five"),
+        ([1, 0.0, False, False, {}], r"step returned \[1, .*, list \(action .*a tuple of five"),
+        (None, "step returned None, NoneType .*five"),
     ],
 )
 def test_a_failure_names_lane_and_step(answer: Any, message: str) -> None:
@@ -63,15 +68,130 @@ def end_or_break(env: Scripted) -> Any:
 @pytest.mark.parametrize(
     ("first", "message"),
     [
-        (0, "reset did not return"),
+        (0, "reset returned 0, int; allowed: a tuple of two, .*shimmy"),
         ((7, {}), r"7 is not in Discrete\(4\)"),
-        ((0, {}, 1), "reset did not return"),
+        ((0, {}, 1), "reset returned .*; allowed: a tuple of two"),
+        ([0, {}], "reset returned .*, list; allowed: a tuple of two"),
+        (np.zeros(2), r"reset returned array.*, ndarray of shape \(2,\); allowed: a tuple of two"),
+        (("0", {}), "the observation '0' is not in"),
     ],
 )
 def test_a_reset_that_fails_names_the_lane(first: Any, message: str) -> None:
     source = PythonSource(lambda: Scripted(first=first))
     with pytest.raises(EnvironmentFailure, match=f"lane 0: .*{message}"):
         start(source)
+
+
+@pytest.mark.parametrize(
+    ("flag", "shown"),
+    [
+        ("False", "'False', str"),
+        (np.nan, "nan, float"),
+        (0.5, "0.5, float"),
+        (7, "7, int"),
+        (-1, "-1, int"),
+        (10**400, r"10{76}\.\.\., int"),
+        (None, "None, NoneType"),
+        ([], r"\[\], list"),
+        (np.array([False]), r"array\(\[False\]\), ndarray of shape \(1,\)"),
+        (np.array([True, False]), r"array\(\[ True, False\]\), ndarray of shape \(2,\)"),
+        (np.float32("nan"), r"(np\.float32\()?nan\)?, float32"),
+        (np.str_("True"), r"(np\.str_\()?'True'\)?, str_"),
+        (np.datetime64(0, "s"), r".*, datetime64"),
+    ],
+)
+@pytest.mark.parametrize("name", ["terminated", "truncated"])
+def test_what_is_no_flag_is_a_failure(flag: Any, shown: str, name: str) -> None:
+    flags = (flag, False) if name == "terminated" else (False, flag)
+    loop, _ = start(PythonSource(lambda: Scripted((1, 0.0, *flags, {}))))
+    message = rf"lane 0, step 3: {name} is {shown} \(action [01]\); allowed: True or False$"
+    with pytest.raises(EnvironmentFailure, match=message):
+        loop.run(LAW, 100, 1.0, 1.0)
+
+
+class Nameless:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("reward", "shown"),
+    [
+        ("1", "'1', str"),
+        (1j, "1j, complex"),
+        (np.complex128(1), ".*, complex128"),
+        (np.datetime64(0, "s"), ".*, datetime64"),
+        ([1.0], r"\[1.0\], list"),
+        (np.array(["1"]), ".*ndarray of shape .1,."),
+        (np.array([1.0, 2.0]), r"array\(\[1., 2.\]\), ndarray of shape \(2,\)"),
+        (10**400, "10{76}..., int"),
+        ([Nameless()], "something that cannot be printed, list"),
+        ({}, "{}, dict"),
+    ],
+)
+def test_what_is_no_reward_is_a_failure(reward: Any, shown: str) -> None:
+    loop, _ = start(PythonSource(lambda: Scripted((1, reward, False, False, {}))))
+    with pytest.raises(
+        EnvironmentFailure, match=rf"step 3: the reward is {shown} \(action [01]\); allowed: one"
+    ):
+        loop.run(LAW, 100, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("reward", [np.array([1.0]), np.array([[1]])])
+def test_a_reward_in_an_array_is_told_how_to_leave_it(reward: Any) -> None:
+    loop, _ = start(PythonSource(lambda: Scripted((1, reward, False, False, {}))))
+    with pytest.raises(EnvironmentFailure, match=r"the reward is .*shape \(1.*return reward.item\(\)"):
+        loop.run(LAW, 100, 1.0, 1.0)
+    loop, table = start(PythonSource(lambda: Scripted((1, reward.item(), True, False, {}))))
+    loop.run(LAW, 3, 1.0, 1.0)
+    assert table.values[1].max() == 0.5
+
+
+@pytest.mark.parametrize("flag", [True, 1, 1.0, np.True_, np.array(True), np.int8(1), np.float32(1)])
+def test_true_may_be_written_in_many_ways(flag: Any) -> None:
+    for flags in ((flag, False), (False, flag), (flag, flag * 0)):
+        loop, _ = start(PythonSource(lambda flags=flags: Scripted((1, 0.0, *flags, {}))))
+        assert loop.run(LAW, 3, 1.0, 1.0)[1] == 1
+
+
+class Started(Scripted):
+    """Its actions are 5 and 6."""
+
+    action_space = spaces.Discrete(2, start=5)
+
+
+def test_a_failure_names_the_action_as_the_environment_calls_it() -> None:
+    loop, _ = start(PythonSource(lambda: Started((1, np.nan, False, False, {}))))
+    with pytest.raises(
+        EnvironmentFailure, match=r"the reward is nan \(action [56]\); allowed: a finite number"
+    ):
+        loop.run(LAW, 100, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ((1, "1", False, False, {}), None),
+        ((1, np.array([1.0, 2.0]), False, False, {}), None),
+        ((1, 0.0, 0.5, False, {}), "lane 0, step 3: terminated is 0.5 .action"),
+    ],
+)
+def test_an_answer_of_a_vector_environment_is_read_as_strictly(answer: Any, message: str | None) -> None:
+    """Gymnasium's own refuses most by itself; those that answer anything are scripted in whole."""
+    envs = SyncVectorEnv([lambda: Scripted((1, 0.0, False, False, {}))])
+    loop, _ = start(VectorSource(envs))
+    step = envs.step
+    envs.step = lambda actions: _scripted(envs, step, actions, answer)  # type: ignore[method-assign]
+    loop, _ = start(VectorSource(envs))
+    with pytest.raises(EnvironmentFailure, match=message or "the rewards are .*; allowed: 1 numbers"):
+        loop.run(LAW, 10, 1.0, 1.0)
+
+
+def _scripted(envs: Any, step: Any, actions: Any, answer: Any) -> Any:
+    observations, *_, infos = step(actions)
+    if envs.envs[0].steps < 3:
+        return observations, np.zeros(1), np.zeros(1, bool), np.zeros(1, bool), infos
+    return observations, *(np.atleast_1d(part) for part in answer[1:4]), infos
 
 
 def test_rewards_and_flags_may_be_of_any_type() -> None:

@@ -75,7 +75,7 @@ def test_bins_are_those_of_the_wrapper_of_gymnasium() -> None:
         PythonSource("CartPole-v1", bins=9)
     with pytest.raises(UnsupportedEnvironment, match="does not fit.*expected 2, got 3"):
         PythonSource("MountainCar-v0", bins=(1, 2, 3))
-    with pytest.raises(UnsupportedEnvironment, match="only compatible with Box"):
+    with pytest.raises(UnsupportedEnvironment, match="only those in a Box"):
         PythonSource("Blackjack-v1", bins=2)
 
 

@@ -229,8 +229,15 @@ def test_spaces_without_numbers_are_refused(space: Any) -> None:
     ("space", "message"),
     [
         (spaces.Box(-1, 1, (2,)), "continuous actions in Box.*gymnasium.wrappers.DiscretizeAction"),
-        (spaces.MultiDiscrete([2, 2]), "actions in MultiDiscrete.*ActionWrapper"),
-        (spaces.Tuple((ACTIONS,)), "actions in Tuple"),
+        (
+            spaces.Box(-1, np.inf, (2,)),
+            "^continuous actions in Box.*gymnasium.ActionWrapper that numbers some",
+        ),
+        (spaces.Box(0, 5, (2,), np.int8), "^actions in Box.*TransformAction"),
+        (spaces.Box(0, 2**40, (1,), np.int64), "^actions in Box.*gymnasium.ActionWrapper that numbers some"),
+        (spaces.MultiDiscrete([2, 2]), "^actions in MultiDiscrete.*TransformAction"),
+        (spaces.MultiBinary(40), "^actions in MultiBinary.*gymnasium.ActionWrapper that numbers some"),
+        (spaces.Tuple((ACTIONS,)), "actions in Tuple.*gymnasium.ActionWrapper"),
     ],
 )
 def test_actions_other_than_discrete_are_refused(space: Any, message: str) -> None:

@@ -191,7 +191,7 @@ def test_answers_of_another_shape_are_told() -> None:
             return observations, np.ones(3), *rest
 
     Short.parts = 4  # type: ignore[attr-defined]
-    for envs, message in ((Short(), "five of Gymnasium"), (Many(), "3 numbers, not 2")):
+    for envs, message in ((Short(), "a tuple of five"), (Many(), "3 numbers, not 2")):
         loop, _ = start(VectorSource(envs), 2)
         with pytest.raises(EnvironmentFailure, match=f"step 1: .*{message}"):
             loop.run(LAW, 1, 1.0, 1.0)
