@@ -44,28 +44,29 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
             )
         return _of_model(env, settings)
     from cdq.envs.opening import open_environment, recipe_of
-    from cdq.envs.toy_text import TransitionTable
 
-    opened = open_environment(
+    source, encoder, why = open_environment(
         env,
         settings.num_envs or 1,
+        lambda table: MDP.from_outcomes(**table._asdict()),
         stepping=approach.stepping,
         masks=approach.masks,
         bins=approach.bins,
         plain=_is_plain(approach),
     )
-    if isinstance(opened, TransitionTable):
-        return _of_model(MDP.from_outcomes(**opened._asdict()), settings)
-    source, encoder = opened
+    if isinstance(source, MDP):
+        return _of_model(source, settings, encoder, why)
     if not encoder.countable and _is_plain(approach):
         approach = replace(approach, features=_features_for(source, encoder))
     settings = replace(settings, num_envs=settings.num_envs or source.lanes, approach=approach)
     representation = _representation(settings, source, encoder)
-    return SteppedSubject(source, representation, partial(recipe_of, env)), settings
+    return SteppedSubject(source, representation, partial(recipe_of, env), why), settings
 
 
-def _of_model(model: MDP, settings: Settings) -> tuple[Subject, Settings]:
-    subject = ModelSubject(model, settings.dtype)
+def _of_model(
+    model: MDP, settings: Settings, encoder: Encoder | None = None, why: str = "a model was given"
+) -> tuple[Subject, Settings]:
+    subject = ModelSubject(model, settings.dtype, encoder, why)
     return subject, replace(settings, num_envs=settings.num_envs or subject.lanes)
 
 

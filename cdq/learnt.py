@@ -63,6 +63,11 @@ class Learnt:
         return self._subject.way
 
     @property
+    def stepping_reason(self) -> str:
+        """The reason for which it is stepped so: how its model is known to hold, or why it has none."""
+        return self._subject.why
+
+    @property
     def representation(self) -> str:
         """What the Q-function is made of, in words."""
         return self._subject.representation
@@ -100,7 +105,7 @@ class Learnt:
         return QTable(merged.values.copy(), merged.visits.copy(), self.name, keys)
 
     def predict(self, observation: Any, action_mask: Any = None) -> int:
-        """Return the greedy action for an observation, the lowest among equals.
+        """Return the greedy action for an observation, the lowest among equals, as `step` takes it.
 
         Parameters
         ----------
@@ -115,7 +120,8 @@ class Learnt:
             If the observation is not one of the environment's, or the mask allows nothing.
         """
         values = self._subject.action_values(self._state.merged.values, observation)
-        return best_action(values, self._subject.mask_of(observation) if action_mask is None else action_mask)
+        mask = self._subject.mask_of(observation) if action_mask is None else action_mask
+        return best_action(values, mask) + self._subject.first_action
 
     def evaluate(self, episodes: float | None = None) -> Evaluation:
         """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
@@ -153,7 +159,8 @@ class Learnt:
     def report(self) -> dict[str, Any]:
         """Return what a run came to, as a JSON object: settings, speed, the greedy policy's return, and the gap.
 
-        `stepping` says how the environment is stepped and `representation` what the Q-function is made of.
+        `stepping` says how the environment is stepped, `stepping_reason` why so, and `representation` what the
+        Q-function is made of.
         `solved` is whether `mean_return` reaches the environment's own `reward_threshold`; None where it has none.
         `policy_value` and `optimal_value` are exact discounted values from the start distribution, `gap` a bound on
         their difference that holds; None where the model is not known. `mean_return` is the undiscounted return of
@@ -165,6 +172,7 @@ class Learnt:
         about = {
             "env": self.name,
             "stepping": self.stepping,
+            "stepping_reason": self.stepping_reason,
             "representation": self.representation,
             "comm": comm,
             "workers_are": self._workers_are(),

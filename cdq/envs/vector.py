@@ -69,7 +69,7 @@ class VectorSource:
         try:
             self.encoder = Encoder(self._envs.single_observation_space, self._envs.single_action_space)
             self._spec = _spec_of(self._envs)
-            self._masks = masking_of(masks, self.encoder, self._spec)
+            self._masks = masking_of(masks, self.encoder, advice=_has_advice(self._spec))
             self.mode = _mode_of(self._envs)
         except BaseException:
             self.close()
@@ -77,7 +77,7 @@ class VectorSource:
         self.lanes: int = self._envs.num_envs
         self.n_actions = self.encoder.n_actions
         self.name = self._spec.id if self._spec is not None else type(self._envs.unwrapped).__name__
-        self.time_limit = self._spec.max_episode_steps if self._spec is not None else None
+        self.time_limit = None  # its environments truncate their episodes themselves
 
     def loop(
         self, q: QFunction, lanes: Lanes, gamma: float, seeds: Sequence[int], stop: npt.NDArray[np.int32]
@@ -139,6 +139,11 @@ class VectorSource:
             self.encoder.first_action,
             None if dtype == np.int64 else dtype,
         )
+
+
+def _has_advice(spec: Any) -> bool:
+    """Return whether the masks of the infos are Taxi's, which tell what actions change the state."""
+    return spec is not None and spec.entry_point == "gymnasium.envs.toy_text.taxi:TaxiEnv"
 
 
 def _is_vector(envs: object) -> bool:

@@ -1,0 +1,258 @@
+"""Playing an environment against its transition table: each outcome that comes up has to be one of the table's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.envs.spaces import MASK, Encoder
+
+if TYPE_CHECKING:
+    from cdq.mdp import MDP
+
+Floats = npt.NDArray[np.float64]
+
+# All pairs that can be reached are tried so often in all, and each once; steps without a new one after which those left
+# are given up, steps between two plans, and sweeps of value iteration after a way is found.
+_LEAST, _PATIENCE, _FAR, _BEYOND = 6_000, 6_000, 500, 10
+_RESETS, _FOLLOWED = 50, 1_000
+_GAMMA = 0.99
+_CLOSE = 1e-6  # rewards of 32 bits
+# A table that is right is refused with at most this probability: Ville's inequality for the likelihood ratio.
+_UNLIKELY = math.log(1e6)
+
+
+class _Against(Exception):
+    """What speaks against the table."""
+
+
+def play(env: Any, model: MDP, encoder: Encoder, *, masks: bool) -> tuple[bool, str]:
+    """Play an environment, and compare what comes up with its model; the same steps at each call.
+
+    Parameters
+    ----------
+    env : gymnasium.Env
+        What is played: from a reset with a seed, in any state afterwards.
+    model : MDP
+        What its table says.
+    encoder : Encoder
+        Its observations and actions.
+    masks : bool
+        Whether a mask in the info would be heeded.
+
+    Returns
+    -------
+    agrees : bool
+        Whether all pairs that can be reached came up, and nothing speaks against the model.
+    why : str
+        What was found, in words.
+    """
+    player = _Player(env, model, encoder, masks=masks)
+    try:
+        player.play()
+    except _Against as found:
+        return False, str(found)
+    except Exception as error:  # whatever the environment raises
+        text = " ".join(str(error).split())
+        return False, f"{player.doing} raised {type(error).__name__} when P was checked: {text}"
+    pairs = int(player.reachable.sum())
+    return True, f"{player.steps:,} steps that saw all {pairs:,} pairs found nothing against P"
+
+
+class _Player:
+    """An environment as it is played, and what came up so far."""
+
+    def __init__(self, env: Any, model: MDP, encoder: Encoder, *, masks: bool) -> None:
+        self.env, self.model, self.encoder, self.masks = env, model, encoder, masks
+        self.n_actions = model.n_actions
+        self.reachable = np.repeat(model.reachable(), model.n_actions)
+        self.outcomes = list(
+            zip(model.next_state.tolist(), model.terminated.tolist(), model.reward.tolist(), strict=True)
+        )
+        self.offsets = model.offsets.tolist()
+        self.tries = [0] * model.n_pairs
+        self.counts = [0] * model.n_outcomes
+        self.starts = [0] * model.n_states
+        self.steps, self.state, self.doing = 0, 0, "reset"
+
+    def play(self) -> None:
+        """Play to the end; raises `_Against`."""
+        for i in range(_RESETS):
+            self.reset(0 if i == 0 else None)
+        level = 1
+        while level == 1 or self.steps < _LEAST:
+            self.try_all(level)
+            level *= 2
+        self.follow_the_best()
+        self.weigh()
+
+    # ---- where to go
+
+    def try_all(self, level: int) -> None:
+        """Try every pair that can be reached *level* times in all; the first time all have to come up."""
+        wanted = (self.reachable & (np.array(self.tries) < level)).tolist()
+        left, until = sum(wanted), self.steps + _PATIENCE
+        while left and self.steps < (until if level == 1 else _LEAST):
+            done = self.walk(wanted, level)
+            until = self.steps + _PATIENCE if done else until
+            left -= done
+        if left and level == 1:
+            raise _Against(
+                f"{left:,} of the {int(self.reachable.sum()):,} pairs that P can lead to did not come up in "
+                f"{self.steps:,} steps"
+            )
+
+    def walk(self, wanted: list[bool], level: int) -> int:
+        """Go where wanted pairs are, and try them, until the way has to be planned anew; return how many are done."""
+        values, policy = self.plan(np.array(wanted, np.float64))
+        planned, origin, done, far = wanted.copy(), self.state, 0, self.steps + _FAR
+        while self.steps < far:
+            first = self.state * self.n_actions
+            own = [pair for pair in range(first, first + self.n_actions) if wanted[pair]]
+            pair = min(own, key=self.tries.__getitem__) if own else first + policy[self.state]
+            if (
+                not own and self.state == origin and not values[origin]
+            ):  # nothing is left to see in this episode
+                self.reset(None)
+                self.steps += 1
+                break
+            if not own and (planned[pair] or not values[self.state]):
+                break
+            self.step(pair)
+            if wanted[pair] and self.tries[pair] >= level:
+                wanted[pair] = False
+                done += 1
+        return done
+
+    def plan(self, reward: Floats, sweeps: int | None = None) -> tuple[list[float], list[int]]:
+        """Return values and a policy by value iteration; without a number of sweeps, until the way is known."""
+        model, shape = self.model, (self.model.n_states, self.n_actions)
+        weight, firsts = model.probability * ~model.terminated, model.offsets[:-1]
+        values, done, most = np.zeros(model.n_states), 0, model.n_states if sweeps is None else sweeps
+        while done < most:
+            backed_up = np.add.reduceat(weight * values[model.next_state], firsts) * _GAMMA + reward
+            best = backed_up.reshape(shape).max(axis=1)
+            done += 1
+            if sweeps is None and (best[self.state] > 0 or np.array_equal(best > 0, values > 0)):
+                sweeps, most = 0, min(most, done + _BEYOND)
+            values = best
+        return values.tolist(), backed_up.reshape(shape).argmax(axis=1).tolist()
+
+    def follow_the_best(self) -> None:
+        """Act as is best by the model, as a learner will: late in an episode, too."""
+        model = self.model
+        rewards = np.add.reduceat(model.probability * model.reward, model.offsets[:-1])
+        _, policy = self.plan(rewards, 200)
+        for _ in range(_FOLLOWED):
+            self.step(self.state * self.n_actions + policy[self.state])
+
+    # ---- what comes up
+
+    def reset(self, seed: int | None) -> None:
+        """Begin an episode."""
+        self.doing = "reset"
+        observation, info = self.env.reset() if seed is None else self.env.reset(seed=seed)
+        if self.masks and isinstance(info, dict) and MASK in info:
+            raise _Against(f"its info has an {MASK}, which P does not hold")
+        self.state = self.encoder.state_of(observation)
+        self.starts[self.state] += 1
+        if not self.model.start[self.state] > 0:
+            raise _Against(f"reset begins in state {self.state}, where initial_state_distrib is 0")
+
+    def step(self, pair: int) -> None:
+        """Try a pair."""
+        self.doing = "step"
+        action = self.encoder.first_action + pair % self.n_actions
+        observation, reward, terminated, truncated, _ = self.env.step(action)
+        after, ends = self.encoder.state_of(observation), bool(terminated)
+        if truncated:
+            raise _Against(f"step truncates an episode by itself {self._at(pair)})")
+        self.counts[self.outcome(pair, after, ends, float(reward))] += 1
+        self.tries[pair] += 1
+        self.steps += 1
+        self.state = after
+        if ends:
+            self.reset(None)
+
+    def outcome(self, pair: int, after: int, ends: bool, reward: float) -> int:
+        """Return which outcome of a pair came up."""
+        own = range(self.offsets[pair], self.offsets[pair + 1])
+        for k in own:
+            there, end, pays = self.outcomes[k]
+            if there == after and end == ends and math.isclose(pays, reward, rel_tol=_CLOSE, abs_tol=1e-9):
+                return k
+        listed = [self.outcomes[k] for k in own]
+        paid = [pays for there, end, pays in listed if there == after and end == ends]
+        if paid:
+            raise _Against(
+                f"step pays other rewards than P {self._at(pair)}: {reward:.7g}, not {_either(paid)})"
+            )
+        there = {successor for successor, *_ in listed}
+        if after in there:
+            does = "ends an episode where P does not" if ends else "does not end an episode where P does"
+            raise _Against(f"step {does} {self._at(pair)}, to state {after})")
+        raise _Against(
+            f"step leads elsewhere than P {self._at(pair)}: to state {after}, not {_either(there)})"
+        )
+
+    def _at(self, pair: int) -> str:
+        state, action = divmod(pair, self.n_actions)
+        return f"(state {state}, action {action + self.encoder.first_action}"
+
+    # ---- how often
+
+    def weigh(self) -> None:
+        """Raise if the outcomes came up in other proportions than the model's."""
+        by_pair: dict[int, float] = {}
+        pooled: dict[tuple[int, ...], tuple[list[int], list[float]]] = {}
+        probability = self.model.probability.tolist()
+        for pair, n in enumerate(self.tries):
+            own = slice(self.offsets[pair], self.offsets[pair + 1])
+            chances, counts = probability[own], self.counts[own]
+            if n and len(chances) > 1:
+                by_pair[pair] = _evidence(counts, chances)
+                key = (pair % self.n_actions, *chances)
+                so_far = pooled.get(key, ([0] * len(chances), chances))[0]
+                pooled[key] = [a + b for a, b in zip(so_far, counts, strict=True)], chances
+        start = [(n, p) for n, p in zip(self.starts, self.model.start.tolist(), strict=True) if p > 0]
+        begun = _evidence(*zip(*start, strict=True))
+        ways = [begun]
+        for each in (list(by_pair.values()), [_evidence(*both) for both in pooled.values()]):
+            ways += [sum(each), _mean_of_exponentials(each)] if each else []
+        if _mean_of_exponentials(ways) > _UNLIKELY:
+            if begun == max(ways):
+                raise _Against("reset begins in other states than initial_state_distrib says")
+            pair = max(by_pair, key=by_pair.__getitem__)
+            own = slice(self.offsets[pair], self.offsets[pair + 1])
+            often, chances = self.counts[own], [float(f"{chance:.3g}") for chance in probability[own]]
+            raise _Against(
+                f"step has other probabilities than P {self._at(pair)}: outcomes of {chances} came up {often} times)"
+            )
+
+
+def _evidence(counts: Sequence[int], chances: Sequence[float]) -> float:
+    """Return the logarithm of how much likelier counts are by unknown chances than by these.
+
+    Unknown ones are those of Jeffreys' prior, as Krichevsky and Trofimov have it.
+    """
+    k, n = len(counts), sum(counts)
+    unknown = math.lgamma(0.5 * k) - math.lgamma(n + 0.5 * k) - k * math.lgamma(0.5)
+    unknown += sum(math.lgamma(count + 0.5) for count in counts)
+    return unknown - sum(
+        count * math.log(chance) for count, chance in zip(counts, chances, strict=True) if count
+    )
+
+
+def _mean_of_exponentials(logarithms: Sequence[float]) -> float:
+    """Return the logarithm of the mean of what has these logarithms."""
+    most = max(logarithms)
+    return most + math.log(sum(math.exp(x - most) for x in logarithms) / len(logarithms))
+
+
+def _either(values: Iterable[float]) -> str:
+    """Return the different ones of some numbers, in words."""
+    return " or ".join(f"{value:.7g}" for value in sorted(set(values)))
