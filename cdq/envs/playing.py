@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-# All pairs that can be reached are tried so often in all, and each once; steps without a new one after which those left
-# are given up, steps between two plans, and sweeps of value iteration after a way is found.
-_LEAST, _PATIENCE, _FAR, _BEYOND = 6_000, 6_000, 500, 10
+# Steps in all; without a new pair, after which those left are given up; and between two plans, or of an episode.
+_LEAST, _PATIENCE, _FAR = 5_000, 6_000, 500
 _RESETS, _FOLLOWED = 50, 1_000
+_BEYOND = 6  # sweeps of value iteration after a way is found
 _GAMMA = 0.99
 _CLOSE = 1e-6  # rewards of 32 bits
 # A table that is right is refused with at most this probability: Ville's inequality for the likelihood ratio.
@@ -68,7 +69,7 @@ class _Player:
 
     def __init__(self, env: Any, model: MDP, encoder: Encoder, *, masks: bool) -> None:
         self.env, self.model, self.encoder, self.masks = env, model, encoder, masks
-        self.n_actions = model.n_actions
+        self.n_actions, self.weight = model.n_actions, model.probability * ~model.terminated
         self.reachable = np.repeat(model.reachable(), model.n_actions)
         self.outcomes = list(
             zip(model.next_state.tolist(), model.terminated.tolist(), model.reward.tolist(), strict=True)
@@ -83,69 +84,82 @@ class _Player:
         """Play to the end; raises `_Against`."""
         for i in range(_RESETS):
             self.reset(0 if i == 0 else None)
-        level = 1
-        while level == 1 or self.steps < _LEAST:
-            self.try_all(level)
-            level *= 2
+        self.see_all()
+        while self.steps < _LEAST:
+            self.wander()
         self.follow_the_best()
         self.weigh()
 
     # ---- where to go
 
-    def try_all(self, level: int) -> None:
-        """Try every pair that can be reached *level* times in all; the first time all have to come up."""
-        wanted = (self.reachable & (np.array(self.tries) < level)).tolist()
-        left, until = sum(wanted), self.steps + _PATIENCE
-        while left and self.steps < (until if level == 1 else _LEAST):
-            done = self.walk(wanted, level)
+    def see_all(self) -> None:
+        """Try every pair that can be reached; raises `_Against` where some do not come up."""
+        wanted = self.reachable.tolist()
+        left, until = sum(wanted), _PATIENCE
+        while left and self.steps < until:
+            done = self.walk(wanted)
             until = self.steps + _PATIENCE if done else until
             left -= done
-        if left and level == 1:
+        if left:
             raise _Against(
                 f"{left:,} of the {int(self.reachable.sum()):,} pairs that P can lead to did not come up in "
                 f"{self.steps:,} steps"
             )
 
-    def walk(self, wanted: list[bool], level: int) -> int:
+    def walk(self, wanted: list[bool]) -> int:
         """Go where wanted pairs are, and try them, until the way has to be planned anew; return how many are done."""
         values, policy = self.plan(np.array(wanted, np.float64))
-        planned, origin, done, far = wanted.copy(), self.state, 0, self.steps + _FAR
+        planned, done, far = wanted.copy(), 0, self.steps + _FAR
+        everywhere = not values[self.state]  # it was planned as far as there are ways
         while self.steps < far:
             first = self.state * self.n_actions
             own = [pair for pair in range(first, first + self.n_actions) if wanted[pair]]
-            pair = min(own, key=self.tries.__getitem__) if own else first + policy[self.state]
-            if (
-                not own and self.state == origin and not values[origin]
-            ):  # nothing is left to see in this episode
-                self.reset(None)
-                self.steps += 1
-                break
-            if not own and (planned[pair] or not values[self.state]):
-                break
-            self.step(pair)
-            if wanted[pair] and self.tries[pair] >= level:
+            pair = own[0] if own else first + policy[self.state]
+            if own or (values[self.state] and not planned[pair]):
+                self.step(pair)
+                done += wanted[pair]
                 wanted[pair] = False
-                done += 1
+            elif everywhere and not values[self.state]:  # nothing is left to see in this episode
+                self.steps += 1
+                self.reset(None)
+            else:
+                break
         return done
+
+    def wander(self) -> None:
+        """Begin an episode, and take the actions of each state in turn."""
+        self.reset(None)
+        last = self.steps + _FAR
+        while self.steps < last:
+            first = self.state * self.n_actions
+            self.step(min(range(first, first + self.n_actions), key=self.tries.__getitem__))
 
     def plan(self, reward: Floats, sweeps: int | None = None) -> tuple[list[float], list[int]]:
         """Return values and a policy by value iteration; without a number of sweeps, until the way is known."""
         model, shape = self.model, (self.model.n_states, self.n_actions)
-        weight, firsts = model.probability * ~model.terminated, model.offsets[:-1]
         values, done, most = np.zeros(model.n_states), 0, model.n_states if sweeps is None else sweeps
         while done < most:
-            backed_up = np.add.reduceat(weight * values[model.next_state], firsts) * _GAMMA + reward
-            best = backed_up.reshape(shape).max(axis=1)
+            backed_up = self.sum_by_pair(self.weight * values[model.next_state]) * _GAMMA + reward
+            best = reduce(np.maximum, backed_up.reshape(shape).T)
             done += 1
-            if sweeps is None and (best[self.state] > 0 or np.array_equal(best > 0, values > 0)):
+            if sweeps is None and (
+                best[self.state] > 0 or np.count_nonzero(best) == np.count_nonzero(values)
+            ):
                 sweeps, most = 0, min(most, done + _BEYOND)
             values = best
         return values.tolist(), backed_up.reshape(shape).argmax(axis=1).tolist()
 
+    def sum_by_pair(self, numbers: Floats) -> Floats:
+        """Return the sums of numbers of outcomes over those of each pair."""
+        if len(numbers) == self.model.n_pairs:
+            return numbers
+        sums: Floats = np.add.reduceat(numbers, self.model.offsets[:-1])
+        return sums
+
     def follow_the_best(self) -> None:
         """Act as is best by the model, as a learner will: late in an episode, too."""
         model = self.model
-        rewards = np.add.reduceat(model.probability * model.reward, model.offsets[:-1])
+        rewards = self.sum_by_pair(model.probability * model.reward)
         _, policy = self.plan(rewards, 200)
         for _ in range(_FOLLOWED):
             self.step(self.state * self.n_actions + policy[self.state])

@@ -77,7 +77,7 @@ class VectorSource:
         self.lanes: int = self._envs.num_envs
         self.n_actions = self.encoder.n_actions
         self.name = self._spec.id if self._spec is not None else type(self._envs.unwrapped).__name__
-        self.time_limit = None  # its environments truncate their episodes themselves
+        self.time_limit = self._spec.max_episode_steps if self._spec is not None else None
 
     def loop(
         self, q: QFunction, lanes: Lanes, gamma: float, seeds: Sequence[int], stop: npt.NDArray[np.int32]
