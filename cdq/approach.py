@@ -14,7 +14,7 @@ from cdq.errors import ConfigError
 
 _MOST_BINS = 1 << 20
 _ALLOWED: Mapping[str, tuple[object, ...]] = {
-    "stepping": ("auto", "model", "python"),
+    "stepping": ("auto", "python", "model"),
     "table": ("dense", "hash"),
     "masks": ("auto", True, False),
 }

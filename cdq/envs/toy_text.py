@@ -164,12 +164,11 @@ def _attribute(base: Any, name: str) -> Any:
 def _as_table(env: gymnasium.Env[Any, Any], name: str, table: Any, start: Any) -> TransitionTable:
     first_state, first_action = _first(env.observation_space), _first(env.action_space)
     states, first_state = _listed(table, first_state)
-    by_action = [_listed(actions, first_action)[0] for actions in states]
-    n_states, n_actions = len(states), len(by_action[0])
-    for state, actions in enumerate(by_action):
+    n_states, n_actions = len(states), len(states[0])
+    for state, actions in enumerate(states):
         if len(actions) != n_actions:
             raise ModelError(f"state {state} has {len(actions)} actions; state 0 has {n_actions}")
-    rows = list(chain.from_iterable(by_action))
+    rows = list(chain.from_iterable(_listed(actions, first_action)[0] for actions in states))
     counts = np.fromiter(map(len, rows), np.int64, len(rows))
     pair = np.repeat(np.arange(len(rows), dtype=np.int64), counts)
     flat = _numbers(list(chain.from_iterable(rows)))
