@@ -20,7 +20,7 @@ from cdq.envs.spaces import Encoder
 from cdq.envs.toy_text import TransitionTable, make_env, read_table
 from cdq.envs.vector import VectorSource
 from cdq.envs.wrappers import change_by_wrappers, records_episodes
-from cdq.errors import CdqError, ConfigError, UnsupportedEnvironment
+from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
 from cdq.source import Source
 
 if TYPE_CHECKING:
@@ -177,6 +177,8 @@ def _modelled(env: gymnasium.Env[Any, Any], build: Build, *, given: bool, masks:
     """Return the model of an environment where that is what its `step` does; else why it is not taken."""
     try:
         model, encoder = build(read_table(env)), _encoder_of(env)
+    except ModelError as error:
+        return f"its P is no model: {error}"
     except CdqError as error:
         return str(error)
     agrees, why = _agreement(env, model, encoder, given=given, masks=masks == "auto")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 # Steps in all; without a new pair, after which those left are given up; and between two plans, or of an episode.
-_LEAST, _PATIENCE, _FAR = 5_000, 6_000, 500
+_LEAST, _PATIENCE, _FAR = 10_000, 6_000, 500
 _RESETS, _FOLLOWED = 50, 1_000
 _BEYOND = 6  # sweeps of value iteration after a way is found
 _GAMMA = 0.99
@@ -84,10 +84,14 @@ class _Player:
         """Play to the end; raises `_Against`."""
         for i in range(_RESETS):
             self.reset(0 if i == 0 else None)
+        self.weigh_starts()
         self.see_all()
-        while self.steps < _LEAST:
+        least = min(_LEAST, _LEAST // 3 + 10**6 // int(self.reachable.sum()))
+        while self.steps < least:
             self.wander()
-        self.follow_the_best()
+        model = self.model
+        self.follow(self.sum_by_pair(model.probability * model.reward))  # as a learner will
+        self.follow(np.ones(model.n_pairs))  # on and on: what comes late in an episode comes up, too
         self.weigh()
 
     # ---- where to go
@@ -156,11 +160,10 @@ class _Player:
         sums: Floats = np.add.reduceat(numbers, self.model.offsets[:-1])
         return sums
 
-    def follow_the_best(self) -> None:
-        """Act as is best by the model, as a learner will: late in an episode, too."""
-        model = self.model
-        rewards = self.sum_by_pair(model.probability * model.reward)
-        _, policy = self.plan(rewards, 200)
+    def follow(self, reward: Floats) -> None:
+        """Act as is best by the model with these rewards of its pairs."""
+        _, policy = self.plan(reward, 200)
+        self.reset(None)
         for _ in range(_FOLLOWED):
             self.step(self.state * self.n_actions + policy[self.state])
 
@@ -219,33 +222,39 @@ class _Player:
 
     # ---- how often
 
+    def weigh_starts(self) -> None:
+        """Raise if the episodes began in other proportions than the model's."""
+        known = zip(self.starts, self.model.start.tolist(), strict=True)
+        counts, chances = zip(*((count, chance) for count, chance in known if chance > 0), strict=True)
+        if _evidence(counts, chances) > _UNLIKELY:
+            raise _Against("reset begins in other states than initial_state_distrib says")
+
     def weigh(self) -> None:
-        """Raise if the outcomes came up in other proportions than the model's."""
+        """Raise if the outcomes came up in other proportions than the model's, of one pair or of all that are alike."""
         by_pair: dict[int, float] = {}
-        pooled: dict[tuple[int, ...], tuple[list[int], list[float]]] = {}
-        probability = self.model.probability.tolist()
-        for pair, n in enumerate(self.tries):
-            own = slice(self.offsets[pair], self.offsets[pair + 1])
-            chances, counts = probability[own], self.counts[own]
-            if n and len(chances) > 1:
-                by_pair[pair] = _evidence(counts, chances)
-                key = (pair % self.n_actions, *chances)
-                so_far = pooled.get(key, ([0] * len(chances), chances))[0]
-                pooled[key] = [a + b for a, b in zip(so_far, counts, strict=True)], chances
-        start = [(n, p) for n, p in zip(self.starts, self.model.start.tolist(), strict=True) if p > 0]
-        begun = _evidence(*zip(*start, strict=True))
-        ways = [begun]
-        for each in (list(by_pair.values()), [_evidence(*both) for both in pooled.values()]):
-            ways += [sum(each), _mean_of_exponentials(each)] if each else []
-        if _mean_of_exponentials(ways) > _UNLIKELY:
-            if begun == max(ways):
-                raise _Against("reset begins in other states than initial_state_distrib says")
+        alike: dict[tuple[float, ...], list[int]] = {}
+        for pair in np.flatnonzero(np.diff(self.model.offsets) > 1).tolist():
+            counts, chances = self.counts_of(pair), self.chances_of(pair)
+            by_pair[pair] = _evidence(counts, chances)
+            key = (float(pair % self.n_actions), *chances)
+            alike[key] = [a + b for a, b in zip(alike.get(key, [0] * len(counts)), counts, strict=True)]
+        ways = [list(by_pair.values()), [_evidence(counts, key[1:]) for key, counts in alike.items()]]
+        found = [way for each in ways if each for way in (sum(each), _mean_of_exponentials(each))]
+        if found and _mean_of_exponentials(found) > _UNLIKELY:
             pair = max(by_pair, key=by_pair.__getitem__)
-            own = slice(self.offsets[pair], self.offsets[pair + 1])
-            often, chances = self.counts[own], [float(f"{chance:.3g}") for chance in probability[own]]
+            chances = tuple(float(f"{chance:.3g}") for chance in self.chances_of(pair))
             raise _Against(
-                f"step has other probabilities than P {self._at(pair)}: outcomes of {chances} came up {often} times)"
+                f"step has other probabilities than P {self._at(pair)}: outcomes of {chances} came up "
+                f"{self.counts_of(pair)} times)"
             )
+
+    def counts_of(self, pair: int) -> tuple[int, ...]:
+        """Return how often each outcome of a pair came up."""
+        return tuple(self.counts[self.offsets[pair] : self.offsets[pair + 1]])
+
+    def chances_of(self, pair: int) -> tuple[float, ...]:
+        """Return how likely each outcome of a pair is by the model."""
+        return tuple(self.model.probability[self.offsets[pair] : self.offsets[pair + 1]].tolist())
 
 
 def _evidence(counts: Sequence[int], chances: Sequence[float]) -> float:
