@@ -1,11 +1,7 @@
-"""What a report says is what playing the given environment gives: which environments are learnt from their tables."""
+"""What a report says is what playing the given environment gives: tables, and what step does."""
 
 from __future__ import annotations
 
-import json
-import logging
-from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -13,35 +9,14 @@ import numpy as np
 import pytest
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 from gymnasium.envs.toy_text.taxi import TaxiEnv
-from gymnasium.wrappers import RecordEpisodeStatistics, TimeLimit, TransformObservation, TransformReward
-from typer.testing import CliRunner
+from gymnasium.wrappers import TimeLimit
 
 import cdq
-from cdq.cli import app
-from cdq.errors import ConfigError, ModelError, UnsupportedEnvironment
+from cdq.errors import UnsupportedEnvironment
 from tests.envs.scripted import TAXI
-from tests.envs.tables import Lake, Walk, paying, table_of_walk
+from tests.envs.tables import Lake, Walk, lake, learnt, paying, return_of, table_of_walk
 
 MODEL, COMPILED, PYTHON = "compiled model", "compiled environment", "Python environment"
-
-
-def lake(**arguments: Any) -> Any:
-    return gymnasium.make("FrozenLake-v1", **{"is_slippery": False, **arguments})
-
-
-def learnt(env: Any, steps: int = 5000, **arguments: Any) -> cdq.QLearner:
-    return cdq.QLearner(env, seed=0, **{"exploration": 0.5, **arguments}).learn(steps)
-
-
-def return_of(agent: cdq.QLearner, env: Any, episodes: int = 1, longest: int = 200) -> float:
-    """Play an environment by hand as `predict` says; return the mean return."""
-    total = 0.0
-    for episode in range(episodes):
-        observation, over, steps = env.reset(seed=episode)[0], False, 0
-        while not over and steps < longest:
-            observation, reward, terminated, truncated, _ = env.step(agent.predict(observation))
-            total, over, steps = total + float(reward), terminated or truncated, steps + 1
-    return total / episodes
 
 
 # ---- step, reset and spaces that are not those of P
@@ -169,6 +144,7 @@ def test_a_step_that_raises() -> None:
         lambda: Walk(table_of_walk((7, 0)), first=(7, 5)),
         lambda: Walk(table_of_walk((7, 5)), first=(7, 5)),
         lambda: Walk(table_of_walk(), first=(7, 5)),
+        lambda: Walk({**table_of_walk(), 3: {0: [], 1: []}}),
         lambda: Walk([list(row.values()) for row in table_of_walk().values()]),
     ],
 )
@@ -233,7 +209,9 @@ def test_a_subclass_whose_step_is_gymnasiums() -> None:
         """Another map would do as well."""
 
     class Reading(FrozenLakeEnv):
-        P = property(lambda self: FrozenLakeEnv().P, lambda self, table: None)  # type: ignore[assignment]
+        P = property(  # type: ignore[assignment]
+            lambda self: self.table, lambda self, table: setattr(self, "table", table)
+        )
 
     assert (
         cdq.QLearner(Renamed(), seed=0).stepping_reason == "P is what step of Gymnasium's TaxiEnv draws from"
@@ -288,87 +266,6 @@ def test_a_step_that_is_replaced_between_two_calls() -> None:
     assert agent.table.values[0].tolist() == [9.0, 9.0]
 
 
-# ---- wrappers
-
-
-@pytest.mark.parametrize(
-    "wrapped",
-    [
-        lambda env: TransformReward(env, lambda reward: 100 * reward - 1),
-        lambda env: TransformObservation(env, lambda state: 15 - state, env.observation_space),
-        lambda env: type("Mine", (TimeLimit,), {})(env, 50),
-        lambda env: TimeLimit(TransformReward(env, lambda reward: 100 * reward - 1), 50),
-    ],
-)
-def test_wrappers_that_may_change_the_model(wrapped: Any) -> None:
-    agent = learnt(wrapped(lake()))
-    assert agent.stepping == PYTHON
-    assert agent.evaluate().mean_return == return_of(agent, wrapped(lake()))
-    with pytest.raises(
-        UnsupportedEnvironment, match="the wrapper .* may change what the environment within it does"
-    ):
-        cdq.MDP.from_gymnasium(wrapped(lake()))
-
-
-def test_spaces_of_a_wrapper_that_were_changed() -> None:
-    env = lake()
-    env.action_space = gymnasium.spaces.Discrete(2)
-    agent = cdq.QLearner(env, seed=0)
-    assert (agent.stepping, agent.table.values.shape) == (PYTHON, (16, 2))
-
-
-def test_statistics_that_see_nothing_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    env = RecordEpisodeStatistics(lake())
-    with caplog.at_level(logging.WARNING, "cdq"):
-        agent = learnt(env)
-    assert agent.stepping == MODEL
-    assert (
-        "RecordEpisodeStatistics sees none of the steps; stepping='python' fills it" in agent.stepping_reason
-    )
-    assert "RecordEpisodeStatistics" in caplog.text
-    assert len(env.return_queue) == 0
-    learnt(env, 1000, stepping="python")
-    assert len(env.return_queue) > 0
-
-
-# ---- time limits
-
-
-@pytest.mark.parametrize(
-    ("make", "limit"),
-    [
-        (lambda: TimeLimit(lake(), 1000), 100),
-        (lambda: TimeLimit(lake(), 7), 7),
-        (lambda: TimeLimit(TimeLimit(FrozenLakeEnv(is_slippery=False), 5), 9), 5),
-        (lambda: lake(max_episode_steps=-1), None),
-        (lambda: lake().unwrapped, None),
-        (lambda: TimeLimit(gymnasium.make("cdq/RiverSwim-v0", max_episode_steps=9), 20), 9),
-    ],
-)
-@pytest.mark.parametrize("stepping", ["auto", "python"])
-def test_the_tightest_time_limit_counts(make: Any, limit: int | None, stepping: str) -> None:
-    agent = cdq.QLearner(make(), seed=0, stepping=stepping)
-    assert agent._subject.time_limit == limit
-    never = agent.evaluate(20).mean_length  # of a table of zeros, which goes left
-    assert never == (limit or 10_000)
-    if stepping == "auto":
-        assert cdq.MDP.from_gymnasium(make()).time_limit == limit
-
-
-def test_time_limits_of_compiled_environments() -> None:
-    pole = TimeLimit(gymnasium.make("cdq/CartPole-v0"), 1000)
-    assert cdq.QLearner(pole, seed=0)._subject.time_limit == 500
-    pole = TimeLimit(gymnasium.make("cdq/CartPole-v0"), 50)
-    assert cdq.QLearner(pole, seed=0)._subject.time_limit == 50
-
-
-def test_a_time_limit_that_was_changed() -> None:
-    env = lake()
-    env._max_episode_steps = 3
-    agent = learnt(env)
-    assert (agent.evaluate().mean_length, return_of(agent, env)) == (3.0, 0.0)
-
-
 # ---- compiled environments
 
 
@@ -407,127 +304,3 @@ def test_an_id_that_was_registered_anew_has_no_twin(monkeypatch: pytest.MonkeyPa
         CartPoleEnv, "step", lambda self, action: (np.zeros(4, np.float32), 2.0, True, False, {})
     )
     assert cdq.QLearner("CartPole-v1").stepping == PYTHON
-
-
-# ---- P that is none, or cannot be read
-
-ROWS = table_of_walk()
-
-
-class WithMethod(Walk):
-    def P(self, state: int, action: int) -> float:  # type: ignore[override]
-        return 1.0
-
-
-class WithProperty(Walk):
-    @property
-    def P(self) -> Any:
-        raise RuntimeError("not yet")
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: Walk(3),
-        lambda: Walk("P"),
-        lambda: Walk({}),
-        lambda: Walk(np.full((2, 4, 4), 0.25)),
-        lambda: Walk({(s, a): ROWS[s][a] for s in range(4) for a in range(2)}),
-        lambda: Walk({0: ROWS[0], 1: ROWS[1]}),
-        lambda: Walk({**ROWS, 4: ROWS[0]}),
-        lambda: Walk({s: {0: ROWS[s][0]} for s in range(4)}),
-        lambda: Walk({s: {a: [(*ROWS[s][a][0], 1)] for a in range(2)} for s in range(4)}),
-        lambda: Walk({s: {a: [(*ROWS[s][a][0][:3], 0.5)] for a in range(2)} for s in range(4)}),
-        lambda: Walk({s: {a: [(*ROWS[s][a][0][:3], "False")] for a in range(2)} for s in range(4)}),
-        lambda: Walk({s: {a: [(0.5, *ROWS[s][a][0][1:])] for a in range(2)} for s in range(4)}),
-        lambda: Walk({s: {a: [] for a in range(2)} for s in range(4)}),
-        lambda: Walk(ROWS, start=False),
-        WithMethod,
-        WithProperty,
-    ],
-)
-def test_a_table_that_is_none_is_not_taken(make: Any) -> None:
-    agent = learnt(make(), 2000)
-    assert (agent.stepping, agent.evaluate().mean_return) == (PYTHON, 1.0)
-    assert agent.stepping_reason
-    with pytest.raises((UnsupportedEnvironment, ModelError)):
-        cdq.MDP.from_gymnasium(make())
-
-
-def test_a_table_is_only_read() -> None:
-    table: Any = defaultdict(lambda: defaultdict(list))
-    table[0][0] = [(1.0, 0, 0.0, False)]
-    assert cdq.QLearner(Walk(table), seed=0).stepping == PYTHON
-    assert list(table) == [0]
-    assert list(table[0]) == [0]
-
-
-# ---- what is asked for
-
-
-def test_a_model_that_is_asked_for() -> None:
-    env = TransformReward(lake(), lambda reward: 100 * reward)
-    agent = learnt(env, stepping="model")
-    assert (agent.stepping, agent.stepping_reason) == (MODEL, "stepping='model' says so")
-    assert agent.evaluate().mean_return == 1.0
-    with pytest.raises(UnsupportedEnvironment, match="no transition table"):
-        cdq.QLearner("Blackjack-v1", stepping="model")
-    with pytest.raises(UnsupportedEnvironment, match="a vector environment has no model"):
-        cdq.QLearner(gymnasium.make_vec("FrozenLake-v1", 2, "sync"), stepping="model")
-    for others in ({"table": "hash"}, {"bins": 2}, {"features": cdq.TileCoding()}, {"masks": True}):
-        with pytest.raises(ConfigError, match="stepping='model' learns a table of the model's states"):
-            cdq.QLearner("FrozenLake-v1", stepping="model", **others)
-
-
-def test_a_file_remembers_that_a_model_was_asked_for(tmp_path: Path) -> None:
-    env = TransformReward(lake(), lambda reward: 100 * reward)
-    learnt(env, stepping="model").save(tmp_path / "agent.safetensors")
-    again = cdq.QLearner.load(tmp_path / "agent.safetensors", env)
-    assert (again.stepping, again.stepping_reason) == (MODEL, "stepping='model' says so")
-
-
-def test_the_command_line_says_how_and_why(tmp_path: Path) -> None:
-    runner, saved, out = CliRunner(), str(tmp_path / "t.safetensors"), tmp_path / "t.json"
-    arguments = [
-        "train",
-        "FrozenLake-v1",
-        "--steps",
-        "1000",
-        "--seed",
-        "0",
-        "--save",
-        saved,
-        "--json",
-        str(out),
-    ]
-    shown = runner.invoke(app, [*arguments, "--stepping", "model"]).stdout
-    assert "because" in shown
-    assert "stepping='model' says so" in shown
-    report = json.loads(out.read_text())
-    assert (report["stepping"], report["stepping_reason"]) == (MODEL, "stepping='model' says so")
-    assert runner.invoke(app, ["evaluate", saved, "--json", str(out)]).exit_code == 0
-    assert json.loads(out.read_text())["stepping"] == MODEL
-
-
-# ---- actions and states by the environment's own numbers
-
-
-@pytest.mark.parametrize("stepping", ["auto", "python"])
-@pytest.mark.parametrize("table", [None, table_of_walk(), table_of_walk((7, 5))])
-def test_actions_are_what_step_takes(table: Any, stepping: str) -> None:
-    env = Walk(table, first=(7, 5))
-    agent = learnt(env, 2000, stepping=stepping)
-    assert agent.stepping == (PYTHON if table is None or stepping == "python" else MODEL)
-    assert [agent.predict(state) for state in (7, 8, 9)] == [6, 6, 6]
-    assert agent.predict(7, [1, 0]) == 5
-    assert return_of(agent, env) == agent.evaluate().mean_return == 1.0
-    with pytest.raises(ConfigError):
-        agent.predict(0)
-    again = cdq.QLearner(env, seed=0, step_size=1.0, stepping=stepping)
-    again.learn_from([7, 8, 9], [6, 6, 6], [0.0, 0.0, 1.0], [8, 9, 10], [False, False, True], passes=3)
-    assert [again.predict(state) for state in (7, 8, 9)] == [6, 6, 6]
-
-
-def test_actions_of_other_representations() -> None:
-    for arguments in ({"table": "hash"}, {"features": cdq.TileCoding(1, 4)}):
-        assert learnt(Walk(first=(7, 5)), 2000, **arguments).predict(8) == 6

@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from cdq.envs.compiled import CompiledEnv
 from cdq.envs.wrappers import layers
 
 # Objects that are looked at; what has more is not copied for every evaluation.
@@ -42,20 +43,26 @@ def copy_of(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any] | None:
     """Return a copy of an environment that plays as it does and shares nothing with it; None if there is none.
 
     There is none where copying fails, where a class says how it is copied (such a copy may be a pristine one, as that
-    of `gymnasium.utils.EzPickle`), and where a function that it holds, such as a replaced `step`, refers to things that
-    a copy would share with it.
+    of `gymnasium.utils.EzPickle`), where a function that it holds, such as a replaced `step`, refers to things that
+    a copy would share with it, and of compiled environments, which hold addresses.
     """
-    if any(_copies_itself(type(layer)) for layer in layers(env)) or not _stands_alone(env):
+    custom = any(_copies_itself(type(layer)) for layer in layers(env))
+    if custom or isinstance(env.unwrapped, CompiledEnv) or not _stands_alone(env):
         return None
     try:
         twin = copy.deepcopy(env)
     except Exception:  # whatever the environment holds
         return None
-    base: Any = twin.unwrapped
+    silence(twin)
+    return twin
+
+
+def silence(env: gymnasium.Env[Any, Any]) -> None:
+    """Let an environment that nobody looks at show no window."""
+    base: Any = env.unwrapped
     if getattr(base, "render_mode", None) == "human":
         with suppress(AttributeError):
-            base.render_mode = None  # a window is for the one that was given
-    return twin
+            base.render_mode = None
 
 
 def _copies_itself(kind: Any) -> bool:

@@ -12,7 +12,7 @@ import gymnasium
 
 from cdq.envs.classic import twin_of
 from cdq.envs.compiled import CompiledEnv, CompiledSource
-from cdq.envs.copying import copy_of
+from cdq.envs.copying import copy_of, silence
 from cdq.envs.drawn import has_advice, is_compiled, known_of
 from cdq.envs.playing import play
 from cdq.envs.python import PythonSource
@@ -200,6 +200,8 @@ def _agreement(
         return known, why
     base = env.unwrapped
     copied = copy_of(base) if given else base
+    if not given:
+        silence(env)
     found = play(base if copied is None else copied, model, encoder, masks=masks and not has_advice(base))
     if copied is None:
         env.reset()

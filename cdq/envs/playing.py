@@ -20,6 +20,7 @@ Floats = npt.NDArray[np.float64]
 # Steps in all; without a new pair, after which those left are given up; and between two plans, or of an episode.
 _LEAST, _PATIENCE, _FAR = 10_000, 6_000, 500
 _RESETS, _FOLLOWED = 50, 1_000
+_MOST_PAIRS = 10_000  # for seeing which a second or two is enough
 _BEYOND = 6  # sweeps of value iteration after a way is found
 _GAMMA = 0.99
 _CLOSE = 1e-6  # rewards of 32 bits
@@ -82,11 +83,14 @@ class _Player:
 
     def play(self) -> None:
         """Play to the end; raises `_Against`."""
+        pairs = int(self.reachable.sum())
+        if pairs > _MOST_PAIRS:
+            raise _Against(f"P can lead to {pairs:,} pairs, too many to see each by playing")
         for i in range(_RESETS):
             self.reset(0 if i == 0 else None)
         self.weigh_starts()
         self.see_all()
-        least = min(_LEAST, _LEAST // 3 + 10**6 // int(self.reachable.sum()))
+        least = min(_LEAST, _LEAST // 3 + 10**6 // pairs)
         while self.steps < least:
             self.wander()
         model = self.model

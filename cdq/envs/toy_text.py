@@ -168,7 +168,11 @@ def _as_table(env: gymnasium.Env[Any, Any], name: str, table: Any, start: Any) -
     for state, actions in enumerate(states):
         if len(actions) != n_actions:
             raise ModelError(f"state {state} has {len(actions)} actions; state 0 has {n_actions}")
-    rows = list(chain.from_iterable(_listed(actions, first_action)[0] for actions in states))
+    by_state = [_listed(actions, first_action)[0] for actions in states]
+    for state, actions in enumerate(by_state):
+        if not any(map(len, actions)):  # nobody acts there
+            by_state[state] = [[(1.0, state + first_state, 0.0, True)]] * n_actions
+    rows = list(chain.from_iterable(by_state))
     counts = np.fromiter(map(len, rows), np.int64, len(rows))
     pair = np.repeat(np.arange(len(rows), dtype=np.int64), counts)
     flat = _numbers(list(chain.from_iterable(rows)))

@@ -10,6 +10,8 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 
+import cdq
+
 Answer = tuple[Any, Any, Any, Any, dict[str, Any]]
 
 
@@ -78,3 +80,22 @@ def table_of_walk(
         state + first[0]: {action + first[1]: [outcome(state, action)] for action in range(2)}
         for state in range(4)
     }
+
+
+def lake(**arguments: Any) -> Any:
+    return gymnasium.make("FrozenLake-v1", **{"is_slippery": False, **arguments})
+
+
+def learnt(env: Any, steps: int = 5000, **arguments: Any) -> cdq.QLearner:
+    return cdq.QLearner(env, seed=0, **{"exploration": 0.5, **arguments}).learn(steps)
+
+
+def return_of(agent: cdq.QLearner, env: Any, episodes: int = 1, longest: int = 200) -> float:
+    """Play an environment by hand as `predict` says; return the mean return."""
+    total = 0.0
+    for episode in range(episodes):
+        observation, over, steps = env.reset(seed=episode)[0], False, 0
+        while not over and steps < longest:
+            observation, reward, terminated, truncated, _ = env.step(agent.predict(observation))
+            total, over, steps = total + float(reward), terminated or truncated, steps + 1
+    return total / episodes

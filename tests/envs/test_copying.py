@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils import EzPickle
-from gymnasium.wrappers import TransformReward
+from gymnasium.wrappers import TimeLimit, TransformReward
 
 import cdq
 from cdq.envs.copying import copy_of
@@ -132,12 +132,20 @@ def test_a_pole_that_falls_early() -> None:
     assert agent.evaluate(20).mean_length < 25  # by always pushing to the left, it is 10 of 0.2 radians
 
 
+def test_a_compiled_environment_plays_itself() -> None:
+    env = TransformReward(
+        gymnasium.make("cdq/RiverSwim-v0", max_episode_steps=10), lambda reward: reward + 1.0
+    )
+    agent = cdq.QLearner(env, seed=0).learn(100)
+    assert agent.evaluate(5).mean_return >= 10.0
+
+
 def test_training_is_not_disturbed_where_there_is_a_copy() -> None:
-    env, other = Walk(), Walk()
+    env, other = TimeLimit(Walk(), 9), TimeLimit(Walk(), 9)
     agent, alike = (cdq.QLearner(each, seed=0, exploration=0.5) for each in (env, other))
     for _ in range(3):
         agent.learn(7)
         alike.learn(7)
         agent.evaluate()
     assert agent.table.digest() == alike.table.digest()
-    assert env.at == other.at
+    assert env.unwrapped.at == other.unwrapped.at  # type: ignore[attr-defined]
