@@ -42,10 +42,10 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
             raise ConfigError(
                 "an MDP is learnt as it is: leave out features, bins, table, masks and stepping"
             )
-        return _of_model(env, settings)
+        return _with_lanes(ModelSubject(env, settings.dtype), settings)
     from cdq.envs.opening import open_environment, recipe_of
 
-    source, encoder, why = open_environment(
+    source, encoder, why, changed = open_environment(
         env,
         settings.num_envs or 1,
         lambda table: MDP.from_outcomes(**table._asdict()),
@@ -55,18 +55,16 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
         plain=_is_plain(approach),
     )
     if isinstance(source, MDP):
-        return _of_model(source, settings, encoder, why)
+        subject = ModelSubject(source, settings.dtype, encoder, why, changed)
+        return _with_lanes(subject, settings)
     if not encoder.countable and _is_plain(approach):
         approach = replace(approach, features=_features_for(source, encoder))
     settings = replace(settings, num_envs=settings.num_envs or source.lanes, approach=approach)
     representation = _representation(settings, source, encoder)
-    return SteppedSubject(source, representation, partial(recipe_of, env), why), settings
+    return SteppedSubject(source, representation, partial(recipe_of, env), why, changed), settings
 
 
-def _of_model(
-    model: MDP, settings: Settings, encoder: Encoder | None = None, why: str = "a model was given"
-) -> tuple[Subject, Settings]:
-    subject = ModelSubject(model, settings.dtype, encoder, why)
+def _with_lanes(subject: ModelSubject, settings: Settings) -> tuple[Subject, Settings]:
     return subject, replace(settings, num_envs=settings.num_envs or subject.lanes)
 
 

@@ -208,7 +208,8 @@ class QLearner(Learnt):
         Raises
         ------
         ConfigError
-            If *steps* or *until* is not allowed, or if the ranks of the run were not made with the same.
+            If *steps* or *until* is not allowed, if the ranks of the run were not made with the same, or if the
+            environment that was given has changed since the learner was made of its model.
         CommError
             If the workers lose each other; the table is that of the last whole round.
         FileError
@@ -217,6 +218,7 @@ class QLearner(Learnt):
         DivergenceError
             If the tables of the ranks differ at a checkpoint.
         """
+        self._require_unchanged()
         self._state.goal = make_goal(self._state, self._checkpoints, steps, until)
         if self.model is None and isinstance(self.until, OptimalWithin):
             raise ConfigError(

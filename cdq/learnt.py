@@ -136,14 +136,23 @@ class Learnt:
         Raises
         ------
         ConfigError
-            If *episodes* is not a whole number of at least 1.
+            If *episodes* is not a whole number of at least 1, or the environment that was given has changed since the
+            learner was made of its model.
         """
+        self._require_unchanged()
         usual = _EPISODES if self._subject.threads else _EPISODES_IN_PYTHON
         n = usual if episodes is None else whole("episodes", episodes, 1)
         self._state.evaluations += 1
         key = (self._state.session, self._state.evaluations)
         values = self._state.merged.values
         return evaluate_greedy(self._subject, values, seed=self.settings.seed, key=key, episodes=n)
+
+    def _require_unchanged(self) -> None:
+        if self._subject.changed():
+            raise ConfigError(
+                f"{self.name} has changed since this learner was made, which learns it by what it was then "
+                f"({self.stepping}); make another learner, or give stepping='python'"
+            )
 
     def _gap(self) -> OptimalityGap | None:
         """Return how far from optimal the table is; None where the model is not known."""

@@ -37,6 +37,10 @@ class Subject(Environment, Problem, Protocol):
         """The reason for which it is stepped in this way."""
 
     @property
+    def changed(self) -> Callable[[], bool]:
+        """What tells whether the environment that was given is another one by now than what is learnt."""
+
+    @property
     def representation(self) -> str:
         """What the Q-function is made of, in words."""
 
@@ -94,6 +98,8 @@ class ModelSubject:
         Observations and actions of the environment that the model is of; by default they are its states and actions.
     why : str
         The reason for which it is learnt from its model.
+    changed : callable
+        Tells whether the environment has changed since the model was read.
     """
 
     way = "compiled model"
@@ -105,9 +111,14 @@ class ModelSubject:
     own_table = None
 
     def __init__(
-        self, model: MDP, dtype: npt.DTypeLike, encoder: Encoder | None = None, why: str = "a model was given"
+        self,
+        model: MDP,
+        dtype: npt.DTypeLike,
+        encoder: Encoder | None = None,
+        why: str = "a model was given",
+        changed: Callable[[], bool] = bool,
     ) -> None:
-        self.model, self.why, self._encoder = model, why, encoder
+        self.model, self.why, self.changed, self._encoder = model, why, changed, encoder
         self.first_action = 0 if encoder is None else encoder.first_action
         self._packed = pack_model(model, dtype)
         self.loop = self._packed.loop
@@ -179,14 +190,21 @@ class SteppedSubject:
         Returns how another process makes the environment; raises `ConfigError` if it cannot.
     why : str
         The reason for which it is stepped in this way.
+    changed : callable
+        Tells whether the environment has changed since, where that is not stepped itself.
     """
 
     model = None
 
     def __init__(
-        self, source: Source, representation: Representation, recipe: Callable[[], str], why: str
+        self,
+        source: Source,
+        representation: Representation,
+        recipe: Callable[[], str],
+        why: str,
+        changed: Callable[[], bool],
     ) -> None:
-        self._source, self._representation, self.why = source, representation, why
+        self._source, self._representation, self.why, self.changed = source, representation, why, changed
         self.name, self.way, self.time_limit = source.name, source.way, source.time_limit
         self.threads, self.resumable, self.own_bytes = source.threads, source.resumable, source.own_bytes
         self.lanes = source.lanes

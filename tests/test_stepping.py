@@ -12,7 +12,7 @@ from gymnasium.envs.toy_text.taxi import TaxiEnv
 from gymnasium.wrappers import TimeLimit
 
 import cdq
-from cdq.errors import UnsupportedEnvironment
+from cdq.errors import ConfigError, UnsupportedEnvironment
 from tests.envs.scripted import TAXI
 from tests.envs.tables import Lake, Walk, lake, learnt, paying, return_of, table_of_walk
 
@@ -304,3 +304,43 @@ def test_an_id_that_was_registered_anew_has_no_twin(monkeypatch: pytest.MonkeyPa
         CartPoleEnv, "step", lambda self, action: (np.zeros(4, np.float32), 2.0, True, False, {})
     )
     assert cdq.QLearner("CartPole-v1").stepping == PYTHON
+
+
+# ---- changes after the learner was made
+
+
+def change_reward(env: Any) -> None:
+    env.unwrapped.P[14][2] = [(1.0, 15, 9.0, True)]
+
+
+def change_step(env: Any) -> None:
+    env.unwrapped.step = lambda action: (15, 9.0, True, False, {})
+
+
+def change_limit(env: Any) -> None:
+    env._max_episode_steps = 3
+
+
+def change_step_of_wrapper(env: Any) -> None:
+    env.step = lambda action: (15, 9.0, True, False, {})
+
+
+@pytest.mark.parametrize("change", [change_reward, change_step, change_limit, change_step_of_wrapper])
+def test_a_model_that_has_changed_is_told(change: Any) -> None:
+    env = lake()
+    agent = cdq.QLearner(env, seed=0).learn(100)
+    agent.evaluate(1)
+    change(env)
+    for call in (lambda: agent.learn(100), agent.evaluate, agent.report):
+        with pytest.raises(ConfigError, match="FrozenLake-v1 has changed since this learner was made"):
+            call()
+    again = learnt(env)
+    assert again.evaluate().mean_return == return_of(again, env)
+
+
+def test_a_compiled_environment_that_has_changed_is_told() -> None:
+    env = gymnasium.make("cdq/CartPole-v0")
+    agent = cdq.QLearner(env, seed=0).learn(100)
+    change_step(env)
+    with pytest.raises(ConfigError, match="has changed since this learner was made"):
+        agent.learn(100)

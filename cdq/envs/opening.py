@@ -19,7 +19,7 @@ from cdq.envs.python import PythonSource
 from cdq.envs.spaces import Encoder
 from cdq.envs.toy_text import TransitionTable, make_env, read_table
 from cdq.envs.vector import VectorSource
-from cdq.envs.wrappers import change_by_wrappers, records_episodes
+from cdq.envs.wrappers import change_by_wrappers, records_episodes, time_limit_of
 from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
 from cdq.source import Source
 
@@ -39,11 +39,12 @@ class Recipe(str):
 
 
 class Opened(NamedTuple):
-    """Where transitions come from, what observations and actions are, and why this way."""
+    """Where transitions come from, what observations and actions are, why this way, and what tells of changes since."""
 
     origin: MDP | Source
     encoder: Encoder
     why: str
+    changed: Callable[[], bool] = bool  # that is, False
 
 
 def open_environment(
@@ -108,7 +109,7 @@ def open_environment(
         return Opened(source, source.encoder, found)
     if twin is not None:
         found = found._replace(why=f"{twin} is {env_like}, compiled")
-    return _with_notice(env, found) if given else found
+    return _watched(env, build, found) if given and stepping == "auto" else found
 
 
 def read_model(env_like: Any, build: Build, **kwargs: object) -> MDP:
@@ -226,13 +227,27 @@ def _require_plain(plain: bool, masks: bool | str) -> None:
         )
 
 
-def _with_notice(env: gymnasium.Env[Any, Any], found: Opened) -> Opened:
-    """Return *found*, which does not step *env*, with what its user will miss."""
+def _watched(env: gymnasium.Env[Any, Any], build: Build, found: Opened) -> Opened:
+    """Return *found*, which does not step *env*, with what its user will miss, and with what tells of changes."""
+    before = _look(env, build)
+    found = found._replace(changed=lambda: _look(env, build) != before)
     if not records_episodes(env):
         return found
     notice = "its RecordEpisodeStatistics sees none of the steps; stepping='python' fills it"
     _log.warning("%s is not stepped itself: %s", found.origin.name, notice)
     return found._replace(why=f"{found.why}; {notice}")
+
+
+def _look(env: gymnasium.Env[Any, Any], build: Build) -> tuple[object, ...]:
+    """Return what the way was chosen by, as far as it can be seen without playing."""
+    base = env.unwrapped
+    seen = (change_by_wrappers(env), known_of(base), *(vars(base).get(name) for name in ("step", "reset")))
+    if isinstance(base, CompiledEnv):
+        return (*seen, is_compiled(base), time_limit_of(env))
+    try:
+        return (*seen, build(read_table(env)).fingerprint())
+    except CdqError as error:
+        return (*seen, str(error))
 
 
 def reward_threshold(name: str) -> float | None:
