@@ -167,7 +167,8 @@ class MDP:
         ----------
         env : str, gymnasium.envs.registration.EnvSpec, gymnasium.Env or callable
             An id (``"module:Env-v0"`` imports the module first), a spec, an environment (left open), or a
-            callable that makes one. The time limit is the tightest of its wrappers'.
+            callable that makes one. The time limit is the tightest of its wrappers'. An environment whose ``P`` is not
+            known to be what its `step` does is played first, as a copy where there is one.
         **kwargs
             Passed to ``gymnasium.make`` or to the callable.
 

@@ -306,6 +306,16 @@ def test_an_id_that_was_registered_anew_has_no_twin(monkeypatch: pytest.MonkeyPa
     assert cdq.QLearner("CartPole-v1").stepping == PYTHON
 
 
+def test_a_step_of_a_vector_environment_that_is_replaced_between_two_calls() -> None:
+    envs: Any = gymnasium.vector.SyncVectorEnv([Walk] * 2)
+    agent = learnt(envs, 500, step_size=1.0)
+    two = np.ones(2, np.bool_)
+    envs.step = lambda actions: (np.array([3, 3]), np.array([9.0, 9.0]), two, ~two, {})
+    agent.learn(100)
+    assert agent.evaluate(4).mean_return == 9.0
+    envs.close()
+
+
 # ---- changes after the learner was made
 
 

@@ -138,10 +138,12 @@ def _read(env: gymnasium.Env[Any, Any]) -> TransitionTable:
     base = env.unwrapped
     name = env.spec.id if env.spec is not None else type(base).__name__
     table, start = _attribute(base, "P"), _attribute(base, "initial_state_distrib")
-    if table is None or start is None:
+    known = {"P": table, "initial_state_distrib": start}
+    missing = [attribute for attribute, value in known.items() if value is None]
+    if missing:
         raise UnsupportedEnvironment(
-            f"{name} has no transition table: P and initial_state_distrib are needed "
-            "(FrozenLake, CliffWalking and Taxi have them)"
+            f"{name} has no transition table: it lacks {' and '.join(missing)} "
+            "(FrozenLake, CliffWalking and Taxi have both)"
         )
     try:
         return _as_table(env, name, table, start)
