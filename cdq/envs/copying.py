@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.utils import EzPickle
 
 from cdq.envs.compiled import CompiledEnv
-from cdq.envs.wrappers import layers
 
 # Objects that are looked at; what has more is not copied for every evaluation.
 _MOST = 100_000
-_CONSTANT = (
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    bool,
-    type(None),
-    type,
-    ModuleType,
-    BuiltinFunctionType,
-    np.generic,
-)
-_SAFE = (
+_CONSTANT = (int, float, complex, str, bytes, bool, type(None), type, ModuleType, np.generic, np.ufunc)
+_PLAIN = (
     *_CONSTANT,
     np.ndarray,
     np.random.Generator,
     gymnasium.spaces.Space,
     gymnasium.envs.registration.EnvSpec,
 )
+# What a copy would share with the original, to which it leads back.
+_SHARED = (weakref.ReferenceType, weakref.ProxyType, weakref.CallableProxyType, type(lru_cache(print)))
 
 
 def copy_of(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any] | None:
@@ -46,8 +37,7 @@ def copy_of(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any] | None:
     of `gymnasium.utils.EzPickle`), where a function that it holds, such as a replaced `step`, refers to things that
     a copy would share with it, and of compiled environments, which hold addresses.
     """
-    custom = any(_copies_itself(type(layer)) for layer in layers(env))
-    if custom or isinstance(env.unwrapped, CompiledEnv) or not _stands_alone(env):
+    if not _stands_alone(env):
         return None
     try:
         twin = copy.deepcopy(env)
@@ -78,14 +68,17 @@ def _copies_itself(kind: Any) -> bool:
 
 
 def _stands_alone(env: Any) -> bool:
-    """Return whether all functions within an environment refer to constants alone."""
+    """Return whether all within an environment is copied as it is, and leads to nothing outside."""
     waiting, seen = [env], set()
     while waiting:
         thing = waiting.pop()
-        if isinstance(thing, _SAFE) or id(thing) in seen:
+        if isinstance(thing, _PLAIN) or id(thing) in seen:
             continue
         seen.add(id(thing))
-        if len(seen) > _MOST or not _is_free(thing):
+        environment = isinstance(thing, (gymnasium.Env, EzPickle))
+        if environment and (isinstance(thing, CompiledEnv) or _copies_itself(type(thing))):
+            return False
+        if len(seen) > _MOST or isinstance(thing, _SHARED) or not _is_free(thing):
             return False
         waiting.extend(_within(thing))
     return True
@@ -107,12 +100,14 @@ def _within(thing: Any) -> Iterator[Any]:
 
 def _is_free(thing: Any, depth: int = 8) -> bool:
     """Return whether something is no function, or one that refers to constants and such functions alone."""
+    if isinstance(thing, BuiltinFunctionType):
+        return isinstance(thing.__self__, (ModuleType, type, type(None)))
     if not isinstance(thing, FunctionType):
         return True
     cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
     named = [thing.__globals__[name] for name in _names_in(thing.__code__) if name in thing.__globals__]
     return depth > 0 and all(
-        isinstance(inner, (*_CONSTANT, FunctionType)) and _is_free(inner, depth - 1)
+        isinstance(inner, (*_CONSTANT, FunctionType, BuiltinFunctionType)) and _is_free(inner, depth - 1)
         for inner in (*cells, *named, *(thing.__defaults__ or ()))
     )
 

@@ -109,7 +109,10 @@ def open_environment(
         return Opened(source, source.encoder, found)
     if twin is not None:
         found = found._replace(why=f"{twin} is {env_like}, compiled")
-    return _watched(env, build, found) if given and stepping == "auto" else found
+    if given and stepping == "auto":
+        before = _look(env, build)
+        found = found._replace(changed=lambda: _look(env, build) != before)
+    return _with_notice(env, found) if given else found
 
 
 def read_model(env_like: Any, build: Build, **kwargs: object) -> MDP:
@@ -227,10 +230,8 @@ def _require_plain(plain: bool, masks: bool | str) -> None:
         )
 
 
-def _watched(env: gymnasium.Env[Any, Any], build: Build, found: Opened) -> Opened:
-    """Return *found*, which does not step *env*, with what its user will miss, and with what tells of changes."""
-    before = _look(env, build)
-    found = found._replace(changed=lambda: _look(env, build) != before)
+def _with_notice(env: gymnasium.Env[Any, Any], found: Opened) -> Opened:
+    """Return *found*, which does not step *env*, with what its user will miss."""
     if not records_episodes(env):
         return found
     notice = "its RecordEpisodeStatistics sees none of the steps; stepping='python' fills it"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import threading
+import weakref
 from typing import Any
 
 import gymnasium
@@ -17,6 +19,7 @@ from cdq.envs.copying import copy_of
 from tests.envs.tables import Walk
 
 FACTORS = [5.0]
+SHARED = Walk()
 
 
 class Restarting(Walk, EzPickle):
@@ -50,7 +53,7 @@ def replaced() -> Any:
     "env",
     [
         Walk(),
-        holding(price=7.0, log=[1, 2], rule=max, other=len, space=gymnasium.spaces.Discrete(3)),
+        holding(price=7.0, log=[1, 2], rule=max, other=math.sqrt, space=gymnasium.spaces.Discrete(3)),
         holding(rule=lambda reward, factor=3: factor * reward),
         holding(rules=[functools.partial(np.add, 1)]),
         TransformReward(Walk(), lambda reward: 100 * reward - 1),
@@ -72,6 +75,11 @@ def test_what_has_a_copy(env: Any) -> None:
         Restarting(),
         replaced(),
         holding(lock=threading.Lock()),
+        holding(draw=[].append),
+        holding(inner=Restarting()),
+        holding(inner=gymnasium.make("cdq/RiverSwim-v0")),
+        holding(lookup=functools.lru_cache(Walk().step)),
+        holding(parent=weakref.ref(SHARED)),
         holding(turns=(i for i in ())),
         holding(rule=lambda reward: reward * FACTORS[0]),
         holding(rules={"reward": [functools.partial(lambda reward: reward * FACTORS[0])]}),
