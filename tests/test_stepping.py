@@ -290,6 +290,18 @@ def test_tables_of_shipped_environments_are_known(env: str) -> None:
     assert cdq.QLearner(env, seed=0).stepping_reason == "P lists what its compiled step does"
 
 
+def test_attributes_of_a_shipped_environment_that_were_changed() -> None:
+    env: Any = gymnasium.make("cdq/GridWorld-v0")
+    env.unwrapped.time_limit = 5
+    agent = cdq.QLearner(env, seed=0)
+    assert (agent.stepping, agent.evaluate(10).mean_length) == (COMPILED, 5.0)
+    env.unwrapped.time_limit, env.unwrapped.action_space = None, gymnasium.spaces.Discrete(2)
+    agent = cdq.QLearner(env, seed=0).learn(1000)
+    assert agent.table.values.shape == (64, 2)
+    with pytest.raises(AttributeError):
+        env.unwrapped.shape = (4, 4)
+
+
 def test_an_id_that_was_registered_anew_has_no_twin(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cdq.QLearner("CartPole-v1").stepping_reason == "cdq/CartPole-v0 is CartPole-v1, compiled"
     spec = gymnasium.spec("CartPole-v1")

@@ -40,7 +40,9 @@ def known_of(base: Any) -> tuple[bool | None, str]:
     None, where only playing it can tell.
     """
     if isinstance(base, CompiledEnv):
-        shipped = type(base).__module__.startswith("cdq.envs.") and is_compiled(base)
+        shipped = (
+            type(base).__module__.startswith("cdq.envs.") and is_compiled(base) and base.time_limit is None
+        )
         return (True, "P lists what its compiled step does") if shipped else (None, "")
     owner = next((kind for kind in _DRAWN if isinstance(base, kind)), None)
     if owner is None:

@@ -63,7 +63,7 @@ class GridWorld(FiniteEnv):
         render_mode: None = None,
     ) -> None:
         self._density, self._walls, shape, start, goals = _read_walls(walls, shape, start, goals)
-        self.shape = rows, columns = _checked_shape(shape)
+        self._shape = rows, columns = _checked_shape(shape)
         self._start = -1 if start is None else self._cell(start, "start")
         self._goals = np.array(
             [self._cell(goal, "a goal") for goal in goals or [(rows - 1, columns - 1)]], np.int64
@@ -96,6 +96,11 @@ class GridWorld(FiniteEnv):
             name="GridWorld",
         )
         self._check_free()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self._shape
 
     def is_wall(self, cell: Cell) -> bool:
         """Return whether a cell is a wall."""

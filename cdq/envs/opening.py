@@ -244,7 +244,7 @@ def _look(env: gymnasium.Env[Any, Any], build: Build) -> tuple[object, ...]:
     base = env.unwrapped
     seen = (change_by_wrappers(env), known_of(base), *(vars(base).get(name) for name in ("step", "reset")))
     if isinstance(base, CompiledEnv):
-        return (*seen, is_compiled(base), time_limit_of(env))
+        return (*seen, is_compiled(base), time_limit_of(env), base.time_limit)
     try:
         return (*seen, build(read_table(env)).fingerprint())
     except CdqError as error:
