@@ -82,7 +82,9 @@ def masks(env: Any, answer: Any) -> Any:
 def test_what_speaks_against_a_table(change: Any, said: str) -> None:
     agent = cdq.QLearner(Lake(change, is_slippery=False), seed=0)
     assert agent.stepping == PYTHON
-    with pytest.raises(UnsupportedEnvironment, match=f"P of Lake is not what playing it gives: {said}"):
+    with pytest.raises(
+        UnsupportedEnvironment, match=f"P of Lake cannot be taken for what playing it gives: {said}"
+    ):
         cdq.MDP.from_gymnasium(Lake(change, is_slippery=False))
 
 

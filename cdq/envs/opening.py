@@ -6,7 +6,7 @@ import importlib
 import logging
 from collections.abc import Callable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import gymnasium
 
@@ -30,6 +30,8 @@ _log = logging.getLogger("cdq")
 
 # States of a compiled environment up to which its model is listed, which takes 50 microseconds for each.
 _LISTED = 2000
+# Pairs of a table up to which it is read anew whenever it may have changed, which takes a microsecond for each.
+_LOOKED_AT = 20_000
 
 Build = Callable[[TransitionTable], "MDP"]
 
@@ -98,7 +100,7 @@ def open_environment(
     try:
         if stepping == "model":
             _require_plain(plain, masks)
-            found = Opened(build(read_table(env)), _encoder_of(env), "stepping='model' says so")
+            found = _asked_for(env, build)
         elif stepping == "auto":
             found = _fastest(env, build, given=given, masks=masks, plain=plain)
     finally:
@@ -110,8 +112,8 @@ def open_environment(
     if twin is not None:
         found = found._replace(why=f"{twin} is {env_like}, compiled")
     if given and stepping == "auto":
-        before = _look(env, build)
-        found = found._replace(changed=lambda: _look(env, build) != before)
+        opened, before = found, _look(env, found, build)
+        found = found._replace(changed=lambda: _look(env, opened, build) != before)
     return _with_notice(env, found) if given else found
 
 
@@ -147,7 +149,7 @@ def read_model(env_like: Any, build: Build, **kwargs: object) -> MDP:
             env.close()
     if against is not None:
         raise UnsupportedEnvironment(
-            f"P of {model.name} is not what playing it gives: {against}; QLearner steps such an environment, and "
+            f"P of {model.name} cannot be taken for what playing it gives: {against}; QLearner steps such an environment, and "
             "MDP.from_outcomes takes a model of your own"
         )
     return model
@@ -166,7 +168,7 @@ def _fastest(
     compiled = isinstance(base, CompiledEnv)
     if compiled and not is_compiled(base):
         return f"{type(base).__name__} has a step or reset of its own in Python"
-    why = "a model is learnt with a table of its states, not with features, bins or a hashed table"
+    why = "features, bins and hashed tables are learnt by stepping"
     if plain and (not compiled or (base.n_states or 0) <= _LISTED):
         found = _modelled(env, build, given=given, masks=masks)
         if isinstance(found, Opened):
@@ -193,12 +195,9 @@ def _agreement(
     env: gymnasium.Env[Any, Any], model: MDP, encoder: Encoder, *, given: bool, masks: bool
 ) -> tuple[bool, str]:
     """Return whether a model is what `step` does, and how that is known."""
-    sizes = encoder.n_states if encoder.countable and not encoder.masked else None, encoder.n_actions
-    if sizes != (model.n_states, model.n_actions):
-        return False, (
-            f"P has {model.n_states:,} states and {model.n_actions:,} actions, which do not number what is in "
-            f"{env.observation_space} and {env.action_space}"
-        )
+    misfit = _misfit(env, model, encoder)
+    if misfit is not None:
+        return False, misfit
     known, why = known_of(env.unwrapped)
     if known is not None:
         return known, why
@@ -209,6 +208,26 @@ def _agreement(
     found = play(base if copied is None else copied, model, encoder, masks=masks and not has_advice(base))
     if copied is None:
         env.reset()
+    return found
+
+
+def _misfit(env: gymnasium.Env[Any, Any], model: MDP, encoder: Encoder) -> str | None:
+    """Return in words why states and actions of a model are not those of an environment; None if they may be."""
+    n_states = encoder.n_states if encoder.countable and not encoder.masked else None
+    if (n_states, encoder.n_actions) == (model.n_states, model.n_actions):
+        return None
+    return (
+        f"P has {model.n_states:,} states and {model.n_actions:,} actions, which do not number what is in "
+        f"{env.observation_space} and {env.action_space}"
+    )
+
+
+def _asked_for(env: gymnasium.Env[Any, Any], build: Build) -> Opened:
+    """Return the model of an environment, whatever its `step` does."""
+    found = Opened(build(read_table(env)), _encoder_of(env), "stepping='model' says so")
+    misfit = _misfit(env, cast("MDP", found.origin), found.encoder)
+    if misfit is not None:
+        raise UnsupportedEnvironment(misfit)
     return found
 
 
@@ -239,12 +258,15 @@ def _with_notice(env: gymnasium.Env[Any, Any], found: Opened) -> Opened:
     return found._replace(why=f"{found.why}; {notice}")
 
 
-def _look(env: gymnasium.Env[Any, Any], build: Build) -> tuple[object, ...]:
-    """Return what the way was chosen by, as far as it can be seen without playing."""
-    base = env.unwrapped
-    seen = (change_by_wrappers(env), known_of(base), *(vars(base).get(name) for name in ("step", "reset")))
+def _look(env: gymnasium.Env[Any, Any], found: Opened, build: Build) -> tuple[object, ...]:
+    """Return what the way was chosen by, as far as it can be seen in a moment."""
+    base: Any = env.unwrapped
+    methods = (vars(base).get(name) for name in ("step", "reset"))
+    seen = (change_by_wrappers(env), known_of(base), time_limit_of(env), *methods)
     if isinstance(base, CompiledEnv):
-        return (*seen, is_compiled(base), time_limit_of(env), base.time_limit)
+        return (*seen, is_compiled(base), base.time_limit)
+    if getattr(found.origin, "n_pairs", 0) > _LOOKED_AT:
+        return (*seen, id(base.P))
     try:
         return (*seen, build(read_table(env)).fingerprint())
     except CdqError as error:
