@@ -85,11 +85,11 @@ def test_a_model_that_is_asked_for() -> None:
     assert agent.evaluate().mean_return == 1.0
     with pytest.raises(UnsupportedEnvironment, match="no transition table"):
         cdq.QLearner("Blackjack-v1", stepping="model")
+    larger: Any = Walk({**ROWS, 4: ROWS[0]})
+    larger.initial_state_distrib = np.eye(5)[0]
     with pytest.raises(
-        UnsupportedEnvironment, match="P has 5 states and 2 actions, which do not number what is in"
+        UnsupportedEnvironment, match="P has 5 states and 2 actions, which do not number what is"
     ):
-        larger: Any = Walk({**ROWS, 4: ROWS[0]})
-        larger.initial_state_distrib = np.eye(5)[0]
         cdq.QLearner(larger, stepping="model")
     with pytest.raises(UnsupportedEnvironment, match="a vector environment has no model"):
         cdq.QLearner(gymnasium.make_vec("FrozenLake-v1", 2, "sync"), stepping="model")

@@ -149,8 +149,8 @@ def read_model(env_like: Any, build: Build, **kwargs: object) -> MDP:
             env.close()
     if against is not None:
         raise UnsupportedEnvironment(
-            f"P of {model.name} cannot be taken for what playing it gives: {against}; QLearner steps such an environment, and "
-            "MDP.from_outcomes takes a model of your own"
+            f"P of {model.name} cannot be taken for what playing it gives: {against}; QLearner steps such an "
+            "environment, and MDP.from_outcomes takes a model of your own"
         )
     return model
 
