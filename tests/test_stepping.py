@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.toy_text import frozen_lake
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 from gymnasium.envs.toy_text.taxi import TaxiEnv
 from gymnasium.wrappers import TimeLimit
@@ -255,7 +256,14 @@ def test_a_class_that_was_changed(monkeypatch: pytest.MonkeyPatch) -> None:
         return (observation, 3 * reward, *others)
 
     monkeypatch.setattr(FrozenLakeEnv, "step", step)
-    assert learnt("FrozenLake-v1").stepping == PYTHON
+    assert cdq.QLearner("FrozenLake-v1", seed=0).stepping == PYTHON
+
+
+def test_draws_that_were_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frozen_lake, "categorical_sample", lambda chances, random: 0)
+    agent = cdq.QLearner("FrozenLake-v1", seed=0)
+    assert agent.stepping == PYTHON
+    assert "P can lead to did not come up" in agent.stepping_reason
 
 
 def test_a_step_that_is_replaced_between_two_calls() -> None:

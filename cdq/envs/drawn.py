@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import Any, NamedTuple
 
 from gymnasium.envs.toy_text.cliffwalking import CliffWalkingEnv
@@ -57,11 +58,12 @@ def known_of(base: Any) -> tuple[bool | None, str]:
     return None, ""
 
 
-def _draws(base: Any, owner: type) -> bool:
+def _draws(base: Any, owner: Any) -> bool:
     """Return whether `step` and `reset` are those of Gymnasium's class, and read plain attributes."""
     kind = type(base)
     same = all(getattr(kind, name) is getattr(owner, name) for name in ("step", "reset", "np_random"))
-    own = all(is_gymnasiums(getattr(owner, name)) for name in ("step", "reset"))
+    draw = getattr(sys.modules[owner.__module__], "categorical_sample", None)
+    own = all(is_gymnasiums(method) for method in (owner.step, owner.reset, draw))
     plain = all(name in vars(base) for name in _READ) and not any(
         hasattr(kind, name) for name in (*_READ, "s")
     )
