@@ -26,6 +26,7 @@ _PLAIN = (
     gymnasium.spaces.Space,
     gymnasium.envs.registration.EnvSpec,
 )
+_NUMBERS = frozenset({int, float, bool, np.int64, np.float64})  # most of what a table holds
 # What a copy would share with the original, to which it leads back.
 _SHARED = (weakref.ReferenceType, weakref.ProxyType, weakref.CallableProxyType, type(lru_cache(print)))
 
@@ -80,7 +81,7 @@ def _stands_alone(env: Any) -> bool:
             return False
         if len(seen) > _MOST or isinstance(thing, _SHARED) or not _is_free(thing):
             return False
-        waiting.extend(_within(thing))
+        waiting.extend(inner for inner in _within(thing) if type(inner) not in _NUMBERS)
     return True
 
 

@@ -102,8 +102,8 @@ class _Player:
 
     def see_all(self) -> None:
         """Try every pair that can be reached; raises `_Against` where some do not come up."""
-        wanted = self.reachable.tolist()
-        left, until = sum(wanted), _PATIENCE
+        wanted = self.reachable.astype(np.float64)
+        left, until = int(wanted.sum()), _PATIENCE
         while left and self.steps < until:
             done = self.walk(wanted)
             until = self.steps + _PATIENCE if done else until
@@ -114,19 +114,20 @@ class _Player:
                 f"{self.steps:,} steps"
             )
 
-    def walk(self, wanted: list[bool]) -> int:
+    def walk(self, wanted: Floats) -> int:
         """Go where wanted pairs are, and try them, until the way has to be planned anew; return how many are done."""
-        values, policy = self.plan(np.array(wanted, np.float64))
+        values, policy = self.plan(wanted)
         planned, done, far = wanted.copy(), 0, self.steps + _FAR
         everywhere = not values[self.state]  # it was planned as far as there are ways
         while self.steps < far:
             first = self.state * self.n_actions
-            own = [pair for pair in range(first, first + self.n_actions) if wanted[pair]]
-            pair = own[0] if own else first + policy[self.state]
-            if own or (values[self.state] and not planned[pair]):
+            own = wanted[first : first + self.n_actions]
+            here = own.any()
+            pair = first + (int(own.argmax()) if here else policy[self.state])
+            if here or (values[self.state] and not planned[pair]):
                 self.step(pair)
-                done += wanted[pair]
-                wanted[pair] = False
+                done += int(here)
+                wanted[pair] = 0.0
             elif everywhere and not values[self.state]:  # nothing is left to see in this episode
                 self.steps += 1
                 self.reset(None)
@@ -166,7 +167,7 @@ class _Player:
 
     def follow(self, reward: Floats) -> None:
         """Act as is best by the model with these rewards of its pairs."""
-        _, policy = self.plan(reward, 200)
+        _, policy = self.plan(reward, 100)
         self.reset(None)
         for _ in range(_FOLLOWED):
             self.step(self.state * self.n_actions + policy[self.state])
