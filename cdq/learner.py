@@ -222,7 +222,8 @@ class QLearner(Learnt):
         self._state.goal = make_goal(self._state, self._checkpoints, steps, until)
         if self.model is None and isinstance(self.until, OptimalWithin):
             raise ConfigError(
-                f"{self.name} has no model, so that no distance from optimal is known; use cdq.MeanReturn(...)"
+                f"{self.name} has no model ({self.stepping_reason}), so that no distance from optimal is known; use "
+                "cdq.MeanReturn(...)"
             )
         self._optimum = self._solved()  # before the clock starts
         self._run().play()
