@@ -38,7 +38,7 @@ class Subject(Environment, Problem, Protocol):
 
     @property
     def changed(self) -> Callable[[], bool]:
-        """What tells whether the environment that was given is another one by now than what is learnt."""
+        """A test: has the environment that was given changed since, where it is not stepped itself?"""
 
     @property
     def representation(self) -> str:

@@ -41,7 +41,7 @@ class Recipe(str):
 
 
 class Opened(NamedTuple):
-    """Where transitions come from, what observations and actions are, why this way, and what tells of changes since."""
+    """A source of transitions or a model, its observations and actions, the reason for it, and a test for changes since."""
 
     origin: MDP | Source
     encoder: Encoder

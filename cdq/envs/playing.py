@@ -29,7 +29,7 @@ _UNLIKELY = math.log(1e6)
 
 
 class _Against(Exception):
-    """What speaks against the table."""
+    """A finding that speaks against the table."""
 
 
 def play(env: Any, model: MDP, encoder: Encoder, *, masks: bool) -> tuple[bool, str]:
@@ -38,20 +38,20 @@ def play(env: Any, model: MDP, encoder: Encoder, *, masks: bool) -> tuple[bool, 
     Parameters
     ----------
     env : gymnasium.Env
-        What is played: from a reset with a seed, in any state afterwards.
+        The environment, of which any state is left behind.
     model : MDP
-        What its table says.
+        The model that its table makes.
     encoder : Encoder
         Its observations and actions.
     masks : bool
-        Whether a mask in the info would be heeded.
+        True where a mask in the info would be heeded.
 
     Returns
     -------
     agrees : bool
-        Whether all pairs that can be reached came up, and nothing speaks against the model.
+        True where all pairs that can be reached came up, and nothing speaks against the model.
     why : str
-        What was found, in words.
+        The finding, in words.
     """
     player = _Player(env, model, encoder, masks=masks)
     try:
