@@ -14,7 +14,7 @@ from cdq.errors import ConfigError
 
 _MOST_BINS = 1 << 20
 _ALLOWED: Mapping[str, tuple[object, ...]] = {
-    "stepping": ("auto", "python"),
+    "stepping": ("auto", "python", "model"),
     "table": ("dense", "hash"),
     "masks": ("auto", True, False),
 }
@@ -26,8 +26,9 @@ class Approach:
 
     Parameters
     ----------
-    stepping : {"auto", "python"}
-        "python": by its own `step`, whatever else is known of it.
+    stepping : {"auto", "model", "python"}
+        "model": by its transition table, whatever its `step` does; "python": by its own `step`, whatever else is known
+        of it.
     table : {"dense", "hash"}
         A row per state, or a row per state that was met.
     features : TileCoding, PolynomialBasis, FourierBasis or None

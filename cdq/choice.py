@@ -50,30 +50,29 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
             raise ConfigError(
                 "an MDP is learnt as it is: leave out features, bins, table, masks and stepping"
             )
-        return _of_model(env, settings)
+        return _with_lanes(ModelSubject(env, settings.dtype), settings)
     from cdq.envs.opening import open_environment, recipe_of
-    from cdq.envs.toy_text import TransitionTable
 
-    opened = open_environment(
+    source, encoder, why, changed = open_environment(
         env,
         settings.num_envs or 1,
+        lambda table: MDP.from_outcomes(**table._asdict()),
         stepping=approach.stepping,
         masks=approach.masks,
         bins=approach.bins,
         plain=_is_plain(approach),
     )
-    if isinstance(opened, TransitionTable):
-        return _of_model(MDP.from_outcomes(**opened._asdict()), settings)
-    source, encoder = opened
+    if isinstance(source, MDP):
+        subject = ModelSubject(source, settings.dtype, encoder, why, changed)
+        return _with_lanes(subject, settings)
     if not encoder.countable and _is_plain(approach):
         approach = replace(approach, features=_features_for(source, encoder))
     settings = replace(settings, num_envs=settings.num_envs or source.lanes, approach=approach)
     representation = _representation(settings, source, encoder)
-    return SteppedSubject(source, representation, partial(recipe_of, env)), settings
+    return SteppedSubject(source, representation, partial(recipe_of, env), why, changed), settings
 
 
-def _of_model(model: MDP, settings: Settings) -> tuple[Subject, Settings]:
-    subject = ModelSubject(model, settings.dtype)
+def _with_lanes(subject: ModelSubject, settings: Settings) -> tuple[Subject, Settings]:
     return subject, replace(settings, num_envs=settings.num_envs or subject.lanes)
 
 

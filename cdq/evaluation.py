@@ -43,7 +43,7 @@ def evaluate_greedy(
         min(episodes, _STREAMS) if subject.threads else subject.lanes
     )  # as many environments as learning has
     words = streams(seed, (EVALUATION, *key), lanes)
-    longest = subject.time_limit or _LONGEST_EPISODE
+    longest = max(_LONGEST_EPISODE, subject.time_limit or 0)  # the environment heeds its own limit
     returns, lengths = subject.run_episodes(values, words, episodes, longest)
     error = float(returns.std(ddof=1) / math.sqrt(episodes)) if episodes > 1 else math.nan
     return Evaluation(float(returns.mean()), error, float(lengths.mean()), episodes)

@@ -82,7 +82,9 @@ class QLearner(Learning):
     masks : {"auto", True, False}
         Whether only the actions are taken, and valued, that the environment's `action_mask` allows, in the observation
         or in `info`; "auto": where there is one, but for Taxi, whose mask is advice.
-    stepping : {"auto", "python"}
+    stepping : {"auto", "model", "python"}
+        "auto": by the fastest way that is what `step` does: from a transition table ``P`` where that is known to hold,
+        or where playing the environment first finds nothing against it. "model": from ``P``, whatever `step` does.
         "python": by the environment's own `step`, even where there is a faster way.
     overlap : bool
         Let each merge travel while the next window is learnt; it is applied one window late.

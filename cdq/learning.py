@@ -53,7 +53,8 @@ class Learning(Filed):
         Raises
         ------
         ConfigError
-            If *steps* or *until* is not allowed, or if the ranks of the run were not made with the same.
+            If *steps* or *until* is not allowed, if the ranks of the run were not made with the same, or if the
+            environment that was given has changed since the learner was made of its model.
         CommError
             If the workers lose each other; the table is that of the last whole round.
         LearnerBusy
@@ -66,10 +67,12 @@ class Learning(Filed):
         """
         if isinstance(self._subject, LoggedSubject):
             self._subject.refuse()
+        self._require_unchanged()
         goal = make_goal(self._state, self._checkpoints, steps, until)
         if self.model is None and isinstance(goal.until, OptimalWithin):
             raise ConfigError(
-                f"{self.name} has no model, so that no distance from optimal is known; use cdq.MeanReturn(...)"
+                f"{self.name} has no model ({self.stepping_reason}), so that no distance from optimal is known; use "
+                "cdq.MeanReturn(...)"
             )
         with self._aiming_at(goal):
             self._optimum = self._solved()  # before the clock starts

@@ -72,6 +72,11 @@ class Learnt:
         return self._subject.names if isinstance(self._subject, LoggedSubject) else None
 
     @property
+    def stepping_reason(self) -> str:
+        """The reason for which it is stepped so: how its model is known to hold, or why it has none."""
+        return self._subject.why
+
+    @property
     def representation(self) -> str:
         """What the Q-function is made of, in words."""
         return self._subject.representation
@@ -122,7 +127,7 @@ class Learnt:
         return QTable(merged.values.copy(), merged.visits.copy(), self.name, keys, self._state.actions)
 
     def predict(self, observation: Any, action_mask: Any = None) -> Any:
-        """Return the greedy action for an observation, the lowest among equals.
+        """Return the greedy action for an observation, the lowest among equals, as `step` takes it.
 
         Parameters
         ----------
@@ -147,7 +152,7 @@ class Learnt:
         values = self._subject.action_values(self._state.merged.values, observation)
         mask = self._subject.mask_of(observation) if action_mask is None else action_mask
         best = best_action(values, mask)
-        return best if self.names is None else self.names.actions[best]
+        return best + self._subject.first_action if self.names is None else self.names.actions[best]
 
     @exclusive
     def evaluate(self, episodes: float | None = None) -> Evaluation:
@@ -163,19 +168,28 @@ class Learnt:
         Raises
         ------
         ConfigError
-            If *episodes* is not a whole number of at least 1.
+            If *episodes* is not a whole number of at least 1, or the environment that was given has changed since the
+            learner was made of its model.
         LearnerBusy
             If the learner is in the course of another call.
         """
         return self._evaluate(episodes)
 
     def _evaluate(self, episodes: float | None = None) -> Evaluation:
+        self._require_unchanged()
         usual = _EPISODES if self._subject.threads else _EPISODES_IN_PYTHON
         n = usual if episodes is None else whole("episodes", episodes, 1, _MOST_EPISODES)
         self._state.evaluations += 1
         key = (self._state.session, self._state.evaluations)
         values = self._state.merged.values
         return evaluate_greedy(self._subject, values, seed=self.settings.seed, key=key, episodes=n)
+
+    def _require_unchanged(self) -> None:
+        if self._subject.changed():
+            raise ConfigError(
+                f"{self.name} has changed since this learner was made, which learns it by what it was then "
+                f"({self.stepping}); make another learner, or give stepping='python'"
+            )
 
     def _gap(self) -> OptimalityGap | None:
         """Return how far from optimal the table is; None where the model is not known."""
@@ -192,7 +206,8 @@ class Learnt:
     def report(self) -> dict[str, Any]:
         """Return what a run came to, as a JSON object: settings, speed, the greedy policy's return, and the gap.
 
-        `stepping` says how the environment is stepped and `representation` what the Q-function is made of.
+        `stepping` says how the environment is stepped, `stepping_reason` why so, and `representation` what the
+        Q-function is made of.
         `solved` is whether `mean_return` reaches the environment's own `reward_threshold`; None where it has none.
         `policy_value` and `optimal_value` are exact discounted values from the start distribution, `gap` a bound on
         their difference that holds; None where the model is not known. `mean_return` is the undiscounted return of
@@ -205,6 +220,7 @@ class Learnt:
         about = {
             "env": self.name,
             "stepping": self.stepping,
+            "stepping_reason": self.stepping_reason,
             "representation": self.representation,
             "comm": name_of(self._comm),
             "workers_are": self._workers_are(),

@@ -41,6 +41,7 @@ class LoggedSubject:
     model = None
     own_table = None
     first_action = 0
+    changed = staticmethod(lambda: False)
 
     def __init__(self, names: Names) -> None:
         self.names = names

@@ -68,23 +68,25 @@ class MDP(FiniteModel):
         ----------
         env : str, gymnasium.envs.registration.EnvSpec, gymnasium.Env or callable
             An id (``"module:Env-v0"`` imports the module first), a spec, an environment (left open), or a
-            callable that makes one. The time limit is the spec's.
+            callable that makes one. The time limit is the tightest of its wrappers'. An environment whose ``P`` is not
+            known to be what its `step` does is played first, as a copy where there is one.
         **kwargs
             Passed to ``gymnasium.make`` or to the callable.
 
         Raises
         ------
         UnsupportedEnvironment
-            If the id is unknown or deprecated, or the environment has no ``P``.
+            If the id is unknown or deprecated, the environment has no ``P``, or playing it gives something else than
+            its ``P`` says; a wrapper that changes rewards, for example.
 
         Examples
         --------
         >>> MDP.from_gymnasium("FrozenLake-v1", is_slippery=False).max_outcomes
         1
         """
-        from cdq.envs.toy_text import read_table
+        from cdq.envs.opening import read_model
 
-        return cls.from_outcomes(**read_table(env, **kwargs)._asdict())
+        return read_model(env, lambda table: cls.from_outcomes(**table._asdict()), **kwargs)
 
     @classmethod
     def from_arrays(

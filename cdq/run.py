@@ -233,8 +233,8 @@ class Run:
 
         if self.hosting is not None:
             raise ConfigError(
-                f"a hub holds jobs of environments with a model; {self.subject.name} has none. Let ranks learn it: "
-                "cdq launch, or mpiexec"
+                f"a hub holds jobs of environments with a model; {self.subject.name} has none "
+                f"({self.subject.why}). Let ranks learn it: cdq launch, or mpiexec"
             )
         came_back = False
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +23,22 @@ from cdq.representation import Floats, Representation
 from cdq.schedules import Constant, StepSize, as_step_size
 from cdq.source import Environment, Loop, Source
 
+if TYPE_CHECKING:
+    from cdq.envs.spaces import Encoder
+
 Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 
 
 class Subject(Environment, Problem, Protocol):
     """An environment, and what its Q-function is made of."""
+
+    @property
+    def why(self) -> str:
+        """The reason for which it is stepped in this way."""
+
+    @property
+    def changed(self) -> Callable[[], bool]:
+        """Test whether the environment that was given has changed since, where it is not stepped itself."""
 
     @property
     def representation(self) -> str:
@@ -75,7 +86,21 @@ class Subject(Environment, Problem, Protocol):
 
 
 class ModelSubject:
-    """A finite model and a table with a row for each of its states."""
+    """A finite model and a table with a row for each of its states.
+
+    Parameters
+    ----------
+    model : MDP
+        The model.
+    dtype : dtype
+        Of the table.
+    encoder : Encoder, optional
+        Observations and actions of the environment that the model is of; by default they are its states and actions.
+    why : str
+        The reason for which it is learnt from its model.
+    changed : callable
+        Tells whether the environment has changed since the model was read.
+    """
 
     way = "compiled model"
     threads = True
@@ -84,10 +109,17 @@ class ModelSubject:
     lanes = 16
     step_scale = 1.0
     own_table = None
-    first_action = 0
 
-    def __init__(self, model: MDP, dtype: npt.DTypeLike) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: MDP,
+        dtype: npt.DTypeLike,
+        encoder: Encoder | None = None,
+        why: str = "a model was given",
+        changed: Callable[[], bool] = bool,
+    ) -> None:
+        self.model, self.why, self.changed, self._encoder = model, why, changed, encoder
+        self.first_action = 0 if encoder is None else encoder.first_action
         self._packed = pack_model(model, dtype)
         self.loop = self._packed.loop
         self.n_rows, self.n_actions = model.n_states, model.n_actions
@@ -100,7 +132,11 @@ class ModelSubject:
 
     def encoding(self) -> Encoding:
         """Return that of states."""
-        return encoding_of_states(self.n_rows)
+        return (
+            encoding_of_states(self.n_rows)
+            if self._encoder is None
+            else self._encoder.encoding(vectors=False)
+        )
 
     def q_function(self, rows: Rows, n: int) -> QFunction:
         """Return the Q-function over a table, for *n* lanes."""
@@ -124,7 +160,8 @@ class ModelSubject:
 
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the row of the observed state, -inf at actions that it does not have."""
-        state = self.model.state_of(observation)
+        state_of = self.model.state_of if self._encoder is None else self._encoder.state_of
+        state = state_of(observation)
         row: Floats = values[state]
         allowed = self.model.actions_in(state)
         return row if allowed is None else np.where(allowed, row, -np.inf)
@@ -137,6 +174,7 @@ class ModelSubject:
         """Run episodes in the model."""
         actions = self.model.actions
         allowed = values if actions is None else np.where(actions, values, -np.inf)
+        longest = min(longest, self.time_limit or longest)
         return follow_policy(self._packed, allowed.argmax(axis=1), words, n, longest)
 
     def close(self) -> None:
@@ -154,12 +192,23 @@ class SteppedSubject:
         What observations mean.
     recipe : callable
         Returns how another process makes the environment; raises `ConfigError` if it cannot.
+    why : str
+        The reason for which it is stepped in this way.
+    changed : callable
+        Tells whether the environment has changed since, where that is not stepped itself.
     """
 
     model = None
 
-    def __init__(self, source: Source, representation: Representation, recipe: Callable[[], str]) -> None:
-        self._source, self._representation = source, representation
+    def __init__(
+        self,
+        source: Source,
+        representation: Representation,
+        recipe: Callable[[], str],
+        why: str,
+        changed: Callable[[], bool],
+    ) -> None:
+        self._source, self._representation, self.why, self.changed = source, representation, why, changed
         self.name, self.way, self.time_limit = source.name, source.way, source.time_limit
         self.threads, self.resumable, self.own_bytes = source.threads, source.resumable, source.own_bytes
         self.lanes = source.lanes

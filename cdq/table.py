@@ -119,7 +119,7 @@ class QTable:
         return f"QTable{name}: {self.n_states} states, {self.n_actions} actions, {self.values.dtype}"
 
     def greedy(self, state: int) -> int:
-        """Return the best action in *state*, the lowest among equals.
+        """Return the best action in *state*, the lowest among equals; actions are numbered from 0, as columns.
 
         Raises
         ------

@@ -36,6 +36,8 @@ def evaluate(path: File, *, env: Env = None, episodes: Episodes = None, json_pat
     report = {
         "env": agent.name,
         "path": str(path),
+        "stepping": agent.stepping,
+        "stepping_reason": agent.stepping_reason,
         "episodes": result.episodes,
         "mean_return": result.mean_return,
         "mean_return_error": result.standard_error,
@@ -43,6 +45,8 @@ def evaluate(path: File, *, env: Env = None, episodes: Episodes = None, json_pat
     }
     figures = [
         ("environment", agent.name),
+        ("played by", agent.stepping),
+        ("because", agent.stepping_reason),
         ("mean return", f"{mean_and_error(report)} over {result.episodes:,} episodes"),
         ("mean length", f"{result.mean_length:.1f} steps"),
     ]

@@ -125,7 +125,10 @@ Masks = Annotated[
 ]
 Stepping = Annotated[
     str,
-    typer.Option(metavar="WAY", help="The fastest way there is (auto), or the environment's own (python)."),
+    typer.Option(
+        metavar="WAY",
+        help="The fastest way that is what step does (auto), its table P (model), or its own step (python).",
+    ),
 ]
 
 

@@ -259,6 +259,7 @@ def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     figures = [
         ("environment", f"{report['env']}, {workers}, seed {report['seed']}"),
         ("learnt by", f"{report['stepping']}; {report['representation']}"),
+        ("because", report["stepping_reason"]),
         ("mean return", f"{mean_and_error(report)} (greedy policy){_solved(report)}"),
         *_certified(report),
         ("speed", f"{quantity(report['steps_per_second'])} steps/s"),

@@ -24,10 +24,16 @@ cdef class EnvLoop(Loop):
         self.envs, self.seeds = tuple(envs), list(seeds)
         if not len(self.envs) == len(self.seeds) == self.n:
             raise ValueError("environments, seeds and lanes differ in number")
-        self.steps, self.resets = tuple([env.step for env in envs]), tuple([env.reset for env in envs])
+        self.bind()
         self.spaces = tuple([(env.action_space, env.observation_space) for env in envs])
         self.first_action = first_action
         self.actions_as_objects = tuple(range(first_action, first_action + q.n_actions))
+
+    cdef int bind(self) except -1:
+        """Look the methods up, which a user may have replaced since."""
+        self.steps = tuple([env.step for env in self.envs])
+        self.resets = tuple([env.reset for env in self.envs])
+        return 0
 
     cdef int restart(self) except -1:
         cdef int64_t i
@@ -102,6 +108,7 @@ cdef class EnvLoop(Loop):
 
     cdef int check(self) except -1:
         cdef int64_t i = 0
+        self.bind()
         try:
             for i in range(self.n):
                 same_space(self.envs[i].action_space, self.spaces[i][0], "action")

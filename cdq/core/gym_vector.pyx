@@ -239,6 +239,7 @@ cdef class VectorLoop(Loop):
         return 0
 
     cdef int check(self) except -1:
+        self.step_all = self.envs.step  # which a user may have replaced since
         try:
             same_space(self.envs.single_action_space, self.spaces[0], "action")
             same_space(self.envs.single_observation_space, self.spaces[1], "observation")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import gymnasium
 import numpy as np
 
 from cdq.core.envs import FUNCTIONS
 from cdq.envs.compiled import CompiledEnv
 from cdq.envs.drawing import checked_mode
+from cdq.envs.wrappers import is_gymnasiums
 
 # Gymnasium's id, made without arguments -> the compiled environment that is the same, with the same time limit.
 TWINS = {
@@ -15,6 +19,33 @@ TWINS = {
     "CartPole-v1": "cdq/CartPole-v0",
     "Acrobot-v1": "cdq/Acrobot-v0",
 }
+
+
+def twin_of(env_like: Any) -> str | None:
+    """Return the id of the compiled environment that is the same as one of Gymnasium's ids; None without one.
+
+    An id that was registered anew, or whose class was changed, is another environment.
+
+    Examples
+    --------
+    >>> twin_of("CartPole-v1")
+    'cdq/CartPole-v0'
+    """
+    twin = TWINS.get(env_like) if isinstance(env_like, str) else None
+    spec = gymnasium.registry.get(env_like) if twin is not None else None
+    if twin is None or spec is None or spec.kwargs or spec.additional_wrappers:
+        return None
+    entry, limit = spec.entry_point, gymnasium.registry[twin].max_episode_steps
+    if (
+        not isinstance(entry, str)
+        or not entry.startswith("gymnasium.envs.")
+        or spec.max_episode_steps != limit
+    ):
+        return None
+    module, _, name = entry.partition(":")
+    kind = getattr(importlib.import_module(module), name)
+    own = all(is_gymnasiums(getattr(kind, method)) for method in ("__init__", "step", "reset"))
+    return twin if own else None
 
 
 def _box(*high: float, low: tuple[float, ...] | None = None) -> gymnasium.spaces.Box:

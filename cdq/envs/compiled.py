@@ -14,6 +14,8 @@ import numpy.typing as npt
 from cdq.core.qfunction import QFunction
 from cdq.core.stepping import LANE_BYTES, MOST_UNIFORMS, Stepper, call
 from cdq.envs.pointers import address_of, from_names, to_names
+from cdq.envs.spaces import actions_of
+from cdq.envs.wrappers import time_limit_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 from cdq.lanes import Lanes
 
@@ -270,10 +272,9 @@ class CompiledSource:
             raise UnsupportedEnvironment(f"{env} is not compiled; give a CompiledEnv")
         self.env, self._base = env, base
         self.name = env.spec.id if env.spec is not None else base.name
-        self.n_actions, self.n_states = base.n_actions, base.n_states
-        limits = (base.time_limit, env.spec.max_episode_steps if env.spec is not None else None)
-        # Gymnasium's -1 says that there is none.
-        self.time_limit = min((limit for limit in limits if limit is not None and limit > 0), default=None)
+        self.n_actions, self.n_states = actions_of(env.action_space)[0], base.n_states
+        limits = (base.time_limit, time_limit_of(env))
+        self.time_limit = min((limit for limit in limits if limit is not None), default=None)
 
     def loop(
         self, q: QFunction, lanes: Lanes, gamma: float, seeds: Sequence[int], stop: npt.NDArray[np.int32]

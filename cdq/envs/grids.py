@@ -69,7 +69,7 @@ class GridWorld(FiniteEnv):
     ) -> None:
         self.render_mode = checked_mode(type(self), render_mode)
         self._density, self._walls, shape, start, goals = _read_walls(walls, shape, start, goals)
-        self.shape = rows, columns = _checked_shape(shape)
+        self._shape = rows, columns = _checked_shape(shape)
         self._start = -1 if start is None else self._cell(start, "start")
         self._goals = np.array(
             [self._cell(goal, "a goal") for goal in goals or [(rows - 1, columns - 1)]], np.int64
@@ -105,6 +105,11 @@ class GridWorld(FiniteEnv):
         if state in self._goals:
             return GOAL
         return START if state == self._start else WALL if self._wall(state) else FREE
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self._shape
 
     def is_wall(self, cell: Cell) -> bool:
         """Return whether a cell is a wall."""

@@ -1,43 +1,70 @@
-"""From what a user names to where transitions come from, by the fastest way there is."""
+"""From what a user names to where transitions come from, by the fastest way there is that is what `step` does."""
 
 from __future__ import annotations
 
 import importlib
+import logging
+from collections.abc import Callable
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import gymnasium
 
 from cdq.envs.bins import refuse_bins
-from cdq.envs.classic import TWINS
+from cdq.envs.classic import twin_of
 from cdq.envs.compiled import CompiledEnv, CompiledSource
+from cdq.envs.copying import copy_of, silence
+from cdq.envs.drawn import has_advice, is_compiled, known_of
+from cdq.envs.playing import play
 from cdq.envs.python import PythonSource
 from cdq.envs.spaces import Encoder
 from cdq.envs.toy_text import TransitionTable, make_env, read_table
 from cdq.envs.vector import VectorSource
-from cdq.errors import ConfigError
+from cdq.envs.wrappers import change_by_wrappers, records_episodes, time_limit_of
+from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
 from cdq.source import Source
+
+if TYPE_CHECKING:
+    from cdq.mdp import MDP
+
+_log = logging.getLogger("cdq")
 
 # States of a compiled environment up to which its model is listed, which takes 50 microseconds for each.
 _LISTED = 2000
+# Pairs of a table up to which it is read anew whenever it may have changed, which takes a microsecond for each.
+_LOOKED_AT = 20_000
 
-# Wrappers that change neither observations nor rewards: what is within them is what is learnt.
-_TRANSPARENT = (
-    gymnasium.wrappers.OrderEnforcing,
-    gymnasium.wrappers.PassiveEnvChecker,
-    gymnasium.wrappers.RecordEpisodeStatistics,
-    gymnasium.wrappers.TimeLimit,
-)
+Build = Callable[[TransitionTable], "MDP"]
 
 
 class Recipe(str):
     """How another process makes an environment: a spec of Gymnasium's as JSON, or ``module:callable``."""
 
 
+class Opened(NamedTuple):
+    """A source of transitions or a model, its spaces in numbers, the reason for it, and a test for changes since."""
+
+    origin: MDP | Source
+    encoder: Encoder
+    why: str
+    changed: Callable[[], bool] = bool  # that is, False
+
+
 def open_environment(
-    env_like: Any, num_envs: int, *, stepping: str, masks: bool | str, bins: Any, plain: bool
-) -> TransitionTable | tuple[Source, Encoder]:
-    """Return the model of an environment, or how it is stepped and what its observations are.
+    env_like: Any,
+    num_envs: int,
+    build: Build,
+    *,
+    stepping: str,
+    masks: bool | str,
+    bins: Any,
+    plain: bool,
+) -> Opened:
+    """Return the model of an environment, or how it is stepped.
+
+    The model is taken where `step` is known to draw from it, where playing the environment finds nothing against it, or
+    where *stepping* says so. An environment that was given is played as a copy, or where there is none itself, and
+    reset afterwards.
 
     Parameters
     ----------
@@ -45,8 +72,10 @@ def open_environment(
         The environment or how to make it.
     num_envs : int
         How many to make where each is stepped by itself.
-    stepping : {"auto", "python"}
-        "python": by its own `step`.
+    build : callable
+        Makes a model of a transition table; raises `ModelError` if it is none.
+    stepping : {"auto", "model", "python"}
+        "model": by its table, whatever `step` does; "python": by its own `step`.
     masks : {"auto", True, False}
         Whether masks are heeded.
     bins : int, sequence of int or None
@@ -57,52 +86,195 @@ def open_environment(
     Raises
     ------
     UnsupportedEnvironment, ConfigError
-        If it cannot be made or learnt.
+        If it cannot be made or learnt, or *stepping* is "model" and it has none.
     """
     if isinstance(env_like, Recipe):
         env_like = _from_recipe(env_like)
     given = isinstance(env_like, (gymnasium.Env, gymnasium.vector.VectorEnv))
-    env = env_like if given else make_env(_twin(env_like) if stepping == "auto" else env_like)
+    twin = twin_of(env_like) if stepping == "auto" else None
+    env = env_like if given else make_env(twin or env_like)
     if isinstance(env, gymnasium.vector.VectorEnv):
         if not given:
             env.close()
-        vector = VectorSource(env if given else env_like, masks=masks)
-        refuse_bins(vector.encoder, bins)
-        return vector, vector.encoder
-    found = (
-        _compiled(env, plain) if stepping == "auto" and masks is not True and _is_transparent(env) else None
-    )
-    if not given and not isinstance(found, tuple):
-        env.close()
-    if found is not None:
-        if not isinstance(found, TransitionTable):
-            refuse_bins(found[1], bins)
-        return found
-    source = PythonSource(env_like, num_envs, masks=masks, bins=bins)
-    return source, source.encoder
+        return _as_vector(env if given else env_like, stepping, masks, bins)
+    found: Opened | str = "stepping='python' says so"
+    try:
+        if stepping == "model":
+            _require_plain(plain, masks)
+            found = _asked_for(env, build)
+        elif stepping == "auto":
+            found = _fastest(env, build, given=given, masks=masks, plain=plain)
+    finally:
+        if not given and not (isinstance(found, Opened) and isinstance(found.origin, CompiledSource)):
+            env.close()
+    if isinstance(found, str):
+        source = PythonSource(env_like, num_envs, masks=masks, bins=bins)
+        return Opened(source, source.encoder, found)
+    if isinstance(found.origin, CompiledSource):
+        refuse_bins(found.encoder, bins)
+    if twin is not None:
+        found = found._replace(why=f"{twin} is {env_like}, compiled")
+    if given and stepping == "auto":
+        opened, before = found, _look(env, found, build)
+        found = found._replace(changed=lambda: _look(env, opened, build) != before)
+    return _with_notice(env, found) if given else found
 
 
-def _compiled(env: gymnasium.Env[Any, Any], plain: bool) -> TransitionTable | tuple[Source, Encoder] | None:
+def read_model(env_like: Any, build: Build, **kwargs: object) -> MDP:
+    """Return the model of an environment that has a transition table which is what its `step` does.
+
+    Parameters
+    ----------
+    env_like : str, EnvSpec, Env or callable
+        The environment or how to make it.
+    build : callable
+        Makes a model of a transition table.
+    **kwargs
+        Passed to ``gymnasium.make`` or to the callable.
+
+    Raises
+    ------
+    UnsupportedEnvironment
+        If it has none, or `step` does something else.
+    """
+    given = isinstance(env_like, gymnasium.Env)
+    if given and kwargs:
+        raise ConfigError(f"an environment that exists takes no arguments; got {', '.join(kwargs)}")
+    env = env_like if given else make_env(env_like, **kwargs)
+    try:
+        model = build(read_table(env))
+        against = change_by_wrappers(env)
+        if against is None:
+            agrees, why = _agreement(env, model, _encoder_of(env), given=given, masks=False)
+            against = None if agrees else why
+    finally:
+        if not given:
+            env.close()
+    if against is not None:
+        raise UnsupportedEnvironment(
+            f"P of {model.name} cannot be taken for what playing it gives: {against}; QLearner steps such an "
+            "environment, and MDP.from_outcomes takes a model of your own"
+        )
+    return model
+
+
+def _fastest(
+    env: gymnasium.Env[Any, Any], build: Build, *, given: bool, masks: bool | str, plain: bool
+) -> Opened | str:
+    """Return the fastest way to step an environment that is what its `step` does, or why there is none but that."""
+    base: Any = env.unwrapped
+    if masks is True:
+        return "masks=True is for infos and observations, which only step gives"
+    against = change_by_wrappers(env)
+    if against is not None:
+        return against
+    compiled = isinstance(base, CompiledEnv)
+    if compiled and not is_compiled(base):
+        return f"{type(base).__name__} has a step or reset of its own in Python"
+    why = "features, bins and hashed tables are learnt by stepping"
+    if plain and (not compiled or (base.n_states or 0) <= _LISTED):
+        found = _modelled(env, build, given=given, masks=masks)
+        if isinstance(found, Opened):
+            return found  # faster still, and how far from optimal a table is is then known
+        why = found
+    if compiled:
+        return Opened(CompiledSource(env), _encoder_of(env), "its step and reset are compiled functions")
+    return why
+
+
+def _modelled(env: gymnasium.Env[Any, Any], build: Build, *, given: bool, masks: bool | str) -> Opened | str:
+    """Return the model of an environment where that is what its `step` does; else why it is not taken."""
+    try:
+        model, encoder = build(read_table(env)), _encoder_of(env)
+    except ModelError as error:
+        return f"its P is no model: {error}"
+    except CdqError as error:
+        return str(error)
+    agrees, why = _agreement(env, model, encoder, given=given, masks=masks == "auto")
+    return Opened(model, encoder, why) if agrees else why
+
+
+def _agreement(
+    env: gymnasium.Env[Any, Any], model: MDP, encoder: Encoder, *, given: bool, masks: bool
+) -> tuple[bool, str]:
+    """Return whether a model is what `step` does, and how that is known."""
+    misfit = _misfit(env, model, encoder)
+    if misfit is not None:
+        return False, misfit
+    known, why = known_of(env.unwrapped)
+    if known is not None:
+        return known, why
     base = env.unwrapped
-    listed = not isinstance(base, CompiledEnv) or (base.n_states or 0) <= _LISTED
-    if plain and listed and getattr(base, "P", None) is not None:
-        return read_table(env)  # faster still, and how far from optimal a table is is then known
+    copied = copy_of(base) if given else base
+    if not given:
+        silence(env)
+    found = play(base if copied is None else copied, model, encoder, masks=masks and not has_advice(base))
+    if copied is None:
+        env.reset()
+    return found
+
+
+def _misfit(env: gymnasium.Env[Any, Any], model: MDP, encoder: Encoder) -> str | None:
+    """Return in words why states and actions of a model are not those of an environment; None if they may be."""
+    n_states = encoder.n_states if encoder.countable and not encoder.masked else None
+    if (n_states, encoder.n_actions) == (model.n_states, model.n_actions):
+        return None
+    return (
+        f"P has {model.n_states:,} states and {model.n_actions:,} actions, which do not number what is in "
+        f"{env.observation_space} and {env.action_space}"
+    )
+
+
+def _asked_for(env: gymnasium.Env[Any, Any], build: Build) -> Opened:
+    """Return the model of an environment, whatever its `step` does."""
+    found = Opened(build(read_table(env)), _encoder_of(env), "stepping='model' says so")
+    misfit = _misfit(env, cast("MDP", found.origin), found.encoder)
+    if misfit is not None:
+        raise UnsupportedEnvironment(misfit)
+    return found
+
+
+def _as_vector(envs: Any, stepping: str, masks: bool | str, bins: Any) -> Opened:
+    if stepping == "model":
+        raise UnsupportedEnvironment("a vector environment has no model; give one of its environments")
+    source = VectorSource(envs, masks=masks)
+    refuse_bins(source.encoder, bins)
+    return Opened(source, source.encoder, "it is one call of step for all lanes")
+
+
+def _encoder_of(env: gymnasium.Env[Any, Any]) -> Encoder:
+    return Encoder(env.observation_space, env.action_space)
+
+
+def _require_plain(plain: bool, masks: bool | str) -> None:
+    if not plain or masks is True:
+        raise ConfigError(
+            "stepping='model' learns a table of the model's states: leave out features, bins, table and masks"
+        )
+
+
+def _with_notice(env: gymnasium.Env[Any, Any], found: Opened) -> Opened:
+    """Return *found*, which does not step *env*, with what its user will miss."""
+    if not records_episodes(env):
+        return found
+    notice = "its RecordEpisodeStatistics sees none of the steps; stepping='python' fills it"
+    _log.warning("%s is not stepped itself: %s", found.origin.name, notice)
+    return found._replace(why=f"{found.why}; {notice}")
+
+
+def _look(env: gymnasium.Env[Any, Any], found: Opened, build: Build) -> tuple[object, ...]:
+    """Return what the way was chosen by, as far as it can be seen in a moment."""
+    base: Any = env.unwrapped
+    methods = (vars(base).get(name) for name in ("step", "reset"))
+    seen = (change_by_wrappers(env), known_of(base), time_limit_of(env), *methods)
     if isinstance(base, CompiledEnv):
-        return CompiledSource(env), Encoder(env.observation_space, env.action_space)
-    return None
-
-
-def _twin(env_like: Any) -> Any:
-    """Return the id of the same environment as the package ships it compiled, where it does."""
-    return TWINS.get(env_like, env_like) if isinstance(env_like, str) else env_like
-
-
-def _is_transparent(env: gymnasium.Env[Any, Any]) -> bool:
-    while isinstance(env, gymnasium.Wrapper):
-        if not isinstance(env, _TRANSPARENT):
-            return False
-        env = env.env
-    return True
+        return (*seen, is_compiled(base), base.time_limit)
+    if getattr(found.origin, "n_pairs", 0) > _LOOKED_AT:
+        return (*seen, id(base.P))
+    try:
+        return (*seen, build(read_table(env)).fingerprint())
+    except CdqError as error:
+        return (*seen, str(error))
 
 
 def reward_threshold(name: str) -> float | None:

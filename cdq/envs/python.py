@@ -12,8 +12,11 @@ import numpy.typing as npt
 
 from cdq.core.gym_scalar import EnvLoop
 from cdq.envs.bins import discretized
+from cdq.envs.copying import copy_of
+from cdq.envs.drawn import has_advice
 from cdq.envs.spaces import Encoder, spaces_of
 from cdq.envs.toy_text import EnvLike, make_env
+from cdq.envs.wrappers import time_limit_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 from cdq.lanes import Lanes
 
@@ -49,7 +52,7 @@ class PythonSource:
     name : str
         Of the environment.
     time_limit : int or None
-        Steps after which it truncates an episode by itself.
+        Steps after which the first of its time limits truncates an episode.
 
     Raises
     ------
@@ -94,13 +97,13 @@ class PythonSource:
             _check_alike(self._envs)
             first = self._envs[0]
             self.encoder = Encoder(*spaces_of(first))
-            self._masks = masking_of(masks, self.encoder, first.spec)
+            self._masks = masking_of(masks, self.encoder, advice=has_advice(first))
         except BaseException:
             self.close()
             raise
         self.n_actions = self.encoder.n_actions
         self.name = first.spec.id if first.spec is not None else type(first.unwrapped).__name__
-        self.time_limit = first.spec.max_episode_steps if first.spec is not None else None
+        self.time_limit = time_limit_of(first)
 
     @property
     def lanes(self) -> int:
@@ -119,8 +122,9 @@ class PythonSource:
     ) -> Episodes:
         """Run *n* greedy episodes, the lowest action among equals, of *longest* steps at most, without learning.
 
-        They run in environments of their own, seeded from *words*, (4, streams). An environment that was given and
-        cannot be made anew runs them itself; training then goes on with a new episode.
+        They run in environments of their own, seeded from *words*, (4, streams): made as those of the lanes were, or,
+        where one was given, in a copy of it as it is now. One of which there is no copy that plays as it does
+        (`cdq.envs.copying`) runs them itself, and is reset; training then goes on with a new episode.
 
         Returns
         -------
@@ -133,9 +137,16 @@ class PythonSource:
         loop = self._loop_over(envs, q, Lanes(q.n), gamma=1.0, seeds=seeds_of(words, q.n), stop=stop)
         returns, lengths = np.zeros(n), np.zeros(n, np.int64)
         loop.follow(returns, lengths, longest)
-        if self._loop is not None and envs[0] is self._envs[0]:
-            self._loop.reset()
+        if envs[0] is self._envs[0]:
+            self._begin_anew()
         return returns, lengths
+
+    def _begin_anew(self) -> None:
+        if self._loop is not None:
+            self._loop.reset()
+        else:
+            for env in self._envs:
+                env.reset()
 
     def mask_of(self, observation: Any) -> Any:
         """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
@@ -180,25 +191,12 @@ class PythonSource:
 
     def _copies_of(self, n: int) -> list[gymnasium.Env[Any, Any]]:
         """Return *n* environments to evaluate in."""
+        if self._given:
+            copy = copy_of(self._like)
+            return self._envs[:n] if copy is None else [discretized(copy, self._bins)]
         while len(self._copies) < n:
-            copy = self._made_anew() if self._given else self._make()
-            if copy is None:
-                return self._envs[:n]
-            self._copies.append(copy)
+            self._copies.append(self._make())
         return self._copies[:n]
-
-    def _made_anew(self) -> gymnasium.Env[Any, Any] | None:
-        """Return another environment by the recipe of the one that was given; None if it has none."""
-        spec = self._like.spec
-        try:
-            shown = {"render_mode": None} if spec is not None and "render_mode" in spec.kwargs else {}
-            env = make_env(spec, **shown) if spec is not None else None
-        except UnsupportedEnvironment:  # a wrapper that does not tell how it was made
-            return None
-        if env is None:
-            return None
-        self._made.append(env)
-        return discretized(env, self._bins)
 
 
 def _check_given(num_envs: int, kwargs: dict[str, object]) -> None:
@@ -218,8 +216,8 @@ def _check_alike(envs: list[gymnasium.Env[Any, Any]]) -> None:
             raise UnsupportedEnvironment(f"the environments of lanes 0 and {lane} have different spaces")
 
 
-def masking_of(masks: bool | str, encoder: Encoder, spec: Any) -> str:
-    """Return where the loops look for masks."""
+def masking_of(masks: bool | str, encoder: Encoder, *, advice: bool) -> str:
+    """Return where the loops look for masks; *advice*, where those of the infos are no rules."""
     if masks not in {"auto", True, False}:
         raise ConfigError(f"masks must be 'auto', True or False; got {masks!r}")
     if masks is False:
@@ -228,8 +226,6 @@ def masking_of(masks: bool | str, encoder: Encoder, spec: Any) -> str:
         return "observation"
     if masks is True:
         return "info"
-    # Taxi's tells which actions change the state.
-    advice = spec is not None and spec.entry_point == "gymnasium.envs.toy_text.taxi:TaxiEnv"
     return "nowhere" if advice else "auto"
 
 

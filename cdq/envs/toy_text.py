@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdq.envs.spaces import SHIMMY
-from cdq.errors import ConfigError, ModelError, UnsupportedEnvironment
+from cdq.envs.wrappers import time_limit_of
+from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
 
 if TYPE_CHECKING:
     import gymnasium
@@ -145,46 +146,116 @@ def _one_line(error: BaseException) -> str:
 def _read(env: gymnasium.Env[Any, Any]) -> TransitionTable:
     base = env.unwrapped
     name = env.spec.id if env.spec is not None else type(base).__name__
-    table = getattr(base, "P", None)
-    start = getattr(base, "initial_state_distrib", None)
-    if table is None or start is None:
+    table, start = _attribute(base, "P"), _attribute(base, "initial_state_distrib")
+    known = {"P": table, "initial_state_distrib": start}
+    missing = [attribute for attribute, value in known.items() if value is None]
+    if missing:
         raise UnsupportedEnvironment(
-            f"{name} has no transition table: P and initial_state_distrib are needed "
-            "(FrozenLake, CliffWalking and Taxi have them)"
+            f"{name} has no transition table: it lacks {' and '.join(missing)} "
+            "(FrozenLake, CliffWalking and Taxi have both)"
         )
-    n_states, n_actions = _sizes(table)
-    rows = [table[state][action] for state in range(n_states) for action in range(n_actions)]
+    try:
+        return _as_table(env, name, table, start)
+    except CdqError:
+        raise
+    except Exception as error:  # P is whatever its author calls so
+        raise UnsupportedEnvironment(
+            f"{name} has a P that cannot be read as P[state][action] = [(probability, next state, reward, "
+            f"terminated), ...]: {type(error).__name__}: {_one_line(error)}"
+        ) from error
+
+
+def _attribute(base: Any, name: str) -> Any:
+    try:
+        return getattr(base, name, None)
+    except Exception:  # a property may raise anything
+        return None
+
+
+def _as_table(env: gymnasium.Env[Any, Any], name: str, table: Any, start: Any) -> TransitionTable:
+    first_state, first_action = _first(env.observation_space), _first(env.action_space)
+    states, first_state = _listed(table, first_state)
+    n_states, n_actions = len(states), len(states[0])
+    for state, actions in enumerate(states):
+        if len(actions) != n_actions:
+            raise ModelError(f"state {state} has {len(actions)} actions; state 0 has {n_actions}")
+    by_state = [_listed(actions, first_action)[0] for actions in states]
+    for state, actions in enumerate(by_state):
+        if not any(map(len, actions)):  # nobody acts there
+            by_state[state] = [[(1.0, state + first_state, 0.0, True)]] * n_actions
+    rows = list(chain.from_iterable(by_state))
     counts = np.fromiter(map(len, rows), np.int64, len(rows))
     pair = np.repeat(np.arange(len(rows), dtype=np.int64), counts)
-    flat = np.array([tuple(map(float, outcome)) for outcome in chain.from_iterable(rows)]).reshape(-1, 4)
+    flat = _numbers(list(chain.from_iterable(rows)))
     return TransitionTable(
         state=pair // n_actions,
         action=pair % n_actions,
-        next_state=flat[:, 1].astype(np.int64),
+        next_state=flat[:, 1].astype(np.int64) - first_state,
         probability=flat[:, 0],
         reward=flat[:, 2],
         terminated=flat[:, 3] != 0.0,
         n_states=n_states,
         n_actions=n_actions,
-        start=np.asarray(start, np.float64),
-        time_limit=env.spec.max_episode_steps if env.spec is not None else None,
+        start=np.array(start, np.float64),
+        time_limit=time_limit_of(env),
         name=name,
-        grid=_grid(base, n_states),
+        grid=_grid(env.unwrapped, n_states),
     )
 
 
-def _sizes(table: Any) -> tuple[int, int]:
-    """Return the numbers of states and actions, after checking that the table is full."""
-    n_states, n_actions = len(table), len(table[0])
-    for state in range(n_states):
-        if len(table[state]) != n_actions:
-            raise ModelError(f"state {state} has {len(table[state])} actions; state 0 has {n_actions}")
-    return n_states, n_actions
+def _first(space: Any) -> int:
+    """Return the first number of a space; 0 where it has none."""
+    return int(getattr(space, "start", 0)) if np.ndim(getattr(space, "start", 0)) == 0 else 0
+
+
+def _listed(entries: Any, first: int) -> tuple[list[Any], int]:
+    """Return entries by the numbers 0, 1, 2, ... or first, first + 1, ..., and the number of the first of them.
+
+    Nothing is looked up that is not there: a defaultdict would grow.
+    """
+    n = len(entries)
+    if not isinstance(entries, Mapping):
+        return [entries[i] for i in range(n)], 0
+    keys = set(entries)
+    begin = next((begin for begin in (0, first) if keys == set(range(begin, begin + n))), None)
+    if begin is None or not n:
+        raise ModelError(f"keys of P are {_some(keys)}; allowed: all whole numbers from 0 on")
+    return [entries[begin + i] for i in range(n)], begin
+
+
+def _some(keys: set[Any]) -> str:
+    shown = ", ".join(map(repr, sorted(keys, key=repr)[:3]))
+    return f"{shown}, ..." if len(keys) > 3 else shown or "none"
+
+
+def _numbers(outcomes: list[Any]) -> NDArray[np.float64]:
+    """Return outcomes as rows of four numbers; raises `ModelError` for those that are none."""
+    flat = np.array([tuple(map(float, outcome)) for outcome in outcomes]).reshape(len(outcomes), -1)
+    if flat.shape[1] != 4 and len(outcomes):
+        raise ModelError(
+            f"an outcome of P has {flat.shape[1]} entries; allowed: probability, next state, reward, terminated"
+        )
+    flat = flat.reshape(-1, 4)
+    for column, allowed, what in (
+        (1, np.rint(flat[:, 1]), "next state"),
+        (3, flat[:, 3] != 0.0, "terminated"),
+    ):
+        wrong = np.flatnonzero(flat[:, column] != allowed)
+        if len(wrong):
+            kind = "whole numbers" if column == 1 else "True and False"
+            raise ModelError(f"an outcome of P has {what} {flat[wrong[0], column]}; allowed: {kind}")
+    return flat
 
 
 def _grid(base: Any, n_states: int) -> tuple[int, int] | None:
     """Return (rows, columns) of a grid of states: FrozenLake's map, CliffWalking's shape."""
-    shape = getattr(base, "shape", None) or np.shape(getattr(base, "desc", ()))
-    if len(shape) == 2 and shape[0] * shape[1] == n_states:
+    shape, desc = _attribute(base, "shape"), _attribute(base, "desc")
+    if not isinstance(shape, tuple):
+        shape = desc.shape if isinstance(desc, np.ndarray) else ()
+    if (
+        len(shape) == 2
+        and all(isinstance(n, (int, np.integer)) for n in shape)
+        and shape[0] * shape[1] == n_states
+    ):
         return int(shape[0]), int(shape[1])
     return None

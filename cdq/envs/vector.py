@@ -69,7 +69,7 @@ class VectorSource:
         try:
             self.encoder = Encoder(*spaces_of(self._envs, "single_"))
             self._spec = _spec_of(self._envs)
-            self._masks = masking_of(masks, self.encoder, self._spec)
+            self._masks = masking_of(masks, self.encoder, advice=_has_advice(self._spec))
             self.mode = _mode_of(self._envs)
         except BaseException:
             self.close()
@@ -141,6 +141,11 @@ class VectorSource:
             self.encoder.first_action,
             None if dtype == np.int64 else dtype,
         )
+
+
+def _has_advice(spec: Any) -> bool:
+    """Return whether the masks of the infos are Taxi's, which tell what actions change the state."""
+    return spec is not None and spec.entry_point == "gymnasium.envs.toy_text.taxi:TaxiEnv"
 
 
 def _is_vector(envs: object) -> bool:

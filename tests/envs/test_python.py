@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import Any
 
 import gymnasium
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from cdq.envs.copying import copy_of
 from cdq.envs.python import PythonSource
 from cdq.errors import ConfigError, UnsupportedEnvironment
 from tests.envs.scripted import LAW, TAXI, Scripted, evaluate, start
@@ -135,8 +137,9 @@ def test_evaluation_has_an_environment_of_its_own() -> None:
     env.reset()
 
 
-def test_an_environment_without_a_recipe_evaluates_itself_and_begins_anew() -> None:
+def test_an_environment_without_a_copy_evaluates_itself_and_begins_anew() -> None:
     env = Scripted((1, 1.0, False, True, {}))
+    setattr(env, "held", threading.Lock())  # noqa: B010 - which cannot be copied
     source = PythonSource(env)
     assert source.name == "Scripted"
     loop, _ = start(source)
@@ -148,12 +151,12 @@ def test_an_environment_without_a_recipe_evaluates_itself_and_begins_anew() -> N
 
 
 def test_a_copy_to_evaluate_in_shows_nothing() -> None:
-    env = gymnasium.make("FrozenLake-v1", render_mode="rgb_array")
-    source = PythonSource(env)
-    evaluate(source, 2)
-    assert [copy.render_mode for copy in source._copies] == [None]
-    source.close()
-    assert env.render_mode == "rgb_array"
+    env = gymnasium.make("FrozenLake-v1", render_mode="human", disable_env_checker=True)
+    copied: Any = copy_of(env)
+    copied.reset(seed=0)
+    copied.step(0)  # a window, were it shown
+    assert copied.unwrapped.window_surface is None
+    assert (copied.render_mode, env.render_mode) == (None, "human")
 
 
 def test_evaluations_of_one_seed_are_the_same() -> None:
