@@ -43,7 +43,8 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
                 "an MDP is learnt as it is: leave out features, bins, table, masks and stepping"
             )
         return _of_model(env, settings)
-    from cdq.envs.opening import open_environment, recipe_of
+    from cdq.envs.opening import open_environment
+    from cdq.envs.sending import sendable
     from cdq.envs.toy_text import TransitionTable
 
     opened = open_environment(
@@ -61,7 +62,7 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
         approach = replace(approach, features=_features_for(source, encoder))
     settings = replace(settings, num_envs=settings.num_envs or source.lanes, approach=approach)
     representation = _representation(settings, source, encoder)
-    return SteppedSubject(source, representation, partial(recipe_of, env)), settings
+    return SteppedSubject(source, representation, partial(sendable, env)), settings
 
 
 def _of_model(model: MDP, settings: Settings) -> tuple[Subject, Settings]:

@@ -230,6 +230,7 @@ class Run:
             learn(self, self.hosting, show)
             return
         from cdq.job.ranks import beside
+        from cdq.parcel import make_parcel
 
         if self.hosting is not None:
             raise ConfigError(
@@ -238,7 +239,8 @@ class Run:
             )
         came_back = False
         try:
-            with beside(self.settings.workers, self._beginning(), TIMEOUT) as comm:
+            parcel = make_parcel(self.subject, self.settings)
+            with beside(self.settings.workers, parcel, self._beginning(), TIMEOUT) as comm:
                 replace(self, comm=comm).learn(show)
                 if not self.requests.stop[0]:
                     self.team.take_back(comm)
@@ -256,7 +258,7 @@ class Run:
         ]
         if others and len(others) == self.settings.workers - 1:
             tensors["lanes"] = np.stack(others)
-        return pack_tensors(tensors, {**self.about, **counters, "recipe": self.subject.recipe()})
+        return pack_tensors(tensors, {**self.about, **counters})
 
     def _save_last_round(self) -> None:
         """Write a checkpoint without lanes: where those of the others were nobody knows."""

@@ -58,8 +58,8 @@ class Subject(Environment, Problem, Protocol):
     def step_size(self, gamma: float) -> StepSize:
         """Return the step sizes with which it is learnt unless its user says so."""
 
-    def recipe(self) -> str:
-        """Return how another process makes the environment; raises `ConfigError` if it cannot."""
+    def recipe(self) -> Any:
+        """Return what another process of this machine makes the environment of; raises `ConfigError` if it cannot."""
 
     def initial(self, value: float) -> float:
         """Return what every entry of the table is where every action is worth *value*."""
@@ -114,7 +114,7 @@ class ModelSubject:
         """Return that of tables."""
         return as_step_size(None, gamma)
 
-    def recipe(self) -> str:
+    def recipe(self) -> Any:
         """Raise: a hub sends the model itself."""
         raise ConfigError(f"{self.name} is a model, which is sent as it is")
 
@@ -149,12 +149,12 @@ class SteppedSubject:
     representation : Representation
         What observations mean.
     recipe : callable
-        Returns how another process makes the environment; raises `ConfigError` if it cannot.
+        Returns what another process makes the environment of; raises `ConfigError` if it cannot.
     """
 
     model = None
 
-    def __init__(self, source: Source, representation: Representation, recipe: Callable[[], str]) -> None:
+    def __init__(self, source: Source, representation: Representation, recipe: Callable[[], Any]) -> None:
         self._source, self._representation = source, representation
         self.name, self.way, self.time_limit = source.name, source.way, source.time_limit
         self.threads, self.resumable, self.own_bytes = source.threads, source.resumable, source.own_bytes
