@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from cdq.errors import ConfigError
+
 # Why a run is to finish: Ctrl-C here, or what queues send before they kill, here or on another rank.
 INTERRUPTED, TERMINATED = 1, 2
 
@@ -26,17 +28,31 @@ class Requests:
     Attributes
     ----------
     stop : (1,) array of int32
-        End the window in hand at once; it is thrown away.
+        End the window in hand at once; it is thrown away. Above 1: do not wait for it, either.
     finish : (1,) array of int32
         End after the round in hand, on all ranks; says why.
+    left : list of Thread
+        Workers that did not stop, as a step of their environment did not return.
     """
 
     stop: npt.NDArray[np.int32] = field(default_factory=_flag)
     finish: npt.NDArray[np.int32] = field(default_factory=_flag)
+    left: list[threading.Thread] = field(default_factory=list)
 
     def clear(self) -> None:
-        """Take both back."""
-        self.stop[0] = self.finish[0] = 0
+        """Take both back, unless a worker that was left behind has yet to see them."""
+        self.left[:] = [thread for thread in self.left if thread.is_alive()]
+        if not self.left:
+            self.stop[0] = self.finish[0] = 0
+
+    def require_none_left(self) -> None:
+        """Raise `ConfigError` while a worker of an earlier call is still in its step."""
+        self.clear()
+        if self.left:
+            raise ConfigError(
+                "a worker was interrupted in a step or a reset of its environment, or in a merge rule, that has not "
+                "returned yet; wait until it has, or make another learner"
+            )
 
 
 @contextmanager
@@ -59,7 +75,7 @@ def signals_deferred(requests: Requests, *, graceful: bool) -> Iterator[None]:
         if graceful and not again:
             requests.finish[0] = max(requests.finish[0], INTERRUPTED)
         else:
-            requests.stop[0] = 1
+            requests.stop[0] += 1
 
     def terminated(number: int, frame: object) -> None:
         requests.finish[0] = TERMINATED

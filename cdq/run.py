@@ -197,6 +197,8 @@ class Run:
 
     def play(self) -> None:
         """Learn until the goal; raises as `QLearner.learn` does."""
+        self.requests.require_none_left()
+        self.team.roll_back()  # one that was left behind may have gone on a little
         self.plan.law(self.state.progress.steps)  # tabulated before the clock starts, and before the threads
         line = ProgressLine(self.state.history)
         with self.checkpoints.held(self.comm):

@@ -160,7 +160,7 @@ def _same_leaf(one: Any, other: Any) -> bool:
     if isinstance(one, PLAIN):
         return repr(one) == repr(other)
     if isinstance(one, np.ndarray) and one.dtype != object:
-        return one.shape == other.shape and one.tobytes() == other.tobytes()
+        return bool(one.shape == other.shape) and one.tobytes() == other.tobytes()
     return not isinstance(one, (set, frozenset)) or len(one) == len(other)
 
 
