@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
+from cdq.interrupts import Requests, heard
 from cdq.representation import Floats
 from cdq.subject import Subject
 from cdq.worker import EVALUATION, streams
@@ -36,14 +38,18 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_greedy(
-    subject: Subject, values: Floats, *, seed: int, key: tuple[int, ...], episodes: int
+    subject: Subject, values: Floats, requests: Requests, *, seed: int, key: tuple[int, ...], episodes: int
 ) -> Evaluation:
-    """Run *episodes* of the greedy policy of a table, the lowest action among equals; *key* names the streams."""
+    """Run *episodes* of the greedy policy of a table, the lowest action among equals; *key* names the streams.
+
+    Ctrl-C ends them: compiled episodes are run in a thread, as only the main one hears it, and not in compiled code.
+    """
     lanes = (
         min(episodes, _STREAMS) if subject.threads else subject.lanes
     )  # as many environments as learning has
     words = streams(seed, (EVALUATION, *key), lanes)
     longest = subject.time_limit or _LONGEST_EPISODE
-    returns, lengths = subject.run_episodes(values, words, episodes, longest)
+    run = partial(subject.run_episodes, values, words, episodes, longest, requests.stop)
+    returns, lengths = heard(run, requests) if subject.threads else run()
     error = float(returns.std(ddof=1) / math.sqrt(episodes)) if episodes > 1 else math.nan
     return Evaluation(float(returns.mean()), error, float(lengths.mean()), episodes)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,12 @@ from cdq.errors import ConfigError
 
 # Why a run is to finish: Ctrl-C here, or what queues send before they kill, here or on another rank.
 INTERRUPTED, TERMINATED = 1, 2
+
+
+# How often a thread that waits wakes up to hear signals, in seconds: one that comes to another thread does not wake it.
+_TICK = 0.1
+
+Result = TypeVar("Result")
 
 
 def _flag() -> npt.NDArray[np.int32]:
@@ -96,3 +104,25 @@ def signals_deferred(requests: Requests, *, graceful: bool) -> Iterator[None]:
             signal.signal(number, handler)
         if received:
             signal.raise_signal(signal.SIGINT)
+
+
+def heard(function: Callable[[], Result], requests: Requests) -> Result:
+    """Call a function that ends early once a stop is requested, and let Ctrl-C request it.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Where it came; the function has ended.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return function()
+    with ThreadPoolExecutor(1, "cdq-evaluation") as pool, signals_deferred(requests, graceful=False):
+        running = pool.submit(function)
+        try:
+            while not wait([running], _TICK).done:
+                pass
+        finally:
+            if requests.stop[0]:
+                wait([running])
+            requests.clear()
+    return running.result()

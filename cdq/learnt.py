@@ -16,6 +16,7 @@ from cdq.evaluation import Evaluation, evaluate_greedy
 from cdq.files import write_tensors
 from cdq.hashing import HashedMerged
 from cdq.history import History
+from cdq.interrupts import Requests
 from cdq.mdp import MDP
 from cdq.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.planning import OptimalityGap, Solution, optimality_gap, solve
@@ -42,6 +43,7 @@ class Learnt:
     _subject: Subject
     _state: State
     _comm: Communicator | str
+    _requests: Requests
     _optimum: Solution | None = None
 
     @property
@@ -137,7 +139,9 @@ class Learnt:
         self._state.evaluations += 1
         key = (self._state.session, self._state.evaluations)
         values = self._state.merged.values
-        return evaluate_greedy(self._subject, values, seed=self.settings.seed, key=key, episodes=n)
+        return evaluate_greedy(
+            self._subject, values, self._requests, seed=self.settings.seed, key=key, episodes=n
+        )
 
     def _gap(self) -> OptimalityGap | None:
         """Return how far from optimal the table is; None where the model is not known."""

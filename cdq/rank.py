@@ -16,7 +16,7 @@ from cdq.choice import make_subject, make_table
 from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
 from cdq.comm.zmq.communicator import RANK_VARIABLE
-from cdq.errors import CdqError, CommError
+from cdq.errors import CdqError, CommError, ConfigError
 from cdq.files import parse_tensors
 from cdq.interrupts import Requests
 from cdq.job.handover import answer, receive
@@ -53,6 +53,11 @@ def open_parcel(parcel: Parcel, rank: int) -> tuple[Subject, Settings]:
         require_same_play(parcel.env, parcel.trial, f"worker {rank}")
     approach = replace(settings.approach, stepping="python") if parcel.steps else settings.approach
     subject, _ = make_subject(env, replace(settings, approach=approach))
+    if subject.fingerprint() != parcel.model:
+        raise ConfigError(
+            f"what is given makes another environment in worker {rank}, by its class, its spec or its spaces "
+            f"({subject.name}); it must make the same in each"
+        )
     return subject, replace(settings, comm="auto")
 
 

@@ -67,10 +67,18 @@ class Subject(Environment, Problem, Protocol):
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return what the table says each action is worth; raises `ConfigError` for what is no observation."""
 
-    def run_episodes(self, values: Floats, words: npt.NDArray[np.uint64], n: int, longest: int) -> Episodes:
+    def run_episodes(
+        self,
+        values: Floats,
+        words: npt.NDArray[np.uint64],
+        n: int,
+        longest: int,
+        stop: npt.NDArray[np.int32],
+    ) -> Episodes:
         """Run *n* episodes of the greedy policy, the lowest action among equals; return their returns and lengths.
 
-        Stream i % words.shape[1] serves episode i, which is cut after *longest* steps.
+        Stream i % words.shape[1] serves episode i, which is cut after *longest* steps. They end early, and what they
+        came to is void, once *stop* is not 0.
         """
 
 
@@ -131,9 +139,16 @@ class ModelSubject:
         """Return None: states hold no masks."""
         return None
 
-    def run_episodes(self, values: Floats, words: npt.NDArray[np.uint64], n: int, longest: int) -> Episodes:
+    def run_episodes(
+        self,
+        values: Floats,
+        words: npt.NDArray[np.uint64],
+        n: int,
+        longest: int,
+        stop: npt.NDArray[np.int32],
+    ) -> Episodes:
         """Run episodes in the model."""
-        return follow_policy(self._packed, values.argmax(axis=1), words, n, longest)
+        return follow_policy(self._packed, values.argmax(axis=1), words, n, longest=longest, stop=stop)
 
     def close(self) -> None:
         """Do nothing: a model holds nothing."""
@@ -190,10 +205,17 @@ class SteppedSubject:
         loop = self._source.loop(q, lanes, gamma, lanes.seeds(), stop)
         return Watched(loop, q, self.name) if q.continuous else loop
 
-    def run_episodes(self, values: Floats, words: npt.NDArray[np.uint64], n: int, longest: int) -> Episodes:
+    def run_episodes(
+        self,
+        values: Floats,
+        words: npt.NDArray[np.uint64],
+        n: int,
+        longest: int,
+        stop: npt.NDArray[np.int32],
+    ) -> Episodes:
         """Run episodes in the environment."""
         q = self._representation.reader(values, words.shape[1])
-        return self._source.episodes(q, words, n, longest, np.zeros(1, np.int32))
+        return self._source.episodes(q, words, n, longest, stop)
 
 
 class Watched:
@@ -231,10 +253,12 @@ def follow_policy(
     policy: Sequence[int] | npt.NDArray[Any],
     words: npt.NDArray[np.uint64],
     n: int,
+    *,
     longest: int,
+    stop: npt.NDArray[np.int32],
 ) -> Episodes:
-    """Run *n* episodes of *policy*, an action per state; return their returns and lengths."""
+    """Run *n* episodes of *policy*, an action per state, until *stop*; return their returns and lengths."""
     returns, lengths = np.zeros(n), np.zeros(n, np.int64)
     actions = np.asarray(policy, np.uint32)
-    follow(sampler, actions, words, longest, returns, lengths, np.zeros(1, np.int32))
+    follow(sampler, actions, words, longest, returns, lengths, stop)
     return returns, lengths

@@ -137,6 +137,16 @@ def test_what_fails_only_there_is_refused_before_any_step() -> None:
     assert ranks_left() == []
 
 
+def test_what_makes_another_environment_there_is_refused_before_any_step() -> None:
+    def make() -> gymnasium.Env[Any, Any]:
+        return changed.Shop() if "CDQ_RANK" in os.environ else failing.Sound()
+
+    agent = learner(make)
+    with pytest.raises(ConfigError, match=r"another environment"):
+        agent.learn(3000)
+    assert agent.steps == 0
+
+
 def test_an_environment_that_was_changed_is_learnt_as_it_is() -> None:
     env = gymnasium.make("Shop-v0")
     env.unwrapped.bonus = 6.0  # type: ignore[attr-defined]

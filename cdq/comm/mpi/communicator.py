@@ -92,16 +92,7 @@ class MPICommunicator(ProcessCommunicator):
         ends.install(mpi)
         size: int = mpi.COMM_WORLD.Get_size()
         if workers is not None and workers != size:
-            launch = started_by()
-            who = (
-                "no launcher started this process, which is one rank"
-                if launch is None
-                else (f"{launch.launcher} started {size} rank{'s' * (size > 1)}")
-            )
-            raise ConfigError(
-                f"workers is {workers}, but {who}, one worker each: leave workers out, start {workers} "
-                f"(mpiexec -n {workers} python script.py), or let threads learn (comm='inprocess')"
-            )
+            raise ConfigError(_other_number(workers, size))
         return size
 
     # ---- collectives
@@ -293,6 +284,20 @@ class MPICommunicator(ProcessCommunicator):
     def _is_victim(self) -> bool:
         """Whether this rank failed because of another, which the others are to hear of instead."""
         return self._victim or (self._parent is not None and self._parent._is_victim())
+
+
+def _other_number(workers: int, size: int) -> str:
+    launch = started_by()
+    if launch is None:
+        return (
+            f"workers is {workers}, but no launcher started this process, which is one rank alone: start {workers} "
+            f"(mpiexec -n {workers} python script.py), or let threads learn (comm='inprocess')"
+        )
+    launcher = "mpiexec" if "mpiexec" in launch.launcher else launch.launcher
+    return (
+        f"workers is {workers}, but {launcher} started {size} rank{'s' * (size > 1)}, one worker each:"
+        f" leave workers out, or start {workers} ({launcher} -n {workers})"
+    )
 
 
 def _duplicate(mpi: Any, timeout: float) -> Any:
