@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from cdq.interrupts import INTERRUPTED, TERMINATED, Requests, signals_deferred
+import cdq
+from cdq.interrupts import INTERRUPTED, TERMINATED, Requests, heard, signals_deferred
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
@@ -126,3 +127,28 @@ def test_requests_can_be_taken_back() -> None:
     requests.stop[0] = requests.finish[0] = 1
     requests.clear()
     assert flags(requests) == (0, 0)
+
+
+def test_ctrl_c_ends_compiled_episodes() -> None:
+    agent = cdq.QLearner("FrozenLake-v1", seed=0).learn(1000)
+    before, handler = agent.evaluate(100), signal.getsignal(signal.SIGINT)
+    threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
+    with pytest.raises(KeyboardInterrupt):
+        agent.evaluate(10**8)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert agent.evaluate(100).episodes == before.episodes
+    assert agent.learn(1000).steps == 2016
+
+
+def test_ctrl_c_ends_episodes_in_python() -> None:
+    agent = cdq.QLearner("Blackjack-v1", seed=0).learn(100)
+    threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
+    with pytest.raises(KeyboardInterrupt):
+        agent.evaluate(10**7)
+    assert agent.learn(100).steps == 200
+
+
+def test_what_is_heard_returns_and_raises_as_it_is() -> None:
+    assert heard(lambda: 5, Requests()) == 5
+    with pytest.raises(ZeroDivisionError):
+        heard(lambda: 1 // 0, Requests())
