@@ -36,7 +36,7 @@ def pack(thing: Any, name: str = "") -> bytes:
     by_value: list[Any] = []
     try:
         for _ in range(_ROUNDS):
-            data: bytes = cloudpickle.dumps(thing)
+            data = _dumped(thing)
             unknown = [sys.modules[module] for module in _modules_of(data) if not _can_be_found(module)]
             if not unknown:
                 break
@@ -52,6 +52,22 @@ def pack(thing: Any, name: str = "") -> bytes:
         for module in by_value:
             cloudpickle.unregister_pickle_by_value(module)
     return data
+
+
+def _dumped(thing: Any) -> bytes:
+    """Return *thing* pickled; classes that go by value keep their full name, which cloudpickle would shorten."""
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            reduced = super().reducer_override(obj)
+            if isinstance(obj, type) and isinstance(reduced, tuple) and len(reduced) == 6:
+                reduced[2][0]["__qualname__"] = obj.__qualname__
+            return reduced
+
+    buffer = io.BytesIO()
+    Pickler(buffer).dump(thing)
+    return buffer.getvalue()
 
 
 def unpack(data: bytes) -> Any:

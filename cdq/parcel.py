@@ -32,8 +32,8 @@ class Parcel(NamedTuple):
         The learner's; its merge rule may be one of the user's own.
     env : bytes
         What the environment is made of.
-    model : str
-        Its fingerprint.
+    made : (str, list of str)
+        What was made of it here: its fingerprint, and its classes.
     steps : bool
         Whether it is stepped in Python.
     trial : list of Played
@@ -45,7 +45,7 @@ class Parcel(NamedTuple):
     registry: dict[str, bytes]
     settings: bytes
     env: bytes
-    model: str
+    made: tuple[str, list[str]]
     steps: bool
     trial: list[Played]
 
@@ -67,7 +67,7 @@ def make_parcel(subject: Subject, settings: Settings) -> bytes:
         registry=_registry(),
         settings=pack(settings, "what the learner was made with (merge, features)"),
         env=pack(recipe),
-        model=subject.fingerprint(),
+        made=(subject.fingerprint(), subject.kinds()),
         steps=not subject.threads,
         trial=[] if subject.threads else trial(recipe),
     )

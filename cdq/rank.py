@@ -53,10 +53,10 @@ def open_parcel(parcel: Parcel, rank: int) -> tuple[Subject, Settings]:
         require_same_play(parcel.env, parcel.trial, f"worker {rank}")
     approach = replace(settings.approach, stepping="python") if parcel.steps else settings.approach
     subject, _ = make_subject(env, replace(settings, approach=approach))
-    if subject.fingerprint() != parcel.model:
+    if (subject.fingerprint(), subject.kinds()) != parcel.made:
         raise ConfigError(
-            f"what is given makes another environment in worker {rank}, by its class, its spec or its spaces "
-            f"({subject.name}); it must make the same in each"
+            f"what is given makes another environment in worker {rank}: {' of '.join(subject.kinds())} in place of "
+            f"{' of '.join(parcel.made[1])}, or with another spec or other spaces; it must make the same at each call"
         )
     return subject, replace(settings, comm="auto")
 

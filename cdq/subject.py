@@ -58,6 +58,9 @@ class Subject(Environment, Problem, Protocol):
     def step_size(self, gamma: float) -> StepSize:
         """Return the step sizes with which it is learnt unless its user says so."""
 
+    def kinds(self) -> list[str]:
+        """Return the names of the classes that step it, where they are of Python."""
+
     def recipe(self) -> Any:
         """Return what another process of this machine makes the environment of; raises `ConfigError` if it cannot."""
 
@@ -121,6 +124,10 @@ class ModelSubject:
     def step_size(self, gamma: float) -> StepSize:
         """Return that of tables."""
         return as_step_size(None, gamma)
+
+    def kinds(self) -> list[str]:
+        """Return none: nothing steps a model."""
+        return []
 
     def recipe(self) -> Any:
         """Raise: a hub sends the model itself."""
@@ -193,6 +200,11 @@ class SteppedSubject:
         -156 to -200 with it, and -100 to -109 with a constant.
         """
         return Constant(0.1) if gamma == 1 and self.step_scale < 1 else as_step_size(None, gamma)
+
+    def kinds(self) -> list[str]:
+        """Return the names of the classes that step it, where they are of Python."""
+        kinds: Callable[[], list[str]] = getattr(self._source, "kinds", list)
+        return kinds()
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table depends on, as hexadecimal digits."""

@@ -141,10 +141,21 @@ def test_what_makes_another_environment_there_is_refused_before_any_step() -> No
     def make() -> gymnasium.Env[Any, Any]:
         return changed.Shop() if "CDQ_RANK" in os.environ else failing.Sound()
 
-    agent = learner(make)
-    with pytest.raises(ConfigError, match=r"another environment"):
-        agent.learn(3000)
-    assert agent.steps == 0
+    wrapped = gymnasium.wrappers.TransformReward(failing.Sound(), lambda reward: 9 * reward)
+    one_after_another = partial(next, iter([*(failing.Sound() for _ in range(3)), wrapped, wrapped]))
+    for env in (make, one_after_another):
+        agent = learner(env)
+        with pytest.raises(ConfigError, match=r"another environment"):
+            agent.learn(3000)
+        assert agent.steps == 0
+
+
+def test_classes_within_functions_are_learnt() -> None:
+    class Inner(changed.Shop):
+        factor = 3.0
+
+    assert learner(lambda: Inner(), step_size=1.0).learn(3000).table.values[2].tolist() == [3.0, 3.0]  # noqa: PLW0108
+    assert learner(Inner).learn(3000).steps == 3000
 
 
 def test_an_environment_that_was_changed_is_learnt_as_it_is() -> None:

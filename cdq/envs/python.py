@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.core.gym_scalar import EnvLoop
+from cdq.envs.sending import kinds_of
 from cdq.envs.spaces import Encoder
 from cdq.envs.toy_text import EnvLike, make_env
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
@@ -139,6 +140,10 @@ class PythonSource:
     def mask_of(self, observation: Any) -> Any:
         """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
         return self.encoder.mask_of(observation) if self._masks == "observation" else None
+
+    def kinds(self) -> list[str]:
+        """Return the names of the classes of an environment and its wrappers."""
+        return kinds_of(self._envs[0])
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""

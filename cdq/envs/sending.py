@@ -17,7 +17,7 @@ import numpy as np
 
 from cdq.byvalue import describe, pack, unpack
 from cdq.envs.toy_text import make_env
-from cdq.errors import CdqError, ConfigError
+from cdq.errors import ConfigError
 
 # Wrappers that come and go with how an environment is made, and change nothing in how it plays.
 _CHECKERS = (gymnasium.wrappers.OrderEnforcing, gymnasium.wrappers.PassiveEnvChecker)
@@ -59,7 +59,7 @@ def sendable(env_like: Any) -> Any:
     if not exists(env_like):
         pack(env_like)
         return env_like
-    why = _loss(env_like, lambda: unpack(pack(env_like, "it")))
+    why = _loss(env_like, lambda: unpack(pack(env_like)))
     if why is None:
         return env_like
     spec = getattr(env_like, "spec", None)
@@ -85,7 +85,7 @@ def _loss(env: Any, copied: Callable[[], Any]) -> str | None:
     try:
         copy = copied()
     except Exception as error:  # a copy is made by code of the environment
-        return str(error) if isinstance(error, CdqError) else describe(error)
+        return f"it cannot be copied ({describe(error.__cause__ or error)})"
     try:
         changed = _change(env, copy)
     finally:
@@ -121,6 +121,11 @@ def layers(env: Any) -> list[Any]:
         within = getattr(env, "envs", [])
     own = [] if isinstance(env, _CHECKERS) else [env]
     return [*own, *(layer for inner in within for layer in layers(inner))]
+
+
+def kinds_of(env: Any) -> list[str]:
+    """Return the names of the classes of an environment's layers."""
+    return [f"{type(layer).__module__}.{type(layer).__qualname__}" for layer in layers(env)]
 
 
 def _change(one: Any, other: Any) -> str | None:

@@ -97,13 +97,15 @@ def processes(
     finally:
         for process in started:
             _kill(process)
+        for process in started:
+            process.wait()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process, and what it has started in its session."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """Kill a process that has not ended, and what it has started in its session."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def require_alive(started: Sequence[subprocess.Popen[bytes]]) -> None:

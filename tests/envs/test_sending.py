@@ -96,9 +96,9 @@ def test_what_cannot_be_sent_is_made_anew_if_it_is_as_it_was_made() -> None:
     env.reset()
     assert sendable(env) is env.spec
     env.unwrapped.bonus = 6.0  # type: ignore[attr-defined]
-    with pytest.raises(ConfigError, match=r"this Held .*: it cannot be sent.*lock.*its spec.*Held\.bonus"):
+    with pytest.raises(ConfigError, match=r"this Held .*: it cannot be copied .*lock.*its spec.*Held\.bonus"):
         sendable(env)
-    with pytest.raises(ConfigError, match="cannot be sent"):
+    with pytest.raises(ConfigError, match="cannot be copied"):
         sendable(changed.Held())
 
 
