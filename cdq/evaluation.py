@@ -6,7 +6,10 @@ import math
 from functools import partial
 from typing import NamedTuple
 
-from cdq.interrupts import Requests, heard
+import numpy as np
+import numpy.typing as npt
+
+from cdq.interrupts import heard
 from cdq.representation import Floats
 from cdq.subject import Subject
 from cdq.worker import EVALUATION, streams
@@ -38,7 +41,13 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_greedy(
-    subject: Subject, values: Floats, requests: Requests, *, seed: int, key: tuple[int, ...], episodes: int
+    subject: Subject,
+    values: Floats,
+    stop: npt.NDArray[np.int32],
+    *,
+    seed: int,
+    key: tuple[int, ...],
+    episodes: int,
 ) -> Evaluation:
     """Run *episodes* of the greedy policy of a table, the lowest action among equals; *key* names the streams.
 
@@ -49,7 +58,7 @@ def evaluate_greedy(
     )  # as many environments as learning has
     words = streams(seed, (EVALUATION, *key), lanes)
     longest = subject.time_limit or _LONGEST_EPISODE
-    run = partial(subject.run_episodes, values, words, episodes, longest, requests.stop)
-    returns, lengths = heard(run, requests) if subject.threads else run()
+    run = partial(subject.run_episodes, values, words, episodes, longest)
+    returns, lengths = heard(run, stop) if subject.threads else run(stop)
     error = float(returns.std(ddof=1) / math.sqrt(episodes)) if episodes > 1 else math.nan
     return Evaluation(float(returns.mean()), error, float(lengths.mean()), episodes)

@@ -106,8 +106,11 @@ def signals_deferred(requests: Requests, *, graceful: bool) -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def heard(function: Callable[[], Result], requests: Requests) -> Result:
-    """Call a function that ends early once a stop is requested, and let Ctrl-C request it.
+def heard(function: Callable[[npt.NDArray[np.int32]], Result], stop: npt.NDArray[np.int32]) -> Result:
+    """Call a function that ends early once the flag that it gets is set; Ctrl-C sets it.
+
+    In the main thread, which alone hears Ctrl-C, it is a flag of this call's own, and the function runs in another
+    thread; elsewhere it is *stop*, that of the run which this thread is part of.
 
     Raises
     ------
@@ -115,14 +118,14 @@ def heard(function: Callable[[], Result], requests: Requests) -> Result:
         Where it came; the function has ended.
     """
     if threading.current_thread() is not threading.main_thread():
-        return function()
-    with ThreadPoolExecutor(1, "cdq-evaluation") as pool, signals_deferred(requests, graceful=False):
-        running = pool.submit(function)
+        return function(stop)
+    requests = Requests()
+    with ThreadPoolExecutor(1, "cdq-heard") as pool, signals_deferred(requests, graceful=False):
+        running = pool.submit(function, requests.stop)
         try:
             while not wait([running], _TICK).done:
                 pass
-        finally:
-            if requests.stop[0]:
-                wait([running])
-            requests.clear()
+        except BaseException:
+            requests.stop[0] = 1
+            raise
     return running.result()

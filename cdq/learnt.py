@@ -140,7 +140,7 @@ class Learnt:
         key = (self._state.session, self._state.evaluations)
         values = self._state.merged.values
         return evaluate_greedy(
-            self._subject, values, self._requests, seed=self.settings.seed, key=key, episodes=n
+            self._subject, values, self._requests.stop, seed=self.settings.seed, key=key, episodes=n
         )
 
     def _gap(self) -> OptimalityGap | None:
