@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cdq.interrupts import heard
+from cdq.interrupts import heard, heard_here
 from cdq.representation import Floats
 from cdq.subject import Subject
 from cdq.worker import EVALUATION, streams
@@ -59,6 +59,6 @@ def evaluate_greedy(
     words = streams(seed, (EVALUATION, *key), lanes)
     longest = subject.time_limit or _LONGEST_EPISODE
     run = partial(subject.run_episodes, values, words, episodes, longest)
-    returns, lengths = heard(run, stop) if subject.threads else run(stop)
+    returns, lengths = heard(run, stop) if subject.threads else heard_here(run, stop)
     error = float(returns.std(ddof=1) / math.sqrt(episodes)) if episodes > 1 else math.nan
     return Evaluation(float(returns.mean()), error, float(lengths.mean()), episodes)

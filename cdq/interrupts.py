@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import TypeVar
 
 import numpy as np
@@ -129,3 +130,31 @@ def heard(function: Callable[[npt.NDArray[np.int32]], Result], stop: npt.NDArray
             requests.stop[0] = 1
             raise
     return running.result()
+
+
+def heard_here(function: Callable[[npt.NDArray[np.int32]], Result], stop: npt.NDArray[np.int32]) -> Result:
+    """Call a function of Python code as `heard` does, but in this thread, where Ctrl-C is raised whatever it does.
+
+    Some of that code keeps the exception to itself, as `numpy.random.Generator.choice` may: then the flag ends it.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        return function(stop)
+    handle, own, raised = before, Requests().stop, list[BaseException]()
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        try:
+            handle(number, frame)
+        except BaseException as error:
+            own[0] = 1
+            raised.append(error)
+            raise
+
+    signal.signal(signal.SIGINT, interrupted)
+    try:
+        result = function(own)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if raised:
+        raise raised[0]
+    return result
