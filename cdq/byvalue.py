@@ -45,8 +45,9 @@ def pack(thing: Any, name: str = "") -> bytes:
                 by_value.append(module)
     except Exception as error:  # pickling calls what its objects define, and so raises anything
         raise ConfigError(
-            f"{name or repr(thing)} cannot be sent to another process, as several workers in Python need: "
-            f"{describe(error)}; or start the processes yourself: cdq launch -n 2 script.py, or mpiexec"
+            f"{name or repr(thing)[:80]} cannot be sent to another process, and several workers of it are processes: "
+            f"{describe(error)}. Let it make such things there, as in __init__ or reset, or start the processes "
+            "yourself: cdq launch -n 2 script.py, or mpiexec"
         ) from error
     finally:
         for module in by_value:

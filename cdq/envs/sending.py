@@ -89,7 +89,8 @@ def _loss(env: Any, copied: Callable[[], Any]) -> str | None:
     try:
         changed = _change(env, copy)
     finally:
-        copy.close()
+        with contextlib.suppress(Exception):
+            copy.close()
     return None if changed is None else f"a copy of it has another {changed}"
 
 
