@@ -51,7 +51,8 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
                 "an MDP is learnt as it is: leave out features, bins, table, masks and stepping"
             )
         return _with_lanes(ModelSubject(env, settings.dtype), settings)
-    from cdq.envs.opening import open_environment, recipe_of
+    from cdq.envs.opening import open_environment
+    from cdq.envs.sending import sendable
 
     source, encoder, why, changed = open_environment(
         env,
@@ -69,7 +70,7 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
         approach = replace(approach, features=_features_for(source, encoder))
     settings = replace(settings, num_envs=settings.num_envs or source.lanes, approach=approach)
     representation = _representation(settings, source, encoder)
-    return SteppedSubject(source, representation, partial(recipe_of, env), why, changed), settings
+    return SteppedSubject(source, representation, partial(sendable, env), why, changed), settings
 
 
 def _with_lanes(subject: ModelSubject, settings: Settings) -> tuple[Subject, Settings]:

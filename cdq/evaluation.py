@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from cdq.interrupts import heard, heard_here
 from cdq.representation import Floats
 from cdq.subject import Subject
 from cdq.worker import EVALUATION, streams
@@ -36,14 +41,24 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_greedy(
-    subject: Subject, values: Floats, *, seed: int, key: tuple[int, ...], episodes: int
+    subject: Subject,
+    values: Floats,
+    stop: npt.NDArray[np.int32],
+    *,
+    seed: int,
+    key: tuple[int, ...],
+    episodes: int,
 ) -> Evaluation:
-    """Run *episodes* of the greedy policy of a table, the lowest action among equals; *key* names the streams."""
+    """Run *episodes* of the greedy policy of a table, the lowest action among equals; *key* names the streams.
+
+    Ctrl-C ends them: compiled episodes are run in a thread, as only the main one hears it, and not in compiled code.
+    """
     lanes = (
         min(episodes, _STREAMS) if subject.threads else subject.lanes
     )  # as many environments as learning has
     words = streams(seed, (EVALUATION, *key), lanes)
     longest = max(_LONGEST_EPISODE, subject.time_limit or 0)  # the environment heeds its own limit
-    returns, lengths = subject.run_episodes(values, words, episodes, longest)
+    run = partial(subject.run_episodes, values, words, episodes, longest)
+    returns, lengths = heard(run, stop) if subject.threads else heard_here(run, stop)
     error = float(returns.std(ddof=1) / math.sqrt(episodes)) if episodes > 1 else math.nan
     return Evaluation(float(returns.mean()), error, float(lengths.mean()), episodes)

@@ -15,6 +15,7 @@ from cdq.evaluation import Evaluation, evaluate_greedy
 from cdq.exclusion import Turn, exclusive
 from cdq.hashing import HashedMerged
 from cdq.history import History
+from cdq.interrupts import Requests
 from cdq.logged import LoggedSubject
 from cdq.mdp import MDP
 from cdq.monitor import STEPS_PER_OUTCOME, Monitor
@@ -46,6 +47,7 @@ class Learnt:
     _state: State
     _comm: Communicator | str
     _turn: Turn
+    _requests: Requests
     _optimum: Solution | None = None
 
     @property
@@ -182,7 +184,9 @@ class Learnt:
         self._state.evaluations += 1
         key = (self._state.session, self._state.evaluations)
         values = self._state.merged.values
-        return evaluate_greedy(self._subject, values, seed=self.settings.seed, key=key, episodes=n)
+        return evaluate_greedy(
+            self._subject, values, self._requests.stop, seed=self.settings.seed, key=key, episodes=n
+        )
 
     def _require_unchanged(self) -> None:
         if self._subject.changed():

@@ -87,6 +87,10 @@ class LoggedSubject:
         allowed: npt.NDArray[np.bool_] = tried | ~tried.any(axis=-1, keepdims=True)
         return allowed
 
+    def kinds(self) -> list[str]:
+        """Return no names: nothing is stepped in Python."""
+        return []
+
     def encoding(self) -> Encoding:
         """Return that of states."""
         return encoding_of_states(self.n_rows)

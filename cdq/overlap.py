@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -54,7 +58,7 @@ class Pipeline:
         self._handed = worker.second_table()
         self._contribution = WorkerContribution(worker, needs_mass)
         self._contribution.rows = self._handed
-        self._thread = ThreadPoolExecutor(1, f"cdq-window-{comm.rank}")
+        self._thread = _Background(f"cdq-window-{comm.rank}")
         self._law: Law
         self._ended: Episodes
 
@@ -137,3 +141,40 @@ class Pipeline:
         if ended is None:
             raise Interrupted
         self._ended = ended
+
+
+class _Background:
+    """A thread that makes one call after another.
+
+    Nobody waits for it at the end of the program, unlike those of a ThreadPoolExecutor: it may be in a step of an
+    environment that never returns.
+
+    Parameters
+    ----------
+    name : str
+        Of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Let it make a call; return what will have the result."""
+        future: Future[Any] = Future()
+        self._calls.put((future, partial(function, *arguments)))
+        return future
+
+    def shutdown(self) -> None:
+        """Wait for its last call."""
+        self._calls.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            future, function = call
+            try:
+                future.set_result(function())
+            except BaseException as error:  # for who waits for the result
+                future.set_exception(error)

@@ -1,39 +1,69 @@
-"""A process that is a rank beside the one that started it: ``python -m cdq.rank URL RANK SIZE TIMEOUT SIGN``."""
+"""A process that is a rank beside the one that started it: ``python -m cdq.rank URL RANK SIZE TIMEOUT``.
+
+Its standard input is a socket to that one, which gives it a parcel (`cdq.parcel`) and hears how it was received.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import sys
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
+from cdq.byvalue import unpack
 from cdq.choice import make_subject, make_table
 from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
 from cdq.comm.zmq.communicator import RANK_VARIABLE
-from cdq.envs.opening import Recipe
-from cdq.errors import CdqError, CommError
+from cdq.errors import CdqError, CommError, ConfigError
 from cdq.files import parse_tensors
 from cdq.interrupts import Requests
+from cdq.job.handover import answer, receive
 from cdq.job.join import PARENT, end_with_parent
 from cdq.keeping import Checkpoints
 from cdq.merges import resolve
 from cdq.monitor import watch_nothing
+from cdq.parcel import Parcel, restore_surroundings
 from cdq.run import Run
-from cdq.settings import arguments_of, make_settings
+from cdq.settings import Settings
 from cdq.state import State
+from cdq.subject import Subject
 from cdq.team import Team
 from cdq.training import Progress
 
 _BEGIN = "what rank 0 said"
 
 
-def take_part(comm: Communicator) -> None:
+def open_parcel(parcel: Parcel, rank: int) -> tuple[Subject, Settings]:
+    """Return what is learnt and how, made here as it was by the process that sent the parcel.
+
+    Raises
+    ------
+    ConfigError, UnsupportedEnvironment
+        If it cannot be made here, or is another one.
+    """
+    from cdq.envs.sending import register
+    from cdq.envs.trial import require_same_play
+
+    restore_surroundings(parcel)
+    env, settings = unpack(parcel.env), unpack(parcel.settings)
+    register(env, parcel.registry)
+    if parcel.trial:
+        require_same_play(parcel.env, parcel.trial, f"worker {rank}")
+    approach = replace(settings.approach, stepping="python") if parcel.steps else settings.approach
+    subject, _ = make_subject(env, replace(settings, approach=approach))
+    if (subject.fingerprint(), subject.kinds()) != parcel.made:
+        raise ConfigError(
+            f"what is given makes another environment in worker {rank}: {' of '.join(subject.kinds())} in place of "
+            f"{' of '.join(parcel.made[1])}, or with another spec or other spaces; it must make the same at each call"
+        )
+    return subject, replace(settings, comm="auto")
+
+
+def take_part(comm: Communicator, subject: Subject, settings: Settings) -> None:
     """Learn what rank 0 says, until its call of `learn` ends."""
     tensors, header = parse_tensors(bytes(comm.broadcast(b"", 0)), _BEGIN)
-    arguments: dict[str, Any] = {**arguments_of(_BEGIN, header, None), "comm": comm, "workers": None}
-    settings = make_settings(**arguments)
-    subject, settings = make_subject(Recipe(header["recipe"]), settings)
     state = State(make_table(subject, settings, alone=False), Progress(0, 0.0))
     state.restore(_BEGIN, tensors, header, subject)
     requests = Requests()
@@ -47,15 +77,36 @@ def take_part(comm: Communicator) -> None:
     team.take_back(comm)
 
 
+def _begin(end: socket.socket, rank: int) -> tuple[Subject, Settings]:
+    """Take the parcel, and tell who sent it whether it could be opened."""
+    try:
+        made = open_parcel(unpack(receive(end)), rank)
+    except BaseException as error:  # whatever an environment raises
+        with contextlib.suppress(OSError):  # nobody listens any more
+            answer(end, error)
+        raise SystemExit(1) from error
+    answer(end, None)
+    return made
+
+
+def _standard_input() -> socket.socket:
+    """Return the socket that standard input is, which then is nothing."""
+    end = socket.socket(fileno=os.dup(0))
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return end
+
+
 def main() -> None:
     """Take part as the command line says."""
-    url, rank, size, timeout, sign = sys.argv[1:]
+    url, rank, size, timeout = sys.argv[1:]
     end_with_parent(os.environ[PARENT])
     os.environ[RANK_VARIABLE] = rank
-    Path(sign).touch()
+    with _standard_input() as end:
+        subject, settings = _begin(end, int(rank))
     try:
         with connect(url, int(size), float(timeout))[0] as comm:
-            take_part(comm)
+            take_part(comm, subject, settings)
     except CommError as error:
         raise SystemExit(1) from error  # where it began, it is said
     except CdqError as error:

@@ -17,7 +17,7 @@ from cdq.keeping import Checkpoints
 from cdq.logged import LoggedSubject
 from cdq.logs import Log, read_log, read_minari
 from cdq.offline import Replays, steps_of
-from cdq.run import Run, is_hub
+from cdq.run import Run, is_hub, meet
 from cdq.settings import Settings
 from cdq.state import State
 from cdq.subject import Subject
@@ -115,6 +115,7 @@ def replay(run: Run, log: Log) -> None:
     The workers are threads of this process where those of *run* would be processes that it starts: nothing is stepped.
     """
     if isinstance(run.comm, Communicator):
+        meet(run.comm)
         require_same(run.comm, {"log": log.fingerprint()})
     subject, settings, size = run.subject, replace(run.settings, num_envs=1), size_of(run.comm, run.settings)
     replays = Replays(

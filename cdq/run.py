@@ -45,22 +45,38 @@ _CONNECTED = 300.0
 # Of what a rank brings to a checkpoint, before its lanes: the digest of its table, bytes sent in rounds.
 _HEAD = struct.Struct("<32sq")
 
-# What the learners of this process have connected: a hub lets a process in once, and MPI has room for so many.
-_joined: dict[str, Communicator] = {}
+# What the learners of this process have connected, in order: a hub lets a process in once, and MPI has room for so
+# many; the others are made of the first.
+_joined: dict[str, list[Communicator]] = {}
 
 
 def join(comm: str | Communicator, workers: int) -> str | Communicator:
     """Return how a learner reaches the others: a communicator if they are other processes, else a name as given."""
     if isinstance(comm, Communicator) or not is_spread(comm):
         return comm
-    first = _joined.get(comm)
-    if first is not None and first.usable:
-        return first.split(0) or first
+    known = _joined.get(comm, [])
+    if known and known[0].usable:
+        known.append(known[0].split(0) or known[0])
+        return known[-1]
     joined = connect(comm, workers, _CONNECTED)[0]
     if joined.timeout == _CONNECTED:  # the URL does not give another one
         joined.timeout = TIMEOUT
-    _joined[comm] = joined
+    _joined[comm] = [joined]
     return joined
+
+
+def meet(comm: Communicator) -> None:
+    """Meet the other ranks where all learners of the program do, before a learner's own communicator is used.
+
+    Raises
+    ------
+    CollectiveMismatch
+        If the ranks call `learn` of their learners in different orders, which would wait for each other for good.
+    """
+    for known in _joined.values():
+        for number, other in enumerate(known, 1):
+            if other is comm and known[0].usable:
+                known[0].barrier(f"learn with learner {number} of the program")
 
 
 def suited(comm: str | Communicator, subject: Subject, workers: int) -> str | Communicator:
@@ -197,6 +213,10 @@ class Run:
 
     def play(self) -> None:
         """Learn until the goal; raises as `QLearner.learn` does."""
+        self.requests.require_none_left()
+        if isinstance(self.comm, Communicator):
+            meet(self.comm)
+        self.team.roll_back()  # one that was left behind may have gone on a little
         self.plan.law(self.state.progress.steps)  # tabulated before the clock starts, and before the threads
         line = ProgressLine(self.state.history)
         with self.checkpoints.held(self.comm):
@@ -230,6 +250,7 @@ class Run:
             learn(self, self.hosting, show)
             return
         from cdq.job.ranks import beside
+        from cdq.parcel import make_parcel
 
         if self.hosting is not None:
             raise ConfigError(
@@ -238,7 +259,8 @@ class Run:
             )
         came_back = False
         try:
-            with beside(self.settings.workers, self._beginning(), TIMEOUT) as comm:
+            parcel = make_parcel(self.subject, self.settings)
+            with beside(self.settings.workers, parcel, self._beginning(), TIMEOUT) as comm:
                 replace(self, comm=comm).learn(show)
                 if not self.requests.stop[0]:
                     self.team.take_back(comm)
@@ -256,7 +278,7 @@ class Run:
         ]
         if others and len(others) == self.settings.workers - 1:
             tensors["lanes"] = np.stack(others)
-        return pack_tensors(tensors, {**self.about, **counters, "recipe": self.subject.recipe()})
+        return pack_tensors(tensors, {**self.about, **counters})
 
     def _save_last_round(self) -> None:
         """Write a checkpoint without lanes: where those of the others were nobody knows."""

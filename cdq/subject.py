@@ -69,8 +69,11 @@ class Subject(Environment, Problem, Protocol):
     def step_size(self, gamma: float) -> StepSize:
         """Return the step sizes with which it is learnt unless its user says so."""
 
-    def recipe(self) -> str:
-        """Return how another process makes the environment; raises `ConfigError` if it cannot."""
+    def kinds(self) -> list[str]:
+        """Return the names of the classes that step it, where they are of Python."""
+
+    def recipe(self) -> Any:
+        """Return what another process of this machine makes the environment of; raises `ConfigError` if it cannot."""
 
     def initial(self, value: float) -> float:
         """Return what every entry of the table is where every action is worth *value*."""
@@ -78,10 +81,18 @@ class Subject(Environment, Problem, Protocol):
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return what the table says each action is worth; raises `ConfigError` for what is no observation."""
 
-    def run_episodes(self, values: Floats, words: npt.NDArray[np.uint64], n: int, longest: int) -> Episodes:
+    def run_episodes(
+        self,
+        values: Floats,
+        words: npt.NDArray[np.uint64],
+        n: int,
+        longest: int,
+        stop: npt.NDArray[np.int32],
+    ) -> Episodes:
         """Run *n* episodes of the greedy policy, the lowest action among equals; return their returns and lengths.
 
-        Stream i % words.shape[1] serves episode i, which is cut after *longest* steps.
+        Stream i % words.shape[1] serves episode i, which is cut after *longest* steps. They end early, and what they
+        came to is void, once *stop* is not 0.
         """
 
 
@@ -150,7 +161,11 @@ class ModelSubject:
         """Return that of tables."""
         return as_step_size(None, gamma)
 
-    def recipe(self) -> str:
+    def kinds(self) -> list[str]:
+        """Return none: nothing steps a model."""
+        return []
+
+    def recipe(self) -> Any:
         """Raise: a hub sends the model itself."""
         raise ConfigError(f"{self.name} is a model, which is sent as it is")
 
@@ -170,12 +185,19 @@ class ModelSubject:
         """Return None: states hold no masks."""
         return None
 
-    def run_episodes(self, values: Floats, words: npt.NDArray[np.uint64], n: int, longest: int) -> Episodes:
+    def run_episodes(
+        self,
+        values: Floats,
+        words: npt.NDArray[np.uint64],
+        n: int,
+        longest: int,
+        stop: npt.NDArray[np.int32],
+    ) -> Episodes:
         """Run episodes in the model."""
         actions = self.model.actions
         allowed = values if actions is None else np.where(actions, values, -np.inf)
         longest = min(longest, self.time_limit or longest)
-        return follow_policy(self._packed, allowed.argmax(axis=1), words, n, longest)
+        return follow_policy(self._packed, allowed.argmax(axis=1), words, n, longest=longest, stop=stop)
 
     def close(self) -> None:
         """Do nothing: a model holds nothing."""
@@ -191,7 +213,7 @@ class SteppedSubject:
     representation : Representation
         What observations mean.
     recipe : callable
-        Returns how another process makes the environment; raises `ConfigError` if it cannot.
+        Returns what another process makes the environment of; raises `ConfigError` if it cannot.
     why : str
         The reason for which it is stepped in this way.
     changed : callable
@@ -204,7 +226,7 @@ class SteppedSubject:
         self,
         source: Source,
         representation: Representation,
-        recipe: Callable[[], str],
+        recipe: Callable[[], Any],
         why: str,
         changed: Callable[[], bool],
     ) -> None:
@@ -232,6 +254,11 @@ class SteppedSubject:
         """
         return Constant(0.1) if gamma == 1 and self.step_scale < 1 else as_step_size(None, gamma)
 
+    def kinds(self) -> list[str]:
+        """Return the names of the classes that step it, where they are of Python."""
+        kinds: Callable[[], list[str]] = getattr(self._source, "kinds", list)
+        return kinds()
+
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table depends on, as hexadecimal digits."""
         parts = f"{self._source.fingerprint()} {self._representation.fingerprint}"
@@ -243,10 +270,17 @@ class SteppedSubject:
         loop = self._source.loop(q, lanes, gamma, lanes.seeds(), stop)
         return Watched(loop, q, self.name) if q.continuous else loop
 
-    def run_episodes(self, values: Floats, words: npt.NDArray[np.uint64], n: int, longest: int) -> Episodes:
+    def run_episodes(
+        self,
+        values: Floats,
+        words: npt.NDArray[np.uint64],
+        n: int,
+        longest: int,
+        stop: npt.NDArray[np.int32],
+    ) -> Episodes:
         """Run episodes in the environment."""
         q = self._representation.reader(values, words.shape[1])
-        return self._source.episodes(q, words, n, longest, np.zeros(1, np.int32))
+        return self._source.episodes(q, words, n, longest, stop)
 
 
 class Watched:
@@ -284,10 +318,12 @@ def follow_policy(
     policy: Sequence[int] | npt.NDArray[Any],
     words: npt.NDArray[np.uint64],
     n: int,
+    *,
     longest: int,
+    stop: npt.NDArray[np.int32],
 ) -> Episodes:
-    """Run *n* episodes of *policy*, an action per state; return their returns and lengths."""
+    """Run *n* episodes of *policy*, an action per state, until *stop*; return their returns and lengths."""
     returns, lengths = np.zeros(n), np.zeros(n, np.int64)
     actions = np.asarray(policy, np.uint32)
-    follow(sampler, actions, words, longest, returns, lengths, np.zeros(1, np.int32))
+    follow(sampler, actions, words, longest, returns, lengths, stop)
     return returns, lengths

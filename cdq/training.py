@@ -39,6 +39,8 @@ from cdq.worker import Worker
 
 # How often the waiting thread wakes up to show progress, in seconds.
 _TICK = 0.2
+# Seconds that workers which are to stop have: until they need not wait for others, and until nobody waits for them.
+_PATIENCE, _GRACE = 0.3, 2.0
 
 Keep = Callable[[Worker, Communicator], None]
 
@@ -253,7 +255,8 @@ def run_workers(
 
     A task that raises aborts its communicator, so that no other waits for it; the first cause is raised here.
     Ctrl-C (for *graceful*, see `signals_deferred`), or an error of *tick*, requests to stop: all workers end without
-    finishing their round. No thread is left, however this ends.
+    finishing their round. One that waits for other processes is told that its communicator is gone; one that is in
+    code of the user's, which nobody can end, is left behind (`Requests.left`), at once where Ctrl-C comes again.
     """
     errors: list[BaseException] = []
 
@@ -264,17 +267,18 @@ def run_workers(
         except BaseException as error:  # handed to the caller below, whatever it is
             errors.append(error)
 
+    # Of the kind that nobody waits for at the end of the program: one may be in the user's code for good.
     threads = [
-        WorkerThread(target=guarded, args=pair, name=f"cdq-worker-{pair[1].rank}")
+        WorkerThread(target=guarded, args=pair, name=f"cdq-worker-{pair[1].rank}", daemon=True)
         for pair in zip(tasks, comms, strict=True)
     ]
     with signals_deferred(requests, graceful=graceful):
         try:
             _start(threads, comms)
-            _wait(threads, tick)
+            _wait(threads, comms, requests, tick)
         except BaseException:
             requests.stop[0] = 1
-            _wait(threads, lambda: None)
+            _wait(threads, comms, requests, lambda: None)
             raise
         if errors and not requests.stop[0]:
             causes = [error for error in errors if not isinstance(error, (CommError, Interrupted))]
@@ -297,11 +301,26 @@ def _start(threads: Sequence[threading.Thread], comms: Sequence[Communicator]) -
             ) from None
 
 
-def _wait(threads: Sequence[threading.Thread], tick: Callable[[], Any]) -> None:
+def _wait(
+    threads: Sequence[threading.Thread],
+    comms: Sequence[Communicator],
+    requests: Requests,
+    tick: Callable[[], Any],
+) -> None:
+    """Wait for all threads; once they are to stop, in the end only until they have had time to."""
     due = time.monotonic() + _TICK
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(_TICK)
-            if time.monotonic() >= due:
-                due = time.monotonic() + _TICK
-                tick()
+    asked: float | None = None
+    while alive := [thread for thread in threads if thread.is_alive()]:
+        alive[0].join(_TICK)
+        now = time.monotonic()
+        if now >= due:
+            due = now + _TICK
+            tick()
+        if requests.stop[0]:
+            asked = asked or now
+            if now - asked >= _PATIENCE:
+                for comm in comms:
+                    comm.abort("interrupted")
+            if now - asked >= _GRACE or requests.stop[0] > 1:
+                requests.left[:] = alive
+                return

@@ -138,6 +138,22 @@ sys.exit(3)
     assert [pid for pid in pids if is_running(pid)] == []
 
 
+@pytest.mark.parametrize("stuck", ["trap '' INT; sleep 100 & wait; sleep 100", "kill -STOP $$"])
+def test_the_second_ctrl_c_ends_who_does_not_hear_it(folder: Path, stuck: str) -> None:
+    notes = folder / "pids"
+    with start("-n", "2", "sh", "-c", f"echo $$ >> {notes}; {stuck}") as process:
+        pids = wait_for_lines(notes, 2)
+        time.sleep(0.2)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        started = time.monotonic()
+        process.communicate(timeout=20)
+    assert process.returncode == 137
+    assert time.monotonic() - started < 10
+    assert [pid for pid in pids if is_running(pid)] == []
+
+
 def test_ranks_that_fail_alike_say_so_once(folder: Path) -> None:
     text = "import sys; from cdq.cli import main; sys.exit(main(['solve', 'FrozenLak-v1']))"
     status, _, err = run("-n", "3", script(folder, text))

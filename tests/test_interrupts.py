@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gymnasium
 import pytest
 
-from cdq.interrupts import INTERRUPTED, TERMINATED, Requests, signals_deferred
+import cdq
+from cdq.interrupts import INTERRUPTED, TERMINATED, Requests, heard, signals_deferred
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
@@ -126,3 +129,50 @@ def test_requests_can_be_taken_back() -> None:
     requests.stop[0] = requests.finish[0] = 1
     requests.clear()
     assert flags(requests) == (0, 0)
+
+
+def test_ctrl_c_ends_compiled_episodes() -> None:
+    agent = cdq.QLearner("FrozenLake-v1", seed=0).learn(1000)
+    before, handler = agent.evaluate(100), signal.getsignal(signal.SIGINT)
+    threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
+    with pytest.raises(KeyboardInterrupt):
+        agent.evaluate(10**8)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert agent.evaluate(100).episodes == before.episodes
+    assert agent.learn(1000).steps == 2016
+
+
+class Deaf(gymnasium.Env[int, int]):
+    """Raises SIGINT in its thousandth step, and keeps the exception to itself."""
+
+    observation_space = action_space = gymnasium.spaces.Discrete(2)
+    steps = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[int, dict[str, Any]]:
+        return 0, {}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        if self.steps == 1000:
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        return 0, 0.0, True, False, {}
+
+
+def test_ctrl_c_ends_episodes_in_python() -> None:
+    agent, handler = cdq.QLearner(Deaf, seed=0).learn(100), signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        agent.evaluate(10**8)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert agent.learn(100).steps == 200
+    received: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    other = cdq.QLearner(Deaf, seed=0)
+    assert other.evaluate(2000).episodes == 2000  # whose handler raises nothing is not interrupted
+    assert received == [signal.SIGINT]
+
+
+def test_what_is_heard_returns_and_raises_as_it_is() -> None:
+    assert heard(lambda stop: 5, Requests().stop) == 5
+    with pytest.raises(ZeroDivisionError):
+        heard(lambda stop: 1 // int(stop[0]), Requests().stop)

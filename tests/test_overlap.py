@@ -365,8 +365,8 @@ def test_closing_twice_is_closing() -> None:
     pipeline.begin(LAW, 5, (0.5, 0.5))
     pipeline.finish(GO_ON)
     threads = {thread.name for thread in threading.enumerate()}
-    assert "cdq-window-0_0" in threads
+    assert "cdq-window-0" in threads
     pipeline.close()
     pipeline.close()
-    assert threads - {thread.name for thread in threading.enumerate()} == {"cdq-window-0_0"}
+    assert threads - {thread.name for thread in threading.enumerate()} == {"cdq-window-0"}
     comm.close()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium
+import numpy as np
 import pytest
 
 import cdq
-from cdq.errors import ConfigError, PeerLost, UnsupportedEnvironment
-from tests.envs import failing
+from cdq.errors import ConfigError, PeerLost
+from tests.envs import changed, failing
 
 WORKERS = 3
 
@@ -106,10 +112,106 @@ def test_a_failure_leaves_a_checkpoint_of_the_last_round(
 
 
 def test_what_another_process_cannot_make_is_refused_before_any_work() -> None:
-    with pytest.raises(ConfigError, match=r"cannot be made in another process.*cdq launch"):
-        learner(lambda: failing.Failing("never"))
-    with pytest.raises(ConfigError, match="cannot be made in another process"):
-        learner(failing.Sound())
+    lock = threading.Lock()
+    with pytest.raises(ConfigError, match=r"cannot be sent to another process.*cdq launch"):
+        learner(lambda: failing.Failing("never" if lock.locked() else "raise"))
+    env = failing.Sound()
+    env.lock = lock  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match=r"this Sound would be another environment.*Give what makes it"):
+        learner(env)
+
+
+def test_what_fails_only_there_is_refused_before_any_step() -> None:
+    class Here(failing.Sound):
+        def __init__(self) -> None:
+            super().__init__()
+            if "CDQ_RANK" in os.environ:
+                raise OSError("the device is taken")
+
+    agent = learner(Here)
+    with pytest.raises(
+        ConfigError, match=r"worker \d, a process, cannot begin: OSError: the device is taken"
+    ):
+        agent.learn(3000)
+    assert agent.steps == 0
+    assert ranks_left() == []
+
+
+def test_what_makes_another_environment_there_is_refused_before_any_step() -> None:
+    def make() -> gymnasium.Env[Any, Any]:
+        return changed.Shop() if "CDQ_RANK" in os.environ else failing.Sound()
+
+    wrapped = gymnasium.wrappers.TransformReward(failing.Sound(), lambda reward: 9 * reward)
+    one_after_another = partial(next, iter([*(failing.Sound() for _ in range(3)), wrapped, wrapped]))
+    for env in (make, one_after_another):
+        agent = learner(env)
+        with pytest.raises(ConfigError, match=r"another environment"):
+            agent.learn(3000)
+        assert agent.steps == 0
+
+
+def test_classes_within_functions_are_learnt() -> None:
+    class Inner(changed.Shop):
+        factor = 3.0
+
+    assert learner(lambda: Inner(), step_size=1.0).learn(3000).table.values[2].tolist() == [3.0, 3.0]  # noqa: PLW0108
+    assert learner(Inner).learn(3000).steps == 3000
+
+
+def test_an_environment_that_was_changed_is_learnt_as_it_is() -> None:
+    env = gymnasium.make("Shop-v0")
+    env.unwrapped.bonus = 6.0  # type: ignore[attr-defined]
+    env.unwrapped.factor = 1.0  # type: ignore[attr-defined]
+    for changed_env, worth in (
+        (env, 7.0),
+        (gymnasium.wrappers.TransformReward(env, lambda reward: 2 * reward), 14.0),
+        (partial(changed.Shop, 4.0), 5.0),
+        (lambda: gymnasium.make("Shop-v0", bonus=2.0), 3.0),
+    ):
+        agent = learner(changed_env, step_size=1.0, gamma=0.5).learn(3000)
+        assert agent.table.values[2].tolist() == [worth, worth]
+
+
+def test_vector_environments_have_several_workers() -> None:
+    for envs in (gymnasium.make_vec("Shop-v0", 2, "sync"), partial(gymnasium.make_vec, "Shop-v0", 2, "sync")):
+        agent = learner(envs).learn(3000)
+        assert agent.steps >= 3000
+
+
+def test_what_was_changed_in_a_module_is_refused_before_any_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changed, "PRICE", 7.0)
+    agent = learner("Shop-v0")
+    with pytest.raises(
+        ConfigError, match=r"worker \d plays another environment.*step 3.* 1.0 in place of 7.0"
+    ):
+        agent.learn(3000)
+    assert agent.steps == 0
+
+
+def test_a_merge_rule_of_one_s_own() -> None:
+    class Mean(cdq.MergeRule):
+        def combine(self, base: Any, values: Any, *others: Any) -> Any:
+            return values.mean(axis=0)
+
+    own = learner(failing.Sound, merge=Mean()).learn(3000)
+    assert np.isfinite(own.table.values).all()
+    assert own.steps == 3000
+
+
+def test_children_work_where_their_parent_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment may read files of the working directory, and import what is in it."""
+    (tmp_path / "bonus.txt").write_text("4")
+    (tmp_path / "beside_it.py").write_text("FACTOR = 2")
+
+    def make() -> changed.Shop:
+        import beside_it  # type: ignore[import-not-found]
+
+        return changed.Shop(beside_it.FACTOR * float(Path("bonus.txt").read_text()))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+    agent = learner(make, step_size=1.0).learn(3000)
+    assert agent.table.values[2].tolist() == [9.0, 9.0]
 
 
 def test_threads_that_would_take_turns_are_refused() -> None:
@@ -117,16 +219,79 @@ def test_threads_that_would_take_turns_are_refused() -> None:
         learner("Sound-v0", comm="inprocess")
 
 
-def test_an_id_that_only_this_process_knows(capfd: pytest.CaptureFixture[str]) -> None:
-    import gymnasium
-
+def test_an_id_that_only_this_process_knows() -> None:
     gymnasium.register("Lambda-v0", entry_point=lambda: failing.Failing("never"))
     try:
-        with pytest.raises((ConfigError, UnsupportedEnvironment)):
-            learner("Lambda-v0")
+        for env in ("Lambda-v0", lambda: gymnasium.make("Lambda-v0")):
+            assert learner(env).learn(3000).steps == 3000
     finally:
         del gymnasium.registry["Lambda-v0"]
     assert ranks_left() == []
+
+
+SCRIPT = """
+import sys
+import gymnasium
+import cdq
+
+class Shop(gymnasium.Env):
+    observation_space, action_space = gymnasium.spaces.Discrete(4), gymnasium.spaces.Discrete(2)
+    price = PRICE = 7.0
+
+    def reset(self, *, seed=None, options=None):
+        self.n = 0
+        return 0, {}
+
+    def step(self, action):
+        self.n += 1
+        return self.n % 4, self.price if self.n == 3 else 0.0, self.n == 3, False, {}
+
+class Last(cdq.MergeRule):
+    def combine(self, base, values, *others):
+        return values[-1]
+
+gymnasium.register("Mine-v0", entry_point=Shop)
+for env in (Shop, "Mine-v0", gymnasium.make("Mine-v0")):
+    agent = cdq.QLearner(env, workers=2, seed=0, step_size=1.0, merge=Last()).learn(2000)
+    print(agent.table.values[2].tolist())
+"""
+
+
+@pytest.mark.parametrize("way", ["script", "stdin", "argument", "exec"])
+def test_what_a_script_defines_is_learnt_by_several_workers(way: str, tmp_path: Path) -> None:
+    """No guard for `__main__` is needed: nothing runs the script again."""
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    arguments = {
+        "script": [str(path)],
+        "stdin": ["-"],
+        "argument": ["-c", SCRIPT],
+        "exec": ["-c", f"exec(open({str(path)!r}).read(), {{}})"],
+    }[way]
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        input=SCRIPT if way == "stdin" else "",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.stdout.split("\n")[:3] == ["[7.0, 7.0]"] * 3, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_module_beside_the_script_is_found(tmp_path: Path) -> None:
+    module = SCRIPT.partition("gymnasium.register")[0] + "gymnasium.register('Shop-v1', 'shop:Shop')"
+    (tmp_path / "shop.py").write_text(module)
+    (tmp_path / "script.py").write_text(
+        "import cdq\nagent = cdq.QLearner('shop:Shop-v1', workers=2, step_size=1.0).learn(2000)\n"
+        "print(agent.table.values[2].tolist())"
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
+    )
+    assert (done.stdout, done.stderr) == ("[7.0, 7.0]\n", "")
 
 
 def test_a_process_that_does_not_start_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

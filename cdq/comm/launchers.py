@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, MutableMapping
 from typing import NamedTuple
 
 
@@ -33,10 +34,18 @@ _VARIABLES = (
     ("an mpiexec of the MPICH family", "MPI_LOCALNRANKS", "MPI_LOCALRANKID"),
     ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
+# What srun sets for a terminal (--pty), and the step of a shell that salloc starts: programs are typed there.
+_TERMINAL, _STEP, _INTERACTIVE = "SLURM_PTY_PORT", "SLURM_STEP_ID", "4294967290"
+# What tells one start of a rank from another.
+_IDENTITY = ("PMIX_NAMESPACE", "PMI_PORT", "PMI_FD", "PMI_ID", "SLURM_JOB_ID", "SLURM_STEP_ID")
+# Set in a process that a launcher started, for its children: they inherit the launcher's variables, and are no ranks.
+MARK = "CDQ_RANK_PROCESS"
 
 
 def started_by(environment: Mapping[str, str] = os.environ) -> Launch | None:
     """Return the launcher that started this process as one of several or alone, None if there was none.
+
+    A process that such a one started, as a pool of `multiprocessing` does, was not started by the launcher.
 
     Parameters
     ----------
@@ -50,8 +59,60 @@ def started_by(environment: Mapping[str, str] = os.environ) -> Launch | None:
     >>> started_by({"SLURM_NTASKS": "4"}) is None
     True
     """
+    launch = _named(environment)[0]
+    return None if launch is None or _is_child(environment, launch) else launch
+
+
+def parent_rank(environment: Mapping[str, str] = os.environ) -> Launch | None:
+    """Return the rank that started this process, which is none itself; None if it was started otherwise."""
+    launch = _named(environment)[0]
+    return launch if launch is not None and _is_child(environment, launch) else None
+
+
+def variables(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the variables by which a launcher was told, as a message names them."""
+    return " and ".join(_named(environment)[1])
+
+
+def is_forked() -> bool:
+    """Return whether this process is a fork of one that had imported this module."""
+    return os.getpid() != _PROCESS
+
+
+def _named(environment: Mapping[str, str]) -> tuple[Launch | None, tuple[str, ...]]:
     for launcher, size, rank in _VARIABLES:
         numbers = environment.get(size, ""), environment.get(rank, "")
         if all(number.isdecimal() for number in numbers):
-            return Launch(launcher, int(numbers[0]), int(numbers[1]))
-    return None
+            terminal = _TERMINAL in environment or environment.get(_STEP) == _INTERACTIVE
+            if launcher != "srun" or not terminal:
+                return Launch(launcher, int(numbers[0]), int(numbers[1])), (size, rank)
+    return None, ()
+
+
+def _is_child(environment: Mapping[str, str], launch: Launch) -> bool:
+    """Return whether this process is a child of the one that was launched."""
+    process, _, of = environment.get(MARK, "").partition(" ")
+    if of == _identity(environment, launch):
+        return process != str(os.getpid())
+    # Not imported there: its own children of multiprocessing are told apart all the same.
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    return multiprocessing is not None and (
+        multiprocessing.parent_process() is not None
+        or getattr(multiprocessing.current_process(), "_inheriting", False)
+    )
+
+
+def _identity(environment: Mapping[str, str], launch: Launch) -> str:
+    told = [environment.get(name, "") for name in _IDENTITY]
+    return f"{launch.rank}/{launch.size}:{','.join(told)}"
+
+
+def mark(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Mark this process as the one that was launched, if it is."""
+    launch = started_by(environment)
+    if launch is not None:
+        environment[MARK] = f"{os.getpid()} {_identity(environment, launch)}"
+
+
+_PROCESS = os.getpid()
+mark()

@@ -7,7 +7,7 @@ import os
 from importlib.metadata import EntryPoint, entry_points
 
 from cdq.comm.base import API_VERSION, DEFAULT_TIMEOUT, Communicator, checked_timeout
-from cdq.comm.launchers import started_by
+from cdq.comm.launchers import parent_rank, started_by
 from cdq.errors import BackendUnavailable, ConfigError, unknown_name
 
 GROUP = "cdq.communicators"
@@ -162,11 +162,16 @@ def _without_timeout(url: str) -> tuple[str, float | None]:
 
 def _automatic() -> str:
     chosen = os.environ.get(VARIABLE, "")
-    launch = started_by()
+    launch, parent = started_by(), parent_rank()
     if chosen:
         why = f"named by {VARIABLE}"
     elif launch is not None and launch.size > 1:
         chosen, why = "mpi", f"as {launch.launcher} started {launch.size} processes"
+    elif parent is not None:
+        from cdq.comm.mpi.library import require_no_fork
+
+        require_no_fork()
+        chosen, why = "inprocess", f"as rank {parent.rank} started this process, which is no rank itself"
     else:
         chosen, why = "inprocess", f"as {VARIABLE} is not set and no launcher started several processes"
     _log.info("communicator: %s, %s", chosen, why)

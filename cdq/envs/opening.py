@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import gymnasium
@@ -37,10 +35,6 @@ _LOOKED_AT = 20_000
 Build = Callable[[TransitionTable], "MDP"]
 
 
-class Recipe(str):
-    """How another process makes an environment: a spec of Gymnasium's as JSON, or ``module:callable``."""
-
-
 class Opened(NamedTuple):
     """A source of transitions or a model, its spaces in numbers, the reason for it, and a test for changes since."""
 
@@ -68,7 +62,7 @@ def open_environment(
 
     Parameters
     ----------
-    env_like : str, EnvSpec, Env, VectorEnv, callable or Recipe
+    env_like : str, EnvSpec, Env, VectorEnv or callable
         The environment or how to make it.
     num_envs : int
         How many to make where each is stepped by itself.
@@ -88,8 +82,6 @@ def open_environment(
     UnsupportedEnvironment, ConfigError
         If it cannot be made or learnt, or *stepping* is "model" and it has none.
     """
-    if isinstance(env_like, Recipe):
-        env_like = _from_recipe(env_like)
     given = isinstance(env_like, (gymnasium.Env, gymnasium.vector.VectorEnv))
     twin = twin_of(env_like) if stepping == "auto" else None
     env = env_like if given else make_env(twin or env_like)
@@ -281,48 +273,3 @@ def reward_threshold(name: str) -> float | None:
     """Return the mean return from which on an environment counts as solved, where Gymnasium knows of one."""
     spec = gymnasium.registry.get(name)
     return None if spec is None else spec.reward_threshold
-
-
-def recipe_of(env_like: Any) -> Recipe:
-    """Return how another process makes an environment.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot: says what it could.
-    """
-    spec = _spec_of(env_like)
-    if isinstance(env_like, str) and (
-        spec is None or str(spec.entry_point).startswith(("gymnasium.", "cdq."))
-    ):
-        return Recipe(env_like)
-    if spec is not None:
-        try:
-            return Recipe(spec.to_json())
-        except (TypeError, ValueError, AttributeError):  # made by something that has no name
-            pass
-    module, name = getattr(env_like, "__module__", "__main__"), getattr(env_like, "__qualname__", "<locals>")
-    if module == "__main__" or "<" in name:
-        raise ConfigError(
-            f"{env_like!r} cannot be made in another process, and several workers of it are processes; give an id "
-            "that Gymnasium knows ('module:Env-v0' imports a module of yours first) or a function of a module, or "
-            "start the processes yourself: cdq launch -n 2 script.py, or mpiexec"
-        )
-    return Recipe(f"{module}:{name}()")
-
-
-def _spec_of(env_like: Any) -> gymnasium.envs.registration.EnvSpec | None:
-    if isinstance(env_like, gymnasium.envs.registration.EnvSpec):
-        return env_like
-    if isinstance(env_like, str):
-        return gymnasium.registry.get(env_like.partition(":")[2] or env_like)
-    return getattr(env_like, "spec", None)
-
-
-def _from_recipe(recipe: Recipe) -> Any:
-    if recipe.startswith("{"):
-        return gymnasium.envs.registration.EnvSpec.from_json(recipe)
-    if not recipe.endswith("()"):
-        return str(recipe)
-    module, _, name = recipe[:-2].partition(":")
-    return attrgetter(name)(importlib.import_module(module))

@@ -14,6 +14,7 @@ from cdq.core.gym_scalar import EnvLoop
 from cdq.envs.bins import discretized
 from cdq.envs.copying import copy_of
 from cdq.envs.drawn import has_advice
+from cdq.envs.sending import kinds_of
 from cdq.envs.spaces import Encoder, spaces_of
 from cdq.envs.toy_text import EnvLike, make_env
 from cdq.envs.wrappers import time_limit_of
@@ -151,6 +152,10 @@ class PythonSource:
     def mask_of(self, observation: Any) -> Any:
         """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
         return self.encoder.mask_of(observation) if self._masks == "observation" else None
+
+    def kinds(self) -> list[str]:
+        """Return the names of the classes of an environment and its wrappers."""
+        return kinds_of(self._envs[0])
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""

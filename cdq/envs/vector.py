@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from cdq.core.gym_vector import VectorLoop
 from cdq.envs.python import Episodes, fingerprint_of, masking_of, seeds_of
+from cdq.envs.sending import kinds_of
 from cdq.envs.spaces import Encoder, spaces_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 from cdq.lanes import Lanes
@@ -105,6 +106,10 @@ class VectorSource:
     def mask_of(self, observation: Any) -> Any:
         """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
         return self.encoder.mask_of(observation) if self._masks == "observation" else None
+
+    def kinds(self) -> list[str]:
+        """Return the names of the classes of the environments and their wrappers."""
+        return kinds_of(self._envs)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cdq
 from cdq.comm.zmq.events import Settings as HubSettings
@@ -64,33 +65,50 @@ def learn_locally(call: Call, show: Callable[[], None]) -> None:
 
 
 @contextlib.contextmanager
-def processes(programs: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start a Python for each of *programs*, its arguments; they end with the context, whatever happens."""
+def processes(
+    programs: Sequence[Sequence[str]], inputs: Sequence[Any] | None = None
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Start a Python for each of *programs*, its arguments; they end with the context, whatever happens.
+
+    *inputs* are their standard inputs, by default nothing.
+    """
     package = str(Path(cdq.__file__).parents[1])
-    # What this process imports they can import too, where it stands in sys.path.
-    path = os.pathsep.join([package, *(entry for entry in sys.path if entry and entry != package)])
-    environment = {**os.environ, "PYTHONPATH": path, PARENT: str(os.getpid())}
+    # What this process imports they can import too, where it stands in sys.path; the empty entry is this directory.
+    path = [package, *(os.path.abspath(entry) for entry in sys.path)]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
+        PARENT: str(os.getpid()),
+    }
     started: list[subprocess.Popen[bytes]] = []
     try:
-        for program in programs:
+        for number, program in enumerate(programs):
             started.append(
                 # There, as -m looks for cdq in the working directory first, which may be a copy that is not built.
                 subprocess.Popen(
                     [sys.executable, *program],
                     cwd=package,
                     env=environment,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.DEVNULL if inputs is None else inputs[number],
                     start_new_session=True,
                 )
             )
         yield started
     finally:
         for process in started:
-            process.kill()
+            _kill(process)
+        for process in started:
             process.wait()
 
 
-def require_alive(started: list[subprocess.Popen[bytes]]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that has not ended, and what it has started in its session."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def require_alive(started: Sequence[subprocess.Popen[bytes]]) -> None:
     """Raise `PeerLost` if a worker has ended, and say how."""
     for number, process in enumerate(started):
         status = process.poll()

@@ -4,53 +4,52 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import socket
+import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.relay import RelayMachine
-from cdq.job.local import processes, require_alive
+from cdq.job.handover import hand_over
+from cdq.job.local import processes
 
 RANK = ("-m", "cdq.rank")
-_LOOK = 0.01  # seconds between two looks at processes that are starting
+_LOOK = 0.01  # seconds between two looks at processes that are ending
 _LEAVE = 5.0  # seconds that processes have to end
-_JOINED = 60.0  # seconds that processes have to join, once all have started
+_JOINED = 60.0  # seconds that processes have to join, once all are ready
 
 
 @contextlib.contextmanager
-def beside(size: int, begin: bytes, timeout: float) -> Iterator[Communicator]:
+def beside(size: int, parcel: bytes, begin: bytes, timeout: float) -> Iterator[Communicator]:
     """Start *size* - 1 processes, and give the communicator of rank 0; they end with the context.
 
     Parameters
     ----------
     size : int
         How many ranks there are.
+    parcel : bytes
+        What the others need to make the environment (`cdq.parcel`).
     begin : bytes
-        What the others are told first (`cdq.rank`).
+        What they are told first (`cdq.rank`).
     timeout : float
         Deadline of each collective, in seconds.
 
     Raises
     ------
+    ConfigError, UnsupportedEnvironment
+        If one of them cannot make the environment, or makes another one.
     PeerLost
         If one of them ends before it has joined; it has said why on standard error.
     """
     with tempfile.TemporaryDirectory(prefix="cdq-") as folder:  # 0700
         url = f"zmq+ipc://{folder}/hub"
-        signs = [Path(folder, f"rank-{rank}") for rank in range(1, size)]
-        programs = [
-            [*RANK, url, str(rank), str(size), str(timeout), str(sign)] for rank, sign in enumerate(signs, 1)
-        ]
-        with _relay(url, size), processes(programs) as started:
-            # A rank that does not come would be waited for until the deadline.
-            while not all(sign.exists() for sign in signs):
-                require_alive(started)
-                time.sleep(_LOOK)
+        programs = [[*RANK, url, str(rank), str(size), str(timeout)] for rank in range(1, size)]
+        with _relay(url, size), _started(programs, parcel) as started:
             with connect(url, size, _JOINED)[0] as comm:
                 comm.timeout = timeout
                 comm.broadcast(begin, 0)
@@ -59,6 +58,18 @@ def beside(size: int, begin: bytes, timeout: float) -> Iterator[Communicator]:
             deadline = time.monotonic() + _LEAVE
             while any(process.poll() is None for process in started) and time.monotonic() < deadline:
                 time.sleep(_LOOK)
+
+
+@contextlib.contextmanager
+def _started(programs: Sequence[Sequence[str]], parcel: bytes) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Start processes, each with an end of a socket pair as standard input, and give them the parcel."""
+    with contextlib.ExitStack() as stack:
+        pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in programs]
+        started = stack.enter_context(processes(programs, [theirs for _, theirs in pairs]))
+        for _, theirs in pairs:
+            theirs.close()
+        hand_over(parcel, [own for own, _ in pairs], started)
+        yield started
 
 
 @contextlib.contextmanager

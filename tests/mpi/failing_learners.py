@@ -124,6 +124,15 @@ def is_stopped(rank: int, url: str) -> None:
     agent.learn(LONG)
 
 
+def is_interrupted_while_another_is_stopped(rank: int, url: str) -> None:
+    agent = learner(url)
+    if rank == CULPRIT:
+        threading.Timer(0.5, send_myself, (signal.SIGSTOP,)).start()
+    if rank == 0:
+        threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    agent.learn(LONG)
+
+
 def learns_once_more(rank: int, url: str) -> None:
     agent = learner(url).learn(SHORT)
     if rank == CULPRIT:
@@ -159,6 +168,7 @@ PROGRAMS: dict[str, Callable[[int, str], None]] = {
         exits,
         is_killed,
         is_stopped,
+        is_interrupted_while_another_is_stopped,
         learns_once_more,
         makes_another_learner,
         has_other_settings,

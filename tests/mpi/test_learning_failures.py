@@ -81,6 +81,11 @@ def test_a_stopped_rank_is_named() -> None:
     assert "rank 1 did not come within 3 s" in done.stderr, done.stderr
 
 
+def test_ctrl_c_ends_the_wait_for_a_rank_that_is_stopped() -> None:
+    done = run("is_interrupted_while_another_is_stopped", waits=2.0)
+    assert "KeyboardInterrupt" in last_traceback(done), done.stderr
+
+
 def test_a_rank_that_learns_alone_hears_that_the_others_ended() -> None:
     done = run("learns_once_more")
     assert "its program ended without closing the communicator" in last_traceback(done), done.stderr
@@ -115,6 +120,10 @@ def test_a_launcher_that_is_not_the_library_s_is_named() -> None:
     )
     assert done.returncode == 1
     assert f"BackendUnavailable: communicator 'mpi': the mpiexec of {other} started 4" in done.stderr
+    assert (
+        f"If no launcher started this process: unset {size} and {rank}, or give comm='inprocess'"
+        in done.stderr
+    )
 
 
 def test_learners_may_follow_each_other_and_be_left_open() -> None:

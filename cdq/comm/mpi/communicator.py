@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from cdq.comm.base import Call
 from cdq.comm.contribution import Received
+from cdq.comm.launchers import started_by
 from cdq.comm.mpi import ends, node, pieces
-from cdq.comm.mpi.library import LOCK, load
+from cdq.comm.mpi.library import LOCK, is_running, load
 from cdq.comm.mpi.notices import CLOSED, FAILED, LOST, Notices
 from cdq.comm.mpi.records import Records
 from cdq.comm.processes import ProcessCommunicator
@@ -27,6 +28,8 @@ _SPIN = 50e-6  # seconds of testing without pause: most ranks come within them, 
 _YIELD = 1e-3  # seconds of testing with the core offered to others each time
 _LONGEST_PAUSE = 1e-3
 _EMPTY = memoryview(b"")
+# Lets a rank of Open MPI that waits leave its core to others, and what Open MPI takes for yes.
+_YIELDING, _TRUE = "OMPI_MCA_mpi_yield_when_idle", {"1", "true", "t", "yes", "y", "enabled"}
 
 
 class MPICommunicator(ProcessCommunicator):
@@ -89,10 +92,7 @@ class MPICommunicator(ProcessCommunicator):
         ends.install(mpi)
         size: int = mpi.COMM_WORLD.Get_size()
         if workers is not None and workers != size:
-            raise ConfigError(
-                f"workers is {workers}, but mpiexec started {size} rank{'s' * (size > 1)}, one worker each:"
-                f" leave workers out, or start {workers} (mpiexec -n {workers})"
-            )
+            raise ConfigError(_other_number(workers, size))
         return size
 
     # ---- collectives
@@ -157,6 +157,11 @@ class MPICommunicator(ProcessCommunicator):
     def _check_open(self, call: Call) -> None:
         if self._closed:
             raise CommClosed(f"{call}: closed by another thread during the call")
+        self._check_running(call)
+
+    def _check_running(self, call: Call | str) -> None:
+        if self._mpi.Is_finalized():
+            raise CommClosed(f"{call}: MPI has been finalised in this process; learn before MPI.Finalize()")
 
     # ---- waiting
 
@@ -245,9 +250,11 @@ class MPICommunicator(ProcessCommunicator):
         first = next((rank for rank, other in enumerate(places) if other.node in crowded), -1)
         if first == self.rank:
             ranks, cores = crowded[place.node]
-            warnings.warn(_advice(ranks, cores), RuntimeWarning, stacklevel=4)
+            is_open_mpi = "Open MPI" in self._mpi.Get_library_version()
+            warnings.warn(_advice(ranks, cores, is_open_mpi), RuntimeWarning, stacklevel=4)
 
     def _subset(self, members: Sequence[int]) -> MPICommunicator | None:
+        self._check_running("split")
         color, key = (members[0], members.index(self.rank)) if members else (self._mpi.UNDEFINED, 0)
         ends.tend()
         with LOCK:
@@ -266,8 +273,10 @@ class MPICommunicator(ProcessCommunicator):
             kind, why = LOST, ""
         elif not self._between_calls:
             kind = FAILED
+        ends.open_ranks.discard(self)
+        if not is_running(self._mpi):
+            return
         with LOCK:
-            ends.open_ranks.discard(self)
             self._notices.say_end(kind, self._completed + 1, why)
             ends.leaving.append(partial(_settled, self._channel, self._notices, kind == CLOSED))
             ends.tend()
@@ -275,6 +284,20 @@ class MPICommunicator(ProcessCommunicator):
     def _is_victim(self) -> bool:
         """Whether this rank failed because of another, which the others are to hear of instead."""
         return self._victim or (self._parent is not None and self._parent._is_victim())
+
+
+def _other_number(workers: int, size: int) -> str:
+    launch = started_by()
+    if launch is None:
+        return (
+            f"workers is {workers}, but no launcher started this process, which is one rank alone: start {workers} "
+            f"(mpiexec -n {workers} python script.py), or let threads learn (comm='inprocess')"
+        )
+    launcher = "mpiexec" if "mpiexec" in launch.launcher else launch.launcher
+    return (
+        f"workers is {workers}, but {launcher} started {size} rank{'s' * (size > 1)}, one worker each:"
+        f" leave workers out, or start {workers} ({launcher} -n {workers})"
+    )
 
 
 def _duplicate(mpi: Any, timeout: float) -> Any:
@@ -329,9 +352,11 @@ def _settled(channel: Any, notices: Notices, orderly: bool) -> bool:
     return True
 
 
-def _advice(ranks: int, cores: int) -> str:
-    return (
+def _advice(ranks: int, cores: int, is_open_mpi: bool) -> str:
+    advice = (
         f"{ranks} ranks on a node where they may use {cores} core{'s' * (cores > 1)}: they take turns, and each merge"
-        f" waits for the last. Start {cores} there (mpiexec -n); if it has to be so many, set"
-        " OMPI_MCA_mpi_yield_when_idle=1 with Open MPI"
+        f" waits for the last. Start {cores} there (mpiexec -n)"
     )
+    if is_open_mpi and os.environ.get(_YIELDING, "").lower() not in _TRUE:
+        advice += f"; if it has to be so many, set {_YIELDING}=1"
+    return advice

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from cdq.comm.mpi.library import LOCK
+from cdq.comm.mpi.library import LOCK, is_running
 from cdq.errors import PeerLost
 
 open_ranks: set[Any] = (
@@ -36,10 +36,11 @@ def install(mpi: Any) -> None:
     previous = sys.excepthook
 
     def end_the_job(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if issubclass(kind, PeerLost):
+        if issubclass(kind, PeerLost) and is_running(mpi):
             time.sleep(_GRACE)
         previous(kind, error, trace)
-        _abort(mpi, 130 if issubclass(kind, KeyboardInterrupt) else 1)
+        if is_running(mpi):
+            _abort(mpi, 130 if issubclass(kind, KeyboardInterrupt) else 1)
 
     sys.excepthook = end_the_job
     atexit.register(_at_exit, mpi)
@@ -57,6 +58,8 @@ def tend() -> None:
 
 
 def _at_exit(mpi: Any) -> None:
+    if not is_running(mpi):  # the program has ended it, as it may
+        return
     # MPI ends when modules are gone, and may take in until then what others send to a communicator that was left open:
     # into memory that would be freed.
     kept.extend(open_ranks)

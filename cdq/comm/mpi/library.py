@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cdq.comm.launchers import Launch, started_by
-from cdq.errors import BackendUnavailable
+from cdq.comm.launchers import Launch, is_forked, parent_rank, started_by, variables
+from cdq.errors import BackendUnavailable, ConfigError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -32,8 +32,10 @@ def load() -> ModuleType:
     Raises
     ------
     BackendUnavailable
-        If mpi4py or the library is missing, or the library is not the one of the mpiexec that started the process.
+        If mpi4py or the library is missing, or the library is not the one of the mpiexec that started the process; if
+        MPI is not up, not up any more, or with too low a level of threads; in a process that a rank started.
     """
+    _require_rank()
     try:
         import mpi4py
 
@@ -46,11 +48,66 @@ def load() -> ModuleType:
         ImportError,
         RuntimeError,
     ) as error:  # RuntimeError: what mpi4py says if it finds no library to load
-        raise BackendUnavailable(f"communicator 'mpi': {_one_line(error)}; {_INSTALL}") from error
+        raise BackendUnavailable(
+            f"communicator 'mpi': {_one_line(error)}; {_INSTALL}{_if_stray()}"
+        ) from error
+    _require_running(MPI)
     launch = started_by()
     if launch is not None and launch.size > 1 and MPI.COMM_WORLD.Get_size() != launch.size:
         raise BackendUnavailable(_stranger(MPI, launch))
     return MPI
+
+
+def is_running(mpi: ModuleType) -> bool:
+    """Return whether MPI may be called, here and now: it has not been finalised, and this is no fork of its process."""
+    return not is_forked() and mpi.Is_initialized() and not mpi.Is_finalized()
+
+
+def require_no_fork() -> None:
+    """Raise `ConfigError` in a fork of a process in which MPI runs: whatever happens then, it ends badly."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    if is_forked() and mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized():
+        raise ConfigError(
+            "this process is a fork of an MPI rank whose MPI is up, which MPI does not allow; start the rank's own "
+            "processes by multiprocessing.get_context('spawn'), or fork them before the first learner is made"
+        )
+
+
+def _require_rank() -> None:
+    """Raise if this process is a child of a rank: MPI would take it for the rank itself, and crash."""
+    require_no_fork()
+    parent = parent_rank()
+    if parent is not None:
+        raise BackendUnavailable(
+            f"communicator 'mpi': rank {parent.rank} started this process, which is no rank itself; "
+            "let it learn alone or with threads (comm='inprocess', or 'auto')"
+        )
+
+
+def _require_running(mpi: ModuleType) -> None:
+    if mpi.Is_finalized():
+        why = "MPI has been finalised in this process; learn before MPI.Finalize(), or with comm='inprocess'"
+    elif not mpi.Is_initialized():
+        why = (
+            "MPI is not initialised, as mpi4py.rc.initialize is False; call MPI.Init_thread() before the learner is "
+            "made, or leave that setting out"
+        )
+    elif mpi.Query_thread() < mpi.THREAD_SERIALIZED:
+        level = "single" if mpi.Query_thread() == mpi.THREAD_SINGLE else "funneled"
+        why = (
+            f"MPI was initialised for threads on the level {level!r}, and workers are threads, one at a time in MPI; "
+            "set mpi4py.rc.thread_level = 'serialized' before MPI is imported, or call "
+            "MPI.Init_thread(MPI.THREAD_SERIALIZED)"
+        )
+    else:
+        return
+    raise BackendUnavailable(f"communicator 'mpi': {why}")
+
+
+def _if_stray() -> str:
+    """Return what to do where variables of a launcher are there without it."""
+    names = variables()
+    return f". If no launcher started this process: unset {names}, or give comm='inprocess'" if names else ""
 
 
 @contextlib.contextmanager
@@ -78,7 +135,7 @@ def _stranger(mpi: ModuleType, launch: Launch) -> str:
         f"communicator 'mpi': {launch.launcher} started {launch.size} processes, but the MPI library that mpi4py"
         f" loaded is not the one of that launcher and sees {mpi.COMM_WORLD.Get_size()}: it is {version}, from"
         f" {_library_path()}. Either {fits}, or install mpi4py for the launcher's MPI (pip install --force-reinstall"
-        " --no-binary mpi4py mpi4py); with srun, try srun --mpi=pmix"
+        f" --no-binary mpi4py mpi4py); with srun, try srun --mpi=pmix{_if_stray()}"
     )
 
 

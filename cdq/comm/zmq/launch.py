@@ -39,7 +39,8 @@ class Ended(NamedTuple):
 def launch(command: Sequence[str], size: int) -> Ended | None:
     """Run `size` processes of a command, as the ranks that ``comm="auto"`` finds, until all have ended.
 
-    When one fails the others are ended. SIGINT and SIGTERM are passed on to all. Call it from the main thread.
+    When one fails the others are ended. SIGINT and SIGTERM are passed on to all; who has not ended a moment after the
+    second SIGINT, as it is stopped or in a step that never returns, is killed. Call it from the main thread.
 
     Parameters
     ----------
@@ -105,6 +106,7 @@ class Processes:
         self._patience = _LAST_WORDS
         self._requests = iter((signal.SIGTERM, signal.SIGKILL))
         self._next_request = math.inf
+        self._interrupts = 0
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start the next rank."""
@@ -141,12 +143,16 @@ class Processes:
         status = process.wait()
         if status != 0 and self.failed is None:
             self.failed = Ended(rank, status if status > 0 else 128 - status)
-            self._next_request = time.monotonic() + self._patience
+            self._next_request = min(self._next_request, time.monotonic() + self._patience)
 
     def pass_on(self, number: int) -> None:
         """Send a signal that came to this process to all, and leave them time for what they do about it."""
         self._patience = _REPORT
-        self._signal(number)
+        self._interrupts += number == signal.SIGINT
+        self._signal(number if self._interrupts <= 2 else signal.SIGKILL)
+        if self._interrupts == 2:
+            self._requests = iter((signal.SIGKILL,))
+            self._next_request = time.monotonic() + _GRACE
 
     def _signal(self, number: int) -> None:
         for process in list(self._running.values()):

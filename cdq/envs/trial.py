@@ -1,0 +1,116 @@
+"""A trial: how an environment plays, so that one made of the same in another process can be compared with it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+
+from cdq.byvalue import pack, unpack
+from cdq.envs.sending import PLAIN, exists
+from cdq.envs.toy_text import make_env
+from cdq.errors import ConfigError
+
+# A trial ends after so many steps or seconds, whichever is first.
+_STEPS, _SECONDS = 200, 0.1
+
+
+class Played(NamedTuple):
+    """A step of a trial.
+
+    Parameters
+    ----------
+    digest : str
+        Of everything that it returned.
+    reward : str
+        In words.
+    """
+
+    digest: str
+    reward: str
+
+
+def trial(env_like: Any) -> list[Played]:
+    """Play what *env_like* makes for a moment, and return as many steps as come out the same a second time."""
+    data = pack(env_like)
+    first = play(data, _STEPS, _SECONDS)
+    again = play(data, len(first), np.inf)
+    same = [one == other for one, other in zip(first, again, strict=False)]
+    return first[: same.index(False) if False in same else len(same)]
+
+
+def require_same_play(data: bytes, expected: list[Played], where: str) -> None:
+    """Raise `ConfigError` if what *data* makes here plays otherwise than *expected*."""
+    played = play(data, len(expected), np.inf)
+    for step, there in enumerate(expected):
+        here = played[step] if step < len(played) else None
+        if here != there:
+            what = "another observation"
+            if here is None or here.reward != there.reward:
+                what = "an error" if here is None else f"a reward of {here.reward}"
+                what = f"{what} in place of {there.reward}"
+            raise ConfigError(
+                f"{where} plays another environment than the process that started it: the same seed and actions come, "
+                f"in step {step}, to {what}. A module or a class was changed after it was imported, and other "
+                "processes import it as it is on the disk: make the change in the module, in a subclass, or on the "
+                "environment that is given"
+            )
+
+
+def play(data: bytes, steps: int, seconds: float) -> list[Played]:
+    """Play what packed *data* makes, with a seed and actions that are always the same; ends where it raises."""
+    like = unpack(data)
+    env = like if exists(like) else make_env(like)
+    played: list[Played] = []
+    deadline = time.monotonic() + seconds
+    with contextlib.suppress(Exception), contextlib.closing(env):
+        if isinstance(env, gymnasium.vector.VectorEnv):
+            return played
+        for step in _steps(env):
+            played.append(step)
+            if len(played) >= steps or time.monotonic() >= deadline:
+                break
+    return played
+
+
+def _steps(env: Any) -> Iterator[Played]:
+    """Yield what an environment returns, a reset first, for ever."""
+    random = np.random.default_rng(0)
+    first = int(env.action_space.start)
+    observation, info = env.reset(seed=0)
+    yield Played(_digest([observation, {}]), "no reward")
+    while True:
+        allowed = np.flatnonzero(_mask_of(env, observation, info))
+        answer = env.step(first + int(random.choice(allowed)))
+        observation, reward, terminated, truncated, info = answer
+        yield Played(_digest(answer[:4]), str(reward))
+        if terminated or truncated:
+            observation, info = env.reset()
+            yield Played(_digest(observation), "no reward")
+
+
+def _mask_of(env: Any, observation: Any, info: Any) -> Any:
+    for place in (observation, info):
+        if isinstance(place, dict) and "action_mask" in place:
+            return np.asarray(place["action_mask"])
+    return np.ones(env.action_space.n)
+
+
+def _digest(thing: Any) -> str:
+    return hashlib.blake2b(_text(thing).encode(), digest_size=8).hexdigest()
+
+
+def _text(thing: Any) -> str:
+    """Return all of plain objects as text; of others their type."""
+    if isinstance(thing, np.ndarray):
+        return f"{thing.dtype}{thing.tolist()}"
+    if isinstance(thing, dict):
+        return "".join(f"{key}:{_text(part)}," for key, part in thing.items())
+    if isinstance(thing, (list, tuple)):
+        return "".join(f"{_text(part)}," for part in thing)
+    return repr(thing) if isinstance(thing, PLAIN) else type(thing).__name__
