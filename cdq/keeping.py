@@ -15,7 +15,7 @@ from cdq.agreement import from_rank_0
 from cdq.checkpoint import Checkpoint, CheckpointDirectory
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError, FileError
-from cdq.files import Tensors, parse_tensors
+from cdq.files import Tensors, pack_tensors, parse_tensors
 
 # In a call of `learn`, unless told otherwise.
 _IN_A_CALL = 20
@@ -104,15 +104,17 @@ class Checkpoints:
         return Checkpoint(path, *parse_tensors(data, str(path)))
 
     def _read_bytes(self) -> bytes:
-        return self._read().path.read_bytes()
+        newest = self._read()
+        return pack_tensors(newest.tensors, newest.header)  # the file itself may be deleted by now
 
     def _read(self) -> Checkpoint:
         assert self._directory is not None
         newest = self._directory.newest()
         if newest is None:
-            raise FileError(
-                f"there is no checkpoint in {self._directory.path}; begin a run with this directory"
-            )
+            path = self._directory.path
+            if path.exists() and not path.is_dir():
+                raise FileError(f"{path} is not a directory; name the one that holds the checkpoints")
+            raise FileError(f"there is no checkpoint in {path}; begin a run with this directory")
         self._last = self._directory.last_path()
         return newest
 
