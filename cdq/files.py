@@ -144,6 +144,20 @@ def open_regular(path: str | os.PathLike[str], flags: int, *, follow: bool) -> i
     raise FileError("it is a hard link" if stat.S_ISREG(status.st_mode) else "it is not a regular file")
 
 
+def open_to_read(path: Path, *, follow: bool) -> BinaryIO:
+    """Return a regular file, open to be read; see `open_regular`.
+
+    Raises
+    ------
+    FileError
+        If it cannot be; names it.
+    """
+    try:
+        return os.fdopen(open_regular(path, os.O_RDONLY, follow=follow), "rb")
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
+
+
 def unfinished(directory: Path, pattern: str) -> list[Path]:
     """Return what killed writers left in place of files whose names match *pattern*."""
     return sorted(directory.glob(f".{pattern}.*"))

@@ -12,14 +12,15 @@ from cdq.comm.zmq.events import Settings as HubSettings
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys
 from cdq.comm.zmq.rounds import HubMachine
-from cdq.errors import ConfigError
+from cdq.errors import ConfigError, FileError
 from cdq.interrupts import Requests, signals_deferred
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
 from cdq.job.faults import point
-from cdq.job.journal import Journal, hub_state
-from cdq.job.replay import repeat, take_again
+from cdq.job.journal import Journal
+from cdq.job.recovery import is_changed, recover
 from cdq.job.service import LearningService, make_service, plan_of
+from cdq.job.store import NAME as BEGINNING
 from cdq.job.store import write_beginning
 from cdq.keeping import Checkpoints
 from cdq.mdp import MDP
@@ -29,6 +30,8 @@ from cdq.settings import Settings
 from cdq.state import State, lanes_of
 from cdq.team import Team
 
+# Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
+_ROOM = 1 << 26
 _PATIENCE = 2.0  # seconds that a hub which is to end waits for the round in hand
 
 
@@ -94,7 +97,6 @@ class Call(Protocol):
 
 def service_of(call: Call, kind: type[LearningService] = LearningService) -> LearningService:
     """Return what merges for a call, where it stands; *kind* says how."""
-    history = call.state.history
     return make_service(
         call.model,
         call.settings,
@@ -103,9 +105,15 @@ def service_of(call: Call, kind: type[LearningService] = LearningService) -> Lea
         lanes=call.team.lanes,
         watch=call.watch,
         finish=call.requests.finish,
-        rounds=history[-1].rounds if len(history) else 0,
+        rounds=rounds_of(call),
         kind=kind,
     )
+
+
+def rounds_of(call: Call) -> int:
+    """Return how many rounds a call has behind it."""
+    history = call.state.history
+    return history[-1].rounds if len(history) else 0
 
 
 def keeper(call: Call, service: LearningService, journal: Journal | None = None) -> Callable[[], None]:
@@ -140,30 +148,26 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
     directory = call.checkpoints.path
     if directory is None:
         raise ConfigError("a hub for workers that come and go needs a checkpoint directory; name one")
-    service = service_of(call, AsynchronousService if hosting.asynchronous else LearningService)
+    kind = AsynchronousService if hosting.asynchronous else LearningService
     with (
-        Journal(directory, durable=hosting.durable) as journal,
+        Journal(directory, durable=hosting.durable, after=rounds_of(call)) as journal,
         Contributions(directory, durable=hosting.durable) as contributions,
     ):
-        go_on(call, service, journal, contributions)
-        machine = _machine(call, hosting, service, hub_state(journal.entries))
+        service = go_on(call, kind, journal, contributions)
+        machine = _machine(call, hosting, service, journal)
         start = {"goal": call.state.goal.to_config(), "asynchronous": hosting.asynchronous}
         journal.write({"start": machine.generation, "hub": machine.state(), **start})
         journal.sync()  # no two starts may have one number
         service.write = journal.write
         if isinstance(service, AsynchronousService):
             service.offset, service.staleness = machine.version - service.rounds, hosting.staleness
-            contributions.begin(service.rounds)
-            service.store = contributions.write
         with Hub(
             hosting.url, machine, keys=hosting.keys, limit=service.limit(0), insecure=hosting.insecure
         ) as hub:
             run(hub, call, show)
 
 
-def _machine(
-    call: Call, hosting: Hosting, service: LearningService, restored: dict[str, Any] | None
-) -> HubMachine:
+def _machine(call: Call, hosting: Hosting, service: LearningService, journal: Journal) -> HubMachine:
     workers = call.settings.workers
     settings = HubSettings(
         min_members=workers,
@@ -172,30 +176,44 @@ def _machine(
         grace=hosting.grace,
         asynchronous=hosting.asynchronous,
     )
-    return HubMachine(service, settings, secrets.randbits(63) + 1, restored, time.monotonic())
+    try:
+        return HubMachine(service, settings, secrets.randbits(63) + 1, journal.hub, time.monotonic())
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise FileError(
+            f"the journal in {journal.directory} lacks where the hub was: {error!r}; use another copy"
+        ) from None
 
 
-def go_on(call: Call, service: LearningService, journal: Journal, contributions: Contributions) -> None:
-    """Learn again what the journal has and the checkpoint has not, so that the service stands where the hub ended."""
+def go_on(
+    call: Call, kind: type[LearningService], journal: Journal, contributions: Contributions
+) -> LearningService:
+    """Return a service that stands where the hub ended, and stores and keeps what comes from now on."""
+    entries, journal.entries = journal.entries, []  # not in memory for as long as the hub lives
+    goal = call.state.goal
+    last = recover(entries, goal, lambda kind: service_of(call, kind), contributions)
+    changed = is_changed(last, goal, kind)
+    service = service_of(call, kind)
     keep = keeper(call, service, journal)
-    rounds = [entry for entry in journal.entries if "round" in entry]
-    if not rounds and not service.rounds:
-        write_beginning(journal.directory, call.model, call.about, call.state, service)
-        keep()
-    since = [entry for entry in rounds if entry["round"] > service.rounds]
-    if isinstance(service, AsynchronousService):
-        came = contributions.read()
-        for entry in since:
-            take_again(service, entry, came.get(entry["round"], b""))
-    else:
-        repeat(service, since)
 
     def keep_and_begin() -> None:
         keep()
         contributions.begin(service.rounds)
 
-    service.keep = keep_and_begin if service.asynchronous else keep
-    service.open(rounds[-1]["next"] if rounds else call.settings.workers)
+    if not (journal.directory / BEGINNING).exists():
+        write_beginning(journal.directory, call.model, call.about, call.state, service)
+        changed = True
+    if changed:
+        keep()  # rounds after a checkpoint have its goal
+        if journal.hub is not None:  # and windows that workers have in hand are void: theirs was another
+            journal.hub["version"] += 1
+    contributions.begin(service.rounds)
+    service.store, service.keep = contributions.write, keep_and_begin
+    merged = call.state.merged
+    room = _ROOM + 2 * (merged.values.nbytes + merged.visits.nbytes + merged.clock.nbytes)
+    service.is_crowded = lambda: contributions.size > room
+    rounds = [entry for entry in entries if "round" in entry]
+    service.open(int(rounds[-1].get("next", 1)) if rounds else call.settings.workers)
+    return service
 
 
 def run(hub: Hub, call: Call, show: Callable[[], None], look: Callable[[], None] = lambda: None) -> None:
