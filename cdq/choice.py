@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,31 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
     settings = replace(settings, num_envs=settings.num_envs or source.lanes, approach=approach)
     representation = _representation(settings, source, encoder)
     return SteppedSubject(source, representation, partial(recipe_of, env)), settings
+
+
+def origin_of(env: Any) -> dict[str, Any]:
+    """Return what a file says of an environment besides its name (`cdq.envs.origin`)."""
+    if isinstance(env, MDP):
+        return {}
+    from cdq.envs import origin
+
+    return origin.origin_of(env)
+
+
+def environment_of(path: object, header: Mapping[str, Any], given: Any) -> Any:
+    """Return the environment of a file whose header this is, unless the user gives another one.
+
+    Raises
+    ------
+    ConfigError
+        If it takes code for which the user has to vouch.
+    """
+    if given is not None and not isinstance(given, str):
+        return given
+    from cdq.envs import origin
+
+    told = header.get("made_of", {})
+    return origin.environment_of(path, header["environment"], told if isinstance(told, dict) else {}, given)
 
 
 def _of_model(model: MDP, settings: Settings) -> tuple[Subject, Settings]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cdq import replaying
 from cdq.agreement import agree_on_seed
-from cdq.choice import make_subject, make_table
+from cdq.choice import environment_of, make_subject, make_table, origin_of
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose
 from cdq.errors import ConfigError
@@ -163,6 +163,7 @@ class QLearner(Learnt):
             stepping=stepping,
         )
         self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
+        self._origin = origin_of(env)
         self._subject, self.settings = make_subject(env, self.settings)
         if step_size is None:
             self.settings = replace(self.settings, step_size=self._subject.step_size(gamma))
@@ -292,6 +293,7 @@ class QLearner(Learnt):
             self._requests,
             self._monitor(),
             self.hosting,
+            self._origin,
         )
 
     # ---- files
@@ -307,12 +309,15 @@ class QLearner(Learnt):
         path : path
             The file.
         env : str, gymnasium.Env, callable or MDP, optional
-            The environment; needed where the file's name for it is not a registered id.
+            The environment; needed where the file's name for it is not a registered id. No module is imported because
+            a file names it: ``env="shop:Shop-v0"`` says that you trust it.
         merge : MergeRule, optional
             The rule, where it is one of your own.
 
         Raises
         ------
+        ConfigError
+            If the environment is of a module, and *env* does not say so.
         FileError
             If the file is missing, truncated, altered or holds no learner.
         TableError
@@ -331,6 +336,7 @@ class QLearner(Learnt):
         workers: int | None = None,
         comm: str | Communicator = "auto",
         merge: MergeRule | None = None,
+        checkpoint_every: float | None = None,
     ) -> QLearner:
         """Return the learner of a directory's newest checkpoint; `learn` without steps finishes the call it is from.
 
@@ -342,16 +348,20 @@ class QLearner(Learnt):
         checkpoint : path
             The directory. Rank 0 reads it; further checkpoints go there.
         env : str, gymnasium.Env, callable or MDP, optional
-            The environment; needed where the checkpoint's name for it is not a registered id.
+            The environment; needed where the checkpoint's name for it is not a registered id, as for `load`.
         workers : int, optional
             As for `QLearner`; default: as many as the checkpoint has, or the ranks that there are.
         comm : str or Communicator
             As for `QLearner`; it need not be the one that the run began with.
         merge : MergeRule, optional
             The rule, where it is one of your own.
+        checkpoint_every : float, optional
+            Steps between two checkpoints from now on; default: as before.
 
         Raises
         ------
+        ConfigError
+            If the environment is of a module, and *env* does not say so.
         FileError
             If the directory holds no checkpoint, or none that is whole. Damaged ones that are newer than the one
             taken are named in warnings of the logger "cdq".
@@ -359,7 +369,7 @@ class QLearner(Learnt):
             If the environment is another one than the checkpoint's.
         """
         joined = join(comm, size_of(comm, workers))
-        checkpoints = Checkpoints(checkpoint, None)
+        checkpoints = Checkpoints(checkpoint, checkpoint_every)
         path, tensors, header = checkpoints.newest(joined)
         require_kind(path, header, "checkpoint")
         arguments = {**arguments_of(path, header, merge), "comm": joined}
@@ -367,6 +377,8 @@ class QLearner(Learnt):
             arguments["workers"] = workers
         learner = cls._made(path, env, arguments, tensors, header)
         learner._checkpoints = checkpoints
+        if checkpoint_every is not None:
+            learner._state.goal.keep_every = checkpoints.every(0)
         return learner
 
     @classmethod
@@ -376,7 +388,8 @@ class QLearner(Learnt):
         """Return a learner that holds what a file does; with fresh streams unless the file has its lanes."""
         if is_spread(arguments["comm"]):
             arguments["workers"] = None  # as many as there are processes
-        learner = cls(env if env is not None else header["environment"], **arguments)
+        learner = cls(environment_of(path, header, env), **arguments)
+        learner._origin = header.get("made_of") or learner._origin
         learner._state.restore(path, tensors, header, learner._subject)
         learner._team.go_on(tensors.get("lanes"), learner.rank)
         return learner

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class Learnt:
     _subject: Subject
     _state: State
     _comm: Communicator | str
+    _origin: Mapping[str, Any]
     _optimum: Solution | None = None
 
     @property
@@ -204,7 +206,7 @@ class Learnt:
         FileError
             If it cannot be written.
         """
-        made_of = about(self._subject, self.settings)
+        made_of = about(self._subject, self.settings, self._origin)
         write_tensors(path, self._state.tables(), {"kind": "learner", **made_of, **self._state.counters()})
 
     def close(self) -> None:

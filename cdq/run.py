@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import struct
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -94,9 +94,10 @@ def is_spread(comm: str | Communicator) -> bool:
     return isinstance(comm, Communicator) or registry.is_spread(comm)
 
 
-def about(subject: Subject, settings: Settings) -> dict[str, Any]:
-    """Return what a learner was made of, as a JSON object."""
-    return {"environment": subject.name, "model": subject.fingerprint(), "settings": settings.to_config()}
+def about(subject: Subject, settings: Settings, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a learner was made of, as a JSON object; *origin* is that of its environment (`cdq.envs.origin`)."""
+    told = {"environment": subject.name, "model": subject.fingerprint(), "settings": settings.to_config()}
+    return {**told, "made_of": origin} if origin else told
 
 
 def is_hub(comm: str | Communicator) -> bool:
@@ -147,6 +148,8 @@ class Run:
         Of rank 0, after every round.
     hosting : Hosting, optional
         How workers may join, where they are a hub's and are not started here.
+    origin : dict
+        What files say of the environment besides its name.
     """
 
     subject: Subject
@@ -159,11 +162,12 @@ class Run:
     requests: Requests
     watch: Watch
     hosting: Hosting | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def about(self) -> dict[str, Any]:
         """What was made, as a JSON object."""
-        return about(self.subject, self.settings)
+        return about(self.subject, self.settings, self.origin)
 
     def __post_init__(self) -> None:
         history = self.state.history

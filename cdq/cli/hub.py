@@ -35,11 +35,11 @@ from cdq.cli.train import finish
 from cdq.comm.registry import LOCAL_HUB
 from cdq.comm.zmq.address import EXAMPLES, parse
 from cdq.errors import ConfigError, unknown_name
-from cdq.job.hub import Hosting
+from cdq.job.hub import Hosting, last_goal, model_in
 from cdq.learner import QLearner
 from cdq.mdp import MDP
 from cdq.settings import make_settings
-from cdq.until import Until
+from cdq.until import Goal, Until
 
 _DURABILITY = ("durable", "applied")
 _MODES = ("sync", "async")
@@ -160,9 +160,16 @@ def hub(
     with logging_as(log) as logger:
         if any(checkpoint.glob("checkpoint-*")):
             given = given_in(context)
-            agent = QLearner.resume(checkpoint, workers=workers, comm=LOCAL_HUB)
+            model = model_in(checkpoint)
+            agent = QLearner.resume(
+                checkpoint,
+                env if model is None else model,
+                workers=workers,
+                comm=LOCAL_HUB,
+                checkpoint_every=checkpoint_every,
+            )
             _require_same(agent, env, options, given)
-            more, until = _left(agent, steps if "steps" in given else None, until)
+            more, until = _left(agent, last_goal(checkpoint), steps if "steps" in given else None, until)
         else:
             agent = _new(env, options, checkpoint, checkpoint_every)
             more = steps
@@ -195,8 +202,12 @@ def _require_same(agent: QLearner, env: str | None, options: Mapping[str, Any], 
         )
 
 
-def _left(agent: QLearner, steps: float | None, until: Until | None) -> tuple[float | None, Until | None]:
-    """Return what is to be learnt after a restart: the goal that there was, unless another one was given."""
-    if steps is None or steps == agent.steps + agent.steps_left:
+def _left(
+    agent: QLearner, last: Goal | None, steps: float | None, until: Until | None
+) -> tuple[float | None, Until | None]:
+    """Return what is to be learnt after a restart: what the last start was to reach, unless another goal is given."""
+    target = agent.steps + agent.steps_left if last is None else last.target
+    until = until or (agent.until if last is None else last.until)
+    if (steps is None or steps == target) and (last is None or until == last.until):
         return None, None
-    return max(steps - agent.steps, 0.0), until
+    return max((target if steps is None else steps) - agent.steps, 0.0), until

@@ -42,7 +42,7 @@ from cdq.until import OptimalWithin, Until
 
 _INTERRUPTED = 130
 _REPRESENTATION = {"features", "bins", "table"}
-_WITH_RESUME = ("workers", "comm", "steps", "save", "json_path")
+_WITH_RESUME = ("workers", "comm", "steps", "save", "json_path", "env_again")
 Comm = Annotated[str, typer.Option(metavar="NAME", help="Communicator: a name, a URL, or auto.")]
 Workers = Annotated[
     int | None,
@@ -59,6 +59,15 @@ Checkpoint = Annotated[
 Resume = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Go on from the newest checkpoint there, to the steps it was to reach."),
+]
+EnvAgain = Annotated[
+    str | None,
+    typer.Option(
+        "--env",
+        metavar="ENV",
+        help="With --resume: the environment, where it is of a module (module:Env-v0).",
+        show_default="what the checkpoint names",
+    ),
 ]
 Save = Annotated[Path | None, typer.Option(metavar="PATH", help="Write what was learnt to this file.")]
 
@@ -88,6 +97,7 @@ def train(
     checkpoint: Checkpoint = None,
     checkpoint_every: CheckpointEvery = None,
     resume: Resume = None,
+    env_again: EnvAgain = None,
     until_optimal: UntilOptimal = None,
     until_return: UntilReturn = None,
     save: Save = None,
@@ -102,7 +112,8 @@ def train(
     Under mpiexec or srun each process is one worker, and rank 0 reports.
 
     With --resume, which takes everything else from the checkpoint, only
-    --workers, --comm, --steps (so many more), --save and --json may be given.
+    --workers, --comm, --steps (so many more), --save, --json and --env may be
+    given. --env says that a module of yours may be imported: no file says so.
 
     [bold]Examples[/bold]
 
@@ -116,9 +127,11 @@ def train(
     until = until_of(until_optimal, until_return)
     if resume is not None:
         given = given_in(context)
-        agent = _resumed(resume, given, workers, comm)
+        agent = _resumed(resume, given, env_again, workers, comm)
         finish(agent, steps if "steps" in given else None, None, save, json_path)
         return
+    if env_again is not None:
+        raise ConfigError(f"--env belongs to --resume; name the environment by itself: cdq train {env_again}")
     if env is None:
         raise ConfigError(
             "no environment was given: name one, as in cdq train FrozenLake-v1, or use --resume DIR"
@@ -154,12 +167,12 @@ def train(
     finish(QLearner(env, **options), steps, until, save, json_path)
 
 
-def _resumed(directory: Path, given: set[str], workers: int | None, comm: str) -> QLearner:
+def _resumed(directory: Path, given: set[str], env: str | None, workers: int | None, comm: str) -> QLearner:
     others = sorted(given - {"resume", *_WITH_RESUME})
     if others:
         names = ", ".join("ENV" if name == "env" else "--" + name.replace("_", "-") for name in others)
         raise ConfigError(f"{names} cannot be given with --resume: the run goes on as it was begun")
-    return QLearner.resume(directory, workers=workers, comm=comm)
+    return QLearner.resume(directory, env, workers=workers, comm=comm)
 
 
 def finish(
@@ -188,6 +201,8 @@ def finish(
         return
     check_writable(save)
     check_writable(json_path)
+    if save is not None and json_path is not None and save.absolute() == json_path.absolute():
+        raise ConfigError(f"--save and --json both name {save}; name two files")
     target = agent.steps + (agent.steps_left if steps is None else steps)
     try:
         interrupted = _learn(agent, steps, until)
@@ -199,12 +214,12 @@ def finish(
     report = {**agent.report(), "interrupted": interrupted}
     if agent.until is not None:
         report["until_reached"] = (agent.steps < target and not interrupted) or _holds(agent.until, report)
+    if save is not None:  # files first: standard output may be on a full disk, or closed
+        agent.save(save)
+    write_json(json_path, report)
     console = console_for_people(json_path)
     show_figures(console, _figures(report))
     show_policy(console, agent.model, agent.table.policy())
-    if save is not None:
-        agent.save(save)
-    write_json(json_path, report)
     if interrupted:
         raise typer.Exit(_INTERRUPTED)
 

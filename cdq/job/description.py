@@ -229,4 +229,12 @@ def model_of(about: Mapping[str, Any], tensors: Tensors) -> MDP:
     """Return the model of *about* ("sizes", "time_limit", "name") and what `model_tensors` returned; it is checked."""
     arrays: dict[str, Any] = {name: tensors[f"model.{name}"] for name in _MODEL}
     n_states, n_actions = about["sizes"]
-    return MDP(n_states, n_actions, **arrays, time_limit=about["time_limit"], name=str(about["name"]))
+    grid = about.get("grid")  # for drawings: no worker needs it
+    return MDP(
+        n_states,
+        n_actions,
+        **arrays,
+        time_limit=about["time_limit"],
+        name=str(about["name"]),
+        grid=None if grid is None else tuple(grid),
+    )

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from cdq.comm.zmq.events import Settings as HubSettings
@@ -17,11 +18,13 @@ from cdq.interrupts import Requests, signals_deferred
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
 from cdq.job.faults import point
-from cdq.job.journal import Journal
+from cdq.job.journal import NAME as JOURNAL
+from cdq.job.journal import Journal, read
 from cdq.job.recovery import is_changed, recover
+from cdq.job.replay import goal_of, starts
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME as BEGINNING
-from cdq.job.store import write_beginning
+from cdq.job.store import read_beginning, write_beginning
 from cdq.keeping import Checkpoints
 from cdq.mdp import MDP
 from cdq.monitor import Watch
@@ -29,6 +32,7 @@ from cdq.rounds import Rule
 from cdq.settings import Settings
 from cdq.state import State, lanes_of
 from cdq.team import Team
+from cdq.until import Goal
 
 # Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
 _ROOM = 1 << 26
@@ -214,6 +218,19 @@ def go_on(
     rounds = [entry for entry in entries if "round" in entry]
     service.open(int(rounds[-1].get("next", 1)) if rounds else call.settings.workers)
     return service
+
+
+def last_goal(directory: Path) -> Goal | None:
+    """Return what the hub was to reach when it was started last; None if its journal has no start."""
+    if not (directory / JOURNAL).exists():
+        return None
+    goals = [goal_of(start) for start, _ in starts(read(directory))]
+    return goals[-1] if goals else None
+
+
+def model_in(directory: Path) -> MDP | None:
+    """Return the model of the job in a directory, so that no environment need be made; None if there is no job."""
+    return read_beginning(directory)[0] if (directory / BEGINNING).exists() else None
 
 
 def run(hub: Hub, call: Call, show: Callable[[], None], look: Callable[[], None] = lambda: None) -> None:

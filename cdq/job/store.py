@@ -32,6 +32,7 @@ def write_beginning(
         "time_limit": model.time_limit,
         "name": model.name,
         "rounds": service.rounds,
+        "grid": model.grid,
     }
     write_tensors(directory / NAME, {**tensors, **model_tensors(model), "lanes": lanes}, header)
 
@@ -45,7 +46,7 @@ def read_beginning(directory: Path) -> tuple[MDP, Tensors, dict[str, Any]]:
         If there is none, it was altered, or it lacks something.
     """
     path = directory / NAME
-    tensors, header = read_tensors(path)
+    tensors, header = read_tensors(path, follow=False)
     require_kind(path, header, "job")
     try:
         model, _, _ = model_of(header, tensors), int(header["rounds"]), tensors["lanes"]
