@@ -88,8 +88,8 @@ def check_replaceable(path: Path) -> None:
     """
     try:
         if path.exists() and not path.is_file():
-            kind = "a directory" if path.is_dir() else "not a regular file"
-            raise FileError(f"cannot write {path}: it is {kind}; name a file")
+            kind = "a directory, " if path.is_dir() else ""
+            raise FileError(f"cannot write {path}: it is {kind}not a regular file; name one")
         if not path.parent.is_dir():
             raise FileError(f"cannot write {path}: there is no directory {path.parent}")
         temporary = _temporary(path)

@@ -127,7 +127,8 @@ def test_no_module_is_imported_because_a_file_names_it(
     for command in (["evaluate", str(saved)], ["train", "--resume", str(run)]):
         assert main(command) == 2
         said = capsys.readouterr().err
-        assert f"--env {full}" in said and len(said.splitlines()) == 1
+        assert f"--env {full}" in said
+        assert len(said.splitlines()) == 1
     assert not mark(tmp_path).exists()
 
     assert main(["train", "--resume", str(run), "--env", full, "--steps", "100", "--json", "-"]) == 0

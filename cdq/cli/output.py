@@ -25,10 +25,9 @@ class _Output:
         The output; None where it was closed before the program began.
     """
 
-    encoding = "utf-8"
-
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
         """Write text; raises `FileError` or `ReaderGone`."""
@@ -71,10 +70,9 @@ class _Messages:
         Standard error; None where it was closed before the program began.
     """
 
-    encoding = "utf-8"
-
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
         """Write text, if that is possible."""
@@ -113,7 +111,7 @@ def standard_streams() -> Iterator[None]:
     """
     _occupy()
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Output(streams[0]), _Messages(streams[1])  # type: ignore[assignment]
+    sys.stdout, sys.stderr = _Output(streams[0]), _Messages(streams[1])
     try:
         yield
         sys.stdout.flush()
