@@ -19,6 +19,8 @@ from cdq.files import Tensors, pack_tensors, parse_tensors
 
 # In a call of `learn`, unless told otherwise.
 _IN_A_CALL = 20
+# File of a directory that a hub's job has; its rounds would not fit checkpoints that are written without it.
+JOURNAL = "journal.jsonl"
 
 
 class Checkpoints:
@@ -59,21 +61,27 @@ class Checkpoints:
         return self._every or max(1, -(-steps // _IN_A_CALL))
 
     @contextlib.contextmanager
-    def held(self, comm: Communicator | str) -> Iterator[None]:
-        """Keep the directory for rank 0 while the context lasts; a collective.
+    def held(self, comm: Communicator | str, *, by_hub: bool = False) -> Iterator[None]:
+        """Keep the directory for rank 0, or for a hub, while the context lasts; a collective.
 
         Raises
         ------
         FileError
-            On every rank, if another process has it, or it holds checkpoints of another run.
+            On every rank, if another process has it, or it holds checkpoints of another run, or those of a hub's job
+            and this is none.
         """
         with contextlib.ExitStack() as stack:
-            from_rank_0(comm, partial(self._hold, stack))
+            from_rank_0(comm, partial(self._hold, stack, by_hub))
             yield
 
-    def _hold(self, stack: contextlib.ExitStack) -> bytes:
+    def _hold(self, stack: contextlib.ExitStack, by_hub: bool) -> bytes:
         if self._directory is not None:
             stack.enter_context(self._directory.lock())
+            if not by_hub and (self._directory.path / JOURNAL).exists():
+                raise FileError(
+                    f"{self._directory.path} holds the job of a hub, whose journal has every round: go on with it by "
+                    "cdq hub --checkpoint, or use another directory"
+                )
             if self._directory.last_path() not in (None, self._last):
                 raise FileError(
                     f"{self._directory.path} holds checkpoints of another run: go on with that run "

@@ -203,7 +203,7 @@ class Run:
         """Learn until the goal; raises as `QLearner.learn` does."""
         self.plan.law(self.state.progress.steps)  # tabulated before the clock starts, and before the threads
         line = ProgressLine(self.state.history)
-        with self.checkpoints.held(self.comm):
+        with self.checkpoints.held(self.comm, by_hub=self.hosting is not None):
             try:
                 self.learn(line.show)
                 why = int(self.requests.finish[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from cdq.state import State, lanes_of
 from cdq.team import Team
 from cdq.until import Goal
 
+_log = logging.getLogger("cdq")
 # Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
 _ROOM = 1 << 26
 _PATIENCE = 2.0  # seconds that a hub which is to end waits for the round in hand
@@ -206,6 +208,9 @@ def go_on(
     if not (journal.directory / BEGINNING).exists():
         write_beginning(journal.directory, call.model, call.about, call.state, service)
         changed = True
+    steps = call.state.progress.steps
+    if entries:
+        _log.info("the journal goes on to round %d, %d steps of %d", service.rounds, steps, goal.target)
     if changed:
         keep()  # rounds after a checkpoint have its goal
         if journal.hub is not None:  # and windows that workers have in hand are void: theirs was another

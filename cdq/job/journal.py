@@ -14,11 +14,12 @@ from cdq.errors import FileError
 from cdq.files import open_regular, open_to_read, strict_json
 from cdq.job.contributions import write_all
 from cdq.job.faults import carried, point
+from cdq.keeping import JOURNAL
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-NAME = "journal.jsonl"
+NAME = JOURNAL
 Entry = dict[str, Any]
 # Bytes of a line: one of the most members that a hub may have is of some megabytes.
 _LONGEST = 1 << 26
