@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -197,9 +198,16 @@ def _require_same(agent: QLearner, env: str | None, options: Mapping[str, Any], 
     if wrong:
         names = ", ".join("--" + name.replace("_", "-") for name in wrong)
         raise ConfigError(
-            f"{names}: the job in the directory has something else; leave it out to go on with the job,"
+            f"{names}: the job in the directory has something else{_values(agent, wrong)}; leave it out to go on with "
+            "the job,"
             " or name another directory"
         )
+
+
+def _values(agent: QLearner, names: Sequence[str]) -> str:
+    has = agent.settings.to_config()
+    values = [f"{name} {json.dumps(has[_KEPT[name]])}" for name in names if name in _KEPT]
+    return f" ({', '.join(values)})" if values else f" ({agent.name})"
 
 
 def _left(
