@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 
+import cdq
 from cdq.errors import DivergenceError, FileError
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
+from cdq.job.hub import Hosting
 from cdq.job.journal import NAME, Journal, read
 from cdq.job.recovery import recover
 from cdq.job.replay import Rehearsal, goal_of, replay
 from cdq.job.service import LearningService
 from cdq.until import Goal, OptimalWithin
-from tests.job.jobs import Hub, journal_in
+from tests.job.jobs import MODEL, Hub, journal_in
 from tests.job.processes import Processes, processes
 from tests.job.test_chaos import assert_exact, rounds, table_of, until_rounds
 
@@ -77,6 +79,46 @@ def test_another_goal_or_mode_after_a_restart(changes: dict[str, Any], tmp_path:
             printed, said = made.hub(more=last + 5_000).communicate(timeout=30)
             assert int(printed.split()[1]) >= last + 5_000, said
         assert_exact(made.directory)
+
+
+def test_what_is_stored_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint is written, though none is due, once what it replaces is larger than the room for it."""
+    monkeypatch.setattr("cdq.job.hub._ROOM", 0)
+    monkeypatch.setattr("cdq.job.hub.Hub", Playing)
+    learner = cdq.QLearner(MODEL, comm="zmq", seed=5, num_envs=3, sync_every=100, checkpoint=tmp_path / "job")
+    learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
+    learner._checkpoints._every = 10**9
+    learner.learn(30_000)
+    table = sum(part.nbytes for part in learner._state.tables().values())
+    files = sorted((tmp_path / "job").glob("contributions-*"))
+    assert len(files) == 3
+    assert all(path.stat().st_size <= 3 * table + 10_000 for path in files)
+    assert_exact(tmp_path / "job")
+
+
+class Playing:
+    """In place of a hub: one worker, in this process."""
+
+    def __init__(self, url: str, machine: Any, **_: Any) -> None:
+        self._service = machine._service
+
+    def __enter__(self) -> Playing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, stop: Any) -> None:
+        rehearsal, service = Rehearsal(self._service), self._service
+        write, number = service.write, 0
+        service.write = lambda entry: write({**entry, "next": 1})
+        while not service.finished:
+            number += 1
+            payloads = {
+                uid: one._replace(sequence=number) for uid, one in rehearsal.learn([0], service.least).items()
+            }
+            rehearsal.apply(payloads)
+            service.open(1)
 
 
 # ---- by hand
