@@ -13,6 +13,7 @@ import pytest
 
 import cdq
 from cdq.cli import main
+from cdq.errors import FileError
 
 PROGRAM = "import sys; from cdq.cli import main; sys.exit(main())"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(cdq.__file__).parents[1])}
@@ -136,3 +137,49 @@ def test_a_path_that_cannot_be_written_is_told_before_learning(
     assert said in err
     assert len(err.splitlines()) == 1
     assert sorted(path.name for path in directory.iterdir()) == ["IN"], "nothing is left of the attempt"
+
+
+def test_a_file_that_cannot_be_written_at_last_takes_nothing_else_with_it(
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(directory)
+
+    def full(*_: object) -> None:
+        raise FileError("cannot write a: No space left on device")
+
+    monkeypatch.setattr(cdq.QLearner, "save", full)
+    assert main(["train", "FrozenLake-v1", "--steps", "2e4", "--save", "a", "--json", "OUT.json"]) == 2
+    out, err = capsys.readouterr()
+    assert err == "cdq: cannot write a: No space left on device\n"
+    assert "mean return" in out
+    assert json.loads((directory / "OUT.json").read_text())["steps"] == 20_000
+
+
+def test_what_was_learnt_is_saved_where_a_checkpoint_fails(
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(directory)
+
+    def full(*_: object) -> None:
+        raise FileError("cannot write ck: No space left on device")
+
+    command = [
+        "train",
+        "FrozenLake-v1",
+        "--steps",
+        "2e5",
+        "--sync-every",
+        "1000",
+        "--seed",
+        "0",
+        "--checkpoint",
+        "ck",
+    ]
+    monkeypatch.setattr("cdq.checkpoint.write_tensors", full)
+    assert main([*command, "--save", "a"]) == 2
+    said = "cannot write ck: No space left on device; what was learnt until the last round is in a"
+    assert capsys.readouterr().err == f"cdq: {said}\n"
+    assert 0 < cdq.QLearner.load("a").steps < 200_000
+    monkeypatch.setattr(cdq.QLearner, "save", full)
+    assert main([*command, "--save", "b"]) == 2
+    assert "is lost: cannot write ck" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cdq.cli.options import is_stdout
-from cdq.errors import FileError
+from cdq.files import replacing
 from cdq.mdp import MDP
 
 # Moves on a grid, (rows, columns), clockwise from up, and how they are drawn.
@@ -44,10 +44,8 @@ def write_json(path: Path | None, report: Mapping[str, Any]) -> None:
     if is_stdout(path):
         print(text)
         return
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {error.strerror or error}") from error
+    with replacing(path) as file:
+        file.write(f"{text}\n".encode())
 
 
 def _finite(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +37,7 @@ from cdq.cli.options import (
     until_of,
 )
 from cdq.cli.render import console_for_people, mean_and_error, quantity, show_figures, show_policy, write_json
-from cdq.errors import CdqError, ConfigError, EnvironmentFailure, PeerLost
+from cdq.errors import CdqError, ConfigError
 from cdq.learner import QLearner
 from cdq.until import OptimalWithin, Until
 
@@ -203,25 +204,38 @@ def finish(
     check_writable(json_path)
     if save is not None and json_path is not None and save.absolute() == json_path.absolute():
         raise ConfigError(f"--save and --json both name {save}; name two files")
-    target = agent.steps + (agent.steps_left if steps is None else steps)
+    begun, target = agent.steps, agent.steps + (agent.steps_left if steps is None else steps)
     try:
         interrupted = _learn(agent, steps, until)
-    except (EnvironmentFailure, PeerLost) as error:
-        if save is None:
+    except CdqError as error:
+        if save is None or agent.steps == begun:
             raise
-        agent.save(save)
-        raise CdqError(f"{error}; what was learnt until the last round is in {save}") from error
+        raise CdqError(f"{error}; {_saved(agent, save)}") from error
     report = {**agent.report(), "interrupted": interrupted}
     if agent.until is not None:
         report["until_reached"] = (agent.steps < target and not interrupted) or _holds(agent.until, report)
-    if save is not None:  # files first: standard output may be on a full disk, or closed
-        agent.save(save)
-    write_json(json_path, report)
+    with ExitStack() as last:  # all of it from the last, whatever fails: files come before standard output
+        last.callback(_show, agent, report, json_path)
+        last.callback(write_json, json_path, report)
+        if save is not None:
+            last.callback(agent.save, save)
+    if interrupted:
+        raise typer.Exit(_INTERRUPTED)
+
+
+def _saved(agent: QLearner, path: Path) -> str:
+    """Save the table of the last whole round of a run that failed; return what became of that."""
+    try:
+        agent.save(path)
+    except CdqError as error:
+        return f"what was learnt until the last round is lost: {error}"
+    return f"what was learnt until the last round is in {path}"
+
+
+def _show(agent: QLearner, report: Mapping[str, Any], json_path: Path | None) -> None:
     console = console_for_people(json_path)
     show_figures(console, _figures(report))
     show_policy(console, agent.model, agent.table.policy())
-    if interrupted:
-        raise typer.Exit(_INTERRUPTED)
 
 
 def _learn(agent: QLearner, steps: float | None, until: Until | None) -> bool:
