@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,8 +20,8 @@ from cdq.files import Tensors, check_replaceable, open_regular, read_tensors, un
 _log = logging.getLogger("cdq")
 
 _KEPT = 3
-# Bytes at the beginning of a lock, which says who holds it; a file that is longer, or says something else, is none.
-_HOLDER, _LONGEST_LOCK = b"process ", 512
+# A lock says who holds it, or nothing; a file that says something else is none, and is not ours to empty.
+_HOLDER, _LONGEST_LOCK = re.compile(rb"process \d+ on host [^\n]*"), 512
 # Times that a directory is listed again because its writer deleted what was listed.
 _LISTINGS = 10
 _NAMES = f"checkpoint-{'[0-9]' * 20}.safetensors"
@@ -122,13 +123,13 @@ class CheckpointDirectory:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             said = file.read(_LONGEST_LOCK + 1)
-            if said and (not said.startswith(_HOLDER) or len(said) > _LONGEST_LOCK):
+            if said and (len(said) > _LONGEST_LOCK or not _HOLDER.fullmatch(said)):
                 raise FileError(
                     f"{self.path / 'lock'} was not written by cdq, and is left as it is; use another directory"
                 )
             file.truncate(0)
             file.seek(0)
-            file.write(b"%s%d on host %s" % (_HOLDER, os.getpid(), socket.gethostname().encode()[:256]))
+            file.write(b"process %d on host %s" % (os.getpid(), socket.gethostname().encode()[:256]))
         except BlockingIOError:
             holder = file.read(200).decode(errors="replace") or "another process"
             raise FileError(

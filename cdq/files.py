@@ -136,12 +136,10 @@ def open_regular(path: str | os.PathLike[str], flags: int, *, follow: bool) -> i
     except ValueError as error:  # a null byte in the name
         raise FileError(str(error)) from None
     status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and (follow or status.st_nlink <= 1):
+    if stat.S_ISREG(status.st_mode):
         return descriptor
     os.close(descriptor)
-    if stat.S_ISDIR(status.st_mode):
-        raise FileError("Is a directory")
-    raise FileError("it is a hard link" if stat.S_ISREG(status.st_mode) else "it is not a regular file")
+    raise FileError("Is a directory" if stat.S_ISDIR(status.st_mode) else "it is not a regular file")
 
 
 def open_to_read(path: Path, *, follow: bool) -> BinaryIO:
@@ -279,7 +277,8 @@ def read_file(path: str | os.PathLike[str], *, follow: bool = True) -> bytes:
     except MemoryError:
         raise FileError(f"cannot read {path}: its {size:,} bytes do not fit into the memory") from None
     except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
+        more = "; the checkpoints of a directory are for cdq.QLearner.resume" if os.path.isdir(path) else ""
+        raise FileError(f"cannot read {path}: {error.strerror or error}{more}") from None
 
 
 def _require_length(start: bytes, file: BinaryIO, size: int) -> bytes:

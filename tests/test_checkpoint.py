@@ -217,10 +217,11 @@ def test_what_is_in_the_place_of_the_lock_is_left_as_it_is(
         (lambda: place.symlink_to(mine), "it is a link, which is not followed"),
         (lambda: place.symlink_to(tmp_path / "new"), "it is a link"),
         (lambda: place.symlink_to("/dev/zero"), "it is a link"),
-        (lambda: os.link(mine, place), "it is a hard link"),
+        (lambda: os.link(mine, place), "was not written by cdq, and is left as it is"),
         (lambda: os.mkfifo(place), "it is not a regular file"),
         (lambda: place.write_text("my notes"), "was not written by cdq, and is left as it is"),
-        (lambda: place.write_text("process " * 100), "was not written by cdq"),
+        (lambda: place.write_text("process 1 on host " + "x" * 600), "was not written by cdq"),
+        (lambda: place.write_text("process 1 on host x\nand more"), "was not written by cdq"),
     ]:
         put()
         with pytest.raises(FileError, match=said):
@@ -233,6 +234,9 @@ def test_what_is_in_the_place_of_the_lock_is_left_as_it_is(
     place.write_text("process 17 on host gone")  # of a run that was killed
     lock(directory)
     assert place.read_text() == ""
+    os.link(place, tmp_path / "backup")  # as backups by hard links make them
+    write(directory, 1)
+    assert_whole(directory.newest(), 1)
 
 
 def test_what_is_in_the_place_of_a_checkpoint_is_skipped(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 import cdq
 from cdq.cli import main
 from cdq.cli.hub import _left
+from cdq.job.hub import Hosting
 from cdq.until import Goal
+from tests.job.test_recovery import Playing
 from tests.test_cli_hub import Processes, end, processes, url, wait_for_rounds
 
 __all__ = ["processes", "url"]  # fixtures
@@ -116,3 +119,28 @@ def test_a_directory_is_a_hubs_or_a_runs(
     assert json.loads(capsys.readouterr().out)["digest"] == json.loads(out)["digest"]
     assert main(["train", "--resume", str(job), "--steps", "1e5"]) == 2
     assert "holds the job of a hub" in capsys.readouterr().err
+
+
+def test_a_hub_that_is_started_again_makes_no_environment(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its model is in the directory, and so is its grid; the name, whatever it says, is only a name."""
+    job, folder = tmp_path / "job", tmp_path / "modules"
+    folder.mkdir()
+    (folder / "evilmod.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr("cdq.job.hub.Hub", Playing)
+    model = replace(cdq.MDP.from_gymnasium("FrozenLake-v1"), name="evilmod:Evil-v0\x1b[2J")
+    agent = cdq.QLearner(model, comm="zmq", seed=0, checkpoint=job)
+    agent.hosting = Hosting(url)
+    agent.learn(20_000)
+    assert main(["hub", "--bind", url, "--checkpoint", str(job), "--steps", "40000"]) == 0
+    out = capsys.readouterr().out
+    assert "evilmod:Evil-v0?[2J" in out  # no terminal obeys a file
+    assert "\x1b" not in out
+    assert "G: ends with the best reward" in out
+    for command in (["replay", str(job)], ["status", url, "--timeout", "0.1"]):
+        main(command)
+        assert "\x1b" not in "".join(capsys.readouterr())
+    assert main(["train", "--resume", str(job)]) == 2
+    assert "no module is imported because a file names it" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from cdq.cli.hub import hub
 from cdq.cli.join import join
 from cdq.cli.keys import keygen, keys
 from cdq.cli.launch import launch
-from cdq.cli.output import ReaderGone, standard_streams
+from cdq.cli.output import ReaderGone, printable, standard_streams
 from cdq.cli.replay import replay
 from cdq.cli.solve import solve
 from cdq.cli.status import status
@@ -136,7 +136,7 @@ def _rank() -> int | None:
 
 
 def _fail(message: str) -> int:
-    print(f"cdq: {' '.join(message.split())}", file=sys.stderr)
+    print(f"cdq: {printable(' '.join(message.split()))}", file=sys.stderr)
     return _MISTAKE
 
 

@@ -119,6 +119,17 @@ def standard_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = streams
 
 
+def printable(text: str) -> str:
+    r"""Return text without what a terminal would obey: names in files, and what a hub says, are not ours.
+
+    Examples
+    --------
+    >>> printable("lake\x1b[2J")
+    'lake?[2J'
+    """
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+
+
 def _occupy() -> None:
     """Open the null device where a standard stream is closed: else the next file gets its number, and its output."""
     for descriptor in range(3):

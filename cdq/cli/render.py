@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cdq.cli.options import is_stdout
+from cdq.cli.output import printable
 from cdq.files import replacing
 from cdq.mdp import MDP
 
@@ -61,7 +62,7 @@ def show_figures(console: Console, figures: Iterable[tuple[str, str]]) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for name, value in figures:
+    for name, value in ((name, printable(value)) for name, value in figures):
         table.add_row(f"  {name}", value if _has_unicode(console) else value.replace("±", "+-"))
     console.print(table, highlight=False, markup=False)
 

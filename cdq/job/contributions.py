@@ -62,6 +62,7 @@ class Contributions:
         FileError
             If a file cannot be read.
         """
+        self._places.clear()
         for path in self._paths():
             places: dict[int, list[Place]] = {}
             for number, place in _records(path):

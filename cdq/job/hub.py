@@ -34,6 +34,7 @@ from cdq.settings import Settings
 from cdq.state import State, lanes_of
 from cdq.team import Team
 from cdq.until import Goal
+from cdq.worker import Merged
 
 _log = logging.getLogger("cdq")
 # Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
@@ -161,7 +162,8 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
     ):
         service = go_on(call, kind, journal, contributions)
         machine = _machine(call, hosting, service, journal)
-        start = {"goal": call.state.goal.to_config(), "asynchronous": hosting.asynchronous}
+        how = {"asynchronous": hosting.asynchronous, "durable": hosting.durable}
+        start = {"goal": call.state.goal.to_config(), **how}
         journal.write({"start": machine.generation, "hub": machine.state(), **start})
         journal.sync()  # no two starts may have one number
         service.write = journal.write
@@ -194,35 +196,40 @@ def go_on(
     call: Call, kind: type[LearningService], journal: Journal, contributions: Contributions
 ) -> LearningService:
     """Return a service that stands where the hub ended, and stores and keeps what comes from now on."""
-    entries, journal.entries = journal.entries, []  # not in memory for as long as the hub lives
     goal = call.state.goal
-    last = recover(entries, goal, lambda kind: service_of(call, kind), contributions)
-    changed = is_changed(last, goal, kind)
+    last = recover(journal, goal, lambda kind: service_of(call, kind), contributions)
+    entries, journal.entries = journal.entries, []  # not in memory for as long as the hub lives
+    rounds = [entry for entry in entries if "round" in entry]
     service = service_of(call, kind)
+    if last is not None:
+        steps = call.state.progress.steps
+        _log.info("the journal goes on to round %d, %d steps of %d", service.rounds, steps, goal.target)
+    changed = is_changed(last, goal, kind)
+    if changed and journal.hub is not None:  # windows that workers have in hand are void: theirs was another
+        journal.hub["version"] += 1
     keep = keeper(call, service, journal)
+    begun = not (journal.directory / BEGINNING).exists()
+    if begun:
+        write_beginning(journal.directory, call.model, call.about, call.state, service)
+    if (
+        begun or changed or rounds
+    ):  # all rounds after a checkpoint are of one start, and have the checkpoint's goal
+        keep()
+    _store(service, keep, contributions, call.state.merged)
+    service.open(int(rounds[-1].get("next", 1)) if rounds else call.settings.workers)
+    return service
+
+
+def _store(service: LearningService, keep: Callable[[], None], stored: Contributions, merged: Merged) -> None:
+    """Let a service store contributions, and keep a checkpoint before they take too much room."""
 
     def keep_and_begin() -> None:
         keep()
-        contributions.begin(service.rounds)
+        stored.begin(service.rounds)
 
-    if not (journal.directory / BEGINNING).exists():
-        write_beginning(journal.directory, call.model, call.about, call.state, service)
-        changed = True
-    steps = call.state.progress.steps
-    if entries:
-        _log.info("the journal goes on to round %d, %d steps of %d", service.rounds, steps, goal.target)
-    if changed:
-        keep()  # rounds after a checkpoint have its goal
-        if journal.hub is not None:  # and windows that workers have in hand are void: theirs was another
-            journal.hub["version"] += 1
-    contributions.begin(service.rounds)
-    service.store, service.keep = contributions.write, keep_and_begin
-    merged = call.state.merged
+    stored.begin(service.rounds)
     room = _ROOM + 2 * (merged.values.nbytes + merged.visits.nbytes + merged.clock.nbytes)
-    service.is_crowded = lambda: contributions.size > room
-    rounds = [entry for entry in entries if "round" in entry]
-    service.open(int(rounds[-1].get("next", 1)) if rounds else call.settings.workers)
-    return service
+    service.store, service.keep, service.is_crowded = stored.write, keep_and_begin, lambda: stored.size > room
 
 
 def last_goal(directory: Path) -> Goal | None:

@@ -23,6 +23,7 @@ NAME = JOURNAL
 Entry = dict[str, Any]
 # Bytes of a line: one of the most members that a hub may have is of some megabytes.
 _LONGEST = 1 << 26
+_BEGIN = b'{"'
 
 
 class Journal:
@@ -57,8 +58,9 @@ class Journal:
     def __init__(self, directory: Path, *, durable: bool, after: int = -1) -> None:
         self.directory, self._path, self._durable = directory, directory / NAME, durable
         self._epoch: object = None  # of the membership that was written last
-        self.entries: list[Entry] = []
-        self.hub: dict[str, Any] | None = None
+        self._after = after
+        self.entries: list[Entry]
+        self.hub: dict[str, Any] | None
         try:
             # Without a buffer: what could not be written is not tried again when the file is closed.
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
@@ -68,18 +70,28 @@ class Journal:
                 f"cannot open {self._path}: {error.strerror or error}; use one that you may write"
             ) from None
         try:
-            self._end = self._take_over(after)
+            self._end = self._take_over()
         except BaseException:
             self._file.close()
             raise
 
-    def _take_over(self, after: int) -> int:
-        """Read what there is, take off a line that is not whole, and return where the next one begins."""
+    def cut(self, number: int) -> None:
+        """Take off the line of a round, and all that come after it."""
         end = 0
+        for entry, line_end in _entries(self._path):
+            if entry.get("round") == number:
+                break
+            end = line_end
+        self._file.truncate(end)
+        self._end = self._take_over()
+
+    def _take_over(self) -> int:
+        """Read what there is, take off a line that is not whole, and return where the next one begins."""
+        self.entries, self.hub, end = [], None, 0
         for entry, line_end in _entries(self._path):
             try:
                 end, self.hub = line_end, _hub_after(self.hub, entry)
-                if entry.get("round", after + 1) > after:
+                if entry.get("round", self._after + 1) > self._after:
                     self.entries.append(entry)
             except (KeyError, TypeError, ValueError) as error:
                 raise FileError(f"{self._path} is no journal of a job: {error!r}; use another copy") from None
@@ -173,7 +185,8 @@ def _entries(path: Path) -> Iterator[tuple[Entry, int]]:
         while line := file.readline(_LONGEST):
             number += 1
             entry = _entry(line)
-            if entry is None and not line.endswith(b"\n") and len(line) < _LONGEST:  # the last one
+            unfinished = not line.endswith(b"\n") and len(line) < _LONGEST and line[:2] == _BEGIN[: len(line)]
+            if entry is None and unfinished:  # the last one
                 return
             if entry is None:
                 raise FileError(f"line {number} of {path} was altered; use another copy")

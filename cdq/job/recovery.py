@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import takewhile
 
 from cdq.comm.zmq.events import Submission
 from cdq.errors import FileError
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
-from cdq.job.journal import Entry
+from cdq.job.journal import Entry, Journal
 from cdq.job.replay import Rehearsal, goal_of, kind_of, require_next, starts, take_again
 from cdq.job.service import LearningService
 from cdq.until import Goal
 
+_log = logging.getLogger("cdq")
 Make = Callable[[type[LearningService]], LearningService]
 
 
-def recover(entries: Iterable[Entry], goal: Goal, make: Make, stored: Contributions) -> Entry | None:
+def recover(journal: Journal, goal: Goal, make: Make, stored: Contributions) -> Entry | None:
     """Apply the rounds of a journal to a state that stands where they began.
 
     Nothing is learnt or compared: what was acknowledged counts, whoever brought it. Only a round whose contributions
-    are not stored is learnt again.
+    are not stored is learnt again; where it cannot be, and nothing was promised, the journal ends before it.
 
     Parameters
     ----------
-    entries : iterable of dict
-        The journal's lines, without rounds that the state has.
+    journal : Journal
+        Its entries are those that the state does not have.
     goal : Goal
         That of the state, changed while the rounds of another one are applied.
     make : callable
@@ -50,11 +53,28 @@ def recover(entries: Iterable[Entry], goal: Goal, make: Make, stored: Contributi
     """
     stored.find()
     last: Entry | None = None
-    for last, rounds in starts(entries):
-        if rounds:
+    for last, rounds in list(starts(journal.entries)):
+        there = _stored(last, rounds, stored)
+        if there:
             with _as_it_was(goal, goal_of(last)):
-                _apply(make(kind_of(last)), rounds, stored)
+                _apply(make(kind_of(last)), there, stored)
+        if len(there) < len(rounds):
+            number = rounds[len(there)]["round"]
+            _log.warning(
+                "round %d and what came after it did not reach the disk: the job goes on before it", number
+            )
+            journal.cut(number)
+            break
     return last
+
+
+def _stored(start: Entry, rounds: list[Entry], stored: Contributions) -> list[Entry]:
+    """Return the rounds up to the first that cannot be applied, as it was promised only from a checkpoint on."""
+    if start.get("durable", True) or kind_of(start) is LearningService:
+        return rounds
+    return list(
+        takewhile(lambda entry: stored.of_round(entry["round"], checksums(entry)) is not None, rounds)
+    )
 
 
 def is_changed(last: Entry | None, goal: Goal, kind: type[LearningService]) -> bool:
@@ -80,11 +100,16 @@ def _same(one: Goal, other: Goal) -> bool:
     return (one.target, one.until) == (other.target, other.until)
 
 
+def checksums(entry: Entry) -> list[int]:
+    """Return those of the contributions to a round, in the order of uids."""
+    return [crc for _, _, crc in entry.get("members", [])]
+
+
 def _apply(service: LearningService, entries: Iterable[Entry], stored: Contributions) -> None:
     rehearsal: Rehearsal | None = None
     for entry in entries:
         require_next(service, entry)
-        payloads = stored.of_round(entry["round"], [crc for _, _, crc in entry["members"]])
+        payloads = stored.of_round(entry["round"], checksums(entry))
         if payloads is None and isinstance(service, AsynchronousService):
             raise FileError(
                 f"the contribution to round {entry['round']} is not in {stored.directory}, though its journal has "

@@ -145,3 +145,11 @@ def test_rounds_that_a_checkpoint_has_take_no_memory(tmp_path: Path) -> None:
         assert [entry.get("round") for entry in journal.entries] == [None, 7, 8]
         assert journal.hub == hub_state(read(tmp_path))
         assert journal.hub == {**hub, "version": 8, "peers": [[0, "", "a", 8, True]]}
+
+
+def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path: Path) -> None:
+    for text in ("notes without an end of line", "[1", "{1", "\0" * 100):
+        (tmp_path / NAME).write_text(text)
+        with pytest.raises(FileError, match="line 1 of .* was altered"):
+            journal_in(tmp_path)
+        assert (tmp_path / NAME).read_text() == text

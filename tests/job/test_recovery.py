@@ -13,16 +13,16 @@ import pytest
 
 import cdq
 from cdq.errors import DivergenceError, FileError
-from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
 from cdq.job.hub import Hosting
 from cdq.job.journal import NAME, Journal, read
 from cdq.job.recovery import recover
-from cdq.job.replay import Rehearsal, goal_of, replay
+from cdq.job.replay import Rehearsal, replay
 from cdq.job.service import LearningService
 from cdq.until import Goal, OptimalWithin
 from tests.job.jobs import MODEL, Hub, journal_in
 from tests.job.processes import Processes, processes
+from tests.job.test_asynchronous import Job
 from tests.job.test_chaos import assert_exact, rounds, table_of, until_rounds
 
 JOB: dict[str, Any] = {"steps": 60_000, "sync_every": 500, "checkpoint_every": 10**9}
@@ -144,7 +144,8 @@ def again(directory: Path, goal: Goal | None = None) -> Hub:
         assert kind is LearningService
         return hub.service
 
-    recover(read(directory), state.goal, make, Contributions(directory, durable=True))
+    with journal_in(directory) as journal:
+        recover(journal, state.goal, make, Contributions(directory, durable=True))
     return hub
 
 
@@ -202,14 +203,39 @@ def test_lines_that_are_whole_and_say_nothing(wrong: dict[str, Any], tmp_path: P
         again(tmp_path)
 
 
-def test_a_contribution_that_is_missing_is_named(tmp_path: Path) -> None:
-    hub = Hub(workers=1, kind=AsynchronousService)
-    task = [1, 0, 0.1, 0.1, 0]
-    entry = {"round": 1, "size": 1, "members": [[0, 1, 2]], "base": 0, "task": task}
-    start = {"start": 1, "goal": GOAL, "asynchronous": True}
-    with pytest.raises(FileError, match="the contribution to round 1 is not in .*; use another copy"):
-        recover([start, entry], Goal(6_000), lambda kind: hub.service, Contributions(tmp_path, durable=True))
-    assert goal_of(start) == Goal(6_000)
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_contribution_that_is_missing(
+    durable: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without rounds it cannot be learnt again: where it was promised that is an error, else the job ends before it."""
+    job = Job()
+    start = {"start": 1, "goal": {**GOAL, "target": 6_000}, "asynchronous": True, "durable": durable}
+    hub = {"epoch": 1, "version": 0, "peers": [[0, "", "a", 0, True]]}
+    with journal_in(tmp_path) as journal, Contributions(tmp_path, durable=True) as contributions:
+        contributions.begin(0)
+        job.service.write, job.service.store = journal.write, contributions.write
+        journal.write({**start, "hub": hub})
+        job.join(0)
+        digests = []
+        for _ in range(5):
+            job.bring(0, state=1)
+            digests.append(job.digest)
+    (path,) = tmp_path.glob("contributions-*")
+    after, stored = Job(), Contributions(tmp_path, durable=True)
+    stored.find()
+    path.write_bytes(path.read_bytes()[: stored._places[4][0].offset])
+    goal = after.learner._state.goal
+    with journal_in(tmp_path) as journal:
+        if durable:
+            with pytest.raises(FileError, match="the contribution to round 4 is not in .*; use another copy"):
+                recover(journal, goal, lambda kind: after.service, stored)
+            return
+        recover(journal, goal, lambda kind: after.service, stored)
+        assert after.digest == digests[2]
+        assert journal.hub == {**hub, "version": 3, "peers": [[0, "", "a", 3, True]]}
+        journal.write({"round": 4})
+    assert [entry.get("round") for entry in read(tmp_path)] == [None, 1, 2, 3, 4]
+    assert "round 4 and what came after it did not reach the disk" in caplog.text
 
 
 # ---- disks
