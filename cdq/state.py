@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._arguments import whole
 from cdq.errors import FileError, TableError
 from cdq.history import History
 from cdq.subject import Subject
@@ -19,8 +18,6 @@ from cdq.until import Goal
 from cdq.worker import Merged
 
 _HISTORY = "history."
-# No counter of a file is larger: what is added to one must still fit 64 bits.
-_MOST = 1 << 62
 
 Tensors = dict[str, npt.NDArray[Any]]
 
@@ -88,23 +85,16 @@ class State:
         try:
             QTable(tensors["values"], tensors["visits"], keys=tensors.get("keys"))  # raises if they are none
             self.merged.fill(tensors)
-            self.progress = Progress(_count(header, "steps"), float(header["window"]))
-            if not 0 <= self.progress.window < _MOST:
-                raise ValueError(f"a window of {self.progress.window} steps")
-            self.session = _count(header, "session")
-            self.evaluations = _count(header, "evaluations") if "evaluations" in header else 0
+            self.progress = Progress(int(header["steps"]), float(header["window"]))
+            self.session, self.evaluations = int(header["session"]), int(header.get("evaluations", 0))
             if "goal" in header:
                 self.goal = Goal.from_config(header["goal"])
                 columns = {name: tensors[_HISTORY + name] for name in self.history.to_arrays()}
                 self.history = History.from_arrays(columns)
-        except TableError:
-            raise
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, TableError):
+                raise
             raise FileError(f"{path} lacks what a learner goes on from: {error!r}; use another") from None
-
-
-def _count(header: Mapping[str, Any], name: str) -> int:
-    return whole(name, header[name], 0, _MOST)
 
 
 def lanes_of(parts: Sequence[bytes]) -> npt.NDArray[np.uint8]:

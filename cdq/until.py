@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cdq._arguments import whole
 from cdq.errors import ConfigError
 
 
@@ -50,8 +49,6 @@ class MeanReturn:
             raise ConfigError(f"the mean return to reach is {self.at_least}; it must be finite")
 
 
-# Steps that a file may ask for.
-_MOST = 1 << 62
 Until = OptimalWithin | MeanReturn
 
 _CONDITIONS = {kind.__name__: kind for kind in (OptimalWithin, MeanReturn)}
@@ -90,9 +87,6 @@ class Goal:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Goal:
-        """Return the goal that `to_config` described; raises `ValueError`, `TypeError` or `KeyError` if it is none."""
+        """Return the goal that `to_config` described."""
         until = dict(config["until"] or {})
-        counts = {
-            name: whole(name, config[name], 0, _MOST) for name in ("target", "keep_every", "measure_at")
-        }
-        return cls(until=_CONDITIONS[until.pop("kind")](**until) if until else None, **counts)
+        return cls(**{**config, "until": _CONDITIONS[until.pop("kind")](**until) if until else None})
