@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,11 +38,11 @@ _SOLVED_OUTCOMES = 2_000_000
 class Learnt:
     """A table of action values, and how it came to be; see `QLearner`."""
 
+    _origin: dict[str, Any]
     settings: Settings
     _subject: Subject
     _state: State
     _comm: Communicator | str
-    _origin: Mapping[str, Any]
     _optimum: Solution | None = None
 
     @property

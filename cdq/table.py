@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.errors import FileError, TableError
+from cdq.errors import TableError
 from cdq.files import read_tensors, write_tensors
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -146,7 +146,4 @@ class QTable:
         """
         tensors, header = read_tensors(path)
         name = str(header.get("environment", ""))
-        try:
-            return cls(tensors["values"], tensors["visits"], name, tensors.get("keys"))
-        except KeyError as error:
-            raise FileError(f"{path} has no table: it lacks {error}; use another file") from None
+        return cls(tensors["values"], tensors["visits"], name, tensors.get("keys"))
