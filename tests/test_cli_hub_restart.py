@@ -55,15 +55,17 @@ def test_a_job_that_was_killed_takes_other_goals(
     job = tmp_path / "job"
     command = ["hub", "--bind", url, "--checkpoint", str(job)]
     options = ["--env", "FrozenLake-v1", "--sync-every", "16000", "--seed", "0", "--checkpoint-every", "1e11"]
-    hub = processes.start(*command, *options, "--steps", "1e12")
-    processes.start("join", url)
+    hub = processes.start(*command, *options, "--steps", "1e12", "--workers", "2")
+    workers = [processes.start("join", url) for _ in range(2)]
     wait_for_rounds(job, 20)
-    hub.kill()
-    end(hub)
+    for process in (hub, *workers):
+        process.kill()
+        end(process)
     # Fewer steps than there are: nothing is left to learn, and nothing that was acknowledged is lost.
     assert main([*command, "--steps", "1e5", "--json", "-"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["steps"] >= 20 * 16_000
+    assert report["workers"] == 2  # which was left out
     assert main(["replay", str(job), "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["digest"] == report["digest"]
     # More, until a condition holds, and applied as they come.

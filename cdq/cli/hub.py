@@ -36,7 +36,8 @@ from cdq.cli.train import finish
 from cdq.comm.registry import LOCAL_HUB
 from cdq.comm.zmq.address import EXAMPLES, parse
 from cdq.errors import ConfigError, unknown_name
-from cdq.job.hub import Hosting, last_goal, model_in
+from cdq.job.hub import Hosting, last_start, model_in
+from cdq.job.replay import goal_of
 from cdq.learner import QLearner
 from cdq.mdp import MDP
 from cdq.settings import make_settings
@@ -59,7 +60,14 @@ Env = Annotated[
     str | None,
     typer.Option(metavar="ENV", help="A Gymnasium id.", show_default="what the directory's job has"),
 ]
-Workers = Annotated[int, typer.Option(metavar="N", help="A round needs so many; more may join.")]
+Workers = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="A round needs so many; more may join.",
+        show_default="1, or what the directory's job has",
+    ),
+]
 Durability = Annotated[
     str,
     typer.Option(
@@ -68,10 +76,11 @@ Durability = Annotated[
     ),
 ]
 Mode = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="MODE",
         help="Rounds of all workers (sync), or each contribution applied when it comes (async).",
+        show_default="sync, or what the directory's job has",
     ),
 ]
 Staleness = Annotated[
@@ -112,7 +121,7 @@ def hub(
     until_optimal: UntilOptimal = None,
     until_return: UntilReturn = None,
     keys: KeysDirectory = None,
-    mode: Mode = "sync",
+    mode: Mode = None,
     staleness: Staleness = Hosting.staleness,
     durability: Durability = "durable",
     round_timeout: RoundTimeout = None,
@@ -133,15 +142,16 @@ def hub(
     """
     if durability not in _DURABILITY:
         raise ConfigError(unknown_name("durability", durability, _DURABILITY))
-    if mode not in _MODES:
+    if mode is not None and mode not in _MODES:
         raise ConfigError(unknown_name("mode", mode, _MODES))
+    last = last_start(checkpoint)
     hosting = Hosting(
         str(parse(bind)),
         round_timeout=round_timeout,
         durable=durability == "durable",
         insecure=insecure,
         keys=keys_in(keys),
-        asynchronous=mode == "async",
+        asynchronous=mode == "async" if mode is not None or last is None else bool(last["asynchronous"]),
         staleness=staleness,
     )
     options = arguments_of(
@@ -165,12 +175,14 @@ def hub(
             agent = QLearner.resume(
                 checkpoint,
                 env if model is None else model,
-                workers=workers,
+                workers=workers if "workers" in given else None,
                 comm=LOCAL_HUB,
                 checkpoint_every=checkpoint_every,
             )
             _require_same(agent, env, options, given)
-            more, until = _left(agent, last_goal(checkpoint), steps if "steps" in given else None, until)
+            more, until = _left(
+                agent, None if last is None else goal_of(last), steps if "steps" in given else None, until
+            )
         else:
             agent = _new(env, options, checkpoint, checkpoint_every)
             more = steps

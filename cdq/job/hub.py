@@ -20,9 +20,9 @@ from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
 from cdq.job.faults import point
 from cdq.job.journal import NAME as JOURNAL
-from cdq.job.journal import Journal, read
+from cdq.job.journal import Entry, Journal, read
 from cdq.job.recovery import is_changed, recover
-from cdq.job.replay import goal_of, starts
+from cdq.job.replay import starts
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME as BEGINNING
 from cdq.job.store import read_beginning, write_beginning
@@ -33,7 +33,6 @@ from cdq.rounds import Rule
 from cdq.settings import Settings
 from cdq.state import State, lanes_of
 from cdq.team import Team
-from cdq.until import Goal
 from cdq.worker import Merged
 
 _log = logging.getLogger("cdq")
@@ -232,12 +231,11 @@ def _store(service: LearningService, keep: Callable[[], None], stored: Contribut
     service.store, service.keep, service.is_crowded = stored.write, keep_and_begin, lambda: stored.size > room
 
 
-def last_goal(directory: Path) -> Goal | None:
-    """Return what the hub was to reach when it was started last; None if its journal has no start."""
+def last_start(directory: Path) -> Entry | None:
+    """Return the line of the hub's last start, checked; None if the directory has no journal, or that has no start."""
     if not (directory / JOURNAL).exists():
         return None
-    goals = [goal_of(start) for start, _ in starts(read(directory))]
-    return goals[-1] if goals else None
+    return next((start for start, _ in reversed(list(starts(read(directory))))), None)
 
 
 def model_in(directory: Path) -> MDP | None:
