@@ -121,7 +121,9 @@ class Checkpoints:
         if newest is None:
             path = self._directory.path
             if path.exists() and not path.is_dir():
-                raise FileError(f"{path} is not a directory; name the one that holds the checkpoints")
+                raise FileError(
+                    f"there is no checkpoint in {path}; it is not a directory: name the one that holds them"
+                )
             raise FileError(f"there is no checkpoint in {path}; begin a run with this directory")
         self._last = self._directory.last_path()
         return newest

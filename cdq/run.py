@@ -94,7 +94,7 @@ def is_spread(comm: str | Communicator) -> bool:
     return isinstance(comm, Communicator) or registry.is_spread(comm)
 
 
-def about(subject: Subject, settings: Settings, origin: Mapping[str, Any]) -> dict[str, Any]:
+def about(subject: Subject, settings: Settings, origin: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what a learner was made of, as a JSON object; *origin* is that of its environment (`cdq.envs.origin`)."""
     told = {"environment": subject.name, "model": subject.fingerprint(), "settings": settings.to_config()}
     return {**told, "made_of": origin} if origin else told

@@ -20,9 +20,9 @@ from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
 from cdq.job.faults import point
 from cdq.job.journal import NAME as JOURNAL
-from cdq.job.journal import Entry, Journal, read
+from cdq.job.journal import Entry, Journal, lines
 from cdq.job.recovery import is_changed, recover
-from cdq.job.replay import starts
+from cdq.job.replay import goal_of
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME as BEGINNING
 from cdq.job.store import read_beginning, write_beginning
@@ -233,9 +233,13 @@ def _store(service: LearningService, keep: Callable[[], None], stored: Contribut
 
 def last_start(directory: Path) -> Entry | None:
     """Return the line of the hub's last start, checked; None if the directory has no journal, or that has no start."""
-    if not (directory / JOURNAL).exists():
-        return None
-    return next((start for start, _ in reversed(list(starts(read(directory))))), None)
+    last: Entry | None = None
+    if (directory / JOURNAL).exists():
+        for entry in lines(directory):
+            last = entry if "start" in entry else last
+    if last is not None:
+        goal_of(last)  # raises if it is none
+    return last
 
 
 def model_in(directory: Path) -> MDP | None:

@@ -117,19 +117,26 @@ class Journal:
                 write_all(self._file, line)
             point("hub:after_write")
             if self._durable:
-                self.sync()
+                self._sync()
         except OSError as error:
             with contextlib.suppress(OSError):  # a part of a line is none
                 self._file.truncate(self._end)
-            raise FileError(
-                f"cannot write {self._path}: {error.strerror}; make room and start the hub again"
-            ) from error
+            raise self._failure(error) from error
         self._end = os.fstat(self._file.fileno()).st_size
 
     def sync(self) -> None:
-        """Bring all lines to the disk."""
+        """Bring all lines to the disk; raise `FileError` if that fails."""
+        try:
+            self._sync()
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _sync(self) -> None:
         os.fsync(self._file.fileno())
         point("hub:after_fsync")
+
+    def _failure(self, error: OSError) -> FileError:
+        return FileError(f"cannot write {self._path}: {error.strerror}; make room and start the hub again")
 
     def __enter__(self) -> Self:
         return self
@@ -147,9 +154,15 @@ def read(directory: Path) -> list[Entry]:
     FileError
         If there is none, or it was altered.
     """
+    return list(lines(directory))
+
+
+def lines(directory: Path) -> Iterator[Entry]:
+    """Yield what `read` returns, one by one."""
     if not (directory / NAME).exists():
         raise FileError(f"there is no {NAME} in {directory}; name the directory of a job")
-    return [entry for entry, _ in _entries(directory / NAME)]
+    for entry, _ in _entries(directory / NAME):
+        yield entry
 
 
 def hub_state(entries: Iterable[Entry]) -> dict[str, Any] | None:

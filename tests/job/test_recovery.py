@@ -262,7 +262,9 @@ class Full:
         return getattr(self._file, name)
 
 
-def test_a_full_disk_is_what_is_told_whatever_closing_says(tmp_path: Path) -> None:
+def test_a_full_disk_is_what_is_told_whatever_closing_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fill() -> None:
         with journal_in(tmp_path) as journal:
             journal.write({"round": 1})
@@ -273,6 +275,14 @@ def test_a_full_disk_is_what_is_told_whatever_closing_says(tmp_path: Path) -> No
         fill()
     assert [entry["round"] for entry in read(tmp_path)] == [1]
     assert (tmp_path / NAME).read_bytes().endswith(b"\n"), "half a line is taken off again"
+
+    with journal_in(tmp_path) as journal:
+        monkeypatch.setattr(os, "fsync", lambda _: os.close(-1))
+        for attempt in (journal.sync, lambda: journal.write({"round": 2})):
+            with pytest.raises(FileError, match="cannot write .*: Bad file descriptor; make room"):
+                attempt()
+        monkeypatch.undo()
+    assert [entry["round"] for entry in read(tmp_path)] == [1]
 
     def fill_contributions() -> None:
         with Contributions(tmp_path, durable=True) as contributions:
