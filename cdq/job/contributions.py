@@ -38,6 +38,8 @@ class Contributions:
         Where they are.
     durable : bool
         Whether each contribution is on the disk when `write` returns.
+    largest : int
+        Bytes of the largest contribution: a record that says more is none.
 
     Attributes
     ----------
@@ -47,8 +49,8 @@ class Contributions:
         Bytes written since the last checkpoint.
     """
 
-    def __init__(self, directory: Path, *, durable: bool) -> None:
-        self.directory, self._durable = directory, durable
+    def __init__(self, directory: Path, *, durable: bool, largest: int = 1 << 40) -> None:
+        self.directory, self._durable, self._largest = directory, durable, largest
         self._begun: list[int] = []
         self._file: BinaryIO | None = None
         self._places: dict[int, list[Place]] = {}
@@ -65,7 +67,7 @@ class Contributions:
         self._places.clear()
         for path in self._paths():
             places: dict[int, list[Place]] = {}
-            for number, place in _records(path):
+            for number, place in _records(path, self._largest):
                 places.setdefault(number, []).append(place)
             self._places.update(places)  # a round that was begun again is in the later file
 
@@ -133,7 +135,7 @@ def write_all(file: BinaryIO, data: Received) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _records(path: Path) -> Iterator[tuple[int, Place]]:
+def _records(path: Path, largest: int) -> Iterator[tuple[int, Place]]:
     """Yield the rounds that a file has contributions to, and where they are; without reading them."""
     with open_to_read(path, follow=False) as file:
         end, at = os.fstat(file.fileno()).st_size, 0
@@ -141,7 +143,7 @@ def _records(path: Path) -> Iterator[tuple[int, Place]]:
             file.seek(at)
             number, length, _ = _RECORD.unpack(file.read(_RECORD.size))
             at += _RECORD.size
-            if not 0 <= length <= end - at:
+            if not 0 <= length <= min(end - at, largest):
                 return
             yield number, Place(path, at, length)
             at += length

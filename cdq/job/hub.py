@@ -18,7 +18,9 @@ from cdq.errors import ConfigError, FileError
 from cdq.interrupts import Requests, signals_deferred
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
+from cdq.job.description import Job
 from cdq.job.faults import point
+from cdq.job.increments import largest
 from cdq.job.journal import NAME as JOURNAL
 from cdq.job.journal import Entry, Journal, lines
 from cdq.job.recovery import is_changed, recover
@@ -155,9 +157,11 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
     if directory is None:
         raise ConfigError("a hub for workers that come and go needs a checkpoint directory; name one")
     kind = AsynchronousService if hosting.asynchronous else LearningService
+    shape = Job(call.model, call.settings).shape
+    most = max(shape.largest, largest(shape))  # of one mode or the other
     with (
         Journal(directory, durable=hosting.durable, after=rounds_of(call)) as journal,
-        Contributions(directory, durable=hosting.durable) as contributions,
+        Contributions(directory, durable=hosting.durable, largest=most) as contributions,
     ):
         service = go_on(call, kind, journal, contributions)
         machine = _machine(call, hosting, service, journal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -309,6 +310,20 @@ def test_files_in_parts_are_whole(tmp_path: Path) -> None:
         assert contributions.of_round(1, [crc32(b"abc" * 50), crc32(b"de")]) == [b"abc" * 50, b"de"]
         assert contributions.of_round(1, [crc32(b"de"), crc32(b"abc" * 50)]) is None
     assert len(read(tmp_path)) == 1
+
+
+def test_a_record_that_cannot_be_takes_no_memory(tmp_path: Path) -> None:
+    """A file of 40 GB without blocks, whose first record says that it is as long."""
+    path = tmp_path / f"contributions-{0:020d}.bin"
+    path.write_bytes(struct.pack("<qqI", 1, 40 << 30, 0))
+    with open(path, "r+b") as file:
+        file.truncate((40 << 30) + 20)
+    stored = Contributions(tmp_path, durable=True, largest=1000)
+    stored.find()
+    assert stored.of_round(1, [0]) is None
+    path.write_bytes(struct.pack("<qqI", 1, -5, 0) + b"x" * 100)
+    stored.find()
+    assert stored.of_round(1, [0]) is None
 
 
 class Slow(Full):
