@@ -100,8 +100,8 @@ def test_what_is_stored_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 class Playing:
     """In place of a hub: one worker, in this process."""
 
-    def __init__(self, url: str, machine: Any, **_: Any) -> None:
-        self._service = machine._service
+    def __init__(self, url: str, machine: Any = None, **_: Any) -> None:
+        self.url, self.machine = url, machine
 
     def __enter__(self) -> Playing:
         return self
@@ -110,7 +110,8 @@ class Playing:
         pass
 
     def run(self, stop: Any) -> None:
-        rehearsal, service = Rehearsal(self._service), self._service
+        service = self.machine._service
+        rehearsal = Rehearsal(service)
         write, number = service.write, 0
         service.write = lambda entry: write({**entry, "next": 1})
         while not service.finished:
