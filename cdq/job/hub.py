@@ -40,6 +40,7 @@ from cdq.worker import Merged
 _log = logging.getLogger("cdq")
 # Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
 _ROOM = 1 << 26
+_MAY_CHANGE = {"workers", "comm"}  # settings of a job that is started again
 _PATIENCE = 2.0  # seconds that a hub which is to end waits for the round in hand
 
 
@@ -199,6 +200,7 @@ def go_on(
     call: Call, kind: type[LearningService], journal: Journal, contributions: Contributions
 ) -> LearningService:
     """Return a service that stands where the hub ended, and stores and keeps what comes from now on."""
+    _require_same_job(call, journal)
     goal = call.state.goal
     last = recover(journal, goal, lambda kind: service_of(call, kind), contributions)
     entries, journal.entries = journal.entries, []  # not in memory for as long as the hub lives
@@ -211,8 +213,8 @@ def go_on(
     if changed and journal.hub is not None:  # windows that workers have in hand are void: theirs was another
         journal.hub["version"] += 1
     keep = keeper(call, service, journal)
-    begun = not (journal.directory / BEGINNING).exists()
-    if begun:
+    begun = last is None or not (journal.directory / BEGINNING).exists()
+    if begun:  # perhaps again, after a hub that did not get as far as its first line
         write_beginning(journal.directory, call.model, call.about, call.state, service)
     if (
         begun or changed or rounds
@@ -221,6 +223,19 @@ def go_on(
     _store(service, keep, contributions, call.state.merged)
     service.open(int(rounds[-1].get("next", 1)) if rounds else call.settings.workers)
     return service
+
+
+def _require_same_job(call: Call, journal: Journal) -> None:
+    """Raise `FileError` if the directory's rounds are of another job: its checkpoints are gone, or were replaced."""
+    path = journal.directory / BEGINNING
+    if not journal.entries or not path.exists():
+        return
+    has, wanted = read_beginning(journal.directory)[2], call.about
+    names = [name for name, value in wanted["settings"].items() if has["settings"].get(name) != value]
+    if has["model"] != wanted["model"] or set(names) - _MAY_CHANGE:
+        raise FileError(
+            f"{journal.directory} holds the rounds of another job, on {has['environment']}; name another directory"
+        )
 
 
 def _store(service: LearningService, keep: Callable[[], None], stored: Contributions, merged: Merged) -> None:

@@ -50,6 +50,9 @@ def read_beginning(directory: Path) -> tuple[MDP, Tensors, dict[str, Any]]:
     require_kind(path, header, "job")
     try:
         model, _, _ = model_of(header, tensors), int(header["rounds"]), tensors["lanes"]
+        for name, kind in (("settings", dict), ("model", str), ("environment", str)):
+            if not isinstance(header[name], kind):
+                raise TypeError(f"{name} is {header[name]!r}")
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path} lacks what a job begins with: {error!r}; use another copy") from None
     return model, tensors, header

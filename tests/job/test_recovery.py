@@ -97,6 +97,47 @@ def test_what_is_stored_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert_exact(tmp_path / "job")
 
 
+@pytest.mark.parametrize("other", [{"seed": 6}, {"gamma": 0.5}, {"env": "FrozenLake-v1"}])
+def test_rounds_of_another_job_are_not_applied(
+    other: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the checkpoints are gone, a job that is begun anew finds the journal of the one before."""
+    monkeypatch.setattr("cdq.job.hub.Hub", Playing)
+    job = tmp_path / "job"
+
+    def play(**given: Any) -> str:
+        arguments = {"env": MODEL, "comm": "zmq", "seed": 5, "num_envs": 3, "sync_every": 100, **given}
+        learner = cdq.QLearner(**arguments, checkpoint=job)
+        learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
+        return learner.learn(3_000).table.digest()
+
+    digest = play()
+    for path in job.glob("checkpoint-*"):
+        path.unlink()
+    with pytest.raises(
+        FileError, match="holds the rounds of another job, on random-8; name another directory"
+    ):
+        play(**other)
+    assert play() == digest  # the same one finds that it is done
+    assert_exact(job)
+
+
+def test_a_job_that_was_not_begun_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hub was killed after what a job begins with was written, and before the journal had a line."""
+    monkeypatch.setattr("cdq.job.hub.Hub", Playing)
+    for seed in (1, 2):
+        learner = cdq.QLearner(
+            MODEL, comm="zmq", seed=seed, num_envs=3, sync_every=100, checkpoint=tmp_path / "job"
+        )
+        learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
+        learner.learn(3_000)
+        if seed == 1:
+            for path in tmp_path.glob("job/*"):
+                if path.name != "job.safetensors":
+                    path.unlink()
+    assert_exact(tmp_path / "job")
+
+
 class Playing:
     """In place of a hub: one worker, in this process."""
 
