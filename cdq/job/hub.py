@@ -216,9 +216,8 @@ def go_on(
     begun = last is None or not (journal.directory / BEGINNING).exists()
     if begun:  # perhaps again, after a hub that did not get as far as its first line
         write_beginning(journal.directory, call.model, call.about, call.state, service)
-    if (
-        begun or changed or rounds
-    ):  # all rounds after a checkpoint are of one start, and have the checkpoint's goal
+    # All rounds after a checkpoint are of one start, and have the checkpoint's goal.
+    if begun or changed or rounds:
         keep()
     _store(service, keep, contributions, call.state.merged)
     service.open(int(rounds[-1].get("next", 1)) if rounds else call.settings.workers)
@@ -231,8 +230,9 @@ def _require_same_job(call: Call, journal: Journal) -> None:
     if not journal.entries or not path.exists():
         return
     has, wanted = read_beginning(journal.directory)[2], call.about
-    names = [name for name, value in wanted["settings"].items() if has["settings"].get(name) != value]
-    if has["model"] != wanted["model"] or set(names) - _MAY_CHANGE:
+    both = has["settings"].keys() & wanted["settings"].keys() - _MAY_CHANGE  # an older cdq may know fewer
+    differ = any(has["settings"][name] != wanted["settings"][name] for name in both)
+    if has["model"] != wanted["model"] or differ:
         raise FileError(
             f"{journal.directory} holds the rounds of another job, on {has['environment']}; name another directory"
         )
