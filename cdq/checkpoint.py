@@ -6,19 +6,24 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy.typing as npt
 
 from cdq.errors import FileError
-from cdq.files import Tensors, read_tensors, unfinished, write_tensors
+from cdq.files import Tensors, check_replaceable, open_regular, read_tensors, unfinished, write_tensors
 
 _log = logging.getLogger("cdq")
 
 _KEPT = 3
+# A lock says who holds it, or nothing; a file that says something else is none, and is not ours to empty.
+_HOLDER, _LONGEST_LOCK = re.compile(rb"process \d+ on host [^\n]*"), 512
+# Times that a directory is listed again because its writer deleted what was listed.
+_LISTINGS = 10
 _NAMES = f"checkpoint-{'[0-9]' * 20}.safetensors"
 
 
@@ -76,21 +81,24 @@ class CheckpointDirectory:
         Raises
         ------
         FileError
-            If somebody holds the lock (the message names process and host), if the directory cannot be made, or if
-            its file system has no locks.
+            If somebody holds the lock (the message names process and host), if the directory cannot be made or
+            written, if its file "lock" is something else than a lock, or if its file system has no locks.
         """
         self._make()
         with self._open_lock() as file:
             self._claim(file)
+            check_replaceable(self.path / "checkpoint")  # not after an hour
             self._locked = True
             try:
                 yield
             finally:
                 self._locked = False
-                file.truncate(0)
-                fcntl.flock(
-                    file, fcntl.LOCK_UN
-                )  # closing is not enough: forked children have the file open too
+                with contextlib.suppress(
+                    OSError
+                ):  # an error that ended the run must not be hidden by one of this
+                    file.truncate(0)
+                    # Closing is not enough: forked children have the file open too.
+                    fcntl.flock(file, fcntl.LOCK_UN)
 
     def _make(self) -> None:
         try:
@@ -101,26 +109,34 @@ class CheckpointDirectory:
                 "in a directory that exists"
             ) from None
 
-    def _open_lock(self) -> TextIO:
+    def _open_lock(self) -> BinaryIO:
         try:
-            return open(self.path / "lock", "a+", encoding="utf-8", errors="replace")
+            descriptor = open_regular(self.path / "lock", os.O_RDWR | os.O_CREAT, follow=False)
         except OSError as error:
             raise FileError(
-                f"cannot lock the checkpoint directory {self.path}: {error.strerror}; use one that you may write"
+                f"cannot lock the checkpoint directory {self.path}: its file lock: {error}; use a directory that is "
+                "yours to write"
             ) from None
+        return os.fdopen(descriptor, "r+b", buffering=0)  # without a buffer, closing writes nothing
 
-    def _claim(self, file: TextIO) -> None:
+    def _claim(self, file: BinaryIO) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            said = file.read(_LONGEST_LOCK + 1)
+            if said and (len(said) > _LONGEST_LOCK or not _HOLDER.fullmatch(said)):
+                raise FileError(
+                    f"{self.path / 'lock'} was not written by cdq, and is left as it is; use another directory"
+                )
             file.truncate(0)
-            file.write(f"process {os.getpid()} on host {socket.gethostname()}")
-            file.flush()
-        except BlockingIOError:
             file.seek(0)
-            holder = file.read(200) or "another process"
+            file.write(b"process %d on host %s" % (os.getpid(), socket.gethostname().encode()[:256]))
+        except BlockingIOError:
+            holder = file.read(200).decode(errors="replace") or "another process"
             raise FileError(
                 f"{self.path} is in use by {holder}: wait for it or use another directory"
             ) from None
+        except FileError:
+            raise
         except OSError as error:
             raise FileError(
                 f"cannot lock the checkpoint directory {self.path}: {error.strerror}; its file system must have room "
@@ -167,16 +183,20 @@ class CheckpointDirectory:
         FileError
             If there are checkpoints and none is whole; names them.
         """
-        skipped = []
-        for path in reversed(self._paths()):
-            try:
-                tensors, header = read_tensors(path)
-            except FileError as error:
-                skipped.append(str(error).removeprefix("cannot read "))
-                continue
-            for damage in skipped:
-                _log.warning("skipped %s", damage)
-            return Checkpoint(path, tensors, header)
+        skipped: list[str] = []
+        for _ in range(_LISTINGS):
+            paths, skipped = self._paths(), []
+            for path in reversed(paths):
+                try:
+                    tensors, header = read_tensors(path, follow=False)
+                except FileError as error:
+                    skipped.append(str(error).removeprefix("cannot read "))
+                    continue
+                for damage in skipped:
+                    _log.warning("skipped %s", damage)
+                return Checkpoint(path, tensors, header)
+            if paths == self._paths():  # else a run goes on there, and has deleted what was listed
+                break
         if skipped:
             raise FileError(
                 f"no checkpoint in {self.path} can be read; use another copy: {'; '.join(skipped)}"

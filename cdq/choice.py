@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -143,3 +144,28 @@ def _described(features: FeatureMap) -> str:
     """Return features in words, without what was left open."""
     given = {name: value for name, value in asdict(features).items() if value is not None}
     return f"{type(features).__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
+
+
+def origin_of(env: Any) -> dict[str, Any]:
+    """Return what a file says of an environment besides its name (`cdq.envs.origin`)."""
+    if isinstance(env, MDP):
+        return {}
+    from cdq.envs import origin
+
+    return origin.origin_of(env)
+
+
+def environment_of(path: object, header: Mapping[str, Any], given: Any) -> Any:
+    """Return the environment of a file whose header this is, unless the user gives another one.
+
+    Raises
+    ------
+    ConfigError
+        If it takes code for which the user has to vouch.
+    """
+    if given is not None and not isinstance(given, str):
+        return given
+    from cdq.envs import origin
+
+    told = header.get("made_of", {})
+    return origin.environment_of(path, header["environment"], told if isinstance(told, dict) else {}, given)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -23,6 +24,11 @@ from cdq.errors import FileError
 
 FORMAT = 1
 Tensors = Mapping[str, npt.NDArray[Any]]
+
+# Bytes of the JSON in a file that is its header, and of all that stands before the data.
+_LONGEST_HEADER, _LONGEST_HEAD = 1 << 23, 20 << 20
+# Numbers of a header that are larger than this fit nothing that a header counts.
+_LARGEST = 1 << 1000
 
 # How to read what: a hint for who took the wrong way.
 _READERS = {
@@ -57,7 +63,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     FileError
         If the disk is full or the directory cannot be written; nothing is left behind.
     """
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
+    temporary = _temporary(path)
     try:
         with open(temporary, "xb") as file:  # not by tempfile, whose files are the owner's alone
             yield file
@@ -70,6 +76,84 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise now what `replacing` would raise after the work whose result is to be written to *path*.
+
+    Raises
+    ------
+    FileError
+        If something else than a regular file is there, or no file can be made beside it.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            kind = "a directory, " if path.is_dir() else ""
+            raise FileError(f"cannot write {path}: it is {kind}not a regular file; name one")
+        if not path.parent.is_dir():
+            raise FileError(f"cannot write {path}: there is no directory {path.parent}")
+        temporary = _temporary(path)
+        with open(
+            temporary, "xb"
+        ):  # the only proof: permissions, quotas, names too long, file systems read-only
+            os.unlink(temporary)
+    except FileError:
+        raise
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _temporary(path: Path) -> Path:
+    """Return a name beside *path* that nobody else has."""
+    return path.parent / f".{path.name}.{secrets.token_hex(8)}"
+
+
+def open_regular(path: str | os.PathLike[str], flags: int, *, follow: bool) -> int:
+    """Return a descriptor of a regular file: no device, pipe or directory, which might have no end or never open.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    flags : int
+        As of `os.open`.
+    follow : bool
+        Whether *path* may be a link. Where cdq itself chose the name, as in a checkpoint directory, a link is somebody
+        else's, and what it leads to must be neither read nor changed.
+
+    Raises
+    ------
+    FileError
+        If it cannot be opened or is something else; says what, without the path.
+    """
+    flags |= os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if not follow and os.path.islink(path):
+            raise FileError("it is a link, which is not followed here; put the file itself there") from None
+        raise FileError(error.strerror or str(error)) from None
+    except ValueError as error:  # a null byte in the name
+        raise FileError(str(error)) from None
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise FileError("Is a directory" if stat.S_ISDIR(status.st_mode) else "it is not a regular file")
+
+
+def open_to_read(path: Path, *, follow: bool) -> BinaryIO:
+    """Return a regular file, open to be read; see `open_regular`.
+
+    Raises
+    ------
+    FileError
+        If it cannot be; names it.
+    """
+    try:
+        return os.fdopen(open_regular(path, os.O_RDONLY, follow=follow), "rb")
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 def unfinished(directory: Path, pattern: str) -> list[Path]:
@@ -122,9 +206,10 @@ def _prepared(tensors: Tensors, header: Mapping[str, Any]) -> tuple[Tensors, str
         name: np.asarray(tensor, tensor.dtype.newbyteorder("<"), order="C")
         for name, tensor in tensors.items()
     }
-    return arrays, json.dumps(
-        {"format": FORMAT, "cdq": __version__, **header}, sort_keys=True, allow_nan=False
-    )
+    text = json.dumps({"format": FORMAT, "cdq": __version__, **header}, sort_keys=True, allow_nan=False)
+    if len(text) > _LONGEST_HEADER:
+        raise FileError(f"the header has {len(text):,} bytes; allowed: {_LONGEST_HEADER:,}")
+    return arrays, text
 
 
 def _begin_checksum(pool: ThreadPoolExecutor, text: str, tensors: Tensors) -> Callable[[], str]:
@@ -156,22 +241,61 @@ def _head(tensors: Tensors, text: str, checksum: str) -> bytes:
     return len(head).to_bytes(8, "little") + head
 
 
-def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+def read_tensors(
+    path: str | os.PathLike[str], *, follow: bool = True
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """Return the tensors and the header of a file that `write_tensors` wrote.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    follow : bool
+        Whether it may be a link.
 
     Raises
     ------
     FileError
         If it is missing, is no such file, was truncated or altered, or is of a newer format.
     """
+    return parse_tensors(read_file(path, follow=follow), str(path))
+
+
+def read_file(path: str | os.PathLike[str], *, follow: bool = True) -> bytes:
+    """Return the bytes of a file for `parse_tensors`; they are read once its head says that they are as many.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read, is no regular file, or is shorter or longer than it says.
+    """
     try:
-        if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device might have no end
-            raise FileError("it is not a regular file")
         # Read, not mapped: where the disk fails, a read is an error and a mapped page the end of the process.
-        data = Path(path).read_bytes()
+        with os.fdopen(open_regular(path, os.O_RDONLY, follow=follow), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            return _require_length(file.read(8), file, size)
+    except MemoryError:
+        raise FileError(f"cannot read {path}: its {size:,} bytes do not fit into the memory") from None
     except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
-    return parse_tensors(data, str(path))
+        more = "; the checkpoints of a directory are for cdq.QLearner.resume" if os.path.isdir(path) else ""
+        raise FileError(f"cannot read {path}: {error.strerror or error}{more}") from None
+
+
+def _require_length(start: bytes, file: BinaryIO, size: int) -> bytes:
+    """Return a whole file that begins with *start* if its head, which is read first, gives it this *size*."""
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > min(size - 8, _LONGEST_HEAD):
+        raise FileError("it is too short, or no safetensors file; use another copy")
+    head = file.read(length)
+    try:
+        entries = json.loads(head)
+        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+        expected = 8 + length + max(ends, default=0)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise FileError(f"its head is damaged ({type(error).__name__}); use another copy") from None
+    if expected != size:
+        raise FileError(f"it has {size:,} bytes where its head says {expected!r:.30}; use another copy")
+    return b"".join([start, head, file.read(size - 8 - length)])
 
 
 def require_kind(path: object, header: Mapping[str, Any], kind: str) -> None:
@@ -204,10 +328,48 @@ def _header(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, Any]:
         raise FileError("it was not written by cdq; use another file")
     if metadata.get("sha256") != _checksum(metadata["cdq"], tensors):
         raise FileError("it was altered (its checksum differs); use another copy")
-    header = json.loads(metadata["cdq"])
+    if len(metadata["cdq"]) > _LONGEST_HEADER:
+        raise FileError(f"its header is longer than {_LONGEST_HEADER:,} bytes; use another copy")
+    header = strict_json(metadata["cdq"])
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise FileError(f"it is not of format {FORMAT}, which this cdq reads; upgrade cdq")
     return header
+
+
+def strict_json(text: str | bytes) -> Any:
+    """Return what JSON says, read strictly: no name twice, no NaN or infinity, no number beyond all counting.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON, or not so.
+    RecursionError
+        If it is nested too deeply.
+
+    Examples
+    --------
+    >>> strict_json('{"steps": 5}')
+    {'steps': 5}
+    """
+    return json.loads(text, object_pairs_hook=_object, parse_constant=_no_number, parse_int=_integer)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _integer(text: str) -> int:
+    number = int(text)
+    if abs(number) > _LARGEST:
+        raise ValueError(f"a number has {len(text)} digits")
+    return number
 
 
 def _checksum(text: str, tensors: Tensors) -> str:

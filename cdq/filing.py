@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cdq._arguments import path_of
+from cdq.choice import environment_of
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
 from cdq.exclusion import exclusive
@@ -60,7 +61,7 @@ class Filed(Learnt):
 
     def _as_file(self) -> tuple[Tensors, dict[str, Any]]:
         tensors, counters = self._state.saved()
-        return tensors, {"kind": "learner", **about(self._subject, self.settings), **counters}
+        return tensors, {"kind": "learner", **about(self._subject, self.settings, self._origin), **counters}
 
     # ---- copies
 
@@ -101,12 +102,15 @@ class Filed(Learnt):
         path : path
             The file.
         env : str, gymnasium.Env, callable or MDP, optional
-            The environment; needed where the file's name for it is not a registered id.
+            The environment; needed where the file's name for it is not a registered id. No module is imported because
+            a file names it: ``env="shop:Shop-v0"`` says that you trust it.
         merge : MergeRule, optional
             The rule, where it is one of your own.
 
         Raises
         ------
+        ConfigError
+            If the environment is of a module, and *env* does not say so.
         FileError
             If the file is missing, truncated, altered or holds no learner.
         TableError
@@ -125,6 +129,7 @@ class Filed(Learnt):
         workers: int | None = None,
         comm: str | Communicator = "auto",
         merge: MergeRule | None = None,
+        checkpoint_every: float | None = None,
     ) -> Self:
         """Return the learner of a directory's newest checkpoint; `learn` without steps finishes the call it is from.
 
@@ -136,16 +141,20 @@ class Filed(Learnt):
         checkpoint : path
             The directory. Rank 0 reads it; further checkpoints go there.
         env : str, gymnasium.Env, callable or MDP, optional
-            The environment; needed where the checkpoint's name for it is not a registered id.
+            The environment; needed where the checkpoint's name for it is not a registered id, as for `load`.
         workers : int, optional
             As for `QLearner`; default: as many as the checkpoint has, or the ranks that there are.
         comm : str or Communicator
             As for `QLearner`; it need not be the one that the run began with.
         merge : MergeRule, optional
             The rule, where it is one of your own.
+        checkpoint_every : float, optional
+            Steps between two checkpoints from now on; default: as before.
 
         Raises
         ------
+        ConfigError
+            If the environment is of a module, and *env* does not say so.
         FileError
             If the directory holds no checkpoint, or none that is whole. Damaged ones that are newer than the one
             taken are named in warnings of the logger "cdq".
@@ -154,7 +163,7 @@ class Filed(Learnt):
         """
         directory = path_of("the checkpoint directory", checkpoint)
         joined = join(comm, size_of(comm, workers))
-        checkpoints = Checkpoints(directory, None)
+        checkpoints = Checkpoints(directory, checkpoint_every)
         path, tensors, header = checkpoints.newest(joined)
         require_kind(path, header, "checkpoint")
         arguments = {**arguments_of(path, header, merge), "comm": joined}
@@ -162,6 +171,8 @@ class Filed(Learnt):
             arguments["workers"] = workers
         learner = cls._made(path, env, arguments, tensors, header)
         learner._checkpoints = checkpoints
+        if checkpoint_every is not None:
+            learner._state.goal.keep_every = checkpoints.every(0)
         return learner
 
     @classmethod
@@ -173,7 +184,8 @@ class Filed(Learnt):
             arguments["workers"] = None  # as many as there are processes
         if env is None and _NAMES in tensors:
             env = Names.from_bytes(tensors[_NAMES].tobytes())
-        learner = cls(env if env is not None else header["environment"], **arguments)  # type: ignore[call-arg]  # of QLearner
+        learner = cls(environment_of(path, header, env), **arguments)  # type: ignore[call-arg]  # of QLearner
+        learner._origin = header.get("made_of") or learner._origin
         learner._state.restore(path, tensors, header, learner._subject)
         if isinstance(learner._subject, LoggedSubject):
             learner._subject.tried |= learner._state.merged.visits > 0

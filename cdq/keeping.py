@@ -15,10 +15,12 @@ from cdq.agreement import from_rank_0
 from cdq.checkpoint import Checkpoint, CheckpointDirectory
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError, FileError
-from cdq.files import Tensors, parse_tensors
+from cdq.files import Tensors, pack_tensors, parse_tensors
 
 # In a call of `learn`, unless told otherwise.
 _IN_A_CALL = 20
+# File of a directory that a hub's job has; its rounds would not fit checkpoints that are written without it.
+JOURNAL = "journal.jsonl"
 
 
 class Checkpoints:
@@ -60,21 +62,27 @@ class Checkpoints:
         return self._every or max(1, -(-steps // _IN_A_CALL))
 
     @contextlib.contextmanager
-    def held(self, comm: Communicator | str) -> Iterator[None]:
-        """Keep the directory for rank 0 while the context lasts; a collective.
+    def held(self, comm: Communicator | str, *, by_hub: bool = False) -> Iterator[None]:
+        """Keep the directory for rank 0, or for a hub, while the context lasts; a collective.
 
         Raises
         ------
         FileError
-            On every rank, if another process has it, or it holds checkpoints of another run.
+            On every rank, if another process has it, or it holds checkpoints of another run, or those of a hub's job
+            and this is none.
         """
         with contextlib.ExitStack() as stack:
-            from_rank_0(comm, partial(self._hold, stack))
+            from_rank_0(comm, partial(self._hold, stack, by_hub))
             yield
 
-    def _hold(self, stack: contextlib.ExitStack) -> bytes:
+    def _hold(self, stack: contextlib.ExitStack, by_hub: bool) -> bytes:
         if self._directory is not None:
             stack.enter_context(self._directory.lock())
+            if not by_hub and (self._directory.path / JOURNAL).exists():
+                raise FileError(
+                    f"{self._directory.path} holds the job of a hub, whose journal has every round: go on with it by "
+                    "cdq hub --checkpoint, or use another directory"
+                )
             if self._directory.last_path() not in (None, self._last):
                 raise FileError(
                     f"{self._directory.path} holds checkpoints of another run: go on with that run "
@@ -105,15 +113,19 @@ class Checkpoints:
         return Checkpoint(path, *parse_tensors(data, str(path)))
 
     def _read_bytes(self) -> bytes:
-        return self._read().path.read_bytes()
+        newest = self._read()
+        return pack_tensors(newest.tensors, newest.header)  # the file itself may be deleted by now
 
     def _read(self) -> Checkpoint:
         assert self._directory is not None
         newest = self._directory.newest()
         if newest is None:
-            raise FileError(
-                f"there is no checkpoint in {self._directory.path}; begin a run with this directory"
-            )
+            path = self._directory.path
+            if path.exists() and not path.is_dir():
+                raise FileError(
+                    f"there is no checkpoint in {path}; it is not a directory: name the one that holds them"
+                )
+            raise FileError(f"there is no checkpoint in {path}; begin a run with this directory")
         self._last = self._directory.last_path()
         return newest
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cdq import initial
 from cdq.agreement import agree_on_seed
-from cdq.choice import make_subject, make_table
+from cdq.choice import make_subject, make_table, origin_of
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose
 from cdq.exclusion import Turn
@@ -173,6 +173,7 @@ class QLearner(Learning):
             stepping=stepping,
         )
         self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
+        self._origin = origin_of(env)
         self._subject, self.settings = make_subject(env, self.settings)
         if step_size is None:
             usual = self._subject.step_size(self.settings.gamma)

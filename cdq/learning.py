@@ -220,4 +220,5 @@ class Learning(Filed):
             self._requests,
             self._monitor(),
             self.hosting,
+            self._origin,
         )

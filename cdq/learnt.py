@@ -42,6 +42,7 @@ _SOLVED_OUTCOMES = 2_000_000
 class Learnt:
     """A table of action values, and how it came to be; see `QLearner`."""
 
+    _origin: dict[str, Any]
     settings: Settings
     _subject: Subject
     _state: State

@@ -105,13 +105,14 @@ class ProgressLine:
 
     def __init__(self, history: History, stream: TextIO | None = None) -> None:
         self._history = history
-        self._stream = stream if stream is not None else sys.stderr
+        self._stream: TextIO | None = stream if stream is not None else sys.stderr
         self._shown = False
         self._gap = math.nan
 
     def show(self) -> None:
         """Draw the line anew."""
-        if not len(self._history) or not self._stream.isatty():
+        # Programs without a console, and those whose standard error is closed, have none.
+        if self._stream is None or not len(self._history) or not self._stream.isatty():
             return
         row = self._history[-1]
         for older in islice(reversed(self._history), 64):
@@ -124,7 +125,7 @@ class ProgressLine:
 
     def clear(self) -> None:
         """Remove the line, if it was drawn."""
-        if self._shown:
+        if self._shown and self._stream is not None:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import struct
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -110,9 +110,10 @@ def is_spread(comm: str | Communicator) -> bool:
     return isinstance(comm, Communicator) or registry.is_spread(comm)
 
 
-def about(subject: Subject, settings: Settings) -> dict[str, Any]:
-    """Return what a learner was made of, as a JSON object."""
-    return {"environment": subject.name, "model": subject.fingerprint(), "settings": settings.to_config()}
+def about(subject: Subject, settings: Settings, origin: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what a learner was made of, as a JSON object; *origin* is that of its environment (`cdq.envs.origin`)."""
+    told = {"environment": subject.name, "model": subject.fingerprint(), "settings": settings.to_config()}
+    return {**told, "made_of": origin} if origin else told
 
 
 def is_hub(comm: str | Communicator) -> bool:
@@ -163,6 +164,8 @@ class Run:
         Of rank 0, after every round.
     hosting : Hosting, optional
         How workers may join, where they are a hub's and are not started here.
+    origin : dict
+        What files say of the environment besides its name.
     """
 
     subject: Subject
@@ -175,11 +178,12 @@ class Run:
     requests: Requests
     watch: Watch
     hosting: Hosting | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def about(self) -> dict[str, Any]:
         """What was made, as a JSON object."""
-        return about(self.subject, self.settings)
+        return about(self.subject, self.settings, self.origin)
 
     def __post_init__(self) -> None:
         history = self.state.history
@@ -219,7 +223,7 @@ class Run:
         self.team.roll_back()  # one that was left behind may have gone on a little
         self.plan.law(self.state.progress.steps)  # tabulated before the clock starts, and before the threads
         line = ProgressLine(self.state.history)
-        with self.checkpoints.held(self.comm):
+        with self.checkpoints.held(self.comm, by_hub=self.hosting is not None):
             try:
                 self.learn(line.show)
                 why = int(self.requests.finish[0])

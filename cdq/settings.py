@@ -25,6 +25,8 @@ MOST_WORKERS, MOST_LANES = 4096, 65_536
 # The entropy that NumPy's seed sequences are made for has 128 bits.
 MOST_SEED = 2**128 - 1
 
+# Communicators that a file may name.
+_NAMED = ("auto", "inprocess", "zmq", "mpi")
 _PLAIN = ("gamma", "workers", "num_envs", "comm", "dtype", "seed", "initial_value", "overlap")
 
 
@@ -161,6 +163,10 @@ def as_arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str
     window = dict(config["window"])
     kind = {"AutoWindow": AutoWindow, "FixedWindow": FixedWindow}[window.pop("kind")]
     known = {"overlap": False, **config}  # files of 0.1 know none
+    if (
+        known["comm"] not in _NAMED
+    ):  # a URL, or another package's: no file says where to connect, or what to import
+        known["comm"] = "auto"
     return {
         **{name: known[name] for name in _PLAIN},
         **Approach.from_config(config).arguments(),

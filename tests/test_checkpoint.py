@@ -41,6 +41,7 @@ def test_an_older_one_is_deleted_only_when_a_newer_one_is_durable(
         monkeypatch.setattr(os, name, recording(calls, name, getattr(os, name)))
     monkeypatch.setattr(Path, "unlink", recording(calls, "delete", Path.unlink))
     write(directory, 4)
+    assert calls.pop(0) == "unlink", "what showed that the directory can be written"
     assert calls == ["fsync", "fsync", "replace", "fsync", "unlink", "delete", "unlink"]
 
 
@@ -196,3 +197,107 @@ def test_a_file_system_without_locks(directory: CheckpointDirectory, monkeypatch
     monkeypatch.setattr("fcntl.flock", unsupported)
     with pytest.raises(FileError, match=r"cannot lock .* locks \(flock\)"), directory.lock():
         pass
+
+
+# ---- what is in the place of a file
+
+
+def lock(directory: CheckpointDirectory) -> None:
+    with directory.lock():
+        pass
+
+
+def test_what_is_in_the_place_of_the_lock_is_left_as_it_is(
+    directory: CheckpointDirectory, tmp_path: Path
+) -> None:
+    directory.path.mkdir()
+    mine, place = tmp_path / "mine", directory.path / "lock"
+    mine.write_text("process of years")
+    for put, said in [
+        (lambda: place.symlink_to(mine), "it is a link, which is not followed"),
+        (lambda: place.symlink_to(tmp_path / "new"), "it is a link"),
+        (lambda: place.symlink_to("/dev/zero"), "it is a link"),
+        (lambda: os.link(mine, place), "was not written by cdq, and is left as it is"),
+        (lambda: os.mkfifo(place), "it is not a regular file"),
+        (lambda: place.write_text("my notes"), "was not written by cdq, and is left as it is"),
+        (lambda: place.write_text("process 1 on host " + "x" * 600), "was not written by cdq"),
+        (lambda: place.write_text("process 1 on host x\nand more"), "was not written by cdq"),
+    ]:
+        put()
+        with pytest.raises(FileError, match=said):
+            lock(directory)
+        with pytest.raises(FileError, match=said):
+            write(directory, 1)
+        assert mine.read_text() == "process of years"
+        place.unlink()
+    assert not (tmp_path / "new").exists()
+    place.write_text("process 17 on host gone")  # of a run that was killed
+    lock(directory)
+    assert place.read_text() == ""
+    os.link(place, tmp_path / "backup")  # as backups by hard links make them
+    write(directory, 1)
+    assert_whole(directory.newest(), 1)
+
+
+def test_what_is_in_the_place_of_a_checkpoint_is_skipped(
+    directory: CheckpointDirectory, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(directory, 1, 2)
+    newest = directory.newest()
+    assert newest is not None
+    newest.path.rename(tmp_path / "elsewhere")
+    for put, said in [
+        (lambda: newest.path.symlink_to(tmp_path / "elsewhere"), "it is a link"),
+        (lambda: newest.path.symlink_to("/dev/zero"), "it is a link"),
+        (lambda: os.mkfifo(newest.path), "it is not a regular file"),
+    ]:
+        put()
+        caplog.clear()
+        assert_whole(directory.newest(), 1)
+        assert said in caplog.text
+        newest.path.unlink()
+
+
+def test_a_directory_that_cannot_be_written_is_told_before_work(
+    directory: CheckpointDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock(directory)
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("cdq.files.open", refused, raising=False)
+    with pytest.raises(FileError, match="cannot write .*: Read-only file system"):
+        lock(directory)
+
+
+def test_an_error_while_unlocking_does_not_hide_the_first(
+    directory: CheckpointDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    def work() -> None:
+        with directory.lock():
+            monkeypatch.setattr("fcntl.flock", lambda *_: os.close(-1))
+            raise FileError("the disk is full")
+
+    flock = fcntl.flock
+    with pytest.raises(FileError, match="the disk is full"):
+        work()
+    monkeypatch.setattr("fcntl.flock", flock)
+    lock(directory)
+
+
+def test_what_a_writer_deletes_meanwhile_is_not_damage(
+    directory: CheckpointDirectory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(directory, 1)
+    listed = directory._paths()
+    write(directory, 2)
+    listed[0].unlink()
+    lists = [listed]
+    monkeypatch.setattr(
+        directory, "_paths", lambda: lists.pop() if lists else sorted(directory.path.glob("c*"))
+    )
+    assert_whole(directory.newest(), 2)
+    assert caplog.text == ""

@@ -11,7 +11,7 @@ import safetensors.numpy
 
 import cdq
 from cdq.errors import FileError
-from cdq.files import read_tensors
+from cdq.files import read_tensors, write_tensors
 
 GOLDEN = Path(__file__).parent / "golden" / "learner-format1.safetensors"
 
@@ -77,6 +77,25 @@ HOSTILE = {
     "a deep header": signed("[" * 200_000),
     "a number of a million digits": signed("1" * 1_000_000),
     "a header of another format": signed('{"format": "1"}'),
+    "a name that stands twice": signed('{"format": 2, "format": 1}'),
+    "a name that stands twice, deep within": signed('{"format": 1, "settings": [{"gamma": 1, "gamma": 2}]}'),
+    "a header with NaN": signed('{"format": 1, "window": NaN}'),
+    "a header with an infinity": signed('{"format": 1, "window": -Infinity}'),
+    "a number of 400 digits": signed('{"format": 1, "steps": 1' + "0" * 400 + "}"),
+    "a header of 9 MB": signed('{"format": 1, "notes": "' + "x" * 9_000_000 + '"}'),
+    "bytes after the end": with_head(heads(entry(0, 8)), b"\0" * 9),
+    "an end that is text": with_head(
+        b'{"a": {"dtype": "F64", "shape": [1], "data_offsets": [0, "8"]}}', b"\0" * 8
+    ),
+    "an end that is a list": with_head(
+        b'{"a": {"dtype": "F64", "shape": [1], "data_offsets": [0, [8]]}}', b"\0" * 8
+    ),
+    "an end that is NaN": with_head(
+        b'{"a": {"dtype": "F64", "shape": [1], "data_offsets": [0, NaN]}}', b"\0" * 8
+    ),
+    "no offsets": with_head(b'{"a": {"dtype": "F64", "shape": [1]}}', b"\0" * 8),
+    "a tensor that is a number": with_head(b'{"a": 1}'),
+    "nothing": b"",
 }
 
 
@@ -93,3 +112,50 @@ def test_hostile_files_are_refused_and_take_no_memory(data: bytes, tmp_path: Pat
 def test_devices_are_no_files(device: str) -> None:
     with pytest.raises(FileError, match=f"cannot read {device}: "):
         read_tensors(device)
+
+
+def test_a_size_that_the_head_does_not_give_is_not_read(tmp_path: Path) -> None:
+    """A file of 40 GB without blocks, whose head tells of 8 bytes."""
+    path = tmp_path / "sparse"
+    path.write_bytes(with_head(heads(entry(0, 8)), b"\0" * 8))
+    with open(path, "r+b") as file:
+        file.truncate(40 << 30)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(
+        FileError, match=r"it has 42,949,672,960 bytes where its head says \d+; use another copy"
+    ):
+        read_tensors(path)
+    with open(path, "r+b") as file:
+        file.write((2**33).to_bytes(8, "little"))  # nor is a head that is too long
+    with pytest.raises(FileError, match="no safetensors file"):
+        read_tensors(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000, "KiB more at the peak"
+
+
+def test_what_does_not_fit_into_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: Any) -> bytes:
+        raise MemoryError
+
+    path = tmp_path / "large"
+    path.write_bytes(with_head(heads(entry(0, 8)), b"\0" * 8))
+    monkeypatch.setattr("cdq.files._require_length", exhausted)
+    with pytest.raises(FileError, match="do not fit into the memory"):
+        read_tensors(path)
+
+
+def test_a_header_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="the header has .* bytes; allowed"):
+        write_tensors(tmp_path / "table", {}, {"notes": "x" * (1 << 23)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_links_to_files_that_a_user_names_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(GOLDEN)
+    assert read_tensors(tmp_path / "link")[1]["steps"] == 20_000
+    with pytest.raises(FileError, match="it is a link"):
+        read_tensors(tmp_path / "link", follow=False)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(FileError, match="Too many levels"):
+        read_tensors(tmp_path / "loop")
+    with pytest.raises(FileError, match="null byte"):
+        read_tensors(str(tmp_path / "a\0b"))

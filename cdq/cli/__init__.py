@@ -18,6 +18,7 @@ from cdq.cli.hub import hub
 from cdq.cli.join import join
 from cdq.cli.keys import keygen, keys
 from cdq.cli.launch import launch
+from cdq.cli.output import ReaderGone, printable, standard_streams
 from cdq.cli.replay import replay
 from cdq.cli.solve import solve
 from cdq.cli.status import status
@@ -26,7 +27,8 @@ from cdq.comm.launchers import started_by
 from cdq.comm.zmq.communicator import RANK_VARIABLE
 from cdq.errors import CdqError, ConfigError, PeerLost, unknown_name
 
-_MISTAKE, _INTERRUPTED = 2, 130
+# The last is that of a program which SIGPIPE ends: shells expect it of one whose reader has gone.
+_MISTAKE, _INTERRUPTED, _READER_GONE = 2, 130, 141
 _OTHERS_FIRST = 2.0  # seconds
 
 
@@ -74,25 +76,41 @@ def _cdq(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status: 2 for a user's mistake, 130 after Ctrl-C.
+    """Run the command line and return the exit status.
+
+    It is 2 for a user's mistake or a file that cannot be written, standard output among them; 130 after Ctrl-C; 141
+    where whoever read the output has gone.
 
     Parameters
     ----------
     arguments : sequence of str, optional
         Default: those of the process.
     """
-    command = typer.main.get_command(app)
     try:
-        status = command.main(arguments, prog_name="cdq", standalone_mode=False)
+        with standard_streams():
+            return _run(arguments)
+    except ReaderGone:
+        return _READER_GONE
+    except CdqError as error:  # of the last lines of output
+        return _fail(str(error))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run the command line; return the exit status."""
+    try:
+        status = typer.main.get_command(app).main(arguments, prog_name="cdq", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has gone: nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except typer.TyperException as error:
         return _fail(_usage_message(error))
     except CdqError as error:
         _let_others_speak(error)
         return _fail(str(error))
+    except MemoryError:
+        return _fail("there is not enough memory; use a smaller table, fewer workers or smaller files")
+    except OSError as error:
+        return _fail(
+            f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+        )
     except KeyboardInterrupt:
         return _INTERRUPTED
     return int(status or 0)
@@ -118,7 +136,7 @@ def _rank() -> int | None:
 
 
 def _fail(message: str) -> int:
-    print(f"cdq: {' '.join(message.split())}", file=sys.stderr)
+    print(f"cdq: {printable(' '.join(message.split()))}", file=sys.stderr)
     return _MISTAKE
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -44,11 +44,9 @@ def bench(
     check_writable(json_path)
     console = console_for_people(json_path)
     if name == _LIST:
-        report: dict[str, Any] = dict(benchmarks.NAMES)
-        show_figures(console, report.items())
-    else:
-        report = benchmarks.run(
-            name, env=env, dtype=dtype, num_envs=num_envs, workers=workers, repeats=repeats
-        )
-        show_spreads(console, {key: value for key, value in report.items() if isinstance(value, Mapping)})
+        write_json(json_path, benchmarks.NAMES)
+        show_figures(console, benchmarks.NAMES.items())
+        return
+    report = benchmarks.run(name, env=env, dtype=dtype, num_envs=num_envs, workers=workers, repeats=repeats)
     write_json(json_path, report)
+    show_spreads(console, {key: value for key, value in report.items() if isinstance(value, Mapping)})

@@ -24,14 +24,13 @@ def doctor(*, json_path: JsonPath = None) -> None:
     cdq doctor --json doctor.json
     """
     check_writable(json_path)
-    console = console_for_people(json_path)
-    found = facts()
-    show_figures(console, found.items())
-    console.print("\n  A merge of two ranks", style="bold")
-    results = checks()
-    show_figures(console, [(check.backend, _verdict(check)) for check in results])
+    found, results = facts(), checks()
     works = all(check.state != "failed" for check in results)
     write_json(json_path, {"facts": found, "checks": [asdict(check) for check in results], "ok": works})
+    console = console_for_people(json_path)
+    show_figures(console, found.items())
+    console.print("\n  A merge of two ranks", style="bold")
+    show_figures(console, [(check.backend, _verdict(check)) for check in results])
     if not works:
         raise typer.Exit(_FAILED)
 

@@ -50,7 +50,7 @@ def evaluate(path: File, *, env: Env = None, episodes: Episodes = None, json_pat
         ("mean return", f"{mean_and_error(report)} over {result.episodes:,} episodes"),
         ("mean length", f"{result.mean_length:.1f} steps"),
     ]
+    write_json(json_path, report)
     console = console_for_people(json_path)
     show_figures(console, figures)
     show_policy(console, agent.model, agent.table.policy())
-    write_json(json_path, report)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,11 +36,12 @@ from cdq.cli.train import finish
 from cdq.comm.registry import LOCAL_HUB
 from cdq.comm.zmq.address import EXAMPLES, parse
 from cdq.errors import ConfigError, unknown_name
-from cdq.job.hub import Hosting
+from cdq.job.hub import Hosting, last_start, model_in
+from cdq.job.replay import goal_of
 from cdq.learner import QLearner
 from cdq.mdp import MDP
 from cdq.settings import make_settings
-from cdq.until import Until
+from cdq.until import Goal, Until
 
 _DURABILITY = ("durable", "applied")
 _MODES = ("sync", "async")
@@ -58,7 +60,14 @@ Env = Annotated[
     str | None,
     typer.Option(metavar="ENV", help="A Gymnasium id.", show_default="what the directory's job has"),
 ]
-Workers = Annotated[int, typer.Option(metavar="N", help="A round needs so many; more may join.")]
+Workers = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="A round needs so many; more may join.",
+        show_default="1, or what the directory's job has",
+    ),
+]
 Durability = Annotated[
     str,
     typer.Option(
@@ -67,10 +76,11 @@ Durability = Annotated[
     ),
 ]
 Mode = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="MODE",
         help="Rounds of all workers (sync), or each contribution applied when it comes (async).",
+        show_default="sync, or what the directory's job has",
     ),
 ]
 Staleness = Annotated[
@@ -111,7 +121,7 @@ def hub(
     until_optimal: UntilOptimal = None,
     until_return: UntilReturn = None,
     keys: KeysDirectory = None,
-    mode: Mode = "sync",
+    mode: Mode = None,
     staleness: Staleness = Hosting.staleness,
     durability: Durability = "durable",
     round_timeout: RoundTimeout = None,
@@ -132,15 +142,16 @@ def hub(
     """
     if durability not in _DURABILITY:
         raise ConfigError(unknown_name("durability", durability, _DURABILITY))
-    if mode not in _MODES:
+    if mode is not None and mode not in _MODES:
         raise ConfigError(unknown_name("mode", mode, _MODES))
+    last = last_start(checkpoint)
     hosting = Hosting(
         str(parse(bind)),
         round_timeout=round_timeout,
         durable=durability == "durable",
         insecure=insecure,
         keys=keys_in(keys),
-        asynchronous=mode == "async",
+        asynchronous=mode == "async" if mode is not None or last is None else bool(last["asynchronous"]),
         staleness=staleness,
     )
     options = arguments_of(
@@ -160,9 +171,18 @@ def hub(
     with logging_as(log) as logger:
         if any(checkpoint.glob("checkpoint-*")):
             given = given_in(context)
-            agent = QLearner.resume(checkpoint, workers=workers, comm=LOCAL_HUB)
+            model = model_in(checkpoint)
+            agent = QLearner.resume(
+                checkpoint,
+                env if model is None else model,
+                workers=workers if "workers" in given else None,
+                comm=LOCAL_HUB,
+                checkpoint_every=checkpoint_every,
+            )
             _require_same(agent, env, options, given)
-            more, until = _left(agent, steps if "steps" in given else None, until)
+            more, until = _left(
+                agent, None if last is None else goal_of(last), steps if "steps" in given else None, until
+            )
         else:
             agent = _new(env, options, checkpoint, checkpoint_every)
             more = steps
@@ -190,13 +210,24 @@ def _require_same(agent: QLearner, env: str | None, options: Mapping[str, Any], 
     if wrong:
         names = ", ".join("--" + name.replace("_", "-") for name in wrong)
         raise ConfigError(
-            f"{names}: the job in the directory has something else; leave it out to go on with the job,"
+            f"{names}: the job in the directory has something else{_values(agent, wrong)}; leave it out to go on with "
+            "the job,"
             " or name another directory"
         )
 
 
-def _left(agent: QLearner, steps: float | None, until: Until | None) -> tuple[float | None, Until | None]:
-    """Return what is to be learnt after a restart: the goal that there was, unless another one was given."""
-    if steps is None or steps == agent.steps + agent.steps_left:
+def _values(agent: QLearner, names: Sequence[str]) -> str:
+    has = agent.settings.to_config()
+    values = [f"{name} {json.dumps(has[_KEPT[name]])}" for name in names if name in _KEPT]
+    return f" ({', '.join(values)})" if values else f" ({agent.name})"
+
+
+def _left(
+    agent: QLearner, last: Goal | None, steps: float | None, until: Until | None
+) -> tuple[float | None, Until | None]:
+    """Return what is to be learnt after a restart: what the last start was to reach, unless another goal is given."""
+    target = agent.steps + agent.steps_left if last is None else last.target
+    until = until or (agent.until if last is None else last.until)
+    if (steps is None or steps == target) and (last is None or until == last.until):
         return None, None
-    return max(steps - agent.steps, 0.0), until
+    return max((target if steps is None else steps) - agent.steps, 0.0), until

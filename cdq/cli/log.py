@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from cdq.cli.output import printable
 from cdq.errors import ConfigError, unknown_name
 
 
@@ -26,7 +27,7 @@ class _Plain(logging.Formatter):
         text, fields = _fields(record)
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
         facts = "".join(f" {name}={value}" for name, value in fields.items())
-        return f"{when} {record.levelname.lower()}: {text}{facts}"
+        return printable(f"{when} {record.levelname.lower()}: {text}{facts}")
 
 
 class _Json(logging.Formatter):

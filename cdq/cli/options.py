@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +11,9 @@ import typer
 
 from cdq import schedules
 from cdq.comm.zmq.keys import Keys
-from cdq.errors import ConfigError, FileError, unknown_name
+from cdq.errors import ConfigError, unknown_name
 from cdq.features import FeatureMap, FourierBasis, PolynomialBasis, TileCoding
+from cdq.files import check_replaceable
 from cdq.learner import QLearner
 from cdq.merges import NAMES as MERGES
 from cdq.until import MeanReturn, OptimalWithin, Until
@@ -206,16 +206,10 @@ def check_writable(path: Path | None) -> None:
     Raises
     ------
     FileError
-        If it is no regular file, or it or its directory cannot be written.
+        If it is no regular file, or no file can be made in its directory.
     """
-    if path is None or is_stdout(path):
-        return
-    if path.exists() and not path.is_file():
-        raise FileError(f"cannot write {path}: it is not a regular file")
-    if not path.parent.is_dir():
-        raise FileError(f"cannot write {path}: there is no directory {path.parent}")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise FileError(f"cannot write {path}: permission denied")
+    if path is not None and not is_stdout(path):
+        check_replaceable(path)
 
 
 def until_of(optimal: float | None, mean_return: float | None) -> Until | None:

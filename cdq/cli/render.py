@@ -15,7 +15,8 @@ from rich.padding import Padding
 from rich.table import Table
 
 from cdq.cli.options import is_stdout
-from cdq.errors import FileError
+from cdq.cli.output import printable
+from cdq.files import replacing
 from cdq.mdp import MDP
 
 # Moves on a grid, (rows, columns), clockwise from up, and how they are drawn.
@@ -45,10 +46,8 @@ def write_json(path: Path | None, report: Mapping[str, Any]) -> None:
     if is_stdout(path):
         print(text)
         return
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {error.strerror or error}") from error
+    with replacing(path) as file:
+        file.write(f"{text}\n".encode())
 
 
 def _finite(value: Any) -> Any:
@@ -64,7 +63,7 @@ def show_figures(console: Console, figures: Iterable[tuple[str, str]]) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for name, value in figures:
+    for name, value in ((name, printable(value)) for name, value in figures):
         table.add_row(f"  {name}", value if _has_unicode(console) else value.replace("±", "+-"))
     console.print(table, highlight=False, markup=False)
 

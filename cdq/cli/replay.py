@@ -42,5 +42,5 @@ def replay(directory: Directory, *, json_path: JsonPath = None) -> None:
         ("time", f"{report['seconds']:.2f} s"),
         ("table", str(report["digest"])),
     ]
-    show_figures(console_for_people(json_path), figures)
     write_json(json_path, report)
+    show_figures(console_for_people(json_path), figures)

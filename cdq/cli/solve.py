@@ -59,7 +59,7 @@ def solve(
         ("error", f"at most {solution.error:.2g}"),
         ("time", f"{seconds:.4f} s, {solution.iterations} iterations"),
     ]
+    write_json(json_path, report)
     console = console_for_people(json_path)
     show_figures(console, figures)
     show_policy(console, model, solution.policy)
-    write_json(json_path, report)

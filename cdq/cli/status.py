@@ -28,8 +28,8 @@ def status(
     """
     check_writable(json_path)
     told = ask(url, checked_timeout(timeout), keys_in(keys))
-    show_figures(console_for_people(json_path), figures(told))
     write_json(json_path, told)
+    show_figures(console_for_people(json_path), figures(told))
 
 
 def figures(told: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,13 +45,13 @@ from cdq.cli.render import (
     show_policy,
     write_json,
 )
-from cdq.errors import CdqError, ConfigError, EnvironmentFailure, PeerLost
+from cdq.errors import CdqError, ConfigError
 from cdq.learner import QLearner
 from cdq.until import OptimalWithin, Until
 
 _INTERRUPTED = 130
 _REPRESENTATION = {"features", "bins", "table"}
-_WITH_RESUME = ("workers", "comm", "steps", "save", "json_path")
+_WITH_RESUME = ("workers", "comm", "steps", "save", "json_path", "env_again")
 Comm = Annotated[str, typer.Option(metavar="NAME", help="Communicator: a name, a URL, or auto.")]
 Workers = Annotated[
     int | None,
@@ -67,6 +68,15 @@ Checkpoint = Annotated[
 Resume = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Go on from the newest checkpoint there, to the steps it was to reach."),
+]
+EnvAgain = Annotated[
+    str | None,
+    typer.Option(
+        "--env",
+        metavar="ENV",
+        help="With --resume: the environment, where it is of a module (module:Env-v0).",
+        show_default="what the checkpoint names",
+    ),
 ]
 Save = Annotated[Path | None, typer.Option(metavar="PATH", help="Write what was learnt to this file.")]
 
@@ -96,6 +106,7 @@ def train(
     checkpoint: Checkpoint = None,
     checkpoint_every: CheckpointEvery = None,
     resume: Resume = None,
+    env_again: EnvAgain = None,
     until_optimal: UntilOptimal = None,
     until_return: UntilReturn = None,
     save: Save = None,
@@ -110,7 +121,8 @@ def train(
     Under mpiexec or srun each process is one worker, and rank 0 reports.
 
     With --resume, which takes everything else from the checkpoint, only
-    --workers, --comm, --steps (so many more), --save and --json may be given.
+    --workers, --comm, --steps (so many more), --save, --json and --env may be
+    given. --env says that a module of yours may be imported: no file says so.
 
     [bold]Examples[/bold]
 
@@ -124,9 +136,11 @@ def train(
     until = until_of(until_optimal, until_return)
     if resume is not None:
         given = given_in(context)
-        agent = _resumed(resume, given, workers, comm)
+        agent = _resumed(resume, given, env_again, workers, comm)
         finish(agent, steps if "steps" in given else None, None, save, json_path)
         return
+    if env_again is not None:
+        raise ConfigError(f"--env belongs to --resume; name the environment by itself: cdq train {env_again}")
     if env is None:
         raise ConfigError(
             "no environment was given: name one, as in cdq train FrozenLake-v1, or use --resume DIR"
@@ -162,12 +176,12 @@ def train(
     finish(QLearner(env, **options), steps, until, save, json_path)
 
 
-def _resumed(directory: Path, given: set[str], workers: int | None, comm: str) -> QLearner:
+def _resumed(directory: Path, given: set[str], env: str | None, workers: int | None, comm: str) -> QLearner:
     others = sorted(given - {"resume", *_WITH_RESUME})
     if others:
         names = ", ".join("ENV" if name == "env" else "--" + name.replace("_", "-") for name in others)
         raise ConfigError(f"{names} cannot be given with --resume: the run goes on as it was begun")
-    return QLearner.resume(directory, workers=workers, comm=comm)
+    return QLearner.resume(directory, env, workers=workers, comm=comm)
 
 
 def finish(
@@ -196,26 +210,41 @@ def finish(
         return
     check_writable(save)
     check_writable(json_path)
-    target = agent.steps + (agent.steps_left if steps is None else steps)
+    if save is not None and json_path is not None and save.absolute() == json_path.absolute():
+        raise ConfigError(f"--save and --json both name {save}; name two files")
+    begun, target = agent.steps, agent.steps + (agent.steps_left if steps is None else steps)
     try:
         interrupted = _learn(agent, steps, until)
-    except (EnvironmentFailure, PeerLost) as error:
-        if save is None:
+    except CdqError as error:
+        if save is None or agent.steps == begun:
             raise
-        agent.save(save)
-        raise CdqError(f"{error}; what was learnt until the last round is in {save}") from error
+        raise CdqError(f"{error}; {_saved(agent, save)}") from error
     report = {**agent.report(), "interrupted": interrupted}
     if agent.until is not None:
         report["until_reached"] = (agent.steps < target and not interrupted) or _holds(agent.until, report)
+    with ExitStack() as last:  # all of it from the last, whatever fails: files come before standard output
+        last.callback(_show, agent, report, json_path)
+        last.callback(write_json, json_path, report)
+        if save is not None:
+            last.callback(agent.save, save)
+    if interrupted:
+        raise typer.Exit(_INTERRUPTED)
+
+
+def _saved(agent: QLearner, path: Path) -> str:
+    """Save the table of the last whole round of a run that failed; return what became of that."""
+    try:
+        agent.save(path)
+    except CdqError as error:
+        return f"what was learnt until the last round is lost: {error}"
+    return f"what was learnt until the last round is in {path}"
+
+
+def _show(agent: QLearner, report: Mapping[str, Any], json_path: Path | None) -> None:
     console = console_for_people(json_path)
     show_figures(console, _figures(report))
     show_policy(console, agent.model, agent.table.policy())
     show_hints(console, report["hints"])
-    if save is not None:
-        agent.save(save)
-    write_json(json_path, report)
-    if interrupted:
-        raise typer.Exit(_INTERRUPTED)
 
 
 def _learn(agent: QLearner, steps: float | None, until: Until | None) -> bool:

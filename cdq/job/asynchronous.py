@@ -43,14 +43,11 @@ class AsynchronousService(LearningService):
         Contributions of others that may come between what a worker learnt from and its own.
     offset : int
         What the hub's version of the table has more than `rounds`.
-    store : callable or None
-        Keeps a contribution, by its round, before it counts.
     """
 
     asynchronous = True
     staleness = 64
     offset = 0
-    store: Callable[[int, bytes], None] | None = None
 
     def open(self, size: int) -> None:
         """Let *size* workers learn."""
@@ -125,7 +122,7 @@ class AsynchronousService(LearningService):
         brought = open_increment(submission.payload, self._shape)
         point("hub:before_apply")
         if self.store is not None:
-            self.store(self.rounds + 1, bytes(submission.payload))
+            self.store(self.rounds + 1, [submission.payload])
         if self.write is not None:
             self.write({**self._single_line(uid, submission, offer), **(more or {})})
         self.stalest = max(self.stalest, self.rounds - offer.base)
@@ -153,9 +150,7 @@ class AsynchronousService(LearningService):
         steps = task.sweeps * self._shape.num_envs
         self._course.settle_one(Round([summary], brought.mass * self._size), steps)
         self.finished = self._course.over
-        if self.keep is not None and (self._course.due or self._course.over):
-            self.keep()
-            self._course.kept = self._course.progress.steps
+        self._keep_if_due()
 
     def _changes(self, base: int) -> bytes:
         """Return the pairs that changed since a round as a merged slice, which `Worker.commit` takes."""

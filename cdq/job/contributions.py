@@ -1,21 +1,32 @@
-"""What an asynchronous hub took in since its checkpoints: each was learnt from a table that is gone, so it is kept."""
+"""Contributions as a hub stores them until a checkpoint has what they brought: a restart applies them again."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from zlib import crc32
 
+from cdq.comm.contribution import Received
 from cdq.errors import FileError
+from cdq.files import open_regular, open_to_read
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 _RECORD = struct.Struct("<qqI")  # round, bytes, crc of them
 _KEPT = 3  # as many checkpoints are kept
+
+
+class Place(NamedTuple):
+    """A stored contribution: its file, where in it, and how many bytes."""
+
+    path: Path
+    offset: int
+    length: int
 
 
 class Contributions:
@@ -27,61 +38,118 @@ class Contributions:
         Where they are.
     durable : bool
         Whether each contribution is on the disk when `write` returns.
+    largest : int
+        Bytes of the largest contribution: a record that says more is none.
+
+    Attributes
+    ----------
+    directory : Path
+        As given.
+    size : int
+        Bytes written since the last checkpoint.
     """
 
-    def __init__(self, directory: Path, *, durable: bool) -> None:
-        self._directory, self._durable = directory, durable
+    def __init__(self, directory: Path, *, durable: bool, largest: int = 1 << 40) -> None:
+        self.directory, self._durable, self._largest = directory, durable, largest
         self._begun: list[int] = []
-        self._close: Callable[[], None] = lambda: None
+        self._file: BinaryIO | None = None
+        self._places: dict[int, list[Place]] = {}
+        self.size = 0
 
-    def read(self) -> dict[int, bytes]:
-        """Return the contributions by their rounds; what a crash left unfinished does not count."""
-        found: dict[int, bytes] = {}
+    def find(self) -> None:
+        """Look up which rounds have contributions here; what a crash left unfinished does not count.
+
+        Raises
+        ------
+        FileError
+            If a file cannot be read.
+        """
+        self._places.clear()
         for path in self._paths():
-            data, at = path.read_bytes(), 0
-            while at + _RECORD.size <= len(data):
-                number, length, crc = _RECORD.unpack_from(data, at)
-                at += _RECORD.size + length
-                payload = data[at - length : at]
-                if at > len(data) or crc32(payload) != crc:
-                    break
-                found[number] = payload
-        return found
+            places: dict[int, list[Place]] = {}
+            for number, place in _records(path, self._largest):
+                places.setdefault(number, []).append(place)
+            self._places.update(places)  # a round that was begun again is in the later file
+
+    def of_round(self, number: int, checksums: Sequence[int]) -> list[bytes] | None:
+        """Return the contributions to a round in the order of these CRCs; None if not all are here and whole."""
+        payloads = [_read(place) for place in self._places.get(number, [])]
+        return payloads if [crc32(payload) for payload in payloads] == list(checksums) else None
 
     def begin(self, rounds: int) -> None:
         """Begin a file for what comes after *rounds*; delete those from before the checkpoints that are kept."""
         self._close()
-        self._file = open(self._directory / f"contributions-{rounds:020d}.bin", "wb")  # noqa: SIM115
-        self._close = self._file.close
-        self._begun.append(rounds)
-        for path in self._paths() if len(self._begun) > _KEPT else []:
-            if int(path.stem.partition("-")[2]) < self._begun[-_KEPT]:
-                path.unlink()
+        path = self.directory / f"contributions-{rounds:020d}.bin"
+        try:
+            path.unlink(missing_ok=True)  # not truncated: if it is a link, what it leads to is not ours
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            self._file = os.fdopen(open_regular(path, flags, follow=False), "wb", buffering=0)
+            self.size = 0
+            self._begun.append(rounds)
+            for other in self._paths() if len(self._begun) > _KEPT else []:
+                if int(other.stem.partition("-")[2]) < self._begun[-_KEPT]:
+                    other.unlink()
+        except OSError as error:
+            raise FileError(f"cannot begin {path}: {error.strerror or error}") from None
 
-    def write(self, number: int, payload: bytes) -> None:
-        """Keep what came in a round.
+    def write(self, number: int, payloads: Sequence[Received]) -> None:
+        """Store what came to a round.
 
         Raises
         ------
         FileError
             If the disk is full or fails: nothing may be acknowledged then.
         """
+        assert self._file is not None
         try:
-            self._file.write(_RECORD.pack(number, len(payload), crc32(payload)))
-            self._file.write(payload)
-            self._file.flush()
+            for payload in payloads:
+                write_all(self._file, _RECORD.pack(number, len(payload), crc32(payload)))
+                write_all(self._file, payload)
+                self.size += _RECORD.size + len(payload)
             if self._durable:
                 os.fsync(self._file.fileno())
         except OSError as error:
             raise FileError(
-                f"cannot write {self._file.name}: {error.strerror}; make room and start the hub again"
+                f"cannot write contributions to {self.directory}: {error.strerror}; make room and start the hub again"
             ) from error
 
+    def _close(self) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # nothing is left to write, and no error may hide the first
+                self._file.close()
+
     def _paths(self) -> list[Path]:
-        return sorted(self._directory.glob(f"contributions-{'[0-9]' * 20}.bin"))
+        return sorted(self.directory.glob(f"contributions-{'[0-9]' * 20}.bin"))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._close()
+
+
+def write_all(file: BinaryIO, data: Received) -> None:
+    """Write all of *data* to a file without a buffer, of which one call may write a part."""
+    rest = memoryview(data)
+    while rest.nbytes:
+        rest = rest[file.write(rest) :]
+
+
+def _records(path: Path, largest: int) -> Iterator[tuple[int, Place]]:
+    """Yield the rounds that a file has contributions to, and where they are; without reading them."""
+    with open_to_read(path, follow=False) as file:
+        end, at = os.fstat(file.fileno()).st_size, 0
+        while at + _RECORD.size <= end:
+            file.seek(at)
+            number, length, _ = _RECORD.unpack(file.read(_RECORD.size))
+            at += _RECORD.size
+            if not 0 <= length <= min(end - at, largest):
+                return
+            yield number, Place(path, at, length)
+            at += length
+
+
+def _read(place: Place) -> bytes:
+    with open_to_read(place.path, follow=False) as file:
+        file.seek(place.offset)
+        return file.read(place.length)

@@ -230,6 +230,7 @@ def model_of(about: Mapping[str, Any], tensors: Tensors) -> MDP:
     """Return the model of *about* ("sizes", "time_limit", "name") and what `model_tensors` returned; it is checked."""
     arrays: dict[str, Any] = {name: tensors[f"model.{name}"] for name in _MODEL}
     n_states, n_actions = about["sizes"]
+    grid = about.get("grid")  # for drawings: no worker needs it
     return MDP(
         n_states,
         n_actions,
@@ -237,4 +238,5 @@ def model_of(about: Mapping[str, Any], tensors: Tensors) -> MDP:
         time_limit=about["time_limit"],
         name=str(about["name"]),
         actions=tensors.get("model.actions"),
+        grid=None if grid is None else tuple(grid),
     )

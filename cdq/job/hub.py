@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from cdq.comm.zmq.events import Settings as HubSettings
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys
 from cdq.comm.zmq.rounds import HubMachine
-from cdq.errors import ConfigError
+from cdq.errors import ConfigError, FileError
 from cdq.interrupts import Requests, signals_deferred
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
+from cdq.job.description import Job
 from cdq.job.faults import point
-from cdq.job.journal import Journal, hub_state
-from cdq.job.replay import repeat, take_again
+from cdq.job.increments import largest
+from cdq.job.journal import NAME as JOURNAL
+from cdq.job.journal import Entry, Journal, lines
+from cdq.job.recovery import is_changed, recover
+from cdq.job.replay import goal_of
 from cdq.job.service import LearningService, make_service, plan_of
-from cdq.job.store import write_beginning
+from cdq.job.store import NAME as BEGINNING
+from cdq.job.store import read_beginning, write_beginning
 from cdq.keeping import Checkpoints
 from cdq.mdp import MDP
 from cdq.monitor import Watch
@@ -28,7 +35,12 @@ from cdq.rounds import Rule
 from cdq.settings import Settings
 from cdq.state import State, lanes_of
 from cdq.team import Team
+from cdq.worker import Merged
 
+_log = logging.getLogger("cdq")
+# Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
+_ROOM = 1 << 26
+_MAY_CHANGE = {"workers", "comm"}  # settings of a job that is started again
 _PATIENCE = 2.0  # seconds that a hub which is to end waits for the round in hand
 
 
@@ -94,7 +106,6 @@ class Call(Protocol):
 
 def service_of(call: Call, kind: type[LearningService] = LearningService) -> LearningService:
     """Return what merges for a call, where it stands; *kind* says how."""
-    history = call.state.history
     return make_service(
         call.model,
         call.settings,
@@ -103,9 +114,15 @@ def service_of(call: Call, kind: type[LearningService] = LearningService) -> Lea
         lanes=call.team.lanes,
         watch=call.watch,
         finish=call.requests.finish,
-        rounds=history[-1].rounds if len(history) else 0,
+        rounds=rounds_of(call),
         kind=kind,
     )
+
+
+def rounds_of(call: Call) -> int:
+    """Return how many rounds a call has behind it."""
+    history = call.state.history
+    return history[-1].rounds if len(history) else 0
 
 
 def keeper(call: Call, service: LearningService, journal: Journal | None = None) -> Callable[[], None]:
@@ -140,30 +157,29 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
     directory = call.checkpoints.path
     if directory is None:
         raise ConfigError("a hub for workers that come and go needs a checkpoint directory; name one")
-    service = service_of(call, AsynchronousService if hosting.asynchronous else LearningService)
+    kind = AsynchronousService if hosting.asynchronous else LearningService
+    shape = Job(call.model, call.settings).shape
+    most = max(shape.largest, largest(shape))  # of one mode or the other
     with (
-        Journal(directory, durable=hosting.durable) as journal,
-        Contributions(directory, durable=hosting.durable) as contributions,
+        Journal(directory, durable=hosting.durable, after=rounds_of(call)) as journal,
+        Contributions(directory, durable=hosting.durable, largest=most) as contributions,
     ):
-        go_on(call, service, journal, contributions)
-        machine = _machine(call, hosting, service, hub_state(journal.entries))
-        start = {"goal": call.state.goal.to_config(), "asynchronous": hosting.asynchronous}
+        service = go_on(call, kind, journal, contributions)
+        machine = _machine(call, hosting, service, journal)
+        how = {"asynchronous": hosting.asynchronous, "durable": hosting.durable}
+        start = {"goal": call.state.goal.to_config(), **how}
         journal.write({"start": machine.generation, "hub": machine.state(), **start})
         journal.sync()  # no two starts may have one number
         service.write = journal.write
         if isinstance(service, AsynchronousService):
             service.offset, service.staleness = machine.version - service.rounds, hosting.staleness
-            contributions.begin(service.rounds)
-            service.store = contributions.write
         with Hub(
             hosting.url, machine, keys=hosting.keys, limit=service.limit(0), insecure=hosting.insecure
         ) as hub:
             run(hub, call, show)
 
 
-def _machine(
-    call: Call, hosting: Hosting, service: LearningService, restored: dict[str, Any] | None
-) -> HubMachine:
+def _machine(call: Call, hosting: Hosting, service: LearningService, journal: Journal) -> HubMachine:
     workers = call.settings.workers
     settings = HubSettings(
         min_members=workers,
@@ -172,30 +188,82 @@ def _machine(
         grace=hosting.grace,
         asynchronous=hosting.asynchronous,
     )
-    return HubMachine(service, settings, secrets.randbits(63) + 1, restored, time.monotonic())
+    try:
+        return HubMachine(service, settings, secrets.randbits(63) + 1, journal.hub, time.monotonic())
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise FileError(
+            f"the journal in {journal.directory} lacks where the hub was: {error!r}; use another copy"
+        ) from None
 
 
-def go_on(call: Call, service: LearningService, journal: Journal, contributions: Contributions) -> None:
-    """Learn again what the journal has and the checkpoint has not, so that the service stands where the hub ended."""
+def go_on(
+    call: Call, kind: type[LearningService], journal: Journal, contributions: Contributions
+) -> LearningService:
+    """Return a service that stands where the hub ended, and stores and keeps what comes from now on."""
+    _require_same_job(call, journal)
+    goal = call.state.goal
+    last = recover(journal, goal, lambda kind: service_of(call, kind), contributions)
+    entries, journal.entries = journal.entries, []  # not in memory for as long as the hub lives
+    rounds = [entry for entry in entries if "round" in entry]
+    service = service_of(call, kind)
+    if last is not None:
+        steps = call.state.progress.steps
+        _log.info("the journal goes on to round %d, %d steps of %d", service.rounds, steps, goal.target)
+    changed = is_changed(last, goal, kind)
+    if changed and journal.hub is not None:  # windows that workers have in hand are void: theirs was another
+        journal.hub["version"] += 1
     keep = keeper(call, service, journal)
-    rounds = [entry for entry in journal.entries if "round" in entry]
-    if not rounds and not service.rounds:
+    begun = last is None or not (journal.directory / BEGINNING).exists()
+    if begun:  # perhaps again, after a hub that did not get as far as its first line
         write_beginning(journal.directory, call.model, call.about, call.state, service)
+    # All rounds after a checkpoint are of one start, and have the checkpoint's goal.
+    if begun or changed or rounds:
         keep()
-    since = [entry for entry in rounds if entry["round"] > service.rounds]
-    if isinstance(service, AsynchronousService):
-        came = contributions.read()
-        for entry in since:
-            take_again(service, entry, came.get(entry["round"], b""))
-    else:
-        repeat(service, since)
+    _store(service, keep, contributions, call.state.merged)
+    service.open(int(rounds[-1].get("next", 1)) if rounds else call.settings.workers)
+    return service
+
+
+def _require_same_job(call: Call, journal: Journal) -> None:
+    """Raise `FileError` if the directory's rounds are of another job: its checkpoints are gone, or were replaced."""
+    path = journal.directory / BEGINNING
+    if not journal.entries or not path.exists():
+        return
+    has, wanted = read_beginning(journal.directory)[2], call.about
+    both = has["settings"].keys() & wanted["settings"].keys() - _MAY_CHANGE  # an older cdq may know fewer
+    differ = any(has["settings"][name] != wanted["settings"][name] for name in both)
+    if has["model"] != wanted["model"] or differ:
+        raise FileError(
+            f"{journal.directory} holds the rounds of another job, on {has['environment']}; name another directory"
+        )
+
+
+def _store(service: LearningService, keep: Callable[[], None], stored: Contributions, merged: Merged) -> None:
+    """Let a service store contributions, and keep a checkpoint before they take too much room."""
 
     def keep_and_begin() -> None:
         keep()
-        contributions.begin(service.rounds)
+        stored.begin(service.rounds)
 
-    service.keep = keep_and_begin if service.asynchronous else keep
-    service.open(rounds[-1]["next"] if rounds else call.settings.workers)
+    stored.begin(service.rounds)
+    room = _ROOM + 2 * (merged.values.nbytes + merged.visits.nbytes + merged.clock.nbytes)
+    service.store, service.keep, service.is_crowded = stored.write, keep_and_begin, lambda: stored.size > room
+
+
+def last_start(directory: Path) -> Entry | None:
+    """Return the line of the hub's last start, checked; None if the directory has no journal, or that has no start."""
+    last: Entry | None = None
+    if (directory / JOURNAL).exists():
+        for entry in lines(directory):
+            last = entry if "start" in entry else last
+    if last is not None:
+        goal_of(last)  # raises if it is none
+    return last
+
+
+def model_in(directory: Path) -> MDP | None:
+    """Return the model of the job in a directory, so that no environment need be made; None if there is no job."""
+    return read_beginning(directory)[0] if (directory / BEGINNING).exists() else None
 
 
 def run(hub: Hub, call: Call, show: Callable[[], None], look: Callable[[], None] = lambda: None) -> None:

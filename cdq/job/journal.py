@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from cdq.errors import FileError
+from cdq.files import open_regular, open_to_read, strict_json
+from cdq.job.contributions import write_all
 from cdq.job.faults import carried, point
+from cdq.keeping import JOURNAL
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-NAME = "journal.jsonl"
+NAME = JOURNAL
 Entry = dict[str, Any]
+# Bytes of a line: one of the most members that a hub may have is of some megabytes.
+_LONGEST = 1 << 26
+_BEGIN = b'{"'
 
 
 class Journal:
@@ -30,13 +37,17 @@ class Journal:
         Where it is, or is begun.
     durable : bool
         Whether each line is on the disk when `write` returns; otherwise `sync` brings it there.
+    after : int
+        Rounds that a checkpoint has; they are left out of `entries`.
 
     Attributes
     ----------
     directory : Path
         Where it is.
     entries : list of dict
-        What it held when it was opened.
+        The starts of the hub and the rounds, as they were when it was opened.
+    hub : dict or None
+        State of the hub after the last line.
 
     Raises
     ------
@@ -44,24 +55,49 @@ class Journal:
         If it cannot be read or written, or was altered.
     """
 
-    def __init__(self, directory: Path, *, durable: bool) -> None:
+    def __init__(self, directory: Path, *, durable: bool, after: int = -1) -> None:
         self.directory, self._path, self._durable = directory, directory / NAME, durable
         self._epoch: object = None  # of the membership that was written last
+        self._after = after
+        self.entries: list[Entry]
+        self.hub: dict[str, Any] | None
         try:
-            self._file = open(self._path, "a+b")  # noqa: SIM115
+            # Without a buffer: what could not be written is not tried again when the file is closed.
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+            self._file = os.fdopen(open_regular(self._path, flags, follow=False), "a+b", buffering=0)
         except OSError as error:
             raise FileError(
-                f"cannot open {self._path}: {error.strerror}; use one that you may write"
+                f"cannot open {self._path}: {error.strerror or error}; use one that you may write"
             ) from None
         try:
-            self._file.seek(0)
-            data = self._file.read()
-            self.entries, end = _parse(self._path, data)
-            if end < len(data):
-                self._file.truncate(end)
+            self._end = self._take_over()
         except BaseException:
             self._file.close()
             raise
+
+    def cut(self, number: int) -> None:
+        """Take off the line of a round, and all that come after it."""
+        end = 0
+        for entry, line_end in _entries(self._path):
+            if entry.get("round") == number:
+                break
+            end = line_end
+        self._file.truncate(end)
+        self._end = self._take_over()
+
+    def _take_over(self) -> int:
+        """Read what there is, take off a line that is not whole, and return where the next one begins."""
+        self.entries, self.hub, end = [], None, 0
+        for entry, line_end in _entries(self._path):
+            try:
+                end, self.hub = line_end, _hub_after(self.hub, entry)
+                if entry.get("round", self._after + 1) > self._after:
+                    self.entries.append(entry)
+            except (KeyError, TypeError, ValueError) as error:
+                raise FileError(f"{self._path} is no journal of a job: {error!r}; use another copy") from None
+        if end < os.fstat(self._file.fileno()).st_size:
+            self._file.truncate(end)
+        return end
 
     def write(self, entry: Mapping[str, Any]) -> None:
         """Append a line; the hub's state, "hub", is left out of it where only what `hub_state` restores changed.
@@ -78,26 +114,36 @@ class Journal:
         try:
             point("hub:before_write")
             for line in carried("hub:write", _line(entry)):
-                self._file.write(line)
-            self._file.flush()
+                write_all(self._file, line)
             point("hub:after_write")
             if self._durable:
-                self.sync()
+                self._sync()
         except OSError as error:
-            raise FileError(
-                f"cannot write {self._path}: {error.strerror}; make room and start the hub again"
-            ) from error
+            with contextlib.suppress(OSError):  # a part of a line is none
+                self._file.truncate(self._end)
+            raise self._failure(error) from error
+        self._end = os.fstat(self._file.fileno()).st_size
 
     def sync(self) -> None:
-        """Bring all lines to the disk."""
+        """Bring all lines to the disk; raise `FileError` if that fails."""
+        try:
+            self._sync()
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _sync(self) -> None:
         os.fsync(self._file.fileno())
         point("hub:after_fsync")
+
+    def _failure(self, error: OSError) -> FileError:
+        return FileError(f"cannot write {self._path}: {error.strerror}; make room and start the hub again")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # nothing is left to write, and no error may hide the first
+            self._file.close()
 
 
 def read(directory: Path) -> list[Entry]:
@@ -108,28 +154,36 @@ def read(directory: Path) -> list[Entry]:
     FileError
         If there is none, or it was altered.
     """
-    path = directory / NAME
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror}; name the directory of a job") from None
-    return _parse(path, data)[0]
+    return list(lines(directory))
 
 
-def hub_state(entries: Sequence[Entry]) -> dict[str, Any] | None:
+def lines(directory: Path) -> Iterator[Entry]:
+    """Yield what `read` returns, one by one."""
+    if not (directory / NAME).exists():
+        raise FileError(f"there is no {NAME} in {directory}; name the directory of a job")
+    for entry, _ in _entries(directory / NAME):
+        yield entry
+
+
+def hub_state(entries: Iterable[Entry]) -> dict[str, Any] | None:
     """Return what the hub's machine was at after the last line: what was written last, and the rounds since."""
     state: dict[str, Any] | None = None
     for entry in entries:
-        if "hub" in entry:
-            state = entry["hub"]
-        elif "round" in entry and state is not None:
-            applied = {uid: sequence for uid, sequence, _ in entry["members"]}
-            peers = [
-                [uid, identity, token, applied.get(uid, before), member]
-                for uid, identity, token, before, member in state["peers"]
-            ]
-            state = {**state, "version": state["version"] + 1, "peers": peers}
+        state = _hub_after(state, entry)
     return state
+
+
+def _hub_after(state: dict[str, Any] | None, entry: Entry) -> dict[str, Any] | None:
+    if "hub" in entry:
+        return dict(entry["hub"])
+    if "round" not in entry or state is None:
+        return state
+    applied = {uid: sequence for uid, sequence, _ in entry["members"]}
+    peers = [
+        [uid, identity, token, applied.get(uid, before), member]
+        for uid, identity, token, before, member in state["peers"]
+    ]
+    return {**state, "version": state["version"] + 1, "peers": peers}
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:
@@ -137,33 +191,28 @@ def _line(entry: Mapping[str, Any]) -> bytes:
     return f'{text[:-1]}, "crc": {crc32(text.encode())}}}\n'.encode()
 
 
-def _parse(path: Path, data: bytes) -> tuple[list[Entry], int]:
-    """Return the entries and where the last whole one ends."""
-    entries, end = [], 0
-    for number, line in enumerate(_lines(data), 1):
-        entry = _entry(line)
-        if entry is None and not line.endswith(b"\n"):  # the last one
-            break
-        if entry is None:
-            raise FileError(f"line {number} of {path} was altered; use another copy")
-        end += len(line)
-        entries.append(entry)
-    return entries, end
-
-
-def _lines(data: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(data):
-        end = data.find(b"\n", at) + 1 or len(data)
-        yield data[at:end]
-        at = end
+def _entries(path: Path) -> Iterator[tuple[Entry, int]]:
+    """Yield each whole line's entry and where the line ends; raise `FileError` for what is no journal."""
+    end = number = 0
+    with open_to_read(path, follow=False) as file:
+        while line := file.readline(_LONGEST):
+            number += 1
+            entry = _entry(line)
+            unfinished = not line.endswith(b"\n") and len(line) < _LONGEST and line[:2] == _BEGIN[: len(line)]
+            if entry is None and unfinished:  # the last one
+                return
+            if entry is None:
+                raise FileError(f"line {number} of {path} was altered; use another copy")
+            end += len(line)
+            yield entry, end
 
 
 def _entry(line: bytes) -> Entry | None:
     """Return what a line holds, None if it is not whole."""
     try:
-        entry = json.loads(line)
+        entry = strict_json(line)
         crc = entry.pop("crc")
+        whole = line.endswith(b"\n") and _line(entry) == line and crc is not None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return entry if line.endswith(b"\n") and _line(entry) == line and crc is not None else None
+    return entry if whole else None

@@ -30,6 +30,8 @@ from cdq.training import Progress
 from cdq.until import Goal
 from cdq.worker import Merged
 
+_MOST = 1 << 62  # no number of a line is larger
+
 
 class Rehearsal:
     """Workers of this process, which learn for a service as those of a job do for the hub.
@@ -68,6 +70,14 @@ class Rehearsal:
         self._merged = self._service.apply(submissions)
         return crc32(self._merged)
 
+    def repeat(self, entry: Entry) -> None:
+        """Learn and merge a round again; raise `DivergenceError` if it comes out otherwise than its line says."""
+        expected = {uid: crc for uid, _, crc in entry["members"]}
+        brought = self.learn(expected, entry["size"])
+        odd = [uid for uid, one in brought.items() if crc32(one.payload) != expected[uid]]
+        if odd or self.apply(brought) != entry["merged"]:
+            raise divergence(entry, odd)
+
 
 def repeat(
     service: LearningService, entries: Iterable[Entry], told: Callable[[int], None] | None = None
@@ -95,12 +105,8 @@ def repeat(
         return
     rehearsal = Rehearsal(service)
     for entry in entries:
-        _require_next(service, entry)
-        expected = {uid: crc for uid, _, crc in entry["members"]}
-        brought = rehearsal.learn(expected, entry["size"])
-        odd = [uid for uid, one in brought.items() if crc32(one.payload) != expected[uid]]
-        if odd or rehearsal.apply(brought) != entry["merged"]:
-            raise _divergence(entry, odd)
+        require_next(service, entry)
+        rehearsal.repeat(entry)
         if told is not None:
             told(entry["round"])
 
@@ -141,15 +147,18 @@ def repeat_singles(
 
 def take_again(service: AsynchronousService, entry: Entry, payload: Received) -> None:
     """Apply a contribution to a service that stands where it was applied before; raise as `repeat` does."""
-    _require_next(service, entry)
+    require_next(service, entry)
     ((uid, sequence, crc),) = entry["members"]
     if crc32(payload) != crc:
-        raise _divergence(entry, [uid])
+        raise divergence(entry, [uid])
     service.open(entry["size"])
     service.apply_single(uid, Submission(payload, sequence, 0), Offer(entry["base"], Task(*entry["task"])))
 
 
-def _require_next(service: LearningService, entry: Mapping[str, Any]) -> None:
+def require_next(service: LearningService, entry: Entry) -> None:
+    """Raise `FileError` unless a line is that of the service's next round."""
+    if not _is_round(entry):
+        raise FileError(f"the journal lacks what round {service.rounds + 1} was; use another copy")
     if entry["round"] != service.rounds + 1:
         raise FileError(
             f"the journal goes on with round {entry['round']} where round {service.rounds + 1} should be; "
@@ -157,11 +166,26 @@ def _require_next(service: LearningService, entry: Mapping[str, Any]) -> None:
         )
 
 
-def _divergence(entry: Mapping[str, Any], odd: Sequence[int]) -> DivergenceError:
+def _is_round(entry: Entry) -> bool:
+    """Return whether a line says who brought what to a round, and what came of it."""
+    members, task = entry.get("members"), entry.get("task")
+    if not (isinstance(members, list) and all(isinstance(one, list) and len(one) == 3 for one in members)):
+        return False
+    of_all = task is None
+    if not of_all and not (isinstance(task, list) and len(task) == len(Task._fields) and len(members) == 1):
+        return False
+    numbers = [entry.get(name) for name in ("round", "size", "merged" if of_all else "base")]
+    numbers += [number for one in members for number in one]
+    return bool(members) and all(type(number) is int and 0 <= number <= _MOST for number in numbers)
+
+
+def divergence(entry: Entry, odd: Sequence[int]) -> DivergenceError:
+    """Return the error for a round that comes out otherwise; *odd* are the workers that brought something else."""
+    who = f" for worker {list(odd)}" if odd else ""
+    liar = "the worker did not deliver what it should have learnt, " if odd else ""
     return DivergenceError(
-        f"round {entry['round']} comes out otherwise than the journal says"
-        f"{f' for worker {odd}' if odd else ''}: the journal was begun by another cdq or on another kind of "
-        "machine, or memory or disk are at fault",
+        f"round {entry['round']} comes out otherwise than the journal says{who}: {liar}the journal was begun by "
+        "another cdq or on another kind of machine, or memory or disk are at fault",
         odd,
     )
 
@@ -198,8 +222,8 @@ def replay(
     state.restore(path / NAME, tensors, header, ModelSubject(model, settings.dtype))
     lanes: dict[int, Any] = dict(enumerate(tensors["lanes"]))
     rounds = int(header["rounds"])
-    for start, entries in _starts(read(path)):
-        state.goal = Goal.from_config(start["goal"])
+    for start, entries in starts(read(path)):
+        state.goal = goal_of(start)
         service = make_service(
             model,
             settings,
@@ -209,22 +233,45 @@ def replay(
             watch=watch_nothing,
             finish=Requests().finish,
             rounds=rounds,
-            kind=AsynchronousService if start["asynchronous"] else LearningService,
+            kind=kind_of(start),
         )
         repeat(service, entries, told)
         rounds = service.rounds
     return QTable(state.merged.values, state.merged.visits, model.name, actions=model.actions)
 
 
-def _starts(entries: Iterable[Entry]) -> Iterator[tuple[Entry, list[Entry]]]:
-    """Yield each start of the hub, and the rounds until the next."""
+def starts(entries: Iterable[Entry]) -> Iterator[tuple[Entry, list[Entry]]]:
+    """Yield each start of the hub, and the rounds until the next; its mode and goal are checked.
+
+    Raises
+    ------
+    FileError
+        If a line lacks what a start has.
+    """
     begun: tuple[Entry, list[Entry]] | None = None
     for entry in entries:
         if "start" in entry:
             if begun is not None:
                 yield begun
             begun = entry, []
+            goal_of(entry)
         elif begun is not None:
             begun[1].append(entry)
     if begun is not None:
         yield begun
+
+
+def kind_of(start: Entry) -> type[LearningService]:
+    """Return what merged from a start of the hub on."""
+    return AsynchronousService if start["asynchronous"] else LearningService
+
+
+def goal_of(start: Entry) -> Goal:
+    """Return what was to be reached from a start of the hub on; raises `FileError`."""
+    try:
+        start["asynchronous"], start["start"]
+        return Goal.from_config(start["goal"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(
+            f"the journal lacks what a start of the hub was: {error!r}; use another copy"
+        ) from None

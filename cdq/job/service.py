@@ -46,6 +46,7 @@ _CLOCK_LIMIT = 0x40000000
 _COMPARE_EVERY = 64
 
 Write = Callable[[Mapping[str, Any]], None]
+Store = Callable[[int, Sequence[Received]], None]
 
 
 class LearningService:
@@ -83,8 +84,12 @@ class LearningService:
         As given.
     write : callable or None
         Makes a round durable, before it counts: gets its line for the journal.
+    store : callable or None
+        Stores the contributions to a round, by its number, before it counts.
     keep : callable or None
         Called after a round at which a checkpoint is due, and after the last.
+    is_crowded : callable
+        Returns whether so much is stored that a checkpoint, which makes it superfluous, is due.
     rounds, bytes : int
         How many rounds there were; of contributions and results of this service.
     stalest : int
@@ -112,7 +117,9 @@ class LearningService:
         self._rule, self._state, self._lanes, self._course = rule, state, lanes, course
         self._needs_mass, self.least = needs_mass, least
         self.write: Write | None = None
+        self.store: Store | None = None
         self.keep: Callable[[], None] | None = None
+        self.is_crowded: Callable[[], bool] = lambda: False
         self._sampler = pack_model(model, settings.dtype)
         self._rows = rows_over(allocate(table_bytes(state.merged)), state.merged)
         self._law: Law
@@ -232,14 +239,20 @@ class LearningService:
         self._opened.clear()  # the rest is of workers that were dropped
         point("hub:before_apply")
         merged = self._merge(brought)
+        if self.store is not None:
+            self.store(self.rounds + 1, [submissions[uid].payload for uid in uids])
         if self.write is not None:
             self.write({**self._line(submissions, merged), **more})
         self._commit(uids, brought, merged)
         point("hub:after_apply")
-        if self.keep is not None and (self._course.due or self._course.over):
-            self.keep()
-            self._course.kept = self._course.progress.steps
+        self._keep_if_due()
         return merged
+
+    def _keep_if_due(self) -> None:
+        course = self._course
+        if self.keep is not None and (course.due or course.over or self.is_crowded()):
+            self.keep()
+            course.kept = course.progress.steps
 
     def _open_again(self, uid: int, submission: Submission) -> Contribution:
         """Return what `check` took apart, if it was this."""

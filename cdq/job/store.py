@@ -32,6 +32,7 @@ def write_beginning(
         "time_limit": model.time_limit,
         "name": model.name,
         "rounds": service.rounds,
+        "grid": model.grid,
     }
     write_tensors(directory / NAME, {**tensors, **model_tensors(model), "lanes": lanes}, header)
 
@@ -45,10 +46,13 @@ def read_beginning(directory: Path) -> tuple[MDP, Tensors, dict[str, Any]]:
         If there is none, it was altered, or it lacks something.
     """
     path = directory / NAME
-    tensors, header = read_tensors(path)
+    tensors, header = read_tensors(path, follow=False)
     require_kind(path, header, "job")
     try:
         model, _, _ = model_of(header, tensors), int(header["rounds"]), tensors["lanes"]
+        for name, kind in (("settings", dict), ("model", str), ("environment", str)):
+            if not isinstance(header[name], kind):
+                raise TypeError(f"{name} is {header[name]!r}")
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path} lacks what a job begins with: {error!r}; use another copy") from None
     return model, tensors, header

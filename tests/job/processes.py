@@ -26,8 +26,9 @@ def hold(directory: str, url: str, text: str) -> None:
     steps, hosting = given.pop("steps"), Hosting(url, **given.pop("hosting", {}))
     if any(Path(directory).glob("checkpoint-*")):
         learner = cdq.QLearner.resume(directory, comm="zmq")
-        steps = None
+        steps = given.get("more")
     else:
+        given.pop("more", None)
         learner = cdq.QLearner(**{**ARGUMENTS, **given, "checkpoint": directory})
     learner.hosting = hosting
     learner.learn(steps)
@@ -43,16 +44,18 @@ class Processes:
     def __init__(self, folder: Path, **given: Any) -> None:
         folder.chmod(0o700)
         self.directory, self.url = folder / "job", f"zmq+ipc://{folder}/hub"
-        self._given = json.dumps(given)
+        self._given = given
         self._started: list[subprocess.Popen[str]] = []
 
-    def hub(self, fault: str = "") -> subprocess.Popen[str]:
-        return self._start(
-            ["tests.job.processes", str(self.directory), self.url, self._given], fault, stdout=subprocess.PIPE
-        )
+    def hub(self, fault: str = "", **changes: Any) -> subprocess.Popen[str]:
+        given = json.dumps({**self._given, **changes})
+        command = ["tests.job.processes", str(self.directory), self.url, given]
+        return self._start(command, fault, stdout=subprocess.PIPE)
 
-    def worker(self, fault: str = "", timeout: float = 60.0) -> subprocess.Popen[str]:
-        return self._start(["cdq.job.join", self.url, str(timeout)], fault)
+    def worker(
+        self, fault: str = "", timeout: float = 60.0, program: str = "cdq.job.join"
+    ) -> subprocess.Popen[str]:
+        return self._start([program, self.url, str(timeout)], fault)
 
     def _start(self, command: list[str], fault: str, **more: Any) -> subprocess.Popen[str]:
         root = str(Path(cdq.__file__).parents[1])

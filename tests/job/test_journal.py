@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+from zlib import crc32
 
 import pytest
 
 from cdq.errors import DivergenceError, FileError
-from cdq.job.journal import NAME, Journal, hub_state, read
+from cdq.job.journal import NAME, Journal, _line, hub_state, read
 from cdq.job.replay import repeat
 from tests.job.jobs import Hub, journal_in
 
@@ -94,3 +96,60 @@ def test_g9_rounds_come_out_again_or_not_at_all(tmp_path: Path) -> None:
         repeat(Hub(workers=2, sync_every=100).service, entries)
     with pytest.raises(DivergenceError, match=r"round 1 .* for worker \[0, 1\]"):
         repeat(Hub(workers=2, sync_every=100, seed=6).service, entries)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"round": NaN}',
+        '{"round": 1, "round": 2}',
+        '{"round": 1%s}' % ("0" * 400),
+        "[1]",
+        '"round"',
+        '{"a": ' + "[" * 100_000 + "1" + "]" * 100_000 + "}",
+    ],
+    ids=["NaN", "twice", "long", "list", "text", "deep"],
+)
+def test_lines_with_a_right_checksum_that_are_no_entries(text: str, tmp_path: Path) -> None:
+    line = f'{text[:-1]}, "crc": {crc32(text.encode())}}}\n'
+    (tmp_path / NAME).write_text(line)
+    for attempt in (lambda: read(tmp_path), lambda: journal_in(tmp_path)):
+        with pytest.raises(FileError, match="line 1 of .* was altered"):
+            attempt()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"start": 1, "hub": 5},
+        {"start": 1, "hub": {"peers": [[1]], "version": 0}},
+        {"start": 1, "hub": {"peers": 3, "version": 0}},
+        {"start": 1, "hub": {}},
+        {"round": "1"},
+    ],
+)
+def test_lines_that_say_nothing_of_the_hub(entry: dict[str, Any], tmp_path: Path) -> None:
+    lines = [_line(entry), _line({"round": 1, "members": [[0, 1, 2]]})]
+    (tmp_path / NAME).write_bytes(b"".join(lines))
+    with pytest.raises(FileError, match="is no journal of a job"):
+        journal_in(tmp_path)
+
+
+def test_rounds_that_a_checkpoint_has_take_no_memory(tmp_path: Path) -> None:
+    hub = {"epoch": 1, "version": 0, "peers": [[0, "", "a", 0, True]]}
+    with journal_in(tmp_path) as journal:
+        journal.write({"start": 1, "hub": hub})
+        for number in range(1, 9):
+            journal.write({"round": number, "members": [[0, number, 5]]})
+    with Journal(tmp_path, durable=True, after=6) as journal:
+        assert [entry.get("round") for entry in journal.entries] == [None, 7, 8]
+        assert journal.hub == hub_state(read(tmp_path))
+        assert journal.hub == {**hub, "version": 8, "peers": [[0, "", "a", 8, True]]}
+
+
+def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path: Path) -> None:
+    for text in ("notes without an end of line", "[1", "{1", "\0" * 100):
+        (tmp_path / NAME).write_text(text)
+        with pytest.raises(FileError, match="line 1 of .* was altered"):
+            journal_in(tmp_path)
+        assert (tmp_path / NAME).read_text() == text

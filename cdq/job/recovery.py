@@ -1,0 +1,127 @@
+"""A restart of the hub: rounds that its journal has and the newest checkpoint has not, applied as they were stored."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import takewhile
+
+from cdq.comm.zmq.events import Submission
+from cdq.errors import FileError
+from cdq.job.asynchronous import AsynchronousService
+from cdq.job.contributions import Contributions
+from cdq.job.journal import Entry, Journal
+from cdq.job.replay import Rehearsal, goal_of, kind_of, require_next, starts, take_again
+from cdq.job.service import LearningService
+from cdq.until import Goal
+
+_log = logging.getLogger("cdq")
+Make = Callable[[type[LearningService]], LearningService]
+
+
+def recover(journal: Journal, goal: Goal, make: Make, stored: Contributions) -> Entry | None:
+    """Apply the rounds of a journal to a state that stands where they began.
+
+    Nothing is learnt or compared: what was acknowledged counts, whoever brought it. Only a round whose contributions
+    are not stored is learnt again; where it cannot be, and nothing was promised, the journal ends before it.
+
+    Parameters
+    ----------
+    journal : Journal
+        Its entries are those that the state does not have.
+    goal : Goal
+        That of the state, changed while the rounds of another one are applied.
+    make : callable
+        Returns a service of a kind on the state.
+    stored : Contributions
+        What the rounds brought.
+
+    Returns
+    -------
+    dict or None
+        The line of the hub's last start.
+
+    Raises
+    ------
+    FileError
+        If lines or contributions are missing.
+    DivergenceError
+        If a round that must be learnt again comes out otherwise.
+    """
+    stored.find()
+    last: Entry | None = None
+    for last, rounds in list(starts(journal.entries)):
+        there = _stored(last, rounds, stored)
+        if there:
+            with _as_it_was(goal, goal_of(last)):
+                _apply(make(kind_of(last)), there, stored)
+        if len(there) < len(rounds):
+            number = rounds[len(there)]["round"]
+            _log.warning(
+                "round %d and what came after it did not reach the disk: the job goes on before it", number
+            )
+            journal.cut(number)
+            break
+    return last
+
+
+def _stored(start: Entry, rounds: list[Entry], stored: Contributions) -> list[Entry]:
+    """Return the rounds up to the first that cannot be applied, as it was promised only from a checkpoint on."""
+    if start.get("durable", True) or kind_of(start) is LearningService:
+        return rounds
+    return list(
+        takewhile(lambda entry: stored.of_round(entry["round"], checksums(entry)) is not None, rounds)
+    )
+
+
+def is_changed(last: Entry | None, goal: Goal, kind: type[LearningService]) -> bool:
+    """Return whether the hub's last start had another goal, or merged in another way."""
+    return last is not None and not (_same(goal, goal_of(last)) and kind is kind_of(last))
+
+
+@contextmanager
+def _as_it_was(goal: Goal, then: Goal) -> Iterator[None]:
+    """Let the goal be another one, which is not measured: that the hub went on says that it was not reached."""
+    if _same(goal, then):
+        yield
+        return
+    now = replace(goal)
+    goal.target, goal.until, goal.measure_at = then.target, None, sys.maxsize
+    try:
+        yield
+    finally:
+        goal.target, goal.until, goal.measure_at = now.target, now.until, now.measure_at
+
+
+def _same(one: Goal, other: Goal) -> bool:
+    return (one.target, one.until) == (other.target, other.until)
+
+
+def checksums(entry: Entry) -> list[int]:
+    """Return those of the contributions to a round, in the order of uids."""
+    return [crc for _, _, crc in entry.get("members", [])]
+
+
+def _apply(service: LearningService, entries: Iterable[Entry], stored: Contributions) -> None:
+    rehearsal: Rehearsal | None = None
+    for entry in entries:
+        require_next(service, entry)
+        payloads = stored.of_round(entry["round"], checksums(entry))
+        if payloads is None and isinstance(service, AsynchronousService):
+            raise FileError(
+                f"the contribution to round {entry['round']} is not in {stored.directory}, though its journal has "
+                "the round; use another copy of the directory"
+            )
+        if payloads is None:
+            rehearsal = rehearsal or Rehearsal(service)
+            rehearsal.repeat(entry)
+        elif isinstance(service, AsynchronousService):
+            take_again(service, entry, payloads[0])
+        else:
+            rehearsal = None
+            service.open(entry["size"])
+            members = zip(entry["members"], payloads, strict=True)
+            service.apply({uid: Submission(payload, sequence, 0) for (uid, sequence, _), payload in members})

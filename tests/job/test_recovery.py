@@ -1,0 +1,399 @@
+"""A hub that is started again: what it acknowledged counts, whatever changed since."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cdq
+from cdq.errors import DivergenceError, FileError
+from cdq.job.contributions import Contributions
+from cdq.job.hub import Hosting
+from cdq.job.journal import NAME, Journal, read
+from cdq.job.recovery import recover
+from cdq.job.replay import Rehearsal, replay
+from cdq.job.service import LearningService
+from cdq.until import Goal, OptimalWithin
+from tests.job.jobs import MODEL, Hub, journal_in
+from tests.job.processes import Processes, processes
+from tests.job.test_asynchronous import Job
+from tests.job.test_chaos import assert_exact, rounds, table_of, until_rounds
+
+JOB: dict[str, Any] = {"steps": 60_000, "sync_every": 500, "checkpoint_every": 10**9}
+GOAL = {"target": 6_000, "until": None, "keep_every": 0, "measure_at": 0}
+
+
+# ---- processes
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_lie_that_was_accepted_does_not_stop_the_job(asynchronous: bool, tmp_path: Path) -> None:
+    with processes(tmp_path, **JOB, hosting={"asynchronous": asynchronous, "grace": 0.2}) as made:
+        kill_after(made, 3, program="tests.job.liar")
+        printed, said = made.hub().communicate(timeout=30)
+        assert printed.split()[1] == "60000", said
+        with pytest.raises(
+            DivergenceError, match=r"round 1 comes out otherwise .* did not deliver what it should"
+        ):
+            replay(made.directory)
+        assert printed.split()[0] == table_of(made.directory).digest()
+
+
+def kill_after(made: Processes, n: int, program: str = "cdq.job.join") -> None:
+    """Kill a hub after some rounds; its worker stays."""
+    hub, _ = made.hub(), made.worker(program=program)
+    until_rounds(made.directory, n)
+    hub.kill()
+    hub.communicate(timeout=20)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"more": 5_000},
+        {"more": 0},
+        {"hosting": {"asynchronous": True}},
+        {"more": 90_000, "hosting": {"asynchronous": True, "durable": False}},
+    ],
+)
+def test_another_goal_or_mode_after_a_restart(changes: dict[str, Any], tmp_path: Path) -> None:
+    """Rounds since the checkpoint go by the goal and the mode that they had; twice, as both are in the journal then."""
+    with processes(tmp_path, **{**JOB, "steps": 10**12}) as made:
+        kill_after(made, 5)
+        hub = made.hub(**changes)
+        if changes.get("more", 10**12) < 10**12:
+            printed, said = hub.communicate(timeout=30)
+            last = rounds(made.directory)[-1]["steps"]
+            assert printed.split()[1] == str(last), said
+        else:
+            until_rounds(made.directory, 5)
+            hub.kill()
+            hub.communicate(timeout=20)
+            last = rounds(made.directory)[-1]["steps"]
+            printed, said = made.hub(more=last + 5_000).communicate(timeout=30)
+            assert int(printed.split()[1]) >= last + 5_000, said
+        assert_exact(made.directory)
+
+
+def test_what_is_stored_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint is written, though none is due, once what it replaces is larger than the room for it."""
+    monkeypatch.setattr("cdq.job.hub._ROOM", 0)
+    monkeypatch.setattr("cdq.job.hub.Hub", Playing)
+    learner = cdq.QLearner(MODEL, comm="zmq", seed=5, num_envs=3, sync_every=100, checkpoint=tmp_path / "job")
+    learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
+    learner._checkpoints._every = 10**9
+    learner.learn(30_000)
+    table = sum(part.nbytes for part in learner._state.tables().values())
+    files = sorted((tmp_path / "job").glob("contributions-*"))
+    assert len(files) == 3
+    assert all(path.stat().st_size <= 3 * table + 10_000 for path in files)
+    assert_exact(tmp_path / "job")
+
+
+@pytest.mark.parametrize("other", [{"seed": 6}, {"gamma": 0.5}, {"env": "FrozenLake-v1"}])
+def test_rounds_of_another_job_are_not_applied(
+    other: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the checkpoints are gone, a job that is begun anew finds the journal of the one before."""
+    monkeypatch.setattr("cdq.job.hub.Hub", Playing)
+    job = tmp_path / "job"
+
+    def play(**given: Any) -> str:
+        arguments = {"env": MODEL, "comm": "zmq", "seed": 5, "num_envs": 3, "sync_every": 100, **given}
+        learner = cdq.QLearner(**arguments, checkpoint=job)
+        learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
+        return learner.learn(3_000).table.digest()
+
+    digest = play()
+    for path in job.glob("checkpoint-*"):
+        path.unlink()
+    with pytest.raises(
+        FileError, match="holds the rounds of another job, on random-8; name another directory"
+    ):
+        play(**other)
+    assert play() == digest  # the same one finds that it is done
+    assert_exact(job)
+
+
+def test_a_job_that_was_not_begun_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hub was killed after what a job begins with was written, and before the journal had a line."""
+    monkeypatch.setattr("cdq.job.hub.Hub", Playing)
+    for seed in (1, 2):
+        learner = cdq.QLearner(
+            MODEL, comm="zmq", seed=seed, num_envs=3, sync_every=100, checkpoint=tmp_path / "job"
+        )
+        learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
+        learner.learn(3_000)
+        if seed == 1:
+            for path in tmp_path.glob("job/*"):
+                if path.name != "job.safetensors":
+                    path.unlink()
+    assert_exact(tmp_path / "job")
+
+
+class Playing:
+    """In place of a hub: one worker, in this process."""
+
+    def __init__(self, url: str, machine: Any = None, **_: Any) -> None:
+        self.url, self.machine = url, machine
+
+    def __enter__(self) -> Playing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, stop: Any) -> None:
+        service = self.machine._service
+        rehearsal = Rehearsal(service)
+        write, number = service.write, 0
+        service.write = lambda entry: write({**entry, "next": 1})
+        while not service.finished:
+            number += 1
+            payloads = {
+                uid: one._replace(sequence=number) for uid, one in rehearsal.learn([0], service.least).items()
+            }
+            rehearsal.apply(payloads)
+            service.open(1)
+
+
+# ---- by hand
+
+
+@contextmanager
+def kept_by(directory: Path, hub: Hub, asynchronous: bool = False) -> Iterator[None]:
+    """Let a hub keep what it does."""
+    with journal_in(directory) as journal, Contributions(directory, durable=True) as contributions:
+        hub.service.write, hub.service.store = journal.write, contributions.write
+        contributions.begin(0)
+        journal.write({"start": 1, "goal": GOAL, "asynchronous": asynchronous})
+        yield
+
+
+def again(directory: Path, goal: Goal | None = None) -> Hub:
+    """Return a hub that was started again on what is there."""
+    hub = Hub(workers=2, sync_every=100)
+    state = hub.learner._state
+    state.goal = goal or Goal(6_000)
+
+    def make(kind: type[LearningService]) -> LearningService:
+        assert kind is LearningService
+        return hub.service
+
+    with journal_in(directory) as journal:
+        recover(journal, state.goal, make, Contributions(directory, durable=True))
+    return hub
+
+
+def test_rounds_are_applied_as_stored_or_else_learnt_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = Hub(workers=2, sync_every=100)
+    with kept_by(tmp_path, hub):
+        hub.play([0, 1], rounds=4)
+        hub.play([1, 5], rounds=3)
+    (stored,) = tmp_path.glob("contributions-*")
+    whole = stored.read_bytes()
+    for cut in range(0, len(whole) + 1, len(whole) // 7):
+        stored.write_bytes(whole[:cut])
+        assert again(tmp_path).digest == hub.digest, cut
+    stored.write_bytes(whole[: len(whole) // 2] + b"\xff" + whole[len(whole) // 2 + 1 :])
+    assert again(tmp_path).digest == hub.digest
+    stored.write_bytes(whole)
+    monkeypatch.setattr(Rehearsal, "learn", None)  # nothing is learnt where all is stored
+    assert again(tmp_path).digest == hub.digest
+
+
+def test_the_goal_is_that_of_the_rounds_while_they_are_applied(tmp_path: Path) -> None:
+    hub = Hub(workers=2, sync_every=100)
+    with kept_by(tmp_path, hub):
+        hub.play([0, 1], rounds=4)
+    goal = Goal(100, OptimalWithin(0.5), 7, 3)
+    assert again(tmp_path, goal).digest == hub.digest
+    assert goal == Goal(100, OptimalWithin(0.5), 7, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"start": 1},
+        {"start": 1, "asynchronous": False, "goal": {"target": 5}},
+        {"start": 1, "asynchronous": False, "goal": "far"},
+        {"round": 1},
+        {"round": 1, "size": 2, "members": [], "merged": 5},
+        {"round": 1, "size": 2, "members": [[0, 1]], "merged": 5},
+        {"round": 1, "size": 2, "members": [0], "merged": 5},
+        {"round": 1, "size": 2, "members": [["0", 1, 2]], "merged": 5},
+        {"round": 1, "size": -1, "members": [[0, 1, 2]], "merged": 5},
+        {"round": 1, "size": 2, "members": [[0, 1, 1 << 70]], "merged": 5},
+        {"round": 1, "size": 2, "members": [[0, 1, 2]], "base": 0, "task": [1]},
+        {"round": True, "size": 2, "members": [[0, 1, 2]], "merged": 5},
+    ],
+)
+def test_lines_that_are_whole_and_say_nothing(wrong: dict[str, Any], tmp_path: Path) -> None:
+    with journal_in(tmp_path) as journal:
+        if "round" in wrong:
+            journal.write({"start": 1, "goal": GOAL, "asynchronous": False})
+        journal.write(wrong)
+    with pytest.raises(FileError, match="the journal lacks what"):
+        again(tmp_path)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_contribution_that_is_missing(
+    durable: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without rounds it cannot be learnt again: where it was promised that is an error, else the job ends before it."""
+    job = Job()
+    start = {"start": 1, "goal": {**GOAL, "target": 6_000}, "asynchronous": True, "durable": durable}
+    hub = {"epoch": 1, "version": 0, "peers": [[0, "", "a", 0, True]]}
+    with journal_in(tmp_path) as journal, Contributions(tmp_path, durable=True) as contributions:
+        contributions.begin(0)
+        job.service.write, job.service.store = journal.write, contributions.write
+        journal.write({**start, "hub": hub})
+        job.join(0)
+        digests = []
+        for _ in range(5):
+            job.bring(0, state=1)
+            digests.append(job.digest)
+    (path,) = tmp_path.glob("contributions-*")
+    after, stored = Job(), Contributions(tmp_path, durable=True)
+    stored.find()
+    path.write_bytes(path.read_bytes()[: stored._places[4][0].offset])
+    goal = after.learner._state.goal
+    with journal_in(tmp_path) as journal:
+        if durable:
+            with pytest.raises(FileError, match="the contribution to round 4 is not in .*; use another copy"):
+                recover(journal, goal, lambda kind: after.service, stored)
+            return
+        recover(journal, goal, lambda kind: after.service, stored)
+        assert after.digest == digests[2]
+        assert journal.hub == {**hub, "version": 3, "peers": [[0, "", "a", 3, True]]}
+        journal.write({"round": 4})
+    assert [entry.get("round") for entry in read(tmp_path)] == [None, 1, 2, 3, 4]
+    assert "round 4 and what came after it did not reach the disk" in caplog.text
+
+
+# ---- disks
+
+
+class Full:
+    """A file on a disk on which so many bytes are free."""
+
+    def __init__(self, file: Any, free: int) -> None:
+        self._file, self.free = file, free
+
+    def write(self, data: Any) -> int:
+        n = min(len(data), self.free)
+        if not n:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.free -= n
+        return int(self._file.write(data[:n]))
+
+    def close(self) -> None:
+        self._file.close()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def test_a_full_disk_is_what_is_told_whatever_closing_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill() -> None:
+        with journal_in(tmp_path) as journal:
+            journal.write({"round": 1})
+            journal._file = Full(journal._file, 10)  # type: ignore[assignment]
+            journal.write({"round": 2})
+
+    with pytest.raises(FileError, match="cannot write .*: No space left on device; make room"):
+        fill()
+    assert [entry["round"] for entry in read(tmp_path)] == [1]
+    assert (tmp_path / NAME).read_bytes().endswith(b"\n"), "half a line is taken off again"
+
+    with journal_in(tmp_path) as journal:
+        monkeypatch.setattr(os, "fsync", lambda _: os.close(-1))
+        for attempt in (journal.sync, lambda: journal.write({"round": 2})):
+            with pytest.raises(FileError, match="cannot write .*: Bad file descriptor; make room"):
+                attempt()
+        monkeypatch.undo()
+    assert [entry["round"] for entry in read(tmp_path)] == [1]
+
+    def fill_contributions() -> None:
+        with Contributions(tmp_path, durable=True) as contributions:
+            contributions.begin(0)
+            contributions._file = Full(contributions._file, 30)  # type: ignore[assignment]
+            contributions.write(1, [b"x" * 100])
+
+    with pytest.raises(FileError, match="cannot write contributions .*: No space left on device; make room"):
+        fill_contributions()
+
+
+def test_files_in_parts_are_whole(tmp_path: Path) -> None:
+    """A call may write less than it was given."""
+    with journal_in(tmp_path) as journal:
+        journal._file = Slow(journal._file, 10**9)  # type: ignore[assignment]
+        journal.write({"round": 1})
+    with Contributions(tmp_path, durable=True) as contributions:
+        contributions.begin(0)
+        contributions._file = Slow(contributions._file, 10**9)  # type: ignore[assignment]
+        contributions.write(1, [b"abc" * 50, b"de"])
+        contributions.find()
+        from zlib import crc32
+
+        assert contributions.of_round(1, [crc32(b"abc" * 50), crc32(b"de")]) == [b"abc" * 50, b"de"]
+        assert contributions.of_round(1, [crc32(b"de"), crc32(b"abc" * 50)]) is None
+    assert len(read(tmp_path)) == 1
+
+
+def test_a_record_that_cannot_be_takes_no_memory(tmp_path: Path) -> None:
+    """A file of 40 GB without blocks, whose first record says that it is as long."""
+    path = tmp_path / f"contributions-{0:020d}.bin"
+    path.write_bytes(struct.pack("<qqI", 1, 40 << 30, 0))
+    with open(path, "r+b") as file:
+        file.truncate((40 << 30) + 20)
+    stored = Contributions(tmp_path, durable=True, largest=1000)
+    stored.find()
+    assert stored.of_round(1, [0]) is None
+    path.write_bytes(struct.pack("<qqI", 1, -5, 0) + b"x" * 100)
+    stored.find()
+    assert stored.of_round(1, [0]) is None
+
+
+class Slow(Full):
+    def write(self, data: Any) -> int:
+        return super().write(data[:7])
+
+
+# ---- what is in the place of a file
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    job = tmp_path / "job"
+    job.mkdir()
+    (job / NAME).symlink_to(mine)
+    for attempt in (lambda: journal_in(job), lambda: read(job)):
+        with pytest.raises(FileError, match="it is a link, which is not followed"):
+            attempt()
+    (job / NAME).unlink()
+    os.mkfifo(job / NAME)
+    with pytest.raises(FileError, match="it is not a regular file"):
+        Journal(job, durable=True)
+    place = job / f"contributions-{5:020d}.bin"
+    place.symlink_to(mine)
+    with pytest.raises(FileError, match="it is a link"):
+        Contributions(job, durable=True).find()
+    with Contributions(job, durable=True) as contributions:
+        contributions.begin(5)
+        contributions.write(6, [b"new"])
+    assert (mine.read_text(), place.is_symlink()) == ("mine", False)
