@@ -31,11 +31,13 @@ from cdq.comm.zmq.collectives import (
 from cdq.comm.zmq.events import (
     TOKEN_BYTES,
     Done,
+    Dropped,
     HubAction,
     HubEvent,
     Note,
     Received,
     Send,
+    Stop,
     Tick,
     Unreachable,
 )
@@ -108,7 +110,9 @@ class RelayMachine:
             self._tick(event.now)
         elif isinstance(event, Unreachable):
             self._lose(event.route)
-        else:
+        elif isinstance(event, Dropped):
+            self.counts[f"refused {event.why}"] += 1
+        elif isinstance(event, Stop):
             self._actions.append(Done())
         return self._actions
 

@@ -40,6 +40,10 @@ class Peer:
         Its contribution to the open round.
     result : tuple of (Body, int) or None
         The answer to its last contribution, and the version that led to.
+    asked_since, asked : float and int
+        Since when it is counted how often it asks to be welcomed, and how often it did.
+    unread : int
+        Bytes of large messages that it has still to take, as of its last message.
     leaving : bool
         Whether it leaves with the end of the round.
     retired : deque of str
@@ -58,6 +62,9 @@ class Peer:
     away_since: float | None = None
     submission: Submission | None = None
     result: tuple[Body, int] | None = None
+    asked_since: float = -1e9
+    asked: int = 0
+    unread: int = 0
     leaving: bool = False
     retired: deque[str] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
@@ -90,18 +97,25 @@ class Roster:
         """Return the worker behind a connection, None if it said no HELLO."""
         return self._by_route.get(route)
 
+    def present(self) -> list[Peer]:
+        """Return those members and waiting ones that there is a connection to."""
+        return [peer for peer in (*self.members.values(), *self.waiting.values()) if peer.route is not None]
+
     def routes(self) -> list[tuple[bytes, Peer]]:
         """Return all connections with a session or the wish for one."""
         return list(self._by_route.items())
 
-    def identify(self, token: bytes, key: str | None) -> Peer:
+    def identify(self, route: bytes, token: bytes, key: str | None) -> Peer:
         """Return the worker that a process stands for; a new one gets the lowest free number.
 
         Raises
         ------
         Rejected
-            If another process took its place.
+            If another process took its place, or the connection is another one's.
         """
+        behind = self._by_route.get(route)
+        if behind is not None and behind.token != token.hex():
+            raise Rejected(Reason.FOREIGN)
         identity = f"key:{key}" if key is not None else f"token:{token.hex()}"
         peer = self._by_identity.get(identity)
         if peer is None:
@@ -145,10 +159,11 @@ class Roster:
         self._by_route[route] = peer
 
     def detach(self, peer: Peer, now: float | None = None) -> None:
-        """Take in that a worker cannot be reached."""
+        """Take in that a worker cannot be reached: it does not wait any more."""
         if peer.route is not None:
             del self._by_route[peer.route]
         peer.route, peer.away_since = None, now
+        self.waiting.pop(peer.uid, None)
 
     def join(self, peer: Peer) -> None:
         """Make a worker a member."""

@@ -17,6 +17,7 @@ from cdq.comm.zmq.events import (
     HELLO_LIMIT,
     TOKEN_BYTES,
     Done,
+    Dropped,
     HubAction,
     HubEvent,
     Note,
@@ -34,6 +35,7 @@ from cdq.comm.zmq.events import (
 )
 from cdq.comm.zmq.fence import ANSWERED, fence
 from cdq.comm.zmq.roster import Peer, Roster
+from cdq.comm.zmq.welcomes import Welcomes
 from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, pack_header, pack_reason
 
 
@@ -72,6 +74,7 @@ class HubMachine:
         self._service = service
         self._settings = settings
         self._roster = Roster()
+        self._welcomes = Welcomes()
         self._sessions = 0
         self._round_began = self._now = now
         self._finished_at: float | None = None
@@ -120,7 +123,10 @@ class HubMachine:
         if isinstance(event, Received):
             self._receive(event)
         elif isinstance(event, Tick):
+            self._welcomes.under_way = event.unread
             self._tick()
+        elif isinstance(event, Dropped):
+            self._count(event.why)
         elif isinstance(event, Unreachable):
             self._lose(event.route)
         elif isinstance(event, Revoked):
@@ -145,7 +151,7 @@ class HubMachine:
                 reply = json.dumps(self.status()).encode()
                 self._send(route, Frame(Kind.STATUS_REPLY, self.run, self.generation, payload=reply))
             elif peer is not None:
-                peer.heard = self._now
+                peer.heard, peer.unread = self._now, event.unread
                 self._handlers[frame.kind](frame, peer)
         except Rejected as rejected:
             self._refuse(rejected, route)
@@ -166,15 +172,17 @@ class HubMachine:
         """Count it, write it to the log ever more seldom, and answer what can be answered."""
         reason, frame = rejected.reason, rejected.frame
         if reason != Reason.WAIT:
-            name = f"refused {reason.name}"
-            self.counts[name] += 1
-            if self.counts[name].bit_count() == 1:
-                self._note(logging.WARNING, "frame refused", reason=reason.name, count=self.counts[name])
+            self._count(reason.name)
         if reason == Reason.SESSION:
             self._send(route, Frame(Kind.WHO, self.run, self.generation))
         elif frame is not None and reason in ANSWERED:
             payload = pack_reason(reason, str(rejected))
             self._send(route, frame._replace(kind=Kind.NACK, run=self.run, payload=payload))
+
+    def _count(self, why: str) -> None:
+        self.counts[f"refused {why}"] += 1
+        if (count := self.counts[f"refused {why}"]).bit_count() == 1:
+            self._note(logging.WARNING, "refused", reason=why, count=count)
 
     def _greet(self, frame: Frame, event: Received) -> None:
         if frame.run not in {0, self.run}:
@@ -182,13 +190,14 @@ class HubMachine:
         token, hello = bytes(frame.payload[:TOKEN_BYTES]), bytes(frame.payload[TOKEN_BYTES:])
         try:
             self._service.admit(hello)
-            peer = self._roster.identify(token, event.key)
+            peer = self._roster.identify(event.route, token, event.key)
         except Refused as refused:
             raise Rejected(Reason.REFUSED, frame, str(refused)) from None
         except Rejected as rejected:
             raise Rejected(rejected.reason, frame, str(rejected)) from None
         moved = peer.route != event.route
         self._roster.attach(peer, event.route, self._now)
+        peer.unread = event.unread
         if peer.uid in self._roster.members:
             self._welcome_back(peer, frame, moved)
             return
@@ -199,18 +208,25 @@ class HubMachine:
 
     def _welcome_back(self, peer: Peer, frame: Frame, moved: bool) -> None:
         """Answer a member's HELLO; one that had this session asks for another, the rest for what was lost."""
+        if not moved and not self._welcomes.may_ask(peer, self._now):
+            return  # it asks again
         if (frame.generation, frame.incarnation) == (self.generation, peer.incarnation):
             peer.incarnation = 0
         if not peer.incarnation or moved or self._now - peer.welcomed >= self._settings.resend:
             self._welcome(peer)
 
     def _welcome(self, peer: Peer) -> None:
+        """Send a member all that it begins with; later, if there is much on its way to others."""
+        if not self._welcomes.has_room:
+            self._welcomes.line[peer.uid] = peer
+            return
         if not peer.incarnation:
             self._sessions += 1
             peer.incarnation = self._sessions
             self.counts["sessions"] += 1
         peer.welcomed = self._now
         body = Body(self._service.welcome(peer.uid, tuple(self._roster.members)))
+        self._welcomes.sent(body.length)
         self._tell(peer, Kind.WELCOME, peer.applied, body)
 
     # ---- contributions
@@ -249,7 +265,7 @@ class HubMachine:
     def _answer_ping(self, frame: Frame, peer: Peer) -> None:
         """Say what has come; if it is acknowledged, send the acknowledgement again."""
         known = frame.sequence == peer.applied and peer.result is not None
-        if known and self._now - peer.answered >= self._settings.resend:
+        if known and not peer.unread and self._now - peer.answered >= self._settings.resend:
             self._send_result(peer)
         else:
             self._tell(peer, Kind.PONG, peer.applied + (peer.submission is not None), base=frame.sequence)
@@ -339,11 +355,13 @@ class HubMachine:
     def _tick(self) -> None:
         settings = self._settings
         self._spent.clear()
-        for peer in list(self._roster.members.values()):
-            if peer.route is not None and self._now - peer.heard >= settings.ping_interval:
+        for peer in self._roster.present():
+            if self._now - peer.heard >= settings.ping_interval:
                 peer.heard = self._now
                 self._tell(peer, Kind.PING)
         self._close_if_ready()
+        for peer in self._welcomes.next(self._roster.members):
+            self._welcome(peer)
         if self._roster.waiting:
             self._admit_if_short()
         if self._service.finished:
@@ -356,7 +374,6 @@ class HubMachine:
         peer = self._roster.by_route(route)
         if peer is not None:
             self._roster.detach(peer, self._now)
-            self._roster.waiting.pop(peer.uid, None)
             self._note(logging.INFO, "worker cannot be reached", uid=peer.uid)
 
     def _bid_farewell(self, frame: Frame, peer: Peer) -> None:

@@ -93,6 +93,9 @@ def router(
         _guard(made, min(silence, _LONG_SILENCE))
         made.linger = 0
         made.router_mandatory = True
+        # No limit on what came and is not read: ZeroMQ aborts the process when a peer that has reached it goes, and a
+        # heartbeat is due (libzmq issue 4841). The guard cuts who sends too much.
+        made.rcvhwm = 0
         if limit is not None:
             made.maxmsgsize = limit + HEADER_BYTES + 64
         if address.scheme == CURVE:
