@@ -156,9 +156,10 @@ class Guard:
 
     def deliver(self, file: int, size: int, now: float) -> Connection | None:
         """Take in that a whole message came from a connection, and return that, if it still is there."""
-        if file not in self._connections:
-            self.follow()
         found = self._connections.get(file)
+        if found is None or found.inode != _inode(file):
+            self.follow()
+            found = self._connections.get(file)
         if found is not None:
             found.take(size, now)
         return found
