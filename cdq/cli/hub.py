@@ -135,7 +135,7 @@ def hub(
     if mode not in _MODES:
         raise ConfigError(unknown_name("mode", mode, _MODES))
     hosting = Hosting(
-        str(parse(bind)),
+        str(parse(bind, bound=True)),
         round_timeout=round_timeout,
         durable=durability == "durable",
         insecure=insecure,

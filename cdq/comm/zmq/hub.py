@@ -88,7 +88,7 @@ class Hub:
         limit: int | None = None,
         insecure: bool = False,
     ) -> None:
-        address = parse(url)
+        address = parse(url, bound=True)
         self._zmq = sockets.load()
         self._machine = machine
         self._context = self._zmq.Context(_CIPHERS if address.scheme == CURVE else 1)
