@@ -157,7 +157,7 @@ def hub(
         initial_value=initial_value,
     )
     until = until_of(until_optimal, until_return)
-    with logging_as(log) as logger:
+    with logging_as(log):
         if any(checkpoint.glob("checkpoint-*")):
             given = given_in(context)
             agent = QLearner.resume(checkpoint, workers=workers, comm=LOCAL_HUB)
@@ -167,7 +167,6 @@ def hub(
             agent = _new(env, options, checkpoint, checkpoint_every)
             more = steps
         agent.hosting = hosting
-        logger.info("hub at %s: %s, %d steps so far", hosting.url, agent.name, agent.steps)
         finish(agent, more, until, None, json_path)
 
 

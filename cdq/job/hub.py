@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from cdq.errors import ConfigError
 from cdq.interrupts import Requests, signals_deferred
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
+from cdq.job.description import Job
 from cdq.job.faults import point
 from cdq.job.journal import Journal, hub_state
 from cdq.job.replay import repeat, take_again
@@ -29,6 +31,7 @@ from cdq.settings import Settings
 from cdq.state import State, lanes_of
 from cdq.team import Team
 
+_log = logging.getLogger("cdq.hub")
 _PATIENCE = 2.0  # seconds that a hub which is to end waits for the round in hand
 
 
@@ -140,13 +143,16 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
     directory = call.checkpoints.path
     if directory is None:
         raise ConfigError("a hub for workers that come and go needs a checkpoint directory; name one")
-    service = service_of(call, AsynchronousService if hosting.asynchronous else LearningService)
+    limit = Job(call.model, call.settings).shape.largest
     with (
+        # First, as it may be refused; nothing is written before.
+        Hub(hosting.url, keys=hosting.keys, limit=limit, insecure=hosting.insecure) as hub,
         Journal(directory, durable=hosting.durable) as journal,
         Contributions(directory, durable=hosting.durable) as contributions,
     ):
+        service = service_of(call, AsynchronousService if hosting.asynchronous else LearningService)
         go_on(call, service, journal, contributions)
-        machine = _machine(call, hosting, service, hub_state(journal.entries))
+        machine = hub.machine = _machine(call, hosting, service, hub_state(journal.entries))
         start = {"goal": call.state.goal.to_config(), "asynchronous": hosting.asynchronous}
         journal.write({"start": machine.generation, "hub": machine.state(), **start})
         journal.sync()  # no two starts may have one number
@@ -155,10 +161,8 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
             service.offset, service.staleness = machine.version - service.rounds, hosting.staleness
             contributions.begin(service.rounds)
             service.store = contributions.write
-        with Hub(
-            hosting.url, machine, keys=hosting.keys, limit=service.limit(0), insecure=hosting.insecure
-        ) as hub:
-            run(hub, call, show)
+        _log.info("hub at %s: %s, %d steps so far", hub.url, call.model.name, call.state.progress.steps)
+        run(hub, call, show)
 
 
 def _machine(

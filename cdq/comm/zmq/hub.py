@@ -57,8 +57,8 @@ class Hub:
     url : str
         ``zmq+ipc://PATH`` in a directory that is this user's alone, ``zmq+curve://HOST:PORT`` with keys, or
         ``zmq+tcp://HOST:PORT`` on loopback. A port of 0: any that is free.
-    machine : Machine
-        Decides everything.
+    machine : Machine, optional
+        Decides everything; may be set later, before `run`, by who wants to know first that the address is free.
     keys : Keys, optional
         For ``zmq+curve``; those of `Keys.find` by default.
     limit : int, optional
@@ -70,6 +70,8 @@ class Hub:
     ----------
     url : str
         Where the hub is.
+    machine : Machine or None
+        As given.
 
     Raises
     ------
@@ -82,7 +84,7 @@ class Hub:
     def __init__(
         self,
         url: str,
-        machine: Machine,
+        machine: Machine | None = None,
         *,
         keys: Keys | None = None,
         limit: int | None = None,
@@ -90,7 +92,7 @@ class Hub:
     ) -> None:
         address = parse(url, bound=True)
         self._zmq = sockets.load()
-        self._machine = machine
+        self.machine = machine
         self._context = self._zmq.Context(_CIPHERS if address.scheme == CURVE else 1)
         self._gate: Gate | None = None
         self._guard: Guard | None = None
@@ -174,7 +176,8 @@ class Hub:
     # ---- actions
 
     def _step(self, event: HubEvent) -> None:
-        for action in self._machine.step(event):
+        assert self.machine is not None, "a hub needs its machine before it runs"
+        for action in self.machine.step(event):
             if isinstance(action, Send):
                 self._outbox.send(action)
             elif isinstance(action, Note):
