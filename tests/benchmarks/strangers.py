@@ -1,0 +1,156 @@
+"""Let a hub with an honest worker bear strangers: connects, mutated frames, slow peers, peers that do not read.
+
+Run: python -m tests.benchmarks.strangers [--curve] [--scale X] [--env ID] [--steps-each-round N]
+
+At the end the hub is interrupted, and its job is learnt again from the journal: the table must be the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import cdq
+from cdq.comm.zmq.keys import Keys, allow, keygen
+from tests.job.strangers import attacks, resident
+
+PROGRAM = "import sys; from cdq.cli import main; sys.exit(main())"
+
+
+def start(*arguments: object, **more: Any) -> subprocess.Popen[str]:
+    """Start a command of cdq."""
+    root = Path(cdq.__file__).parents[1]
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *map(str, arguments)], cwd=root, encoding="utf-8", **more
+    )
+
+
+def make_keys(folder: Path) -> dict[str, Keys]:
+    """Return the keys of a hub, of a worker and of a listed peer that means harm."""
+    for name in ("hub", "worker", "harm"):
+        keygen(folder / name)
+        (folder / name / "hub.public").write_bytes((folder / "hub" / "own.public").read_bytes())
+        if name != "hub":
+            allow(folder / "hub", folder / name / "own.public", name)
+    return {name: Keys(folder / name) for name in ("hub", "worker", "harm")}
+
+
+class Watched:
+    """A hub whose memory is looked at all the time."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process, self.base, self.most = process, 0, 0
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.01) and self.process.poll() is None:
+            try:
+                self.most = max(self.most, resident(self.process.pid))
+            except (OSError, IndexError):
+                return
+
+    def reset(self) -> None:
+        """Forget the most; what there is now is the base, if there was none."""
+        self.most = resident(self.process.pid)
+        self.base = self.base or self.most
+
+    def grown(self) -> float:
+        """Return by how many MB the memory has been above the base."""
+        return (self.most - self.base) / 1e6
+
+
+def bear(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Run it all, and return what came of it."""
+    scheme = "zmq+curve" if arguments.curve else "zmq+tcp"
+    keys = make_keys(folder) if arguments.curve else {}
+    job, report = folder / "job", folder / "report.json"
+    hub = start(
+        *("hub", "--bind", f"{scheme}://127.0.0.1:0", "--env", arguments.env, "--seed", 0, "--steps", 1e15),
+        *("--sync-every", arguments.steps_each_round, "--checkpoint", job, "--json", report),
+        *(["--keys", folder / "hub"] if keys else []),
+        stderr=subprocess.PIPE,
+    )
+    assert hub.stderr is not None
+    url = ""
+    while "hub at" not in url:
+        url = hub.stderr.readline()
+    url = url.partition("hub at ")[2].rpartition(": ")[0]
+    log: list[str] = []
+    threading.Thread(target=lambda: log.extend(hub.stderr or ()), daemon=True).start()
+    known = ["--keys", folder / "worker"] if keys else []
+    worker = start("join", url, *known, stderr=subprocess.DEVNULL)
+    watched, journal = Watched(hub), job / "journal.jsonl"
+    try:
+        wait_for_rounds(journal, 20)
+        watched.reset()
+        told: dict[str, Any] = {}
+        for name, attack, given in attacks(url, keys.get("harm"), arguments.scale):
+            watched.reset()
+            before, began = rounds(journal), time.monotonic()
+            attack(*given)
+            time.sleep(0.5)
+            assert hub.poll() is None, f"the hub ended with {hub.poll()} under: {name}\n{''.join(log[-20:])}"
+            assert worker.poll() is None, f"the worker ended under: {name}"
+            told[name] = (time.monotonic() - began, watched.grown(), rounds(journal) - before)
+            print(f"  {name:24} {told[name][0]:6.1f} s  {told[name][1]:+7.1f} MB  {told[name][2]:6} rounds", flush=True)
+        before, began = rounds(journal), time.monotonic()
+        wait_for_rounds(journal, before + 20)  # the worker still learns
+        told["rounds go on after"] = time.monotonic() - began
+        hub.send_signal(signal.SIGINT)
+        assert hub.wait(60) == 130, "".join(log[-20:])
+    finally:
+        for process in (hub, worker):
+            process.kill()
+            process.wait()
+    told["digest"] = json.loads(report.read_text())["digest"]
+    again = folder / "replay.json"
+    assert start("replay", job, "--json", again).wait(600) == 0
+    assert json.loads(again.read_text())["digest"] == told["digest"], "the journal tells of another table"
+    return told
+
+
+def rounds(journal: Path) -> int:
+    """Return how many rounds there were."""
+    return journal.read_bytes().count(b'"round"') if journal.exists() else 0
+
+
+def wait_for_rounds(journal: Path, count: int) -> None:
+    """Wait until there were so many; raise if there are not within a minute."""
+    until = time.monotonic() + 60.0
+    while rounds(journal) < count:
+        if time.monotonic() > until:
+            raise TimeoutError(f"{rounds(journal)} rounds of {count}")
+        time.sleep(0.05)
+
+
+def main() -> None:
+    """Bear it, and print what it cost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--curve", action="store_true", help="with keys; the harm is done by a listed one, too")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of connects, frames, peers")
+    parser.add_argument("--env", default="FrozenLake8x8-v1")
+    parser.add_argument("--steps-each-round", type=int, default=200_000)
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="cdq-"))
+    print(f"{arguments.env}, {'CURVE' if arguments.curve else 'plain'}, {platform.processor()}", flush=True)
+    try:
+        told = bear(arguments, folder)
+        print(f"  rounds go on after       {told['rounds go on after']:6.1f} s")
+        print(f"  table {told['digest']}, and so says the journal")
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
