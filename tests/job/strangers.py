@@ -69,7 +69,17 @@ def shake_hands(raw: socket.socket) -> None:
 def connects(url: str, count: int, seed: int = 0) -> None:
     """Open and close connections, some with a few bytes between."""
     chance = random.Random(seed)
-    begun = (b"", b"", PLAIN[:10], PLAIN, PLAIN + command(READY), LONG_AGO, BROWSER, CIPHERED, chance.randbytes(99))
+    begun = (
+        b"",
+        b"",
+        PLAIN[:10],
+        PLAIN,
+        PLAIN + command(READY),
+        LONG_AGO,
+        BROWSER,
+        CIPHERED,
+        chance.randbytes(99),
+    )
     for number in range(count):
         raw = connect(url)
         with contextlib.suppress(OSError):
@@ -84,7 +94,9 @@ def raw_bytes(url: str, count: int, seed: int = 0) -> None:
     greeting = CIPHERED + command(HELLO) if parse(url).scheme == CURVE else PLAIN + command(READY)
     sent = 0
     while sent < count:
-        several = b"".join(message(mutated(chance.choice(frames), chance)) for _ in range(chance.randrange(1, 40)))
+        several = b"".join(
+            message(mutated(chance.choice(frames), chance)) for _ in range(chance.randrange(1, 40))
+        )
         said = bytearray(greeting + several + PING)
         for _ in range(chance.randrange(3)):
             said[chance.randrange(len(said))] = chance.randrange(256)
@@ -99,7 +111,7 @@ def dealer(url: str, keys: Keys | None) -> Any:
     """Return a socket that is let in."""
     address = parse(url)
     made = load().Context.instance().socket(load().DEALER)
-    made.linger, made.sndhwm, made.rcvhwm = 0, 1000, 10
+    made.linger, made.sndhwm, made.rcvhwm = 0, 1000, 0
     if address.scheme == CURVE and keys is not None:
         keys.be_client(made)
     made.connect(address.endpoint)
@@ -110,7 +122,9 @@ def frames(url: str, count: int, keys: Keys | None = None, seed: int = 0) -> Non
     """Send frames with some bytes changed, as somebody who is let in."""
     chance = random.Random(seed)
     like = [encode(golden(kind)) for kind in Kind]
-    like += [encode(golden(kind)._replace(payload=chance.randbytes(1500))) for kind in (Kind.HELLO, Kind.CONTRIB)]
+    like += [
+        encode(golden(kind)._replace(payload=chance.randbytes(1500))) for kind in (Kind.HELLO, Kind.CONTRIB)
+    ]
     with dealer(url, keys) as peer:
         for number in range(count):
             if not peer.poll(10_000, load().POLLOUT):

@@ -70,7 +70,9 @@ class Connection:
         self.inode = os.fstat(own).st_ino
         self.heard: float | None = None
         self.is_open = True
-        self._began = self._read = 0  # bytes received when all messages were read, and bytes of messages since
+        self._began = self._read = (
+            0  # bytes received when all messages were read, and bytes of messages since
+        )
         self._acked = self._taken = self._handed = 0
         self._progress = 0.0
 
@@ -95,11 +97,14 @@ class Connection:
         silent = now - self.heard if self.heard is not None else 0.0
         return received - self._began - self._read - int(_HEARTBEATS * silent)
 
-    def hand(self, size: int, now: float) -> None:
-        """Take in that ZeroMQ was given that many bytes to send."""
-        if self._handed <= 0:
+    def begin(self, now: float) -> None:
+        """Take in what the peer has acknowledged so far; before something is sent."""
+        if not self._handed:
             self._taken = self._acked = self.counts()[0]
             self._progress = now
+
+    def hand(self, size: int) -> None:
+        """Take in that ZeroMQ was given that many bytes to send."""
         self._handed += size
 
     def unread(self, now: float) -> int:
@@ -109,9 +114,8 @@ class Connection:
             if acked > self._acked:
                 self._acked, self._progress = acked, now
             if acked - self._taken >= self._handed or not (acked or received):
-                self._handed = 0
-                return 0
-        return self._handed - (self._acked - self._taken) if self._handed else 0
+                self._handed, self._taken = 0, self._acked
+        return self._handed - (self._acked - self._taken)
 
     def is_stuck(self, now: float) -> bool:
         """Return whether the peer takes nothing of what is on its way, for too long."""

@@ -85,8 +85,10 @@ class Outbox:
         """Return whether a message need not be tried again: it is under way, or nobody is there any more."""
         route, now = send.route, time.monotonic()
         connection = self._connections.get(route)
-        if connection is not None and connection.unread(now) > _WINDOW:
-            return False
+        if connection is not None:
+            if connection.unread(now) > _WINDOW:
+                return False
+            connection.begin(now)
         try:
             self._bound.send(route, self._zmq.SNDMORE | self._zmq.NOBLOCK)
             self._bound.send(send.message, self._zmq.NOBLOCK)  # copied: the memory is for the next one too
@@ -99,7 +101,7 @@ class Outbox:
             self._lose(route)
             return True
         if connection is not None:
-            connection.hand(_size(send), now)
+            connection.hand(_size(send))
             if _size(send) >= _LARGE:
                 self._busy.add(route)
         return True

@@ -61,7 +61,12 @@ def test_what_is_no_address(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["tcp://host.example.org:1", "tcp://node_7:5555", "curve://[fe80::1%eth0]:5555", "tcp://[::ffff:1.2.3.4]:80"],
+    [
+        "tcp://host.example.org:1",
+        "tcp://node_7:5555",
+        "curve://[fe80::1%eth0]:5555",
+        "tcp://[::ffff:1.2.3.4]:80",
+    ],
 )
 def test_what_is_one(url: str) -> None:
     assert str(parse(url)) == f"zmq+{url}"
@@ -86,7 +91,10 @@ def test_commands_say_so_in_one_line(command: str, url: str, capsys: pytest.Capt
 
 @pytest.mark.parametrize(
     ("url", "why"),
-    [("tcp://[2001:db8::1]:0", "an address of this machine"), ("tcp://192.0.2.1:0", "an address of this machine")],
+    [
+        ("tcp://[2001:db8::1]:0", "an address of this machine"),
+        ("tcp://192.0.2.1:0", "an address of this machine"),
+    ],
 )
 def test_a_hub_that_is_to_be_elsewhere(url: str, why: str) -> None:
     with (
