@@ -97,55 +97,75 @@ class Watched:
         return (self.most - self.base) / 1e6
 
 
-def bear(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run it all, and return what came of it."""
+def bear(arguments: argparse.Namespace, folder: Path) -> dict[str, tuple[float, float, int]]:
+    """Run it all; return, by name, how long it took, by how many MB the memory grew, and how many rounds there were.
+
+    Raises
+    ------
+    AssertionError
+        If the hub or the worker ended, the rounds do not go on, or the journal tells of another table.
+    """
     keys = make_keys(folder) if arguments.curve else {}
-    job = folder / "job"
-    more = ["--curve"] if keys else []
+    job, more = folder / "job", ["--curve"] if keys else []
     held = ("-m", "tests.benchmarks.strangers", "--hold", folder, "--states", arguments.states, *more)
     hub = python(*held, stderr=subprocess.PIPE)
-    assert hub.stderr is not None
-    url = ""
-    while "hub at" not in url:
-        url = hub.stderr.readline()
-    url = url.partition("hub at ")[2].rpartition(": ")[0]
-    log: list[str] = []
-    threading.Thread(target=lambda: log.extend(hub.stderr or ()), daemon=True).start()
+    url, log = where(hub), Log(hub)
     known = ["--keys", folder / "worker"] if keys else []
     worker = start("join", url, *known, stderr=subprocess.DEVNULL)
-    watched, journal = Watched(hub), job / "journal.jsonl"
+    watched, journal, told = Watched(hub), job / "journal.jsonl", {}
     try:
         wait_for_rounds(journal, 20)
         watched.reset()
-        told: dict[str, Any] = {}
         for name, attack, given in attacks(url, keys.get("harm"), arguments.scale):
-            if arguments.only not in name:
-                continue
-            watched.reset()
-            before, began = rounds(journal), time.monotonic()
-            attack(*given)
-            time.sleep(0.5)
-            assert hub.poll() is None, f"the hub ended with {hub.poll()} under: {name}\n{''.join(log[-20:])}"
-            assert worker.poll() is None, f"the worker ended under: {name}"
-            told[name] = (time.monotonic() - began, watched.grown(), rounds(journal) - before)
-            print(
-                f"  {name:24} {told[name][0]:6.1f} s  {told[name][1]:+7.1f} MB  {told[name][2]:6} rounds",
-                flush=True,
-            )
+            if arguments.only in name:
+                before, began = rounds(journal), time.monotonic()
+                watched.reset()
+                attack(*given)
+                time.sleep(0.5)
+                ended = hub.poll(), worker.poll()
+                assert ended == (None, None), (
+                    f"hub and worker ended with {ended} under: {name}\n{log.lines[-20:]}"
+                )
+                told[name] = (time.monotonic() - began, watched.grown(), rounds(journal) - before)
         before, began = rounds(journal), time.monotonic()
         wait_for_rounds(journal, before + 20)  # the worker still learns
-        told["rounds go on after"] = time.monotonic() - began
+        told["20 rounds after that"] = (time.monotonic() - began, watched.grown(), 20)
         hub.send_signal(signal.SIGINT)
-        assert hub.wait(60) == 0, "".join(log[-20:])
+        assert hub.wait(60) == 0, log.lines[-20:]
     finally:
         for process in (hub, worker):
             process.kill()
             process.wait()
-    told["digest"] = (folder / "digest").read_text()
+        log.join()
     again = folder / "replay.json"
     assert start("replay", job, "--json", again, stdout=subprocess.DEVNULL).wait(600) == 0
-    assert json.loads(again.read_text())["digest"] == told["digest"], "the journal tells of another table"
+    assert json.loads(again.read_text())["digest"] == (folder / "digest").read_text()
     return told
+
+
+def where(hub: subprocess.Popen[str]) -> str:
+    """Return where a hub is, when it says so."""
+    assert hub.stderr is not None
+    line = ""
+    while "hub at" not in line:
+        line = hub.stderr.readline()
+        assert line, "the hub ended before it was up"
+    return line.partition("hub at ")[2].rpartition(": ")[0]
+
+
+class Log(threading.Thread):
+    """Takes in what a process says, until it ends."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        super().__init__(daemon=True)
+        self.lines: list[str] = []
+        self._process = process
+        self.start()
+
+    def run(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as said:
+            self.lines.extend(said)
 
 
 def rounds(journal: Path) -> int:
@@ -181,9 +201,9 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="cdq-"))
     print(f"{arguments.states or 64} states, {'CURVE' if arguments.curve else 'plain'}", flush=True)
     try:
-        told = bear(arguments, folder)
-        print(f"  rounds go on after       {told['rounds go on after']:6.1f} s")
-        print(f"  table {told['digest']}, and so says the journal")
+        for name, (seconds, grown, count) in bear(arguments, folder).items():
+            print(f"  {name:24} {seconds:6.1f} s  {grown:+7.1f} MB  {count:6} rounds")
+        print(f"  table {(folder / 'digest').read_text()}, and so says the journal")
     finally:
         shutil.rmtree(folder)
 

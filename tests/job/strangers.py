@@ -160,7 +160,7 @@ def bursts(url: str, count: int) -> None:
         reset(raw)
 
 
-def deaf(url: str, count: int, keys: Keys | None = None, asks: int = 50) -> None:
+def deaf(url: str, count: int, keys: Keys | None = None, asks: int = 200) -> None:
     """Ask for many WELCOMEs, read none, and go; each by a connection, all at once."""
     peers = []
     for number in range(count):

@@ -61,13 +61,12 @@ class Connection:
     def __init__(self, file: int) -> None:
         own = os.dup(file)
         try:
+            self.inode = os.fstat(own).st_ino
             self._socket = socket.socket(fileno=own)
         except OSError:
             os.close(own)
             raise
-        place = self._socket.getsockname()
-        self.port: int = place[1] if isinstance(place, tuple) else 0
-        self.inode = os.fstat(own).st_ino
+        self.port = _port(self._socket)
         self.heard: float | None = None
         self.is_open = True
         self._began = self._read = (
@@ -238,6 +237,15 @@ class Guard:
             self._forget(file)
         self._bound.disable_monitor()
         self._monitor.close(0)
+
+
+def _port(found: socket.socket) -> int:
+    """Return the port of this end, 0 if there is none."""
+    try:
+        place = found.getsockname()
+    except OSError:
+        return 0
+    return int(place[1]) if isinstance(place, tuple) else 0
 
 
 def _inode(file: int) -> int:

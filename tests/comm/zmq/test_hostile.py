@@ -145,3 +145,56 @@ def test_g11_nobody_speaks_in_another_name() -> None:
     assert counts["refused SESSION"] >= 1
     assert counts["refused STALE"] + counts.get("refused FOREIGN", 0) >= 3
     assert counts["refused RUN"] == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x01\0\x02\0x",  # ZMTP 1.0: an empty name, and a message
+        b"\x01\0\x02\x01x\x02\0y",  # in two parts
+        b"\x03\0me\x02\0x",
+        b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n",
+        b"\xff" + bytes(8) + b"\x01\x01\x05\0\0\0\x01x",  # ZMTP 2.0
+        b"\x16\x03\x01\x02\0\x01",  # TLS
+        bytes(1000),
+        b"\xff" * 1000,
+    ],
+)
+def test_g12_what_is_no_zmtp_of_today_does_no_harm(said: bytes) -> None:
+    with running("tcp://127.0.0.1:0", Disk(), Settings()) as url:
+        host, _, port = url.rpartition("//")[2].partition(":")
+        with socket.create_connection((host, int(port))) as raw:
+            raw.sendall(said)
+            time.sleep(0.2)
+        worker = Worker(url, 5)
+        worker.run()
+        counts = status(url)["counts"]
+    assert worker.error is None
+    if said[:1] in {b"\x01", b"\x03"}:
+        assert sum(count for name, count in counts.items() if name.startswith("refused")) >= 1
+
+
+def test_g12_messages_in_parts_are_counted() -> None:
+    with running("tcp://127.0.0.1:0", Disk(), Settings()) as url:
+        link = Link(parse(url), 5.0)
+        link._socket.send_multipart([b"", encode(golden(Kind.PING))])
+        worker = Worker(url, 5)
+        worker.run()
+        assert refused(url) == 1
+        link.close()
+    assert worker.error is None
+
+
+def test_one_connection_is_one_worker() -> None:
+    """However many it says that it is."""
+    with running("tcp://127.0.0.1:0", Disk(), Settings()) as url:
+        link = Link(parse(url), 5.0)
+        for number in range(500):
+            link.send(encode(Frame(Kind.HELLO, payload=number.to_bytes(16, "big") + b"adds")))
+        until = time.monotonic() + 5.0
+        while refused(url) < 499 and time.monotonic() < until:
+            time.sleep(0.05)
+        told = status(url)
+        link.close()
+    assert told["counts"]["refused FOREIGN"] == 499
+    assert (told["members"], told["waiting"]) == ([0], [])
