@@ -19,6 +19,7 @@ from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
 from cdq.job.description import Job
 from cdq.job.faults import point
+from cdq.job.increments import largest
 from cdq.job.journal import Journal, hub_state
 from cdq.job.replay import repeat, take_again
 from cdq.job.service import LearningService, make_service, plan_of
@@ -143,7 +144,8 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
     directory = call.checkpoints.path
     if directory is None:
         raise ConfigError("a hub for workers that come and go needs a checkpoint directory; name one")
-    limit = Job(call.model, call.settings).shape.largest
+    shape = Job(call.model, call.settings).shape
+    limit = largest(shape) if hosting.asynchronous else shape.largest
     with (
         # First, as it may be refused; nothing is written before.
         Hub(hosting.url, keys=hosting.keys, limit=limit, insecure=hosting.insecure) as hub,

@@ -56,7 +56,7 @@ def hold(folder: Path, states: int, curve: bool) -> None:
         checkpoint_every=200 * window,
     )
     scheme, keys = ("zmq+curve", Keys(folder / "hub")) if curve else ("zmq+tcp", None)
-    learner.hosting = Hosting(f"{scheme}://127.0.0.1:0", keys=keys)
+    learner.hosting = Hosting(f"{scheme}://127.0.0.1:0", keys=keys, grace=1.0)
     with contextlib.suppress(KeyboardInterrupt):
         learner.learn(1e15)
     (folder / "digest").write_text(learner.table.digest())
@@ -114,22 +114,22 @@ def bear(arguments: argparse.Namespace, folder: Path) -> dict[str, tuple[float, 
     worker = start("join", url, *known, stderr=subprocess.DEVNULL)
     watched, journal, told = Watched(hub), job / "journal.jsonl", {}
     try:
-        wait_for_rounds(journal, 20)
+        wait_for_rounds(journal, 5)
         watched.reset()
         for name, attack, given in attacks(url, keys.get("harm"), arguments.scale):
             if arguments.only in name:
                 before, began = rounds(journal), time.monotonic()
                 watched.reset()
                 attack(*given)
-                time.sleep(0.5)
+                time.sleep(0.2)
                 ended = hub.poll(), worker.poll()
                 assert ended == (None, None), (
                     f"hub and worker ended with {ended} under: {name}\n{log.lines[-20:]}"
                 )
                 told[name] = (time.monotonic() - began, watched.grown(), rounds(journal) - before)
         before, began = rounds(journal), time.monotonic()
-        wait_for_rounds(journal, before + 20)  # the worker still learns
-        told["20 rounds after that"] = (time.monotonic() - began, watched.grown(), 20)
+        wait_for_rounds(journal, before + 5)  # the worker still learns
+        told["5 rounds after that"] = (time.monotonic() - began, watched.grown(), 5)
         hub.send_signal(signal.SIGINT)
         assert hub.wait(60) == 0, log.lines[-20:]
     finally:

@@ -168,7 +168,7 @@ def deaf(url: str, count: int, keys: Keys | None = None, asks: int = 200) -> Non
             peers.append(_deaf_raw(url, number, asks))
         else:
             peers.append(_deaf(url, number, keys, asks))
-    time.sleep(2.0)
+    time.sleep(1.0)
     for peer in peers:
         if isinstance(peer, socket.socket):
             reset(peer)
@@ -243,7 +243,7 @@ def attacks(url: str, keys: Keys | None, scale: float) -> list[Attack]:
         ("mutated frames", frames, (url, some(200_000), keys)),
         ("parts", parts, (url, some(10_000), keys)),
         *([("bursts", bursts, (url, some(1000)))] if plain else []),
-        ("slow peers", slow, (url, some(2000), 2.0 + 8.0 * scale)),
+        ("slow peers", slow, (url, some(2000), 0.5 + 9.5 * scale)),
         ("peers that do not read", deaf, (url, some(50), keys)),
         ("tokens", tokens, (url, some(20_000), keys)),
     ]

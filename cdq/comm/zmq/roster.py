@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from cdq.comm.zmq.events import Submission
-from cdq.comm.zmq.wire import Body, Reason, Rejected
+from cdq.comm.zmq.events import TOKEN_BYTES, Submission
+from cdq.comm.zmq.wire import Body, Frame, Reason, Rejected
 
 _REMEMBERED = 8  # former processes with the same key
 
@@ -105,28 +105,28 @@ class Roster:
         """Return all connections with a session or the wish for one."""
         return list(self._by_route.items())
 
-    def identify(self, route: bytes, token: bytes, key: str | None) -> Peer:
-        """Return the worker that a process stands for; a new one gets the lowest free number.
+    def identify(self, route: bytes, key: str | None, frame: Frame) -> Peer:
+        """Return the worker for which a process says HELLO; a new one gets the lowest free number.
 
         Raises
         ------
         Rejected
             If another process took its place, or the connection is another one's.
         """
+        token = bytes(frame.payload[:TOKEN_BYTES]).hex()
         behind = self._by_route.get(route)
-        if behind is not None and behind.token != token.hex():
-            raise Rejected(Reason.FOREIGN)
-        identity = f"key:{key}" if key is not None else f"token:{token.hex()}"
+        if behind is not None and behind.token != token:
+            raise Rejected(Reason.FOREIGN, frame)
+        identity = f"key:{key}" if key is not None else f"token:{token}"
         peer = self._by_identity.get(identity)
         if peer is None:
             peer = self._number(identity)
-        if peer.token == token.hex():
+        if peer.token == token:
             return peer
-        if token.hex() in peer.retired:
-            raise Rejected(
-                Reason.REPLACED, text="another worker uses the same key; make one for each: cdq keygen"
-            )
-        peer.begin_process(token.hex())
+        if token in peer.retired:
+            why = "another worker uses the same key; make one for each: cdq keygen"
+            raise Rejected(Reason.REPLACED, frame, why)
+        peer.begin_process(token)
         return peer
 
     def _number(self, identity: str) -> Peer:
@@ -175,6 +175,16 @@ class Roster:
         """End a worker's membership: its next message is answered with STALE."""
         self.members.pop(peer.uid, None)
         peer.incarnation, peer.submission, peer.leaving = 0, None, False
+
+    def status(self) -> dict[str, list[int]]:
+        """Return who takes part, by number."""
+        members = self.members.values()
+        return {
+            "members": [peer.uid for peer in members],
+            "delivered": [peer.uid for peer in members if peer.submission is not None],
+            "unreachable": [peer.uid for peer in members if peer.route is None],
+            "waiting": sorted(self.waiting),
+        }
 
     def state(self) -> list[list[Any]]:
         """Return what is to be restored; can be written as JSON."""

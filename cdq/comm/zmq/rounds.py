@@ -14,8 +14,6 @@ from collections.abc import Callable
 from typing import Any
 
 from cdq.comm.zmq.events import (
-    HELLO_LIMIT,
-    TOKEN_BYTES,
     Done,
     Dropped,
     HubAction,
@@ -33,10 +31,10 @@ from cdq.comm.zmq.events import (
     Tick,
     Unreachable,
 )
-from cdq.comm.zmq.fence import ANSWERED, fence
+from cdq.comm.zmq.fence import admit, answer_to, check, fence
 from cdq.comm.zmq.roster import Peer, Roster
 from cdq.comm.zmq.welcomes import Welcomes
-from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, pack_header, pack_reason
+from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, pack_header
 
 
 class HubMachine:
@@ -103,16 +101,12 @@ class HubMachine:
 
     def status(self) -> dict[str, Any]:
         """Return what can be told of the hub; can be written as JSON."""
-        members = self._roster.members.values()
         return {
             "run": f"{self.run:016x}",
             "generation": self.generation,
             "epoch": self.epoch,
             "version": self.version,
-            "members": [peer.uid for peer in members],
-            "delivered": [peer.uid for peer in members if peer.submission is not None],
-            "unreachable": [peer.uid for peer in members if peer.route is None],
-            "waiting": sorted(self._roster.waiting),
+            **self._roster.status(),
             "counts": dict(self.counts),
             "service": self._service.status(),
         }
@@ -158,28 +152,21 @@ class HubMachine:
 
     def _accept(self, frame: Frame, peer: Peer | None) -> None:
         """Refuse, before its payload is read, what is too long or does not belong to the connection's session."""
-        kind, length = frame.kind, len(frame.payload)
-        if kind == Kind.HELLO:
-            if not TOKEN_BYTES <= length <= HELLO_LIMIT:
-                raise Rejected(Reason.TOO_LONG, frame)
-            return
-        if kind != Kind.STATUS:
-            fence(frame, peer, self.run, self.generation)
-        if length > (self._service.limit(frame.uid) if kind == Kind.CONTRIB else 0):
+        fence(frame, peer, self.run, self.generation)
+        limit = self._service.limit(frame.uid) if frame.kind == Kind.CONTRIB else 0
+        if frame.kind != Kind.HELLO and len(frame.payload) > limit:
             raise Rejected(Reason.TOO_LONG, frame, "the contribution is longer than the job allows")
 
     def _refuse(self, rejected: Rejected, route: bytes) -> None:
-        """Count it, write it to the log ever more seldom, and answer what can be answered."""
-        reason, frame = rejected.reason, rejected.frame
-        if reason != Reason.WAIT:
-            self._count(reason.name)
-        if reason == Reason.SESSION:
-            self._send(route, Frame(Kind.WHO, self.run, self.generation))
-        elif frame is not None and reason in ANSWERED:
-            payload = pack_reason(reason, str(rejected))
-            self._send(route, frame._replace(kind=Kind.NACK, run=self.run, payload=payload))
+        """Count it, and answer what can be answered."""
+        if rejected.reason != Reason.WAIT:
+            self._count(rejected.reason.name)
+        answer = answer_to(rejected, self.run, self.generation)
+        if answer is not None:
+            self._send(route, answer)
 
     def _count(self, why: str) -> None:
+        """Count what is refused, and write it to the log ever more seldom."""
         self.counts[f"refused {why}"] += 1
         if (count := self.counts[f"refused {why}"]).bit_count() == 1:
             self._note(logging.WARNING, "refused", reason=why, count=count)
@@ -187,14 +174,8 @@ class HubMachine:
     def _greet(self, frame: Frame, event: Received) -> None:
         if frame.run not in {0, self.run}:
             raise Rejected(Reason.RUN, frame, "this hub has another job")
-        token, hello = bytes(frame.payload[:TOKEN_BYTES]), bytes(frame.payload[TOKEN_BYTES:])
-        try:
-            self._service.admit(hello)
-            peer = self._roster.identify(event.route, token, event.key)
-        except Refused as refused:
-            raise Rejected(Reason.REFUSED, frame, str(refused)) from None
-        except Rejected as rejected:
-            raise Rejected(rejected.reason, frame, str(rejected)) from None
+        admit(self._service, frame)
+        peer = self._roster.identify(event.route, event.key, frame)
         moved = peer.route != event.route
         self._roster.attach(peer, event.route, self._now)
         peer.unread = event.unread
@@ -242,9 +223,7 @@ class HubMachine:
         if not self._settings.asynchronous and frame.base != self.version:
             raise Rejected(Reason.STALE, frame)
         submission = Submission(frame.payload, frame.sequence, frame.base)
-        wrong = self._service.check(peer.uid, submission)
-        if wrong is not None:
-            raise Rejected(Reason.CONTENT, frame, wrong)
+        check(self._service, peer.uid, submission, frame)
         if self._settings.asynchronous:
             self._apply_single(frame, peer, submission)
             return
