@@ -22,7 +22,7 @@ _RESET = struct.pack("ii", 1, 0)
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01"
 PLAIN = GREETING + b"NULL".ljust(20, b"\0") + bytes(32)
 CIPHERED = GREETING + b"CURVE".ljust(20, b"\0") + bytes(32)
-READY = b"\x05READY\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
+READY = b"\x05READY\x0bSocket-Type" + (6).to_bytes(4, "big")
 HELLO = b"\x05HELLO\x01\0" + bytes(72) + random.Random(2).randbytes(120)  # of CURVE
 LONG_AGO = b"\x01\0\x02\0x"  # ZMTP 1.0: no name, and a message
 BROWSER = b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n"
@@ -59,11 +59,11 @@ def reset(raw: socket.socket) -> None:
     raw.close()
 
 
-def shake_hands(raw: socket.socket) -> None:
-    """Become a DEALER without a key."""
+def shake_hands(raw: socket.socket, kind: bytes = b"DEALER") -> None:
+    """Become a DEALER, or another socket, without a key."""
     raw.sendall(PLAIN)
     raw.recv(64, socket.MSG_WAITALL)
-    raw.sendall(command(READY))
+    raw.sendall(command(READY + kind))
 
 
 def connects(url: str, count: int, seed: int = 0) -> None:
@@ -74,7 +74,7 @@ def connects(url: str, count: int, seed: int = 0) -> None:
         b"",
         PLAIN[:10],
         PLAIN,
-        PLAIN + command(READY),
+        PLAIN + command(READY + b"DEALER"),
         LONG_AGO,
         BROWSER,
         CIPHERED,
@@ -91,7 +91,7 @@ def raw_bytes(url: str, count: int, seed: int = 0) -> None:
     """Send what is almost ZMTP: whole conversations, with some bytes changed."""
     chance = random.Random(seed)
     frames = [encode(golden(kind)) for kind in Kind]
-    greeting = CIPHERED + command(HELLO) if parse(url).scheme == CURVE else PLAIN + command(READY)
+    greeting = CIPHERED + command(HELLO) if parse(url).scheme == CURVE else PLAIN + command(READY + b"DEALER")
     sent = 0
     while sent < count:
         several = b"".join(
@@ -152,7 +152,7 @@ def tokens(url: str, count: int, keys: Keys | None = None) -> None:
 
 def bursts(url: str, count: int) -> None:
     """Send many messages and a heartbeat at once, and vanish (plain)."""
-    said = PLAIN + command(READY) + message(encode(Frame(Kind.PING))) * 200 + PING * 5
+    said = PLAIN + command(READY + b"DEALER") + message(encode(Frame(Kind.PING))) * 200 + PING * 5
     for _ in range(count):
         raw = connect(url)
         with contextlib.suppress(OSError):
@@ -204,7 +204,9 @@ def _deaf(url: str, number: int, keys: Keys, asks: int) -> Any:
 
 def slow(url: str, count: int, seconds: float) -> None:
     """Hold connections by which a byte comes now and then, and open another for each that is cut."""
-    said = CIPHERED + command(HELLO) if parse(url).scheme == CURVE else PLAIN + command(READY) + PING
+    said = (
+        CIPHERED + command(HELLO) if parse(url).scheme == CURVE else PLAIN + command(READY + b"DEALER") + PING
+    )
     held: list[tuple[socket.socket, int]] = [(connect(url), 0) for _ in range(count)]
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from typing import Any
 
+from cdq.comm.zmq.events import HELLO_LIMIT
 from cdq.comm.zmq.sockets import load
 
 _log = logging.getLogger("cdq.hub")
@@ -56,6 +57,8 @@ class Connection:
         When a message last came.
     is_open : bool
         Whether it is still watched.
+    is_welcome : bool
+        Whether the hub has told its peer that it takes part.
     """
 
     def __init__(self, file: int) -> None:
@@ -68,7 +71,7 @@ class Connection:
             raise
         self.port = _port(self._socket)
         self.heard: float | None = None
-        self.is_open = True
+        self.is_open, self.is_welcome = True, False
         self._began = self._read = (
             0  # bytes received when all messages were read, and bytes of messages since
         )
@@ -140,14 +143,15 @@ class Guard:
     bound : zmq.Socket
         Before it is bound.
     limit : int or None
-        The longest message in bytes; two of them may be on their way. None: any length.
+        The longest message in bytes; two of them may be on their way. None: any length, of those that take part.
     """
 
     def __init__(self, bound: Any, limit: int | None) -> None:
         zmq = load()
         self._accepted: int = zmq.EVENT_ACCEPTED
         self._bound = bound
-        self._most = None if limit is None else 2 * limit + _SLACK
+        self._most = _SLACK + 2 * (HELLO_LIMIT if limit is None else limit)
+        self._endless = limit is None  # messages of those that take part may be
         self._room = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE
         self._connections: dict[int, Connection] = {}  # in the order in which they came
         self._missed: dict[int, None] = {}  # not watched yet, for want of a descriptor
@@ -183,7 +187,7 @@ class Guard:
 
     def _wrong(self, found: Connection, all_read: bool, now: float) -> str | None:
         backlog = found.backlog(found.counts()[1], all_read, now)
-        if self._most is not None and backlog > self._most:
+        if backlog > self._most and not (self._endless and found.is_welcome):
             return ENDLESS
         return UNREAD if found.is_stuck(now) else None
 

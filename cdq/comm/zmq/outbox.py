@@ -102,6 +102,7 @@ class Outbox:
             return True
         if connection is not None:
             connection.hand(_size(send))
+            connection.is_welcome |= send.data[KIND_AT] == Kind.WELCOME
             if _size(send) >= _LARGE:
                 self._busy.add(route)
         return True
