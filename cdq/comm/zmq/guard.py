@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import resource
 import socket
 import struct
 import time
-from collections import Counter
 from typing import Any
 
 from cdq.comm.zmq.events import HELLO_LIMIT
 from cdq.comm.zmq.sockets import load
 
-_log = logging.getLogger("cdq.hub")
 _EVENT = struct.Struct("=HI")  # of the monitor: what happened, to which file descriptor
 _COUNTS = struct.Struct("=QQ")  # bytes that the peer has acknowledged, bytes received
 _COUNTS_AT = 120  # tcpi_bytes_acked in Linux's struct tcp_info, since 4.1
@@ -30,6 +27,7 @@ _SLACK = 1 << 18  # bytes of handshakes, and of small messages that come faster 
 _HEARTBEATS = 64  # bytes per second
 _FRAMING = 2  # bytes before the shortest message
 _SHARE = 4  # connections may be a quarter of the descriptors: they take two each, and files are to be opened
+_CROWD = 1 << 13  # connections at most, however many descriptors there may be: each takes some memory
 _PATIENCE = 5.0  # seconds in which a peer has to take some of what is on its way to it
 _REST = 10.0  # times as long as a look took, nobody looks again
 ENDLESS, UNREAD, CROWD = (
@@ -152,10 +150,9 @@ class Guard:
         self._bound = bound
         self._most = _SLACK + 2 * (HELLO_LIMIT if limit is None else limit)
         self._endless = limit is None  # messages of those that take part may be
-        self._room = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE
+        self._room = min(_descriptors() // _SHARE, _CROWD)
         self._connections: dict[int, Connection] = {}  # in the order in which they came
         self._missed: dict[int, None] = {}  # not watched yet, for want of a descriptor
-        self._cuts: Counter[str] = Counter()
         self._reasons: list[str] = []
         self._next = 0.0
         events = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
@@ -222,10 +219,7 @@ class Guard:
         return int(self._bound.last_endpoint.rpartition(b":")[2].rstrip(b"\0"))
 
     def _cut(self, file: int, why: str) -> None:
-        self._cuts[why] += 1
         self._reasons.append(why)
-        if self._cuts[why].bit_count() == 1:  # ever more seldom
-            _log.warning("a connection is cut: %s", why)
         self._connections[file].cut()
         self._forget(file)
 
@@ -241,6 +235,22 @@ class Guard:
             self._forget(file)
         self._bound.disable_monitor()
         self._monitor.close(0)
+
+
+def _descriptors() -> int:
+    """Return how many descriptors this process may have, after asking for as many as a crowd takes.
+
+    They run out between two looks otherwise, and then the hub cannot open its files.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _SHARE * _CROWD
+    wanted = _SHARE * _CROWD if hard == resource.RLIM_INFINITY else min(hard, _SHARE * _CROWD)
+    if wanted > soft:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
+    return soft
 
 
 def _port(found: socket.socket) -> int:

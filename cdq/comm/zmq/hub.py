@@ -133,7 +133,7 @@ class Hub:
     def _tick(self, now: float, stop: Callable[[], bool]) -> None:
         if self._guard is not None:
             for why in self._guard.look(not self._socket.poll(0), now):
-                self._step(Dropped(f"connection: {why}", now))
+                self._step(Dropped(f"a connection is cut: {why}", now))
         if stop():
             self._step(Stop(now))
         if self._gate is not None:
@@ -166,10 +166,10 @@ class Hub:
         if self._gate is not None:
             key = _told(last, "User-Id", "")
             if not self._gate.allows(key):
-                self._step(Dropped("message: its key is not allowed", now))
+                self._step(Dropped("a message of a key that is not allowed", now))
                 return
         if len(frames) != 2:  # whatever else it is, no peer of ours sent it
-            self._step(Dropped("message: it is in parts", now))
+            self._step(Dropped("a message in parts", now))
             return
         self._step(Received(route, content(last), key, now, self._outbox.unread(route)))
 
