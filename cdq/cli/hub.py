@@ -146,7 +146,7 @@ def hub(
         raise ConfigError(unknown_name("mode", mode, _MODES))
     last = last_start(checkpoint)
     hosting = Hosting(
-        str(parse(bind)),
+        str(parse(bind, bound=True)),
         round_timeout=round_timeout,
         durable=durability == "durable",
         insecure=insecure,
@@ -168,7 +168,7 @@ def hub(
         initial_value=initial_value,
     )
     until = until_of(until_optimal, until_return)
-    with logging_as(log) as logger:
+    with logging_as(log):
         if any(checkpoint.glob("checkpoint-*")):
             given = given_in(context)
             model = model_in(checkpoint)
@@ -187,7 +187,6 @@ def hub(
             agent = _new(env, options, checkpoint, checkpoint_every)
             more = steps
         agent.hosting = hosting
-        logger.info("hub at %s: %s, %d steps so far", hosting.url, agent.name, agent.steps)
         finish(agent, more, until, None, json_path)
 
 

@@ -37,7 +37,7 @@ from cdq.state import State, lanes_of
 from cdq.team import Team
 from cdq.worker import Merged
 
-_log = logging.getLogger("cdq")
+_log = logging.getLogger("cdq.hub")
 # Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
 _ROOM = 1 << 26
 _MAY_CHANGE = {"workers", "comm"}  # settings of a job that is started again
@@ -159,13 +159,16 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
         raise ConfigError("a hub for workers that come and go needs a checkpoint directory; name one")
     kind = AsynchronousService if hosting.asynchronous else LearningService
     shape = Job(call.model, call.settings).shape
+    limit = largest(shape) if hosting.asynchronous else shape.largest
     most = max(shape.largest, largest(shape))  # of one mode or the other
     with (
+        # First, as it may be refused; nothing is written before.
+        Hub(hosting.url, keys=hosting.keys, limit=limit, insecure=hosting.insecure) as hub,
         Journal(directory, durable=hosting.durable, after=rounds_of(call)) as journal,
         Contributions(directory, durable=hosting.durable, largest=most) as contributions,
     ):
         service = go_on(call, kind, journal, contributions)
-        machine = _machine(call, hosting, service, journal)
+        machine = hub.machine = _machine(call, hosting, service, journal)
         how = {"asynchronous": hosting.asynchronous, "durable": hosting.durable}
         start = {"goal": call.state.goal.to_config(), **how}
         journal.write({"start": machine.generation, "hub": machine.state(), **start})
@@ -173,10 +176,8 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
         service.write = journal.write
         if isinstance(service, AsynchronousService):
             service.offset, service.staleness = machine.version - service.rounds, hosting.staleness
-        with Hub(
-            hosting.url, machine, keys=hosting.keys, limit=service.limit(0), insecure=hosting.insecure
-        ) as hub:
-            run(hub, call, show)
+        _log.info("hub at %s: %s, %d steps so far", hub.url, call.model.name, call.state.progress.steps)
+        run(hub, call, show)
 
 
 def _machine(call: Call, hosting: Hosting, service: LearningService, journal: Journal) -> HubMachine:

@@ -92,7 +92,9 @@ def check_increment(brought: Increment, shape: Shape, values: npt.NDArray[Any], 
         raise ValueError(f"an increment has {visits} visits, not the {sweeps * shape.num_envs} of its window")
     if not (brought.keep >= 0).all() or not (brought.keep <= 1).all() or not 0 <= brought.mass < 1e6:
         raise ValueError("an increment keeps what cannot be")
-    if not np.isfinite(brought.applied_to(values)).all():
+    with np.errstate(all="ignore"):
+        fits = np.isfinite(brought.applied_to(values)).all()
+    if not fits:
         raise ValueError("an increment leads to values that are not finite")
     check_summary(brought.summary, visits)
     check_lanes(brought.lanes, shape)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
+import socket
 import stat
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +14,7 @@ from cdq.errors import ConfigError
 
 IPC, CURVE, TCP = "zmq+ipc", "zmq+curve", "zmq+tcp"
 EXAMPLES = "zmq+ipc:///PATH, zmq+curve://HOST:PORT and zmq+tcp://127.0.0.1:PORT"
+_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 _LONGEST_PATH = 100  # a socket's address has 107 characters
 
 
@@ -38,8 +41,15 @@ class Address(NamedTuple):
         return f"{self.scheme}://{self.place}"
 
 
-def parse(url: str) -> Address:
+def parse(url: str, bound: bool = False) -> Address:
     """Return the address that a URL stands for; ``tcp://`` is short for ``zmq+tcp://``, as ``ipc://`` and ``curve://``.
+
+    Parameters
+    ----------
+    url : str
+        As in the examples. An IPv6 address is in brackets.
+    bound : bool
+        Whether a hub is to be there, which may be on all interfaces (``*``) and on any port that is free (0).
 
     Raises
     ------
@@ -52,19 +62,51 @@ def parse(url: str) -> Address:
     'tcp://127.0.0.1:5555'
     >>> str(parse("zmq+ipc:///run/user/1000/cdq/hub"))
     'zmq+ipc:///run/user/1000/cdq/hub'
+    >>> str(parse("curve://[::1]:5555"))
+    'zmq+curve://[::1]:5555'
     """
     scheme, _, place = url.partition("://")
     scheme = scheme if scheme.startswith("zmq+") else f"zmq+{scheme}"
     if scheme not in {IPC, CURVE, TCP} or not place:
         raise ConfigError(f"{url!r} is no address of a hub; allowed are {EXAMPLES}")
     if scheme == IPC:
-        if len(place.encode()) > _LONGEST_PATH or not place.startswith("/"):
+        if len(os.fsencode(place)) > _LONGEST_PATH or not place.startswith("/") or "\0" in place:
             raise ConfigError(f"{url!r}: give an absolute path of at most {_LONGEST_PATH} bytes")
         return Address(scheme, place)
     host, _, port = place.rpartition(":")
-    if not host or not (port.isdecimal() and int(port) < 65536):
-        raise ConfigError(f"{url!r}: give a host and a port, as in {scheme}://127.0.0.1:5555")
+    if not (port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) < 65536 and _is_host(host)):
+        raise ConfigError(
+            f"{url!r}: give a host and a port, as in {scheme}://127.0.0.1:5555 or {scheme}://[::1]:5555"
+        )
+    if not bound and (host == "*" or int(port) == 0):
+        raise ConfigError(f"{url!r} is for hubs; to reach one, give the host and the port where it is")
     return Address(scheme, place)
+
+
+def _is_host(host: str) -> bool:
+    """Return whether this is a name, an IPv4 address, ``*``, or an IPv6 address in brackets."""
+    if not (host.startswith("[") and host.endswith("]")):
+        return host == "*" or _NAME.fullmatch(host) is not None
+    try:
+        ipaddress.IPv6Address(host[1:-1])
+    except ValueError:
+        return False
+    return True
+
+
+def needs_ipv6(address: Address) -> bool:
+    """Return whether only IPv6 leads there; names that have both kinds of addresses are reached by IPv4."""
+    host = address.place.rpartition(":")[0]
+    if address.scheme == IPC or host == "*":
+        return False
+    return host.startswith("[") or (not _resolves(host, socket.AF_INET) and _resolves(host, socket.AF_INET6))
+
+
+def _resolves(host: str, family: socket.AddressFamily) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, None, family, socket.SOCK_STREAM))
+    except (OSError, UnicodeError):
+        return False
 
 
 def is_loopback(address: Address) -> bool:
@@ -82,11 +124,16 @@ def check_directory(address: Address) -> None:
     Raises
     ------
     ConfigError
-        If others may enter it, or it is somebody else's.
+        If others may enter it, it is somebody else's, or it cannot be made.
     """
     folder = Path(address.place).parent
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.stat()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError as error:
+        raise ConfigError(
+            f"{address}: {folder} cannot be used: {error.strerror}; use a directory of your own"
+        ) from None
     if found.st_uid != os.geteuid():
         raise ConfigError(f"{address}: {folder} belongs to user {found.st_uid}; use a directory of your own")
     if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):

@@ -258,7 +258,10 @@ def _join(link: Link, deadline: float, timeout: float) -> Frame:
 
 
 def _welcome(data: Received) -> Frame | None:
-    frame = decode(data)
+    try:
+        frame = decode(data)
+    except Rejected as rejected:
+        raise CommError(f"what answers is no hub of cdq: {rejected}") from None
     if frame.kind == Kind.NACK:
         raise ConfigError(unpack_reason(frame.payload)[1])
     return frame if frame.kind == Kind.WELCOME else None

@@ -14,18 +14,41 @@ HELLO_LIMIT = 1 << 16
 
 
 class Received(NamedTuple):
-    """A message came to the hub by a connection; `key` is the public key that CURVE found there, if any."""
+    """A message came to the hub by a connection.
+
+    Parameters
+    ----------
+    route : bytes
+        The connection.
+    data : bytes or memoryview
+        The message.
+    key : str or None
+        The public key that CURVE found there, if any.
+    now : float
+        The time.
+    unread : int
+        Bytes of large messages that were sent by this connection, and that its peer has still to take.
+    """
 
     route: bytes
     data: Payload
     key: str | None
     now: float
+    unread: int = 0
+
+
+class Dropped(NamedTuple):
+    """Something came to the hub that is no message, or a connection was cut; it says why, in a few fixed words."""
+
+    why: str
+    now: float
 
 
 class Tick(NamedTuple):
-    """Time went by; give one at least every tenth of the shortest setting."""
+    """Time went by; give one at least every tenth of the shortest setting. *unread*: of all connections."""
 
     now: float
+    unread: int = 0
 
 
 class Unreachable(NamedTuple):
@@ -48,7 +71,7 @@ class Stop(NamedTuple):
     now: float
 
 
-HubEvent = Received | Tick | Unreachable | Revoked | Stop
+HubEvent = Received | Dropped | Tick | Unreachable | Revoked | Stop
 
 
 class Send(NamedTuple):

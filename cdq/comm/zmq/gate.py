@@ -5,8 +5,8 @@ It lives and dies with the loop, and where it is gone nobody is let in.
 
 from __future__ import annotations
 
-import contextlib
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from cdq.comm.zmq.keys import DOMAIN, Keys
@@ -28,6 +28,11 @@ class Gate:
     keys : Keys
         Says who is allowed.
 
+    Raises
+    ------
+    ConfigError
+        If that cannot be read.
+
     Attributes
     ----------
     socket : zmq.Socket
@@ -37,7 +42,9 @@ class Gate:
     def __init__(self, context: Any, keys: Keys) -> None:
         self._zmq = load()
         self._keys = keys
-        self._allowed = _names(keys)
+        self._wrong: frozenset[str] = frozenset()  # files that are no keys, as they were last named
+        self._refused = 0
+        self._allowed = self._names()
         self._next = 0.0
         self._changed = 0  # when the directory was, as it was last read for a key that was not known
         self.socket = context.socket(self._zmq.REP)
@@ -54,7 +61,9 @@ class Gate:
             right = domain == DOMAIN.encode() and self._admits(name.decode())
             status = (b"200", b"OK", name) if right else (b"400", b"not allowed", b"")
             if not right:
-                _log.warning("a key that is not allowed: %s", name.decode() or mechanism.decode())
+                self._refused += 1
+                if self._refused.bit_count() == 1:  # ever more seldom
+                    _log.warning("a key that is not allowed: %s (%d in all)", name.decode(), self._refused)
             self.socket.send_multipart([version, request, *status, b""])
 
     def _admits(self, key: str) -> bool:
@@ -65,9 +74,8 @@ class Gate:
         if key not in self._allowed:
             changed = _changed(self._keys)
             if changed != self._changed:  # else a crowd of strangers would have it read all the time
-                with contextlib.suppress(ConfigError):  # half written: what was allowed still is
-                    self._allowed |= _names(self._keys)
-                    self._changed = changed
+                self._allowed |= self._names_now()
+                self._changed = changed
         return key in self._allowed
 
     def allows(self, key: str) -> bool:
@@ -80,19 +88,31 @@ class Gate:
             return frozenset()
         self._next = now + _REREAD
         former = self._allowed
-        try:
-            self._allowed = _names(self._keys)
-        except ConfigError as error:  # half written: what was allowed still is
-            _log.warning("%s", error)
+        self._allowed = self._names_now()
         return former - self._allowed
+
+    def _names_now(self) -> frozenset[str]:
+        """Return who is allowed now: nobody, where that cannot be told."""
+        try:
+            return self._names()
+        except ConfigError as error:
+            self._name((str(error),))
+            return frozenset()
+
+    def _names(self) -> frozenset[str]:
+        allowed = self._keys.allowed()
+        self._name(allowed.wrong)
+        return frozenset(key.decode() for key in allowed.keys)
+
+    def _name(self, wrong: Iterable[str]) -> None:
+        """Tell of files that are wrong, once."""
+        for sentence in sorted(set(wrong) - self._wrong):
+            _log.warning("%s", sentence)
+        self._wrong = frozenset(wrong)
 
     def close(self) -> None:
         """Let nobody in any more."""
         self.socket.close(0)
-
-
-def _names(keys: Keys) -> frozenset[str]:
-    return frozenset(key.decode() for key in keys.allowed())
 
 
 def _changed(keys: Keys) -> int:

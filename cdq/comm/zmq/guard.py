@@ -1,34 +1,136 @@
-"""Cuts connections that send without end: a message of ever more parts is not seen before its last one.
+"""Watches the connections of a hub: how much each sends and takes, and how many there are; cuts what is too much.
 
-ZeroMQ keeps the parts and limits only the length of each (``MAXMSGSIZE``); at 800 MB/s sent from one connection, the
-memory of a hub grew by 1 GB/s. So the hub looks now and then at how much the kernel received by each TCP connection
-since a message last came out of it. Elsewhere than on Linux nothing is cut.
+ZeroMQ keeps the parts of a message until the last one has come and limits only the length of each (``MAXMSGSIZE``); it
+keeps whatever a peer does not take, and accepts connections until there are no more descriptors. So the hub looks now
+and then at what the kernel knows of each TCP connection. Elsewhere than on Linux nothing is cut.
 """
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import errno
 import os
+import resource
 import socket
 import struct
-from typing import Any, NamedTuple
+import time
+from typing import Any
 
+from cdq.comm.zmq.events import HELLO_LIMIT
 from cdq.comm.zmq.sockets import load
 
-_log = logging.getLogger("cdq.hub")
 _EVENT = struct.Struct("=HI")  # of the monitor: what happened, to which file descriptor
-_RECEIVED = struct.Struct("=Q")
-_RECEIVED_AT = 128  # tcpi_bytes_received in Linux's struct tcp_info, since 4.1
+_COUNTS = struct.Struct("=QQ")  # bytes that the peer has acknowledged, bytes received
+_COUNTS_AT = 120  # tcpi_bytes_acked in Linux's struct tcp_info, since 4.1
 _RESET = struct.pack("ii", 1, 0)  # closing it is a reset: the peer is not to wait for anything
-_SLACK = 1 << 20  # handshakes, and heartbeats of a day
-_MARGIN = 100  # messages after which ZeroMQ looks for connections that have something to be read again
+_SLACK = 1 << 18  # bytes of handshakes, and of small messages that come faster than they are read
+_HEARTBEATS = 64  # bytes per second
+_FRAMING = 2  # bytes before the shortest message
+_SHARE = 4  # connections may be a quarter of the descriptors: they take two each, and files are to be opened
+_CROWD = 1 << 13  # connections at most, however many descriptors there may be: each takes some memory
+_PATIENCE = 5.0  # seconds in which a peer has to take some of what is on its way to it
+_REST = 10.0  # times as long as a look took, nobody looks again
+ENDLESS, UNREAD, CROWD = (
+    "it sends without end",
+    "it does not take what it asked for",
+    "there are as many as descriptors allow (ulimit -n)",
+)
 
 
-class _Connection(NamedTuple):
-    """A connection; the socket object does not own its descriptor, which the inode tells from a later one."""
+class Connection:
+    """A connection, by a descriptor of its own: the number of ZeroMQ's may soon be that of another one.
 
-    socket: socket.socket
-    inode: int
+    Parameters
+    ----------
+    file : int
+        ZeroMQ's descriptor.
+
+    Attributes
+    ----------
+    port : int
+        This end's, 0 where it has none.
+    inode : int
+        What tells it from others.
+    heard : float or None
+        When a message last came.
+    is_open : bool
+        Whether it is still watched.
+    is_welcome : bool
+        Whether the hub has told its peer that it takes part.
+    """
+
+    def __init__(self, file: int) -> None:
+        own = os.dup(file)
+        try:
+            self.inode = os.fstat(own).st_ino
+            self._socket = socket.socket(fileno=own)
+        except OSError:
+            os.close(own)
+            raise
+        self.port = _port(self._socket)
+        self.heard: float | None = None
+        self.is_open, self.is_welcome = True, False
+        self._began = self._read = (
+            0  # bytes received when all messages were read, and bytes of messages since
+        )
+        self._acked = self._taken = self._handed = 0
+        self._progress = 0.0
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many bytes the peer has acknowledged, and how many were received; zeros if that is not known."""
+        try:
+            told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _COUNTS_AT + _COUNTS.size)
+            acked, received = _COUNTS.unpack_from(told, _COUNTS_AT)
+        except (OSError, AttributeError, struct.error):
+            return 0, 0
+        return int(acked), int(received)
+
+    def take(self, size: int, now: float) -> None:
+        """Take in that a message of that many bytes came."""
+        self.heard = now
+        self._read += size + _FRAMING
+
+    def backlog(self, received: int, all_read: bool, now: float) -> int:
+        """Return how many bytes were received beyond those of messages, and of heartbeats, since the last one."""
+        if (all_read and self._read) or received - self._began < self._read:
+            self._began, self._read = received, 0
+        silent = now - self.heard if self.heard is not None else 0.0
+        return received - self._began - self._read - int(_HEARTBEATS * silent)
+
+    def begin(self, now: float) -> None:
+        """Take in what the peer has acknowledged so far; before something is sent."""
+        if not self._handed:
+            self._taken = self._acked = self.counts()[0]
+            self._progress = now
+
+    def hand(self, size: int) -> None:
+        """Take in that ZeroMQ was given that many bytes to send."""
+        self._handed += size
+
+    def unread(self, now: float) -> int:
+        """Return how many of the bytes that were given to ZeroMQ the peer's machine has not acknowledged."""
+        if self._handed > 0:
+            acked, received = self.counts()
+            if acked > self._acked:
+                self._acked, self._progress = acked, now
+            if acked - self._taken >= self._handed or not (acked or received):
+                self._handed, self._taken = 0, self._acked
+        return self._handed - (self._acked - self._taken)
+
+    def is_stuck(self, now: float) -> bool:
+        """Return whether the peer takes nothing of what is on its way, for too long."""
+        return self.unread(now) > 0 and now - self._progress > _PATIENCE
+
+    def cut(self) -> None:
+        """End it, for ZeroMQ and the peer."""
+        with contextlib.suppress(OSError):  # it ended by itself
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the descriptor back; ZeroMQ has another one."""
+        self.is_open = False
+        self._socket.close()
 
 
 class Guard:
@@ -38,93 +140,131 @@ class Guard:
     ----------
     bound : zmq.Socket
         Before it is bound.
-    limit : int
-        The longest message in bytes; two of them may be on their way.
+    limit : int or None
+        The longest message in bytes; two of them may be on their way. None: any length, of those that take part.
     """
 
-    def __init__(self, bound: Any, limit: int) -> None:
+    def __init__(self, bound: Any, limit: int | None) -> None:
         zmq = load()
         self._accepted: int = zmq.EVENT_ACCEPTED
         self._bound = bound
-        self._zmq = zmq
-        self._most = 2 * limit + _SLACK
-        self._connections: dict[int, _Connection] = {}
-        self._delivered: dict[int, int] = {}  # received, at the last look after a message
-        self._heard: set[int] = set()  # whom a message came from since the last look
-        self._messages = 0  # since then
-        self._known: set[int] = (
-            set()
-        )  # connections that there were then: each later one may not have had its turn
+        self._most = _SLACK + 2 * (HELLO_LIMIT if limit is None else limit)
+        self._endless = limit is None  # messages of those that take part may be
+        self._room = min(_descriptors() // _SHARE, _CROWD)
+        self._connections: dict[int, Connection] = {}  # in the order in which they came
+        self._missed: dict[int, None] = {}  # not watched yet, for want of a descriptor
+        self._reasons: list[str] = []
+        self._next = 0.0
         events = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
         self._monitor = bound.get_monitor_socket(events)
 
-    def deliver(self, file: int) -> None:
-        """Take in that a whole message came from a connection."""
-        self._heard.add(file)  # the connection itself may not be known before the next look
-        self._messages += 1
+    def deliver(self, file: int, size: int, now: float) -> Connection | None:
+        """Take in that a whole message came from a connection, and return that, if it still is there."""
+        found = self._connections.get(file)
+        if found is None or found.inode != _inode(file):
+            self.follow()
+            found = self._connections.get(file)
+        if found is not None:
+            found.take(size, now)
+        return found
 
-    def look(self, all_read: bool = True) -> None:
-        """Cut the connections that sent too much since their last message.
+    def look(self, all_read: bool, now: float) -> list[str]:
+        """Cut the connections that sent too much, or take nothing, and return why; *all_read*: no message waits."""
+        self.follow()
+        if now >= self._next:
+            for file, found in list(self._connections.items()):
+                why = self._wrong(found, all_read, now)
+                if why is not None:
+                    self._cut(file, why)
+                elif _inode(file) != found.inode:  # ZeroMQ has closed it without a word
+                    self._forget(file)
+            self._next = now + _REST * (time.monotonic() - now)
+        reasons, self._reasons = self._reasons, []
+        return reasons
 
-        Where messages are still to be read (*all_read* is false), it waits for so many that each connection had its
-        turn, as ZeroMQ takes from them in turn: one that sends all the time is no shelter for another.
-        """
-        self._follow()
-        if not all_read and self._messages < 2 * len(self._connections) + _MARGIN:
-            return
-        for file, found in list(self._connections.items()):
-            received = _received(found.socket)
-            if file in self._heard:
-                self._delivered[file] = received
-            elif (all_read or file in self._known) and received - self._delivered[file] > self._most:
-                _log.warning("a connection is cut: it sends without end")
-                self._cut(file, found)
-        self._heard.clear()
-        self._known, self._messages = set(self._connections), 0
+    def _wrong(self, found: Connection, all_read: bool, now: float) -> str | None:
+        backlog = found.backlog(found.counts()[1], all_read, now)
+        if backlog > self._most and not (self._endless and found.is_welcome):
+            return ENDLESS
+        return UNREAD if found.is_stuck(now) else None
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """Take in which connections came and went."""
+        came, self._missed = self._missed, {}
         while self._monitor.poll(0):
             event, file = _EVENT.unpack_from(self._monitor.recv_multipart()[0])
             self._forget(file)
+            came.pop(file, None)
             if event == self._accepted:
-                self._watch(file)
+                came[file] = None
+        for file in came:
+            self._watch(file)
 
     def _watch(self, file: int) -> None:
         try:
-            self._connections[file] = _Connection(socket.socket(fileno=file), os.fstat(file).st_ino)
-        except OSError:  # it was closed meanwhile
+            found = Connection(file)
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                self._missed[file] = None
+            return  # otherwise it was closed meanwhile
+        if found.port != self._port():
+            found.close()  # the number is that of something else by now
             return
-        self._delivered[file] = 0
+        self._connections[file] = found
+        if len(self._connections) > self._room:
+            strangers = (file for file, found in self._connections.items() if found.heard is None)
+            self._cut(next(strangers, file), CROWD)
 
-    def _cut(self, file: int, found: _Connection) -> None:
-        try:
-            if os.fstat(file).st_ino == found.inode:
-                found.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                found.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:  # it ended by itself
-            pass
+    def _port(self) -> int:
+        return int(self._bound.last_endpoint.rpartition(b":")[2].rstrip(b"\0"))
+
+    def _cut(self, file: int, why: str) -> None:
+        self._reasons.append(why)
+        self._connections[file].cut()
         self._forget(file)
 
     def _forget(self, file: int) -> None:
-        self._known.discard(file)
         found = self._connections.pop(file, None)
         if found is not None:
-            found.socket.detach()
+            found.close()
 
     def close(self) -> None:
         """Watch no more; before the socket is closed."""
+        self.follow()
         for file in list(self._connections):
             self._forget(file)
         self._bound.disable_monitor()
         self._monitor.close(0)
 
 
-def _received(connection: socket.socket) -> int:
-    """Return how many bytes a connection has received, 0 if that is not known."""
+def _descriptors() -> int:
+    """Return how many descriptors this process may have, after asking for as many as a crowd takes.
+
+    They run out between two looks otherwise, and then the hub cannot open its files.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _SHARE * _CROWD
+    wanted = _SHARE * _CROWD if hard == resource.RLIM_INFINITY else min(hard, _SHARE * _CROWD)
+    if wanted > soft:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
+    return soft
+
+
+def _port(found: socket.socket) -> int:
+    """Return the port of this end, 0 if there is none."""
     try:
-        told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED_AT + _RECEIVED.size)
-        (received,) = _RECEIVED.unpack_from(told, _RECEIVED_AT)
-    except (OSError, AttributeError, struct.error):
+        place = found.getsockname()
+    except OSError:
         return 0
-    return int(received)
+    return int(place[1]) if isinstance(place, tuple) else 0
+
+
+def _inode(file: int) -> int:
+    """Return what tells an open file from others, 0 if it is closed."""
+    try:
+        return os.fstat(file).st_ino
+    except OSError:
+        return 0

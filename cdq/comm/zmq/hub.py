@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +14,7 @@ from cdq.comm.zmq import sockets
 from cdq.comm.zmq.address import CURVE, IPC, parse
 from cdq.comm.zmq.events import (
     Done,
+    Dropped,
     HubAction,
     HubEvent,
     Note,
@@ -28,8 +28,8 @@ from cdq.comm.zmq.events import (
 from cdq.comm.zmq.gate import Gate
 from cdq.comm.zmq.guard import Guard
 from cdq.comm.zmq.keys import Keys
+from cdq.comm.zmq.outbox import Outbox
 from cdq.comm.zmq.sockets import content
-from cdq.comm.zmq.wire import KIND_AT, Kind
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -39,9 +39,6 @@ _log = logging.getLogger("cdq.hub")
 _TICK, _GUARDED_TICK = 0.05, 0.02  # seconds
 # Threads that encrypt: one had 1 % of 10^6 x 8 pairs take 17.2 ms where two took 15.1, and plain tcp 12.2.
 _CIPHERS = 2
-_QUEUED = 64  # messages for a connection that does not take them
-# Not kept for a peer that does not read, as one that learns for minutes: that it can be reached is known by then.
-_PASSING = frozenset({Kind.PING, Kind.PONG})
 _SOURCE = 2  # ZMQ_SRCFD: the connection that a message came by
 
 
@@ -60,8 +57,8 @@ class Hub:
     url : str
         ``zmq+ipc://PATH`` in a directory that is this user's alone, ``zmq+curve://HOST:PORT`` with keys, or
         ``zmq+tcp://HOST:PORT`` on loopback. A port of 0: any that is free.
-    machine : Machine
-        Decides everything.
+    machine : Machine, optional
+        Decides everything; may be set later, before `run`, by who wants to know first that the address is free.
     keys : Keys, optional
         For ``zmq+curve``; those of `Keys.find` by default.
     limit : int, optional
@@ -73,6 +70,8 @@ class Hub:
     ----------
     url : str
         Where the hub is.
+    machine : Machine or None
+        As given.
 
     Raises
     ------
@@ -85,26 +84,26 @@ class Hub:
     def __init__(
         self,
         url: str,
-        machine: Machine,
+        machine: Machine | None = None,
         *,
         keys: Keys | None = None,
         limit: int | None = None,
         insecure: bool = False,
     ) -> None:
-        address = parse(url)
+        address = parse(url, bound=True)
         self._zmq = sockets.load()
-        self._machine = machine
+        self.machine = machine
         self._context = self._zmq.Context(_CIPHERS if address.scheme == CURVE else 1)
         self._gate: Gate | None = None
         self._guard: Guard | None = None
-        self._queues: dict[bytes, deque[Send]] = {}
         self._done = False
         try:
             if address.scheme == CURVE:
                 keys = keys or Keys.find()
                 self._gate = Gate(self._context, keys)
             self._socket = sockets.router(self._context, address, keys, limit, insecure)
-            if limit is not None and address.scheme != IPC:
+            self._outbox = Outbox(self._socket, self._lose)
+            if address.scheme != IPC:
                 self._guard = Guard(self._socket, limit)
             sockets.bind(self._socket, address)
         except BaseException:
@@ -133,16 +132,15 @@ class Hub:
 
     def _tick(self, now: float, stop: Callable[[], bool]) -> None:
         if self._guard is not None:
-            self._guard.look(all_read=not self._socket.poll(0))
+            for why in self._guard.look(not self._socket.poll(0), now):
+                self._step(Dropped(f"a connection is cut: {why}", now))
         if stop():
             self._step(Stop(now))
         if self._gate is not None:
             revoked = self._gate.reread(now)
             if revoked:
                 self._step(Revoked(revoked, now))
-        self._step(Tick(now))
-        for route in list(self._queues):
-            self._flush(route)
+        self._step(Tick(now, self._outbox.flush()))
 
     def _read(self, until: float) -> None:
         """Take in messages, at least one, until there is none or it is time for a tick."""
@@ -153,27 +151,35 @@ class Hub:
                 frames = self._socket.recv_multipart(self._zmq.NOBLOCK, copy=False)
             except self._zmq.Again:
                 return
-            if self._guard is not None:
-                self._guard.deliver(frames[-1].get(_SOURCE))
-            if len(frames) == 2:  # whatever else it is, no peer of ours sent it
-                self._take(*frames)
-            if time.monotonic() >= until:
+            now = time.monotonic()
+            self._take(frames, now)
+            if now >= until:
                 return
 
-    def _take(self, route: Any, data: Any) -> None:
+    def _take(self, frames: list[Any], now: float) -> None:
+        route, last = frames[0].bytes, frames[-1]
+        if self._guard is not None:
+            connection = self._guard.deliver(_told(last, _SOURCE, -1), sum(map(len, frames[1:])), now)
+            if connection is not None:
+                self._outbox.meet(route, connection)
         key = None
         if self._gate is not None:
-            key = data.get("User-Id")
+            key = _told(last, "User-Id", "")
             if not self._gate.allows(key):
+                self._step(Dropped("a message of a key that is not allowed", now))
                 return
-        self._step(Received(route.bytes, content(data), key, time.monotonic()))
+        if len(frames) != 2:  # whatever else it is, no peer of ours sent it
+            self._step(Dropped("a message in parts", now))
+            return
+        self._step(Received(route, content(last), key, now, self._outbox.unread(route)))
 
     # ---- actions
 
     def _step(self, event: HubEvent) -> None:
-        for action in self._machine.step(event):
+        assert self.machine is not None, "a hub needs its machine before it runs"
+        for action in self.machine.step(event):
             if isinstance(action, Send):
-                self._send(action)
+                self._outbox.send(action)
             elif isinstance(action, Note):
                 _log.log(
                     action.level, "%s %s", action.text, dict(action.fields), extra={"fields": action.fields}
@@ -181,39 +187,7 @@ class Hub:
             elif isinstance(action, Done):
                 self._done = True
 
-    def _send(self, send: Send) -> None:
-        queue = self._queues.get(send.route)
-        if queue is None:
-            if self._sent(send):
-                return
-            queue = self._queues[send.route] = deque()
-        if send.data[KIND_AT] not in _PASSING:
-            queue.append(send)
-        if len(queue) > _QUEUED:
-            self._lose(send.route)
-
-    def _flush(self, route: bytes) -> None:
-        queue = self._queues[route]
-        while queue and self._sent(queue[0]):
-            queue.popleft()
-        if not queue:
-            self._queues.pop(route, None)
-
-    def _sent(self, send: Send) -> bool:
-        """Return whether a message need not be tried again: it is under way, or nobody is there any more."""
-        try:
-            self._socket.send(send.route, self._zmq.SNDMORE | self._zmq.NOBLOCK)
-            self._socket.send(send.message, self._zmq.NOBLOCK)  # copied: the memory is for the next one too
-        except self._zmq.Again:
-            return False
-        except self._zmq.ZMQError as error:
-            if error.errno != self._zmq.EHOSTUNREACH:
-                raise
-            self._lose(send.route)
-        return True
-
     def _lose(self, route: bytes) -> None:
-        self._queues.pop(route, None)
         self._step(Unreachable(route, time.monotonic()))
 
     # ---- the end
@@ -235,3 +209,11 @@ class Hub:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
+
+
+def _told(frame: Any, what: Any, otherwise: Any) -> Any:
+    """Return what ZeroMQ knows of the connection that a frame came by: where the peer speaks ZMTP 1.0, nothing."""
+    try:
+        return frame.get(what)
+    except sockets.load().ZMQError:
+        return otherwise

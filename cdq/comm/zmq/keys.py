@@ -6,17 +6,19 @@ the hub's directory those that may join as ``allowed/NAME.public``.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cdq.errors import ConfigError
 
 VARIABLE = "CDQ_KEYS"
 DOMAIN = "cdq"
 _KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")  # Z85
+_LONGEST = 4096  # bytes of a file that holds a key
 
 
 def keygen(directory: str | Path) -> Path:
@@ -73,19 +75,66 @@ def _write(path: Path, text: str, mode: int) -> None:
         file.write(text + "\n")
 
 
-def read_key(path: Path) -> bytes:
-    """Return the key in a file; raise `ConfigError` if there is none."""
+def read_key(path: Path, follow: bool = True) -> bytes:
+    """Return the key in a file; raise `ConfigError` if there is none.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file of at most 4 kB.
+    follow : bool
+        Whether it may be a link to one.
+    """
     try:
-        text = path.read_text(encoding="ascii").strip()
+        text = _read(path, os.O_RDONLY | (0 if follow else os.O_NOFOLLOW)).decode("ascii").strip()
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {_reason(error)}; cdq keygen makes keys") from None
+        raise ConfigError(f"{_shown(path)} cannot be read: {_reason(error)}; cdq keygen makes keys") from None
     if not _KEY.fullmatch(text):
-        raise ConfigError(f"{path} holds no key of 40 characters; cdq keygen makes keys")
+        raise ConfigError(f"{_shown(path)} holds no key of 40 characters; cdq keygen makes keys")
     return text.encode()
 
 
+def _read(path: Path, flags: int) -> bytes:
+    """Return what is in a small file; anything else raises at once, also what would block or never end."""
+    file = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is no regular file")
+        if found.st_size > _LONGEST:
+            raise ValueError(f"it is longer than {_LONGEST} bytes")
+        if found.st_mode & stat.S_IWOTH:
+            raise ValueError("everybody may write it (chmod o-w)")
+        return os.read(file, _LONGEST)
+    finally:
+        os.close(file)
+
+
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "it is no text"
+    if isinstance(error, OSError):
+        return "it is a link" if error.errno == errno.ELOOP else str(error.strerror)
+    return "it is no text" if isinstance(error, UnicodeError) else str(error)
+
+
+def _shown(path: Path) -> str:
+    """Return a path as it can be printed anywhere, on one line."""
+    text = str(path)
+    return text if text.isprintable() else ascii(text)
+
+
+class Allowed(NamedTuple):
+    """Who may join.
+
+    Parameters
+    ----------
+    keys : frozenset of bytes
+        Public keys.
+    wrong : tuple of str
+        For each file that holds none, or is no regular file, a sentence.
+    """
+
+    keys: frozenset[bytes]
+    wrong: tuple[str, ...]
 
 
 class Keys:
@@ -118,9 +167,30 @@ class Keys:
     def __repr__(self) -> str:
         return f"Keys({str(self.directory)!r})"
 
-    def allowed(self) -> frozenset[bytes]:
-        """Return the public keys that may join now."""
-        return frozenset(read_key(path) for path in sorted((self.directory / "allowed").glob("*.public")))
+    def allowed(self) -> Allowed:
+        """Return the public keys that may join now, and what is wrong with the files that hold none.
+
+        Raises
+        ------
+        ConfigError
+            If the directory cannot be read, or everybody may write there: nobody may join then.
+        """
+        folder, keys, wrong = self.directory / "allowed", set(), []
+        try:
+            with os.scandir(folder) as entries:
+                paths = sorted(Path(entry.path) for entry in entries if entry.name.endswith(".public"))
+            if folder.stat().st_mode & stat.S_IWOTH:
+                raise ConfigError(f"{folder}: everybody may write there; chmod o-w {folder}")
+        except FileNotFoundError:
+            return Allowed(frozenset(), ())  # nobody has been allowed yet
+        except OSError as error:
+            raise ConfigError(f"{_shown(folder)} cannot be read: {error.strerror}; nobody may join") from None
+        for path in paths:
+            try:
+                keys.add(read_key(path, follow=False))
+            except ConfigError as error:
+                wrong.append(str(error))
+        return Allowed(frozenset(keys), tuple(wrong))
 
     def be_client(self, socket: Any) -> None:
         """Let a socket speak to the hub whose key is known, and to no other."""

@@ -31,11 +31,13 @@ from cdq.comm.zmq.collectives import (
 from cdq.comm.zmq.events import (
     TOKEN_BYTES,
     Done,
+    Dropped,
     HubAction,
     HubEvent,
     Note,
     Received,
     Send,
+    Stop,
     Tick,
     Unreachable,
 )
@@ -43,6 +45,7 @@ from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, encod
 
 WHOLE = 0  # the group of all ranks
 _PING_INTERVAL = 0.25
+_MOST_GROUPS = 1 << 16  # at once
 
 
 @dataclass
@@ -108,7 +111,9 @@ class RelayMachine:
             self._tick(event.now)
         elif isinstance(event, Unreachable):
             self._lose(event.route)
-        else:
+        elif isinstance(event, Dropped):
+            self.counts[f"refused {event.why}"] += 1
+        elif isinstance(event, Stop):
             self._actions.append(Done())
         return self._actions
 
@@ -198,7 +203,9 @@ class RelayMachine:
         parent, members = unpack_group(frame.payload)
         if parent not in self._groups or rank not in members or frame.base == WHOLE:
             raise Rejected(Reason.CONTENT, frame)
-        if not set(members) <= set(self._groups[parent].members):
+        if len(set(members)) < len(members) or not set(members) <= set(self._groups[parent].members):
+            raise Rejected(Reason.CONTENT, frame)
+        if len(self._groups) > _MOST_GROUPS:
             raise Rejected(Reason.CONTENT, frame)
         group = self._groups.setdefault(frame.base, _Group(self._groups[parent], members))
         if group.members != members:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from cdq.comm.zmq.events import Submission
-from cdq.comm.zmq.wire import Body, Reason, Rejected
+from cdq.comm.zmq.events import TOKEN_BYTES, Submission
+from cdq.comm.zmq.wire import Body, Frame, Reason, Rejected
 
 _REMEMBERED = 8  # former processes with the same key
 
@@ -40,6 +40,10 @@ class Peer:
         Its contribution to the open round.
     result : tuple of (Body, int) or None
         The answer to its last contribution, and the version that led to.
+    asked_since, asked : float and int
+        Since when it is counted how often it asks to be welcomed, and how often it did.
+    unread : int
+        Bytes of large messages that it has still to take, as of its last message.
     leaving : bool
         Whether it leaves with the end of the round.
     retired : deque of str
@@ -58,6 +62,9 @@ class Peer:
     away_since: float | None = None
     submission: Submission | None = None
     result: tuple[Body, int] | None = None
+    asked_since: float = -1e9
+    asked: int = 0
+    unread: int = 0
     leaving: bool = False
     retired: deque[str] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
@@ -90,29 +97,36 @@ class Roster:
         """Return the worker behind a connection, None if it said no HELLO."""
         return self._by_route.get(route)
 
+    def present(self) -> list[Peer]:
+        """Return those members and waiting ones that there is a connection to."""
+        return [peer for peer in (*self.members.values(), *self.waiting.values()) if peer.route is not None]
+
     def routes(self) -> list[tuple[bytes, Peer]]:
         """Return all connections with a session or the wish for one."""
         return list(self._by_route.items())
 
-    def identify(self, token: bytes, key: str | None) -> Peer:
-        """Return the worker that a process stands for; a new one gets the lowest free number.
+    def identify(self, route: bytes, key: str | None, frame: Frame) -> Peer:
+        """Return the worker for which a process says HELLO; a new one gets the lowest free number.
 
         Raises
         ------
         Rejected
-            If another process took its place.
+            If another process took its place, or the connection is another one's.
         """
-        identity = f"key:{key}" if key is not None else f"token:{token.hex()}"
+        token = bytes(frame.payload[:TOKEN_BYTES]).hex()
+        behind = self._by_route.get(route)
+        if behind is not None and behind.token != token:
+            raise Rejected(Reason.FOREIGN, frame)
+        identity = f"key:{key}" if key is not None else f"token:{token}"
         peer = self._by_identity.get(identity)
         if peer is None:
             peer = self._number(identity)
-        if peer.token == token.hex():
+        if peer.token == token:
             return peer
-        if token.hex() in peer.retired:
-            raise Rejected(
-                Reason.REPLACED, text="another worker uses the same key; make one for each: cdq keygen"
-            )
-        peer.begin_process(token.hex())
+        if token in peer.retired:
+            why = "another worker uses the same key; make one for each: cdq keygen"
+            raise Rejected(Reason.REPLACED, frame, why)
+        peer.begin_process(token)
         return peer
 
     def _number(self, identity: str) -> Peer:
@@ -145,10 +159,11 @@ class Roster:
         self._by_route[route] = peer
 
     def detach(self, peer: Peer, now: float | None = None) -> None:
-        """Take in that a worker cannot be reached."""
+        """Take in that a worker cannot be reached: it does not wait any more."""
         if peer.route is not None:
             del self._by_route[peer.route]
         peer.route, peer.away_since = None, now
+        self.waiting.pop(peer.uid, None)
 
     def join(self, peer: Peer) -> None:
         """Make a worker a member."""
@@ -160,6 +175,16 @@ class Roster:
         """End a worker's membership: its next message is answered with STALE."""
         self.members.pop(peer.uid, None)
         peer.incarnation, peer.submission, peer.leaving = 0, None, False
+
+    def status(self) -> dict[str, list[int]]:
+        """Return who takes part, by number."""
+        members = self.members.values()
+        return {
+            "members": [peer.uid for peer in members],
+            "delivered": [peer.uid for peer in members if peer.submission is not None],
+            "unreachable": [peer.uid for peer in members if peer.route is None],
+            "waiting": sorted(self.waiting),
+        }
 
     def state(self) -> list[list[Any]]:
         """Return what is to be restored; can be written as JSON."""

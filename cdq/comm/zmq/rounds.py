@@ -14,9 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from cdq.comm.zmq.events import (
-    HELLO_LIMIT,
-    TOKEN_BYTES,
     Done,
+    Dropped,
     HubAction,
     HubEvent,
     Note,
@@ -32,9 +31,10 @@ from cdq.comm.zmq.events import (
     Tick,
     Unreachable,
 )
-from cdq.comm.zmq.fence import ANSWERED, fence
+from cdq.comm.zmq.fence import admit, answer_to, check, fence
 from cdq.comm.zmq.roster import Peer, Roster
-from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, pack_header, pack_reason
+from cdq.comm.zmq.welcomes import Welcomes
+from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, pack_header
 
 
 class HubMachine:
@@ -72,6 +72,7 @@ class HubMachine:
         self._service = service
         self._settings = settings
         self._roster = Roster()
+        self._welcomes = Welcomes()
         self._sessions = 0
         self._round_began = self._now = now
         self._finished_at: float | None = None
@@ -100,16 +101,12 @@ class HubMachine:
 
     def status(self) -> dict[str, Any]:
         """Return what can be told of the hub; can be written as JSON."""
-        members = self._roster.members.values()
         return {
             "run": f"{self.run:016x}",
             "generation": self.generation,
             "epoch": self.epoch,
             "version": self.version,
-            "members": [peer.uid for peer in members],
-            "delivered": [peer.uid for peer in members if peer.submission is not None],
-            "unreachable": [peer.uid for peer in members if peer.route is None],
-            "waiting": sorted(self._roster.waiting),
+            **self._roster.status(),
             "counts": dict(self.counts),
             "service": self._service.status(),
         }
@@ -120,7 +117,10 @@ class HubMachine:
         if isinstance(event, Received):
             self._receive(event)
         elif isinstance(event, Tick):
+            self._welcomes.under_way = event.unread
             self._tick()
+        elif isinstance(event, Dropped):
+            self._count(event.why)
         elif isinstance(event, Unreachable):
             self._lose(event.route)
         elif isinstance(event, Revoked):
@@ -145,50 +145,40 @@ class HubMachine:
                 reply = json.dumps(self.status()).encode()
                 self._send(route, Frame(Kind.STATUS_REPLY, self.run, self.generation, payload=reply))
             elif peer is not None:
-                peer.heard = self._now
+                peer.heard, peer.unread = self._now, event.unread
                 self._handlers[frame.kind](frame, peer)
         except Rejected as rejected:
             self._refuse(rejected, route)
 
     def _accept(self, frame: Frame, peer: Peer | None) -> None:
         """Refuse, before its payload is read, what is too long or does not belong to the connection's session."""
-        kind, length = frame.kind, len(frame.payload)
-        if kind == Kind.HELLO:
-            if not TOKEN_BYTES <= length <= HELLO_LIMIT:
-                raise Rejected(Reason.TOO_LONG, frame)
-            return
-        if kind != Kind.STATUS:
-            fence(frame, peer, self.run, self.generation)
-        if length > (self._service.limit(frame.uid) if kind == Kind.CONTRIB else 0):
+        fence(frame, peer, self.run, self.generation)
+        limit = self._service.limit(frame.uid) if frame.kind == Kind.CONTRIB else 0
+        if frame.kind != Kind.HELLO and len(frame.payload) > limit:
             raise Rejected(Reason.TOO_LONG, frame, "the contribution is longer than the job allows")
 
     def _refuse(self, rejected: Rejected, route: bytes) -> None:
-        """Count it, write it to the log ever more seldom, and answer what can be answered."""
-        reason, frame = rejected.reason, rejected.frame
-        if reason != Reason.WAIT:
-            name = f"refused {reason.name}"
-            self.counts[name] += 1
-            if self.counts[name].bit_count() == 1:
-                self._note(logging.WARNING, "frame refused", reason=reason.name, count=self.counts[name])
-        if reason == Reason.SESSION:
-            self._send(route, Frame(Kind.WHO, self.run, self.generation))
-        elif frame is not None and reason in ANSWERED:
-            payload = pack_reason(reason, str(rejected))
-            self._send(route, frame._replace(kind=Kind.NACK, run=self.run, payload=payload))
+        """Count it, and answer what can be answered."""
+        if rejected.reason != Reason.WAIT:
+            self._count(rejected.reason.name)
+        answer = answer_to(rejected, self.run, self.generation)
+        if answer is not None:
+            self._send(route, answer)
+
+    def _count(self, why: str) -> None:
+        """Count what is refused, and write it to the log ever more seldom."""
+        self.counts[f"refused {why}"] += 1
+        if (count := self.counts[f"refused {why}"]).bit_count() == 1:
+            self._note(logging.WARNING, "refused", reason=why, count=count)
 
     def _greet(self, frame: Frame, event: Received) -> None:
         if frame.run not in {0, self.run}:
             raise Rejected(Reason.RUN, frame, "this hub has another job")
-        token, hello = bytes(frame.payload[:TOKEN_BYTES]), bytes(frame.payload[TOKEN_BYTES:])
-        try:
-            self._service.admit(hello)
-            peer = self._roster.identify(token, event.key)
-        except Refused as refused:
-            raise Rejected(Reason.REFUSED, frame, str(refused)) from None
-        except Rejected as rejected:
-            raise Rejected(rejected.reason, frame, str(rejected)) from None
+        admit(self._service, frame)
+        peer = self._roster.identify(event.route, event.key, frame)
         moved = peer.route != event.route
         self._roster.attach(peer, event.route, self._now)
+        peer.unread = event.unread
         if peer.uid in self._roster.members:
             self._welcome_back(peer, frame, moved)
             return
@@ -199,18 +189,25 @@ class HubMachine:
 
     def _welcome_back(self, peer: Peer, frame: Frame, moved: bool) -> None:
         """Answer a member's HELLO; one that had this session asks for another, the rest for what was lost."""
+        if not moved and not self._welcomes.may_ask(peer, self._now):
+            return  # it asks again
         if (frame.generation, frame.incarnation) == (self.generation, peer.incarnation):
             peer.incarnation = 0
         if not peer.incarnation or moved or self._now - peer.welcomed >= self._settings.resend:
             self._welcome(peer)
 
     def _welcome(self, peer: Peer) -> None:
+        """Send a member all that it begins with; later, if there is much on its way to others."""
+        if not self._welcomes.has_room:
+            self._welcomes.line[peer.uid] = peer
+            return
         if not peer.incarnation:
             self._sessions += 1
             peer.incarnation = self._sessions
             self.counts["sessions"] += 1
         peer.welcomed = self._now
         body = Body(self._service.welcome(peer.uid, tuple(self._roster.members)))
+        self._welcomes.sent(body.length)
         self._tell(peer, Kind.WELCOME, peer.applied, body)
 
     # ---- contributions
@@ -226,9 +223,7 @@ class HubMachine:
         if not self._settings.asynchronous and frame.base != self.version:
             raise Rejected(Reason.STALE, frame)
         submission = Submission(frame.payload, frame.sequence, frame.base)
-        wrong = self._service.check(peer.uid, submission)
-        if wrong is not None:
-            raise Rejected(Reason.CONTENT, frame, wrong)
+        check(self._service, peer.uid, submission, frame)
         if self._settings.asynchronous:
             self._apply_single(frame, peer, submission)
             return
@@ -249,7 +244,7 @@ class HubMachine:
     def _answer_ping(self, frame: Frame, peer: Peer) -> None:
         """Say what has come; if it is acknowledged, send the acknowledgement again."""
         known = frame.sequence == peer.applied and peer.result is not None
-        if known and self._now - peer.answered >= self._settings.resend:
+        if known and not peer.unread and self._now - peer.answered >= self._settings.resend:
             self._send_result(peer)
         else:
             self._tell(peer, Kind.PONG, peer.applied + (peer.submission is not None), base=frame.sequence)
@@ -339,11 +334,13 @@ class HubMachine:
     def _tick(self) -> None:
         settings = self._settings
         self._spent.clear()
-        for peer in list(self._roster.members.values()):
-            if peer.route is not None and self._now - peer.heard >= settings.ping_interval:
+        for peer in self._roster.present():
+            if self._now - peer.heard >= settings.ping_interval:
                 peer.heard = self._now
                 self._tell(peer, Kind.PING)
         self._close_if_ready()
+        for peer in self._welcomes.next(self._roster.members):
+            self._welcome(peer)
         if self._roster.waiting:
             self._admit_if_short()
         if self._service.finished:
@@ -356,7 +353,6 @@ class HubMachine:
         peer = self._roster.by_route(route)
         if peer is not None:
             self._roster.detach(peer, self._now)
-            self._roster.waiting.pop(peer.uid, None)
             self._note(logging.INFO, "worker cannot be reached", uid=peer.uid)
 
     def _bid_farewell(self, frame: Frame, peer: Peer) -> None:

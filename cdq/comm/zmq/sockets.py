@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import warnings
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cdq.comm.contribution import Received
-from cdq.comm.zmq.address import CURVE, IPC, TCP, Address, check_directory, is_loopback
+from cdq.comm.zmq.address import CURVE, IPC, TCP, Address, check_directory, is_loopback, needs_ipv6
 from cdq.comm.zmq.keys import Keys
 from cdq.comm.zmq.wire import HEADER_BYTES
 from cdq.errors import BackendUnavailable, ConfigError
@@ -22,7 +23,7 @@ _HEARTBEAT = 500  # milliseconds
 _SILENCE, _LONG_SILENCE = 2000, 60_000
 _SLOWEST = 1000  # bytes per millisecond
 _HANDSHAKE = 2000
-_QUEUE = 64  # messages of one connection, in each direction
+_QUEUE = 64  # messages to one connection
 _COPIED = 1 << 16  # bytes: what is shorter costs less to copy than to hold on to ZeroMQ's memory
 _contexts: dict[int, Any] = {}  # by process: a fork must not use its parent's
 
@@ -76,11 +77,19 @@ def dealer(address: Address, keys: Keys | None) -> Any:
         made.reconnect_ivl, made.reconnect_ivl_max = 20, 2000
         if address.scheme == CURVE:
             (keys or Keys.find()).be_client(made)
-        made.connect(address.endpoint)
+        made.ipv6 = needs_ipv6(address)
+        _connect(made, address)
     except BaseException:
         made.close(0)
         raise
     return made
+
+
+def _connect(made: Any, address: Address) -> None:
+    try:
+        made.connect(address.endpoint)
+    except load().ZMQError as error:
+        raise ConfigError(f"{address}: cannot be connected to: {error}; give the address of a hub") from None
 
 
 def router(
@@ -93,6 +102,7 @@ def router(
         _guard(made, min(silence, _LONG_SILENCE))
         made.linger = 0
         made.router_mandatory = True
+        made.ipv6 = needs_ipv6(address)
         if limit is not None:
             made.maxmsgsize = limit + HEADER_BYTES + 64
         if address.scheme == CURVE:
@@ -109,11 +119,22 @@ def bind(made: Any, address: Address) -> None:
     try:
         made.bind(address.endpoint)
     except load().ZMQError as error:
-        raise ConfigError(f"{address}: cannot be bound: {error}; is another hub there already?") from None
+        raise ConfigError(f"{address}: cannot be bound: {error}; {_advice(error.errno)}") from None
+
+
+def _advice(number: int) -> str:
+    if number == errno.EADDRINUSE:
+        return "is another hub there already?"
+    if number == errno.EACCES:
+        return "ports below 1024 are not for every user; take a higher one"
+    return "give an address of this machine, or * for all that it has"
 
 
 def _guard(made: Any, silence: int) -> None:
-    made.sndhwm = made.rcvhwm = _QUEUE
+    made.sndhwm = _QUEUE
+    # No limit on what came and is not read yet: ZeroMQ aborts the process when a peer that has reached it goes while a
+    # heartbeat is due (libzmq issue 4841). Who sends a hub too much is cut by its guard.
+    made.rcvhwm = 0
     # What is told the peer (ttl) is how long it is to wait for us, which is its own to say: as long as anybody.
     made.heartbeat_ivl, made.heartbeat_timeout, made.heartbeat_ttl = _HEARTBEAT, silence, _LONG_SILENCE
     made.handshake_ivl = _HANDSHAKE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -28,7 +29,7 @@ from cdq.comm.zmq.events import (
 from cdq.comm.zmq.keys import Keys
 from cdq.comm.zmq.link import Link
 from cdq.comm.zmq.session import Phase, WorkerMachine
-from cdq.comm.zmq.wire import Frame, Kind, decode, encode
+from cdq.comm.zmq.wire import Frame, Kind, Rejected, decode, encode
 from cdq.errors import CommClosed, CommError, CommTimeout
 
 if TYPE_CHECKING:
@@ -177,10 +178,24 @@ def status(url: str, timeout: float = 10.0, keys: Keys | None = None) -> dict[st
     try:
         link.send(encode(Frame(Kind.STATUS)))
         while (data := link.receive(deadline)) is not None or time.monotonic() < deadline:
-            frame = decode(data) if data is not None else None
+            frame = _frame(url, data) if data is not None else None
             if frame is not None and frame.kind == Kind.STATUS_REPLY:
-                told: dict[str, Any] = json.loads(bytes(frame.payload))
-                return told
+                return _told(url, frame)
     finally:
         link.close()
     raise CommTimeout(f"{url}: the hub does not answer within {timeout:g} s")
+
+
+def _frame(url: str, data: Received) -> Frame:
+    try:
+        return decode(data)
+    except Rejected as rejected:
+        raise CommError(f"{url}: what answers is no hub of cdq: {rejected}") from None
+
+
+def _told(url: str, frame: Frame) -> dict[str, Any]:
+    with contextlib.suppress(ValueError, RecursionError):
+        told = json.loads(bytes(frame.payload))
+        if isinstance(told, dict):
+            return told
+    raise CommError(f"{url}: what the hub tells of itself cannot be read; use the same cdq")

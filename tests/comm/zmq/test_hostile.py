@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import random
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,14 +15,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import cdq
 from cdq.comm.zmq.address import parse
+from cdq.comm.zmq.communicator import ZmqCommunicator
 from cdq.comm.zmq.events import Joined, Settings
+from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.link import Link
+from cdq.comm.zmq.relay import RelayMachine
 from cdq.comm.zmq.wire import Frame, Kind, Reason, decode, encode, unpack_reason
 from cdq.comm.zmq.worker import Connection, status
 from tests.comm.zmq.hubs import Worker, running
 from tests.comm.zmq.simulation import Disk, Table, delta
 from tests.comm.zmq.test_wire import golden, mutated
+from tests.job import strangers
 
 LIMIT = 64 << 20  # bytes by which the hub's memory may grow
 
@@ -145,3 +153,112 @@ def test_g11_nobody_speaks_in_another_name() -> None:
     assert counts["refused SESSION"] >= 1
     assert counts["refused STALE"] + counts.get("refused FOREIGN", 0) >= 3
     assert counts["refused RUN"] == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x01\0\x02\0x",  # ZMTP 1.0: an empty name, and a message
+        b"\x01\0\x02\x01x\x02\0y",  # in two parts
+        b"\x03\0me\x02\0x",
+        b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n",
+        b"\xff" + bytes(8) + b"\x01\x01\x05\0\0\0\x01x",  # ZMTP 2.0
+        b"\x16\x03\x01\x02\0\x01",  # TLS
+        bytes(1000),
+        b"\xff" * 1000,
+    ],
+)
+def test_g12_what_is_no_zmtp_of_today_does_no_harm(said: bytes) -> None:
+    with running("tcp://127.0.0.1:0", Disk(), Settings()) as url:
+        host, _, port = url.rpartition("//")[2].partition(":")
+        with socket.create_connection((host, int(port))) as raw:
+            raw.sendall(said)
+            time.sleep(0.2)
+        worker = Worker(url, 5)
+        worker.run()
+        counts = status(url)["counts"]
+    assert worker.error is None
+    if said[:1] in {b"\x01", b"\x03"}:
+        assert sum(count for name, count in counts.items() if name.startswith("refused")) >= 1
+
+
+def test_g12_messages_in_parts_are_counted() -> None:
+    with running("tcp://127.0.0.1:0", Disk(), Settings()) as url:
+        link = Link(parse(url), 5.0)
+        link._socket.send_multipart([b"", encode(golden(Kind.PING))])
+        worker = Worker(url, 5)
+        worker.run()
+        assert refused(url) == 1
+        link.close()
+    assert worker.error is None
+
+
+def test_one_connection_is_one_worker() -> None:
+    """However many it says that it is."""
+    with running("tcp://127.0.0.1:0", Disk(), Settings()) as url:
+        link = Link(parse(url), 5.0)
+        for number in range(500):
+            link.send(encode(Frame(Kind.HELLO, payload=number.to_bytes(16, "big") + b"adds")))
+        until = time.monotonic() + 5.0
+        while refused(url) < 499 and time.monotonic() < until:
+            time.sleep(0.05)
+        told = status(url)
+        link.close()
+    assert told["counts"]["refused FOREIGN"] == 499
+    assert (told["members"], told["waiting"]) == ([0], [])
+
+
+def test_g12_a_relay_bears_strangers() -> None:
+    """Ranks that are there go on; who sends without end before it takes part is cut."""
+    machine = RelayMachine(2, 7)
+    with Hub("tcp://127.0.0.1:0", machine) as hub:
+        thread = threading.Thread(target=hub.run)
+        thread.start()
+        place = hub.url.rpartition("//")[2].partition(":")[::2]
+        for said in (b"\x01\0\x02\0x", b"GET / HTTP/1.1\r\n\r\n", bytes(1000)):
+            with socket.create_connection((place[0], int(place[1]))) as raw:
+                raw.sendall(said)
+        before = resident()
+        raw = strangers.connect(hub.url)
+        strangers.shake_hands(raw)
+        raw.sendall(strangers.message(b"x"))
+        with raw, pytest.raises(OSError, match=r"reset|[Bb]roken|timed out"):
+            flood(raw)
+        assert resident() - before < LIMIT
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(lambda _: ZmqCommunicator.connect(hub.url, 2, 20.0)[0], range(2)))
+            strangers.tokens(hub.url, 100)
+            parts = np.arange(200_000, dtype=np.float64)
+            sums = list(pool.map(lambda comm: comm.allgather(parts), found))
+            list(pool.map(lambda comm: comm.close(), found))
+        thread.join(20)
+    assert [len(one) for one in sums] == [2, 2]
+    assert machine.counts["refused SHORT"] >= 1
+    assert machine.counts["refused CONTENT"] >= 1
+
+
+LISTENER = """
+import sys, time
+from cdq.comm.zmq import sockets
+from cdq.comm.zmq.address import parse
+made = sockets.dealer(parse(sys.argv[1]), None)
+made.poll(5000)
+time.sleep(2.0)  # as who learns
+print("alive", flush=True)
+made.close(0)
+"""
+
+
+def test_who_learns_for_long_outlives_a_hub_that_is_killed() -> None:
+    """What came meanwhile, and was not read, is no reason for ZeroMQ to abort the process."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        url = f"tcp://127.0.0.1:{door.getsockname()[1]}"
+        command = [sys.executable, "-c", LISTENER, url]
+        worker = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(cdq.__file__).parents[1])
+        raw, _ = door.accept()
+        strangers.shake_hands(raw, b"ROUTER")
+        raw.sendall(strangers.message(encode(Frame(Kind.PING))) * 500 + strangers.PING * 3)
+        time.sleep(0.3)
+        strangers.reset(raw)
+    assert worker.communicate(timeout=30)[0] == b"alive\n"
+    assert worker.returncode == 0

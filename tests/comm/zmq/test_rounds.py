@@ -12,6 +12,7 @@ from cdq.comm.zmq.events import Arrived as Came
 from cdq.comm.zmq.events import (
     Deliver,
     Done,
+    Dropped,
     Failed,
     Joined,
     Leave,
@@ -28,7 +29,7 @@ from cdq.comm.zmq.events import (
 )
 from cdq.comm.zmq.rounds import HubMachine
 from cdq.comm.zmq.session import WorkerMachine
-from cdq.comm.zmq.wire import Reason
+from cdq.comm.zmq.wire import Frame, Kind, Reason, decode, encode
 from tests.comm.zmq.simulation import Adding, Disk, Table, delta
 
 
@@ -308,3 +309,82 @@ def test_the_hub_ends_when_asked() -> None:
     team = Team(Settings())
     team.step(Stop(0.0))
     assert team.done
+
+
+# ---- who asks for much, or is gone
+
+
+def test_who_waits_and_is_gone_is_dropped() -> None:
+    team = Team(Settings(min_members=1, max_members=2))
+    team.join("a")
+    team.join("b")
+    assert team.hub.status()["waiting"] == [1]
+    del team.workers["b"]
+    team.wait(1.0)  # it is asked whether it is there
+    pings = [action.route for action in team.hub.step(Tick(team.now + 1.0)) if isinstance(action, Send)]
+    assert b"b" in pings
+    team.step(Unreachable(b"b", team.now))
+    assert team.hub.status()["waiting"] == []
+
+
+def asks(team: Team, name: str, session: int, unread: int = 0) -> int:
+    """Ask to be welcomed once more, and return how many WELCOMEs come of it."""
+    frame = Frame(Kind.HELLO, 7, 1, incarnation=session, payload=name.encode().ljust(16) + b"adds")
+    sent = team.hub.step(Received(name.encode(), encode(frame), None, team.now, unread))
+    return sum(decode(action.message).kind == Kind.WELCOME for action in sent if isinstance(action, Send))
+
+
+def test_a_worker_is_welcomed_again_when_it_has_taken_the_former_one() -> None:
+    team = Team(Settings())
+    team.join("a")
+    assert asks(team, "a", 1, unread=1000) == 0
+    assert asks(team, "a", 1) == 1
+
+
+def test_a_worker_is_welcomed_so_often_in_a_second() -> None:
+    team = Team(Settings())
+    team.join("a")
+    assert sum(asks(team, "a", session) for session in range(1, 1000)) <= 10
+    session = team.hub._roster.members[0].incarnation
+    team.now += 1.0
+    assert asks(team, "a", session) == 1
+
+
+def test_much_that_is_under_way_keeps_others_waiting() -> None:
+    team = Team(Settings())
+    team.hub.step(Tick(0.0, unread=1 << 30))
+    team.join("a")
+    assert team.members == [0]
+    assert team.kinds("a") == []
+    team.step(Tick(0.1, unread=1 << 30))
+    assert team.kinds("a") == []
+    team.step(Tick(0.2))
+    assert team.kinds("a") == [Joined]
+
+
+def test_who_is_gone_before_its_turn_is_not_welcomed() -> None:
+    team = Team(Settings())
+    team.hub.step(Tick(0.0, unread=1 << 30))
+    team.join("a")
+    team.step(Unreachable(b"a", 0.1))
+    assert not [action for action in team.hub.step(Tick(0.2)) if isinstance(action, Send)]
+
+
+def test_a_result_is_not_sent_again_while_it_is_on_its_way() -> None:
+    team = Team(Settings())
+    team.join("a")
+    team.submit("a")
+    machine = team.workers["a"]
+    ping = Frame(Kind.PING, 7, 1, team.hub.epoch, machine.uid, machine._incarnation, machine.applied)
+    for unread, kind in ((1000, Kind.PONG), (0, Kind.RESULT)):
+        team.now += 10.0
+        (sent,) = team.hub.step(Received(b"a", encode(ping), None, team.now, unread))
+        assert isinstance(sent, Send)
+        assert decode(sent.message).kind == kind
+
+
+def test_what_is_no_message_is_counted_and_told_ever_more_seldom() -> None:
+    team = Team(Settings())
+    said = [action for _ in range(1000) for action in team.hub.step(Dropped("a reason", 0.0))]
+    assert team.hub.counts["refused a reason"] == 1000
+    assert len(said) == 10

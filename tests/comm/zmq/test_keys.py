@@ -1,0 +1,195 @@
+"""Who is allowed, whatever lies in the directory: what is no key lets nobody in, and keeps nobody in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cdq.comm.zmq.gate import Gate
+from cdq.comm.zmq.keys import Keys, allow, keygen
+from cdq.comm.zmq.sockets import load
+from cdq.errors import ConfigError
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    """Return a hub's keys, with one worker allowed."""
+    for name in ("hub", "worker", "other"):
+        keygen(tmp_path / name)
+    for name in ("worker", "other"):
+        allow(tmp_path / "hub", tmp_path / name / "own.public", name)
+    return Keys(tmp_path / "hub")
+
+
+def key_of(keys: Keys, name: str) -> bytes:
+    return (keys.directory.parent / name / "own.public").read_bytes().strip()
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def no_text(path: Path) -> None:
+    path.write_bytes(bytes(range(128, 256)))
+
+
+def wildcard(path: Path) -> None:
+    path.write_text("*")
+
+
+def two_keys(path: Path) -> None:
+    path.write_text(f"{'a' * 40}\n{'b' * 40}\n")
+
+
+def too_long(path: Path) -> None:
+    path.write_bytes(b"a" * 40 + b" " * 4096)
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def link_to_a_key(path: Path) -> None:
+    path.symlink_to(path.parents[2] / "hub" / "own.public")
+
+
+def link_to_nothing(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def of_everybody(path: Path) -> None:
+    path.write_text("a" * 40)
+    path.chmod(0o666)
+
+
+BAD = [
+    empty,
+    no_text,
+    wildcard,
+    two_keys,
+    too_long,
+    directory,
+    pipe,
+    device,
+    link_to_a_key,
+    link_to_nothing,
+    loop,
+    of_everybody,
+]
+
+
+@pytest.mark.parametrize("make", BAD)
+@pytest.mark.parametrize("name", ["a.public", "z\udcff\n.public"])
+def test_what_is_no_key_is_named_and_the_others_count(
+    keys: Keys, make: Callable[[Path], None], name: str
+) -> None:
+    make(keys.directory / "allowed" / name)
+    found = keys.allowed()
+    assert found.keys == {key_of(keys, "worker"), key_of(keys, "other")}
+    assert len(found.wrong) == 1
+    assert "allowed/" in found.wrong[0]
+    assert found.wrong[0].isprintable()
+    found.wrong[0].encode()
+
+
+@pytest.fixture
+def gate(keys: Keys) -> Gate:
+    context = load().Context()
+    made = Gate(context, keys)
+    yield made
+    made.close()
+    context.term()
+
+
+@pytest.mark.parametrize("make", BAD)
+def test_g10_a_key_is_revoked_beside_what_is_none(
+    keys: Keys, gate: Gate, make: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    worker, other = (key_of(keys, name).decode() for name in ("worker", "other"))
+    assert gate.allows(worker)
+    make(keys.directory / "allowed" / "a.public")
+    (keys.directory / "allowed" / "worker.public").unlink()
+    assert gate.reread(1.0) == {worker}
+    assert not gate.allows(worker)
+    assert gate.allows(other)
+    assert gate.reread(3.0) == frozenset()
+    assert len(caplog.messages) == 1, "it is named once, not every second"
+
+
+def vanish(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def become_a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("")
+
+
+def become_a_loop(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.symlink_to(folder)
+
+
+def open_to_everybody(folder: Path) -> None:
+    folder.chmod(0o777)
+
+
+@pytest.mark.parametrize("change", [vanish, become_a_file, become_a_loop, open_to_everybody])
+def test_g10_where_it_cannot_be_told_who_is_allowed_nobody_is(
+    keys: Keys, gate: Gate, change: Callable[[Path], None]
+) -> None:
+    both = {key_of(keys, name).decode() for name in ("worker", "other")}
+    change(keys.directory / "allowed")
+    assert gate.reread(1.0) == both
+    assert not any(map(gate.allows, both))
+
+
+@pytest.mark.parametrize("change", [become_a_file, become_a_loop, open_to_everybody])
+def test_a_hub_that_cannot_tell_who_is_allowed_does_not_start(
+    keys: Keys, change: Callable[[Path], None]
+) -> None:
+    change(keys.directory / "allowed")
+    context = load().Context()
+    with pytest.raises(ConfigError, match="allowed"):
+        Gate(context, keys)
+    context.term()
+
+
+def test_a_key_that_two_files_hold_is_allowed_while_one_does(keys: Keys, gate: Gate) -> None:
+    allow(keys.directory, keys.directory.parent / "worker" / "own.public", "again")
+    (keys.directory / "allowed" / "worker.public").unlink()
+    assert gate.reread(1.0) == frozenset()
+    (keys.directory / "allowed" / "again.public").unlink()
+    assert gate.reread(3.0) == {key_of(keys, "worker").decode()}
+
+
+def test_nothing_that_is_read_as_a_key_blocks_or_never_ends(keys: Keys) -> None:
+    began = time.monotonic()
+    for make in (pipe, device):
+        for name in ("own.public", "own.secret"):
+            path = keys.directory / name
+            path.unlink()
+            make(path)
+            with pytest.raises(ConfigError, match="no regular file"):
+                Keys(keys.directory)
+            path.unlink()
+            path.write_text("a" * 40)
+            path.chmod(0o600)
+    assert time.monotonic() - began < 30
