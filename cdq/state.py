@@ -81,7 +81,7 @@ class State:
     def restore(self, path: object, tensors: Tensors, header: Mapping[str, Any], subject: Subject) -> None:
         """Take over what `saved` or `everything` returned, and *path* holds; it is for *subject*.
 
-        Files of 0.2 and before have a history in checkpoints alone.
+        Earlier files have a history in checkpoints alone.
 
         Raises
         ------

@@ -228,7 +228,7 @@ def test_the_history_survives_a_file(tmp_path: Path) -> None:
 
 
 def test_files_without_a_history_still_load(tmp_path: Path) -> None:
-    """Files of 0.2 and before."""
+    """Earlier ones."""
     agent = learner().learn(1000)
     agent.save(tmp_path / "agent")
     tensors, header = read_tensors(tmp_path / "agent")
