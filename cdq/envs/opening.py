@@ -41,7 +41,7 @@ class Recipe(str):
 
 
 class Opened(NamedTuple):
-    """A source of transitions or a model, its observations and actions, the reason for it, and a test for changes since."""
+    """A source of transitions or a model, its observations and actions, the reason for it, and a test for changes."""
 
     origin: MDP | Source
     encoder: Encoder
