@@ -14,7 +14,7 @@ from cdq.core.gym_scalar import EnvLoop
 from cdq.envs.copying import copy_of
 from cdq.envs.drawn import has_advice
 from cdq.envs.spaces import Encoder
-from cdq.envs.toy_text import EnvLike, make_env
+from cdq.envs.toy_text import EnvLike, make_env, name_of
 from cdq.envs.wrappers import time_limit_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 from cdq.lanes import Lanes
@@ -101,7 +101,7 @@ class PythonSource:
             self.close()
             raise
         self.n_actions = self.encoder.n_actions
-        self.name = first.spec.id if first.spec is not None else type(first.unwrapped).__name__
+        self.name = name_of(first)
         self.time_limit = time_limit_of(first)
 
     @property
