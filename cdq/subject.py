@@ -38,7 +38,7 @@ class Subject(Environment, Problem, Protocol):
 
     @property
     def changed(self) -> Callable[[], bool]:
-        """Test whether the environment that was given has changed since, where it is not stepped itself."""
+        """A test for changes of the environment that was given, where it is not stepped itself."""
 
     @property
     def representation(self) -> str:

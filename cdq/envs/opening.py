@@ -16,7 +16,7 @@ from cdq.envs.drawn import has_advice, is_compiled, known_of
 from cdq.envs.playing import play
 from cdq.envs.python import PythonSource
 from cdq.envs.spaces import Encoder
-from cdq.envs.toy_text import TransitionTable, make_env, read_table
+from cdq.envs.toy_text import TransitionTable, make_env, name_of, read_table
 from cdq.envs.vector import VectorSource
 from cdq.envs.wrappers import change_by_wrappers, records_episodes, time_limit_of
 from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
@@ -36,7 +36,7 @@ Build = Callable[[TransitionTable], "MDP"]
 
 
 class Opened(NamedTuple):
-    """A source of transitions or a model, its spaces in numbers, the reason for it, and a test for changes since."""
+    """A source of transitions or a model, its observations and actions, the reason for it, and a test for changes."""
 
     origin: MDP | Source
     encoder: Encoder
@@ -181,7 +181,8 @@ def _modelled(env: gymnasium.Env[Any, Any], build: Build, *, given: bool, masks:
     except ModelError as error:
         return f"its P is no model: {error}"
     except CdqError as error:
-        return str(error)
+        text, name = str(error), name_of(env)
+        return f"it{text.removeprefix(name)}" if text.startswith(f"{name} has") else text
     agrees, why = _agreement(env, model, encoder, given=given, masks=masks == "auto")
     return Opened(model, encoder, why) if agrees else why
 

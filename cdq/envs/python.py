@@ -16,7 +16,7 @@ from cdq.envs.copying import copy_of
 from cdq.envs.drawn import has_advice
 from cdq.envs.sending import kinds_of
 from cdq.envs.spaces import Encoder, spaces_of
-from cdq.envs.toy_text import EnvLike, make_env
+from cdq.envs.toy_text import EnvLike, make_env, name_of
 from cdq.envs.wrappers import time_limit_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 from cdq.lanes import Lanes
@@ -103,7 +103,7 @@ class PythonSource:
             self.close()
             raise
         self.n_actions = self.encoder.n_actions
-        self.name = first.spec.id if first.spec is not None else type(first.unwrapped).__name__
+        self.name = name_of(first)
         self.time_limit = time_limit_of(first)
 
     @property

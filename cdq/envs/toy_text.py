@@ -143,9 +143,13 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).replace("`", "'").split())
 
 
+def name_of(env: gymnasium.Env[Any, Any]) -> str:
+    """Return what an environment is called: its id, or else its class."""
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+
+
 def _read(env: gymnasium.Env[Any, Any]) -> TransitionTable:
-    base = env.unwrapped
-    name = env.spec.id if env.spec is not None else type(base).__name__
+    base, name = env.unwrapped, name_of(env)
     table, start = _attribute(base, "P"), _attribute(base, "initial_state_distrib")
     known = {"P": table, "initial_state_distrib": start}
     missing = [attribute for attribute, value in known.items() if value is None]
