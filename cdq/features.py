@@ -28,6 +28,9 @@ MOST_BASIS_FUNCTIONS = 2**16
 # Gymnasium writes "no bound" as infinity or as the largest float32.
 _UNBOUNDED = 1e30
 
+_APART = (
+    "low must be below high: give others, or the space dtype=np.float64 if float32 cannot tell them apart"
+)
 _LEAST_SPAN = 1e-290  # between bounds; tiles divided by less are no number of float64
 _GIVE_BOUNDS = "give low and high, a finite number for each of the {} inputs, to which it is clipped"
 
@@ -78,7 +81,7 @@ class _Bounded:
         lows, highs = _merged("low", low, lowest), _merged("high", high, highest)
         missing = ~(np.isfinite(lows) & np.isfinite(highs))
         self._refuse(missing, lows, highs, _GIVE_BOUNDS.format(len(lows)))
-        self._refuse(~(lows < highs), lows, highs, "low must be below high")
+        self._refuse(~(lows < highs), lows, highs, _APART)
         with np.errstate(over="ignore"):
             span = highs - lows
         wrong = ~((span > _LEAST_SPAN) & (span < np.inf))

@@ -76,7 +76,8 @@ class QLearner(Learning):
     features : TileCoding, PolynomialBasis or FourierBasis, optional
         Learn a linear function of the features of an observation, a vector, in place of a table.
     bins : int or sequence of int, optional
-        Cut each number of such an observation into so many parts, and learn a table.
+        Cut each number of such an observation into so many parts, and learn a table; of the cells that were met alone,
+        with ``table="hash"``.
     table : {"dense", "hash"}
         "hash": a row for each state that was met, where there are too many or nobody knows how many.
     masks : {"auto", True, False}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from cdq.core import encode
 from cdq.errors import UnsupportedEnvironment
 
 if TYPE_CHECKING:
@@ -43,8 +44,12 @@ def discretized(env: Any, bins: int | tuple[int, ...] | None) -> gymnasium.Env[A
     edges = [
         _edges(*bounds) for bounds in zip(low.tolist(), high.tolist(), wrapped.bins.tolist(), strict=True)
     ]
+    space = env.observation_space
+    vectors = encode.Encoding(
+        encode.Array(len(edges)), None, None, hashed=False, name=" ".join(str(space).split())
+    )
     # Its own rounds edges to the space's type, and cuts off 1e-8, which may be more than the range.
-    wrapped.observation = partial(_bins_of, edges, low, high)  # type: ignore[method-assign]
+    wrapped.observation = partial(_bins_of, vectors, edges, low, high)  # type: ignore[method-assign]
     return wrapped
 
 
@@ -103,11 +108,11 @@ def _edges(low: float, high: float, bins: int) -> Numbers:
     return edges
 
 
-def _bins_of(edges: list[Numbers], low: Numbers, high: Numbers, observation: Any) -> npt.NDArray[np.int64]:
+def _bins_of(
+    vectors: encode.Encoding, edges: list[Numbers], low: Numbers, high: Numbers, observation: Any
+) -> npt.NDArray[np.int64]:
     """Return the bin of each number of an observation; numbers out of bounds are in the first or last one."""
-    vector = np.ravel(observation)
-    if vector.size != len(edges):
-        raise ValueError(f"the observation has {vector.size} numbers; its space has {len(edges)}")
+    vector = vectors.of(observation)
     if not np.isfinite(vector).all():
         raise ValueError(f"the observation {vector.tolist()} has a number that is not finite")
     alone = np.flatnonzero((low == high) & (vector != low))

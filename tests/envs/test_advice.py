@@ -162,6 +162,12 @@ TWENTY = spaces.Box(0, 1, (20,))
             "features=cdq.TileCoding.*or bins=",
             [{"bins": 2, "table": "hash"}, {"features": cdq.TileCoding()}],
         ),
+        (
+            spaces.Box(1e9, 1e9 + 1, (1,), np.float32),
+            {},
+            "low must be below high: give others, or the space dtype=np.float64",
+            [{"features": cdq.TileCoding(low=1e9 - 1, high=1e9 + 1)}],
+        ),
         (spaces.Discrete(5), {"bins": 2}, "Leave out bins", [{}, {"features": cdq.TileCoding()}]),
         (
             TWENTY,

@@ -83,6 +83,25 @@ def test_ordinary_ranges_are_cut_as_gymnasium_does(bins: int, seed: int) -> None
         assert own.observation(observation).tolist() == theirs.observation(observation).tolist()  # type: ignore[attr-defined]
 
 
+class Answering(Sweep):
+    """Shows what a test says."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__(0.0, 1.0)
+        self._answer = answer
+
+    def _seen(self) -> Any:
+        return self._answer
+
+
+@pytest.mark.parametrize(
+    "answer", [np.zeros(2), "a", None, np.array([1j]), np.array([None]), {"a": 1}, ["0.5"]]
+)
+def test_what_is_not_of_the_space_is_in_no_bin(answer: Any) -> None:
+    with pytest.raises(EnvironmentFailure, match=r"the observation .* is not in Box\(0.0, 1.0"):
+        cdq.QLearner(lambda: Answering(answer), bins=4, seed=0).learn(10)
+
+
 @pytest.mark.parametrize(
     ("shown", "message"),
     [
