@@ -14,7 +14,7 @@ from cdq.cli import main
 from cdq.cli.hub import _left
 from cdq.job.hub import Hosting
 from cdq.until import Goal
-from tests.job.test_recovery import Playing
+from tests.job.jobs import Playing
 from tests.test_cli_hub import Processes, end, processes, url, wait_for_rounds
 
 __all__ = ["processes", "url"]  # fixtures

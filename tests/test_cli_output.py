@@ -124,7 +124,8 @@ def test_no_file_gets_the_output_of_a_closed_stream(directory: Path) -> None:
         ("/dev/null", "it is not a regular file"),
         ("x" * 300, "File name too long"),
         ("IN/a", "there is no directory IN"),
-        ("OUT.json", "--save and --json both name OUT.json"),
+        ("OUT.json", "--save and --json both name OUT.json; name two places"),
+        ("./ck", "--save and --checkpoint both name ck"),
     ],
 )
 def test_a_path_that_cannot_be_written_is_told_before_learning(
@@ -132,7 +133,7 @@ def test_a_path_that_cannot_be_written_is_told_before_learning(
 ) -> None:
     monkeypatch.chdir(directory)
     monkeypatch.setattr(cdq.QLearner, "learn", None)
-    assert main(["train", "FrozenLake-v1", "--save", save, "--json", "OUT.json"]) == 2
+    assert main(["train", "FrozenLake-v1", "--save", save, "--json", "OUT.json", "--checkpoint", "ck"]) == 2
     err = capsys.readouterr().err
     assert said in err
     assert len(err.splitlines()) == 1

@@ -15,7 +15,7 @@ import pytest
 
 import cdq
 from cdq.cli import main
-from cdq.errors import ConfigError, TableError
+from cdq.errors import ConfigError, TableError, UnsupportedEnvironment
 from cdq.files import read_tensors, write_tensors
 
 SHOP = """
@@ -183,6 +183,24 @@ def test_nonsense_is_refused(made_of: Any, tmp_path: Path) -> None:
     path = with_header(tmp_path / "saved", tmp_path / "changed", made_of=made_of)
     with pytest.raises(ConfigError, match="does not say which environment it was learnt on"):
         cdq.QLearner.load(path)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"nonsense": 1}, {"id": "x"}, {"desc": 5}, {"map_name": "no such map"}]
+)
+def test_arguments_that_the_environment_refuses(arguments: dict[str, Any], tmp_path: Path) -> None:
+    cdq.QLearner("FrozenLake-v1", seed=0).save(tmp_path / "saved")
+    made_of = {"id": "FrozenLake-v1", "arguments": arguments}
+    path = with_header(tmp_path / "saved", tmp_path / "changed", made_of=made_of)
+    with pytest.raises(UnsupportedEnvironment, match="cannot make"):
+        cdq.QLearner.load(path)
+
+
+def test_no_file_opens_a_window(tmp_path: Path) -> None:
+    cdq.QLearner("FrozenLake-v1", seed=0).save(tmp_path / "saved")
+    made_of = {"id": "FrozenLake-v1", "arguments": {"render_mode": "human"}}
+    path = with_header(tmp_path / "saved", tmp_path / "changed", made_of=made_of)
+    assert cdq.QLearner.load(path).evaluate(2).episodes == 2
 
 
 @pytest.mark.parametrize("made_of", [[], "evil:Evil-v0", 5, None])

@@ -28,6 +28,7 @@ from cdq.cli.options import (
     UntilOptimal,
     UntilReturn,
     arguments_of,
+    check_apart,
     given_in,
     keys_in,
     until_of,
@@ -144,6 +145,7 @@ def hub(
         raise ConfigError(unknown_name("durability", durability, _DURABILITY))
     if mode is not None and mode not in _MODES:
         raise ConfigError(unknown_name("mode", mode, _MODES))
+    check_apart(json=json_path, checkpoint=checkpoint)
     last = last_start(checkpoint)
     hosting = Hosting(
         str(parse(bind, bound=True)),

@@ -212,6 +212,17 @@ def check_writable(path: Path | None) -> None:
         check_replaceable(path)
 
 
+def check_apart(**paths: Path | None) -> None:
+    """Raise `ConfigError` if two options, here by name, are to write to one place."""
+    named: dict[Path, str] = {}
+    for name, path in paths.items():
+        if path is None or is_stdout(path):
+            continue
+        other = named.setdefault(path.absolute(), name)
+        if other != name:
+            raise ConfigError(f"--{other} and --{name} both name {path}; name two places")
+
+
 def until_of(optimal: float | None, mean_return: float | None) -> Until | None:
     """Return when to stop, None if that was not given."""
     if optimal is not None and mean_return is not None:

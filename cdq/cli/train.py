@@ -32,6 +32,7 @@ from cdq.cli.options import (
     UntilOptimal,
     UntilReturn,
     arguments_of,
+    check_apart,
     check_writable,
     given_in,
     until_of,
@@ -133,6 +134,7 @@ def train(
     mpiexec -n 4 cdq train Taxi-v4 --steps 1e9 --checkpoint runs/taxi
     mpiexec -n 4 cdq train --resume runs/taxi
     """
+    check_apart(save=save, json=json_path, checkpoint=checkpoint, resume=resume)
     until = until_of(until_optimal, until_return)
     if resume is not None:
         given = given_in(context)
@@ -210,8 +212,6 @@ def finish(
         return
     check_writable(save)
     check_writable(json_path)
-    if save is not None and json_path is not None and save.absolute() == json_path.absolute():
-        raise ConfigError(f"--save and --json both name {save}; name two files")
     begun, target = agent.steps, agent.steps + (agent.steps_left if steps is None else steps)
     try:
         interrupted = _learn(agent, steps, until)

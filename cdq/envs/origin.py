@@ -106,7 +106,10 @@ def environment_of(path: object, name: str, origin: Origin, given: Any) -> Any:
         If it takes code, or arguments, for which the user has to vouch; says what to give.
     """
     try:
-        full, arguments = str(origin.get("id", name)), dict(origin.get("arguments", {}))
+        full = str(origin.get("id", name))
+        arguments = {
+            key: value for key, value in dict(origin.get("arguments", {})).items() if key not in _OF_DISPLAY
+        }
         missing = [*map(str, origin.get("wrappers", [])), *map(str, origin.get("lost", []))]
         limit = origin.get("time_limit")
         if limit is not None and not 0 < int(limit) < 1 << 62:

@@ -221,7 +221,8 @@ def go_on(
     if begun or changed or rounds:
         keep()
     _store(service, keep, contributions, call.state.merged)
-    service.open(int(rounds[-1].get("next", 1)) if rounds else call.settings.workers)
+    size = rounds[-1].get("next") if rounds else None
+    service.open(size if isinstance(size, int) else call.settings.workers)
     return service
 
 

@@ -14,7 +14,7 @@ from cdq.errors import FileError
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
 from cdq.job.journal import Entry, Journal
-from cdq.job.replay import Rehearsal, goal_of, kind_of, require_next, starts, take_again
+from cdq.job.replay import Rehearsal, goal_of, kind_of, require_next, require_round, starts, take_again
 from cdq.job.service import LearningService
 from cdq.until import Goal
 
@@ -70,6 +70,8 @@ def recover(journal: Journal, goal: Goal, make: Make, stored: Contributions) -> 
 
 def _stored(start: Entry, rounds: list[Entry], stored: Contributions) -> list[Entry]:
     """Return the rounds up to the first that cannot be applied, as it was promised only from a checkpoint on."""
+    for entry in rounds:
+        require_round(entry)
     if start.get("durable", True) or kind_of(start) is LearningService:
         return rounds
     return list(
@@ -102,7 +104,7 @@ def _same(one: Goal, other: Goal) -> bool:
 
 def checksums(entry: Entry) -> list[int]:
     """Return those of the contributions to a round, in the order of uids."""
-    return [crc for _, _, crc in entry.get("members", [])]
+    return [crc for _, _, crc in entry["members"]]
 
 
 def _apply(service: LearningService, entries: Iterable[Entry], stored: Contributions) -> None:

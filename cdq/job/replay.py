@@ -157,13 +157,18 @@ def take_again(service: AsynchronousService, entry: Entry, payload: Received) ->
 
 def require_next(service: LearningService, entry: Entry) -> None:
     """Raise `FileError` unless a line is that of the service's next round."""
-    if not _is_round(entry):
-        raise FileError(f"the journal lacks what round {service.rounds + 1} was; use another copy")
+    require_round(entry)
     if entry["round"] != service.rounds + 1:
         raise FileError(
             f"the journal goes on with round {entry['round']} where round {service.rounds + 1} should be; "
             "use another copy"
         )
+
+
+def require_round(entry: Entry) -> None:
+    """Raise `FileError` unless a line is that of a round."""
+    if not _is_round(entry):
+        raise FileError(f"the journal lacks what its round {entry.get('round')!r:.20} was; use another copy")
 
 
 def _is_round(entry: Entry) -> bool:

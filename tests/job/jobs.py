@@ -71,3 +71,29 @@ class Hub:
 
 def journal_in(directory: Path) -> Journal:
     return Journal(directory, durable=True)
+
+
+class Playing:
+    """In place of a hub: one worker, in this process."""
+
+    def __init__(self, url: str, machine: Any = None, **_: Any) -> None:
+        self.url, self.machine = url, machine
+
+    def __enter__(self) -> Playing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, stop: Any) -> None:
+        service = self.machine._service
+        rehearsal = Rehearsal(service)
+        write, number = service.write, 0
+        service.write = lambda entry: write({**entry, "next": 1})
+        while not service.finished:
+            number += 1
+            payloads = {
+                uid: one._replace(sequence=number) for uid, one in rehearsal.learn([0], service.least).items()
+            }
+            rehearsal.apply(payloads)
+            service.open(1)

@@ -12,16 +12,14 @@ from typing import Any
 
 import pytest
 
-import cdq
 from cdq.errors import DivergenceError, FileError
 from cdq.job.contributions import Contributions
-from cdq.job.hub import Hosting
 from cdq.job.journal import NAME, Journal, read
 from cdq.job.recovery import recover
 from cdq.job.replay import Rehearsal, replay
 from cdq.job.service import LearningService
 from cdq.until import Goal, OptimalWithin
-from tests.job.jobs import MODEL, Hub, journal_in
+from tests.job.jobs import Hub, journal_in
 from tests.job.processes import Processes, processes
 from tests.job.test_asynchronous import Job
 from tests.job.test_chaos import assert_exact, rounds, table_of, until_rounds
@@ -82,88 +80,6 @@ def test_another_goal_or_mode_after_a_restart(changes: dict[str, Any], tmp_path:
         assert_exact(made.directory)
 
 
-def test_what_is_stored_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint is written, though none is due, once what it replaces is larger than the room for it."""
-    monkeypatch.setattr("cdq.job.hub._ROOM", 0)
-    monkeypatch.setattr("cdq.job.hub.Hub", Playing)
-    learner = cdq.QLearner(MODEL, comm="zmq", seed=5, num_envs=3, sync_every=100, checkpoint=tmp_path / "job")
-    learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
-    learner._checkpoints._every = 10**9
-    learner.learn(30_000)
-    table = sum(part.nbytes for part in learner._state.tables().values())
-    files = sorted((tmp_path / "job").glob("contributions-*"))
-    assert len(files) == 3
-    assert all(path.stat().st_size <= 3 * table + 10_000 for path in files)
-    assert_exact(tmp_path / "job")
-
-
-@pytest.mark.parametrize("other", [{"seed": 6}, {"gamma": 0.5}, {"env": "FrozenLake-v1"}])
-def test_rounds_of_another_job_are_not_applied(
-    other: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the checkpoints are gone, a job that is begun anew finds the journal of the one before."""
-    monkeypatch.setattr("cdq.job.hub.Hub", Playing)
-    job = tmp_path / "job"
-
-    def play(**given: Any) -> str:
-        arguments = {"env": MODEL, "comm": "zmq", "seed": 5, "num_envs": 3, "sync_every": 100, **given}
-        learner = cdq.QLearner(**arguments, checkpoint=job)
-        learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
-        return learner.learn(3_000).table.digest()
-
-    digest = play()
-    for path in job.glob("checkpoint-*"):
-        path.unlink()
-    with pytest.raises(
-        FileError, match="holds the rounds of another job, on random-8; name another directory"
-    ):
-        play(**other)
-    assert play() == digest  # the same one finds that it is done
-    assert_exact(job)
-
-
-def test_a_job_that_was_not_begun_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its hub was killed after what a job begins with was written, and before the journal had a line."""
-    monkeypatch.setattr("cdq.job.hub.Hub", Playing)
-    for seed in (1, 2):
-        learner = cdq.QLearner(
-            MODEL, comm="zmq", seed=seed, num_envs=3, sync_every=100, checkpoint=tmp_path / "job"
-        )
-        learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
-        learner.learn(3_000)
-        if seed == 1:
-            for path in tmp_path.glob("job/*"):
-                if path.name != "job.safetensors":
-                    path.unlink()
-    assert_exact(tmp_path / "job")
-
-
-class Playing:
-    """In place of a hub: one worker, in this process."""
-
-    def __init__(self, url: str, machine: Any = None, **_: Any) -> None:
-        self.url, self.machine = url, machine
-
-    def __enter__(self) -> Playing:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def run(self, stop: Any) -> None:
-        service = self.machine._service
-        rehearsal = Rehearsal(service)
-        write, number = service.write, 0
-        service.write = lambda entry: write({**entry, "next": 1})
-        while not service.finished:
-            number += 1
-            payloads = {
-                uid: one._replace(sequence=number) for uid, one in rehearsal.learn([0], service.least).items()
-            }
-            rehearsal.apply(payloads)
-            service.open(1)
-
-
 # ---- by hand
 
 
@@ -220,6 +136,7 @@ def test_the_goal_is_that_of_the_rounds_while_they_are_applied(tmp_path: Path) -
     assert goal == Goal(100, OptimalWithin(0.5), 7, 3)
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -237,10 +154,12 @@ def test_the_goal_is_that_of_the_rounds_while_they_are_applied(tmp_path: Path) -
         {"round": True, "size": 2, "members": [[0, 1, 2]], "merged": 5},
     ],
 )
-def test_lines_that_are_whole_and_say_nothing(wrong: dict[str, Any], tmp_path: Path) -> None:
+def test_lines_that_are_whole_and_say_nothing(
+    wrong: dict[str, Any], asynchronous: bool, tmp_path: Path
+) -> None:
     with journal_in(tmp_path) as journal:
         if "round" in wrong:
-            journal.write({"start": 1, "goal": GOAL, "asynchronous": False})
+            journal.write({"start": 1, "goal": GOAL, "asynchronous": asynchronous, "durable": False})
         journal.write(wrong)
     with pytest.raises(FileError, match="the journal lacks what"):
         again(tmp_path)

@@ -1,0 +1,70 @@
+"""The hub's directory: what it begins with, whose it is, and how much it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cdq
+from cdq.errors import FileError
+from cdq.job.hub import Hosting
+from tests.job.jobs import MODEL, Playing
+from tests.job.test_chaos import assert_exact
+
+
+def test_what_is_stored_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint is written, though none is due, once what it replaces is larger than the room for it."""
+    monkeypatch.setattr("cdq.job.hub._ROOM", 0)
+    monkeypatch.setattr("cdq.job.hub.Hub", Playing)
+    learner = cdq.QLearner(MODEL, comm="zmq", seed=5, num_envs=3, sync_every=100, checkpoint=tmp_path / "job")
+    learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
+    learner._checkpoints._every = 10**9
+    learner.learn(30_000)
+    table = sum(part.nbytes for part in learner._state.tables().values())
+    files = sorted((tmp_path / "job").glob("contributions-*"))
+    assert len(files) == 3
+    assert all(path.stat().st_size <= 3 * table + 10_000 for path in files)
+    assert_exact(tmp_path / "job")
+
+
+@pytest.mark.parametrize("other", [{"seed": 6}, {"gamma": 0.5}, {"env": "FrozenLake-v1"}])
+def test_rounds_of_another_job_are_not_applied(
+    other: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the checkpoints are gone, a job that is begun anew finds the journal of the one before."""
+    monkeypatch.setattr("cdq.job.hub.Hub", Playing)
+    job = tmp_path / "job"
+
+    def play(**given: Any) -> str:
+        arguments = {"env": MODEL, "comm": "zmq", "seed": 5, "num_envs": 3, "sync_every": 100, **given}
+        learner = cdq.QLearner(**arguments, checkpoint=job)
+        learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
+        return learner.learn(3_000).table.digest()
+
+    digest = play()
+    for path in job.glob("checkpoint-*"):
+        path.unlink()
+    with pytest.raises(
+        FileError, match="holds the rounds of another job, on random-8; name another directory"
+    ):
+        play(**other)
+    assert play() == digest  # the same one finds that it is done
+    assert_exact(job)
+
+
+def test_a_job_that_was_not_begun_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hub was killed after what a job begins with was written, and before the journal had a line."""
+    monkeypatch.setattr("cdq.job.hub.Hub", Playing)
+    for seed in (1, 2):
+        learner = cdq.QLearner(
+            MODEL, comm="zmq", seed=seed, num_envs=3, sync_every=100, checkpoint=tmp_path / "job"
+        )
+        learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
+        learner.learn(3_000)
+        if seed == 1:
+            for path in tmp_path.glob("job/*"):
+                if path.name != "job.safetensors":
+                    path.unlink()
+    assert_exact(tmp_path / "job")
