@@ -220,9 +220,13 @@ def best_action(values: Floats, action_mask: Any) -> int:
     if action_mask is None:
         return int(values.argmax())
     allowed = np.asarray(action_mask) != 0
-    if allowed.shape != values.shape or not (allowed & (values > -np.inf)).any():
+    if allowed.shape != values.shape or not allowed.any():
         raise ConfigError(
-            f"the action mask is {action_mask!r}; allowed: {len(values)} numbers, of which at least one, of an action "
-            "that the state has, is not 0"
+            f"the action mask is {action_mask!r}; allowed: {len(values)} numbers, of which at least one is not 0"
         )
-    return int(np.where(allowed, values, -np.inf).argmax())
+    among = np.where(allowed, values, -np.inf)
+    if among.max() == -np.inf:
+        raise ConfigError(
+            "the state has none of the actions that the action mask allows; allow one of MDP.actions"
+        )
+    return int(among.argmax())
