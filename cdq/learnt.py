@@ -276,9 +276,13 @@ def best_action(values: Floats, action_mask: Any) -> int:
         return int(values.argmax())
     mask = as_array("the action mask", action_mask)
     plain = mask.shape == values.shape and mask.dtype.kind in "biuf" and not np.isnan(mask).any()
-    if not plain or not (mask.astype(bool) & (values > -np.inf)).any():
+    if not plain or not mask.any():
         raise ConfigError(
-            f"the action mask is {shown(action_mask)}; allowed: {len(values)} numbers, of which at least one, of an "
-            "action that the state has, is not 0"
+            f"the action mask is {shown(action_mask)}; allowed: {len(values)} numbers, of which at least one is not 0"
         )
-    return int(np.where(mask != 0, values, -np.inf).argmax())
+    among = np.where(mask != 0, values, -np.inf)
+    if among.max() == -np.inf:
+        raise ConfigError(
+            "the state has none of the actions that the action mask allows; allow one of MDP.actions"
+        )
+    return int(among.argmax())

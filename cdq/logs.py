@@ -234,7 +234,8 @@ def _one_by_one(  # noqa: PLR0917
                 if encoding.n_actions:
                     allowed[i] = encoding.mask_of(observation)
             except (TypeError, ValueError) as error:
-                raise ConfigError(f"the {what} of transition {i}: {error}") from None
+                why = str(error).removeprefix("the observation ")
+                raise ConfigError(f"the {what} of transition {i}: {why}") from None
 
 
 # ---- Minari

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cdq.errors import ModelError
@@ -120,3 +121,56 @@ def test_sums_are_1_with_more_samples_than_a_sum_of_fractions_bears() -> None:
 def test_bad_samples_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         MDP.from_samples(**{**OK, **SIZE, **change})
+
+
+# ---- what people's logs hold
+
+COLUMNS: dict[str, Any] = {
+    "state": [0, 0, 1],
+    "action": [0, 0, 1],
+    "reward": [1.0, 2.0, 3.0],
+    "next_state": [1, 0, 0],
+    "terminated": [False, False, True],
+}
+
+
+def fingerprint(**columns: Any) -> str:
+    return MDP.from_samples(**{**COLUMNS, **columns}, n_states=3, n_actions=2).fingerprint()
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"state": [0.0, 0.0, 1.0], "action": np.array([0, 0, 1], np.float32)},
+        {"state": pd.Series([0, 0, 1], dtype="Int64"), "action": pd.Series([0, 0, 1], dtype="category")},
+        {"state": np.array([0, 0, 1], np.uint8), "next_state": np.array([1, 0, 0], np.int32)},
+        {"terminated": [0.0, 0.0, 1.0], "reward": pd.Series([1, 2, 3], dtype="Int64")},
+        {"reward": np.array([1, 2, 3], object)},
+    ],
+)
+def test_numbers_of_any_type(columns: Any) -> None:
+    assert fingerprint(**columns) == fingerprint()
+
+
+def test_the_next_state_may_be_missing_where_the_episode_ended() -> None:
+    expected = fingerprint(next_state=[1, 0, 1])
+    for missing in ([1, 0, None], [1.0, 0.0, np.nan], pd.Series([1, 0, pd.NA], dtype="Int64")):
+        assert fingerprint(next_state=missing) == expected
+    with pytest.raises(ModelError, match="next_state is nan at 1; allowed: integers"):
+        fingerprint(next_state=[1, None, 0])
+
+
+def test_a_pair_never_tried_may_be_missing() -> None:
+    model = MDP.from_samples(**COLUMNS, n_states=3, n_actions=2, untried="missing")
+    assert model.actions is not None
+    assert model.actions.tolist() == [[True, False], [False, True], [True, True]]
+    assert model.reward.tolist() == [
+        2.0,
+        1.0,
+        3.0,
+        1.0,
+        1.0,
+    ]  # nothing was tried in state 2: the lowest reward
+    assert model.terminated.tolist() == [False, False, True, True, True]
+    every = MDP.from_samples(**{**COLUMNS, "action": [0, 0, 0]}, n_states=2, n_actions=1, untried="missing")
+    assert every.actions is None

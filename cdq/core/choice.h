@@ -2,6 +2,8 @@
 
 #ifndef CDQ_CHOICE_H
 #define CDQ_CHOICE_H
+#include <math.h>
+
 #include "rng.h"
 #include "row_max.h"
 
@@ -81,11 +83,35 @@ CDQ_INLINE uint32_t NAME(cdq_lowest_greedy)(const REAL *q, const uint8_t *mask, 
     return (uint32_t)best;
 }
 
+/* The largest value among those that the mask allows, minus infinity where it allows none; without a branch. */
+CDQ_INLINE REAL NAME(cdq_masked_max)(const REAL *q, const uint8_t *mask, int64_t n_actions)
+{
+    REAL best = -(REAL)INFINITY;
+    for (int64_t a = 0; a < n_actions; a++) {
+        REAL value = mask[a] ? q[a] : -(REAL)INFINITY;
+        best = value > best ? value : best;
+    }
+    return best;
+}
+
 /* As cdq_choice, among the actions that the mask allows; n_actions where it allows none. */
 CDQ_INLINE uint32_t NAME(cdq_choice_allowed)(const REAL *q, const uint8_t *mask, int64_t n_actions,
                                              uint64_t threshold, uint64_t random)
 {
     uint32_t coin = (uint32_t)(random >> 32), bits = (uint32_t)random;
+    if (n_actions <= 8) {
+        REAL best = NAME(cdq_masked_max)(q, mask, n_actions);
+        uint32_t allowed = 0, ties = 0;
+        for (int64_t a = 0; a < n_actions; a++) {
+            allowed |= (uint32_t)(mask[a] != 0) << a;
+            ties |= (uint32_t)(q[a] == best) << a;
+        }
+        if (!allowed)
+            return (uint32_t)n_actions;
+        ties &= allowed; /* none where values have become NaN */
+        uint32_t candidates = coin < threshold || !ties ? allowed : ties;
+        return cdq_nth_bit[candidates][cdq_below(bits, (uint32_t)cdq_bits_set[candidates])];
+    }
     int64_t best = NAME(cdq_lowest_greedy)(q, mask, n_actions);
     if (coin < threshold || best == n_actions)
         return cdq_allowed(mask, n_actions, bits);
@@ -105,6 +131,6 @@ CDQ_INLINE REAL NAME(cdq_max_allowed)(const REAL *q, const uint8_t *mask, int64_
 {
     if (!mask)
         return NAME(cdq_row_max)(q, n_actions);
-    int64_t best = NAME(cdq_lowest_greedy)(q, mask, n_actions);
-    return best == n_actions ? (REAL)0 : q[best];
+    REAL best = NAME(cdq_masked_max)(q, mask, n_actions);
+    return best == -(REAL)INFINITY ? (REAL)0 : best;
 }

@@ -153,6 +153,7 @@ CDQ_SWEEPS_OF(cdq_sweeps_3, 3, 0)
 CDQ_SWEEPS_OF(cdq_sweeps_4, 4, 0)
 CDQ_SWEEPS_OF(cdq_sweeps_6, 6, 0)
 CDQ_SWEEPS_OF(cdq_sweeps_any, rows->n_actions, 0)
+CDQ_SWEEPS_OF(cdq_sweeps_masked_4, 4, 1)
 CDQ_SWEEPS_OF(cdq_sweeps_masked, rows->n_actions, 1)
 #undef CDQ_SWEEPS_OF
 
@@ -160,7 +161,10 @@ static void NAME(cdq_window)(cdq_rows *rows, const cdq_law *law, const cdq_model
                              cdq_exploration *explore, cdq_episodes *done, double gamma, int64_t sweeps)
 {
     if (model->actions) {
-        NAME(cdq_sweeps_masked)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
+        if (rows->n_actions == 4)
+            NAME(cdq_sweeps_masked_4)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
+        else
+            NAME(cdq_sweeps_masked)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
         return;
     }
     switch (rows->n_actions) {
