@@ -113,9 +113,7 @@ def compare(problem: Problem, gamma: float, repeats: int) -> None:
         assert optimal.error <= TOLERANCE
         assert np.abs(optimal.state_values - values).max() <= 3 * TOLERANCE
     medians = [statistics.median(figures) for figures in (build_seconds, solve_seconds, theirs_seconds)]
-    ratios = sorted(
-        (b + s) / t for b, s, t in zip(build_seconds, solve_seconds, theirs_seconds, strict=True)
-    )
+    ratios = sorted((b + s) / t for b, s, t in zip(build_seconds, solve_seconds, theirs_seconds, strict=True))
     cells = [f"{problem.name}, gamma {gamma:g}", *(f"{median:.2f}" for median in medians)]
     spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f})"
     print("|", " | ".join([*cells, spread]), "|", flush=True)
