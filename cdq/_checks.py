@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._arguments import real
+from cdq._arguments import real, whole
 from cdq._bellman import Backups, IntArray, chain_of, mixture
 from cdq.core import plan
 from cdq.errors import ConfigError, ModelError, TableError
@@ -60,10 +60,8 @@ def gamma_of(gamma: float | None, horizon: int | None = None) -> float:
 
 def check_stop(tolerance: float, max_iterations: int) -> None:
     """Raise unless an iteration can be told to stop so."""
-    if not tolerance >= 0.0:
-        raise ConfigError(f"tolerance is {tolerance!r}; allowed: 0 or more")
-    if max_iterations < 1:
-        raise ConfigError(f"max_iterations is {max_iterations!r}; allowed: at least 1")
+    real("tolerance", tolerance, "0 or more", 0.0)
+    whole("max_iterations", max_iterations, 1)
 
 
 def check_scale(backups: Backups, gamma: float, steps: float = np.inf) -> None:

@@ -64,7 +64,7 @@ class _Pace:
 
 _MAX_SWEEPS = 64
 _TRIAL_SWEEPS = 4  # of Gauss-Seidel for the first time: where it does not suit it spoils what Jacobi did
-_FORCING = 0.1
+_FORCING = 0.03
 # Differences of this share of the values may be rounding alone.
 _NOISE = 2.0**-44
 # Values are settled if they differ from their backups by this share of what rounding can make of it at worst,

@@ -18,6 +18,7 @@ from cdq.core import certify, plan
 # Differences of this share of the largest value tell actions apart, whatever the error.
 _ALWAYS_APART = 1e-9
 _MAX_ITERATIONS = 100_000
+_MANY_STATES = 10_000  # each state's own error then takes as long as the values
 
 
 class _Margins(NamedTuple):
@@ -84,13 +85,18 @@ def _middle(backups: Backups, gamma: float, tolerance: float, found: Solved) -> 
     """Return the middle of what is certified and the half width; where rounding prevails, each state's own error."""
     low, high = found.certificate.margin
     half = (high - low) / 2.0
-    if gamma * half <= tolerance or not found.settled:
+    if gamma * half <= tolerance or not found.settled or _one_scale(found.values):
         spare = 2.0**-52 * (plan.largest(found.values) + abs(low) + abs(high))
         return found.values + (low + high) / 2.0, _Margins(half + spare, half + spare)
     policy = backups.action_values(gamma, found.values).argmax(axis=1)
     errors = chain_errors(chain_of(backups, policy, np.arange(backups.n_states)), found.values, gamma)
     _, above = upper_errors(backups, found.values, gamma, np.where(np.isfinite(errors), errors, 0.0))
     return found.values, _Margins(np.minimum(errors, max(0.0, -low)), np.minimum(above, max(0.0, high)))
+
+
+def _one_scale(values: FloatArray) -> bool:
+    """Return whether many values are of one size, so that their own errors would be little below the common one."""
+    return len(values) > _MANY_STATES and float(np.median(np.abs(values))) > 1e-3 * plan.largest(values)
 
 
 def _solution(  # noqa: PLR0917

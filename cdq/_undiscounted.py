@@ -14,10 +14,10 @@ from cdq._discounted import STILL
 from cdq.core import graph
 from cdq.errors import ModelError
 
-_DENSE_STATES = 1000  # a dense solve of a policy's chain takes about 50 ms then
+_DENSE_STATES = 2000  # a dense solve of a policy's chain takes half a second then
 UNMIXED_STATES = 200  # elimination by rows takes about 5 ms then
 _SWEEPS = 32
-_MAX_CHUNKS = 20_000
+_MAX_CHUNKS, _WORK = 100, 1 << 29  # at least so many times these sweeps, or so many backups
 
 
 class Total(NamedTuple):
@@ -91,7 +91,9 @@ def total_reward(chain: Backups, guess: FloatArray) -> Total:
         If a total is more than float64 holds.
     """
     small = chain.n_states <= _DENSE_STATES
-    values, settled = _sweep(chain, guess, 2 if small else _MAX_CHUNKS)
+    values, settled = _sweep(
+        chain, guess, 2 if small else max(_MAX_CHUNKS, _WORK // (_SWEEPS * chain.n_states))
+    )
     start = None
     if small and not settled:
         exact = dense_total(chain, 1.0, chain.reward)

@@ -79,7 +79,8 @@ def solve(
 
     Without discount (``gamma = 1``) the optimum is over the policies that end, or that stay for ever where
     nothing is paid. It is found by policy iteration among these. Both its bounds are certified, state by state;
-    `above` is infinity where some loop pays and costs in turn and comes to nothing in all.
+    `above` is infinity where some loop pays and costs in turn and comes to nothing in all, or where near-optimal
+    ways of a large model are too long for their errors to be found.
 
     With a horizon: backward induction, action values for every number of steps left.
 

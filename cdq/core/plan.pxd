@@ -12,6 +12,11 @@ cdef extern from *:
     """
     void prefetch "CDQ_PREFETCH"(const void* address) noexcept nogil
 
+cdef inline double greater(double one, double other) noexcept nogil:
+    """Return the greater of two numbers, neither of them NaN; quicker than fmax."""
+    return one if one > other else other
+
+
 cdef struct Range:
     double low
     double high

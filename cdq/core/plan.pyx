@@ -6,7 +6,7 @@ ends), reward[p] is the mean reward of the pair. Callers have checked shapes, ra
 """
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport fabs, fmax
+from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 cdef double INFINITY = float("inf")
@@ -90,6 +90,7 @@ def improve(
     cdef Py_ssize_t state, action, pair, far, best_action
     cdef Range delta = Range(INFINITY, -INFINITY)
     cdef double best, value, total = 0.0
+    cdef bint better
     with nogil:
         for state in range(n_states):
             far = state + ahead
@@ -100,9 +101,9 @@ def improve(
             for action in range(n_actions):
                 pair = state * n_actions + action
                 value = backup(offsets, next_state, weight, reward, state_values, gamma, pair)
-                if value > best:
-                    best = value
-                    best_action = action
+                better = value > best  # no branch: which action is best is not to be predicted
+                best = value if better else best
+                best_action = action if better else best_action
             backed_up[state] = best
             widen(&delta, best - state_values[state])
             total += best - state_values[state]
@@ -172,7 +173,7 @@ def choose(
         for state in range(values.shape[0]):
             best[state] = values[state, 0]
             for action in range(1, values.shape[1]):
-                best[state] = fmax(best[state], values[state, action])
+                best[state] = greater(best[state], values[state, action])
             action = 0
             while values[state, action] < best[state] - tie:
                 action += 1
