@@ -166,7 +166,9 @@ def test_sigterm_ends_a_hub_and_a_worker_in_order(processes: Processes, url: str
 def test_sigterm_ends_a_hub_that_waits_for_workers(processes: Processes, url: str, tmp_path: Path) -> None:
     hub = processes.start("hub", "--bind", url, *JOB, "--steps", "1e12", "--checkpoint", tmp_path / "job")
     worker = processes.start("join", url)  # of two
-    time.sleep(1.0)
+    assert hub.stderr is not None
+    assert "hub at" in hub.stderr.readline()
+    status(url)  # it works by now
     hub.terminate()
     assert end(hub, 10)[0] == 0
     worker.kill()
