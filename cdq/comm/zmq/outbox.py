@@ -14,7 +14,7 @@ from cdq.comm.zmq.wire import KIND_AT, Kind
 
 _QUEUED = 64  # messages for a connection that does not take them
 _WINDOW = 1 << 20  # bytes on their way by a connection, beyond which the next message waits
-_LARGE = 1 << 16  # bytes from which on it matters whether a message was taken
+_LARGE = 1 << 12  # bytes from which on it matters whether a message was taken
 # Not kept for a peer that does not read, as one that learns for minutes: that it can be reached is known by then.
 _PASSING = frozenset({Kind.PING, Kind.PONG})
 
@@ -88,7 +88,8 @@ class Outbox:
         if connection is not None:
             if connection.unread(now) > _WINDOW:
                 return False
-            connection.begin(now)
+            if _size(send) >= _LARGE:
+                connection.begin(now)
         try:
             self._bound.send(route, self._zmq.SNDMORE | self._zmq.NOBLOCK)
             self._bound.send(send.message, self._zmq.NOBLOCK)  # copied: the memory is for the next one too
@@ -101,9 +102,9 @@ class Outbox:
             self._lose(route)
             return True
         if connection is not None:
-            connection.hand(_size(send))
             connection.is_welcome |= send.data[KIND_AT] == Kind.WELCOME
             if _size(send) >= _LARGE:
+                connection.hand(_size(send))
                 self._busy.add(route)
         return True
 
