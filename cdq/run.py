@@ -216,7 +216,7 @@ class Run:
         self.requests.require_none_left()
         if isinstance(self.comm, Communicator):
             meet(self.comm)
-        self.team.roll_back()  # one that was left behind may have gone on a little
+        self.team.roll_back()  # the windows of those that were left behind, which have ended
         self.plan.law(self.state.progress.steps)  # tabulated before the clock starts, and before the threads
         line = ProgressLine(self.state.history)
         with self.checkpoints.held(self.comm):
@@ -228,7 +228,8 @@ class Run:
                 self._save_last_round()
                 raise
             finally:
-                self.team.roll_back()
+                if not self.requests.left:  # they still use their tables
+                    self.team.roll_back()
                 line.clear()
                 self.requests.clear()
         if why == TERMINATED:  # perhaps too late for the last round
