@@ -18,7 +18,7 @@ from cdq.agreement import require_same, require_same_tables
 from cdq.comm import registry
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose, connect
-from cdq.errors import ConfigError, EnvironmentFailure, PeerLost
+from cdq.errors import CollectiveMismatch, ConfigError, EnvironmentFailure, PeerLost
 from cdq.files import pack_tensors
 from cdq.interrupts import TERMINATED, Requests
 from cdq.keeping import Checkpoints
@@ -76,7 +76,17 @@ def meet(comm: Communicator) -> None:
     for known in _joined.values():
         for number, other in enumerate(known, 1):
             if other is comm and known[0].usable:
-                known[0].barrier(f"learn with learner {number} of the program")
+                _require_same_learner(known[0], number)
+
+
+def _require_same_learner(common: Communicator, number: int) -> None:
+    numbers = [int(bytes(part)) for part in common.allgather(str(number).encode())]
+    if len(set(numbers)) > 1:
+        by_rank = "; ".join(f"rank {rank}: learner {other}" for rank, other in enumerate(numbers))
+        raise CollectiveMismatch(
+            f"the ranks call learn of different learners, in the order in which they were made: {by_rank}; "
+            "call them in the same order on all ranks"
+        )
 
 
 def suited(comm: str | Communicator, subject: Subject, workers: int) -> str | Communicator:
@@ -220,7 +230,7 @@ class Run:
         self.requests.require_none_left()
         if isinstance(self.comm, Communicator):
             meet(self.comm)
-        self.team.roll_back()  # one that was left behind may have gone on a little
+        self.team.roll_back()  # the windows of those that were left behind, which have ended
         self.plan.law(self.state.progress.steps)  # tabulated before the clock starts, and before the threads
         line = ProgressLine(self.state.history)
         with self.checkpoints.held(self.comm, by_hub=self.hosting is not None):
@@ -232,7 +242,8 @@ class Run:
                 self._save_last_round()
                 raise
             finally:
-                self.team.roll_back()
+                if not self.requests.left:  # they still use their tables
+                    self.team.roll_back()
                 line.clear()
                 self.requests.clear()
         if why == TERMINATED:  # perhaps too late for the last round

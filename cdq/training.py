@@ -318,9 +318,11 @@ def _wait(
             tick()
         if requests.stop[0]:
             asked = asked or now
-            if now - asked >= _PATIENCE:
-                for comm in comms:
+            leaves = now - asked >= _GRACE or requests.stop[0] > 1
+            for comm in comms:
+                # Threads of one process all hear the request; other processes do not.
+                if leaves or (comm.SPREAD and now - asked >= _PATIENCE):
                     comm.abort("interrupted")
-            if now - asked >= _GRACE or requests.stop[0] > 1:
+            if leaves:
                 requests.left[:] = alive
                 return

@@ -12,6 +12,7 @@ import gymnasium
 import pytest
 
 import cdq
+from cdq.errors import ConfigError
 from cdq.interrupts import INTERRUPTED, TERMINATED, Requests, heard, signals_deferred
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
@@ -176,3 +177,32 @@ def test_what_is_heard_returns_and_raises_as_it_is() -> None:
     assert heard(lambda stop: 5, Requests().stop) == 5
     with pytest.raises(ZeroDivisionError):
         heard(lambda stop: 1 // int(stop[0]), Requests().stop)
+
+
+class Waiting(Deaf):
+    """Its step number 1500 takes until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.may_go_on = threading.Event()
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        if self.steps == 1500:
+            signal.raise_signal(signal.SIGINT)
+            self.may_go_on.wait(60)
+        return 0, 1.0, True, False, {}
+
+
+def test_a_learner_goes_on_once_the_step_has_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cdq.training._GRACE", 0.1)
+    env = Waiting()
+    agent = cdq.QLearner(env, seed=0, sync_every=1000)
+    with pytest.raises(KeyboardInterrupt):
+        agent.learn(10_000)
+    assert agent.steps == 1000
+    with pytest.raises(ConfigError, match="has not returned yet; wait until it has"):
+        agent.learn(1000)
+    (left,) = agent._requests.left
+    env.may_go_on.set()
+    left.join()
+    assert agent.learn(1000).table.visits.sum() == agent.steps == 2000

@@ -205,9 +205,9 @@ class Communicator(ABC):
             parts = [as_bytes_view(part)] * self.size
         return self._exchange("broadcast", parts, root)[root]
 
-    def barrier(self, what: str = "barrier") -> None:
-        """Wait until every rank has come here, and for the same thing: *what* names it, in up to 40 letters."""
-        self._gather(what, _EMPTY)
+    def barrier(self) -> None:
+        """Wait until every rank has come here."""
+        self._gather("barrier", _EMPTY)
 
     def agree(self, ok: bool) -> bool:
         """Return on every rank whether `ok` is true on all of them."""

@@ -14,7 +14,8 @@ from cdq.errors import ConfigError, UnsupportedEnvironment
 from cdq.job.local import require_alive
 
 _LENGTH = struct.Struct("<q")
-_LONGEST_ANSWER = 1 << 16
+_LONGEST_ERROR = 4000  # letters
+_AT_ONCE = 1 << 16
 _LOOK = 0.05  # seconds between two looks at processes that do nothing
 _ENDING = 5.0  # seconds that a process has to end, once it has let go of its socket
 _KINDS = {kind.__name__: kind for kind in (ConfigError, UnsupportedEnvironment)}
@@ -41,10 +42,10 @@ def answer(end: socket.socket, error: BaseException | None) -> None:
     """Tell who sent a parcel whether it could be opened."""
     said = {}
     if error is not None:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split())[:_LONGEST_ERROR]
         name = type(error).__name__
         said = {"kind": name, "error": text if name in _KINDS else f"{name}: {text}".removesuffix(": ")}
-    end.sendall(json.dumps(said).encode()[: _LONGEST_ANSWER - 1] + b"\n")
+    end.sendall(json.dumps(said).encode() + b"\n")
 
 
 def hand_over(
@@ -92,7 +93,7 @@ class _Conversation:
     def hear(self, started: Sequence[subprocess.Popen[bytes]]) -> bool:
         """Read what the process says; return whether that is all, and good. Raises as `hand_over` does."""
         try:
-            heard = self._end.recv(_LONGEST_ANSWER)
+            heard = self._end.recv(_AT_ONCE)
         except OSError:
             heard = b""
         self._said += heard

@@ -56,8 +56,15 @@ def test_g17_nothing_is_left_of_a_run_that_is_interrupted(tmp_path: Path) -> Non
     """Nor of any other run here: the fixture counts."""
     folders = set(Path(tempfile.gettempdir()).glob("cdq-*"))
     learner = cdq.QLearner(MODEL, comm="zmq", workers=2, sync_every=500, **ARGUMENTS)
+
+    def interrupt(found: list[str]) -> None:
+        end = time.monotonic() + 10
+        while learner.steps == 0 and time.monotonic() < end:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
     with pytest.raises(KeyboardInterrupt):
-        during(lambda: learner.learn(10**12), lambda found: os.kill(os.getpid(), signal.SIGINT))
+        during(lambda: learner.learn(10**12), interrupt)
     assert workers() == []
     assert set(Path(tempfile.gettempdir()).glob("cdq-*")) == folders
 
@@ -150,8 +157,15 @@ def test_g4_a_worker_that_dies_is_named() -> None:
 
 def test_ctrl_c_keeps_the_last_whole_round() -> None:
     learner = cdq.QLearner(MODEL, comm="zmq", workers=2, sync_every=500, **ARGUMENTS)
+
+    def interrupt(found: list[str]) -> None:
+        end = time.monotonic() + 10
+        while learner.steps == 0 and time.monotonic() < end:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
     with pytest.raises(KeyboardInterrupt):
-        during(lambda: learner.learn(10**12), lambda found: os.kill(os.getpid(), signal.SIGINT))
+        during(lambda: learner.learn(10**12), interrupt)
     assert int(learner.table.visits.sum()) == learner.steps > 0
 
 
