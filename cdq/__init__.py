@@ -14,62 +14,62 @@ if TYPE_CHECKING:
     from cdq import errors as errors
     from cdq import testing as testing
     from cdq.errors import CdqError as CdqError
-    from cdq.evaluation import Evaluation as Evaluation
     from cdq.features import FourierBasis as FourierBasis
     from cdq.features import PolynomialBasis as PolynomialBasis
     from cdq.features import TileCoding as TileCoding
-    from cdq.history import History as History
-    from cdq.learner import QLearner as QLearner
-    from cdq.mdp import MDP as MDP
+    from cdq.learner.evaluation import Evaluation as Evaluation
+    from cdq.learner.qlearner import QLearner as QLearner
+    from cdq.mdp.model import MDP as MDP
+    from cdq.mdp.planning import AverageSolution as AverageSolution
+    from cdq.mdp.planning import Bounds as Bounds
+    from cdq.mdp.planning import HorizonSolution as HorizonSolution
+    from cdq.mdp.planning import OptimalityGap as OptimalityGap
+    from cdq.mdp.planning import Solution as Solution
+    from cdq.mdp.planning import bounds as bounds
+    from cdq.mdp.planning import evaluate_policy as evaluate_policy
+    from cdq.mdp.planning import optimality_gap as optimality_gap
+    from cdq.mdp.planning import solve as solve
     from cdq.merges import MergeRule as MergeRule
-    from cdq.planning import AverageSolution as AverageSolution
-    from cdq.planning import Bounds as Bounds
-    from cdq.planning import HorizonSolution as HorizonSolution
-    from cdq.planning import OptimalityGap as OptimalityGap
-    from cdq.planning import Solution as Solution
-    from cdq.planning import bounds as bounds
-    from cdq.planning import evaluate_policy as evaluate_policy
-    from cdq.planning import optimality_gap as optimality_gap
-    from cdq.planning import solve as solve
-    from cdq.rounds import AutoWindow as AutoWindow
+    from cdq.qfunctions.qtable import QTable as QTable
     from cdq.schedules import Constant as Constant
     from cdq.schedules import ExponentialDecay as ExponentialDecay
     from cdq.schedules import LinearDecay as LinearDecay
     from cdq.schedules import Polynomial as Polynomial
     from cdq.schedules import RescaledLinear as RescaledLinear
-    from cdq.table import QTable as QTable
-    from cdq.until import MeanReturn as MeanReturn
-    from cdq.until import OptimalWithin as OptimalWithin
+    from cdq.training.goals import MeanReturn as MeanReturn
+    from cdq.training.goals import OptimalWithin as OptimalWithin
+    from cdq.training.history import History as History
+    from cdq.workers.windows import AutoWindow as AutoWindow
 
 # Public name -> where it lives. Modules are imported on first use: `import cdq` stays fast and free of side effects.
 _HOMES = {
-    "AutoWindow": "rounds",
-    "AverageSolution": "planning",
-    "Bounds": "planning",
+    "AutoWindow": "workers.windows",
+    "AverageSolution": "mdp.planning",
+    "Bounds": "mdp.planning",
     "CdqError": "errors",
     "Constant": "schedules",
-    "Evaluation": "evaluation",
+    "Evaluation": "learner.evaluation",
     "ExponentialDecay": "schedules",
     "FourierBasis": "features",
-    "History": "history",
-    "HorizonSolution": "planning",
+    "History": "training.history",
+    "HorizonSolution": "mdp.planning",
     "LinearDecay": "schedules",
-    "MDP": "mdp",
-    "MeanReturn": "until",
+    "MDP": "mdp.model",
+    "MeanReturn": "training.goals",
     "MergeRule": "merges",
-    "OptimalWithin": "until",
-    "OptimalityGap": "planning",
+    "OptimalWithin": "training.goals",
+    "OptimalityGap": "mdp.planning",
     "Polynomial": "schedules",
     "PolynomialBasis": "features",
-    "QLearner": "learner",
-    "QTable": "table",
+    "QLearner": "learner.qlearner",
+    "QTable": "qfunctions.qtable",
     "RescaledLinear": "schedules",
-    "Solution": "planning",
+    "Solution": "mdp.planning",
     "TileCoding": "features",
-    "bounds": "planning",
-    "evaluate_policy": "planning",
-    "optimality_gap": "planning",
-    "solve": "planning",
+    "bounds": "mdp.planning",
+    "evaluate_policy": "mdp.planning",
+    "optimality_gap": "mdp.planning",
+    "solve": "mdp.planning",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - keys of a literal dict

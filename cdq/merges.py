@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from cdq.core import merge as _core
+from cdq.core.merge import merge as _core
 from cdq.errors import ConfigError, TableError, unknown_name
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._arguments import real, shown
-from cdq.core.rows import Law
+from cdq._common import real, shown
+from cdq.core.table.rows import Law
 from cdq.errors import ConfigError, unknown_name
 
 # Entries of a law by clock have relative width 2**(1 - LAW_BITS) beyond 2**LAW_BITS counts and are exact below.

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 import cdq
-from cdq.checkpoint import CheckpointDirectory
+from cdq.storage.directory import CheckpointDirectory
 
 # What each script of a second process begins with: D is the directory, `tensors(n)` tell by themselves if torn.
 PREAMBLE = """
 import os, signal, sys, time
 import numpy as np
-from cdq.checkpoint import CheckpointDirectory
+from cdq.storage.directory import CheckpointDirectory
 D = CheckpointDirectory(sys.argv[1])
 def tensors(n):
     return {"values": np.full((64, 8), float(n)), "visits": np.full((64, 8), n)}

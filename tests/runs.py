@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import cdq
-from cdq.checkpoint import CheckpointDirectory
-from cdq.keeping import Checkpoints
+from cdq.storage.directory import CheckpointDirectory
+from cdq.training.checkpoints import Checkpoints
 from tests.strategies import random_model
 
 MODEL = random_model(30, 4, seed=8, time_limit=50)

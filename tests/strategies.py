@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from cdq.mdp import MDP
-from cdq.problem import pack_model
+from cdq.mdp.model import MDP
+from cdq.mdp.sampler import pack_model
+from cdq.qfunctions.merged import Merged
 from cdq.schedules import Constant, build_law
-from cdq.worker import Merged, Worker
+from cdq.workers.worker import Worker
 
 DTYPES = ("float32", "float64")
 seeds = st.integers(0, 2**32 - 1)

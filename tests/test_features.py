@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cdq._arguments import shown
+from cdq._common import shown
 from cdq.errors import ConfigError
 from cdq.features import (
     MOST_TILES,

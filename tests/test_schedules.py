@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdq import schedules
-from cdq.core.rows import Law
+from cdq.core.table.rows import Law
 from cdq.errors import ConfigError
-from cdq.mdp import MDP
+from cdq.mdp.model import MDP
 from cdq.schedules import Constant, ExponentialDecay, LinearDecay, Polynomial, RescaledLinear
 from tests.reference import schedules as reference
 from tests.strategies import DTYPES, make_worker, set_table, values_of

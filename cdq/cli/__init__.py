@@ -24,7 +24,7 @@ from cdq.cli.solve import solve
 from cdq.cli.status import status
 from cdq.cli.train import train
 from cdq.comm.launchers import started_by
-from cdq.comm.zmq.communicator import RANK_VARIABLE
+from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE
 from cdq.errors import CdqError, ConfigError, PeerLost, unknown_name
 
 # The last is that of a program which SIGPIPE ends: shells expect it of one whose reader has gone.

@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import typer
 
+from cdq.cli.diagnosis import Check, checks, facts
 from cdq.cli.options import JsonPath, check_writable
 from cdq.cli.render import console_for_people, show_figures, write_json
-from cdq.doctor import Check, checks, facts
 
 _FAILED = 1
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cdq.comm.zmq.launch import launch as launch_processes
+from cdq.comm.zmq.ranks.launch import launch as launch_processes
 from cdq.errors import ConfigError
 
 _MOST = 1024

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from cdq import planning
 from cdq.cli.options import DEFAULT, EnvId, Gamma, JsonPath, check_writable
 from cdq.cli.render import console_for_people, show_figures, show_policy, write_json
-from cdq.mdp import MDP
+from cdq.mdp import planning
+from cdq.mdp.model import MDP
 
 _TOLERANCE = inspect.signature(planning.solve).parameters["tolerance"].default
 

@@ -10,7 +10,7 @@ import typer
 from cdq.cli.options import HubUrl, JsonPath, KeysDirectory, check_writable, keys_in
 from cdq.cli.render import console_for_people, quantity, show_figures, write_json
 from cdq.comm.base import checked_timeout
-from cdq.comm.zmq.worker import status as ask
+from cdq.job.membership.connection import status as ask
 
 _REFUSED = "refused "
 

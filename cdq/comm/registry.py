@@ -15,7 +15,7 @@ VARIABLE = "CDQ_COMM"
 BUILTIN = {
     "inprocess": "cdq.comm.inprocess:InProcessCommunicator",
     "mpi": "cdq.comm.mpi.communicator:MPICommunicator",
-    "zmq": "cdq.comm.zmq.communicator:ZmqCommunicator",
+    "zmq": "cdq.comm.zmq.ranks.communicator:ZmqCommunicator",
 }
 
 # The name alone, without an address: a hub of the learner's own, with workers that are processes of this machine.

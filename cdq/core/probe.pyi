@@ -1,7 +1,7 @@
 from typing import Any
 
-from cdq.core.qfunction import QFunction
-from cdq.core.rows import Law
+from cdq.core.table.qfunction import QFunction
+from cdq.core.table.rows import Law
 
 class Probe:
     q: QFunction

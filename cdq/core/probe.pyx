@@ -2,8 +2,8 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from cdq.core.qfunction cimport STATE, SUCCESSOR, QFunction
-from cdq.core.rows cimport Law
+from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
+from cdq.core.table.rows cimport Law
 
 
 cdef class Probe:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.core import encode
+from cdq.core.envs import encode
 from cdq.errors import UnsupportedEnvironment
 
 if TYPE_CHECKING:

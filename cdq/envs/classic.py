@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from cdq.core.envs import FUNCTIONS
+from cdq.core.envs.envs import FUNCTIONS
 from cdq.envs.compiled import CompiledEnv
 from cdq.envs.drawing import checked_mode
 from cdq.envs.wrappers import is_gymnasiums

@@ -11,13 +11,13 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from cdq.core.qfunction import QFunction
-from cdq.core.stepping import LANE_BYTES, MOST_UNIFORMS, Stepper, call
+from cdq.core.lanes import Lanes
+from cdq.core.loops.stepping import LANE_BYTES, MOST_UNIFORMS, Stepper, call
+from cdq.core.table.qfunction import QFunction
 from cdq.envs.pointers import address_of, from_names, to_names
 from cdq.envs.spaces import actions_of
 from cdq.envs.wrappers import time_limit_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
-from cdq.lanes import Lanes
 
 MOST_NUMBERS = 8  # in an observation
 _WITH_ADDRESSES = {"grid", "garnet"}  # functions whose context holds some: `_link` writes them
@@ -97,7 +97,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
     --------
     A chain of 4 states, of functions that the package ships:
 
-    >>> from cdq.core.envs import FUNCTIONS
+    >>> from cdq.core.envs.envs import FUNCTIONS
     >>> step, reset = FUNCTIONS["river"]
     >>> env = CompiledEnv(step, reset, n_actions=2, n_states=4, context=np.array([4]), uniforms=1)
     >>> int(env.reset(seed=0)[0]), env.step(1)[1]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from cdq._model import distinct
-from cdq.core.envs import FUNCTIONS
+from cdq._common import distinct
+from cdq.core.envs.envs import FUNCTIONS
 from cdq.envs.compiled import CompiledEnv
 from cdq.envs.drawing import FREE, GOAL, METADATA, START, Picture, checked_mode, render
 from cdq.errors import ConfigError

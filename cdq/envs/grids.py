@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.core.envs import FUNCTIONS
+from cdq.core.envs.envs import FUNCTIONS
 from cdq.envs.drawing import FREE, GOAL, METADATA, START, WALL, Picture, checked_mode, render
 from cdq.envs.finite import LISTED_STATES, MASK, FiniteEnv, Outcome, mix
 from cdq.errors import ConfigError

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import gymnasium
 
+from cdq.contracts import Source
 from cdq.envs.bins import refuse_bins
 from cdq.envs.classic import twin_of
 from cdq.envs.compiled import CompiledEnv, CompiledSource
@@ -20,10 +21,9 @@ from cdq.envs.toy_text import TransitionTable, make_env, name_of, read_table
 from cdq.envs.vector import VectorSource
 from cdq.envs.wrappers import change_by_wrappers, records_episodes, time_limit_of
 from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
-from cdq.source import Source
 
 if TYPE_CHECKING:
-    from cdq.mdp import MDP
+    from cdq.mdp.model import MDP
 
 _log = logging.getLogger("cdq")
 

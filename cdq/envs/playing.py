@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cdq.envs.spaces import MASK, Encoder
 
 if TYPE_CHECKING:
-    from cdq.mdp import MDP
+    from cdq.mdp.model import MDP
 
 Floats = npt.NDArray[np.float64]
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.core.gym_scalar import EnvLoop
+from cdq.core.lanes import Lanes
+from cdq.core.loops.gym_scalar import EnvLoop
 from cdq.envs.bins import discretized
 from cdq.envs.copying import copy_of
 from cdq.envs.drawn import has_advice
@@ -19,12 +20,11 @@ from cdq.envs.spaces import Encoder, spaces_of
 from cdq.envs.toy_text import EnvLike, make_env, name_of
 from cdq.envs.wrappers import time_limit_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
-from cdq.lanes import Lanes
 
 if TYPE_CHECKING:
     import gymnasium
 
-    from cdq.core.qfunction import QFunction
+    from cdq.core.table.qfunction import QFunction
 
 Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 

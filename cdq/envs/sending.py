@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from cdq.byvalue import describe, pack, unpack
+from cdq.envs.by_value import describe, pack, unpack
 from cdq.envs.toy_text import make_env
 from cdq.errors import ConfigError
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cdq.core import encode
+from cdq.core.envs import encode
 from cdq.errors import ConfigError, UnsupportedEnvironment
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from cdq.byvalue import pack, unpack
+from cdq.envs.by_value import pack, unpack
 from cdq.envs.sending import PLAIN, exists
 from cdq.envs.toy_text import make_env
 from cdq.errors import ConfigError

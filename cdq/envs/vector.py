@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.core.gym_vector import VectorLoop
+from cdq.core.lanes import Lanes
+from cdq.core.loops.gym_vector import VectorLoop
 from cdq.envs.python import Episodes, fingerprint_of, masking_of, seeds_of
 from cdq.envs.sending import kinds_of
 from cdq.envs.spaces import Encoder, spaces_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
-from cdq.lanes import Lanes
 
 if TYPE_CHECKING:
-    from cdq.core.qfunction import QFunction
+    from cdq.core.table.qfunction import QFunction
 
 _logger = logging.getLogger("cdq")
 

@@ -11,14 +11,15 @@ from zlib import crc32
 import numpy as np
 
 from cdq.comm.contribution import Received
-from cdq.comm.zmq.events import Refused, Submission
-from cdq.comm.zmq.events import State as HubState
-from cdq.job.description import pack_welcome
 from cdq.job.faults import point
+from cdq.job.handshake import pack_welcome
 from cdq.job.increments import Increment, check_increment, largest, open_increment
+from cdq.job.membership.events import Refused, Submission
+from cdq.job.membership.events import State as HubState
 from cdq.job.messages import DONE, Task, pack_result
 from cdq.job.service import LearningService
-from cdq.rounds import Round, sweeps_of
+from cdq.workers.rounds import Round
+from cdq.workers.windows import sweeps_of
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
 _CLOCK_LIMIT = 0x40000000

@@ -10,32 +10,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from cdq.comm.zmq.events import Settings as HubSettings
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys
-from cdq.comm.zmq.rounds import HubMachine
 from cdq.errors import ConfigError, FileError
-from cdq.interrupts import Requests, signals_deferred
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
-from cdq.job.description import Job
 from cdq.job.faults import point
+from cdq.job.handshake import Job
 from cdq.job.increments import largest
 from cdq.job.journal import NAME as JOURNAL
 from cdq.job.journal import Entry, Journal, lines
+from cdq.job.membership.events import Settings as HubSettings
+from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.recovery import is_changed, recover
 from cdq.job.replay import goal_of
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME as BEGINNING
 from cdq.job.store import read_beginning, write_beginning
-from cdq.keeping import Checkpoints
-from cdq.mdp import MDP
-from cdq.monitor import Watch
-from cdq.rounds import Rule
-from cdq.settings import Settings
-from cdq.state import State, lanes_of
-from cdq.team import Team
-from cdq.worker import Merged
+from cdq.mdp.model import MDP
+from cdq.qfunctions.merged import Merged
+from cdq.training.checkpoints import Checkpoints
+from cdq.training.interrupts import Requests, signals_deferred
+from cdq.training.monitor import Watch
+from cdq.training.settings import Settings
+from cdq.training.state import State, lanes_of
+from cdq.training.team import Team
+from cdq.workers.contribution import Rule
 
 _log = logging.getLogger("cdq.hub")
 # Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
@@ -82,7 +82,7 @@ class Hosting:
 
 
 class Call(Protocol):
-    """A call of `learn`; see `cdq.run.Run`."""
+    """A call of `learn`; see `cdq.learner.run.Run`."""
 
     settings: Settings
     rule: Rule

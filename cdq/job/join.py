@@ -9,13 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cdq.comm.zmq.events import Deliver, Joined, Left
 from cdq.comm.zmq.keys import Keys
-from cdq.comm.zmq.worker import Connection
 from cdq.errors import CdqError
-from cdq.job.description import hello
 from cdq.job.faults import carried, point
+from cdq.job.handshake import hello
 from cdq.job.member import Member
+from cdq.job.membership.connection import Connection
+from cdq.job.membership.events import Deliver, Joined, Left
 
 # The process that must not be outlived, where there is one.
 PARENT = "CDQ_PARENT"

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from cdq.errors import FileError
-from cdq.files import open_regular, open_to_read, strict_json
 from cdq.job.contributions import write_all
 from cdq.job.faults import carried, point
-from cdq.keeping import JOURNAL
+from cdq.storage.files import open_regular, open_to_read, strict_json
+from cdq.training.checkpoints import JOURNAL
 
 if TYPE_CHECKING:
     from typing_extensions import Self

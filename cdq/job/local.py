@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import cdq
-from cdq.comm.zmq.events import Settings as HubSettings
 from cdq.comm.zmq.hub import Hub
-from cdq.comm.zmq.rounds import HubMachine
 from cdq.errors import PeerLost
 from cdq.job.hub import Call, Hosting, host, keeper, run, service_of
 from cdq.job.join import PARENT
+from cdq.job.membership.events import Settings as HubSettings
+from cdq.job.membership.hub_machine import HubMachine
 
 JOIN = ("-m", "cdq.job.join")
 # Seconds that workers whose job is done have to end by themselves.

@@ -8,13 +8,14 @@ import numpy as np
 
 from cdq.comm.contribution import Received
 from cdq.errors import ConfigError
-from cdq.job.description import Welcome, make_worker, open_welcome
+from cdq.job.handshake import Welcome, make_worker, open_welcome
 from cdq.job.increments import Increment, own_mass, weights
 from cdq.job.messages import Task, open_contribution, open_result, pack_contribution
-from cdq.problem import PackedModel
-from cdq.rounds import GO_ON, Summary, WorkerContribution
+from cdq.mdp.sampler import PackedModel
 from cdq.schedules import build_law, log_keep
-from cdq.worker import Worker
+from cdq.workers.contribution import Summary, WorkerContribution
+from cdq.workers.rounds import GO_ON
+from cdq.workers.worker import Worker
 
 
 class Member:

@@ -1,7 +1,7 @@
 """What travels between hub and workers in each round: layouts, and what is checked before anything is believed.
 
 Everything is little-endian and of a size that follows from the table and the lanes. A *contribution* is the summary of
-the window's episodes, the slice that `cdq.core.merge.pack` made of all pairs, the checksum of the table that it was
+the window's episodes, the slice that `cdq.core.merge.merge.pack` made of all pairs, the checksum of the table that it was
 learnt from, and the worker's lanes after the window. A *result* is the next task and, after a round, what was merged
 (`result_parts`).
 """
@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from cdq.comm.contribution import Received
 from cdq.comm.zmq.wire import joined
-from cdq.rounds import GO_ON, SUMMARY, Summary
+from cdq.workers.contribution import SUMMARY, Summary
+from cdq.workers.rounds import GO_ON
 
 _TASK = struct.Struct("<qqddq")
 _CHECKSUM = struct.Struct("<q")
@@ -94,7 +95,7 @@ class Contribution(NamedTuple):
     summary : Summary
         Of the episodes that ended in it.
     part : memoryview
-        The slice, as `cdq.core.merge.merge_slices` takes it.
+        The slice, as `cdq.core.merge.merge.merge_slices` takes it.
     first : int
         The first of consecutive pairs; -1 where they are listed.
     values, counts, pairs : arrays

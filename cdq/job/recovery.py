@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import takewhile
 
-from cdq.comm.zmq.events import Submission
 from cdq.errors import FileError
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
 from cdq.job.journal import Entry, Journal
+from cdq.job.membership.events import Submission
 from cdq.job.replay import Rehearsal, goal_of, kind_of, require_next, require_round, starts, take_again
 from cdq.job.service import LearningService
-from cdq.until import Goal
+from cdq.training.goals import Goal
 
 _log = logging.getLogger("cdq")
 Make = Callable[[type[LearningService]], LearningService]

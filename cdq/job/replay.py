@@ -10,25 +10,25 @@ from typing import Any
 from zlib import crc32
 
 from cdq.comm.contribution import Received
-from cdq.comm.zmq.events import Submission
 from cdq.errors import DivergenceError, FileError
-from cdq.interrupts import Requests
 from cdq.job.asynchronous import AsynchronousService, Offer
 from cdq.job.journal import Entry, read
 from cdq.job.member import Member
+from cdq.job.membership.events import Submission
 from cdq.job.messages import Task, pack_result
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME, read_beginning
+from cdq.mdp.sampler import PackedModel
 from cdq.merges import MergeRule, resolve
-from cdq.monitor import watch_nothing
-from cdq.problem import PackedModel
-from cdq.settings import arguments_of, make_settings
-from cdq.state import State
-from cdq.subject import ModelSubject
-from cdq.table import QTable
-from cdq.training import Progress
-from cdq.until import Goal
-from cdq.worker import Merged
+from cdq.qfunctions.merged import Merged
+from cdq.qfunctions.qtable import QTable
+from cdq.training.course import Progress
+from cdq.training.goals import Goal
+from cdq.training.interrupts import Requests
+from cdq.training.monitor import watch_nothing
+from cdq.training.settings import arguments_of, make_settings
+from cdq.training.state import State
+from cdq.training.task import ModelSubject
 
 _MOST = 1 << 62  # no number of a line is larger
 

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.contribution import Received
-from cdq.comm.zmq.events import Refused, Submission
-from cdq.comm.zmq.events import State as HubState
 from cdq.comm.zmq.wire import Body
-from cdq.core import merge as _core
-from cdq.core.rows import Law
+from cdq.core.merge import merge as _core
+from cdq.core.table.rows import Law
 from cdq.errors import ConfigError
-from cdq.job.description import Job, check_hello, pack_welcome
 from cdq.job.faults import point
+from cdq.job.handshake import Job, check_hello, pack_welcome
+from cdq.job.membership.events import Refused, Submission
+from cdq.job.membership.events import State as HubState
 from cdq.job.messages import (
     DONE,
     Contribution,
@@ -30,14 +30,16 @@ from cdq.job.messages import (
     open_contribution,
     result_parts,
 )
-from cdq.mdp import MDP
-from cdq.monitor import Watch
-from cdq.problem import pack_model
-from cdq.rounds import Round, Rule
-from cdq.settings import Settings
-from cdq.state import State
-from cdq.training import Course, Plan
-from cdq.worker import Merged, Worker, allocate, rows_over, table_bytes
+from cdq.mdp.model import MDP
+from cdq.mdp.sampler import pack_model
+from cdq.qfunctions.merged import Merged, allocate, rows_over, table_bytes
+from cdq.training.course import Course, Plan
+from cdq.training.monitor import Watch
+from cdq.training.settings import Settings
+from cdq.training.state import State
+from cdq.workers.contribution import Rule
+from cdq.workers.rounds import Round
+from cdq.workers.worker import Worker
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
 _CLOCK_LIMIT = 0x40000000

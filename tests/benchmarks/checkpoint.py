@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.checkpoint import CheckpointDirectory
+from cdq.storage.directory import CheckpointDirectory
 
 MEBIBYTES = 256
 

@@ -23,9 +23,9 @@ import numba
 import numpy as np
 
 import cdq
-from cdq.alone import Alone
-from cdq.core.offline import learn_log
+from cdq.core.loops.offline import learn_log
 from cdq.envs.compiled import CompiledEnv, lane_dtype
+from cdq.qfunctions.sole import Alone
 from cdq.schedules import RescaledLinear, build_law
 
 N = 1_000_000

@@ -22,12 +22,12 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from cdq import schedules
-from cdq.core.qfunction import TableQ
-from cdq.core.rows import Rows, row_size
+from cdq.core.lanes import Lanes
+from cdq.core.table.qfunction import TableQ
+from cdq.core.table.rows import Rows, row_size
 from cdq.envs.python import PythonSource
 from cdq.envs.vector import VectorSource
-from cdq.lanes import Lanes
-from cdq.worker import streams
+from cdq.workers.streams import streams
 
 LAW = schedules.build_law(schedules.RescaledLinear(0.9), 0, 0.3, "float32")
 

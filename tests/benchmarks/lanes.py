@@ -11,9 +11,9 @@ import itertools
 import statistics
 
 from cdq import MDP, solve
-from cdq.planning import optimality_gap
-from cdq.rounds import AutoWindow, FixedWindow
+from cdq.mdp.planning import optimality_gap
 from cdq.schedules import RescaledLinear
+from cdq.workers.windows import AutoWindow, FixedWindow
 from tests.experiments.harness import FloatArray, learn, plan
 
 ENVIRONMENTS = ("FrozenLake-v1", "FrozenLake8x8-v1", "Taxi-v4", "CliffWalking-v1")

@@ -19,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq import QLearner
-from cdq.bench import random_jumps
+from cdq.cli.benchmarks import random_jumps
 from cdq.comm.base import Communicator
 from cdq.comm.launchers import started_by
 from cdq.comm.mpi.communicator import MPICommunicator
-from cdq.core.merge import commit
-from cdq.rounds import Peer, Summary, WorkerContribution, peer_bytes
+from cdq.core.merge.merge import commit
+from cdq.qfunctions.merged import Merged, allocate, rows_over, table_bytes
 from cdq.schedules import RescaledLinear, build_law
-from cdq.worker import Merged, allocate, rows_over, table_bytes
+from cdq.workers.contribution import Peer, Summary, WorkerContribution, peer_bytes
 from tests.mpi.jobs import environment, mpiexec
 
 Times = dict[str, list[float]]

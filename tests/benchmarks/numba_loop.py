@@ -19,8 +19,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from cdq.bench import _loop, _ratios, spread
-from cdq.mdp import MDP
+from cdq.cli.benchmarks import _loop, _ratios, spread
+from cdq.mdp.model import MDP
 
 GAMMA, EPSILON = np.float32(0.99), np.uint32(0.1 * 2**32)
 TOUCHED = np.uint32(1 << 31)

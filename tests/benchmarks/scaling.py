@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.bench import random_jumps
+from cdq.cli.benchmarks import random_jumps
 from cdq.comm.base import Communicator
 from cdq.comm.launchers import started_by
-from cdq.mdp import MDP
+from cdq.mdp.model import MDP
 from tests.benchmarks.cost_model import (
     COSTS,
     PER_LINK,

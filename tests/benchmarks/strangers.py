@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import cdq
-from cdq.bench import random_jumps
+from cdq.cli.benchmarks import random_jumps
 from cdq.comm.zmq.keys import Keys, allow, keygen
 from cdq.job.hub import Hosting
 from tests.job.strangers import attacks, resident

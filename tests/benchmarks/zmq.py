@@ -22,15 +22,16 @@ import numpy as np
 import zmq
 
 from cdq import QLearner
-from cdq.comm.zmq.communicator import ZmqCommunicator
-from cdq.comm.zmq.events import Deliver, Joined
 from cdq.comm.zmq.keys import Keys, allow, keygen
-from cdq.comm.zmq.worker import Connection
-from cdq.job.description import hello
+from cdq.comm.zmq.ranks.communicator import ZmqCommunicator
+from cdq.job.handshake import hello
 from cdq.job.member import Member
+from cdq.job.membership.connection import Connection
+from cdq.job.membership.events import Deliver, Joined
 from cdq.job.messages import pack_contribution
-from cdq.rounds import GO_ON, Summary, WorkerContribution
-from cdq.worker import Worker
+from cdq.workers.contribution import Summary, WorkerContribution
+from cdq.workers.rounds import GO_ON
+from cdq.workers.worker import Worker
 from tests.benchmarks.mpi import (
     Pairs,
     Table,

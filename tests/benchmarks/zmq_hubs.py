@@ -10,19 +10,19 @@ from typing import Any
 import zmq
 
 from cdq import QLearner
-from cdq.bench import random_jumps
-from cdq.comm.zmq.events import Deliver, Joined
-from cdq.comm.zmq.events import Settings as HubSettings
+from cdq.cli.benchmarks import random_jumps
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys
-from cdq.comm.zmq.relay import RelayMachine
-from cdq.comm.zmq.rounds import HubMachine
-from cdq.comm.zmq.worker import Connection
-from cdq.job.description import hello
+from cdq.comm.zmq.ranks.relay import RelayMachine
+from cdq.job.handshake import hello
 from cdq.job.member import Member
+from cdq.job.membership.connection import Connection
+from cdq.job.membership.events import Deliver, Joined
+from cdq.job.membership.events import Settings as HubSettings
+from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.service import LearningService, make_service, plan_of
-from cdq.monitor import watch_nothing
-from cdq.until import Goal
+from cdq.training.goals import Goal
+from cdq.training.monitor import watch_nothing
 
 _LAKE = "FrozenLake8x8-v1"
 _DEADLINE = 120.0

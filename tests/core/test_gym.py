@@ -14,20 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdq import schedules
-from cdq.core.hash import HashedRows, HashQ
-from cdq.core.linear import LinearQ
-from cdq.core.qfunction import TableQ
-from cdq.core.rows import Rows
+from cdq.core.lanes import Lanes
+from cdq.core.linear.linear import LinearQ
+from cdq.core.table.hash import HashedRows, HashQ
+from cdq.core.table.qfunction import TableQ
+from cdq.core.table.rows import Rows
 from cdq.envs.python import PythonSource
 from cdq.envs.vector import VectorSource
 from cdq.features import TileCoding
-from cdq.lanes import Lanes
-from cdq.worker import allocate, streams
+from cdq.qfunctions.merged import allocate
+from cdq.workers.streams import streams
 from tests.envs.toys import N_ACTIONS, N_STATES, OBSERVATIONS, Plain, Toy
-from tests.qfunctions import Table, assert_same, make_table, random_values
 from tests.reference.gym import Learner
 from tests.reference.qfunction import QFunction
 from tests.reference.schedules import Law
+from tests.small_tables import Table, assert_same, make_table, random_values
 from tests.strategies import DTYPES, seeds
 
 GAMMA = 0.9

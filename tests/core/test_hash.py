@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdq.core.hash import HashedRows, HashIndex, HashQ, KnownQ
 from cdq.core.probe import Probe
-from cdq.core.rows import Rows
+from cdq.core.table.hash import HashedRows, HashIndex, HashQ, KnownQ
+from cdq.core.table.rows import Rows
+from cdq.qfunctions.merged import allocate
 from cdq.schedules import Constant, build_law
-from cdq.worker import allocate
 from tests.strategies import DTYPES
 
 Keys = Any

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdq import schedules
-from cdq.core.linear import MOST_INPUTS, Features, LinearQ
+from cdq.core.linear.linear import MOST_INPUTS, Features, LinearQ
 from cdq.core.probe import Probe
-from cdq.core.rows import Rows
+from cdq.core.table.rows import Rows
 from cdq.features import FourierBasis, PolynomialBasis, TileCoding, action_values
-from tests.qfunctions import compare, make_table, random_values
 from tests.reference import qfunction as reference
+from tests.small_tables import compare, make_table, random_values
 from tests.strategies import DTYPES, seeds
 
 LOW, HIGH = np.array([-1.0, 0.0]), np.array([1.0, 3.0])

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdq.core import merge as core
+from cdq.core.merge import merge as core
 from cdq.merges import NAMES
-from cdq.rounds import Peer, Summary, WorkerContribution, peer_bytes
 from cdq.schedules import Constant, Polynomial, RescaledLinear, build_law
-from cdq.worker import Worker
+from cdq.workers.contribution import Peer, Summary, WorkerContribution, peer_bytes
+from cdq.workers.worker import Worker
 from tests.reference import merge as reference
 from tests.reference.schedules import Law
 from tests.strategies import (

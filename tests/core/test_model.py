@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from scipy.stats import chisquare
 
-from cdq.core.model import Sampler
-from cdq.core.rollout import follow
-from cdq.mdp import MDP
-from cdq.problem import pack_model
+from cdq.core.loops.model import Sampler
+from cdq.core.loops.rollout import follow
+from cdq.mdp.model import MDP
+from cdq.mdp.sampler import pack_model
+from cdq.qfunctions.merged import Merged
 from cdq.schedules import Constant, build_law
-from cdq.worker import EVALUATION, Merged, streams
+from cdq.workers.streams import EVALUATION, streams
 from tests.reference.rollout import alias_table, threshold
 from tests.strategies import DTYPES, NO_STOP, make_worker, models, set_table, visits_of
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdq.core import outcomes as core
+from cdq.core.planning import outcomes as core
 from tests.reference.outcomes import gathered
 from tests.strategies import seeds
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdq.core import merge as core
-from cdq.core.overlap import hand_over, take_back
-from cdq.core.rows import Rows
-from cdq.worker import Worker
+from cdq.core.merge import merge as core
+from cdq.core.merge.overlap import hand_over, take_back
+from cdq.core.table.rows import Rows
+from cdq.workers.worker import Worker
 from tests.core.test_merge import (
     LAWS,
     break_header,

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdq._bellman import Backups, Chain, chain_of, fold, mixture
-from cdq.core import certify, graph, plan
-from cdq.mdp import MDP
+from cdq.core.planning import certify, graph, plan
+from cdq.mdp.bellman import Backups, Chain, chain_of, fold, mixture
+from cdq.mdp.model import MDP
 from tests.reference.planning import dense, random_model
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from cdq import schedules
 from cdq.core.probe import Probe
-from cdq.core.qfunction import TableQ
-from cdq.core.rows import Rows
-from tests.qfunctions import compare, make_table, random_values
+from cdq.core.table.qfunction import TableQ
+from cdq.core.table.rows import Rows
 from tests.reference.qfunction import QFunction
+from tests.small_tables import compare, make_table, random_values
 from tests.strategies import DTYPES, seeds
 
 

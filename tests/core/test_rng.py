@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdq.mdp import MDP
+from cdq.mdp.model import MDP
 from cdq.schedules import Constant, build_law
-from cdq.worker import EVALUATION, LEARNING, streams
+from cdq.workers.streams import EVALUATION, LEARNING, streams
 from tests.reference.rng import Xoshiro
 from tests.strategies import make_worker
 

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdq import schedules
-from cdq.core.rollout import follow
-from cdq.mdp import MDP
-from cdq.problem import pack_model
-from cdq.worker import EVALUATION, LEARNING, Worker, streams
+from cdq.core.loops.rollout import follow
+from cdq.mdp.model import MDP
+from cdq.mdp.sampler import pack_model
+from cdq.workers.streams import EVALUATION, LEARNING, streams
+from cdq.workers.worker import Worker
 from tests.reference import rollout as reference
 from tests.reference.schedules import Law
 from tests.strategies import (

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cdq.core.rows import Law, Rows, row_size
+from cdq.core.table.rows import Law, Rows, row_size
 from cdq.schedules import Constant, build_law
 from tests.strategies import (
     DTYPES,

@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdq import schedules
-from cdq.core.linear import LinearQ
-from cdq.core.qfunction import TableQ
-from cdq.core.stepping import LANE_BYTES, Stepper, call, capsule
+from cdq.core.lanes import Lanes
+from cdq.core.linear.linear import LinearQ
+from cdq.core.loops.stepping import LANE_BYTES, Stepper, call, capsule
+from cdq.core.table.qfunction import TableQ
 from cdq.envs.classic import MountainCar
 from cdq.envs.compiled import CompiledSource
 from cdq.errors import EnvironmentFailure
 from cdq.features import TileCoding
-from cdq.lanes import Lanes
-from cdq.worker import EVALUATION, LEARNING, Merged, streams
+from cdq.qfunctions.merged import Merged
+from cdq.workers.streams import EVALUATION, LEARNING, streams
 from tests.envs.compiled import FINITE, function, scripted
 from tests.reference import stepping as reference
 from tests.reference.qfunction import QFunction

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cdq.core.stepping import LANE_BYTES
+from cdq.core.loops.stepping import LANE_BYTES
 from cdq.envs import CompiledEnv, lane_dtype
 from cdq.envs.finite import DeepSea, Garnet, RiverSwim
 from cdq.envs.grids import GridWorld

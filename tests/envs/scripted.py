@@ -9,11 +9,11 @@ import numpy as np
 from gymnasium import spaces
 
 from cdq import schedules
-from cdq.core.qfunction import TableQ
-from cdq.core.rows import Rows
-from cdq.lanes import Lanes
-from cdq.worker import streams
-from tests.qfunctions import Table, make_table
+from cdq.core.lanes import Lanes
+from cdq.core.table.qfunction import TableQ
+from cdq.core.table.rows import Rows
+from cdq.workers.streams import streams
+from tests.small_tables import Table, make_table
 
 TAXI = max(name for name in gymnasium.registry if name.startswith("Taxi-v"))
 LAW = schedules.build_law(schedules.Constant(0.5), 0, 0.3, "float64")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cdq.envs  # noqa: F401 - registers
-from cdq.core.stepping import LANE_BYTES, call
+from cdq.core.loops.stepping import LANE_BYTES, call
 from cdq.envs import lane_dtype
 from cdq.envs.classic import TWINS
 

@@ -15,7 +15,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import cdq.envs
-from cdq.core.envs import FUNCTIONS
+from cdq.core.envs.envs import FUNCTIONS
 from cdq.envs import CompiledEnv, lane_dtype
 from cdq.envs.compiled import CompiledSource
 from cdq.envs.finite import RiverSwim

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import cdq.envs
-from cdq.core.envs import FUNCTIONS
+from cdq.core.envs.envs import FUNCTIONS
 from cdq.envs import CompiledEnv
 from cdq.errors import ConfigError
 from tests.envs.compiled import FINITE, scripted

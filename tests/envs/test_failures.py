@@ -9,14 +9,14 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
-from cdq.core.linear import LinearQ
+from cdq.core.lanes import Lanes
+from cdq.core.linear.linear import LinearQ
 from cdq.envs.python import PythonSource
 from cdq.envs.vector import VectorSource
 from cdq.errors import EnvironmentFailure, UnsupportedEnvironment
 from cdq.features import TileCoding
-from cdq.lanes import Lanes
 from tests.envs.scripted import LAW, Scripted, Wide, start
-from tests.qfunctions import make_table
+from tests.small_tables import make_table
 
 
 def raise_key_error(env: Any) -> Any:

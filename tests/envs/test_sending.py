@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from cdq.byvalue import pack, unpack
+from cdq.envs.by_value import pack, unpack
 from cdq.envs.sending import layers, sendable
 from cdq.errors import ConfigError
 from tests.envs import changed

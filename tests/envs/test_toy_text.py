@@ -8,7 +8,7 @@ import pytest
 
 from cdq.envs.toy_text import make_env
 from cdq.errors import ConfigError, ModelError, UnsupportedEnvironment
-from cdq.mdp import MDP
+from cdq.mdp.model import MDP
 
 TAXI = max(name for name in gymnasium.registry if name.startswith("Taxi-v"))
 

@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from cdq.byvalue import pack
+from cdq.envs.by_value import pack
 from cdq.envs.trial import require_same_play, trial
 from cdq.errors import ConfigError
 from tests.envs import changed

@@ -10,14 +10,14 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from cdq import schedules
-from cdq.core.linear import LinearQ
+from cdq.core.lanes import Lanes
+from cdq.core.linear.linear import LinearQ
 from cdq.envs.vector import VectorSource
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 from cdq.features import TileCoding
-from cdq.lanes import Lanes
 from tests.envs.scripted import LAW, TAXI, Scripted, Spy, Wide, evaluate, start
 from tests.envs.toys import Plain, Toy
-from tests.qfunctions import make_table
+from tests.small_tables import make_table
 
 MODES = list(AutoresetMode)
 

@@ -11,12 +11,16 @@ import numpy.typing as npt
 from cdq import MDP, solve
 from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
-from cdq.interrupts import Requests
-from cdq.problem import pack_model
-from cdq.rounds import AutoWindow, FixedWindow, Window, WorkerContribution
+from cdq.mdp.sampler import pack_model
+from cdq.qfunctions.merged import Merged
 from cdq.schedules import Constant, StepSize
-from cdq.training import Course, Plan, Progress, learn_rounds, run_workers
-from cdq.worker import Merged, Worker
+from cdq.training.course import Course, Plan, Progress
+from cdq.training.interrupts import Requests
+from cdq.training.loop import learn_rounds
+from cdq.training.threads import run_workers
+from cdq.workers.contribution import WorkerContribution
+from cdq.workers.windows import AutoWindow, FixedWindow, Window
+from cdq.workers.worker import Worker
 
 FloatArray = npt.NDArray[np.float64]
 Watch = Callable[[int, FloatArray], bool]  # steps per worker and the merged table -> whether to stop

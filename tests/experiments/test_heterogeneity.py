@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from cdq import solve
-from cdq.core.merge import commit, merge_slices, pack, slice_bounds
-from cdq.core.rows import Rows
+from cdq.core.merge.merge import commit, merge_slices, pack, slice_bounds
+from cdq.core.table.rows import Rows
 from cdq.schedules import Constant, build_law
 from tests.experiments.harness import Errors, FloatArray, learn, plan, woo
 

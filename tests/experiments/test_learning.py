@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cdq import AutoWindow, QLearner
-from cdq.planning import optimality_gap
+from cdq.mdp.planning import optimality_gap
 
 ENVIRONMENTS = ["FrozenLake-v1", "FrozenLake8x8-v1", "Taxi-v4", "CliffWalking-v1"]
 # FrozenLake8x8 asks for more: a good policy needs a few million steps.

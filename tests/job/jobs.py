@@ -10,8 +10,8 @@ import cdq
 from cdq.job.journal import Journal
 from cdq.job.replay import Rehearsal
 from cdq.job.service import LearningService, make_service, plan_of
-from cdq.monitor import Watch, watch_nothing
-from cdq.until import Goal
+from cdq.training.goals import Goal
+from cdq.training.monitor import Watch, watch_nothing
 from tests.strategies import random_model
 
 MODEL = random_model(30, 4, seed=8, time_limit=50)

@@ -13,9 +13,9 @@ from typing import Any
 
 from cdq.comm.zmq.address import CURVE, parse
 from cdq.comm.zmq.keys import Keys
-from cdq.comm.zmq.sockets import load
+from cdq.comm.zmq.library import load
 from cdq.comm.zmq.wire import Frame, Kind, encode
-from cdq.job.description import hello
+from cdq.job.handshake import hello
 from tests.comm.zmq.test_wire import golden, mutated
 
 _RESET = struct.pack("ii", 1, 0)

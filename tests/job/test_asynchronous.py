@@ -11,12 +11,12 @@ import pytest
 
 import cdq
 from cdq import schedules
-from cdq.comm.zmq.events import Refused, Submission
 from cdq.errors import DivergenceError
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.increments import weights
 from cdq.job.journal import Journal, read
 from cdq.job.member import Member
+from cdq.job.membership.events import Refused, Submission
 from cdq.job.replay import repeat
 from tests.job.jobs import MODEL, Hub, journal_in
 from tests.reference.schedules import Law

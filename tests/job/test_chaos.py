@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from cdq.checkpoint import CheckpointDirectory
 from cdq.job.journal import Entry, read
 from cdq.job.replay import replay
-from cdq.table import QTable
+from cdq.qfunctions.qtable import QTable
+from cdq.storage.directory import CheckpointDirectory
 from tests.job.processes import Processes, processes
 
 KILLS = 18

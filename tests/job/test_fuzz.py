@@ -14,16 +14,17 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from cdq.comm.zmq import collectives
-from cdq.comm.zmq.events import Arrived, Received, Send, Settings, Submission, Tick
-from cdq.comm.zmq.relay import RelayMachine
-from cdq.comm.zmq.rounds import HubMachine
-from cdq.comm.zmq.session import WorkerMachine
+from cdq.comm.zmq.events import Received, Send, Tick
+from cdq.comm.zmq.ranks import collectives
+from cdq.comm.zmq.ranks.relay import RelayMachine
 from cdq.comm.zmq.wire import HEADER_BYTES, Frame, Kind, Rejected, decode, encode
 from cdq.errors import ConfigError
 from cdq.job.asynchronous import AsynchronousService
-from cdq.job.description import check_hello, hello
+from cdq.job.handshake import check_hello, hello
 from cdq.job.member import Member
+from cdq.job.membership.events import Arrived, Settings, Submission
+from cdq.job.membership.hub_machine import HubMachine
+from cdq.job.membership.worker_machine import WorkerMachine
 from cdq.job.service import LearningService
 from tests.comm.zmq.test_wire import golden, mutated
 from tests.job.jobs import Hub

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdq.comm.zmq.events import Refused, Submission
 from cdq.errors import ConfigError
-from cdq.job import description
+from cdq.job import handshake as description
 from cdq.job.member import Member
+from cdq.job.membership.events import Refused, Submission
 from cdq.job.messages import DONE, Task, open_result, pack_result
 from tests.job.jobs import Hub
 

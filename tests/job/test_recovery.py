@@ -18,7 +18,7 @@ from cdq.job.journal import NAME, Journal, read
 from cdq.job.recovery import recover
 from cdq.job.replay import Rehearsal, replay
 from cdq.job.service import LearningService
-from cdq.until import Goal, OptimalWithin
+from cdq.training.goals import Goal, OptimalWithin
 from tests.job.jobs import Hub, journal_in
 from tests.job.processes import Processes, processes
 from tests.job.test_asynchronous import Job

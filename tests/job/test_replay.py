@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from cdq.errors import FileError
-from cdq.files import read_tensors, write_tensors
 from cdq.job.replay import replay
 from cdq.job.store import NAME, write_beginning
-from cdq.run import about
+from cdq.learner.run import about
+from cdq.storage.files import read_tensors, write_tensors
 from tests.job.jobs import MODEL, Hub, journal_in
 
 

@@ -17,7 +17,7 @@ from cdq.comm.base import Communicator
 from cdq.comm.mpi import pieces, records
 from cdq.comm.mpi.communicator import MPICommunicator
 from cdq.merges import MergeRule
-from cdq.rounds import WorkerContribution
+from cdq.workers.contribution import WorkerContribution
 from tests.strategies import random_model
 
 ROUNDS = 20

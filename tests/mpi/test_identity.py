@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import cdq
-from cdq.core import merge as core
+from cdq.core.merge import merge as core
 from cdq.merges import NAMES
 from tests.mpi import functions, jobs, pool
 from tests.mpi.functions import AT_ONCE, IN_TURN, PIECES, SHARED, SLICES, Case, Outcome, learn, learn_on

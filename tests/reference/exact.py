@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from cdq.mdp import MDP
+from cdq.mdp.model import MDP
 
 Row = list[Fraction]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq.mdp import MDP
+from cdq.mdp.model import MDP
 
 
 def random_model(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cdq.mdp import MDP
+from cdq.mdp.model import MDP
 from tests.reference.rng import Xoshiro, below, halves
 from tests.reference.schedules import Law
 

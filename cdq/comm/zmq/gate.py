@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cdq.comm.zmq.keys import DOMAIN, Keys
-from cdq.comm.zmq.sockets import load
+from cdq.comm.zmq.library import load
 from cdq.errors import ConfigError
 
 _log = logging.getLogger("cdq.hub")

@@ -34,7 +34,7 @@ def keygen(directory: str | Path) -> Path:
     ConfigError
         If there is a pair already.
     """
-    from cdq.comm.zmq.sockets import load
+    from cdq.comm.zmq.library import load
 
     folder = Path(directory)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ class Keys:
 
     def be_server(self, socket: Any) -> None:
         """Let a socket speak to peers that a handler of `DOMAIN` lets in: where there is none, to nobody."""
-        from cdq.comm.zmq.sockets import load
+        from cdq.comm.zmq.library import load
 
         socket.curve_server = True
         socket.curve_publickey, socket.curve_secretkey = self.public, self._secret

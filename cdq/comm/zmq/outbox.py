@@ -9,7 +9,7 @@ from typing import Any
 
 from cdq.comm.zmq.events import Send
 from cdq.comm.zmq.guard import Connection
-from cdq.comm.zmq.sockets import load
+from cdq.comm.zmq.library import load
 from cdq.comm.zmq.wire import KIND_AT, Kind
 
 _QUEUED = 64  # messages for a connection that does not take them

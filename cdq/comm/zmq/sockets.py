@@ -13,8 +13,9 @@ from typing import Any
 from cdq.comm.contribution import Received
 from cdq.comm.zmq.address import CURVE, IPC, TCP, Address, check_directory, is_loopback, needs_ipv6
 from cdq.comm.zmq.keys import Keys
+from cdq.comm.zmq.library import load
 from cdq.comm.zmq.wire import HEADER_BYTES
-from cdq.errors import BackendUnavailable, ConfigError
+from cdq.errors import ConfigError
 
 LINGER = 500  # milliseconds that the last message of a peer has to get away
 _HEARTBEAT = 500  # milliseconds
@@ -26,21 +27,6 @@ _HANDSHAKE = 2000
 _QUEUE = 64  # messages to one connection
 _COPIED = 1 << 16  # bytes: what is shorter costs less to copy than to hold on to ZeroMQ's memory
 _contexts: dict[int, Any] = {}  # by process: a fork must not use its parent's
-
-
-def load() -> Any:
-    """Return the module zmq.
-
-    Raises
-    ------
-    BackendUnavailable
-        If pyzmq is not there.
-    """
-    try:
-        import zmq
-    except ImportError as error:
-        raise BackendUnavailable(f"pyzmq cannot be imported: {error}; try: pip install 'cdq[zmq]'") from error
-    return zmq
 
 
 def context() -> Any:

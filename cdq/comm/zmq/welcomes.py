@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cdq.comm.zmq.roster import Peer
+from cdq.job.membership.roster import Peer
 
 _UNDER_WAY = 1 << 24  # bytes of all that may be on their way; beyond, one at a time
 _PER_SECOND = 10  # of one worker

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from cdq.comm.zmq.events import Deliver, Joined, Settings
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys
-from cdq.comm.zmq.rounds import HubMachine
-from cdq.comm.zmq.worker import Connection
+from cdq.job.membership.connection import Connection
+from cdq.job.membership.events import Deliver, Joined, Settings
+from cdq.job.membership.hub_machine import HubMachine
 from tests.comm.zmq.simulation import Adding, Disk, Table, delta
 
 

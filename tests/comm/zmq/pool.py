@@ -17,7 +17,7 @@ from typing import Any
 
 from cdq.comm.base import Communicator
 from cdq.comm.zmq.hub import Hub
-from cdq.comm.zmq.relay import RelayMachine
+from cdq.comm.zmq.ranks.relay import RelayMachine
 
 START = str(Path(__file__).parents[2] / "start.py")  # runs a module of the tests
 _START = 30.0  # seconds for a process to start, and again for it to end

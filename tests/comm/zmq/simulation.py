@@ -13,29 +13,24 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from cdq.comm.zmq.events import (
+from cdq.comm.zmq.events import Done, HubEvent, Received, Send, Tick, Unreachable
+from cdq.comm.zmq.wire import Body, Reason
+from cdq.job.membership.events import (
     Arrived,
     Deliver,
-    Done,
     Failed,
-    HubEvent,
     Joined,
     Leave,
     Left,
-    Received,
     Refused,
-    Send,
     Settings,
     State,
     Submission,
     Submit,
-    Tick,
-    Unreachable,
     WorkerEvent,
 )
-from cdq.comm.zmq.rounds import HubMachine
-from cdq.comm.zmq.session import WorkerMachine
-from cdq.comm.zmq.wire import Body, Reason
+from cdq.job.membership.hub_machine import HubMachine
+from cdq.job.membership.worker_machine import WorkerMachine
 
 Table = npt.NDArray[np.int64]
 

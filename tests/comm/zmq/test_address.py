@@ -14,13 +14,13 @@ import cdq
 from cdq.cli import main
 from cdq.comm.registry import VARIABLE
 from cdq.comm.zmq.address import is_loopback, needs_ipv6, parse
-from cdq.comm.zmq.communicator import RANK_VARIABLE, SIZE_VARIABLE
-from cdq.comm.zmq.events import Settings
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys, allow, keygen
-from cdq.comm.zmq.relay import RelayMachine
-from cdq.comm.zmq.worker import status
+from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE, SIZE_VARIABLE
+from cdq.comm.zmq.ranks.relay import RelayMachine
 from cdq.errors import ConfigError
+from cdq.job.membership.connection import status
+from cdq.job.membership.events import Settings
 from tests.comm.zmq.hubs import Worker, running
 from tests.comm.zmq.simulation import Disk
 

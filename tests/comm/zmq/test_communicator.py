@@ -15,8 +15,8 @@ import pytest
 
 from cdq.comm import registry
 from cdq.comm.base import Communicator
-from cdq.comm.zmq.communicator import ZmqCommunicator
 from cdq.comm.zmq.keys import allow, keygen
+from cdq.comm.zmq.ranks.communicator import ZmqCommunicator
 from cdq.errors import CollectiveMismatch, CommTimeout, ConfigError, PeerLost
 from cdq.testing import CommunicatorConformance, cases
 from cdq.testing.fold import Fold, SharedFold, mixed_magnitudes

@@ -16,8 +16,8 @@ import pytest
 
 from cdq.comm.zmq.events import Send
 from cdq.comm.zmq.guard import CROWD, ENDLESS, UNREAD, Guard
+from cdq.comm.zmq.library import load
 from cdq.comm.zmq.outbox import Outbox
-from cdq.comm.zmq.sockets import load
 from cdq.comm.zmq.wire import Frame, Kind, encode
 
 LIMIT = 1000

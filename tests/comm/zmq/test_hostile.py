@@ -17,13 +17,13 @@ import pytest
 
 import cdq
 from cdq.comm.zmq.address import parse
-from cdq.comm.zmq.communicator import ZmqCommunicator
-from cdq.comm.zmq.events import Joined, Settings
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.link import Link
-from cdq.comm.zmq.relay import RelayMachine
+from cdq.comm.zmq.ranks.communicator import ZmqCommunicator
+from cdq.comm.zmq.ranks.relay import RelayMachine
 from cdq.comm.zmq.wire import Frame, Kind, Reason, decode, encode, unpack_reason
-from cdq.comm.zmq.worker import Connection, status
+from cdq.job.membership.connection import Connection, status
+from cdq.job.membership.events import Joined, Settings
 from tests.comm.zmq.hubs import Worker, running
 from tests.comm.zmq.simulation import Disk, Table, delta
 from tests.comm.zmq.test_wire import golden, mutated

@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 
 from cdq.comm.zmq.address import parse
-from cdq.comm.zmq.events import Done, HubAction, HubEvent, Joined, Received, Send, Settings, Stop, Unreachable
+from cdq.comm.zmq.events import Done, HubAction, HubEvent, Received, Send, Stop, Unreachable
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys, allow, keygen
 from cdq.comm.zmq.link import Link
-from cdq.comm.zmq.rounds import HubMachine
 from cdq.comm.zmq.wire import Frame, Kind, decode, encode
-from cdq.comm.zmq.worker import Connection, status
 from cdq.errors import CommError, CommTimeout, ConfigError
+from cdq.job.membership.connection import Connection, status
+from cdq.job.membership.events import Joined, Settings
+from cdq.job.membership.hub_machine import HubMachine
 from tests.comm.zmq.hubs import Worker, running, work
 from tests.comm.zmq.simulation import Adding, Disk, Table, delta
 

@@ -12,7 +12,7 @@ import pytest
 
 from cdq.comm.zmq.gate import Gate
 from cdq.comm.zmq.keys import Keys, allow, keygen
-from cdq.comm.zmq.sockets import load
+from cdq.comm.zmq.library import load
 from cdq.errors import ConfigError
 
 

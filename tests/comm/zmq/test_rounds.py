@@ -8,28 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cdq.comm.zmq.events import Arrived as Came
-from cdq.comm.zmq.events import (
-    Deliver,
-    Done,
-    Dropped,
-    Failed,
-    Joined,
-    Leave,
-    Left,
-    Received,
-    Revoked,
-    Send,
-    Settings,
-    Stop,
-    Submit,
-    Tick,
-    Unreachable,
-    WorkerEvent,
-)
-from cdq.comm.zmq.rounds import HubMachine
-from cdq.comm.zmq.session import WorkerMachine
+from cdq.comm.zmq.events import Done, Dropped, Received, Revoked, Send, Stop, Tick, Unreachable
 from cdq.comm.zmq.wire import Frame, Kind, Reason, decode, encode
+from cdq.job.membership.events import Arrived as Came
+from cdq.job.membership.events import Deliver, Failed, Joined, Leave, Left, Settings, Submit, WorkerEvent
+from cdq.job.membership.hub_machine import HubMachine
+from cdq.job.membership.worker_machine import WorkerMachine
 from tests.comm.zmq.simulation import Adding, Disk, Table, delta
 
 

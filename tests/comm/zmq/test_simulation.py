@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdq.comm.zmq.events import Settings
+from cdq.job.membership.events import Settings
 from tests.comm.zmq.simulation import World
 
 EVENTS = 20_000

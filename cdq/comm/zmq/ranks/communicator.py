@@ -1,0 +1,267 @@
+"""Ranks as processes that a hub connects."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from functools import partial
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from cdq.comm.base import Call
+from cdq.comm.contribution import Received
+from cdq.comm.processes import ProcessCommunicator
+from cdq.comm.zmq.address import EXAMPLES, Address, parse
+from cdq.comm.zmq.events import TOKEN_BYTES
+from cdq.comm.zmq.link import Link
+from cdq.comm.zmq.ranks.collectives import (
+    SIZE,
+    WANTED_RANK,
+    Mode,
+    Why,
+    pack_call,
+    pack_group,
+    pack_lengths,
+    pack_loss,
+    unpack_loss,
+    unpack_parts,
+)
+from cdq.comm.zmq.ranks.relay import WHOLE
+from cdq.comm.zmq.wire import Body, Frame, Kind, Rejected, decode, encode, unpack_reason
+from cdq.errors import CollectiveMismatch, CommClosed, CommError, CommTimeout, ConfigError, PeerLost
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+SCHEME = "zmq"
+RANK_VARIABLE, SIZE_VARIABLE = "CDQ_RANK", "CDQ_SIZE"  # set by who starts the processes
+_GRACE = 1.0  # seconds that the hub has to say who is missing
+
+
+class Whole(NamedTuple):
+    """All ranks of a hub, and the one of them that this process is."""
+
+    run: int
+    rank: int
+
+
+class ZmqCommunicator(ProcessCommunicator):
+    """The rank that this process is, among those that a hub connects.
+
+    As :class:`~cdq.comm.Communicator`. Every collective is one message to the hub and one back.
+
+    Parameters
+    ----------
+    link : Link
+        To the hub; shared with what is split from this.
+    whole : Whole
+        The hub's number, and this one's rank of the whole.
+    members : sequence of int
+        Ranks of the whole, in the order of their ranks here.
+    timeout : float
+        Deadline of each collective, in seconds.
+    group : int
+        The number of this group.
+    parent : ZmqCommunicator, optional
+        What this one was split from.
+    """
+
+    API_VERSION = 1
+    at_once = 1 << 14  # beyond, the hub sending all to all costs more than a second message each way
+
+    def __init__(
+        self,
+        link: Link,
+        whole: Whole,
+        members: Sequence[int],
+        timeout: float,
+        *,
+        group: int = WHOLE,
+        parent: ZmqCommunicator | None = None,
+    ) -> None:
+        super().__init__(members.index(whole.rank), len(members), timeout)
+        self._link = link
+        self._run, self._place = whole
+        self._members = tuple(members)
+        self._group = group
+        self._parent = parent
+
+    @classmethod
+    def connect(cls, url: str, workers: int, timeout: float) -> Sequence[Self]:
+        """Join the hub at `url` and return when all ranks have.
+
+        Raises
+        ------
+        ConfigError
+            If `url` is no address, or the hub has not `workers` ranks.
+        CommTimeout
+            If the hub does not answer, or not all ranks come.
+        """
+        deadline = time.monotonic() + timeout
+        link = Link(_address(url), timeout)
+        try:
+            with link:
+                welcome = _join(link, deadline, timeout)
+            (size,) = SIZE.unpack(welcome.payload)
+            if workers != size:
+                raise ConfigError(
+                    f"workers is {workers}, but the hub at {url} has {size} ranks, one worker each"
+                )
+        except BaseException:
+            link.post(encode(Frame(Kind.BYE, payload=pack_loss(Why.FAILED, (), "could not join"))), last=True)
+            raise
+        return [cls(link, Whole(welcome.run, welcome.uid), range(size), timeout)]
+
+    @classmethod
+    def ranks(cls, url: str, workers: int | None) -> int:
+        """Return how many ranks were started, as the environment variable ``CDQ_SIZE`` tells, or `workers`."""
+        _address(url)
+        started = os.environ.get(SIZE_VARIABLE, "")
+        if workers is not None:
+            return workers
+        if not started.isdecimal():
+            raise ConfigError(
+                f"communicator {url!r}: give workers, the number of ranks that the hub waits for"
+            )
+        return int(started)
+
+    # ---- collectives
+
+    def _gather(self, operation: str, part: memoryview) -> Sequence[Received]:
+        call = self._begin(operation)
+        try:
+            parts = unpack_parts(self._converse(call, Mode.GATHER, part), self.size)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self.bytes_sent += part.nbytes * (self.size - 1)
+        return parts
+
+    def _alltoall(self, call: Call, parts: Sequence[memoryview]) -> Sequence[Received]:
+        if call.root < 0:
+            answer = self._converse(call, Mode.ALLTOALL, pack_lengths(parts), *parts)
+            return unpack_parts(answer, self.size)
+        mine = parts[self.rank] if self.rank == call.root else b""
+        return [self._converse(call, Mode.BROADCAST, mine)] * self.size
+
+    def _converse(self, call: Call, mode: Mode, *body: Received) -> Received:
+        """Give the hub this rank's part of a call, and return the answer."""
+        deadline = time.monotonic() + self.timeout
+        frame = Frame(
+            Kind.CONTRIB,
+            self._run,
+            uid=self._place,
+            sequence=call.sequence,
+            base=self._group,
+        )
+        take, check = partial(self._take, call), partial(self._check_open, call)
+        with self._link as link:
+            check()
+            link.send(encode(frame, Body(pack_call(call, mode), *body)))
+            answer = link.wait(deadline, take, check)
+            if answer is None:  # the hub knows who is missing, and tells all that wait
+                link.send(encode(frame._replace(kind=Kind.PING)))
+                answer = link.wait(deadline + _GRACE, take, check)
+        if answer is None:
+            raise CommTimeout(f"{call}: the hub did not answer within {self.timeout:g} s")
+        return memoryview(answer)
+
+    def _check_open(self, call: Call) -> None:
+        if self._closed:
+            raise CommClosed(f"{call}: closed by another thread during the call")
+
+    def _take(self, call: Call, data: Received) -> Received | None:
+        """Return the answer to a call if a message is that; raise if it says that the call failed."""
+        try:
+            frame = decode(data)
+        except Rejected as rejected:
+            raise CommError(f"{call}: the hub sent what is no message: {rejected}") from None
+        if frame.kind == Kind.WHO:
+            raise PeerLost(
+                f"{call}: the hub does not know this connection any more: it was cut, or is another hub"
+            )
+        if (frame.base, frame.sequence) != (self._group, call.sequence):
+            return None
+        if frame.kind == Kind.LOST:
+            self._raise_loss(call, frame.payload)
+        return frame.payload if frame.kind == Kind.RESULT else None
+
+    def _raise_loss(self, call: Call, payload: Received) -> NoReturn:
+        why, ranks, text = unpack_loss(payload)
+        if why == Why.MISMATCH:
+            raise CollectiveMismatch(text)
+        if why == Why.TIMEOUT:
+            seconds = f"within {self.timeout:g} s; raise the timeout if they were only slow"
+            raise CommTimeout(f"{call}: {text} {seconds}", ranks)
+        raise PeerLost(f"{call}: {text}", ranks)
+
+    def _fail(self, error: BaseException) -> None:
+        super()._fail(error)
+        if isinstance(error, CommError):
+            relative = self._parent
+            while relative is not None:
+                relative._victim = True
+                relative = relative._parent
+
+    # ---- groups and the end
+
+    def _subset(self, members: Sequence[int]) -> ZmqCommunicator | None:
+        if not members:
+            return None
+        ranks = [self._members[rank] for rank in members]
+        name = (
+            f"{self._group} {self._sequence} {ranks[0]}".encode()
+        )  # the same on all members, and on no others
+        number = int.from_bytes(blake2b(name, digest_size=8).digest(), "little") or 1
+        payload = pack_group(self._group, ranks)
+        with self._link as link:
+            link.send(encode(Frame(Kind.HELLO, self._run, uid=self._place, base=number, payload=payload)))
+        whole = Whole(self._run, self._place)
+        return type(self)(self._link, whole, ranks, self.timeout, group=number, parent=self)
+
+    def _close(self) -> None:
+        self._leave(Why.CLOSED, "closed its communicator")
+
+    def _abort(self, reason: str) -> None:
+        self._leave(Why.FAILED, reason)
+
+    def _leave(self, why: Why, text: str) -> None:
+        why = Why.VICTIM if self._is_victim() else why
+        frame = Frame(
+            Kind.BYE, self._run, uid=self._place, base=self._group, payload=pack_loss(why, (), text)
+        )
+        if os.getpid() == self._process:  # a fork's sockets are its parent's
+            self._link.post(encode(frame), last=self._group == WHOLE)
+
+    def _is_victim(self) -> bool:
+        """Whether this rank failed because of another, which the others are to hear of instead."""
+        return self._victim or (self._parent is not None and self._parent._is_victim())
+
+
+def _address(url: str) -> Address:
+    if url.removesuffix("://") == SCHEME:
+        raise ConfigError(f"communicator {url!r}: give the hub's address, one of {EXAMPLES}")
+    return parse(url)
+
+
+def _join(link: Link, deadline: float, timeout: float) -> Frame:
+    """Say HELLO, and return the WELCOME that comes when all ranks have."""
+    wanted = os.environ.get(RANK_VARIABLE, "")
+    rank = WANTED_RANK.pack(int(wanted) if wanted.isdecimal() else -1)
+    link.send(encode(Frame(Kind.HELLO, payload=secrets.token_bytes(TOKEN_BYTES) + rank)))
+    welcome: Frame | None = link.wait(deadline, _welcome, lambda: None)
+    if welcome is None:
+        raise CommTimeout(f"{link.address}: not all ranks connected within {timeout:g} s")
+    return welcome
+
+
+def _welcome(data: Received) -> Frame | None:
+    try:
+        frame = decode(data)
+    except Rejected as rejected:
+        raise CommError(f"what answers is no hub of cdq: {rejected}") from None
+    if frame.kind == Kind.NACK:
+        raise ConfigError(unpack_reason(frame.payload)[1])
+    return frame if frame.kind == Kind.WELCOME else None

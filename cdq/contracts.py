@@ -1,0 +1,154 @@
+"""What environments of every kind give to those who learn on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.core.envs.encode import Encoding
+from cdq.core.lanes import Lanes
+from cdq.core.table.qfunction import QFunction
+from cdq.core.table.rows import Law, Rows
+
+
+class Loop(Protocol):
+    """Steps the lanes of a worker, and learns."""
+
+    def reset(self) -> None:
+        """Start an episode in every lane."""
+
+    def run(
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+    ) -> tuple[bool, int, int, float]:
+        """Step every lane *sweeps* times; return whether nothing ended that early, and the episodes that ended.
+
+        These are their number, the sum of their lengths, and that of their undiscounted returns.
+        """
+
+
+class Lanewise(Protocol):
+    """What is stepped in lanes."""
+
+    @property
+    def n_actions(self) -> int:
+        """Actions are 0 to n_actions - 1."""
+
+    @property
+    def own_bytes(self) -> int:
+        """What a lane takes beside stream, counters and state."""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a lane goes on from its memory; else it begins an episode."""
+
+
+class Environment(Lanewise, Protocol):
+    """What is known of an environment, whatever is learnt of it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def way(self) -> str:
+        """How it is stepped: "compiled model", "compiled environment", "vector environment", "Python environment"."""
+
+    @property
+    def threads(self) -> bool:
+        """Whether several workers may be threads of one process."""
+
+    @property
+    def lanes(self) -> int:
+        """How many environments a worker steps unless told otherwise."""
+
+    @property
+    def time_limit(self) -> int | None:
+        """Steps after which an episode is truncated."""
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""
+
+    def mask_of(self, observation: Any) -> Any:
+        """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
+
+    def close(self) -> None:
+        """Close what was made here; loops must not be used afterwards."""
+
+
+class Source(Environment, Protocol):
+    """Where transitions come from."""
+
+    def loop(
+        self, q: QFunction, lanes: Lanes, gamma: float, seeds: Sequence[int], stop: npt.NDArray[np.int32]
+    ) -> Loop:
+        """Return the loop of a worker; *seeds* are for environments with randomness of their own, one a lane."""
+
+    def episodes(
+        self, q: QFunction, words: npt.NDArray[np.uint64], n: int, longest: int, stop: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Play *n* greedy episodes of at most *longest* steps; return their returns and lengths.
+
+        Episode i has the stream i % words.shape[1].
+        """
+
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+class Representation(Protocol):
+    """How observations lead to rows of the table, and rows to action values."""
+
+    @property
+    def n_rows(self) -> int:
+        """How many there are."""
+
+    @property
+    def step_scale(self) -> float:
+        """What step sizes are multiplied by."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What the meaning of the rows depends on."""
+
+    @property
+    def own_table(self) -> Any:
+        """The `Merged` that it reads, where rows are added as they are met; else None."""
+
+    def __str__(self) -> str:
+        """Return what it is, in words."""
+
+    @property
+    def first_action(self) -> int:
+        """What the environment calls action 0."""
+
+    def encoding(self) -> Encoding:
+        """Return what makes of observations what the Q-function locates."""
+
+    def q_function(self, rows: Rows, n: int) -> QFunction:
+        """Return the Q-function over a table, for *n* lanes."""
+
+    def reader(self, values: Floats, n: int) -> QFunction:
+        """Return the Q-function of these values, to be read, for *n* lanes."""
+
+    def initial(self, value: float) -> float:
+        """Return what every entry of the table is where every action is worth *value*."""
+
+    def action_values(self, values: Floats, observation: Any) -> Floats:
+        """Return what the table says each action is worth; raises `ConfigError` for what is no observation."""
+
+
+Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
+
+
+class Problem(Lanewise, Protocol):
+    """What the workers of a run learn, the same for all."""
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the table; its columns are the actions."""
+
+    def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
+        """Return the loop of a worker over its table and lanes; the flag *stop* ends its windows early."""

@@ -1,0 +1,1 @@
+"""Environments in C, and the reading of observations."""

@@ -1,0 +1,34 @@
+"""The shipped compiled environments, as the addresses of their functions; their parameters are in the headers."""
+
+from libc.stdint cimport uintptr_t
+
+
+cdef extern from "envs/env_grid.h":
+    void cdq_grid_step() noexcept nogil
+    void cdq_grid_reset() noexcept nogil
+    void cdq_garnet_step() noexcept nogil
+    void cdq_garnet_reset() noexcept nogil
+    void cdq_river_step() noexcept nogil
+    void cdq_river_reset() noexcept nogil
+    void cdq_sea_step() noexcept nogil
+    void cdq_sea_reset() noexcept nogil
+
+cdef extern from "envs/env_classic.h":
+    void cdq_car_step() noexcept nogil
+    void cdq_car_reset() noexcept nogil
+    void cdq_pole_step() noexcept nogil
+    void cdq_pole_reset() noexcept nogil
+    void cdq_acrobot_step() noexcept nogil
+    void cdq_acrobot_reset() noexcept nogil
+
+
+# Name -> (step, reset).
+FUNCTIONS = {
+    "grid": (<uintptr_t> cdq_grid_step, <uintptr_t> cdq_grid_reset),
+    "garnet": (<uintptr_t> cdq_garnet_step, <uintptr_t> cdq_garnet_reset),
+    "river": (<uintptr_t> cdq_river_step, <uintptr_t> cdq_river_reset),
+    "sea": (<uintptr_t> cdq_sea_step, <uintptr_t> cdq_sea_reset),
+    "car": (<uintptr_t> cdq_car_step, <uintptr_t> cdq_car_reset),
+    "pole": (<uintptr_t> cdq_pole_step, <uintptr_t> cdq_pole_reset),
+    "acrobot": (<uintptr_t> cdq_acrobot_step, <uintptr_t> cdq_acrobot_reset),
+}

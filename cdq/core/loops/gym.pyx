@@ -1,0 +1,311 @@
+"""Windows of Q-learning over environments that are stepped by calling Python.
+
+A sweep is that of window.h: all lanes act on the table as it stands, all targets are of that table, and the updates are
+applied in lane order. A lane draws one word a sweep: the environments have random numbers of their own.
+"""
+
+from cpython.dict cimport PyDict_Check, PyDict_GetItemWithError
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.float cimport PyFloat_AsDouble, PyFloat_Check
+from cpython.long cimport PyLong_CheckExact
+from libc.math cimport isfinite
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memchr, memcpy, memset
+
+from cdq.core.envs.encode cimport Encoding
+from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
+from cdq.core.table.rows cimport Law
+
+import numpy as np
+
+
+cdef extern from "rng.h":
+    void cdq_next_of_all(uint64_t *words, int64_t lanes, uint64_t *out) nogil
+
+cdef extern from "atomics.h":
+    int64_t cdq_now() noexcept nogil
+
+# Sweeps between two looks at what else there is to do: signals, threads that wait for the GIL, a divergence.
+cdef int64_t CHUNK = 1024
+# Nanoseconds between two releases of the GIL. Whoever waits for it asks for it after 5 ms in which nobody released it,
+# and gets it then; a release that comes sooner is over before a waiting thread is awake, which with a release every
+# 0.1 ms waited for up to 44 s.
+cdef int64_t TURN = 20_000_000
+cdef double ALWAYS = 4294967296.0 * 2147483648.0  # 2^32 in the threshold's fixed point (window.h)
+cdef int COIN_SHIFT = 31
+
+cdef object BOOL = np.bool_
+
+MASKING = {"auto": UNKNOWN, "nowhere": NOWHERE, "info": INFO, "observation": OBSERVATION}
+
+
+cdef class Loop:
+    """What is common to the loops over environments of Python.
+
+    *lanes* has the arrays words (4, n), elapsed and returns (n,), which are borrowed. *masks* is a key of `MASKING`.
+    *stop* is a flag that another thread may set. *failure* makes the error to raise where an environment fails, from
+    a message, a lane and a step.
+    """
+
+    def __init__(self, QFunction q not None, Encoding encoding not None, lanes, double gamma,
+                 const int32_t[::1] stop, str masks, failure):
+        cdef uint64_t[:, ::1] words = lanes.words
+        cdef int64_t[::1] elapsed = lanes.elapsed
+        cdef double[::1] returns = lanes.returns
+        cdef int64_t n = q.n, width = q.width, n_actions = q.n_actions
+        if not (words.shape[0] == 4 and words.shape[1] == elapsed.shape[0] == returns.shape[0] == n):
+            raise ValueError("the lanes and the Q-function differ in number")
+        if q.continuous != encoding.real or width != encoding.width or stop.shape[0] != 1:
+            raise ValueError("the observations are not what the Q-function reads, or stop is not one flag")
+        cdef unsigned char[::1] memory = bytearray(n * (8 * (2 * width + 5) + 5 + 2 * n_actions))
+        self.q, self.encoding, self.n, self.gamma = q, encoding, n, gamma
+        self.masking, self.failure = MASKING[masks], failure
+        self.memory = (memory, words, elapsed, returns, stop)
+        self.words, self.stop = &words[0, 0], &stop[0]
+        self.lanes_elapsed, self.lanes_returns = &elapsed[0], &returns[0]
+        self.present = <int64_t *> &memory[0]
+        self.following = self.present + n * width
+        self.elapsed = self.following + n * width
+        self.returns = <double *> (self.elapsed + n)
+        self.rewards = self.returns + n
+        self.bits = <uint64_t *> (self.rewards + n)
+        self.actions = <uint32_t *> (self.bits + n)
+        self.terminated = <uint8_t *> (self.bits + 2 * n)
+        self.truncated, self.ended = self.terminated + n, self.terminated + 2 * n
+        self.active, self.idle = self.terminated + 3 * n, self.terminated + 4 * n
+        self.masks = self.terminated + 5 * n
+        self.masks_following = self.masks + n * n_actions
+        memset(self.active, 1, n)
+
+    def reset(self):
+        """Start an episode in every lane."""
+        memset(self.idle, 0, self.n)
+        memset(self.elapsed, 0, 8 * self.n)
+        memset(self.returns, 0, 8 * self.n)
+        self.restart()
+        self.started = True
+        self.tell()
+
+    def run(self, Law law not None, int64_t sweeps, double explore_first, double explore_last):
+        """Learn for a window; return whether it ran to its end, its episodes, their length sum and return sum.
+
+        The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if the stop flag is set,
+        or once the Q-function has diverged.
+        """
+        cdef uint64_t threshold = <uint64_t> (explore_first * ALWAYS)
+        cdef int64_t change = <int64_t> ((explore_last - explore_first) * ALWAYS / <double> max(sweeps, 1))
+        cdef int64_t t = 0
+        if law.real_size != self.q.rows.c.real_size or not self.started:
+            raise ValueError("the law and the table differ in type, or no episode was started")
+        self.law = &law.c
+        self.episodes, self.length_sum, self.return_sum = 0, 0, 0.0
+        self.check()
+        if self.doing != NOTHING:  # the last window was interrupted within a call
+            self.reset()
+        if self.q.room() < 2 * self.n:
+            self.q.make_room()
+        self.locate(STATE, 0, self.n)
+        while t < sweeps and not self.stop[0]:
+            cdq_next_of_all(self.words, self.n, self.bits)
+            self.q.choose(threshold >> COIN_SHIFT, self.bits, self.masks_or_null(self.masks), self.actions)
+            self.sweep()
+            threshold += <uint64_t> change
+            t += 1
+            if t % CHUNK == 0:
+                if self.q.diverged():  # looks at all that was learnt
+                    break
+                self.look_up()
+        self.tell()
+        return t == sweeps, self.episodes, self.length_sum, self.return_sum
+
+    def follow(self, double[::1] returns, int64_t[::1] lengths, int64_t longest):
+        """Run a greedy episode for every entry of *returns*, *n* at a time; return how many were run.
+
+        An episode longer than *longest* steps is cut there. The loop's own episodes are over.
+        """
+        cdef int64_t first = 0, i, left
+        while first < returns.shape[0] and not self.stop[0]:
+            self.reset()
+            self.locate(STATE, 0, self.n)
+            left = min(self.n, returns.shape[0] - first)
+            for i in range(left, self.n):
+                self.idle[i] = True
+            while left and not self.stop[0]:
+                self.q.greedy(self.masks_or_null(self.masks), self.actions)
+                self.step()
+                self.locate(SUCCESSOR, 0, self.n)
+                self.move()
+                for i in range(self.n):
+                    if not self.idle[i] and self.active[i]:
+                        self.returns[i] += self.rewards[i]
+                        self.elapsed[i] += 1
+                        if self.ended[i] or self.elapsed[i] == longest:
+                            returns[first + i], lengths[first + i] = self.returns[i], self.elapsed[i]
+                            self.idle[i] = True
+                            left -= 1
+                self.revive()
+                self.look_up()
+            first += self.n
+        self.started = False
+        return min(first, returns.shape[0])
+
+    cdef int look_up(self) except -1:
+        """Heed signals, and threads that wait for the GIL, of which an environment in C takes no notice."""
+        cdef int64_t now = cdq_now()
+        PyErr_CheckSignals()
+        if now >= self.next_turn:
+            self.next_turn = now + TURN
+            with nogil:
+                pass
+        return 0
+
+    cdef int sweep(self) except -1:
+        """Take the chosen actions and learn from what they bring."""
+        cdef QFunction q = self.q
+        self.step()
+        if q.room() < 2 * self.n:
+            q.make_room()
+        self.locate(SUCCESSOR, 0, self.n)
+        q.learn(self.law, self.gamma, self.actions, self.rewards, self.terminated,
+                self.masks_or_null(self.masks_following), self.active)
+        self.move()
+        self.book()
+        return self.revive()
+
+    cdef int move(self) except -1:
+        """Make the following observations the present ones."""
+        self.q.advance()
+        self.present, self.following = self.following, self.present
+        self.masks, self.masks_following = self.masks_following, self.masks
+        return 0
+
+    cdef int book(self) except -1:
+        cdef int64_t i
+        for i in range(self.n):
+            if self.active[i]:
+                self.returns[i] += self.rewards[i]
+                self.elapsed[i] += 1
+                if self.ended[i]:
+                    self.episodes += 1
+                    self.length_sum += self.elapsed[i]
+                    self.return_sum += self.returns[i]
+                    self.returns[i] = 0
+                    self.elapsed[i] = 0
+        return 0
+
+    cdef int restart(self) except -1:
+        raise NotImplementedError
+
+    cdef int step(self) except -1:
+        raise NotImplementedError
+
+    cdef int revive(self) except -1:
+        raise NotImplementedError
+
+    cdef int check(self) except -1:
+        raise NotImplementedError
+
+    cdef int tell(self) except -1:
+        """Write the episodes to the lanes."""
+        memcpy(self.lanes_elapsed, self.elapsed, 8 * self.n)
+        memcpy(self.lanes_returns, self.returns, 8 * self.n)
+        return 0
+
+    cdef int locate(self, int slot, int64_t first, int64_t count) except -1:
+        """Look up the present observations, or the following ones, of some lanes."""
+        cdef int64_t *observations = self.present if slot == STATE else self.following
+        cdef int64_t lane = self.q.locate(observations, slot, first, count)
+        cdef int64_t width = self.q.width
+        if lane < 0:
+            return 0
+        if self.q.continuous:
+            cells = [(<double *> observations)[lane * width + i] for i in range(width)]
+            error = f"the observation {cells} has a number that is not finite"
+        else:
+            error = f"the observation's index {observations[lane]} is not one of the table's"
+        self.acted = slot == SUCCESSOR
+        return self.fail(ValueError(error), lane, self.elapsed[lane] + (slot == SUCCESSOR))
+
+    cdef const uint8_t *masks_or_null(self, uint8_t *masks) noexcept:
+        return masks if self.masking >= INFO else NULL
+
+    cdef int end(self, int64_t lane) except -1:
+        """Note whether a lane's step, which has just been read, ended its episode; check its reward."""
+        if not isfinite(self.rewards[lane]):
+            raise ValueError(f"the reward is {self.rewards[lane]}; allowed: a finite number")
+        self.ended[lane] = self.terminated[lane] | self.truncated[lane]
+        return 0
+
+    cdef int allow(self, int64_t lane, uint8_t *masks) except -1:
+        """Check that a mask allows an action."""
+        if self.masking >= INFO and not memchr(masks + lane * self.q.n_actions, 1, self.q.n_actions):
+            raise ValueError("no action is allowed: an action out of range from a mask of zeros")
+        return 0
+
+    cdef int fail(self, object error, object lane, object step) except -1:
+        """Raise what the environment raised, or what is wrong with what it returned, as a failure of it."""
+        cdef int doing = self.doing
+        text = " ".join(str(error).split())
+        if self.acted and lane is not None:
+            what, mark, allowed = text.partition("; allowed")
+            text = f"{what} (action {self.first_action + self.actions[<int64_t> lane]}){mark}{allowed}"
+        self.doing, self.started = NOTHING, False
+        if doing == NOTHING:
+            raise self.failure(text, lane=lane, step=step) from error.__cause__
+        call = "step" if doing == STEPPING else "reset"
+        raise self.failure(f"{call} raised {type(error).__name__}: {text}", lane=lane, step=step) from error
+
+
+cdef double reward_of(object value) except? -1.0:
+    """Return a reward, a real number of any type, as float64."""
+    if PyFloat_Check(value):
+        return PyFloat_AsDouble(value)
+    try:
+        if PyLong_CheckExact(value) or (
+                getattr(value, "ndim", 0) == 0
+                and getattr(getattr(value, "dtype", None), "kind", "f") in "biuf"):
+            return PyFloat_AsDouble(value)
+    except (TypeError, ValueError, OverflowError):  # no number, or none of float64
+        pass
+    hint = "; return reward.item()" if getattr(value, "size", 0) == 1 and getattr(value, "ndim", 0) else ""
+    raise ValueError(f"the reward is {shown(value)}; allowed: one finite number{hint}")
+
+
+cdef int flag_of(object value, str what) except -1:
+    """Return whether a flag is true: a bool of Python or NumPy, or a number that is 0 or 1."""
+    if value is True or value is False:
+        return value is True
+    if isinstance(value, BOOL):
+        return bool(value)
+    try:
+        number = reward_of(value)
+    except ValueError:
+        number = 2.0
+    if number != 0.0 and number != 1.0:
+        raise ValueError(f"{what} is {shown(value)}; allowed: True or False")
+    return number == 1.0
+
+
+cdef str shown(object value):
+    """Return a value as messages show it, with its type, and its shape where it has one."""
+    shape = getattr(value, "shape", None)
+    return f"{brief(value)}, {type(value).__name__}" + (f" of shape {shape}" if shape else "")
+
+
+cdef str brief(object value):
+    """Return the first part of a value's text."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # integers of more digits than Python prints, classes that cannot be shown
+        text = "something that cannot be printed"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+cdef bint has(object info, object key):
+    return PyDict_Check(info) and PyDict_GetItemWithError(info, key) != NULL
+
+
+cdef int same_space(object now, object before, str what) except -1:
+    if now is not before and now != before:
+        raise ValueError(f"the environment changed its {what} space from {before} to {now}")
+    return 0

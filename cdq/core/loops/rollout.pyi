@@ -1,0 +1,26 @@
+from typing import Any
+
+from cdq.core.loops.model import Sampler
+from cdq.core.table.rows import Law, Rows
+
+class Rollout:
+    def __init__(
+        self,
+        rows: Rows,
+        sampler: Sampler,
+        gamma: float,
+        words: Any,
+        state: Any,
+        elapsed: Any,
+        returns: Any,
+        scratch: Any,
+        stop: Any,
+    ) -> None: ...
+    def reset(self) -> None: ...
+    def run(
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+    ) -> tuple[bool, int, int, float]: ...
+
+def follow(
+    sampler: Sampler, policy: Any, words: Any, longest: int, returns: Any, lengths: Any, stop: Any
+) -> int: ...

@@ -1,0 +1,36 @@
+from collections.abc import Callable
+from typing import Any
+
+from cdq.core.table.qfunction import QFunction
+from cdq.core.table.rows import Law
+
+LANE_BYTES: int
+MOST_UNIFORMS: int
+
+def capsule(pointer: Any) -> tuple[int, str]: ...
+def call(function: int, lane: Any, context: int) -> None: ...
+
+class Stepper:
+    def __init__(
+        self,
+        q: QFunction,
+        *,
+        step: int,
+        reset: int,
+        encode: int,
+        context: int,
+        uniforms: int,
+        time_limit: int,
+        words: Any,
+        elapsed: Any,
+        returns: Any,
+        own: Any,
+        gamma: float,
+        stop: Any,
+        failure: Callable[[str, int, int], Exception],
+    ) -> None: ...
+    def reset(self) -> None: ...
+    def run(
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+    ) -> tuple[bool, int, int, float]: ...
+    def follow(self, returns: Any, lengths: Any) -> int: ...

@@ -1,0 +1,273 @@
+"""The loop over environments that are compiled: windows of Q-learning, and greedy episodes."""
+
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+
+from cdq.core cimport turn
+from cdq.core.lane cimport cdq_call, cdq_lane
+from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
+from cdq.core.table.rows cimport Law, cdq_law
+
+
+cdef extern from "loops/stepping.h":
+    ctypedef struct cdq_stepping:
+        int64_t n, width, uniforms, time_limit
+        cdq_call step, reset, encode
+        const void *context
+        cdq_lane *lanes
+        uint64_t *words
+        int64_t *elapsed
+        double *returns
+        uint64_t *bits
+        uint32_t *action
+        uint32_t *ended
+        double *reward
+        double *observation
+        int64_t *index
+        uint8_t *terminated
+        int64_t episodes, length_sum
+        double return_sum
+
+    void cdq_draw_bits(cdq_stepping *s) nogil
+    void cdq_draw_uniforms(cdq_stepping *s) nogil
+    const void *cdq_shown(const cdq_stepping *s) nogil
+    void cdq_show_all(cdq_stepping *s) nogil
+    void cdq_set_context(cdq_stepping *s, const void *context) nogil
+    void cdq_begin_episode(cdq_stepping *s, int64_t lane) nogil
+    int64_t cdq_step_all(cdq_stepping *s) nogil
+    int64_t cdq_book(cdq_stepping *s) nogil
+
+
+LANE_BYTES = sizeof(cdq_lane)
+MOST_UNIFORMS = 4
+
+# As in rollout.pyx: sweeps between two looks at the stop flag, and 2^32 with 31 fraction bits.
+cdef int64_t CHUNK = 4096
+cdef int COIN_SHIFT = 31
+cdef double ALWAYS = 4294967296.0 * 2147483648.0
+
+
+def capsule(pointer):
+    """Return the address in a PyCapsule, and the capsule's name."""
+    cdef const char *name = PyCapsule_GetName(pointer)
+    return <uintptr_t> PyCapsule_GetPointer(pointer, name), "" if name == NULL else name.decode()
+
+
+def call(uintptr_t function, uint8_t[::1] lane not None, uintptr_t context):
+    """Call a function of an environment on a lane (`LANE_BYTES`)."""
+    if function == 0 or lane.shape[0] != sizeof(cdq_lane):
+        raise ValueError("there is no function, or no lane")
+    cdef cdq_lane *own = <cdq_lane *> &lane[0]
+    own.context = <const void *> context
+    with nogil:
+        (<cdq_call> <void *> function)(own)
+
+
+cdef class Stepper:
+    """A worker's lanes of a compiled environment, which learn on one Q-function.
+
+    *step*, *reset*, *encode* (0: none) and *context* are addresses (lane.h); *uniforms* says how many random numbers a
+    step uses. *words* (4, n), *elapsed* and *returns* (n,) and *own* (n, `LANE_BYTES`) are the lanes, borrowed, so
+    that they can be saved and restored. *stop* is a flag that another thread may set. *failure* is called with what,
+    lane and step where an environment fails, and returns the exception to raise.
+    """
+
+    cdef cdq_stepping c
+    cdef QFunction q
+    cdef double gamma
+    cdef object memory, failure
+    cdef const void *context
+    cdef const volatile int32_t *stop
+    cdef int64_t failed         # the first lane that failed, or -1
+    cdef bint not_located       # by its observation, else by its reward
+    cdef int slot               # of what failed: SUCCESSOR after an action, STATE after a reset
+
+    def __init__(
+        self, QFunction q not None, *, uintptr_t step, uintptr_t reset, uintptr_t encode, uintptr_t context,
+        int64_t uniforms, int64_t time_limit, uint64_t[:, ::1] words, int64_t[::1] elapsed, double[::1] returns,
+        uint8_t[:, ::1] own, double gamma, const int32_t[::1] stop, failure,
+    ):
+        cdef int64_t n = q.n
+        if not (words.shape[0] == 4 and words.shape[1] == elapsed.shape[0] == returns.shape[0] == own.shape[0] == n):
+            raise ValueError("the lanes' arrays differ in length")
+        if own.shape[1] != sizeof(cdq_lane) or <uintptr_t> &own[0, 0] % 8 or stop.shape[0] != 1:
+            raise ValueError("the lanes are not of the size that they should be, or stop is not one flag")
+        if step == 0 or reset == 0 or not 0 <= uniforms <= MOST_UNIFORMS or (q.continuous and q.width > 8):
+            raise ValueError("there is no function, or more numbers than a lane has")
+        self.q, self.gamma, self.failure, self.context = q, gamma, failure, <const void *> context
+        self.stop = &stop[0]
+        self.c.n, self.c.width = n, q.width if q.continuous else 0
+        self.c.uniforms, self.c.time_limit = uniforms, time_limit
+        self.c.step, self.c.reset = <cdq_call> <void *> step, <cdq_call> <void *> reset
+        self.c.encode = <cdq_call> <void *> encode
+        self.c.words, self.c.elapsed, self.c.returns = &words[0, 0], &elapsed[0], &returns[0]
+        self.c.lanes = <cdq_lane *> &own[0, 0]
+        self.memory = [words, elapsed, returns, own, stop]
+        self._allocate(n)
+
+    cdef _allocate(self, int64_t n):
+        scratch = memoryview(bytearray(8 * (5 + self.c.width) * n)).cast("q")
+        cdef int64_t[::1] memory = scratch
+        self.memory.append(scratch)
+        self.c.bits, self.c.reward, self.c.index = <uint64_t *> &memory[0], <double *> &memory[n], &memory[2 * n]
+        self.c.action = <uint32_t *> &memory[3 * n]
+        self.c.ended = self.c.action + n
+        self.c.terminated = <uint8_t *> &memory[4 * n]
+        self.c.observation = <double *> (&memory[4 * n] + n)
+
+    def reset(self):
+        """Start an episode in every lane."""
+        cdef int64_t i
+        cdq_set_context(&self.c, self.context)
+        for i in range(self.c.n):
+            cdq_begin_episode(&self.c, i)
+        cdq_set_context(&self.c, NULL)
+
+    def run(self, Law law not None, int64_t sweeps, double explore_first, double explore_last):
+        """Learn for a window; return whether it ran to its end, its episodes, their length sum and return sum.
+
+        The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if the stop flag is set,
+        or once the Q-function has diverged. Raises what *failure* returns where an environment fails.
+        """
+        cdef uint64_t threshold = <uint64_t> (explore_first * ALWAYS)
+        cdef int64_t change = <int64_t> ((explore_last - explore_first) * ALWAYS / <double> max(sweeps, 1))
+        cdef int64_t left = sweeps, done
+        if law.real_size != self.q.rows.c.real_size:
+            raise ValueError("the law and the table differ in type")
+        self._open()
+        while left > 0 and self.failed < 0 and not self.stop[0] and not self.q.diverged():
+            self._make_room()
+            with nogil:
+                turn.release()
+                done = self._learn(&law.c, threshold, change, min(left, CHUNK))
+                turn.take()
+            threshold += <uint64_t> (change * done)
+            left -= done
+        self._close()
+        return left == 0, self.c.episodes, self.c.length_sum, self.c.return_sum
+
+    def follow(self, double[::1] returns, int64_t[::1] lengths):
+        """Play a greedy episode for every entry of *returns* and return how many were played to their end.
+
+        Lane i plays the episodes i, i + n, i + 2 n and so on, and goes on, unseen, when it has played its own.
+        """
+        cdef int64_t left = returns.shape[0]
+        if lengths.shape[0] != left:
+            raise ValueError("returns and lengths differ in length")
+        played = memoryview(bytearray(8 * self.c.n)).cast("q")
+        cdef int64_t[::1] episode = played
+        cdef int64_t i
+        for i in range(self.c.n):
+            episode[i] = i
+        self.reset()
+        self._open()
+        while left > 0 and self.failed < 0 and not self.stop[0]:
+            self._make_room()
+            with nogil:
+                left = self._follow(returns, lengths, &episode[0], left)
+        self._close()
+        return returns.shape[0] - left
+
+    cdef _open(self):
+        """Begin a window: the table may have changed, and the lanes."""
+        self.failed = -1
+        self.c.episodes = self.c.length_sum = 0
+        self.c.return_sum = 0.0
+        cdq_set_context(&self.c, self.context)
+        cdq_show_all(&self.c)
+        self._make_room()
+        self._locate(STATE, 0, self.c.n)
+
+    cdef _close(self):
+        cdq_set_context(&self.c, NULL)
+        if self.failed >= 0:
+            raise self._failure()
+
+    cdef _make_room(self):
+        if self.q.room() < 2 * self.c.n:
+            self.q.make_room()
+            if self.failed < 0:
+                self._locate(STATE, 0, self.c.n)
+
+    cdef bint _locate(self, int slot, int64_t first, int64_t count) noexcept nogil:
+        """Locate what lanes show; return whether one may not show it."""
+        cdef int64_t failed = self.q.locate(cdq_shown(&self.c), slot, first, count)
+        if failed >= 0:
+            self.failed, self.not_located, self.slot = failed, True, slot
+        return failed >= 0
+
+    cdef bint _step(self) noexcept nogil:
+        """Step all lanes by their actions; return whether one failed."""
+        cdq_draw_uniforms(&self.c)
+        self.failed = cdq_step_all(&self.c)
+        self.not_located, self.slot = False, SUCCESSOR
+        return self.failed >= 0 or self._locate(SUCCESSOR, 0, self.c.n)
+
+    cdef int64_t _learn(
+        self, const cdq_law *law, uint64_t threshold, int64_t change, int64_t sweeps
+    ) noexcept nogil:
+        """Learn for so many sweeps; return how many were made before one failed, or there was no room."""
+        cdef cdq_stepping *s = &self.c
+        cdef int64_t t, n_ended
+        for t in range(sweeps):
+            if self.q.room() < 2 * s.n:
+                return t
+            cdq_draw_bits(s)
+            self.q.choose(threshold >> COIN_SHIFT, s.bits, NULL, s.action)
+            if self._step():
+                return t
+            self.q.learn(law, self.gamma, s.action, s.reward, s.terminated, NULL, NULL)
+            n_ended = cdq_book(s)
+            self.q.advance()
+            if n_ended and self._begin_ended(n_ended):
+                return t
+            threshold += <uint64_t> change
+        return sweeps
+
+    cdef bint _begin_ended(self, int64_t n_ended) noexcept nogil:
+        """Count the episodes that ended and begin new ones; return whether one failed."""
+        cdef int64_t j, i
+        for j in range(n_ended):
+            i = self.c.ended[j]
+            self.c.episodes += 1
+            self.c.length_sum += self.c.elapsed[i]
+            self.c.return_sum += self.c.returns[i]
+            cdq_begin_episode(&self.c, i)
+            if self._locate(STATE, i, 1):
+                return True
+        return False
+
+    cdef int64_t _follow(
+        self, double[::1] returns, int64_t[::1] lengths, int64_t *episode, int64_t left
+    ) noexcept nogil:
+        """Play until none is left, one failed, there is no room, or the flag is set; return how many are left."""
+        cdef cdq_stepping *s = &self.c
+        cdef int64_t j, i, n_ended
+        while left > 0 and not self.stop[0] and self.q.room() >= 2 * s.n:
+            self.q.greedy(NULL, s.action)
+            if self._step():
+                return left
+            n_ended = cdq_book(s)
+            for j in range(n_ended):
+                i = s.ended[j]
+                if episode[i] < returns.shape[0]:
+                    returns[episode[i]], lengths[episode[i]] = s.returns[i], s.elapsed[i]
+                    left -= 1
+                episode[i] += s.n
+            self.q.advance()
+            if n_ended and self._begin_ended(n_ended):
+                return left
+        return left
+
+    cdef _failure(self):
+        cdef int64_t i = self.failed, k
+        acted = f" (action {self.c.action[i]})" if self.slot == SUCCESSOR else ""
+        step = self.c.elapsed[i] + (self.slot == SUCCESSOR)
+        if not self.not_located:
+            what = f"its reward is {self.c.reward[i]}{acted}, not a finite number"
+        elif self.q.continuous:
+            seen = [self.c.observation[i * self.c.width + k] for k in range(self.c.width)]
+            what = f"its observation is {seen}{acted}; all of it must be finite"
+        else:
+            what = f"its index is {self.c.index[i]}{acted}; allowed: 0 to {self.q.rows.c.n_states - 1}"
+        return self.failure(what, i, step)

@@ -1,0 +1,1 @@
+"""Merging of the workers' tables, pair by pair, in rank order."""

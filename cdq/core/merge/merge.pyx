@@ -1,0 +1,295 @@
+"""Merging: the contributions of all workers become the next table, block by block, in rank order."""
+
+from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.stdint cimport int64_t, uint32_t
+from libc.stdlib cimport free, malloc
+
+from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows
+
+RULES = {
+    "pooled": CDQ_POOLED, "mean": CDQ_MEAN, "visits": CDQ_VISITS, "importance": CDQ_IMPORTANCE,
+    "affine": CDQ_AFFINE, "sum": CDQ_SUM, "max": CDQ_MAX,
+}
+
+# A slice is merged as a whole when the workers touched more pairs than this part of the table: streaming a row costs
+# about a quarter of fetching one at random.
+cdef int64_t DENSE_PART = 4
+
+# Work on so few pairs is done before another thread could be woken: giving the GIL away and taking it back costs more
+# (20 microseconds where it is taken).
+cdef int64_t BRIEF = 1000
+
+
+cdef int64_t _slice_bound(const cdq_rows *rows, int64_t rank, int64_t size) noexcept nogil:
+    """Return the first pair of a rank's slice; slices end between rows."""
+    return rows.n_states * rank // size * rows.n_actions
+
+
+def slice_bounds(Rows rows not None, int64_t rank, int64_t size):
+    """Return the first pair of *rank*'s slice and that of the next."""
+    return _slice_bound(&rows.c, rank, size), _slice_bound(&rows.c, rank + 1, size)
+
+
+cdef int _call(
+    void *context, int64_t workers, int64_t n, const void *base, const void *values, const uint32_t *visits,
+    const uint32_t *clock, const void *log_keep, void *merged,
+) noexcept with gil:
+    """Hand a block to the user's rule; keep its exception."""
+    combine, size, failure = <tuple> context
+    columns = CDQ_BLOCK
+    try:
+        combine(
+            workers,
+            n,
+            PyMemoryView_FromMemory(<char *> base, n * size, PyBUF_READ),
+            PyMemoryView_FromMemory(<char *> values, workers * columns * size, PyBUF_READ),
+            PyMemoryView_FromMemory(<char *> visits, workers * columns * 4, PyBUF_READ),
+            PyMemoryView_FromMemory(<char *> clock, n * 4, PyBUF_READ),
+            PyMemoryView_FromMemory(<char *> log_keep, workers * columns * size, PyBUF_READ),
+            PyMemoryView_FromMemory(<char *> merged, n * size, PyBUF_WRITE),
+        )
+    except BaseException as error:  # kept for the caller, who raises it once the lock-free loop has returned
+        failure.append(error)
+        return 1
+    return 0
+
+
+cdef int _require_base(Rows rows) except -1:
+    if rows.c.alone:
+        raise ValueError("the table of a worker alone has no base to merge with")
+    return 0
+
+
+cdef unsigned char *_room(out, int64_t n_bytes) except NULL:
+    """Return where to write *n_bytes*: a bytearray gets the right size, other memory must be large enough."""
+    cdef unsigned char[::1] memory
+    if isinstance(out, bytearray):
+        if len(out) != n_bytes:
+            PyByteArray_Resize(out, n_bytes)
+        return <unsigned char *> PyByteArray_AS_STRING(out)
+    memory = out
+    if memory.shape[0] < n_bytes:
+        raise ValueError(f"the merged slice takes {n_bytes} bytes, there is room for {memory.shape[0]}")
+    return &memory[0]
+
+
+cdef int64_t _finish(cdq_merge_job *job, rule, Law law, bint needs_mass, out) except -1:
+    """Run a job whose sources and pairs are set, into *out*; return its bytes."""
+    cdef int64_t real_size = job.own.real_size
+    failure = []
+    context = (rule, real_size, failure)
+    cdef int status
+    cdef int64_t needed = cdq_slice_bytes(job.count, job.pairs != NULL, 1, real_size)
+    job.out = _room(out, needed)
+    job.rule = RULES[rule] if isinstance(rule, str) else CDQ_CUSTOM
+    job.needs_mass = needs_mass or job.rule in (CDQ_POOLED, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_CUSTOM)
+    job.law = &law.c
+    job.custom, job.context = _call, <void *> context
+    if job.count <= BRIEF:
+        status = cdq_merge(job)
+    else:
+        with nogil:
+            status = cdq_merge(job)
+    if failure:
+        raise failure[0]
+    if status:
+        raise MemoryError("no memory to merge")
+    return needed
+
+
+def most_merged_bytes(int64_t n_states, int64_t n_actions, int64_t real_size, int64_t size):
+    """Return the most bytes that a rank's part of a merge of *size* tables takes: a slice, or the pairs of a log."""
+    cdef int64_t slice = (n_states // size + 1) * n_actions, listed = n_states * n_actions // DENSE_PART
+    return max(cdq_slice_bytes(slice, 0, 1, real_size), cdq_slice_bytes(listed, 1, 1, real_size))
+
+
+def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_mass, out not None):
+    """Merge this rank's part of what the tables of all workers, in shared memory, have learnt, into *out*; return its
+    bytes. *out* is a bytearray, or memory of `most_merged_bytes`.
+
+    *rule* is a name of `RULES` or a function on the arrays of a block (see `cdq.merges`). The part is a slice of all
+    pairs if many were touched, else the touched pairs of this rank's log that no lower rank has touched.
+    """
+    cdef int64_t size = len(tables), touched = 0, i
+    cdef cdq_merge_job job
+    _require_base(tables[rank])
+    cdef const cdq_rows **rows = <const cdq_rows **> malloc(size * sizeof(void *))
+    cdef uint32_t *pairs = <uint32_t *> malloc(((<Rows> tables[rank]).c.n_log + 1) * sizeof(uint32_t))
+    if rows == NULL or pairs == NULL:
+        free(rows)
+        free(pairs)
+        raise MemoryError("no memory to merge")
+    for i in range(size):
+        rows[i] = &(<Rows?> tables[i]).c
+        touched += rows[i].n_log
+    try:
+        job.workers, job.own, job.tables, job.slices = size, rows[rank], rows, NULL
+        if touched * DENSE_PART > job.own.n_states * job.own.n_actions:
+            job.pairs = NULL
+            job.first = _slice_bound(job.own, rank, size)
+            job.count = _slice_bound(job.own, rank + 1, size) - job.first
+        else:
+            job.pairs, job.first = pairs, -1
+            job.count = cdq_own_pairs(rows, rank, pairs)
+        return _finish(&job, rule, law, needs_mass, out)
+    finally:
+        free(rows)
+        free(pairs)
+
+
+def pack(Rows rows not None, pairs, int64_t first, int64_t last, bytes before=b""):
+    """Return the slice of the pairs first .. last - 1 of a contribution as bytes to travel, after those of *before*.
+
+    Sparse or dense, whichever is smaller; *pairs* are those of them that were touched, ascending, or None: dense.
+    """
+    cdef cdq_header header
+    cdef const uint32_t[::1] listed = pairs
+    cdef int64_t n = last - first if pairs is None else listed.shape[0]
+    cdef bint sparse = n * (8 + rows.c.real_size) < (last - first) * (4 + rows.c.real_size)
+    header.first = -1 if sparse else first
+    header.count = n if sparse else last - first
+    header.mass = header.visits = 0
+    out = bytearray(len(before) + cdq_slice_bytes(header.count, sparse, 0, rows.c.real_size))
+    out[:len(before)] = before
+    cdef unsigned char *data = <unsigned char *> PyByteArray_AS_STRING(out) + len(before)
+    (<cdq_header *> data)[0] = header
+    cdef cdq_slice slice = cdq_open_slice(data, 0, rows.c.real_size)
+    with nogil:
+        cdq_pack(&rows.c, <cdq_header *> data, &slice, &listed[0] if sparse and header.count else NULL)
+    return out
+
+
+cdef cdq_slice _open(
+    const unsigned char[::1] data, Rows rows, bint merged, int64_t first, int64_t last
+) except *:
+    """Open a slice after checking that it has the size that it says, and only pairs from first to last - 1."""
+    cdef int64_t i, before = first - 1
+    if data.shape[0] < <Py_ssize_t> sizeof(cdq_header):
+        raise ValueError("a slice is shorter than its header")
+    cdef cdq_header header = (<const cdq_header *> &data[0])[0]
+    cdef bint sparse = header.first < 0
+    if not 0 <= header.count <= last - first or not (sparse or first <= header.first <= last - header.count):
+        raise ValueError(f"a slice of {header.count} pairs from {header.first} is not within {first} to {last}")
+    if not (sparse or merged or header.count == last - first):
+        raise ValueError(f"a dense slice has {header.count} pairs, not {last - first}")
+    if data.shape[0] != cdq_slice_bytes(header.count, sparse, merged, rows.c.real_size):
+        raise ValueError("a slice does not have the size that its header says")
+    cdef cdq_slice slice = cdq_open_slice(&data[0], merged, rows.c.real_size)
+    for i in range(header.count if sparse else 0):
+        if not first <= slice.pairs[i] < last or (not merged and slice.pairs[i] <= before):
+            raise ValueError("a slice names a pair that is not its own, or pairs out of order")
+        before = slice.pairs[i]
+    return slice
+
+
+cdef int64_t _union(cdq_slice *slices, int64_t size, uint32_t *pairs) noexcept nogil:
+    """List the pairs of all sparse slices, ascending, each once; the cursors return to the start."""
+    cdef int64_t n = 0, k
+    cdef int64_t least
+    while True:
+        least = -1
+        for k in range(size):
+            if slices[k].cursor < slices[k].header.count and (
+                    least < 0 or slices[k].pairs[slices[k].cursor] < least):
+                least = slices[k].pairs[slices[k].cursor]
+        if least < 0:
+            break
+        for k in range(size):
+            if slices[k].cursor < slices[k].header.count and slices[k].pairs[slices[k].cursor] == least:
+                slices[k].cursor += 1
+        pairs[n] = <uint32_t> least
+        n += 1
+    for k in range(size):
+        slices[k].cursor = 0
+    return n
+
+
+def merge_slices(
+    Rows rows not None, list parts, int64_t first, int64_t last, rule, Law law not None, bint needs_mass,
+    out not None,
+):
+    """Merge what every worker packed (`pack`) of the pairs first .. last - 1, in rank order, into *out*.
+
+    Returns its bytes.
+    """
+    cdef int64_t size = len(parts), listed = 0, i
+    cdef bint dense = False
+    cdef cdq_merge_job job
+    cdef cdq_slice *slices = <cdq_slice *> malloc(size * sizeof(cdq_slice))
+    cdef uint32_t *pairs = NULL
+    try:
+        if slices == NULL:
+            raise MemoryError("no memory to merge")
+        if not 0 <= first <= last <= rows.c.n_states * rows.c.n_actions:
+            raise ValueError(f"there are no pairs {first} to {last}")
+        _require_base(rows)
+        for i in range(size):
+            slices[i] = _open(parts[i], rows, False, first, last)
+            dense = dense or slices[i].header.first >= 0
+            listed += slices[i].header.count
+        job.workers, job.own, job.tables, job.slices = size, &rows.c, NULL, slices
+        job.first, job.count, job.pairs = first, last - first, NULL
+        if not dense:
+            pairs = <uint32_t *> malloc((listed + 1) * sizeof(uint32_t))
+            if pairs == NULL:
+                raise MemoryError("no memory to merge")
+            job.pairs, job.first, job.count = pairs, -1, _union(slices, size, pairs)
+        return _finish(&job, rule, law, needs_mass, out)
+    finally:
+        free(slices)
+        free(pairs)
+
+
+cdef void _commit_all(
+    cdq_rows *rows, cdq_rows *handed, const cdq_law *law, const cdq_slice *slices, int64_t size, int64_t *visits
+) noexcept nogil:
+    cdef int64_t i
+    for i in range(size):
+        if handed != NULL:
+            cdq_rebase(rows, handed, &slices[i], law, visits)
+        else:
+            cdq_commit(rows, &slices[i], visits)
+
+
+def commit(Rows rows not None, list merged, int64_t[::1] visits, Rows handed=None, Law law=None):
+    """Make the merged slices of all ranks the table.
+
+    With *visits*, also the base and the clocks of the process, and add the visits of all workers: one worker of the
+    process does that. With *handed*, the slices are of the window that *rows* handed over to it, and *rows* keeps what
+    it has learnt since under *law* (overlap.h); *visits* are needed. All slices are checked before the first pair
+    changes. Returns the pooled mass in units of 2^-20, weighted by visits, and the visits.
+    """
+    cdef int64_t mass = 0, total = 0, count = 0, size = len(merged), i
+    cdef int64_t *sums = &visits[0] if visits is not None else NULL
+    cdef cdq_slice *slices = <cdq_slice *> malloc(size * sizeof(cdq_slice))
+    cdef cdq_rows *then = &handed.c if handed is not None else NULL
+    cdef const cdq_law *since = &law.c if law is not None else NULL
+    try:
+        if slices == NULL:
+            raise MemoryError("no memory to commit")
+        _require_base(rows)
+        if then != NULL and (since == NULL or sums == NULL or then.base != rows.c.base):
+            raise ValueError("committing what was handed over takes the law, the visits and the same base")
+        for i in range(size):
+            slices[i] = _open(merged[i], rows, True, 0, rows.c.n_states * rows.c.n_actions)
+        for i in range(size):
+            mass += slices[i].header.mass
+            total += slices[i].header.visits
+            count += slices[i].header.count
+        if count <= BRIEF:
+            _commit_all(&rows.c, then, since, slices, size, sums)
+        else:
+            with nogil:
+                _commit_all(&rows.c, then, since, slices, size, sums)
+    finally:
+        free(slices)
+    return mass, total
+
+
+def commit_alone(Rows rows not None, int64_t[::1] visits not None):
+    """Make the table of a worker without peers, which has a base all the same, the merged one."""
+    _require_base(rows)
+    with nogil:
+        cdq_commit_alone(&rows.c, &visits[0])

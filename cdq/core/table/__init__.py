@@ -1,0 +1,1 @@
+"""Tables of action values: rows, the greedy choice, updates, and rows that are found by hashing."""

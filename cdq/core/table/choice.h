@@ -1,0 +1,136 @@
+/* Choosing an action by the values of a row; included once per type: REAL, NAME. */
+
+#ifndef CDQ_CHOICE_H
+#define CDQ_CHOICE_H
+#include <math.h>
+
+#include "rng.h"
+#include "table/row_max.h"
+
+/* A body per common number of actions: the constant unrolls the rows' loops. */
+#define CDQ_UNROLLED(n_actions, body)                                                                               \
+    switch (n_actions) {                                                                                            \
+    case 2: body(2); break;                                                                                         \
+    case 3: body(3); break;                                                                                         \
+    case 4: body(4); break;                                                                                         \
+    case 6: body(6); break;                                                                                         \
+    default: body(n_actions);                                                                                       \
+    }
+
+/* cdq_nth_bit[mask][j]: the position of the j-th set bit. */
+static unsigned char cdq_nth_bit[256][8];
+
+/* How many bits a mask has: popcount is no baseline instruction. */
+static unsigned char cdq_bits_set[256];
+
+static void cdq_fill_bit_tables(void)
+{
+    for (int mask = 0; mask < 256; mask++)
+        for (int bit = 0; bit < 8; bit++)
+            if (mask >> bit & 1 && cdq_bits_set[mask] < 8)
+                cdq_nth_bit[mask][cdq_bits_set[mask]++] = (unsigned char)bit;
+}
+
+/* A uniform action among those that a mask allows; n_actions where it allows none. */
+CDQ_INLINE uint32_t cdq_allowed(const uint8_t *mask, int64_t n_actions, uint32_t bits)
+{
+    uint32_t n = 0;
+    for (int64_t a = 0; a < n_actions; a++)
+        n += mask[a] != 0;
+    uint32_t left = cdq_below(bits, n);
+    for (int64_t a = 0; a < n_actions; a++)
+        if (mask[a] && left-- == 0)
+            return (uint32_t)a;
+    return (uint32_t)n_actions;
+}
+#endif
+
+/* A greedy action, uniform among ties. Up to 8 actions without a branch: equal values come and go as the table
+ * converges, and a mispredicted branch costs more than the whole choice. */
+CDQ_INLINE uint32_t NAME(cdq_greedy)(const REAL *q, int64_t n_actions, uint32_t bits)
+{
+    REAL best = NAME(cdq_row_max)(q, n_actions);
+    if (n_actions <= 8) {
+        uint32_t ties = NAME(cdq_equal)(q, n_actions, best);
+        return cdq_nth_bit[ties][cdq_below(bits, (uint32_t)cdq_bits_set[ties])];
+    }
+    uint32_t ties = 0;
+    for (int64_t a = 0; a < n_actions; a++)
+        ties += q[a] == best;
+    uint32_t left = cdq_below(bits, ties);
+    for (int64_t a = 0; a < n_actions; a++)
+        if (q[a] == best && left-- == 0)
+            return (uint32_t)a;
+    return 0;
+}
+
+/* Epsilon-greedy: the upper half of the random bits is the coin, the lower half picks among the candidates. */
+CDQ_INLINE uint32_t NAME(cdq_choice)(const REAL *q, int64_t n_actions, uint64_t threshold, uint64_t random)
+{
+    uint32_t coin = (uint32_t)(random >> 32), bits = (uint32_t)random;
+    uint32_t greedy = NAME(cdq_greedy)(q, n_actions, bits);
+    return coin < threshold ? cdq_below(bits, (uint32_t)n_actions) : greedy;
+}
+
+/* The greedy action of lowest index, among those that the mask (NULL: every one) allows; n_actions where it allows
+ * none. */
+CDQ_INLINE uint32_t NAME(cdq_lowest_greedy)(const REAL *q, const uint8_t *mask, int64_t n_actions)
+{
+    int64_t best = n_actions;
+    for (int64_t a = 0; a < n_actions; a++)
+        if ((!mask || mask[a]) && (best == n_actions || q[a] > q[best]))
+            best = a;
+    return (uint32_t)best;
+}
+
+/* The largest value among those that the mask allows, minus infinity where it allows none; without a branch. */
+CDQ_INLINE REAL NAME(cdq_masked_max)(const REAL *q, const uint8_t *mask, int64_t n_actions)
+{
+    REAL best = -(REAL)INFINITY;
+    for (int64_t a = 0; a < n_actions; a++) {
+        REAL value = mask[a] ? q[a] : -(REAL)INFINITY;
+        best = value > best ? value : best;
+    }
+    return best;
+}
+
+/* As cdq_choice, among the actions that the mask allows; n_actions where it allows none. */
+CDQ_INLINE uint32_t NAME(cdq_choice_allowed)(const REAL *q, const uint8_t *mask, int64_t n_actions,
+                                             uint64_t threshold, uint64_t random)
+{
+    uint32_t coin = (uint32_t)(random >> 32), bits = (uint32_t)random;
+    if (n_actions <= 8) {
+        REAL best = NAME(cdq_masked_max)(q, mask, n_actions);
+        uint32_t allowed = 0, ties = 0;
+        for (int64_t a = 0; a < n_actions; a++) {
+            allowed |= (uint32_t)(mask[a] != 0) << a;
+            ties |= (uint32_t)(q[a] == best) << a;
+        }
+        if (!allowed)
+            return (uint32_t)n_actions;
+        ties &= allowed; /* none where values have become NaN */
+        uint32_t candidates = coin < threshold || !ties ? allowed : ties;
+        return cdq_nth_bit[candidates][cdq_below(bits, (uint32_t)cdq_bits_set[candidates])];
+    }
+    int64_t best = NAME(cdq_lowest_greedy)(q, mask, n_actions);
+    if (coin < threshold || best == n_actions)
+        return cdq_allowed(mask, n_actions, bits);
+    uint32_t ties = 0;
+    for (int64_t a = best; a < n_actions; a++)
+        ties += mask[a] && q[a] == q[best];
+    uint32_t left = cdq_below(bits, ties);
+    for (int64_t a = best; a < n_actions; a++)
+        if (mask[a] && q[a] == q[best] && left-- == 0)
+            return (uint32_t)a;
+    return (uint32_t)best;
+}
+
+/* The largest value among those that the mask (NULL: every one) allows. Where it allows none the episode is as good
+ * as over: 0. */
+CDQ_INLINE REAL NAME(cdq_max_allowed)(const REAL *q, const uint8_t *mask, int64_t n_actions)
+{
+    if (!mask)
+        return NAME(cdq_row_max)(q, n_actions);
+    REAL best = NAME(cdq_masked_max)(q, mask, n_actions);
+    return best == -(REAL)INFINITY ? (REAL)0 : best;
+}

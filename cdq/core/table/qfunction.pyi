@@ -1,0 +1,13 @@
+from cdq.core.table.rows import Rows
+
+class QFunction:
+    rows: Rows
+    n: int
+    n_actions: int
+    width: int
+    continuous: bool
+    is_divergent: bool
+    def make_room(self) -> None: ...
+
+class TableQ(QFunction):
+    def __init__(self, rows: Rows, n: int) -> None: ...

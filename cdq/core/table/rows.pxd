@@ -1,0 +1,40 @@
+"""The worker's table and the step-size law, as kernels see them."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+
+cdef extern from "table/rows.h":
+    ctypedef struct cdq_rows:
+        unsigned char *data
+        uint32_t *log
+        void *base
+        uint32_t *clock
+        bint alone
+        int64_t room
+        int64_t n_log
+        int64_t n_states
+        int64_t n_actions
+        int64_t stride
+        int64_t real_size
+        uint64_t inverse
+
+    ctypedef struct cdq_law:
+        int bits
+        const void *step_size
+        const double *log_keep
+        const double *slope
+        const uint32_t *allowance
+
+
+cdef class Rows:
+    cdef cdq_rows c
+    cdef readonly object data    # keeps the memory alive
+    cdef readonly object log
+    cdef object shared           # keeps the base's memory alive
+    cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size)
+
+
+cdef class Law:
+    cdef cdq_law c
+    cdef readonly object arrays  # step sizes, log_keep, slope and allowance
+    cdef readonly int real_size  # bytes of the step sizes' type

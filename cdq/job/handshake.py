@@ -1,0 +1,243 @@
+"""What a worker and the hub say when they meet: versions and arithmetic, then the job and where it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq import schedules
+from cdq._version import __version__
+from cdq.errors import CdqError, ConfigError
+from cdq.job.messages import Shape, Task, check_lanes
+from cdq.mdp.model import MDP
+from cdq.mdp.sampler import PackedModel, pack_model
+from cdq.qfunctions.merged import Merged
+from cdq.schedules import Polynomial, RescaledLinear, StepSize, build_law
+from cdq.storage.files import Tensors, pack_tensors, parse_tensors
+from cdq.training.settings import Settings
+from cdq.workers.worker import Worker
+
+# Changes whenever messages, or what a worker does on them, change.
+PROTOCOL = 1
+_MODEL = ("offsets", "next_state", "probability", "reward", "terminated", "start")
+# A greeting is a few hundred bytes; one that is longer is none.
+_LONGEST_HELLO = 4096
+
+
+def hello() -> bytes:
+    """Return what a worker says first."""
+    said = {"protocol": PROTOCOL, "cdq": __version__, "byteorder": sys.byteorder, "probe": probe()}
+    return json.dumps(said).encode()
+
+
+def check_hello(data: bytes) -> None:
+    """Raise `ConfigError` if the worker that says this cannot take part; says to its user why, and what to do."""
+    try:
+        said = json.loads(data) if len(data) <= _LONGEST_HELLO else None
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        raise ConfigError("the greeting is not that of a cdq worker; start workers with cdq join")
+    if (said.get("protocol"), said.get("cdq")) != (PROTOCOL, __version__):
+        raise ConfigError(
+            f"the worker has cdq {_short(said.get('cdq'))}, the hub has {__version__}; install the same on both"
+        )
+    if (said.get("byteorder"), said.get("probe")) != (sys.byteorder, probe()):
+        raise ConfigError(
+            "the worker's floating-point arithmetic differs from the hub's in the last bits, so that no run could be "
+            "repeated; use machines of one kind, and the same build of cdq"
+        )
+
+
+def _short(said: object) -> str:
+    return repr(said)[:40]
+
+
+@lru_cache(maxsize=1)
+def probe() -> str:
+    """Return a digest of how this machine computes: the same, or learning differs in the last bits.
+
+    Some updates are learnt in both precisions, under laws that take powers and logarithms, with rewards whose products
+    round differently when a multiplication and an addition are fused, and denormal ones, which some programs flush.
+    """
+    digest = hashlib.sha256()
+    for dtype, tiny in (("float64", 3e-310), ("float32", 2e-40)):
+        model = _small_model(tiny)
+        for step_size in (Polynomial(0.77), RescaledLinear(0.99)):
+            merged = Merged(model.n_states, model.n_actions, dtype, tiny)
+            worker = make_worker(pack_model(model, dtype), merged, 0.99, 2, None)
+            worker.run(build_law(step_size, 0, 0.3, dtype), 20, 1.0, 0.5)
+            worker.commit_alone()
+            digest.update(merged.digest())
+    return digest.hexdigest()
+
+
+def _small_model(tiny: float) -> MDP:
+    forward, stay = np.roll(np.eye(4), 1, axis=1), np.eye(4)
+    rewards = np.array([[0.1, tiny], [-1 / 3, tiny / 3], [2 / 7, tiny], [1e-3 / 7, tiny]])
+    return MDP.from_arrays([forward, (forward + stay) / 2], rewards)
+
+
+def make_worker(sampler: PackedModel, merged: Merged, gamma: float, num_envs: int, lanes: Any) -> Worker:
+    """Return a worker that goes on from *lanes*; the first of a run of seed 0 without them."""
+    return Worker(
+        sampler,
+        merged,
+        keeps=True,
+        gamma=gamma,
+        seed=0,
+        rank=0,
+        session=0,
+        num_envs=num_envs,
+        stop=np.zeros(1, np.int32),
+        lanes=lanes,
+    )
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all workers learn, the same from the job's first round to its last."""
+
+    model: MDP
+    settings: Settings
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the model."""
+        return self.model.fingerprint()
+
+    @property
+    def shape(self) -> Shape:
+        """What the sizes of messages follow from."""
+        real = np.dtype(self.settings.dtype)
+        return Shape(self.model.n_states, self.model.n_actions, real, self.settings.num_envs)
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """What a worker begins with.
+
+    Attributes
+    ----------
+    sampler : PackedModel
+        The model, packed.
+    gamma, mass : float
+        Discount; the pooled mass that a round may add to a clock.
+    step_size : StepSize
+        The law.
+    shape : Shape
+        What the sizes of messages follow from.
+    merged : Merged
+        The table; visits are the hub's business.
+    lanes : array
+        Where its environments are.
+    task : Task
+        The window to learn first.
+    asynchronous : bool
+        Whether there are no rounds.
+    """
+
+    sampler: PackedModel
+    gamma: float
+    mass: float
+    step_size: StepSize
+    shape: Shape
+    merged: Merged
+    lanes: npt.NDArray[np.uint8]
+    task: Task
+    asynchronous: bool
+
+
+def pack_welcome(job: Job, merged: Merged, lanes: Any, task: Task, asynchronous: bool = False) -> bytes:
+    """Return what the hub tells a worker, which needs nothing else: no environment is made anywhere but at the hub."""
+    settings = job.settings
+    about = {
+        "kind": "welcome",
+        "model": job.fingerprint,
+        "sizes": [job.model.n_states, job.model.n_actions],
+        "time_limit": job.model.time_limit,
+        "name": job.model.name,
+        "gamma": settings.gamma,
+        "mass": settings.window.mass,
+        "step_size": schedules.to_config(settings.step_size),
+        "num_envs": settings.num_envs,
+        "task": list(task),
+        "asynchronous": asynchronous,
+    }
+    tensors = {"values": merged.values, "clock": merged.clock, "lanes": np.frombuffer(lanes, np.uint8)}
+    return pack_tensors({**tensors, **model_tensors(job.model)}, about)
+
+
+def open_welcome(data: Any, samplers: dict[tuple[str, str], PackedModel]) -> Welcome:
+    """Return what the hub said; *samplers* are the models that the worker has, by fingerprint and dtype.
+
+    Raises
+    ------
+    ConfigError
+        If a worker cannot begin with it.
+    """
+    try:
+        tensors, about = parse_tensors(bytes(data), "the hub's welcome")
+        values = tensors["values"]
+        n_states, n_actions = values.shape
+        shape = Shape(n_states, n_actions, values.dtype, int(about["num_envs"]))
+        merged = Merged(shape.n_states, shape.n_actions, shape.real, 0.0)
+        merged.values[:], merged.clock[:] = values, tensors["clock"]
+        check_lanes(tensors["lanes"], shape)
+        return Welcome(
+            _sampler(about, tensors, shape, samplers),
+            float(about["gamma"]),
+            float(about["mass"]),
+            schedules.from_config(about["step_size"]),
+            shape,
+            merged,
+            tensors["lanes"],
+            Task(*about["task"]),
+            bool(about["asynchronous"]),
+        )
+    except (CdqError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"a worker cannot begin with what the hub sent: {error!r}; use the same cdq"
+        ) from None
+
+
+def _sampler(
+    about: Mapping[str, Any], tensors: Tensors, shape: Shape, samplers: dict[tuple[str, str], PackedModel]
+) -> PackedModel:
+    key = str(about["model"]), str(shape.real)
+    if key not in samplers:
+        model = model_of(about, tensors)
+        if model.fingerprint() != key[0] or (model.n_states, model.n_actions) != shape[:2]:
+            raise ConfigError("its model is another one than it says")
+        samplers[key] = pack_model(model, shape.real)
+    return samplers[key]
+
+
+def model_tensors(model: MDP) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays that a model is made of."""
+    tensors = {f"model.{name}": getattr(model, name) for name in _MODEL}
+    return tensors if model.actions is None else {**tensors, "model.actions": model.actions}
+
+
+def model_of(about: Mapping[str, Any], tensors: Tensors) -> MDP:
+    """Return the model of *about* ("sizes", "time_limit", "name") and what `model_tensors` returned; it is checked."""
+    arrays: dict[str, Any] = {name: tensors[f"model.{name}"] for name in _MODEL}
+    n_states, n_actions = about["sizes"]
+    grid = about.get("grid")  # for drawings: no worker needs it
+    return MDP(
+        n_states,
+        n_actions,
+        **arrays,
+        time_limit=about["time_limit"],
+        name=str(about["name"]),
+        actions=tensors.get("model.actions"),
+        grid=None if grid is None else tuple(grid),
+    )

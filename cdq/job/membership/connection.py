@@ -1,0 +1,191 @@
+"""The worker's shell: a socket and the clock around a machine that decides everything; and asking a hub how it is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import threading
+import time
+from collections import deque
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from cdq.comm.contribution import Received
+from cdq.comm.zmq.address import parse
+from cdq.comm.zmq.events import TOKEN_BYTES, Tick
+from cdq.comm.zmq.keys import Keys
+from cdq.comm.zmq.link import Link
+from cdq.comm.zmq.wire import Frame, Kind, Rejected, decode, encode
+from cdq.errors import CommClosed, CommError, CommTimeout
+from cdq.job.membership.events import Arrived, Deliver, Failed, Joined, Leave, Left, Submit, WorkerEvent
+from cdq.job.membership.worker_machine import Phase, WorkerMachine
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_TICK = 0.05  # seconds
+_FAREWELL = 1.0  # seconds to leave in order
+
+
+class Connection:
+    """Takes part in the job of a hub, over whatever happens to the hub and the network.
+
+    Used by the thread that made it, in the process that made it.
+
+    Parameters
+    ----------
+    url : str
+        Of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://HOST:PORT``.
+    hello : bytes
+        What the worker says of itself, for the hub's service.
+    timeout : float
+        Seconds to reach the hub within, and then that it may be silent while this worker waits for it.
+    keys : Keys, optional
+        For ``zmq+curve``; those of `Keys.find` by default.
+
+    Raises
+    ------
+    CommTimeout
+        If the hub cannot be reached.
+    ConfigError
+        If the address is none, or keys are missing.
+    """
+
+    def __init__(self, url: str, hello: bytes, *, timeout: float = 30.0, keys: Keys | None = None) -> None:
+        self.url = url
+        self.timeout = timeout
+        self._owner = os.getpid(), threading.get_ident()
+        token = secrets.token_bytes(TOKEN_BYTES)
+        self._machine = WorkerMachine(hello, token, seed=int.from_bytes(token, "little"))
+        self._happened: deque[Deliver | Joined | Left | Failed] = deque()
+        self._link = Link(parse(url), timeout, keys)
+        self._heard = time.monotonic()
+        self._closed = False
+        self._step(Tick(self._heard))
+
+    def submit(self, payload: Received, base: int) -> None:
+        """Hand in a contribution, learnt from version `base` of the table; `wait` then gives what came of it.
+
+        One at a time: raises `CommClosed` if the one before is not answered.
+        """
+        self._check_usable()
+        self._step(Submit(payload, base, time.monotonic()))
+
+    def wait(self, timeout: float | None = None) -> Deliver | Joined | Left | None:
+        """Return what happens next, or None if nothing does within `timeout` seconds.
+
+        Returns
+        -------
+        Deliver, Joined, Left or None
+            The result of what was submitted; where to begin (the first time, and whenever what was submitted or
+            learnt since is void); that the hub has ended.
+
+        Raises
+        ------
+        CommTimeout
+            If the hub is silent for too long.
+        CommError
+            If the hub refuses this worker; the message says why.
+        """
+        self._check_usable()
+        self._heard = began = time.monotonic()
+        while not self._happened:
+            now = time.monotonic()
+            if timeout is not None and now - began >= timeout:
+                return None
+            if now - self._heard >= self.timeout:
+                raise CommTimeout(
+                    f"{self.url}: the hub has been silent for {self.timeout:g} s; is it running?"
+                )
+            self._turn(_TICK if timeout is None else min(_TICK, began + timeout - now))
+        happened = self._happened.popleft()
+        if isinstance(happened, Failed):
+            raise CommError(f"{self.url}: {happened.text or happened.reason.name}")
+        return happened
+
+    def _turn(self, wait: float) -> None:
+        """Take in a message, or that a little time went by."""
+        data = self._link.receive(time.monotonic() + wait)
+        if data is not None:
+            self._heard = time.monotonic()
+            self._step(Arrived(data, self._heard))
+        else:
+            self._step(Tick(time.monotonic()))
+
+    def _step(self, event: WorkerEvent) -> None:
+        for action in self._machine.step(event):
+            if isinstance(action, (bytes, memoryview)):
+                self._link.offer(action)  # where it is lost, the machine sends it again
+            else:
+                self._happened.append(action)
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise CommClosed(f"the connection to {self.url} is closed; connect again")
+        if self._owner != (os.getpid(), threading.get_ident()):
+            raise CommClosed(f"the connection to {self.url} belongs to another thread or process")
+
+    def close(self) -> None:
+        """Leave in order, within a second; any number of times."""
+        if self._closed:
+            return
+        self._check_usable()
+        self._closed = True
+        until = time.monotonic() + _FAREWELL
+        self._step(Leave(time.monotonic()))
+        while time.monotonic() < until and self._machine.phase is not Phase.ENDED:
+            self._turn(_TICK)
+        self._link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+
+def status(url: str, timeout: float = 10.0, keys: Keys | None = None) -> dict[str, Any]:
+    """Return what a hub tells of itself.
+
+    Parameters
+    ----------
+    url : str
+        Of the hub.
+    timeout : float
+        Seconds that it may take.
+    keys : Keys, optional
+        As for `Connection`.
+
+    Raises
+    ------
+    CommTimeout
+        If it does not answer.
+    """
+    deadline = time.monotonic() + timeout
+    link = Link(parse(url), timeout, keys)
+    try:
+        link.send(encode(Frame(Kind.STATUS)))
+        while (data := link.receive(deadline)) is not None or time.monotonic() < deadline:
+            frame = _frame(url, data) if data is not None else None
+            if frame is not None and frame.kind == Kind.STATUS_REPLY:
+                return _told(url, frame)
+    finally:
+        link.close()
+    raise CommTimeout(f"{url}: the hub does not answer within {timeout:g} s")
+
+
+def _frame(url: str, data: Received) -> Frame:
+    try:
+        return decode(data)
+    except Rejected as rejected:
+        raise CommError(f"{url}: what answers is no hub of cdq: {rejected}") from None
+
+
+def _told(url: str, frame: Frame) -> dict[str, Any]:
+    with contextlib.suppress(ValueError, RecursionError):
+        told = json.loads(bytes(frame.payload))
+        if isinstance(told, dict):
+            return told
+    raise CommError(f"{url}: what the hub tells of itself cannot be read; use the same cdq")

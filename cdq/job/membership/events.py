@@ -1,0 +1,180 @@
+"""Events and actions of the machines that keep a job's members, and the service that merges for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from cdq.comm.contribution import Received as Payload
+from cdq.comm.zmq.events import Tick
+from cdq.comm.zmq.wire import Body, Reason
+
+HELLO_LIMIT = 1 << 16
+
+
+class Arrived(NamedTuple):
+    """A message came to the worker."""
+
+    data: Payload
+    now: float
+
+
+class Submit(NamedTuple):
+    """A contribution, and the version of the table that it was learnt from."""
+
+    payload: Payload
+    base: int
+    now: float
+
+
+class Leave(NamedTuple):
+    """The worker is to leave in order."""
+
+    now: float
+
+
+WorkerEvent = Arrived | Tick | Submit | Leave
+
+
+class Deliver(NamedTuple):
+    """The result of the contribution, which is acknowledged, and the version that it leads to."""
+
+    payload: Payload
+    version: int
+
+
+class Joined(NamedTuple):
+    """The worker takes part from here on. What was submitted and not delivered is void, or in this table already.
+
+    Parameters
+    ----------
+    payload : bytes or memoryview
+        What the service says.
+    uid : int
+        The worker's number.
+    applied : int
+        The last of its contributions that counts, or of whoever had the number before.
+    version : int
+        Of the table; the base of the next contribution.
+    """
+
+    payload: Payload
+    uid: int
+    applied: int
+    version: int
+
+
+class Failed(NamedTuple):
+    """The hub refuses this worker, and says why."""
+
+    reason: Reason
+    text: str
+
+
+class Left(NamedTuple):
+    """The hub knows that this worker left, or has ended itself."""
+
+
+WorkerAction = bytes | memoryview | Deliver | Joined | Failed | Left  # bytes: a message to send
+
+
+class Submission(NamedTuple):
+    """A contribution as the service gets it.
+
+    Parameters
+    ----------
+    payload : bytes or memoryview
+        What the worker submitted.
+    sequence : int
+        Its number among this worker's contributions, from 1 without a gap.
+    base : int
+        Version of the table that it was learnt from.
+    """
+
+    payload: Payload
+    sequence: int
+    base: int
+
+
+class Refused(Exception):
+    """Raised by a service to keep a worker or a contribution out; the text is for its user."""
+
+
+class Service(Protocol):
+    """What contributions mean.
+
+    Attributes
+    ----------
+    finished : bool
+        Whether there is nothing more to do: the hub ends when all members left, or after the grace.
+    """
+
+    finished: bool
+
+    def admit(self, hello: bytes, /) -> None:
+        """Look at what a worker says of itself, as soon as it comes; raise `Refused` if it cannot take part."""
+
+    def welcome(self, uid: int, members: Sequence[int], /) -> bytes:
+        """Return what a worker needs to begin, or begin again, in the round that is open, with its members."""
+
+    def limit(self, uid: int, /) -> int:
+        """Return the most bytes that a contribution of this worker can have now."""
+
+    def check(self, uid: int, submission: Submission, /) -> str | None:
+        """Return why a contribution is not right, None if it is."""
+
+    def close_round(
+        self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], State], /
+    ) -> Mapping[int, Body]:
+        """Apply a round, make it durable, and return each contributor's result, which acknowledges it.
+
+        Parameters
+        ----------
+        members : sequence of int
+            The members of the next round, in order.
+        submissions : mapping of int to Submission
+            The contributions, in order of the workers' numbers.
+        state : callable
+            Returns what the machine needs to be restored as it is after this round.
+        """
+
+    def single(self, uid: int, submission: Submission, state: Callable[[], State], /) -> Payload:
+        """Apply one contribution (asynchronous mode) as `close_round` does; raise `Refused` if it is too old."""
+
+    def status(self) -> dict[str, Any]:
+        """Return what `cdq status` is to show of the job; can be written as JSON."""
+
+
+State = dict[str, Any]  # what a hub's machine is restored from; can be written as JSON
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a hub keeps its rounds.
+
+    Parameters
+    ----------
+    min_members : int
+        A round needs so many contributions.
+    max_members : int
+        No more take part at once. As many as `min_members`: a fixed size.
+    round_timeout : float or None
+        Seconds after which a round closes without those that have not delivered, if enough have; None: never.
+    grace : float
+        Seconds that a member may be unreachable before the round closes without it.
+    ping_interval : float
+        Seconds of silence after which the hub tries whether a member can be reached.
+    resend : float
+        Seconds before the same large answer is sent again by the same connection.
+    asynchronous : bool
+        Apply each contribution when it comes: there are no rounds.
+    """
+
+    min_members: int = 1
+    max_members: int = 1 << 16
+    round_timeout: float | None = None
+    grace: float = 5.0
+    ping_interval: float = 0.5
+    resend: float = 2.0
+    asynchronous: bool = False

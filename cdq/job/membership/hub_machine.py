@@ -1,0 +1,392 @@
+"""The hub as a machine: membership, rounds and exactly-once, without sockets, clocks or threads.
+
+A contribution counts if it is of the worker's session, has the next number of its sequence, and was learnt from the
+table as it is. It is acknowledged, by its result, after the service made the round durable. Members come and go
+between rounds only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from cdq.comm.zmq.events import (
+    Done,
+    Dropped,
+    HubAction,
+    HubEvent,
+    Note,
+    Received,
+    Revoked,
+    Send,
+    Stop,
+    Tick,
+    Unreachable,
+)
+from cdq.comm.zmq.welcomes import Welcomes
+from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, pack_header
+from cdq.job.membership.events import Refused, Service, Settings, State, Submission
+from cdq.job.membership.fence import admit, answer_to, check, fence
+from cdq.job.membership.roster import Peer, Roster
+
+
+class HubMachine:
+    """Keeps the rounds of a job.
+
+    The generation counts the starts of the hub: save `state()` before the first step, as the service does with each
+    round, so that the next start has another one.
+
+    Parameters
+    ----------
+    service : Service
+        Knows what contributions mean.
+    settings : Settings
+        How rounds are kept.
+    run : int
+        The job's number, random, of 64 bits and not 0.
+    restored : dict, optional
+        What `state` returned when the last round that is durable was closed; its job's number counts.
+    now : float
+        The time, by any clock that does not go back.
+
+    Attributes
+    ----------
+    generation, epoch, version : int
+        How often the hub was started, the membership changed, and the table changed.
+    counts : Counter
+        Frames and bytes received, frames refused by reason, contributions applied, sessions, evictions.
+    """
+
+    def __init__(
+        self, service: Service, settings: Settings, run: int, restored: State | None = None, now: float = 0.0
+    ) -> None:
+        self.run, self.generation, self.epoch, self.version = run, 1, 0, 0
+        self.counts: Counter[str] = Counter()
+        self._service = service
+        self._settings = settings
+        self._roster = Roster()
+        self._welcomes = Welcomes()
+        self._sessions = 0
+        self._round_began = self._now = now
+        self._finished_at: float | None = None
+        self._actions: list[HubAction] = []
+        self._spent: list[Any] = []  # of the last round, till a tick: giving large memory back takes time
+        self._handlers: dict[int, Callable[[Frame, Peer], None]] = {
+            Kind.CONTRIB: self._take_contribution,
+            Kind.PING: self._answer_ping,
+            Kind.PONG: lambda frame, peer: None,
+            Kind.BYE: self._bid_farewell,
+        }
+        if restored is not None:
+            self.run, self.epoch, self.version = restored["run"], restored["epoch"], restored["version"]
+            self.generation = restored["generation"] + 1
+            self._roster.restore(restored["peers"], now)
+
+    def state(self) -> State:
+        """Return what must survive; can be written as JSON."""
+        return {
+            "run": self.run,
+            "generation": self.generation,
+            "epoch": self.epoch,
+            "version": self.version,
+            "peers": self._roster.state(),
+        }
+
+    def status(self) -> dict[str, Any]:
+        """Return what can be told of the hub; can be written as JSON."""
+        return {
+            "run": f"{self.run:016x}",
+            "generation": self.generation,
+            "epoch": self.epoch,
+            "version": self.version,
+            **self._roster.status(),
+            "counts": dict(self.counts),
+            "service": self._service.status(),
+        }
+
+    def step(self, event: HubEvent) -> list[HubAction]:
+        """Take in an event, and return what is to be done, in order."""
+        self._now = event.now
+        if isinstance(event, Received):
+            self._receive(event)
+        elif isinstance(event, Tick):
+            self._welcomes.under_way = event.unread
+            self._tick()
+        elif isinstance(event, Dropped):
+            self._count(event.why)
+        elif isinstance(event, Unreachable):
+            self._lose(event.route)
+        elif isinstance(event, Revoked):
+            self._revoke(event.keys)
+        elif isinstance(event, Stop):
+            self._actions.append(Done())
+        actions, self._actions = self._actions, []
+        return actions
+
+    # ---- messages
+
+    def _receive(self, event: Received) -> None:
+        route = event.route
+        peer = self._roster.by_route(route)
+        self.counts["frames"] += 1
+        self.counts["bytes"] += len(event.data)
+        try:
+            frame = decode(event.data, lambda frame: self._accept(frame, peer))
+            if frame.kind == Kind.HELLO:
+                self._greet(frame, event)
+            elif frame.kind == Kind.STATUS:
+                reply = json.dumps(self.status()).encode()
+                self._send(route, Frame(Kind.STATUS_REPLY, self.run, self.generation, payload=reply))
+            elif peer is not None:
+                peer.heard, peer.unread = self._now, event.unread
+                self._handlers[frame.kind](frame, peer)
+        except Rejected as rejected:
+            self._refuse(rejected, route)
+
+    def _accept(self, frame: Frame, peer: Peer | None) -> None:
+        """Refuse, before its payload is read, what is too long or does not belong to the connection's session."""
+        fence(frame, peer, self.run, self.generation)
+        limit = self._service.limit(frame.uid) if frame.kind == Kind.CONTRIB else 0
+        if frame.kind != Kind.HELLO and len(frame.payload) > limit:
+            raise Rejected(Reason.TOO_LONG, frame, "the contribution is longer than the job allows")
+
+    def _refuse(self, rejected: Rejected, route: bytes) -> None:
+        """Count it, and answer what can be answered."""
+        if rejected.reason != Reason.WAIT:
+            self._count(rejected.reason.name)
+        answer = answer_to(rejected, self.run, self.generation)
+        if answer is not None:
+            self._send(route, answer)
+
+    def _count(self, why: str) -> None:
+        """Count what is refused, and write it to the log ever more seldom."""
+        self.counts[f"refused {why}"] += 1
+        if (count := self.counts[f"refused {why}"]).bit_count() == 1:
+            self._note(logging.WARNING, "refused", reason=why, count=count)
+
+    def _greet(self, frame: Frame, event: Received) -> None:
+        if frame.run not in {0, self.run}:
+            raise Rejected(Reason.RUN, frame, "this hub has another job")
+        admit(self._service, frame)
+        peer = self._roster.identify(event.route, event.key, frame)
+        moved = peer.route != event.route
+        self._roster.attach(peer, event.route, self._now)
+        peer.unread = event.unread
+        if peer.uid in self._roster.members:
+            self._welcome_back(peer, frame, moved)
+            return
+        self._roster.waiting[peer.uid] = peer
+        self._admit_if_short()
+        if peer.uid in self._roster.waiting:
+            raise Rejected(Reason.WAIT, frame, "the hub lets workers in between rounds, when it has place")
+
+    def _welcome_back(self, peer: Peer, frame: Frame, moved: bool) -> None:
+        """Answer a member's HELLO; one that had this session asks for another, the rest for what was lost."""
+        if not moved and not self._welcomes.may_ask(peer, self._now):
+            return  # it asks again
+        if (frame.generation, frame.incarnation) == (self.generation, peer.incarnation):
+            peer.incarnation = 0
+        if not peer.incarnation or moved or self._now - peer.welcomed >= self._settings.resend:
+            self._welcome(peer)
+
+    def _welcome(self, peer: Peer) -> None:
+        """Send a member all that it begins with; later, if there is much on its way to others."""
+        if not self._welcomes.has_room:
+            self._welcomes.line[peer.uid] = peer
+            return
+        if not peer.incarnation:
+            self._sessions += 1
+            peer.incarnation = self._sessions
+            self.counts["sessions"] += 1
+        peer.welcomed = self._now
+        body = Body(self._service.welcome(peer.uid, tuple(self._roster.members)))
+        self._welcomes.sent(body.length)
+        self._tell(peer, Kind.WELCOME, peer.applied, body)
+
+    # ---- contributions
+
+    def _take_contribution(self, frame: Frame, peer: Peer) -> None:
+        if frame.sequence <= peer.applied:
+            self._answer_ping(frame, peer)
+            return
+        if frame.sequence > peer.applied + 1:
+            raise Rejected(Reason.GAP, frame)
+        if peer.submission is not None:
+            return  # again: it is here
+        if not self._settings.asynchronous and frame.base != self.version:
+            raise Rejected(Reason.STALE, frame)
+        submission = Submission(frame.payload, frame.sequence, frame.base)
+        check(self._service, peer.uid, submission, frame)
+        if self._settings.asynchronous:
+            self._apply_single(frame, peer, submission)
+            return
+        peer.submission = submission
+        if all(member.submission is not None for member in self._roster.members.values()):
+            self._close_if_ready()
+
+    def _apply_single(self, frame: Frame, peer: Peer, submission: Submission) -> None:
+        former = peer.applied, self.version
+        peer.applied, self.version = submission.sequence, self.version + 1
+        try:
+            payload = self._service.single(peer.uid, submission, self.state)
+        except Refused as refused:
+            peer.applied, self.version = former
+            raise Rejected(Reason.STALE, frame, str(refused)) from None
+        self._acknowledge(peer, Body(payload))
+
+    def _answer_ping(self, frame: Frame, peer: Peer) -> None:
+        """Say what has come; if it is acknowledged, send the acknowledgement again."""
+        known = frame.sequence == peer.applied and peer.result is not None
+        if known and not peer.unread and self._now - peer.answered >= self._settings.resend:
+            self._send_result(peer)
+        else:
+            self._tell(peer, Kind.PONG, peer.applied + (peer.submission is not None), base=frame.sequence)
+
+    def _acknowledge(self, peer: Peer, result: Body) -> None:
+        self.counts["applied"] += 1
+        peer.result = (result, self.version)
+        self._send_result(peer)
+
+    def _send_result(self, peer: Peer) -> None:
+        peer.answered = self._now
+        if peer.result is not None:
+            self._tell(peer, Kind.RESULT, peer.applied, *peer.result)
+
+    # ---- rounds
+
+    def _excused(self, peer: Peer) -> bool:
+        away = peer.away_since
+        return peer.leaving or (away is not None and self._now - away >= self._settings.grace)
+
+    def _close_if_ready(self) -> None:
+        """Close the round if all have delivered, or enough have and the others need not be waited for."""
+        members = self._roster.members.values()
+        delivered = [peer for peer in members if peer.submission is not None]
+        if not delivered or len(delivered) < self._settings.min_members:
+            return
+        limit = self._settings.round_timeout
+        late = limit is not None and self._now - self._round_began >= limit
+        if late or all(peer.submission is not None or self._excused(peer) for peer in members):
+            self._close(delivered)
+
+    def _close(self, delivered: list[Peer]) -> None:
+        submissions = {peer.uid: peer.submission for peer in delivered if peer.submission is not None}
+        absent = [peer for peer in self._roster.members.values() if peer.submission is None]
+        leaving = [peer for peer in delivered if peer.leaving]
+        for peer in delivered:
+            peer.applied, peer.submission = peer.applied + 1, None
+        for peer in absent:
+            self._evict(peer)
+        for peer in leaving:
+            del self._roster.members[peer.uid]
+        joining = self._let_in()
+        self.version += 1
+        self.epoch += bool(absent or leaving or joining)
+        self._round_began = self._now
+        results = self._service.close_round(tuple(self._roster.members), submissions, self.state)
+        self._spent = [submissions, [peer.result for peer in delivered]]
+        for peer in delivered:
+            self._acknowledge(peer, results[peer.uid])
+        for peer in leaving:
+            self._roster.drop(peer)
+        for peer in joining:
+            self._welcome(peer)
+
+    def _evict(self, peer: Peer) -> None:
+        self.counts["evicted"] += 1
+        self._note(logging.WARNING, "worker dropped", uid=peer.uid, reachable=peer.route is not None)
+        self._roster.drop(peer)
+
+    def _let_in(self) -> list[Peer]:
+        """Make members of those who wait, as far as there is place."""
+        room = self._settings.max_members - len(self._roster.members)
+        joining = [peer for peer in self._roster.waiting.values() if peer.route is not None][: max(room, 0)]
+        for peer in joining:
+            self._roster.join(peer)
+            self._note(logging.INFO, "worker joins", uid=peer.uid)
+        return joining
+
+    def _admit_if_short(self) -> None:
+        """Let workers in at once where there are too few for a round, or none are needed for it."""
+        members, settings = self._roster.members, self._settings
+        live = {uid for uid, peer in members.items() if peer.submission or not self._excused(peer)}
+        rounds = not (settings.asynchronous or self._service.finished)
+        if rounds and not len(live) < settings.min_members <= len(live) + len(self._roster.waiting):
+            return
+        if not live:
+            self._round_began = self._now
+        if self._roster.waiting:
+            for peer in [peer for peer in members.values() if peer.uid not in live]:
+                self._evict(peer)
+            self.epoch += 1
+            for peer in self._let_in():
+                self._welcome(peer)
+
+    # ---- coming and going
+
+    def _tick(self) -> None:
+        settings = self._settings
+        self._spent.clear()
+        for peer in self._roster.present():
+            if self._now - peer.heard >= settings.ping_interval:
+                peer.heard = self._now
+                self._tell(peer, Kind.PING)
+        self._close_if_ready()
+        for peer in self._welcomes.next(self._roster.members):
+            self._welcome(peer)
+        if self._roster.waiting:
+            self._admit_if_short()
+        if self._service.finished:
+            self._finished_at = self._now if self._finished_at is None else self._finished_at
+            here = any(peer.route or not self._excused(peer) for peer in self._roster.members.values())
+            if not here or self._now - self._finished_at >= settings.grace:
+                self._actions.append(Done())
+
+    def _lose(self, route: bytes) -> None:
+        peer = self._roster.by_route(route)
+        if peer is not None:
+            self._roster.detach(peer, self._now)
+            self._note(logging.INFO, "worker cannot be reached", uid=peer.uid)
+
+    def _bid_farewell(self, frame: Frame, peer: Peer) -> None:
+        if peer.route is not None:
+            self._send(peer.route, frame)
+        self._roster.waiting.pop(peer.uid, None)
+        self._note(logging.INFO, "worker leaves", uid=peer.uid)
+        if peer.submission is not None:
+            peer.leaving = True
+        elif peer.uid in self._roster.members:
+            self._roster.drop(peer)
+            self.epoch += 1
+            self._close_if_ready()
+        else:
+            peer.incarnation = 0
+
+    def _revoke(self, keys: frozenset[str]) -> None:
+        """End the sessions of keys: what they have delivered to the open round is void."""
+        for route, peer in self._roster.routes():
+            if peer.identity.removeprefix("key:") in keys:
+                self._lose(route)
+                self._roster.drop(peer)
+                self.epoch += 1
+        self._close_if_ready()
+
+    # ---- out
+
+    def _tell(
+        self, peer: Peer, kind: Kind, sequence: int = 0, body: Body | None = None, base: int | None = None
+    ) -> None:
+        if peer.route is not None:
+            session = (self.run, self.generation, self.epoch, peer.uid, peer.incarnation)
+            version = self.version if base is None else base
+            self._send(peer.route, Frame(kind, *session, sequence, version), body)
+
+    def _send(self, route: bytes, frame: Frame, body: Body | None = None) -> None:
+        body = Body(frame.payload) if body is None else body
+        self._actions.append(Send(route, pack_header(frame, body), body))
+
+    def _note(self, level: int, text: str, **fields: Any) -> None:
+        self._actions.append(Note(level, text, fields))

@@ -1,0 +1,203 @@
+"""Who takes part: workers by number, by what they are known by, and by the connection they are reached through."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from cdq.comm.zmq.events import TOKEN_BYTES
+from cdq.comm.zmq.wire import Body, Frame, Reason, Rejected
+from cdq.job.membership.events import Submission
+
+_REMEMBERED = 8  # former processes with the same key
+
+
+@dataclass
+class Peer:
+    """A worker, as the hub knows it.
+
+    Attributes
+    ----------
+    uid : int
+        Its number.
+    identity : str
+        What the number is kept for: its key, or where there are no keys its token.
+    token : str
+        Of its process, in hexadecimal.
+    applied : int
+        The last of its contributions that counts.
+    incarnation : int
+        Its session; 0 while it has none.
+    route : bytes or None
+        Its connection.
+    heard, welcomed, answered : float
+        When it last was heard of, welcomed, and sent its result.
+    away_since : float or None
+        Since when it cannot be reached.
+    submission : Submission or None
+        Its contribution to the open round.
+    result : tuple of (Body, int) or None
+        The answer to its last contribution, and the version that led to.
+    asked_since, asked : float and int
+        Since when it is counted how often it asks to be welcomed, and how often it did.
+    unread : int
+        Bytes of large messages that it has still to take, as of its last message.
+    leaving : bool
+        Whether it leaves with the end of the round.
+    retired : deque of str
+        Tokens of former processes with its key.
+    """
+
+    uid: int
+    identity: str = ""
+    token: str = ""
+    applied: int = 0
+    incarnation: int = 0
+    route: bytes | None = None
+    heard: float = 0.0
+    welcomed: float = -1e9
+    answered: float = -1e9
+    away_since: float | None = None
+    submission: Submission | None = None
+    result: tuple[Body, int] | None = None
+    asked_since: float = -1e9
+    asked: int = 0
+    unread: int = 0
+    leaving: bool = False
+    retired: deque[str] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+
+    def begin_process(self, token: str) -> None:
+        """Take in that another process stands for this worker: what the former one had open is void."""
+        if self.token:
+            self.retired.append(self.token)
+        self.token, self.incarnation = token, 0
+        self.submission = self.result = None
+        self.leaving = False
+
+
+class Roster:
+    """All workers that ever took part, the members of the round, and those that wait for the next.
+
+    Attributes
+    ----------
+    members, waiting : dict of int to Peer
+        By number; members in order of it.
+    """
+
+    def __init__(self) -> None:
+        self.members: dict[int, Peer] = {}
+        self.waiting: dict[int, Peer] = {}
+        self._peers: dict[int, Peer] = {}
+        self._by_identity: dict[str, Peer] = {}
+        self._by_route: dict[bytes, Peer] = {}
+
+    def by_route(self, route: bytes) -> Peer | None:
+        """Return the worker behind a connection, None if it said no HELLO."""
+        return self._by_route.get(route)
+
+    def present(self) -> list[Peer]:
+        """Return those members and waiting ones that there is a connection to."""
+        return [peer for peer in (*self.members.values(), *self.waiting.values()) if peer.route is not None]
+
+    def routes(self) -> list[tuple[bytes, Peer]]:
+        """Return all connections with a session or the wish for one."""
+        return list(self._by_route.items())
+
+    def identify(self, route: bytes, key: str | None, frame: Frame) -> Peer:
+        """Return the worker for which a process says HELLO; a new one gets the lowest free number.
+
+        Raises
+        ------
+        Rejected
+            If another process took its place, or the connection is another one's.
+        """
+        token = bytes(frame.payload[:TOKEN_BYTES]).hex()
+        behind = self._by_route.get(route)
+        if behind is not None and behind.token != token:
+            raise Rejected(Reason.FOREIGN, frame)
+        identity = f"key:{key}" if key is not None else f"token:{token}"
+        peer = self._by_identity.get(identity)
+        if peer is None:
+            peer = self._number(identity)
+        if peer.token == token:
+            return peer
+        if token in peer.retired:
+            why = "another worker uses the same key; make one for each: cdq keygen"
+            raise Rejected(Reason.REPLACED, frame, why)
+        peer.begin_process(token)
+        return peer
+
+    def _number(self, identity: str) -> Peer:
+        peer = next(peer for peer in self._candidates() if self._is_free(peer, identity))
+        self._by_identity.pop(peer.identity, None)
+        self.detach(peer)
+        peer.identity, peer.token, peer.retired = identity, "", deque(maxlen=_REMEMBERED)
+        self._peers[peer.uid] = self._by_identity[identity] = peer
+        return peer
+
+    def _candidates(self) -> Iterator[Peer]:
+        for uid in count():
+            yield self._peers.get(uid) or Peer(uid)
+
+    def _is_free(self, peer: Peer, identity: str) -> bool:
+        """Whether a number can be given: a key keeps its own, a process without one while it takes part."""
+        if not peer.identity:
+            return True
+        taken = peer.uid in self.members or peer.uid in self.waiting
+        return not taken and peer.identity.startswith("token:") and identity.startswith("token:")
+
+    def attach(self, peer: Peer, route: bytes, now: float) -> None:
+        """Reach a worker through this connection from now on."""
+        former = self._by_route.get(route)
+        if former is not None and former is not peer:
+            self.detach(former, now)
+        if peer.route is not None and peer.route != route:
+            del self._by_route[peer.route]
+        peer.route, peer.away_since, peer.heard = route, None, now
+        self._by_route[route] = peer
+
+    def detach(self, peer: Peer, now: float | None = None) -> None:
+        """Take in that a worker cannot be reached: it does not wait any more."""
+        if peer.route is not None:
+            del self._by_route[peer.route]
+        peer.route, peer.away_since = None, now
+        self.waiting.pop(peer.uid, None)
+
+    def join(self, peer: Peer) -> None:
+        """Make a worker a member."""
+        self.waiting.pop(peer.uid, None)
+        self.members[peer.uid] = peer
+        self.members = dict(sorted(self.members.items()))
+
+    def drop(self, peer: Peer) -> None:
+        """End a worker's membership: its next message is answered with STALE."""
+        self.members.pop(peer.uid, None)
+        peer.incarnation, peer.submission, peer.leaving = 0, None, False
+
+    def status(self) -> dict[str, list[int]]:
+        """Return who takes part, by number."""
+        members = self.members.values()
+        return {
+            "members": [peer.uid for peer in members],
+            "delivered": [peer.uid for peer in members if peer.submission is not None],
+            "unreachable": [peer.uid for peer in members if peer.route is None],
+            "waiting": sorted(self.waiting),
+        }
+
+    def state(self) -> list[list[Any]]:
+        """Return what is to be restored; can be written as JSON."""
+        return [
+            [peer.uid, peer.identity, peer.token, peer.applied, peer.uid in self.members]
+            for peer in self._peers.values()
+        ]
+
+    def restore(self, state: Sequence[Sequence[Any]], now: float) -> None:
+        """Take back what `state` returned; members are unreachable since now, until they are heard."""
+        for uid, identity, token, applied, member in state:
+            peer = Peer(uid, identity, token, applied, away_since=now)
+            self._peers[uid] = self._by_identity[identity] = peer
+            if member:
+                self.join(peer)

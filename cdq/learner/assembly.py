@@ -1,0 +1,172 @@
+"""Which way an environment is learnt: the fastest one that there is for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from cdq.contracts import Representation, Source
+from cdq.errors import ConfigError
+from cdq.features import FeatureMap, TileCoding
+from cdq.mdp.model import MDP
+from cdq.offline.logged import LoggedSubject
+from cdq.offline.names import Names
+from cdq.qfunctions.dense import Table
+from cdq.qfunctions.hashed import HashedCells, HashedMerged, HashedTable
+from cdq.qfunctions.linear import Linear
+from cdq.qfunctions.merged import Merged
+from cdq.qfunctions.sole import LARGE, Alone
+from cdq.training.approach import Approach
+from cdq.training.settings import Settings
+from cdq.training.task import ModelSubject, SteppedSubject, Subject
+
+if TYPE_CHECKING:
+    from cdq.envs.spaces import Encoder
+
+_log = logging.getLogger("cdq")
+
+# Rows are numbered with 32 bits, a pair too.
+_MOST_PAIRS = 2**32 - 1
+
+
+def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
+    """Return what a learner with these settings learns, and the settings with all that follows from it.
+
+    Raises
+    ------
+    UnsupportedEnvironment, ConfigError
+        If there is no way; says which there would be.
+    """
+    approach = settings.approach
+    if isinstance(env, Names):
+        if approach != Approach():
+            raise ConfigError(
+                "a log is learnt with a table of its states: leave out features, bins, table, masks and stepping"
+            )
+        return LoggedSubject(env), replace(settings, num_envs=1)
+    if isinstance(env, MDP):
+        if approach != Approach():
+            raise ConfigError(
+                "an MDP is learnt as it is: leave out features, bins, table, masks and stepping"
+            )
+        return _with_lanes(ModelSubject(env, settings.dtype), settings)
+    from cdq.envs.opening import open_environment
+    from cdq.envs.sending import sendable
+
+    source, encoder, why, changed = open_environment(
+        env,
+        settings.num_envs or 1,
+        lambda table: MDP.from_outcomes(**table._asdict()),
+        stepping=approach.stepping,
+        masks=approach.masks,
+        bins=approach.bins,
+        plain=_is_plain(approach),
+    )
+    if isinstance(source, MDP):
+        subject = ModelSubject(source, settings.dtype, encoder, why, changed)
+        return _with_lanes(subject, settings)
+    if not encoder.countable and _is_plain(approach):
+        approach = replace(approach, features=_features_for(source, encoder))
+    settings = replace(settings, num_envs=settings.num_envs or source.lanes, approach=approach)
+    representation = _representation(settings, source, encoder)
+    return SteppedSubject(source, representation, partial(sendable, env), why, changed), settings
+
+
+def _with_lanes(subject: ModelSubject, settings: Settings) -> tuple[Subject, Settings]:
+    return subject, replace(settings, num_envs=settings.num_envs or subject.lanes)
+
+
+def _is_plain(approach: Approach) -> bool:
+    """Return whether a table with a row per state is what is asked for."""
+    return approach.features is None and approach.bins is None and approach.table == "dense"
+
+
+def _features_for(source: Source, encoder: Encoder) -> FeatureMap:
+    """Return features for an environment whose user names none: those known to do well, else tiles."""
+    features = _known(source) or TileCoding()
+    _log.info("%s is learnt with %s", source.name, features)
+    return features
+
+
+def _known(source: Source) -> FeatureMap | None:
+    """Return the features that are known to do well."""
+    from cdq.envs.defaults import recommended
+
+    known = recommended(source.name)
+    return None if known is None else known.arguments.get("features")
+
+
+def _bounded(features: FeatureMap, source: Source) -> FeatureMap:
+    """Return features with the bounds that are known to do well, where their user gives none."""
+    known = _known(source)
+    if known is None or features.low is not None or features.high is not None:
+        return features
+    return replace(features, low=known.low, high=known.high)
+
+
+def make_table(subject: Subject, settings: Settings, *, alone: bool) -> Merged:
+    """Return the table that all workers of this process begin with; *alone*, where there is but one of the run."""
+    # The log of a worker alone has an entry for every update, of which a step on features has many.
+    large = subject.n_rows * subject.n_actions >= LARGE and subject.step_scale == 1.0
+    if subject.own_table is not None:
+        own: Merged = subject.own_table
+        return own
+    initial = subject.initial(settings.initial_value)
+    return (Alone if alone and large else Merged)(subject.n_rows, subject.n_actions, settings.dtype, initial)
+
+
+def _representation(settings: Settings, source: Source, encoder: Encoder) -> Representation:
+    approach = settings.approach
+    features = approach.features
+    if approach.bins is not None and not encoder.countable:
+        features = TileCoding(1, approach.bins)  # one tiling is a partition into bins
+    if features is not None:
+        features = _bounded(features, source)
+        bound = features.bind(encoder.low, encoder.high)
+    if approach.table == "hash":
+        merged = HashedMerged(source.n_actions, settings.dtype, settings.initial_value)
+        if approach.bins is not None and features is not None:
+            return HashedCells(encoder, merged, approach.bins, bound)
+        encoder.encoding(vectors=False)  # raises if observations have no number each
+        return HashedTable(encoder, merged)
+    if features is not None:
+        return Linear(encoder, bound, _described(features))
+    if encoder.n_states is None or encoder.n_states * encoder.n_actions > _MOST_PAIRS:
+        raise ConfigError(
+            f"{source.name} has too many states for a table with a row for each; use table='hash', or features"
+        )
+    return Table(encoder)
+
+
+def _described(features: FeatureMap) -> str:
+    """Return features in words, without what was left open."""
+    given = {name: value for name, value in asdict(features).items() if value is not None}
+    return f"{type(features).__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
+
+
+def origin_of(env: Any) -> dict[str, Any]:
+    """Return what a file says of an environment besides its name (`cdq.envs.origin`)."""
+    if isinstance(env, MDP):
+        return {}
+    from cdq.envs import origin
+
+    return origin.origin_of(env)
+
+
+def environment_of(path: object, header: Mapping[str, Any], given: Any) -> Any:
+    """Return the environment of a file whose header this is, unless the user gives another one.
+
+    Raises
+    ------
+    ConfigError
+        If it takes code for which the user has to vouch.
+    """
+    if given is not None and not isinstance(given, str):
+        return given
+    from cdq.envs import origin
+
+    told = header.get("made_of", {})
+    return origin.environment_of(path, header["environment"], told if isinstance(told, dict) else {}, given)

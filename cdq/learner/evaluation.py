@@ -1,0 +1,64 @@
+"""How a policy does: episodes without learning."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.contracts import Floats
+from cdq.training.interrupts import heard, heard_here
+from cdq.training.task import Subject
+from cdq.workers.streams import EVALUATION, streams
+
+_STREAMS = 64
+# Evaluation cuts an episode here where the environment has no limit of its own: a poor policy may never end one.
+_LONGEST_EPISODE = 10_000
+
+
+class Evaluation(NamedTuple):
+    """How the greedy policy did.
+
+    Attributes
+    ----------
+    mean_return : float
+        Mean undiscounted return of an episode.
+    standard_error : float
+        Of that mean.
+    mean_length : float
+        Steps of an episode.
+    episodes : int
+        How many were run.
+    """
+
+    mean_return: float
+    standard_error: float
+    mean_length: float
+    episodes: int
+
+
+def evaluate_greedy(
+    subject: Subject,
+    values: Floats,
+    stop: npt.NDArray[np.int32],
+    *,
+    seed: int,
+    key: tuple[int, ...],
+    episodes: int,
+) -> Evaluation:
+    """Run *episodes* of the greedy policy of a table, the lowest action among equals; *key* names the streams.
+
+    Ctrl-C ends them: compiled episodes are run in a thread, as only the main one hears it, and not in compiled code.
+    """
+    lanes = (
+        min(episodes, _STREAMS) if subject.threads else subject.lanes
+    )  # as many environments as learning has
+    words = streams(seed, (EVALUATION, *key), lanes)
+    longest = max(_LONGEST_EPISODE, subject.time_limit or 0)  # the environment heeds its own limit
+    run = partial(subject.run_episodes, values, words, episodes, longest)
+    returns, lengths = heard(run, stop) if subject.threads else heard_here(run, stop)
+    error = float(returns.std(ddof=1) / math.sqrt(episodes)) if episodes > 1 else math.nan
+    return Evaluation(float(returns.mean()), error, float(lengths.mean()), episodes)

@@ -1,0 +1,201 @@
+"""A learner's files, and its copies, which are made by way of one."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cdq._common import path_of
+from cdq.comm.base import Communicator
+from cdq.errors import ConfigError
+from cdq.learner.assembly import environment_of
+from cdq.learner.connecting import is_spread, join
+from cdq.learner.exclusion import exclusive
+from cdq.learner.results import Learnt
+from cdq.learner.run import about
+from cdq.merges import MergeRule
+from cdq.offline.logged import LoggedSubject
+from cdq.offline.names import Names
+from cdq.storage.files import pack_tensors, parse_tensors, read_tensors, require_kind, write_tensors
+from cdq.training.checkpoints import Checkpoints
+from cdq.training.settings import arguments_of, size_of
+from cdq.training.state import Tensors
+from cdq.training.team import Team
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+# The tensor of a file that names a log's states and actions.
+_NAMES = "names"
+
+
+class Filed(Learnt):
+    """What was learnt, to files and back; see `QLearner`."""
+
+    _checkpoints: Checkpoints
+    _team: Team
+    _env: Any
+
+    @exclusive
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write table, history and settings to a safetensors file, atomically; `load` reads it back.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written.
+        ConfigError
+            If the states or actions of a log have names that would need pickle.
+        LearnerBusy
+            If the learner is in the course of another call.
+        """
+        where = path_of("the file", path)
+        tensors, header = self._as_file()
+        if self.names is not None:
+            tensors[_NAMES] = np.frombuffer(self.names.to_bytes(), np.uint8)
+        write_tensors(where, tensors, header)
+
+    def _as_file(self) -> tuple[Tensors, dict[str, Any]]:
+        tensors, counters = self._state.saved()
+        return tensors, {"kind": "learner", **about(self._subject, self.settings, self._origin), **counters}
+
+    # ---- copies
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how pickle and copy.deepcopy make another learner: by way of a file's bytes, and of the environment.
+
+        The copy has table, history and settings, writes no checkpoints, and goes on with fresh streams.
+
+        Raises
+        ------
+        ConfigError
+            If the learner is one rank of several processes.
+        LearnerBusy
+            If the learner is in the course of another call.
+        """
+        if isinstance(self._comm, Communicator):
+            raise ConfigError(
+                "a learner that is one rank of several, connected to the others, cannot be copied; save it on rank 0 "
+                "and load that file where it is needed"
+            )
+        rule = self.settings.merge if isinstance(self.settings.merge, MergeRule) else None
+        with self._turn.taken("a copy"):
+            data = pack_tensors(*self._as_file())
+        return _unpacked, (type(self), data, self._env, rule)
+
+    def __copy__(self) -> Self:
+        """Return what `copy.deepcopy` does: two learners cannot have one environment."""
+        return copy.deepcopy(self)
+
+    # ---- back
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], env: Any = None, *, merge: MergeRule | None = None) -> Self:
+        """Return the learner of a file that `save` wrote; it may learn on, with fresh random streams.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        env : str, gymnasium.Env, callable or MDP, optional
+            The environment; needed where the file's name for it is not a registered id. No module is imported because
+            a file names it: ``env="shop:Shop-v0"`` says that you trust it.
+        merge : MergeRule, optional
+            The rule, where it is one of your own.
+
+        Raises
+        ------
+        ConfigError
+            If the environment is of a module, and *env* does not say so.
+        FileError
+            If the file is missing, truncated, altered or holds no learner.
+        TableError
+            If the environment is another one than the table's.
+        """
+        tensors, header = read_tensors(path_of("the file", path))
+        require_kind(path, header, "learner")
+        return cls._made(path, env, arguments_of(path, header, merge), tensors, header)
+
+    @classmethod
+    def resume(
+        cls,
+        checkpoint: str | os.PathLike[str],
+        env: Any = None,
+        *,
+        workers: int | None = None,
+        comm: str | Communicator = "auto",
+        merge: MergeRule | None = None,
+        checkpoint_every: float | None = None,
+    ) -> Self:
+        """Return the learner of a directory's newest checkpoint; `learn` without steps finishes the call it is from.
+
+        With as many workers as before, the run is the one that was not interrupted, bit for bit. With another number
+        the table, visits, clocks and schedules go on, and the random streams begin anew; a warning says so.
+
+        Parameters
+        ----------
+        checkpoint : path
+            The directory. Rank 0 reads it; further checkpoints go there.
+        env : str, gymnasium.Env, callable or MDP, optional
+            The environment; needed where the checkpoint's name for it is not a registered id, as for `load`.
+        workers : int, optional
+            As for `QLearner`; default: as many as the checkpoint has, or the ranks that there are.
+        comm : str or Communicator
+            As for `QLearner`; it need not be the one that the run began with.
+        merge : MergeRule, optional
+            The rule, where it is one of your own.
+        checkpoint_every : float, optional
+            Steps between two checkpoints from now on; default: as before.
+
+        Raises
+        ------
+        ConfigError
+            If the environment is of a module, and *env* does not say so.
+        FileError
+            If the directory holds no checkpoint, or none that is whole. Damaged ones that are newer than the one
+            taken are named in warnings of the logger "cdq".
+        TableError
+            If the environment is another one than the checkpoint's.
+        """
+        directory = path_of("the checkpoint directory", checkpoint)
+        joined = join(comm, size_of(comm, workers))
+        checkpoints = Checkpoints(directory, checkpoint_every)
+        path, tensors, header = checkpoints.newest(joined)
+        require_kind(path, header, "checkpoint")
+        arguments = {**arguments_of(path, header, merge), "comm": joined}
+        if workers is not None:
+            arguments["workers"] = workers
+        learner = cls._made(path, env, arguments, tensors, header)
+        learner._checkpoints = checkpoints
+        if checkpoint_every is not None:
+            learner._state.goal.keep_every = checkpoints.every(0)
+        return learner
+
+    @classmethod
+    def _made(
+        cls, path: Any, env: Any, arguments: dict[str, Any], tensors: Tensors, header: Mapping[str, Any]
+    ) -> Self:
+        """Return a learner that holds what a file does; with fresh streams unless the file has its lanes."""
+        if is_spread(arguments["comm"]):
+            arguments["workers"] = None  # as many as there are processes
+        if env is None and _NAMES in tensors:
+            env = Names.from_bytes(tensors[_NAMES].tobytes())
+        learner = cls(environment_of(path, header, env), **arguments)  # type: ignore[call-arg]  # of QLearner
+        learner._origin = header.get("made_of") or learner._origin
+        learner._state.restore(path, tensors, header, learner._subject)
+        if isinstance(learner._subject, LoggedSubject):
+            learner._subject.tried |= learner._state.merged.visits > 0
+        learner._team.go_on(tensors.get("lanes"), learner.rank)
+        return learner
+
+
+def _unpacked(cls: type[Filed], data: bytes, env: Any, merge: MergeRule | None) -> Filed:
+    name = "the copy of a learner"
+    tensors, header = parse_tensors(data, name)
+    require_kind(name, header, "learner")
+    return cls._made(name, env, arguments_of(name, header, merge), tensors, header)

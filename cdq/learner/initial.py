@@ -1,0 +1,98 @@
+"""Tables that learners begin with, which their users give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq._common import as_array
+from cdq.errors import ConfigError, TableError
+from cdq.learner.results import Learnt
+from cdq.qfunctions.merged import Merged
+from cdq.qfunctions.qtable import QTable
+from cdq.training.task import Subject
+
+
+def fill(merged: Merged, given: Any, subject: Subject, initial_value: float) -> None:
+    """Let the table of a learner, which has learnt nothing yet, begin with the values of *given*; visits are 0.
+
+    Parameters
+    ----------
+    merged : Merged
+        The learner's.
+    given : QTable, (n_rows, n_actions) array, or a learner
+        The values.
+    subject : Subject
+        The environment, and what the Q-function is made of.
+    initial_value : float
+        What the learner's other argument says.
+
+    Raises
+    ------
+    ConfigError
+        If *given* is of another kind, size or environment than the table, or a value is not finite in its type.
+    """
+    table = _table_of(given, subject)
+    if (table.keys is not None) != merged.grows:
+        has, needs = (
+            ("keys", "none")
+            if table.keys is not None
+            else ("no keys", "them: a hashed table, or its learner")
+        )
+        raise ConfigError(
+            f"initial_table has {has}; {subject.name} is learnt with a table that needs {needs}"
+        )
+    if initial_value and not merged.grows:
+        raise ConfigError(f"initial_table and initial_value={initial_value:g} exclude each other; choose one")
+    shape = (table.n_states if merged.grows else subject.n_rows, subject.n_actions)
+    if table.values.shape != shape:
+        raise ConfigError(
+            f"initial_table has shape {table.values.shape}; allowed: {shape} ({subject.representation})"
+        )
+    # Of pairs that a model does not have tables say -inf, and learners hold any finite value, which nobody reads.
+    values = _in_type(np.where(np.isneginf(table.values), 0.0, table.values), merged.values.dtype)
+    if table.keys is None:
+        merged.values[:] = values
+        return
+    counts: dict[str, npt.NDArray[Any]] = {
+        "clock": np.zeros(shape, np.uint32),
+        "visits": np.zeros(shape, np.int64),
+    }
+    merged.fill({**counts, "values": values, "keys": table.keys})
+
+
+def _table_of(given: Any, subject: Subject) -> QTable:
+    if isinstance(given, Learnt):
+        if subject.step_scale != given._subject.step_scale or _is_other_function(given._subject, subject):
+            raise ConfigError(
+                f"initial_table has {given.representation}; {subject.name} is learnt with {subject.representation}"
+            )
+        return given.table
+    if isinstance(given, QTable):
+        return given
+    array = as_array("initial_table", given)
+    try:
+        return QTable(array.astype(np.float64) if array.dtype.kind in "biu" else array)
+    except TableError as error:
+        raise ConfigError(
+            f"initial_table: {error}; allowed: a QTable, a learner, or ({subject.n_rows}, {subject.n_actions}) numbers"
+        ) from None
+
+
+def _is_other_function(one: Subject, other: Subject) -> bool:
+    """Return whether two subjects have features that are not the same."""
+    linear = [subject.representation.startswith("linear") for subject in (one, other)]
+    return any(linear) and one.representation != other.representation
+
+
+def _in_type(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    beyond = np.abs(values) > np.finfo(dtype).max
+    if beyond.any():
+        state, action = np.argwhere(beyond)[0]
+        raise ConfigError(
+            f"the value of (state {state}, action {action}) of initial_table is {values[state, action]}; allowed: what "
+            f"{dtype} holds"
+        )
+    return values.astype(dtype)

@@ -1,0 +1,224 @@
+"""Calls of a learner that learn: by acting, and from logged transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from cdq.errors import ConfigError
+from cdq.learner import offline
+from cdq.learner.exclusion import exclusive
+from cdq.learner.filing import Filed
+from cdq.learner.run import Run, make_goal
+from cdq.offline.logged import LoggedSubject
+from cdq.offline.names import Names
+from cdq.training.goals import Goal, OptimalWithin, Until
+from cdq.training.interrupts import Requests
+from cdq.workers.contribution import Rule
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from cdq.job.hub import Hosting
+
+
+class Learning(Filed):
+    """What a learner learns by; see `QLearner`."""
+
+    hosting: Hosting | None
+    _requests: Requests
+    _rule: Rule
+
+    @exclusive
+    def learn(self, steps: float | None = None, *, until: Until | None = None) -> Self:
+        """Learn for *steps* more environment steps, summed over all workers and lanes, rounded up to whole sweeps.
+
+        Shows a line of progress where standard error is a terminal. Ctrl-C stops cleanly: the last whole round is
+        kept, KeyboardInterrupt is raised, and `learn` may be called again.
+
+        Parameters
+        ----------
+        steps : float, optional
+            At least 0; a whole number. May be left out after `resume`: the call that was cut short is finished.
+        until : OptimalWithin or MeanReturn, optional
+            Stop before, once this holds; all workers stop after the same round. It is looked at whenever the steps
+            have grown by a twentieth.
+
+        Returns
+        -------
+        QLearner
+            The learner itself.
+
+        Raises
+        ------
+        ConfigError
+            If *steps* or *until* is not allowed, if the ranks of the run were not made with the same, or if the
+            environment that was given has changed since the learner was made of its model.
+        CommError
+            If the workers lose each other; the table is that of the last whole round.
+        LearnerBusy
+            If the learner is in the course of another call, from this thread or another one.
+        FileError
+            If the checkpoint directory is in use, belongs to another run, or cannot be written; the last good
+            checkpoint is still there.
+        DivergenceError
+            If the tables of the ranks differ at a checkpoint.
+        """
+        if isinstance(self._subject, LoggedSubject):
+            self._subject.refuse()
+        self._require_unchanged()
+        goal = make_goal(self._state, self._checkpoints, steps, until)
+        if self.model is None and isinstance(goal.until, OptimalWithin):
+            raise ConfigError(
+                f"{self.name} has no model ({self.stepping_reason}), so that no distance from optimal is known; use "
+                "cdq.MeanReturn(...)"
+            )
+        with self._aiming_at(goal):
+            self._optimum = self._solved()  # before the clock starts
+            self._run().play()
+        return self
+
+    @exclusive
+    def learn_from(
+        self,
+        observations: Any,
+        actions: Any = None,
+        rewards: Any = None,
+        next_observations: Any = None,
+        terminated: Any = None,
+        *,
+        next_masks: Any = None,
+        passes: int = 1,
+    ) -> Self:
+        """Learn from logged transitions, in the order in which they are given; each counts as a step.
+
+        With several workers each learns its part, a contiguous one, and they merge as ever. Ranks that are other
+        processes all get the same log. No checkpoint is written.
+
+        Parameters
+        ----------
+        observations, next_observations : arrays, pandas columns, lists, or tuples or dicts of columns
+            As the environment gives them, one for each transition. *observations* may be a Minari dataset, or the
+            name of one, which has all columns.
+        actions : (n,) integers
+            As the environment calls them. Whole numbers may be floats, here and in observations.
+        rewards : (n,) numbers
+            Finite.
+        terminated : (n,) bool, or 0 and 1
+            Whether the transition ended its episode; False where a time limit cut it. Where it is true, the next
+            observation may be anything, and may be missing (None, NaN).
+        next_masks : (n, n_actions) bool, or 0 and 1, optional
+            Which actions the next state allows: the best of them is what it is worth. By default what the next
+            observations say, where they hold masks and those are heeded, else all.
+        passes : int
+            How often the log is gone through.
+
+        Returns
+        -------
+        QLearner
+            The learner itself.
+
+        Raises
+        ------
+        ConfigError
+            Before any work starts, if a column is missing or has another length, or an entry is not allowed; names
+            the transition. On all ranks, if they were given different logs.
+        CommError
+            As `learn`.
+
+        Examples
+        --------
+        >>> from cdq import QLearner
+        >>> agent = QLearner("FrozenLake-v1", seed=0, step_size=0.5)
+        >>> agent.learn_from([13, 14], [2, 2], [0.0, 1.0], [14, 15], [False, True], passes=2).predict(14)
+        2
+        """
+        columns = observations, actions, rewards, next_observations, terminated
+        masked = self.settings.approach.masks is not False
+        log = offline.log_for(self._subject, *columns, next_masks=next_masks, masked=masked)
+        size = offline.size_of(self._comm, self.settings)
+        with self._aiming_at(offline.goal_of(self._state, log, size, passes)):
+            offline.replay(self._run(), log)
+        return self
+
+    @classmethod
+    def from_log(
+        cls,
+        states: Any,
+        actions: Any,
+        rewards: Any,
+        next_states: Any,
+        terminated: Any,
+        *,
+        passes: int = 1,
+        **settings: Any,
+    ) -> Self:
+        """Return a learner of logged transitions alone, without an environment: states and actions have names.
+
+        `predict` takes the name of a state and returns that of an action; `names` has them in the order of the table's
+        rows and columns. A state has the actions that the log has in it: only these are taken, and valued. More of the
+        same names may follow by `learn_from`. `save` and `load` keep names that are text, numbers, bytes, None, or
+        tuples and frozensets of these. What needs an environment, `learn` and `evaluate`, is refused.
+
+        Parameters
+        ----------
+        states, actions, next_states : sequence of hashable objects
+            Text, numbers, tuples, or whatever may be a key of a dictionary; rows of arrays and frames are tuples.
+            Where an episode ended, the next state may be anything.
+        rewards, terminated, passes
+            As for `learn_from`.
+        **settings
+            Arguments of `QLearner`, such as *gamma*, *workers* and *seed*; none of an environment's.
+
+        Returns
+        -------
+        QLearner
+            It has learnt the log.
+
+        Raises
+        ------
+        ConfigError
+            Before any work starts, if an entry is not allowed, or an argument makes no sense without an environment.
+
+        Examples
+        --------
+        >>> from cdq import QLearner
+        >>> log = ["home", "shop"], ["walk", "buy"], [-1.0, 5.0], ["shop", None], [False, True]
+        >>> agent = QLearner.from_log(*log, passes=100, seed=0)
+        >>> agent.predict("shop"), agent.names.states
+        ('buy', ('home', 'shop'))
+        """
+        if settings.get("checkpoint") is not None:
+            raise ConfigError(
+                "a log is learnt without checkpoints: leave checkpoint out, and save the learner"
+            )
+        names = Names.of_log(states, actions, next_states, terminated)
+        return cls(names, **settings).learn_from(  # type: ignore[call-arg]  # of QLearner
+            states, actions, rewards, next_states, terminated, passes=passes
+        )
+
+    @contextmanager
+    def _aiming_at(self, goal: Goal) -> Iterator[None]:
+        """Have a goal from now on, unless what is done with it is refused."""
+        before, self._state.goal = self._state.goal, goal
+        try:
+            yield
+        except ConfigError:
+            self._state.goal = before
+            raise
+
+    def _run(self) -> Run:
+        return Run(
+            self._subject,
+            self.settings,
+            self._rule,
+            self._state,
+            self._team,
+            self._comm,
+            self._checkpoints,
+            self._requests,
+            self._monitor(),
+            self.hosting,
+            self._origin,
+        )

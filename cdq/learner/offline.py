@@ -1,0 +1,141 @@
+"""A call of `learn_from`: a run whose workers replay a log."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq._common import MOST_STEPS, whole
+from cdq.comm.base import Communicator
+from cdq.errors import ConfigError
+from cdq.learner.connecting import is_hub
+from cdq.learner.run import Run, meet
+from cdq.offline.columns import masks
+from cdq.offline.logged import LoggedSubject
+from cdq.offline.logs import Log, read_log, read_minari
+from cdq.offline.replay import Replays, steps_of
+from cdq.training.agreement import require_same
+from cdq.training.checkpoints import Checkpoints
+from cdq.training.goals import Goal
+from cdq.training.settings import Settings
+from cdq.training.state import State
+from cdq.training.task import Subject
+from cdq.training.team import Team
+
+# Without discount a value may become the sum of all rewards that there are time for.
+_UNDISCOUNTED = 1e12
+
+_COLUMNS = ("actions", "rewards", "next_observations", "terminated")
+
+
+def log_for(subject: Subject, observations: Any, *others: Any, next_masks: Any, masked: bool) -> Log:
+    """Return a log of what *subject* learns: of all columns, or of a Minari dataset in place of the observations.
+
+    *next_masks* are as `read_log` takes them, *masked* says whether masks in observations are heeded.
+
+    Raises
+    ------
+    ConfigError
+        If a column is missing, or an entry is not allowed.
+    """
+    columns = (observations, *others)
+    if isinstance(observations, str) or hasattr(observations, "iterate_episodes"):
+        if any(other is not None for other in others):
+            raise ConfigError("a Minari dataset has all columns; give no others")
+        columns = read_minari(observations)
+    elif missing := [name for name, other in zip(_COLUMNS, others, strict=True) if other is None]:
+        raise ConfigError(f"{', '.join(missing)} missing; a log has observations, {', '.join(_COLUMNS)}")
+    if isinstance(subject, LoggedSubject):
+        return subject.read(columns, next_masks)
+    log = read_log(
+        *columns,
+        encoding=subject.encoding(),
+        n_actions=subject.n_actions,
+        first_action=subject.first_action,
+        next_masks=next_masks,
+        masked=masked,
+    )
+    actions = getattr(subject.model, "actions", None)
+    return log if actions is None else among(log, actions)
+
+
+def among(log: Log, actions: npt.NDArray[np.bool_]) -> Log:
+    """Return a log in which each next state allows no action but those that it has.
+
+    Parameters
+    ----------
+    log : Log
+        Of states that are rows of a table.
+    actions : (n_states, n_actions) array of bool
+        The actions that each state has.
+
+    Raises
+    ------
+    ConfigError
+        If an action was taken that its state does not have, or masks leave none; names the transition.
+    """
+    wrong = ~actions[log.states, log.actions]
+    if wrong.any():
+        first = int(wrong.argmax())
+        state, taken = int(log.states[first]), int(log.actions[first])
+        raise ConfigError(
+            f"the action of transition {first} is {taken}, which state {state} does not have; allowed: "
+            f"{', '.join(map(str, np.flatnonzero(actions[state])))}"
+        )
+    left = (
+        actions[log.next_states]
+        if log.next_masks is None
+        else actions[log.next_states] & (log.next_masks != 0)
+    )
+    return replace(log, next_masks=masks(left, actions.shape[1], log.terminated))
+
+
+def size_of(comm: Communicator | str, settings: Settings) -> int:
+    """Return how many workers there are."""
+    return comm.size if isinstance(comm, Communicator) else settings.workers
+
+
+def goal_of(state: State, log: Log, size: int, passes: int) -> Goal:
+    """Return what a call of `learn_from` with *size* workers is to reach.
+
+    Raises
+    ------
+    ConfigError
+        If *passes* is not a whole number of at least 1.
+    """
+    done, of_a_pass = state.progress.steps, steps_of(log, size, 1)
+    return Goal(done + of_a_pass * whole("passes", passes, 1, (MOST_STEPS - done) // of_a_pass))
+
+
+def replay(run: Run, log: Log) -> None:
+    """Learn *log* with the workers of *run*, each its part, until its goal.
+
+    The workers are threads of this process where those of *run* would be processes that it starts: nothing is stepped.
+    """
+    if isinstance(run.comm, Communicator):
+        meet(run.comm)
+        require_same(run.comm, {"log": log.fingerprint()})
+    subject, settings, size = run.subject, replace(run.settings, num_envs=1), size_of(run.comm, run.settings)
+    replays = Replays(
+        log,
+        subject.n_rows,
+        subject.n_actions,
+        dtype=settings.dtype,
+        q_function=subject.q_function,
+        name=subject.name,
+        horizon=1.0 / (1.0 - settings.gamma) if settings.gamma < 1.0 else _UNDISCOUNTED,
+    )
+    team = Team(replays, run.state, settings, run.requests.stop)
+    team.lanes = {rank: replays.lane(rank, size) for rank in range(size)}
+    run.team.forget_tables()
+    replace(
+        run,
+        settings=settings,
+        team=team,
+        comm="inprocess" if is_hub(run.comm) else run.comm,
+        checkpoints=Checkpoints(None, None),
+        hosting=None,
+    ).play()

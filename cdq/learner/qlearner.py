@@ -1,0 +1,200 @@
+"""QLearner: the face. Learn, predict, evaluate, save, load."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from cdq.comm.base import Communicator
+from cdq.comm.registry import LOCAL_HUB, choose
+from cdq.learner import initial
+from cdq.learner.assembly import make_subject, make_table, origin_of
+from cdq.learner.connecting import join, suited
+from cdq.learner.exclusion import Turn
+from cdq.learner.learning import Learning
+from cdq.merges import MergeRule, resolve
+from cdq.schedules import Rate, StepSize
+from cdq.training.agreement import agree_on_seed
+from cdq.training.checkpoints import Checkpoints
+from cdq.training.course import Progress
+from cdq.training.interrupts import Requests
+from cdq.training.settings import make_settings
+from cdq.training.state import State
+from cdq.training.team import Team
+from cdq.workers.windows import Window
+
+if TYPE_CHECKING:
+    from cdq.features import FeatureMap
+    from cdq.job.hub import Hosting
+    from cdq.learner.results import Learnt
+    from cdq.qfunctions.qtable import QTable
+
+
+class QLearner(Learning):
+    """Learn the optimal action values of an environment with several workers.
+
+    Parameters
+    ----------
+    env : str, gymnasium.Env, gymnasium.vector.VectorEnv, callable or MDP
+        A Gymnasium id, an environment, a callable that makes one, or a model. It is stepped by the fastest way there
+        is: as a compiled model where it carries its transition table (FrozenLake, CliffWalking and Taxi do), as a
+        compiled environment (`cdq.envs`), else by its own `step`. Several workers are then processes, not threads.
+    gamma : float
+        Discount, from 0 to 1.
+    step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial or None
+        None: `RescaledLinear(gamma)`, that is 1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`,
+        or 0.1 with features.
+    exploration : float, Constant, LinearDecay or ExponentialDecay
+        Probability of a uniformly random action.
+    merge : str or MergeRule
+        How the workers' tables become one: "pooled", "mean", "visits", "importance", "affine", "sum", "max".
+    sync_every : "auto", int or AutoWindow
+        Steps per worker between two merges; "auto" chooses each window from what was merged.
+    workers : int, optional
+        How many learn together. Default: 1, or as many as the communicator has ranks in other processes (under mpiexec,
+        each process is one worker).
+    num_envs : int, optional
+        Environments that a worker steps in lockstep; by default 16, and 1 where they are stepped in Python.
+    comm : str or Communicator
+        "auto", the name of a communicator ("inprocess": threads of this process; "zmq": processes that `learn` starts;
+        "mpi": those that mpiexec or srun started), a URL, or a communicator, of which this process is then one rank. A
+        URL may set the deadline of every merge, in seconds ("mpi://?timeout=60"; an hour by default). "auto" takes what
+        CDQ_COMM in the environment names, else "mpi" where a launcher started several processes, else "inprocess".
+    dtype : {"float64", "float32"}, or NumPy's types of these names
+        Type of the table.
+    seed : int or None
+        Same seed and number of workers: same table, bit for bit. None draws one.
+    initial_value : float
+        What every action is worth before learning.
+    initial_table : QTable, (n_states, n_actions) array, or QLearner, optional
+        What each action of each state is worth before learning; visits are counted from 0. A learner with features
+        begins with weights, one with a hashed table with the rows of another one. Files hold the table as it is then.
+    features : TileCoding, PolynomialBasis or FourierBasis, optional
+        Learn a linear function of the features of an observation, a vector, in place of a table.
+    bins : int or sequence of int, optional
+        Cut each number of such an observation into so many parts, and learn a table; of the cells that were met alone,
+        with ``table="hash"``.
+    table : {"dense", "hash"}
+        "hash": a row for each state that was met, where there are too many or nobody knows how many.
+    masks : {"auto", True, False}
+        Whether only the actions are taken, and valued, that the environment's `action_mask` allows, in the observation
+        or in `info`; "auto": where there is one, but for Taxi, whose mask is advice.
+    stepping : {"auto", "model", "python"}
+        "auto": by the fastest way that is what `step` does: from a transition table ``P`` where that is known to hold,
+        or where playing the environment first finds nothing against it. "model": from ``P``, whatever `step` does.
+        "python": by the environment's own `step`, even where there is a faster way.
+    overlap : bool
+        Let each merge travel while the next window is learnt; it is applied one window late.
+    checkpoint : path, optional
+        A directory for checkpoints, from which `resume` goes on exactly where the run was. One run writes it at a time.
+        With it, SIGTERM ends `learn` after the round in hand, with a checkpoint and exit status 0, and so does Ctrl-C,
+        which still raises KeyboardInterrupt.
+    checkpoint_every : float, optional
+        Steps, of all workers, between two checkpoints; by default a twentieth of each call of `learn`, which ends with
+        one. With overlap no merge travels while one is written: the tables depend on when they are.
+
+    Attributes
+    ----------
+    model : MDP
+        The environment.
+    settings : Settings
+        The arguments, checked.
+    history : History
+        Figures of the rounds so far; on rank 0.
+    rank : int
+        Which worker this process is, where each process is one; else 0.
+    hosting : cdq.job.hub.Hosting, optional
+        How workers of "zmq" may join and leave, in place of those that `learn` starts.
+
+    Raises
+    ------
+    ConfigError, UnsupportedEnvironment, ModelError
+        Before any work starts, if an argument is not allowed; the message says what is.
+
+    Notes
+    -----
+    Q-learning after Watkins and Dayan (1992). A learner does one thing at a time: a call in the course of
+    another one is refused. It starts threads of its own for the workers.
+
+    Examples
+    --------
+    >>> agent = QLearner("FrozenLake-v1", workers=2, seed=0).learn(200_000)
+    >>> agent.predict(14)
+    1
+    """
+
+    def __init__(
+        self,
+        env: Any,
+        *,
+        gamma: float = 0.99,
+        step_size: float | StepSize | None = None,
+        exploration: float | Rate = 0.1,
+        merge: str | MergeRule = "pooled",
+        sync_every: str | int | Window = "auto",
+        workers: int | None = None,
+        num_envs: int | None = None,
+        comm: str | Communicator = "auto",
+        dtype: npt.DTypeLike = "float64",
+        seed: int | None = None,
+        initial_value: float = 0.0,
+        initial_table: QTable | Learnt | npt.ArrayLike | None = None,
+        features: FeatureMap | None = None,
+        bins: int | Sequence[int] | None = None,
+        table: str = "dense",
+        masks: bool | str = "auto",
+        stepping: str = "auto",
+        overlap: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: float | None = None,
+    ) -> None:
+        self._turn, self._env = Turn(), env
+        self._rule = resolve(merge)
+        self.settings = make_settings(
+            gamma=gamma,
+            step_size=step_size,
+            exploration=exploration,
+            merge=merge,
+            sync_every=sync_every,
+            workers=workers,
+            num_envs=num_envs,
+            comm=comm,
+            dtype=dtype,
+            seed=seed,
+            initial_value=initial_value,
+            overlap=overlap,
+            features=features,
+            bins=bins,
+            table=table,
+            masks=masks,
+            stepping=stepping,
+        )
+        self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
+        self._origin = origin_of(env)
+        self._subject, self.settings = make_subject(env, self.settings)
+        if step_size is None:
+            usual = self._subject.step_size(self.settings.gamma)
+            self.settings = replace(self.settings, step_size=usual)
+        self._requests = Requests()
+        workers = self.settings.workers
+        self._comm = join(suited(comm, self._subject, workers), workers)
+        agreed = agree_on_seed(self._comm, self.settings.seed, seed is not None)
+        self.settings = replace(self.settings, seed=agreed)
+        subject = self._subject
+        joinable = isinstance(self._comm, str) and choose(self._comm) == LOCAL_HUB
+        alone = self.settings.workers == 1 and not joinable
+        merged = make_table(subject, self.settings, alone=alone)
+        if initial_table is not None:
+            initial.fill(merged, initial_table, subject, self.settings.initial_value)
+        progress = Progress(0, float(self.settings.window.floor))
+        actions = None if subject.model is None else subject.model.actions
+        self._state = State(merged, progress, actions=actions)
+        self._team = Team(subject, self._state, self.settings, self._requests.stop)
+        self.hosting: Hosting | None = None
+
+    def __repr__(self) -> str:
+        return f"QLearner({self.name!r}, workers={self.settings.workers}, steps={self.steps})"

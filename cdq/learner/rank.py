@@ -1,0 +1,117 @@
+"""A process that is a rank beside the one that started it: ``python -m cdq.learner.rank URL RANK SIZE TIMEOUT``.
+
+Its standard input is a socket to that one, which gives it a parcel (`cdq.learner.parcel`) and hears how it was received.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from dataclasses import replace
+
+from cdq.comm.base import Communicator
+from cdq.comm.registry import connect
+from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE
+from cdq.envs.by_value import unpack
+from cdq.errors import CdqError, CommError, ConfigError
+from cdq.job.handover import answer, receive
+from cdq.job.join import PARENT, end_with_parent
+from cdq.learner.assembly import make_subject, make_table
+from cdq.learner.parcel import Parcel, restore_surroundings
+from cdq.learner.run import Run
+from cdq.merges import resolve
+from cdq.storage.files import parse_tensors
+from cdq.training.checkpoints import Checkpoints
+from cdq.training.course import Progress
+from cdq.training.interrupts import Requests
+from cdq.training.monitor import watch_nothing
+from cdq.training.settings import Settings
+from cdq.training.state import State
+from cdq.training.task import Subject
+from cdq.training.team import Team
+
+_BEGIN = "what rank 0 said"
+
+
+def open_parcel(parcel: Parcel, rank: int) -> tuple[Subject, Settings]:
+    """Return what is learnt and how, made here as it was by the process that sent the parcel.
+
+    Raises
+    ------
+    ConfigError, UnsupportedEnvironment
+        If it cannot be made here, or is another one.
+    """
+    from cdq.envs.sending import register
+    from cdq.envs.trial import require_same_play
+
+    restore_surroundings(parcel)
+    env, settings = unpack(parcel.env), unpack(parcel.settings)
+    register(env, parcel.registry)
+    if parcel.trial:
+        require_same_play(parcel.env, parcel.trial, f"worker {rank}")
+    approach = replace(settings.approach, stepping="python") if parcel.steps else settings.approach
+    subject, _ = make_subject(env, replace(settings, approach=approach))
+    if (subject.fingerprint(), subject.kinds()) != parcel.made:
+        raise ConfigError(
+            f"what is given makes another environment in worker {rank}: {' of '.join(subject.kinds())} in place of "
+            f"{' of '.join(parcel.made[1])}, or with another spec or other spaces; it must make the same at each call"
+        )
+    return subject, replace(settings, comm="auto")
+
+
+def take_part(comm: Communicator, subject: Subject, settings: Settings) -> None:
+    """Learn what rank 0 says, until its call of `learn` ends."""
+    tensors, header = parse_tensors(bytes(comm.broadcast(b"", 0)), _BEGIN)
+    state = State(make_table(subject, settings, alone=False), Progress(0, 0.0))
+    state.restore(_BEGIN, tensors, header, subject)
+    requests = Requests()
+    team = Team(subject, state, settings, requests.stop)
+    if "lanes" in tensors:
+        team.lanes[comm.rank] = tensors["lanes"][comm.rank - 1]
+    rule = resolve(settings.merge)
+    Run(subject, settings, rule, state, team, comm, Checkpoints(None, None), requests, watch_nothing).learn(
+        lambda: None
+    )
+    team.take_back(comm)
+
+
+def _begin(end: socket.socket, rank: int) -> tuple[Subject, Settings]:
+    """Take the parcel, and tell who sent it whether it could be opened."""
+    try:
+        made = open_parcel(unpack(receive(end)), rank)
+    except BaseException as error:  # whatever an environment raises
+        with contextlib.suppress(OSError):  # nobody listens any more
+            answer(end, error)
+        raise SystemExit(1) from error
+    answer(end, None)
+    return made
+
+
+def _standard_input() -> socket.socket:
+    """Return the socket that standard input is, which then is nothing."""
+    end = socket.socket(fileno=os.dup(0))
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return end
+
+
+def main() -> None:
+    """Take part as the command line says."""
+    url, rank, size, timeout = sys.argv[1:]
+    end_with_parent(os.environ[PARENT])
+    os.environ[RANK_VARIABLE] = rank
+    with _standard_input() as end:
+        subject, settings = _begin(end, int(rank))
+    try:
+        with connect(url, int(size), float(timeout))[0] as comm:
+            take_part(comm, subject, settings)
+    except CommError as error:
+        raise SystemExit(1) from error  # where it began, it is said
+    except CdqError as error:
+        raise SystemExit(f"cdq: rank {rank}: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""What a run came to, in figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.learner.evaluation import Evaluation
+from cdq.mdp.model import MDP
+from cdq.mdp.planning import OptimalityGap
+from cdq.training.history import History, Row
+from cdq.training.settings import Settings
+
+_OPTIMAL = 1e-6  # a gap of so much of the optimal value counts as none
+_MISSED = 0.01  # pairs never visited, as a part of all, from which on it is worth a word
+
+_NO_ROUND = Row(0, 0.0, 0.0, 0, 0, 0, 0.0)
+
+
+def make_report(
+    about: dict[str, Any],
+    settings: Settings,
+    history: History,
+    gap: OptimalityGap | None,
+    evaluation: Evaluation,
+) -> dict[str, Any]:
+    """Return a JSON object: *about*, then settings, speed, the greedy policy's return, and the gap, where known."""
+    last = history[-1] if len(history) else _NO_ROUND
+    return {
+        **about,
+        "workers": settings.workers,
+        "num_envs": settings.num_envs,
+        "seed": settings.seed,
+        "gamma": settings.gamma,
+        "merge": settings.to_config()["merge"],
+        "overlap": settings.overlap,
+        "seconds": last.seconds,
+        "steps_per_second": last.steps / last.seconds if last.seconds else 0.0,
+        "rounds": last.rounds,
+        "bytes": last.bytes,
+        "episodes": last.episodes,
+        "mean_return": evaluation.mean_return,
+        "mean_return_error": evaluation.standard_error,
+        "policy_value": None if gap is None else gap.policy_value,
+        "optimal_value": None if gap is None else gap.optimal_value,
+        "gap": None if gap is None else gap.gap,
+    }
+
+
+def unvisited(model: MDP | None, visits: npt.NDArray[np.int64]) -> float | None:
+    """Return the part of the pairs that episodes can reach which was never visited; None without a model."""
+    if model is None:
+        return None
+    there = np.diff(model.offsets).reshape(visits.shape) > 0
+    there &= model.reachable()[:, None]
+    return float((visits[there] == 0).mean()) if there.any() else 0.0
+
+
+def hints(
+    report: dict[str, Any], model: MDP | None, values: npt.NDArray[np.floating[Any]], missed: float | None
+) -> list[str]:
+    """Return what is worth knowing of a run beside its figures, a sentence each: why, and what helps.
+
+    Parameters
+    ----------
+    report : dict
+        What `make_report` returned, with `solved`.
+    model : MDP or None
+        The environment's.
+    values : array
+        What was learnt.
+    missed : float or None
+        What `unvisited` returned.
+    """
+    found = []
+    best = 1.0 if model is None else float(model.reward.max(initial=0.0))
+    if report["steps"] and best > 0 and not values.any():
+        found.append(
+            f"No reward was seen: every value is still 0. initial_value={best:g} (--initial-value {best:g}), no less "
+            "than what can be paid, leads to what was never tried; where rewards are near, more exploration does too: "
+            "exploration=0.5."
+        )
+    optimal = report["gap"] is not None and report["gap"] <= _OPTIMAL * max(1.0, abs(report["optimal_value"]))
+    if report["steps"] and missed is not None and missed > _MISSED and not optimal:
+        found.append(
+            f"{missed:.0%} of the pairs that episodes can reach were never visited: learn for more steps. The model is "
+            "known, so that `cdq solve`, or cdq.solve(agent.model, gamma), finds the optimum at once."
+        )
+    if report["solved"] is False and optimal:
+        found.append(
+            f"Below Gymnasium's threshold, and yet optimal: at gamma {report['gamma']:g} no policy is better by more "
+            f"than {report['gap']:.2g}."
+        )
+    return found

@@ -1,0 +1,55 @@
+"""What a Q-function is made of: what the rows of its table stand for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cdq.contracts import Floats
+from cdq.core.envs.encode import Encoding
+from cdq.core.table.qfunction import QFunction, TableQ
+from cdq.core.table.rows import Rows
+
+if TYPE_CHECKING:
+    from cdq.envs.spaces import Encoder
+
+
+class Table:
+    """A row for each state.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Of the environment, with a number of states.
+    """
+
+    step_scale = 1.0
+    fingerprint = "table"
+    own_table = None
+
+    def __init__(self, encoder: Encoder) -> None:
+        assert encoder.n_states is not None
+        self._encoder, self.n_rows, self.first_action = encoder, encoder.n_states, encoder.first_action
+
+    def __str__(self) -> str:
+        return f"table of {self.n_rows:,} states"
+
+    def encoding(self) -> Encoding:
+        """Return what makes indices of observations."""
+        return self._encoder.encoding(vectors=False)
+
+    def q_function(self, rows: Rows, n: int) -> QFunction:
+        """Return the Q-function over a table, for *n* lanes."""
+        return TableQ(rows, n)
+
+    def reader(self, values: Floats, n: int) -> QFunction:
+        """Return the Q-function of these values, to be read, for *n* lanes."""
+        return TableQ(Rows.of_values(values), n)
+
+    def initial(self, value: float) -> float:
+        """Return *value*."""
+        return value
+
+    def action_values(self, values: Floats, observation: Any) -> Floats:
+        """Return the row of the observed state."""
+        row: Floats = values[self._encoder.state_of(observation)]
+        return row

@@ -1,0 +1,38 @@
+"""Detection of a Q-function whose values grow without bound."""
+
+from __future__ import annotations
+
+from cdq.contracts import Loop
+from cdq.core.table.qfunction import QFunction
+from cdq.core.table.rows import Law
+from cdq.errors import LearningDiverged
+
+
+class Watched:
+    """A loop whose Q-function may diverge, which it then says.
+
+    Parameters
+    ----------
+    loop : Loop
+        What learns.
+    q : QFunction
+        What it learns.
+    name : str
+        Of the environment.
+    """
+
+    def __init__(self, loop: Loop, q: QFunction, name: str) -> None:
+        self._loop, self._q, self._name = loop, q, name
+        self.reset = loop.reset
+
+    def run(
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+    ) -> tuple[bool, int, int, float]:
+        """Learn; raises `LearningDiverged`."""
+        result = self._loop.run(law, sweeps, explore_first, explore_last)
+        if self._q.is_divergent:
+            raise LearningDiverged(
+                f"the weights learnt on {self._name} diverge; use a smaller step_size, a smaller gamma, or features "
+                "that overlap less (tile coding with fewer tilings, a basis of lower order)"
+            )
+        return result

@@ -1,0 +1,59 @@
+"""Linear Q-functions: an observation leads to several rows of weights, whose entries add up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cdq.contracts import Floats
+from cdq.core.envs.encode import Encoding
+from cdq.core.linear.linear import Features, LinearQ
+from cdq.core.table.qfunction import QFunction
+from cdq.core.table.rows import Rows
+from cdq.features import action_values, initial_weight
+
+if TYPE_CHECKING:
+    from cdq.envs.spaces import Encoder
+
+
+class Linear:
+    """A row for each feature; a value is the sum of the weights of the features that an observation has.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Of the environment.
+    features : Features
+        Of vectors as it makes them.
+    description : str
+        What they are, in words.
+    """
+
+    own_table = None
+
+    def __init__(self, encoder: Encoder, features: Features, description: str) -> None:
+        self._encoder, self._features, self._description = encoder, features, description
+        self.n_rows, self.step_scale = features.n_features, features.step_scale
+        self.fingerprint, self.first_action = features.fingerprint, encoder.first_action
+
+    def __str__(self) -> str:
+        return f"linear, {self._description}: {self.n_rows:,} features"
+
+    def encoding(self) -> Encoding:
+        """Return what makes vectors of observations."""
+        return self._encoder.encoding(vectors=True)
+
+    def q_function(self, rows: Rows, n: int) -> QFunction:
+        """Return the Q-function over the weights, for *n* lanes."""
+        return LinearQ(rows, n, self._features)
+
+    def reader(self, values: Floats, n: int) -> QFunction:
+        """Return the Q-function of these weights, to be read, for *n* lanes."""
+        return LinearQ(Rows.of_values(values), n, self._features)
+
+    def initial(self, value: float) -> float:
+        """Return the weight of every feature."""
+        return initial_weight(self._features, value)
+
+    def action_values(self, values: Floats, observation: Any) -> Floats:
+        """Return the sums of the weights of the observation's features."""
+        return action_values(self._features, values, self._encoder.vector_of(observation))

@@ -1,0 +1,161 @@
+"""The table that the workers of a process share, and the memory that each worker's copy takes."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.comm.base import Communicator
+from cdq.core.merge.merge import commit_alone
+from cdq.core.table.rows import Rows, row_size
+from cdq.errors import ConfigError, TableError
+
+_HUGE_PAGE = 2 << 20
+
+
+class Merged:
+    """What the workers of a process share: the table as of the last merge, and the visits of all workers.
+
+    Parameters
+    ----------
+    n_states, n_actions : int
+        The table's size.
+    dtype : dtype
+        float32 or float64.
+    initial_value : float or (n_states, 1) array
+        What the values are before learning.
+
+    Attributes
+    ----------
+    values : (n_states, n_actions) array of dtype
+        The merged values.
+    clock : (n_states, n_actions) array of uint32
+        What the step-size law reads: visits, or effective visits where several workers pool.
+    visits : (n_states, n_actions) array of int64
+        How often all workers together updated each pair.
+    """
+
+    names: tuple[str, ...] = ("values", "visits", "clock")
+    grows = False  # whether rows are added as they are met (`cdq.qfunctions.hashed`)
+
+    def __init__(self, n_states: int, n_actions: int, dtype: npt.DTypeLike, initial_value: Any) -> None:
+        def table(kind: npt.DTypeLike) -> npt.NDArray[Any]:
+            memory = allocate(n_states * n_actions * np.dtype(kind).itemsize)
+            return memory.view(kind).reshape(n_states, n_actions)
+
+        self.values = table(dtype)
+        self.clock = table(np.uint32)
+        self.visits = table(np.int64)
+        if np.any(initial_value):
+            self.values[:] = initial_value
+
+    def copy(self) -> Merged:
+        """Return another one that holds the same."""
+        n_states, n_actions = self.values.shape
+        other = Merged(n_states, n_actions, self.values.dtype, 0.0)
+        if self.visits.any():  # memory that nobody wrote to takes no space
+            other.clock[:], other.visits[:] = self.clock, self.visits
+        if self.values.any():
+            other.values[:] = self.values
+        return other
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of all of it."""
+        result = hashlib.sha256()
+        for name in self.names:
+            result.update(getattr(self, name).data)
+        return result.digest()
+
+    def fill(self, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Hold what *tensors*, by name, do.
+
+        Raises
+        ------
+        TableError
+            If one has another size or type.
+        """
+        for name in self.names:
+            own = getattr(self, name)
+            check_tensor(name, tensors[name], own.shape, own.dtype)
+            own[:] = tensors[name]
+
+    # ---- a worker's table, through a round
+
+    def new_rows(self, memory: npt.NDArray[np.uint8] | None = None) -> Rows:
+        """Return a worker's table that starts from here, in *memory* of `table_bytes` or in its own."""
+        rows = rows_over(allocate(table_bytes(self)) if memory is None else memory, self)
+        data, end = np.asarray(rows.data), self.values.shape[1] * self.values.itemsize
+        if self.values.any() or self.clock.any():  # memory that nobody wrote to takes no space
+            data[:, :end].view(self.values.dtype)[:] = self.values
+            data[:, end : end + self.values.shape[1] * 4].view(np.uint32)[:] = self.clock
+        return rows
+
+    def agree(self, rows: Rows, comm: Communicator) -> None:
+        """Make the rows of all workers the same ones before they are merged; a collective where rows are added."""
+
+    def accept(self, rows: Rows) -> None:
+        """Take note that what the workers agreed on is merged now."""
+
+    def close_window(self, rows: Rows) -> None:
+        """Make the table of a worker without peers the merged one."""
+        commit_alone(rows, self.visits.reshape(-1))
+
+    def undo(self, rows: Rows) -> None:
+        """Undo a worker's window, once all workers of the process have ended."""
+        rows.roll_back()
+
+
+def check_tensor(name: str, tensor: npt.NDArray[Any], shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+    """Raise `TableError` unless a tensor of a file has the size and type that it must have."""
+    if tensor.shape != shape or tensor.dtype != dtype:
+        raise TableError(
+            f"the file's {name} are {tensor.dtype} of shape {tensor.shape}, not {dtype} of shape {shape}"
+        )
+
+
+def table_bytes(merged: Merged) -> int:
+    """Return how much memory a worker's table takes: a row per state, and the log of touched pairs."""
+    n_states, n_actions = merged.values.shape
+    n_bytes: int = n_states * row_size(n_actions, merged.values.itemsize) + 4 * (n_states * n_actions + 1)
+    return -(-n_bytes // 64) * 64
+
+
+def rows_over(memory: npt.NDArray[np.uint8], merged: Merged) -> Rows:
+    """Return a table over memory of `table_bytes`, which may be another worker's."""
+    values = merged.values
+    n_states, n_actions = values.shape
+    row = row_size(n_actions, values.itemsize)
+    data = memory[: n_states * row].reshape(n_states, row)
+    log = memory[n_states * row :][: 4 * (values.size + 1)].view(np.uint32)
+    return Rows(data, log, values.reshape(-1), merged.clock.reshape(-1), n_actions)
+
+
+def allocate(n_bytes: int) -> npt.NDArray[np.uint8]:
+    """Return zeroed memory that begins on a page, on huge pages where it is large and the system has them.
+
+    Raises
+    ------
+    ConfigError
+        If there is not so much.
+    """
+    # Private: shared memory, which Python maps by default, gets no huge pages.
+    huge = hasattr(mmap, "MADV_HUGEPAGE")
+    try:
+        memory = (
+            mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            if huge
+            else mmap.mmap(-1, n_bytes)
+        )
+    except (OSError, OverflowError, MemoryError) as error:
+        raise ConfigError(
+            f"the system has no {n_bytes:,} bytes of memory for a table ({error}); use fewer workers, dtype='float32', "
+            "table='hash', or features"
+        ) from None
+    if huge and n_bytes >= _HUGE_PAGE:
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, np.uint8)

@@ -1,0 +1,190 @@
+"""QTable: values and visits of every pair, and what can be read off them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq._common import path_of, read_only
+from cdq.errors import FileError, TableError
+from cdq.storage.files import read_tensors, write_tensors
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+
+class QTable:
+    """Action values and visit counts of a finite environment; its arrays are read-only.
+
+    A learner begins with other values where one is given as its `initial_table`.
+
+    Parameters
+    ----------
+    values : (n_states, n_actions) array of float32 or float64
+        Finite.
+    visits : (n_states, n_actions) array of int64, optional
+        How often each pair was updated; zeros by default.
+    environment : str
+        The name of the environment that the table belongs to; "" if none.
+    keys : (n_states,) array of uint64, optional
+        Of a hashed table: what each row is found by. It may have no rows.
+    actions : (n_states, n_actions) array of bool, optional
+        The actions that each state has, at least one. The value of any other pair is -inf, whatever was given.
+
+    Raises
+    ------
+    TableError
+        If shapes differ, the dtype is another one, or the value of a pair that there is is not finite.
+
+    Examples
+    --------
+    >>> table = QTable(np.array([[0.0, 1.0], [2.0, 2.0]]))
+    >>> table.policy().tolist()
+    [1, 0]
+    >>> table.state_values().tolist()
+    [1.0, 2.0]
+    """
+
+    _complete = False
+
+    def __init__(
+        self,
+        values: npt.ArrayLike,
+        visits: npt.ArrayLike | None = None,
+        environment: str = "",
+        keys: npt.ArrayLike | None = None,
+        actions: npt.ArrayLike | None = None,
+    ) -> None:
+        self.values: FloatArray = np.asarray(values)
+        n_rows, n_actions = self.values.shape if self.values.ndim == 2 else (0, 0)
+        empty = n_actions == 0 or (n_rows == 0 and keys is None)
+        if empty or self.values.dtype not in ("float32", "float64"):
+            raise TableError(
+                f"values are {self.values.dtype} of shape {self.values.shape}; "
+                "a table is float32 or float64 of shape (n_states, n_actions)"
+            )
+        self.actions = None if actions is None else _checked_mask(np.asarray(actions), self.values.shape)
+        bad = ~np.isfinite(self.values) & (True if self.actions is None else self.actions)
+        if bad.any():
+            state, action = np.argwhere(bad)[0]
+            raise TableError(
+                f"the value of (state {state}, action {action}) is {self.values[state, action]}; all must be finite"
+            )
+        if self.actions is not None:
+            self.values = np.where(self.actions, self.values, self.values.dtype.type(-np.inf))
+        counts = np.zeros(self.values.shape, np.int64) if visits is None else np.asarray(visits)
+        if counts.shape != self.values.shape or counts.dtype.kind not in "iu":
+            raise TableError(
+                f"visits are {counts.dtype} of shape {counts.shape}; allowed: integers of shape {self.values.shape}"
+            )
+        if counts.size and counts.min() < 0:
+            raise TableError(f"visits go down to {counts.min()}; they are counts, 0 or more")
+        self.visits: npt.NDArray[np.int64] = counts.astype(np.int64, copy=False)
+        self.environment = environment
+        self.keys = None if keys is None else np.asarray(keys)
+        if self.keys is not None and (self.keys.shape != (self.n_states,) or self.keys.dtype != np.uint64):
+            raise TableError(
+                f"keys are {self.keys.dtype} of shape {self.keys.shape}; allowed: uint64 of shape ({self.n_states},)"
+            )
+        self.__setstate__(dict(self.__dict__))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Hold attributes whose arrays are read-only, also in copies: a table does not change once it is made."""
+        arrays = {name: read_only(value) for name, value in state.items() if isinstance(value, np.ndarray)}
+        self.__dict__.update({**state, **arrays, "_complete": True})
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if self._complete:
+            raise TableError(
+                f"{name} of a QTable cannot be set: a table does not change. Make another one of a copy of its values, "
+                "and give it to a learner as initial_table"
+            )
+        super().__setattr__(name, value)
+
+    @property
+    def n_states(self) -> int:
+        """The number of states."""
+        return int(self.values.shape[0])
+
+    @property
+    def n_actions(self) -> int:
+        """The number of actions."""
+        return int(self.values.shape[1])
+
+    def __repr__(self) -> str:
+        name = f" of {self.environment}" if self.environment else ""
+        return f"QTable{name}: {self.n_states} states, {self.n_actions} actions, {self.values.dtype}"
+
+    def greedy(self, state: int) -> int:
+        """Return the best action in *state*, the lowest among equals; actions are numbered from 0, as columns.
+
+        Raises
+        ------
+        TableError
+            If there is no such state.
+        """
+        if not 0 <= state < self.n_states:
+            raise TableError(f"state {state} does not exist; allowed: 0 to {self.n_states - 1}")
+        return int(self.values[state].argmax())
+
+    def policy(self) -> npt.NDArray[np.int64]:
+        """Return the greedy policy: (n_states,) actions, the lowest among equals."""
+        best: npt.NDArray[np.int64] = self.values.argmax(axis=1)
+        return best
+
+    def state_values(self) -> FloatArray:
+        """Return the largest action value of each state, (n_states,)."""
+        best: FloatArray = self.values.max(axis=1)
+        return best
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the values', the visits' and any keys' bytes, little-endian, as hexadecimal digits."""
+        result = hashlib.sha256()
+        result.update(self.values.astype(self.values.dtype.newbyteorder("<"), copy=False).tobytes())
+        result.update(self.visits.astype("<i8", copy=False).tobytes())
+        if self.keys is not None:
+            result.update(self.keys.astype("<u8", copy=False).tobytes())
+        return result.hexdigest()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the table to a safetensors file, atomically.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written.
+        """
+        header = {"kind": "table", "environment": self.environment}
+        tensors: dict[str, npt.NDArray[Any]] = {"values": self.values, "visits": self.visits}
+        if self.keys is not None:
+            tensors["keys"] = self.keys
+        if self.actions is not None:  # the values in files are finite
+            tensors |= {"values": np.where(self.actions, self.values, 0), "actions": self.actions}
+        write_tensors(path_of("the file", path), tensors, header)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> QTable:
+        """Return the table of a file that `QTable.save` or `QLearner.save` wrote.
+
+        Raises
+        ------
+        FileError
+            If it is missing, truncated, altered or no such file.
+        """
+        tensors, header = read_tensors(path_of("the file", path))
+        name = header.get("environment", "")
+        if not {"values", "visits"} <= set(tensors) or not isinstance(name, str):
+            raise FileError(f"{path} holds no table: {', '.join(tensors) or 'no tensors'}; use another file")
+        return cls(tensors["values"], tensors["visits"], name, tensors.get("keys"), tensors.get("actions"))
+
+
+def _checked_mask(actions: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    if actions.shape != shape or actions.dtype != np.bool_ or not actions.any(axis=1).all():
+        raise TableError(
+            f"actions are {actions.dtype} of shape {actions.shape}; allowed: bool of shape {shape}, with a True in "
+            "every row"
+        )
+    return actions

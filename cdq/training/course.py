@@ -1,0 +1,155 @@
+"""The course of a call of `learn`: its windows, and the steps and checkpoints that are behind it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.core.table.rows import Law
+from cdq.schedules import Decay, Rate, StepSize, build_law
+from cdq.training.monitor import Watch
+from cdq.workers.contribution import Rule
+from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Round, Step
+from cdq.workers.windows import AutoWindow, Window, sweeps_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every worker does, the same on all ranks."""
+
+    step_size: StepSize
+    exploration: Rate
+    rule: Rule
+    window: Window
+    dtype: str
+    overlap: bool = False
+    keep_every: int = 0
+    step_scale: float = 1.0
+
+    @property
+    def needs_mass(self) -> bool:
+        """Whether the next window depends on the round's pooled mass."""
+        return isinstance(self.window, AutoWindow)
+
+    def law(self, steps: int) -> Law:
+        """Return the step-size law of the window that starts after *steps* steps."""
+        return build_law(self.step_size, steps, self.window.mass, self.dtype, self.step_scale)
+
+
+@dataclass
+class Progress:
+    """How far a worker has come; changed by whole rounds, the same on all ranks.
+
+    Attributes
+    ----------
+    steps : int
+        Of all workers.
+    window : float
+        The length of the next window.
+    ended : bool
+        Whether a worker had all end early, after a round.
+    """
+
+    steps: int
+    window: float
+    ended: bool = False
+
+
+class Course:
+    """What lies before a worker in a call of `learn`: its windows, and what follows from each merged round.
+
+    Attribute `kept` is the steps of the last checkpoint, `satisfied` what the watch returned last. `size` may change
+    between windows: what a round adds to the steps is what those brought who came.
+
+    Parameters
+    ----------
+    plan : Plan
+        What all workers do.
+    progress : Progress
+        Where this one is.
+    target : int
+        Steps of all workers at which to end.
+    size : int
+        How many workers there are.
+    num_envs : int
+        Lanes of each.
+    watch : callable
+        Gets steps and round after every round; returns whether to end with the table of that round.
+    finish : (1,) array of int32
+        A flag that asks all to end after the round in hand.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        progress: Progress,
+        target: int,
+        size: int,
+        num_envs: int,
+        watch: Watch,
+        finish: npt.NDArray[np.int32],
+    ) -> None:
+        self._plan, self.progress, self._target = plan, progress, target
+        self.size, self._num_envs = size, num_envs
+        self._watch, self._finish = watch, finish
+        self._begun = progress.steps  # steps of all windows that were begun
+        self._open: deque[int] = deque()  # of those not yet merged: steps per worker
+        self._law = plan.law(progress.steps)
+        self.satisfied = False
+        self.kept = progress.steps
+        progress.ended = False
+
+    @property
+    def request(self) -> int:
+        """What this worker asks of all with its next contribution."""
+        if self.satisfied:
+            return STOP_BEFORE
+        return STOP_AFTER if self._finish[0] else GO_ON
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint: at the first round after each multiple of so many steps."""
+        every = self._plan.keep_every
+        return every > 0 and self.progress.steps // every > self.kept // every
+
+    @property
+    def over(self) -> bool:
+        """Whether the round that was settled last is the last one."""
+        return self.satisfied or self.progress.ended or self.progress.steps >= self._target
+
+    def forget(self) -> None:
+        """Begin again after the last round: what was begun since will not be merged."""
+        self._begun = self.progress.steps
+        self._open.clear()
+
+    def next(self) -> Step | None:
+        """Begin the next window; None where there is none."""
+        left = self._target - self._begun
+        if left <= 0 or self.progress.ended or (self.satisfied and self.size == 1):
+            return None
+        sweeps = sweeps_of(self.progress.window, left, self.size, self._num_envs)
+        before, self._begun = self._begun, self._begun + sweeps * self._num_envs * self.size
+        self._open.append(sweeps * self._num_envs)
+        if isinstance(self._plan.step_size, Decay):
+            self._law = self._plan.law(before)
+        exploration = self._plan.exploration
+        return Step(self._law, sweeps, (exploration.at(before), exploration.at(self._begun)))
+
+    def settle(self, played: Round) -> None:
+        """Take note of the oldest window's round, which is now in the table."""
+        self.settle_one(played, self._open.popleft())
+        if not self._open:
+            self._begun = self.progress.steps
+
+    def settle_one(self, played: Round, steps: int) -> None:
+        """Take note of a round of windows of so many *steps* per worker, wherever they were begun."""
+        progress = self.progress
+        progress.steps += steps * len(played.summaries)
+        if progress.steps < self._target:  # the last window is cut short, and says nothing of the next
+            progress.window = self._plan.window.next(steps, played.mass)
+        progress.ended = any(summary.request == STOP_AFTER for summary in played.summaries)
+        self.satisfied = self._watch(progress.steps, played)

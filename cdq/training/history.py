@@ -1,0 +1,189 @@
+"""The record of a run: a row per round, and fewer of a long one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq._common import MOST_STEPS, read_only
+from cdq.errors import ConfigError, unknown_name
+
+
+class Row(NamedTuple):
+    """A round, and those before it whose rows were left out.
+
+    Attributes
+    ----------
+    steps : int
+        Environment steps of all workers so far.
+    seconds : float
+        Seconds of learning so far.
+    mean_return : float
+        Mean undiscounted return of the episodes that ended since the row before, while exploring; NaN if none did.
+    episodes : int
+        Episodes that ended so far.
+    rounds : int
+        Rounds so far.
+    bytes : int
+        Payload bytes that the workers exchanged so far.
+    gap : float
+        Certified bound on how far the greedy policy is from optimal, from the start; NaN where it was not computed.
+    """
+
+    steps: int
+    seconds: float
+    mean_return: float
+    episodes: int
+    rounds: int
+    bytes: int
+    gap: float
+
+
+# Kept as arrays, which a file holds as they are.
+_COLUMNS = np.dtype({"names": Row._fields, "formats": ["i8", "f8", "f8", "i8", "i8", "i8", "f8"]})
+# A run may have a million rounds. So many rows are kept at most, and a quarter to a half of them where more come.
+MOST_ROWS = 1024
+
+
+class History:
+    """Rows of a run, oldest first: iterate over them, take one by number, or a column by name.
+
+    A short run has a row per round. A history of 1,024 rows is thinned to a quarter or half of them, evenly spaced in
+    steps, which follows from the rows alone; rows with a gap come first. All fields but `mean_return` are counts from
+    the start, and stay right; the returns of a row that is left out count in the one after it.
+
+    Examples
+    --------
+    >>> history = History()
+    >>> history.append(Row(10, 0.1, 1.0, 2, 1, 0, float("nan")))
+    >>> history["steps"].tolist(), history[-1].episodes
+    ([10], 2)
+    """
+
+    def __init__(self) -> None:
+        self._rows = np.empty(MOST_ROWS, _COLUMNS)
+        self._length = 0
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> History:
+        """Return the history of columns as `to_arrays` gives them.
+
+        Raises
+        ------
+        ConfigError
+            If the names are not those of the columns, or the arrays are not of one length and their types.
+        """
+        shapes = {array.shape for array in arrays.values()}
+        if set(arrays) != set(Row._fields) or len(shapes) != 1 or len(shape := shapes.pop()) != 1:
+            raise ConfigError(
+                f"a history has the columns {', '.join(Row._fields)}, of one length; "
+                f"got {', '.join(f'{name} {array.shape}' for name, array in arrays.items()) or 'none'}"
+            )
+        rows = np.empty(shape[0], _COLUMNS)
+        for name, array in arrays.items():
+            if array.dtype.kind != rows[name].dtype.kind:
+                raise ConfigError(f"{name} of a history are {array.dtype}; allowed: {rows[name].dtype}")
+            rows[name] = array
+        _check(rows)
+        history = cls()
+        history._take(rows if len(rows) < MOST_ROWS else _thinned(rows))
+        return history
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return a copy of each column by its name: int64 or float64, a value per row."""
+        return {name: self.column(name) for name in Row._fields}
+
+    def append(self, row: Row) -> None:
+        """Add the newest row."""
+        self._rows[self._length] = row
+        self._length += 1  # last: another thread may read meanwhile, to show the progress
+        if self._length == MOST_ROWS:
+            self._take(_thinned(self._rows))
+
+    def _take(self, rows: npt.NDArray[Any]) -> None:
+        memory = np.empty(MOST_ROWS, _COLUMNS)
+        memory[: len(rows)] = rows
+        # In this order: a thread that reads between the two sees older rows, and no memory that nobody wrote to.
+        self._length = min(self._length, len(rows))
+        self._rows = memory
+        self._length = len(rows)
+
+    def recount(self, n_bytes: int) -> None:
+        """Let the newest row say *n_bytes*, if there is one: it was written before those of its round were known."""
+        self._rows["bytes"][max(self._length - 1, 0)] = n_bytes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how copies are made, which have nothing in common with what they were made of."""
+        return History.from_arrays, (self.to_arrays(),)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(Row._make, self._rows[: self._length].tolist())
+
+    def __reversed__(self) -> Iterator[Row]:
+        return map(Row._make, self._rows[: self._length][::-1].tolist())
+
+    def __getitem__(self, key: int | str) -> Any:
+        if isinstance(key, str):
+            return self.column(key)
+        return Row._make(self._rows[: self._length][key].item())
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """Return one field of all rows as an array, a read-only copy.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such field.
+        """
+        if name not in Row._fields:
+            raise ConfigError(unknown_name("column", name, Row._fields))
+        return read_only(self._rows[name][: self._length].copy())
+
+
+def _check(rows: npt.NDArray[Any]) -> None:
+    """Raise unless rows, of a file, count upwards from 0 or more."""
+    for name in ("steps", "seconds", "episodes", "rounds", "bytes"):
+        column = rows[name]
+        if len(rows) and not (
+            column[0] >= 0 and np.all(column[1:] >= column[:-1]) and column[-1] <= MOST_STEPS
+        ):
+            raise ConfigError(f"the {name} of a history do not count upwards from 0 to at most 2**62")
+
+
+def _thinned(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return fewer rows: the last one of each part of the steps, or its last with a gap, and the newest two."""
+    steps = rows["steps"]
+    # A power of two, counted from 0: what was thinned before falls on the same grid, or on one half as fine.
+    width = 1 << (int(steps[-1] - steps[0]) // (MOST_ROWS // 2)).bit_length()
+    parts = steps // width
+    keep = np.zeros(len(rows), np.bool_)
+    keep[_last_of_each(parts)] = True
+    measured = np.flatnonzero(~np.isnan(rows["gap"]))
+    measured = measured[_last_of_each(parts[measured])]
+    keep[np.isin(parts, parts[measured])] = False
+    keep[measured] = keep[-2:] = True  # the newest row, and what its returns begin after
+    return _merged(rows, np.flatnonzero(keep))
+
+
+def _last_of_each(parts: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    """Return where runs of equal numbers end."""
+    return np.flatnonzero(np.append(parts[1:] != parts[:-1], True)[: len(parts)])
+
+
+def _merged(rows: npt.NDArray[Any], kept: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """Return the rows at *kept*, the last among them, whose returns are those of all rows since the one before."""
+    ended = np.diff(rows["episodes"], prepend=0)
+    first = np.append(0, kept[:-1] + 1)
+    sums = np.add.reduceat(np.where(ended > 0, ended * np.nan_to_num(rows["mean_return"]), 0.0), first)
+    result = rows[kept]
+    counts = np.add.reduceat(ended, first)
+    alone = np.diff(kept, prepend=-1) == 1  # these stay as they are, to the bit
+    mean = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    result["mean_return"] = np.where(alone, result["mean_return"], mean)
+    return result

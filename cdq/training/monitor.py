@@ -1,0 +1,147 @@
+"""Who watches a run: writes the history, measures the gap now and then, and decides when to stop."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import TextIO
+
+from cdq.training.goals import Goal, MeanReturn, OptimalWithin
+from cdq.training.history import History, Row
+from cdq.workers.rounds import Round
+
+Watch = Callable[[int, Round], bool]
+
+# Steps between two measurements: half of those so far, a twentieth where a condition waits for them, but no fewer
+# than a hundred per outcome of the model, so that measuring takes a small part of the time whatever the model.
+# A function of steps alone: the same on every backend.
+_GROWTH, _GROWTH_UNTIL = 1.5, 1.05
+STEPS_PER_OUTCOME = 100
+
+
+class Monitor:
+    """Watches the rounds of one call of `learn`, from rank 0.
+
+    Parameters
+    ----------
+    history : History
+        Gets a row per round, continuing its last one.
+    least : int
+        Steps between two measurements, at least.
+    gap : callable
+        Returns the certified gap of the current table.
+    mean_return : callable
+        Returns the greedy policy's mean return.
+    goal : Goal
+        When to stop early, and when to measure next: kept there, so that a resumed run measures as it would have.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        least: int,
+        gap: Callable[[], float],
+        mean_return: Callable[[], float],
+        goal: Goal,
+    ) -> None:
+        self._history, self._gap, self._mean_return, self._goal = history, gap, mean_return, goal
+        self._least = least
+        last = history[-1] if len(history) else Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
+        self._episodes, self._rounds, self._bytes = last.episodes, last.rounds, last.bytes
+        self._bytes_before, self._seconds_before = last.bytes, last.seconds
+        goal.measure_at = goal.measure_at or last.steps + self._least
+        self._started = time.perf_counter()
+
+    def __call__(self, steps: int, played: Round) -> bool:
+        """Write the round down; return whether to stop."""
+        episodes, return_sum, bytes_sent = 0, 0.0, 0
+        for summary in played.summaries:  # in rank order
+            episodes += summary.episodes
+            return_sum += summary.return_sum
+            bytes_sent += summary.bytes_sent
+        self._episodes += episodes
+        self._rounds += 1
+        self._bytes = self._bytes_before + bytes_sent  # up to the round before
+        self._history.recount(self._bytes)
+        gap = math.nan
+        if steps >= self._goal.measure_at:
+            growth = _GROWTH_UNTIL if self._goal.until else _GROWTH
+            self._goal.measure_at = max(int(steps * growth), steps + self._least)
+            gap = self._gap()
+            if self._satisfied(gap):
+                self._goal.target = steps
+        self._history.append(
+            Row(
+                steps,
+                self._seconds_before + time.perf_counter() - self._started,
+                return_sum / episodes if episodes else math.nan,
+                self._episodes,
+                self._rounds,
+                self._bytes,
+                gap,
+            )
+        )
+        return self._goal.target <= steps
+
+    def _satisfied(self, gap: float) -> bool:
+        until = self._goal.until
+        if isinstance(until, OptimalWithin):
+            return gap <= until.tolerance
+        if isinstance(until, MeanReturn):
+            return self._mean_return() >= until.at_least
+        return False
+
+
+def watch_nothing(steps: int, played: Round) -> bool:
+    """Watch for a worker that leaves it to rank 0."""
+    return False
+
+
+class ProgressLine:
+    """One line on a terminal that shows where a run is; nothing elsewhere."""
+
+    def __init__(self, history: History, stream: TextIO | None = None) -> None:
+        self._history = history
+        self._stream: TextIO | None = stream if stream is not None else sys.stderr
+        self._shown = False
+        self._gap = math.nan
+
+    def show(self) -> None:
+        """Draw the line anew."""
+        # Programs without a console, and those whose standard error is closed, have none.
+        if self._stream is None or not len(self._history) or not self._stream.isatty():
+            return
+        row = self._history[-1]
+        for older in islice(reversed(self._history), 64):
+            if not math.isnan(older.gap):
+                self._gap = older.gap
+                break
+        self._stream.write("\r\x1b[K" + describe(row._replace(gap=self._gap)))
+        self._stream.flush()
+        self._shown = True
+
+    def clear(self) -> None:
+        """Remove the line, if it was drawn."""
+        if self._shown and self._stream is not None:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+def describe(row: Row) -> str:
+    """Return a row as one short line.
+
+    Examples
+    --------
+    >>> describe(Row(2_000_000, 0.02, 0.5, 100, 7, 0, 0.01))
+    '2.0 M steps, 100.0 M steps/s, mean return 0.5, gap 0.01'
+    """
+    speed = row.steps / row.seconds if row.seconds > 0 else 0.0
+    parts = [f"{row.steps / 1e6:.1f} M steps", f"{speed / 1e6:.1f} M steps/s"]
+    if not math.isnan(row.mean_return):
+        parts.append(f"mean return {row.mean_return:.4g}")
+    if not math.isnan(row.gap):
+        parts.append(f"gap {row.gap:.2g}")
+    return ", ".join(parts)

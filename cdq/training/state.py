@@ -1,0 +1,125 @@
+"""All that learning changes in a learner, and how it goes to files and comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq._common import MOST_STEPS, real, whole
+from cdq.errors import ConfigError, FileError, TableError
+from cdq.qfunctions.merged import Merged
+from cdq.qfunctions.qtable import QTable
+from cdq.training.course import Progress
+from cdq.training.goals import Goal
+from cdq.training.history import History, Row
+from cdq.training.task import Subject
+from cdq.workers.windows import LONGEST_WINDOW
+
+_HISTORY = "history."
+
+Tensors = dict[str, npt.NDArray[Any]]
+
+
+@dataclass
+class State:
+    """What a learner is at.
+
+    Attributes
+    ----------
+    merged : Merged
+        The table, clocks and visits.
+    progress : Progress
+        Steps, and the length of the next window.
+    history : History
+        A row per round.
+    session : int
+        How often the run was begun anew, with fresh streams.
+    evaluations : int
+        How many were made; each has streams of its own.
+    goal : Goal
+        Of the last call of `learn`.
+    actions : (n_states, n_actions) array of bool, optional
+        The actions that states have, where a model says that they do not have all (`cdq.MDP.actions`).
+    """
+
+    merged: Merged
+    progress: Progress
+    history: History = field(default_factory=History)
+    session: int = 0
+    evaluations: int = 0
+    goal: Goal = field(default_factory=lambda: Goal(0))
+    actions: npt.NDArray[np.bool_] | None = None
+
+    def tables(self) -> Tensors:
+        """Return what is saved of the table; views."""
+        tables = {name: getattr(self.merged, name) for name in self.merged.names}
+        return tables if self.actions is None else {**tables, "actions": self.actions}
+
+    def counters(self) -> dict[str, Any]:
+        """Return what else is saved, as a JSON object."""
+        return {
+            "steps": self.progress.steps,
+            "window": self.progress.window,
+            "session": self.session,
+            "evaluations": self.evaluations,
+        }
+
+    def saved(self) -> tuple[Tensors, dict[str, Any]]:
+        """Return what a learner's file holds of it, table, history and counters: tensors and a JSON object."""
+        history = {_HISTORY + name: column for name, column in self.history.to_arrays().items()}
+        return {**self.tables(), **history}, self.counters()
+
+    def everything(self) -> tuple[Tensors, dict[str, Any]]:
+        """Return what a checkpoint holds besides the lanes: tensors and a JSON object."""
+        tensors, counters = self.saved()
+        return tensors, {**counters, "goal": self.goal.to_config()}
+
+    def restore(self, path: object, tensors: Tensors, header: Mapping[str, Any], subject: Subject) -> None:
+        """Take over what `saved` or `everything` returned, and *path* holds; it is for *subject*.
+
+        Earlier files have a history in checkpoints alone.
+
+        Raises
+        ------
+        FileError
+            If something is missing, of another kind, or out of range.
+        TableError
+            If the table is none, has another size or type, or is that of another environment.
+        """
+        if header.get("model") != subject.fingerprint():
+            raise TableError(
+                f"{path} was learnt on {header.get('environment')}, whose model differs from that of {subject.name}; "
+                "give the environment that it was learnt on"
+            )
+        try:
+            QTable(tensors["values"], tensors["visits"], keys=tensors.get("keys"))  # raises if they are none
+            told = {"evaluations": 0, **header}  # files of 0.1 know none
+            counts = {name: whole(name, told[name], 0) for name in ("steps", "session", "evaluations")}
+            window = real("window", header["window"], f"1 to {LONGEST_WINDOW} steps", 1.0, LONGEST_WINDOW)
+            goal = Goal.from_config(header["goal"]) if "goal" in header else self.goal
+            history = (
+                _history_of(tensors) if "goal" in header or f"{_HISTORY}steps" in tensors else self.history
+            )
+            if tensors["visits"].max(initial=0) > MOST_STEPS:
+                raise ConfigError(f"visits go up to {tensors['visits'].max()}; allowed: up to 2**62")
+            self.merged.fill(tensors)
+            self.progress = Progress(counts["steps"], window)
+            self.session, self.evaluations = counts["session"], counts["evaluations"]
+            self.goal, self.history = goal, history
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, TableError):
+                raise
+            raise FileError(f"{path} lacks what a learner goes on from: {error!r}; use another") from None
+
+
+def _history_of(tensors: Mapping[str, npt.NDArray[Any]]) -> History:
+    return History.from_arrays({name: tensors[_HISTORY + name] for name in Row._fields})
+
+
+def lanes_of(parts: Sequence[bytes]) -> npt.NDArray[np.uint8]:
+    """Return the lanes of all ranks as one array, a row per rank."""
+    return np.stack([np.frombuffer(part, np.uint8) for part in parts])

@@ -1,0 +1,279 @@
+"""What a learner learns, as its face needs it: named, compared, evaluated, and turned into loops for its workers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.contracts import Environment, Episodes, Floats, Loop, Problem, Representation, Source
+from cdq.core.envs.encode import Encoding
+from cdq.core.lanes import Lanes
+from cdq.core.table.qfunction import QFunction, TableQ
+from cdq.core.table.rows import Rows
+from cdq.errors import ConfigError
+from cdq.mdp.model import MDP
+from cdq.mdp.sampler import follow_policy, pack_model
+from cdq.offline.logs import encoding_of_states
+from cdq.qfunctions.divergence import Watched
+from cdq.schedules import Constant, StepSize, as_step_size
+
+if TYPE_CHECKING:
+    from cdq.envs.spaces import Encoder
+
+
+class Subject(Environment, Problem, Protocol):
+    """An environment, and what its Q-function is made of."""
+
+    @property
+    def why(self) -> str:
+        """The reason for which it is stepped in this way."""
+
+    @property
+    def changed(self) -> Callable[[], bool]:
+        """A test for changes of the environment that was given, where it is not stepped itself."""
+
+    @property
+    def representation(self) -> str:
+        """What the Q-function is made of, in words."""
+
+    @property
+    def model(self) -> MDP | None:
+        """Its finite model, where that is known."""
+
+    @property
+    def step_scale(self) -> float:
+        """What step sizes are multiplied by."""
+
+    @property
+    def own_table(self) -> Any:
+        """The table (`cdq.qfunctions.merged.Merged`) that comes with it, where rows are added as they are met; else None."""
+
+    @property
+    def first_action(self) -> int:
+        """What the environment calls action 0."""
+
+    def encoding(self) -> Encoding:
+        """Return what makes of observations what the Q-function locates."""
+
+    def q_function(self, rows: Rows, n: int) -> QFunction:
+        """Return the Q-function over a table, for *n* lanes."""
+
+    def step_size(self, gamma: float) -> StepSize:
+        """Return the step sizes with which it is learnt unless its user says so."""
+
+    def kinds(self) -> list[str]:
+        """Return the names of the classes that step it, where they are of Python."""
+
+    def recipe(self) -> Any:
+        """Return what another process of this machine makes the environment of; raises `ConfigError` if it cannot."""
+
+    def initial(self, value: float) -> float:
+        """Return what every entry of the table is where every action is worth *value*."""
+
+    def action_values(self, values: Floats, observation: Any) -> Floats:
+        """Return what the table says each action is worth; raises `ConfigError` for what is no observation."""
+
+    def run_episodes(
+        self,
+        values: Floats,
+        words: npt.NDArray[np.uint64],
+        n: int,
+        longest: int,
+        stop: npt.NDArray[np.int32],
+    ) -> Episodes:
+        """Run *n* episodes of the greedy policy, the lowest action among equals; return their returns and lengths.
+
+        Stream i % words.shape[1] serves episode i, which is cut after *longest* steps. They end early, and what they
+        came to is void, once *stop* is not 0.
+        """
+
+
+class ModelSubject:
+    """A finite model and a table with a row for each of its states.
+
+    Parameters
+    ----------
+    model : MDP
+        The model.
+    dtype : dtype
+        Of the table.
+    encoder : Encoder, optional
+        Observations and actions of the environment that the model is of; by default they are its states and actions.
+    why : str
+        The reason for which it is learnt from its model.
+    changed : callable
+        Tells whether the environment has changed since the model was read.
+    """
+
+    way = "compiled model"
+    threads = True
+    resumable = True
+    own_bytes = 0
+    lanes = 16
+    step_scale = 1.0
+    own_table = None
+
+    def __init__(
+        self,
+        model: MDP,
+        dtype: npt.DTypeLike,
+        encoder: Encoder | None = None,
+        why: str = "a model was given",
+        changed: Callable[[], bool] = bool,
+    ) -> None:
+        self.model, self.why, self.changed, self._encoder = model, why, changed, encoder
+        self.first_action = 0 if encoder is None else encoder.first_action
+        self._packed = pack_model(model, dtype)
+        self.loop = self._packed.loop
+        self.n_rows, self.n_actions = model.n_states, model.n_actions
+        self.name, self.time_limit = model.name, model.time_limit
+
+    @property
+    def representation(self) -> str:
+        """What the Q-function is made of, in words."""
+        return f"table of {self.n_rows:,} states"
+
+    def encoding(self) -> Encoding:
+        """Return that of states."""
+        return (
+            encoding_of_states(self.n_rows)
+            if self._encoder is None
+            else self._encoder.encoding(vectors=False)
+        )
+
+    def q_function(self, rows: Rows, n: int) -> QFunction:
+        """Return the Q-function over a table, for *n* lanes."""
+        return TableQ(rows, n)
+
+    def fingerprint(self) -> str:
+        """Return that of the model."""
+        return self.model.fingerprint()
+
+    def step_size(self, gamma: float) -> StepSize:
+        """Return that of tables."""
+        return as_step_size(None, gamma)
+
+    def kinds(self) -> list[str]:
+        """Return none: nothing steps a model."""
+        return []
+
+    def recipe(self) -> Any:
+        """Raise: a hub sends the model itself."""
+        raise ConfigError(f"{self.name} is a model, which is sent as it is")
+
+    def initial(self, value: float) -> float:
+        """Return *value*."""
+        return value
+
+    def action_values(self, values: Floats, observation: Any) -> Floats:
+        """Return the row of the observed state, -inf at actions that it does not have."""
+        state_of = self.model.state_of if self._encoder is None else self._encoder.state_of
+        state = state_of(observation)
+        row: Floats = values[state]
+        allowed = self.model.actions_in(state)
+        return row if allowed is None else np.where(allowed, row, -np.inf)
+
+    def mask_of(self, observation: Any) -> Any:
+        """Return None: states hold no masks."""
+        return None
+
+    def run_episodes(
+        self,
+        values: Floats,
+        words: npt.NDArray[np.uint64],
+        n: int,
+        longest: int,
+        stop: npt.NDArray[np.int32],
+    ) -> Episodes:
+        """Run episodes in the model."""
+        actions = self.model.actions
+        allowed = values if actions is None else np.where(actions, values, -np.inf)
+        longest = min(longest, self.time_limit or longest)
+        return follow_policy(self._packed, allowed.argmax(axis=1), words, n, longest=longest, stop=stop)
+
+    def close(self) -> None:
+        """Do nothing: a model holds nothing."""
+
+
+class SteppedSubject:
+    """An environment that is stepped, and what its Q-function is made of.
+
+    Parameters
+    ----------
+    source : Source
+        Where transitions come from.
+    representation : Representation
+        What observations mean.
+    recipe : callable
+        Returns what another process makes the environment of; raises `ConfigError` if it cannot.
+    why : str
+        The reason for which it is stepped in this way.
+    changed : callable
+        Tells whether the environment has changed since, where that is not stepped itself.
+    """
+
+    model = None
+
+    def __init__(
+        self,
+        source: Source,
+        representation: Representation,
+        recipe: Callable[[], Any],
+        why: str,
+        changed: Callable[[], bool],
+    ) -> None:
+        self._source, self._representation, self.why, self.changed = source, representation, why, changed
+        self.name, self.way, self.time_limit = source.name, source.way, source.time_limit
+        self.threads, self.resumable, self.own_bytes = source.threads, source.resumable, source.own_bytes
+        self.lanes = source.lanes
+        self.n_rows, self.n_actions = representation.n_rows, source.n_actions
+        self.step_scale, self.initial = representation.step_scale, representation.initial
+        self.action_values, self.own_table = representation.action_values, representation.own_table
+        self.first_action, self.encoding = representation.first_action, representation.encoding
+        self.q_function, self.mask_of = representation.q_function, source.mask_of
+        self.close, self.recipe = source.close, recipe
+
+    @property
+    def representation(self) -> str:
+        """What the Q-function is made of, in words."""
+        return str(self._representation)
+
+    def step_size(self, gamma: float) -> StepSize:
+        """Return that of tables, but for undiscounted features.
+
+        A weight is met in many states, so that a law by clock is small before it is right: MountainCar's returns were
+        -156 to -200 with it, and -100 to -109 with a constant.
+        """
+        return Constant(0.1) if gamma == 1 and self.step_scale < 1 else as_step_size(None, gamma)
+
+    def kinds(self) -> list[str]:
+        """Return the names of the classes that step it, where they are of Python."""
+        kinds: Callable[[], list[str]] = getattr(self._source, "kinds", list)
+        return kinds()
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of what a table depends on, as hexadecimal digits."""
+        parts = f"{self._source.fingerprint()} {self._representation.fingerprint}"
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+    def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
+        """Return the loop of a worker over its table and lanes."""
+        q = self._representation.q_function(rows, lanes.n)
+        loop = self._source.loop(q, lanes, gamma, lanes.seeds(), stop)
+        return Watched(loop, q, self.name) if q.continuous else loop
+
+    def run_episodes(
+        self,
+        values: Floats,
+        words: npt.NDArray[np.uint64],
+        n: int,
+        longest: int,
+        stop: npt.NDArray[np.int32],
+    ) -> Episodes:
+        """Run episodes in the environment."""
+        q = self._representation.reader(values, words.shape[1])
+        return self._source.episodes(q, words, n, longest, stop)

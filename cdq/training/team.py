@@ -1,0 +1,169 @@
+"""The workers that one process has: what they share, and where their lanes are between two calls of `learn`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.comm.base import Communicator
+from cdq.comm.registry import LOCAL_HUB, choose
+from cdq.contracts import Problem
+from cdq.core.lanes import Lanes
+from cdq.errors import FileError
+from cdq.qfunctions.merged import Merged
+from cdq.training.course import Plan
+from cdq.training.settings import Settings
+from cdq.training.state import State
+from cdq.workers.contribution import Peer, WorkerContribution, peer_bytes
+from cdq.workers.worker import Worker
+
+_log = logging.getLogger("cdq")
+
+_OTHER_WORKERS = "the checkpoint is of %d workers, this run has %d: its random streams begin anew"
+
+
+class Team:
+    """The workers of a process.
+
+    Attribute `lanes` is where the environments of each rank are, between two calls of `learn`.
+
+    Parameters
+    ----------
+    problem : Problem
+        What they learn.
+    state : State
+        The table, and how often the run was begun anew.
+    settings : Settings
+        What the learner was made with.
+    stop : (1,) array of int32
+        The flag that ends windows early.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        state: State,
+        settings: Settings,
+        stop: npt.NDArray[np.int32],
+    ) -> None:
+        self._problem, self._state, self._settings, self._stop = problem, state, settings, stop
+        self.lanes: dict[int, Any] = {}
+        self._temporary = False
+        self.workers: dict[int, Worker] = {}
+
+    def go_on(self, lanes: npt.NDArray[np.uint8] | None, rank: int) -> None:
+        """Go on from what the lanes of all ranks were at, (workers, n) bytes; anew without them.
+
+        Lanes of another number of workers are of no use: a warning, on *rank* 0, says that the streams begin anew.
+        Workers of a hub come and go, and so each goes on with what there is of its number.
+
+        Raises
+        ------
+        FileError
+            If they are no lanes of what is learnt.
+        """
+        if lanes is not None:
+            self._check(lanes)
+        of_hub = choose(self._settings.comm) == LOCAL_HUB
+        if lanes is not None and (of_hub or len(lanes) == self._settings.workers):
+            self.lanes = dict(enumerate(lanes))
+            return
+        if lanes is not None and rank == 0:
+            _log.warning(_OTHER_WORKERS, len(lanes), self._settings.workers)
+        self._state.session += 1
+
+    def _check(self, lanes: npt.NDArray[np.uint8]) -> None:
+        """Raise unless lanes, of a file, are such that loops may go on from them."""
+        problem = self._problem
+        usual = Lanes(self._settings.num_envs, problem.own_bytes)
+        if lanes.dtype != np.uint8 or lanes.ndim != 2 or lanes.shape[1] != usual.memory.nbytes:
+            raise FileError(
+                f"the lanes are {lanes.dtype} of shape {lanes.shape}; {self._settings.num_envs} environments of a "
+                f"worker take {usual.memory.nbytes} bytes: use another checkpoint"
+            )
+        for row in lanes:
+            usual.memory[:] = row
+            if not problem.own_bytes and problem.n_rows and usual.state.max() >= problem.n_rows:
+                raise FileError(
+                    f"an environment is in state {usual.state.max()} of {problem.n_rows}; use another checkpoint"
+                )
+            if usual.elapsed.min() < 0:
+                raise FileError(f"an episode has {usual.elapsed.min()} steps; use another checkpoint")
+
+    def join(self, comm: Communicator, *, keeps: bool, plan: Plan) -> WorkerContribution:
+        """Return the contribution of the worker of *comm*'s rank; from the thread that uses the communicator.
+
+        *keeps* says whether it is the one that keeps the process's table.
+        """
+        segments = (
+            None
+            if plan.overlap or comm.size == 1 or self._state.merged.grows
+            else comm.share(peer_bytes(self._state.merged, comm.size))
+        )
+        if segments is not None:
+            if comm.rank in self.workers:  # the last call had no such memory
+                self.lanes[comm.rank] = self.workers[comm.rank].lanes
+            own = np.frombuffer(segments[comm.rank], np.uint8)
+            worker = self._worker(comm.rank, self._state.merged, keeps, own)
+            peers = [Peer(segment, self._state.merged) for segment in segments]
+        else:
+            apart = plan.overlap and not keeps  # the worker changes its base at its own time
+            worker = self.workers.get(comm.rank) or self._worker(
+                comm.rank, self._state.merged.copy() if apart else self._state.merged, keeps or apart
+            )
+            peers = []
+        self.workers[comm.rank] = worker
+        self._temporary = plan.overlap or segments is not None
+        return WorkerContribution(worker, plan.needs_mass, peers, comm.rank)
+
+    def _worker(
+        self, rank: int, merged: Merged, keeps: bool, memory: npt.NDArray[np.uint8] | None = None
+    ) -> Worker:
+        return Worker(
+            self._problem,
+            merged,
+            keeps=keeps,
+            gamma=self._settings.gamma,
+            seed=self._settings.seed,
+            rank=rank,
+            session=self._state.session,
+            num_envs=self._settings.num_envs,
+            stop=self._stop,
+            lanes=self.lanes.get(rank),
+            memory=memory,
+        )
+
+    def leave(self, rank: int) -> None:
+        """End a worker's part in a call, in its thread, where its table is of no use after it.
+
+        A table in memory that ranks share ends with the communicator, and one with a base of its own may be behind
+        the others after a failure. The lanes go on; where they cannot, as they are environments in Python, every call
+        begins with new episodes, and so comes to the same wherever it is made.
+        """
+        if (self._temporary or not self._problem.resumable) and rank in self.workers:
+            worker = self.workers.pop(rank)
+            worker.roll_back()
+            self.lanes[rank] = worker.lanes
+
+    def take_back(self, comm: Communicator) -> None:
+        """Note where the lanes of all ranks are, which end with a call; a collective, rank 0 brings nothing."""
+        own = b"" if comm.rank == 0 else self._lanes_of(comm.rank)
+        for rank, part in enumerate(comm.allgather(own)):
+            if len(part):
+                self.lanes[rank] = np.frombuffer(bytes(part), np.uint8)
+
+    def _lanes_of(self, rank: int) -> bytes:
+        return self.workers[rank].lanes if rank in self.workers else bytes(self.lanes[rank])
+
+    def forget_tables(self) -> None:
+        """End all workers, as the table is about to change elsewhere; their lanes go on."""
+        for rank in list(self.workers):
+            self.lanes[rank] = self.workers.pop(rank).lanes
+
+    def roll_back(self) -> None:
+        """Undo the windows of all workers that were not committed, once all have ended."""
+        for worker in self.workers.values():
+            worker.roll_back()

@@ -1,0 +1,144 @@
+"""The contribution of a worker to a round, as its communicator sees it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cdq.core.merge import merge as _core
+from cdq.core.table.rows import Law
+from cdq.qfunctions.merged import Merged, rows_over, table_bytes
+from cdq.workers.worker import Worker
+
+_EXTENT = struct.Struct("<qq")  # touched pairs, bytes of the merged part
+SUMMARY = struct.Struct("<qqdqq")
+
+
+Rule = str | Callable[..., None]
+
+
+class Summary(NamedTuple):
+    """What travels with a contribution: ended episodes, payload bytes sent so far, and whether all should stop."""
+
+    episodes: int
+    length_sum: int
+    return_sum: float
+    bytes_sent: int
+    request: int
+
+
+class Peer:
+    """A worker whose table is in memory that processes share, as the others read it.
+
+    Parameters
+    ----------
+    memory : memoryview
+        Of `peer_bytes`: the table, then room for the merged part.
+    merged : Merged
+        What all workers start from.
+    """
+
+    def __init__(self, memory: memoryview, merged: Merged) -> None:
+        self.rows = rows_over(np.frombuffer(memory, np.uint8), merged)
+        self.room = memory[table_bytes(merged) :]
+        self.merged = self.room[:0]
+        self.summary: Summary
+
+    def read(self, description: Any) -> None:
+        """Take over what the worker's process says: how much it touched, the size of its merged part, its summary."""
+        self.rows.touched, merged_bytes = _EXTENT.unpack_from(description)
+        self.merged = self.room[:merged_bytes]
+        self.summary = Summary(*SUMMARY.unpack_from(description, _EXTENT.size))
+
+
+def peer_bytes(merged: Merged, size: int) -> int:
+    """Return how much memory a worker that shares it with *size* - 1 others needs."""
+    n_states, n_actions = merged.values.shape
+    room = _core.most_merged_bytes(n_states, n_actions, merged.values.itemsize, size)
+    return table_bytes(merged) + room
+
+
+class WorkerContribution:
+    """A worker's window as the communicator sees it (`cdq.comm.base.SharedContribution`).
+
+    Parameters
+    ----------
+    worker : Worker
+        Whose table of the last merge is the same on every rank.
+    needs_mass : bool
+        Whether the next window depends on the round's pooled mass; it costs two look-ups per pair and worker.
+    peers : sequence of Peer, optional
+        The workers of all ranks, this one included, where their tables are in memory that their processes share.
+    rank : int
+        The worker's own place among them.
+    """
+
+    def __init__(self, worker: Worker, needs_mass: bool, peers: Sequence[Peer] = (), rank: int = 0) -> None:
+        self.rows = worker.rows
+        self._needs_mass = needs_mass
+        self._peers = peers
+        self.law: Law
+        self.summary: Summary
+        # Kept from round to round: fresh memory costs more than the merge.
+        self._bytes = bytearray()
+        self.merged: bytearray | memoryview = peers[rank].room if peers else self._bytes
+        self._merged_bytes = 0
+
+    @property
+    def nbytes(self) -> int:
+        """What travels of this window: the values and counts of the touched pairs, and which they are."""
+        return self.rows.touched * (self.rows.pair_size + 4)
+
+    def merge_shared(self, contributions: Sequence[WorkerContribution | Peer], rule: Rule, rank: int) -> None:
+        """Merge this rank's part straight from the tables of all."""
+        # Now, not when joining: then the others may be a window ahead.
+        self._summaries = [contribution.summary for contribution in contributions]
+        tables = [contribution.rows for contribution in contributions]
+        self._merged_bytes = _core.merge_tables(tables, rank, rule, self.law, self._needs_mass, self.merged)
+
+    def join_shared(
+        self, contributions: Sequence[WorkerContribution | Peer]
+    ) -> tuple[list[Any], list[Summary]]:
+        """Return the merged parts of all ranks and their summaries."""
+        return [contribution.merged for contribution in contributions], self._summaries
+
+    def describe(self) -> bytes:
+        """Return what the peers' processes need to read this table, and then its merged part."""
+        if not self._peers:
+            return b""
+        return _EXTENT.pack(self.rows.touched, self._merged_bytes) + SUMMARY.pack(*self.summary)
+
+    def peers(self, descriptions: Sequence[Any]) -> Sequence[Peer]:
+        """Return the workers of all ranks, as they described themselves."""
+        for peer, description in zip(self._peers, descriptions, strict=True):
+            peer.read(description)
+        return self._peers
+
+    def cut(self, size: int) -> list[bytearray]:
+        """Return what each of *size* ranks gets: the summary, and the touched pairs of its slice or all of them."""
+        bounds = [_core.slice_bounds(self.rows, rank, size) for rank in range(size)]
+        touched = np.asarray(self.rows.log)[: self.rows.touched]
+        listed: list[Any]
+        if self.rows.touched * 2 < bounds[-1][1]:
+            touched = np.sort(touched)
+            places = np.searchsorted(touched, [first for first, _ in bounds] + [bounds[-1][1]])
+            listed = [touched[places[rank] : places[rank + 1]] for rank in range(size)]
+        else:  # so many travel as whole slices, and need not be sorted, which takes longer than all the rest
+            listed = [None for _ in bounds]
+        summary = SUMMARY.pack(*self.summary)
+        return [_core.pack(self.rows, listed[rank], *bounds[rank], summary) for rank in range(size)]
+
+    def merge(self, parts: Sequence[Any], rule: Rule, index: int, size: int) -> bytearray:
+        """Merge slice number *index* of *size* from what every rank cut for it."""
+        self._summaries = [Summary(*SUMMARY.unpack_from(part)) for part in parts]
+        slices = [memoryview(part)[SUMMARY.size :] for part in parts]
+        bounds = _core.slice_bounds(self.rows, index, size)
+        _core.merge_slices(self.rows, slices, *bounds, rule, self.law, self._needs_mass, self._bytes)
+        return self._bytes
+
+    def join(self, slices: Sequence[Any]) -> tuple[list[Any], list[Summary]]:
+        """Return the merged slices of all ranks and their summaries."""
+        return list(slices), self._summaries

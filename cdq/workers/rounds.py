@@ -1,0 +1,69 @@
+"""One round as a transaction: contribution, communicator, staged table, agreement, swap; and how long windows are."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cdq.comm.base import Communicator
+from cdq.core.table.rows import Law
+from cdq.workers.contribution import Rule, Summary, WorkerContribution
+from cdq.workers.worker import Worker
+
+# What a worker asks of all: to go on, to end before the window that it contributes, or after it.
+GO_ON, STOP_BEFORE, STOP_AFTER = 0, 1, 2
+
+
+class Interrupted(Exception):
+    """The stop flag ended a window early."""
+
+
+class Step(NamedTuple):
+    """A window to learn: the law of its step sizes, steps of each lane, exploration rates at its start and end."""
+
+    law: Law
+    sweeps: int
+    rates: tuple[float, float]
+
+
+class Round(NamedTuple):
+    """What a round brought, the same on every rank."""
+
+    summaries: list[Summary]
+    mass: float
+
+
+def play(
+    worker: Worker,
+    contribution: WorkerContribution,
+    comm: Communicator,
+    *,
+    rule: Rule,
+    step: Step,
+    request: int,
+) -> Round | None:
+    """Learn for a window, merge with the others, and swap the merged table in.
+
+    Where a worker's *request* is STOP_BEFORE, the window is thrown away on all of them, and None is returned. (What
+    was found of the table when somebody decided to stop is true of the table as it was then.)
+
+    Raises
+    ------
+    Interrupted
+        If the window was ended early.
+    CommError
+        If the merge failed. Whenever nothing was swapped in, `Worker.roll_back` makes everything as it was before the
+        round, once all workers of the process have ended.
+    """
+    contribution.law = step.law
+    ended = worker.run(step.law, step.sweeps, *step.rates)
+    if ended is None:
+        raise Interrupted
+    worker.agree(comm)
+    contribution.summary = Summary(*ended, comm.bytes_sent, request)
+    if comm.size == 1:
+        worker.commit_alone()
+        return Round([contribution.summary], 0.0)
+    slices, summaries = comm.merge(contribution, rule)
+    if any(summary.request == STOP_BEFORE for summary in summaries):
+        return None
+    return Round(summaries, worker.commit(slices))

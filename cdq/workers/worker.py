@@ -1,0 +1,171 @@
+"""One worker: its lanes, its copy of the table, its random streams; it learns for a window at a time."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.comm.base import Communicator
+from cdq.contracts import Problem
+from cdq.core.lanes import Lanes
+from cdq.core.merge.merge import commit
+from cdq.core.merge.overlap import hand_over, take_back
+from cdq.core.table.rows import Law, Rows
+from cdq.errors import EnvironmentFailure
+from cdq.qfunctions.merged import Merged
+from cdq.workers.streams import LEARNING, streams
+
+
+class Episodes(NamedTuple):
+    """What ended in a window: episodes, their steps, and the sum of their undiscounted returns."""
+
+    episodes: int
+    length_sum: int
+    return_sum: float
+
+
+class Worker:
+    """A learner with its own lanes of environments and its own copy of the table.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is learnt; several workers may share one.
+    gamma : float
+        Discount.
+    merged : Merged
+        What the workers of this process share; the worker starts from it.
+    keeps : bool
+        Whether this is the one worker of the process that writes to `merged`.
+    seed : int
+        Entropy of the run; the streams are those of `SeedSequence(seed)` spawned per (rank, lane).
+    rank, session : int
+        The worker's number, and how often the run was begun anew (a loaded table goes on with fresh streams).
+    num_envs : int
+        Lanes.
+    stop : (1,) array of int32
+        A flag that ends a window early; shared with the thread that may set it.
+    lanes : bytes-like, optional
+        What `lanes` of a former worker was: go on from there.
+    memory : (n,) array of uint8, optional
+        Zeroed memory of `table_bytes` for the table, which others may read; private memory by default.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        merged: Merged,
+        *,
+        keeps: bool,
+        gamma: float,
+        seed: int,
+        rank: int,
+        session: int,
+        num_envs: int,
+        stop: npt.NDArray[np.int32],
+        lanes: Any = None,
+        memory: npt.NDArray[np.uint8] | None = None,
+    ) -> None:
+        self.num_envs, self._rank = num_envs, rank
+        self._merged, self._keeps = merged, keeps
+        self._open = False
+        self.rows = merged.new_rows(memory)
+        self._lanes = Lanes(num_envs, problem.own_bytes)
+        if lanes is None:
+            self._lanes.words[:] = streams(seed, (LEARNING, session, rank), num_envs)
+        else:
+            self._lanes.memory[:] = np.frombuffer(lanes, np.uint8)
+        self._lanes_before = self._lanes.memory.copy()
+        self._loop = problem.loop(self.rows, self._lanes, gamma, stop)
+        if lanes is None or not problem.resumable:
+            self._loop.reset()
+
+    @property
+    def lanes(self) -> bytes:
+        """What the lanes are at: states, streams, episodes; as they were after the last merge, once rolled back."""
+        return self._lanes.memory.tobytes()
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of what was merged."""
+        return self._merged.digest()
+
+    def checksum(self) -> int:
+        """Return the CRC-32 of the own table, values and then clocks; no window may be open."""
+        values = self._merged.values
+        data, end = np.asarray(self.rows.data)[: len(values)], values.shape[1] * values.itemsize
+        return crc32(data[:, end : end + values.shape[1] * 4].tobytes(), crc32(data[:, :end].tobytes()))
+
+    def run(self, law: Law, sweeps: int, explore_first: float, explore_last: float) -> Episodes | None:
+        """Learn for *sweeps* steps of every lane; None if the stop flag ended it: roll back then."""
+        self._lanes_before[:] = self._lanes.memory
+        self._open = True
+        try:
+            completed, episodes, length_sum, return_sum = self._loop.run(
+                law, sweeps, explore_first, explore_last
+            )
+        except EnvironmentFailure as error:
+            error.worker = self._rank
+            raise
+        return Episodes(episodes, length_sum, return_sum) if completed else None
+
+    def roll_back(self) -> None:
+        """Undo a window that was not committed: table, lanes and streams are as after the last merge.
+
+        No other worker of the process may be in `commit` meanwhile.
+        """
+        if self._open:
+            self._merged.undo(self.rows)
+            self._lanes.memory[:] = self._lanes_before
+            self._open = False
+
+    def agree(self, comm: Communicator) -> None:
+        """Make the rows of all workers the same ones before they are merged; a collective where rows are added."""
+        self._merged.agree(self.rows, comm)
+
+    def commit(self, slices: list[Any]) -> float:
+        """Make the merged slices of all ranks the table.
+
+        Returns the round's pooled mass: the visit-weighted mean over the touched pairs.
+        """
+        self._merged.accept(self.rows)
+        mass, total = commit(self.rows, slices, self._merged.visits.reshape(-1) if self._keeps else None)
+        self._open = False
+        return mass / 2**20 / total if total else 0.0
+
+    def commit_alone(self) -> None:
+        """Make the own table the merged one; a worker without peers."""
+        self._merged.accept(self.rows)
+        self._merged.close_window(self.rows)
+        self._open = False
+
+    # ---- windows that are merged while the next one is learnt (`cdq.workers.overlap`)
+
+    def second_table(self) -> Rows:
+        """Return another table at the same base, for windows that are handed over."""
+        return self._merged.new_rows()
+
+    def hand_over(self, handed: Rows) -> npt.NDArray[np.uint8]:
+        """Move the window that was learnt to *handed*, a table at the same base; the next one goes on from here.
+
+        Returns the lanes as they were before it, for `take_back`.
+        """
+        hand_over(self.rows, handed)
+        self._open = False
+        return self._lanes_before.copy()
+
+    def rebase(self, slices: list[Any], handed: Rows, law: Law) -> float:
+        """Make the merged slices of the window that was handed over the base of the one learnt since under *law*.
+
+        The worker must be the only one on its base. Returns the pooled mass of the round, as `commit`.
+        """
+        mass, total = commit(self.rows, slices, self._merged.visits.reshape(-1), handed, law)
+        return mass / 2**20 / total if total else 0.0
+
+    def take_back(self, handed: Rows, lanes: npt.NDArray[np.uint8]) -> None:
+        """Undo the window that was handed over, and what was learnt since: all is as after the last merge."""
+        self.roll_back()
+        take_back(self.rows, handed)
+        self._lanes.memory[:] = lanes

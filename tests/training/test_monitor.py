@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from typing import Any
+
+import pytest
+
+from cdq.training.goals import Goal, MeanReturn, OptimalWithin
+from cdq.training.history import History, Row
+from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine, describe, watch_nothing
+from cdq.workers.contribution import Summary
+from cdq.workers.rounds import Round
+
+
+def played(*returns: tuple[int, float], sent: int = 0) -> Round:
+    summaries = [Summary(episodes, 10 * episodes, total, sent, 0) for episodes, total in returns]
+    return Round(summaries, 0.3)
+
+
+def monitor(
+    history: History, until: Any = None, gaps: Any = (), returns: Any = (), n_outcomes: int = 1
+) -> Monitor:
+    each_gap, each_return = iter(gaps), iter(returns)
+    return Monitor(
+        history,
+        STEPS_PER_OUTCOME * n_outcomes,
+        lambda: next(each_gap, 9.0),
+        lambda: next(each_return, 0.0),
+        Goal(10**9, until),
+    )
+
+
+def test_a_row_per_round() -> None:
+    history = History()
+    watch = monitor(history)
+    assert watch(40, played((2, 3.0), (1, 6.0), sent=100)) is False
+    assert watch(80, played((0, 0.0), (0, 0.0), sent=250)) is False
+    first, second = history
+    assert (first.steps, first.mean_return, first.episodes, first.rounds, first.bytes) == (40, 3.0, 3, 1, 500)
+    assert math.isnan(first.gap)
+    assert math.isnan(second.mean_return)
+    assert (second.steps, second.episodes, second.rounds, second.bytes) == (80, 3, 2, 500)
+    assert 0 <= first.seconds <= second.seconds
+
+
+def test_a_second_call_goes_on_from_the_last_row() -> None:
+    history = History()
+    history.append(Row(1000, 5.0, 0.5, 70, 9, 4000, 0.1))
+    monitor(history)(1040, played((2, 1.0), sent=50))
+    assert history[-1][:1] + history[-1][3:6] == (1040, 72, 10, 4050)
+    assert history[-1].seconds >= 5.0
+
+
+@pytest.mark.parametrize(("until", "growth"), [(None, 1.5), (OptimalWithin(1e-9), 1.05)])
+def test_the_gap_is_measured_when_steps_have_grown(until: OptimalWithin | None, growth: float) -> None:
+    history = History()
+    watch = monitor(history, until, gaps=iter(range(1, 1000)), n_outcomes=2)
+    for steps in range(10, 20_000, 10):
+        watch(steps, played((0, 0.0)))
+    measured = [row.steps for row in history if not math.isnan(row.gap)]
+    assert measured[0] == 200  # a hundred per outcome
+    for before, after in itertools.pairwise(measured):
+        assert after >= max(before + 200, int(before * growth))
+        assert after <= max(before + 200, before * growth) + 10
+
+
+def test_stopping_at_a_gap() -> None:
+    history = History()
+    watch = monitor(history, OptimalWithin(0.1), gaps=[0.5, 0.1, 0.9])
+    assert [watch(steps, played((1, 1.0))) for steps in (100, 200, 300)] == [False, True, True]
+    assert watch._goal.target == 200
+
+
+def test_stopping_at_a_return() -> None:
+    watch = monitor(History(), MeanReturn(0.7), returns=[0.69, 0.7])
+    assert [watch(steps, played((1, 1.0))) for steps in (50, 100, 200)] == [False, False, True]
+
+
+def test_others_watch_nothing() -> None:
+    assert watch_nothing(10, played()) is False
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_on_a_terminal_is_drawn_over_and_removed() -> None:
+    history, stream = History(), Terminal()
+    line = ProgressLine(history, stream)
+    line.show()
+    line.clear()
+    assert stream.getvalue() == ""
+    history.append(Row(10**6, 0.5, 0.25, 7, 1, 0, 0.125))
+    line.show()
+    history.append(Row(2 * 10**6, 1.0, math.nan, 7, 1, 0, math.nan))
+    line.show()  # the latest gap that was measured
+    shown = stream.getvalue()
+    assert shown.split("\r\x1b[K")[1:] == [
+        "1.0 M steps, 2.0 M steps/s, mean return 0.25, gap 0.12",
+        "2.0 M steps, 2.0 M steps/s, gap 0.12",
+    ]
+    assert "\n" not in shown
+    line.clear()
+    assert stream.getvalue().endswith("\r\x1b[K")
+
+
+def test_nothing_is_drawn_elsewhere() -> None:
+    history, stream = History(), io.StringIO()
+    history.append(Row(10**6, 0.5, 0.25, 7, 1, 0, 0.125))
+    line = ProgressLine(history, stream)
+    line.show()
+    line.clear()
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_a_row_in_words(seconds: float) -> None:
+    row = Row(3_000_000, seconds, math.nan, 0, 1, 0, math.nan)
+    assert describe(row) == f"3.0 M steps, {3.0 * seconds:.1f} M steps/s"

@@ -1,0 +1,89 @@
+"""Threads that are alive until they have ended, whatever interrupts those who wait for them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from cdq.training.threads import WorkerThread
+
+
+class Alarm(Exception):
+    """What a signal handler raises."""
+
+
+@pytest.fixture
+def alarmed() -> Iterator[None]:
+    def ring(*_: object) -> None:
+        raise Alarm
+
+    before = signal.signal(signal.SIGALRM, ring)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("alarmed")
+@pytest.mark.parametrize("timeout", [None, 30.0])
+def test_a_thread_lives_on_when_waiting_for_it_is_interrupted(timeout: float | None) -> None:
+    end = threading.Event()
+    thread = WorkerThread(target=end.wait)
+    assert not thread.is_alive()
+    thread.start()
+    for _ in range(3):
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(Alarm):
+            thread.join(timeout)
+        assert thread.is_alive()
+    thread.join(0.01)
+    assert thread.is_alive()
+    end.set()
+    thread.join(timeout)
+    assert not thread.is_alive()
+    assert thread not in threading.enumerate()
+
+
+def test_a_thread_that_fails_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise KeyError
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    thread = WorkerThread(target=fail)
+    thread.start()
+    thread.join()
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_start_that_is_interrupted_tells_the_truth(started: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, end = threading.Thread.start, threading.Event()
+
+    def interrupted(thread: threading.Thread) -> None:
+        if started:
+            start(thread)
+        raise Alarm
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    thread = WorkerThread(target=end.wait)
+    with pytest.raises(Alarm):
+        thread.start()
+    assert thread.is_alive() is started
+    end.set()
+    thread.join(20.0)
+    assert not thread.is_alive()
+
+
+def test_a_thread_without_room_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", full)
+    thread = WorkerThread(target=time.sleep)
+    with pytest.raises(RuntimeError):
+        thread.start()
+    assert not thread.is_alive()
+    thread.join(0.01)

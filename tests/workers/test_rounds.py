@@ -1,0 +1,388 @@
+from __future__ import annotations
+
+import math
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cdq.comm.base import Communicator
+from cdq.comm.inprocess import InProcessCommunicator
+from cdq.errors import ConfigError, PeerLost
+from cdq.merges import MergeRule, resolve
+from cdq.qfunctions.merged import Merged
+from cdq.schedules import RescaledLinear, build_law
+from cdq.testing import run_in_threads
+from cdq.workers.contribution import WorkerContribution
+from cdq.workers.rounds import GO_ON, Interrupted, Step, play
+from cdq.workers.windows import AutoWindow, FixedWindow, as_window, sweeps_of
+from cdq.workers.worker import Worker
+from tests.core.test_merge import LAWS, contributions_of, expected_of, laws
+from tests.reference.merge import RULES, clock_after
+from tests.strategies import (
+    Tables,
+    base_of,
+    clock_of,
+    counts_of,
+    learnt,
+    make_worker,
+    random_model,
+    state_of,
+    tables,
+    values_of,
+)
+
+LAW = build_law(RescaledLinear(0.9), 0, 0.3, "float64")
+MODEL = random_model(6, 3, seed=1, time_limit=12)
+
+
+class Wire(InProcessCommunicator):
+    """Merges as communicators without shared memory do."""
+
+    def merge(self, contribution: Any, rule: Any) -> Any:
+        return Communicator.merge(self, contribution, rule)
+
+
+class Failing(InProcessCommunicator):
+    """Fails at one hand-over of one rank."""
+
+    at: tuple[int, int] = (0, 0)  # rank, hand-over
+
+    def _meet(self, call: Any, item: Any) -> list[Any]:
+        if (self.rank, call.sequence) == self.at:
+            raise OSError("the network is down")
+        return super()._meet(call, item)
+
+
+class FailingWire(Wire, Failing):
+    pass
+
+
+class Damaging(Wire):
+    """Merged slices arrive short of their last bytes."""
+
+    def allgather(self, part: Any) -> Any:
+        return [bytes(got)[:-4] for got in super().allgather(part)]
+
+
+def merge_over(
+    kind: type[InProcessCommunicator], contributions: list[WorkerContribution], rule: Any
+) -> list[Any]:
+    comms = kind.connect("inprocess", len(contributions), 10.0)
+    results = run_in_threads(comms, lambda comm: comm.merge(contributions[comm.rank], rule))
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+# ---- windows
+
+
+def test_auto_windows_keep_the_mass() -> None:
+    window = AutoWindow(mass=0.3, floor=100)
+    assert window.next(1000.0, 0.3) == 1000.0
+    assert window.next(1000.0, 0.4) == pytest.approx(750.0)
+    assert window.next(1000.0, 0.2) == pytest.approx(1500.0)
+
+
+@given(st.floats(1, 2**20), st.floats(0, 50), st.floats(0.01, 5), st.integers(1, 10**6))
+def test_auto_windows_are_clipped(before: float, mass: float, aim: float, floor: int) -> None:
+    after = AutoWindow(aim, floor).next(before, mass)
+    factor = 2.0 if mass == 0 else min(max(aim / mass, 0.5), 2.0)
+    assert after == min(max(before * factor, floor), max(floor, 2**20))
+    assert floor <= after <= max(floor, 2**20)
+
+
+def test_auto_windows_double_where_nothing_was_used_up_and_end_at_a_million() -> None:
+    window = AutoWindow(floor=4000)
+    length, lengths = float(window.floor), []
+    for _ in range(12):
+        length = window.next(length, 0.0)
+        lengths.append(length)
+    assert lengths[:3] == [8000, 16000, 32000]
+    assert lengths[-1] == 2**20
+    assert AutoWindow(floor=2**21).next(5.0, 9.0) == 2**21
+
+
+def test_fixed_windows_stay() -> None:
+    assert FixedWindow(77).floor == FixedWindow(77).next(77.0, 9.0) == 77
+
+
+def test_what_a_window_may_be() -> None:
+    assert as_window("auto") == AutoWindow() == AutoWindow(mass=0.3, floor=500)
+    assert as_window(500) == FixedWindow(500)
+    assert as_window(np.int64(500)) == FixedWindow(500)
+    for window in (AutoWindow(1.0, 10), FixedWindow(3)):
+        assert as_window(window) is window
+
+
+@pytest.mark.parametrize("value", ["automatic", "", None, True, [4], np.array([4, 4])])
+def test_what_is_no_window_is_refused(value: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r"sync_every is .*; allowed: 'auto', a number of steps or cdq.AutoWindow"
+    ):
+        as_window(value)
+
+
+@pytest.mark.parametrize("steps", [0, -5, 2**24 + 1, 1.5, math.nan, math.inf, 10**400])
+def test_lengths_out_of_range_are_refused(steps: float) -> None:
+    with pytest.raises(
+        ConfigError, match="sync_every is .*; allowed: a whole number of at least 1 and at most 16"
+    ):
+        as_window(steps)
+
+
+@pytest.mark.parametrize(
+    ("mass", "floor"),
+    [(0.0, 1), (-1.0, 1), (math.nan, 1), (math.inf, 1), (0.3, 0), (0.3, -4), (0.3, 2**24 + 1)],
+)
+def test_parts_out_of_range_are_refused(mass: float, floor: int) -> None:
+    """Visits of a window are 32-bit counts, summed over the workers."""
+    with pytest.raises(ConfigError, match="(mass|floor) of AutoWindow is .*; allowed: "):
+        AutoWindow(mass, floor)
+
+
+@pytest.mark.parametrize(
+    ("window", "left", "size", "num_envs", "sweeps"),
+    [
+        (100, 10**6, 1, 1, 100),
+        (100, 10**6, 4, 16, 7),  # windows are steps per worker, rounded up to sweeps
+        (100, 10, 1, 1, 10),  # the last one is cut short
+        (100, 10, 4, 16, 1),  # but to whole sweeps of all lanes
+        (100, 129, 2, 32, 3),
+        (0.5, 10, 1, 1, 1),
+        (1.5, 10, 1, 1, 2),
+    ],
+)
+def test_sweeps_of_a_window(window: float, left: int, size: int, num_envs: int, sweeps: int) -> None:
+    assert sweeps_of(window, left, size, num_envs) == sweeps
+
+
+@given(st.floats(1, 1e6), st.integers(1, 10**7), st.integers(1, 8), st.integers(1, 300))
+def test_sweeps_use_up_what_is_left(window: float, left: int, size: int, num_envs: int) -> None:
+    sweeps = sweeps_of(window, left, size, num_envs)
+    assert sweeps >= 1
+    assert (sweeps - 1) * num_envs < window
+    assert (sweeps - 1) * num_envs * size < left
+
+
+# ---- contributions over a communicator
+
+
+@pytest.mark.parametrize("rule", RULES)
+@settings(max_examples=10)
+@given(tables(), laws)
+def test_every_way_of_merging_gives_the_same(rule: str, given: Tables, place: int) -> None:
+    law, reference_law = LAWS[place, str(given.base.dtype)]
+    expected = expected_of(given, rule, reference_law)
+    for kind in (InProcessCommunicator, Wire):
+        workers = given.workers()
+        masses = set()
+        for worker, (merged, summaries) in zip(
+            workers, merge_over(kind, contributions_of(workers, law), rule), strict=True
+        ):
+            masses.add(worker.commit(merged))
+            assert [summary.episodes for summary in summaries] == list(range(len(workers)))
+            assert summaries[0][1:] == (2, 3.0, 4, False)
+            assert values_of(worker).tobytes() == base_of(worker).tobytes() == expected.values.tobytes()
+            after = clock_after(given.clock.ravel(), expected.gain).tobytes()
+            assert clock_of(worker).tobytes() == counts_of(worker).tobytes() == after
+            assert worker._merged.visits.ravel().tolist() == expected.total.tolist()
+        n = int(expected.total.sum())
+        assert masses == {expected.mass / 2**20 / n if n else 0.0}
+
+
+def test_mass_is_not_computed_where_nobody_asks() -> None:
+    for rule, expected in (("mean", 0), ("pooled", 1)):
+        contribution = WorkerContribution(make_worker(MODEL), needs_mass=False)
+        contribution.law = LAW
+        worker = make_worker(MODEL)
+        worker.run(LAW, 20, 1.0, 1.0)
+        contribution.rows = worker.rows
+        contribution.summary = contribution.Summary(0, 0, 0.0, 0, 0)
+        contribution.merge_shared([contribution], rule, 0)
+        assert (worker.commit([contribution.merged]) > 0) == expected
+
+
+# ---- a round is a transaction
+
+
+def play_round(
+    kind: type[InProcessCommunicator], workers: list[Worker], rule: Any, sweeps: int = 30
+) -> list[Any]:
+    """Play a round and, as `learn` does, roll back what was not committed."""
+
+    def one(comm: Any) -> Any:
+        contribution = WorkerContribution(workers[comm.rank], needs_mass=True)
+        return play(
+            workers[comm.rank],
+            contribution,
+            comm,
+            rule=rule,
+            step=Step(LAW, sweeps, (0.5, 0.5)),
+            request=GO_ON,
+        )
+
+    results = run_in_threads(kind.connect("inprocess", len(workers), 10.0), one)
+    for worker in workers:
+        worker.roll_back()
+    return results
+
+
+def make_workers(size: int, together: bool = True, stop: Any = None) -> list[Worker]:
+    """Return workers of one process, or each of its own, that have played a round."""
+    flag = np.zeros(1, np.int32) if stop is None else stop
+    shared = [Merged(6, 3, "float64", 0.0) for _ in range(1 if together else size)]
+    workers = [
+        make_worker(
+            MODEL,
+            rank=rank,
+            num_envs=3,
+            stop=flag,
+            merged=shared[rank % len(shared)],
+            keeps=not (together and rank),
+        )
+        for rank in range(size)
+    ]
+    play_round(InProcessCommunicator, workers, "pooled")
+    return workers
+
+
+def states(workers: list[Worker]) -> list[bytes]:
+    return [state_of(worker) for worker in workers]
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("kind", [InProcessCommunicator, Wire])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
+def test_after_a_round_all_have_one_table(kind: Any, size: int, together: bool) -> None:
+    workers = make_workers(size, together)
+    before = workers[0]._merged.visits.sum()
+    results = play_round(kind, workers, "pooled")
+    assert len({learnt(worker) for worker in workers}) == 1
+    assert len({worker._lanes.words.tobytes() for worker in workers}) == size
+    assert workers[0]._merged.visits.sum() - before == 30 * 3 * size
+    assert len({result.mass for result in results}) == 1
+    assert results[0].summaries == results[-1].summaries
+
+
+def test_ways_to_merge_and_processes_make_no_difference() -> None:
+    found = set()
+    for together in (True, False):
+        for kind in (InProcessCommunicator, Wire):
+            workers = make_workers(3, together)
+            for _ in range(5):
+                play_round(kind, workers, "pooled", sweeps=7)
+            found.add(tuple(states(workers)))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("kind", [Failing, FailingWire])
+@pytest.mark.parametrize("hand_over", [1, 2])
+@pytest.mark.parametrize(("size", "rank"), [(2, 0), (2, 1), (4, 2)])
+def test_a_hand_over_that_fails_changes_nothing(
+    kind: Any, hand_over: int, size: int, rank: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers, twins = make_workers(size), make_workers(size)
+    before = states(workers)
+    monkeypatch.setattr(kind, "at", (rank, hand_over))
+    results = play_round(kind, workers, "pooled")
+    assert isinstance(results[rank], OSError)
+    assert all(isinstance(result, PeerLost) for place, result in enumerate(results) if place != rank)
+    assert states(workers) == before
+    for each in (workers, twins):  # as if nothing had happened
+        play_round(InProcessCommunicator, each, "pooled")
+    assert states(workers) == states(twins)
+
+
+class Raises(MergeRule):
+    def combine(self, *arguments: Any) -> Any:
+        raise ArithmeticError("mine")
+
+
+class RaisesInOneThread(MergeRule):
+    def __init__(self) -> None:
+        self.thread: int | None = None
+
+    def combine(self, base: Any, values: Any, *others: Any) -> Any:
+        self.thread = self.thread or threading.get_ident()
+        if self.thread == threading.get_ident():
+            raise ArithmeticError("mine")
+        return values.mean(axis=0)
+
+
+@pytest.mark.parametrize("make", [Raises, RaisesInOneThread])
+@pytest.mark.parametrize("kind", [InProcessCommunicator, Wire])
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_rule_that_raises_changes_nothing(kind: Any, size: int, make: Any) -> None:
+    workers = make_workers(size)
+    before = states(workers)
+    results = play_round(kind, workers, resolve(make()))
+    assert {type(result) for result in results} <= {ArithmeticError, PeerLost}
+    assert any(isinstance(result, ArithmeticError) for result in results)
+    assert states(workers) == before
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("size", [2, 3])
+def test_merged_slices_that_do_not_fit_change_nothing(size: int, together: bool) -> None:
+    workers = make_workers(size, together)
+    before = states(workers)
+    results = play_round(Damaging, workers, "pooled")
+    assert all(isinstance(result, Exception) for result in results)
+    assert states(workers) == before
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_stop_flag_changes_nothing(size: int) -> None:
+    stop = np.zeros(1, np.int32)
+    workers = make_workers(size, stop=stop)
+    before = states(workers)
+    stop[0] = 1
+    results = play_round(InProcessCommunicator, workers, "pooled")
+    assert all(isinstance(result, (Interrupted, PeerLost)) for result in results)
+    assert states(workers) == before
+
+
+@pytest.mark.parametrize("kind", [InProcessCommunicator, Wire])
+def test_a_worker_may_be_a_window_ahead_of_the_one_that_keeps_the_base(
+    kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keeper is slow to swap in; the others learn on and bring the next contribution meanwhile."""
+
+    def learn(slow: float, together: bool) -> list[bytes]:
+        workers = make_workers(2, together)
+        commit = workers[0].commit
+
+        def slowly(slices: Any) -> float:
+            time.sleep(slow)
+            return commit(slices)
+
+        monkeypatch.setattr(workers[0], "commit", slowly)
+
+        def one(comm: Any) -> None:
+            contribution = WorkerContribution(workers[comm.rank], needs_mass=True)
+            for _ in range(3):
+                play(
+                    workers[comm.rank],
+                    contribution,
+                    comm,
+                    rule="pooled",
+                    step=Step(LAW, 10, (0.5, 0.5)),
+                    request=GO_ON,
+                )
+
+        assert run_in_threads(kind.connect("inprocess", 2, 10.0), one) == [None, None]
+        return states(workers)
+
+    assert learn(0.05, together=True) == learn(0.0, together=False)
+
+
+def test_an_unknown_rule_ends_the_round_of_all() -> None:
+    results = play_round(InProcessCommunicator, make_workers(2), "unknown rule")
+    assert all(isinstance(result, (KeyError, PeerLost)) for result in results)
