@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cdq.cli import benchmarks as benchmarks
+from cdq.cli import benchmarks
 from cdq.cli.options import Dtype, JsonPath, Workers, check_writable
 from cdq.cli.render import console_for_people, show_figures, show_spreads, write_json
 from cdq.errors import ConfigError, unknown_name

@@ -1,7 +1,7 @@
 """What travels between hub and workers in each round: layouts, and what is checked before anything is believed.
 
 Everything is little-endian and of a size that follows from the table and the lanes. A *contribution* is the summary of
-the window's episodes, the slice that `cdq.core.merge.merge.pack` made of all pairs, the checksum of the table that it was
+the window's episodes, the slice that `core.merge.merge.pack` made of all pairs, the checksum of the table that it was
 learnt from, and the worker's lanes after the window. A *result* is the next task and, after a round, what was merged
 (`result_parts`).
 """

@@ -1,6 +1,6 @@
 """A process that is a rank beside the one that started it: ``python -m cdq.learner.rank URL RANK SIZE TIMEOUT``.
 
-Its standard input is a socket to that one, which gives it a parcel (`cdq.learner.parcel`) and hears how it was received.
+Its standard input is a socket to that one, which gives it a parcel (`learner.parcel`) and hears how it was received.
 """
 
 from __future__ import annotations

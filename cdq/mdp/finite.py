@@ -15,7 +15,7 @@ from cdq._common import flags
 from cdq.core.planning import graph
 from cdq.core.planning import outcomes as core
 from cdq.errors import ConfigError, ModelError
-from cdq.mdp import checks, finite, outcomes
+from cdq.mdp import checks, outcomes
 from cdq.mdp.checks import SUM_TOLERANCE, check_start, fault_of_element, pair_name
 
 FloatArray = NDArray[np.float64]
@@ -60,7 +60,7 @@ class FiniteModel:
                 checked = outcomes.fitting(field, checked, kind)
             object.__setattr__(self, field, outcomes.frozen(checked, kind))
         object.__setattr__(self, "actions", outcomes.mask(self.actions, (self.n_states, self.n_actions)))
-        finite.check_model(self)
+        check_model(self)
 
     def _make_plain(self) -> None:
         """Make numbers of NumPy's Python's own, and the grid a tuple: a list can be changed."""

@@ -191,10 +191,7 @@ def _fault_of_outcome(
     k: int, sizes: tuple[int, int], indices: tuple[NDArray[Any], ...], probability: float, reward: float
 ) -> ModelError:
     state, action, next_state = (int(array[k]) for array in indices)
-    for what, index, size in (("state", state, sizes[0]), ("action", action, sizes[1])):
-        if not 0 <= index < size:
-            return ModelError(f"{what} of outcome {k} is {index}; allowed: 0 to {size - 1}")
+    for what, index, n in (("state", state, sizes[0]), ("action", action, sizes[1])):
+        if not 0 <= index < n:
+            return ModelError(f"{what} of outcome {k} is {index}; allowed: 0 to {n - 1}")
     return fault_of_element(f"(state {state}, action {action})", sizes[0], next_state, probability, reward)
-
-
-# ---- checks

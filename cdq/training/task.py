@@ -50,7 +50,7 @@ class Subject(Environment, Problem, Protocol):
 
     @property
     def own_table(self) -> Any:
-        """The table (`cdq.qfunctions.merged.Merged`) that comes with it, where rows are added as they are met; else None."""
+        """The table (`qfunctions.merged.Merged`) of a task whose rows are added as they are met; else None."""
 
     @property
     def first_action(self) -> int:

@@ -14,7 +14,7 @@ from cdq import LinearDecay, MeanReturn, QLearner, TileCoding
 from cdq.core.table.rows import Law
 from cdq.envs.defaults import RECOMMENDED
 from cdq.schedules import Constant, StepSize, build_law
-from cdq.training import loop
+from cdq.training import course
 
 IDS = {"CartPole": "CartPole-v1", "Acrobot": "Acrobot-v1", "MountainCar": "MountainCar-v0"}
 SEEDS = range(5)
@@ -62,7 +62,7 @@ def main() -> None:
     row = measure("MountainCar-v0", 2_000_000, EIGHT_BY_EIGHT, MeanReturn(-110))
     print(f"| MountainCar-v0 until -110 | 8 tilings of 8 | {row}", flush=True)
     for law, way in ((alone, "each weight merged as if alone"), (build_law, "by the whole step size")):
-        with mock.patch.object(loop, "build_law", law):
+        with mock.patch.object(course, "build_law", law):
             for workers in (2, 4):
                 row = measure("MountainCar-v0", 500_000, FALLING, workers=workers)
                 print(f"| MountainCar-v0, {way} | 16 tilings of 8 | {row}", flush=True)

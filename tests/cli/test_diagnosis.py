@@ -88,7 +88,10 @@ def test_packages_that_are_missing_are_told(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_mpi_is_not_loaded_into_this_process() -> None:
-    code = "import sys, cdq.cli.diagnosis; cdq.cli.diagnosis.facts(); print('mpi4py' in sys.modules, 'zmq' in sys.modules)"
+    code = (
+        "import sys, cdq.cli.diagnosis; cdq.cli.diagnosis.facts(); "
+        "print('mpi4py' in sys.modules, 'zmq' in sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )

@@ -24,7 +24,7 @@ WORKERS = 3
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the other processes import this one's test modules, as a user's would be."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[1])
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
 
 
 def ranks_left() -> list[str]:

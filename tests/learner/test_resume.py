@@ -17,7 +17,7 @@ import cdq
 from cdq.errors import ConfigError, FileError, TableError, UnsupportedEnvironment
 from tests import runs
 
-START = str(Path(__file__).with_name("start.py"))  # runs a module of the tests
+START = str(Path(__file__).parents[1] / "start.py")  # runs a module of the tests
 SEEDS_EACH = 3  # killed at other times, of each way
 
 

@@ -19,7 +19,7 @@ from cdq.mdp.model import MDP
 from cdq.mdp.planning import Solution, bounds, evaluate_policy, optimality_gap, solve
 from tests.reference.planning import policy_values, random_model, value_iteration
 
-DATA = Path(__file__).parents[2] / "shared" / "data" / "optimal_q.npz"
+DATA = Path(__file__).parents[3] / "shared" / "data" / "optimal_q.npz"
 SEEDS = st.integers(0, 2**32 - 1)
 ENVIRONMENTS = ["FrozenLake-v1", "FrozenLake8x8-v1", "Taxi-v4", "CliffWalking-v1", "CliffWalkingSlippery-v1"]
 

@@ -13,7 +13,7 @@ import cdq
 from cdq.errors import FileError
 from cdq.storage.files import read_tensors, write_tensors
 
-GOLDEN = Path(__file__).parent / "golden" / "learner-format1.safetensors"
+GOLDEN = Path(__file__).parents[1] / "golden" / "learner-format1.safetensors"
 
 
 def test_files_of_format_1_are_read() -> None:

@@ -48,7 +48,7 @@ def facts() -> dict[str, str]:
 def _software() -> dict[str, str]:
     compiled = f"{build.COMPILER}, {'debug' if build.DEBUG else 'release'} build"
     return {
-        "cdq": f"{__version__}, {Path(__file__).parents[1]}",
+        "cdq": f"{__version__}, {Path(__file__).parents[2]}",
         "compiled by": compiled,
         "Python": f"{platform.python_version()} ({platform.python_implementation()}), {sys.executable}",
         "NumPy": version_of("numpy"),

@@ -29,9 +29,10 @@ _ROUNDS = 500
 _LARGE = 4 << 20  # bytes; MPI copies such parts by other means than small ones
 _JOB_SECONDS = 60.0
 # The rank's cdq is this one, whatever the working directory holds, which stands first in the path of `python -c`.
-_JOB = "import sys; sys.path[0] = {root!r}; from cdq.cli.diagnosis.trial import run_rank; run_rank({url!r}, {seconds!r})"
-_HUB = "import sys; sys.path[0] = {root!r}; from cdq.cli.diagnosis.trial import run_hub; run_hub({seconds!r})"
-_ROOT = str(Path(__file__).parents[2])
+_TRIAL = "import sys; sys.path[0] = {root!r}; from cdq.cli.diagnosis import trial; trial."
+_JOB = _TRIAL + "run_rank({url!r}, {seconds!r})"
+_HUB = _TRIAL + "run_hub({seconds!r})"
+_ROOT = str(Path(__file__).parents[3])
 
 _INSTALL_MPI = (
     "pip install 'cdq[mpi-local]' brings an MPI and its mpiexec. Where the site has an MPI, load its module and build"

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cdq.comm.zmq import sockets
+from cdq.comm.zmq import library, sockets
 from cdq.comm.zmq.address import CURVE, IPC, parse
 from cdq.comm.zmq.events import (
     Done,
@@ -91,7 +91,7 @@ class Hub:
         insecure: bool = False,
     ) -> None:
         address = parse(url, bound=True)
-        self._zmq = sockets.load()
+        self._zmq = library.load()
         self.machine = machine
         self._context = self._zmq.Context(_CIPHERS if address.scheme == CURVE else 1)
         self._gate: Gate | None = None
@@ -215,5 +215,5 @@ def _told(frame: Any, what: Any, otherwise: Any) -> Any:
     """Return what ZeroMQ knows of the connection that a frame came by: where the peer speaks ZMTP 1.0, nothing."""
     try:
         return frame.get(what)
-    except sockets.load().ZMQError:
+    except library.load().ZMQError:
         return otherwise

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cdq.comm.contribution import Received
-from cdq.comm.zmq import sockets
+from cdq.comm.zmq import library, sockets
 from cdq.comm.zmq.address import CURVE, Address
 from cdq.comm.zmq.keys import Keys
 from cdq.errors import CommTimeout, PeerLost
@@ -39,7 +39,7 @@ class Link:
 
     def __init__(self, address: Address, timeout: float, keys: Keys | None = None) -> None:
         self.address = address
-        self._zmq = sockets.load()
+        self._zmq = library.load()
         self._socket = sockets.dealer(address, keys)
         self._lock = threading.Lock()
         self._posted: deque[Received] = deque()
