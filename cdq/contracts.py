@@ -98,6 +98,34 @@ class Source(Environment, Protocol):
 Floats = npt.NDArray[np.floating[Any]]
 
 
+class Encoder(Protocol):
+    """Observations and actions as numbers; `cdq.envs.spaces.Encoder` makes them of Gymnasium's spaces."""
+
+    @property
+    def n_states(self) -> int | None:
+        """Number of indices of observations; None if observations have a hash or nothing but a vector."""
+
+    @property
+    def countable(self) -> bool:
+        """True if observations have an index or a key."""
+
+    @property
+    def first_action(self) -> int:
+        """Name that the environment gives to action 0."""
+
+    def encoding(self, *, vectors: bool) -> Encoding:
+        """Return the reader of observations: as *vectors*, or as indices or keys."""
+
+    def state_of(self, observation: object) -> int:
+        """Return the index or key of an observation; raises `ConfigError` if it is not in the space."""
+
+    def vector_of(self, observation: object) -> npt.NDArray[np.float64]:
+        """Return the numbers of an observation; raises `ConfigError` if their number is wrong."""
+
+    def mask_of(self, observation: object) -> npt.NDArray[np.bool_]:
+        """Return the actions that the mask in an observation allows; raises `ConfigError` if there is none."""
+
+
 class Representation(Protocol):
     """How observations lead to rows of the table, and rows to action values."""
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cdq
 from cdq.comm.zmq.hub import Hub
 from cdq.errors import PeerLost
 from cdq.job.hub import Call, Hosting, host, keeper, run, service_of
@@ -72,7 +71,7 @@ def processes(
 
     *inputs* are their standard inputs, by default nothing.
     """
-    package = str(Path(cdq.__file__).parents[1])
+    package = str(Path(__file__).parents[2])
     # What this process imports they can import too, where it stands in sys.path; the empty entry is this directory.
     path = [package, *(os.path.abspath(entry) for entry in sys.path)]
     environment = {

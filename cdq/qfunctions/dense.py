@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cdq.contracts import Floats
+from cdq.contracts import Encoder, Floats
 from cdq.core.envs.encode import Encoding
 from cdq.core.table.qfunction import QFunction, TableQ
 from cdq.core.table.rows import Rows
-
-if TYPE_CHECKING:
-    from cdq.envs.spaces import Encoder
 
 
 class Table:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
+from cdq.contracts import Encoder
 from cdq.core.envs.cells import CellHashQ, CellKnownQ, Cells
 from cdq.core.envs.encode import Encoding
 from cdq.core.linear.linear import Features
@@ -19,9 +20,6 @@ from cdq.core.table.qfunction import QFunction
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError, TableError
 from cdq.qfunctions.merged import Merged, allocate
-
-if TYPE_CHECKING:
-    from cdq.envs.spaces import Encoder
 
 Keys = npt.NDArray[np.uint64]
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cdq.contracts import Floats
+from cdq.contracts import Encoder, Floats
 from cdq.core.envs.encode import Encoding
 from cdq.core.linear.linear import Features, LinearQ
 from cdq.core.table.qfunction import QFunction
 from cdq.core.table.rows import Rows
 from cdq.features import action_values, initial_weight
-
-if TYPE_CHECKING:
-    from cdq.envs.spaces import Encoder
 
 
 class Linear:
