@@ -110,6 +110,10 @@ class Encoder(Protocol):
         """True if observations have an index or a key."""
 
     @property
+    def width(self) -> int:
+        """Length of the vector of an observation."""
+
+    @property
     def first_action(self) -> int:
         """Name that the environment gives to action 0."""
 
