@@ -17,7 +17,7 @@ from cdq.merges import MergeRule, resolve
 from cdq.qfunctions.merged import Merged
 from cdq.schedules import RescaledLinear, build_law
 from cdq.testing import run_in_threads
-from cdq.workers.contribution import WorkerContribution
+from cdq.workers.contribution import Summary, WorkerContribution
 from cdq.workers.rounds import GO_ON, Interrupted, Step, play
 from cdq.workers.windows import AutoWindow, FixedWindow, as_window, sweeps_of
 from cdq.workers.worker import Worker
@@ -204,7 +204,7 @@ def test_mass_is_not_computed_where_nobody_asks() -> None:
         worker = make_worker(MODEL)
         worker.run(LAW, 20, 1.0, 1.0)
         contribution.rows = worker.rows
-        contribution.summary = contribution.Summary(0, 0, 0.0, 0, 0)
+        contribution.summary = Summary(0, 0, 0.0, 0, 0)
         contribution.merge_shared([contribution], rule, 0)
         assert (worker.commit([contribution.merged]) > 0) == expected
 
