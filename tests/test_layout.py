@@ -21,98 +21,117 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-# From the top down; a module knows only what stands below its own line.
-LAYERS = [
-    ["cli", "rank"],
-    ["bench", "doctor"],
-    ["learner"],
-    ["learning", "initial"],
-    ["filing"],
-    ["replaying"],
-    ["learnt", "choice"],
-    ["run", "report"],
-    ["job"],
-    ["keeping", "team"],
-    ["state", "parcel"],
-    ["agreement", "settings", "evaluation", "training", "checkpoint"],
-    ["monitor", "interrupts"],
-    ["overlap"],
-    ["rounds", "until", "history", "approach"],
-    ["alone", "hashing", "offline"],
-    ["worker", "planning", "subject", "logged"],
-    ["problem", "representation"],
-    ["_gap"],
-    ["_optimum", "_average"],
-    ["_undiscounted", "_horizon"],
-    ["_certify", "_discounted", "_checks"],
-    ["_bellman", "_solution"],
-    ["mdp", "table"],
-    ["_finite"],
-    ["_samples", "_matrices"],
-    ["_complete"],
-    ["envs", "logs", "files", "merges", "testing"],
-    ["_model", "features", "schedules"],
-    ["comm", "columns", "names"],
-    ["_arguments", "source"],
-    ["lanes", "exclusion", "threads"],
-    ["byvalue"],
-    ["errors", "_version", "_lazy"],
-    ["core"],
-]
-HEIGHT = {name: -line for line, names in enumerate(LAYERS) for name in names}
+# Room -> the rooms that it may import. A room is a folder, or a file directly in the package; the ground comes first.
+ROOMS = {
+    "errors": "",
+    "_version": "",
+    "core": "",
+    "_common": "errors",
+    "contracts": "core",
+    "schedules": "core errors",
+    "merges": "core errors",
+    "features": "core errors",
+    "comm": "core errors",
+    "storage": "errors _version",
+    "testing": "comm errors",
+    "envs": "contracts core features schedules _common errors",
+    "qfunctions": "contracts comm core features storage errors",
+    "mdp": "envs contracts core _common errors",
+    "workers": "qfunctions comm contracts core errors",
+    "offline": "qfunctions contracts core errors",
+    "training": "workers offline mdp qfunctions storage comm schedules merges features contracts core _common errors",
+    "job": "training workers mdp qfunctions storage comm schedules merges core errors _version",
+    "learner": "job training workers offline mdp qfunctions storage envs comm schedules merges features contracts core "
+    "_common errors _version",
+    "cli": "learner job training workers offline mdp qfunctions storage envs testing comm schedules merges features "
+    "contracts core _common errors _version __init__",
+}
+MAY_IMPORT = {room: set(names.split()) for room, names in ROOMS.items()}
 
-# What only one part of the project imports, and nothing on `import cdq`.
+# What only one room imports, or two, and nothing on `import cdq`.
 RESERVED = {
-    "gymnasium": "envs",
-    "typer": "cli",
-    "rich": "cli",
-    "safetensors": "files",
-    "pytest": "testing",
-    "mpi4py": "comm",
-    "minari": "logs",
-    "cloudpickle": "byvalue",
+    "gymnasium": {"envs"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "safetensors": {"storage"},
+    "pytest": {"testing"},
+    "mpi4py": {"comm"},
+    "zmq": {"comm"},
+    "minari": {"offline"},
+    "cloudpickle": {"envs"},
 }
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """Yield what a module imports, anywhere in it but for type checkers."""
-    for_types = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
+    """Yield what a module imports: anywhere in it, for type checkers too, and what it starts or loads by name."""
     for node in ast.walk(tree):
-        if id(node) in for_types:
-            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             for alias in node.names:
                 inside = f"{node.module}.{alias.name}".removeprefix("cdq.") in MODULES
-                yield f"{node.module}.{alias.name}" if node.module == "cdq" and inside else str(node.module)
+                yield f"{node.module}.{alias.name}" if inside else str(node.module)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            name = node.value.partition(":")[0]
+            if name.startswith("cdq.") and name.removeprefix("cdq.") in MODULES:
+                yield name
+
+
+def inside(imported: str) -> str:
+    """Return the module that an import names, from the package on."""
+    return "__init__" if imported == "cdq" else imported.removeprefix("cdq.")
 
 
 def part(module: str) -> str:
-    return module.removeprefix("cdq.").split(".")[0]
+    return module.split(".", maxsplit=1)[0]
 
 
-def arrows() -> Iterator[tuple[str, str]]:
-    for module, path in MODULES.items():
-        if module != "__init__":
-            for imported in imports(ast.parse(path.read_text(encoding="utf-8"))):
-                if imported.startswith("cdq."):
-                    yield module, imported
+ARROWS = {
+    module: {
+        inside(imported)
+        for imported in imports(ast.parse(path.read_text(encoding="utf-8")))
+        if imported.split(".")[0] == "cdq"
+    }
+    - {module}
+    for module, path in MODULES.items()
+}
 
 
-def test_arrows_point_one_way() -> None:
+def test_every_room_is_in_the_table() -> None:
+    assert {part(module) for module in MODULES} - {"__init__"} == set(ROOMS)
+
+
+def test_a_room_imports_what_the_table_allows() -> None:
     wrong = [
         f"{module} -> {imported}"
-        for module, imported in arrows()
-        if part(module) != part(imported) and HEIGHT[part(module)] <= HEIGHT[part(imported)]
+        for module, found in ARROWS.items()
+        if module != "__init__"
+        for imported in sorted(found)
+        if part(imported) not in {part(module)} | MAY_IMPORT[part(module)]
     ]
     assert wrong == []
+
+
+def test_the_table_allows_no_more_than_is_used() -> None:
+    used = {(part(module), part(imported)) for module, found in ARROWS.items() for imported in found}
+    assert [(room, name) for room in ROOMS for name in MAY_IMPORT[room] if (room, name) not in used] == []
+
+
+def test_the_rooms_are_floors() -> None:
+    """Each room imports rooms before it in the table, on eight floors at most."""
+    floor: dict[str, int] = {}
+    for room, below in MAY_IMPORT.items():
+        floor[room] = 1 + max((floor[name] for name in below - {"__init__"}), default=0)
+    assert max(floor.values()) <= 8, floor
+
+
+def test_imports_have_no_circle() -> None:
+    left = {module: found - {"__init__"} for module, found in ARROWS.items() if module != "__init__"}
+    while ready := [module for module, found in left.items() if not found & left.keys()]:
+        for module in ready:
+            del left[module]
+    assert left == {}
 
 
 def test_the_core_knows_only_itself() -> None:
@@ -122,15 +141,15 @@ def test_the_core_knows_only_itself() -> None:
     assert {name for name in found if not name.startswith("cdq.core")} == set()
 
 
-@pytest.mark.parametrize(("package", "home"), RESERVED.items())
-def test_each_package_is_imported_in_one_place(package: str, home: str) -> None:
+@pytest.mark.parametrize(("package", "homes"), RESERVED.items())
+def test_each_package_is_imported_in_one_place(package: str, homes: set[str]) -> None:
     users = {
         part(module)
         for module, path in MODULES.items()
         for imported in imports(ast.parse(path.read_text(encoding="utf-8")))
         if imported.split(".")[0] == package
     }
-    assert users == {home}
+    assert users == homes
 
 
 def loaded_by(code: str) -> set[str]:
