@@ -11,7 +11,7 @@ from setuptools import Extension, setup
 
 DEBUG = os.environ.get("CDQ_DEBUG") == "1"
 CORE = Path("cdq/core")
-HEADERS = [path.as_posix() for pattern in ("*.pxd", "*.h") for path in sorted(CORE.glob(pattern))]
+HEADERS = [path.as_posix() for pattern in ("*.pxd", "*.h") for path in sorted(CORE.rglob(pattern))]
 
 # -ffp-contract=off: a fused multiply-add changes the last bit of 14 % of the updates, and results
 # must be the same bits on every machine. -O3 vectorises the loops over lanes: 96 -> 111 million steps/s
@@ -33,12 +33,13 @@ DIRECTIVES = {
 extensions = [
     # The .pyx in depends: cythonize(build_dir=...) would otherwise leave it out of the sdist.
     Extension(
-        f"cdq.core.{path.stem}",
+        ".".join(path.with_suffix("").parts),
         [path.as_posix()],
         depends=[path.as_posix(), *HEADERS],
+        include_dirs=[CORE.as_posix()],  # headers name each other from there
         extra_compile_args=COMPILE_ARGS,
     )
-    for path in sorted(CORE.glob("*.pyx"))
+    for path in sorted(CORE.rglob("*.pyx"))
 ]
 
 setup(

@@ -5,12 +5,12 @@ import zipfile
 from pathlib import PurePosixPath
 
 names = [PurePosixPath(name) for name in zipfile.ZipFile(sys.argv[1]).namelist()]
-core = [name for name in names if name.parent == PurePosixPath("cdq/core")]
+core = [name for name in names if PurePosixPath("cdq/core") in name.parents]
 suffixes = {name.suffix for name in core}
 
 assert suffixes == {".so", ".pxd", ".pyi", ".h", ".py"}, f"cdq/core holds {sorted(suffixes)}"
-compiled = {name.name.split(".")[0] for name in core if name.suffix == ".so"}
-stubs = {name.stem for name in core if name.suffix == ".pyi"}
+compiled = {name.parent / name.name.split(".")[0] for name in core if name.suffix == ".so"}
+stubs = {name.with_suffix("") for name in core if name.suffix == ".pyi"}
 assert compiled == stubs, f"modules without a stub, or stubs without a module: {compiled ^ stubs}"
 assert PurePosixPath("cdq/py.typed") in names, "py.typed is missing"
 assert not [name for name in names if name.suffix in {".c", ".pyx"}], (

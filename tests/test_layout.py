@@ -136,7 +136,7 @@ def test_imports_have_no_circle() -> None:
 
 def test_the_core_knows_only_itself() -> None:
     pattern = re.compile(r"^\s*(?:from|import|cimport)\s+(cdq[\w.]*)", re.MULTILINE)
-    sources = [*(PACKAGE / "core").glob("*.py*"), *(PACKAGE / "core").glob("*.pxd")]
+    sources = [*(PACKAGE / "core").rglob("*.py*"), *(PACKAGE / "core").rglob("*.pxd")]
     found = {name for path in sources for name in pattern.findall(path.read_text(encoding="utf-8"))}
     assert {name for name in found if not name.startswith("cdq.core")} == set()
 
@@ -258,8 +258,8 @@ def test_nothing_is_executed_that_was_read() -> None:
 
 
 def test_every_compiled_module_has_a_stub() -> None:
-    built = {path.name.split(".")[0] for path in (PACKAGE / "core").glob("*.so")}
-    stubs = {path.stem for path in (PACKAGE / "core").glob("*.pyi")}
+    built = {path.parent / path.name.split(".")[0] for path in (PACKAGE / "core").rglob("*.so")}
+    stubs = {path.with_suffix("") for path in (PACKAGE / "core").rglob("*.pyi")}
     assert built
     assert built == stubs
 
