@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import cdq
+from tests.rooms import ROOMS, floors
 
 PACKAGE = Path(cdq.__file__).parent
 TESTS = Path(__file__).parent
@@ -20,33 +22,6 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-
-# Room -> the rooms that it may import. A room is a folder, or a file directly in the package; the ground comes first.
-ROOMS = {
-    "errors": "",
-    "_version": "",
-    "core": "",
-    "_common": "errors",
-    "contracts": "core",
-    "schedules": "core errors",
-    "merges": "core errors",
-    "features": "core errors",
-    "comm": "core errors",
-    "storage": "errors _version",
-    "testing": "comm errors",
-    "envs": "contracts core features schedules _common errors",
-    "qfunctions": "contracts comm core features storage errors",
-    "mdp": "envs contracts core _common errors",
-    "workers": "qfunctions comm contracts core errors",
-    "offline": "qfunctions contracts core errors",
-    "training": "workers offline mdp qfunctions storage comm schedules merges features contracts core _common errors",
-    "job": "training workers mdp qfunctions storage comm schedules merges core errors _version",
-    "learner": "job training workers offline mdp qfunctions storage envs comm schedules merges features contracts core "
-    "_common errors _version",
-    "cli": "learner job training workers offline mdp qfunctions storage envs testing comm schedules merges features "
-    "contracts core _common errors _version __init__",
-}
-MAY_IMPORT = {room: set(names.split()) for room, names in ROOMS.items()}
 
 # What only one room imports, or two, and nothing on `import cdq`.
 RESERVED = {
@@ -108,22 +83,23 @@ def test_a_room_imports_what_the_table_allows() -> None:
         for module, found in ARROWS.items()
         if module != "__init__"
         for imported in sorted(found)
-        if part(imported) not in {part(module)} | MAY_IMPORT[part(module)]
+        if part(imported) not in {part(module)} | ROOMS[part(module)].imports
     ]
     assert wrong == []
 
 
 def test_the_table_allows_no_more_than_is_used() -> None:
     used = {(part(module), part(imported)) for module, found in ARROWS.items() for imported in found}
-    assert [(room, name) for room in ROOMS for name in MAY_IMPORT[room] if (room, name) not in used] == []
+    assert [(room, name) for room in ROOMS for name in ROOMS[room].imports if (room, name) not in used] == []
 
 
 def test_the_rooms_are_floors() -> None:
-    """Each room imports rooms before it in the table, on eight floors at most."""
-    floor: dict[str, int] = {}
-    for room, below in MAY_IMPORT.items():
-        floor[room] = 1 + max((floor[name] for name in below - {"__init__"}), default=0)
-    assert max(floor.values()) <= 8, floor
+    """Each room imports rooms that stand before it in the table, on eight floors at most."""
+    before: set[str] = {"__init__"}
+    for name, room in ROOMS.items():
+        assert room.imports <= before, name
+        before.add(name)
+    assert max(floors().values()) <= 8
 
 
 def test_imports_have_no_circle() -> None:
@@ -266,3 +242,10 @@ def test_every_compiled_module_has_a_stub() -> None:
 
 def test_the_package_says_that_it_is_typed() -> None:
     assert (PACKAGE / "py.typed").exists()
+
+
+def test_the_map_of_the_rooms_is_that_of_the_table() -> None:
+    drawn = runpy.run_path(str(TESTS.parent / "docs" / "draw_rooms.py"))["draw"]()
+    assert (TESTS.parent / "docs" / "rooms.svg").read_text(encoding="utf-8") == drawn, (
+        "draw it again: python -m docs.draw_rooms"
+    )

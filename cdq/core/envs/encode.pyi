@@ -1,5 +1,7 @@
 from typing import Any
 
+from typing_extensions import Self
+
 class Part:
     width: int
 
@@ -7,13 +9,13 @@ class Scalar(Part):
     def __init__(self) -> None: ...
 
 class Array(Part):
-    def __init__(self, width: int) -> None: ...
+    def __new__(cls, width: int) -> Self: ...
 
 class Sequence(Part):
-    def __init__(self, parts: tuple[Part, ...]) -> None: ...
+    def __new__(cls, parts: tuple[Part, ...]) -> Self: ...
 
 class Mapping(Part):
-    def __init__(self, keys: tuple[str, ...], parts: tuple[Part, ...]) -> None: ...
+    def __new__(cls, keys: tuple[str, ...], parts: tuple[Part, ...]) -> Self: ...
 
 class Encoding:
     part: Part

@@ -1,11 +1,13 @@
 from typing import Any
 
+from typing_extensions import Self
+
 class Sampler:
     n_states: int
     n_actions: int
     real_size: int
-    def __init__(
-        self,
+    def __new__(
+        cls,
         n_states: int,
         n_actions: int,
         real_size: int,
@@ -18,4 +20,4 @@ class Sampler:
         start_probability: Any,
         time_limit: int,
         actions: Any = None,
-    ) -> None: ...
+    ) -> Self: ...

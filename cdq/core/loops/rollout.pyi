@@ -1,11 +1,13 @@
 from typing import Any
 
+from typing_extensions import Self
+
 from cdq.core.loops.model import Sampler
 from cdq.core.table.rows import Law, Rows
 
 class Rollout:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         rows: Rows,
         sampler: Sampler,
         gamma: float,
@@ -15,7 +17,7 @@ class Rollout:
         returns: Any,
         scratch: Any,
         stop: Any,
-    ) -> None: ...
+    ) -> Self: ...
     def reset(self) -> None: ...
     def run(
         self, law: Law, sweeps: int, explore_first: float, explore_last: float

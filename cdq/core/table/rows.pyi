@@ -1,5 +1,7 @@
 from typing import Any
 
+from typing_extensions import Self
+
 def row_size(n_actions: int, real_size: int) -> int: ...
 
 class Rows:
@@ -18,4 +20,4 @@ class Rows:
 class Law:
     real_size: int
     arrays: tuple[Any, Any, Any, Any]
-    def __init__(self, bits: int, step_size: Any, log_keep: Any, slope: Any, allowance: Any) -> None: ...
+    def __new__(cls, bits: int, step_size: Any, log_keep: Any, slope: Any, allowance: Any) -> Self: ...

@@ -1,0 +1,158 @@
+"""The parts of continuous integration; each runs alone: ``nox -s lint``. All of them: ``.ci/run``.
+
+Every part that installs or tests works on a copy of what is committed, so that nothing that was built in the checkout
+takes part: there, `cdq` can be imported only where it is installed.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+SHARED = ROOT.parent / "shared"  # the known optima, which a test compares with
+
+nox.options.sessions = ["readme", "lint", "stubs", "docs", "dist", "mpich", "debug"]
+
+# Tests of what has kernels in it; those of processes, pages and the command line learn nothing from bounds checks.
+KERNELS = ["core", "envs", "experiments", "learner", "mdp", "offline", "qfunctions", "training", "workers"]
+
+
+@nox.session(venv_backend="none")
+def readme(session: nox.Session) -> None:
+    """Run the two commands of the README: install and learn, then install and test; no test may be skipped."""
+    copy = fresh_copy(session)
+    commands = [
+        line for line in (copy / "README.md").read_text().splitlines() if line.startswith("python3 -m venv")
+    ]
+    if len(commands) != 2:
+        session.error(f"the README has {len(commands)} commands that make an environment; expected: 2")
+    for command in commands:
+        session.log(command)
+        run_tests(session, command, copy)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, spelling and types."""
+    install(session, "test", "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("cython-lint", "cdq")
+    session.run("codespell")
+    session.run("mypy")
+
+
+@nox.session
+def stubs(session: nox.Session) -> None:
+    """Compare the stubs of the compiled modules with the modules."""
+    install(session, "lint")
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "cdq").rglob("*.pyi")]
+    with session.chdir(temporary(session, "empty")):  # not where the sources are
+        session.run(
+            "python",
+            "-m",
+            "mypy.stubtest",
+            "--ignore-disjoint-bases",
+            f"--mypy-config-file={ROOT / 'pyproject.toml'}",
+            f"--allowlist={ROOT / '.ci' / 'stubtest.txt'}",
+            *sorted(names),
+        )
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; warnings are errors."""
+    install(session, "docs")
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-n", "docs", str(temporary(session, "site")))
+
+
+@nox.session
+def dist(session: nox.Session) -> None:
+    """Build the source distribution, and the wheel out of it; check what the wheel holds."""
+    session.run("python", ".ci/check_wheel.py", str(built_wheel(session)))
+
+
+@nox.session
+def mpich(session: nox.Session) -> None:
+    """Run the conformance suite, and compare the bits of ranks and threads, on another MPI library."""
+    copy = fresh_copy(session)
+    install(session)
+    session.install("-q", "mpi4py", "mpich", "pytest", "pytest-timeout", "hypothesis", "scipy")
+    run_tests(session, "python -m pytest tests/comm/mpi tests/mpi/test_identity.py", copy)
+
+
+@nox.session
+def debug(session: nox.Session) -> None:
+    """Run the tests of kernels on a build with bounds checks."""
+    copy = fresh_copy(session)
+    session.install("-q", f"{copy}[test]", env={"CDQ_DEBUG": "1"})
+    run_tests(session, "python -m pytest " + " ".join(f"tests/{name}" for name in KERNELS), copy)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Report which lines of Python the tests do not reach; not a part of `.ci/run`, as it tells and does not judge."""
+    session.install("-q", "-e", ".[test]", "coverage")
+    session.run("coverage", "run", "--source", "cdq", "-m", "pytest", *session.posargs, success_codes=[0, 1])
+    session.run("coverage", "report", "--skip-covered", "--show-missing")
+
+
+def temporary(session: nox.Session, name: str) -> Path:
+    """Return an empty directory of the session."""
+    path = Path(session.create_tmp()) / name
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    return path
+
+
+def fresh_copy(session: nox.Session) -> Path:
+    """Return a copy of the files that git knows, without what was built in the checkout."""
+    copy = temporary(session, "copy") / "cdq"
+    for name in filter(None, git("ls-files", "-z").split("\0")):
+        target = copy / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target)
+    if SHARED.exists():
+        (copy.parent / "shared").symlink_to(SHARED)
+    return copy
+
+
+def git(*arguments: str) -> str:
+    """Return what a command of git prints about the project."""
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout.strip("\n")
+
+
+def built_wheel(session: nox.Session) -> Path:
+    """Return the wheel of the committed files, built out of the source distribution once for all sessions."""
+    folder = Path(session.create_tmp()).parents[1] / f"wheel-{git('rev-parse', 'HEAD')}"
+    if not list(folder.glob("*.whl")):
+        session.install("-q", "build")
+        session.run("python", "-m", "build", "--outdir", str(folder), str(fresh_copy(session)), silent=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def install(session: nox.Session, *extras: str) -> None:
+    """Install the wheel, with extras."""
+    wheel = built_wheel(session)
+    session.install("-q", f"cdq[{','.join(extras)}] @ {wheel.as_uri()}" if extras else str(wheel))
+
+
+def run_tests(session: nox.Session, command: str, copy: Path) -> None:
+    """Run a command in a copy of the project; fail where it fails, or where it skipped tests."""
+    log = copy.parent / "tests.log"
+    with session.chdir(copy):
+        session.run(
+            "bash", "-euo", "pipefail", "-c", f"{command} | tee {shlex.quote(str(log))}", external=True
+        )
+    last = (log.read_text().splitlines() or [""])[-1]
+    session.log(last)
+    if "skipped" in last:
+        session.error(f"tests were skipped: {last}")

@@ -1,0 +1,72 @@
+"""The rooms of the package: purpose of each, and the rooms that it may import.
+
+A room is a folder, or a file directly in the package. `test_layout.py` holds the code against this table, and
+`docs/draw_rooms.py` draws it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Room(NamedTuple):
+    """A room: its purpose, and the rooms that it may import."""
+
+    purpose: str
+    imports: frozenset[str]
+
+
+def _room(purpose: str, imports: str = "") -> Room:
+    return Room(purpose, frozenset(imports.split()))
+
+
+# From the ground up: a room imports rooms that stand before it.
+ROOMS = {
+    "errors": _room("typed errors"),
+    "_version": _room("the version"),
+    "core": _room("compiled loops over buffers; knows only itself"),
+    "_common": _room("checks that several rooms need", "errors"),
+    "contracts": _room("every seam between rooms, as protocols", "core"),
+    "schedules": _room("step sizes and exploration rates", "core errors"),
+    "merges": _room("merge rules", "core errors"),
+    "features": _room("features of linear Q-functions", "core errors"),
+    "comm": _room("communicators: bytes between ranks, nothing of learning", "core errors"),
+    "storage": _room("safe files, and directories of checkpoints", "errors _version"),
+    "testing": _room("conformance suite for communicators of others", "comm errors"),
+    "envs": _room(
+        "Gymnasium's side: spaces and stepping", "contracts core features schedules _common errors"
+    ),
+    "qfunctions": _room(
+        "what is learnt: dense and hashed tables, linear functions",
+        "contracts comm core features storage errors",
+    ),
+    "mdp": _room("a finite model, and exact answers on it", "envs contracts core _common errors"),
+    "workers": _room("one worker, and one round of merging", "qfunctions comm contracts core errors"),
+    "offline": _room("logged transitions: read, checked, replayed", "qfunctions contracts core errors"),
+    "training": _room(
+        "a call of learn: settings, task, course, monitor, checkpoints, threads",
+        "workers offline mdp qfunctions storage comm schedules merges features contracts core _common errors",
+    ),
+    "job": _room(
+        "a hub's job: members, journal, replay",
+        "training workers mdp qfunctions storage comm schedules merges core errors _version",
+    ),
+    "learner": _room(
+        "QLearner, and what only it assembles",
+        "job training workers offline mdp qfunctions storage envs comm schedules merges features contracts core "
+        "_common errors _version",
+    ),
+    "cli": _room(
+        "the command line, diagnosis and benchmarks",
+        "learner job training workers offline mdp qfunctions storage envs testing comm schedules merges features "
+        "contracts core _common errors _version __init__",
+    ),
+}
+
+
+def floors() -> dict[str, int]:
+    """Return the floor of each room: one above the highest room that it imports."""
+    floor: dict[str, int] = {}
+    for name, room in ROOMS.items():
+        floor[name] = 1 + max((floor[below] for below in room.imports if below in floor), default=0)
+    return floor
