@@ -92,3 +92,13 @@ def test_the_readme_starts_with_two_commands_that_set_themselves_up() -> None:
     assert commands[0].endswith(".venv/bin/cdq train FrozenLake-v1 --workers 2")
     # pytest itself, not `python -m pytest`: that one would import cdq from the checkout, which is not built.
     assert commands[1].endswith("&& .venv/bin/pytest")
+
+
+def test_paths_on_pages_exist() -> None:
+    wrong = [
+        f"{page.name}: {path}"
+        for page in PAGES
+        for path in re.findall(r"`((?:cdq|tests|docs|examples)/[\w./-]+)`", page.read_text(encoding="utf-8"))
+        if not (ROOT / path).exists() and not (PACKAGE.parent / path).exists()
+    ]
+    assert wrong == []
