@@ -98,7 +98,7 @@ def test_paths_on_pages_exist() -> None:
     wrong = [
         f"{page.name}: {path}"
         for page in PAGES
-        for path in re.findall(r"`((?:cdq|tests|docs|examples)/[\w./-]+)`", page.read_text(encoding="utf-8"))
+        for path in re.findall(r"`((?:cdq|tests|docs|examples)/[\w./]+)`", page.read_text(encoding="utf-8"))
         if not (ROOT / path).exists() and not (PACKAGE.parent / path).exists()
     ]
     assert wrong == []
