@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError
 from cdq.learner import offline
+from cdq.learner.backends import play
 from cdq.learner.exclusion import exclusive
 from cdq.learner.filing import Filed
 from cdq.learner.run import Run, make_goal
@@ -76,7 +77,7 @@ class Learning(Filed):
             )
         with self._aiming_at(goal):
             self._optimum = self._solved()  # before the clock starts
-            self._run().play()
+            play(self._run())
         return self
 
     @exclusive

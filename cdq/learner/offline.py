@@ -131,11 +131,12 @@ def replay(run: Run, log: Log) -> None:
     team = Team(replays, run.state, settings, run.requests.stop)
     team.lanes = {rank: replays.lane(rank, size) for rank in range(size)}
     run.team.forget_tables()
-    replace(
+    logged = replace(
         run,
         settings=settings,
         team=team,
         comm="inprocess" if is_hub(run.comm) else run.comm,
         checkpoints=Checkpoints(None, None),
         hosting=None,
-    ).play()
+    )
+    logged.play(logged.learn)

@@ -6,20 +6,17 @@ import logging
 import struct
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from cdq._common import MOST_STEPS, whole
 from cdq._version import __version__
 from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
 from cdq.errors import CollectiveMismatch, ConfigError, EnvironmentFailure, PeerLost
-from cdq.learner.connecting import TIMEOUT, _joined, is_hub
+from cdq.learner.connecting import TIMEOUT, _joined
 from cdq.mdp.model import MDP
-from cdq.storage.files import pack_tensors
 from cdq.training.agreement import require_same, require_same_tables
 from cdq.training.checkpoints import Checkpoints
 from cdq.training.course import Course, Plan, Progress
@@ -168,8 +165,15 @@ class Run:
             self.subject.step_scale,
         )
 
-    def play(self) -> None:
-        """Learn until the goal; raises as `QLearner.learn` does."""
+    def play(self, learn: Callable[[Callable[[], None]], None]) -> None:
+        """Learn until the goal; raises as `QLearner.learn` does.
+
+        Parameters
+        ----------
+        learn : callable
+            Lets the workers learn, and calls its argument now and then, which shows progress: `Run.learn`, or what
+            `learner.backends` chooses.
+        """
         self.requests.require_none_left()
         if isinstance(self.comm, Communicator):
             meet(self.comm)
@@ -178,7 +182,7 @@ class Run:
         line = ProgressLine(self.state.history)
         with self.checkpoints.held(self.comm, by_hub=self.hosting is not None):
             try:
-                self.learn(line.show)
+                learn(line.show)
                 why = int(self.requests.finish[0])
             except (EnvironmentFailure, PeerLost):
                 self.team.roll_back()
@@ -193,50 +197,10 @@ class Run:
             self._leave()
 
     def learn(self, show: Callable[[], None]) -> None:
-        """Learn, as `play` does, without regard to what is left behind; *show* is called now and then."""
-        if is_hub(self.comm):
-            self._learn_with_processes(show)
-            return
+        """Learn with the workers that this process has, each in a thread; *show* is called now and then."""
         comms = self._connect()
         graceful = self.plan.keep_every > 0
         run_workers(self._tasks(comms), comms, self.requests, show, graceful=graceful)
-
-    def _learn_with_processes(self, show: Callable[[], None]) -> None:
-        if self.subject.model is not None:
-            from cdq.job.local import learn
-
-            learn(self, self.hosting, show)
-            return
-        from cdq.learner.parcel import make_parcel
-        from cdq.learner.ranks import beside
-
-        if self.hosting is not None:
-            raise ConfigError(
-                f"a hub holds jobs of environments with a model; {self.subject.name} has none "
-                f"({self.subject.why}). Let ranks learn it: cdq launch, or mpiexec"
-            )
-        came_back = False
-        try:
-            parcel = make_parcel(self.subject, self.settings)
-            with beside(self.settings.workers, parcel, self._beginning(), TIMEOUT) as comm:
-                replace(self, comm=comm).learn(show)
-                if not self.requests.stop[0]:
-                    self.team.take_back(comm)
-                    came_back = True
-        finally:
-            if not came_back:  # where the others were nobody knows: their streams begin anew
-                self.team.lanes.clear()
-                self.state.session += 1
-
-    def _beginning(self) -> bytes:
-        """Return what the other ranks are told, where they are processes that this one starts."""
-        tensors, counters = self.state.everything()
-        others = [
-            self.team.lanes[rank] for rank in range(1, self.settings.workers) if rank in self.team.lanes
-        ]
-        if others and len(others) == self.settings.workers - 1:
-            tensors["lanes"] = np.stack(others)
-        return pack_tensors(tensors, {**self.about, **counters})
 
     def _save_last_round(self) -> None:
         """Write a checkpoint without lanes: where those of the others were nobody knows."""

@@ -1,0 +1,67 @@
+"""Workers of a call of `learn`, and where they come from: the one place that tells backends apart.
+
+Threads of this process, or this process as one rank of several: `Run.learn`. Members of a hub, which join, or which
+this process starts: `job.local`. Ranks in processes that this one starts, for environments in Python: `learner.ranks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from cdq.errors import ConfigError
+from cdq.learner.connecting import TIMEOUT, is_hub
+from cdq.learner.run import Run
+from cdq.storage.files import pack_tensors
+
+
+def play(run: Run) -> None:
+    """Learn until the goal of a run, with the workers that its communicator stands for."""
+    run.play(partial(_learn, run))
+
+
+def _learn(run: Run, show: Callable[[], None]) -> None:
+    if not is_hub(run.comm):
+        run.learn(show)
+    elif run.subject.model is not None:
+        from cdq.job.local import learn
+
+        learn(run, run.hosting, show)
+    else:
+        _learn_beside(run, show)
+
+
+def _learn_beside(run: Run, show: Callable[[], None]) -> None:
+    """Learn as rank 0 of processes that this one starts."""
+    from cdq.learner.parcel import make_parcel
+    from cdq.learner.ranks import beside
+
+    if run.hosting is not None:
+        raise ConfigError(
+            f"a hub holds jobs of environments with a model; {run.subject.name} has none "
+            f"({run.subject.why}). Let ranks learn it: cdq launch, or mpiexec"
+        )
+    came_back = False
+    try:
+        parcel = make_parcel(run.subject, run.settings)
+        with beside(run.settings.workers, parcel, _beginning(run), TIMEOUT) as comm:
+            replace(run, comm=comm).learn(show)
+            if not run.requests.stop[0]:
+                run.team.take_back(comm)
+                came_back = True
+    finally:
+        if not came_back:  # where the others were nobody knows: their streams begin anew
+            run.team.lanes.clear()
+            run.state.session += 1
+
+
+def _beginning(run: Run) -> bytes:
+    """Return what the other ranks are told first: tables, counters, and their lanes where those are known."""
+    tensors, counters = run.state.everything()
+    others = [run.team.lanes[rank] for rank in range(1, run.settings.workers) if rank in run.team.lanes]
+    if others and len(others) == run.settings.workers - 1:
+        tensors["lanes"] = np.stack(others)
+    return pack_tensors(tensors, {**run.about, **counters})
