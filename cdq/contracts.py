@@ -98,6 +98,60 @@ class Source(Environment, Protocol):
 Floats = npt.NDArray[np.floating[Any]]
 
 
+class Model(Protocol):
+    """A finite model as arrays; `cdq.MDP` is one, and says what each array holds."""
+
+    @property
+    def n_states(self) -> int:
+        """Number of states."""
+
+    @property
+    def n_actions(self) -> int:
+        """Number of actions."""
+
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """First outcome of each pair, and the number of all outcomes."""
+
+    @property
+    def next_state(self) -> npt.NDArray[np.int32]:
+        """State that each outcome leads to."""
+
+    @property
+    def probability(self) -> npt.NDArray[np.float64]:
+        """Probability of each outcome."""
+
+    @property
+    def reward(self) -> npt.NDArray[np.float64]:
+        """Reward of each outcome."""
+
+    @property
+    def terminated(self) -> npt.NDArray[np.bool_]:
+        """True for each outcome that ends the episode."""
+
+    @property
+    def start(self) -> npt.NDArray[np.float64]:
+        """Distribution of the first state."""
+
+    @property
+    def name(self) -> str:
+        """Name, for reports."""
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs of a state and an action."""
+
+    @property
+    def n_outcomes(self) -> int:
+        """Number of outcomes of all pairs."""
+
+    def reachable(self) -> npt.NDArray[np.bool_]:
+        """Return the states in which an episode can take an action."""
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of what a table learnt on the model depends on, as hexadecimal digits."""
+
+
 class Encoder(Protocol):
     """Observations and actions as numbers; `cdq.envs.spaces.Encoder` makes them of Gymnasium's spaces."""
 

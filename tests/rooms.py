@@ -24,25 +24,28 @@ def _room(purpose: str, imports: str = "") -> Room:
 ROOMS = {
     "errors": _room("typed errors"),
     "_version": _room("the version"),
+    "_lazy": _room("modules that are imported on first use"),
     "core": _room("compiled loops over buffers; knows only itself"),
     "_common": _room("checks that several rooms need", "errors"),
     "contracts": _room("every seam between rooms, as protocols", "core"),
-    "schedules": _room("step sizes and exploration rates", "core errors"),
+    "schedules": _room("step sizes and exploration rates", "core _common errors"),
     "merges": _room("merge rules", "core errors"),
-    "features": _room("features of linear Q-functions", "core errors"),
-    "comm": _room("communicators: bytes between ranks, nothing of learning", "core errors"),
+    "features": _room("features of linear Q-functions", "core _common errors"),
+    "comm": _room("communicators: bytes between ranks, nothing of learning", "core _lazy errors"),
     "storage": _room("safe files, and directories of checkpoints", "errors _version"),
     "testing": _room("conformance suite for communicators of others", "comm errors"),
     "envs": _room(
-        "Gymnasium's side: spaces and stepping", "contracts core features schedules _common errors"
+        "Gymnasium's side: spaces and stepping", "contracts core features schedules _common _lazy errors"
     ),
     "qfunctions": _room(
         "what is learnt: dense and hashed tables, linear functions",
-        "contracts comm core features storage errors",
+        "contracts comm core features storage _common errors",
     ),
-    "mdp": _room("a finite model, and exact answers on it", "envs contracts core _common errors"),
-    "workers": _room("one worker, and one round of merging", "qfunctions comm contracts core errors"),
-    "offline": _room("logged transitions: read, checked, replayed", "qfunctions contracts core errors"),
+    "mdp": _room("a finite model, and exact answers on it", "qfunctions envs contracts core _common errors"),
+    "workers": _room("one worker, and one round of merging", "qfunctions comm contracts core _common errors"),
+    "offline": _room(
+        "logged transitions: read, checked, replayed", "qfunctions schedules contracts core _common errors"
+    ),
     "training": _room(
         "a call of learn: settings, task, course, monitor, checkpoints, threads",
         "workers offline mdp qfunctions storage comm schedules merges features contracts core _common errors",
@@ -53,13 +56,13 @@ ROOMS = {
     ),
     "learner": _room(
         "QLearner, and what only it assembles",
-        "job training workers offline mdp qfunctions storage envs comm schedules merges features contracts core "
+        "job training workers offline mdp qfunctions storage envs comm schedules merges features contracts "
         "_common errors _version",
     ),
     "cli": _room(
         "the command line, diagnosis and benchmarks",
-        "learner job training workers offline mdp qfunctions storage envs testing comm schedules merges features "
-        "contracts core _common errors _version __init__",
+        "learner job training workers mdp qfunctions storage envs comm schedules merges features core errors "
+        "_version __init__",
     ),
 }
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import gymnasium
 
-from cdq.contracts import Source
+from cdq.contracts import Model, Source
 from cdq.envs.bins import refuse_bins
 from cdq.envs.classic import twin_of
 from cdq.envs.compiled import CompiledEnv, CompiledSource
@@ -22,9 +22,6 @@ from cdq.envs.vector import VectorSource
 from cdq.envs.wrappers import change_by_wrappers, records_episodes, time_limit_of
 from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
 
-if TYPE_CHECKING:
-    from cdq.mdp.model import MDP
-
 _log = logging.getLogger("cdq")
 
 # States of a compiled environment up to which its model is listed, which takes 50 microseconds for each.
@@ -32,13 +29,14 @@ _LISTED = 2000
 # Pairs of a table up to which it is read anew whenever it may have changed, which takes a microsecond for each.
 _LOOKED_AT = 20_000
 
-Build = Callable[[TransitionTable], "MDP"]
+Build = Callable[[TransitionTable], Model]
+M = TypeVar("M", bound=Model)
 
 
 class Opened(NamedTuple):
     """A source of transitions or a model, its observations and actions, the reason for it, and a test for changes."""
 
-    origin: MDP | Source
+    origin: Model | Source
     encoder: Encoder
     why: str
     changed: Callable[[], bool] = bool  # that is, False
@@ -112,7 +110,7 @@ def open_environment(
     return _with_notice(env, found) if given else found
 
 
-def read_model(env_like: Any, build: Build, **kwargs: object) -> MDP:
+def read_model(env_like: Any, build: Callable[[TransitionTable], M], **kwargs: object) -> M:
     """Return the model of an environment that has a transition table which is what its `step` does.
 
     Parameters
@@ -188,7 +186,7 @@ def _modelled(env: gymnasium.Env[Any, Any], build: Build, *, given: bool, masks:
 
 
 def _agreement(
-    env: gymnasium.Env[Any, Any], model: MDP, encoder: Encoder, *, given: bool, masks: bool
+    env: gymnasium.Env[Any, Any], model: Model, encoder: Encoder, *, given: bool, masks: bool
 ) -> tuple[bool, str]:
     """Return whether a model is what `step` does, and how that is known."""
     misfit = _misfit(env, model, encoder)
@@ -207,7 +205,7 @@ def _agreement(
     return found
 
 
-def _misfit(env: gymnasium.Env[Any, Any], model: MDP, encoder: Encoder) -> str | None:
+def _misfit(env: gymnasium.Env[Any, Any], model: Model, encoder: Encoder) -> str | None:
     """Return in words why states and actions of a model are not those of an environment; None if they may be."""
     n_states = encoder.n_states if encoder.countable and not encoder.masked else None
     if (n_states, encoder.n_actions) == (model.n_states, model.n_actions):
@@ -221,7 +219,7 @@ def _misfit(env: gymnasium.Env[Any, Any], model: MDP, encoder: Encoder) -> str |
 def _asked_for(env: gymnasium.Env[Any, Any], build: Build) -> Opened:
     """Return the model of an environment, whatever its `step` does."""
     found = Opened(build(read_table(env)), _encoder_of(env), "stepping='model' says so")
-    misfit = _misfit(env, cast("MDP", found.origin), found.encoder)
+    misfit = _misfit(env, cast(Model, found.origin), found.encoder)
     if misfit is not None:
         raise UnsupportedEnvironment(misfit)
     return found

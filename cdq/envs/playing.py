@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cdq.contracts import Model
 from cdq.envs.spaces import MASK, Encoder
-
-if TYPE_CHECKING:
-    from cdq.mdp.model import MDP
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,14 +30,14 @@ class _Against(Exception):
     """A finding that speaks against the table."""
 
 
-def play(env: Any, model: MDP, encoder: Encoder, *, masks: bool) -> tuple[bool, str]:
+def play(env: Any, model: Model, encoder: Encoder, *, masks: bool) -> tuple[bool, str]:
     """Play an environment, and compare what comes up with its model; the same steps at each call.
 
     Parameters
     ----------
     env : gymnasium.Env
         The environment, of which any state is left behind.
-    model : MDP
+    model : Model
         The model that its table makes.
     encoder : Encoder
         Its observations and actions.
@@ -68,7 +66,7 @@ def play(env: Any, model: MDP, encoder: Encoder, *, masks: bool) -> tuple[bool, 
 class _Player:
     """An environment as it is played, and what came up so far."""
 
-    def __init__(self, env: Any, model: MDP, encoder: Encoder, *, masks: bool) -> None:
+    def __init__(self, env: Any, model: Model, encoder: Encoder, *, masks: bool) -> None:
         self.env, self.model, self.encoder, self.masks = env, model, encoder, masks
         self.n_actions, self.weight = model.n_actions, model.probability * ~model.terminated
         self.reachable = np.repeat(model.reachable(), model.n_actions)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cdq.contracts import Representation, Source
 from cdq.errors import ConfigError
@@ -56,7 +56,7 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
     from cdq.envs.opening import open_environment
     from cdq.envs.sending import sendable
 
-    source, encoder, why, changed = open_environment(
+    origin, encoder, why, changed = open_environment(
         env,
         settings.num_envs or 1,
         lambda table: MDP.from_outcomes(**table._asdict()),
@@ -65,9 +65,10 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
         bins=approach.bins,
         plain=_is_plain(approach),
     )
-    if isinstance(source, MDP):
-        subject = ModelSubject(source, settings.dtype, encoder, why, changed)
+    if isinstance(origin, MDP):
+        subject = ModelSubject(origin, settings.dtype, encoder, why, changed)
         return _with_lanes(subject, settings)
+    source = cast("Source", origin)
     if not encoder.countable and _is_plain(approach):
         approach = replace(approach, features=_features_for(source, encoder))
     settings = replace(settings, num_envs=settings.num_envs or source.lanes, approach=approach)

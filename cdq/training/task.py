@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from cdq.contracts import Environment, Episodes, Floats, Loop, Problem, Representation, Source
+from cdq.contracts import Encoder, Environment, Episodes, Floats, Loop, Problem, Representation, Source
 from cdq.core.envs.encode import Encoding
 from cdq.core.lanes import Lanes
 from cdq.core.table.qfunction import QFunction, TableQ
@@ -20,9 +20,6 @@ from cdq.mdp.sampler import follow_policy, pack_model
 from cdq.offline.logs import encoding_of_states
 from cdq.qfunctions.divergence import Watched
 from cdq.schedules import Constant, StepSize, as_step_size
-
-if TYPE_CHECKING:
-    from cdq.envs.spaces import Encoder
 
 
 class Subject(Environment, Problem, Protocol):

@@ -9,6 +9,7 @@ from cdq.comm.contribution import Received as Payload
 from cdq.comm.zmq.wire import Body
 
 TOKEN_BYTES = 16
+HELLO_LIMIT = 1 << 16
 
 
 class Received(NamedTuple):

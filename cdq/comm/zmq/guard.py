@@ -16,8 +16,8 @@ import struct
 import time
 from typing import Any
 
+from cdq.comm.zmq.events import HELLO_LIMIT
 from cdq.comm.zmq.library import load
-from cdq.job.membership.events import HELLO_LIMIT
 
 _EVENT = struct.Struct("=HI")  # of the monitor: what happened, to which file descriptor
 _COUNTS = struct.Struct("=QQ")  # bytes that the peer has acknowledged, bytes received

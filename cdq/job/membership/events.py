@@ -10,8 +10,6 @@ from cdq.comm.contribution import Received as Payload
 from cdq.comm.zmq.events import Tick
 from cdq.comm.zmq.wire import Body, Reason
 
-HELLO_LIMIT = 1 << 16
-
 
 class Arrived(NamedTuple):
     """A message came to the worker."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cdq.comm.zmq.events import TOKEN_BYTES
+from cdq.comm.zmq.events import HELLO_LIMIT, TOKEN_BYTES
 from cdq.comm.zmq.wire import Frame, Kind, Reason, Rejected, pack_reason
-from cdq.job.membership.events import HELLO_LIMIT, Refused, Service, Submission
+from cdq.job.membership.events import Refused, Service, Submission
 from cdq.job.membership.roster import Peer
 
 # Those that the sender can do something about; what cannot have been sent by a worker of ours is only counted.

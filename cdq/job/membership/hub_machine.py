@@ -26,11 +26,11 @@ from cdq.comm.zmq.events import (
     Tick,
     Unreachable,
 )
-from cdq.comm.zmq.welcomes import Welcomes
 from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, pack_header
 from cdq.job.membership.events import Refused, Service, Settings, State, Submission
 from cdq.job.membership.fence import admit, answer_to, check, fence
 from cdq.job.membership.roster import Peer, Roster
+from cdq.job.membership.welcomes import Welcomes
 
 
 class HubMachine:
