@@ -13,13 +13,11 @@ import numpy as np
 
 from cdq.core.merge import merge as _core
 from cdq.errors import ConfigError, unknown_name
-from cdq.learner.qlearner import QLearner
-from cdq.mdp.model import MDP
-from cdq.mdp.planning import solve
-from cdq.mdp.sampler import pack_model
-from cdq.qfunctions.merged import Merged
+from cdq.learner import QLearner
+from cdq.mdp import MDP, pack_model, solve
+from cdq.qfunctions import Merged
 from cdq.schedules import RescaledLinear, build_law
-from cdq.workers.worker import Worker
+from cdq.workers import Worker
 
 NAMES: dict[str, str] = {
     "rollout": "the compiled loop alone: one worker, epsilon .1, default step size",

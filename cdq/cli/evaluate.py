@@ -9,7 +9,7 @@ import typer
 
 from cdq.cli.options import JsonPath, check_writable
 from cdq.cli.render import console_for_people, mean_and_error, show_figures, show_policy, write_json
-from cdq.learner.qlearner import QLearner
+from cdq.learner import QLearner
 
 File = Annotated[Path, typer.Argument(metavar="PATH", help="A file that cdq train --save wrote.")]
 Env = Annotated[

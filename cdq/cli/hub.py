@@ -37,12 +37,10 @@ from cdq.cli.train import finish
 from cdq.comm.registry import LOCAL_HUB
 from cdq.comm.zmq.address import EXAMPLES, parse
 from cdq.errors import ConfigError, unknown_name
-from cdq.job.hub import Hosting, last_start, model_in
-from cdq.job.replay import goal_of
-from cdq.learner.qlearner import QLearner
-from cdq.mdp.model import MDP
-from cdq.training.goals import Goal, Until
-from cdq.training.settings import make_settings
+from cdq.job import Hosting, goal_of, last_start, model_in
+from cdq.learner import QLearner
+from cdq.mdp import MDP
+from cdq.training import Goal, Until, make_settings
 
 _DURABILITY = ("durable", "applied")
 _MODES = ("sync", "async")

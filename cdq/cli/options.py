@@ -13,10 +13,10 @@ from cdq import schedules
 from cdq.comm.zmq.keys import Keys
 from cdq.errors import ConfigError, unknown_name
 from cdq.features import FeatureMap, FourierBasis, PolynomialBasis, TileCoding
-from cdq.learner.qlearner import QLearner
+from cdq.learner import QLearner
 from cdq.merges import NAMES as MERGES
-from cdq.storage.files import check_replaceable
-from cdq.training.goals import MeanReturn, OptimalWithin, Until
+from cdq.storage import check_replaceable
+from cdq.training import MeanReturn, OptimalWithin, Until
 
 # A default is stated once, in the signature of what it is passed to.
 DEFAULT: dict[str, Any] = {

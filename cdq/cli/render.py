@@ -16,8 +16,8 @@ from rich.table import Table
 
 from cdq.cli.options import is_stdout
 from cdq.cli.output import printable
-from cdq.mdp.model import MDP
-from cdq.storage.files import replacing
+from cdq.mdp import MDP
+from cdq.storage import replacing
 
 # Moves on a grid, (rows, columns), clockwise from up, and how they are drawn.
 _MOVES = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))

@@ -10,7 +10,7 @@ import typer
 
 from cdq.cli.options import JsonPath, check_writable
 from cdq.cli.render import console_for_people, show_figures, write_json
-from cdq.job.replay import replay as learn_again
+from cdq.job import replay as learn_again
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="What cdq hub --checkpoint names.")]
 

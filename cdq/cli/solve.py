@@ -10,8 +10,7 @@ import typer
 
 from cdq.cli.options import DEFAULT, EnvId, Gamma, JsonPath, check_writable
 from cdq.cli.render import console_for_people, show_figures, show_policy, write_json
-from cdq.mdp import planning
-from cdq.mdp.model import MDP
+from cdq.mdp import MDP, planning
 
 _TOLERANCE = inspect.signature(planning.solve).parameters["tolerance"].default
 

@@ -47,8 +47,8 @@ from cdq.cli.render import (
     write_json,
 )
 from cdq.errors import CdqError, ConfigError
-from cdq.learner.qlearner import QLearner
-from cdq.training.goals import OptimalWithin, Until
+from cdq.learner import QLearner
+from cdq.training import OptimalWithin, Until
 
 _INTERRUPTED = 130
 _REPRESENTATION = {"features", "bins", "table"}

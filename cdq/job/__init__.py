@@ -1,1 +1,50 @@
-"""Learning jobs: one process, the hub, holds the table; workers that come and go learn windows for it."""
+"""A hub's job: one process holds the table, workers that come and go learn windows for it.
+
+- `asynchronous`: The hub's part without rounds: each contribution is applied when it comes, to a table that has gone
+  on meanwhile.
+- `contributions`: Contributions as a hub stores them until a checkpoint has what they brought: a restart applies them
+  again.
+- `faults`: Points at which a test makes the hub or a worker fail; they cost a look at a variable where none does.
+- `handover`: Parcels on their way to processes that were just started, through a socket that each inherited, and
+  their answers.
+- `handshake`: What a worker and the hub say when they meet: versions and arithmetic, then the job and where it is.
+- `hub`: A call of `learn` whose workers are a hub's: local processes that it starts, or whoever joins.
+- `increments`: What an asynchronous contribution is: how much of the hub's value each visit left, and what was added
+  to it.
+- `join`: A process that takes part in a job: ``python -m cdq.job.join URL [SECONDS]``.
+- `journal`: The journal of a job: a line per round, durable before any worker hears of it; with it every run can be
+  repeated.
+- `local`: Local workers: processes that a call of `learn` starts, and that end with it.
+- `member`: What a worker of a job does: learn the window it is told to, bring what it learnt, take over what was
+  merged.
+- `messages`: What travels between hub and workers in each round: layouts, and what is checked before anything is
+  believed.
+- `recovery`: A restart of the hub: rounds that its journal has and the newest checkpoint has not, applied as they
+  were stored.
+- `replay`: A job's rounds again, in this process: what its journal says was learnt, learnt once more and compared.
+- `service`: The hub's part of learning: it opens windows, merges what came of them, and keeps the table.
+- `store`: What a job began with, in a file of its own: with the journal, all that it takes to repeat it.
+- `membership/`: Membership of a job: who takes part, exactly once, in which round.
+"""
+
+from cdq.job.handover import answer, hand_over, receive
+from cdq.job.hub import Hosting, last_start, model_in
+from cdq.job.join import PARENT, end_with_parent, take_part
+from cdq.job.local import learn, processes
+from cdq.job.replay import goal_of, replay
+
+__all__ = [
+    "PARENT",
+    "Hosting",
+    "answer",
+    "end_with_parent",
+    "goal_of",
+    "hand_over",
+    "last_start",
+    "learn",
+    "model_in",
+    "processes",
+    "receive",
+    "replay",
+    "take_part",
+]

@@ -18,8 +18,7 @@ from cdq.job.membership.events import Refused, Submission
 from cdq.job.membership.events import State as HubState
 from cdq.job.messages import DONE, Task, pack_result
 from cdq.job.service import LearningService
-from cdq.workers.rounds import Round
-from cdq.workers.windows import sweeps_of
+from cdq.workers import Round, sweeps_of
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
 _CLOCK_LIMIT = 0x40000000

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from cdq.comm.contribution import Received
 from cdq.errors import FileError
-from cdq.storage.files import open_regular, open_to_read
+from cdq.storage import open_regular, open_to_read
 
 if TYPE_CHECKING:
     from typing_extensions import Self

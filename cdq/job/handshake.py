@@ -17,13 +17,12 @@ from cdq import schedules
 from cdq._version import __version__
 from cdq.errors import CdqError, ConfigError
 from cdq.job.messages import Shape, Task, check_lanes
-from cdq.mdp.model import MDP
-from cdq.mdp.sampler import PackedModel, pack_model
-from cdq.qfunctions.merged import Merged
+from cdq.mdp import MDP, PackedModel, pack_model
+from cdq.qfunctions import Merged
 from cdq.schedules import Polynomial, RescaledLinear, StepSize, build_law
-from cdq.storage.files import Tensors, pack_tensors, parse_tensors
-from cdq.training.settings import Settings
-from cdq.workers.worker import Worker
+from cdq.storage import Tensors, pack_tensors, parse_tensors
+from cdq.training import Settings
+from cdq.workers import Worker
 
 # Changes whenever messages, or what a worker does on them, change.
 PROTOCOL = 1

@@ -27,15 +27,10 @@ from cdq.job.replay import goal_of
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME as BEGINNING
 from cdq.job.store import read_beginning, write_beginning
-from cdq.mdp.model import MDP
-from cdq.qfunctions.merged import Merged
-from cdq.training.checkpoints import Checkpoints
-from cdq.training.interrupts import Requests, signals_deferred
-from cdq.training.monitor import Watch
-from cdq.training.settings import Settings
-from cdq.training.state import State, lanes_of
-from cdq.training.team import Team
-from cdq.workers.contribution import Rule
+from cdq.mdp import MDP
+from cdq.qfunctions import Merged
+from cdq.training import Checkpoints, Requests, Settings, State, Team, Watch, lanes_of, signals_deferred
+from cdq.workers import Rule
 
 _log = logging.getLogger("cdq.hub")
 # Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.job.messages import Shape, check_lanes, check_summary
-from cdq.workers.contribution import SUMMARY, Summary
+from cdq.workers import SUMMARY, Summary
 
 _HEAD = struct.Struct("<qd")  # pairs, pooled mass of the worker's own visits
 # 1 / i!

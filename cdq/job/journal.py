@@ -13,8 +13,8 @@ from zlib import crc32
 from cdq.errors import FileError
 from cdq.job.contributions import write_all
 from cdq.job.faults import carried, point
-from cdq.storage.files import open_regular, open_to_read, strict_json
-from cdq.training.checkpoints import JOURNAL
+from cdq.storage import open_regular, open_to_read, strict_json
+from cdq.training import JOURNAL
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -11,11 +11,9 @@ from cdq.errors import ConfigError
 from cdq.job.handshake import Welcome, make_worker, open_welcome
 from cdq.job.increments import Increment, own_mass, weights
 from cdq.job.messages import Task, open_contribution, open_result, pack_contribution
-from cdq.mdp.sampler import PackedModel
+from cdq.mdp import PackedModel
 from cdq.schedules import build_law, log_keep
-from cdq.workers.contribution import Summary, WorkerContribution
-from cdq.workers.rounds import GO_ON
-from cdq.workers.worker import Worker
+from cdq.workers import GO_ON, Summary, Worker, WorkerContribution
 
 
 class Member:

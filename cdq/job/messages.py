@@ -18,8 +18,7 @@ import numpy.typing as npt
 
 from cdq.comm.contribution import Received
 from cdq.comm.zmq.wire import joined
-from cdq.workers.contribution import SUMMARY, Summary
-from cdq.workers.rounds import GO_ON
+from cdq.workers import GO_ON, SUMMARY, Summary
 
 _TASK = struct.Struct("<qqddq")
 _CHECKSUM = struct.Struct("<q")

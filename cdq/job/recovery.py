@@ -16,7 +16,7 @@ from cdq.job.journal import Entry, Journal
 from cdq.job.membership.events import Submission
 from cdq.job.replay import Rehearsal, goal_of, kind_of, require_next, require_round, starts, take_again
 from cdq.job.service import LearningService
-from cdq.training.goals import Goal
+from cdq.training import Goal
 
 _log = logging.getLogger("cdq")
 Make = Callable[[type[LearningService]], LearningService]

@@ -18,17 +18,19 @@ from cdq.job.membership.events import Submission
 from cdq.job.messages import Task, pack_result
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME, read_beginning
-from cdq.mdp.sampler import PackedModel
+from cdq.mdp import PackedModel
 from cdq.merges import MergeRule, resolve
-from cdq.qfunctions.merged import Merged
-from cdq.qfunctions.qtable import QTable
-from cdq.training.course import Progress
-from cdq.training.goals import Goal
-from cdq.training.interrupts import Requests
-from cdq.training.monitor import watch_nothing
-from cdq.training.settings import arguments_of, make_settings
-from cdq.training.state import State
-from cdq.training.task import ModelSubject
+from cdq.qfunctions import Merged, QTable
+from cdq.training import (
+    Goal,
+    ModelSubject,
+    Progress,
+    Requests,
+    State,
+    arguments_of,
+    make_settings,
+    watch_nothing,
+)
 
 _MOST = 1 << 62  # no number of a line is larger
 

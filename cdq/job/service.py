@@ -30,16 +30,10 @@ from cdq.job.messages import (
     open_contribution,
     result_parts,
 )
-from cdq.mdp.model import MDP
-from cdq.mdp.sampler import pack_model
-from cdq.qfunctions.merged import Merged, allocate, rows_over, table_bytes
-from cdq.training.course import Course, Plan
-from cdq.training.monitor import Watch
-from cdq.training.settings import Settings
-from cdq.training.state import State
-from cdq.workers.contribution import Rule
-from cdq.workers.rounds import Round
-from cdq.workers.worker import Worker
+from cdq.mdp import MDP, pack_model
+from cdq.qfunctions import Merged, allocate, rows_over, table_bytes
+from cdq.training import Course, Plan, Settings, State, Watch
+from cdq.workers import Round, Rule, Worker
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
 _CLOCK_LIMIT = 0x40000000

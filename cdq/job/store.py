@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from cdq.errors import FileError
 from cdq.job.handshake import model_of, model_tensors
-from cdq.mdp.model import MDP
-from cdq.storage.files import read_tensors, require_kind, write_tensors
-from cdq.training.state import State, Tensors, lanes_of
+from cdq.mdp import MDP
+from cdq.storage import read_tensors, require_kind, write_tensors
+from cdq.training import State, Tensors, lanes_of
 
 if TYPE_CHECKING:
     from cdq.job.service import LearningService

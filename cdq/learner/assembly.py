@@ -11,17 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 from cdq.contracts import Representation, Source
 from cdq.errors import ConfigError
 from cdq.features import FeatureMap, TileCoding
-from cdq.mdp.model import MDP
-from cdq.offline.logged import LoggedSubject
-from cdq.offline.names import Names
-from cdq.qfunctions.dense import Table
-from cdq.qfunctions.hashed import HashedCells, HashedMerged, HashedTable
-from cdq.qfunctions.linear import Linear
-from cdq.qfunctions.merged import Merged
-from cdq.qfunctions.sole import LARGE, Alone
-from cdq.training.approach import Approach
-from cdq.training.settings import Settings
-from cdq.training.task import ModelSubject, SteppedSubject, Subject
+from cdq.mdp import MDP
+from cdq.offline import LoggedSubject, Names
+from cdq.qfunctions import LARGE, Alone, HashedCells, HashedMerged, HashedTable, Linear, Merged, Table
+from cdq.training import Approach, ModelSubject, Settings, SteppedSubject, Subject
 
 if TYPE_CHECKING:
     from cdq.envs.spaces import Encoder

@@ -15,7 +15,7 @@ import numpy as np
 from cdq.errors import ConfigError
 from cdq.learner.connecting import TIMEOUT, is_hub
 from cdq.learner.run import Run
-from cdq.storage.files import pack_tensors
+from cdq.storage import pack_tensors
 
 
 def play(run: Run) -> None:
@@ -27,7 +27,7 @@ def _learn(run: Run, show: Callable[[], None]) -> None:
     if not is_hub(run.comm):
         run.learn(show)
     elif run.subject.model is not None:
-        from cdq.job.local import learn
+        from cdq.job import learn
 
         learn(run, run.hosting, show)
     else:

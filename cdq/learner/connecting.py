@@ -8,7 +8,7 @@ from cdq.comm import registry
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose, connect
 from cdq.errors import ConfigError
-from cdq.training.task import Subject
+from cdq.training import Subject
 
 _log = logging.getLogger("cdq")
 

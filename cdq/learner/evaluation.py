@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.contracts import Floats
-from cdq.training.interrupts import heard, heard_here
-from cdq.training.task import Subject
-from cdq.workers.streams import EVALUATION, streams
+from cdq.training import Subject, heard, heard_here
+from cdq.workers import EVALUATION, streams
 
 _STREAMS = 64
 # Evaluation cuts an episode here where the environment has no limit of its own: a poor policy may never end one.

@@ -18,13 +18,9 @@ from cdq.learner.exclusion import exclusive
 from cdq.learner.results import Learnt
 from cdq.learner.run import about
 from cdq.merges import MergeRule
-from cdq.offline.logged import LoggedSubject
-from cdq.offline.names import Names
-from cdq.storage.files import pack_tensors, parse_tensors, read_tensors, require_kind, write_tensors
-from cdq.training.checkpoints import Checkpoints
-from cdq.training.settings import arguments_of, size_of
-from cdq.training.state import Tensors
-from cdq.training.team import Team
+from cdq.offline import LoggedSubject, Names
+from cdq.storage import pack_tensors, parse_tensors, read_tensors, require_kind, write_tensors
+from cdq.training import Checkpoints, Team, Tensors, arguments_of, size_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -10,9 +10,8 @@ import numpy.typing as npt
 from cdq._common import as_array
 from cdq.errors import ConfigError, TableError
 from cdq.learner.results import Learnt
-from cdq.qfunctions.merged import Merged
-from cdq.qfunctions.qtable import QTable
-from cdq.training.task import Subject
+from cdq.qfunctions import Merged, QTable
+from cdq.training import Subject
 
 
 def fill(merged: Merged, given: Any, subject: Subject, initial_value: float) -> None:

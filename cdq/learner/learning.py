@@ -12,16 +12,14 @@ from cdq.learner.backends import play
 from cdq.learner.exclusion import exclusive
 from cdq.learner.filing import Filed
 from cdq.learner.run import Run, make_goal
-from cdq.offline.logged import LoggedSubject
-from cdq.offline.names import Names
-from cdq.training.goals import Goal, OptimalWithin, Until
-from cdq.training.interrupts import Requests
-from cdq.workers.contribution import Rule
+from cdq.offline import LoggedSubject, Names
+from cdq.training import Goal, OptimalWithin, Requests, Until
+from cdq.workers import Rule
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from cdq.job.hub import Hosting
+    from cdq.job import Hosting
 
 
 class Learning(Filed):

@@ -13,17 +13,8 @@ from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
 from cdq.learner.connecting import is_hub
 from cdq.learner.run import Run, meet
-from cdq.offline.columns import masks
-from cdq.offline.logged import LoggedSubject
-from cdq.offline.logs import Log, read_log, read_minari
-from cdq.offline.replay import Replays, steps_of
-from cdq.training.agreement import require_same
-from cdq.training.checkpoints import Checkpoints
-from cdq.training.goals import Goal
-from cdq.training.settings import Settings
-from cdq.training.state import State
-from cdq.training.task import Subject
-from cdq.training.team import Team
+from cdq.offline import Log, LoggedSubject, Replays, masks, read_log, read_minari, steps_of
+from cdq.training import Checkpoints, Goal, Settings, State, Subject, Team, require_same
 
 # Without discount a value may become the sum of all rewards that there are time for.
 _UNDISCOUNTED = 1e12

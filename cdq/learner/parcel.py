@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cdq.envs.by_value import pack
 from cdq.errors import ConfigError
-from cdq.training.settings import Settings
+from cdq.training import Settings
 
 if TYPE_CHECKING:
     from cdq.envs.trial import Played
-    from cdq.training.task import Subject
+    from cdq.training import Subject
 
 
 class Parcel(NamedTuple):

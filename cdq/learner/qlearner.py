@@ -18,20 +18,14 @@ from cdq.learner.exclusion import Turn
 from cdq.learner.learning import Learning
 from cdq.merges import MergeRule, resolve
 from cdq.schedules import Rate, StepSize
-from cdq.training.agreement import agree_on_seed
-from cdq.training.checkpoints import Checkpoints
-from cdq.training.course import Progress
-from cdq.training.interrupts import Requests
-from cdq.training.settings import make_settings
-from cdq.training.state import State
-from cdq.training.team import Team
-from cdq.workers.windows import Window
+from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed, make_settings
+from cdq.workers import Window
 
 if TYPE_CHECKING:
     from cdq.features import FeatureMap
-    from cdq.job.hub import Hosting
+    from cdq.job import Hosting
     from cdq.learner.results import Learnt
-    from cdq.qfunctions.qtable import QTable
+    from cdq.qfunctions import QTable
 
 
 class QLearner(Learning):

@@ -16,21 +16,13 @@ from cdq.comm.registry import connect
 from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE
 from cdq.envs.by_value import unpack
 from cdq.errors import CdqError, CommError, ConfigError
-from cdq.job.handover import answer, receive
-from cdq.job.join import PARENT, end_with_parent
+from cdq.job import PARENT, answer, end_with_parent, receive
 from cdq.learner.assembly import make_subject, make_table
 from cdq.learner.parcel import Parcel, restore_surroundings
 from cdq.learner.run import Run
 from cdq.merges import resolve
-from cdq.storage.files import parse_tensors
-from cdq.training.checkpoints import Checkpoints
-from cdq.training.course import Progress
-from cdq.training.interrupts import Requests
-from cdq.training.monitor import watch_nothing
-from cdq.training.settings import Settings
-from cdq.training.state import State
-from cdq.training.task import Subject
-from cdq.training.team import Team
+from cdq.storage import parse_tensors
+from cdq.training import Checkpoints, Progress, Requests, Settings, State, Subject, Team, watch_nothing
 
 _BEGIN = "what rank 0 said"
 

@@ -15,8 +15,7 @@ from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.ranks.relay import RelayMachine
-from cdq.job.handover import hand_over
-from cdq.job.local import processes
+from cdq.job import hand_over, processes
 
 RANK = ("-m", "cdq.learner.rank")
 _LOOK = 0.01  # seconds between two looks at processes that are ending

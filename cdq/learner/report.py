@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.learner.evaluation import Evaluation
-from cdq.mdp.model import MDP
-from cdq.mdp.planning import OptimalityGap
-from cdq.training.history import History, Row
-from cdq.training.settings import Settings
+from cdq.mdp import MDP, OptimalityGap
+from cdq.training import History, Row, Settings
 
 _OPTIMAL = 1e-6  # a gap of so much of the optimal value counts as none
 _MISSED = 0.01  # pairs never visited, as a part of all, from which on it is worth a word

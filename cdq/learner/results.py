@@ -16,19 +16,10 @@ from cdq.learner.connecting import is_hub, is_spread
 from cdq.learner.evaluation import Evaluation, evaluate_greedy
 from cdq.learner.exclusion import Turn, exclusive
 from cdq.learner.report import hints, make_report, unvisited
-from cdq.mdp.model import MDP
-from cdq.mdp.planning import OptimalityGap, Solution, optimality_gap, solve
-from cdq.offline.logged import LoggedSubject
-from cdq.offline.names import Names
-from cdq.qfunctions.hashed import HashedMerged
-from cdq.qfunctions.qtable import QTable
-from cdq.training.goals import Until
-from cdq.training.history import History
-from cdq.training.interrupts import Requests
-from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
-from cdq.training.settings import Settings
-from cdq.training.state import State
-from cdq.training.task import Subject
+from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
+from cdq.offline import LoggedSubject, Names
+from cdq.qfunctions import HashedMerged, QTable
+from cdq.training import STEPS_PER_OUTCOME, History, Monitor, Requests, Settings, State, Subject, Until
 
 # Steps of an environment in Python take a thousand times as long.
 _EPISODES, _EPISODES_IN_PYTHON = 1000, 100

@@ -16,24 +16,35 @@ from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
 from cdq.errors import CollectiveMismatch, ConfigError, EnvironmentFailure, PeerLost
 from cdq.learner.connecting import TIMEOUT, _joined
-from cdq.mdp.model import MDP
-from cdq.training.agreement import require_same, require_same_tables
-from cdq.training.checkpoints import Checkpoints
-from cdq.training.course import Course, Plan, Progress
-from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
-from cdq.training.interrupts import TERMINATED, Requests
-from cdq.training.loop import learn_rounds
-from cdq.training.monitor import ProgressLine, Watch, watch_nothing
-from cdq.training.settings import Settings
-from cdq.training.state import State, lanes_of
-from cdq.training.task import Subject
-from cdq.training.team import Team
-from cdq.training.threads import run_workers
-from cdq.workers.contribution import Rule
-from cdq.workers.worker import Worker
+from cdq.mdp import MDP
+from cdq.training import (
+    TERMINATED,
+    Checkpoints,
+    Course,
+    Goal,
+    MeanReturn,
+    OptimalWithin,
+    Plan,
+    Progress,
+    ProgressLine,
+    Requests,
+    Settings,
+    State,
+    Subject,
+    Team,
+    Until,
+    Watch,
+    lanes_of,
+    learn_rounds,
+    require_same,
+    require_same_tables,
+    run_workers,
+    watch_nothing,
+)
+from cdq.workers import Rule, Worker
 
 if TYPE_CHECKING:
-    from cdq.job.hub import Hosting
+    from cdq.job import Hosting
 
 _log = logging.getLogger("cdq")
 

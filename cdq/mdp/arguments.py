@@ -12,7 +12,7 @@ from cdq.core.planning import plan
 from cdq.errors import ConfigError, ModelError, TableError
 from cdq.mdp.bellman import Backups, IntArray, chain_of, mixture
 from cdq.mdp.model import MDP
-from cdq.qfunctions.qtable import QTable
+from cdq.qfunctions import QTable
 
 FloatArray = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from cdq.core.table.qfunction import QFunction, TableQ
 from cdq.core.table.rows import Law, Rows
 from cdq.errors import ConfigError
 from cdq.offline.logs import Log
-from cdq.qfunctions.divergence import Watched
+from cdq.qfunctions import Watched
 
 # Learns from one transition of the log to another under a law; returns how many it learnt.
 Learn = Callable[[Law, int, int], int]

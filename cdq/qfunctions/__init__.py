@@ -1,1 +1,35 @@
-"""TODO."""
+"""Q-functions: tables that workers share, hashed tables, and linear functions of features.
+
+- `dense`: What a Q-function is made of: what the rows of its table stand for.
+- `divergence`: Detection of a Q-function whose values grow without bound.
+- `hashed`: Hashed tables: what the workers of a process share of one, and how all workers agree on its rows.
+- `linear`: Linear Q-functions: an observation leads to several rows of weights, whose entries add up.
+- `merged`: The table that the workers of a process share, and the memory that each worker's copy takes.
+- `qtable`: QTable: values and visits of every pair, and what can be read off them.
+- `sole`: The table of a worker without peers: it needs no second copy, so that a large one takes a third of the
+  memory.
+"""
+
+from cdq.qfunctions.dense import Table
+from cdq.qfunctions.divergence import Watched
+from cdq.qfunctions.hashed import HashedCells, HashedMerged, HashedTable
+from cdq.qfunctions.linear import Linear
+from cdq.qfunctions.merged import Merged, allocate, rows_over, table_bytes
+from cdq.qfunctions.qtable import QTable
+from cdq.qfunctions.sole import LARGE, Alone
+
+__all__ = [
+    "LARGE",
+    "Alone",
+    "HashedCells",
+    "HashedMerged",
+    "HashedTable",
+    "Linear",
+    "Merged",
+    "QTable",
+    "Table",
+    "Watched",
+    "allocate",
+    "rows_over",
+    "table_bytes",
+]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cdq._common import path_of, read_only
 from cdq.errors import FileError, TableError
-from cdq.storage.files import read_tensors, write_tensors
+from cdq.storage import read_tensors, write_tensors
 
 FloatArray = npt.NDArray[np.floating[Any]]
 

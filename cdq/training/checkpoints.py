@@ -13,8 +13,7 @@ from typing import Any
 from cdq._common import path_of, whole
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError, FileError
-from cdq.storage.directory import Checkpoint, CheckpointDirectory
-from cdq.storage.files import Tensors, pack_tensors, parse_tensors
+from cdq.storage import Checkpoint, CheckpointDirectory, Tensors, pack_tensors, parse_tensors
 from cdq.training.agreement import from_rank_0
 
 # In a call of `learn`, unless told otherwise.

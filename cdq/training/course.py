@@ -11,9 +11,7 @@ import numpy.typing as npt
 from cdq.core.table.rows import Law
 from cdq.schedules import Decay, Rate, StepSize, build_law
 from cdq.training.monitor import Watch
-from cdq.workers.contribution import Rule
-from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Round, Step
-from cdq.workers.windows import AutoWindow, Window, sweeps_of
+from cdq.workers import GO_ON, STOP_AFTER, STOP_BEFORE, AutoWindow, Round, Rule, Step, Window, sweeps_of
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,7 @@ from contextlib import closing
 
 from cdq.comm.base import Communicator
 from cdq.training.course import Course, Plan
-from cdq.workers.contribution import Rule, WorkerContribution
-from cdq.workers.overlap import Pipeline
-from cdq.workers.rounds import Round, play
-from cdq.workers.worker import Worker
+from cdq.workers import Pipeline, Round, Rule, Worker, WorkerContribution, play
 
 # Seconds that workers which are to stop have: until they need not wait for others, and until nobody waits for them.
 _PATIENCE, _GRACE = 0.3, 2.0

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin
 from cdq.training.history import History, Row
-from cdq.workers.rounds import Round
+from cdq.workers import Round
 
 Watch = Callable[[int, Round], bool]
 

@@ -18,7 +18,7 @@ from cdq.errors import ConfigError, FileError
 from cdq.merges import MergeRule
 from cdq.schedules import Rate, StepSize
 from cdq.training.approach import Approach
-from cdq.workers.windows import AutoWindow, FixedWindow, Window, as_window
+from cdq.workers import AutoWindow, FixedWindow, Window, as_window
 
 # More threads or lanes than any machine of today has use for; each takes memory and time to set up.
 MOST_WORKERS, MOST_LANES = 4096, 65_536

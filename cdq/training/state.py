@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from cdq._common import MOST_STEPS, real, whole
 from cdq.errors import ConfigError, FileError, TableError
-from cdq.qfunctions.merged import Merged
-from cdq.qfunctions.qtable import QTable
+from cdq.qfunctions import Merged, QTable
 from cdq.training.course import Progress
 from cdq.training.goals import Goal
 from cdq.training.history import History, Row
 from cdq.training.task import Subject
-from cdq.workers.windows import LONGEST_WINDOW
+from cdq.workers import LONGEST_WINDOW
 
 _HISTORY = "history."
 

@@ -15,10 +15,9 @@ from cdq.core.lanes import Lanes
 from cdq.core.table.qfunction import QFunction, TableQ
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError
-from cdq.mdp.model import MDP
-from cdq.mdp.sampler import follow_policy, pack_model
-from cdq.offline.logs import encoding_of_states
-from cdq.qfunctions.divergence import Watched
+from cdq.mdp import MDP, follow_policy, pack_model
+from cdq.offline import encoding_of_states
+from cdq.qfunctions import Watched
 from cdq.schedules import Constant, StepSize, as_step_size
 
 

@@ -13,12 +13,11 @@ from cdq.comm.registry import LOCAL_HUB, choose
 from cdq.contracts import Problem
 from cdq.core.lanes import Lanes
 from cdq.errors import FileError
-from cdq.qfunctions.merged import Merged
+from cdq.qfunctions import Merged
 from cdq.training.course import Plan
 from cdq.training.settings import Settings
 from cdq.training.state import State
-from cdq.workers.contribution import Peer, WorkerContribution, peer_bytes
-from cdq.workers.worker import Worker
+from cdq.workers import Peer, Worker, WorkerContribution, peer_bytes
 
 _log = logging.getLogger("cdq")
 

@@ -11,7 +11,7 @@ from cdq.comm.base import Communicator
 from cdq.errors import CdqError, CommError, ConfigError
 from cdq.training.interrupts import Requests, signals_deferred
 from cdq.training.loop import _GRACE, _PATIENCE
-from cdq.workers.rounds import Interrupted
+from cdq.workers import Interrupted
 
 
 class WorkerThread(threading.Thread):

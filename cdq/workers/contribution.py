@@ -10,7 +10,7 @@ import numpy as np
 
 from cdq.core.merge import merge as _core
 from cdq.core.table.rows import Law
-from cdq.qfunctions.merged import Merged, rows_over, table_bytes
+from cdq.qfunctions import Merged, rows_over, table_bytes
 from cdq.workers.worker import Worker
 
 _EXTENT = struct.Struct("<qq")  # touched pairs, bytes of the merged part

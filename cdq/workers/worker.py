@@ -15,7 +15,7 @@ from cdq.core.merge.merge import commit
 from cdq.core.merge.overlap import hand_over, take_back
 from cdq.core.table.rows import Law, Rows
 from cdq.errors import EnvironmentFailure
-from cdq.qfunctions.merged import Merged
+from cdq.qfunctions import Merged
 from cdq.workers.streams import LEARNING, streams
 
 

@@ -22,8 +22,8 @@ from cdq.comm.base import Communicator
 from cdq.comm.launchers import started_by
 from cdq.comm.zmq.ranks.launch import launch
 from cdq.errors import CommError
-from cdq.learner.qlearner import QLearner
-from cdq.mdp.model import MDP
+from cdq.learner import QLearner
+from cdq.mdp import MDP
 
 _ROUNDS = 500
 _LARGE = 4 << 20  # bytes; MPI copies such parts by other means than small ones
