@@ -67,7 +67,7 @@ def stubs(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; warnings are errors."""
-    install(session, "docs")
+    install(session, "docs", "test")  # the reference documents cdq.testing, which needs pytest
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-n", "docs", str(temporary(session, "site")))
 
 
