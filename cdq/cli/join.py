@@ -11,7 +11,7 @@ import typer
 from cdq.cli.options import HubUrl, KeysDirectory, keys_in
 from cdq.comm.base import checked_timeout
 from cdq.comm.zmq.address import parse
-from cdq.job import take_part
+from cdq.job.join import take_part
 
 _SILENCE = inspect.signature(take_part).parameters["timeout"].default
 

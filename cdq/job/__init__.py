@@ -29,15 +29,12 @@
 
 from cdq.job.handover import answer, hand_over, receive
 from cdq.job.hub import Hosting, last_start, model_in
-from cdq.job.join import PARENT, end_with_parent, take_part
 from cdq.job.local import learn, processes
 from cdq.job.replay import goal_of, replay
 
 __all__ = [
-    "PARENT",
     "Hosting",
     "answer",
-    "end_with_parent",
     "goal_of",
     "hand_over",
     "last_start",
@@ -46,5 +43,4 @@ __all__ = [
     "processes",
     "receive",
     "replay",
-    "take_part",
 ]
