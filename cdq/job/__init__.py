@@ -21,6 +21,7 @@
   believed.
 - `recovery`: A restart of the hub: rounds that its journal has and the newest checkpoint has not, applied as they
   were stored.
+- `parent`: The tie of a process to the one that started it, with which it ends.
 - `replay`: A job's rounds again, in this process: what its journal says was learnt, learnt once more and compared.
 - `service`: The hub's part of learning: it opens windows, merges what came of them, and keeps the table.
 - `store`: What a job began with, in a file of its own: with the journal, all that it takes to repeat it.
@@ -30,11 +31,14 @@
 from cdq.job.handover import answer, hand_over, receive
 from cdq.job.hub import Hosting, last_start, model_in
 from cdq.job.local import learn, processes
+from cdq.job.parent import PARENT, end_with_parent
 from cdq.job.replay import goal_of, replay
 
 __all__ = [
+    "PARENT",
     "Hosting",
     "answer",
+    "end_with_parent",
     "goal_of",
     "hand_over",
     "last_start",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -16,12 +15,10 @@ from cdq.job.handshake import hello
 from cdq.job.member import Member
 from cdq.job.membership.connection import Connection
 from cdq.job.membership.events import Deliver, Joined, Left
+from cdq.job.parent import PARENT, end_with_parent
 
-# The process that must not be outlived, where there is one.
-PARENT = "CDQ_PARENT"
 # Seconds that a hub may be silent: as long as it takes to start it again.
 SILENCE = 120.0
-_PR_SET_PDEATHSIG = 1
 
 
 class _Leaving(Exception):
@@ -105,14 +102,6 @@ def _learn_on(departure: Departure, connection: Connection, member: Member) -> b
     connection.submit(data, happened.version)
     point("worker:after_submit")
     return True
-
-
-def end_with_parent(parent: str) -> None:
-    """Let the kernel end this process when its parent ends, however that does; on Linux."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(parent):
-        raise SystemExit(1)
 
 
 def main() -> None:

@@ -17,9 +17,9 @@ from typing import Any
 from cdq.comm.zmq.hub import Hub
 from cdq.errors import PeerLost
 from cdq.job.hub import Call, Hosting, host, keeper, run, service_of
-from cdq.job.join import PARENT
 from cdq.job.membership.events import Settings as HubSettings
 from cdq.job.membership.hub_machine import HubMachine
+from cdq.job.parent import PARENT
 
 JOIN = ("-m", "cdq.job.join")
 # Seconds that workers whose job is done have to end by themselves.

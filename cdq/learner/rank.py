@@ -16,8 +16,7 @@ from cdq.comm.registry import connect
 from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE
 from cdq.envs.by_value import unpack
 from cdq.errors import CdqError, CommError, ConfigError
-from cdq.job import answer, receive
-from cdq.job.join import PARENT, end_with_parent
+from cdq.job import PARENT, answer, end_with_parent, receive
 from cdq.learner.assembly import make_subject, make_table
 from cdq.learner.parcel import Parcel, restore_surroundings
 from cdq.learner.run import Run

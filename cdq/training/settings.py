@@ -22,8 +22,8 @@ from cdq.workers import AutoWindow, FixedWindow, Window, as_window
 
 # More threads or lanes than any machine of today has use for; each takes memory and time to set up.
 MOST_WORKERS, MOST_LANES = 4096, 65_536
-# The entropy that NumPy's seed sequences are made for has 128 bits.
-MOST_SEED = 2**128 - 1
+# A digest of 256 bits may be a seed; numbers without end are a mistake.
+MOST_SEED = 2**256 - 1
 
 # Communicators that a file may name.
 _NAMED = ("auto", "inprocess", "zmq", "mpi")
