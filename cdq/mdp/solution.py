@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cdq._common import read_only
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
+class _Frozen:
+    """A result whose arrays are read-only, also in copies of it."""
+
+    def __post_init__(self) -> None:
+        self.__setstate__(dict(self.__dict__))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Hold the arrays of a copy as those of the original are held."""
+        arrays = {name: read_only(value) for name, value in state.items() if isinstance(value, np.ndarray)}
+        self.__dict__.update({**state, **arrays})
+
+
 @dataclass(frozen=True, eq=False)
-class Solution:
+class Solution(_Frozen):
     """Hold the discounted or total optimum that `solve` found.
 
     An action that a state lacks has the value minus infinity.
@@ -52,16 +66,16 @@ class Solution:
     @property
     def lower(self) -> FloatArray:
         """Certified lower bound of Q*, shape (n_states, n_actions); each pair's own where they differ much."""
-        return self.values - self._margins[0]
+        return read_only(self.values - self._margins[0])
 
     @property
     def upper(self) -> FloatArray:
         """Certified upper bound of Q*, shape (n_states, n_actions); each pair's own where they differ much."""
-        return self.values + self._margins[1]
+        return read_only(self.values + self._margins[1])
 
 
 @dataclass(frozen=True, eq=False)
-class HorizonSolution:
+class HorizonSolution(_Frozen):
     """Hold the optimum over a fixed number of steps, stage by stage: stage 0 is the first step.
 
     Attributes
@@ -83,7 +97,7 @@ class HorizonSolution:
 
 
 @dataclass(frozen=True, eq=False)
-class AverageSolution:
+class AverageSolution(_Frozen):
     """Hold the best average reward per step.
 
     Attributes
