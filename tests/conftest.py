@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -38,6 +39,15 @@ def mpi_jobs() -> Iterator[None]:
     """End the MPI jobs that tests have started."""
     yield
     pool.close()
+
+
+@pytest.fixture(autouse=True)
+def levels_of_logging() -> Iterator[None]:
+    """Undo what a command sets for its process: commands run in this one."""
+    hub = logging.getLogger("cdq.hub")
+    before = hub.level
+    yield
+    hub.setLevel(before)
 
 
 @pytest.fixture(autouse=True)
