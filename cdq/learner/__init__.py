@@ -1,9 +1,9 @@
 """QLearner, and what only it assembles.
 
-- `assembly`: Which way an environment is learnt: the fastest one that there is for it.
+- `assembly`: Choice of the way in which an environment is learnt: the fastest one that there is for it.
 - `backends`: Workers of a call of `learn`, and where they come from: the one place that tells backends apart.
 - `connecting`: The connection of a learner to workers in other processes.
-- `evaluation`: How a policy does: episodes without learning.
+- `evaluation`: Evaluation of a policy: episodes without learning.
 - `exclusion`: One call of a learner at a time: others, from wherever they come, are refused at once.
 - `filing`: A learner's files, and its copies, which are made by way of one.
 - `initial`: Tables that learners begin with, which their users give.
@@ -15,8 +15,8 @@
   TIMEOUT``.
 - `ranks`: Local processes as ranks beside this one: those of a call of `learn` whose environments are stepped in
   Python.
-- `report`: What a run came to, in figures.
-- `results`: What was learnt: the part of a learner's face that changes nothing.
+- `report`: Report of a run: its figures as a JSON object, and hints in words.
+- `results`: Results of learning: the part of a learner's interface that changes nothing.
 - `run`: One call of `learn`: this process's part of a run.
 """
 

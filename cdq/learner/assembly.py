@@ -1,4 +1,4 @@
-"""Which way an environment is learnt: the fastest one that there is for it."""
+"""Choice of the way in which an environment is learnt: the fastest one that there is for it."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _NAMES = "names"
 
 
 class Filed(Learnt):
-    """What was learnt, to files and back; see `QLearner`."""
+    """Files of what was learnt, and learners made from files; see `QLearner`."""
 
     _checkpoints: Checkpoints
     _team: Team
@@ -140,9 +140,9 @@ class Filed(Learnt):
         env : str, gymnasium.Env, callable or MDP, optional
             The environment; needed where the checkpoint's name for it is not a registered id, as for `load`.
         workers : int, optional
-            As for `QLearner`; default: as many as the checkpoint has, or the ranks that there are.
+            Number of workers; default: as many as the checkpoint has, or the ranks that there are.
         comm : str or Communicator
-            As for `QLearner`; it need not be the one that the run began with.
+            Communicator, named as for `QLearner`; it need not be the one that the run began with.
         merge : MergeRule, optional
             The rule, where it is one of your own.
         checkpoint_every : float, optional

@@ -26,7 +26,8 @@ def fill(merged: Merged, given: Any, subject: Subject, initial_value: float) -> 
     subject : Subject
         The environment, and what the Q-function is made of.
     initial_value : float
-        What the learner's other argument says.
+        The learner's argument *initial_value*; with an initial table, nonzero only where rows are
+        hashed.
 
     Raises
     ------

@@ -59,7 +59,7 @@ def among(log: Log, actions: npt.NDArray[np.bool_]) -> Log:
     Parameters
     ----------
     log : Log
-        Of states that are rows of a table.
+        A log whose states are rows of a table.
     actions : (n_states, n_actions) array of bool
         The actions that each state has.
 

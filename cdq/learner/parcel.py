@@ -25,19 +25,19 @@ class Parcel(NamedTuple):
     directory : str
         The working directory.
     path : list of str
-        Where modules are looked for.
+        Directories in which modules are looked for.
     registry : dict of str to bytes
-        What Gymnasium knows, by id.
+        Environments that Gymnasium has registered, by id, each as bytes.
     settings : bytes
         The learner's; its merge rule may be one of the user's own.
     env : bytes
-        What the environment is made of.
+        The environment's recipe: an environment is made of it in the other process.
     made : (str, list of str)
-        What was made of it here: its fingerprint, and its classes.
+        Fingerprint and class names of the environment that was made of the recipe here.
     steps : bool
-        Whether it is stepped in Python.
+        True where the environment is stepped in Python.
     trial : list of Played
-        How it plays.
+        Record of steps played in the environment here, to be compared with the same steps there.
     """
 
     directory: str

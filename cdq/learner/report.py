@@ -1,4 +1,4 @@
-"""What a run came to, in figures."""
+"""Report of a run: its figures as a JSON object, and hints in words."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def hints(
     Parameters
     ----------
     report : dict
-        What `make_report` returned, with `solved`.
+        The object that `make_report` returned, with an entry `solved`.
     model : MDP or None
         The environment's.
     values : array
-        What was learnt.
+        Values of the table.
     missed : float or None
-        What `unvisited` returned.
+        Result of `unvisited`.
     """
     found = []
     best = 1.0 if model is None else float(model.reward.max(initial=0.0))

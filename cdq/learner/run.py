@@ -108,25 +108,26 @@ class Run:
     subject : Subject
         The environment, and what the Q-function is made of.
     settings : Settings
-        What the learner was made with.
+        Settings of the learner.
     rule : str or callable
-        How tables become one (`cdq.merges.resolve`).
+        Rule by which tables become one (`cdq.merges.resolve`).
     state : State
-        Where the learner is; changed by whole rounds.
+        State of the learner; changed by whole rounds.
     team : Team
         The workers of this process.
     comm : Communicator or str
-        How they reach the others (`join`).
+        Communicator through which the workers reach the others, or the name of one (`join`).
     checkpoints : Checkpoints
-        Where the state is kept.
+        Checkpoints in which the state is kept.
     requests : Requests
-        What ends the run early.
+        Requests that end the run early.
     watch : callable
-        Of rank 0, after every round.
+        Called on rank 0 after every round; returns True to stop.
     hosting : Hosting, optional
-        How workers may join, where they are a hub's and are not started here.
+        Address and rules of a hub that workers may join, where they are a hub's and are not started
+        here.
     origin : dict
-        What files say of the environment besides its name.
+        Origin of the environment, for files, besides its name.
     """
 
     subject: Subject
@@ -143,7 +144,7 @@ class Run:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What was made, as a JSON object."""
+        """Description of the learner, as a JSON object."""
         return about(self.subject, self.settings, self.origin)
 
     def __post_init__(self) -> None:
@@ -158,12 +159,12 @@ class Run:
 
     @property
     def rank(self) -> int:
-        """Which worker this process is, where each process is one; else 0."""
+        """Number of the worker that this process is, where each process is one; else 0."""
         return self.comm.rank if isinstance(self.comm, Communicator) else 0
 
     @cached_property
     def plan(self) -> Plan:
-        """What every worker does."""
+        """Return the settings that every worker follows."""
         settings = self.settings
         return Plan(
             settings.step_size,

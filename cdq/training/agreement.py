@@ -1,4 +1,4 @@
-"""What all ranks of a run must have in common, checked before anything depends on it.
+"""Agreement of all ranks of a run on settings, seed and tables, checked before anything depends on it.
 
 Where a communicator is only a name, the ranks are threads of this process, and have its arguments and files in common.
 """
@@ -19,7 +19,7 @@ def require_same(comm: Communicator, what: Mapping[str, Any]) -> None:
     Parameters
     ----------
     comm : Communicator
-        Of all of them.
+        Communicator of all ranks that are compared.
     what : dict
         A JSON object of this rank.
 

@@ -28,7 +28,7 @@ class Checkpoints:
     Parameters
     ----------
     directory : path or None
-        Where they are.
+        Directory of the checkpoints.
     every : float or None
         Steps between two; None: a twentieth of each call of `learn`.
 

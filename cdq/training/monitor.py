@@ -1,4 +1,4 @@
-"""Who watches a run: writes the history, measures the gap now and then, and decides when to stop."""
+"""Monitor of a run: writes the history, measures the gap now and then, and decides when to stop."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ Tensors = dict[str, npt.NDArray[Any]]
 
 @dataclass
 class State:
-    """What a learner is at.
+    """State of a learner: everything that learning changes.
 
     Attributes
     ----------
@@ -36,11 +36,11 @@ class State:
     history : History
         A row per round.
     session : int
-        How often the run was begun anew, with fresh streams.
+        Number of times that the run was begun anew, with fresh streams.
     evaluations : int
-        How many were made; each has streams of its own.
+        Number of evaluations that were made; each has streams of its own.
     goal : Goal
-        Of the last call of `learn`.
+        Goal of the last call of `learn`.
     actions : (n_states, n_actions) array of bool, optional
         The actions that states have, where a model says that they do not have all (`cdq.MDP.actions`).
     """

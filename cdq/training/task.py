@@ -1,4 +1,4 @@
-"""What a learner learns, as its face needs it: named, compared, evaluated, and turned into loops for its workers."""
+"""A learning task: an environment together with a Q-function, and the loops that workers run on it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Subject(Environment, Problem, Protocol):
 
     @property
     def representation(self) -> str:
-        """What the Q-function is made of, in words."""
+        """The Q-function in words: its kind and its size."""
 
     @property
     def model(self) -> MDP | None:
@@ -42,7 +42,7 @@ class Subject(Environment, Problem, Protocol):
 
     @property
     def step_scale(self) -> float:
-        """What step sizes are multiplied by."""
+        """Factor of all step sizes."""
 
     @property
     def own_table(self) -> Any:
@@ -50,7 +50,7 @@ class Subject(Environment, Problem, Protocol):
 
     @property
     def first_action(self) -> int:
-        """What the environment calls action 0."""
+        """The number that the environment has for action 0."""
 
     def encoding(self) -> Encoding:
         """Return what makes of observations what the Q-function locates."""
@@ -96,7 +96,7 @@ class ModelSubject:
     model : MDP
         The model.
     dtype : dtype
-        Of the table.
+        Type of the table's values.
     encoder : Encoder, optional
         Observations and actions of the environment that the model is of; by default they are its states and actions.
     why : str
@@ -130,7 +130,7 @@ class ModelSubject:
 
     @property
     def representation(self) -> str:
-        """What the Q-function is made of, in words."""
+        """The Q-function in words: its kind and its size."""
         return f"table of {self.n_rows:,} states"
 
     def encoding(self) -> Encoding:
@@ -201,9 +201,9 @@ class SteppedSubject:
     Parameters
     ----------
     source : Source
-        Where transitions come from.
+        Environment from which transitions come.
     representation : Representation
-        What observations mean.
+        Kind of Q-function: leads from observations to rows, and from rows to values.
     recipe : callable
         Returns what another process makes the environment of; raises `ConfigError` if it cannot.
     why : str
@@ -235,7 +235,7 @@ class SteppedSubject:
 
     @property
     def representation(self) -> str:
-        """What the Q-function is made of, in words."""
+        """The Q-function in words: its kind and its size."""
         return str(self._representation)
 
     def step_size(self, gamma: float) -> StepSize:

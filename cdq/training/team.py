@@ -27,16 +27,16 @@ _OTHER_WORKERS = "the checkpoint is of %d workers, this run has %d: its random s
 class Team:
     """The workers of a process.
 
-    Attribute `lanes` is where the environments of each rank are, between two calls of `learn`.
+    Attribute `lanes` holds the state of each rank's environments between two calls of `learn`.
 
     Parameters
     ----------
     problem : Problem
-        What they learn.
+        The task that the workers learn.
     state : State
-        The table, and how often the run was begun anew.
+        The table, and the number of times that the run was begun anew.
     settings : Settings
-        What the learner was made with.
+        Settings of the learner.
     stop : (1,) array of int32
         The flag that ends windows early.
     """

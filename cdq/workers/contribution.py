@@ -21,7 +21,7 @@ Rule = str | Callable[..., None]
 
 
 class Summary(NamedTuple):
-    """What travels with a contribution: ended episodes, payload bytes sent so far, and whether all should stop."""
+    """Summary of a contribution: ended episodes, payload bytes sent so far, and the request to go on or to stop."""
 
     episodes: int
     length_sum: int
@@ -36,9 +36,9 @@ class Peer:
     Parameters
     ----------
     memory : memoryview
-        Of `peer_bytes`: the table, then room for the merged part.
+        Memory of `peer_bytes`: the table, then room for the merged part.
     merged : Merged
-        What all workers start from.
+        The merged table that all workers start from.
     """
 
     def __init__(self, memory: memoryview, merged: Merged) -> None:
@@ -67,9 +67,10 @@ class WorkerContribution:
     Parameters
     ----------
     worker : Worker
-        Whose table of the last merge is the same on every rank.
+        The worker that contributes; its table of the last merge is the same on every rank.
     needs_mass : bool
-        Whether the next window depends on the round's pooled mass; it costs two look-ups per pair and worker.
+        True if the next window depends on the round's pooled mass; this costs two look-ups per pair and
+        worker.
     peers : sequence of Peer, optional
         The workers of all ranks, this one included, where their tables are in memory that their processes share.
     rank : int
@@ -89,7 +90,7 @@ class WorkerContribution:
 
     @property
     def nbytes(self) -> int:
-        """What travels of this window: the values and counts of the touched pairs, and which they are."""
+        """Bytes that travel of this window: the values and counts of the touched pairs, and their numbers."""
         return self.rows.touched * (self.rows.pair_size + 4)
 
     def merge_shared(self, contributions: Sequence[WorkerContribution | Peer], rule: Rule, rank: int) -> None:

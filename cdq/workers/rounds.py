@@ -26,7 +26,7 @@ class Step(NamedTuple):
 
 
 class Round(NamedTuple):
-    """What a round brought, the same on every rank."""
+    """Result of a round, the same on every rank."""
 
     summaries: list[Summary]
     mass: float

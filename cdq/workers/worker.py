@@ -20,7 +20,7 @@ from cdq.workers.streams import LEARNING, streams
 
 
 class Episodes(NamedTuple):
-    """What ended in a window: episodes, their steps, and the sum of their undiscounted returns."""
+    """Episodes that ended in a window: their number, their steps, and the sum of their undiscounted returns."""
 
     episodes: int
     length_sum: int
@@ -33,13 +33,13 @@ class Worker:
     Parameters
     ----------
     problem : Problem
-        What is learnt; several workers may share one.
+        The task to learn; several workers may share one.
     gamma : float
         Discount.
     merged : Merged
-        What the workers of this process share; the worker starts from it.
+        The table that the workers of this process share; the worker starts from it.
     keeps : bool
-        Whether this is the one worker of the process that writes to `merged`.
+        True for the one worker of the process that writes the merged table.
     seed : int
         Entropy of the run; the streams are those of `SeedSequence(seed)` spawned per (rank, lane).
     rank, session : int
@@ -49,7 +49,7 @@ class Worker:
     stop : (1,) array of int32
         A flag that ends a window early; shared with the thread that may set it.
     lanes : bytes-like, optional
-        What `lanes` of a former worker was: go on from there.
+        State of the lanes of a former worker (its attribute `lanes`), from which to go on.
     memory : (n,) array of uint8, optional
         Zeroed memory of `table_bytes` for the table, which others may read; private memory by default.
     """
@@ -85,7 +85,7 @@ class Worker:
 
     @property
     def lanes(self) -> bytes:
-        """What the lanes are at: states, streams, episodes; as they were after the last merge, once rolled back."""
+        """State of all lanes as bytes: states, random streams, episodes. After `roll_back`, that of the last merge."""
         return self._lanes.memory.tobytes()
 
     def digest(self) -> bytes:
