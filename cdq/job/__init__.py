@@ -7,23 +7,21 @@
 - `faults`: Points at which a test makes the hub or a worker fail; they cost a look at a variable where none does.
 - `handover`: Parcels on their way to processes that were just started, through a socket that each inherited, and
   their answers.
-- `handshake`: What a worker and the hub say when they meet: versions and arithmetic, then the job and where it is.
+- `handshake`: Messages of a worker and the hub when they meet: versions and arithmetic, then the job and its present
+  state.
 - `hub`: A call of `learn` whose workers are a hub's: local processes that it starts, or whoever joins.
-- `increments`: What an asynchronous contribution is: how much of the hub's value each visit left, and what was added
-  to it.
+- `increments`: Asynchronous contributions: how much of the hub's value each visit left, and what was added to it.
 - `join`: A process that takes part in a job: ``python -m cdq.job.join URL [SECONDS]``.
 - `journal`: The journal of a job: a line per round, durable before any worker hears of it; with it every run can be
   repeated.
 - `local`: Local workers: processes that a call of `learn` starts, and that end with it.
-- `member`: What a worker of a job does: learn the window it is told to, bring what it learnt, take over what was
-  merged.
-- `messages`: What travels between hub and workers in each round: layouts, and what is checked before anything is
-  believed.
+- `member`: A worker's part of a job: learn the window that the hub names, contribute it, take over the merged table.
+- `messages`: Messages between hub and workers in each round: layouts, and the checks before anything is believed.
 - `recovery`: A restart of the hub: rounds that its journal has and the newest checkpoint has not, applied as they
   were stored.
 - `replay`: A job's rounds again, in this process: what its journal says was learnt, learnt once more and compared.
 - `service`: The hub's part of learning: it opens windows, merges what came of them, and keeps the table.
-- `store`: What a job began with, in a file of its own: with the journal, all that it takes to repeat it.
+- `store`: Beginning of a job, in a file of its own: with the journal, all that it takes to repeat the job.
 - `membership/`: Membership of a job: who takes part, exactly once, in which round.
 """
 

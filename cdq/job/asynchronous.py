@@ -28,21 +28,21 @@ _MERGED = struct.Struct("<qqqq")  # the header of a merged slice
 
 
 class Offer(NamedTuple):
-    """What a worker was told: as of how many contributions its table is, and the window to learn."""
+    """Offer to a worker: the number of contributions that its table holds, and the window to learn."""
 
     base: int
     task: Task
 
 
 class AsynchronousService(LearningService):
-    """As `LearningService`; a round is one worker's contribution.
+    """Hub's part of learning without rounds: each contribution is applied when it arrives, and counts as a round.
 
     Attributes
     ----------
     staleness : int
         Contributions of others that may come between what a worker learnt from and its own.
     offset : int
-        What the hub's version of the table has more than `rounds`.
+        Difference between the hub's version of the table and `rounds`.
     """
 
     asynchronous = True

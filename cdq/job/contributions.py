@@ -35,16 +35,16 @@ class Contributions:
     Parameters
     ----------
     directory : path
-        Where they are.
+        Directory of the files.
     durable : bool
-        Whether each contribution is on the disk when `write` returns.
+        True if each contribution is to be on the disk when `write` returns.
     largest : int
         Bytes of the largest contribution: a record that says more is none.
 
     Attributes
     ----------
     directory : Path
-        As given.
+        Directory of the files.
     size : int
         Bytes written since the last checkpoint.
     """

@@ -24,7 +24,7 @@ class InjectedFault(CdqError):
 
 
 class Fault(NamedTuple):
-    """Where, at which visit of it, and how to fail."""
+    """Fault to inject: the point, the visit of it, and the way to fail."""
 
     point: str
     visit: int

@@ -76,7 +76,7 @@ def hand_over(
 
 
 class _Conversation:
-    """What one process has got and said."""
+    """Conversation with one process: what it was sent so far, and what it answered."""
 
     def __init__(self, number: int, end: socket.socket, data: memoryview) -> None:
         self._number, self._end, self._left = number, end, data

@@ -1,4 +1,4 @@
-"""What a worker and the hub say when they meet: versions and arithmetic, then the job and where it is."""
+"""Messages of a worker and the hub when they meet: versions and arithmetic, then the job and its present state."""
 
 from __future__ import annotations
 
@@ -103,26 +103,26 @@ def make_worker(sampler: PackedModel, merged: Merged, gamma: float, num_envs: in
 
 @dataclass(frozen=True)
 class Job:
-    """What all workers learn, the same from the job's first round to its last."""
+    """Model and settings of a job, the same for all workers from the first round to the last."""
 
     model: MDP
     settings: Settings
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the model."""
+        """Fingerprint of the model."""
         return self.model.fingerprint()
 
     @property
     def shape(self) -> Shape:
-        """What the sizes of messages follow from."""
+        """Sizes from which those of messages follow."""
         real = np.dtype(self.settings.dtype)
         return Shape(self.model.n_states, self.model.n_actions, real, self.settings.num_envs)
 
 
 @dataclass(frozen=True)
 class Welcome:
-    """What a worker begins with.
+    """Start of a worker, as the hub sends it.
 
     Attributes
     ----------
@@ -133,15 +133,15 @@ class Welcome:
     step_size : StepSize
         The law.
     shape : Shape
-        What the sizes of messages follow from.
+        Sizes from which those of messages follow.
     merged : Merged
         The table; visits are the hub's business.
     lanes : array
-        Where its environments are.
+        State of the worker's environments, as bytes.
     task : Task
         The window to learn first.
     asynchronous : bool
-        Whether there are no rounds.
+        True if there are no rounds.
     """
 
     sampler: PackedModel

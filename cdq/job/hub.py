@@ -41,28 +41,29 @@ _PATIENCE = 2.0  # seconds that a hub which is to end waits for the round in han
 
 @dataclass(frozen=True)
 class Hosting:
-    """How a hub is open to workers that come and go.
+    """Address and rules of a hub that workers may join and leave.
 
     Parameters
     ----------
     url : str
-        Where it is: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://127.0.0.1:PORT``.
+        Address of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://127.0.0.1:PORT``.
     max_members : int
-        No more take part at once. A round needs as many as the learner has `workers`.
+        Most workers that may take part at once. A round needs as many as the learner has `workers`.
     round_timeout : float, optional
         Seconds after which a round closes without those who have not delivered; None: never.
     grace : float
         Seconds that a worker may be unreachable before the round closes without it.
     durable : bool
-        Whether each round is on the disk before it is acknowledged; otherwise checkpoints are.
+        True: each round is on the disk before it is acknowledged. False: only checkpoints are.
     insecure : bool
         Let ``zmq+tcp`` be on addresses that other machines reach.
     keys : Keys, optional
-        For ``zmq+curve``.
+        Keys for ``zmq+curve``.
     asynchronous : bool
         Apply each contribution when it comes, in place of rounds.
     staleness : int
-        Where asynchronous: how many contributions of others may come between what a worker learnt from and its own.
+        Most contributions of others that may come between the table that a worker learnt from and its own
+        contribution; asynchronous only.
     """
 
     url: str
@@ -88,15 +89,15 @@ class Call(Protocol):
 
     @property
     def model(self) -> MDP:
-        """What is learnt."""
+        """The model that is learnt."""
 
     @property
     def about(self) -> dict[str, Any]:
-        """What was made, as a JSON object."""
+        """Description of the learner, as a JSON object."""
 
     @property
     def watch(self) -> Watch:
-        """Who looks at every round."""
+        """Function that is called after every round."""
 
 
 def service_of(call: Call, kind: type[LearningService] = LearningService) -> LearningService:

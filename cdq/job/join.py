@@ -67,11 +67,11 @@ def take_part(url: str, *, timeout: float = SILENCE, keys: Keys | None = None) -
     Parameters
     ----------
     url : str
-        Of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://HOST:PORT``.
+        Address of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://HOST:PORT``.
     timeout : float
         Seconds that the hub may be silent.
     keys : Keys, optional
-        For ``zmq+curve``; those of `Keys.find` by default.
+        Keys for ``zmq+curve``; those of `Keys.find` by default.
 
     Raises
     ------

@@ -34,16 +34,16 @@ class Journal:
     Parameters
     ----------
     directory : path
-        Where it is, or is begun.
+        Directory of the journal; a journal is begun where there is none.
     durable : bool
-        Whether each line is on the disk when `write` returns; otherwise `sync` brings it there.
+        True: each line is on the disk when `write` returns. False: `sync` brings it there.
     after : int
         Rounds that a checkpoint has; they are left out of `entries`.
 
     Attributes
     ----------
     directory : Path
-        Where it is.
+        Directory of the journal.
     entries : list of dict
         The starts of the hub and the rounds, as they were when it was opened.
     hub : dict or None

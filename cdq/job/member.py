@@ -1,4 +1,4 @@
-"""What a worker of a job does: learn the window it is told to, bring what it learnt, take over what was merged."""
+"""A worker's part of a job: learn the window that the hub names, contribute it, take over the merged table."""
 
 from __future__ import annotations
 

@@ -33,11 +33,11 @@ def recover(journal: Journal, goal: Goal, make: Make, stored: Contributions) -> 
     journal : Journal
         Its entries are those that the state does not have.
     goal : Goal
-        That of the state, changed while the rounds of another one are applied.
+        Goal of the state, changed while the rounds of another goal are applied.
     make : callable
         Returns a service of a kind on the state.
     stored : Contributions
-        What the rounds brought.
+        Stored contributions to the rounds.
 
     Returns
     -------

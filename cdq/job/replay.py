@@ -41,7 +41,7 @@ class Rehearsal:
     Parameters
     ----------
     service : LearningService
-        What they learn for.
+        Service for which the workers learn.
     """
 
     def __init__(self, service: LearningService) -> None:
@@ -208,7 +208,7 @@ def replay(
     Parameters
     ----------
     directory : path
-        Where the hub keeps the job.
+        Directory in which the hub keeps the job.
     merge : MergeRule, optional
         The rule, where it is one of your own.
     told : callable, optional

@@ -46,7 +46,7 @@ Store = Callable[[int, Sequence[Received]], None]
 
 
 class LearningService:
-    """What contributions mean, for a hub that carries them.
+    """Learning part of a hub: it opens windows, merges the contributions to them, and keeps the table.
 
     It merges in the order of uids, whoever came, as threads merge in the order of ranks: while the same workers come
     from the first round to the last, the table is that of as many threads, to the bit.
@@ -54,30 +54,30 @@ class LearningService:
     Parameters
     ----------
     model, settings
-        What all learn, the same from the first round to the last.
+        Model and settings, the same for all workers from the first round to the last.
     rule : str or callable
-        How tables become one (`cdq.merges.resolve`).
+        Rule by which tables become one (`cdq.merges.resolve`).
     state : State
-        The table and how far it is; changed by whole rounds.
+        The table and the progress of learning; changed by whole rounds.
     lanes : dict of int to bytes
-        By uid, where the environments of each worker are, those that are gone included; kept up to date.
+        State of the environments of each worker by uid, lost workers included; kept up to date.
     course : Course
         The windows before them, and the watch.
     needs_mass : bool
-        Whether the next window depends on the round's pooled mass.
+        True if the next window depends on the round's pooled mass.
     least : int
-        Windows are reckoned for at least as many workers.
+        Least number of workers for which windows are computed.
     rounds : int
-        How many there were.
+        Number of rounds before.
 
     Attributes
     ----------
     task : Task
         The window that all learn now.
     finished : bool
-        Whether there is nothing more to learn.
+        True if there is nothing more to learn.
     least : int
-        As given.
+        Least number of workers for which windows are computed.
     write : callable or None
         Makes a round durable, before it counts: gets its line for the journal.
     store : callable or None
@@ -87,7 +87,7 @@ class LearningService:
     is_crowded : callable
         Returns whether so much is stored that a checkpoint, which makes it superfluous, is due.
     rounds, bytes : int
-        How many rounds there were; of contributions and results of this service.
+        Number of rounds so far; bytes of the contributions and results of this service.
     stalest : int
         Contributions of others that came between what a worker learnt from and its own, at most; none in rounds.
     """

@@ -1,6 +1,6 @@
 """Q-functions: tables that workers share, hashed tables, and linear functions of features.
 
-- `dense`: What a Q-function is made of: what the rows of its table stand for.
+- `dense`: Dense tables: a row for each state.
 - `divergence`: Detection of a Q-function whose values grow without bound.
 - `hashed`: Hashed tables: what the workers of a process share of one, and how all workers agree on its rows.
 - `linear`: Linear Q-functions: an observation leads to several rows of weights, whose entries add up.

@@ -1,4 +1,4 @@
-"""What a Q-function is made of: what the rows of its table stand for."""
+"""Dense tables: a row for each state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Table:
     Parameters
     ----------
     encoder : Encoder
-        Of the environment, with a number of states.
+        Encoder of the environment, with a number of states.
     """
 
     step_scale = 1.0

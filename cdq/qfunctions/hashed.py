@@ -27,7 +27,7 @@ _LEAST = 1024
 
 
 class HashedMerged(Merged):
-    """What the workers of a process share of a hashed table: a `Merged` that gets more rows.
+    """A hashed table that the workers of a process share: a `Merged` that gets more rows.
 
     Parameters
     ----------
@@ -36,14 +36,14 @@ class HashedMerged(Merged):
     dtype : dtype
         float32 or float64.
     initial_value : float
-        What the values of a row are before learning.
+        Values of a new row before learning.
 
     Attributes
     ----------
     values, clock, visits : (n, n_actions) arrays
-        As those of `Merged`, of the rows that were merged.
+        Values, clocks and visits as in `Merged`, of the rows that were merged.
     keys : (n,) array of uint64
-        What each row was found by, in the order in which they came.
+        Key of each row, in the order in which the rows were added.
     capacity, load : int, float
         Rows that a worker has memory for, and the part of the slots for keys that is taken; as of the last merge.
     """
@@ -183,7 +183,7 @@ class HashedTable:
     Parameters
     ----------
     encoder : Encoder
-        Of the environment, whose observations have an index or a key.
+        Encoder of the environment, whose observations have an index or a key.
     merged : HashedMerged
         The learner's, where keys are found that all workers have met.
     """
@@ -228,11 +228,11 @@ class HashedCells(HashedTable):
     Parameters
     ----------
     encoder : Encoder
-        Of the environment, whose observations have a vector.
+        Encoder of the environment, whose observations have a vector.
     merged : HashedMerged
         The learner's, where keys are found that all workers have met.
     bins : int or sequence of int
-        Into how many parts each number is cut.
+        Number of parts into which each number is cut.
     features : Features
         Those of a single tiling with as many tiles.
     """

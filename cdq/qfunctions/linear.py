@@ -18,11 +18,11 @@ class Linear:
     Parameters
     ----------
     encoder : Encoder
-        Of the environment.
+        Encoder of the environment.
     features : Features
-        Of vectors as it makes them.
+        Features of the vectors that the encoder makes.
     description : str
-        What they are, in words.
+        The features in words.
     """
 
     own_table = None

@@ -19,7 +19,7 @@ _HUGE_PAGE = 2 << 20
 
 
 class Merged:
-    """What the workers of a process share: the table as of the last merge, and the visits of all workers.
+    """The table that the workers of a process share, as of the last merge, and the visits of all workers.
 
     Parameters
     ----------
@@ -28,16 +28,16 @@ class Merged:
     dtype : dtype
         float32 or float64.
     initial_value : float or (n_states, 1) array
-        What the values are before learning.
+        Values before learning.
 
     Attributes
     ----------
     values : (n_states, n_actions) array of dtype
         The merged values.
     clock : (n_states, n_actions) array of uint32
-        What the step-size law reads: visits, or effective visits where several workers pool.
+        Counts that the step-size law reads: visits, or effective visits where several workers pool.
     visits : (n_states, n_actions) array of int64
-        How often all workers together updated each pair.
+        Number of updates of each pair by all workers together.
     """
 
     names: tuple[str, ...] = ("values", "visits", "clock")

@@ -26,11 +26,11 @@ class QTable:
     values : (n_states, n_actions) array of float32 or float64
         Finite.
     visits : (n_states, n_actions) array of int64, optional
-        How often each pair was updated; zeros by default.
+        Number of updates of each pair; zeros by default.
     environment : str
         The name of the environment that the table belongs to; "" if none.
     keys : (n_states,) array of uint64, optional
-        Of a hashed table: what each row is found by. It may have no rows.
+        Key of each row of a hashed table; such a table may have no rows.
     actions : (n_states, n_actions) array of bool, optional
         The actions that each state has, at least one. The value of any other pair is -inf, whatever was given.
 

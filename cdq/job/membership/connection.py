@@ -37,13 +37,13 @@ class Connection:
     Parameters
     ----------
     url : str
-        Of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://HOST:PORT``.
+        Address of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://HOST:PORT``.
     hello : bytes
-        What the worker says of itself, for the hub's service.
+        Description of the worker, for the hub's service.
     timeout : float
         Seconds to reach the hub within, and then that it may be silent while this worker waits for it.
     keys : Keys, optional
-        For ``zmq+curve``; those of `Keys.find` by default.
+        Keys for ``zmq+curve``; those of `Keys.find` by default.
 
     Raises
     ------
@@ -152,11 +152,11 @@ def status(url: str, timeout: float = 10.0, keys: Keys | None = None) -> dict[st
     Parameters
     ----------
     url : str
-        Of the hub.
+        Address of the hub.
     timeout : float
         Seconds that it may take.
     keys : Keys, optional
-        As for `Connection`.
+        Keys for ``zmq+curve``; those of `Keys.find` by default.
 
     Raises
     ------

@@ -48,13 +48,13 @@ class Joined(NamedTuple):
     Parameters
     ----------
     payload : bytes or memoryview
-        What the service says.
+        Message of the hub's service to the worker.
     uid : int
         The worker's number.
     applied : int
         The last of its contributions that counts, or of whoever had the number before.
     version : int
-        Of the table; the base of the next contribution.
+        Version of the table; the base of the next contribution.
     """
 
     payload: Payload
@@ -83,7 +83,7 @@ class Submission(NamedTuple):
     Parameters
     ----------
     payload : bytes or memoryview
-        What the worker submitted.
+        The contribution, as the worker submitted it.
     sequence : int
         Its number among this worker's contributions, from 1 without a gap.
     base : int
@@ -100,12 +100,12 @@ class Refused(Exception):
 
 
 class Service(Protocol):
-    """What contributions mean.
+    """Part of a hub that gives contributions their meaning: it checks, applies and answers them.
 
     Attributes
     ----------
     finished : bool
-        Whether there is nothing more to do: the hub ends when all members left, or after the grace.
+        True if there is nothing more to do: the hub ends when all members left, or after the grace.
     """
 
     finished: bool
@@ -149,7 +149,7 @@ State = dict[str, Any]  # what a hub's machine is restored from; can be written 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a hub keeps its rounds.
+    """Rules by which a hub keeps its rounds.
 
     Parameters
     ----------

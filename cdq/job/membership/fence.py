@@ -1,4 +1,4 @@
-"""Which frames are let through: those of a session, with what the service takes; and which refusals are answered."""
+"""Check of frames: those of a session pass, with what the service takes; some refusals are answered."""
 
 from __future__ import annotations
 

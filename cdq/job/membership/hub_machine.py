@@ -44,18 +44,19 @@ class HubMachine:
     service : Service
         Knows what contributions mean.
     settings : Settings
-        How rounds are kept.
+        Rules by which rounds are kept.
     run : int
         The job's number, random, of 64 bits and not 0.
     restored : dict, optional
-        What `state` returned when the last round that is durable was closed; its job's number counts.
+        State that `state` returned when the last durable round was closed; the number of the job in it replaces
+        *run*.
     now : float
         The time, by any clock that does not go back.
 
     Attributes
     ----------
     generation, epoch, version : int
-        How often the hub was started, the membership changed, and the table changed.
+        Number of starts of the hub, of changes of the membership, and of changes of the table.
     counts : Counter
         Frames and bytes received, frames refused by reason, contributions applied, sessions, evictions.
     """

@@ -1,4 +1,4 @@
-"""Who takes part: workers by number, by what they are known by, and by the connection they are reached through."""
+"""Workers that take part: found by number, by identity, and by the connection through which they are reached."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Peer:
     uid : int
         Its number.
     identity : str
-        What the number is kept for: its key, or where there are no keys its token.
+        Identity for which the number is kept: the worker's key, or its token where there are no keys.
     token : str
-        Of its process, in hexadecimal.
+        Token of the worker's process, in hexadecimal.
     applied : int
         The last of its contributions that counts.
     incarnation : int
@@ -34,19 +34,19 @@ class Peer:
     route : bytes or None
         Its connection.
     heard, welcomed, answered : float
-        When it last was heard of, welcomed, and sent its result.
+        Times at which it last was heard of, welcomed, and sent its result.
     away_since : float or None
-        Since when it cannot be reached.
+        Time since which it cannot be reached.
     submission : Submission or None
         Its contribution to the open round.
     result : tuple of (Body, int) or None
         The answer to its last contribution, and the version that led to.
     asked_since, asked : float and int
-        Since when it is counted how often it asks to be welcomed, and how often it did.
+        Start of the second in which its requests for a welcome are counted, and their number.
     unread : int
         Bytes of large messages that it has still to take, as of its last message.
     leaving : bool
-        Whether it leaves with the end of the round.
+        True if it leaves with the end of the round.
     retired : deque of str
         Tokens of former processes with its key.
     """
@@ -84,7 +84,7 @@ class Roster:
     Attributes
     ----------
     members, waiting : dict of int to Peer
-        By number; members in order of it.
+        Workers by number; members in the order of their numbers.
     """
 
     def __init__(self) -> None:
@@ -143,7 +143,7 @@ class Roster:
             yield self._peers.get(uid) or Peer(uid)
 
     def _is_free(self, peer: Peer, identity: str) -> bool:
-        """Whether a number can be given: a key keeps its own, a process without one while it takes part."""
+        """Return True if a number can be given: a key keeps its own, a process without one while it takes part."""
         if not peer.identity:
             return True
         taken = peer.uid in self.members or peer.uid in self.waiting
