@@ -28,9 +28,9 @@ class EnvironmentFailure(CdqError):
     Attributes
     ----------
     what : str
-        What it did.
+        Description of the failure.
     lane, step : int or None
-        In which of the worker's environments, and at which step of its episode, counted from 1.
+        Number of the failing environment among the worker's, and of the step in its episode, counted from 1.
     worker : int or None
         The worker's rank, once it is known.
     """

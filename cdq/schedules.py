@@ -72,9 +72,10 @@ class Decay:
     Parameters
     ----------
     first, last : float
-        Where it starts and where it goes, from 0 to 1.
+        Rate at the start, and the rate that is reached or approached; from 0 to 1.
     steps : float
-        How long it takes, in steps of all workers; above 0.
+        Steps of all workers after which *last* is reached, or the distance from it has shrunk by a factor e; above
+        0.
     """
 
     first: float

@@ -194,13 +194,13 @@ def finish(
     Parameters
     ----------
     agent : QLearner
-        What learns.
+        The learner.
     steps : float or None
-        How many more; None: what is left after a resume.
+        Number of further steps; None: as many as are left after a resume.
     until : Until or None
-        When to stop before.
+        Condition on which to stop sooner.
     save, json_path : Path or None
-        Where to write what was learnt, and the report.
+        Files for the learner, and for the report.
 
     Raises
     ------

@@ -23,12 +23,12 @@ class Offer:
     Parameters
     ----------
     n_bytes : int
-        How long it is at least.
+        Least length of the part, in bytes.
 
     Attributes
     ----------
     address : bytes
-        For `accept`; empty if there is no such memory here.
+        Address of the part, for `accept`; empty if there is no such memory here.
     """
 
     def __init__(self, n_bytes: int) -> None:

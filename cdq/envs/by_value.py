@@ -24,7 +24,7 @@ def pack(thing: Any, name: str = "") -> bytes:
     thing : object
         Anything.
     name : str, optional
-        Of it, for messages.
+        Name of the thing, for messages.
 
     Raises
     ------

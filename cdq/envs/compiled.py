@@ -63,24 +63,26 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
     Parameters
     ----------
     step, reset : function
-        What core/lane.h describes: a `numba.cfunc`, a PyCapsule (Cython has one for each function of a module's
-        ``__pyx_capi__``), a `scipy.LowLevelCallable`, a ctypes function, or an address.
+        Functions as core/lane.h describes them: each a `numba.cfunc`, a PyCapsule (Cython has one for each function
+        of a module's ``__pyx_capi__``), a `scipy.LowLevelCallable`, a ctypes function, or an address.
     encode : function, optional
         Called after either, to write `index` or `observation` from the state.
     n_actions : int
         Actions are 0 to n_actions - 1.
     n_states : int, optional
-        What is observed is `index`, 0 to n_states - 1. Above what a table can hold, it is a key of a hashed one.
+        Number of states: the observation is `index`, 0 to n_states - 1. Above the largest size of a table, `index`
+        is a key of a hashed one.
     observation_space : gymnasium.spaces.Box, optional
-        What is observed is `observation`, a vector of at most 8 numbers. Either this or *n_states* is needed.
+        Space of observations: the observation is `observation`, a vector of at most 8 numbers. Either this or
+        *n_states* is needed.
     context : array or bytes, optional
         The environment's parameters, to which `context` points; kept alive.
     uniforms : int
-        How many random numbers a step uses, 0 to 4; those beyond are not drawn. A reset always has 4.
+        Number of random numbers that a step uses, 0 to 4; those beyond are not drawn. A reset always has 4.
     time_limit : int, optional
         Steps after which an episode is truncated.
     name : str
-        For reports. A table is loaded for an environment of the same name, sizes and context.
+        Name for reports. A table is loaded for an environment of the same name, sizes and context.
 
     Raises
     ------

@@ -14,14 +14,14 @@ from cdq.schedules import Constant, Polynomial
 
 @dataclass(frozen=True)
 class Recommended:
-    """How to learn an environment, and for how long.
+    """Arguments and number of steps that are known to do well on an environment.
 
     Attributes
     ----------
     arguments : mapping
-        Of `QLearner`.
+        Arguments of `QLearner`.
     steps : int
-        Of all workers.
+        Steps of all workers.
     """
 
     arguments: Mapping[str, Any]

@@ -167,11 +167,11 @@ class DeepSea(FiniteEnv):
     size : int
         Rows and columns.
     seed : int, optional
-        Of what the actions mean; None: action 1 goes right everywhere.
+        Seed of the hash that says which action goes right in a cell; None: action 1 goes right everywhere.
     move_cost : float
-        What going right all the way costs.
+        Total cost of going right in every step.
     render_mode : {"ansi", "rgb_array"}, optional
-        What `render` returns: text, or pixels.
+        Result of `render`: text, or pixels.
 
     Notes
     -----

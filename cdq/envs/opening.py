@@ -63,17 +63,17 @@ def open_environment(
     env_like : str, EnvSpec, Env, VectorEnv or callable
         The environment or how to make it.
     num_envs : int
-        How many to make where each is stepped by itself.
+        Number of environments to make where each is stepped by itself.
     build : callable
         Makes a model of a transition table; raises `ModelError` if it is none.
     stepping : {"auto", "model", "python"}
         "model": by its table, whatever `step` does; "python": by its own `step`.
     masks : {"auto", True, False}
-        Whether masks are heeded.
+        True: heed masks; "auto": heed them unless they are advice; False: do not.
     bins : int, sequence of int or None
-        How Gymnasium's wrapper is to discretise observations.
+        Number of parts into which Gymnasium's wrapper is to cut each number of an observation.
     plain : bool
-        Whether a table of the states of a model is what is asked for.
+        True if a table of the states of a model is asked for.
 
     Raises
     ------

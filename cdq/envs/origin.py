@@ -96,7 +96,7 @@ def environment_of(path: object, name: str, origin: Origin, given: Any) -> Any:
     name : str
         The environment's name in its header.
     origin : dict
-        What `origin_of` returned.
+        Description that `origin_of` returned.
     given : object
         The environment that the user names; None: the file's.
 

@@ -27,9 +27,9 @@ def address_of(function: Any, what: str) -> int:
     Parameters
     ----------
     function : int, ctypes function, PyCapsule, scipy.LowLevelCallable or numba.cfunc
-        What the user gave.
+        The function, as the user gave it.
     what : str
-        For messages: "step", "reset" or "encode".
+        Name of the function in messages: "step", "reset" or "encode".
 
     Raises
     ------

@@ -35,14 +35,15 @@ class PythonSource:
     Parameters
     ----------
     env : str, EnvSpec, callable or Env
-        What makes an environment, or one that exists, for a single lane. It is never changed, only stepped and reset.
+        Recipe of an environment, or one that exists, for a single lane. An environment is never changed, only
+        stepped and reset.
     num_envs : int
-        How many environments to make: the lanes.
+        Number of environments to make: the lanes.
     masks : {"auto", True, False}
-        Whether only the actions that a mask allows are considered: an observation's entry "action_mask", or else the
-        infos'. "auto": where there is one, but for Taxi, whose mask is advice.
+        True: consider only the actions that a mask allows: an observation's entry "action_mask", or else the
+        infos'. "auto": where there is a mask, but for Taxi, whose mask is advice.
     bins : int or tuple of int, optional
-        Into how many parts each number of a Box is cut.
+        Number of parts into which each number of a Box is cut.
     **kwargs
         Passed to ``gymnasium.make`` or to the callable.
 
@@ -51,7 +52,7 @@ class PythonSource:
     encoder : Encoder
         Observations and actions as numbers.
     name : str
-        Of the environment.
+        Name of the environment.
     time_limit : int or None
         Steps after which the first of its time limits truncates an episode.
 
@@ -108,7 +109,7 @@ class PythonSource:
 
     @property
     def lanes(self) -> int:
-        """How many environments there are."""
+        """Number of environments."""
         return len(self._envs)
 
     def loop(

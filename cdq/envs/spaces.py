@@ -50,19 +50,19 @@ class Encoder:
     Attributes
     ----------
     n_actions : int
-        Actions.
+        Number of actions.
     first_action : int
-        What the environment calls action 0.
+        The number that the environment has for action 0.
     n_states : int or None
-        How many indices there are; None if observations have a hash or nothing but a vector.
+        Number of indices; None if observations have a hash or nothing but a vector.
     countable : bool
-        Whether observations have an index or a key.
+        True if observations have an index or a key.
     width : int
         The length of an observation's vector.
     low, high : (width,) array of float64
         Bounds of a vector, infinite where the space has none.
     masked : bool
-        Whether observations hold a mask.
+        True if observations hold a mask.
 
     Raises
     ------

@@ -26,9 +26,9 @@ class Played(NamedTuple):
     Parameters
     ----------
     digest : str
-        Of everything that it returned.
+        Hash of everything that the environment returned.
     reward : str
-        In words.
+        The reward in words.
     """
 
     digest: str

@@ -15,9 +15,9 @@
 - `matrices`: Transition and reward matrices, dense or sparse, to the outcomes of a model.
 - `model`: MDP: an immutable finite model, from Gymnasium, from arrays, from flat outcomes, from samples, or random.
 - `optimum`: The optimum of a model and the values of a policy, each with what is certified of them.
-- `outcomes`: What `cdq.MDP` is made of: outcomes in order, equal ones merged, and every check of a model.
+- `outcomes`: Outcomes of `cdq.MDP`: in order, equal ones merged, and every check of a model.
 - `planning`: Exact answers where the model is known: optimal values, a policy's value, bounds of a table's values.
-- `sampler`: What a worker learns: where transitions come from, and what its Q-function is made of.
+- `sampler`: Models as the compiled loops sample them, and episodes of a policy in a model.
 - `samples`: The empirical model of `cdq.MDP.from_samples`: transitions counted, and what stands for pairs that nobody
   tried.
 - `solution`: Results of planning.

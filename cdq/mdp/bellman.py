@@ -113,7 +113,7 @@ class Backups:
 
     @property
     def arrays(self) -> Arrays:
-        """What the kernels read."""
+        """Arrays that the kernels read."""
         return self.offsets, self.next_state, self.weight, self.reward
 
 

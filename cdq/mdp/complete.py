@@ -29,9 +29,9 @@ class Rules(NamedTuple):
     actions : array, optional
         The actions that states have.
     empty : {"end", "missing"} or None
-        What a pair without outcomes means.
+        Meaning of a pair without outcomes.
     normalise : bool
-        Whether probabilities are divided by their sums.
+        True if probabilities are to be divided by their sums.
     kind : dtype
         The type in which probabilities were given.
     """

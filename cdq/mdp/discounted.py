@@ -22,7 +22,7 @@ class Solved(NamedTuple):
 
 
 class _Sweeps(Enum):
-    """What follows a sweep of value iteration before the next."""
+    """Kind of the sweeps that follow a sweep of value iteration before the next."""
 
     NONE = 0
     JACOBI = 1

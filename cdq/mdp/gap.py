@@ -65,7 +65,7 @@ def optimality_gap(model: Any, values: Any, gamma: float, optimum: Solution | No
     gamma : float
         Discount, in [0, 1]. Without discount a policy that never ends is worth minus infinity.
     optimum : Solution, optional
-        Of the same model and gamma, to be used again. Without it, models of more than 2e6 outcomes are
+        Solution of the same model and gamma, to be used again. Without it, models of more than 2e6 outcomes are
         bounded by one sweep: `policy_value` is then a lower and `optimal_value` an upper bound.
 
     Returns

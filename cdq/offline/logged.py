@@ -26,7 +26,7 @@ class LoggedSubject:
     Parameters
     ----------
     names : Names
-        Of its states and actions.
+        Names of the log's states and actions.
     """
 
     name = "log"
@@ -50,7 +50,7 @@ class LoggedSubject:
 
     @property
     def representation(self) -> str:
-        """What the Q-function is made of, in words."""
+        """The Q-function in words: its kind and its size."""
         return f"table of {self.n_rows:,} states"
 
     def read(self, columns: tuple[Any, ...], next_masks: Any) -> Log:

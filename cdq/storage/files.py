@@ -116,9 +116,9 @@ def open_regular(path: str | os.PathLike[str], flags: int, *, follow: bool) -> i
     path : path
         The file.
     flags : int
-        As of `os.open`.
+        Flags of `os.open`.
     follow : bool
-        Whether *path* may be a link. Where cdq itself chose the name, as in a checkpoint directory, a link is somebody
+        False: refuse a link. Where cdq itself chose the name, as in a checkpoint directory, a link is somebody
         else's, and what it leads to must be neither read nor changed.
 
     Raises
@@ -251,7 +251,7 @@ def read_tensors(
     path : path
         The file.
     follow : bool
-        Whether it may be a link.
+        False: refuse a link.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What the conformance suite does on each rank: functions of a communicator that raise AssertionError.
+"""Cases of the conformance suite, for each rank: functions of a communicator that raise AssertionError.
 
 They are module-level, and take and return plain values, so that a suite may run them in other processes.
 """

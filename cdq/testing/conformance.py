@@ -26,7 +26,7 @@ every_length = pytest.mark.parametrize("kind", LENGTHS)
 
 
 class CommunicatorConformance:
-    """What a communicator must do, as pytest tests.
+    """Conformance tests of communicators, for pytest.
 
     Subclass it in a test module as ``TestSomething`` and define `run`; nothing else is needed.
     All functions given to `run` can be pickled (module-level functions of :mod:`cdq.testing.cases`,
@@ -57,7 +57,7 @@ class CommunicatorConformance:
         Returns
         -------
         list
-            In rank order: what `function` returned there or, if it raised, the exception.
+            Results in rank order: the value that `function` returned there or, if it raised, the exception.
         """
         raise NotImplementedError
 

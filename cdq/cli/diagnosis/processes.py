@@ -14,7 +14,7 @@ _GRACE = 5.0  # seconds; a launcher that is asked to end sweeps up after itself
 
 
 class Answer(NamedTuple):
-    """What a command said.
+    """Answer of a command.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ _YIELD = "export OMPI_MCA_mpi_yield_when_idle=1 lets ranks that wait leave the c
 
 
 class _Trouble(NamedTuple):
-    """What a job says when something known is wrong, what that is, and what to do about it."""
+    """A known trouble: a pattern in a job's output, the problem that it shows, and the remedy."""
 
     pattern: str
     problem: str
@@ -52,7 +52,7 @@ class _Trouble(NamedTuple):
 
 
 class _Started(NamedTuple):
-    """What starts the ranks of a backend, and what to ask oneself where it does not end."""
+    """The starter of a backend's ranks, and a question to ask oneself where a job does not end."""
 
     what: str
     question: str
@@ -105,7 +105,7 @@ _KNOWN = (
 
 @dataclass(frozen=True)
 class Check:
-    """What came of a merge by one backend.
+    """Result of a merge by one backend.
 
     Parameters
     ----------
@@ -114,9 +114,9 @@ class Check:
     state : str
         "OK", "failed" or "not installed".
     seconds : float or None
-        How long a round of the two ranks took: a window of 16 steps, and the merge of a table of 64 x 4.
+        Seconds that a round of the two ranks took: a window of 16 steps, and the merge of a table of 64 x 4.
     problem, remedy : str
-        What is wrong and what to do about it; empty where nothing is known.
+        The problem and its remedy, in words; empty where nothing is known.
     """
 
     backend: str

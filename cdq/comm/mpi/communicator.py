@@ -43,12 +43,12 @@ class MPICommunicator(ProcessCommunicator):
     ----------
     mpi : module
         mpi4py's MPI.
-    channel : MPI.Intracomm
+    Channel that nobody else uses; freed after all its ranks closed.
         Used by nobody else; freed after all its ranks closed.
     timeout : float
         Deadline of each collective, in seconds.
     parent : MPICommunicator, optional
-        What this one was split from.
+        The communicator that this one was split from.
     """
 
     API_VERSION = 1
@@ -282,7 +282,7 @@ class MPICommunicator(ProcessCommunicator):
             ends.tend()
 
     def _is_victim(self) -> bool:
-        """Whether this rank failed because of another, which the others are to hear of instead."""
+        """Return True if this rank failed because of another, which the others are to hear of instead."""
         return self._victim or (self._parent is not None and self._parent._is_victim())
 
 

@@ -1,4 +1,4 @@
-"""How a process with MPI ends: no rank may wait for one that is gone."""
+"""End of a process with MPI: no rank may wait for one that is lost."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from cdq.comm.contribution import Received
 
 
 class Place(NamedTuple):
-    """Where a rank is.
+    """Place of a rank: its node and cores.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class Place(NamedTuple):
     cores : frozenset of int
         The cores that the process may use.
     quota : float
-        How many cores' time it may use.
+        Processor time that the process may use, in cores.
     """
 
     node: str

@@ -23,7 +23,7 @@ _sent: list[tuple[Any, bytes]] = []  # requests, with the memory that they send 
 
 
 class Notices:
-    """What this rank heard of the others, and what it tells them.
+    """Notices between ranks: those that this rank received from the others, and those that it sends.
 
     A step is one waiting of a rank for the others. All ranks take the same steps, so their numbers compare.
 
@@ -39,7 +39,8 @@ class Notices:
     gone : dict of int to (int, str)
         The first step that each rank did not complete, and why it left, of those that said so.
     gave_up : dict of int to (int, str)
-        In which step, and on whom, each rank gave up waiting, if this rank was not meant.
+        Step in which each rank gave up waiting, with a text that names the ranks it waited for, this one not among
+        them.
     ended : dict of int to bool
         The ranks that will do nothing more here, and whether they closed in order.
     """

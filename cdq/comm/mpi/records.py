@@ -39,7 +39,7 @@ class Records:
     room : int
         The most bytes of a part that a record holds.
     largest_room : int
-        What `room` can grow to.
+        The most that `room` can grow to.
     """
 
     def __init__(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""What goes into the machines of hub and worker, what comes out, and what the hub's machine asks of a service."""
+"""Events for the machines of hub and worker, and the actions that the machines ask for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is let in by key: the handler that ZeroMQ asks (ZAP, rfc.zeromq.org/spec/27), in the hub's own loop.
+"""Admission by key: the handler that ZeroMQ asks (ZAP, rfc.zeromq.org/spec/27), in the hub's own loop.
 
 It lives and dies with the loop, and where it is gone nobody is let in.
 """
@@ -24,7 +24,7 @@ class Gate:
     Parameters
     ----------
     context : zmq.Context
-        Of the sockets that it guards; make the gate before they are bound.
+        Context of the sockets that are guarded; make the gate before they are bound.
     keys : Keys
         Says who is allowed.
 

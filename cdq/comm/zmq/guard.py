@@ -48,15 +48,15 @@ class Connection:
     Attributes
     ----------
     port : int
-        This end's, 0 where it has none.
+        Port of this end, 0 where it has none.
     inode : int
-        What tells it from others.
+        Inode of the socket, which tells the connection from others.
     heard : float or None
-        When a message last came.
+        Time at which a message last arrived.
     is_open : bool
-        Whether it is still watched.
+        True while the connection is watched.
     is_welcome : bool
-        Whether the hub has told its peer that it takes part.
+        True once the hub has told its peer that it takes part.
     """
 
     def __init__(self, file: int) -> None:

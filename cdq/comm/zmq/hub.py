@@ -43,7 +43,7 @@ _SOURCE = 2  # ZMQ_SRCFD: the connection that a message came by
 
 
 class Machine(Protocol):
-    """What a hub can drive."""
+    """A machine that a hub can drive."""
 
     def step(self, event: HubEvent, /) -> list[HubAction]:
         """Take in an event, and return what is to be done, in order."""
@@ -60,7 +60,7 @@ class Hub:
     machine : Machine, optional
         Decides everything; may be set later, before `run`, by who wants to know first that the address is free.
     keys : Keys, optional
-        For ``zmq+curve``; those of `Keys.find` by default.
+        Keys for ``zmq+curve``; those of `Keys.find` by default.
     limit : int, optional
         The longest payload of a message in bytes; connections that send more are cut.
     insecure : bool
@@ -69,9 +69,9 @@ class Hub:
     Attributes
     ----------
     url : str
-        Where the hub is.
+        Address of the hub, with the port that it is bound to.
     machine : Machine or None
-        As given.
+        The machine that decides everything.
 
     Raises
     ------

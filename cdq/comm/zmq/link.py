@@ -25,11 +25,11 @@ class Link:
     Parameters
     ----------
     address : Address
-        Of the hub.
+        Address of the hub.
     timeout : float
-        Seconds to reach it within.
+        Seconds to reach the hub within.
     keys : Keys, optional
-        For addresses that need keys.
+        Keys for addresses that need them.
 
     Raises
     ------

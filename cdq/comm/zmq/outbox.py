@@ -1,4 +1,4 @@
-"""What a hub sends, by connection: a peer gets no more while it has much to take."""
+"""Outbox of a hub, by connection: a peer gets no more while it has much to take."""
 
 from __future__ import annotations
 

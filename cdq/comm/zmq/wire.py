@@ -35,7 +35,7 @@ _LARGE = 1 << 22  # bytes, from which on NumPy's memory is in huge pages
 
 
 class Kind(IntEnum):
-    """What a frame is for."""
+    """Kind of a frame."""
 
     HELLO = 1  # a peer asks to take part
     WELCOME = 2  # it does, from here on
@@ -133,13 +133,13 @@ class Frame(NamedTuple):
     run : int
         The job, a random number of 64 bits; 0 before it is known.
     generation : int
-        How often the hub was started.
+        Number of starts of the hub.
     epoch : int
-        How often the membership changed.
+        Number of changes of the membership.
     uid, incarnation : int
         The worker, and its session: numbers that the hub gave.
     sequence : int
-        Of the contribution that this is about.
+        Number of the contribution that this frame is about.
     base : int
         Version of the table that this is about.
     payload : bytes or memoryview

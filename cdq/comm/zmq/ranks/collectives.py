@@ -1,4 +1,4 @@
-"""What ranks and their relay say to each other inside a frame: calls, parts, and why a call failed."""
+"""Messages of ranks and their relay inside a frame: calls, parts, and the reason for which a call failed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZE = struct.Struct("<I")  # in WELCOME
 
 
 class Mode(IntEnum):
-    """Who gets what."""
+    """Mode of a collective: the parts that each rank gives, and those that it gets."""
 
     GATHER = 1  # all get what each gave
     ALLTOALL = 2  # each gave a part for each
@@ -42,9 +42,9 @@ class Request(NamedTuple):
     Parameters
     ----------
     call : Call
-        The same on every rank.
+        The call, the same on every rank.
     mode : Mode
-        Who gets what.
+        Mode of the collective.
     body : bytes or memoryview
         One part; or the lengths of the parts for all ranks, and the parts.
     """

@@ -47,7 +47,7 @@ def launch(command: Sequence[str], size: int) -> Ended | None:
     command : sequence of str
         A program and its arguments.
     size : int
-        How many processes.
+        Number of processes.
 
     Returns
     -------

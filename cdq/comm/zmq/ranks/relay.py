@@ -55,13 +55,13 @@ class _Group:
     Attributes
     ----------
     parent : _Group or None
-        What it was split from: who is gone there is gone here.
+        Group that this one was split from: a rank that is lost there is lost here.
     members : tuple of int
         Ranks of the whole, in order of the ranks here.
     calls : dict of int to Request
-        By member: what is under way.
+        Calls that are under way, by member.
     gone : dict of int to (Why, str)
-        By member: who left.
+        Members that are lost, each with the kind and the text of the reason.
     """
 
     parent: _Group | None
