@@ -215,7 +215,7 @@ class TileCoding(_Bounded):
 
 @dataclass(frozen=True)
 class PolynomialBasis(_Bounded):
-    """All products of powers of the inputs up to *order* each, the inputs scaled to [-1, 1] (Sutton & Barto, 9.5.1).
+    """Products of powers of the inputs up to *order* each, the inputs scaled to [-1, 1] (Sutton & Barto, 9.5.1).
 
     A step size of alpha removes at most the part alpha of the error at an observation: each weight gets alpha divided
     by the number of features.

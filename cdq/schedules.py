@@ -47,7 +47,7 @@ class Constant:
     Parameters
     ----------
     value : float
-        From 0 to 1.
+        Rate, from 0 to 1.
 
     Examples
     --------
@@ -89,7 +89,7 @@ class Decay:
 
 @dataclass(frozen=True)
 class LinearDecay(Decay):
-    """From *first* to *last* in a straight line over *steps* environment steps of all workers, then *last*.
+    """Rate from *first* to *last* in a straight line over *steps* environment steps of all workers, then *last*.
 
     As a step size it is held constant within a window, at its value of the window's start.
 
@@ -106,7 +106,7 @@ class LinearDecay(Decay):
 
 @dataclass(frozen=True)
 class ExponentialDecay(Decay):
-    """From *first* towards *last*, the distance falling by a factor e every *steps* steps of all workers.
+    """Rate from *first* towards *last*, the distance falling by a factor e every *steps* steps of all workers.
 
     Within a window the rate follows the straight line between its ends.
 

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        Default: those of the process.
+        Arguments of the command line; default: those of the process.
     """
     try:
         with standard_streams():

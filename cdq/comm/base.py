@@ -74,7 +74,7 @@ class Communicator(ABC):
     Parameters
     ----------
     rank : int
-        This rank, in ``range(size)``.
+        Number of this rank, in ``range(size)``.
     size : int
         Number of ranks.
     timeout : float
@@ -226,8 +226,9 @@ class Communicator(ABC):
         Returns
         -------
         Communicator or None
-            It may be used in turn with this one. It starts with this one's `timeout`, numbers its own ranks
-            (in errors too), and is closed or aborted with this one if it was not before.
+            Communicator of this rank's group; it may be used in turn with the communicator that was split. It
+            starts with the same `timeout`, numbers its own ranks (in errors too), and is closed or aborted with the
+            one that was split, if it was not before.
         """
         key, wanted = operator.index(key), None if color is None else operator.index(color)
         try:
@@ -251,7 +252,7 @@ class Communicator(ABC):
             Cuts itself in slices, merges one slice of all ranks, and joins the merged slices. A rank that got the
             joined slices knows that all ranks brought theirs, not that all have joined them.
         rule : Any
-            Handed to the contribution's `merge`.
+            Merge rule, which is given to the contribution's `merge`.
 
         Returns
         -------

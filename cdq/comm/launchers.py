@@ -14,7 +14,7 @@ class Launch(NamedTuple):
     Parameters
     ----------
     launcher : str
-        Its name, as in a message.
+        Name of the launcher, as in a message.
     size : int
         Number of processes that it started.
     rank : int

@@ -22,13 +22,13 @@ class Lanes:
     Attributes
     ----------
     memory : (n_bytes,) array of uint8
-        All of it.
+        Memory of all arrays.
     words : (4, n) array of uint64
         The random streams.
     elapsed : (n,) array of int64
         Steps of the running episode.
     returns : (n,) array of float64
-        Its undiscounted return.
+        Undiscounted return of the running episode.
     state : (n,) array of uint32
         State index of each lane, where a model is sampled.
     own : (n, own_bytes) array of uint8

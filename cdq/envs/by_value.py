@@ -22,7 +22,7 @@ def pack(thing: Any, name: str = "") -> bytes:
     Parameters
     ----------
     thing : object
-        Anything.
+        Object of any kind.
     name : str, optional
         Name of the thing, for messages.
 

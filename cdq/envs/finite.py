@@ -63,7 +63,7 @@ class Garnet(FiniteEnv):
     Parameters
     ----------
     n_states, n_actions : int
-        Size.
+        Numbers of states and actions.
     branching : int
         Successors of each pair, 1 to n_states.
     seed : int
@@ -125,7 +125,7 @@ class RiverSwim(FiniteEnv):
     Parameters
     ----------
     n_states : int
-        At least 2.
+        Number of states, at least 2.
 
     Notes
     -----

@@ -155,7 +155,7 @@ class GridWorld(FiniteEnv):
         return int(row) * self.shape[1] + int(column)
 
     def _check_free(self) -> None:
-        """Someone must be able to start, or resetting would never end."""
+        """Raise `ConfigError` where the start or a goal is a wall, or no cell is left to start in."""
         named = [cell for cell in (self._start, *self._goals) if cell >= 0 and self._wall(cell)]
         if named:
             raise ConfigError(f"the start or a goal, {divmod(named[0], self.shape[1])}, is a wall of the map")

@@ -1,4 +1,4 @@
-"""From what a user names to where transitions come from, by the fastest way there is that is what `step` does."""
+"""Opening of an environment: the fastest source of transitions that does what the environment's `step` does."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def read_model(env_like: Any, build: Callable[[TransitionTable], M], **kwargs: o
     build : callable
         Makes a model of a transition table.
     **kwargs
-        Passed to ``gymnasium.make`` or to the callable.
+        Arguments that are passed to ``gymnasium.make`` or to the callable.
 
     Raises
     ------

@@ -40,7 +40,7 @@ def play(env: Any, model: Model, encoder: Encoder, *, masks: bool) -> tuple[bool
     model : Model
         The model that its table makes.
     encoder : Encoder
-        Its observations and actions.
+        Encoder of the environment's observations and actions.
     masks : bool
         True where a mask in the info would be heeded.
 

@@ -45,7 +45,7 @@ class PythonSource:
     bins : int or tuple of int, optional
         Number of parts into which each number of a Box is cut.
     **kwargs
-        Passed to ``gymnasium.make`` or to the callable.
+        Arguments that are passed to ``gymnasium.make`` or to the callable.
 
     Attributes
     ----------
@@ -131,9 +131,9 @@ class PythonSource:
         Returns
         -------
         returns : (n,) array of float64
-            Undiscounted.
+            Undiscounted returns of the episodes.
         lengths : (n,) array of int64
-            In steps.
+            Lengths of the episodes, in steps.
         """
         envs = self._copies_of(q.n)
         loop = self._loop_over(envs, q, Lanes(q.n), gamma=1.0, seeds=seeds_of(words, q.n), stop=stop)

@@ -45,7 +45,7 @@ class Encoder:
     Parameters
     ----------
     observation_space, action_space : gymnasium.Space
-        Those of one environment.
+        Spaces of one environment.
 
     Attributes
     ----------

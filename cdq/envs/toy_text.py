@@ -52,7 +52,7 @@ def read_table(env_like: EnvLike, **kwargs: object) -> TransitionTable:
     env_like : str, EnvSpec, Env or callable
         The environment or how to make it.
     **kwargs
-        Passed to ``gymnasium.make`` or to the callable.
+        Arguments that are passed to ``gymnasium.make`` or to the callable.
 
     Raises
     ------

@@ -131,7 +131,7 @@ class Welcome:
     gamma, mass : float
         Discount; the pooled mass that a round may add to a clock.
     step_size : StepSize
-        The law.
+        Law of the step sizes.
     shape : Shape
         Sizes from which those of messages follow.
     merged : Merged

@@ -86,7 +86,7 @@ class Contribution(NamedTuple):
     Attributes
     ----------
     payload : bytes or memoryview
-        The message.
+        The message, whole.
     lanes : memoryview
         State of the lanes after the window, as bytes.
     checksum : int

@@ -31,11 +31,11 @@ def recover(journal: Journal, goal: Goal, make: Make, stored: Contributions) -> 
     Parameters
     ----------
     journal : Journal
-        Its entries are those that the state does not have.
+        Journal whose entries are those that the state does not have.
     goal : Goal
         Goal of the state, changed while the rounds of another goal are applied.
     make : callable
-        Returns a service of a kind on the state.
+        Function that returns a service of a kind on the state.
     stored : Contributions
         Stored contributions to the rounds.
 

@@ -89,7 +89,7 @@ def repeat(
     Parameters
     ----------
     service : LearningService
-        It must not write its own journal.
+        Service that learns and merges again; it must not write its own journal.
     entries : iterable of dict
         Lines of rounds.
     told : callable, optional

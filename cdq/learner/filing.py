@@ -97,7 +97,7 @@ class Filed(Learnt):
         Parameters
         ----------
         path : path
-            The file.
+            Path of the file.
         env : str, gymnasium.Env, callable or MDP, optional
             The environment; needed where the file's name for it is not a registered id. No module is imported because
             a file names it: ``env="shop:Shop-v0"`` says that you trust it.

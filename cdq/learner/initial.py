@@ -20,9 +20,9 @@ def fill(merged: Merged, given: Any, subject: Subject, initial_value: float) -> 
     Parameters
     ----------
     merged : Merged
-        The learner's.
+        Table of the learner.
     given : QTable, (n_rows, n_actions) array, or a learner
-        The values.
+        Values to begin with.
     subject : Subject
         The environment, and what the Q-function is made of.
     initial_value : float

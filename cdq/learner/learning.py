@@ -39,10 +39,11 @@ class Learning(Filed):
         Parameters
         ----------
         steps : float, optional
-            At least 0; a whole number. May be left out after `resume`: the call that was cut short is finished.
+            Number of steps; a whole number of at least 0. May be left out after `resume`: the call that was cut
+            short is finished.
         until : OptimalWithin or MeanReturn, optional
-            Stop before, once this holds; all workers stop after the same round. It is looked at whenever the steps
-            have grown by a twentieth.
+            Condition on which to stop sooner; all workers stop after the same round. It is looked at whenever the
+            steps have grown by a twentieth.
 
         Returns
         -------
@@ -104,7 +105,7 @@ class Learning(Filed):
             Actions in the numbering of the environment. Whole numbers may be floats, here and in
             observations.
         rewards : (n,) numbers
-            Finite.
+            Rewards; finite.
         terminated : (n,) bool, or 0 and 1
             True where the transition ended its episode; False where a time limit cut it. Where it
             is true, the next observation may be anything, and may be missing (None, NaN).
@@ -174,7 +175,7 @@ class Learning(Filed):
         Returns
         -------
         QLearner
-            It has learnt the log.
+            The learner, which has learnt the log.
 
         Raises
         ------

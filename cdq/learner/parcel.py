@@ -23,13 +23,13 @@ class Parcel(NamedTuple):
     Parameters
     ----------
     directory : str
-        The working directory.
+        Working directory of the learner.
     path : list of str
         Directories in which modules are looked for.
     registry : dict of str to bytes
         Environments that Gymnasium has registered, by id, each as bytes.
     settings : bytes
-        The learner's; its merge rule may be one of the user's own.
+        Settings of the learner; the merge rule may be one of the user's own.
     env : bytes
         The environment's recipe: an environment is made of it in the other process.
     made : (str, list of str)

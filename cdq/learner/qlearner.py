@@ -40,8 +40,8 @@ class QLearner(Learning):
     gamma : float
         Discount, from 0 to 1.
     step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial or None
-        None: `RescaledLinear(gamma)`, that is 1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`,
-        or 0.1 with features.
+        Step size, or its law. None: `RescaledLinear(gamma)`, that is 1 / (1 + (1 - gamma) n); where gamma is 1,
+        `Polynomial(0.77)`, or 0.1 with features.
     exploration : float, Constant, LinearDecay or ExponentialDecay
         Probability of a uniformly random action.
     merge : str or MergeRule
@@ -62,7 +62,7 @@ class QLearner(Learning):
     dtype : {"float64", "float32"}, or NumPy's types of these names
         Type of the table.
     seed : int or None
-        Same seed and number of workers: same table, bit for bit. None draws one.
+        Seed of all random streams. Same seed and number of workers: same table, bit for bit. None draws one.
     initial_value : float
         Value of every action before learning.
     initial_table : QTable, (n_states, n_actions) array, or QLearner, optional
@@ -96,7 +96,7 @@ class QLearner(Learning):
     Attributes
     ----------
     model : MDP
-        The environment.
+        Model of the environment, where that is known.
     settings : Settings
         The arguments, checked.
     history : History

@@ -66,7 +66,7 @@ def hints(
     report : dict
         The object that `make_report` returned, with an entry `solved`.
     model : MDP or None
-        The environment's.
+        Model of the environment.
     values : array
         Values of the table.
     missed : float or None

@@ -5,12 +5,11 @@
 - `bellman`: A model folded for backups: what each pair pays on average, and where it goes on to with what weight.
 - `certify`: Bounds of each state's own error: what rounding may add up to on the ways that near-optimal actions take.
 - `checks`: Checks of the arrays of a finite model, and the limits of its size.
-- `complete`: From outcomes in order to the arguments of a model: missing actions, ends, rounded probabilities, the
-  start.
+- `complete`: Arguments of a model from outcomes in order: missing actions, ends, rounded probabilities, the start.
 - `discounted`: Modified policy iteration for gamma < 1, and the certificate of its result.
 - `finite`: A finite model itself: immutable arrays, checked, and what is read off them; `cdq.MDP` adds ways to make
   one.
-- `finite_horizon`: Finite horizons: backward induction.
+- `finite_horizon`: Optimal plans for a finite horizon, by backward induction.
 - `gap`: Bounds of a table's values, and how far its greedy policy is from optimal.
 - `matrices`: Transition and reward matrices, dense or sparse, to the outcomes of a model.
 - `model`: MDP: an immutable finite model, from Gymnasium, from arrays, from flat outcomes, from samples, or random.

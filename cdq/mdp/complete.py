@@ -1,4 +1,4 @@
-"""From outcomes in order to the arguments of a model: missing actions, ends, rounded probabilities, the start."""
+"""Arguments of a model from outcomes in order: missing actions, ends, rounded probabilities, the start."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ class MDP(FiniteModel):
     Parameters
     ----------
     n_states, n_actions : int
-        At most 2**31 - 1 states and 2**32 - 1 pairs; every pair of `actions` has at least one outcome.
+        Numbers of states (at most 2**31 - 1) and actions (at most 2**32 - 1 pairs); every pair of `actions` has at
+        least one outcome.
     offsets : ndarray of int64, shape (n_states * n_actions + 1,)
         First outcome of each pair, and the number of all outcomes.
     next_state : ndarray of int32, shape (n_outcomes,)
@@ -72,7 +73,7 @@ class MDP(FiniteModel):
             callable that makes one. The time limit is the tightest of its wrappers'. An environment whose ``P`` is not
             known to be what its `step` does is played first, as a copy where there is one.
         **kwargs
-            Passed to ``gymnasium.make`` or to the callable.
+            Arguments that are passed to ``gymnasium.make`` or to the callable.
 
         Raises
         ------
@@ -124,7 +125,7 @@ class MDP(FiniteModel):
         time_limit : int, optional
             Steps after which an episode is truncated.
         name : str
-            For reports.
+            Name for reports.
         actions : bool array of shape (S, A), optional
             The actions that each state has; the rows of others are not looked at. Default: every state has all.
         empty : {"end", "missing"}, optional
@@ -201,7 +202,7 @@ class MDP(FiniteModel):
         terminated : bool array of shape (n,), optional
             True if the outcome ends the episode; default: none does.
         n_states, n_actions : int, optional
-            Default: one more than the largest index.
+            Size of the model; default: one more than the largest index.
         start : array of shape (n_states,), optional
             Distribution of the first state; uniform by default.
         time_limit : int, optional

@@ -32,7 +32,7 @@ class HashedMerged(Merged):
     Parameters
     ----------
     n_actions : int
-        Columns.
+        Number of columns.
     dtype : dtype
         float32 or float64.
     initial_value : float
@@ -185,7 +185,7 @@ class HashedTable:
     encoder : Encoder
         Encoder of the environment, whose observations have an index or a key.
     merged : HashedMerged
-        The learner's, where keys are found that all workers have met.
+        The learner's table, where the keys are found that all workers have met.
     """
 
     n_rows = 0
@@ -230,11 +230,11 @@ class HashedCells(HashedTable):
     encoder : Encoder
         Encoder of the environment, whose observations have a vector.
     merged : HashedMerged
-        The learner's, where keys are found that all workers have met.
+        The learner's table, where the keys are found that all workers have met.
     bins : int or sequence of int
         Number of parts into which each number is cut.
     features : Features
-        Those of a single tiling with as many tiles.
+        Features of a single tiling with as many tiles.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ class QTable:
     Parameters
     ----------
     values : (n_states, n_actions) array of float32 or float64
-        Finite.
+        Values of the pairs; finite.
     visits : (n_states, n_actions) array of int64, optional
         Number of updates of each pair; zeros by default.
     environment : str

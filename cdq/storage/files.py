@@ -114,7 +114,7 @@ def open_regular(path: str | os.PathLike[str], flags: int, *, follow: bool) -> i
     Parameters
     ----------
     path : path
-        The file.
+        Path of the file.
     flags : int
         Flags of `os.open`.
     follow : bool
@@ -249,7 +249,7 @@ def read_tensors(
     Parameters
     ----------
     path : path
-        The file.
+        Path of the file.
     follow : bool
         False: refuse a link.
 

@@ -67,7 +67,7 @@ class SharedFold(Fold):
         Memory that `Communicator.share` returned for at least `segment_bytes`: room for the numbers, which are
         copied there, and for the merged slice.
     rank : int
-        This rank; needed with `segments`.
+        Number of this rank; needed with `segments`.
     """
 
     def __init__(self, values: Array, segments: Sequence[memoryview] | None = None, rank: int = 0) -> None:

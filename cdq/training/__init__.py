@@ -11,7 +11,7 @@
   them.
 - `monitor`: Monitor of a run: writes the history, measures the gap now and then, and decides when to stop.
 - `settings`: Settings of a learner: checked arguments, and their JSON form.
-- `state`: All that learning changes in a learner, and how it goes to files and comes back.
+- `state`: State of a learner: all that learning changes, and its way to files and back.
 - `task`: A learning task: an environment together with a Q-function, and the loops that workers run on it.
 - `team`: The workers that one process has: what they share, and where their lanes are between two calls of `learn`.
 - `threads`: Threads that are waited for in the main thread, where a signal handler of the user's may raise at any

@@ -17,7 +17,7 @@ class OptimalWithin:
     Parameters
     ----------
     tolerance : float
-        In units of discounted return; above 0.
+        Greatest distance from optimal, in units of discounted return; above 0.
 
     Examples
     --------

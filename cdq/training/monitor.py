@@ -36,7 +36,8 @@ class Monitor:
     mean_return : callable
         Returns the greedy policy's mean return.
     goal : Goal
-        When to stop early, and when to measure next: kept there, so that a resumed run measures as it would have.
+        Goal of the call: tells when to stop early, and holds when to measure next, so that a resumed run measures
+        as it would have.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""All that learning changes in a learner, and how it goes to files and comes back."""
+"""State of a learner: all that learning changes, and its way to files and back."""
 
 from __future__ import annotations
 

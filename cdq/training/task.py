@@ -38,7 +38,7 @@ class Subject(Environment, Problem, Protocol):
 
     @property
     def model(self) -> MDP | None:
-        """Its finite model, where that is known."""
+        """The environment's finite model, where that is known."""
 
     @property
     def step_scale(self) -> float:
@@ -94,7 +94,7 @@ class ModelSubject:
     Parameters
     ----------
     model : MDP
-        The model.
+        Model to learn from.
     dtype : dtype
         Type of the table's values.
     encoder : Encoder, optional

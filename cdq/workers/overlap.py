@@ -82,7 +82,7 @@ class Pipeline:
         law : Law
             The step sizes of the window that is learnt now.
         sweeps : int
-            Its steps of every lane.
+            Steps of every lane in that window.
         rates : (float, float)
             Exploration rates at its start and end.
         request : int
@@ -162,7 +162,7 @@ class _Background:
         self._thread.start()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Let it make a call; return what will have the result."""
+        """Let the thread make a call; return what will have the result."""
         future: Future[Any] = Future()
         self._calls.put((future, partial(function, *arguments)))
         return future

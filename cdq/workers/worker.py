@@ -45,7 +45,7 @@ class Worker:
     rank, session : int
         The worker's number, and how often the run was begun anew (a loaded table goes on with fresh streams).
     num_envs : int
-        Lanes.
+        Number of lanes.
     stop : (1,) array of int32
         A flag that ends a window early; shared with the thread that may set it.
     lanes : bytes-like, optional

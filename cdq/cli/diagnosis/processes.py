@@ -19,9 +19,9 @@ class Answer(NamedTuple):
     Parameters
     ----------
     status : int or None
-        Its exit status; None if it was ended at its deadline.
+        Exit status of the command; None if it was ended at its deadline.
     output : str
-        Its standard output and then its standard error.
+        Standard output of the command, and then its standard error.
     """
 
     status: int | None

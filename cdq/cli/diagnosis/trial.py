@@ -110,7 +110,7 @@ class Check:
     Parameters
     ----------
     backend : str
-        Its name.
+        Name of the backend.
     state : str
         "OK", "failed" or "not installed".
     seconds : float or None

@@ -42,9 +42,9 @@ class MPICommunicator(ProcessCommunicator):
     Parameters
     ----------
     mpi : module
-        mpi4py's MPI.
-    Channel that nobody else uses; freed after all its ranks closed.
-        Used by nobody else; freed after all its ranks closed.
+        The module ``mpi4py.MPI``.
+    channel : MPI.Intracomm
+        Channel that nobody else uses; freed after all its ranks closed.
     timeout : float
         Deadline of each collective, in seconds.
     parent : MPICommunicator, optional

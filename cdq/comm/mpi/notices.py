@@ -30,7 +30,7 @@ class Notices:
     Parameters
     ----------
     mpi : module
-        mpi4py's MPI.
+        The module ``mpi4py.MPI``.
     channel : MPI.Intracomm
         Carries collectives too, which MPI keeps apart from messages.
 

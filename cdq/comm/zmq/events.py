@@ -18,13 +18,13 @@ class Received(NamedTuple):
     Parameters
     ----------
     route : bytes
-        The connection.
+        Routing identity of the connection.
     data : bytes or memoryview
-        The message.
+        The message as bytes.
     key : str or None
         The public key that CURVE found there, if any.
     now : float
-        The time.
+        Time of the message, by a clock that does not go back.
     unread : int
         Bytes of large messages that were sent by this connection, and that its peer has still to take.
     """
@@ -37,7 +37,7 @@ class Received(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """Something came to the hub that is no message, or a connection was cut; it says why, in a few fixed words."""
+    """Notice that the hub received what is no message, or cut a connection; a few fixed words say why."""
 
     why: str
     now: float
@@ -87,7 +87,7 @@ class Send(NamedTuple):
 
 
 class Note(NamedTuple):
-    """Something for the log: a level of `logging`, a sentence, and its facts."""
+    """Entry for the log: a level of `logging`, a sentence, and its facts."""
 
     level: int
     text: str

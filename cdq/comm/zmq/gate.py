@@ -36,7 +36,7 @@ class Gate:
     Attributes
     ----------
     socket : zmq.Socket
-        To be polled; `answer` when there is something.
+        Socket to be polled; call `answer` when there is something to read.
     """
 
     def __init__(self, context: Any, keys: Keys) -> None:

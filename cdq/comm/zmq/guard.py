@@ -43,7 +43,7 @@ class Connection:
     Parameters
     ----------
     file : int
-        ZeroMQ's descriptor.
+        ZeroMQ's descriptor of the connection.
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ class Guard:
     Parameters
     ----------
     bound : zmq.Socket
-        Before it is bound.
+        Socket of the hub, before it is bound.
     limit : int or None
         The longest message in bytes; two of them may be on their way. None: any length, of those that take part.
     """

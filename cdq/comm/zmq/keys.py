@@ -128,7 +128,7 @@ class Allowed(NamedTuple):
     Parameters
     ----------
     keys : frozenset of bytes
-        Public keys.
+        Public keys that may join.
     wrong : tuple of str
         Sentences about files that hold no key, or are no regular file, one for each.
     """

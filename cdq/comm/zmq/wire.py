@@ -52,7 +52,7 @@ class Kind(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why a frame is refused."""
+    """Reasons for which a frame is refused."""
 
     SHORT = 1  # than a header
     LENGTH = 2  # is not what the header says
@@ -79,9 +79,9 @@ class Rejected(Exception):
     Attributes
     ----------
     reason : Reason
-        Why.
+        Reason of the refusal.
     frame : Frame or None
-        Its header, where that was found right; the payload is not checked.
+        Header of the frame, where that was found right; the payload is not checked.
     """
 
     def __init__(self, reason: Reason, frame: Frame | None = None, text: str = "") -> None:
@@ -96,7 +96,7 @@ class Body:
     Parameters
     ----------
     *parts : bytes or memoryview
-        They must not change.
+        Parts of the payload, which must not change.
     """
 
     def __init__(self, *parts: Received) -> None:
@@ -129,7 +129,7 @@ class Frame(NamedTuple):
     Parameters
     ----------
     kind : int
-        A `Kind`.
+        Kind of the frame, a `Kind`.
     run : int
         The job, a random number of 64 bits; 0 before it is known.
     generation : int
@@ -143,7 +143,7 @@ class Frame(NamedTuple):
     base : int
         Version of the table that this is about.
     payload : bytes or memoryview
-        The rest.
+        Bytes that the frame carries.
     """
 
     kind: int

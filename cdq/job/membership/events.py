@@ -85,7 +85,7 @@ class Submission(NamedTuple):
     payload : bytes or memoryview
         The contribution, as the worker submitted it.
     sequence : int
-        Its number among this worker's contributions, from 1 without a gap.
+        Number of the contribution among this worker's, from 1 without a gap.
     base : int
         Version of the table that it was learnt from.
     """
@@ -154,9 +154,9 @@ class Settings:
     Parameters
     ----------
     min_members : int
-        A round needs so many contributions.
+        Number of contributions that a round needs.
     max_members : int
-        No more take part at once. As many as `min_members`: a fixed size.
+        Most workers that may take part at once. As many as `min_members`: a fixed size.
     round_timeout : float or None
         Seconds after which a round closes without those that have not delivered, if enough have; None: never.
     grace : float

@@ -22,33 +22,33 @@ class Peer:
     Attributes
     ----------
     uid : int
-        Its number.
+        Number of the worker.
     identity : str
         Identity for which the number is kept: the worker's key, or its token where there are no keys.
     token : str
         Token of the worker's process, in hexadecimal.
     applied : int
-        The last of its contributions that counts.
+        Number of the last of the worker's contributions that counts.
     incarnation : int
-        Its session; 0 while it has none.
+        Number of the worker's session; 0 while it has none.
     route : bytes or None
-        Its connection.
+        Connection through which the worker is reached.
     heard, welcomed, answered : float
-        Times at which it last was heard of, welcomed, and sent its result.
+        Times at which the worker last was heard of, welcomed, and sent its result.
     away_since : float or None
-        Time since which it cannot be reached.
+        Time since which the worker cannot be reached.
     submission : Submission or None
-        Its contribution to the open round.
+        The worker's contribution to the open round.
     result : tuple of (Body, int) or None
-        The answer to its last contribution, and the version that led to.
+        The answer to the worker's last contribution, and the version that led to.
     asked_since, asked : float and int
-        Start of the second in which its requests for a welcome are counted, and their number.
+        Start of the second in which the worker's requests for a welcome are counted, and their number.
     unread : int
-        Bytes of large messages that it has still to take, as of its last message.
+        Bytes of large messages that the worker has still to take, as of its last message.
     leaving : bool
-        True if it leaves with the end of the round.
+        True if the worker leaves with the end of the round.
     retired : deque of str
-        Tokens of former processes with its key.
+        Tokens of former processes with the worker's key.
     """
 
     uid: int

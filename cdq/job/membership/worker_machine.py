@@ -65,7 +65,7 @@ class WorkerMachine:
     phase : Phase
         Phase of the session.
     uid, applied, version : int
-        Its number, the last of its contributions that counts, the version of the table it knows.
+        Number of the worker, the last of its contributions that counts, the version of the table that it knows.
     run, generation : int
         The job, and the start of the hub, 0 before they are known.
     waiting_for : str

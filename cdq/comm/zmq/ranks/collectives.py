@@ -27,7 +27,7 @@ class Mode(IntEnum):
 
 
 class Why(IntEnum):
-    """Why a rank left, or a call failed."""
+    """Reasons for which a rank left, or a call failed."""
 
     CLOSED = 1  # in order
     FAILED = 2
@@ -46,7 +46,7 @@ class Request(NamedTuple):
     mode : Mode
         Mode of the collective.
     body : bytes or memoryview
-        One part; or the lengths of the parts for all ranks, and the parts.
+        Payload: one part; or the lengths of the parts for all ranks, and the parts.
     """
 
     call: Call
