@@ -286,7 +286,7 @@ def _constant_law(step_size: float, mass: float, dtype: str, scale: float) -> La
 
 
 def log_keep(step_size: StepSize, steps: int, clock: Counts, visits: Counts) -> npt.NDArray[np.float64]:
-    """Return ln of the weight that *visits* visits leave to what was before, as the kernels reckon it.
+    """Return ln of the weight that *visits* visits leave to the value before, as the kernels compute it.
 
     That is the sum of ln(1 - step size) over them, from counts of *clock* on, under the law as of *steps* steps.
 

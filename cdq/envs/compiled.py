@@ -181,7 +181,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         self._restore({**state, "_functions": functions, "_step": step, "_reset": reset, "_encode": encode})
 
     def _own(self) -> dict[str, Any]:
-        """Return all attributes but the view of the lane, which `_restore` makes anew."""
+        """Return all attributes but the view of the lane, which `_restore` makes again."""
         return {name: value for name, value in self.__dict__.items() if name != "_lane"}
 
     def _restore(self, state: dict[str, Any]) -> None:

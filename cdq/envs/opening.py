@@ -26,7 +26,7 @@ _log = logging.getLogger("cdq")
 
 # States of a compiled environment up to which its model is listed, which takes 50 microseconds for each.
 _LISTED = 2000
-# Pairs of a table up to which it is read anew whenever it may have changed, which takes a microsecond for each.
+# Pairs of a table up to which it is read again whenever it may have changed, which takes a microsecond for each.
 _LOOKED_AT = 20_000
 
 Build = Callable[[TransitionTable], Model]

@@ -113,7 +113,7 @@ class _Player:
             )
 
     def walk(self, wanted: Floats) -> int:
-        """Go where wanted pairs are, and try them, until the way has to be planned anew; return how many are done."""
+        """Go where wanted pairs are, and try them, until the way has to be planned again; return how many are done."""
         values, policy = self.plan(wanted)
         planned, done, far = wanted.copy(), 0, self.steps + _FAR
         everywhere = not values[self.state]  # it was planned as far as there are ways

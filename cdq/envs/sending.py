@@ -1,7 +1,7 @@
 """Environments for other processes of this machine: what is sent in place of one, and whether it is still the same.
 
 What a script made of an environment (attributes, patched methods, wrappers) is to be there, too. An environment that
-cannot be sent as it is, as it holds a window or a simulator, is made anew from its spec, if that comes to the same.
+cannot be sent as it is, as it holds a window or a simulator, is made again from its spec, if that comes to the same.
 """
 
 from __future__ import annotations

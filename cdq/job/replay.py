@@ -51,10 +51,10 @@ class Rehearsal:
         self._merged: Received = b""
 
     def learn(self, uids: Iterable[int], size: int) -> dict[int, Submission]:
-        """Return what these workers bring to a round whose window is reckoned for *size*."""
+        """Return the contributions of these workers to a round whose window is computed for *size* workers."""
         service = self._service
         service.open(size)
-        # Who was not in the last round begins anew from what the hub knows of it, like any that comes back.
+        # A worker that was not in the last round restarts from the lanes that the hub has of it, like any that returns.
         self._members = {uid: self._member(uid) for uid in uids}
         return {uid: Submission(member.learn(), 0, 0) for uid, member in self._members.items()}
 
@@ -140,7 +140,7 @@ def repeat_singles(
                 told(entry["round"])
         for later in ahead[service.rounds]:
             uid = later["members"][0][0]
-            if last.get(uid) != service.rounds:  # it began anew here
+            if last.get(uid) != service.rounds:  # it restarted here
                 members[uid] = Member(samplers)
                 members[uid].join(service.welcome(uid, ()))
             members[uid].task = Task(*later["task"])

@@ -211,7 +211,7 @@ class LearningService:
         return self._lanes[uid]
 
     def open(self, size: int) -> None:
-        """Open the next window, reckoned for *size* workers, in place of one that is open; `task` says which."""
+        """Open the next window, computed for *size* workers, in place of one that is open; `task` says which."""
         course = self._course
         course.forget()
         self._size = course.size = size

@@ -53,7 +53,7 @@ def _learn_beside(run: Run, show: Callable[[], None]) -> None:
                 run.team.take_back(comm)
                 came_back = True
     finally:
-        if not came_back:  # where the others were nobody knows: their streams begin anew
+        if not came_back:  # the state of the others' lanes is not known: their streams restart
             run.team.lanes.clear()
             run.state.session += 1
 

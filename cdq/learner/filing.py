@@ -131,7 +131,7 @@ class Filed(Learnt):
         """Return the learner of a directory's newest checkpoint; `learn` without steps finishes the call it is from.
 
         With as many workers as before, the run is the one that was not interrupted, bit for bit. With another number
-        the table, visits, clocks and schedules go on, and the random streams begin anew; a warning says so.
+        the table, visits, clocks and schedules go on, and the random streams restart; a warning says so.
 
         Parameters
         ----------

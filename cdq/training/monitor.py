@@ -111,7 +111,7 @@ class ProgressLine:
         self._gap = math.nan
 
     def show(self) -> None:
-        """Draw the line anew."""
+        """Draw the line again."""
         # Programs without a console, and those whose standard error is closed, have none.
         if self._stream is None or not len(self._history) or not self._stream.isatty():
             return

@@ -36,7 +36,7 @@ class State:
     history : History
         A row per round.
     session : int
-        Number of times that the run was begun anew, with fresh streams.
+        Number of restarts of the run with fresh streams.
     evaluations : int
         Number of evaluations that were made; each has streams of its own.
     goal : Goal

@@ -34,7 +34,7 @@ class Team:
     problem : Problem
         The task that the workers learn.
     state : State
-        The table, and the number of times that the run was begun anew.
+        The table, and the number of restarts of the run with fresh streams.
     settings : Settings
         Settings of the learner.
     stop : (1,) array of int32
@@ -54,9 +54,9 @@ class Team:
         self.workers: dict[int, Worker] = {}
 
     def go_on(self, lanes: npt.NDArray[np.uint8] | None, rank: int) -> None:
-        """Go on from what the lanes of all ranks were at, (workers, n) bytes; anew without them.
+        """Go on from the state of the lanes of all ranks, (workers, n) bytes; without them, restart the streams.
 
-        Lanes of another number of workers are of no use: a warning, on *rank* 0, says that the streams begin anew.
+        Lanes of another number of workers are of no use: a warning, on *rank* 0, says that the streams restart.
         Workers of a hub come and go, and so each goes on with what there is of its number.
 
         Raises

@@ -43,7 +43,7 @@ class Worker:
     seed : int
         Entropy of the run; the streams are those of `SeedSequence(seed)` spawned per (rank, lane).
     rank, session : int
-        The worker's number, and how often the run was begun anew (a loaded table goes on with fresh streams).
+        Number of the worker, and of restarts of the run (a loaded table goes on with fresh streams).
     num_envs : int
         Number of lanes.
     stop : (1,) array of int32

@@ -91,7 +91,7 @@ class Rejected(Exception):
 
 
 class Body:
-    """A payload in parts, which need not be joined before the message is; its CRC is reckoned once for all messages.
+    """A payload in parts, which need not be joined before the message is; its CRC is computed once for all messages.
 
     Parameters
     ----------
