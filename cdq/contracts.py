@@ -72,10 +72,10 @@ class Environment(Lanewise, Protocol):
         """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""
 
     def mask_of(self, observation: Any) -> Any:
-        """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
+        """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""
 
     def close(self) -> None:
-        """Close what was made here; loops must not be used afterwards."""
+        """Close the environments that were made here; loops must not be used afterwards."""
 
 
 class Source(Environment, Protocol):
@@ -223,7 +223,7 @@ class Representation(Protocol):
         """Return what every entry of the table is where every action is worth *value*."""
 
     def action_values(self, values: Floats, observation: Any) -> Floats:
-        """Return what the table says each action is worth; raises `ConfigError` for what is no observation."""
+        """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
 
 
 Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]

@@ -1,4 +1,4 @@
-"""The errors that cdq raises: each says what, what was got, what is allowed and what to do."""
+"""Errors that cdq raises: each says what is wrong, the value, the allowed values and the remedy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class CdqError(Exception):
 
 
 class ConfigError(CdqError, ValueError):
-    """An argument is outside what is allowed."""
+    """An argument is outside the allowed values."""
 
 
 class ModelError(CdqError, ValueError):
@@ -86,7 +86,7 @@ class PeerLost(CommError):
     Attributes
     ----------
     ranks : tuple of int
-        The ranks that are gone.
+        The ranks that are lost.
     """
 
     def __init__(self, message: str, ranks: Sequence[int] = ()) -> None:
@@ -104,7 +104,7 @@ class DivergenceError(CdqError):
     Attributes
     ----------
     ranks : tuple of int
-        The ranks whose tables are not those of most.
+        The ranks whose tables differ from those of most ranks.
     """
 
     def __init__(self, message: str, ranks: Sequence[int] = ()) -> None:

@@ -31,7 +31,7 @@ _LEAST = math.nextafter(0.0, 1.0)
 
 
 def _numbers(schedule: Any, **checks: tuple[str, str, float, float]) -> None:
-    """Make the named fields floats; each has its name in messages, what is allowed, the least and the most."""
+    """Make the named fields floats; each has its name in messages, its allowed values in words, its least and most."""
     for name, check in checks.items():
         what, allowed, low, high = check
         object.__setattr__(schedule, name, real(what, getattr(schedule, name), allowed, low, high))

@@ -1,4 +1,4 @@
-"""cdq train: learn, and report what came of it."""
+"""cdq train: learn, and report the result."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def _solved(report: Mapping[str, Any]) -> str:
 
 
 def _certified(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what is known of the distance from optimal, where the model is."""
+    """Return the certified distance from optimal, where the model is known."""
     if report["gap"] is None:
         return []
     return [

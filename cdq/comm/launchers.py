@@ -70,7 +70,7 @@ def parent_rank(environment: Mapping[str, str] = os.environ) -> Launch | None:
 
 
 def variables(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the variables by which a launcher was told, as a message names them."""
+    """Return the variables by which a launcher was recognised, as a message names them."""
     return " and ".join(_named(environment)[1])
 
 

@@ -47,7 +47,7 @@ class Offer:
         return memoryview(_advised(mmap.mmap(self._file, 0)))
 
     def withdraw(self) -> None:
-        """Close the file: those who have accepted keep the memory."""
+        """Close the file: processes that have accepted the memory keep it."""
         if self._file >= 0:
             os.close(self._file)
 

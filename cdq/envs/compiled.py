@@ -24,7 +24,7 @@ _WITH_ADDRESSES = {"grid", "garnet"}  # functions whose context holds some: `_li
 
 
 def lane_dtype() -> np.dtype[Any]:
-    """Return the struct that a compiled environment steps, as a structured dtype; core/lane.h says what is in it.
+    """Return the struct that a compiled environment steps, as a structured dtype; core/lane.h describes the fields.
 
     Examples
     --------

@@ -206,7 +206,7 @@ def _agreement(
 
 
 def _misfit(env: gymnasium.Env[Any, Any], model: Model, encoder: Encoder) -> str | None:
-    """Return in words why states and actions of a model are not those of an environment; None if they may be."""
+    """Return in words why a model's states and actions cannot be those of an environment; None if they may be."""
     n_states = encoder.n_states if encoder.countable and not encoder.masked else None
     if (n_states, encoder.n_actions) == (model.n_states, model.n_actions):
         return None

@@ -151,7 +151,7 @@ class PythonSource:
                 env.reset()
 
     def mask_of(self, observation: Any) -> Any:
-        """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
+        """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""
         return self.encoder.mask_of(observation) if self._masks == "observation" else None
 
     def kinds(self) -> list[str]:
@@ -223,7 +223,7 @@ def _check_alike(envs: list[gymnasium.Env[Any, Any]]) -> None:
 
 
 def masking_of(masks: bool | str, encoder: Encoder, *, advice: bool) -> str:
-    """Return where the loops look for masks; *advice*, where those of the infos are no rules."""
+    """Return the place in which the loops look for masks; *advice*: masks in the infos are no rules."""
     if masks not in {"auto", True, False}:
         raise ConfigError(f"masks must be 'auto', True or False; got {masks!r}")
     if masks is False:

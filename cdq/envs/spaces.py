@@ -184,7 +184,7 @@ class Encoder:
 
 
 def _asked(read: Callable[[object], Any], observation: object) -> Any:
-    """Return what is read from an observation that a user gives."""
+    """Return the number or vector that is read from an observation that a user gives."""
     try:
         return read(observation)
     except ValueError as error:
@@ -219,7 +219,7 @@ def spaces_of(env: Any, prefix: str = "") -> tuple[gymnasium.Space[Any], gymnasi
 
 
 def _no_space(given: Any) -> str:
-    """Return what is wrong with something that is given as a space, and what to write in its place."""
+    """Return in words the fault of something that is given as a space, and the space to write in its place."""
     if given is None:
         return "missing; set it to a space, such as gymnasium.spaces.Discrete(16)"
     if type(given).__module__.partition(".")[0] == "gym":

@@ -104,7 +104,7 @@ class VectorSource:
         return returns, lengths
 
     def mask_of(self, observation: Any) -> Any:
-        """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
+        """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""
         return self.encoder.mask_of(observation) if self._masks == "observation" else None
 
     def kinds(self) -> list[str]:

@@ -1,7 +1,7 @@
 """A hub's job: one process holds the table, workers that come and go learn windows for it.
 
-- `asynchronous`: The hub's part without rounds: each contribution is applied when it comes, to a table that has gone
-  on meanwhile.
+- `asynchronous`: The hub's part without rounds: each contribution is applied when it arrives, to a table that changed
+  meanwhile.
 - `contributions`: Contributions as a hub stores them until a checkpoint has what they brought: a restart applies them
   again.
 - `faults`: Points at which a test makes the hub or a worker fail; they cost a look at a variable where none does.
@@ -9,10 +9,10 @@
   their answers.
 - `handshake`: Messages of a worker and the hub when they meet: versions and arithmetic, then the job and its present
   state.
-- `hub`: A call of `learn` whose workers are a hub's: local processes that it starts, or whoever joins.
+- `hub`: A call of `learn` whose workers are a hub's: local processes that it starts, or processes that join.
 - `increments`: Asynchronous contributions: how much of the hub's value each visit left, and what was added to it.
 - `join`: A process that takes part in a job: ``python -m cdq.job.join URL [SECONDS]``.
-- `journal`: The journal of a job: a line per round, durable before any worker hears of it; with it every run can be
+- `journal`: The journal of a job: a line per round, durable before any answer to a worker; with it every run can be
   repeated.
 - `local`: Local workers: processes that a call of `learn` starts, and that end with it.
 - `member`: A worker's part of a job: learn the window that the hub names, contribute it, take over the merged table.
@@ -20,9 +20,9 @@
 - `recovery`: A restart of the hub: rounds that its journal has and the newest checkpoint has not, applied as they
   were stored.
 - `replay`: A job's rounds again, in this process: what its journal says was learnt, learnt once more and compared.
-- `service`: The hub's part of learning: it opens windows, merges what came of them, and keeps the table.
+- `service`: The hub's part of learning: it opens windows, merges the contributions, and keeps the table.
 - `store`: Beginning of a job, in a file of its own: with the journal, all that it takes to repeat the job.
-- `membership/`: Membership of a job: who takes part, exactly once, in which round.
+- `membership/`: Membership of a job: the workers that take part, exactly once, in each round.
 """
 
 from cdq.job.handover import answer, hand_over, receive

@@ -1,4 +1,4 @@
-"""The hub's part without rounds: each contribution is applied when it comes, to a table that has gone on meanwhile."""
+"""The hub's part without rounds: each contribution is applied when it arrives, to a table that changed meanwhile."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class AsynchronousService(LearningService):
         return None
 
     def single(self, uid: int, submission: Submission, state: Callable[[], HubState]) -> Received:
-        """Apply a contribution, make it durable, and return what changed since the worker's table, and what is next.
+        """Apply a contribution, make it durable, and return the changes since the worker's table, and the next task.
 
         Raises
         ------
@@ -131,7 +131,7 @@ class AsynchronousService(LearningService):
         self._settle(brought, offer.task, len(submission.payload))
 
     def answer(self, uid: int, base: int) -> Received:
-        """Return what a worker whose table is as of *base* contributions is told."""
+        """Return the answer to a worker whose table has *base* contributions."""
         return pack_result(self.offer(uid).task, self._changes(base))
 
     def _take(self, uid: int, brought: Increment) -> None:

@@ -93,7 +93,7 @@ class Contributions:
             raise FileError(f"cannot begin {path}: {error.strerror or error}") from None
 
     def write(self, number: int, payloads: Sequence[Received]) -> None:
-        """Store what came to a round.
+        """Store the contributions to a round.
 
         Raises
         ------

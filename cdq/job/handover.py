@@ -39,7 +39,7 @@ def _exactly(end: socket.socket, length: int) -> bytes:
 
 
 def answer(end: socket.socket, error: BaseException | None) -> None:
-    """Tell who sent a parcel whether it could be opened."""
+    """Send the sender of a parcel the answer that it could be opened, or the error."""
     said = {}
     if error is not None:
         text = " ".join(str(error).split())[:_LONGEST_ERROR]

@@ -1,4 +1,4 @@
-"""A call of `learn` whose workers are a hub's: local processes that it starts, or whoever joins."""
+"""A call of `learn` whose workers are a hub's: local processes that it starts, or processes that join."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Hosting:
     max_members : int
         Most workers that may take part at once. A round needs as many as the learner has `workers`.
     round_timeout : float, optional
-        Seconds after which a round closes without those who have not delivered; None: never.
+        Seconds after which a round closes without the workers that have not delivered; None: never.
     grace : float
         Seconds that a worker may be unreachable before the round closes without it.
     durable : bool
@@ -139,7 +139,7 @@ def keeper(call: Call, service: LearningService, journal: Journal | None = None)
 
 
 def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
-    """Hold a job for whoever joins, until the goal of the call is reached; its checkpoint directory must be held.
+    """Hold a job for all that join, until the goal of the call is reached; its checkpoint directory must be held.
 
     Raises
     ------
@@ -223,7 +223,7 @@ def go_on(
 
 
 def _require_same_job(call: Call, journal: Journal) -> None:
-    """Raise `FileError` if the directory's rounds are of another job: its checkpoints are gone, or were replaced."""
+    """Raise `FileError` if the directory's rounds are of another job: its checkpoints were deleted or replaced."""
     path = journal.directory / BEGINNING
     if not journal.entries or not path.exists():
         return

@@ -36,7 +36,7 @@ class Departure:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Hear the signals while the context lasts."""
+        """Take note of the signals while the context lasts."""
         before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield

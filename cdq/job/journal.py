@@ -1,4 +1,4 @@
-"""The journal of a job: a line per round, durable before any worker hears of it; with it every run can be repeated."""
+"""The journal of a job: a line per round, durable before any answer to a worker; with it every run can be repeated."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def lines(directory: Path) -> Iterator[Entry]:
 
 
 def hub_state(entries: Iterable[Entry]) -> dict[str, Any] | None:
-    """Return what the hub's machine was at after the last line: what was written last, and the rounds since."""
+    """Return the state of the hub's machine after the last line: the state written last, and the rounds since."""
     state: dict[str, Any] | None = None
     for entry in entries:
         state = _hub_after(state, entry)
@@ -192,7 +192,7 @@ def _line(entry: Mapping[str, Any]) -> bytes:
 
 
 def _entries(path: Path) -> Iterator[tuple[Entry, int]]:
-    """Yield each whole line's entry and where the line ends; raise `FileError` for what is no journal."""
+    """Yield each whole line's entry and the end of the line; raise `FileError` if the file is no journal."""
     end = number = 0
     with open_to_read(path, follow=False) as file:
         while line := file.readline(_LONGEST):

@@ -57,7 +57,7 @@ class Member:
         return self._increment(payload) if welcome.asynchronous else payload
 
     def _increment(self, payload: Received) -> bytes:
-        """Return the same contribution for a table that has gone on meanwhile."""
+        """Return the same contribution in the form for a table that has changed meanwhile."""
         welcome, brought = self._welcome, open_contribution(payload, self._welcome.shape)
         clock = welcome.merged.clock.reshape(-1)[brought.where]
         touched = brought.counts > clock

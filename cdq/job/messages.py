@@ -124,7 +124,7 @@ def pack_contribution(part: bytearray, checksum: int, lanes: bytes) -> memoryvie
 
 
 def pack_result(task: Task, merged: Received = b"") -> Received:
-    """Return a result: the next task, and what was merged."""
+    """Return a result: the next task, and the merged slice."""
     return joined(*result_parts(task, merged))
 
 

@@ -103,7 +103,7 @@ def _same(one: Goal, other: Goal) -> bool:
 
 
 def checksums(entry: Entry) -> list[int]:
-    """Return those of the contributions to a round, in the order of uids."""
+    """Return the checksums of the contributions to a round, in the order of uids."""
     return [crc for _, _, crc in entry["members"]]
 
 

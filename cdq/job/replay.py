@@ -36,7 +36,7 @@ _MOST = 1 << 62  # no number of a line is larger
 
 
 class Rehearsal:
-    """Workers of this process, which learn for a service as those of a job do for the hub.
+    """Workers of this process, which learn for a service as the workers of a job do for the hub.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Rehearsal:
         return member
 
     def apply(self, submissions: Mapping[int, Submission]) -> int:
-        """Merge what they bring; return the CRC of what was merged."""
+        """Merge contributions; return the CRC of the merged slice."""
         self._merged = self._service.apply(submissions)
         return crc32(self._merged)
 
@@ -158,7 +158,7 @@ def take_again(service: AsynchronousService, entry: Entry, payload: Received) ->
 
 
 def require_next(service: LearningService, entry: Entry) -> None:
-    """Raise `FileError` unless a line is that of the service's next round."""
+    """Raise `FileError` unless the line is that of the service's next round."""
     require_round(entry)
     if entry["round"] != service.rounds + 1:
         raise FileError(
@@ -168,13 +168,13 @@ def require_next(service: LearningService, entry: Entry) -> None:
 
 
 def require_round(entry: Entry) -> None:
-    """Raise `FileError` unless a line is that of a round."""
+    """Raise `FileError` unless the line is that of a round."""
     if not _is_round(entry):
         raise FileError(f"the journal lacks what its round {entry.get('round')!r:.20} was; use another copy")
 
 
 def _is_round(entry: Entry) -> bool:
-    """Return whether a line says who brought what to a round, and what came of it."""
+    """Return whether a line has the form of a round or of a single contribution, with numbers in their ranges."""
     members, task = entry.get("members"), entry.get("task")
     if not (isinstance(members, list) and all(isinstance(one, list) and len(one) == 3 for one in members)):
         return False
@@ -274,7 +274,7 @@ def kind_of(start: Entry) -> type[LearningService]:
 
 
 def goal_of(start: Entry) -> Goal:
-    """Return what was to be reached from a start of the hub on; raises `FileError`."""
+    """Return the goal of a start of the hub; raises `FileError`."""
     try:
         start["asynchronous"], start["start"]
         return Goal.from_config(start["goal"])

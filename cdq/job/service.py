@@ -1,4 +1,4 @@
-"""The hub's part of learning: it opens windows, merges what came of them, and keeps the table."""
+"""The hub's part of learning: it opens windows, merges the contributions, and keeps the table."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class LearningService:
     def close_round(
         self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], HubState]
     ) -> dict[int, Body]:
-        """Merge what came, and return what to tell those who brought it: it is durable, and thereby acknowledged."""
+        """Merge the contributions, and return the answers to their workers, which acknowledge: the round is durable."""
         size = max(self.least, len(members))
         merged = self.apply(submissions, {"next": size, "hub": state()})
         self.open(size)
@@ -177,7 +177,7 @@ class LearningService:
         raise Refused("this job merges in rounds; start its hub without the asynchronous mode")
 
     def status(self) -> dict[str, Any]:
-        """Return what is told of the job to whoever asks."""
+        """Return the public state of the job."""
         progress, history = self._course.progress, self._state.history
         row = history[-1] if len(history) else None
         return {

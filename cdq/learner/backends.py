@@ -59,7 +59,7 @@ def _learn_beside(run: Run, show: Callable[[], None]) -> None:
 
 
 def _beginning(run: Run) -> bytes:
-    """Return what the other ranks are told first: tables, counters, and their lanes where those are known."""
+    """Return the state that the other ranks are sent first: tables, counters, and their lanes where those are known."""
     tensors, counters = run.state.everything()
     others = [run.team.lanes[rank] for rank in range(1, run.settings.workers) if rank in run.team.lanes]
     if others and len(others) == run.settings.workers - 1:

@@ -201,7 +201,7 @@ class Learning(Filed):
 
     @contextmanager
     def _aiming_at(self, goal: Goal) -> Iterator[None]:
-        """Have a goal from now on, unless what is done with it is refused."""
+        """Set the goal of the call; put the former one back if the call is refused."""
         before, self._state.goal = self._state.goal, goal
         try:
             yield

@@ -75,7 +75,7 @@ def make_parcel(subject: Subject, settings: Settings) -> bytes:
 
 
 def _registry() -> dict[str, bytes]:
-    """Return what is registered, but for what cannot be sent: perhaps nobody needs that."""
+    """Return the registered specs, but for those that cannot be sent: perhaps nobody needs them."""
     from cdq.envs.sending import registered
 
     packed: dict[str, bytes] = {}

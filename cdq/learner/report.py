@@ -59,7 +59,7 @@ def unvisited(model: MDP | None, visits: npt.NDArray[np.int64]) -> float | None:
 def hints(
     report: dict[str, Any], model: MDP | None, values: npt.NDArray[np.floating[Any]], missed: float | None
 ) -> list[str]:
-    """Return what is worth knowing of a run beside its figures, a sentence each: why, and what helps.
+    """Return hints about a run beside its figures, a sentence each: the reason for a weak result, and a remedy.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ def _require_same_learner(common: Communicator, number: int) -> None:
 
 
 def about(subject: Subject, settings: Settings, origin: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what a learner was made of, as a JSON object; *origin* is that of its environment (`cdq.envs.origin`)."""
+    """Return a learner's description as a JSON object; *origin* is that of the environment (`cdq.envs.origin`)."""
     told = {"environment": subject.name, "model": subject.fingerprint(), "settings": settings.to_config()}
     return {**told, "made_of": origin} if origin else told
 
@@ -215,7 +215,7 @@ class Run:
         run_workers(self._tasks(comms), comms, self.requests, show, graceful=graceful)
 
     def _save_last_round(self) -> None:
-        """Write a checkpoint without lanes: where those of the others were nobody knows."""
+        """Write a checkpoint without lanes, as the state of the others' lanes is not known."""
         if self.rank == 0 and self.state.goal.keep_every:
             tensors, counters = self.state.everything()
             header = {"kind": "checkpoint", **self.about, **counters}

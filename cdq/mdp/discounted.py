@@ -13,7 +13,7 @@ from cdq.mdp.bellman import Backups, Certificate, Chain, FloatArray
 
 
 class Solved(NamedTuple):
-    """Values, and what is certified of them."""
+    """Values, and their certificate."""
 
     values: FloatArray
     certificate: Certificate

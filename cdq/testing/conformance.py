@@ -157,7 +157,7 @@ class CommunicatorConformance:
     )
     @several
     def test_different_calls(self, size: int, operation: str) -> None:
-        """Every rank hears that the calls differ, wherever the odd one is."""
+        """Every rank finds that the calls differ, whichever rank is the odd one."""
         for odd in {0, size - 1}:
             results = self.run(size, partial(cases.differs, odd=odd, operation=operation))
             assert [type(result) for result in results] == [CollectiveMismatch] * size
@@ -166,7 +166,7 @@ class CommunicatorConformance:
     @pytest.mark.parametrize("slow", [False, True])
     @several
     def test_a_rank_raises(self, size: int, slow: bool, grouped: bool) -> None:
-        """The others hear that it is lost, at once, in a group of it too."""
+        """The others find at once that the rank is lost, also in a group with it."""
         culprit = size // 2
         function = partial(cases.raises, culprit=culprit, slow=slow, grouped=grouped)
         results = self.run(size, function)

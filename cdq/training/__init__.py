@@ -7,8 +7,7 @@
 - `goals`: Goals of `learn`: a number of steps, or a condition that may end it sooner.
 - `history`: The record of a run: a row per round, and fewer of a long one.
 - `interrupts`: Requests to end a run early: signals make them, workers read them.
-- `loop`: A call of `learn`: the local workers' threads, their rounds until the steps are used up, and who watches
-  them.
+- `loop`: A call of `learn`: the local workers' threads, their rounds until the steps are used up, and the watch.
 - `monitor`: Monitor of a run: writes the history, measures the gap now and then, and decides when to stop.
 - `settings`: Settings of a learner: checked arguments, and their JSON form.
 - `state`: State of a learner: all that learning changes, and its way to files and back.

@@ -120,7 +120,7 @@ class Course:
         return self.satisfied or self.progress.ended or self.progress.steps >= self._target
 
     def forget(self) -> None:
-        """Begin again after the last round: what was begun since will not be merged."""
+        """Begin again after the last round: windows that were begun since will not be merged."""
         self._begun = self.progress.steps
         self._open.clear()
 

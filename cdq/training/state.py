@@ -54,7 +54,7 @@ class State:
     actions: npt.NDArray[np.bool_] | None = None
 
     def tables(self) -> Tensors:
-        """Return what is saved of the table; views."""
+        """Return the part of the table that is saved; views."""
         tables = {name: getattr(self.merged, name) for name in self.merged.names}
         return tables if self.actions is None else {**tables, "actions": self.actions}
 

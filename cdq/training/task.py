@@ -71,7 +71,7 @@ class Subject(Environment, Problem, Protocol):
         """Return what every entry of the table is where every action is worth *value*."""
 
     def action_values(self, values: Floats, observation: Any) -> Floats:
-        """Return what the table says each action is worth; raises `ConfigError` for what is no observation."""
+        """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
 
     def run_episodes(
         self,
@@ -134,7 +134,7 @@ class ModelSubject:
         return f"table of {self.n_rows:,} states"
 
     def encoding(self) -> Encoding:
-        """Return that of states."""
+        """Return the encoding of states."""
         return (
             encoding_of_states(self.n_rows)
             if self._encoder is None
@@ -146,11 +146,11 @@ class ModelSubject:
         return TableQ(rows, n)
 
     def fingerprint(self) -> str:
-        """Return that of the model."""
+        """Return the fingerprint of the model."""
         return self.model.fingerprint()
 
     def step_size(self, gamma: float) -> StepSize:
-        """Return that of tables."""
+        """Return the step size of tables."""
         return as_step_size(None, gamma)
 
     def kinds(self) -> list[str]:
@@ -239,7 +239,7 @@ class SteppedSubject:
         return str(self._representation)
 
     def step_size(self, gamma: float) -> StepSize:
-        """Return that of tables, but for undiscounted features.
+        """Return the step size of tables, but for undiscounted features.
 
         A weight is met in many states, so that a law by clock is small before it is right: MountainCar's returns were
         -156 to -200 with it, and -100 to -109 with a constant.

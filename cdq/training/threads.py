@@ -99,7 +99,7 @@ def run_workers(
 
 
 def _start(threads: Sequence[threading.Thread], comms: Sequence[Communicator]) -> None:
-    """Start all threads; where the system has no room for one, those before it are told that it does not come."""
+    """Start all threads; where the system has no room for one, those before it learn that it does not arrive."""
     for i, thread in enumerate(threads):
         try:
             thread.start()

@@ -89,7 +89,7 @@ class Worker:
         return self._lanes.memory.tobytes()
 
     def digest(self) -> bytes:
-        """Return the SHA-256 of what was merged."""
+        """Return the SHA-256 of the merged table."""
         return self._merged.digest()
 
     def checksum(self) -> int:
@@ -165,7 +165,7 @@ class Worker:
         return mass / 2**20 / total if total else 0.0
 
     def take_back(self, handed: Rows, lanes: npt.NDArray[np.uint8]) -> None:
-        """Undo the window that was handed over, and what was learnt since: all is as after the last merge."""
+        """Return to the state after the last merge: undo the window that was handed over, and all learnt since."""
         self.roll_back()
         take_back(self.rows, handed)
         self._lanes.memory[:] = lanes

@@ -206,7 +206,7 @@ def learn_and_exchange(comm: Communicator) -> dict[str, Any]:
 
 
 def run_rank(url: str, seconds: float) -> None:
-    """Be one rank of a job: print what came of it as a line of JSON.
+    """Be one rank of a job: print the result as a line of JSON.
 
     The kernel ends the process after twice *seconds*, also where it hangs in a library.
     """
@@ -223,7 +223,7 @@ def run_rank(url: str, seconds: float) -> None:
 
 
 def diagnose(backend: str, answer: Answer) -> Check:
-    """Return what is to be said of a job that ended so."""
+    """Return the result of a backend's check from the answer of its job."""
     results = list(_results(answer.output))
     errors = [result["error"] for result in results if "error" in result]
     if answer.status == 0 and results and not errors:

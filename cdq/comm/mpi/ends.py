@@ -29,7 +29,7 @@ _state = {"installed": False, "waits in vain": False}
 
 
 def install(mpi: Any) -> None:
-    """End the job from now on at an exception that nobody catches, and let the others hear of a rank that exits."""
+    """End the job from now on at an exception that nobody catches, and send the others a notice at this rank's exit."""
     if _state["installed"] or mpi.COMM_WORLD.Get_size() == 1:
         return
     _state["installed"] = True

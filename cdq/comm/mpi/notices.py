@@ -1,4 +1,4 @@
-"""Notices between the ranks of an MPI communicator, beside its collectives: who is here, and who is gone.
+"""Notices between the ranks of an MPI communicator, beside its collectives: ranks that are here or lost.
 
 They are short, so MPI delivers them also when the sender computes or ends: no call of it is needed any more.
 """
@@ -93,7 +93,7 @@ class Notices:
             self._send(range(len(self._here)), HERE, step)
 
     def say_gave_up(self, step: int, why: str) -> None:
-        """Tell those that came to a step that it has failed, and those that did not that this rank is gone."""
+        """Send a notice to all: to those that came to a step that it failed, to the others that this rank is lost."""
         missing = self.missing(step)
         self._send([rank for rank in range(len(self._here)) if rank not in missing], GAVE_UP, step, why)
         self._send(missing, FAILED, step, why)

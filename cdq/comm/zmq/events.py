@@ -51,7 +51,7 @@ class Tick(NamedTuple):
 
 
 class Unreachable(NamedTuple):
-    """A connection is gone."""
+    """A connection is lost."""
 
     route: bytes
     now: float
@@ -82,7 +82,7 @@ class Send(NamedTuple):
 
     @property
     def message(self) -> Payload:
-        """The whole; where it is large, until that of another one with the same body is asked for."""
+        """The whole message; a large one is valid until the next message with the same body is asked for."""
         return self.data if self.body is None else self.body.after(bytes(self.data))
 
 

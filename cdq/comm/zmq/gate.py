@@ -26,7 +26,7 @@ class Gate:
     context : zmq.Context
         Context of the sockets that are guarded; make the gate before they are bound.
     keys : Keys
-        Says who is allowed.
+        Keys that are allowed.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class Gate:
             self.socket.send_multipart([version, request, *status, b""])
 
     def _admits(self, key: str) -> bool:
-        """Return whether a key is allowed, be it only since a moment: who is refused does not try again.
+        """Return whether a key is allowed, even if only since a moment: a peer that is refused does not try again.
 
         Keys that are gone are left to `reread`, which tells of them.
         """
@@ -79,11 +79,11 @@ class Gate:
         return key in self._allowed
 
     def allows(self, key: str) -> bool:
-        """Return whether a key is allowed now: a connection that was let in outlives that."""
+        """Return whether a key is allowed now: a connection may outlive its key's permission."""
         return key in self._allowed
 
     def reread(self, now: float) -> frozenset[str]:
-        """Look again, once a second, which keys are allowed, and return those that are not any more."""
+        """Read the allowed keys again, once a second, and return those that are not allowed any more."""
         if now < self._next:
             return frozenset()
         self._next = now + _REREAD
@@ -92,7 +92,7 @@ class Gate:
         return former - self._allowed
 
     def _names_now(self) -> frozenset[str]:
-        """Return who is allowed now: nobody, where that cannot be told."""
+        """Return the keys that are allowed now: none, where they cannot be read."""
         try:
             return self._names()
         except ConfigError as error:
@@ -111,7 +111,7 @@ class Gate:
         self._wrong = frozenset(wrong)
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Refuse every new connection from now on."""
         self.socket.close(0)
 
 

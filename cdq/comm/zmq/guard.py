@@ -38,7 +38,7 @@ ENDLESS, UNREAD, CROWD = (
 
 
 class Connection:
-    """A connection, by a descriptor of its own: the number of ZeroMQ's may soon be that of another one.
+    """A connection, by a descriptor of its own: ZeroMQ may soon use its number for another connection.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class Connection:
         self._read += size + _FRAMING
 
     def backlog(self, received: int, all_read: bool, now: float) -> int:
-        """Return how many bytes were received beyond those of messages, and of heartbeats, since the last one."""
+        """Return the number of bytes received since the last message, beyond those of messages and heartbeats."""
         if (all_read and self._read) or received - self._began < self._read:
             self._began, self._read = received, 0
         silent = now - self.heard if self.heard is not None else 0.0
@@ -118,7 +118,7 @@ class Connection:
         return self._handed - (self._acked - self._taken)
 
     def is_stuck(self, now: float) -> bool:
-        """Return whether the peer takes nothing of what is on its way, for too long."""
+        """Return whether the peer, for too long, has taken none of the bytes that are on their way."""
         return self.unread(now) > 0 and now - self._progress > _PATIENCE
 
     def cut(self) -> None:

@@ -46,7 +46,7 @@ class Machine(Protocol):
     """A machine that a hub can drive."""
 
     def step(self, event: HubEvent, /) -> list[HubAction]:
-        """Take in an event, and return what is to be done, in order."""
+        """Take in an event, and return the actions to take, in order."""
 
 
 class Hub:
@@ -58,7 +58,8 @@ class Hub:
         ``zmq+ipc://PATH`` in a directory that is this user's alone, ``zmq+curve://HOST:PORT`` with keys, or
         ``zmq+tcp://HOST:PORT`` on loopback. A port of 0: any that is free.
     machine : Machine, optional
-        Decides everything; may be set later, before `run`, by who wants to know first that the address is free.
+        Machine that decides everything; it may be set after the hub is made, once the address is known to be free,
+        and before `run`.
     keys : Keys, optional
         Keys for ``zmq+curve``; those of `Keys.find` by default.
     limit : int, optional
@@ -193,7 +194,7 @@ class Hub:
     # ---- the end
 
     def close(self) -> None:
-        """Give what was sent last half a second to get away, and leave nothing behind."""
+        """Leave the last messages half a second to be sent, and leave nothing behind."""
         if not self._context.closed:
             if self._gate is not None:
                 self._gate.close()

@@ -1,4 +1,4 @@
-"""Keys: who the hub is, who may take part. A directory holds one's own pair and the public keys of others.
+"""Keys of a hub and of the workers that may join. A directory holds one's own pair and the public keys of others.
 
 ``own.public`` and ``own.secret`` are made by `keygen`; a worker's directory holds the hub's key as ``hub.public``,
 the hub's directory those that may join as ``allowed/NAME.public``.
@@ -95,7 +95,7 @@ def read_key(path: Path, follow: bool = True) -> bytes:
 
 
 def _read(path: Path, flags: int) -> bytes:
-    """Return what is in a small file; anything else raises at once, also what would block or never end."""
+    """Return the content of a small file; anything else raises at once, also a file that would block or never end."""
     file = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(file)
@@ -168,7 +168,7 @@ class Keys:
         return f"Keys({str(self.directory)!r})"
 
     def allowed(self) -> Allowed:
-        """Return the public keys that may join now, and what is wrong with the files that hold none.
+        """Return the public keys that may join now, and a sentence for each file that holds none.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Membership of a job: who takes part, exactly once, in which round.
+"""Membership of a job: the workers that take part, exactly once, in each round.
 
 - `connection`: The worker's shell: a socket and the clock around a machine that decides everything; and asking a hub
   how it is.
@@ -9,6 +9,6 @@
   reached.
 - `welcomes`: Order in which workers are welcomed: a WELCOME holds a whole table, and a worker that asks for many may
   take none.
-- `worker_machine`: The worker's side as a machine: joins, submits, resends what is not acknowledged; no sockets,
+- `worker_machine`: The worker's side as a machine: joins, submits, resends until it is acknowledged; no sockets,
   clocks or threads.
 """

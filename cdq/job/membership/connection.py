@@ -66,7 +66,7 @@ class Connection:
         self._step(Tick(self._heard))
 
     def submit(self, payload: Received, base: int) -> None:
-        """Hand in a contribution, learnt from version `base` of the table; `wait` then gives what came of it.
+        """Hand in a contribution, learnt from version `base` of the table; `wait` then gives the result.
 
         One at a time: raises `CommClosed` if the one before is not answered.
         """
@@ -79,8 +79,8 @@ class Connection:
         Returns
         -------
         Deliver, Joined, Left or None
-            The result of what was submitted; where to begin (the first time, and whenever what was submitted or
-            learnt since is void); that the hub has ended.
+            Result of the contribution; or the table to begin from (at first, and whenever submitted or later work
+            is void); or the end of the hub.
 
         Raises
         ------

@@ -43,7 +43,7 @@ class Deliver(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """The worker takes part from here on. What was submitted and not delivered is void, or in this table already.
+    """The worker takes part from here on. A submission without an answer is void, or is in this table already.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Joined(NamedTuple):
     uid : int
         The worker's number.
     applied : int
-        The last of its contributions that counts, or of whoever had the number before.
+        Number of the last of the worker's contributions that counts, or of a former worker's of the same number.
     version : int
         Version of the table; the base of the next contribution.
     """

@@ -68,7 +68,7 @@ def check(service: Service, uid: int, submission: Submission, frame: Frame) -> N
 
 
 def answer_to(rejected: Rejected, run: int, generation: int) -> Frame | None:
-    """Return what who sent a refused frame is told; None: nothing."""
+    """Return the answer to the sender of a refused frame; None: no answer."""
     reason, frame = rejected.reason, rejected.frame
     if reason == Reason.SESSION:
         return Frame(Kind.WHO, run, generation)

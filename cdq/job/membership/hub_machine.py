@@ -97,7 +97,7 @@ class HubMachine:
         }
 
     def status(self) -> dict[str, Any]:
-        """Return what can be told of the hub; can be written as JSON."""
+        """Return the public state of the hub; can be written as JSON."""
         return {
             "run": f"{self.run:016x}",
             "generation": self.generation,
@@ -109,7 +109,7 @@ class HubMachine:
         }
 
     def step(self, event: HubEvent) -> list[HubAction]:
-        """Take in an event, and return what is to be done, in order."""
+        """Take in an event, and return the actions to take, in order."""
         self._now = event.now
         if isinstance(event, Received):
             self._receive(event)
@@ -148,7 +148,7 @@ class HubMachine:
             self._refuse(rejected, route)
 
     def _accept(self, frame: Frame, peer: Peer | None) -> None:
-        """Refuse, before its payload is read, what is too long or does not belong to the connection's session."""
+        """Refuse, before its payload is read, a frame that is too long or not of the connection's session."""
         fence(frame, peer, self.run, self.generation)
         limit = self._service.limit(frame.uid) if frame.kind == Kind.CONTRIB else 0
         if frame.kind != Kind.HELLO and len(frame.payload) > limit:
@@ -163,7 +163,7 @@ class HubMachine:
             self._send(route, answer)
 
     def _count(self, why: str) -> None:
-        """Count what is refused, and write it to the log ever more seldom."""
+        """Count a refused frame or notice, and write it to the log ever more seldom."""
         self.counts[f"refused {why}"] += 1
         if (count := self.counts[f"refused {why}"]).bit_count() == 1:
             self._note(logging.WARNING, "refused", reason=why, count=count)
@@ -302,7 +302,7 @@ class HubMachine:
         self._roster.drop(peer)
 
     def _let_in(self) -> list[Peer]:
-        """Make members of those who wait, as far as there is place."""
+        """Make waiting workers members, as far as there is room."""
         room = self._settings.max_members - len(self._roster.members)
         joining = [peer for peer in self._roster.waiting.values() if peer.route is not None][: max(room, 0)]
         for peer in joining:

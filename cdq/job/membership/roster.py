@@ -178,7 +178,7 @@ class Roster:
         peer.incarnation, peer.submission, peer.leaving = 0, None, False
 
     def status(self) -> dict[str, list[int]]:
-        """Return who takes part, by number."""
+        """Return the numbers of members, of those that delivered or cannot be reached, and of waiting workers."""
         members = self.members.values()
         return {
             "members": [peer.uid for peer in members],
@@ -188,7 +188,7 @@ class Roster:
         }
 
     def state(self) -> list[list[Any]]:
-        """Return what is to be restored; can be written as JSON."""
+        """Return the part of the roster that a restart needs; can be written as JSON."""
         return [
             [peer.uid, peer.identity, peer.token, peer.applied, peer.uid in self.members]
             for peer in self._peers.values()

@@ -1,4 +1,4 @@
-"""The worker's side as a machine: joins, submits, resends what is not acknowledged; no sockets, clocks or threads."""
+"""The worker's side as a machine: joins, submits, resends until it is acknowledged; no sockets, clocks or threads."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class WorkerMachine:
         return self._pending is not None
 
     def step(self, event: WorkerEvent) -> list[WorkerAction]:
-        """Take in an event, and return what is to be done, in order."""
+        """Take in an event, and return the actions to take, in order."""
         self._now = event.now
         if self.phase is Phase.ENDED:
             pass

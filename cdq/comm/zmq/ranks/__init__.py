@@ -4,6 +4,5 @@
   failed.
 - `communicator`: Ranks as processes that a hub connects.
 - `launch`: Local processes as the ranks of a hub of their own: started together, ended together.
-- `relay`: The hub of a fixed number of ranks, as a machine: it carries collectives, and knows who came and who is
-  gone.
+- `relay`: The hub of a fixed number of ranks, as a machine: it carries collectives, and knows present and lost ranks.
 """

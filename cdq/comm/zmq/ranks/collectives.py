@@ -103,7 +103,7 @@ def unpack_loss(payload: Received) -> tuple[Why, tuple[int, ...], str]:
 
 
 def pack_group(parent: int, members: Sequence[int]) -> bytes:
-    """Return who makes up a group: ranks of the whole, in the order of their ranks in the group."""
+    """Return the members of a group: ranks of the whole, in the order of their ranks in the group."""
     return struct.pack(f"<Q{len(members)}I", parent, *members)
 
 

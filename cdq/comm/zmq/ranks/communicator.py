@@ -236,7 +236,7 @@ class ZmqCommunicator(ProcessCommunicator):
             self._link.post(encode(frame), last=self._group == WHOLE)
 
     def _is_victim(self) -> bool:
-        """Return True if this rank failed because of another, which the others are to hear of instead."""
+        """Return True if this rank failed because of another one, whose failure the others are to be sent instead."""
         return self._victim or (self._parent is not None and self._parent._is_victim())
 
 
