@@ -58,7 +58,7 @@ class Hosting:
     insecure : bool
         Let ``zmq+tcp`` be on addresses that other machines reach.
     keys : Keys, optional
-        Allow ``zmq+tcp`` on addresses that other machines reach.
+        Keys for ``zmq+curve``.
     asynchronous : bool
         Apply each contribution when it comes, in place of rounds.
     staleness : int
