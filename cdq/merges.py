@@ -1,4 +1,4 @@
-"""Merge rules: how the workers' contributions and the base become the next table."""
+"""Merge rules, by which the workers' contributions and the base become the next table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that commands share, what they default to, and checks of what they are given."""
+"""Options that commands share, with their defaults, and checks of their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""cdq status: what a hub is doing."""
+"""cdq status: the state of a hub."""
 
 from __future__ import annotations
 

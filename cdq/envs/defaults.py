@@ -1,4 +1,4 @@
-"""Settings with which the known environments are learnt well, where the general ones do not do."""
+"""Settings with which known environments are learnt well, where the general defaults do not do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compiled functions as their users hold them, and the addresses that they have."""
+"""Addresses of compiled functions, from every form in which users hold such functions."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 - `asynchronous`: The hub's part without rounds: each contribution is applied when it arrives, to a table that changed
   meanwhile.
-- `contributions`: Contributions as a hub stores them until a checkpoint has what they brought: a restart applies them
-  again.
-- `faults`: Points at which a test makes the hub or a worker fail; they cost a look at a variable where none does.
+- `contributions`: Contributions that a hub stores until a checkpoint includes them: a restart applies them again.
+- `faults`: Points at which a test makes the hub or a worker fail; where no test does, each costs one look at a
+  variable.
 - `handover`: Parcels on their way to processes that were just started, through a socket that each inherited, and
   their answers.
 - `handshake`: Messages of a worker and the hub when they meet: versions and arithmetic, then the job and its present
@@ -17,9 +17,8 @@
 - `local`: Local workers: processes that a call of `learn` starts, and that end with it.
 - `member`: A worker's part of a job: learn the window that the hub names, contribute it, take over the merged table.
 - `messages`: Messages between hub and workers in each round: layouts, and the checks before anything is believed.
-- `recovery`: A restart of the hub: rounds that its journal has and the newest checkpoint has not, applied as they
-  were stored.
-- `replay`: A job's rounds again, in this process: what its journal says was learnt, learnt once more and compared.
+- `recovery`: Restart of the hub: rounds of the journal that the newest checkpoint lacks, applied as they were stored.
+- `replay`: Replay of a job in this process: every round is learnt again, and compared with the journal.
 - `service`: The hub's part of learning: it opens windows, merges the contributions, and keeps the table.
 - `store`: Beginning of a job, in a file of its own: with the journal, all that it takes to repeat the job.
 - `membership/`: Membership of a job: the workers that take part, exactly once, in each round.

@@ -1,4 +1,4 @@
-"""Contributions as a hub stores them until a checkpoint has what they brought: a restart applies them again."""
+"""Contributions that a hub stores until a checkpoint includes them: a restart applies them again."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class Call(Protocol):
 
 
 def service_of(call: Call, kind: type[LearningService] = LearningService) -> LearningService:
-    """Return what merges for a call, where it stands; *kind* says how."""
+    """Return the service that merges for a call, from the state as it is; *kind* is its class."""
     return make_service(
         call.model,
         call.settings,
@@ -122,7 +122,7 @@ def rounds_of(call: Call) -> int:
 
 
 def keeper(call: Call, service: LearningService, journal: Journal | None = None) -> Callable[[], None]:
-    """Return what writes a checkpoint of a call, when all of the journal is on the disk."""
+    """Return the function that writes a checkpoint of a call, when all of the journal is on the disk."""
 
     def keep() -> None:
         if journal is not None:

@@ -1,4 +1,4 @@
-"""A restart of the hub: rounds that its journal has and the newest checkpoint has not, applied as they were stored."""
+"""Restart of the hub: rounds of the journal that the newest checkpoint lacks, applied as they were stored."""
 
 from __future__ import annotations
 

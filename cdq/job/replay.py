@@ -1,4 +1,4 @@
-"""A job's rounds again, in this process: what its journal says was learnt, learnt once more and compared."""
+"""Replay of a job in this process: every round is learnt again, and compared with the journal."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ def starts(entries: Iterable[Entry]) -> Iterator[tuple[Entry, list[Entry]]]:
 
 
 def kind_of(start: Entry) -> type[LearningService]:
-    """Return what merged from a start of the hub on."""
+    """Return the kind of service that merged from a start of the hub on."""
     return AsynchronousService if start["asynchronous"] else LearningService
 
 

@@ -295,7 +295,7 @@ class LearningService:
 
 
 def plan_of(settings: Settings, rule: Rule, keep_every: int = 0) -> Plan:
-    """Return what every worker of a job does.
+    """Return the plan of every worker of a job.
 
     Raises
     ------
@@ -320,7 +320,7 @@ def make_service(
     rounds: int,
     kind: type[LearningService] = LearningService,
 ) -> LearningService:
-    """Return what merges until the state's goal is reached, from where the state is; *kind* says how."""
+    """Return the service, of class *kind*, that merges from the state as it is until its goal is reached."""
     course = Course(
         plan=plan,
         progress=state.progress,

@@ -1,4 +1,4 @@
-"""Workers of a call of `learn`, and where they come from: the one place that tells backends apart.
+"""Workers of a call of `learn`, from every backend: the one place that tells backends apart.
 
 Threads of this process, or this process as one rank of several: `Run.learn`. Members of a hub, which join, or which
 this process starts: `job.local`. Ranks in processes that this one starts, for environments in Python: `learner.ranks`.

@@ -1,4 +1,4 @@
-"""A learner's files, and its copies, which are made by way of one."""
+"""Files of a learner, and copies of it, which are made by way of a file."""
 
 from __future__ import annotations
 

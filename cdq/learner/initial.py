@@ -1,4 +1,4 @@
-"""Tables that learners begin with, which their users give."""
+"""Initial tables, which users give to learners."""
 
 from __future__ import annotations
 

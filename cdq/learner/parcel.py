@@ -1,4 +1,4 @@
-"""A parcel: what a process that a learner starts gets from it, to be a rank beside it."""
+"""Parcels: all that a process gets from the learner that starts it, to be a rank beside it."""
 
 from __future__ import annotations
 

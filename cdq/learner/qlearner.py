@@ -1,4 +1,4 @@
-"""QLearner: the face. Learn, predict, evaluate, save, load."""
+"""QLearner, the public class: learn, predict, evaluate, save, load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Local processes as ranks beside this one: those of a call of `learn` whose environments are stepped in Python."""
+"""Local processes as ranks beside this one, for calls of `learn` whose environments are stepped in Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One call of `learn`: this process's part of a run."""
+"""Part of this process in a call of `learn`."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class Run:
 
     @cached_property
     def plan(self) -> Plan:
-        """Return the settings that every worker follows."""
+        """Settings that every worker follows."""
         settings = self.settings
         return Plan(
             settings.step_size,

@@ -1,4 +1,4 @@
-"""Bounds of a table's values, and how far its greedy policy is from optimal."""
+"""Bounds of a table's values, and the distance of the greedy policy from optimal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transition and reward matrices, dense or sparse, to the outcomes of a model."""
+"""Outcomes of a model from transition and reward matrices, dense or sparse."""
 
 from __future__ import annotations
 

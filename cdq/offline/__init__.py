@@ -6,7 +6,7 @@
 - `logs`: Logged transitions: columns of NumPy, pandas or Minari in, checked and encoded.
 - `names`: Names of the states and actions of a log, of any hashable kind: numbered, and to bytes and back without
   pickle.
-- `replay`: Learning from logged transitions: each worker replays its part, and all merge as ever.
+- `replay`: Learning from logged transitions: each worker replays its part, and all merge as in any run.
 """
 
 from cdq.offline.columns import masks

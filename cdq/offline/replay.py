@@ -1,4 +1,4 @@
-"""Learning from logged transitions: each worker replays its part, and all merge as ever."""
+"""Learning from logged transitions: each worker replays its part, and all merge as in any run."""
 
 from __future__ import annotations
 

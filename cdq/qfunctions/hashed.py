@@ -1,4 +1,4 @@
-"""Hashed tables: what the workers of a process share of one, and how all workers agree on its rows."""
+"""Hashed tables: the part that the workers of a process share, and the agreement of all workers on rows."""
 
 from __future__ import annotations
 

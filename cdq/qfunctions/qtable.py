@@ -1,4 +1,4 @@
-"""QTable: values and visits of every pair, and what can be read off them."""
+"""QTable: values and visits of every pair, and the policy and state values that follow."""
 
 from __future__ import annotations
 

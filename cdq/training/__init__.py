@@ -2,7 +2,8 @@
 
 - `agreement`: Agreement of all ranks of a run on settings, seed and tables, checked before anything depends on it.
 - `approach`: Way in which an environment is to be learnt, where its user says so.
-- `checkpoints`: The checkpoints of one run: whose directory it is, when the next one is due, and what to say of them.
+- `checkpoints`: Checkpoints of a run: when they are due, the check that the directory is the run's own, and how to
+  resume.
 - `course`: The course of a call of `learn`: its windows, and the steps and checkpoints that are behind it.
 - `goals`: Goals of `learn`: a number of steps, or a condition that may end it sooner.
 - `history`: The record of a run: a row per round, and fewer of a long one.
@@ -12,8 +13,8 @@
 - `settings`: Settings of a learner: checked arguments, and their JSON form.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
 - `task`: A learning task: an environment together with a Q-function, and the loops that workers run on it.
-- `team`: The workers that one process has: what they share, and where their lanes are between two calls of `learn`.
-- `threads`: Threads that are waited for in the main thread, where a signal handler of the user's may raise at any
+- `team`: Teams: the workers of a process, the data that they share, and their lanes between two calls of `learn`.
+- `threads`: Threads that the main thread waits for, while a signal handler of the user's may raise there at any
   moment.
 """
 

@@ -1,4 +1,4 @@
-"""The checkpoints of one run: whose directory it is, when the next one is due, and what to say of them."""
+"""Checkpoints of a run: when they are due, the check that the directory is the run's own, and how to resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The workers that one process has: what they share, and where their lanes are between two calls of `learn`."""
+"""Teams: the workers of a process, the data that they share, and their lanes between two calls of `learn`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads that are waited for in the main thread, where a signal handler of the user's may raise at any moment."""
+"""Threads that the main thread waits for, while a signal handler of the user's may raise there at any moment."""
 
 from __future__ import annotations
 

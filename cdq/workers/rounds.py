@@ -1,4 +1,4 @@
-"""One round as a transaction: contribution, communicator, staged table, agreement, swap; and how long windows are."""
+"""One round as a transaction: contribution, communicator, staged table, agreement, swap."""
 
 from __future__ import annotations
 

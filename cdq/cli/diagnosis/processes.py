@@ -1,4 +1,4 @@
-"""Processes with a deadline, of which nothing is left."""
+"""Commands that are run with a deadline, after which none of their processes is left."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def ask(command: Sequence[str], seconds: float) -> Answer:
 
 
 def _end(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """End a process and its group: asked first, then killed; return what it had said."""
+    """End a process and its group, by request and then by force; return the output."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):  # nobody of the group is left
             os.killpg(process.pid, number)

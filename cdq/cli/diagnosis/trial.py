@@ -1,4 +1,4 @@
-"""A merge of two ranks by every backend: whether it works and, where it does not, what to do."""
+"""Merges of two ranks by every backend, and the remedy where one fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nodes that the ranks are on: how many cores the ranks of each have."""
+"""Nodes of the ranks, and the number of cores that the ranks of each node have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watches the connections of a hub: how much each sends and takes, and how many there are; cuts what is too much.
+"""Guard of a hub's connections: watches how much each sends and takes, and their number; cuts those beyond limits.
 
 ZeroMQ keeps the parts of a message until the last one has come and limits only the length of each (``MAXMSGSIZE``); it
 keeps whatever a peer does not take, and accepts connections until there are no more descriptors. So the hub looks now

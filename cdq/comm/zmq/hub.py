@@ -1,4 +1,4 @@
-"""The hub's shell: a socket, the keys that may come in, and the clock, around a machine that decides everything."""
+"""Shell of the hub: a socket, the keys that may join, and the clock, around a machine that decides everything."""
 
 from __future__ import annotations
 

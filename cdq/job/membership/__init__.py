@@ -1,7 +1,7 @@
 """Membership of a job: the workers that take part, exactly once, in each round.
 
-- `connection`: The worker's shell: a socket and the clock around a machine that decides everything; and asking a hub
-  how it is.
+- `connection`: Shell of the worker: a socket and the clock around a machine that decides everything; and a hub's
+  status.
 - `events`: Events and actions of the machines that keep a job's members, and the service that merges for them.
 - `fence`: Check of frames: those of a session pass, with what the service takes; some refusals are answered.
 - `hub_machine`: The hub as a machine: membership, rounds and exactly-once, without sockets, clocks or threads.

@@ -1,4 +1,4 @@
-"""The worker's shell: a socket and the clock around a machine that decides everything; and asking a hub how it is."""
+"""Shell of the worker: a socket and the clock around a machine that decides everything; and a hub's status."""
 
 from __future__ import annotations
 
