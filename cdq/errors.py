@@ -32,7 +32,7 @@ class EnvironmentFailure(CdqError):
     lane, step : int or None
         Number of the failing environment among the worker's, and of the step in its episode, counted from 1.
     worker : int or None
-        The worker's rank, once it is known.
+        Rank of the failing worker, once it is known.
     """
 
     def __init__(self, what: str, *, lane: int | None = None, step: int | None = None) -> None:
@@ -51,7 +51,7 @@ class LearningDiverged(CdqError):
 
 
 class LearnerBusy(CdqError, RuntimeError):
-    """A learner was asked for something while a call of its own is running; it goes on unharmed."""
+    """A learner got another call in the course of a running one, which goes on unharmed."""
 
 
 class TableError(CdqError, ValueError):
@@ -72,7 +72,7 @@ class CommTimeout(CommError):
     Attributes
     ----------
     missing : tuple of int
-        The ranks that did not come.
+        The ranks that did not arrive.
     """
 
     def __init__(self, message: str, missing: Sequence[int] = ()) -> None:

@@ -151,7 +151,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         return int(self._context.ctypes.data) if self._context.size else 0
 
     def parameters(self) -> bytes:
-        """Return what tells this environment from others of its name and sizes."""
+        """Return the bytes by which this environment differs from others of its name and sizes."""
         return self._context.tobytes()
 
     # ---- copies
@@ -327,7 +327,7 @@ class CompiledSource:
         return None
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of what a learnt table depends on: name, sizes, limit and parameters."""
+        """Return the SHA-256 of name, sizes, limit and parameters, on which a learnt table depends."""
         base = self._base
         about = f"{base.name} {base.observation_space} {base.n_actions} {self.time_limit}"
         return hashlib.sha256(about.encode() + base.parameters()).hexdigest()

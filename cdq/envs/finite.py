@@ -103,7 +103,7 @@ class Garnet(FiniteEnv):
         self._context[3:] = [array.ctypes.data for array in arrays]
 
     def parameters(self) -> bytes:
-        """Return what tells this model from others."""
+        """Return the bytes by which this model differs from others."""
         arrays = (self._next_state, self._cumulative, self._reward)
         return b"".join(array.tobytes() for array in arrays)
 

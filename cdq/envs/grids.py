@@ -116,7 +116,7 @@ class GridWorld(FiniteEnv):
         return self._wall(self._cell(cell, "a cell"))
 
     def parameters(self) -> bytes:
-        """Return what tells this grid from others."""
+        """Return the bytes by which this grid differs from others."""
         about = (self.shape, self._density, self._seed, self._slip, self._start, self._rewards)
         return repr(about).encode() + self._goals.tobytes() + self._walls.tobytes()
 

@@ -245,7 +245,7 @@ def _require_plain(plain: bool, masks: bool | str) -> None:
 
 
 def _with_notice(env: gymnasium.Env[Any, Any], found: Opened) -> Opened:
-    """Return *found*, which does not step *env*, with what its user will miss."""
+    """Return *found*, which does not step *env*, with a notice of the effects that its user will miss."""
     if not records_episodes(env):
         return found
     notice = "its RecordEpisodeStatistics sees none of the steps; stepping='python' fills it"
@@ -254,7 +254,7 @@ def _with_notice(env: gymnasium.Env[Any, Any], found: Opened) -> Opened:
 
 
 def _look(env: gymnasium.Env[Any, Any], found: Opened, build: Build) -> tuple[object, ...]:
-    """Return what the way was chosen by, as far as it can be seen in a moment."""
+    """Return the facts on which the choice of the way depends, as far as they can be read in a moment."""
     base: Any = env.unwrapped
     methods = (vars(base).get(name) for name in ("step", "reset"))
     seen = (change_by_wrappers(env), known_of(base), time_limit_of(env), *methods)

@@ -54,7 +54,7 @@ class PythonSource:
     name : str
         Name of the environment.
     time_limit : int or None
-        Steps after which the first of its time limits truncates an episode.
+        Steps after which the first of the environment's time limits truncates an episode.
 
     Raises
     ------

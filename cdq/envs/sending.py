@@ -76,7 +76,7 @@ def sendable(env_like: Any) -> Any:
 
 
 def exists(env_like: Any) -> bool:
-    """Return whether this is an environment, not what makes one."""
+    """Return whether this is an environment, not a function or name that makes one."""
     return isinstance(env_like, (gymnasium.Env, gymnasium.vector.VectorEnv))
 
 

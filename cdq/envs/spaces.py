@@ -238,7 +238,7 @@ def _no_space(given: Any) -> str:
 
 
 def actions_of(space: gymnasium.Space[Any]) -> tuple[int, int]:
-    """Return how many actions there are, and what the environment calls the first.
+    """Return the number of actions, and the number that the environment has for the first.
 
     Raises
     ------
@@ -356,6 +356,6 @@ def _observation_of(space: gymnasium.Space[Any], digits: list[Any]) -> Any:
 
 
 def _brief(space: gymnasium.Space[Any]) -> str:
-    """Return what a space is called in messages: some print every bound."""
+    """Return a space's name in messages: the text of some spaces holds every bound."""
     text = " ".join(str(space).split())
     return text if len(text) <= 100 else f"{text[:97]}..."

@@ -68,7 +68,7 @@ class AsynchronousService(LearningService):
         return largest(self._shape)
 
     def offer(self, uid: int) -> Offer:
-        """Return what a worker that gets the table as it is now is to learn."""
+        """Return the task of a worker that gets the table as it is now."""
         offers = self._offers.setdefault(uid, [])
         if not offers or offers[-1].base != self.rounds:
             offers.append(Offer(self.rounds, self._next()))
@@ -118,7 +118,7 @@ class AsynchronousService(LearningService):
     def apply_single(
         self, uid: int, submission: Submission, offer: Offer, more: Mapping[str, Any] | None = None
     ) -> None:
-        """Apply what a worker brings of a window; *more* goes into its line of the journal."""
+        """Apply a worker's contribution; *more* goes into its line of the journal."""
         brought = open_increment(submission.payload, self._shape)
         point("hub:before_apply")
         if self.store is not None:

@@ -22,7 +22,7 @@ _KEPT = 3  # as many checkpoints are kept
 
 
 class Place(NamedTuple):
-    """A stored contribution: its file, where in it, and how many bytes."""
+    """A stored contribution: the file, the place in it, and the number of bytes."""
 
     path: Path
     offset: int
@@ -57,7 +57,7 @@ class Contributions:
         self.size = 0
 
     def find(self) -> None:
-        """Look up which rounds have contributions here; what a crash left unfinished does not count.
+        """Look up the rounds that have contributions here; a record that a crash left unfinished does not count.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class Contributions:
         return payloads if [crc32(payload) for payload in payloads] == list(checksums) else None
 
     def begin(self, rounds: int) -> None:
-        """Begin a file for what comes after *rounds*; delete those from before the checkpoints that are kept."""
+        """Begin a file for contributions after *rounds*; delete the files from before the checkpoints that are kept."""
         self._close()
         path = self.directory / f"contributions-{rounds:020d}.bin"
         try:

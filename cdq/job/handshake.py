@@ -32,13 +32,13 @@ _LONGEST_HELLO = 4096
 
 
 def hello() -> bytes:
-    """Return what a worker says first."""
+    """Return the first message of a worker."""
     said = {"protocol": PROTOCOL, "cdq": __version__, "byteorder": sys.byteorder, "probe": probe()}
     return json.dumps(said).encode()
 
 
 def check_hello(data: bytes) -> None:
-    """Raise `ConfigError` if the worker that says this cannot take part; says to its user why, and what to do."""
+    """Raise `ConfigError` if the worker of this message cannot take part; tells its user why, and the remedy."""
     try:
         said = json.loads(data) if len(data) <= _LONGEST_HELLO else None
     except (ValueError, RecursionError):
@@ -156,7 +156,7 @@ class Welcome:
 
 
 def pack_welcome(job: Job, merged: Merged, lanes: Any, task: Task, asynchronous: bool = False) -> bytes:
-    """Return what the hub tells a worker, which needs nothing else: no environment is made anywhere but at the hub."""
+    """Return all that a worker needs, as the hub sends it: no environment is made anywhere but at the hub."""
     settings = job.settings
     about = {
         "kind": "welcome",
@@ -176,7 +176,7 @@ def pack_welcome(job: Job, merged: Merged, lanes: Any, task: Task, asynchronous:
 
 
 def open_welcome(data: Any, samplers: dict[tuple[str, str], PackedModel]) -> Welcome:
-    """Return what the hub said; *samplers* are the models that the worker has, by fingerprint and dtype.
+    """Return the hub's message, opened; *samplers* are the models that the worker has, by fingerprint and dtype.
 
     Raises
     ------

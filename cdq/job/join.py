@@ -50,7 +50,7 @@ class Departure:
             raise _Leaving
 
     def next(self, connection: Connection) -> Deliver | Joined | Left | None:
-        """Return what happens next, None if the worker is to leave."""
+        """Return the next event, None if the worker is to leave."""
         try:
             self._waiting = True
             happened = None if self.asked else connection.wait()

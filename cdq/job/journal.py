@@ -147,7 +147,7 @@ class Journal:
 
 
 def read(directory: Path) -> list[Entry]:
-    """Return what a journal holds, whether or not somebody is writing it; an unfinished last line does not count.
+    """Return the entries of a journal, even while somebody writes it; an unfinished last line does not count.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def read(directory: Path) -> list[Entry]:
 
 
 def lines(directory: Path) -> Iterator[Entry]:
-    """Yield what `read` returns, one by one."""
+    """Yield the entries that `read` returns, one by one."""
     if not (directory / NAME).exists():
         raise FileError(f"there is no {NAME} in {directory}; name the directory of a job")
     for entry, _ in _entries(directory / NAME):
@@ -208,7 +208,7 @@ def _entries(path: Path) -> Iterator[tuple[Entry, int]]:
 
 
 def _entry(line: bytes) -> Entry | None:
-    """Return what a line holds, None if it is not whole."""
+    """Return the entry of a line, None if the line is not whole."""
     try:
         entry = strict_json(line)
         crc = entry.pop("crc")

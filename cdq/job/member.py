@@ -70,7 +70,7 @@ class Member:
         return Increment(brought.summary, mass, gain, keep, visits, pairs, brought.lanes).pack()
 
     def settle(self, payload: Any) -> None:
-        """Take over what the round merged, and the next task.
+        """Take over the merged slice of the round, and the next task.
 
         Raises
         ------

@@ -90,7 +90,7 @@ def size_of(comm: Communicator | str, settings: Settings) -> int:
 
 
 def goal_of(state: State, log: Log, size: int, passes: int) -> Goal:
-    """Return what a call of `learn_from` with *size* workers is to reach.
+    """Return the goal of a call of `learn_from` with *size* workers.
 
     Raises
     ------

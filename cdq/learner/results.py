@@ -31,7 +31,7 @@ _SOLVED_OUTCOMES = 2_000_000
 
 
 class Learnt:
-    """A table of action values, and how it came to be; see `QLearner`."""
+    """A table of action values, and the record of how it was learnt; see `QLearner`."""
 
     _origin: dict[str, Any]
     settings: Settings
@@ -201,7 +201,7 @@ class Learnt:
 
     @exclusive
     def report(self) -> dict[str, Any]:
-        """Return what a run came to, as a JSON object: settings, speed, the greedy policy's return, and the gap.
+        """Return a run's results as a JSON object: settings, speed, the greedy policy's return, and the gap.
 
         `stepping` says how the environment is stepped, `stepping_reason` why so, and `representation` what the
         Q-function is made of.

@@ -83,7 +83,7 @@ def about(subject: Subject, settings: Settings, origin: Mapping[str, Any] | None
 
 
 def make_goal(state: State, checkpoints: Checkpoints, steps: float | None, until: Until | None) -> Goal:
-    """Return what a call of `learn` is to reach: *steps* more, or without them what the call cut short was to.
+    """Return the goal of a call of `learn`: *steps* more, or without them the goal of the call that was cut short.
 
     Raises
     ------
@@ -275,7 +275,7 @@ class Run:
             finish[0] = TERMINATED
 
     def _identity(self) -> dict[str, Any]:
-        """Return what must be the same on all ranks."""
+        """Return all that must be the same on all ranks."""
         settings = {**self.about["settings"]}
         del settings["comm"], settings["workers"]
         settings["sync_every"] = settings.pop("window")

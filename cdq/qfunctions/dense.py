@@ -31,7 +31,7 @@ class Table:
         return f"table of {self.n_rows:,} states"
 
     def encoding(self) -> Encoding:
-        """Return what makes indices of observations."""
+        """Return the encoding of observations as indices."""
         return self._encoder.encoding(vectors=False)
 
     def q_function(self, rows: Rows, n: int) -> QFunction:

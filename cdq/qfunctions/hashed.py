@@ -139,7 +139,7 @@ class HashedMerged(Merged):
         return Rows.of_values(self._memory["values"][: len(self.keys) + 1])
 
     def action_values(self, key: int) -> npt.NDArray[Any]:
-        """Return what each action is worth in the state of a key; the initial values if it was never met."""
+        """Return the value of each action in the state of a key; the initial values if it was never met."""
         row = self.index().find(key % 2**64)
         values: npt.NDArray[Any] = self._memory["values"][row if row >= 0 else len(self.keys)]
         return values
@@ -201,7 +201,7 @@ class HashedTable:
         return f"hashed table of {len(merged.keys):,} states, {room}"
 
     def encoding(self) -> Encoding:
-        """Return what makes keys of observations."""
+        """Return the encoding of observations as keys."""
         return self._encoder.encoding(vectors=False)
 
     def q_function(self, rows: Rows, n: int) -> QFunction:
@@ -251,7 +251,7 @@ class HashedCells(HashedTable):
         return f"{super().__str__()}, bins {self._bins}"
 
     def encoding(self) -> Encoding:
-        """Return what makes vectors of observations."""
+        """Return the encoding of observations as vectors."""
         return self._encoder.encoding(vectors=True)
 
     def q_function(self, rows: Rows, n: int) -> QFunction:

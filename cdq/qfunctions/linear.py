@@ -36,7 +36,7 @@ class Linear:
         return f"linear, {self._description}: {self.n_rows:,} features"
 
     def encoding(self) -> Encoding:
-        """Return what makes vectors of observations."""
+        """Return the encoding of observations as vectors."""
         return self._encoder.encoding(vectors=True)
 
     def q_function(self, rows: Rows, n: int) -> QFunction:

@@ -99,7 +99,7 @@ class Merged:
         """Make the rows of all workers the same ones before they are merged; a collective where rows are added."""
 
     def accept(self, rows: Rows) -> None:
-        """Take note that what the workers agreed on is merged now."""
+        """Take note that the rows that the workers agreed on are merged now."""
 
     def close_window(self, rows: Rows) -> None:
         """Make the table of a worker without peers the merged one."""

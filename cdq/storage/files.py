@@ -225,7 +225,7 @@ def _order(tensors: Tensors) -> list[str]:
 
 
 def _head(tensors: Tensors, text: str, checksum: str) -> bytes:
-    """Return what stands before the data: https://github.com/huggingface/safetensors#format."""
+    """Return the bytes before the data: https://github.com/huggingface/safetensors#format."""
     entries: dict[str, Any] = {"__metadata__": {"cdq": text, "sha256": checksum}}
     end = 0
     for name in _order(tensors):
@@ -299,7 +299,7 @@ def _require_length(start: bytes, file: BinaryIO, size: int) -> bytes:
 
 
 def require_kind(path: object, header: Mapping[str, Any], kind: str) -> None:
-    """Raise `FileError` unless a file, which *path* names, holds what it should."""
+    """Raise `FileError` unless a file, which *path* names, is of the given kind."""
     found = header.get("kind")
     if found != kind:
         raise FileError(

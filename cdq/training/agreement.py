@@ -14,7 +14,7 @@ from cdq.errors import ConfigError, DivergenceError, FileError
 
 
 def require_same(comm: Communicator, what: Mapping[str, Any]) -> None:
-    """Compare what the ranks were made with; a collective.
+    """Compare the descriptions of all ranks; a collective.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def agree_on_seed(comm: Communicator | str, seed: int, given: bool) -> int:
 
 
 def from_rank_0(comm: Communicator | str, read: Callable[[], bytes]) -> bytes:
-    """Return on every rank what *read* returns on rank 0; a collective.
+    """Return on every rank the bytes that *read* returns on rank 0; a collective.
 
     Raises
     ------

@@ -62,7 +62,7 @@ class Goal:
     Attributes
     ----------
     target : int
-        Steps of all workers at which it ends.
+        Steps of all workers at which the call ends.
     until : OptimalWithin, MeanReturn or None
         Condition that ends the call sooner.
     keep_every : int

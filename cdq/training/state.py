@@ -59,7 +59,7 @@ class State:
         return tables if self.actions is None else {**tables, "actions": self.actions}
 
     def counters(self) -> dict[str, Any]:
-        """Return what else is saved, as a JSON object."""
+        """Return the counters that are saved, as a JSON object."""
         return {
             "steps": self.progress.steps,
             "window": self.progress.window,
@@ -68,12 +68,12 @@ class State:
         }
 
     def saved(self) -> tuple[Tensors, dict[str, Any]]:
-        """Return what a learner's file holds of it, table, history and counters: tensors and a JSON object."""
+        """Return all that a learner's file holds: table, history and counters, as tensors and a JSON object."""
         history = {_HISTORY + name: column for name, column in self.history.to_arrays().items()}
         return {**self.tables(), **history}, self.counters()
 
     def everything(self) -> tuple[Tensors, dict[str, Any]]:
-        """Return what a checkpoint holds besides the lanes: tensors and a JSON object."""
+        """Return all that a checkpoint holds besides the lanes: tensors and a JSON object."""
         tensors, counters = self.saved()
         return tensors, {**counters, "goal": self.goal.to_config()}
 

@@ -53,7 +53,7 @@ class Subject(Environment, Problem, Protocol):
         """The number that the environment has for action 0."""
 
     def encoding(self) -> Encoding:
-        """Return what makes of observations what the Q-function locates."""
+        """Return the encoding that makes observations into arguments of the Q-function."""
 
     def q_function(self, rows: Rows, n: int) -> QFunction:
         """Return the Q-function over a table, for *n* lanes."""
@@ -68,7 +68,7 @@ class Subject(Environment, Problem, Protocol):
         """Return what another process of this machine makes the environment of; raises `ConfigError` if it cannot."""
 
     def initial(self, value: float) -> float:
-        """Return what every entry of the table is where every action is worth *value*."""
+        """Return the entry of the table for which every action has the value *value*."""
 
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
@@ -100,7 +100,7 @@ class ModelSubject:
     encoder : Encoder, optional
         Observations and actions of the environment that the model is of; by default they are its states and actions.
     why : str
-        The reason for which it is learnt from its model.
+        Reason for which the environment is learnt from a model.
     changed : callable
         Tells whether the environment has changed since the model was read.
     """
@@ -207,7 +207,7 @@ class SteppedSubject:
     recipe : callable
         Returns what another process makes the environment of; raises `ConfigError` if it cannot.
     why : str
-        The reason for which it is stepped in this way.
+        Reason for which the environment is stepped in this way.
     changed : callable
         Tells whether the environment has changed since, where that is not stepped itself.
     """

@@ -94,7 +94,7 @@ class WorkerContribution:
         return self.rows.touched * (self.rows.pair_size + 4)
 
     def merge_shared(self, contributions: Sequence[WorkerContribution | Peer], rule: Rule, rank: int) -> None:
-        """Merge this rank's part straight from the tables of all."""
+        """Merge this rank's part straight from the tables of all ranks."""
         # Now, not when joining: then the others may be a window ahead.
         self._summaries = [contribution.summary for contribution in contributions]
         tables = [contribution.rows for contribution in contributions]
@@ -119,7 +119,7 @@ class WorkerContribution:
         return self._peers
 
     def cut(self, size: int) -> list[bytearray]:
-        """Return what each of *size* ranks gets: the summary, and the touched pairs of its slice or all of them."""
+        """Return a part for each of *size* ranks: the summary, and the touched pairs of its slice or all of them."""
         bounds = [_core.slice_bounds(self.rows, rank, size) for rank in range(size)]
         touched = np.asarray(self.rows.log)[: self.rows.touched]
         listed: list[Any]
@@ -133,7 +133,7 @@ class WorkerContribution:
         return [_core.pack(self.rows, listed[rank], *bounds[rank], summary) for rank in range(size)]
 
     def merge(self, parts: Sequence[Any], rule: Rule, index: int, size: int) -> bytearray:
-        """Merge slice number *index* of *size* from what every rank cut for it."""
+        """Merge slice number *index* of *size* from the parts that all ranks cut for it."""
         self._summaries = [Summary(*SUMMARY.unpack_from(part)) for part in parts]
         slices = [memoryview(part)[SUMMARY.size :] for part in parts]
         bounds = _core.slice_bounds(self.rows, index, size)

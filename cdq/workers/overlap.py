@@ -36,7 +36,7 @@ class Pipeline:
     Parameters
     ----------
     worker : Worker
-        The only one on its `Merged`, which it keeps. It has no open window.
+        Worker, the only one on its `Merged`, which it keeps. It has no open window.
     comm : Communicator
         Communicator of at least two ranks: a worker alone has nothing to wait for.
     rule : str or callable
@@ -80,11 +80,11 @@ class Pipeline:
         Parameters
         ----------
         law : Law
-            The step sizes of the window that is learnt now.
+            Step sizes of the window that is learnt now.
         sweeps : int
             Steps of every lane in that window.
         rates : (float, float)
-            Exploration rates at its start and end.
+            Exploration rates at the start and end of that window.
         request : int
             The request that this worker makes of all, with the window that is merged now.
 

@@ -47,7 +47,7 @@ class Worker:
     num_envs : int
         Number of lanes.
     stop : (1,) array of int32
-        A flag that ends a window early; shared with the thread that may set it.
+        Flag that ends a window early; shared with the thread that may set it.
     lanes : bytes-like, optional
         State of the lanes of a former worker (its attribute `lanes`), from which to go on.
     memory : (n,) array of uint8, optional

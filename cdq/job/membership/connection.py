@@ -74,7 +74,7 @@ class Connection:
         self._step(Submit(payload, base, time.monotonic()))
 
     def wait(self, timeout: float | None = None) -> Deliver | Joined | Left | None:
-        """Return what happens next, or None if nothing does within `timeout` seconds.
+        """Return the next event, or None if there is none within `timeout` seconds.
 
         Returns
         -------
@@ -147,14 +147,14 @@ class Connection:
 
 
 def status(url: str, timeout: float = 10.0, keys: Keys | None = None) -> dict[str, Any]:
-    """Return what a hub tells of itself.
+    """Return the public state of a hub.
 
     Parameters
     ----------
     url : str
         Address of the hub.
     timeout : float
-        Seconds that it may take.
+        Seconds within which the hub must answer.
     keys : Keys, optional
         Keys for ``zmq+curve``; those of `Keys.find` by default.
 

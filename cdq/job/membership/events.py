@@ -141,7 +141,7 @@ class Service(Protocol):
         """Apply one contribution (asynchronous mode) as `close_round` does; raise `Refused` if it is too old."""
 
     def status(self) -> dict[str, Any]:
-        """Return what `cdq status` is to show of the job; can be written as JSON."""
+        """Return the public state of the job for `cdq status`; can be written as JSON."""
 
 
 State = dict[str, Any]  # what a hub's machine is restored from; can be written as JSON

@@ -42,7 +42,7 @@ class HubMachine:
     Parameters
     ----------
     service : Service
-        Knows what contributions mean.
+        Service that checks, applies and answers contributions.
     settings : Settings
         Rules by which rounds are kept.
     run : int
@@ -51,7 +51,7 @@ class HubMachine:
         State that `state` returned when the last durable round was closed; the number of the job in it replaces
         *run*.
     now : float
-        The time, by any clock that does not go back.
+        Time, by any clock that does not go back.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class HubMachine:
             self._roster.restore(restored["peers"], now)
 
     def state(self) -> State:
-        """Return what must survive; can be written as JSON."""
+        """Return the state that a restart needs; can be written as JSON."""
         return {
             "run": self.run,
             "generation": self.generation,
