@@ -40,7 +40,7 @@ def whole(what: str, value: Any, least: int, most: float = MOST_STEPS) -> int:
 
 
 def real(what: str, value: Any, allowed: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """Return *value* as a finite float from *low* to *high*; *allowed* says in words what is."""
+    """Return *value* as a finite float from *low* to *high*; *allowed* names the allowed values in words."""
     try:
         number = (
             float(value) if isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) else math.nan

@@ -1,4 +1,4 @@
-"""What environments of every kind give to those who learn on them."""
+"""Protocols of environments, models, encoders and Q-functions, by which the rooms know each other."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Loop(Protocol):
 
 
 class Lanewise(Protocol):
-    """What is stepped in lanes."""
+    """Properties that loops over lanes need, of an environment or a log."""
 
     @property
     def n_actions(self) -> int:
@@ -38,31 +38,31 @@ class Lanewise(Protocol):
 
     @property
     def own_bytes(self) -> int:
-        """What a lane takes beside stream, counters and state."""
+        """Bytes that one environment needs besides its random stream, counters and state index."""
 
     @property
     def resumable(self) -> bool:
-        """Whether a lane goes on from its memory; else it begins an episode."""
+        """True if a lane goes on from its memory; else it begins an episode."""
 
 
 class Environment(Lanewise, Protocol):
-    """What is known of an environment, whatever is learnt of it."""
+    """Properties of an environment that do not depend on the kind of Q-function."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Name of the environment, for messages and files."""
 
     @property
     def way(self) -> str:
-        """How it is stepped: "compiled model", "compiled environment", "vector environment", "Python environment"."""
+        """Way of stepping: "compiled model", "compiled environment", "vector environment", "Python environment"."""
 
     @property
     def threads(self) -> bool:
-        """Whether several workers may be threads of one process."""
+        """True if several workers may be threads of one process."""
 
     @property
     def lanes(self) -> int:
-        """How many environments a worker steps unless told otherwise."""
+        """Number of environments that a worker steps by default."""
 
     @property
     def time_limit(self) -> int | None:
@@ -72,14 +72,14 @@ class Environment(Lanewise, Protocol):
         """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""
 
     def mask_of(self, observation: Any) -> Any:
-        """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
+        """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""
 
     def close(self) -> None:
-        """Close what was made here; loops must not be used afterwards."""
+        """Close the environments that were made here; loops must not be used afterwards."""
 
 
 class Source(Environment, Protocol):
-    """Where transitions come from."""
+    """An environment that is stepped, as the source of transitions."""
 
     def loop(
         self, q: QFunction, lanes: Lanes, gamma: float, seeds: Sequence[int], stop: npt.NDArray[np.int32]
@@ -185,19 +185,19 @@ class Encoder(Protocol):
 
 
 class Representation(Protocol):
-    """How observations lead to rows of the table, and rows to action values."""
+    """Kind of Q-function: leads from observations to rows of the table, and from rows to action values."""
 
     @property
     def n_rows(self) -> int:
-        """How many there are."""
+        """Number of rows."""
 
     @property
     def step_scale(self) -> float:
-        """What step sizes are multiplied by."""
+        """Factor of all step sizes."""
 
     @property
     def fingerprint(self) -> str:
-        """What the meaning of the rows depends on."""
+        """Text that stands for all that gives a row its meaning. Tables with different texts must not be mixed."""
 
     @property
     def own_table(self) -> Any:
@@ -208,7 +208,7 @@ class Representation(Protocol):
 
     @property
     def first_action(self) -> int:
-        """What the environment calls action 0."""
+        """The number that the environment has for action 0."""
 
     def encoding(self) -> Encoding:
         """Return what makes of observations what the Q-function locates."""
@@ -223,14 +223,14 @@ class Representation(Protocol):
         """Return what every entry of the table is where every action is worth *value*."""
 
     def action_values(self, values: Floats, observation: Any) -> Floats:
-        """Return what the table says each action is worth; raises `ConfigError` for what is no observation."""
+        """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
 
 
 Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 
 
 class Problem(Lanewise, Protocol):
-    """What the workers of a run learn, the same for all."""
+    """A learning task, as workers need it; the same for all workers of a run."""
 
     @property
     def n_rows(self) -> int:

@@ -1,4 +1,4 @@
-"""The errors that cdq raises: each says what, what was got, what is allowed and what to do."""
+"""Errors that cdq raises: each says what is wrong, the value, the allowed values and the remedy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class CdqError(Exception):
 
 
 class ConfigError(CdqError, ValueError):
-    """An argument is outside what is allowed."""
+    """An argument is outside the allowed values."""
 
 
 class ModelError(CdqError, ValueError):
@@ -28,11 +28,11 @@ class EnvironmentFailure(CdqError):
     Attributes
     ----------
     what : str
-        What it did.
+        Description of the failure.
     lane, step : int or None
-        In which of the worker's environments, and at which step of its episode, counted from 1.
+        Number of the failing environment among the worker's, and of the step in its episode, counted from 1.
     worker : int or None
-        The worker's rank, once it is known.
+        Rank of the failing worker, once it is known.
     """
 
     def __init__(self, what: str, *, lane: int | None = None, step: int | None = None) -> None:
@@ -51,7 +51,7 @@ class LearningDiverged(CdqError):
 
 
 class LearnerBusy(CdqError, RuntimeError):
-    """A learner was asked for something while a call of its own is running; it goes on unharmed."""
+    """A learner got another call in the course of a running one, which goes on unharmed."""
 
 
 class TableError(CdqError, ValueError):
@@ -72,7 +72,7 @@ class CommTimeout(CommError):
     Attributes
     ----------
     missing : tuple of int
-        The ranks that did not come.
+        The ranks that did not arrive.
     """
 
     def __init__(self, message: str, missing: Sequence[int] = ()) -> None:
@@ -86,7 +86,7 @@ class PeerLost(CommError):
     Attributes
     ----------
     ranks : tuple of int
-        The ranks that are gone.
+        The ranks that are lost.
     """
 
     def __init__(self, message: str, ranks: Sequence[int] = ()) -> None:
@@ -104,7 +104,7 @@ class DivergenceError(CdqError):
     Attributes
     ----------
     ranks : tuple of int
-        The ranks whose tables are not those of most.
+        The ranks whose tables differ from those of most ranks.
     """
 
     def __init__(self, message: str, ranks: Sequence[int] = ()) -> None:

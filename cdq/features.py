@@ -64,7 +64,7 @@ def _bound(what: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Bounded:
-    """What all features have: the bounds of the inputs."""
+    """Bounds of the inputs, which all features have."""
 
     def _check_bounds(self, low: Any, high: Any) -> None:
         object.__setattr__(self, "low", _bound("low", low))
@@ -146,13 +146,13 @@ class TileCoding(_Bounded):
     Parameters
     ----------
     tilings : int
-        How many grids; a power of two, at least four times the number of inputs, spreads them best.
+        Number of grids; a power of two, at least four times the number of inputs, spreads them best.
     tiles : int or sequence of int
         Tiles of each grid between the bounds, of every input or of each.
     low, high : float or sequence of float, optional
         Bounds to which inputs are clipped; None, in all or for one input: that of the observation space.
     size : int, optional
-        How many features. Where there are more tiles, they are hashed to so many. By default there are as many as
+        Number of features. Where there are more tiles, they are hashed to so many. By default there are as many as
         tiles, and at most 2 ** 20.
 
     Raises
@@ -215,7 +215,7 @@ class TileCoding(_Bounded):
 
 @dataclass(frozen=True)
 class PolynomialBasis(_Bounded):
-    """All products of powers of the inputs up to *order* each, the inputs scaled to [-1, 1] (Sutton & Barto, 9.5.1).
+    """Products of powers of the inputs up to *order* each, the inputs scaled to [-1, 1] (Sutton & Barto, 9.5.1).
 
     A step size of alpha removes at most the part alpha of the error at an observation: each weight gets alpha divided
     by the number of features.
@@ -379,9 +379,9 @@ def action_values(
     Parameters
     ----------
     features : Features
-        What `bind` returned.
+        Features that `bind` returned.
     weights : (n_features, n_actions) array of float32 or float64
-        What was learnt.
+        Weights that were learnt.
     observations : (width,) or (n, width) array
 
     Raises

@@ -1,4 +1,4 @@
-"""Merge rules: how the workers' contributions and the base become the next table."""
+"""Merge rules, by which the workers' contributions and the base become the next table."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class MergeRule(ABC):
         base : (n,) array
             The values of the last merge, of the table's dtype.
         values : (workers, n) array
-            Each worker's values, in rank order; the base where it did not come.
+            Values of each worker, in rank order; the base where a worker did not visit the pair.
         visits : (workers, n) array of uint32
             Visits in this window.
         clock : (n,) array of uint32
@@ -53,7 +53,7 @@ class MergeRule(ABC):
         Returns
         -------
         array-like, (n,)
-            Finite values; the same on every worker, so no randomness.
+            Merged values: finite, and the same on every worker, so no randomness.
         """
 
 

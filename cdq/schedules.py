@@ -31,7 +31,7 @@ _LEAST = math.nextafter(0.0, 1.0)
 
 
 def _numbers(schedule: Any, **checks: tuple[str, str, float, float]) -> None:
-    """Make the named fields floats; each has its name in messages, what is allowed, the least and the most."""
+    """Make the named fields floats; each has its name in messages, its allowed values in words, its least and most."""
     for name, check in checks.items():
         what, allowed, low, high = check
         object.__setattr__(schedule, name, real(what, getattr(schedule, name), allowed, low, high))
@@ -47,7 +47,7 @@ class Constant:
     Parameters
     ----------
     value : float
-        From 0 to 1.
+        Rate, from 0 to 1.
 
     Examples
     --------
@@ -72,9 +72,10 @@ class Decay:
     Parameters
     ----------
     first, last : float
-        Where it starts and where it goes, from 0 to 1.
+        Rate at the start, and the rate that is reached or approached; from 0 to 1.
     steps : float
-        How long it takes, in steps of all workers; above 0.
+        Steps of all workers after which *last* is reached, or the distance from it has shrunk by a factor e; above
+        0.
     """
 
     first: float
@@ -88,7 +89,7 @@ class Decay:
 
 @dataclass(frozen=True)
 class LinearDecay(Decay):
-    """From *first* to *last* in a straight line over *steps* environment steps of all workers, then *last*.
+    """Rate from *first* to *last* in a straight line over *steps* environment steps of all workers, then *last*.
 
     As a step size it is held constant within a window, at its value of the window's start.
 
@@ -105,7 +106,7 @@ class LinearDecay(Decay):
 
 @dataclass(frozen=True)
 class ExponentialDecay(Decay):
-    """From *first* towards *last*, the distance falling by a factor e every *steps* steps of all workers.
+    """Rate from *first* towards *last*, the distance falling by a factor e every *steps* steps of all workers.
 
     Within a window the rate follows the straight line between its ends.
 
@@ -285,7 +286,7 @@ def _constant_law(step_size: float, mass: float, dtype: str, scale: float) -> La
 
 
 def log_keep(step_size: StepSize, steps: int, clock: Counts, visits: Counts) -> npt.NDArray[np.float64]:
-    """Return ln of the weight that *visits* visits leave to what was before, as the kernels reckon it.
+    """Return ln of the weight that *visits* visits leave to the value before, as the kernels compute it.
 
     That is the sum of ln(1 - step size) over them, from counts of *clock* on, under the law as of *steps* steps.
 

@@ -27,7 +27,7 @@ ROOMS = {
     "_lazy": _room("modules that are imported on first use"),
     "core": _room("compiled loops over buffers; knows only itself"),
     "_common": _room("checks that several rooms need", "errors"),
-    "contracts": _room("every seam between rooms, as protocols", "core"),
+    "contracts": _room("seams between rooms, as protocols", "core"),
     "schedules": _room("step sizes and exploration rates", "core _common errors"),
     "merges": _room("merge rules", "core errors"),
     "features": _room("features of linear Q-functions", "core _common errors"),
@@ -38,7 +38,7 @@ ROOMS = {
         "Gymnasium's side: spaces and stepping", "contracts core features schedules _common _lazy errors"
     ),
     "qfunctions": _room(
-        "what is learnt: dense and hashed tables, linear functions",
+        "Q-functions: dense and hashed tables, linear functions",
         "contracts comm core features storage _common errors",
     ),
     "mdp": _room("a finite model, and exact answers on it", "qfunctions envs contracts core _common errors"),
@@ -55,7 +55,7 @@ ROOMS = {
         "training workers mdp qfunctions storage comm schedules merges core errors _version",
     ),
     "learner": _room(
-        "QLearner, and what only it assembles",
+        "QLearner, and the parts that only it assembles",
         "job training workers offline mdp qfunctions storage envs comm schedules merges features contracts "
         "_common errors _version",
     ),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
+import inspect
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,4 +104,50 @@ def test_paths_on_pages_exist() -> None:
         for path in re.findall(r"`((?:cdq|tests|docs|examples)/[\w./]+)`", page.read_text(encoding="utf-8"))
         if not (ROOT / path).exists() and not (PACKAGE.parent / path).exists()
     ]
+    assert wrong == []
+
+
+# A text that begins so answers a question that nobody asked: the thing itself comes first.
+NO_BEGINNING = re.compile(r"\W*(what|how|whether|who|whose|which|why|of|as|where|by|that)\b", re.IGNORECASE)
+SECTIONS = re.compile(r"(?:Parameters|Attributes|Returns|Yields)\n-+\n((?:.+\n?)+)")
+
+
+def texts_of(docstring: str) -> Iterator[str]:
+    """Yield a docstring's first line, and the text of each parameter, attribute and result."""
+    cleaned = inspect.cleandoc(docstring)
+    yield cleaned.partition("\n")[0]
+    for section in SECTIONS.findall(cleaned):
+        yield from re.findall(r"^\S.*\n {4}(\S.*)", section, re.MULTILINE)
+
+
+def docstrings_of(path: Path) -> Iterator[str]:
+    """Yield the docstrings of a file of Python or Cython, or the comments that stand in lines of their own in C."""
+    source = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
+        yield from filter(None, map(ast.get_docstring, nodes))
+    elif path.suffix == ".h":
+        yield from re.findall(r"^ *(/\*.*)", source, re.MULTILINE)
+    else:
+        yield from re.findall(r'^ *"""(.*?)"""', source, re.MULTILINE | re.DOTALL)
+
+
+def test_texts_begin_with_the_thing_that_they_describe() -> None:
+    files = [path for path in PACKAGE.rglob("*") if path.suffix in {".py", ".pyx", ".pxd", ".h"}]
+    found = [(path, text) for path in files for docs in docstrings_of(path) for text in texts_of(docs)]
+    assert len(found) > 2000
+    assert [f"{path}: {text}" for path, text in found if NO_BEGINNING.match(text)] == []
+
+
+def test_a_room_lists_the_first_lines_of_its_files() -> None:
+    """The list in the docstring of a folder says of each file what that file's docstring says first."""
+    wrong = []
+    for room in PACKAGE.rglob("__init__.py"):
+        docstring = ast.get_docstring(ast.parse(room.read_text(encoding="utf-8"))) or ""
+        for name, text in re.findall(r"^- `([\w/]+)`: ((?:.+\n?)(?:  .+\n?)*)", docstring, re.MULTILINE):
+            path = room.parent / (f"{name}__init__.py" if name.endswith("/") else f"{name}.py")
+            first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+            if " ".join(text.split()) != first:
+                wrong.append(f"{path}: {first!r}, in the list: {' '.join(text.split())!r}")
     assert wrong == []

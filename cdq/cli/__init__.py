@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        Default: those of the process.
+        Arguments of the command line; default: those of the process.
     """
     try:
         with standard_streams():
@@ -141,7 +141,7 @@ def _fail(message: str) -> int:
 
 
 def _usage_message(error: Any) -> str:
-    """Return what is wrong with the arguments; for an unknown option, the known ones too."""
+    """Return the fault of the arguments in words; for an unknown option, the known options too."""
     if hasattr(error, "possibilities") and error.ctx is not None:
         names = [name for parameter in error.ctx.command.get_params(error.ctx) for name in parameter.opts]
         return unknown_name("option", error.option_name, [name for name in names if name.startswith("--")])

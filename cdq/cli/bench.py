@@ -1,4 +1,4 @@
-"""cdq bench: how fast something is."""
+"""cdq bench: measurements of speed, by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Benchmarks by name, for `cdq bench`: what the figures of the documentation were measured with."""
+"""Benchmarks by name, for `cdq bench`; the figures of the documentation were measured with them."""
 
 from __future__ import annotations
 

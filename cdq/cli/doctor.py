@@ -1,4 +1,4 @@
-"""cdq doctor: what a report of trouble needs."""
+"""cdq doctor: a report of this installation and machine, for when there is trouble."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""cdq evaluate: the mean return of what was learnt before."""
+"""cdq evaluate: the mean return of a learner that was saved before."""
 
 from __future__ import annotations
 

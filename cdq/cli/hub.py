@@ -197,7 +197,7 @@ def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: f
 
 
 def _require_same(agent: QLearner, env: str | None, options: Mapping[str, Any], given: set[str]) -> None:
-    """Raise if what was given on the command line is not what the job has."""
+    """Raise if options of the command line differ from those of the job."""
     has = agent.settings.to_config()
     seed = agent.settings.seed if options["seed"] is None else options["seed"]
     asked = make_settings(**{**options, "seed": seed, "overlap": False}).to_config()
@@ -224,7 +224,7 @@ def _values(agent: QLearner, names: Sequence[str]) -> str:
 def _left(
     agent: QLearner, last: Goal | None, steps: float | None, until: Until | None
 ) -> tuple[float | None, Until | None]:
-    """Return what is to be learnt after a restart: what the last start was to reach, unless another goal is given."""
+    """Return the goal after a restart: that of the last start, unless another one is given."""
     target = agent.steps + agent.steps_left if last is None else last.target
     until = until or (agent.until if last is None else last.until)
     if (steps is None or steps == target) and (last is None or until == last.until):

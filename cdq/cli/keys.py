@@ -1,4 +1,4 @@
-"""cdq keygen and cdq keys: who a hub is, and who may join it."""
+"""cdq keygen and cdq keys: a hub's own key, and the keys that may join it."""
 
 from __future__ import annotations
 

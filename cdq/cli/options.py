@@ -1,4 +1,4 @@
-"""Options that commands share, what they default to, and checks of what they are given."""
+"""Options that commands share, with their defaults, and checks of their values."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def window_of(text: str) -> str | int:
 
 
 def given_in(context: typer.Context) -> set[str]:
-    """Return the names of what was given on the command line."""
+    """Return the names of the options that were given on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 

@@ -1,4 +1,4 @@
-"""Standard output and error of a command: what cannot be written there is told in one line, and ends nothing else."""
+"""Standard output and error of a command: a failure to write is reported in one line, and ends nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cdq.errors import FileError
 
 
 class ReaderGone(Exception):
-    """Whoever read standard output has gone: nobody is left to tell."""
+    """The reader of standard output has closed it: nobody is left to report to."""
 
 
 class _Output:
@@ -37,7 +37,7 @@ class _Output:
             return int(self._stream.write(text))
 
     def flush(self) -> None:
-        """Write what is held back; raises `FileError` or `ReaderGone`."""
+        """Write buffered text; raises `FileError` or `ReaderGone`."""
         with self._told():
             if self._stream is not None:
                 self._stream.flush()
@@ -83,7 +83,7 @@ class _Messages:
             return len(text)
 
     def flush(self) -> None:
-        """Write what is held back, if that is possible."""
+        """Write buffered text, if that is possible."""
         try:
             if self._stream is not None:
                 self._stream.flush()

@@ -1,4 +1,4 @@
-"""What is shown: JSON for machines; tables of figures and a policy drawn on its grid for people."""
+"""Output: JSON for machines; tables of figures and a policy drawn on its grid for people."""
 
 from __future__ import annotations
 

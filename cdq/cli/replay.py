@@ -1,4 +1,4 @@
-"""cdq replay: a hub's job once more, in one process."""
+"""cdq replay: a hub's job learnt again, in one process."""
 
 from __future__ import annotations
 

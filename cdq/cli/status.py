@@ -1,4 +1,4 @@
-"""cdq status: what a hub is doing."""
+"""cdq status: the state of a hub."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def status(
 
 
 def figures(told: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what a hub told of itself, as names and texts.
+    """Return the state that a hub sent, as names and texts.
 
     Examples
     --------

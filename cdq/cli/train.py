@@ -1,4 +1,4 @@
-"""cdq train: learn, and report what came of it."""
+"""cdq train: learn, and report the result."""
 
 from __future__ import annotations
 
@@ -194,13 +194,13 @@ def finish(
     Parameters
     ----------
     agent : QLearner
-        What learns.
+        The learner.
     steps : float or None
-        How many more; None: what is left after a resume.
+        Number of further steps; None: as many as are left after a resume.
     until : Until or None
-        When to stop before.
+        Condition on which to stop sooner.
     save, json_path : Path or None
-        Where to write what was learnt, and the report.
+        Files for the learner, and for the report.
 
     Raises
     ------
@@ -273,7 +273,7 @@ def _solved(report: Mapping[str, Any]) -> str:
 
 
 def _certified(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what is known of the distance from optimal, where the model is."""
+    """Return the certified distance from optimal, where the model is known."""
     if report["gap"] is None:
         return []
     return [

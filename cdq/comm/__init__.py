@@ -1,4 +1,4 @@
-"""Communicators: how workers reach each other. Importing this loads no implementation."""
+"""Communicators, through which workers reach each other. Importing this loads no implementation."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a communicator is: one collective that implementations provide, the others derived from it.
+"""Communicators: one collective that implementations provide, and the others, which are derived from it.
 
 Communicators move bytes between the ranks of a run and know nothing of learning. Implementations subclass
 :class:`Communicator` and run the suite of :mod:`cdq.testing` on it.
@@ -37,7 +37,7 @@ class Call(NamedTuple):
     operation : str
         Name of the collective.
     sequence : int
-        How many collectives this communicator made before, this one included.
+        Number of this collective among those of the communicator, from 1.
     root : int
         The rank that a broadcast starts from; -1 where there is none.
     """
@@ -74,7 +74,7 @@ class Communicator(ABC):
     Parameters
     ----------
     rank : int
-        This rank, in ``range(size)``.
+        Number of this rank, in ``range(size)``.
     size : int
         Number of ranks.
     timeout : float
@@ -83,7 +83,7 @@ class Communicator(ABC):
     Attributes
     ----------
     rank, size, timeout
-        As given; `timeout` may be changed between calls.
+        The rank's number, the number of ranks and the deadline; `timeout` may be changed between calls.
     bytes_sent : int
         Payload bytes that this rank handed to other ranks so far.
     """
@@ -165,7 +165,7 @@ class Communicator(ABC):
 
     @property
     def usable(self) -> bool:
-        """Whether this thread may make a collective: nothing failed, and it is the owner."""
+        """True if this thread may make a collective: nothing failed, and the thread is the owner."""
         mine = self._thread in (None, threading.get_ident()) and self._process == os.getpid()
         return mine and not self._unusable
 
@@ -226,8 +226,9 @@ class Communicator(ABC):
         Returns
         -------
         Communicator or None
-            It may be used in turn with this one. It starts with this one's `timeout`, numbers its own ranks
-            (in errors too), and is closed or aborted with this one if it was not before.
+            Communicator of this rank's group; it may be used in turn with the communicator that was split. It
+            starts with the same `timeout`, numbers its own ranks (in errors too), and is closed or aborted with the
+            one that was split, if it was not before.
         """
         key, wanted = operator.index(key), None if color is None else operator.index(color)
         try:
@@ -251,12 +252,12 @@ class Communicator(ABC):
             Cuts itself in slices, merges one slice of all ranks, and joins the merged slices. A rank that got the
             joined slices knows that all ranks brought theirs, not that all have joined them.
         rule : Any
-            Handed to the contribution's `merge`.
+            Merge rule, which is given to the contribution's `merge`.
 
         Returns
         -------
         Any
-            What the contribution's `join` returns.
+            The result of the contribution's `join`.
         """
         parts = self.alltoall(contribution.cut(self.size))
         return contribution.join(self.allgather(contribution.merge(parts, rule, self.rank, self.size)))
@@ -270,7 +271,7 @@ class Communicator(ABC):
         Parameters
         ----------
         n_bytes : int
-            How much this rank needs: it alone writes to its own part.
+            Bytes that this rank needs: it alone writes to its own part.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What communicators carry: parts of bytes, and contributions to a merge."""
+"""Payloads that communicators carry: parts of bytes, and contributions to a merge."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Received: TypeAlias = "bytes | memoryview"  # read-only
 
 
 class Contribution(Protocol):
-    """What a rank brings to a merge, as the communicator sees it."""
+    """A rank's contribution to a merge, as the communicator sees it."""
 
     @property
     def nbytes(self) -> int:
-        """About how many bytes ``cut`` returns in all; what small is."""
+        """Approximate number of bytes that ``cut`` returns in all: communicators choose by it how to merge."""
 
     def cut(self, size: int, /) -> Sequence[Part]:
         """Return `size` slices, each for the rank that merges it; one slice is the whole."""

@@ -17,7 +17,7 @@ SCHEME = "inprocess"
 
 
 class _Meeting:
-    """What the ranks have in common: the barrier and two sets of slots.
+    """Meeting of the ranks: the barrier and two sets of slots that they share.
 
     A call uses the set of its sequence number's parity. A rank that is through the barrier of call n may post
     for n + 1 while another one still reads the slots of n; for n + 2 it can post only when all came to n + 1,

@@ -1,4 +1,4 @@
-"""Who started this process, as the environment tells: needs no MPI."""
+"""Launchers that may have started this process, as environment variables tell; this needs no MPI."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 
 class Launch(NamedTuple):
-    """A launcher and what it started.
+    """A launcher, and the processes that it started.
 
     Parameters
     ----------
     launcher : str
-        Its name, as in a message.
+        Name of the launcher, as in a message.
     size : int
-        How many processes it started.
+        Number of processes that it started.
     rank : int
-        Which of them this one is.
+        Rank of this process among them.
     """
 
     launcher: str
@@ -70,7 +70,7 @@ def parent_rank(environment: Mapping[str, str] = os.environ) -> Launch | None:
 
 
 def variables(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the variables by which a launcher was told, as a message names them."""
+    """Return the variables by which a launcher was recognised, as a message names them."""
     return " and ".join(_named(environment)[1])
 
 

@@ -23,12 +23,12 @@ class Offer:
     Parameters
     ----------
     n_bytes : int
-        How long it is at least.
+        Least length of the part, in bytes.
 
     Attributes
     ----------
     address : bytes
-        For `accept`; empty if there is no such memory here.
+        Address of the part, for `accept`; empty if there is no such memory here.
     """
 
     def __init__(self, n_bytes: int) -> None:
@@ -47,7 +47,7 @@ class Offer:
         return memoryview(_advised(mmap.mmap(self._file, 0)))
 
     def withdraw(self) -> None:
-        """Close the file: those who have accepted keep the memory."""
+        """Close the file: processes that have accepted the memory keep it."""
         if self._file >= 0:
             os.close(self._file)
 

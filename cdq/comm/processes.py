@@ -1,4 +1,4 @@
-"""What communicators between processes have in common: merging in the way that costs least, and shared memory."""
+"""Communicators between processes: the cheapest way to merge, and shared memory."""
 
 from __future__ import annotations
 

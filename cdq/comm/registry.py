@@ -107,7 +107,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> type[Communicator]:
-    """Return the class of a communicator; see `connect` for what is raised."""
+    """Return the class of a communicator; raises the errors of `connect`."""
     entry = _find(name)
     try:
         found = entry.load()

@@ -42,7 +42,7 @@ cdef enum:
     YIELD = 2_000_000  # a sleep overshoots by more than workers that run alike are apart
     YIELD_CROWDED = 100_000
     LONGEST_SLEEP = 500_000
-    SIGNAL_CHECK = 50_000_000  # how long Ctrl-C may have to wait
+    SIGNAL_CHECK = 50_000_000  # the longest that Ctrl-C may have to wait
 
 DONE = OPENED
 BROKEN = BROKE
@@ -62,7 +62,7 @@ cdef inline Py_ssize_t arrivals(uint64_t state) noexcept nogil:
 
 
 cdef inline int outcome(uint64_t now, uint64_t arrived) noexcept nogil:
-    """What the state `now` means to a rank that arrived when the state was `arrived`."""
+    """Return the outcome that the state `now` has for a rank that arrived when the state was `arrived`."""
     if generation(now) != generation(arrived):
         return OPENED
     return status_of(now) if status_of(now) else WAITING
@@ -73,7 +73,7 @@ cdef inline bint set_status(uint64_t *word, uint64_t state, int status) noexcept
 
 
 cdef inline void idle(int64_t waited, int64_t spin) noexcept nogil:
-    """Spins while the wait is short; later sleeps an eighth of the time waited, to overshoot little."""
+    """Spin while the wait is short; later sleep an eighth of the time waited, to overshoot little."""
     if waited < spin:
         cdq_pause()
     elif waited < (YIELD if spin else YIELD_CROWDED):
@@ -95,7 +95,7 @@ cdef int wait_until(
 
 
 cdef inline int arrive(uint64_t *word, Py_ssize_t size, uint64_t *before) noexcept nogil:
-    """Counts one arrival; the last one opens the barrier. A barrier broken for any reason lets nobody in."""
+    """Count one arrival; the last one opens the barrier. A barrier broken for any reason lets nobody in."""
     cdef uint64_t state
     cdef uint64_t after
     while True:
@@ -111,7 +111,7 @@ cdef inline int arrive(uint64_t *word, Py_ssize_t size, uint64_t *before) noexce
 
 
 cdef inline int give_up(uint64_t *word, uint64_t arrived) noexcept nogil:
-    """Ends the barrier as timed out, unless it opened or broke at the last moment."""
+    """End the barrier as timed out, unless it opened or broke at the last moment."""
     cdef uint64_t state
     while True:
         state = cdq_load(word)
@@ -215,7 +215,7 @@ cdef class Barrier:
 
 
 cdef int64_t _nanoseconds(double seconds) except -1:
-    """Any deadline beyond a century is one."""
+    """Return a time in nanoseconds, a century at most; NaN is 0."""
     return <int64_t> (1e9 * min(max(seconds, 0.0), 3e9)) if not math.isnan(seconds) else 0
 
 

@@ -1,4 +1,4 @@
-/* What every kernel needs: types, inlining, clones for newer instruction sets, checks of the debug build. */
+/* Basis of all kernels: types, inlining, clones for newer instruction sets, checks of the debug build. */
 #ifndef CDQ_BASE_H
 #define CDQ_BASE_H
 

@@ -1,4 +1,4 @@
-"""How the core was built: compiler, clones for newer instruction sets, checks."""
+"""Build of the core: compiler, clones for newer instruction sets, checks."""
 
 cdef extern from "base.h":
     """
@@ -23,7 +23,7 @@ cdef extern from "base.h":
     static const int cdq_debug = 0;
     #endif
 
-    /* What the loader asks when it picks a clone; compilers that make no clones need not know the name. */
+    /* The question that the loader asks when it picks a clone; compilers that make no clones need not know the name. */
     static int cdq_has_v3(void) {
     #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && defined(__x86_64__)
         return __builtin_cpu_supports("x86-64-v3") != 0;

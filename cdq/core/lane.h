@@ -29,7 +29,7 @@ typedef struct {
     const void *context; /* the environment's parameters, the same for all lanes; only read */
     int64_t action; /* 0 .. n_actions - 1 */
     double reward; /* finite */
-    int64_t index; /* of the state */
+    int64_t index; /* row or key of the state */
     double observation[8]; /* finite */
     uint8_t terminated; /* nonzero: the episode ended in a state without a future */
     uint8_t truncated; /* nonzero: it was cut off; the state has a future */

@@ -12,7 +12,7 @@ cdef extern from "lane.h":
         const void *context         # the environment's parameters
         int64_t action
         double reward
-        int64_t index               # of the state: a table's row, or a key
+        int64_t index               # the state's row of a table, or its key
         double observation[8]       # for linear functions
         uint8_t terminated
         uint8_t truncated

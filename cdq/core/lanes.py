@@ -1,4 +1,4 @@
-"""What a worker's environments are at, as one block of memory."""
+"""Lanes of a worker: the state of its environments, as one block of memory."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ class Lanes:
     Parameters
     ----------
     n : int
-        How many there are.
+        Number of lanes.
     own_bytes : int
-        What each takes beside what all environments have.
+        Bytes that each environment needs besides the arrays that all environments have.
 
     Attributes
     ----------
     memory : (n_bytes,) array of uint8
-        All of it.
+        Memory of all arrays.
     words : (4, n) array of uint64
         The random streams.
     elapsed : (n,) array of int64
         Steps of the running episode.
     returns : (n,) array of float64
-        Its undiscounted return.
+        Undiscounted return of the running episode.
     state : (n,) array of uint32
-        Of a model.
+        State index of each lane, where a model is sampled.
     own : (n, own_bytes) array of uint8
-        Of other environments.
+        Memory of each lane's environment, where no model is sampled.
     """
 
     def __init__(self, n: int, own_bytes: int = 0) -> None:

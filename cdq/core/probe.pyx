@@ -1,4 +1,4 @@
-"""A Q-function called from Python, lane arrays in and out: what tests compare with the definition."""
+"""A Q-function called from Python, lane arrays in and out: tests compare it with the definition."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
@@ -53,12 +53,12 @@ cdef class Probe:
 
     @property
     def room(self):
-        """How many observations may yet be located."""
+        """Number of observations that may yet be located."""
         return self.q.room()
 
     @property
     def diverged(self):
-        """Whether what was learnt is worthless."""
+        """True if the values diverge: all that was learnt is worthless."""
         return self.q.diverged()
 
     cdef const uint8_t *_masks(self, int64_t first, const uint8_t[:, ::1] masks, int64_t second) except? NULL:

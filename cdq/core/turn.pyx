@@ -29,7 +29,7 @@ cdef bint in_use = True
 
 
 cdef void enable(bint enabled) noexcept nogil:
-    """Turns are for threads that have a core each: spinning for one would keep its holder off the core."""
+    """Switch turns on or off: on a shared core, spinning for a turn would keep its holder off the core."""
     global in_use
     in_use = enabled
 

@@ -17,14 +17,14 @@ _ROUNDS = 8  # of modules that come to light as others are sent
 
 
 def pack(thing: Any, name: str = "") -> bytes:
-    """Return *thing* as bytes: what is defined in a script or a notebook by value, the rest by its module's name.
+    """Return *thing* as bytes: definitions of a script or a notebook by value, the rest by the module's name.
 
     Parameters
     ----------
     thing : object
-        Anything.
+        Object of any kind.
     name : str, optional
-        Of it, for messages.
+        Name of the thing, for messages.
 
     Raises
     ------

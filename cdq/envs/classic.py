@@ -24,7 +24,7 @@ TWINS = {
 def twin_of(env_like: Any) -> str | None:
     """Return the id of the compiled environment that is the same as one of Gymnasium's ids; None without one.
 
-    An id that was registered anew, or whose class was changed, is another environment.
+    An id that was registered again, or whose class was changed, is another environment.
 
     Examples
     --------

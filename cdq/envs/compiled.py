@@ -24,7 +24,7 @@ _WITH_ADDRESSES = {"grid", "garnet"}  # functions whose context holds some: `_li
 
 
 def lane_dtype() -> np.dtype[Any]:
-    """Return the struct that a compiled environment steps, as a structured dtype; core/lane.h says what is in it.
+    """Return the struct that a compiled environment steps, as a structured dtype; core/lane.h describes the fields.
 
     Examples
     --------
@@ -63,24 +63,26 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
     Parameters
     ----------
     step, reset : function
-        What core/lane.h describes: a `numba.cfunc`, a PyCapsule (Cython has one for each function of a module's
-        ``__pyx_capi__``), a `scipy.LowLevelCallable`, a ctypes function, or an address.
+        Functions as core/lane.h describes them: each a `numba.cfunc`, a PyCapsule (Cython has one for each function
+        of a module's ``__pyx_capi__``), a `scipy.LowLevelCallable`, a ctypes function, or an address.
     encode : function, optional
         Called after either, to write `index` or `observation` from the state.
     n_actions : int
         Actions are 0 to n_actions - 1.
     n_states : int, optional
-        What is observed is `index`, 0 to n_states - 1. Above what a table can hold, it is a key of a hashed one.
+        Number of states: the observation is `index`, 0 to n_states - 1. Above the largest size of a table, `index`
+        is a key of a hashed one.
     observation_space : gymnasium.spaces.Box, optional
-        What is observed is `observation`, a vector of at most 8 numbers. Either this or *n_states* is needed.
+        Space of observations: the observation is `observation`, a vector of at most 8 numbers. Either this or
+        *n_states* is needed.
     context : array or bytes, optional
         The environment's parameters, to which `context` points; kept alive.
     uniforms : int
-        How many random numbers a step uses, 0 to 4; those beyond are not drawn. A reset always has 4.
+        Number of random numbers that a step uses, 0 to 4; those beyond are not drawn. A reset always has 4.
     time_limit : int, optional
         Steps after which an episode is truncated.
     name : str
-        For reports. A table is loaded for an environment of the same name, sizes and context.
+        Name for reports. A table is loaded for an environment of the same name, sizes and context.
 
     Raises
     ------
@@ -149,7 +151,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         return int(self._context.ctypes.data) if self._context.size else 0
 
     def parameters(self) -> bytes:
-        """Return what tells this environment from others of its name and sizes."""
+        """Return the bytes by which this environment differs from others of its name and sizes."""
         return self._context.tobytes()
 
     # ---- copies
@@ -179,7 +181,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         self._restore({**state, "_functions": functions, "_step": step, "_reset": reset, "_encode": encode})
 
     def _own(self) -> dict[str, Any]:
-        """Return all attributes but the view of the lane, which `_restore` makes anew."""
+        """Return all attributes but the view of the lane, which `_restore` makes again."""
         return {name: value for name, value in self.__dict__.items() if name != "_lane"}
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -325,7 +327,7 @@ class CompiledSource:
         return None
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of what a learnt table depends on: name, sizes, limit and parameters."""
+        """Return the SHA-256 of name, sizes, limit and parameters, on which a learnt table depends."""
         base = self._base
         about = f"{base.name} {base.observation_space} {base.n_actions} {self.time_limit}"
         return hashlib.sha256(about.encode() + base.parameters()).hexdigest()

@@ -1,4 +1,4 @@
-"""Settings with which the known environments are learnt well, where the general ones do not do."""
+"""Settings with which known environments are learnt well, where the general defaults do not do."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cdq.schedules import Constant, Polynomial
 
 @dataclass(frozen=True)
 class Recommended:
-    """How to learn an environment, and for how long.
+    """Arguments and number of steps that are known to do well on an environment.
 
     Attributes
     ----------
     arguments : mapping
-        Of `QLearner`.
+        Arguments of `QLearner`.
     steps : int
-        Of all workers.
+        Steps of all workers.
     """
 
     arguments: Mapping[str, Any]

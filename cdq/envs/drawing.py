@@ -60,7 +60,7 @@ def draw(mode: str, shape: Cell, agent: Cell, symbol_at: Callable[[Cell], str]) 
     Returns
     -------
     str, or (height, width, 3) array of uint8
-        At most 64 rows and columns, those around the agent.
+        Picture of at most 64 rows and columns, those around the agent.
     """
     rows, columns = (_shown(size, at) for size, at in zip(shape, agent, strict=True))
     symbols = [[AGENT if (r, c) == agent else symbol_at((r, c)) for c in columns] for r in rows]

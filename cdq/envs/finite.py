@@ -63,7 +63,7 @@ class Garnet(FiniteEnv):
     Parameters
     ----------
     n_states, n_actions : int
-        Size.
+        Numbers of states and actions.
     branching : int
         Successors of each pair, 1 to n_states.
     seed : int
@@ -103,7 +103,7 @@ class Garnet(FiniteEnv):
         self._context[3:] = [array.ctypes.data for array in arrays]
 
     def parameters(self) -> bytes:
-        """Return what tells this model from others."""
+        """Return the bytes by which this model differs from others."""
         arrays = (self._next_state, self._cumulative, self._reward)
         return b"".join(array.tobytes() for array in arrays)
 
@@ -125,7 +125,7 @@ class RiverSwim(FiniteEnv):
     Parameters
     ----------
     n_states : int
-        At least 2.
+        Number of states, at least 2.
 
     Notes
     -----
@@ -167,11 +167,11 @@ class DeepSea(FiniteEnv):
     size : int
         Rows and columns.
     seed : int, optional
-        Of what the actions mean; None: action 1 goes right everywhere.
+        Seed of the hash that says which action goes right in a cell; None: action 1 goes right everywhere.
     move_cost : float
-        What going right all the way costs.
+        Total cost of going right in every step.
     render_mode : {"ansi", "rgb_array"}, optional
-        What `render` returns: text, or pixels.
+        Result of `render`: text, or pixels.
 
     Notes
     -----

@@ -32,17 +32,17 @@ class GridWorld(FiniteEnv):
         take no memory; a start and goals that are named are none. Or a map, which sets the shape: "#" is a wall, "S"
         the start, "G" a goal, and anything else free.
     seed : int
-        Of the walls by rule.
+        Seed of the walls that a number places.
     slip : float
-        How likely a move goes at a right angle to where it should, to either side alike.
+        Probability that a move goes at a right angle to its direction, to either side alike.
     start : (int, int), optional
-        Where episodes start; default: anywhere that is neither wall nor goal, uniformly.
+        First cell of episodes; default: any cell that is neither wall nor goal, uniformly.
     goals : sequence of (int, int), optional
-        Default: the last cell, if the map has none.
+        Cells that end the episode; default: the last cell, if the map has none.
     step_reward, goal_reward : float
-        What a step pays, and what one that reaches a goal pays.
+        Reward of a step, and of a step that reaches a goal.
     render_mode : {"ansi", "rgb_array"}, optional
-        What `render` returns: text, in the letters of a map with "@" for the agent, or pixels.
+        Result of `render`: text, in the letters of a map with "@" for the agent, or pixels.
 
     Examples
     --------
@@ -116,7 +116,7 @@ class GridWorld(FiniteEnv):
         return self._wall(self._cell(cell, "a cell"))
 
     def parameters(self) -> bytes:
-        """Return what tells this grid from others."""
+        """Return the bytes by which this grid differs from others."""
         about = (self.shape, self._density, self._seed, self._slip, self._start, self._rewards)
         return repr(about).encode() + self._goals.tobytes() + self._walls.tobytes()
 
@@ -155,7 +155,7 @@ class GridWorld(FiniteEnv):
         return int(row) * self.shape[1] + int(column)
 
     def _check_free(self) -> None:
-        """Someone must be able to start, or resetting would never end."""
+        """Raise `ConfigError` where the start or a goal is a wall, or no cell is left to start in."""
         named = [cell for cell in (self._start, *self._goals) if cell >= 0 and self._wall(cell)]
         if named:
             raise ConfigError(f"the start or a goal, {divmod(named[0], self.shape[1])}, is a wall of the map")

@@ -1,4 +1,4 @@
-"""From what a user names to where transitions come from, by the fastest way there is that is what `step` does."""
+"""Opening of an environment: the fastest source of transitions that does what the environment's `step` does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = logging.getLogger("cdq")
 
 # States of a compiled environment up to which its model is listed, which takes 50 microseconds for each.
 _LISTED = 2000
-# Pairs of a table up to which it is read anew whenever it may have changed, which takes a microsecond for each.
+# Pairs of a table up to which it is read again whenever it may have changed, which takes a microsecond for each.
 _LOOKED_AT = 20_000
 
 Build = Callable[[TransitionTable], Model]
@@ -63,17 +63,17 @@ def open_environment(
     env_like : str, EnvSpec, Env, VectorEnv or callable
         The environment or how to make it.
     num_envs : int
-        How many to make where each is stepped by itself.
+        Number of environments to make where each is stepped by itself.
     build : callable
         Makes a model of a transition table; raises `ModelError` if it is none.
     stepping : {"auto", "model", "python"}
         "model": by its table, whatever `step` does; "python": by its own `step`.
     masks : {"auto", True, False}
-        Whether masks are heeded.
+        True: heed masks; "auto": heed them unless they are advice; False: do not.
     bins : int, sequence of int or None
-        How Gymnasium's wrapper is to discretise observations.
+        Number of parts into which Gymnasium's wrapper is to cut each number of an observation.
     plain : bool
-        Whether a table of the states of a model is what is asked for.
+        True if a table of the states of a model is asked for.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def read_model(env_like: Any, build: Callable[[TransitionTable], M], **kwargs: o
     build : callable
         Makes a model of a transition table.
     **kwargs
-        Passed to ``gymnasium.make`` or to the callable.
+        Arguments that are passed to ``gymnasium.make`` or to the callable.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def _agreement(
 
 
 def _misfit(env: gymnasium.Env[Any, Any], model: Model, encoder: Encoder) -> str | None:
-    """Return in words why states and actions of a model are not those of an environment; None if they may be."""
+    """Return in words why a model's states and actions cannot be those of an environment; None if they may be."""
     n_states = encoder.n_states if encoder.countable and not encoder.masked else None
     if (n_states, encoder.n_actions) == (model.n_states, model.n_actions):
         return None
@@ -245,7 +245,7 @@ def _require_plain(plain: bool, masks: bool | str) -> None:
 
 
 def _with_notice(env: gymnasium.Env[Any, Any], found: Opened) -> Opened:
-    """Return *found*, which does not step *env*, with what its user will miss."""
+    """Return *found*, which does not step *env*, with a notice of the effects that its user will miss."""
     if not records_episodes(env):
         return found
     notice = "its RecordEpisodeStatistics sees none of the steps; stepping='python' fills it"
@@ -254,7 +254,7 @@ def _with_notice(env: gymnasium.Env[Any, Any], found: Opened) -> Opened:
 
 
 def _look(env: gymnasium.Env[Any, Any], found: Opened, build: Build) -> tuple[object, ...]:
-    """Return what the way was chosen by, as far as it can be seen in a moment."""
+    """Return the facts on which the choice of the way depends, as far as they can be read in a moment."""
     base: Any = env.unwrapped
     methods = (vars(base).get(name) for name in ("step", "reset"))
     seen = (change_by_wrappers(env), known_of(base), time_limit_of(env), *methods)

@@ -1,4 +1,4 @@
-"""The environment of a file: what is written down of it, and when that is enough to make it again.
+"""Origin of an environment in a file: its description, and the conditions on which it is made again.
 
 A file is data. It may name an environment that is registered here, and give it numbers. That a module is imported, or
 that a text of the file reaches code which is neither Gymnasium's nor this package's, is for the user to say.
@@ -60,7 +60,7 @@ def origin_of(env_like: Any) -> Origin:
 
 
 def _named(spec: EnvSpec | None, told: Origin) -> Origin:
-    """Return what is told of an environment with its id, before which the module of its class stands."""
+    """Return a description of an environment with its id, before which the module of its class stands."""
     if spec is None:
         return {}
     module, colon, _ = str(spec.entry_point).partition(":")
@@ -96,7 +96,7 @@ def environment_of(path: object, name: str, origin: Origin, given: Any) -> Any:
     name : str
         The environment's name in its header.
     origin : dict
-        What `origin_of` returned.
+        Description that `origin_of` returned.
     given : object
         The environment that the user names; None: the file's.
 
@@ -136,7 +136,7 @@ def environment_of(path: object, name: str, origin: Origin, given: Any) -> Any:
 
 
 def _spec_of(env_id: str) -> EnvSpec | None:
-    """Return what is registered under an id; a module before it is imported, as its user named it."""
+    """Return the spec that is registered under an id; a module before the id is imported, as its user named it."""
     module, _, bare = env_id.rpartition(":")
     with contextlib.suppress(ImportError):
         if module:

@@ -40,7 +40,7 @@ def play(env: Any, model: Model, encoder: Encoder, *, masks: bool) -> tuple[bool
     model : Model
         The model that its table makes.
     encoder : Encoder
-        Its observations and actions.
+        Encoder of the environment's observations and actions.
     masks : bool
         True where a mask in the info would be heeded.
 
@@ -64,7 +64,7 @@ def play(env: Any, model: Model, encoder: Encoder, *, masks: bool) -> tuple[bool
 
 
 class _Player:
-    """An environment as it is played, and what came up so far."""
+    """An environment that is played, and the steps that came up so far."""
 
     def __init__(self, env: Any, model: Model, encoder: Encoder, *, masks: bool) -> None:
         self.env, self.model, self.encoder, self.masks = env, model, encoder, masks
@@ -113,7 +113,7 @@ class _Player:
             )
 
     def walk(self, wanted: Floats) -> int:
-        """Go where wanted pairs are, and try them, until the way has to be planned anew; return how many are done."""
+        """Go where wanted pairs are, and try them, until the way has to be planned again; return how many are done."""
         values, policy = self.plan(wanted)
         planned, done, far = wanted.copy(), 0, self.steps + _FAR
         everywhere = not values[self.state]  # it was planned as far as there are ways
@@ -157,7 +157,7 @@ class _Player:
         return values.tolist(), backed_up.reshape(shape).argmax(axis=1).tolist()
 
     def sum_by_pair(self, numbers: Floats) -> Floats:
-        """Return the sums of numbers of outcomes over those of each pair."""
+        """Return sums over each pair: of numbers that are given for each outcome."""
         if len(numbers) == self.model.n_pairs:
             return numbers
         sums: Floats = np.add.reduceat(numbers, self.model.offsets[:-1])

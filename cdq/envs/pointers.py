@@ -1,4 +1,4 @@
-"""Compiled functions as their users hold them, and the addresses that they have."""
+"""Addresses of compiled functions, from every form in which users hold such functions."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def address_of(function: Any, what: str) -> int:
     Parameters
     ----------
     function : int, ctypes function, PyCapsule, scipy.LowLevelCallable or numba.cfunc
-        What the user gave.
+        The function, as the user gave it.
     what : str
-        For messages: "step", "reset" or "encode".
+        Name of the function in messages: "step", "reset" or "encode".
 
     Raises
     ------

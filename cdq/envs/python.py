@@ -35,25 +35,26 @@ class PythonSource:
     Parameters
     ----------
     env : str, EnvSpec, callable or Env
-        What makes an environment, or one that exists, for a single lane. It is never changed, only stepped and reset.
+        Recipe of an environment, or one that exists, for a single lane. An environment is never changed, only
+        stepped and reset.
     num_envs : int
-        How many environments to make: the lanes.
+        Number of environments to make: the lanes.
     masks : {"auto", True, False}
-        Whether only the actions that a mask allows are considered: an observation's entry "action_mask", or else the
-        infos'. "auto": where there is one, but for Taxi, whose mask is advice.
+        True: consider only the actions that a mask allows: an observation's entry "action_mask", or else the
+        infos'. "auto": where there is a mask, but for Taxi, whose mask is advice.
     bins : int or tuple of int, optional
-        Into how many parts each number of a Box is cut.
+        Number of parts into which each number of a Box is cut.
     **kwargs
-        Passed to ``gymnasium.make`` or to the callable.
+        Arguments that are passed to ``gymnasium.make`` or to the callable.
 
     Attributes
     ----------
     encoder : Encoder
         Observations and actions as numbers.
     name : str
-        Of the environment.
+        Name of the environment.
     time_limit : int or None
-        Steps after which the first of its time limits truncates an episode.
+        Steps after which the first of the environment's time limits truncates an episode.
 
     Raises
     ------
@@ -108,7 +109,7 @@ class PythonSource:
 
     @property
     def lanes(self) -> int:
-        """How many environments there are."""
+        """Number of environments."""
         return len(self._envs)
 
     def loop(
@@ -130,9 +131,9 @@ class PythonSource:
         Returns
         -------
         returns : (n,) array of float64
-            Undiscounted.
+            Undiscounted returns of the episodes.
         lengths : (n,) array of int64
-            In steps.
+            Lengths of the episodes, in steps.
         """
         envs = self._copies_of(q.n)
         loop = self._loop_over(envs, q, Lanes(q.n), gamma=1.0, seeds=seeds_of(words, q.n), stop=stop)
@@ -150,7 +151,7 @@ class PythonSource:
                 env.reset()
 
     def mask_of(self, observation: Any) -> Any:
-        """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
+        """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""
         return self.encoder.mask_of(observation) if self._masks == "observation" else None
 
     def kinds(self) -> list[str]:
@@ -222,7 +223,7 @@ def _check_alike(envs: list[gymnasium.Env[Any, Any]]) -> None:
 
 
 def masking_of(masks: bool | str, encoder: Encoder, *, advice: bool) -> str:
-    """Return where the loops look for masks; *advice*, where those of the infos are no rules."""
+    """Return the place in which the loops look for masks; *advice*: masks in the infos are no rules."""
     if masks not in {"auto", True, False}:
         raise ConfigError(f"masks must be 'auto', True or False; got {masks!r}")
     if masks is False:

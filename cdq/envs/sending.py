@@ -1,7 +1,7 @@
-"""Environments for other processes of this machine: what is sent in place of one, and whether it is still the same.
+"""Environments for other processes of this machine: the bytes that are sent, and the test that a copy is the same.
 
 What a script made of an environment (attributes, patched methods, wrappers) is to be there, too. An environment that
-cannot be sent as it is, as it holds a window or a simulator, is made anew from its spec, if that comes to the same.
+cannot be sent as it is, as it holds a window or a simulator, is made again from its spec, if that comes to the same.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ def sendable(env_like: Any) -> Any:
 
 
 def exists(env_like: Any) -> bool:
-    """Return whether this is an environment, not what makes one."""
+    """Return whether this is an environment, not a function or name that makes one."""
     return isinstance(env_like, (gymnasium.Env, gymnasium.vector.VectorEnv))
 
 
 def _loss(env: Any, copied: Callable[[], Any]) -> str | None:
-    """Return what a copy of an environment lacks, None if nothing that can be told."""
+    """Return in words what a copy of an environment lacks; None if no difference is found."""
     try:
         copy = copied()
     except Exception as error:  # a copy is made by code of the environment
@@ -130,7 +130,7 @@ def kinds_of(env: Any) -> list[str]:
 
 
 def _change(one: Any, other: Any) -> str | None:
-    """Return the name of what differs between two environments, None if nothing does that can be told."""
+    """Return the name of a difference between two environments; None if none is found."""
     mine, theirs = layers(one), layers(other)
     if [type(layer) for layer in mine] != [type(layer) for layer in theirs]:
         return "set of wrappers"

@@ -45,24 +45,24 @@ class Encoder:
     Parameters
     ----------
     observation_space, action_space : gymnasium.Space
-        Those of one environment.
+        Spaces of one environment.
 
     Attributes
     ----------
     n_actions : int
-        Actions.
+        Number of actions.
     first_action : int
-        What the environment calls action 0.
+        The number that the environment has for action 0.
     n_states : int or None
-        How many indices there are; None if observations have a hash or nothing but a vector.
+        Number of indices; None if observations have a hash or nothing but a vector.
     countable : bool
-        Whether observations have an index or a key.
+        True if observations have an index or a key.
     width : int
         The length of an observation's vector.
     low, high : (width,) array of float64
         Bounds of a vector, infinite where the space has none.
     masked : bool
-        Whether observations hold a mask.
+        True if observations hold a mask.
 
     Raises
     ------
@@ -184,7 +184,7 @@ class Encoder:
 
 
 def _asked(read: Callable[[object], Any], observation: object) -> Any:
-    """Return what is read from an observation that a user gives."""
+    """Return the number or vector that is read from an observation that a user gives."""
     try:
         return read(observation)
     except ValueError as error:
@@ -219,7 +219,7 @@ def spaces_of(env: Any, prefix: str = "") -> tuple[gymnasium.Space[Any], gymnasi
 
 
 def _no_space(given: Any) -> str:
-    """Return what is wrong with something that is given as a space, and what to write in its place."""
+    """Return in words the fault of something that is given as a space, and the space to write in its place."""
     if given is None:
         return "missing; set it to a space, such as gymnasium.spaces.Discrete(16)"
     if type(given).__module__.partition(".")[0] == "gym":
@@ -238,7 +238,7 @@ def _no_space(given: Any) -> str:
 
 
 def actions_of(space: gymnasium.Space[Any]) -> tuple[int, int]:
-    """Return how many actions there are, and what the environment calls the first.
+    """Return the number of actions, and the number that the environment has for the first.
 
     Raises
     ------
@@ -356,6 +356,6 @@ def _observation_of(space: gymnasium.Space[Any], digits: list[Any]) -> Any:
 
 
 def _brief(space: gymnasium.Space[Any]) -> str:
-    """Return what a space is called in messages: some print every bound."""
+    """Return a space's name in messages: the text of some spaces holds every bound."""
     text = " ".join(str(space).split())
     return text if len(text) <= 100 else f"{text[:97]}..."

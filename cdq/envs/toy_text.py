@@ -52,7 +52,7 @@ def read_table(env_like: EnvLike, **kwargs: object) -> TransitionTable:
     env_like : str, EnvSpec, Env or callable
         The environment or how to make it.
     **kwargs
-        Passed to ``gymnasium.make`` or to the callable.
+        Arguments that are passed to ``gymnasium.make`` or to the callable.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def name_of(env: gymnasium.Env[Any, Any]) -> str:
-    """Return what an environment is called: its id, or else its class."""
+    """Return an environment's name: its id, or else its class."""
     return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
 
 

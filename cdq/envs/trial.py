@@ -1,4 +1,4 @@
-"""A trial: how an environment plays, so that one made of the same in another process can be compared with it."""
+"""Trials: steps played in an environment, to be compared with those of one made from the same in another process."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Played(NamedTuple):
     Parameters
     ----------
     digest : str
-        Of everything that it returned.
+        Hash of everything that the environment returned.
     reward : str
-        In words.
+        The reward in words.
     """
 
     digest: str

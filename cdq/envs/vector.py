@@ -31,17 +31,17 @@ class VectorSource:
     envs : gymnasium.vector.VectorEnv or callable
         The vector environment, or what makes one. One that is given is never changed, only stepped and reset.
     masks : {"auto", True, False}
-        As those of `PythonSource`.
+        Use of masks, as in `PythonSource`.
 
     Attributes
     ----------
     encoder : Encoder
         Observations and actions of one environment as numbers.
     lanes : int
-        How many environments there are.
+        Number of environments.
     mode : str
-        How new episodes begin: "NEXT_STEP", "SAME_STEP" or "DISABLED". A vector environment that does not say is taken
-        for the first, with a warning in the log.
+        Mode in which new episodes begin: "NEXT_STEP", "SAME_STEP" or "DISABLED". A vector environment that does not
+        say is taken for the first, with a warning in the log.
 
     Raises
     ------
@@ -104,7 +104,7 @@ class VectorSource:
         return returns, lengths
 
     def mask_of(self, observation: Any) -> Any:
-        """Return which actions are allowed, as far as the observation itself says and that is heeded; else None."""
+        """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""
         return self.encoder.mask_of(observation) if self._masks == "observation" else None
 
     def kinds(self) -> list[str]:

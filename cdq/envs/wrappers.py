@@ -1,4 +1,4 @@
-"""Wrappers round an environment: which of them change what is learnt, and what the tightest time limit is."""
+"""Wrappers round an environment: those that change what is learnt, and the tightest time limit."""
 
 from __future__ import annotations
 

@@ -1,31 +1,28 @@
 """A hub's job: one process holds the table, workers that come and go learn windows for it.
 
-- `asynchronous`: The hub's part without rounds: each contribution is applied when it comes, to a table that has gone
-  on meanwhile.
-- `contributions`: Contributions as a hub stores them until a checkpoint has what they brought: a restart applies them
-  again.
-- `faults`: Points at which a test makes the hub or a worker fail; they cost a look at a variable where none does.
+- `asynchronous`: The hub's part without rounds: each contribution is applied when it arrives, to a table that changed
+  meanwhile.
+- `contributions`: Contributions that a hub stores until a checkpoint includes them: a restart applies them again.
+- `faults`: Points at which a test makes the hub or a worker fail; where no test does, each costs one look at a
+  variable.
 - `handover`: Parcels on their way to processes that were just started, through a socket that each inherited, and
   their answers.
-- `handshake`: What a worker and the hub say when they meet: versions and arithmetic, then the job and where it is.
-- `hub`: A call of `learn` whose workers are a hub's: local processes that it starts, or whoever joins.
-- `increments`: What an asynchronous contribution is: how much of the hub's value each visit left, and what was added
-  to it.
+- `handshake`: Messages of a worker and the hub when they meet: versions and arithmetic, then the job and its present
+  state.
+- `hub`: A call of `learn` whose workers are a hub's: local processes that it starts, or processes that join.
+- `increments`: Asynchronous contributions: how much of the hub's value each visit left, and what was added to it.
 - `join`: A process that takes part in a job: ``python -m cdq.job.join URL [SECONDS]``.
-- `journal`: The journal of a job: a line per round, durable before any worker hears of it; with it every run can be
+- `journal`: The journal of a job: a line per round, durable before any answer to a worker; with it every run can be
   repeated.
 - `local`: Local workers: processes that a call of `learn` starts, and that end with it.
-- `member`: What a worker of a job does: learn the window it is told to, bring what it learnt, take over what was
-  merged.
-- `messages`: What travels between hub and workers in each round: layouts, and what is checked before anything is
-  believed.
-- `recovery`: A restart of the hub: rounds that its journal has and the newest checkpoint has not, applied as they
-  were stored.
+- `member`: A worker's part of a job: learn the window that the hub names, contribute it, take over the merged table.
+- `messages`: Messages between hub and workers in each round: layouts, and the checks before anything is believed.
+- `recovery`: Restart of the hub: rounds of the journal that the newest checkpoint lacks, applied as they were stored.
 - `parent`: The tie of a process to the one that started it, with which it ends.
-- `replay`: A job's rounds again, in this process: what its journal says was learnt, learnt once more and compared.
-- `service`: The hub's part of learning: it opens windows, merges what came of them, and keeps the table.
-- `store`: What a job began with, in a file of its own: with the journal, all that it takes to repeat it.
-- `membership/`: Membership of a job: who takes part, exactly once, in which round.
+- `replay`: Replay of a job in this process: every round is learnt again, and compared with the journal.
+- `service`: The hub's part of learning: it opens windows, merges the contributions, and keeps the table.
+- `store`: Beginning of a job, in a file of its own: with the journal, all that it takes to repeat the job.
+- `membership/`: Membership of a job: the workers that take part, exactly once, in each round.
 """
 
 from cdq.job.handover import answer, hand_over, receive

@@ -1,4 +1,4 @@
-"""The hub's part without rounds: each contribution is applied when it comes, to a table that has gone on meanwhile."""
+"""The hub's part without rounds: each contribution is applied when it arrives, to a table that changed meanwhile."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ _MERGED = struct.Struct("<qqqq")  # the header of a merged slice
 
 
 class Offer(NamedTuple):
-    """What a worker was told: as of how many contributions its table is, and the window to learn."""
+    """Offer to a worker: the number of contributions that its table holds, and the window to learn."""
 
     base: int
     task: Task
 
 
 class AsynchronousService(LearningService):
-    """As `LearningService`; a round is one worker's contribution.
+    """Hub's part of learning without rounds: each contribution is applied when it arrives, and counts as a round.
 
     Attributes
     ----------
     staleness : int
         Contributions of others that may come between what a worker learnt from and its own.
     offset : int
-        What the hub's version of the table has more than `rounds`.
+        Difference between the hub's version of the table and `rounds`.
     """
 
     asynchronous = True
@@ -68,7 +68,7 @@ class AsynchronousService(LearningService):
         return largest(self._shape)
 
     def offer(self, uid: int) -> Offer:
-        """Return what a worker that gets the table as it is now is to learn."""
+        """Return the task of a worker that gets the table as it is now."""
         offers = self._offers.setdefault(uid, [])
         if not offers or offers[-1].base != self.rounds:
             offers.append(Offer(self.rounds, self._next()))
@@ -101,7 +101,7 @@ class AsynchronousService(LearningService):
         return None
 
     def single(self, uid: int, submission: Submission, state: Callable[[], HubState]) -> Received:
-        """Apply a contribution, make it durable, and return what changed since the worker's table, and what is next.
+        """Apply a contribution, make it durable, and return the changes since the worker's table, and the next task.
 
         Raises
         ------
@@ -118,7 +118,7 @@ class AsynchronousService(LearningService):
     def apply_single(
         self, uid: int, submission: Submission, offer: Offer, more: Mapping[str, Any] | None = None
     ) -> None:
-        """Apply what a worker brings of a window; *more* goes into its line of the journal."""
+        """Apply a worker's contribution; *more* goes into its line of the journal."""
         brought = open_increment(submission.payload, self._shape)
         point("hub:before_apply")
         if self.store is not None:
@@ -131,7 +131,7 @@ class AsynchronousService(LearningService):
         self._settle(brought, offer.task, len(submission.payload))
 
     def answer(self, uid: int, base: int) -> Received:
-        """Return what a worker whose table is as of *base* contributions is told."""
+        """Return the answer to a worker whose table has *base* contributions."""
         return pack_result(self.offer(uid).task, self._changes(base))
 
     def _take(self, uid: int, brought: Increment) -> None:

@@ -1,4 +1,4 @@
-"""Contributions as a hub stores them until a checkpoint has what they brought: a restart applies them again."""
+"""Contributions that a hub stores until a checkpoint includes them: a restart applies them again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KEPT = 3  # as many checkpoints are kept
 
 
 class Place(NamedTuple):
-    """A stored contribution: its file, where in it, and how many bytes."""
+    """A stored contribution: the file, the place in it, and the number of bytes."""
 
     path: Path
     offset: int
@@ -35,16 +35,16 @@ class Contributions:
     Parameters
     ----------
     directory : path
-        Where they are.
+        Directory of the files.
     durable : bool
-        Whether each contribution is on the disk when `write` returns.
+        True if each contribution is to be on the disk when `write` returns.
     largest : int
         Bytes of the largest contribution: a record that says more is none.
 
     Attributes
     ----------
     directory : Path
-        As given.
+        Directory of the files.
     size : int
         Bytes written since the last checkpoint.
     """
@@ -57,7 +57,7 @@ class Contributions:
         self.size = 0
 
     def find(self) -> None:
-        """Look up which rounds have contributions here; what a crash left unfinished does not count.
+        """Look up the rounds that have contributions here; a record that a crash left unfinished does not count.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class Contributions:
         return payloads if [crc32(payload) for payload in payloads] == list(checksums) else None
 
     def begin(self, rounds: int) -> None:
-        """Begin a file for what comes after *rounds*; delete those from before the checkpoints that are kept."""
+        """Begin a file for contributions after *rounds*; delete the files from before the checkpoints that are kept."""
         self._close()
         path = self.directory / f"contributions-{rounds:020d}.bin"
         try:
@@ -93,7 +93,7 @@ class Contributions:
             raise FileError(f"cannot begin {path}: {error.strerror or error}") from None
 
     def write(self, number: int, payloads: Sequence[Received]) -> None:
-        """Store what came to a round.
+        """Store the contributions to a round.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Points at which a test makes the hub or a worker fail; they cost a look at a variable where none does.
+"""Points at which a test makes the hub or a worker fail; where no test does, each costs one look at a variable.
 
 The environment variable CDQ_FAULT names where, when and how: ``hub:after_merge@7:kill`` kills the hub the seventh time
 that it is there. ``kill`` is SIGKILL, ``raise`` an `InjectedFault`; ``drop``, ``double`` and ``corrupt`` are for points
@@ -24,7 +24,7 @@ class InjectedFault(CdqError):
 
 
 class Fault(NamedTuple):
-    """Where, at which visit of it, and how to fail."""
+    """Fault to inject: the point, the visit of it, and the way to fail."""
 
     point: str
     visit: int

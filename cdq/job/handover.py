@@ -39,7 +39,7 @@ def _exactly(end: socket.socket, length: int) -> bytes:
 
 
 def answer(end: socket.socket, error: BaseException | None) -> None:
-    """Tell who sent a parcel whether it could be opened."""
+    """Send the sender of a parcel the answer that it could be opened, or the error."""
     said = {}
     if error is not None:
         text = " ".join(str(error).split())[:_LONGEST_ERROR]
@@ -76,7 +76,7 @@ def hand_over(
 
 
 class _Conversation:
-    """What one process has got and said."""
+    """Conversation with one process: what it was sent so far, and what it answered."""
 
     def __init__(self, number: int, end: socket.socket, data: memoryview) -> None:
         self._number, self._end, self._left = number, end, data

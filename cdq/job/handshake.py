@@ -1,4 +1,4 @@
-"""What a worker and the hub say when they meet: versions and arithmetic, then the job and where it is."""
+"""Messages of a worker and the hub when they meet: versions and arithmetic, then the job and its present state."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _LONGEST_HELLO = 4096
 
 
 def hello() -> bytes:
-    """Return what a worker says first."""
+    """Return the first message of a worker."""
     said = {"protocol": PROTOCOL, "cdq": __version__, "byteorder": sys.byteorder, "probe": probe()}
     return json.dumps(said).encode()
 
 
 def check_hello(data: bytes) -> None:
-    """Raise `ConfigError` if the worker that says this cannot take part; says to its user why, and what to do."""
+    """Raise `ConfigError` if the worker of this message cannot take part; tells its user why, and the remedy."""
     try:
         said = json.loads(data) if len(data) <= _LONGEST_HELLO else None
     except (ValueError, RecursionError):
@@ -103,26 +103,26 @@ def make_worker(sampler: PackedModel, merged: Merged, gamma: float, num_envs: in
 
 @dataclass(frozen=True)
 class Job:
-    """What all workers learn, the same from the job's first round to its last."""
+    """Model and settings of a job, the same for all workers from the first round to the last."""
 
     model: MDP
     settings: Settings
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the model."""
+        """Fingerprint of the model."""
         return self.model.fingerprint()
 
     @property
     def shape(self) -> Shape:
-        """What the sizes of messages follow from."""
+        """Sizes from which those of messages follow."""
         real = np.dtype(self.settings.dtype)
         return Shape(self.model.n_states, self.model.n_actions, real, self.settings.num_envs)
 
 
 @dataclass(frozen=True)
 class Welcome:
-    """What a worker begins with.
+    """Start of a worker, as the hub sends it.
 
     Attributes
     ----------
@@ -131,17 +131,17 @@ class Welcome:
     gamma, mass : float
         Discount; the pooled mass that a round may add to a clock.
     step_size : StepSize
-        The law.
+        Law of the step sizes.
     shape : Shape
-        What the sizes of messages follow from.
+        Sizes from which those of messages follow.
     merged : Merged
         The table; visits are the hub's business.
     lanes : array
-        Where its environments are.
+        State of the worker's environments, as bytes.
     task : Task
         The window to learn first.
     asynchronous : bool
-        Whether there are no rounds.
+        True if there are no rounds.
     """
 
     sampler: PackedModel
@@ -156,7 +156,7 @@ class Welcome:
 
 
 def pack_welcome(job: Job, merged: Merged, lanes: Any, task: Task, asynchronous: bool = False) -> bytes:
-    """Return what the hub tells a worker, which needs nothing else: no environment is made anywhere but at the hub."""
+    """Return all that a worker needs, as the hub sends it: no environment is made anywhere but at the hub."""
     settings = job.settings
     about = {
         "kind": "welcome",
@@ -176,7 +176,7 @@ def pack_welcome(job: Job, merged: Merged, lanes: Any, task: Task, asynchronous:
 
 
 def open_welcome(data: Any, samplers: dict[tuple[str, str], PackedModel]) -> Welcome:
-    """Return what the hub said; *samplers* are the models that the worker has, by fingerprint and dtype.
+    """Return the hub's message, opened; *samplers* are the models that the worker has, by fingerprint and dtype.
 
     Raises
     ------

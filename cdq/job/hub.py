@@ -1,4 +1,4 @@
-"""A call of `learn` whose workers are a hub's: local processes that it starts, or whoever joins."""
+"""A call of `learn` whose workers are a hub's: local processes that it starts, or processes that join."""
 
 from __future__ import annotations
 
@@ -41,28 +41,29 @@ _PATIENCE = 2.0  # seconds that a hub which is to end waits for the round in han
 
 @dataclass(frozen=True)
 class Hosting:
-    """How a hub is open to workers that come and go.
+    """Address and rules of a hub that workers may join and leave.
 
     Parameters
     ----------
     url : str
-        Where it is: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://127.0.0.1:PORT``.
+        Address of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://127.0.0.1:PORT``.
     max_members : int
-        No more take part at once. A round needs as many as the learner has `workers`.
+        Most workers that may take part at once. A round needs as many as the learner has `workers`.
     round_timeout : float, optional
-        Seconds after which a round closes without those who have not delivered; None: never.
+        Seconds after which a round closes without the workers that have not delivered; None: never.
     grace : float
         Seconds that a worker may be unreachable before the round closes without it.
     durable : bool
-        Whether each round is on the disk before it is acknowledged; otherwise checkpoints are.
+        True: each round is on the disk before it is acknowledged. False: only checkpoints are.
     insecure : bool
         Let ``zmq+tcp`` be on addresses that other machines reach.
     keys : Keys, optional
-        For ``zmq+curve``.
+        Keys for ``zmq+curve``.
     asynchronous : bool
         Apply each contribution when it comes, in place of rounds.
     staleness : int
-        Where asynchronous: how many contributions of others may come between what a worker learnt from and its own.
+        Most contributions of others that may come between the table that a worker learnt from and its own
+        contribution; asynchronous only.
     """
 
     url: str
@@ -88,19 +89,19 @@ class Call(Protocol):
 
     @property
     def model(self) -> MDP:
-        """What is learnt."""
+        """The model that is learnt."""
 
     @property
     def about(self) -> dict[str, Any]:
-        """What was made, as a JSON object."""
+        """Description of the learner, as a JSON object."""
 
     @property
     def watch(self) -> Watch:
-        """Who looks at every round."""
+        """Function that is called after every round."""
 
 
 def service_of(call: Call, kind: type[LearningService] = LearningService) -> LearningService:
-    """Return what merges for a call, where it stands; *kind* says how."""
+    """Return the service that merges for a call, from the state as it is; *kind* is its class."""
     return make_service(
         call.model,
         call.settings,
@@ -121,7 +122,7 @@ def rounds_of(call: Call) -> int:
 
 
 def keeper(call: Call, service: LearningService, journal: Journal | None = None) -> Callable[[], None]:
-    """Return what writes a checkpoint of a call, when all of the journal is on the disk."""
+    """Return the function that writes a checkpoint of a call, when all of the journal is on the disk."""
 
     def keep() -> None:
         if journal is not None:
@@ -138,7 +139,7 @@ def keeper(call: Call, service: LearningService, journal: Journal | None = None)
 
 
 def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
-    """Hold a job for whoever joins, until the goal of the call is reached; its checkpoint directory must be held.
+    """Hold a job for all that join, until the goal of the call is reached; its checkpoint directory must be held.
 
     Raises
     ------
@@ -222,7 +223,7 @@ def go_on(
 
 
 def _require_same_job(call: Call, journal: Journal) -> None:
-    """Raise `FileError` if the directory's rounds are of another job: its checkpoints are gone, or were replaced."""
+    """Raise `FileError` if the directory's rounds are of another job: its checkpoints were deleted or replaced."""
     path = journal.directory / BEGINNING
     if not journal.entries or not path.exists():
         return

@@ -1,4 +1,4 @@
-"""What an asynchronous contribution is: how much of the hub's value each visit left, and what was added to it.
+"""Asynchronous contributions: how much of the hub's value each visit left, and what was added to it.
 
 While a worker learnt, others went on. Had it begun at the hub's value Q instead of its own base Q0, it would have come
 to keep * Q + gain, as far as the law is concerned: keep is the weight that its visits leave to what was before, gain is
@@ -29,15 +29,15 @@ class Increment(NamedTuple):
     Attributes
     ----------
     summary : Summary
-        Of the episodes that ended in it.
+        Summary of the episodes that ended in the window.
     mass : float
         Visit-weighted mean over the pairs of the mass that its visits had.
     gain, keep : arrays of the table's type
-        Of each touched pair.
+        Parts of each touched pair: the new value is keep times the hub's value, plus gain.
     visits, pairs : arrays of uint32
-        How often it was visited; which it is, ascending.
+        Number of visits of each touched pair, and the pairs' numbers, ascending.
     lanes : memoryview
-        As they are after the window.
+        State of the lanes after the window, as bytes.
     """
 
     summary: Summary

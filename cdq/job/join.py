@@ -33,7 +33,7 @@ class Departure:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Hear the signals while the context lasts."""
+        """Take note of the signals while the context lasts."""
         before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
@@ -47,7 +47,7 @@ class Departure:
             raise _Leaving
 
     def next(self, connection: Connection) -> Deliver | Joined | Left | None:
-        """Return what happens next, None if the worker is to leave."""
+        """Return the next event, None if the worker is to leave."""
         try:
             self._waiting = True
             happened = None if self.asked else connection.wait()
@@ -64,11 +64,11 @@ def take_part(url: str, *, timeout: float = SILENCE, keys: Keys | None = None) -
     Parameters
     ----------
     url : str
-        Of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://HOST:PORT``.
+        Address of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://HOST:PORT``.
     timeout : float
         Seconds that the hub may be silent.
     keys : Keys, optional
-        For ``zmq+curve``; those of `Keys.find` by default.
+        Keys for ``zmq+curve``; those of `Keys.find` by default.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The journal of a job: a line per round, durable before any worker hears of it; with it every run can be repeated."""
+"""The journal of a job: a line per round, durable before any answer to a worker; with it every run can be repeated."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class Journal:
     Parameters
     ----------
     directory : path
-        Where it is, or is begun.
+        Directory of the journal; a journal is begun where there is none.
     durable : bool
-        Whether each line is on the disk when `write` returns; otherwise `sync` brings it there.
+        True: each line is on the disk when `write` returns. False: `sync` brings it there.
     after : int
         Rounds that a checkpoint has; they are left out of `entries`.
 
     Attributes
     ----------
     directory : Path
-        Where it is.
+        Directory of the journal.
     entries : list of dict
         The starts of the hub and the rounds, as they were when it was opened.
     hub : dict or None
@@ -147,7 +147,7 @@ class Journal:
 
 
 def read(directory: Path) -> list[Entry]:
-    """Return what a journal holds, whether or not somebody is writing it; an unfinished last line does not count.
+    """Return the entries of a journal, even while somebody writes it; an unfinished last line does not count.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def read(directory: Path) -> list[Entry]:
 
 
 def lines(directory: Path) -> Iterator[Entry]:
-    """Yield what `read` returns, one by one."""
+    """Yield the entries that `read` returns, one by one."""
     if not (directory / NAME).exists():
         raise FileError(f"there is no {NAME} in {directory}; name the directory of a job")
     for entry, _ in _entries(directory / NAME):
@@ -166,7 +166,7 @@ def lines(directory: Path) -> Iterator[Entry]:
 
 
 def hub_state(entries: Iterable[Entry]) -> dict[str, Any] | None:
-    """Return what the hub's machine was at after the last line: what was written last, and the rounds since."""
+    """Return the state of the hub's machine after the last line: the state written last, and the rounds since."""
     state: dict[str, Any] | None = None
     for entry in entries:
         state = _hub_after(state, entry)
@@ -192,7 +192,7 @@ def _line(entry: Mapping[str, Any]) -> bytes:
 
 
 def _entries(path: Path) -> Iterator[tuple[Entry, int]]:
-    """Yield each whole line's entry and where the line ends; raise `FileError` for what is no journal."""
+    """Yield each whole line's entry and the end of the line; raise `FileError` if the file is no journal."""
     end = number = 0
     with open_to_read(path, follow=False) as file:
         while line := file.readline(_LONGEST):
@@ -208,7 +208,7 @@ def _entries(path: Path) -> Iterator[tuple[Entry, int]]:
 
 
 def _entry(line: bytes) -> Entry | None:
-    """Return what a line holds, None if it is not whole."""
+    """Return the entry of a line, None if the line is not whole."""
     try:
         entry = strict_json(line)
         crc = entry.pop("crc")

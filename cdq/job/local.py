@@ -29,7 +29,7 @@ _SILENCE = 3600
 
 
 def learn(call: Call, hosting: Hosting | None, show: Callable[[], None]) -> None:
-    """Learn with whoever joins, where workers may, else with processes of our own."""
+    """Learn with workers that join, where a hub is open to them, else with processes of our own."""
     if hosting is not None:
         host(call, hosting, show)
     else:

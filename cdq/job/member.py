@@ -1,4 +1,4 @@
-"""What a worker of a job does: learn the window it is told to, bring what it learnt, take over what was merged."""
+"""A worker's part of a job: learn the window that the hub names, contribute it, take over the merged table."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Member:
         return self._increment(payload) if welcome.asynchronous else payload
 
     def _increment(self, payload: Received) -> bytes:
-        """Return the same contribution for a table that has gone on meanwhile."""
+        """Return the same contribution in the form for a table that has changed meanwhile."""
         welcome, brought = self._welcome, open_contribution(payload, self._welcome.shape)
         clock = welcome.merged.clock.reshape(-1)[brought.where]
         touched = brought.counts > clock
@@ -70,7 +70,7 @@ class Member:
         return Increment(brought.summary, mass, gain, keep, visits, pairs, brought.lanes).pack()
 
     def settle(self, payload: Any) -> None:
-        """Take over what the round merged, and the next task.
+        """Take over the merged slice of the round, and the next task.
 
         Raises
         ------

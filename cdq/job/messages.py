@@ -1,4 +1,4 @@
-"""What travels between hub and workers in each round: layouts, and what is checked before anything is believed.
+"""Messages between hub and workers in each round: layouts, and the checks before anything is believed.
 
 Everything is little-endian and of a size that follows from the table and the lanes. A *contribution* is the summary of
 the window's episodes, the slice that `core.merge.merge.pack` made of all pairs, the checksum of the table that it was
@@ -55,7 +55,7 @@ DONE = Task(0, 0, 0.0, 0.0, 0)
 
 
 class Shape(NamedTuple):
-    """What the sizes of messages follow from."""
+    """Sizes from which those of messages follow."""
 
     n_states: int
     n_actions: int
@@ -64,7 +64,7 @@ class Shape(NamedTuple):
 
     @property
     def n_pairs(self) -> int:
-        """How many pairs the table has."""
+        """Number of pairs of the table."""
         return self.n_states * self.n_actions
 
     @property
@@ -81,24 +81,24 @@ class Shape(NamedTuple):
 
 
 class Contribution(NamedTuple):
-    """What a worker brings, taken apart; views of the message.
+    """Contribution of a worker, taken apart; views of the message.
 
     Attributes
     ----------
     payload : bytes or memoryview
-        The message.
+        The message, whole.
     lanes : memoryview
-        As they are after the window.
+        State of the lanes after the window, as bytes.
     checksum : int
-        Of the worker's table before it, where that was asked for; else -1.
+        CRC-32 of the worker's table before the window, where that was asked for; else -1.
     summary : Summary
-        Of the episodes that ended in it.
+        Summary of the episodes that ended in the window.
     part : memoryview
         The slice, as `cdq.core.merge.merge.merge_slices` takes it.
     first : int
         The first of consecutive pairs; -1 where they are listed.
     values, counts, pairs : arrays
-        Of each pair: its value, its clock with the window's visits; and, where they are listed, which it is.
+        Entries of the touched pairs: values, clocks with the window's visits, and, where they are listed, numbers.
     """
 
     payload: Any
@@ -113,7 +113,7 @@ class Contribution(NamedTuple):
 
     @property
     def where(self) -> Any:
-        """What picks the pairs out of an array of all."""
+        """Index that picks the touched pairs out of an array of all pairs."""
         return self.pairs if self.first < 0 else slice(self.first, self.first + len(self.values))
 
 
@@ -124,7 +124,7 @@ def pack_contribution(part: bytearray, checksum: int, lanes: bytes) -> memoryvie
 
 
 def pack_result(task: Task, merged: Received = b"") -> Received:
-    """Return a result: the next task, and what was merged."""
+    """Return a result: the next task, and the merged slice."""
     return joined(*result_parts(task, merged))
 
 

@@ -1,4 +1,4 @@
-"""A restart of the hub: rounds that its journal has and the newest checkpoint has not, applied as they were stored."""
+"""Restart of the hub: rounds of the journal that the newest checkpoint lacks, applied as they were stored."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def recover(journal: Journal, goal: Goal, make: Make, stored: Contributions) -> 
     Parameters
     ----------
     journal : Journal
-        Its entries are those that the state does not have.
+        Journal whose entries are those that the state does not have.
     goal : Goal
-        That of the state, changed while the rounds of another one are applied.
+        Goal of the state, changed while the rounds of another goal are applied.
     make : callable
-        Returns a service of a kind on the state.
+        Function that returns a service of a kind on the state.
     stored : Contributions
-        What the rounds brought.
+        Stored contributions to the rounds.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def _same(one: Goal, other: Goal) -> bool:
 
 
 def checksums(entry: Entry) -> list[int]:
-    """Return those of the contributions to a round, in the order of uids."""
+    """Return the checksums of the contributions to a round, in the order of uids."""
     return [crc for _, _, crc in entry["members"]]
 
 

@@ -1,4 +1,4 @@
-"""A job's rounds again, in this process: what its journal says was learnt, learnt once more and compared."""
+"""Replay of a job in this process: every round is learnt again, and compared with the journal."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _MOST = 1 << 62  # no number of a line is larger
 
 
 class Rehearsal:
-    """Workers of this process, which learn for a service as those of a job do for the hub.
+    """Workers of this process, which learn for a service as the workers of a job do for the hub.
 
     Parameters
     ----------
     service : LearningService
-        What they learn for.
+        Service for which the workers learn.
     """
 
     def __init__(self, service: LearningService) -> None:
@@ -51,10 +51,10 @@ class Rehearsal:
         self._merged: Received = b""
 
     def learn(self, uids: Iterable[int], size: int) -> dict[int, Submission]:
-        """Return what these workers bring to a round whose window is reckoned for *size*."""
+        """Return the contributions of these workers to a round whose window is computed for *size* workers."""
         service = self._service
         service.open(size)
-        # Who was not in the last round begins anew from what the hub knows of it, like any that comes back.
+        # A worker that was not in the last round restarts from the lanes that the hub has of it, like any that returns.
         self._members = {uid: self._member(uid) for uid in uids}
         return {uid: Submission(member.learn(), 0, 0) for uid, member in self._members.items()}
 
@@ -68,7 +68,7 @@ class Rehearsal:
         return member
 
     def apply(self, submissions: Mapping[int, Submission]) -> int:
-        """Merge what they bring; return the CRC of what was merged."""
+        """Merge contributions; return the CRC of the merged slice."""
         self._merged = self._service.apply(submissions)
         return crc32(self._merged)
 
@@ -89,7 +89,7 @@ def repeat(
     Parameters
     ----------
     service : LearningService
-        It must not write its own journal.
+        Service that learns and merges again; it must not write its own journal.
     entries : iterable of dict
         Lines of rounds.
     told : callable, optional
@@ -140,7 +140,7 @@ def repeat_singles(
                 told(entry["round"])
         for later in ahead[service.rounds]:
             uid = later["members"][0][0]
-            if last.get(uid) != service.rounds:  # it began anew here
+            if last.get(uid) != service.rounds:  # it restarted here
                 members[uid] = Member(samplers)
                 members[uid].join(service.welcome(uid, ()))
             members[uid].task = Task(*later["task"])
@@ -158,7 +158,7 @@ def take_again(service: AsynchronousService, entry: Entry, payload: Received) ->
 
 
 def require_next(service: LearningService, entry: Entry) -> None:
-    """Raise `FileError` unless a line is that of the service's next round."""
+    """Raise `FileError` unless the line is that of the service's next round."""
     require_round(entry)
     if entry["round"] != service.rounds + 1:
         raise FileError(
@@ -168,13 +168,13 @@ def require_next(service: LearningService, entry: Entry) -> None:
 
 
 def require_round(entry: Entry) -> None:
-    """Raise `FileError` unless a line is that of a round."""
+    """Raise `FileError` unless the line is that of a round."""
     if not _is_round(entry):
         raise FileError(f"the journal lacks what its round {entry.get('round')!r:.20} was; use another copy")
 
 
 def _is_round(entry: Entry) -> bool:
-    """Return whether a line says who brought what to a round, and what came of it."""
+    """Return whether a line has the form of a round or of a single contribution, with numbers in their ranges."""
     members, task = entry.get("members"), entry.get("task")
     if not (isinstance(members, list) and all(isinstance(one, list) and len(one) == 3 for one in members)):
         return False
@@ -208,7 +208,7 @@ def replay(
     Parameters
     ----------
     directory : path
-        Where the hub keeps the job.
+        Directory in which the hub keeps the job.
     merge : MergeRule, optional
         The rule, where it is one of your own.
     told : callable, optional
@@ -269,12 +269,12 @@ def starts(entries: Iterable[Entry]) -> Iterator[tuple[Entry, list[Entry]]]:
 
 
 def kind_of(start: Entry) -> type[LearningService]:
-    """Return what merged from a start of the hub on."""
+    """Return the kind of service that merged from a start of the hub on."""
     return AsynchronousService if start["asynchronous"] else LearningService
 
 
 def goal_of(start: Entry) -> Goal:
-    """Return what was to be reached from a start of the hub on; raises `FileError`."""
+    """Return the goal of a start of the hub; raises `FileError`."""
     try:
         start["asynchronous"], start["start"]
         return Goal.from_config(start["goal"])

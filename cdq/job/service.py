@@ -1,4 +1,4 @@
-"""The hub's part of learning: it opens windows, merges what came of them, and keeps the table."""
+"""The hub's part of learning: it opens windows, merges the contributions, and keeps the table."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Store = Callable[[int, Sequence[Received]], None]
 
 
 class LearningService:
-    """What contributions mean, for a hub that carries them.
+    """Learning part of a hub: it opens windows, merges the contributions to them, and keeps the table.
 
     It merges in the order of uids, whoever came, as threads merge in the order of ranks: while the same workers come
     from the first round to the last, the table is that of as many threads, to the bit.
@@ -54,30 +54,30 @@ class LearningService:
     Parameters
     ----------
     model, settings
-        What all learn, the same from the first round to the last.
+        Model and settings, the same for all workers from the first round to the last.
     rule : str or callable
-        How tables become one (`cdq.merges.resolve`).
+        Rule by which tables become one (`cdq.merges.resolve`).
     state : State
-        The table and how far it is; changed by whole rounds.
+        The table and the progress of learning; changed by whole rounds.
     lanes : dict of int to bytes
-        By uid, where the environments of each worker are, those that are gone included; kept up to date.
+        State of the environments of each worker by uid, lost workers included; kept up to date.
     course : Course
         The windows before them, and the watch.
     needs_mass : bool
-        Whether the next window depends on the round's pooled mass.
+        True if the next window depends on the round's pooled mass.
     least : int
-        Windows are reckoned for at least as many workers.
+        Least number of workers for which windows are computed.
     rounds : int
-        How many there were.
+        Number of rounds before.
 
     Attributes
     ----------
     task : Task
         The window that all learn now.
     finished : bool
-        Whether there is nothing more to learn.
+        True if there is nothing more to learn.
     least : int
-        As given.
+        Least number of workers for which windows are computed.
     write : callable or None
         Makes a round durable, before it counts: gets its line for the journal.
     store : callable or None
@@ -87,7 +87,7 @@ class LearningService:
     is_crowded : callable
         Returns whether so much is stored that a checkpoint, which makes it superfluous, is due.
     rounds, bytes : int
-        How many rounds there were; of contributions and results of this service.
+        Number of rounds so far; bytes of the contributions and results of this service.
     stalest : int
         Contributions of others that came between what a worker learnt from and its own, at most; none in rounds.
     """
@@ -165,7 +165,7 @@ class LearningService:
     def close_round(
         self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], HubState]
     ) -> dict[int, Body]:
-        """Merge what came, and return what to tell those who brought it: it is durable, and thereby acknowledged."""
+        """Merge the contributions, and return the answers to their workers, which acknowledge: the round is durable."""
         size = max(self.least, len(members))
         merged = self.apply(submissions, {"next": size, "hub": state()})
         self.open(size)
@@ -177,7 +177,7 @@ class LearningService:
         raise Refused("this job merges in rounds; start its hub without the asynchronous mode")
 
     def status(self) -> dict[str, Any]:
-        """Return what is told of the job to whoever asks."""
+        """Return the public state of the job."""
         progress, history = self._course.progress, self._state.history
         row = history[-1] if len(history) else None
         return {
@@ -211,7 +211,7 @@ class LearningService:
         return self._lanes[uid]
 
     def open(self, size: int) -> None:
-        """Open the next window, reckoned for *size* workers, in place of one that is open; `task` says which."""
+        """Open the next window, computed for *size* workers, in place of one that is open; `task` says which."""
         course = self._course
         course.forget()
         self._size = course.size = size
@@ -295,7 +295,7 @@ class LearningService:
 
 
 def plan_of(settings: Settings, rule: Rule, keep_every: int = 0) -> Plan:
-    """Return what every worker of a job does.
+    """Return the plan of every worker of a job.
 
     Raises
     ------
@@ -320,7 +320,7 @@ def make_service(
     rounds: int,
     kind: type[LearningService] = LearningService,
 ) -> LearningService:
-    """Return what merges until the state's goal is reached, from where the state is; *kind* says how."""
+    """Return the service, of class *kind*, that merges from the state as it is until its goal is reached."""
     course = Course(
         plan=plan,
         progress=state.progress,

@@ -1,4 +1,4 @@
-"""What a job began with, in a file of its own: with the journal, all that it takes to repeat it."""
+"""Beginning of a job, in a file of its own: with the journal, all that it takes to repeat the job."""
 
 from __future__ import annotations
 

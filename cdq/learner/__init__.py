@@ -1,23 +1,22 @@
-"""QLearner, and what only it assembles.
+"""QLearner, and the parts that only it assembles.
 
-- `assembly`: Which way an environment is learnt: the fastest one that there is for it.
-- `backends`: Workers of a call of `learn`, and where they come from: the one place that tells backends apart.
+- `assembly`: Choice of the way in which an environment is learnt: the fastest one that there is for it.
+- `backends`: Workers of a call of `learn`, from every backend: the one place that tells backends apart.
 - `connecting`: The connection of a learner to workers in other processes.
-- `evaluation`: How a policy does: episodes without learning.
-- `exclusion`: One call of a learner at a time: others, from wherever they come, are refused at once.
-- `filing`: A learner's files, and its copies, which are made by way of one.
-- `initial`: Tables that learners begin with, which their users give.
+- `evaluation`: Evaluation of a policy: episodes without learning.
+- `exclusion`: Exclusion of calls of a learner: during one call, any other is refused at once.
+- `filing`: Files of a learner, and copies of it, which are made by way of a file.
+- `initial`: Initial tables, which users give to learners.
 - `learning`: Calls of a learner that learn: by acting, and from logged transitions.
 - `offline`: A call of `learn_from`: a run whose workers replay a log.
-- `parcel`: A parcel: what a process that a learner starts gets from it, to be a rank beside it.
-- `qlearner`: QLearner: the face. Learn, predict, evaluate, save, load.
+- `parcel`: Parcels: all that a process gets from the learner that starts it, to be a rank beside it.
+- `qlearner`: QLearner, the public class: learn, predict, evaluate, save, load.
 - `rank`: A process that is a rank beside the one that started it: ``python -m cdq.learner.rank URL RANK SIZE
   TIMEOUT``.
-- `ranks`: Local processes as ranks beside this one: those of a call of `learn` whose environments are stepped in
-  Python.
-- `report`: What a run came to, in figures.
-- `results`: What was learnt: the part of a learner's face that changes nothing.
-- `run`: One call of `learn`: this process's part of a run.
+- `ranks`: Local processes as ranks beside this one, for calls of `learn` whose environments are stepped in Python.
+- `report`: Report of a run: its figures as a JSON object, and hints in words.
+- `results`: Results of learning: the part of a learner's interface that changes nothing.
+- `run`: Part of this process in a call of `learn`.
 """
 
 from cdq.learner.evaluation import Evaluation

@@ -1,4 +1,4 @@
-"""Which way an environment is learnt: the fastest one that there is for it."""
+"""Choice of the way in which an environment is learnt: the fastest one that there is for it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _with_lanes(subject: ModelSubject, settings: Settings) -> tuple[Subject, Set
 
 
 def _is_plain(approach: Approach) -> bool:
-    """Return whether a table with a row per state is what is asked for."""
+    """Return whether a table with a row per state is asked for."""
     return approach.features is None and approach.bins is None and approach.table == "dense"
 
 
@@ -136,7 +136,7 @@ def _representation(settings: Settings, source: Source, encoder: Encoder) -> Rep
 
 
 def _described(features: FeatureMap) -> str:
-    """Return features in words, without what was left open."""
+    """Return features in words, without the arguments that were left open."""
     given = {name: value for name, value in asdict(features).items() if value is not None}
     return f"{type(features).__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
 

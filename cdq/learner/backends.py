@@ -1,4 +1,4 @@
-"""Workers of a call of `learn`, and where they come from: the one place that tells backends apart.
+"""Workers of a call of `learn`, from every backend: the one place that tells backends apart.
 
 Threads of this process, or this process as one rank of several: `Run.learn`. Members of a hub, which join, or which
 this process starts: `job.local`. Ranks in processes that this one starts, for environments in Python: `learner.ranks`.
@@ -53,13 +53,13 @@ def _learn_beside(run: Run, show: Callable[[], None]) -> None:
                 run.team.take_back(comm)
                 came_back = True
     finally:
-        if not came_back:  # where the others were nobody knows: their streams begin anew
+        if not came_back:  # the state of the others' lanes is not known: their streams restart
             run.team.lanes.clear()
             run.state.session += 1
 
 
 def _beginning(run: Run) -> bytes:
-    """Return what the other ranks are told first: tables, counters, and their lanes where those are known."""
+    """Return the state that the other ranks are sent first: tables, counters, and their lanes where those are known."""
     tensors, counters = run.state.everything()
     others = [run.team.lanes[rank] for rank in range(1, run.settings.workers) if rank in run.team.lanes]
     if others and len(others) == run.settings.workers - 1:

@@ -1,4 +1,4 @@
-"""How a policy does: episodes without learning."""
+"""Evaluation of a policy: episodes without learning."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _LONGEST_EPISODE = 10_000
 
 
 class Evaluation(NamedTuple):
-    """How the greedy policy did.
+    """Result of running the greedy policy.
 
     Attributes
     ----------
     mean_return : float
         Mean undiscounted return of an episode.
     standard_error : float
-        Of that mean.
+        Standard error of `mean_return`; NaN after a single episode.
     mean_length : float
         Steps of an episode.
     episodes : int
-        How many were run.
+        Number of episodes that were run.
     """
 
     mean_return: float

@@ -1,4 +1,4 @@
-"""One call of a learner at a time: others, from wherever they come, are refused at once."""
+"""Exclusion of calls of a learner: during one call, any other is refused at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A learner's files, and its copies, which are made by way of one."""
+"""Files of a learner, and copies of it, which are made by way of a file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NAMES = "names"
 
 
 class Filed(Learnt):
-    """What was learnt, to files and back; see `QLearner`."""
+    """Files of what was learnt, and learners made from files; see `QLearner`."""
 
     _checkpoints: Checkpoints
     _team: Team
@@ -97,7 +97,7 @@ class Filed(Learnt):
         Parameters
         ----------
         path : path
-            The file.
+            Path of the file.
         env : str, gymnasium.Env, callable or MDP, optional
             The environment; needed where the file's name for it is not a registered id. No module is imported because
             a file names it: ``env="shop:Shop-v0"`` says that you trust it.
@@ -131,7 +131,7 @@ class Filed(Learnt):
         """Return the learner of a directory's newest checkpoint; `learn` without steps finishes the call it is from.
 
         With as many workers as before, the run is the one that was not interrupted, bit for bit. With another number
-        the table, visits, clocks and schedules go on, and the random streams begin anew; a warning says so.
+        the table, visits, clocks and schedules go on, and the random streams restart; a warning says so.
 
         Parameters
         ----------
@@ -140,9 +140,9 @@ class Filed(Learnt):
         env : str, gymnasium.Env, callable or MDP, optional
             The environment; needed where the checkpoint's name for it is not a registered id, as for `load`.
         workers : int, optional
-            As for `QLearner`; default: as many as the checkpoint has, or the ranks that there are.
+            Number of workers; default: as many as the checkpoint has, or the ranks that there are.
         comm : str or Communicator
-            As for `QLearner`; it need not be the one that the run began with.
+            Communicator, named as for `QLearner`; it need not be the one that the run began with.
         merge : MergeRule, optional
             The rule, where it is one of your own.
         checkpoint_every : float, optional

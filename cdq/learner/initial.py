@@ -1,4 +1,4 @@
-"""Tables that learners begin with, which their users give."""
+"""Initial tables, which users give to learners."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ def fill(merged: Merged, given: Any, subject: Subject, initial_value: float) -> 
     Parameters
     ----------
     merged : Merged
-        The learner's.
+        Table of the learner.
     given : QTable, (n_rows, n_actions) array, or a learner
-        The values.
+        Values to begin with.
     subject : Subject
         The environment, and what the Q-function is made of.
     initial_value : float
-        What the learner's other argument says.
+        The learner's argument *initial_value*; with an initial table, nonzero only where rows are
+        hashed.
 
     Raises
     ------

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Learning(Filed):
-    """What a learner learns by; see `QLearner`."""
+    """Calls of a learner that change its table; see `QLearner`."""
 
     hosting: Hosting | None
     _requests: Requests
@@ -39,10 +39,11 @@ class Learning(Filed):
         Parameters
         ----------
         steps : float, optional
-            At least 0; a whole number. May be left out after `resume`: the call that was cut short is finished.
+            Number of steps; a whole number of at least 0. May be left out after `resume`: the call that was cut
+            short is finished.
         until : OptimalWithin or MeanReturn, optional
-            Stop before, once this holds; all workers stop after the same round. It is looked at whenever the steps
-            have grown by a twentieth.
+            Condition on which to stop sooner; all workers stop after the same round. It is looked at whenever the
+            steps have grown by a twentieth.
 
         Returns
         -------
@@ -98,20 +99,21 @@ class Learning(Filed):
         Parameters
         ----------
         observations, next_observations : arrays, pandas columns, lists, or tuples or dicts of columns
-            As the environment gives them, one for each transition. *observations* may be a Minari dataset, or the
-            name of one, which has all columns.
+            Observations in the form that the environment gives them, one for each transition.
+            *observations* may be a Minari dataset, or the name of one, which has all columns.
         actions : (n,) integers
-            As the environment calls them. Whole numbers may be floats, here and in observations.
+            Actions in the numbering of the environment. Whole numbers may be floats, here and in
+            observations.
         rewards : (n,) numbers
-            Finite.
+            Rewards; finite.
         terminated : (n,) bool, or 0 and 1
-            Whether the transition ended its episode; False where a time limit cut it. Where it is true, the next
-            observation may be anything, and may be missing (None, NaN).
+            True where the transition ended its episode; False where a time limit cut it. Where it
+            is true, the next observation may be anything, and may be missing (None, NaN).
         next_masks : (n, n_actions) bool, or 0 and 1, optional
-            Which actions the next state allows: the best of them is what it is worth. By default what the next
-            observations say, where they hold masks and those are heeded, else all.
+            Actions that the next state allows: the best of them is what it is worth. By default
+            what the next observations say, where they hold masks and those are heeded, else all.
         passes : int
-            How often the log is gone through.
+            Number of times that the log is gone through.
 
         Returns
         -------
@@ -166,14 +168,14 @@ class Learning(Filed):
             Text, numbers, tuples, or whatever may be a key of a dictionary; rows of arrays and frames are tuples.
             Where an episode ended, the next state may be anything.
         rewards, terminated, passes
-            As for `learn_from`.
+            The same as for `learn_from`.
         **settings
             Arguments of `QLearner`, such as *gamma*, *workers* and *seed*; none of an environment's.
 
         Returns
         -------
         QLearner
-            It has learnt the log.
+            The learner, which has learnt the log.
 
         Raises
         ------
@@ -199,7 +201,7 @@ class Learning(Filed):
 
     @contextmanager
     def _aiming_at(self, goal: Goal) -> Iterator[None]:
-        """Have a goal from now on, unless what is done with it is refused."""
+        """Set the goal of the call; put the former one back if the call is refused."""
         before, self._state.goal = self._state.goal, goal
         try:
             yield

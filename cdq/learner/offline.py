@@ -59,7 +59,7 @@ def among(log: Log, actions: npt.NDArray[np.bool_]) -> Log:
     Parameters
     ----------
     log : Log
-        Of states that are rows of a table.
+        A log whose states are rows of a table.
     actions : (n_states, n_actions) array of bool
         The actions that each state has.
 
@@ -90,7 +90,7 @@ def size_of(comm: Communicator | str, settings: Settings) -> int:
 
 
 def goal_of(state: State, log: Log, size: int, passes: int) -> Goal:
-    """Return what a call of `learn_from` with *size* workers is to reach.
+    """Return the goal of a call of `learn_from` with *size* workers.
 
     Raises
     ------

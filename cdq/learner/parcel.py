@@ -1,4 +1,4 @@
-"""A parcel: what a process that a learner starts gets from it, to be a rank beside it."""
+"""Parcels: all that a process gets from the learner that starts it, to be a rank beside it."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ class Parcel(NamedTuple):
     Parameters
     ----------
     directory : str
-        The working directory.
+        Working directory of the learner.
     path : list of str
-        Where modules are looked for.
+        Directories in which modules are looked for.
     registry : dict of str to bytes
-        What Gymnasium knows, by id.
+        Environments that Gymnasium has registered, by id, each as bytes.
     settings : bytes
-        The learner's; its merge rule may be one of the user's own.
+        Settings of the learner; the merge rule may be one of the user's own.
     env : bytes
-        What the environment is made of.
+        The environment's recipe: an environment is made of it in the other process.
     made : (str, list of str)
-        What was made of it here: its fingerprint, and its classes.
+        Fingerprint and class names of the environment that was made of the recipe here.
     steps : bool
-        Whether it is stepped in Python.
+        True where the environment is stepped in Python.
     trial : list of Played
-        How it plays.
+        Record of steps played in the environment here, to be compared with the same steps there.
     """
 
     directory: str
@@ -75,7 +75,7 @@ def make_parcel(subject: Subject, settings: Settings) -> bytes:
 
 
 def _registry() -> dict[str, bytes]:
-    """Return what is registered, but for what cannot be sent: perhaps nobody needs that."""
+    """Return the registered specs, but for those that cannot be sent: perhaps nobody needs them."""
     from cdq.envs.sending import registered
 
     packed: dict[str, bytes] = {}

@@ -1,4 +1,4 @@
-"""QLearner: the face. Learn, predict, evaluate, save, load."""
+"""QLearner, the public class: learn, predict, evaluate, save, load."""
 
 from __future__ import annotations
 
@@ -40,17 +40,18 @@ class QLearner(Learning):
     gamma : float
         Discount, from 0 to 1.
     step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial or None
-        None: `RescaledLinear(gamma)`, that is 1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`,
-        or 0.1 with features.
+        Step size, or its law. None: `RescaledLinear(gamma)`, that is 1 / (1 + (1 - gamma) n); where gamma is 1,
+        `Polynomial(0.77)`, or 0.1 with features.
     exploration : float, Constant, LinearDecay or ExponentialDecay
         Probability of a uniformly random action.
     merge : str or MergeRule
-        How the workers' tables become one: "pooled", "mean", "visits", "importance", "affine", "sum", "max".
+        Rule by which the workers' tables become one: "pooled", "mean", "visits", "importance",
+        "affine", "sum", "max".
     sync_every : "auto", int or AutoWindow
         Steps per worker between two merges; "auto" chooses each window from what was merged.
     workers : int, optional
-        How many learn together. Default: 1, or as many as the communicator has ranks in other processes (under mpiexec,
-        each process is one worker).
+        Number of workers that learn together. Default: 1, or as many as the communicator has ranks in
+        other processes (under mpiexec, each process is one worker).
     num_envs : int, optional
         Environments that a worker steps in lockstep; by default 16, and 1 where they are stepped in Python.
     comm : str or Communicator
@@ -61,12 +62,13 @@ class QLearner(Learning):
     dtype : {"float64", "float32"}, or NumPy's types of these names
         Type of the table.
     seed : int or None
-        Same seed and number of workers: same table, bit for bit. None draws one.
+        Seed of all random streams. Same seed and number of workers: same table, bit for bit. None draws one.
     initial_value : float
-        What every action is worth before learning.
+        Value of every action before learning.
     initial_table : QTable, (n_states, n_actions) array, or QLearner, optional
-        What each action of each state is worth before learning; visits are counted from 0. A learner with features
-        begins with weights, one with a hashed table with the rows of another one. Files hold the table as it is then.
+        Value of each action of each state before learning; visits are counted from 0. A learner with
+        features begins with weights, one with a hashed table with the rows of another one. Files hold
+        the table as it is then.
     features : TileCoding, PolynomialBasis or FourierBasis, optional
         Learn a linear function of the features of an observation, a vector, in place of a table.
     bins : int or sequence of int, optional
@@ -75,8 +77,8 @@ class QLearner(Learning):
     table : {"dense", "hash"}
         "hash": a row for each state that was met, where there are too many or nobody knows how many.
     masks : {"auto", True, False}
-        Whether only the actions are taken, and valued, that the environment's `action_mask` allows, in the observation
-        or in `info`; "auto": where there is one, but for Taxi, whose mask is advice.
+        True: take and value only the actions that the environment's `action_mask`, in the observation
+        or in `info`, allows. "auto": where there is a mask, but for Taxi, whose mask is advice.
     stepping : {"auto", "model", "python"}
         "auto": by the fastest way that is what `step` does: from a transition table ``P`` where that is known to hold,
         or where playing the environment first finds nothing against it. "model": from ``P``, whatever `step` does.
@@ -94,15 +96,16 @@ class QLearner(Learning):
     Attributes
     ----------
     model : MDP
-        The environment.
+        Model of the environment, where that is known.
     settings : Settings
         The arguments, checked.
     history : History
         Figures of the rounds so far; on rank 0.
     rank : int
-        Which worker this process is, where each process is one; else 0.
+        Number of the worker that this process is, where each process is one; else 0.
     hosting : cdq.job.hub.Hosting, optional
-        How workers of "zmq" may join and leave, in place of those that `learn` starts.
+        Address and rules of a hub that workers of "zmq" may join and leave, in place of workers that
+        `learn` starts.
 
     Raises
     ------

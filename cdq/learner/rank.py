@@ -28,7 +28,7 @@ _BEGIN = "what rank 0 said"
 
 
 def open_parcel(parcel: Parcel, rank: int) -> tuple[Subject, Settings]:
-    """Return what is learnt and how, made here as it was by the process that sent the parcel.
+    """Return task and settings, made here as they were by the process that sent the parcel.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def take_part(comm: Communicator, subject: Subject, settings: Settings) -> None:
 
 
 def _begin(end: socket.socket, rank: int) -> tuple[Subject, Settings]:
-    """Take the parcel, and tell who sent it whether it could be opened."""
+    """Take the parcel, and answer to its sender whether it could be opened."""
     try:
         made = open_parcel(unpack(receive(end)), rank)
     except BaseException as error:  # whatever an environment raises

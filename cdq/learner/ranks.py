@@ -1,4 +1,4 @@
-"""Local processes as ranks beside this one: those of a call of `learn` whose environments are stepped in Python."""
+"""Local processes as ranks beside this one, for calls of `learn` whose environments are stepped in Python."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def beside(size: int, parcel: bytes, begin: bytes, timeout: float) -> Iterator[C
     Parameters
     ----------
     size : int
-        How many ranks there are.
+        Number of ranks, this one included.
     parcel : bytes
-        What the others need to make the environment (`cdq.learner.parcel`).
+        Bytes from which the other ranks make the environment (`cdq.learner.parcel`).
     begin : bytes
-        What they are told first (`cdq.learner.rank`).
+        Bytes that the other ranks get first (`cdq.learner.rank`).
     timeout : float
         Deadline of each collective, in seconds.
 

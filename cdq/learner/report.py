@@ -1,4 +1,4 @@
-"""What a run came to, in figures."""
+"""Report of a run: its figures as a JSON object, and hints in words."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ def unvisited(model: MDP | None, visits: npt.NDArray[np.int64]) -> float | None:
 def hints(
     report: dict[str, Any], model: MDP | None, values: npt.NDArray[np.floating[Any]], missed: float | None
 ) -> list[str]:
-    """Return what is worth knowing of a run beside its figures, a sentence each: why, and what helps.
+    """Return hints about a run beside its figures, a sentence each: the reason for a weak result, and a remedy.
 
     Parameters
     ----------
     report : dict
-        What `make_report` returned, with `solved`.
+        The object that `make_report` returned, with an entry `solved`.
     model : MDP or None
-        The environment's.
+        Model of the environment.
     values : array
-        What was learnt.
+        Values of the table.
     missed : float or None
-        What `unvisited` returned.
+        Result of `unvisited`.
     """
     found = []
     best = 1.0 if model is None else float(model.reward.max(initial=0.0))

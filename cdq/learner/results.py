@@ -1,4 +1,4 @@
-"""What was learnt: the part of a learner's face that changes nothing."""
+"""Results of learning: the part of a learner's interface that changes nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SOLVED_OUTCOMES = 2_000_000
 
 
 class Learnt:
-    """A table of action values, and how it came to be; see `QLearner`."""
+    """A table of action values, and the record of how it was learnt; see `QLearner`."""
 
     _origin: dict[str, Any]
     settings: Settings
@@ -54,7 +54,7 @@ class Learnt:
 
     @property
     def stepping(self) -> str:
-        """How it is stepped.
+        """The way in which the environment is stepped.
 
         "compiled model", "compiled environment", "vector environment" or "Python environment".
         """
@@ -72,12 +72,12 @@ class Learnt:
 
     @property
     def representation(self) -> str:
-        """What the Q-function is made of, in words."""
+        """The Q-function in words: its kind and its size."""
         return self._subject.representation
 
     @property
     def rank(self) -> int:
-        """Which worker this process is, where each process is one; else 0."""
+        """Number of the worker that this process is, where each process is one; else 0."""
         return self._comm.rank if isinstance(self._comm, Communicator) else 0
 
     @property
@@ -126,7 +126,8 @@ class Learnt:
         Parameters
         ----------
         observation : object
-            As the environment gives them; a state by its name, as the action that is returned, if a log was learnt.
+            An observation of the environment; if a log was learnt, the name of a state, and the
+            name of an action is returned.
         action_mask : (n_actions,) array, optional
             Nonzero where an action is allowed; by default what the observation says, if it holds a mask, else all.
 
@@ -157,7 +158,7 @@ class Learnt:
         Parameters
         ----------
         episodes : int, optional
-            How many; by default 1,000, or 100 where the environment is stepped in Python.
+            Number of episodes; by default 1,000, or 100 where the environment is stepped in Python.
 
         Raises
         ------
@@ -200,7 +201,7 @@ class Learnt:
 
     @exclusive
     def report(self) -> dict[str, Any]:
-        """Return what a run came to, as a JSON object: settings, speed, the greedy policy's return, and the gap.
+        """Return a run's results as a JSON object: settings, speed, the greedy policy's return, and the gap.
 
         `stepping` says how the environment is stepped, `stepping_reason` why so, and `representation` what the
         Q-function is made of.

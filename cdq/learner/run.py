@@ -1,4 +1,4 @@
-"""One call of `learn`: this process's part of a run."""
+"""Part of this process in a call of `learn`."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def _require_same_learner(common: Communicator, number: int) -> None:
 
 
 def about(subject: Subject, settings: Settings, origin: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what a learner was made of, as a JSON object; *origin* is that of its environment (`cdq.envs.origin`)."""
+    """Return a learner's description as a JSON object; *origin* is that of the environment (`cdq.envs.origin`)."""
     told = {"environment": subject.name, "model": subject.fingerprint(), "settings": settings.to_config()}
     return {**told, "made_of": origin} if origin else told
 
 
 def make_goal(state: State, checkpoints: Checkpoints, steps: float | None, until: Until | None) -> Goal:
-    """Return what a call of `learn` is to reach: *steps* more, or without them what the call cut short was to.
+    """Return the goal of a call of `learn`: *steps* more, or without them the goal of the call that was cut short.
 
     Raises
     ------
@@ -108,25 +108,26 @@ class Run:
     subject : Subject
         The environment, and what the Q-function is made of.
     settings : Settings
-        What the learner was made with.
+        Settings of the learner.
     rule : str or callable
-        How tables become one (`cdq.merges.resolve`).
+        Rule by which tables become one (`cdq.merges.resolve`).
     state : State
-        Where the learner is; changed by whole rounds.
+        State of the learner; changed by whole rounds.
     team : Team
         The workers of this process.
     comm : Communicator or str
-        How they reach the others (`join`).
+        Communicator through which the workers reach the others, or the name of one (`join`).
     checkpoints : Checkpoints
-        Where the state is kept.
+        Checkpoints in which the state is kept.
     requests : Requests
-        What ends the run early.
+        Requests that end the run early.
     watch : callable
-        Of rank 0, after every round.
+        Called on rank 0 after every round; returns True to stop.
     hosting : Hosting, optional
-        How workers may join, where they are a hub's and are not started here.
+        Address and rules of a hub that workers may join, where they are a hub's and are not started
+        here.
     origin : dict
-        What files say of the environment besides its name.
+        Origin of the environment, for files, besides its name.
     """
 
     subject: Subject
@@ -143,7 +144,7 @@ class Run:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What was made, as a JSON object."""
+        """Description of the learner, as a JSON object."""
         return about(self.subject, self.settings, self.origin)
 
     def __post_init__(self) -> None:
@@ -158,12 +159,12 @@ class Run:
 
     @property
     def rank(self) -> int:
-        """Which worker this process is, where each process is one; else 0."""
+        """Number of the worker that this process is, where each process is one; else 0."""
         return self.comm.rank if isinstance(self.comm, Communicator) else 0
 
     @cached_property
     def plan(self) -> Plan:
-        """What every worker does."""
+        """Settings that every worker follows."""
         settings = self.settings
         return Plan(
             settings.step_size,
@@ -214,7 +215,7 @@ class Run:
         run_workers(self._tasks(comms), comms, self.requests, show, graceful=graceful)
 
     def _save_last_round(self) -> None:
-        """Write a checkpoint without lanes: where those of the others were nobody knows."""
+        """Write a checkpoint without lanes, as the state of the others' lanes is not known."""
         if self.rank == 0 and self.state.goal.keep_every:
             tensors, counters = self.state.everything()
             header = {"kind": "checkpoint", **self.about, **counters}
@@ -274,7 +275,7 @@ class Run:
             finish[0] = TERMINATED
 
     def _identity(self) -> dict[str, Any]:
-        """Return what must be the same on all ranks."""
+        """Return all that must be the same on all ranks."""
         settings = {**self.about["settings"]}
         del settings["comm"], settings["workers"]
         settings["sync_every"] = settings.pop("window")

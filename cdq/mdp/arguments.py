@@ -1,4 +1,4 @@
-"""Checks of what is given to `cdq.mdp.planning`."""
+"""Checks of the arguments of `cdq.mdp.planning`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LARGEST = 2.0**1021  # differences of such values fit float64
 
 
 def model_of(given: Any) -> MDP:
-    """Return a model, that of a learner, or that of an environment, its id, its spec or its maker."""
+    """Return a model as it is, or that of a learner, an environment, an id, a spec or a function that makes one."""
     if isinstance(given, MDP):
         return given
     held = getattr(given, "model", None)

@@ -1,4 +1,4 @@
-"""A model folded for backups: what each pair pays on average, and where it goes on to with what weight."""
+"""Models folded for backups: the mean reward of each pair, and the successors with their weights."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Backups:
 
     @property
     def arrays(self) -> Arrays:
-        """What the kernels read."""
+        """Arrays that the kernels read."""
         return self.offsets, self.next_state, self.weight, self.reward
 
 

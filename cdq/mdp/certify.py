@@ -1,4 +1,4 @@
-"""Bounds of each state's own error: what rounding may add up to on the ways that near-optimal actions take.
+"""Bounds of each state's own error: rounding, summed over the ways that near-optimal actions take.
 
 A bound that is the same for all states is as wide as the worst of them: one state that is worth -1e300 would
 leave nothing known of the others. Here V + e is shown to be above V* by T(V + e) <= V + e, state by state. The

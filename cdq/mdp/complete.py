@@ -1,4 +1,4 @@
-"""From outcomes in order to the arguments of a model: missing actions, ends, rounded probabilities, the start."""
+"""Arguments of a model from outcomes in order: missing actions, ends, rounded probabilities, the start."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Rules(NamedTuple):
     actions : array, optional
         The actions that states have.
     empty : {"end", "missing"} or None
-        What a pair without outcomes means.
+        Meaning of a pair without outcomes.
     normalise : bool
-        Whether probabilities are divided by their sums.
+        True if probabilities are to be divided by their sums.
     kind : dtype
         The type in which probabilities were given.
     """

@@ -13,7 +13,7 @@ from cdq.mdp.bellman import Backups, Certificate, Chain, FloatArray
 
 
 class Solved(NamedTuple):
-    """Values, and what is certified of them."""
+    """Values, and their certificate."""
 
     values: FloatArray
     certificate: Certificate
@@ -22,7 +22,7 @@ class Solved(NamedTuple):
 
 
 class _Sweeps(Enum):
-    """What follows a sweep of value iteration before the next."""
+    """Kind of the sweeps that follow a sweep of value iteration before the next."""
 
     NONE = 0
     JACOBI = 1

@@ -1,4 +1,4 @@
-"""A finite model itself: immutable arrays, checked, and what is read off them; `cdq.MDP` adds ways to make one."""
+"""A finite model itself: immutable arrays, checked, and properties read off them; `cdq.MDP` adds ways to make one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finite horizons: backward induction."""
+"""Optimal plans for a finite horizon, by backward induction."""
 
 from __future__ import annotations
 

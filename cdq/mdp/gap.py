@@ -1,4 +1,4 @@
-"""Bounds of a table's values, and how far its greedy policy is from optimal."""
+"""Bounds of a table's values, and the distance of the greedy policy from optimal."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def optimality_gap(model: Any, values: Any, gamma: float, optimum: Solution | No
     gamma : float
         Discount, in [0, 1]. Without discount a policy that never ends is worth minus infinity.
     optimum : Solution, optional
-        Of the same model and gamma, to be used again. Without it, models of more than 2e6 outcomes are
+        Solution of the same model and gamma, to be used again. Without it, models of more than 2e6 outcomes are
         bounded by one sweep: `policy_value` is then a lower and `optimal_value` an upper bound.
 
     Returns

@@ -1,4 +1,4 @@
-"""Transition and reward matrices, dense or sparse, to the outcomes of a model."""
+"""Outcomes of a model from transition and reward matrices, dense or sparse."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def _is_matrices(given: Any) -> bool:
 
 
 def look_up(given: Any, steps: Transitions, sizes: Sizes, layout: Layout | None, what: str) -> FloatArray:
-    """Return per outcome what matrices have there."""
+    """Return the entry of the matrices for each outcome."""
     matrices, _ = matrices_of(given, layout, what)
     shape = (sizes[0], sizes[0]) if len(matrices) > 1 else (sizes[0] * sizes[1], sizes[0])
     if len(matrices) not in {1, sizes[1]} or any(tuple(matrix.shape) != shape for matrix in matrices):

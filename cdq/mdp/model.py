@@ -26,23 +26,24 @@ class MDP(FiniteModel):
     Parameters
     ----------
     n_states, n_actions : int
-        At most 2**31 - 1 states and 2**32 - 1 pairs; every pair of `actions` has at least one outcome.
+        Numbers of states (at most 2**31 - 1) and actions (at most 2**32 - 1 pairs); every pair of `actions` has at
+        least one outcome.
     offsets : ndarray of int64, shape (n_states * n_actions + 1,)
-        Where the outcomes of each pair begin.
+        First outcome of each pair, and the number of all outcomes.
     next_state : ndarray of int32, shape (n_outcomes,)
         The state that the outcome leads to.
     probability : ndarray of float64, shape (n_outcomes,)
-        They sum to 1 (within 1e-9) for every pair.
+        Probabilities of the outcomes, which sum to 1 (within 1e-9) for every pair.
     reward : ndarray of float64, shape (n_outcomes,)
-        What the outcome pays.
+        Reward of the outcome.
     terminated : ndarray of bool, shape (n_outcomes,)
-        Whether the outcome ends the episode; the value of its next state is then never used.
+        True if the outcome ends the episode; the value of its next state is then never used.
     start : ndarray of float64, shape (n_states,)
         The distribution of the first state.
     time_limit : int, optional
         Steps after which an episode is truncated. Planning takes no notice of it.
     name : str
-        For reports.
+        Name for reports.
     grid : (int, int), optional
         (rows, columns) if the states are the cells of a grid, row by row.
     actions : ndarray of bool, shape (n_states, n_actions), optional
@@ -72,7 +73,7 @@ class MDP(FiniteModel):
             callable that makes one. The time limit is the tightest of its wrappers'. An environment whose ``P`` is not
             known to be what its `step` does is played first, as a copy where there is one.
         **kwargs
-            Passed to ``gymnasium.make`` or to the callable.
+            Arguments that are passed to ``gymnasium.make`` or to the callable.
 
         Raises
         ------
@@ -124,7 +125,7 @@ class MDP(FiniteModel):
         time_limit : int, optional
             Steps after which an episode is truncated.
         name : str
-            For reports.
+            Name for reports.
         actions : bool array of shape (S, A), optional
             The actions that each state has; the rows of others are not looked at. Default: every state has all.
         empty : {"end", "missing"}, optional
@@ -194,19 +195,20 @@ class MDP(FiniteModel):
         Parameters
         ----------
         state, action, next_state : int arrays of shape (n,)
-            From where, by what, to where.
+            State, action and next state of each outcome.
         probability, reward : float arrays of shape (n,)
-            How likely, and what it pays. ``-inf`` for all outcomes of a pair: the state does not have the action.
+            Probability and reward of each outcome. ``-inf`` for all outcomes of a pair: the state does not have the
+            action.
         terminated : bool array of shape (n,), optional
-            Whether the outcome ends the episode; default: none does.
+            True if the outcome ends the episode; default: none does.
         n_states, n_actions : int, optional
-            Default: one more than the largest index.
+            Size of the model; default: one more than the largest index.
         start : array of shape (n_states,), optional
             Distribution of the first state; uniform by default.
         time_limit : int, optional
             Steps after which an episode is truncated.
         name : str
-            For reports.
+            Name for reports.
         grid : (int, int), optional
             (rows, columns) if the states are the cells of a grid.
         actions : bool array of shape (n_states, n_actions), optional
@@ -259,12 +261,12 @@ class MDP(FiniteModel):
         Parameters
         ----------
         state, action, next_state : int arrays of shape (n,)
-            From where, by what, to where; whole numbers of another type, too. A next state may be missing (NaN or
-            None) where the transition ended the episode.
+            State, action and next state of each transition; whole numbers of another type, too. A next state may be
+            missing (NaN or None) where the transition ended the episode.
         reward : float array of shape (n,)
-            What it paid. Different rewards of one pair stay different outcomes.
+            Reward of each transition. Different rewards of one pair stay different outcomes.
         terminated : bool array of shape (n,)
-            Whether it ended the episode; where a time limit cut it, False.
+            True if the transition ended the episode; False where a time limit cut it.
         n_states, n_actions : int
             Size of the model.
         untried : float or "missing", optional
@@ -274,7 +276,7 @@ class MDP(FiniteModel):
         start : array of shape (n_states,), optional
             Distribution of the first state; uniform over all that an action was tried in by default.
         time_limit, name
-            As for `from_outcomes`.
+            The same as for `from_outcomes`.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The optimum of a model and the values of a policy, each with what is certified of them."""
+"""The optimum of a model and the values of a policy, each with certified bounds."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _settled_values(chain: Backups, gamma: float) -> Solved:
 
 
 def _middle(backups: Backups, gamma: float, tolerance: float, found: Solved) -> tuple[FloatArray, _Margins]:
-    """Return the middle of what is certified and the half width; where rounding prevails, each state's own error."""
+    """Return the middle of the certified interval and its half width; if rounding prevails, each state's own error."""
     low, high = found.certificate.margin
     half = (high - low) / 2.0
     if gamma * half <= tolerance or not found.settled or _one_scale(found.values):
@@ -128,7 +128,7 @@ def _solution(  # noqa: PLR0917
 def _action_values(
     backups: Backups, gamma: float, state_values: FloatArray, margins: _Margins, tolerance: float
 ) -> tuple[FloatArray, _Margins]:
-    """Return the action values of V, and what is certified of them: alike for all pairs where that is narrow."""
+    """Return the action values of V, and their certified margins: one for all pairs where that is narrow."""
     if isinstance(margins.below, float):
         values = np.empty((backups.n_states, backups.n_actions))
         arrays = (*backups.arrays, backups.size, gamma, backups.ahead)

@@ -1,4 +1,4 @@
-"""What `cdq.MDP` is made of: outcomes in order, equal ones merged, and every check of a model."""
+"""Outcomes of `cdq.MDP`: in order, equal ones merged, and every check of a model."""
 
 from __future__ import annotations
 

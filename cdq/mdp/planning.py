@@ -178,8 +178,8 @@ def evaluate_policy(
     model : MDP, str, environment, callable or QLearner
         A model, or what has one; see `solve`. Time limits are not considered.
     policy : int array of shape (n_states,) or float array of shape (n_states, n_actions)
-        One action per state, or the probability of each. With a horizon also integers of shape
-        (horizon, n_states): an action for every stage.
+        Policy: one action per state, or the probability of each. With a horizon also integers of shape (horizon,
+        n_states): an action for every stage.
     gamma : float
         Discount, in [0, 1]. Without discount, loops in which nothing is ever paid are worth 0.
         With a horizon it is 1 by default; it has no meaning for the average reward.
@@ -239,7 +239,7 @@ def bounds(model: Any, values: Any, gamma: float) -> Bounds:
     model : MDP, str, environment, callable or QLearner
         A model, or what has one; see `solve`.
     values : array of shape (n_states, n_actions), QTable, QLearner or Solution
-        Any table; finite. What stands for an action that a state lacks is passed over.
+        Values of any finite table. What stands for an action that a state lacks is passed over.
     gamma : float
         Discount, in [0, 1]. Without discount the bounds are infinite unless every action may end the episode:
         use `solve`.

@@ -1,4 +1,4 @@
-"""What a worker learns: where transitions come from, and what its Q-function is made of."""
+"""Models as the compiled loops sample them, and episodes of a policy in a model."""
 
 from __future__ import annotations
 

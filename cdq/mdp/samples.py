@@ -1,4 +1,4 @@
-"""The empirical model of `cdq.MDP.from_samples`: transitions counted, and what stands for pairs that nobody tried."""
+"""The empirical model of `cdq.MDP.from_samples`: counted transitions, and a substitute for pairs that nobody tried."""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ class Solution(_Frozen):
     Attributes
     ----------
     values : ndarray of float64, shape (n_states, n_actions)
-        Action values.
+        Optimal action values.
     state_values : ndarray of float64, shape (n_states,)
-        The greatest of each row.
+        Optimal value of each state: the greatest of its action values.
     policy : ndarray of int64, shape (n_states,)
         A greedy policy: the lowest of the actions that the certified error does not tell apart (differences of
         1e-9 of the largest value always count). Without discount the policy ends.

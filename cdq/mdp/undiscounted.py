@@ -1,4 +1,4 @@
-"""Total reward without discount: policy iteration over policies that end, and what can be certified of it."""
+"""Total reward without discount: policy iteration over policies that end, and its certificate."""
 
 from __future__ import annotations
 

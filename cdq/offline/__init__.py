@@ -1,11 +1,12 @@
 """Logged transitions: read, checked and replayed.
 
-- `columns`: Columns of logs as numbers: whole ones may be floats or objects, and what is never read may be missing.
-- `logged`: A log without an environment: what is learnt of it is a table of the states and actions that it names.
+- `columns`: Columns of logs as numbers: whole numbers may be floats or objects, and entries that are not read may be
+  missing.
+- `logged`: A log without an environment: a table of the states and actions that the log names is learnt.
 - `logs`: Logged transitions: columns of NumPy, pandas or Minari in, checked and encoded.
 - `names`: Names of the states and actions of a log, of any hashable kind: numbered, and to bytes and back without
   pickle.
-- `replay`: Learning from logged transitions: each worker replays its part, and all merge as ever.
+- `replay`: Learning from logged transitions: each worker replays its part, and all merge as in any run.
 """
 
 from cdq.offline.columns import masks

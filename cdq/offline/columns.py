@@ -1,4 +1,4 @@
-"""Columns of logs as numbers: whole ones may be floats or objects, and what is never read may be missing."""
+"""Columns of logs as numbers: whole numbers may be floats or objects, and entries that are not read may be missing."""
 
 from __future__ import annotations
 

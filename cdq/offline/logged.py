@@ -1,4 +1,4 @@
-"""A log without an environment: what is learnt of it is a table of the states and actions that it names."""
+"""A log without an environment: a table of the states and actions that the log names is learnt."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LoggedSubject:
     Parameters
     ----------
     names : Names
-        Of its states and actions.
+        Names of the log's states and actions.
     """
 
     name = "log"
@@ -50,11 +50,11 @@ class LoggedSubject:
 
     @property
     def representation(self) -> str:
-        """What the Q-function is made of, in words."""
+        """The Q-function in words: its kind and its size."""
         return f"table of {self.n_rows:,} states"
 
     def read(self, columns: tuple[Any, ...], next_masks: Any) -> Log:
-        """Return the log of columns in which states and actions have their names, and note what was tried.
+        """Return the log of columns in which states and actions have their names, and note the pairs that were tried.
 
         Raises
         ------
@@ -92,7 +92,7 @@ class LoggedSubject:
         return []
 
     def encoding(self) -> Encoding:
-        """Return that of states."""
+        """Return the encoding of states."""
         return encoding_of_states(self.n_rows)
 
     def q_function(self, rows: Rows, n: int) -> QFunction:
@@ -100,11 +100,11 @@ class LoggedSubject:
         return TableQ(rows, n)
 
     def fingerprint(self) -> str:
-        """Return that of the names."""
+        """Return the fingerprint of the names."""
         return self.names.fingerprint()
 
     def step_size(self, gamma: float) -> StepSize:
-        """Return that of tables."""
+        """Return the step size of tables."""
         return as_step_size(None, gamma)
 
     def initial(self, value: float) -> float:

@@ -31,13 +31,13 @@ class Log:
         Indices, keys or vectors of the observations. After a termination the next one is the state itself: nothing
         is read of it.
     actions : (n,) array of uint32
-        From 0.
+        Actions, numbered from 0.
     rewards : (n,) array of float64
-        Finite.
+        Rewards; finite.
     terminated : (n,) array of uint8
-        Whether the transition ended its episode; 0 where a time limit cut it.
+        1 if the transition ended its episode; 0 where a time limit cut it.
     next_masks : (n, n_actions) array of uint8, optional
-        Which actions the next state allows; after a termination all.
+        1 for each action that the next state allows; after a termination for all.
     """
 
     states: Column
@@ -83,16 +83,16 @@ def read_log(
     Parameters
     ----------
     observations, next_observations : array, DataFrame, Series, list, or tuple or dict of columns
-        As many as there are transitions, as the environment gives them: a column for each component where they are
-        tuples or dictionaries, or a list of single ones.
+        Observations, one for each transition, in the form that the environment gives them: a column for each
+        component where they are tuples or dictionaries, or a list of single ones.
     actions : (n,) integers
-        As the environment calls them. Whole numbers may be floats.
+        Actions in the numbering of the environment. Whole numbers may be floats.
     rewards : (n,) numbers
-        Finite.
+        Rewards; finite.
     terminated : (n,) bool or 0 and 1
-        Where it is true, the next observation may be anything.
+        True where the transition ended its episode; the next observation may be anything there.
     next_masks : (n, n_actions) bool or 0 and 1, optional
-        Which actions the next state allows; by default what the next observations say where they hold masks and
+        Actions that the next state allows; by default what the next observations say where they hold masks and
         *masked* is true, else all.
     encoding : Encoding
         Makes indices, keys or vectors of observations.

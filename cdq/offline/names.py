@@ -30,7 +30,7 @@ class Names:
     Parameters
     ----------
     states, actions : sequence of hashable objects
-        Each once; the first has number 0. Equal objects, such as 1 and 1.0, are one name.
+        Names, each once; the first has number 0. Equal objects, such as 1 and 1.0, are one name.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Learning from logged transitions: each worker replays its part, and all merge as ever."""
+"""Learning from logged transitions: each worker replays its part, and all merge as in any run."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ def steps_of(log: Log, size: int, passes: int) -> int:
 
 
 class Replays:
-    """What workers learn from a log: a `cdq.contracts.Problem` whose lanes are positions in it.
+    """A learning task on a log: a `cdq.contracts.Problem` whose lanes are positions in the log.
 
     Each worker has one lane, and learns its own part, transition by transition, as often as it is run through.
 
     Parameters
     ----------
     log : Log
-        What happened.
+        The logged transitions.
     n_rows, n_actions : int
         The table's size.
     dtype : dtype
-        Of the table.
+        Type of the table's values.
     q_function : callable
         Makes the Q-function of a table (`Rows`) for so many lanes.
     name : str
-        Of the environment.
+        Name of the environment.
     horizon : float
         Steps that a discounted reward counts for at most: a value may become so many rewards.
 

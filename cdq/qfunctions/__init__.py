@@ -1,11 +1,11 @@
 """Q-functions: tables that workers share, hashed tables, and linear functions of features.
 
-- `dense`: What a Q-function is made of: what the rows of its table stand for.
+- `dense`: Dense tables: a row for each state.
 - `divergence`: Detection of a Q-function whose values grow without bound.
-- `hashed`: Hashed tables: what the workers of a process share of one, and how all workers agree on its rows.
+- `hashed`: Hashed tables: the part that the workers of a process share, and the agreement of all workers on rows.
 - `linear`: Linear Q-functions: an observation leads to several rows of weights, whose entries add up.
 - `merged`: The table that the workers of a process share, and the memory that each worker's copy takes.
-- `qtable`: QTable: values and visits of every pair, and what can be read off them.
+- `qtable`: QTable: values and visits of every pair, and the policy and state values that follow.
 - `sole`: The table of a worker without peers: it needs no second copy, so that a large one takes a third of the
   memory.
 """

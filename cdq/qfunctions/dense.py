@@ -1,4 +1,4 @@
-"""What a Q-function is made of: what the rows of its table stand for."""
+"""Dense tables: a row for each state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Table:
     Parameters
     ----------
     encoder : Encoder
-        Of the environment, with a number of states.
+        Encoder of the environment, with a number of states.
     """
 
     step_scale = 1.0
@@ -31,7 +31,7 @@ class Table:
         return f"table of {self.n_rows:,} states"
 
     def encoding(self) -> Encoding:
-        """Return what makes indices of observations."""
+        """Return the encoding of observations as indices."""
         return self._encoder.encoding(vectors=False)
 
     def q_function(self, rows: Rows, n: int) -> QFunction:

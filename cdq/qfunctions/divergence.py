@@ -9,16 +9,16 @@ from cdq.errors import LearningDiverged
 
 
 class Watched:
-    """A loop whose Q-function may diverge, which it then says.
+    """A loop that raises an error when the values of its Q-function diverge.
 
     Parameters
     ----------
     loop : Loop
-        What learns.
+        The loop that learns.
     q : QFunction
-        What it learns.
+        The Q-function that it learns.
     name : str
-        Of the environment.
+        Name of the environment, for the message.
     """
 
     def __init__(self, loop: Loop, q: QFunction, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Hashed tables: what the workers of a process share of one, and how all workers agree on its rows."""
+"""Hashed tables: the part that the workers of a process share, and the agreement of all workers on rows."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ _LEAST = 1024
 
 
 class HashedMerged(Merged):
-    """What the workers of a process share of a hashed table: a `Merged` that gets more rows.
+    """A hashed table that the workers of a process share: a `Merged` that gets more rows.
 
     Parameters
     ----------
     n_actions : int
-        Columns.
+        Number of columns.
     dtype : dtype
         float32 or float64.
     initial_value : float
-        What the values of a row are before learning.
+        Values of a new row before learning.
 
     Attributes
     ----------
     values, clock, visits : (n, n_actions) arrays
-        As those of `Merged`, of the rows that were merged.
+        Values, clocks and visits as in `Merged`, of the rows that were merged.
     keys : (n,) array of uint64
-        What each row was found by, in the order in which they came.
+        Key of each row, in the order in which the rows were added.
     capacity, load : int, float
         Rows that a worker has memory for, and the part of the slots for keys that is taken; as of the last merge.
     """
@@ -139,7 +139,7 @@ class HashedMerged(Merged):
         return Rows.of_values(self._memory["values"][: len(self.keys) + 1])
 
     def action_values(self, key: int) -> npt.NDArray[Any]:
-        """Return what each action is worth in the state of a key; the initial values if it was never met."""
+        """Return the value of each action in the state of a key; the initial values if it was never met."""
         row = self.index().find(key % 2**64)
         values: npt.NDArray[Any] = self._memory["values"][row if row >= 0 else len(self.keys)]
         return values
@@ -183,9 +183,9 @@ class HashedTable:
     Parameters
     ----------
     encoder : Encoder
-        Of the environment, whose observations have an index or a key.
+        Encoder of the environment, whose observations have an index or a key.
     merged : HashedMerged
-        The learner's, where keys are found that all workers have met.
+        The learner's table, where the keys are found that all workers have met.
     """
 
     n_rows = 0
@@ -201,7 +201,7 @@ class HashedTable:
         return f"hashed table of {len(merged.keys):,} states, {room}"
 
     def encoding(self) -> Encoding:
-        """Return what makes keys of observations."""
+        """Return the encoding of observations as keys."""
         return self._encoder.encoding(vectors=False)
 
     def q_function(self, rows: Rows, n: int) -> QFunction:
@@ -228,13 +228,13 @@ class HashedCells(HashedTable):
     Parameters
     ----------
     encoder : Encoder
-        Of the environment, whose observations have a vector.
+        Encoder of the environment, whose observations have a vector.
     merged : HashedMerged
-        The learner's, where keys are found that all workers have met.
+        The learner's table, where the keys are found that all workers have met.
     bins : int or sequence of int
-        Into how many parts each number is cut.
+        Number of parts into which each number is cut.
     features : Features
-        Those of a single tiling with as many tiles.
+        Features of a single tiling with as many tiles.
     """
 
     def __init__(
@@ -251,7 +251,7 @@ class HashedCells(HashedTable):
         return f"{super().__str__()}, bins {self._bins}"
 
     def encoding(self) -> Encoding:
-        """Return what makes vectors of observations."""
+        """Return the encoding of observations as vectors."""
         return self._encoder.encoding(vectors=True)
 
     def q_function(self, rows: Rows, n: int) -> QFunction:

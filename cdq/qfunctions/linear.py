@@ -18,11 +18,11 @@ class Linear:
     Parameters
     ----------
     encoder : Encoder
-        Of the environment.
+        Encoder of the environment.
     features : Features
-        Of vectors as it makes them.
+        Features of the vectors that the encoder makes.
     description : str
-        What they are, in words.
+        The features in words.
     """
 
     own_table = None
@@ -36,7 +36,7 @@ class Linear:
         return f"linear, {self._description}: {self.n_rows:,} features"
 
     def encoding(self) -> Encoding:
-        """Return what makes vectors of observations."""
+        """Return the encoding of observations as vectors."""
         return self._encoder.encoding(vectors=True)
 
     def q_function(self, rows: Rows, n: int) -> QFunction:

@@ -19,7 +19,7 @@ _HUGE_PAGE = 2 << 20
 
 
 class Merged:
-    """What the workers of a process share: the table as of the last merge, and the visits of all workers.
+    """The table that the workers of a process share, as of the last merge, and the visits of all workers.
 
     Parameters
     ----------
@@ -28,16 +28,16 @@ class Merged:
     dtype : dtype
         float32 or float64.
     initial_value : float or (n_states, 1) array
-        What the values are before learning.
+        Values before learning.
 
     Attributes
     ----------
     values : (n_states, n_actions) array of dtype
         The merged values.
     clock : (n_states, n_actions) array of uint32
-        What the step-size law reads: visits, or effective visits where several workers pool.
+        Counts that the step-size law reads: visits, or effective visits where several workers pool.
     visits : (n_states, n_actions) array of int64
-        How often all workers together updated each pair.
+        Number of updates of each pair by all workers together.
     """
 
     names: tuple[str, ...] = ("values", "visits", "clock")
@@ -99,7 +99,7 @@ class Merged:
         """Make the rows of all workers the same ones before they are merged; a collective where rows are added."""
 
     def accept(self, rows: Rows) -> None:
-        """Take note that what the workers agreed on is merged now."""
+        """Take note that the rows that the workers agreed on are merged now."""
 
     def close_window(self, rows: Rows) -> None:
         """Make the table of a worker without peers the merged one."""

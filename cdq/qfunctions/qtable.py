@@ -1,4 +1,4 @@
-"""QTable: values and visits of every pair, and what can be read off them."""
+"""QTable: values and visits of every pair, and the policy and state values that follow."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class QTable:
     Parameters
     ----------
     values : (n_states, n_actions) array of float32 or float64
-        Finite.
+        Values of the pairs; finite.
     visits : (n_states, n_actions) array of int64, optional
-        How often each pair was updated; zeros by default.
+        Number of updates of each pair; zeros by default.
     environment : str
         The name of the environment that the table belongs to; "" if none.
     keys : (n_states,) array of uint64, optional
-        Of a hashed table: what each row is found by. It may have no rows.
+        Key of each row of a hashed table; such a table may have no rows.
     actions : (n_states, n_actions) array of bool, optional
         The actions that each state has, at least one. The value of any other pair is -inf, whatever was given.
 

@@ -33,7 +33,7 @@ class Alone(Merged):
     dtype : dtype
         float32 or float64.
     initial_value : float or (n_states, 1) array
-        What the values are before learning.
+        Values before learning.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class Alone(Merged):
 
     @property
     def visits(self) -> npt.NDArray[np.int64]:  # type: ignore[override]  # computed here
-        """How often each pair was updated, (n_states, n_actions); a copy."""
+        """Number of updates of each pair, (n_states, n_actions); a copy."""
         return self._visits(slice(None))
 
     def _visits(self, states: slice) -> npt.NDArray[np.int64]:

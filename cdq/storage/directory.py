@@ -35,16 +35,16 @@ _NAMES = f"checkpoint-{'[0-9]' * 20}.safetensors"
 
 
 class Checkpoint(NamedTuple):
-    """What a run goes on from.
+    """A checkpoint, from which a run goes on.
 
     Attributes
     ----------
     path : Path
-        Its file.
+        Path of the file.
     tensors : dict of str to ndarray
-        As they were written.
+        Tensors, as they were written.
     header : dict
-        As it was written, with the file's "format" and the version, "cdq", that wrote it.
+        Header, as it was written, with the file's "format" and the version, "cdq", that wrote it.
     """
 
     path: Path
@@ -160,7 +160,7 @@ class CheckpointDirectory:
         steps : int
             Environment steps so far; they order the checkpoints. A checkpoint of the same steps is replaced.
         tensors : dict of str to ndarray
-            Of Booleans, integers or floats.
+            Tensors of Booleans, integers or floats.
         header : dict
             A JSON object.
 

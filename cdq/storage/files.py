@@ -114,11 +114,11 @@ def open_regular(path: str | os.PathLike[str], flags: int, *, follow: bool) -> i
     Parameters
     ----------
     path : path
-        The file.
+        Path of the file.
     flags : int
-        As of `os.open`.
+        Flags of `os.open`.
     follow : bool
-        Whether *path* may be a link. Where cdq itself chose the name, as in a checkpoint directory, a link is somebody
+        False: refuse a link. Where cdq itself chose the name, as in a checkpoint directory, a link is somebody
         else's, and what it leads to must be neither read nor changed.
 
     Raises
@@ -225,7 +225,7 @@ def _order(tensors: Tensors) -> list[str]:
 
 
 def _head(tensors: Tensors, text: str, checksum: str) -> bytes:
-    """Return what stands before the data: https://github.com/huggingface/safetensors#format."""
+    """Return the bytes before the data: https://github.com/huggingface/safetensors#format."""
     entries: dict[str, Any] = {"__metadata__": {"cdq": text, "sha256": checksum}}
     end = 0
     for name in _order(tensors):
@@ -249,9 +249,9 @@ def read_tensors(
     Parameters
     ----------
     path : path
-        The file.
+        Path of the file.
     follow : bool
-        Whether it may be a link.
+        False: refuse a link.
 
     Raises
     ------
@@ -299,7 +299,7 @@ def _require_length(start: bytes, file: BinaryIO, size: int) -> bytes:
 
 
 def require_kind(path: object, header: Mapping[str, Any], kind: str) -> None:
-    """Raise `FileError` unless a file, which *path* names, holds what it should."""
+    """Raise `FileError` unless a file, which *path* names, is of the given kind."""
     found = header.get("kind")
     if found != kind:
         raise FileError(

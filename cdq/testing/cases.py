@@ -1,4 +1,4 @@
-"""What the conformance suite does on each rank: functions of a communicator that raise AssertionError.
+"""Cases of the conformance suite, for each rank: functions of a communicator that raise AssertionError.
 
 They are module-level, and take and return plain values, so that a suite may run them in other processes.
 """
@@ -126,7 +126,7 @@ def agree(comm: Communicator) -> list[bool]:
 
 
 def input_kinds(comm: Communicator) -> None:
-    """Give what is allowed, and what is not: found before anything is sent, so that later calls work."""
+    """Give parts of allowed and other kinds: the others are found before anything is sent, so that later calls work."""
     bad: dict[str, tuple[Any, type[Exception]]] = {
         "a strided array": (np.arange(10.0)[::2], ConfigError),
         "a Fortran-ordered array": (np.ones((3, 2)).T, ConfigError),
@@ -151,7 +151,7 @@ def input_kinds(comm: Communicator) -> None:
 
 
 def results_stay(comm: Communicator) -> None:
-    """Change what was sent, and call again: earlier results must not change."""
+    """Change a part that was sent, and call again: earlier results must not change."""
     ranks = range(comm.size)
     mine = bytearray(message(1001, comm.rank))
     gathered, exchanged = comm.allgather(mine), comm.alltoall([mine] * comm.size)
@@ -278,7 +278,7 @@ def leaves(comm: Communicator, leaver: int) -> None:
 
 
 def stays_away(comm: Communicator, absent: Sequence[int]) -> tuple[tuple[int, ...], float] | None:
-    """Return who was missing, and after how many seconds that was found."""
+    """Return the ranks that were missing, and the seconds after which that was found."""
     comm.barrier()
     if comm.rank in absent:
         time.sleep(3 * comm.timeout)

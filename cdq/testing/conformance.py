@@ -26,7 +26,7 @@ every_length = pytest.mark.parametrize("kind", LENGTHS)
 
 
 class CommunicatorConformance:
-    """What a communicator must do, as pytest tests.
+    """Conformance tests of communicators, for pytest.
 
     Subclass it in a test module as ``TestSomething`` and define `run`; nothing else is needed.
     All functions given to `run` can be pickled (module-level functions of :mod:`cdq.testing.cases`,
@@ -57,7 +57,7 @@ class CommunicatorConformance:
         Returns
         -------
         list
-            In rank order: what `function` returned there or, if it raised, the exception.
+            Results in rank order: the value that `function` returned there or, if it raised, the exception.
         """
         raise NotImplementedError
 
@@ -157,7 +157,7 @@ class CommunicatorConformance:
     )
     @several
     def test_different_calls(self, size: int, operation: str) -> None:
-        """Every rank hears that the calls differ, wherever the odd one is."""
+        """Every rank finds that the calls differ, whichever rank is the odd one."""
         for odd in {0, size - 1}:
             results = self.run(size, partial(cases.differs, odd=odd, operation=operation))
             assert [type(result) for result in results] == [CollectiveMismatch] * size
@@ -166,7 +166,7 @@ class CommunicatorConformance:
     @pytest.mark.parametrize("slow", [False, True])
     @several
     def test_a_rank_raises(self, size: int, slow: bool, grouped: bool) -> None:
-        """The others hear that it is lost, at once, in a group of it too."""
+        """The others find at once that the rank is lost, also in a group with it."""
         culprit = size // 2
         function = partial(cases.raises, culprit=culprit, slow=slow, grouped=grouped)
         results = self.run(size, function)

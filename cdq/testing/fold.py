@@ -32,7 +32,7 @@ class Fold:
     Parameters
     ----------
     values : ndarray of float64, shape (n,)
-        As long on every rank.
+        Numbers to merge; their length is the same on every rank.
     """
 
     def __init__(self, values: Array) -> None:
@@ -62,12 +62,12 @@ class SharedFold(Fold):
     Parameters
     ----------
     values : ndarray of float64, shape (n,)
-        As long on every rank.
+        Numbers to merge; their length is the same on every rank.
     segments : sequence of memoryview, optional
-        What `Communicator.share` returned for at least `segment_bytes`: room for the numbers, which are copied
-        there, and for the merged slice.
+        Memory that `Communicator.share` returned for at least `segment_bytes`: room for the numbers, which are
+        copied there, and for the merged slice.
     rank : int
-        This rank; needed with `segments`.
+        Number of this rank; needed with `segments`.
     """
 
     def __init__(self, values: Array, segments: Sequence[memoryview] | None = None, rank: int = 0) -> None:

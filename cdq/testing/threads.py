@@ -17,8 +17,8 @@ def run_in_threads(
     Returns
     -------
     list
-        In the order of `communicators`, what `function` returned or the exception that it raised;
-        an exception aborts its communicator, otherwise it is closed.
+        Results in the order of `communicators`: the value that `function` returned, or the exception that it
+        raised; an exception aborts its communicator, otherwise it is closed.
     """
     results: list[Any] = [None] * len(communicators)
 

@@ -1,21 +1,20 @@
 """A call of `learn`: settings, task, course, monitor, goals, checkpoints, threads.
 
-- `agreement`: What all ranks of a run must have in common, checked before anything depends on it.
-- `approach`: How an environment is to be learnt, where its user says so.
-- `checkpoints`: The checkpoints of one run: whose directory it is, when the next one is due, and what to say of them.
+- `agreement`: Agreement of all ranks of a run on settings, seed and tables, checked before anything depends on it.
+- `approach`: Way in which an environment is to be learnt, where its user says so.
+- `checkpoints`: Checkpoints of a run: when they are due, the check that the directory is the run's own, and how to
+  resume.
 - `course`: The course of a call of `learn`: its windows, and the steps and checkpoints that are behind it.
-- `goals`: What a call of `learn` is to reach: steps, or a condition before.
+- `goals`: Goals of `learn`: a number of steps, or a condition that may end it sooner.
 - `history`: The record of a run: a row per round, and fewer of a long one.
-- `interrupts`: What ends a run early: requests that signals make and workers read.
-- `loop`: A call of `learn`: the local workers' threads, their rounds until the steps are used up, and who watches
-  them.
-- `monitor`: Who watches a run: writes the history, measures the gap now and then, and decides when to stop.
-- `settings`: What a learner is made with: checked, and as JSON.
-- `state`: All that learning changes in a learner, and how it goes to files and comes back.
-- `task`: What a learner learns, as its face needs it: named, compared, evaluated, and turned into loops for its
-  workers.
-- `team`: The workers that one process has: what they share, and where their lanes are between two calls of `learn`.
-- `threads`: Threads that are waited for in the main thread, where a signal handler of the user's may raise at any
+- `interrupts`: Requests to end a run early: signals make them, workers read them.
+- `loop`: A call of `learn`: the local workers' threads, their rounds until the steps are used up, and the watch.
+- `monitor`: Monitor of a run: writes the history, measures the gap now and then, and decides when to stop.
+- `settings`: Settings of a learner: checked arguments, and their JSON form.
+- `state`: State of a learner: all that learning changes, and its way to files and back.
+- `task`: A learning task: an environment together with a Q-function, and the loops that workers run on it.
+- `team`: Teams: the workers of a process, the data that they share, and their lanes between two calls of `learn`.
+- `threads`: Threads that the main thread waits for, while a signal handler of the user's may raise there at any
   moment.
 """
 

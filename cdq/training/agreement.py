@@ -1,4 +1,4 @@
-"""What all ranks of a run must have in common, checked before anything depends on it.
+"""Agreement of all ranks of a run on settings, seed and tables, checked before anything depends on it.
 
 Where a communicator is only a name, the ranks are threads of this process, and have its arguments and files in common.
 """
@@ -14,12 +14,12 @@ from cdq.errors import ConfigError, DivergenceError, FileError
 
 
 def require_same(comm: Communicator, what: Mapping[str, Any]) -> None:
-    """Compare what the ranks were made with; a collective.
+    """Compare the descriptions of all ranks; a collective.
 
     Parameters
     ----------
     comm : Communicator
-        Of all of them.
+        Communicator of all ranks that are compared.
     what : dict
         A JSON object of this rank.
 
@@ -68,7 +68,7 @@ def agree_on_seed(comm: Communicator | str, seed: int, given: bool) -> int:
 
 
 def from_rank_0(comm: Communicator | str, read: Callable[[], bytes]) -> bytes:
-    """Return on every rank what *read* returns on rank 0; a collective.
+    """Return on every rank the bytes that *read* returns on rank 0; a collective.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How an environment is to be learnt, where its user says so."""
+"""Way in which an environment is to be learnt, where its user says so."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ _ALLOWED: Mapping[str, tuple[object, ...]] = {
 
 @dataclass(frozen=True)
 class Approach:
-    """How an environment is to be learnt; see `cdq.QLearner`.
+    """Way in which an environment is to be learnt; see `cdq.QLearner`.
 
     Parameters
     ----------
     stepping : {"auto", "model", "python"}
-        "model": by its transition table, whatever its `step` does; "python": by its own `step`, whatever else is known
-        of it.
+        "model": learn from the transition table, whatever `step` does; "python": step the environment
+        by its own `step`, even where there is a faster way.
     table : {"dense", "hash"}
         A row per state, or a row per state that was met.
     features : TileCoding, PolynomialBasis, FourierBasis or None
-        Of a linear Q-function.
+        Features of a linear Q-function.
     bins : int, sequence of int, or None
-        Into how many parts each number of an observation is cut; with table "hash", a row for each cell that was met.
+        Number of parts into which each number of an observation is cut; with table "hash", a row for
+        each cell that was met.
     masks : {"auto", True, False}
-        Whether only the actions that an environment's mask allows are considered.
+        True: consider only the actions that an environment's mask allows.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The checkpoints of one run: whose directory it is, when the next one is due, and what to say of them."""
+"""Checkpoints of a run: when they are due, the check that the directory is the run's own, and how to resume."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Checkpoints:
     Parameters
     ----------
     directory : path or None
-        Where they are.
+        Directory of the checkpoints.
     every : float or None
         Steps between two; None: a twentieth of each call of `learn`.
 

@@ -16,7 +16,7 @@ from cdq.workers import GO_ON, STOP_AFTER, STOP_BEFORE, AutoWindow, Round, Rule,
 
 @dataclass(frozen=True)
 class Plan:
-    """What every worker does, the same on all ranks."""
+    """Settings that every worker follows, the same on all ranks."""
 
     step_size: StepSize
     exploration: Rate
@@ -29,7 +29,7 @@ class Plan:
 
     @property
     def needs_mass(self) -> bool:
-        """Whether the next window depends on the round's pooled mass."""
+        """True if the length of the next window depends on the round's pooled mass."""
         return isinstance(self.window, AutoWindow)
 
     def law(self, steps: int) -> Law:
@@ -39,16 +39,16 @@ class Plan:
 
 @dataclass
 class Progress:
-    """How far a worker has come; changed by whole rounds, the same on all ranks.
+    """Progress of a worker; changed by whole rounds, the same on all ranks.
 
     Attributes
     ----------
     steps : int
-        Of all workers.
+        Steps of all workers.
     window : float
         The length of the next window.
     ended : bool
-        Whether a worker had all end early, after a round.
+        True if a worker asked all to end after a round.
     """
 
     steps: int
@@ -57,7 +57,7 @@ class Progress:
 
 
 class Course:
-    """What lies before a worker in a call of `learn`: its windows, and what follows from each merged round.
+    """Windows of a worker in a call of `learn`, and the consequences of each merged round.
 
     Attribute `kept` is the steps of the last checkpoint, `satisfied` what the watch returned last. `size` may change
     between windows: what a round adds to the steps is what those brought who came.
@@ -65,15 +65,15 @@ class Course:
     Parameters
     ----------
     plan : Plan
-        What all workers do.
+        Settings that all workers follow.
     progress : Progress
-        Where this one is.
+        Progress of this worker.
     target : int
         Steps of all workers at which to end.
     size : int
-        How many workers there are.
+        Number of workers.
     num_envs : int
-        Lanes of each.
+        Lanes of each worker.
     watch : callable
         Gets steps and round after every round; returns whether to end with the table of that round.
     finish : (1,) array of int32
@@ -103,24 +103,24 @@ class Course:
 
     @property
     def request(self) -> int:
-        """What this worker asks of all with its next contribution."""
+        """The request that this worker's next contribution makes of all: go on, or stop after or before its round."""
         if self.satisfied:
             return STOP_BEFORE
         return STOP_AFTER if self._finish[0] else GO_ON
 
     @property
     def due(self) -> bool:
-        """Whether it is time for a checkpoint: at the first round after each multiple of so many steps."""
+        """Return True if a checkpoint is due: at the first round after each multiple of so many steps."""
         every = self._plan.keep_every
         return every > 0 and self.progress.steps // every > self.kept // every
 
     @property
     def over(self) -> bool:
-        """Whether the round that was settled last is the last one."""
+        """Return True if the round that was settled last is the last one."""
         return self.satisfied or self.progress.ended or self.progress.steps >= self._target
 
     def forget(self) -> None:
-        """Begin again after the last round: what was begun since will not be merged."""
+        """Begin again after the last round: windows that were begun since will not be merged."""
         self._begun = self.progress.steps
         self._open.clear()
 

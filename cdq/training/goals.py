@@ -1,4 +1,4 @@
-"""What a call of `learn` is to reach: steps, or a condition before."""
+"""Goals of `learn`: a number of steps, or a condition that may end it sooner."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class OptimalWithin:
     Parameters
     ----------
     tolerance : float
-        In units of discounted return; above 0.
+        Greatest distance from optimal, in units of discounted return; above 0.
 
     Examples
     --------
@@ -57,14 +57,14 @@ _CONDITIONS = {kind.__name__: kind for kind in (OptimalWithin, MeanReturn)}
 
 @dataclass
 class Goal:
-    """What a call of `learn` is to reach.
+    """Goal of a call of `learn`.
 
     Attributes
     ----------
     target : int
-        Steps of all workers at which it ends.
+        Steps of all workers at which the call ends.
     until : OptimalWithin, MeanReturn or None
-        When it ends before.
+        Condition that ends the call sooner.
     keep_every : int
         Steps between two checkpoints.
     measure_at : int

@@ -112,7 +112,7 @@ class History:
         self._length = len(rows)
 
     def recount(self, n_bytes: int) -> None:
-        """Let the newest row say *n_bytes*, if there is one: it was written before those of its round were known."""
+        """Set the bytes of the newest row, if there is one: it was written before those of its round were known."""
         self._rows["bytes"][max(self._length - 1, 0)] = n_bytes
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""What ends a run early: requests that signals make and workers read."""
+"""Requests to end a run early: signals make them, workers read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call of `learn`: the local workers' threads, their rounds until the steps are used up, and who watches them."""
+"""A call of `learn`: the local workers' threads, their rounds until the steps are used up, and the watch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who watches a run: writes the history, measures the gap now and then, and decides when to stop."""
+"""Monitor of a run: writes the history, measures the gap now and then, and decides when to stop."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Monitor:
     mean_return : callable
         Returns the greedy policy's mean return.
     goal : Goal
-        When to stop early, and when to measure next: kept there, so that a resumed run measures as it would have.
+        Goal of the call: tells when to stop early, and holds when to measure next, so that a resumed run measures
+        as it would have.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class ProgressLine:
         self._gap = math.nan
 
     def show(self) -> None:
-        """Draw the line anew."""
+        """Draw the line again."""
         # Programs without a console, and those whose standard error is closed, have none.
         if self._stream is None or not len(self._history) or not self._stream.isatty():
             return

@@ -1,4 +1,4 @@
-"""What a learner is made with: checked, and as JSON."""
+"""Settings of a learner: checked arguments, and their JSON form."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PLAIN = ("gamma", "workers", "num_envs", "comm", "dtype", "seed", "initial_valu
 
 @dataclass(frozen=True)
 class Settings:
-    """What a learner was made with, checked; see `QLearner`."""
+    """Settings of a learner: its arguments, checked; see `QLearner`."""
 
     gamma: float
     step_size: StepSize

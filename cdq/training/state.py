@@ -1,4 +1,4 @@
-"""All that learning changes in a learner, and how it goes to files and comes back."""
+"""State of a learner: all that learning changes, and its way to files and back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Tensors = dict[str, npt.NDArray[Any]]
 
 @dataclass
 class State:
-    """What a learner is at.
+    """State of a learner: everything that learning changes.
 
     Attributes
     ----------
@@ -36,11 +36,11 @@ class State:
     history : History
         A row per round.
     session : int
-        How often the run was begun anew, with fresh streams.
+        Number of restarts of the run with fresh streams.
     evaluations : int
-        How many were made; each has streams of its own.
+        Number of evaluations that were made; each has streams of its own.
     goal : Goal
-        Of the last call of `learn`.
+        Goal of the last call of `learn`.
     actions : (n_states, n_actions) array of bool, optional
         The actions that states have, where a model says that they do not have all (`cdq.MDP.actions`).
     """
@@ -54,12 +54,12 @@ class State:
     actions: npt.NDArray[np.bool_] | None = None
 
     def tables(self) -> Tensors:
-        """Return what is saved of the table; views."""
+        """Return the part of the table that is saved; views."""
         tables = {name: getattr(self.merged, name) for name in self.merged.names}
         return tables if self.actions is None else {**tables, "actions": self.actions}
 
     def counters(self) -> dict[str, Any]:
-        """Return what else is saved, as a JSON object."""
+        """Return the counters that are saved, as a JSON object."""
         return {
             "steps": self.progress.steps,
             "window": self.progress.window,
@@ -68,12 +68,12 @@ class State:
         }
 
     def saved(self) -> tuple[Tensors, dict[str, Any]]:
-        """Return what a learner's file holds of it, table, history and counters: tensors and a JSON object."""
+        """Return all that a learner's file holds: table, history and counters, as tensors and a JSON object."""
         history = {_HISTORY + name: column for name, column in self.history.to_arrays().items()}
         return {**self.tables(), **history}, self.counters()
 
     def everything(self) -> tuple[Tensors, dict[str, Any]]:
-        """Return what a checkpoint holds besides the lanes: tensors and a JSON object."""
+        """Return all that a checkpoint holds besides the lanes: tensors and a JSON object."""
         tensors, counters = self.saved()
         return tensors, {**counters, "goal": self.goal.to_config()}
 

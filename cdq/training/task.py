@@ -1,4 +1,4 @@
-"""What a learner learns, as its face needs it: named, compared, evaluated, and turned into loops for its workers."""
+"""A learning task: an environment together with a Q-function, and the loops that workers run on it."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Subject(Environment, Problem, Protocol):
 
     @property
     def representation(self) -> str:
-        """What the Q-function is made of, in words."""
+        """The Q-function in words: its kind and its size."""
 
     @property
     def model(self) -> MDP | None:
-        """Its finite model, where that is known."""
+        """The environment's finite model, where that is known."""
 
     @property
     def step_scale(self) -> float:
-        """What step sizes are multiplied by."""
+        """Factor of all step sizes."""
 
     @property
     def own_table(self) -> Any:
@@ -50,10 +50,10 @@ class Subject(Environment, Problem, Protocol):
 
     @property
     def first_action(self) -> int:
-        """What the environment calls action 0."""
+        """The number that the environment has for action 0."""
 
     def encoding(self) -> Encoding:
-        """Return what makes of observations what the Q-function locates."""
+        """Return the encoding that makes observations into arguments of the Q-function."""
 
     def q_function(self, rows: Rows, n: int) -> QFunction:
         """Return the Q-function over a table, for *n* lanes."""
@@ -68,10 +68,10 @@ class Subject(Environment, Problem, Protocol):
         """Return what another process of this machine makes the environment of; raises `ConfigError` if it cannot."""
 
     def initial(self, value: float) -> float:
-        """Return what every entry of the table is where every action is worth *value*."""
+        """Return the entry of the table for which every action has the value *value*."""
 
     def action_values(self, values: Floats, observation: Any) -> Floats:
-        """Return what the table says each action is worth; raises `ConfigError` for what is no observation."""
+        """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
 
     def run_episodes(
         self,
@@ -94,13 +94,13 @@ class ModelSubject:
     Parameters
     ----------
     model : MDP
-        The model.
+        Model to learn from.
     dtype : dtype
-        Of the table.
+        Type of the table's values.
     encoder : Encoder, optional
         Observations and actions of the environment that the model is of; by default they are its states and actions.
     why : str
-        The reason for which it is learnt from its model.
+        Reason for which the environment is learnt from a model.
     changed : callable
         Tells whether the environment has changed since the model was read.
     """
@@ -130,11 +130,11 @@ class ModelSubject:
 
     @property
     def representation(self) -> str:
-        """What the Q-function is made of, in words."""
+        """The Q-function in words: its kind and its size."""
         return f"table of {self.n_rows:,} states"
 
     def encoding(self) -> Encoding:
-        """Return that of states."""
+        """Return the encoding of states."""
         return (
             encoding_of_states(self.n_rows)
             if self._encoder is None
@@ -146,11 +146,11 @@ class ModelSubject:
         return TableQ(rows, n)
 
     def fingerprint(self) -> str:
-        """Return that of the model."""
+        """Return the fingerprint of the model."""
         return self.model.fingerprint()
 
     def step_size(self, gamma: float) -> StepSize:
-        """Return that of tables."""
+        """Return the step size of tables."""
         return as_step_size(None, gamma)
 
     def kinds(self) -> list[str]:
@@ -201,13 +201,13 @@ class SteppedSubject:
     Parameters
     ----------
     source : Source
-        Where transitions come from.
+        Environment from which transitions come.
     representation : Representation
-        What observations mean.
+        Kind of Q-function: leads from observations to rows, and from rows to values.
     recipe : callable
         Returns what another process makes the environment of; raises `ConfigError` if it cannot.
     why : str
-        The reason for which it is stepped in this way.
+        Reason for which the environment is stepped in this way.
     changed : callable
         Tells whether the environment has changed since, where that is not stepped itself.
     """
@@ -235,11 +235,11 @@ class SteppedSubject:
 
     @property
     def representation(self) -> str:
-        """What the Q-function is made of, in words."""
+        """The Q-function in words: its kind and its size."""
         return str(self._representation)
 
     def step_size(self, gamma: float) -> StepSize:
-        """Return that of tables, but for undiscounted features.
+        """Return the step size of tables, but for undiscounted features.
 
         A weight is met in many states, so that a law by clock is small before it is right: MountainCar's returns were
         -156 to -200 with it, and -100 to -109 with a constant.

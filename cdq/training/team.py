@@ -1,4 +1,4 @@
-"""The workers that one process has: what they share, and where their lanes are between two calls of `learn`."""
+"""Teams: the workers of a process, the data that they share, and their lanes between two calls of `learn`."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _OTHER_WORKERS = "the checkpoint is of %d workers, this run has %d: its random s
 class Team:
     """The workers of a process.
 
-    Attribute `lanes` is where the environments of each rank are, between two calls of `learn`.
+    Attribute `lanes` holds the state of each rank's environments between two calls of `learn`.
 
     Parameters
     ----------
     problem : Problem
-        What they learn.
+        The task that the workers learn.
     state : State
-        The table, and how often the run was begun anew.
+        The table, and the number of restarts of the run with fresh streams.
     settings : Settings
-        What the learner was made with.
+        Settings of the learner.
     stop : (1,) array of int32
         The flag that ends windows early.
     """
@@ -54,9 +54,9 @@ class Team:
         self.workers: dict[int, Worker] = {}
 
     def go_on(self, lanes: npt.NDArray[np.uint8] | None, rank: int) -> None:
-        """Go on from what the lanes of all ranks were at, (workers, n) bytes; anew without them.
+        """Go on from the state of the lanes of all ranks, (workers, n) bytes; without them, restart the streams.
 
-        Lanes of another number of workers are of no use: a warning, on *rank* 0, says that the streams begin anew.
+        Lanes of another number of workers are of no use: a warning, on *rank* 0, says that the streams restart.
         Workers of a hub come and go, and so each goes on with what there is of its number.
 
         Raises

@@ -1,4 +1,4 @@
-"""Threads that are waited for in the main thread, where a signal handler of the user's may raise at any moment."""
+"""Threads that the main thread waits for, while a signal handler of the user's may raise there at any moment."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def run_workers(
 
 
 def _start(threads: Sequence[threading.Thread], comms: Sequence[Communicator]) -> None:
-    """Start all threads; where the system has no room for one, those before it are told that it does not come."""
+    """Start all threads; where the system has no room for one, those before it learn that it does not arrive."""
     for i, thread in enumerate(threads):
         try:
             thread.start()

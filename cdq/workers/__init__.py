@@ -2,8 +2,7 @@
 
 - `contribution`: The contribution of a worker to a round, as its communicator sees it.
 - `overlap`: Overlap: the merge of a window travels while the next window is learnt, and is applied one window late.
-- `rounds`: One round as a transaction: contribution, communicator, staged table, agreement, swap; and how long
-  windows are.
+- `rounds`: One round as a transaction: contribution, communicator, staged table, agreement, swap.
 - `streams`: Random streams of workers and of evaluations, spawned from the seed of the run.
 - `windows`: Lengths of windows: fixed, or chosen after each round from merged data.
 - `worker`: One worker: its lanes, its copy of the table, its random streams; it learns for a window at a time.

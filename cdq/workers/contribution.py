@@ -21,7 +21,7 @@ Rule = str | Callable[..., None]
 
 
 class Summary(NamedTuple):
-    """What travels with a contribution: ended episodes, payload bytes sent so far, and whether all should stop."""
+    """Summary of a contribution: ended episodes, payload bytes sent so far, and the request to go on or to stop."""
 
     episodes: int
     length_sum: int
@@ -36,9 +36,9 @@ class Peer:
     Parameters
     ----------
     memory : memoryview
-        Of `peer_bytes`: the table, then room for the merged part.
+        Memory of `peer_bytes`: the table, then room for the merged part.
     merged : Merged
-        What all workers start from.
+        The merged table that all workers start from.
     """
 
     def __init__(self, memory: memoryview, merged: Merged) -> None:
@@ -67,9 +67,10 @@ class WorkerContribution:
     Parameters
     ----------
     worker : Worker
-        Whose table of the last merge is the same on every rank.
+        The worker that contributes; its table of the last merge is the same on every rank.
     needs_mass : bool
-        Whether the next window depends on the round's pooled mass; it costs two look-ups per pair and worker.
+        True if the next window depends on the round's pooled mass; this costs two look-ups per pair and
+        worker.
     peers : sequence of Peer, optional
         The workers of all ranks, this one included, where their tables are in memory that their processes share.
     rank : int
@@ -89,11 +90,11 @@ class WorkerContribution:
 
     @property
     def nbytes(self) -> int:
-        """What travels of this window: the values and counts of the touched pairs, and which they are."""
+        """Bytes that travel of this window: the values and counts of the touched pairs, and their numbers."""
         return self.rows.touched * (self.rows.pair_size + 4)
 
     def merge_shared(self, contributions: Sequence[WorkerContribution | Peer], rule: Rule, rank: int) -> None:
-        """Merge this rank's part straight from the tables of all."""
+        """Merge this rank's part straight from the tables of all ranks."""
         # Now, not when joining: then the others may be a window ahead.
         self._summaries = [contribution.summary for contribution in contributions]
         tables = [contribution.rows for contribution in contributions]
@@ -118,7 +119,7 @@ class WorkerContribution:
         return self._peers
 
     def cut(self, size: int) -> list[bytearray]:
-        """Return what each of *size* ranks gets: the summary, and the touched pairs of its slice or all of them."""
+        """Return a part for each of *size* ranks: the summary, and the touched pairs of its slice or all of them."""
         bounds = [_core.slice_bounds(self.rows, rank, size) for rank in range(size)]
         touched = np.asarray(self.rows.log)[: self.rows.touched]
         listed: list[Any]
@@ -132,7 +133,7 @@ class WorkerContribution:
         return [_core.pack(self.rows, listed[rank], *bounds[rank], summary) for rank in range(size)]
 
     def merge(self, parts: Sequence[Any], rule: Rule, index: int, size: int) -> bytearray:
-        """Merge slice number *index* of *size* from what every rank cut for it."""
+        """Merge slice number *index* of *size* from the parts that all ranks cut for it."""
         self._summaries = [Summary(*SUMMARY.unpack_from(part)) for part in parts]
         slices = [memoryview(part)[SUMMARY.size :] for part in parts]
         bounds = _core.slice_bounds(self.rows, index, size)

@@ -36,13 +36,13 @@ class Pipeline:
     Parameters
     ----------
     worker : Worker
-        The only one on its `Merged`, which it keeps. It has no open window.
+        Worker, the only one on its `Merged`, which it keeps. It has no open window.
     comm : Communicator
-        Of at least two ranks: a worker alone has nothing to wait for.
+        Communicator of at least two ranks: a worker alone has nothing to wait for.
     rule : str or callable
-        What `cdq.merges.resolve` returns.
+        Rule that `cdq.merges.resolve` returned.
     needs_mass : bool
-        Whether the next window depends on the round's pooled mass.
+        True if the next window depends on the round's pooled mass.
 
     Examples
     --------
@@ -80,19 +80,19 @@ class Pipeline:
         Parameters
         ----------
         law : Law
-            The step sizes of the window that is learnt now.
+            Step sizes of the window that is learnt now.
         sweeps : int
-            Its steps of every lane.
+            Steps of every lane in that window.
         rates : (float, float)
-            Exploration rates at its start and end.
+            Exploration rates at the start and end of that window.
         request : int
-            What this worker asks of all, with the window that is merged now.
+            The request that this worker makes of all, with the window that is merged now.
 
         Returns
         -------
         Round or None
-            Of the window that was merged. None where a worker's request was STOP_BEFORE: then both windows are thrown
-            away, on all workers, and the table is that of the round before.
+            Round of the window that was merged. None where a worker's request was STOP_BEFORE: then
+            both windows are thrown away, on all workers, and the table is that of the round before.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class _Background:
     Parameters
     ----------
     name : str
-        Of the thread.
+        Name of the thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -162,7 +162,7 @@ class _Background:
         self._thread.start()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Let it make a call; return what will have the result."""
+        """Let the thread make a call; return what will have the result."""
         future: Future[Any] = Future()
         self._calls.put((future, partial(function, *arguments)))
         return future

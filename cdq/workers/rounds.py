@@ -1,4 +1,4 @@
-"""One round as a transaction: contribution, communicator, staged table, agreement, swap; and how long windows are."""
+"""One round as a transaction: contribution, communicator, staged table, agreement, swap."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Step(NamedTuple):
 
 
 class Round(NamedTuple):
-    """What a round brought, the same on every rank."""
+    """Result of a round, the same on every rank."""
 
     summaries: list[Summary]
     mass: float

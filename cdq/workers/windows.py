@@ -27,7 +27,7 @@ class AutoWindow:
     Parameters
     ----------
     mass : float
-        Above 0.
+        Pooled mass to stay near, above 0.
     floor : int
         The shortest window, in steps per worker: what keeps merging cheap where a step takes nanoseconds. A higher
         floor than the mass asks for makes small tables learn worse with more workers, not better.

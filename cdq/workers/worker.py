@@ -20,7 +20,7 @@ from cdq.workers.streams import LEARNING, streams
 
 
 class Episodes(NamedTuple):
-    """What ended in a window: episodes, their steps, and the sum of their undiscounted returns."""
+    """Episodes that ended in a window: their number, their steps, and the sum of their undiscounted returns."""
 
     episodes: int
     length_sum: int
@@ -33,23 +33,23 @@ class Worker:
     Parameters
     ----------
     problem : Problem
-        What is learnt; several workers may share one.
+        The task to learn; several workers may share one.
     gamma : float
         Discount.
     merged : Merged
-        What the workers of this process share; the worker starts from it.
+        The table that the workers of this process share; the worker starts from it.
     keeps : bool
-        Whether this is the one worker of the process that writes to `merged`.
+        True for the one worker of the process that writes the merged table.
     seed : int
         Entropy of the run; the streams are those of `SeedSequence(seed)` spawned per (rank, lane).
     rank, session : int
-        The worker's number, and how often the run was begun anew (a loaded table goes on with fresh streams).
+        Number of the worker, and of restarts of the run (a loaded table goes on with fresh streams).
     num_envs : int
-        Lanes.
+        Number of lanes.
     stop : (1,) array of int32
-        A flag that ends a window early; shared with the thread that may set it.
+        Flag that ends a window early; shared with the thread that may set it.
     lanes : bytes-like, optional
-        What `lanes` of a former worker was: go on from there.
+        State of the lanes of a former worker (its attribute `lanes`), from which to go on.
     memory : (n,) array of uint8, optional
         Zeroed memory of `table_bytes` for the table, which others may read; private memory by default.
     """
@@ -85,11 +85,11 @@ class Worker:
 
     @property
     def lanes(self) -> bytes:
-        """What the lanes are at: states, streams, episodes; as they were after the last merge, once rolled back."""
+        """State of all lanes as bytes: states, random streams, episodes. After `roll_back`, that of the last merge."""
         return self._lanes.memory.tobytes()
 
     def digest(self) -> bytes:
-        """Return the SHA-256 of what was merged."""
+        """Return the SHA-256 of the merged table."""
         return self._merged.digest()
 
     def checksum(self) -> int:
@@ -165,7 +165,7 @@ class Worker:
         return mass / 2**20 / total if total else 0.0
 
     def take_back(self, handed: Rows, lanes: npt.NDArray[np.uint8]) -> None:
-        """Undo the window that was handed over, and what was learnt since: all is as after the last merge."""
+        """Return to the state after the last merge: undo the window that was handed over, and all learnt since."""
         self.roll_back()
         take_back(self.rows, handed)
         self._lanes.memory[:] = lanes

@@ -1,4 +1,4 @@
-"""What a report of trouble needs: facts of this installation and machine, and a merge by every backend.
+"""Diagnosis of an installation: facts about it and the machine, and a merge by every backend.
 
 MPI is never initialised in this process, which it could hang or end: questions to it are asked in processes of their
 own, with a deadline.

@@ -1,4 +1,4 @@
-"""Facts of this installation and machine, as text: what a report of trouble needs."""
+"""Facts of this installation and machine, as text, for a report of trouble."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ASK_ZMQ = "import zmq; print(zmq.zmq_version())"
 
 
 def facts() -> dict[str, str]:
-    """Return what matters of this installation and machine, by name, as text."""
+    """Return the facts of this installation and machine, by name, as text."""
     return {
         **_software(),
         **_machine(),

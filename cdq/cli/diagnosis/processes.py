@@ -1,4 +1,4 @@
-"""Processes with a deadline, of which nothing is left."""
+"""Commands that are run with a deadline, after which none of their processes is left."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _GRACE = 5.0  # seconds; a launcher that is asked to end sweeps up after itself
 
 
 class Answer(NamedTuple):
-    """What a command said.
+    """Answer of a command.
 
     Parameters
     ----------
     status : int or None
-        Its exit status; None if it was ended at its deadline.
+        Exit status of the command; None if it was ended at its deadline.
     output : str
-        Its standard output and then its standard error.
+        Standard output of the command, and then its standard error.
     """
 
     status: int | None
@@ -54,7 +54,7 @@ def ask(command: Sequence[str], seconds: float) -> Answer:
 
 
 def _end(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """End a process and its group: asked first, then killed; return what it had said."""
+    """End a process and its group, by request and then by force; return the output."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):  # nobody of the group is left
             os.killpg(process.pid, number)

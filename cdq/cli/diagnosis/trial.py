@@ -1,4 +1,4 @@
-"""A merge of two ranks by every backend: whether it works and, where it does not, what to do."""
+"""Merges of two ranks by every backend, and the remedy where one fails."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _YIELD = "export OMPI_MCA_mpi_yield_when_idle=1 lets ranks that wait leave the c
 
 
 class _Trouble(NamedTuple):
-    """What a job says when something known is wrong, what that is, and what to do about it."""
+    """A known trouble: a pattern in a job's output, the problem that it shows, and the remedy."""
 
     pattern: str
     problem: str
@@ -52,7 +52,7 @@ class _Trouble(NamedTuple):
 
 
 class _Started(NamedTuple):
-    """What starts the ranks of a backend, and what to ask oneself where it does not end."""
+    """The starter of a backend's ranks, and a question to ask oneself where a job does not end."""
 
     what: str
     question: str
@@ -105,18 +105,18 @@ _KNOWN = (
 
 @dataclass(frozen=True)
 class Check:
-    """What came of a merge by one backend.
+    """Result of a merge by one backend.
 
     Parameters
     ----------
     backend : str
-        Its name.
+        Name of the backend.
     state : str
         "OK", "failed" or "not installed".
     seconds : float or None
-        How long a round of the two ranks took: a window of 16 steps, and the merge of a table of 64 x 4.
+        Seconds that a round of the two ranks took: a window of 16 steps, and the merge of a table of 64 x 4.
     problem, remedy : str
-        What is wrong and what to do about it; empty where nothing is known.
+        The problem and its remedy, in words; empty where nothing is known.
     """
 
     backend: str
@@ -206,7 +206,7 @@ def learn_and_exchange(comm: Communicator) -> dict[str, Any]:
 
 
 def run_rank(url: str, seconds: float) -> None:
-    """Be one rank of a job: print what came of it as a line of JSON.
+    """Be one rank of a job: print the result as a line of JSON.
 
     The kernel ends the process after twice *seconds*, also where it hangs in a library.
     """
@@ -223,7 +223,7 @@ def run_rank(url: str, seconds: float) -> None:
 
 
 def diagnose(backend: str, answer: Answer) -> Check:
-    """Return what is to be said of a job that ended so."""
+    """Return the result of a backend's check from the answer of its job."""
     results = list(_results(answer.output))
     errors = [result["error"] for result in results if "error" in result]
     if answer.status == 0 and results and not errors:

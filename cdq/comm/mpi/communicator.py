@@ -42,13 +42,13 @@ class MPICommunicator(ProcessCommunicator):
     Parameters
     ----------
     mpi : module
-        mpi4py's MPI.
+        The module ``mpi4py.MPI``.
     channel : MPI.Intracomm
-        Used by nobody else; freed after all its ranks closed.
+        Channel that nobody else uses; freed after all its ranks closed.
     timeout : float
         Deadline of each collective, in seconds.
     parent : MPICommunicator, optional
-        What this one was split from.
+        The communicator that this one was split from.
     """
 
     API_VERSION = 1
@@ -182,7 +182,7 @@ class MPICommunicator(ProcessCommunicator):
         self._completed = self._step
 
     def _wait(self, request: Any) -> None:
-        """Wait with less and less haste, and hear what the others say."""
+        """Wait with longer and longer pauses, and read the notices of the others."""
         began = time.monotonic()
         while True:
             now = time.monotonic()
@@ -195,14 +195,14 @@ class MPICommunicator(ProcessCommunicator):
                 self._check_deadline(now - self._started)
 
     def _check_deadline(self, waited: float) -> None:
-        """Say that this rank is here, in time for those who wait for it, and give up when the time is over."""
+        """Send that this rank is here, in time for those who wait for it, and give up when the time is over."""
         if waited >= 0.5 * self.timeout or self._notices.asked(self._step):
             self._notices.say_here(self._step)
         if waited >= self.timeout:
             raise self._give_up()
 
     def _hear(self) -> None:
-        """Raise if a rank did not complete this step; that one is gone which did is no matter of this step."""
+        """Raise if a rank did not complete this step; a rank may have ended after completing it."""
         notices = self._notices
         with LOCK:
             notices.read()
@@ -282,7 +282,7 @@ class MPICommunicator(ProcessCommunicator):
             ends.tend()
 
     def _is_victim(self) -> bool:
-        """Whether this rank failed because of another, which the others are to hear of instead."""
+        """Return True if this rank failed because of another one, whose failure the others are to be sent instead."""
         return self._victim or (self._parent is not None and self._parent._is_victim())
 
 

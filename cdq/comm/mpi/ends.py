@@ -1,4 +1,4 @@
-"""How a process with MPI ends: no rank may wait for one that is gone."""
+"""End of a process with MPI: no rank may wait for one that is lost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _state = {"installed": False, "waits in vain": False}
 
 
 def install(mpi: Any) -> None:
-    """From now on an exception that nobody catches ends the job, and the others hear of a rank that exits."""
+    """End the job from now on at an exception that nobody catches, and send the others a notice at this rank's exit."""
     if _state["installed"] or mpi.COMM_WORLD.Get_size() == 1:
         return
     _state["installed"] = True

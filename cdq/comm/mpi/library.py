@@ -1,4 +1,4 @@
-"""The MPI library of this process: loading it, whether it fits what started the process, and one lock for its calls."""
+"""The MPI library of this process: loading, the check that it fits the launcher, and one lock for its calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nodes that the ranks are on: how many cores the ranks of each have."""
+"""Nodes of the ranks, and the number of cores that the ranks of each node have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cdq.comm.contribution import Received
 
 
 class Place(NamedTuple):
-    """Where a rank is.
+    """Place of a rank: its node and cores.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class Place(NamedTuple):
     cores : frozenset of int
         The cores that the process may use.
     quota : float
-        How many cores' time it may use.
+        Processor time that the process may use, in cores.
     """
 
     node: str

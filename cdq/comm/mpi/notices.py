@@ -1,4 +1,4 @@
-"""Notices between the ranks of an MPI communicator, beside its collectives: who is here, and who is gone.
+"""Notices between the ranks of an MPI communicator, beside its collectives: ranks that are here or lost.
 
 They are short, so MPI delivers them also when the sender computes or ends: no call of it is needed any more.
 """
@@ -23,14 +23,14 @@ _sent: list[tuple[Any, bytes]] = []  # requests, with the memory that they send 
 
 
 class Notices:
-    """What this rank heard of the others, and what it tells them.
+    """Notices between ranks: those that this rank received from the others, and those that it sends.
 
     A step is one waiting of a rank for the others. All ranks take the same steps, so their numbers compare.
 
     Parameters
     ----------
     mpi : module
-        mpi4py's MPI.
+        The module ``mpi4py.MPI``.
     channel : MPI.Intracomm
         Carries collectives too, which MPI keeps apart from messages.
 
@@ -39,7 +39,8 @@ class Notices:
     gone : dict of int to (int, str)
         The first step that each rank did not complete, and why it left, of those that said so.
     gave_up : dict of int to (int, str)
-        In which step, and on whom, each rank gave up waiting, if this rank was not meant.
+        Step in which each rank gave up waiting, with a text that names the ranks it waited for, this one not among
+        them.
     ended : dict of int to bool
         The ranks that will do nothing more here, and whether they closed in order.
     """
@@ -92,7 +93,7 @@ class Notices:
             self._send(range(len(self._here)), HERE, step)
 
     def say_gave_up(self, step: int, why: str) -> None:
-        """Tell those that came to a step that it has failed, and those that did not that this rank is gone."""
+        """Send a notice to all: to those that came to a step that it failed, to the others that this rank is lost."""
         missing = self.missing(step)
         self._send([rank for rank in range(len(self._here)) if rank not in missing], GAVE_UP, step, why)
         self._send(missing, FAILED, step, why)

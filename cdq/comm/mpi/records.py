@@ -1,4 +1,4 @@
-"""The records that open every collective over MPI: which call a rank makes, how long its part is, the part if short.
+"""Records that open every collective over MPI: the call of a rank, the length of its part, the part if it is short.
 
 All ranks gather a record of the same size whatever they call, so ranks that make different calls still meet, and all
 of them see it.
@@ -39,7 +39,7 @@ class Records:
     room : int
         The most bytes of a part that a record holds.
     largest_room : int
-        What `room` can grow to.
+        The most that `room` can grow to.
     """
 
     def __init__(self, size: int) -> None:

@@ -19,7 +19,7 @@ _LONGEST_PATH = 100  # a socket's address has 107 characters
 
 
 class Address(NamedTuple):
-    """Where a hub is.
+    """Address of a hub.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Address(NamedTuple):
 
     @property
     def endpoint(self) -> str:
-        """What ZeroMQ calls it."""
+        """The address as ZeroMQ writes it."""
         return f"ipc://{self.place}" if self.scheme == IPC else f"tcp://{self.place}"
 
     def __str__(self) -> str:
@@ -47,9 +47,10 @@ def parse(url: str, bound: bool = False) -> Address:
     Parameters
     ----------
     url : str
-        As in the examples. An IPv6 address is in brackets.
+        URL as in the examples. An IPv6 address is in brackets.
     bound : bool
-        Whether a hub is to be there, which may be on all interfaces (``*``) and on any port that is free (0).
+        True for an address to be bound by a hub, which may be on all interfaces (``*``) and on any port that is
+        free (0).
 
     Raises
     ------

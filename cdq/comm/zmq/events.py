@@ -1,4 +1,4 @@
-"""What goes into the machines of hub and worker, what comes out, and what the hub's machine asks of a service."""
+"""Events for the machines of hub and worker, and the actions that the machines ask for."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Received(NamedTuple):
     Parameters
     ----------
     route : bytes
-        The connection.
+        Routing identity of the connection.
     data : bytes or memoryview
-        The message.
+        The message as bytes.
     key : str or None
         The public key that CURVE found there, if any.
     now : float
-        The time.
+        Time of the message, by a clock that does not go back.
     unread : int
         Bytes of large messages that were sent by this connection, and that its peer has still to take.
     """
@@ -37,7 +37,7 @@ class Received(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """Something came to the hub that is no message, or a connection was cut; it says why, in a few fixed words."""
+    """Notice that the hub received what is no message, or cut a connection; a few fixed words say why."""
 
     why: str
     now: float
@@ -51,7 +51,7 @@ class Tick(NamedTuple):
 
 
 class Unreachable(NamedTuple):
-    """A connection is gone."""
+    """A connection is lost."""
 
     route: bytes
     now: float
@@ -82,12 +82,12 @@ class Send(NamedTuple):
 
     @property
     def message(self) -> Payload:
-        """The whole; where it is large, until that of another one with the same body is asked for."""
+        """The whole message; a large one is valid until the next message with the same body is asked for."""
         return self.data if self.body is None else self.body.after(bytes(self.data))
 
 
 class Note(NamedTuple):
-    """Something for the log: a level of `logging`, a sentence, and its facts."""
+    """Entry for the log: a level of `logging`, a sentence, and its facts."""
 
     level: int
     text: str

@@ -1,4 +1,4 @@
-"""Who is let in by key: the handler that ZeroMQ asks (ZAP, rfc.zeromq.org/spec/27), in the hub's own loop.
+"""Admission by key: the handler that ZeroMQ asks (ZAP, rfc.zeromq.org/spec/27), in the hub's own loop.
 
 It lives and dies with the loop, and where it is gone nobody is let in.
 """
@@ -24,9 +24,9 @@ class Gate:
     Parameters
     ----------
     context : zmq.Context
-        Of the sockets that it guards; make the gate before they are bound.
+        Context of the sockets that are guarded; make the gate before they are bound.
     keys : Keys
-        Says who is allowed.
+        Keys that are allowed.
 
     Raises
     ------
@@ -36,7 +36,7 @@ class Gate:
     Attributes
     ----------
     socket : zmq.Socket
-        To be polled; `answer` when there is something.
+        Socket to be polled; call `answer` when there is something to read.
     """
 
     def __init__(self, context: Any, keys: Keys) -> None:
@@ -67,7 +67,7 @@ class Gate:
             self.socket.send_multipart([version, request, *status, b""])
 
     def _admits(self, key: str) -> bool:
-        """Return whether a key is allowed, be it only since a moment: who is refused does not try again.
+        """Return whether a key is allowed, even if only since a moment: a peer that is refused does not try again.
 
         Keys that are gone are left to `reread`, which tells of them.
         """
@@ -79,11 +79,11 @@ class Gate:
         return key in self._allowed
 
     def allows(self, key: str) -> bool:
-        """Return whether a key is allowed now: a connection that was let in outlives that."""
+        """Return whether a key is allowed now: a connection may outlive its key's permission."""
         return key in self._allowed
 
     def reread(self, now: float) -> frozenset[str]:
-        """Look again, once a second, which keys are allowed, and return those that are not any more."""
+        """Read the allowed keys again, once a second, and return those that are not allowed any more."""
         if now < self._next:
             return frozenset()
         self._next = now + _REREAD
@@ -92,7 +92,7 @@ class Gate:
         return former - self._allowed
 
     def _names_now(self) -> frozenset[str]:
-        """Return who is allowed now: nobody, where that cannot be told."""
+        """Return the keys that are allowed now: none, where they cannot be read."""
         try:
             return self._names()
         except ConfigError as error:
@@ -111,7 +111,7 @@ class Gate:
         self._wrong = frozenset(wrong)
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Refuse every new connection from now on."""
         self.socket.close(0)
 
 

@@ -1,4 +1,4 @@
-"""Watches the connections of a hub: how much each sends and takes, and how many there are; cuts what is too much.
+"""Guard of a hub's connections: watches how much each sends and takes, and their number; cuts those beyond limits.
 
 ZeroMQ keeps the parts of a message until the last one has come and limits only the length of each (``MAXMSGSIZE``); it
 keeps whatever a peer does not take, and accepts connections until there are no more descriptors. So the hub looks now
@@ -38,25 +38,25 @@ ENDLESS, UNREAD, CROWD = (
 
 
 class Connection:
-    """A connection, by a descriptor of its own: the number of ZeroMQ's may soon be that of another one.
+    """A connection, by a descriptor of its own: ZeroMQ may soon use its number for another connection.
 
     Parameters
     ----------
     file : int
-        ZeroMQ's descriptor.
+        ZeroMQ's descriptor of the connection.
 
     Attributes
     ----------
     port : int
-        This end's, 0 where it has none.
+        Port of this end, 0 where it has none.
     inode : int
-        What tells it from others.
+        Inode of the socket, which tells the connection from others.
     heard : float or None
-        When a message last came.
+        Time at which a message last arrived.
     is_open : bool
-        Whether it is still watched.
+        True while the connection is watched.
     is_welcome : bool
-        Whether the hub has told its peer that it takes part.
+        True once the hub has told its peer that it takes part.
     """
 
     def __init__(self, file: int) -> None:
@@ -91,7 +91,7 @@ class Connection:
         self._read += size + _FRAMING
 
     def backlog(self, received: int, all_read: bool, now: float) -> int:
-        """Return how many bytes were received beyond those of messages, and of heartbeats, since the last one."""
+        """Return the number of bytes received since the last message, beyond those of messages and heartbeats."""
         if (all_read and self._read) or received - self._began < self._read:
             self._began, self._read = received, 0
         silent = now - self.heard if self.heard is not None else 0.0
@@ -118,7 +118,7 @@ class Connection:
         return self._handed - (self._acked - self._taken)
 
     def is_stuck(self, now: float) -> bool:
-        """Return whether the peer takes nothing of what is on its way, for too long."""
+        """Return whether the peer, for too long, has taken none of the bytes that are on their way."""
         return self.unread(now) > 0 and now - self._progress > _PATIENCE
 
     def cut(self) -> None:
@@ -139,7 +139,7 @@ class Guard:
     Parameters
     ----------
     bound : zmq.Socket
-        Before it is bound.
+        Socket of the hub, before it is bound.
     limit : int or None
         The longest message in bytes; two of them may be on their way. None: any length, of those that take part.
     """

@@ -1,4 +1,4 @@
-"""The hub's shell: a socket, the keys that may come in, and the clock, around a machine that decides everything."""
+"""Shell of the hub: a socket, the keys that may join, and the clock, around a machine that decides everything."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _SOURCE = 2  # ZMQ_SRCFD: the connection that a message came by
 
 
 class Machine(Protocol):
-    """What a hub can drive."""
+    """A machine that a hub can drive."""
 
     def step(self, event: HubEvent, /) -> list[HubAction]:
-        """Take in an event, and return what is to be done, in order."""
+        """Take in an event, and return the actions to take, in order."""
 
 
 class Hub:
@@ -58,9 +58,10 @@ class Hub:
         ``zmq+ipc://PATH`` in a directory that is this user's alone, ``zmq+curve://HOST:PORT`` with keys, or
         ``zmq+tcp://HOST:PORT`` on loopback. A port of 0: any that is free.
     machine : Machine, optional
-        Decides everything; may be set later, before `run`, by who wants to know first that the address is free.
+        Machine that decides everything; it may be set after the hub is made, once the address is known to be free,
+        and before `run`.
     keys : Keys, optional
-        For ``zmq+curve``; those of `Keys.find` by default.
+        Keys for ``zmq+curve``; those of `Keys.find` by default.
     limit : int, optional
         The longest payload of a message in bytes; connections that send more are cut.
     insecure : bool
@@ -69,9 +70,9 @@ class Hub:
     Attributes
     ----------
     url : str
-        Where the hub is.
+        Address of the hub, with the port that it is bound to.
     machine : Machine or None
-        As given.
+        The machine that decides everything.
 
     Raises
     ------
@@ -193,7 +194,7 @@ class Hub:
     # ---- the end
 
     def close(self) -> None:
-        """Give what was sent last half a second to get away, and leave nothing behind."""
+        """Leave the last messages half a second to be sent, and leave nothing behind."""
         if not self._context.closed:
             if self._gate is not None:
                 self._gate.close()

@@ -1,4 +1,4 @@
-"""Keys: who the hub is, who may take part. A directory holds one's own pair and the public keys of others.
+"""Keys of a hub and of the workers that may join. A directory holds one's own pair and the public keys of others.
 
 ``own.public`` and ``own.secret`` are made by `keygen`; a worker's directory holds the hub's key as ``hub.public``,
 the hub's directory those that may join as ``allowed/NAME.public``.
@@ -53,11 +53,11 @@ def allow(directory: str | Path, public: str | Path, name: str) -> None:
     Parameters
     ----------
     directory : str or Path
-        Of the hub.
+        Directory of the hub's keys.
     public : str or Path
         The file with the key.
     name : str
-        What it is called in the directory.
+        Name of the key in the directory.
     """
     if not re.fullmatch(r"[\w-]+", name):
         raise ConfigError(f"the name of a key is {name!r}; allowed are letters, digits, _ and -")
@@ -83,7 +83,7 @@ def read_key(path: Path, follow: bool = True) -> bytes:
     path : Path
         A regular file of at most 4 kB.
     follow : bool
-        Whether it may be a link to one.
+        False: refuse a link to such a file.
     """
     try:
         text = _read(path, os.O_RDONLY | (0 if follow else os.O_NOFOLLOW)).decode("ascii").strip()
@@ -95,7 +95,7 @@ def read_key(path: Path, follow: bool = True) -> bytes:
 
 
 def _read(path: Path, flags: int) -> bytes:
-    """Return what is in a small file; anything else raises at once, also what would block or never end."""
+    """Return the content of a small file; anything else raises at once, also a file that would block or never end."""
     file = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(file)
@@ -123,14 +123,14 @@ def _shown(path: Path) -> str:
 
 
 class Allowed(NamedTuple):
-    """Who may join.
+    """Public keys that may join, and files that hold none.
 
     Parameters
     ----------
     keys : frozenset of bytes
-        Public keys.
+        Public keys that may join.
     wrong : tuple of str
-        For each file that holds none, or is no regular file, a sentence.
+        Sentences about files that hold no key, or are no regular file, one for each.
     """
 
     keys: frozenset[bytes]
@@ -143,7 +143,7 @@ class Keys:
     Parameters
     ----------
     directory : str or Path
-        As the module describes.
+        Directory with the files that the module describes.
 
     Raises
     ------
@@ -168,7 +168,7 @@ class Keys:
         return f"Keys({str(self.directory)!r})"
 
     def allowed(self) -> Allowed:
-        """Return the public keys that may join now, and what is wrong with the files that hold none.
+        """Return the public keys that may join now, and a sentence for each file that holds none.
 
         Raises
         ------

@@ -25,11 +25,11 @@ class Link:
     Parameters
     ----------
     address : Address
-        Of the hub.
+        Address of the hub.
     timeout : float
-        Seconds to reach it within.
+        Seconds to reach the hub within.
     keys : Keys, optional
-        For addresses that need keys.
+        Keys for addresses that need them.
 
     Raises
     ------
@@ -61,7 +61,7 @@ class Link:
         return "is it running?"
 
     def send(self, data: Received) -> None:
-        """Send a message; only the thread that holds the link may. Raise `PeerLost` if the hub is gone."""
+        """Send a message; only the thread that holds the link may. Raise `PeerLost` if the hub is lost."""
         if not self.offer(data):
             self._socket.poll(1000.0 * _PATIENCE, self._zmq.POLLOUT)
             if not self.offer(data):
@@ -108,7 +108,7 @@ class Link:
                 raise PeerLost(f"{self.address}: the hub cannot be reached any more")
 
     def close(self) -> None:
-        """Close it in the thread that uses it; what was sent has half a second to get away."""
+        """Close the link in the thread that uses it; posted messages have half a second to be sent."""
         self._socket.close()
 
     def __enter__(self) -> Link:
@@ -128,7 +128,7 @@ class Link:
         self._try_to_flush()
 
     def _try_to_flush(self) -> None:
-        """Whoever holds the link looks at what was posted when it lets go."""
+        """Send posted messages, unless another thread holds the link: that one sends them when it lets go."""
         while (self._posted or self._last) and self._lock.acquire(blocking=False):
             try:
                 if self._socket.closed:
@@ -149,6 +149,6 @@ class Link:
 
 
 def _close(socket: Any, lock: threading.Lock) -> None:
-    """Close the socket of a link that is gone; unless a thread that outlives the interpreter still uses it."""
+    """Close the socket of a link that was deleted; unless a thread that outlives the interpreter still uses it."""
     if lock.acquire(blocking=False):
         socket.close()  # not in a fork, where pyzmq knows that it is another's

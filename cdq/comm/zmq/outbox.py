@@ -1,4 +1,4 @@
-"""What a hub sends, by connection: a peer gets no more while it has much to take."""
+"""Outbox of a hub, by connection: a peer gets no more while it has much to take."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Outbox:
     Parameters
     ----------
     bound : zmq.Socket
-        A ROUTER.
+        The hub's ROUTER socket.
     lose : callable
-        Is told of a connection that is gone, or that takes nothing.
+        Function that is told of a connection that is lost, or that takes nothing.
     """
 
     def __init__(self, bound: Any, lose: Callable[[bytes], None]) -> None:

@@ -38,7 +38,7 @@ def context() -> Any:
 
 
 def content(frame: Any) -> Received:
-    """Return what is in a frame of ZeroMQ, which can be read only.
+    """Return the bytes of a frame of ZeroMQ, which can be read only.
 
     Messages are sent as copies: pyzmq shares memory with ZeroMQ by a thread of its own, which never ends.
     """
@@ -81,7 +81,7 @@ def _connect(made: Any, address: Address) -> None:
 def router(
     context: Any, address: Address, keys: Keys | None, limit: int | None, insecure: bool = False
 ) -> Any:
-    """Return the socket of a hub, to be bound; see `Hub` for what is raised."""
+    """Return the socket of a hub, to be bound; raises the errors of `Hub`."""
     made = context.socket(load().ROUTER)
     try:
         silence = _LONG_SILENCE if limit is None else _SILENCE + limit // _SLOWEST
@@ -143,7 +143,7 @@ def _check_place(address: Address, insecure: bool) -> None:
 
 
 def _check_vacant(address: Address) -> None:
-    """Remove the file of a hub that is gone: ZeroMQ would take it from one that is there."""
+    """Remove the file of a hub that has ended: ZeroMQ would take the file of a running hub, too."""
     path = Path(address.place)
     if not path.exists():
         return

@@ -35,7 +35,7 @@ _LARGE = 1 << 22  # bytes, from which on NumPy's memory is in huge pages
 
 
 class Kind(IntEnum):
-    """What a frame is for."""
+    """Kind of a frame."""
 
     HELLO = 1  # a peer asks to take part
     WELCOME = 2  # it does, from here on
@@ -52,7 +52,7 @@ class Kind(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why a frame is refused."""
+    """Reasons for which a frame is refused."""
 
     SHORT = 1  # than a header
     LENGTH = 2  # is not what the header says
@@ -79,9 +79,9 @@ class Rejected(Exception):
     Attributes
     ----------
     reason : Reason
-        Why.
+        Reason of the refusal.
     frame : Frame or None
-        Its header, where that was found right; the payload is not checked.
+        Header of the frame, where that was found right; the payload is not checked.
     """
 
     def __init__(self, reason: Reason, frame: Frame | None = None, text: str = "") -> None:
@@ -91,12 +91,12 @@ class Rejected(Exception):
 
 
 class Body:
-    """A payload in parts, which need not be joined before the message is; its CRC is reckoned once for all messages.
+    """A payload in parts, which need not be joined before the message is; its CRC is computed once for all messages.
 
     Parameters
     ----------
     *parts : bytes or memoryview
-        They must not change.
+        Parts of the payload, which must not change.
     """
 
     def __init__(self, *parts: Received) -> None:
@@ -129,21 +129,21 @@ class Frame(NamedTuple):
     Parameters
     ----------
     kind : int
-        A `Kind`.
+        Kind of the frame, a `Kind`.
     run : int
         The job, a random number of 64 bits; 0 before it is known.
     generation : int
-        How often the hub was started.
+        Number of starts of the hub.
     epoch : int
-        How often the membership changed.
+        Number of changes of the membership.
     uid, incarnation : int
         The worker, and its session: numbers that the hub gave.
     sequence : int
-        Of the contribution that this is about.
+        Number of the contribution that this frame is about.
     base : int
         Version of the table that this is about.
     payload : bytes or memoryview
-        The rest.
+        Bytes that the frame carries.
     """
 
     kind: int

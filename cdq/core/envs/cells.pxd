@@ -10,7 +10,7 @@ cdef class Cells:
     cdef Features features
     cdef bint hashed
     cdef object memory
-    cdef uint64_t *keys  # of the lanes that are looked up
+    cdef uint64_t *keys  # keys of the lanes that are looked up
     cdef int64_t fill(self, const void *observations, int64_t first, int64_t count) noexcept nogil
 
 

@@ -13,7 +13,7 @@ cdef int read_masks(object masks, int64_t n, int64_t n_actions, uint8_t *out) ex
 
 
 cdef class Part:
-    cdef readonly int64_t width  # how many numbers it has
+    cdef readonly int64_t width  # count of its numbers
     cdef int read(self, object value, int64_t n, int64_t stride, bint real, void *out) except -1
 
 
@@ -27,7 +27,7 @@ cdef class Encoding:
     cdef int64_t *low
     cdef int64_t *high
     cdef int64_t *numbers        # those of the observation that is being encoded
-    cdef object observation_key  # where a dictionary holds the observation beside a mask
+    cdef object observation_key  # key of the observation in a dictionary that holds a mask beside it
     cdef object mask_key
     cdef readonly int64_t n_actions  # entries of that mask
     cdef int encode(self, object observation, void *out, uint8_t *mask) except -1

@@ -89,7 +89,7 @@ static void cdq_grid_step(cdq_lane *lane)
 typedef struct {
     int64_t n_states, n_actions, branching;
     const int32_t *next_state; /* (n_states * n_actions, branching) */
-    const double *cumulative; /* as next_state */
+    const double *cumulative; /* the same layout as next_state */
     const double *reward; /* (n_states * n_actions) */
 } cdq_garnet;
 

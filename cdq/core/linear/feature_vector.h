@@ -19,7 +19,7 @@ typedef struct {
     int64_t width; /* inputs, that is, numbers in an observation */
     int64_t n_features;
     int64_t n_active; /* the tilings, or all features of a basis */
-    int64_t order; /* of a basis; 0: tile coding */
+    int64_t order; /* order of a basis; 0: tile coding */
     const double *low, *high, *scale; /* (width,): bounds, and what an input above its low is multiplied by */
     const double *offset; /* (width, tilings) */
     const uint64_t *stride; /* (width + 1,): cells between two of an input; the last, between two tilings */

@@ -48,8 +48,8 @@ cdef extern from *:
 cdef class Features:
     cdef cdq_features c
     cdef object arrays               # keeps the memory alive
-    cdef readonly double step_scale  # what a step size is multiplied by
-    cdef readonly str fingerprint    # of all that the features depend on
+    cdef readonly double step_scale  # factor of the step size
+    cdef readonly str fingerprint    # hash of all that the features depend on
 
 
 cdef class LinearQ(QFunction):

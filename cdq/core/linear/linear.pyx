@@ -52,12 +52,12 @@ MOST_INPUTS = CDQ_MOST_INPUTS
 # A Q-function has diverged once a value is beyond so many times what rewards can add up to, those that this worker met:
 # others, whose weights it has merged, may have met larger ones. It is beyond soon after what is exponential began.
 cdef double EXPLODING = 1e6
-# What rewards add up to without a discount: those of so many steps.
+# Number of steps whose rewards may add up where there is no discount.
 cdef double UNDISCOUNTED_STEPS = 10_000.0
 
 
 cdef class Features:
-    """The features of observations, as the kernels reckon them (feature_vector.h); made by `cdq.features`.
+    """The features of observations, as the kernels compute them (feature_vector.h); made by `cdq.features`.
 
     *low*, *high* and *scale* are (width,): the bounds to which inputs are clipped, and what they are scaled by.
     With an *offset*, (width, tilings), and a *stride*, (width + 1,), they are tiles, otherwise a basis of so high an
@@ -88,22 +88,22 @@ cdef class Features:
 
     @property
     def width(self):
-        """How many numbers an observation has."""
+        """Number of numbers in an observation."""
         return self.c.width
 
     @property
     def n_features(self):
-        """How many weights an action has."""
+        """Number of weights of an action."""
         return self.c.n_features
 
     @property
     def tiles(self):
-        """Whether features are 1 or 0; otherwise those of a basis, whose first one is 1 everywhere."""
+        """True if features are 1 or 0; else they are those of a basis, whose first one is 1 everywhere."""
         return self.c.offset != NULL
 
     @property
     def n_active(self):
-        """How many features an observation has that are not 0."""
+        """Number of features of an observation that are not 0."""
         return self.c.n_active
 
     def action_values(self, Rows weights not None, const double[:, ::1] observations not None,
@@ -182,7 +182,7 @@ cdef class LinearQ(QFunction):
         self.c.state, self.c.successor = self.c.successor, self.c.state
 
     cdef bint diverged(self) noexcept nogil:
-        """Values and targets that are finite leave weights that are."""
+        """Return whether a value is beyond what rewards add up to; finite values and targets leave finite weights."""
         cdef double horizon = 1 / (1 - self.gamma) if self.gamma < 1 else UNDISCOUNTED_STEPS
         cdef double most = INFINITY
         if self.c.largest_reward > 0:

@@ -19,7 +19,7 @@ typedef struct {
     void *q; /* scratch, (n_actions,) */
     void *target; /* scratch, (n,) */
     double largest_reward, largest_value; /* absolute, among all rewards, values and targets that were learnt from */
-    double first_value; /* what no absolute value could exceed before the first sweep; negative before it */
+    double first_value; /* bound of all absolute values before the first sweep; negative until it is known */
 } cdq_linear;
 
 typedef struct {

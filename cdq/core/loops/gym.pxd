@@ -1,4 +1,4 @@
-"""What the loops over environments stepped by Python have in common; see gym.pyx."""
+"""Common part of the loops over environments stepped by Python; see gym.pyx."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
@@ -7,14 +7,14 @@ from cdq.core.table.qfunction cimport QFunction
 from cdq.core.table.rows cimport cdq_law
 
 
-# Where masks come from.
+# Sources of masks.
 cdef enum:
     UNKNOWN      # from infos, if the first has one
     NOWHERE
     INFO
     OBSERVATION
 
-# What the environment is doing, for messages.
+# Calls that an environment may be in, for messages.
 cdef enum:
     NOTHING
     STEPPING
@@ -28,8 +28,8 @@ cdef class Loop:
     cdef int masking
     cdef int doing
     cdef bint started
-    cdef bint acted                # whether what is read answers an action
-    cdef int64_t first_action      # what the environment calls action 0
+    cdef bint acted                # true if the answer that is read is that of a step
+    cdef int64_t first_action      # the environment's number of action 0
     cdef object failure            # the class of errors to raise
     cdef object memory             # keeps what follows alive
     cdef double gamma
@@ -38,7 +38,7 @@ cdef class Loop:
     cdef int64_t *lanes_elapsed    # and episodes, for whoever looks at them
     cdef double *lanes_returns
     cdef const volatile int32_t *stop
-    cdef int64_t *elapsed          # as the lanes': an environment cannot be rolled back, the lanes can
+    cdef int64_t *elapsed          # the lanes' own copy: an environment cannot be rolled back, the lanes can
     cdef double *returns
     cdef int64_t *present          # (n, width): observations that the lanes act on, cells of int64 or double,
     cdef int64_t *following        # and those that their actions lead to
@@ -49,18 +49,18 @@ cdef class Loop:
     cdef double *rewards
     cdef uint8_t *terminated
     cdef uint8_t *truncated
-    cdef uint8_t *ended            # whose episode ended
-    cdef uint8_t *active           # who made a transition
-    cdef uint8_t *idle             # who has no more episode to run; only in `follow`
+    cdef uint8_t *ended            # lanes whose episode ended
+    cdef uint8_t *active           # lanes that made a transition
+    cdef uint8_t *idle             # lanes without another episode to run; only in `follow`
     cdef int64_t episodes, length_sum
     cdef double return_sum
     cdef int64_t next_turn         # when the GIL is to be released
 
-    # Of each kind of loop:
+    # Methods of each kind of loop:
     cdef int restart(self) except -1                # an episode in every lane: present, masks
     cdef int step(self) except -1                   # actions -> following, masks_following, rewards, flags
     cdef int revive(self) except -1                 # an episode where one ended: present, masks, slot STATE
-    cdef int check(self) except -1                  # that the environment is what it was
+    cdef int check(self) except -1                  # raise if the environment has changed
 
     cdef int tell(self) except -1
     cdef int look_up(self) except -1

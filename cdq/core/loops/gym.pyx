@@ -40,7 +40,7 @@ MASKING = {"auto": UNKNOWN, "nowhere": NOWHERE, "info": INFO, "observation": OBS
 
 
 cdef class Loop:
-    """What is common to the loops over environments of Python.
+    """Common part of the loops over environments in Python.
 
     *lanes* has the arrays words (4, n), elapsed and returns (n,), which are borrowed. *masks* is a key of `MASKING`.
     *stop* is a flag that another thread may set. *failure* makes the error to raise where an environment fails, from

@@ -37,8 +37,8 @@ cdef class VectorLoop(Loop):
     cdef int64_t *fresh        # (n, width): the observations that new episodes start with, where apart from following
     cdef uint8_t *masks_fresh
     cdef double *numbers       # (n,): what is read, before it is what it is for
-    cdef uint8_t *pending      # whose next step starts an episode (NEXT_STEP)
-    cdef uint8_t *others       # whose episode goes on while others' are reset
+    cdef uint8_t *pending      # lanes whose next step starts an episode (NEXT_STEP)
+    cdef uint8_t *others       # lanes whose episode goes on while others' are reset
 
     def __init__(self, QFunction q not None, Encoding encoding not None, lanes, double gamma,
                  const int32_t[::1] stop, str masks, failure, envs, seeds, str mode, first_reset,

@@ -5,17 +5,17 @@
 #include "table/rows.h"
 #include "table/row_max.h"
 
-/* How many transitions ahead rows are asked for: a table may be larger than the caches. */
+/* Number of transitions ahead of which rows are asked for: a table may be larger than the caches. */
 #define CDQ_LOG_AHEAD 16
 
-/* What is logged (rows.h): a worker alone has the choice, as it can undo either. */
+/* Updates that are logged (rows.h): a worker alone has the choice, as it can undo either. */
 enum { CDQ_FIRST_TOUCHES, CDQ_EVERY_UPDATE, CDQ_NOTHING };
 
 typedef struct {
     int logging;
     int64_t first, last;
     const uint32_t *state, *action, *successor;
-    const void *reward; /* of the table's type */
+    const void *reward; /* values of the table's type */
     const uint8_t *terminated;
 } cdq_logged;
 #endif

@@ -27,7 +27,7 @@ typedef struct {
     double *reward, *observation;
     int64_t *index;
     uint8_t *terminated;
-    /* what ended in the window */
+    /* episodes that ended in the window */
     int64_t episodes, length_sum;
     double return_sum;
 } cdq_stepping;
@@ -96,7 +96,7 @@ static void cdq_begin_episode(cdq_stepping *s, int64_t i)
 /* Step every lane; return the first whose reward is not finite, or -1. */
 static int64_t cdq_step_all(cdq_stepping *s)
 {
-    double sum = 0.0; /* of zeros, or not a number */
+    double sum = 0.0; /* sum of zeros, or not a number */
     for (int64_t i = 0; i < s->n; i++) {
         cdq_lane *lane = s->lanes + i;
         lane->action = s->action[i];

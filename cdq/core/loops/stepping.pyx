@@ -41,7 +41,7 @@ cdef extern from "loops/stepping.h":
 LANE_BYTES = sizeof(cdq_lane)
 MOST_UNIFORMS = 4
 
-# As in rollout.pyx: sweeps between two looks at the stop flag, and 2^32 with 31 fraction bits.
+# The same as in rollout.pyx: sweeps between two looks at the stop flag, and 2^32 with 31 fraction bits.
 cdef int64_t CHUNK = 4096
 cdef int COIN_SHIFT = 31
 cdef double ALWAYS = 4294967296.0 * 2147483648.0
@@ -79,8 +79,8 @@ cdef class Stepper:
     cdef const void *context
     cdef const volatile int32_t *stop
     cdef int64_t failed         # the first lane that failed, or -1
-    cdef bint not_located       # by its observation, else by its reward
-    cdef int slot               # of what failed: SUCCESSOR after an action, STATE after a reset
+    cdef bint not_located       # it failed by its observation, else by its reward
+    cdef int slot               # slot that failed: SUCCESSOR after an action, STATE after a reset
 
     def __init__(
         self, QFunction q not None, *, uintptr_t step, uintptr_t reset, uintptr_t encode, uintptr_t context,

@@ -1,4 +1,4 @@
-/* Filling a block from tables and from what travelled, and writing its results; included once per type: REAL, NAME.
+/* Filling a block from tables and from slices that travelled, and writing its results; included once per type: REAL, NAME.
  *
  * A contribution's slice that travels: header {first, count}, then values, counts, pairs (pairs only if first is -1:
  * ascending pair numbers; otherwise the pairs are first .. first + count - 1). Counts, not visits: cutting reads nothing
@@ -12,7 +12,7 @@
 #include <emmintrin.h>
 #endif
 
-/* How many listed pairs ahead of its use memory is asked for. */
+/* Number of listed pairs ahead of which memory is asked for. */
 #define CDQ_AHEAD 32
 
 /* Pairs whose merged values, visits and clocks are more than a second-level cache holds. */
@@ -26,7 +26,7 @@ typedef struct {
     const cdq_header *header;
     const void *values;
     const uint32_t *visits, *after, *pairs; /* visits: of all workers; counts in a contribution */
-    int64_t cursor; /* of a sparse slice: the first pair not yet taken */
+    int64_t cursor; /* first pair of a sparse slice that is not yet taken */
 } cdq_slice;
 
 CDQ_INLINE int64_t cdq_slice_bytes(int64_t count, int sparse, int merged, int64_t real_size)

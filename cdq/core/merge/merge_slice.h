@@ -12,8 +12,8 @@ typedef struct {
     const cdq_law *law;
     int64_t workers;
     const cdq_rows *own; /* its base and clocks are everybody's */
-    const cdq_rows **tables; /* of all workers, where memory is shared; else NULL */
-    cdq_slice *slices; /* what travelled here from every worker */
+    const cdq_rows **tables; /* tables of all workers, where memory is shared; else NULL */
+    cdq_slice *slices; /* slices that travelled here from every worker */
     const uint32_t *pairs; /* ascending or as logged; NULL: first .. first + count - 1 */
     int64_t first, count;
     unsigned char *out; /* cdq_slice_bytes of the merged slice */
@@ -129,7 +129,7 @@ CDQ_CLONES static int NAME(cdq_merge)(const cdq_merge_job *job)
     cdq_header *header = (cdq_header *)job->out;
     *header = (cdq_header){job->pairs ? -1 : job->first, job->count, 0, 0};
     cdq_slice out = cdq_open_slice(job->out, 1, sizeof(REAL));
-    /* What aligns the visits: nothing that was in memory before may travel. */
+    /* Padding before the visits: nothing that was in memory before may travel. */
     REAL *end = (REAL *)out.values + job->count;
     memset(end, 0, (size_t)((const char *)out.visits - (const char *)end));
     if (job->pairs && !failure)

@@ -1,4 +1,4 @@
-"""Where a model leads: the states that are visited, and those from which episodes can or must end.
+"""Graph of a model: the states that are visited, and those from which episodes can or must end.
 
 Pair p = state * n_actions + action owns the outcomes offsets[p]:offsets[p + 1]; weight[k] is the probability
 that outcome k goes on to next_state[k], zero where it ends. Callers have checked shapes and ranges.
@@ -77,7 +77,7 @@ cdef inline bint stays_within(
     const int64_t[::1] offsets, const int32_t[::1] next_state, const double[::1] weight,
     const uint8_t[::1] inside, Py_ssize_t pair,
 ) noexcept nogil:
-    """Whether every outcome of the pair that goes on leads to a state inside."""
+    """Return whether every outcome of the pair that goes on leads to a state inside."""
     cdef int64_t k
     for k in range(offsets[pair], offsets[pair + 1]):
         if weight[k] > 0.0 and not inside[next_state[k]]:
@@ -89,7 +89,7 @@ cdef inline bint touches(
     const int64_t[::1] offsets, const int32_t[::1] next_state, const double[::1] weight,
     const uint8_t[::1] inside, Py_ssize_t pair,
 ) noexcept nogil:
-    """Whether some outcome of the pair goes on to a state inside."""
+    """Return whether some outcome of the pair goes on to a state inside."""
     cdef int64_t k
     for k in range(offsets[pair], offsets[pair + 1]):
         if weight[k] > 0.0 and inside[next_state[k]]:

@@ -16,7 +16,7 @@ ctypedef fused index_t:
 
 
 cdef inline bint _happens(double probability) noexcept nogil:
-    """Whether an outcome is kept: also where its probability is NaN, which is then named."""
+    """Return whether an outcome is kept: also where its probability is NaN, which is then named."""
     return not probability <= 0.0
 
 
@@ -107,7 +107,7 @@ def look_up_entries(
     const double[:, :] matrix, int64_t first, int64_t step,
     const int64_t[::1] offsets, const int32_t[::1] next_state, bytes found,
 ):
-    """As `look_up_rows`, in a matrix that is dense."""
+    """Look up the entries of a dense matrix; see `look_up_rows`."""
     cdef Py_ssize_t row
     cdef double *out = <double *> PyBytes_AS_STRING(found)
     cdef int64_t k, pair

@@ -1,4 +1,4 @@
-"""Memory for the outcomes of a model, and where those of each pair begin."""
+"""Memory for the outcomes of a model, and the first outcome of each pair."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t
@@ -58,7 +58,7 @@ cdef inline columns_t columns_of(bytes next_state, bytes probability, bytes rewa
 
 
 cdef inline void sum_up(int64_t *offsets, Py_ssize_t n_pairs) noexcept nogil:
-    """Make of the counts of pairs, each one place on, where their outcomes begin."""
+    """Turn the counts of pairs, each one place on, into the places where their outcomes begin."""
     cdef Py_ssize_t pair
     for pair in range(n_pairs):
         offsets[pair + 1] += offsets[pair]

@@ -1,4 +1,4 @@
-"""What the planning kernels share: the backup of a pair. See plan.pyx for the arguments."""
+"""Common part of the planning kernels: the backup of a pair. See plan.pyx for the arguments."""
 
 from libc.stdint cimport int32_t, int64_t
 

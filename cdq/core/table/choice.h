@@ -20,7 +20,7 @@
 /* cdq_nth_bit[mask][j]: the position of the j-th set bit. */
 static unsigned char cdq_nth_bit[256][8];
 
-/* How many bits a mask has: popcount is no baseline instruction. */
+/* Number of bits of each mask: popcount is no baseline instruction. */
 static unsigned char cdq_bits_set[256];
 
 static void cdq_fill_bit_tables(void)
@@ -94,7 +94,7 @@ CDQ_INLINE REAL NAME(cdq_masked_max)(const REAL *q, const uint8_t *mask, int64_t
     return best;
 }
 
-/* As cdq_choice, among the actions that the mask allows; n_actions where it allows none. */
+/* The choice of cdq_choice among the actions that the mask allows; n_actions where it allows none. */
 CDQ_INLINE uint32_t NAME(cdq_choice_allowed)(const REAL *q, const uint8_t *mask, int64_t n_actions,
                                              uint64_t threshold, uint64_t random)
 {

@@ -14,9 +14,9 @@
 #define CDQ_NO_ROW 0xffffffffu
 
 typedef struct {
-    uint64_t *keys; /* by row */
+    uint64_t *keys; /* the key of each row */
     uint64_t *slots;
-    uint64_t mask; /* of the slots, a power of two less one */
+    uint64_t mask; /* number of slots, a power of two, less one */
     int64_t n, most; /* keys that there are, and that there may be */
 } cdq_index;
 

@@ -84,7 +84,7 @@ cdef class QFunction:
 
     @property
     def is_divergent(self):
-        """Whether what was learnt is worthless."""
+        """True if the values diverge: all that was learnt is worthless."""
         return self.diverged()
 
     cdef bint diverged(self) noexcept nogil:

@@ -47,7 +47,7 @@ CDQ_INLINE uint32_t cdq_state(const cdq_rows *rows, uint32_t pair)
  * the sum over i <= count of ln(1 - alpha(i)), is a straight line: log_keep + slope * count. */
 typedef struct {
     int bits;
-    const void *step_size; /* of the table's type */
+    const void *step_size; /* values of the table's type */
     const double *log_keep, *slope;
     const uint32_t *allowance; /* ceil(c / step size): how far pooling may move the clock in a round */
 } cdq_law;

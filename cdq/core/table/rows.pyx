@@ -95,7 +95,7 @@ cdef class Rows:
 
     @property
     def touched(self):
-        """How many pairs this window has touched; alone, how many updates it has made."""
+        """Number of pairs that this window has touched; for a worker alone, of the updates that it has made."""
         return self.c.n_log
 
     @touched.setter

@@ -1,4 +1,4 @@
-"""The worker's shell: a socket and the clock around a machine that decides everything; and asking a hub how it is."""
+"""Shell of the worker: a socket and the clock around a machine that decides everything; and a hub's status."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Connection:
     Parameters
     ----------
     url : str
-        Of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://HOST:PORT``.
+        Address of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://HOST:PORT``.
     hello : bytes
-        What the worker says of itself, for the hub's service.
+        Description of the worker, for the hub's service.
     timeout : float
         Seconds to reach the hub within, and then that it may be silent while this worker waits for it.
     keys : Keys, optional
-        For ``zmq+curve``; those of `Keys.find` by default.
+        Keys for ``zmq+curve``; those of `Keys.find` by default.
 
     Raises
     ------
@@ -66,7 +66,7 @@ class Connection:
         self._step(Tick(self._heard))
 
     def submit(self, payload: Received, base: int) -> None:
-        """Hand in a contribution, learnt from version `base` of the table; `wait` then gives what came of it.
+        """Hand in a contribution, learnt from version `base` of the table; `wait` then gives the result.
 
         One at a time: raises `CommClosed` if the one before is not answered.
         """
@@ -74,13 +74,13 @@ class Connection:
         self._step(Submit(payload, base, time.monotonic()))
 
     def wait(self, timeout: float | None = None) -> Deliver | Joined | Left | None:
-        """Return what happens next, or None if nothing does within `timeout` seconds.
+        """Return the next event, or None if there is none within `timeout` seconds.
 
         Returns
         -------
         Deliver, Joined, Left or None
-            The result of what was submitted; where to begin (the first time, and whenever what was submitted or
-            learnt since is void); that the hub has ended.
+            Result of the contribution; or the table to begin from (at first, and whenever submitted or later work
+            is void); or the end of the hub.
 
         Raises
         ------
@@ -147,16 +147,16 @@ class Connection:
 
 
 def status(url: str, timeout: float = 10.0, keys: Keys | None = None) -> dict[str, Any]:
-    """Return what a hub tells of itself.
+    """Return the public state of a hub.
 
     Parameters
     ----------
     url : str
-        Of the hub.
+        Address of the hub.
     timeout : float
-        Seconds that it may take.
+        Seconds within which the hub must answer.
     keys : Keys, optional
-        As for `Connection`.
+        Keys for ``zmq+curve``; those of `Keys.find` by default.
 
     Raises
     ------

@@ -43,18 +43,18 @@ class Deliver(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """The worker takes part from here on. What was submitted and not delivered is void, or in this table already.
+    """The worker takes part from here on. A submission without an answer is void, or is in this table already.
 
     Parameters
     ----------
     payload : bytes or memoryview
-        What the service says.
+        Message of the hub's service to the worker.
     uid : int
         The worker's number.
     applied : int
-        The last of its contributions that counts, or of whoever had the number before.
+        Number of the last of the worker's contributions that counts, or of a former worker's of the same number.
     version : int
-        Of the table; the base of the next contribution.
+        Version of the table; the base of the next contribution.
     """
 
     payload: Payload
@@ -83,9 +83,9 @@ class Submission(NamedTuple):
     Parameters
     ----------
     payload : bytes or memoryview
-        What the worker submitted.
+        The contribution, as the worker submitted it.
     sequence : int
-        Its number among this worker's contributions, from 1 without a gap.
+        Number of the contribution among this worker's, from 1 without a gap.
     base : int
         Version of the table that it was learnt from.
     """
@@ -100,12 +100,12 @@ class Refused(Exception):
 
 
 class Service(Protocol):
-    """What contributions mean.
+    """Part of a hub that gives contributions their meaning: it checks, applies and answers them.
 
     Attributes
     ----------
     finished : bool
-        Whether there is nothing more to do: the hub ends when all members left, or after the grace.
+        True if there is nothing more to do: the hub ends when all members left, or after the grace.
     """
 
     finished: bool
@@ -141,7 +141,7 @@ class Service(Protocol):
         """Apply one contribution (asynchronous mode) as `close_round` does; raise `Refused` if it is too old."""
 
     def status(self) -> dict[str, Any]:
-        """Return what `cdq status` is to show of the job; can be written as JSON."""
+        """Return the public state of the job for `cdq status`; can be written as JSON."""
 
 
 State = dict[str, Any]  # what a hub's machine is restored from; can be written as JSON
@@ -149,14 +149,14 @@ State = dict[str, Any]  # what a hub's machine is restored from; can be written 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a hub keeps its rounds.
+    """Rules by which a hub keeps its rounds.
 
     Parameters
     ----------
     min_members : int
-        A round needs so many contributions.
+        Number of contributions that a round needs.
     max_members : int
-        No more take part at once. As many as `min_members`: a fixed size.
+        Most workers that may take part at once. As many as `min_members`: a fixed size.
     round_timeout : float or None
         Seconds after which a round closes without those that have not delivered, if enough have; None: never.
     grace : float

@@ -1,4 +1,4 @@
-"""Which frames are let through: those of a session, with what the service takes; and which refusals are answered."""
+"""Check of frames: those of a session pass, with what the service takes; some refusals are answered."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def check(service: Service, uid: int, submission: Submission, frame: Frame) -> N
 
 
 def answer_to(rejected: Rejected, run: int, generation: int) -> Frame | None:
-    """Return what who sent a refused frame is told; None: nothing."""
+    """Return the answer to the sender of a refused frame; None: no answer."""
     reason, frame = rejected.reason, rejected.frame
     if reason == Reason.SESSION:
         return Frame(Kind.WHO, run, generation)

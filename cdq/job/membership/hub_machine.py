@@ -42,20 +42,21 @@ class HubMachine:
     Parameters
     ----------
     service : Service
-        Knows what contributions mean.
+        Service that checks, applies and answers contributions.
     settings : Settings
-        How rounds are kept.
+        Rules by which rounds are kept.
     run : int
         The job's number, random, of 64 bits and not 0.
     restored : dict, optional
-        What `state` returned when the last round that is durable was closed; its job's number counts.
+        State that `state` returned when the last durable round was closed; the number of the job in it replaces
+        *run*.
     now : float
-        The time, by any clock that does not go back.
+        Time, by any clock that does not go back.
 
     Attributes
     ----------
     generation, epoch, version : int
-        How often the hub was started, the membership changed, and the table changed.
+        Number of starts of the hub, of changes of the membership, and of changes of the table.
     counts : Counter
         Frames and bytes received, frames refused by reason, contributions applied, sessions, evictions.
     """
@@ -86,7 +87,7 @@ class HubMachine:
             self._roster.restore(restored["peers"], now)
 
     def state(self) -> State:
-        """Return what must survive; can be written as JSON."""
+        """Return the state that a restart needs; can be written as JSON."""
         return {
             "run": self.run,
             "generation": self.generation,
@@ -96,7 +97,7 @@ class HubMachine:
         }
 
     def status(self) -> dict[str, Any]:
-        """Return what can be told of the hub; can be written as JSON."""
+        """Return the public state of the hub; can be written as JSON."""
         return {
             "run": f"{self.run:016x}",
             "generation": self.generation,
@@ -108,7 +109,7 @@ class HubMachine:
         }
 
     def step(self, event: HubEvent) -> list[HubAction]:
-        """Take in an event, and return what is to be done, in order."""
+        """Take in an event, and return the actions to take, in order."""
         self._now = event.now
         if isinstance(event, Received):
             self._receive(event)
@@ -147,7 +148,7 @@ class HubMachine:
             self._refuse(rejected, route)
 
     def _accept(self, frame: Frame, peer: Peer | None) -> None:
-        """Refuse, before its payload is read, what is too long or does not belong to the connection's session."""
+        """Refuse, before its payload is read, a frame that is too long or not of the connection's session."""
         fence(frame, peer, self.run, self.generation)
         limit = self._service.limit(frame.uid) if frame.kind == Kind.CONTRIB else 0
         if frame.kind != Kind.HELLO and len(frame.payload) > limit:
@@ -162,7 +163,7 @@ class HubMachine:
             self._send(route, answer)
 
     def _count(self, why: str) -> None:
-        """Count what is refused, and write it to the log ever more seldom."""
+        """Count a refused frame or notice, and write it to the log ever more seldom."""
         self.counts[f"refused {why}"] += 1
         if (count := self.counts[f"refused {why}"]).bit_count() == 1:
             self._note(logging.WARNING, "refused", reason=why, count=count)
@@ -301,7 +302,7 @@ class HubMachine:
         self._roster.drop(peer)
 
     def _let_in(self) -> list[Peer]:
-        """Make members of those who wait, as far as there is place."""
+        """Make waiting workers members, as far as there is room."""
         room = self._settings.max_members - len(self._roster.members)
         joining = [peer for peer in self._roster.waiting.values() if peer.route is not None][: max(room, 0)]
         for peer in joining:

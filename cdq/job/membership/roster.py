@@ -1,4 +1,4 @@
-"""Who takes part: workers by number, by what they are known by, and by the connection they are reached through."""
+"""Workers that take part: found by number, by identity, and by the connection through which they are reached."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ class Peer:
     Attributes
     ----------
     uid : int
-        Its number.
+        Number of the worker.
     identity : str
-        What the number is kept for: its key, or where there are no keys its token.
+        Identity for which the number is kept: the worker's key, or its token where there are no keys.
     token : str
-        Of its process, in hexadecimal.
+        Token of the worker's process, in hexadecimal.
     applied : int
-        The last of its contributions that counts.
+        Number of the last of the worker's contributions that counts.
     incarnation : int
-        Its session; 0 while it has none.
+        Number of the worker's session; 0 while it has none.
     route : bytes or None
-        Its connection.
+        Connection through which the worker is reached.
     heard, welcomed, answered : float
-        When it last was heard of, welcomed, and sent its result.
+        Times at which the worker last was heard of, welcomed, and sent its result.
     away_since : float or None
-        Since when it cannot be reached.
+        Time since which the worker cannot be reached.
     submission : Submission or None
-        Its contribution to the open round.
+        The worker's contribution to the open round.
     result : tuple of (Body, int) or None
-        The answer to its last contribution, and the version that led to.
+        The answer to the worker's last contribution, and the version that led to.
     asked_since, asked : float and int
-        Since when it is counted how often it asks to be welcomed, and how often it did.
+        Start of the second in which the worker's requests for a welcome are counted, and their number.
     unread : int
-        Bytes of large messages that it has still to take, as of its last message.
+        Bytes of large messages that the worker has still to take, as of its last message.
     leaving : bool
-        Whether it leaves with the end of the round.
+        True if the worker leaves with the end of the round.
     retired : deque of str
-        Tokens of former processes with its key.
+        Tokens of former processes with the worker's key.
     """
 
     uid: int
@@ -84,7 +84,7 @@ class Roster:
     Attributes
     ----------
     members, waiting : dict of int to Peer
-        By number; members in order of it.
+        Workers by number; members in the order of their numbers.
     """
 
     def __init__(self) -> None:
@@ -143,7 +143,7 @@ class Roster:
             yield self._peers.get(uid) or Peer(uid)
 
     def _is_free(self, peer: Peer, identity: str) -> bool:
-        """Whether a number can be given: a key keeps its own, a process without one while it takes part."""
+        """Return True if a number can be given: a key keeps its own, a process without one while it takes part."""
         if not peer.identity:
             return True
         taken = peer.uid in self.members or peer.uid in self.waiting
@@ -178,7 +178,7 @@ class Roster:
         peer.incarnation, peer.submission, peer.leaving = 0, None, False
 
     def status(self) -> dict[str, list[int]]:
-        """Return who takes part, by number."""
+        """Return the numbers of members, of those that delivered or cannot be reached, and of waiting workers."""
         members = self.members.values()
         return {
             "members": [peer.uid for peer in members],
@@ -188,7 +188,7 @@ class Roster:
         }
 
     def state(self) -> list[list[Any]]:
-        """Return what is to be restored; can be written as JSON."""
+        """Return the part of the roster that a restart needs; can be written as JSON."""
         return [
             [peer.uid, peer.identity, peer.token, peer.applied, peer.uid in self.members]
             for peer in self._peers.values()

@@ -1,4 +1,4 @@
-"""Whose turn it is to be welcomed: a WELCOME holds a whole table, and who asks for many may take none."""
+"""Order in which workers are welcomed: a WELCOME holds a whole table, and a worker that asks for many may take none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PER_SECOND = 10  # of one worker
 
 
 class Welcomes:
-    """What is on its way to whom, and who waits for it.
+    """Welcomes that are on their way, and the workers that wait for one.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Welcomes:
 
     @property
     def has_room(self) -> bool:
-        """Whether another one may be sent now."""
+        """True if another welcome may be sent now."""
         return not self.under_way or self.under_way + self._last <= _UNDER_WAY
 
     def sent(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""The worker's side as a machine: joins, submits, resends what is not acknowledged; no sockets, clocks or threads."""
+"""The worker's side as a machine: joins, submits, resends until it is acknowledged; no sockets, clocks or threads."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FATAL = frozenset(
 
 
 class Phase(Enum):
-    """Where a worker stands."""
+    """Phase of a worker's session."""
 
     JOINING = auto()
     JOINED = auto()
@@ -52,24 +52,24 @@ class WorkerMachine:
     Parameters
     ----------
     hello : bytes
-        What the worker says of itself, for the service.
+        Description of the worker, for the service.
     token : bytes of length 16
-        Random: what the process is known by.
+        Random bytes by which the hub knows the process.
     seed : int
-        Of the jitter of what is sent again, so that many workers do not do so at once.
+        Seed of the jitter in the times of sending again, so that many workers do not send at once.
     first_retry, last_retry : float
         Seconds after which something is sent again: at first, and at most.
 
     Attributes
     ----------
     phase : Phase
-        Where it stands.
+        Phase of the session.
     uid, applied, version : int
-        Its number, the last of its contributions that counts, the version of the table it knows.
+        Number of the worker, the last of its contributions that counts, the version of the table that it knows.
     run, generation : int
         The job, and the start of the hub, 0 before they are known.
     waiting_for : str
-        What the hub said of why this worker is not let in yet.
+        The hub's reason for not letting this worker in yet.
     counts : Counter
         Frames refused by reason, sessions, messages sent again.
     """
@@ -94,11 +94,11 @@ class WorkerMachine:
 
     @property
     def pending(self) -> bool:
-        """Whether a contribution is not acknowledged yet."""
+        """True while a contribution is not acknowledged."""
         return self._pending is not None
 
     def step(self, event: WorkerEvent) -> list[WorkerAction]:
-        """Take in an event, and return what is to be done, in order."""
+        """Take in an event, and return the actions to take, in order."""
         self._now = event.now
         if self.phase is Phase.ENDED:
             pass
@@ -180,7 +180,7 @@ class WorkerMachine:
             self._send_pending()
 
     def _goes_on(self, former: tuple[int, int, int], pending: Submission | None) -> bool:
-        """Whether what this worker has submitted, or is learning, still fits the table."""
+        """Return True if the table still fits what this worker has submitted, or is learning."""
         now = (self.uid, self.applied, self.version)
         return former == now and (pending is None or pending.base == self.version)
 

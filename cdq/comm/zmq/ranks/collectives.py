@@ -1,4 +1,4 @@
-"""What ranks and their relay say to each other inside a frame: calls, parts, and why a call failed."""
+"""Messages of ranks and their relay inside a frame: calls, parts, and the reason for which a call failed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZE = struct.Struct("<I")  # in WELCOME
 
 
 class Mode(IntEnum):
-    """Who gets what."""
+    """Mode of a collective: the parts that each rank gives, and those that it gets."""
 
     GATHER = 1  # all get what each gave
     ALLTOALL = 2  # each gave a part for each
@@ -27,7 +27,7 @@ class Mode(IntEnum):
 
 
 class Why(IntEnum):
-    """Why a rank left, or a call failed."""
+    """Reasons for which a rank left, or a call failed."""
 
     CLOSED = 1  # in order
     FAILED = 2
@@ -42,11 +42,11 @@ class Request(NamedTuple):
     Parameters
     ----------
     call : Call
-        The same on every rank.
+        The call, the same on every rank.
     mode : Mode
-        Who gets what.
+        Mode of the collective.
     body : bytes or memoryview
-        One part; or the lengths of the parts for all ranks, and the parts.
+        Payload: one part; or the lengths of the parts for all ranks, and the parts.
     """
 
     call: Call
@@ -103,7 +103,7 @@ def unpack_loss(payload: Received) -> tuple[Why, tuple[int, ...], str]:
 
 
 def pack_group(parent: int, members: Sequence[int]) -> bytes:
-    """Return who makes up a group: ranks of the whole, in the order of their ranks in the group."""
+    """Return the members of a group: ranks of the whole, in the order of their ranks in the group."""
     return struct.pack(f"<Q{len(members)}I", parent, *members)
 
 

@@ -55,7 +55,7 @@ class ZmqCommunicator(ProcessCommunicator):
     Parameters
     ----------
     link : Link
-        To the hub; shared with what is split from this.
+        Link to the hub; shared with communicators that are split from this one.
     whole : Whole
         The hub's number, and this one's rank of the whole.
     members : sequence of int
@@ -65,7 +65,7 @@ class ZmqCommunicator(ProcessCommunicator):
     group : int
         The number of this group.
     parent : ZmqCommunicator, optional
-        What this one was split from.
+        The communicator that this one was split from.
     """
 
     API_VERSION = 1
@@ -236,7 +236,7 @@ class ZmqCommunicator(ProcessCommunicator):
             self._link.post(encode(frame), last=self._group == WHOLE)
 
     def _is_victim(self) -> bool:
-        """Whether this rank failed because of another, which the others are to hear of instead."""
+        """Return True if this rank failed because of another one, whose failure the others are to be sent instead."""
         return self._victim or (self._parent is not None and self._parent._is_victim())
 
 

@@ -47,7 +47,7 @@ def launch(command: Sequence[str], size: int) -> Ended | None:
     command : sequence of str
         A program and its arguments.
     size : int
-        How many processes.
+        Number of processes.
 
     Returns
     -------
@@ -129,7 +129,7 @@ class Processes:
         self._over.put(rank)
 
     def have_ended(self) -> bool:
-        """Take note of who ended, and ask the others to if one failed; return whether all have."""
+        """Take note of processes that ended, and ask the others to end if one failed; return whether all have."""
         while not self._over.empty():
             self._bury(self._over.get())
         if time.monotonic() >= self._next_request:

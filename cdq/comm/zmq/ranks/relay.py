@@ -1,4 +1,4 @@
-"""The hub of a fixed number of ranks, as a machine: it carries collectives, and knows who came and who is gone.
+"""The hub of a fixed number of ranks, as a machine: it carries collectives, and knows present and lost ranks.
 
 A rank has one call at a time in each group. When all members of a group have called, the calls are compared and each
 gets its answer; when one is gone, those that called hear of it, and so do those that call later. Nothing is sent
@@ -55,13 +55,13 @@ class _Group:
     Attributes
     ----------
     parent : _Group or None
-        What it was split from: who is gone there is gone here.
+        Group that this one was split from: a rank that is lost there is lost here.
     members : tuple of int
         Ranks of the whole, in order of the ranks here.
     calls : dict of int to Request
-        By member: what is under way.
+        Calls that are under way, by member.
     gone : dict of int to (Why, str)
-        By member: who left.
+        Members that are lost, each with the kind and the text of the reason.
     """
 
     parent: _Group | None
@@ -70,12 +70,12 @@ class _Group:
     gone: dict[int, tuple[Why, str]] = field(default_factory=dict)
 
     def losses(self) -> dict[int, tuple[Why, str]]:
-        """Return the members that are gone, here or in what this was split from."""
+        """Return the members that are lost, here or in the group that this one was split from."""
         above = {} if self.parent is None else self.parent.losses()
         return {rank: above[rank] for rank in self.members if rank in above} | self.gone
 
     def culprits(self) -> dict[int, str]:
-        """Return who is to be named as gone: victims of others only if nobody else is."""
+        """Return the ranks to be named as lost: victims of others only if there is nobody else."""
         losses = self.losses()
         causes = {rank: why for rank, (kind, why) in losses.items() if kind != Why.VICTIM}
         return causes or {rank: why for rank, (_, why) in losses.items()}
@@ -103,7 +103,7 @@ class RelayMachine:
         self._actions: list[HubAction] = []
 
     def step(self, event: HubEvent) -> list[HubAction]:
-        """Take in an event, and return what is to be done, in order."""
+        """Take in an event, and return the actions to take, in order."""
         self._actions = []
         if isinstance(event, Received):
             self._receive(event)
@@ -118,7 +118,7 @@ class RelayMachine:
         return self._actions
 
     def status(self) -> dict[str, Any]:
-        """Return what can be told of the hub; can be written as JSON."""
+        """Return the public state of the hub; can be written as JSON."""
         return {"size": self.size, "ranks": sorted(self._routes), "counts": dict(self.counts)}
 
     # ---- messages
@@ -290,7 +290,7 @@ class RelayMachine:
     # ---- failures
 
     def _fail(self, number: int, group: _Group, why: Why, ranks: Sequence[int], text: str) -> None:
-        """Tell all that called; ranks are those of the group."""
+        """Send a failure to all that called; *ranks* are those of the group."""
         payload = pack_loss(why, ranks, text)
         calls, group.calls = group.calls, {}
         for rank, request in calls.items():
@@ -313,7 +313,7 @@ class RelayMachine:
         self._fail(number, group, Why.FAILED, sorted(culprits), text)
 
     def _give_up(self, number: int, group: _Group, rank: int) -> None:
-        """End a call for which a rank's deadline passed: all that called hear who did not, the rest that they left."""
+        """End a call whose deadline passed for a rank: all that called are sent the names of those that did not."""
         if rank not in group.calls:
             return  # the answer is on its way
         missing = [place for place, member in enumerate(group.members) if member not in group.calls]
