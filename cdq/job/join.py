@@ -36,8 +36,12 @@ class Departure:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Hear the signals while the context lasts."""
-        before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        """Hear the signals while the context lasts, but one that the program that started this had ignored (nohup)."""
+        before = {
+            number: signal.signal(number, self._ask)
+            for number in (signal.SIGTERM, signal.SIGINT)
+            if signal.getsignal(number) != signal.SIG_IGN
+        }
         try:
             yield
         finally:
