@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-START = str(Path(__file__).parents[1] / "start.py")  # runs a module of the tests
+START = str(Path(__file__).parents[1] / "start.py")
 _SOON = 20.0  # seconds, on a machine that is busy
 
 
