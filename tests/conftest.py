@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ from tests.mpi import pool
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(Path(cdq.__file__).parents[1]), os.environ.get("PYTHONPATH")])
 )
+# Tests, and the programs that they start, hear Ctrl-C also where it was ignored when pytest started (nohup, or the
+# background of a script): where this process handles SIGINT, the programs that it starts begin with the default.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile(
     "cdq",
     derandomize=True,

@@ -46,7 +46,7 @@ def test_booleans_and_the_numbers_0_and_1_are_flags(given: Any) -> None:
     assert found.tolist() == [False, True, True]
 
 
-@pytest.mark.parametrize("value", NO_FLAGS, ids=repr)
+@pytest.mark.parametrize("value", NO_FLAGS, ids=lambda value: repr(value).partition(" at 0x")[0])
 def test_whatever_is_no_boolean_is_named(value: Any) -> None:
     column = np.array([True, False, True], object)
     column[1] = value

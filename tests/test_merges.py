@@ -272,7 +272,7 @@ class Alike:
         (5, "unknown merge 5"),
         (["mean"], r"unknown merge \['mean'\]"),
     ],
-    ids=str,
+    ids=lambda value: str(value).partition(" at 0x")[0],
 )
 def test_what_is_no_rule_is_told_before_anything_is_made(merge: Any, match: str) -> None:
     with pytest.raises(ConfigError, match=match):

@@ -33,8 +33,12 @@ class Departure:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Take note of the signals while the context lasts."""
-        before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        """Note the signals while the context lasts, but one that was ignored when the process started (nohup)."""
+        before = {
+            number: signal.signal(number, self._ask)
+            for number in (signal.SIGTERM, signal.SIGINT)
+            if signal.getsignal(number) != signal.SIG_IGN
+        }
         try:
             yield
         finally:

@@ -175,6 +175,22 @@ def test_sigterm_ends_a_hub_that_waits_for_workers(processes: Processes, url: st
     worker.kill()
 
 
+def test_a_worker_that_was_started_with_ctrl_c_ignored_ignores_it(
+    processes: Processes, url: str, tmp_path: Path
+) -> None:
+    ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); " + PROGRAM
+    job = tmp_path / "job"
+    hub = processes.start("hub", "--bind", url, *JOB, "--steps", "8e6", "--checkpoint", job)
+    workers = [processes.start("join", url, program=ignoring) for _ in range(2)]
+    wait_for_rounds(job, 3)
+    workers[0].send_signal(signal.SIGINT)
+    assert end(hub)[0] == 0
+    for worker in workers:
+        ended, _, err = end(worker, 20)
+        assert ended == 0, err
+    assert cdq.QTable.load(max(job.glob("checkpoint-*"))).digest() == digest_of_threads(8e6)
+
+
 # ---- keys
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -136,6 +137,19 @@ sys.exit(3)
     assert (process.returncode, out) == (3, "1\n1\n")
     assert re.fullmatch(r"cdq: rank \d ended with status 3\n", err)
     assert [pid for pid in pids if is_running(pid)] == []
+
+
+def test_ctrl_c_that_the_shell_has_ignored_stays_ignored(folder: Path) -> None:
+    """By the command and by what it starts, as in the background of a script or under nohup."""
+    notes = folder / "pids"
+    text = f"import os, time; open({str(notes)!r}, 'a').write(f'{{os.getpid()}}\\n'); time.sleep(1); print('whole')"
+    command = shlex.join([*COMMAND, "-n", "2", script(folder, text)])
+    with subprocess.Popen(["sh", "-c", f"trap '' INT; exec {command}"], stdout=subprocess.PIPE) as process:
+        wait_for_lines(notes, 2)
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, b"whole\nwhole\n")
 
 
 @pytest.mark.parametrize("stuck", ["trap '' INT; sleep 100 & wait; sleep 100", "kill -STOP $$"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 import threading
 import weakref
 from typing import Any
@@ -66,7 +67,7 @@ def test_what_has_a_copy(env: Any) -> None:
     copied: Any = copy_of(env)
     assert copied is not None
     assert copied.unwrapped is not env.unwrapped
-    assert str(copied) == str(env) or "object at" in str(env)
+    assert re.sub(" at 0x[0-9a-f]+", "", str(copied)) == re.sub(" at 0x[0-9a-f]+", "", str(env))
 
 
 @pytest.mark.parametrize(

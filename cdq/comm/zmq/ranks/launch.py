@@ -78,9 +78,10 @@ def launch(command: Sequence[str], size: int) -> Ended | None:
 
 @contextmanager
 def _signals_passed_to(processes: Processes) -> Iterator[None]:
-    numbers = (signal.SIGINT, signal.SIGTERM)
     before = {
-        number: signal.signal(number, lambda number, frame: processes.pass_on(number)) for number in numbers
+        number: signal.signal(number, lambda number, frame: processes.pass_on(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) != signal.SIG_IGN  # as for what runs in the background of a script
     }
     try:
         yield
