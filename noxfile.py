@@ -83,7 +83,7 @@ def mpich(session: nox.Session) -> None:
     copy = fresh_copy(session)
     install(session)
     session.install("-q", "mpi4py", "mpich", "pytest", "pytest-timeout", "hypothesis", "scipy")
-    run_tests(session, "python -m pytest tests/comm/mpi tests/mpi/test_identity.py", copy)
+    run_tests(session, "pytest tests/comm/mpi tests/mpi/test_identity.py", copy)
 
 
 @nox.session
@@ -91,7 +91,7 @@ def debug(session: nox.Session) -> None:
     """Run the tests of kernels on a build with bounds checks."""
     copy = fresh_copy(session)
     session.install("-q", f"{copy}[test]", env={"CDQ_DEBUG": "1"})
-    run_tests(session, "python -m pytest " + " ".join(f"tests/{name}" for name in KERNELS), copy)
+    run_tests(session, "pytest " + " ".join(f"tests/{name}" for name in KERNELS), copy)
 
 
 @nox.session
