@@ -19,7 +19,11 @@ SHARED = ROOT.parent / "shared"  # the known optima, which a test compares with
 nox.options.sessions = ["readme", "lint", "stubs", "docs", "dist", "mpich", "debug"]
 
 # Tests of what has kernels in it; those of processes, pages and the command line learn nothing from bounds checks.
-KERNELS = ["core", "envs", "experiments", "learner", "mdp", "offline", "qfunctions", "training", "workers"]
+KERNELS = ["core", "envs", "experiments", "mdp", "offline", "qfunctions", "workers", "training/test_loop.py"]
+KERNELS += [
+    f"learner/test_{name}.py"
+    for name in ("assembly", "hashed", "hashed_bins", "missing_actions", "offline", "qlearner", "stepped")
+]
 
 
 @nox.session(venv_backend="none")
