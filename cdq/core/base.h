@@ -1,4 +1,5 @@
-/* What every kernel needs: types, inlining, clones for newer instruction sets, checks of the debug build. */
+/* What every kernel needs: types, inlining, clones for newer instruction sets, bodies per number of actions, checks of
+ * the debug build. */
 #ifndef CDQ_BASE_H
 #define CDQ_BASE_H
 

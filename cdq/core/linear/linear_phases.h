@@ -112,11 +112,9 @@ CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_linear *linear
 }
 
 /* w[i][a] += alpha (target - Q(s, a)) phi_i for every active feature i, alpha by the weight's own clock. */
-CDQ_INLINE void NAME(cdq_adjust)(cdq_rows *rows, const cdq_law *law, const uint32_t *index, const REAL *phi,
-                                 int64_t n_active, uint32_t a, REAL difference)
+CDQ_INLINE void NAME(cdq_adjust_by)(cdq_rows *rows, const cdq_law *law, const uint32_t *index, const REAL *phi,
+                                    int64_t n_active, uint32_t a, REAL difference, const int logging)
 {
-    cdq_reserve(rows, n_active);
-    const int logging = rows->alone ? CDQ_EVERY_UPDATE : CDQ_FIRST_TOUCHES;
     cdq_rows table = *rows;
     const cdq_law steps = *law;
     for (int64_t k = 0; k < n_active; k++) {
@@ -126,6 +124,16 @@ CDQ_INLINE void NAME(cdq_adjust)(cdq_rows *rows, const cdq_law *law, const uint3
         w[a] += alpha * (phi ? difference * phi[k] : difference);
     }
     rows->n_log = table.n_log;
+}
+
+CDQ_INLINE void NAME(cdq_adjust)(cdq_rows *rows, const cdq_law *law, const uint32_t *index, const REAL *phi,
+                                 int64_t n_active, uint32_t a, REAL difference)
+{
+    cdq_reserve(rows, n_active);
+    if (rows->alone)
+        NAME(cdq_adjust_by)(rows, law, index, phi, n_active, a, difference, CDQ_EVERY_UPDATE);
+    else
+        NAME(cdq_adjust_by)(rows, law, index, phi, n_active, a, difference, CDQ_FIRST_TOUCHES);
 }
 
 /* The largest absolute weight, times the features of an observation. */
