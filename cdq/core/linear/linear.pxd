@@ -22,16 +22,8 @@ cdef extern from "linear/feature_vector.h":
 
 cdef extern from *:
     """
-    #define REAL float
-    #define NAME(x) CDQ_PASTE(x, float)
-    #include "linear/linear_phases.h"
-    #undef REAL
-    #undef NAME
-    #define REAL double
-    #define NAME(x) CDQ_PASTE(x, double)
-    #include "linear/linear_phases.h"
-    #undef REAL
-    #undef NAME
+    #define CDQ_HEADER "linear/linear_phases.h"
+    #include "per_type.h"
     """
     ctypedef struct cdq_located:
         uint32_t *index

@@ -33,6 +33,8 @@ CDQ_INLINE double cdq_larger(double a, double b) { return b > a || b != b ? b : 
 #endif
 
 #include "table/choice.h"
+#include "table/target.h"
+#include "table/touch.h"
 
 CDQ_INLINE const REAL *NAME(cdq_phi)(const cdq_located *located, int64_t lane, int64_t n_active)
 {
@@ -96,7 +98,6 @@ static void NAME(cdq_choose_lowest)(const cdq_rows *rows, const cdq_linear *line
                                             masks ? masks + i * n_actions : NULL, n_actions);
 }
 
-/* r + gamma max_b Q(s', b), without the second term after a termination (a truncation bootstraps). */
 CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_linear *linear, const cdq_outcomes *steps,
                                   REAL gamma, const int64_t n_actions)
 {
@@ -106,37 +107,33 @@ CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_linear *linear
             continue;
         const REAL *q = NAME(cdq_values)(rows, linear, &linear->successor, i, n_actions);
         REAL next = NAME(cdq_max_allowed)(q, steps->masks ? steps->masks + i * n_actions : NULL, n_actions);
-        target[i] = (REAL)steps->reward[i] + (steps->terminated[i] ? (REAL)0 : gamma * next);
+        target[i] = NAME(cdq_target)((REAL)steps->reward[i], gamma, steps->terminated[i], next);
     }
 }
 
-/* w[i][a] += alpha (target - Q(s, a)) phi_i for every active feature i, alpha by the weight's own clock; the first
- * touch in a window is logged. */
+/* w[i][a] += alpha (target - Q(s, a)) phi_i for every active feature i, alpha by the weight's own clock. */
+CDQ_INLINE void NAME(cdq_adjust_by)(cdq_rows *rows, const cdq_law *law, const uint32_t *index, const REAL *phi,
+                                    int64_t n_active, uint32_t a, REAL difference, const int logging)
+{
+    cdq_rows table = *rows;
+    const cdq_law steps = *law;
+    for (int64_t k = 0; k < n_active; k++) {
+        uint32_t feature = index ? index[k] : (uint32_t)k;
+        REAL alpha = NAME(cdq_touch)(&table, &steps, feature, a, table.n_actions, logging);
+        REAL *w = (REAL *)cdq_row(&table, feature);
+        w[a] += alpha * (phi ? difference * phi[k] : difference);
+    }
+    rows->n_log = table.n_log;
+}
+
 CDQ_INLINE void NAME(cdq_adjust)(cdq_rows *rows, const cdq_law *law, const uint32_t *index, const REAL *phi,
                                  int64_t n_active, uint32_t a, REAL difference)
 {
-    const REAL *step_size = (const REAL *)law->step_size;
-    const int64_t n_actions = rows->n_actions;
     cdq_reserve(rows, n_active);
-    const uint32_t touched = rows->alone ? 0 : CDQ_TOUCHED;
-    REAL *base = rows->alone ? (REAL *)rows->base : NULL;
-    uint32_t *clock = rows->clock;
-    int64_t n_log = rows->n_log;
-    for (int64_t k = 0; k < n_active; k++) {
-        uint32_t feature = index ? index[k] : (uint32_t)k;
-        REAL *w = (REAL *)cdq_row(rows, feature);
-        uint32_t *count = (uint32_t *)(w + n_actions) + a, before = *count;
-        rows->log[n_log] = feature * (uint32_t)n_actions + a;
-        if (base) {
-            base[n_log] = w[a];
-            clock[n_log] = before;
-        }
-        n_log += !(before & touched);
-        *count = (before + 1) | touched;
-        REAL alpha = step_size[cdq_entry(CDQ_COUNT(before + 1), law->bits)];
-        w[a] += alpha * (phi ? difference * phi[k] : difference);
-    }
-    rows->n_log = n_log;
+    if (rows->alone)
+        NAME(cdq_adjust_by)(rows, law, index, phi, n_active, a, difference, CDQ_EVERY_UPDATE);
+    else
+        NAME(cdq_adjust_by)(rows, law, index, phi, n_active, a, difference, CDQ_FIRST_TOUCHES);
 }
 
 /* The largest absolute weight, times the features of an observation. */

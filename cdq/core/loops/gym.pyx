@@ -13,6 +13,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy, memset
 
 from cdq.core.envs.encode cimport Encoding
+from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_threshold
 from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.table.rows cimport Law
 
@@ -31,8 +32,6 @@ cdef int64_t CHUNK = 1024
 # and gets it then; a release that comes sooner is over before a waiting thread is awake, which with a release every
 # 0.1 ms waited for up to 44 s.
 cdef int64_t TURN = 20_000_000
-cdef double ALWAYS = 4294967296.0 * 2147483648.0  # 2^32 in the threshold's fixed point (window.h)
-cdef int COIN_SHIFT = 31
 
 cdef object BOOL = np.bool_
 
@@ -92,8 +91,7 @@ cdef class Loop:
         The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if the stop flag is set,
         or once the Q-function has diverged.
         """
-        cdef uint64_t threshold = <uint64_t> (explore_first * ALWAYS)
-        cdef int64_t change = <int64_t> ((explore_last - explore_first) * ALWAYS / <double> max(sweeps, 1))
+        cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
         cdef int64_t t = 0
         if law.real_size != self.q.rows.c.real_size or not self.started:
             raise ValueError("the law and the table differ in type, or no episode was started")
@@ -107,9 +105,8 @@ cdef class Loop:
         self.locate(STATE, 0, self.n)
         while t < sweeps and not self.stop[0]:
             cdq_next_of_all(self.words, self.n, self.bits)
-            self.q.choose(threshold >> COIN_SHIFT, self.bits, self.masks_or_null(self.masks), self.actions)
+            self.q.choose(cdq_next_threshold(&explore), self.bits, self.masks_or_null(self.masks), self.actions)
             self.sweep()
-            threshold += <uint64_t> change
             t += 1
             if t % CHUNK == 0:
                 if self.q.diverged():  # looks at all that was learnt

@@ -5,16 +5,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 cdef extern from *:
     """
-    #define REAL float
-    #define NAME(x) CDQ_PASTE(x, float)
-    #include "loops/sample.h"
-    #undef REAL
-    #undef NAME
-    #define REAL double
-    #define NAME(x) CDQ_PASTE(x, double)
-    #include "loops/sample.h"
-    #undef REAL
-    #undef NAME
+    #define CDQ_HEADER "loops/sample.h"
+    #include "per_type.h"
     """
     ctypedef struct cdq_model:
         const unsigned char *records

@@ -8,9 +8,6 @@
 /* Number of transitions ahead of which rows are asked for: a table may be larger than the caches. */
 #define CDQ_LOG_AHEAD 16
 
-/* Updates that are logged (rows.h): a worker alone has the choice, as it can undo either. */
-enum { CDQ_FIRST_TOUCHES, CDQ_EVERY_UPDATE, CDQ_NOTHING };
-
 typedef struct {
     int logging;
     int64_t first, last;
@@ -19,6 +16,9 @@ typedef struct {
     const uint8_t *terminated;
 } cdq_logged;
 #endif
+
+#include "table/target.h"
+#include "table/touch.h"
 
 /* The largest value of a row, one by one where there are few: the row was often written to a moment ago, and a load
  * of a vector over a store of a part of it waits for the store (FrozenLake8x8: 229 against 281 million updates/s). */
@@ -54,59 +54,39 @@ CDQ_INLINE void NAME(cdq_learn_logged)(cdq_rows *rows, const cdq_law *law, const
 {
     const uint32_t *restrict state = steps->state, *restrict action = steps->action;
     const uint32_t *restrict successor = steps->successor;
-    const REAL *restrict reward = (const REAL *)steps->reward, *restrict step_size = (const REAL *)law->step_size;
+    const REAL *restrict reward = (const REAL *)steps->reward;
     const uint8_t *restrict terminated = steps->terminated;
     const int64_t end = steps->last - 1;
-    const int bits = law->bits;
-    const uint32_t touched = logging == CDQ_FIRST_TOUCHES ? CDQ_TOUCHED : 0;
-    uint32_t *restrict log = rows->log;
-    int64_t n_log = rows->n_log;
+    cdq_rows table = *rows;
+    const cdq_law sizes = *law;
     for (int64_t i = steps->first; i <= end; i++) {
         int64_t ahead = i + CDQ_LOG_AHEAD < end ? i + CDQ_LOG_AHEAD : end;
-        CDQ_PREFETCH(cdq_row(rows, state[ahead]));
-        CDQ_PREFETCH(cdq_row(rows, successor[ahead]));
+        CDQ_PREFETCH(cdq_row(&table, state[ahead]));
+        CDQ_PREFETCH(cdq_row(&table, successor[ahead]));
         uint32_t a = action[i];
         CDQ_CHECK(a < n_actions);
-        REAL next = NAME(cdq_best_of)((const REAL *)cdq_row(rows, successor[i]), n_actions);
-        REAL target = reward[i] + (terminated[i] ? (REAL)0 : gamma * next);
-        REAL *q = (REAL *)cdq_row(rows, state[i]);
-        uint32_t *count = (uint32_t *)(q + n_actions) + a;
-        uint32_t before = *count;
-        if (logging != CDQ_NOTHING)
-            log[n_log] = state[i] * (uint32_t)n_actions + a;
-        if (logging == CDQ_EVERY_UPDATE) {
-            ((REAL *)rows->base)[n_log] = q[a];
-            rows->clock[n_log] = before;
-        }
-        if (logging != CDQ_NOTHING)
-            n_log += !(before & touched);
-        *count = (before + 1) | touched;
-        REAL alpha = step_size[cdq_entry(CDQ_COUNT(before + 1), bits)];
+        REAL next = NAME(cdq_best_of)((const REAL *)cdq_row(&table, successor[i]), n_actions);
+        REAL target = NAME(cdq_target)(reward[i], gamma, terminated[i], next);
+        REAL alpha = NAME(cdq_touch)(&table, &sizes, state[i], a, n_actions, logging);
+        REAL *q = (REAL *)cdq_row(&table, state[i]);
         q[a] += alpha * (target - q[a]);
     }
-    rows->n_log = n_log;
+    rows->n_log = table.n_log;
 }
-
-/* A body per common number of actions, and per kind of logging. */
-#define CDQ_LEARN_LOGGED(actions)                                                                                   \
-    switch (steps->logging) {                                                                                       \
-    case CDQ_FIRST_TOUCHES: NAME(cdq_learn_logged)(rows, law, steps, gamma, actions, CDQ_FIRST_TOUCHES); break;     \
-    case CDQ_EVERY_UPDATE: NAME(cdq_learn_logged)(rows, law, steps, gamma, actions, CDQ_EVERY_UPDATE); break;       \
-    default: NAME(cdq_learn_logged)(rows, law, steps, gamma, actions, CDQ_NOTHING);                                 \
-    }                                                                                                               \
-    break
 
 CDQ_CLONES static void NAME(cdq_learn_log_by)(cdq_rows *rows, const cdq_law *law, const cdq_logged *steps, REAL gamma)
 {
-    switch (rows->n_actions) {
-    case 2: CDQ_LEARN_LOGGED(2);
-    case 3: CDQ_LEARN_LOGGED(3);
-    case 4: CDQ_LEARN_LOGGED(4);
-    case 6: CDQ_LEARN_LOGGED(6);
-    default: CDQ_LEARN_LOGGED(rows->n_actions);
+#define CDQ_LEARN(logging, actions) NAME(cdq_learn_logged)(rows, law, steps, gamma, actions, logging)
+#define CDQ_BODY(actions)                                                                                           \
+    switch (steps->logging) {                                                                                       \
+    case CDQ_FIRST_TOUCHES: CDQ_LEARN(CDQ_FIRST_TOUCHES, actions); break;                                           \
+    case CDQ_EVERY_UPDATE: CDQ_LEARN(CDQ_EVERY_UPDATE, actions); break;                                             \
+    default: CDQ_LEARN(CDQ_NOTHING, actions);                                                                       \
     }
+    CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
+#undef CDQ_BODY
+#undef CDQ_LEARN
 }
-#undef CDQ_LEARN_LOGGED
 
 static void NAME(cdq_learn_log)(cdq_rows *rows, const cdq_law *law, cdq_logged *steps, double gamma)
 {

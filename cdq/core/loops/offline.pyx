@@ -10,16 +10,8 @@ from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows
 
 cdef extern from *:
     """
-    #define REAL float
-    #define NAME(x) CDQ_PASTE(x, float)
-    #include "loops/offline.h"
-    #undef REAL
-    #undef NAME
-    #define REAL double
-    #define NAME(x) CDQ_PASTE(x, double)
-    #include "loops/offline.h"
-    #undef REAL
-    #undef NAME
+    #define CDQ_HEADER "loops/offline.h"
+    #include "per_type.h"
     """
     int CDQ_FIRST_TOUCHES, CDQ_EVERY_UPDATE, CDQ_NOTHING
 

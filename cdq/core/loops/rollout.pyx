@@ -3,24 +3,17 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from cdq.core cimport turn
+from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore
 from cdq.core.loops.model cimport Sampler, cdq_model
 from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows
 
 
 cdef extern from *:
     """
-    #define REAL float
-    #define NAME(x) CDQ_PASTE(x, float)
-    #include "loops/window.h"
-    #include "loops/episodes.h"
-    #undef REAL
-    #undef NAME
-    #define REAL double
-    #define NAME(x) CDQ_PASTE(x, double)
-    #include "loops/window.h"
-    #include "loops/episodes.h"
-    #undef REAL
-    #undef NAME
+    #define CDQ_HEADER "loops/window.h"
+    #include "per_type.h"
+    #define CDQ_HEADER "loops/episodes.h"
+    #include "per_type.h"
     """
     ctypedef struct cdq_lanes:
         int64_t n
@@ -38,10 +31,6 @@ cdef extern from *:
     ctypedef struct cdq_episodes:
         int64_t episodes, length_sum
         double return_sum
-
-    ctypedef struct cdq_exploration:
-        uint64_t threshold
-        int64_t change
 
     void cdq_fill_bit_tables()
     uint32_t cdq_start(const cdq_model *model, uint64_t bits) nogil
@@ -64,7 +53,6 @@ cdq_fill_bit_tables()
 
 # Sweeps between two looks at the stop flag: a look costs nothing at this distance, a Ctrl-C waits milliseconds.
 cdef int64_t CHUNK = 4096
-cdef double ALWAYS = 4294967296.0 * 2147483648.0  # 2^32 in the threshold's fixed point (window.h)
 
 
 cdef class Rollout:
@@ -119,12 +107,10 @@ cdef class Rollout:
         The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if the stop flag is set.
         """
         cdef cdq_episodes done = cdq_episodes(0, 0, 0.0)
-        cdef cdq_exploration explore
+        cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
         cdef int64_t left = sweeps, n
         if law.real_size != self.rows.c.real_size:
             raise ValueError("the law and the table differ in type")
-        explore.threshold = <uint64_t> (explore_first * ALWAYS)
-        explore.change = <int64_t> ((explore_last - explore_first) * ALWAYS / <double> max(sweeps, 1))
         with nogil:
             turn.release()
             while left > 0 and not self.stop[0]:

@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_
 
 from cdq.core cimport turn
 from cdq.core.lane cimport cdq_call, cdq_lane
+from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_threshold
 from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.table.rows cimport Law, cdq_law
 
@@ -41,10 +42,8 @@ cdef extern from "loops/stepping.h":
 LANE_BYTES = sizeof(cdq_lane)
 MOST_UNIFORMS = 4
 
-# The same as in rollout.pyx: sweeps between two looks at the stop flag, and 2^32 with 31 fraction bits.
+# Sweeps between two looks at the stop flag, the same as in rollout.pyx.
 cdef int64_t CHUNK = 4096
-cdef int COIN_SHIFT = 31
-cdef double ALWAYS = 4294967296.0 * 2147483648.0
 
 
 def capsule(pointer):
@@ -129,9 +128,8 @@ cdef class Stepper:
         The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if the stop flag is set,
         or once the Q-function has diverged. Raises what *failure* returns where an environment fails.
         """
-        cdef uint64_t threshold = <uint64_t> (explore_first * ALWAYS)
-        cdef int64_t change = <int64_t> ((explore_last - explore_first) * ALWAYS / <double> max(sweeps, 1))
-        cdef int64_t left = sweeps, done
+        cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
+        cdef int64_t left = sweeps
         if law.real_size != self.q.rows.c.real_size:
             raise ValueError("the law and the table differ in type")
         self._open()
@@ -139,10 +137,8 @@ cdef class Stepper:
             self._make_room()
             with nogil:
                 turn.release()
-                done = self._learn(&law.c, threshold, change, min(left, CHUNK))
+                left -= self._learn(&law.c, &explore, min(left, CHUNK))
                 turn.take()
-            threshold += <uint64_t> (change * done)
-            left -= done
         self._close()
         return left == 0, self.c.episodes, self.c.length_sum, self.c.return_sum
 
@@ -203,9 +199,7 @@ cdef class Stepper:
         self.not_located, self.slot = False, SUCCESSOR
         return self.failed >= 0 or self._locate(SUCCESSOR, 0, self.c.n)
 
-    cdef int64_t _learn(
-        self, const cdq_law *law, uint64_t threshold, int64_t change, int64_t sweeps
-    ) noexcept nogil:
+    cdef int64_t _learn(self, const cdq_law *law, cdq_exploration *explore, int64_t sweeps) noexcept nogil:
         """Learn for so many sweeps; return how many were made before one failed, or there was no room."""
         cdef cdq_stepping *s = &self.c
         cdef int64_t t, n_ended
@@ -213,7 +207,7 @@ cdef class Stepper:
             if self.q.room() < 2 * s.n:
                 return t
             cdq_draw_bits(s)
-            self.q.choose(threshold >> COIN_SHIFT, s.bits, NULL, s.action)
+            self.q.choose(cdq_next_threshold(explore), s.bits, NULL, s.action)
             if self._step():
                 return t
             self.q.learn(law, self.gamma, s.action, s.reward, s.terminated, NULL, NULL)
@@ -221,7 +215,6 @@ cdef class Stepper:
             self.q.advance()
             if n_ended and self._begin_ended(n_ended):
                 return t
-            threshold += <uint64_t> change
         return sweeps
 
     cdef bint _begin_ended(self, int64_t n_ended) noexcept nogil:

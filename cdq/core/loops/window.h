@@ -7,6 +7,7 @@
 
 #ifndef CDQ_WINDOW_H
 #define CDQ_WINDOW_H
+#include "loops/exploration.h"
 #include "table/rows.h"
 
 typedef struct {
@@ -26,15 +27,6 @@ typedef struct {
     double return_sum;
 } cdq_episodes;
 
-/* Exploration: a coin of 32 bits is compared with the integer part of a fixed-point threshold (31 fraction bits, so
- * that "always", 2^32, fits) that moves linearly over the window. */
-#define CDQ_COIN_SHIFT 31
-
-typedef struct {
-    uint64_t threshold;
-    int64_t change;
-} cdq_exploration;
-
 /* The actions that a state has; NULL where every state has all, which *masked* says at compile time. */
 CDQ_INLINE const uint8_t *cdq_actions_of(const cdq_model *model, uint32_t state, const int64_t n_actions,
                                          const int masked)
@@ -44,6 +36,7 @@ CDQ_INLINE const uint8_t *cdq_actions_of(const cdq_model *model, uint32_t state,
 #endif
 
 #include "table/choice.h"
+#include "table/target.h"
 #include "table/update.h"
 
 CDQ_INLINE void NAME(cdq_act)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
@@ -77,7 +70,6 @@ CDQ_INLINE void NAME(cdq_sample)(const cdq_rows *rows, const cdq_model *model, c
     }
 }
 
-/* r + gamma max_b Q(s', b), without the second term after a termination (a truncation bootstraps). */
 CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes, REAL gamma,
                                   const int64_t n, const int64_t n_actions, const int masked)
 {
@@ -88,7 +80,7 @@ CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_model *model, 
         uint32_t next_state = CDQ_STATE(successor[i]);
         REAL next = NAME(cdq_max_allowed)((const REAL *)cdq_row(rows, next_state),
                                           cdq_actions_of(model, next_state, n_actions, masked), n_actions);
-        target[i] = reward[i] + (successor[i] & CDQ_TERMINATED ? (REAL)0 : gamma * next);
+        target[i] = NAME(cdq_target)(reward[i], gamma, (successor[i] & CDQ_TERMINATED) != 0, next);
     }
 }
 
@@ -126,52 +118,50 @@ CDQ_INLINE void NAME(cdq_sweeps)(cdq_rows *rows, const cdq_law *law, const cdq_m
     for (int64_t t = 0; t < sweeps; t++) {
         cdq_next_of_all(lanes->words, n, lanes->bits_action);
         cdq_next_of_all(lanes->words, n, lanes->bits_outcome);
-        NAME(cdq_act)(rows, model, lanes, explore->threshold >> CDQ_COIN_SHIFT, n, n_actions, masked);
+        NAME(cdq_act)(rows, model, lanes, cdq_next_threshold(explore), n, n_actions, masked);
         NAME(cdq_sample)(rows, model, lanes, n, n_actions);
         NAME(cdq_targets)(rows, model, lanes, gamma, n, n_actions, masked);
         NAME(cdq_update)(rows, law, lanes->state, lanes->action, (const REAL *)lanes->target, NULL, n, n_actions);
         NAME(cdq_advance)(rows, model, lanes, done, n);
-        explore->threshold += (uint64_t)explore->change;
     }
 }
 
-/* A body per common number of actions: the constant unrolls the rows' loops (76 -> 113 million steps/s),
- * and a single lane needs no loops over lanes. */
-#define CDQ_SWEEPS_OF(label, actions, masked)                                                                       \
-    CDQ_CLONES static void NAME(label)(cdq_rows * rows, const cdq_law *law, const cdq_model *model,                 \
-                                       cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done, REAL gamma,  \
-                                       int64_t sweeps)                                                              \
-    {                                                                                                               \
-        if (lanes->n == 1)                                                                                          \
-            NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, 1, actions, masked);            \
-        else                                                                                                        \
-            NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, lanes->n, actions, masked);     \
-    }
+/* A single lane needs no loops over lanes. */
+CDQ_INLINE void NAME(cdq_sweeps_of)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
+                                    cdq_exploration *explore, cdq_episodes *done, REAL gamma, int64_t sweeps,
+                                    const int64_t n_actions, const int masked)
+{
+    if (lanes->n == 1)
+        NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, 1, n_actions, masked);
+    else
+        NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, lanes->n, n_actions, masked);
+}
 
-CDQ_SWEEPS_OF(cdq_sweeps_2, 2, 0)
-CDQ_SWEEPS_OF(cdq_sweeps_3, 3, 0)
-CDQ_SWEEPS_OF(cdq_sweeps_4, 4, 0)
-CDQ_SWEEPS_OF(cdq_sweeps_6, 6, 0)
-CDQ_SWEEPS_OF(cdq_sweeps_any, rows->n_actions, 0)
-CDQ_SWEEPS_OF(cdq_sweeps_masked_4, 4, 1)
-CDQ_SWEEPS_OF(cdq_sweeps_masked, rows->n_actions, 1)
-#undef CDQ_SWEEPS_OF
+CDQ_CLONES static void NAME(cdq_window_whole)(cdq_rows *rows, const cdq_law *law, const cdq_model *model,
+                                              cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done,
+                                              REAL gamma, int64_t sweeps)
+{
+#define CDQ_BODY(actions) NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, done, gamma, sweeps, actions, 0)
+    CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
+#undef CDQ_BODY
+}
+
+/* Masks are rare, and each body takes seconds to compile: two are enough. */
+CDQ_CLONES static void NAME(cdq_window_masked)(cdq_rows *rows, const cdq_law *law, const cdq_model *model,
+                                               cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done,
+                                               REAL gamma, int64_t sweeps)
+{
+    if (rows->n_actions == 4)
+        NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, done, gamma, sweeps, 4, 1);
+    else
+        NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, done, gamma, sweeps, rows->n_actions, 1);
+}
 
 static void NAME(cdq_window)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
                              cdq_exploration *explore, cdq_episodes *done, double gamma, int64_t sweeps)
 {
-    if (model->actions) {
-        if (rows->n_actions == 4)
-            NAME(cdq_sweeps_masked_4)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
-        else
-            NAME(cdq_sweeps_masked)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
-        return;
-    }
-    switch (rows->n_actions) {
-    case 2: NAME(cdq_sweeps_2)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps); break;
-    case 3: NAME(cdq_sweeps_3)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps); break;
-    case 4: NAME(cdq_sweeps_4)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps); break;
-    case 6: NAME(cdq_sweeps_6)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps); break;
-    default: NAME(cdq_sweeps_any)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
-    }
+    if (model->actions)
+        NAME(cdq_window_masked)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
+    else
+        NAME(cdq_window_whole)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
 }

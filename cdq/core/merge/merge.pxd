@@ -7,22 +7,14 @@ from cdq.core.table.rows cimport cdq_law, cdq_rows
 
 cdef extern from *:
     """
-    #define REAL float
-    #define NAME(x) CDQ_PASTE(x, float)
-    #include "merge/merge_rules.h"
-    #include "merge/merge_load.h"
-    #include "merge/merge_slice.h"
-    #include "merge/overlap.h"
-    #undef REAL
-    #undef NAME
-    #define REAL double
-    #define NAME(x) CDQ_PASTE(x, double)
-    #include "merge/merge_rules.h"
-    #include "merge/merge_load.h"
-    #include "merge/merge_slice.h"
-    #include "merge/overlap.h"
-    #undef REAL
-    #undef NAME
+    #define CDQ_HEADER "merge/merge_rules.h"
+    #include "per_type.h"
+    #define CDQ_HEADER "merge/merge_load.h"
+    #include "per_type.h"
+    #define CDQ_HEADER "merge/merge_slice.h"
+    #include "per_type.h"
+    #define CDQ_HEADER "merge/overlap.h"
+    #include "per_type.h"
     #define cdq_merge(job) ((job)->own->real_size == 4 ? cdq_merge_float(job) : cdq_merge_double(job))
     #define cdq_commit(rows, slice, visits) \\
         ((rows)->real_size == 4 ? cdq_commit_float(rows, slice, visits) : cdq_commit_double(rows, slice, visits))

@@ -124,13 +124,9 @@ CDQ_INLINE void NAME(cdq_load_whole_rows)(NAME(cdq_block) * b, const cdq_rows *r
 CDQ_INLINE void NAME(cdq_load_rows)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t k, int64_t first)
 {
     uint32_t state = (uint32_t)(first / rows->n_actions);
-    switch (rows->n_actions) {
-    case 2: NAME(cdq_load_whole_rows)(b, rows, k, state, 2); break;
-    case 4: NAME(cdq_load_whole_rows)(b, rows, k, state, 4); break;
-    case 6: NAME(cdq_load_whole_rows)(b, rows, k, state, 6); break;
-    case 8: NAME(cdq_load_whole_rows)(b, rows, k, state, 8); break;
-    default: NAME(cdq_load_whole_rows)(b, rows, k, state, rows->n_actions);
-    }
+#define CDQ_BODY(actions) NAME(cdq_load_whole_rows)(b, rows, k, state, actions)
+    CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
+#undef CDQ_BODY
 }
 
 /* Worker k's values and visits as they travelled; pairs it did not touch have the base and no visit. */

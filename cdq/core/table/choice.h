@@ -7,16 +7,6 @@
 #include "rng.h"
 #include "table/row_max.h"
 
-/* A body per common number of actions: the constant unrolls the rows' loops. */
-#define CDQ_UNROLLED(n_actions, body)                                                                               \
-    switch (n_actions) {                                                                                            \
-    case 2: body(2); break;                                                                                         \
-    case 3: body(3); break;                                                                                         \
-    case 4: body(4); break;                                                                                         \
-    case 6: body(6); break;                                                                                         \
-    default: body(n_actions);                                                                                       \
-    }
-
 /* cdq_nth_bit[mask][j]: the position of the j-th set bit. */
 static unsigned char cdq_nth_bit[256][8];
 

@@ -7,16 +7,8 @@ from cdq.core.table.rows cimport Rows, cdq_law, cdq_rows
 
 cdef extern from *:
     """
-    #define REAL float
-    #define NAME(x) CDQ_PASTE(x, float)
-    #include "table/table_phases.h"
-    #undef REAL
-    #undef NAME
-    #define REAL double
-    #define NAME(x) CDQ_PASTE(x, double)
-    #include "table/table_phases.h"
-    #undef REAL
-    #undef NAME
+    #define CDQ_HEADER "table/table_phases.h"
+    #include "per_type.h"
     """
     ctypedef struct cdq_transitions:
         int64_t n

@@ -16,6 +16,7 @@ typedef struct {
 #endif
 
 #include "table/choice.h"
+#include "table/target.h"
 #include "table/update.h"
 
 CDQ_INLINE void NAME(cdq_choose_among)(const cdq_rows *rows, const uint32_t *restrict state, uint64_t threshold,
@@ -50,7 +51,6 @@ static void NAME(cdq_choose_lowest)(const cdq_rows *rows, const uint32_t *state,
                                             masks ? masks + i * n_actions : NULL, n_actions);
 }
 
-/* r + gamma max_b Q(s', b), without the second term after a termination (a truncation bootstraps). */
 CDQ_INLINE void NAME(cdq_targets_of)(const cdq_rows *rows, const cdq_transitions *steps, REAL gamma,
                                      const int64_t n_actions)
 {
@@ -61,7 +61,7 @@ CDQ_INLINE void NAME(cdq_targets_of)(const cdq_rows *rows, const cdq_transitions
             continue;
         const REAL *q = (const REAL *)cdq_row(rows, steps->successor[i]);
         REAL next = NAME(cdq_max_allowed)(q, masks ? masks + i * n_actions : NULL, n_actions);
-        target[i] = (REAL)steps->reward[i] + (steps->terminated[i] ? (REAL)0 : gamma * next);
+        target[i] = NAME(cdq_target)((REAL)steps->reward[i], gamma, steps->terminated[i], next);
     }
 }
 
