@@ -25,10 +25,12 @@ def backward_induction(backups: Backups, gamma: float, horizon: int) -> Stages:
     values, policy = np.empty(shape), np.empty(shape[:2], np.int64)
     best, off, error = np.zeros(shape[1]), np.zeros(shape[1]), 0.0
     for stage in reversed(range(horizon)):
-        values[stage], errors = _stage(backups, gamma, best, off)
+        values[stage], rounding, errors = _stage(backups, gamma, best, off)
         low, high = values[stage] - errors, values[stage] + errors
         best, floor = values[stage].max(axis=1), low.max(axis=1)
-        policy[stage] = (high >= floor[:, None]).argmax(axis=1)
+        # Within the rounding of this stage alone, so that the losses of all stages add up to the error.
+        surely = (values[stage] - rounding).max(axis=1)
+        policy[stage] = (values[stage] + rounding >= surely[:, None]).argmax(axis=1)
         off = np.maximum(high.max(axis=1) - best, best - floor)
         error = max(error, float(errors.max()))
     return Stages(values, policy, error)
@@ -44,8 +46,8 @@ def follow(chains: list[Backups], gamma: float) -> FloatArray:
 
 def _stage(
     backups: Backups, gamma: float, values: FloatArray, off: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return the backup of every pair and its error, where the values may be off by so much."""
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the backup of every pair, its own rounding and its error, where the values may be off by so much."""
     table, rounding = backups.rounded_action_values(gamma, values)
     passed_on = replace(backups, reward=rounding.ravel(), size=rounding.ravel())
-    return table, passed_on.action_values(gamma, off) * (1.0 + 2.0**-40)
+    return table, rounding, passed_on.action_values(gamma, off) * (1.0 + 2.0**-40)

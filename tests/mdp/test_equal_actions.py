@@ -1,0 +1,59 @@
+"""Policies of actions that are taken for equal: as good as the certified error, and ending."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from cdq.mdp.model import MDP
+from cdq.mdp.planning import solve
+from tests.reference import exact
+
+
+def slow(seed: int) -> MDP:
+    """Return a small random model whose rewards are eighths."""
+    random = np.random.default_rng(seed)
+    onward = np.zeros((4, 2, 4))
+    for state, action in np.ndindex(4, 2):
+        for _ in range(4):
+            onward[state, action, random.integers(0, 4)] += 0.25
+    return MDP.from_arrays(onward, -np.abs(np.round(random.normal(size=(4, 2)) * 8) / 8), layout="SAS")
+
+
+def loss(model: MDP, policy: np.ndarray, gamma: float) -> float:  # type: ignore[type-arg]
+    """Return by how much a policy falls short of the best, in exact fractions."""
+    best = exact.optimum(model, gamma)
+    values = exact.values_of(model, tuple(policy.tolist()), Fraction(gamma))
+    assert values is not None
+    return max(
+        float(max(q for q in row if q is not None) - value) for row, value in zip(best, values, strict=True)
+    )
+
+
+@pytest.mark.parametrize("gamma", [1 - 1e-6, 1 - 1e-9, 1 - 1e-12])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_policy_is_as_good_as_the_error(gamma: float, seed: int) -> None:
+    model = slow(seed)
+    found = solve(model, gamma, max_iterations=2000)
+    assert loss(model, found.policy, gamma) <= 5.0 * found.error
+
+
+@pytest.mark.parametrize("tolerance", [1e-10, 1e-4, 0.1])
+def test_a_coarse_tolerance_still_bounds_the_loss(tolerance: float) -> None:
+    model = MDP.from_arrays(np.ones((2, 1, 1)), [[-1.0 - 2e-10, -1.0]], layout="ASS")
+    found = solve(model, 0.9999, tolerance=tolerance)
+    assert loss(model, found.policy, 0.9999) <= 5.0 * found.error
+
+
+def test_truly_equal_actions_stay_equal_near_one() -> None:
+    model = MDP.from_arrays(np.ones((2, 1, 1)), [[-0.3, -0.3]], layout="ASS")
+    assert solve(model, 1 - 1e-9, max_iterations=2000).policy.tolist() == [0]
+
+
+def test_the_losses_of_many_stages_add_up_to_no_more_than_the_error() -> None:
+    model = MDP.from_arrays(np.ones((2, 1, 1)), [[1.0 - 1e-9, 1.0]], layout="ASS")
+    found = solve(model, horizon=20_000)
+    lost = 1e-9 * float((found.policy == 0).sum())
+    assert lost <= 5.0 * found.error
