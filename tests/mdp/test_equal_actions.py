@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cdq.mdp.model import MDP
-from cdq.mdp.planning import solve
+from cdq.mdp.planning import optimality_gap, solve
 from tests.reference import exact
 
 
@@ -57,3 +57,18 @@ def test_the_losses_of_many_stages_add_up_to_no_more_than_the_error() -> None:
     found = solve(model, horizon=20_000)
     lost = 1e-9 * float((found.policy == 0).sum())
     assert lost <= 5.0 * found.error
+
+
+@pytest.mark.parametrize("env_id", ["FrozenLake-v1", "FrozenLake8x8-v1", "CliffWalking-v1"])
+@pytest.mark.parametrize("gamma", [0.99, 1.0])
+def test_the_gap_of_a_solution_is_that_of_its_own_policy(env_id: str, gamma: float) -> None:
+    model = MDP.from_gymnasium(env_id)
+    optimal = solve(model, gamma)
+    found = optimality_gap(model, optimal, gamma)
+    assert found.gap < 1e-8
+    assert found.policy_value == pytest.approx(found.optimal_value, abs=1e-8)
+
+
+def test_a_solution_of_another_discount_is_judged_by_its_policy() -> None:
+    model = MDP.from_gymnasium("CliffWalking-v1")
+    assert optimality_gap(model, solve(model, 0.9), 1.0).policy_value == -13.0
