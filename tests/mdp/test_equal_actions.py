@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cdq.mdp.model import MDP
-from cdq.mdp.planning import optimality_gap, solve
+from cdq.mdp.planning import evaluate_policy, optimality_gap, solve
+from tests.mdp.test_planning_inputs import gambler
 from tests.reference import exact
 
 
@@ -72,3 +73,32 @@ def test_the_gap_of_a_solution_is_that_of_its_own_policy(env_id: str, gamma: flo
 def test_a_solution_of_another_discount_is_judged_by_its_policy() -> None:
     model = MDP.from_gymnasium("CliffWalking-v1")
     assert optimality_gap(model, solve(model, 0.9), 1.0).policy_value == -13.0
+
+
+@pytest.mark.parametrize("goal", [16, 100])
+@pytest.mark.parametrize("heads", [0.5, 0.25])
+def test_the_lowest_of_equal_actions_that_ends(goal: int, heads: float) -> None:
+    model = gambler(goal, heads)
+    found = solve(model, 1.0)
+    policy = found.policy
+    np.testing.assert_allclose(evaluate_policy(model, policy, 1.0), found.state_values, rtol=0, atol=1e-12)
+    if heads == 0.5:  # every stake is as good, and none at all never ends
+        assert policy.tolist() == [0, *[1] * (goal - 1), 0]
+    for capital in range(1, goal):  # a lower action is worse, or none at all
+        lower = found.values[capital, 1 : policy[capital]]
+        assert (lower < found.state_values[capital] - 1e-9).all()
+
+
+def test_ways_to_the_end_that_go_on_high_actions_are_found() -> None:
+    """A corridor whose action 0 stays, 1 goes back and 2 goes on: all equal, since only the end pays."""
+    rows = [
+        (state, action, max(0, state + (0, -1, 1)[action]), 1.0, float(state == 5 and action == 2))
+        for state, action in np.ndindex(6, 3)
+    ]
+    state, action, successor, probability, reward = (list(column) for column in zip(*rows, strict=True))
+    ends = [to == 6 for to in successor]
+    successor = [min(to, 5) for to in successor]
+    model = MDP.from_outcomes(state, action, successor, probability, reward, ends)
+    found = solve(model, 1.0)
+    assert found.policy.tolist() == [2] * 6
+    assert evaluate_policy(model, found.policy, 1.0).tolist() == [1.0] * 6
