@@ -54,8 +54,8 @@ def optimality_gap(model: Any, values: Any, gamma: float, optimum: Solution | No
     """Return how far the greedy policy of a table is from optimal, from the start distribution.
 
     The greedy policy takes the lowest index of equals; that of a Solution is its own `policy`, which ends
-    without discount, where the lowest of equals may go round for ever. `gap` is an upper bound of the optimal value minus a
-    lower bound of the policy's, rounding included.
+    without discount, where the lowest of equals may go round for ever. `gap` is an upper bound of the optimal
+    value minus a lower bound of the policy's, rounding included.
 
     Parameters
     ----------
