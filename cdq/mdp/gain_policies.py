@@ -59,7 +59,7 @@ def dense_bias(chain: Backups) -> tuple[float, FloatArray] | None:
     system = np.eye(n) - np.bincount(cell, chain.weight, n * n).reshape(n, n)
     system[:, 0] = 1.0  # the gain takes the place of state 0's bias
     try:
-        solution: FloatArray = np.linalg.solve(system, chain.reward)
+        solution = np.asarray(np.linalg.solve(system, chain.reward), np.float64)
     except np.linalg.LinAlgError:
         return None
     if not np.isfinite(solution).all():
