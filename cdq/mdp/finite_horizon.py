@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cdq.errors import ConfigError
 from cdq.mdp.bellman import Backups, FloatArray
 
 
@@ -17,6 +21,35 @@ class Stages(NamedTuple):
     values: FloatArray
     policy: NDArray[np.int64]
     error: float
+
+
+def check_memory(horizon: int, of_stage: int) -> None:
+    """Raise unless the tables of all stages, of so many bytes each, fit the memory that is free.
+
+    Raises
+    ------
+    ConfigError
+        If they do not.
+    """
+    free = free_memory()
+    if horizon * of_stage > free:
+        raise ConfigError(
+            f"horizon is {horizon}; its tables, one for every stage, need {horizon * of_stage / 2**30:.3g} GiB and "
+            f"{free / 2**30:.3g} GiB are free; allowed here: 1 to {free // of_stage}; or use gamma < 1 without a "
+            "horizon, or criterion='average'"
+        )
+
+
+def free_memory() -> int:
+    """Return how many bytes the machine has free, or has at all where it does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) * 1024
+    except (OSError, StopIteration):
+        pass
+    if not hasattr(os, "sysconf"):
+        return sys.maxsize
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def backward_induction(backups: Backups, gamma: float, horizon: int) -> Stages:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cdq._common import real
 from cdq.core.planning import graph, plan
 from cdq.errors import ConfigError, ModelError
-from cdq.mdp.arguments import actions_of, check_scale, gamma_of, model_of, table_of
+from cdq.mdp.arguments import actions_of, check_scale, model_of, table_of
 from cdq.mdp.bellman import Backups, FloatArray, chain_of, fold
 from cdq.mdp.model import MDP
 from cdq.mdp.optimum import certified_policy_values, discounted_optimum, total_optimum
@@ -90,7 +91,7 @@ def optimality_gap(model: Any, values: Any, gamma: float, optimum: Solution | No
     >>> optimality_gap(model, cdq.solve(model, gamma=1.0).values, gamma=1.0).policy_value
     -13.0
     """
-    known, discount = model_of(model), gamma_of(gamma)
+    known, discount = model_of(model), real("gamma", gamma, "0 to 1", 0.0, 1.0)
     backups = fold(known, discount)
     table = table_of(values, known, backups.missing)
     policy = table.argmax(axis=1)
