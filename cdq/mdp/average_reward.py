@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq.core.planning import graph, plan
+from cdq.core.planning import plan
 from cdq.errors import ModelError
 from cdq.mdp.arguments import check_scale, stages_of, start_of
-from cdq.mdp.bellman import Backups, FloatArray, fold
+from cdq.mdp.bellman import Backups, FloatArray, chain_of, fold
+from cdq.mdp.gain_policies import MOST_STATES, by_policies, classes, dense_bias, span
 from cdq.mdp.model import MDP
 from cdq.mdp.solution import AverageSolution
 
@@ -70,6 +72,7 @@ def best_gain(
         If the bounds stop narrowing while they are still apart.
     """
     values = np.zeros(backups.n_states) if start is None else start - start[0]
+    tried = backups.n_states > MOST_STATES
     work, policy = np.empty_like(values), np.zeros(backups.n_states, np.int32)
     best, idle, iterations = np.inf, 0, 0
     while True:
@@ -81,10 +84,16 @@ def best_gain(
             found = _certified(backups, values, iterations)
             slack = found.upper - found.lower
             unavoidable = slack <= 2.0 * tolerance or slack - (high - low) >= 0.5 * slack
+            if not unavoidable and iterations >= max_iterations:
+                warnings.warn(_unfinished(found, iterations, tolerance), RuntimeWarning, stacklevel=4)
             if unavoidable or iterations >= max_iterations:
                 return found
-            if idle > _PATIENCE:
+            if idle > _PATIENCE and tried:
                 raise ModelError(_apart(found, iterations))
+        if not tried and iterations >= _PATIENCE:
+            tried, idle = True, 0
+            values = by_policies(backups, policy, values)
+            continue
         if iterations % _DENSE_EVERY == 0 and backups.n_states <= _DENSE_STATES:
             values = _relative_values(backups, policy, values)
         else:
@@ -95,8 +104,15 @@ def best_gain(
 def _apart(found: Gain, sweeps: int) -> str:
     return (
         f"the best average reward lies between {found.lower:.6g} and {found.upper:.6g} after {sweeps} sweeps and is "
-        "not told apart further: it depends on the first state; use gamma < 1, or a model in which every state "
-        "can reach the best loop"
+        "not told apart further: it depends on the first state, or a rare or costly way to the best loop hides that "
+        "it does not; use gamma < 1, or a model in which every state can reach the best loop cheaply"
+    )
+
+
+def _unfinished(found: Gain, sweeps: int, tolerance: float) -> str:
+    return (
+        f"the average reward is certified only between {found.lower:.6g} and {found.upper:.6g} after {sweeps} sweeps, "
+        f"tolerance {tolerance:g} asked for; raise max_iterations or tolerance, or begin with better initial_values"
     )
 
 
@@ -113,25 +129,10 @@ def _certified(backups: Backups, values: FloatArray, iterations: int) -> Gain:
 
 def _relative_values(backups: Backups, policy: NDArray[np.int32], otherwise: FloatArray) -> FloatArray:
     """Return the bias of a policy by a dense linear solve; *otherwise* where that narrows nothing."""
-    n = backups.n_states
-    pairs = np.arange(n) * backups.n_actions + policy
-    count = np.diff(backups.offsets)
-    of_pair = np.repeat(np.arange(len(count)), count)
-    chosen = np.isin(of_pair, pairs)
-    cell = of_pair[chosen] // backups.n_actions * n + backups.next_state[chosen]
-    system = np.eye(n) - np.bincount(cell, backups.weight[chosen], n * n).reshape(n, n)
-    system[:, 0] = 1.0  # the gain takes the place of state 0's bias, which is 0
-    try:
-        solution = np.linalg.solve(system, backups.reward[pairs])
-    except np.linalg.LinAlgError:
+    found = dense_bias(chain_of(backups, policy, np.arange(backups.n_states)))
+    if found is None:
         return otherwise
-    solution[0] = 0.0
-    work = np.empty_like(solution)
-    spans = []
-    for values in (solution, otherwise):
-        low, high, _ = backups.improve(1.0, values, work, np.empty(n, np.int32))
-        spans.append(high - low)
-    return solution if spans[0] < spans[1] else otherwise
+    return found[1] if span(backups, found[1]) < span(backups, otherwise) else otherwise
 
 
 def check_goes_on(model: MDP, backups: Backups) -> None:
@@ -155,16 +156,9 @@ def check_goes_on(model: MDP, backups: Backups) -> None:
 
 def check_one_class(backups: Backups) -> None:
     """Raise if two states exist that can reach no state in common."""
-    first = np.ascontiguousarray(backups.offsets[:: backups.n_actions])
-    component, scratch = np.empty(backups.n_states, np.int32), np.empty((5, backups.n_states), np.int64)
-    arrows = (backups.weight > 0.0).view(np.uint8)
-    n_components = graph.components(first, backups.next_state, arrows, component, scratch)
-    state = np.repeat(np.arange(backups.n_states), np.diff(first))
-    leaves = (arrows > 0) & (component[state] != component[backups.next_state])
-    closed = np.ones(n_components, np.bool_)
-    closed[component[state[leaves]]] = False
-    if closed.sum() > 1:
-        one, other = (int((component == number).argmax()) for number in np.flatnonzero(closed)[:2])
+    component, closed = classes(backups)
+    if len(closed) > 1:
+        one, other = (int((component == number).argmax()) for number in closed[:2])
         raise ModelError(
             f"states {one} and {other} lead to no state in common, so that the average reward may depend on the first "
             "state; allowed: models with one recurrent class (unichain); use gamma < 1"

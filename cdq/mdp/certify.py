@@ -49,7 +49,7 @@ def upper_errors(
         values = highest[leader]
         np.maximum.at(least, leader, np.where(resting, -values, 0.0))
     backed_up, rounding = backups.rounded_action_values(gamma, values)
-    ways = backups if inside is None else _without(backups, inside)
+    ways = backups if inside is None else without(backups, inside)
     gain = backed_up - values[:, None]
     gain += np.abs(np.where(backups.missing, 0.0, gain)) * 2.0**-50
     if guess is not None:
@@ -103,7 +103,7 @@ def _climb(
     return False
 
 
-def _without(backups: Backups, pairs: NDArray[np.bool_]) -> Backups:
+def without(backups: Backups, pairs: NDArray[np.bool_]) -> Backups:
     """Return the model without the outcomes of some pairs: as if their states lacked them."""
     count = np.diff(backups.offsets)
     kept = np.repeat(~pairs, count)

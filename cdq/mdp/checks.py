@@ -27,8 +27,13 @@ def least(kind: np.dtype[Any]) -> float:
 
 
 def row_tolerance(kind: np.dtype[Any]) -> float:
-    """Return how far off 1 probabilities of this type may sum by rounding alone."""
+    """Return how far off 1 probabilities of this type may sum by rounding alone, however many."""
     return max(SUM_TOLERANCE, _rounding(kind))
+
+
+def entry_tolerance(kind: np.dtype[Any]) -> float:
+    """Return how much each probability of this type, and two more for the division, may add to that."""
+    return _rounding(kind) / 64.0
 
 
 def _rounding(kind: np.dtype[Any]) -> float:

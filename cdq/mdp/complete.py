@@ -138,7 +138,8 @@ def _scaled(columns: Columns, rules: Rules) -> Columns:
     if limit <= checks.SUM_TOLERANCE:
         return columns
     probability = columns.probability.tobytes()
-    changed, most = core.scale_rows(columns.offsets.tobytes(), probability, limit)
+    of_entry = _LARGEST if rules.normalise else checks.entry_tolerance(rules.kind)
+    changed, most = core.scale_rows(columns.offsets.tobytes(), probability, limit, of_entry)
     if most > checks.SUM_TOLERANCE and not rules.normalise:
         _tell(f"the probabilities of {changed:,} pairs were", rules.kind, most)
     return columns._replace(probability=outcomes.over(probability, np.float64))
@@ -154,7 +155,8 @@ def start_of(given: ArrayLike | None, n_states: int, normalise: bool) -> FloatAr
         raise ModelError(f"start has shape {start.shape}; allowed: {(n_states,)}")
     start[(start < 0.0) & (start >= checks.least(array.dtype))] = 0.0
     off = abs(float(start.sum()) - 1.0)
-    rounded = checks.SUM_TOLERANCE < off <= checks.row_tolerance(array.dtype)
+    by_rounding = min(checks.row_tolerance(array.dtype), (n_states + 2) * checks.entry_tolerance(array.dtype))
+    rounded = checks.SUM_TOLERANCE < off <= by_rounding
     if start.sum() > 0.0 and (normalise or rounded):
         if not normalise:
             _tell("the start distribution was", array.dtype, off)

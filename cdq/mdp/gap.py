@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cdq._common import real
 from cdq.core.planning import graph, plan
 from cdq.errors import ConfigError, ModelError
-from cdq.mdp.arguments import check_scale, gamma_of, model_of, table_of
+from cdq.mdp.arguments import actions_of, check_scale, model_of, table_of
 from cdq.mdp.bellman import Backups, FloatArray, chain_of, fold
 from cdq.mdp.model import MDP
 from cdq.mdp.optimum import certified_policy_values, discounted_optimum, total_optimum
@@ -53,15 +54,17 @@ def _shifted(
 def optimality_gap(model: Any, values: Any, gamma: float, optimum: Solution | None = None) -> OptimalityGap:
     """Return how far the greedy policy of a table is from optimal, from the start distribution.
 
-    The greedy policy takes the lowest index of equals. `gap` is an upper bound of the optimal value minus a
-    lower bound of the policy's, rounding included.
+    The greedy policy takes the lowest index of equals; that of a Solution is its own `policy`, which ends
+    without discount, where the lowest of equals may go round for ever. `gap` is an upper bound of the optimal
+    value minus a lower bound of the policy's, rounding included.
 
     Parameters
     ----------
     model : MDP, str, environment, callable or QLearner
         A model, or what has one; see `solve`.
     values : array of shape (n_states, n_actions), QTable, QLearner or Solution
-        The table; finite. What stands for an action that a state lacks is passed over.
+        The table; finite. What stands for an action that a state lacks is passed over. Of a Solution, its `policy`
+        is judged; give its `values` to judge their greedy policy.
     gamma : float
         Discount, in [0, 1]. Without discount a policy that never ends is worth minus infinity.
     optimum : Solution, optional
@@ -88,21 +91,24 @@ def optimality_gap(model: Any, values: Any, gamma: float, optimum: Solution | No
     >>> optimality_gap(model, cdq.solve(model, gamma=1.0).values, gamma=1.0).policy_value
     -13.0
     """
-    known, discount = model_of(model), gamma_of(gamma)
+    known, discount = model_of(model), real("gamma", gamma, "0 to 1", 0.0, 1.0)
     backups = fold(known, discount)
     table = table_of(values, known, backups.missing)
+    policy = table.argmax(axis=1)
+    if isinstance(values, Solution):
+        policy = actions_of(values.policy, known, backups.missing)
     if optimum is not None and optimum.values.shape != table.shape:
         raise ConfigError(f"optimum has shape {optimum.values.shape}; this model has {table.shape}")
     if optimum is None and discount < 1.0 and known.n_outcomes > _SOLVED_OUTCOMES:
         check_scale(backups, discount)
-        return _gap_by_one_sweep(backups, known, table, discount)
+        return _gap_by_one_sweep(backups, known, table, policy, discount)
     if optimum is None:
         optimum = (
             total_optimum(backups, _MAX_ITERATIONS)
             if discount == 1.0
             else discounted_optimum(backups, discount, _TOLERANCE, _MAX_ITERATIONS)
         )
-    worth, error = _value_from_start(backups, known, table.argmax(axis=1), discount)
+    worth, error = _value_from_start(backups, known, policy, discount)
     first = known.start > 0.0
     start, best = known.start[first], optimum.state_values[first]
     above = optimum.upper[first].max(axis=1) - best
@@ -130,9 +136,11 @@ def _value_from_start(
     return float(start @ values), float(start @ errors) + rounding
 
 
-def _gap_by_one_sweep(backups: Backups, model: MDP, table: FloatArray, gamma: float) -> OptimalityGap:
-    greedy, reachable = table.argmax(axis=1), model.reachable()
-    chain = chain_of(backups, greedy, np.arange(model.n_states))
+def _gap_by_one_sweep(
+    backups: Backups, model: MDP, table: FloatArray, policy: NDArray[np.int64], gamma: float
+) -> OptimalityGap:
+    reachable = model.reachable()
+    chain = chain_of(backups, policy, np.arange(model.n_states))
     lower, _ = state_bounds(chain, gamma, table.max(axis=1), reachable)
     _, upper = state_bounds(backups, gamma, table.max(axis=1), reachable)
     slack = _dot_rounding(model.start, lower) + _dot_rounding(model.start, upper)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cdq.core.planning import certify, plan
+from cdq.errors import ModelError
 from cdq.mdp.arguments import NOTHING, Start, check_scale
 from cdq.mdp.bellman import Backups, FloatArray, IntArray, chain_of
 from cdq.mdp.certify import chain_errors, upper_errors
@@ -115,14 +116,49 @@ def _solution(  # noqa: PLR0917
     plan.choose(values, tie, best, chosen)
     residual = gamma * backups.goes_on[1] * plan.largest(best - state_values)
     solution = Solution(values, best, chosen, residual, below, above, iterations, of_pairs)
-    if policy is None and isinstance(of_pairs.below, float):
-        return solution
-    upper, lower = solution.upper, solution.lower
-    allowed = (upper >= lower.max(axis=1)[:, None]) & (values >= best[:, None] - tie)
-    if policy is None:
-        return replace(solution, policy=allowed.argmax(axis=1))
-    worthless = lower.max(axis=1) <= 0.0
-    return replace(solution, policy=lowest_that_ends(backups, allowed, worthless, policy).astype(np.int64))
+    lower, upper = solution.lower, solution.upper
+    floor = lower.max(axis=1)
+    allowed = (upper >= floor[:, None]) & (values >= best[:, None] - tie)
+    if policy is not None:
+        lowest = lowest_that_ends(backups, allowed, floor <= 0.0, policy)
+        good = _total_is_kept(backups, lowest, floor, best)
+        return replace(solution, policy=(lowest if good else policy).astype(np.int64))
+    lowest = allowed.argmax(axis=1)
+    if np.array_equal(lowest, values.argmax(axis=1)):
+        return replace(solution, policy=lowest)
+    width = upper.max(axis=1) - floor
+    if not _value_is_kept(backups, gamma, lowest, state_values, best - 2.0 * width, float(width.min()) / 2.0):
+        share = max(0.0, 1.0 - gamma * backups.goes_on[1])  # losses of one step add up to 1 / share of them
+        likely = np.where(allowed, values, -np.inf)
+        lowest = (likely >= (likely.max(axis=1) - np.minimum(tie, width) * share)[:, None]).argmax(axis=1)
+    return replace(solution, policy=lowest)
+
+
+def _value_is_kept(  # noqa: PLR0917
+    backups: Backups, gamma: float, policy: IntArray, values: FloatArray, least: FloatArray, tolerance: float
+) -> bool:
+    """Return whether a policy of actions taken for equal is surely worth *least*: small losses add up."""
+    chain = chain_of(backups, policy, np.arange(backups.n_states))
+    found = discounted(chain, gamma, tolerance, _MAX_ITERATIONS, values)
+    if (found.values + found.certificate.margin.low >= least).all():
+        return True
+    if not found.settled or _one_scale(found.values):
+        return False
+    return bool((found.values - chain_errors(chain, found.values, gamma) >= least).all())
+
+
+def _total_is_kept(backups: Backups, policy: IntArray, floor: FloatArray, best: FloatArray) -> bool:
+    """Return whether a policy of actions taken for equal may be worth as much, all errors considered."""
+    try:
+        worth, errors = policy_total(chain_of(backups, policy, np.arange(backups.n_states)))
+    except ModelError:  # it rests where others walk on
+        return False
+    off = np.where(np.isfinite(errors), errors, 0.0) + np.where(np.isfinite(floor), best - floor, 0.0)
+    return bool((worth + off >= best - _spare(best)).all())
+
+
+def _spare(values: FloatArray) -> FloatArray:
+    return 2.0**-48 * np.abs(values)
 
 
 def _action_values(

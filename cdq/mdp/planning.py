@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cdq._common import one_of, whole
+from cdq._common import one_of, real, whole
 from cdq.errors import ConfigError
 from cdq.mdp import average_reward, finite_horizon
 from cdq.mdp.arguments import check_scale, check_stop, gamma_of, model_of, stages_of, start_of, table_of
@@ -84,8 +84,9 @@ def solve(
 
     With a horizon: backward induction, action values for every number of steps left.
 
-    Average reward: relative value iteration on the model made aperiodic. The gain is certified whatever the model;
-    a model whose best gain depends on the first state is refused.
+    Average reward: relative value iteration on the model made aperiodic, and policy iteration where that is slow
+    (up to 4,000 states). The gain is certified whatever the model; a model whose best gain depends on the first
+    state is refused. A RuntimeWarning says that `max_iterations` came before `tolerance`.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ def solve(
     max_iterations : int, optional
         Stop after so many sweeps of value iteration in any case; `error` says what holds.
     horizon : int, optional
-        Number of steps, at least 1.
+        Number of steps, at least 1. There is a table for every stage, and all must fit the memory that is free.
     criterion : {"discounted", "average"}, optional
         Discounted (or total) reward, or average reward per step.
     initial_values : array of shape (n_states,) or (n_states, n_actions), optional
@@ -156,6 +157,7 @@ def solve(
 
 def _finite(backups: Backups, gamma: float, horizon: int) -> HorizonSolution:
     check_scale(backups, gamma, horizon)
+    finite_horizon.check_memory(horizon, 8 * backups.n_states * (backups.n_actions + 2))
     found = finite_horizon.backward_induction(backups, gamma, horizon)
     return HorizonSolution(found.values, found.values.max(axis=2), found.policy, found.error)
 
@@ -220,7 +222,9 @@ def evaluate_policy(
     if horizon is None:
         (chain,) = stages_of(policy, known, backups, None)
         return policy_values(chain, discount)
-    chains = stages_of(policy, known, backups, whole("horizon", horizon, 1))
+    n_stages = whole("horizon", horizon, 1)
+    finite_horizon.check_memory(n_stages, 8 * (known.n_states + 1))
+    chains = stages_of(policy, known, backups, n_stages)
     for chain in chains:
         check_scale(chain, discount, len(chains))
     return finite_horizon.follow(chains, discount)
@@ -269,7 +273,7 @@ def bounds(model: Any, values: Any, gamma: float) -> Bounds:
     >>> 0.5 < start.gap <= 1.0, optimal.gap < 1e-9
     (True, True)
     """
-    known, discount = model_of(model), gamma_of(gamma)
+    known, discount = model_of(model), real("gamma", gamma, "0 to 1", 0.0, 1.0)
     backups = fold(known, discount)
     missing = backups.missing
     table = table_of(values, known, missing)

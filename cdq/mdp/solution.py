@@ -40,7 +40,8 @@ class Solution(_Frozen):
         Optimal value of each state: the greatest of its action values.
     policy : ndarray of int64, shape (n_states,)
         A greedy policy: the lowest of the actions that the certified error does not tell apart (differences of
-        1e-9 of the largest value always count). Without discount the policy ends.
+        1e-9 of the largest value always count), where its worth stays within a few times that error: small
+        losses in every step add up. Without discount the policy ends.
     residual : float
         Bound of ``max |TQ - Q|`` for these values: what one more sweep would change.
     below, above : float

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from cdq.core.planning import graph
 from cdq.errors import ModelError
 from cdq.mdp.bellman import Backups, Chain, Flags, FloatArray, IntArray, chain_of, given
-from cdq.mdp.certify import chain_errors, upper_errors
+from cdq.mdp.certify import chain_errors, upper_errors, without
 from cdq.mdp.discounted import STILL
 
 _DENSE_STATES = 2000  # a dense solve of a policy's chain takes half a second then
+_LOWERED_STATES = 500  # walked through once for every lower action of each
 UNMIXED_STATES = 200  # elimination by rows takes about 5 ms then
 _SWEEPS = 32
 _MAX_CHUNKS, _WORK = 100, 1 << 29  # at least so many times these sweeps, or so many backups
@@ -115,15 +116,43 @@ def total_reward(chain: Backups, guess: FloatArray) -> Total:
 def lowest_that_ends(
     backups: Backups, allowed: NDArray[np.bool_], worthless: NDArray[np.bool_], policy: IntArray
 ) -> IntArray:
-    """Return the lowest allowed action of each state if that policy surely ends or rests, else *policy*.
+    """Return low allowed actions with which the policy surely ends or rests; *policy* if none is found.
 
-    It may rest where no policy is known to be worth more than 0.
+    It may rest where no policy is known to be worth more than 0. States that do not end with their lowest action
+    get ways to those that do, over actions of numbers as low as can be; then single states go lower still.
     """
     lowest = allowed.argmax(axis=1).astype(np.int32)
     chain = chain_of(backups, lowest, np.arange(backups.n_states))
     resting = np.empty(chain.n_states, np.uint8)
     graph.rest(*chain.arrays[:3], given(chain.quiet), resting, np.zeros(chain.n_states, np.int32))
-    return lowest if _ends(_with_rest(chain, resting & worthless)).all() else policy
+    resting &= worthless
+    ended = _ends(_with_rest(chain, resting))
+    unended = np.flatnonzero(ended == 0)
+    for action in range(1, backups.n_actions):
+        if ended.all():
+            return _lowered(backups, allowed, lowest, resting, unended)
+        if allowed[ended == 0, action].any():
+            low = allowed & (np.arange(backups.n_actions) <= action)
+            usable = replace(without(backups, ~low.ravel()), ends=given(backups.ends) & low.ravel())
+            ended = _ending(usable, ended, lowest)
+    return _lowered(backups, allowed, lowest, resting, unended) if ended.all() else policy
+
+
+def _lowered(
+    backups: Backups, allowed: NDArray[np.bool_], policy: IntArray, resting: Flags, states: NDArray[np.int64]
+) -> IntArray:
+    """Return a policy that ends after lowering it in single states as long as it ends; large models are left."""
+    if len(states) > _LOWERED_STATES:
+        return policy
+    policy = policy.copy()
+    for state in states:
+        for action in np.flatnonzero(allowed[state, : policy[state]]):
+            other = policy.copy()
+            other[state] = action
+            if _ends(_chain(backups, other, resting)).all():
+                policy = other
+                break
+    return policy
 
 
 def _initial_policy(backups: Backups) -> tuple[IntArray, Flags]:

@@ -83,7 +83,7 @@ def test_long_rows_are_scaled_to_1(seed: int, length: int) -> None:
     values = np.random.default_rng(seed).random(length) + 0.1
     offsets = np.array([0, length, length], np.int64)
     scaled = bytes(bytearray(values.tobytes()))
-    changed, off = core.scale_rows(offsets.tobytes(), scaled, 1e9)
+    changed, off = core.scale_rows(offsets.tobytes(), scaled, 1e9, 1e9)
     assert changed == (values.sum() != 1.0)
     assert off == pytest.approx(abs(values.sum() - 1.0))
     assert np.frombuffer(scaled).sum() == pytest.approx(1.0, abs=1e-14)
@@ -92,6 +92,14 @@ def test_long_rows_are_scaled_to_1(seed: int, length: int) -> None:
 def test_rows_beyond_the_limit_are_left() -> None:
     values = np.array([0.5, 0.6, 0.5, 0.5001]).tobytes()
     copy = bytes(bytearray(values))
-    assert core.scale_rows(np.array([0, 2, 4], np.int64).tobytes(), copy, 1e-2)[0] == 1
+    assert core.scale_rows(np.array([0, 2, 4], np.int64).tobytes(), copy, 1e-2, 1.0)[0] == 1
     assert np.frombuffer(copy)[:2].tolist() == [0.5, 0.6]
     assert np.frombuffer(copy)[2:].sum() == 1.0
+
+
+def test_rows_of_few_entries_may_be_off_by_less() -> None:
+    offsets, rows = np.array([0, 2, 6], np.int64), np.array([0.5, 0.51, 0.25, 0.25, 0.25, 0.26])
+    memory = rows.tobytes()
+    assert core.scale_rows(offsets.tobytes(), memory, 1.0, 0.002)[0] == 1
+    assert np.frombuffer(memory)[:2].tolist() == [0.5, 0.51]
+    assert np.frombuffer(memory)[2:].sum() == 1.0

@@ -137,6 +137,26 @@ def test_rows_that_were_normalised_in_float32() -> None:
         assert_same(MDP.from_arrays(given_, np.zeros(50), normalise=True), told)
 
 
+@pytest.mark.parametrize("entries", [2, 4, 8])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_rounding_explains_no_more_than_a_few_units_of_few_entries(entries: int, sign: float) -> None:
+    unit = float(np.finfo(np.float32).eps)
+    row = np.full(entries, 1.0 / entries)
+    for units, told in ((1.0, True), (entries / 2 + 3.0, False)):
+        given_ = np.zeros((1, entries, entries))
+        given_[0] = row
+        given_[0, 0, 0] += sign * units * unit
+        rounded = given_.astype(np.float32)
+        if told:
+            with pytest.warns(UserWarning, match="as rounding to float32 explains"):
+                MDP.from_arrays(rounded, np.zeros(entries))
+            continue
+        with pytest.raises(ModelError, match=r"\(state 0, action 0\) sum to .* normalise=True"):
+            MDP.from_arrays(rounded, np.zeros(entries))
+    with pytest.raises(ModelError, match="the start distribution sums to"):
+        MDP.from_arrays(np.eye(2)[None], np.zeros(2), start=np.array([0.5, 0.499999], np.float32))
+
+
 def test_normalising_is_never_silent() -> None:
     with pytest.raises(ModelError, match="sum to 1.0001"):
         MDP.from_arrays((P * 1.0001).astype(np.float32), R)

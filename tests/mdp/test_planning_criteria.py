@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cdq.errors import ConfigError, ModelError
 from cdq.mdp.model import MDP
-from cdq.mdp.planning import evaluate_policy, solve
+from cdq.mdp.planning import bounds, evaluate_policy, optimality_gap, solve
 from tests.reference.planning import dense, random_model
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -185,3 +185,32 @@ def test_a_start_at_the_optimum_is_quick() -> None:
         solve(model, criterion="average", initial_values=solve(model, criterion="average").bias).iterations
         <= 2
     )
+
+
+@pytest.mark.parametrize("horizon", [10**12, 10**18])
+def test_a_horizon_that_memory_cannot_hold_is_refused(horizon: int) -> None:
+    model = loops([[(0, 1.0), (0, 0.0)]])
+    for call in (
+        lambda: solve(model, horizon=horizon),
+        lambda: evaluate_policy(model, [0], horizon=horizon),
+    ):
+        with pytest.raises(
+            ConfigError, match=rf"horizon is {horizon}; its tables, .* allowed here: 1 to \d+"
+        ):
+            call()
+
+
+def test_a_horizon_that_fills_the_free_memory_is_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cdq.mdp.finite_horizon.free_memory", lambda: 3200)
+    model = loops([[(0, 1.0), (0, 0.0)]])
+    assert solve(model, horizon=100).state_values[0].tolist() == [100.0]
+    with pytest.raises(ConfigError, match="allowed here: 1 to 100"):
+        solve(model, horizon=101)
+
+
+def test_a_missing_gamma_offers_a_horizon_only_where_there_is_one() -> None:
+    model = loops([[(0, 1.0), (0, 0.0)]])
+    for call in (bounds, optimality_gap):
+        with pytest.raises(ConfigError, match="gamma is None; allowed: 0 to 1") as caught:
+            call(model, np.zeros((1, 2)), None)  # type: ignore[arg-type]
+        assert "horizon" not in str(caught.value)

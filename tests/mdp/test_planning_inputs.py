@@ -90,7 +90,7 @@ def test_the_gamblers_problem_is_certified() -> None:
     assert exact[1] == pytest.approx(0.4 * exact[2], abs=1e-12)  # one can only bet 1
     assert (np.diff(exact) > 0).all()
     assert optimality_gap(gambler(), np.eye(51)[optimal.policy], 1.0).gap < 1e-11
-    assert optimality_gap(gambler(), optimal, 1.0).gap > 0.3  # the lowest of equal actions never bets
+    assert optimality_gap(gambler(), optimal.values, 1.0).gap > 0.3  # the lowest of equal actions never bets
 
 
 @pytest.mark.parametrize("env_id", ["FrozenLake-v1", "FrozenLake8x8-v1"])

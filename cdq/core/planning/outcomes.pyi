@@ -25,7 +25,9 @@ def tidy(
     reward: bytes | None = None,
     terminated: bytes | None = None,
 ) -> None: ...
-def scale_rows(offsets_memory: bytes, probability: bytes, limit: float) -> tuple[int, float]: ...
+def scale_rows(
+    offsets_memory: bytes, probability: bytes, limit: float, of_entry: float
+) -> tuple[int, float]: ...
 def fault(
     offsets: Any,
     next_state: Any,

@@ -186,21 +186,24 @@ def tidy(bytes offsets_memory, bytes next_state, bytes probability, bytes reward
             first = last
 
 
-def scale_rows(bytes offsets_memory, bytes probability, double limit):
+def scale_rows(bytes offsets_memory, bytes probability, double limit, double of_entry):
     """Divide the probabilities of each pair by their sum, where it is not 1, but off it by *limit* at most.
+
+    Nor may it be off by more than *of_entry* for each of the pair's entries and two more.
 
     Returns how many pairs had it done, and by how much the sum was off 1 at most.
     """
     cdef Py_ssize_t pair, n_pairs = len(offsets_memory) // 8 - 1, changed = 0
     cdef const int64_t *offsets = <const int64_t *> PyBytes_AS_STRING(offsets_memory)
     cdef double *values = <double *> PyBytes_AS_STRING(probability)
-    cdef double total, off, most = 0.0
+    cdef double total, off, allowed, most = 0.0
     cdef int64_t k
     with nogil:
         for pair in range(n_pairs):
             total = _total(values, offsets[pair], offsets[pair + 1])
             off = abs(total - 1.0)
-            if offsets[pair] < offsets[pair + 1] and 0.0 < off <= limit:
+            allowed = of_entry * (offsets[pair + 1] - offsets[pair] + 2)
+            if offsets[pair] < offsets[pair + 1] and 0.0 < off <= min(limit, allowed):
                 changed += 1
                 most = max(most, off)
                 for k in range(offsets[pair], offsets[pair + 1]):
