@@ -12,12 +12,13 @@ from cdq.contracts import Model, Source
 from cdq.envs.bins import refuse_bins
 from cdq.envs.classic import twin_of
 from cdq.envs.compiled import CompiledEnv, CompiledSource
-from cdq.envs.copying import copy_of, silence
+from cdq.envs.copying import true_copy_of
 from cdq.envs.drawn import has_advice, is_compiled, known_of
 from cdq.envs.playing import play
 from cdq.envs.python import PythonSource
 from cdq.envs.spaces import Encoder
 from cdq.envs.toy_text import TransitionTable, make_env, name_of, read_table
+from cdq.envs.trial import silence
 from cdq.envs.vector import VectorSource
 from cdq.envs.wrappers import change_by_wrappers, records_episodes, time_limit_of
 from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
@@ -196,7 +197,7 @@ def _agreement(
     if known is not None:
         return known, why
     base = env.unwrapped
-    copied = copy_of(base) if given else base
+    copied = true_copy_of(base) if given else base
     if not given:
         silence(env)
     found = play(base if copied is None else copied, model, encoder, masks=masks and not has_advice(base))

@@ -39,9 +39,51 @@ def trial(env_like: Any) -> list[Played]:
     """Play what *env_like* makes for a moment, and return as many steps as come out the same a second time."""
     data = pack(env_like)
     first = play(data, _STEPS, _SECONDS)
-    again = play(data, len(first), np.inf)
+    return _common(first, play(data, len(first), np.inf))
+
+
+def trial_of(env: Any) -> list[Played]:
+    """Play an environment itself for a moment, which leaves it anywhere; return what comes out the same twice."""
+    with _silent(env):
+        first = list(_played(env, _STEPS, _SECONDS))
+        return _common(first, list(_played(env, len(first), np.inf)))
+
+
+def play_alike(env: Any, twin: Any) -> bool:
+    """Return whether a copy plays as the original does, and neither moves the other: both are played in turn.
+
+    What comes out otherwise when the original alone is played twice can tell nothing.
+    """
+    expected = trial_of(env)
+    with _silent(env):
+        turns = zip(_played(env, len(expected), np.inf), _played(twin, len(expected), np.inf), strict=False)
+        return list(turns) == [(step, step) for step in expected]
+
+
+def _common(first: list[Played], again: list[Played]) -> list[Played]:
     same = [one == other for one, other in zip(first, again, strict=False)]
     return first[: same.index(False) if False in same else len(same)]
+
+
+def silence(env: Any) -> None:
+    """Let an environment that nobody looks at show no window."""
+    base: Any = env.unwrapped
+    if getattr(base, "render_mode", None) == "human":
+        with contextlib.suppress(AttributeError):
+            base.render_mode = None
+
+
+@contextlib.contextmanager
+def _silent(env: Any) -> Iterator[None]:
+    """Let an environment show no window for a while."""
+    mode = getattr(env.unwrapped, "render_mode", None)
+    silence(env)
+    try:
+        yield
+    finally:
+        if mode == "human":
+            with contextlib.suppress(AttributeError):
+                env.unwrapped.render_mode = mode
 
 
 def require_same_play(data: bytes, expected: list[Played], where: str) -> None:
@@ -58,7 +100,8 @@ def require_same_play(data: bytes, expected: list[Played], where: str) -> None:
                 f"{where} plays another environment than the process that started it: the same seed and actions come, "
                 f"in step {step}, to {what}. A module or a class was changed after it was imported, and other "
                 "processes import it as it is on the disk: make the change in the module, in a subclass, or on the "
-                "environment that is given"
+                "environment that is given. Or an environment that exists tells objects by identity, which a copy does "
+                "not have: give what makes it (an id, a class or a function)"
             )
 
 
@@ -66,16 +109,26 @@ def play(data: bytes, steps: int, seconds: float) -> list[Played]:
     """Play what packed *data* makes, with a seed and actions that are always the same; ends where it raises."""
     like = unpack(data)
     env = like if exists(like) else make_env(like)
-    played: list[Played] = []
+    with contextlib.closing(env):
+        return list(_played(env, steps, seconds))
+
+
+def _played(env: Any, steps: int, seconds: float) -> Iterator[Played]:
+    """Yield so many steps of an environment, or as many as time is; ends where it raises."""
     deadline = time.monotonic() + seconds
-    with contextlib.suppress(Exception), contextlib.closing(env):
-        if isinstance(env, gymnasium.vector.VectorEnv):
-            return played
-        for step in _steps(env):
-            played.append(step)
-            if len(played) >= steps or time.monotonic() >= deadline:
-                break
-    return played
+    if steps and not isinstance(env, gymnasium.vector.VectorEnv):
+        with contextlib.suppress(Exception):
+            for count, step in enumerate(_steps(_unrecorded(env)), 1):
+                yield step
+                if count >= steps or time.monotonic() >= deadline:
+                    break
+
+
+def _unrecorded(env: Any) -> Any:
+    """Return an environment without the outer wrappers that count or film its episodes, which a trial is none of."""
+    while isinstance(env, (gymnasium.wrappers.RecordEpisodeStatistics, gymnasium.wrappers.RecordVideo)):
+        env = env.env
+    return env
 
 
 def _steps(env: Any) -> Iterator[Played]:

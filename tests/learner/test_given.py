@@ -1,0 +1,93 @@
+"""An environment that is given: what a report says is what playing that very environment gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gymnasium.wrappers import TimeLimit
+
+import cdq
+from cdq.errors import ConfigError
+from tests.envs import identities as ids
+from tests.envs.tables import return_of
+
+OTHERWISE: list[Callable[[], Any]] = [
+    ids.Sentinels,
+    ids.Tiles,
+    ids.Kinds,
+    ids.Aliased,
+    ids.Viewed,
+    ids.ById,
+    ids.Registered,
+    partial(ids.Priced, ids.Pristine),
+    partial(ids.Priced, ids.Reduced),
+    partial(ids.Priced, ids.Anew),
+]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the other processes import this one's test modules, as a user's would be."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize("make", OTHERWISE)
+def test_a_report_is_of_what_was_given(make: Callable[[], Any]) -> None:
+    env = make()
+    agent = cdq.QLearner(env, seed=0).learn(4000)
+    assert agent.report()["mean_return"] == agent.evaluate(5).mean_return == return_of(agent, env) == 7.0
+
+
+@pytest.mark.parametrize("make", OTHERWISE)
+def test_a_condition_is_met_by_what_was_given(make: Callable[[], Any]) -> None:
+    agent = cdq.QLearner(make(), seed=0, exploration=0.5).learn(100_000, until=cdq.MeanReturn(6.9))
+    assert agent.steps < 50_000
+
+
+@pytest.mark.parametrize("kind", [ids.Sentinels, ids.Tiles])
+def test_an_end_that_a_moment_does_not_reach(kind: Any) -> None:
+    agent = cdq.QLearner(kind(60), seed=0, initial_value=7.0).learn(100_000)
+    assert agent.evaluate(5).mean_return == 7.0
+
+
+@pytest.mark.parametrize("make", OTHERWISE)
+def test_several_workers_learn_what_was_given_or_nothing(make: Callable[[], Any]) -> None:
+    env = make()
+    try:
+        agent = cdq.QLearner(env, seed=0, workers=2).learn(4000)
+    except ConfigError as error:
+        assert "another environment" in str(error)  # noqa: PT017 - either will do
+        assert "ive what makes it" in str(error)  # noqa: PT017
+        assert make not in {ids.Kinds}
+    else:
+        assert agent.report()["mean_return"] == return_of(agent, env) == 7.0
+        assert agent.table.values[2, 1] > 6.9
+
+
+def test_a_sentinel_is_told_before_any_work() -> None:
+    with pytest.raises(ConfigError, match=r"a copy of it has another Sentinels\.cells\.0"):
+        cdq.QLearner(ids.Sentinels(60), workers=2)
+
+
+@pytest.mark.parametrize("of_class", [False, True])
+def test_evaluation_does_not_move_training(of_class: bool) -> None:
+    env = ids.Elsewhere(of_class=of_class)
+    agent = cdq.QLearner(env, seed=0, gamma=1.0, sync_every=371)
+    agent.learn(1)
+    env.moved = 0
+    agent.learn(40_000, until=cdq.MeanReturn(31))
+    assert env.moved == 0
+    assert agent.evaluate(3).mean_return == 30.0
+    assert env.moved == 0
+
+
+@pytest.mark.parametrize("kind", [ids.Pristine, ids.Reduced, ids.Anew])
+def test_a_table_is_checked_against_what_was_given(kind: Any) -> None:
+    env = TimeLimit(ids.Priced(kind, table=True), 20)
+    agent = cdq.QLearner(env, seed=0).learn(4000)
+    assert agent.stepping == "Python environment"
+    assert agent.report()["mean_return"] == return_of(agent, env) == 7.0
