@@ -18,6 +18,11 @@ from cdq.errors import ConfigError
 
 # A trial ends after so many steps or seconds, whichever is first.
 _STEPS, _SECONDS = 200, 0.1
+_RECORDERS = (
+    gymnasium.wrappers.RecordEpisodeStatistics,
+    gymnasium.wrappers.RecordVideo,
+    gymnasium.wrappers.vector.RecordEpisodeStatistics,
+)
 
 
 class Played(NamedTuple):
@@ -116,19 +121,21 @@ def play(data: bytes, steps: int, seconds: float) -> list[Played]:
 def _played(env: Any, steps: int, seconds: float) -> Iterator[Played]:
     """Yield so many steps of an environment, or as many as time is; ends where it raises."""
     deadline = time.monotonic() + seconds
-    if steps and not isinstance(env, gymnasium.vector.VectorEnv):
+    alone = _alone(env)
+    if steps and not isinstance(alone, gymnasium.vector.VectorEnv):
         with contextlib.suppress(Exception):
-            for count, step in enumerate(_steps(_unrecorded(env)), 1):
+            for count, step in enumerate(_steps(alone), 1):
                 yield step
                 if count >= steps or time.monotonic() >= deadline:
                     break
 
 
-def _unrecorded(env: Any) -> Any:
-    """Return an environment without the outer wrappers that count or film its episodes, which a trial is none of."""
-    while isinstance(env, (gymnasium.wrappers.RecordEpisodeStatistics, gymnasium.wrappers.RecordVideo)):
+def _alone(env: Any) -> Any:
+    """Return what a trial plays: no wrapper that counts or films episodes, and the first of a vector environment."""
+    while isinstance(env, _RECORDERS):
         env = env.env
-    return env
+    within = getattr(env.unwrapped, "envs", None) if isinstance(env, gymnasium.vector.VectorEnv) else None
+    return _alone(within[0]) if within else env
 
 
 def _steps(env: Any) -> Iterator[Played]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gymnasium.wrappers import TimeLimit
+from gymnasium.vector import SyncVectorEnv
+from gymnasium.wrappers import RecordEpisodeStatistics, TimeLimit
+from gymnasium.wrappers.vector import RecordEpisodeStatistics as VectorRecorder
 
 import cdq
 from cdq.errors import ConfigError
@@ -91,3 +94,36 @@ def test_a_table_is_checked_against_what_was_given(kind: Any) -> None:
     agent = cdq.QLearner(env, seed=0).learn(4000)
     assert agent.stepping == "Python environment"
     assert agent.report()["mean_return"] == return_of(agent, env) == 7.0
+
+
+@pytest.mark.parametrize("kind", [ids.Sentinels, ids.Tiles, ids.ById])
+def test_vector_environments_that_have_no_copy(kind: Any) -> None:
+    envs = SyncVectorEnv([kind] * 2)
+    assert cdq.QLearner(envs, seed=0).learn(4000).evaluate(5).mean_return == 7.0
+    with pytest.raises(ConfigError, match="another environment"):
+        cdq.QLearner(envs, seed=0, workers=2).learn(4000)
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        RecordEpisodeStatistics(ids.Corridor()),
+        TimeLimit(RecordEpisodeStatistics(ids.Corridor()), 50),
+        SyncVectorEnv([lambda: RecordEpisodeStatistics(ids.Corridor())] * 2),
+        VectorRecorder(SyncVectorEnv([ids.Corridor] * 2)),
+    ],
+)
+def test_counts_of_one_process_are_told(env: Any, caplog: pytest.LogCaptureFixture) -> None:
+    notice = "its RecordEpisodeStatistics counts the episodes of this process alone"
+    assert notice not in cdq.QLearner(env, seed=0).stepping_reason
+    with caplog.at_level(logging.WARNING, "cdq"):
+        agent = cdq.QLearner(env, seed=0, workers=2)
+    assert notice in agent.stepping_reason
+    assert notice in caplog.text
+
+
+def test_counts_are_of_learning() -> None:
+    env = RecordEpisodeStatistics(ids.Corridor())
+    agent = cdq.QLearner(env, seed=0, exploration=0.5).learn(2000)
+    agent.evaluate(9)
+    assert env.episode_count in {agent.report()["episodes"], agent.report()["episodes"] + 1}
