@@ -65,6 +65,15 @@ def play_alike(env: Any, twin: Any) -> bool:
         return list(turns) == [(step, step) for step in expected]
 
 
+def require_alike(env_like: Any, twin: Any) -> None:
+    """Raise `ConfigError` if an environment that exists has a copy that plays otherwise."""
+    if exists(env_like) and not play_alike(env_like, twin):
+        raise ConfigError(
+            f"a copy of this {type(env_like.unwrapped).__name__} plays otherwise than it does, as one may that tells "
+            "objects by identity or says how it is copied: save the learner, and load the file with an environment"
+        )
+
+
 def _common(first: list[Played], again: list[Played]) -> list[Played]:
     same = [one == other for one, other in zip(first, again, strict=False)]
     return first[: same.index(False) if False in same else len(same)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -74,6 +75,19 @@ def test_several_workers_learn_what_was_given_or_nothing(make: Callable[[], Any]
 def test_a_sentinel_is_told_before_any_work() -> None:
     with pytest.raises(ConfigError, match=r"a copy of it has another Sentinels\.cells\.0"):
         cdq.QLearner(ids.Sentinels(60), workers=2)
+
+
+@pytest.mark.parametrize("make", OTHERWISE)
+def test_a_copied_learner_learns_the_same_or_is_refused(make: Callable[[], Any]) -> None:
+    agent = cdq.QLearner(make(), seed=0, exploration=0.5).learn(500)
+    try:
+        copied = copy.deepcopy(agent)
+    except ConfigError as error:
+        assert "plays otherwise than it does" in str(error)  # noqa: PT017 - either will do
+    else:
+        assert make is ids.Kinds
+        assert copied.learn(2000).evaluate().mean_return == 7.0
+    assert agent.learn(2000).evaluate().mean_return == 7.0
 
 
 @pytest.mark.parametrize("of_class", [False, True])
