@@ -33,7 +33,7 @@ _PLAIN = (
 _CONTAINERS = (list, tuple, dict, set, frozenset, deque, OrderedDict, defaultdict, Counter, SimpleNamespace)
 _NUMBERS = frozenset({int, float, bool, np.int64, np.float64})  # most of what a table holds
 _ALONE = (
-    3  # references to the base of an array that is its only view: that, a name, and the argument of the count
+    3  # references to the base of an array that is its only view: that one, a name, the argument of the count
 )
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, partial)
 
@@ -142,6 +142,14 @@ def _within(thing: Any) -> Iterator[Any]:
     if isinstance(thing, defaultdict):
         yield thing.default_factory
     yield from getattr(thing, "__dict__", {}).values()
+    if not _is_library(type(thing)):
+        yield from (getattr(thing, name, None) for name in _slots(type(thing)))
+
+
+def _slots(kind: Any) -> Iterator[str]:
+    for base in kind.__mro__:
+        names = vars(base).get("__slots__", ())
+        yield from [names] if isinstance(names, str) else names
 
 
 def _is_free(thing: Any, depth: int = 8) -> bool:

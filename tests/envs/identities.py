@@ -194,7 +194,8 @@ class Elsewhere(Corridor):
 
     def __init__(self, *, of_class: bool) -> None:
         super().__init__(31)
-        self.place, self.of_class, self.moved, self.before = Place(), of_class, 0, 0
+        self.place: Any = Place()
+        self.of_class, self.moved, self.before = of_class, 0, 0
 
     def position(self, at: int | None = None) -> int:
         if at is not None:
