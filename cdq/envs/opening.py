@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
@@ -56,8 +57,8 @@ def open_environment(
     """Return the model of an environment, or how it is stepped.
 
     The model is taken where `step` is known to draw from it, where playing the environment finds nothing against it, or
-    where *stepping* says so. An environment that was given is played as a copy, or where there is none itself, and
-    reset afterwards.
+    where *stepping* says so. An environment that was given is played as a copy that was seen to play as it does,
+    or where there is none itself, and reset afterwards.
 
     Parameters
     ----------
@@ -201,8 +202,9 @@ def _agreement(
     if not given:
         silence(env)
     found = play(base if copied is None else copied, model, encoder, masks=masks and not has_advice(base))
-    if copied is None:
-        env.reset()
+    if given:
+        with contextlib.suppress(Exception):  # what it raises was found
+            env.reset()
     return found
 
 
