@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
@@ -12,12 +13,13 @@ from cdq.contracts import Model, Source
 from cdq.envs.bins import refuse_bins
 from cdq.envs.classic import twin_of
 from cdq.envs.compiled import CompiledEnv, CompiledSource
-from cdq.envs.copying import copy_of, silence
+from cdq.envs.copying import true_copy_of
 from cdq.envs.drawn import has_advice, is_compiled, known_of
 from cdq.envs.playing import play
 from cdq.envs.python import PythonSource
 from cdq.envs.spaces import Encoder
 from cdq.envs.toy_text import TransitionTable, make_env, name_of, read_table
+from cdq.envs.trial import silence
 from cdq.envs.vector import VectorSource
 from cdq.envs.wrappers import change_by_wrappers, records_episodes, time_limit_of
 from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
@@ -55,8 +57,8 @@ def open_environment(
     """Return the model of an environment, or how it is stepped.
 
     The model is taken where `step` is known to draw from it, where playing the environment finds nothing against it, or
-    where *stepping* says so. An environment that was given is played as a copy, or where there is none itself, and
-    reset afterwards.
+    where *stepping* says so. An environment that was given is played as a copy that was seen to play as it does,
+    or where there is none itself, and reset afterwards.
 
     Parameters
     ----------
@@ -196,12 +198,13 @@ def _agreement(
     if known is not None:
         return known, why
     base = env.unwrapped
-    copied = copy_of(base) if given else base
+    copied = true_copy_of(base) if given else base
     if not given:
         silence(env)
     found = play(base if copied is None else copied, model, encoder, masks=masks and not has_advice(base))
-    if copied is None:
-        env.reset()
+    if given:
+        with contextlib.suppress(Exception):  # what it raises was found
+            env.reset()
     return found
 
 

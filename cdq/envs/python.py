@@ -13,11 +13,12 @@ import numpy.typing as npt
 from cdq.core.lanes import Lanes
 from cdq.core.loops.gym_scalar import EnvLoop
 from cdq.envs.bins import discretized
-from cdq.envs.copying import copy_of
+from cdq.envs.copying import copy_of, true_copy_of
 from cdq.envs.drawn import has_advice
 from cdq.envs.sending import kinds_of
 from cdq.envs.spaces import Encoder, spaces_of
 from cdq.envs.toy_text import EnvLike, make_env, name_of
+from cdq.envs.trial import Played, trial, trial_of
 from cdq.envs.wrappers import time_limit_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 
@@ -93,6 +94,7 @@ class PythonSource:
             _check_given(num_envs, kwargs)
         self._made: list[gymnasium.Env[Any, Any]] = []  # to be closed
         self._copies: list[gymnasium.Env[Any, Any]] = []  # for evaluation
+        self._copied: bool | None = None  # that is, not known yet
         self._loop: EnvLoop | None = None
         try:
             self._envs = [self._make() for _ in range(num_envs)]
@@ -116,6 +118,7 @@ class PythonSource:
         self, q: QFunction, lanes: Lanes, gamma: float, seeds: Sequence[int], stop: npt.NDArray[np.int32]
     ) -> EnvLoop:
         """Return the loop of a worker; *seeds* are those of the environments' first reset."""
+        self._see_copy()
         self._loop = self._loop_over(self._envs, q, lanes, gamma=gamma, seeds=seeds, stop=stop)
         return self._loop
 
@@ -142,6 +145,18 @@ class PythonSource:
         if envs[0] is self._envs[0]:
             self._begin_anew()
         return returns, lengths
+
+    def trial(self) -> list[Played]:
+        """Return how the environment plays, of which other processes are to make the same (`cdq.envs.trial`).
+
+        One that was given is played itself, between two calls of `learn`: each begins with new episodes.
+        """
+        return trial_of(self._like) if self._given else trial(self._like)
+
+    def _see_copy(self) -> None:
+        """See once whether a copy plays as what was given: before training has an episode in hand."""
+        if self._given and self._copied is None:
+            self._copied = true_copy_of(self._like) is not None
 
     def _begin_anew(self) -> None:
         if self._loop is not None:
@@ -198,7 +213,8 @@ class PythonSource:
     def _copies_of(self, n: int) -> list[gymnasium.Env[Any, Any]]:
         """Return *n* environments to evaluate in."""
         if self._given:
-            copy = copy_of(self._like)
+            self._see_copy()
+            copy = copy_of(self._like) if self._copied else None
             return self._envs[:n] if copy is None else [discretized(copy, self._bins)]
         while len(self._copies) < n:
             self._copies.append(self._make())

@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 
 from cdq.envs.by_value import describe, pack, unpack
+from cdq.envs.compiled import CompiledEnv
 from cdq.envs.toy_text import make_env
 from cdq.errors import ConfigError
 
@@ -34,6 +35,8 @@ _PASSING = {
     "env_fns",
     "spec",
 }
+# Of compiled environments: where an episode is, and addresses.
+_OF_LANE = {"_step", "_reset", "_encode", "_memory", "_elapsed"}
 # Compared by their text.
 PLAIN = (bool, int, float, complex, str, bytes, np.generic, type(None))
 
@@ -143,6 +146,9 @@ def _change(one: Any, other: Any) -> str | None:
 
 def _attributes(thing: Any) -> dict[str, Any]:
     attributes = getattr(thing, "__dict__", {})
+    if isinstance(thing, CompiledEnv):  # as it is pickled: addresses are of this process, and of each copy
+        attributes = {**thing.__getstate__(), "_context": thing.parameters()}
+        attributes = {name: value for name, value in attributes.items() if name not in _OF_LANE}
     return {name: value for name, value in attributes.items() if name not in _PASSING}
 
 
@@ -165,6 +171,8 @@ def _same_leaf(one: Any, other: Any) -> bool:
     """Return whether two objects of one type are the same, as far as they are not made of others."""
     if isinstance(one, PLAIN):
         return repr(one) == repr(other)
+    if type(one) is object:  # all that it has is its identity
+        return one is other
     if isinstance(one, np.ndarray) and one.dtype != object:
         return bool(one.shape == other.shape) and one.tobytes() == other.tobytes()
     return not isinstance(one, (set, frozenset)) or len(one) == len(other)

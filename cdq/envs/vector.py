@@ -15,6 +15,7 @@ from cdq.core.loops.gym_vector import VectorLoop
 from cdq.envs.python import Episodes, fingerprint_of, masking_of, seeds_of
 from cdq.envs.sending import kinds_of
 from cdq.envs.spaces import Encoder, spaces_of
+from cdq.envs.trial import Played, trial, trial_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 
 if TYPE_CHECKING:
@@ -106,6 +107,10 @@ class VectorSource:
     def mask_of(self, observation: Any) -> Any:
         """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""
         return self.encoder.mask_of(observation) if self._masks == "observation" else None
+
+    def trial(self) -> list[Played]:
+        """Return how the first of the environments plays, as far as it can be played alone; as `PythonSource.trial`."""
+        return trial_of(self._envs) if self._make is None else trial(self._make)
 
     def kinds(self) -> list[str]:
         """Return the names of the classes of the environments and their wrappers."""

@@ -54,7 +54,11 @@ def change_by_wrappers(env: Any) -> str | None:
 
 def records_episodes(env: Any) -> bool:
     """Return whether a wrapper counts episodes as they are stepped."""
-    return any(isinstance(layer, RecordEpisodeStatistics) for layer in layers(env))
+    while isinstance(env, (gymnasium.Wrapper, gymnasium.vector.VectorWrapper)):
+        if isinstance(env, (RecordEpisodeStatistics, gymnasium.wrappers.vector.RecordEpisodeStatistics)):
+            return True
+        env = env.env
+    return any(map(records_episodes, getattr(env, "envs", [])))
 
 
 def is_gymnasiums(function: Any) -> bool:

@@ -48,6 +48,7 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
         return _with_lanes(ModelSubject(env, settings.dtype), settings)
     from cdq.envs.opening import open_environment
     from cdq.envs.sending import sendable
+    from cdq.envs.wrappers import records_episodes
 
     origin, encoder, why, changed = open_environment(
         env,
@@ -66,6 +67,10 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
         approach = replace(approach, features=_features_for(source, encoder))
     settings = replace(settings, num_envs=settings.num_envs or source.lanes, approach=approach)
     representation = _representation(settings, source, encoder)
+    if settings.workers > 1 and not source.threads and records_episodes(env):
+        notice = "its RecordEpisodeStatistics counts the episodes of this process alone, one worker's"
+        _log.warning("%s is stepped by several processes: %s", source.name, notice)
+        why = f"{why}; {notice}"
     return SteppedSubject(source, representation, partial(sendable, env), why, changed), settings
 
 

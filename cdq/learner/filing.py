@@ -88,6 +88,17 @@ class Filed(Learnt):
         """Return what `copy.deepcopy` does: two learners cannot have one environment."""
         return copy.deepcopy(self)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a learner of a copy of the environment; `ConfigError` if that plays otherwise than the environment."""
+        make, (kind, data, env, rule) = self.__reduce__()
+        twin = copy.deepcopy(env, memo)
+        if not self._subject.threads:
+            from cdq.envs.trial import require_alike
+
+            require_alike(env, twin)
+        made: Self = make(kind, data, twin, copy.deepcopy(rule, memo))
+        return made
+
     # ---- back
 
     @classmethod

@@ -58,18 +58,15 @@ def make_parcel(subject: Subject, settings: Settings) -> bytes:
     ConfigError
         If part of it cannot be sent.
     """
-    from cdq.envs.trial import trial
-
-    recipe = subject.recipe()
     parcel = Parcel(
         directory=str(Path.cwd()),
         path=[os.path.abspath(entry) for entry in sys.path],  # the empty one is the working directory
         registry=_registry(),
         settings=pack(settings, "what the learner was made with (merge, features)"),
-        env=pack(recipe),
+        env=pack(subject.recipe()),
         made=(subject.fingerprint(), subject.kinds()),
         steps=not subject.threads,
-        trial=[] if subject.threads else trial(recipe),
+        trial=subject.trial(),
     )
     return pack(parcel)
 

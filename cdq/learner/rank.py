@@ -44,7 +44,7 @@ def open_parcel(parcel: Parcel, rank: int) -> tuple[Subject, Settings]:
     if parcel.trial:
         require_same_play(parcel.env, parcel.trial, f"worker {rank}")
     approach = replace(settings.approach, stepping="python") if parcel.steps else settings.approach
-    subject, _ = make_subject(env, replace(settings, approach=approach))
+    subject, _ = make_subject(env, replace(settings, approach=approach, workers=1))
     if (subject.fingerprint(), subject.kinds()) != parcel.made:
         raise ConfigError(
             f"what is given makes another environment in worker {rank}: {' of '.join(subject.kinds())} in place of "

@@ -91,6 +91,10 @@ class LoggedSubject:
         """Return no names: nothing is stepped in Python."""
         return []
 
+    def trial(self) -> list[Any]:
+        """Return nothing: a log is not played."""
+        return []
+
     def encoding(self) -> Encoding:
         """Return the encoding of states."""
         return encoding_of_states(self.n_rows)

@@ -67,6 +67,9 @@ class Subject(Environment, Problem, Protocol):
     def recipe(self) -> Any:
         """Return what another process of this machine makes the environment of; raises `ConfigError` if it cannot."""
 
+    def trial(self) -> list[Any]:
+        """Return how it plays, for other processes to compare with; empty where nothing of Python steps it."""
+
     def initial(self, value: float) -> float:
         """Return the entry of the table for which every action has the value *value*."""
 
@@ -155,6 +158,10 @@ class ModelSubject:
 
     def kinds(self) -> list[str]:
         """Return none: nothing steps a model."""
+        return []
+
+    def trial(self) -> list[Any]:
+        """Return nothing: a model plays alike everywhere."""
         return []
 
     def recipe(self) -> Any:
@@ -250,6 +257,11 @@ class SteppedSubject:
         """Return the names of the classes that step it, where they are of Python."""
         kinds: Callable[[], list[str]] = getattr(self._source, "kinds", list)
         return kinds()
+
+    def trial(self) -> list[Any]:
+        """Return how it plays, where it is stepped in Python one by one."""
+        played: Callable[[], list[Any]] = getattr(self._source, "trial", list)
+        return played()
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table depends on, as hexadecimal digits."""

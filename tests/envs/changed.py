@@ -51,5 +51,23 @@ class Held(Shop):
         self.lock = threading.Lock()
 
 
+class Windowed(Shop):
+    """Counts how often a window would be shown."""
+
+    metadata = {"render_modes": ["human"], "render_fps": 4}  # noqa: RUF012 - Gymnasium's
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__()
+        self.render_mode, self.shown = render_mode, 0
+
+    def render(self) -> None:
+        """Show it."""
+
+    def step(self, action: int) -> Any:
+        self.shown += self.render_mode == "human"
+        return super().step(action)
+
+
+gymnasium.register("Windowed-v0", entry_point="tests.envs.changed:Windowed")
 gymnasium.register("Shop-v0", entry_point="tests.envs.changed:Shop")
 gymnasium.register("Held-v0", entry_point="tests.envs.changed:Held")

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
+import datetime
 import functools
+import logging
 import math
 import re
+import random
 import threading
+import types
 import weakref
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils import EzPickle
-from gymnasium.wrappers import TimeLimit, TransformReward
+from gymnasium.wrappers import RecordEpisodeStatistics, TimeLimit, TransformReward
 
 import cdq
-from cdq.envs.copying import copy_of
+from cdq.envs.copying import copy_of, true_copy_of
+from tests.envs import identities
 from tests.envs.tables import Walk
 
 FACTORS = [5.0]
@@ -39,6 +47,11 @@ def holding(**attributes: Any) -> Any:
     return env
 
 
+def holding_in(env: Any, thing: Any) -> Any:
+    env.thing = thing
+    return env
+
+
 def replaced() -> Any:
     env: Any = Walk()
     theirs = env.step
@@ -50,10 +63,52 @@ def replaced() -> Any:
     return env
 
 
+@dataclasses.dataclass
+class Price:
+    """Compared by value."""
+
+    amount: float
+    of: Any = None
+
+
+class Sealed(Price):
+    """A copy of it is another one than it was."""
+
+    def __deepcopy__(self, memo: Any) -> Sealed:
+        return Sealed(1.0)
+
+
+class Slotted(Walk):
+    """Has an attribute that is not in its dictionary."""
+
+    __slots__ = ("mark",)
+
+    def __init__(self, mark: Any) -> None:
+        super().__init__()
+        self.mark = mark
+
+
+def foreign(env: Any) -> Any:
+    """Return an environment with a method that leads to another one."""
+    env.step = types.MethodType(lambda self, action: SHARED.step(action), env)
+    return env
+
+
+BOARD = np.arange(4)
+
+
 @pytest.mark.parametrize(
     "env",
     [
         Walk(),
+        holding(board=np.arange(9).reshape(3, 3), row=np.arange(4)[1:], prices=np.array([Price(1.0)])),
+        holding(price=Price(1.0, [Price(2.0)]), kind=identities.Kind.GOAL, more=types.SimpleNamespace(a=1)),
+        holding(turns=collections.deque([1]), table=collections.defaultdict(list, {(1, 2): [3]})),
+        holding(random=random.Random(0), draw=np.random.default_rng(0), since=datetime.date(2020, 1, 1)),
+        holding(log=logging.getLogger("shop"), where=Path("shop"), span=range(3)),
+        Slotted(3.0),
+        gymnasium.wrappers.NormalizeReward(Walk()),
+        RecordEpisodeStatistics(Walk()),
         holding(price=7.0, log=[1, 2], rule=max, other=math.sqrt, space=gymnasium.spaces.Discrete(3)),
         holding(rule=lambda reward, factor=3: factor * reward),
         holding(rules=[functools.partial(np.add, 1)]),
@@ -85,10 +140,51 @@ def test_what_has_a_copy(env: Any) -> None:
         holding(rule=lambda reward: reward * FACTORS[0]),
         holding(rules={"reward": [functools.partial(lambda reward: reward * FACTORS[0])]}),
         TransformReward(Walk(), lambda reward: reward * FACTORS[0]),
+        foreign(Walk()),
+        holding(goal=object()),
+        holding(goals={identities.Tile(): 7.0}),
+        holding(goals=np.array([identities.Tile()])),
+        holding(tiles=[{"a": (identities.GOLD,)}]),
+        holding(board=BOARD[1:]),
+        holding(board=(board := np.arange(3)), place=board[:1]),
+        holding(price=Price(1.0, identities.Pristine())),
+        holding(price=Sealed(7.0)),
+        holding(more=types.SimpleNamespace(goal=object())),
+        Slotted(object()),
+        identities.Sentinels(),
+        identities.Priced(identities.Anew),
     ],
 )
 def test_what_has_none(env: Any) -> None:
     assert copy_of(env) is None
+
+
+class Counted(Walk):
+    """The class counts the steps, of which each pays more."""
+
+    steps: ClassVar = [0.0]
+
+    def step(self, action: Any) -> Any:
+        self.steps[0] += 1
+        observation, _, *rest = super().step(action)
+        return (observation, self.steps[0], *rest)
+
+
+def test_a_copy_is_true_where_both_were_seen_to_play_alike() -> None:
+    assert true_copy_of(Walk()) is not None
+    assert true_copy_of(gymnasium.make("CartPole-v1")) is not None
+    for kind in (identities.ById, identities.Registered, identities.Aliased):
+        assert copy_of(kind()) is not None
+        assert true_copy_of(kind()) is None
+    elsewhere = identities.Elsewhere(of_class=True)
+    elsewhere.place = types.SimpleNamespace(at=0)
+    assert copy_of(elsewhere) is not None
+    assert true_copy_of(elsewhere) is None
+
+
+def test_chance_that_no_seed_rules_leaves_it_to_what_is_held() -> None:
+    assert true_copy_of(Counted()) is not None
+    assert true_copy_of(holding_in(Counted(), object())) is None
 
 
 # ---- evaluation plays what was given

@@ -218,7 +218,8 @@ def test_an_observation_that_is_not_a_number_is_a_failure() -> None:
 @pytest.mark.parametrize("vector", [False, True])
 def test_a_window_that_is_interrupted_within_a_step_is_followed_by_new_episodes(vector: bool) -> None:
     """What the lanes are at is then not what the environments are at."""
-    env = Scripted(interrupt_once)
+    env: Any = Scripted(interrupt_once)
+    env.sentinel = object()  # so that there is no copy, with which it would be compared before
     source = VectorSource(SyncVectorEnv([lambda: env])) if vector else PythonSource(env)
     loop, _ = start(source)
     with pytest.raises(KeyboardInterrupt):

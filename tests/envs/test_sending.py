@@ -141,3 +141,21 @@ def test_modules_that_cannot_be_found_go_by_value(monkeypatch: pytest.MonkeyPatc
     data = pack(module.Own)
     monkeypatch.delitem(__import__("sys").modules, "made_by_hand")
     assert reward_of(unpack(data)()) == 5.0
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        *(
+            gymnasium.make(f"cdq/{name}-v0")
+            for name in ("GridWorld", "Garnet", "RiverSwim", "DeepSea", "MountainCar", "CartPole", "Acrobot")
+        ),
+        gymnasium.make("cdq/GridWorld-v0", walls=[".#.", "..."]),
+    ],
+)
+def test_compiled_environments_go_as_they_are(env: Any) -> None:
+    env = gymnasium.wrappers.TransformReward(env, lambda reward: 2 * reward)
+    assert sendable(env) is env
+    env.reset(seed=0)
+    env.step(0)
+    assert sendable(env) is env

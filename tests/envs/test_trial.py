@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,9 @@ import numpy as np
 import pytest
 
 from cdq.envs.by_value import pack
-from cdq.envs.trial import require_same_play, trial
+from cdq.envs.trial import play_alike, require_same_play, trial, trial_of
 from cdq.errors import ConfigError
-from tests.envs import changed
+from tests.envs import changed, identities
 
 
 @pytest.fixture(autouse=True)
@@ -85,4 +86,28 @@ def test_a_trial_changes_nothing_and_bears_everything() -> None:
     assert len(trial(env)) > 50
     assert env.n == 2
     assert len(trial(Raising)) == 1
-    assert trial(partial(gymnasium.make_vec, "Shop-v0", 2, "sync")) == []
+    assert trial(partial(gymnasium.make_vec, "Shop-v0", 2, "sync")) == trial("Shop-v0")
+    assert trial(partial(gymnasium.make_vec, "CartPole-v1", 2, "vector_entry_point")) == []
+
+
+def test_what_was_given_is_played_itself_and_not_counted() -> None:
+    env = gymnasium.wrappers.RecordEpisodeStatistics(changed.Shop(4.0))
+    assert max(float(step.reward) for step in trial_of(env) if step.reward[0].isdigit()) == 5.0
+    assert len(env.return_queue) == 0
+    envs = gymnasium.vector.SyncVectorEnv([partial(changed.Shop, 4.0)] * 2)
+    assert trial_of(gymnasium.wrappers.vector.RecordEpisodeStatistics(envs)) == trial_of(env)
+
+
+def test_no_window_is_shown() -> None:
+    env = gymnasium.make("Windowed-v0", render_mode="human")
+    assert len(trial_of(env)) > 50
+    assert env.unwrapped.render_mode == "human"
+    assert env.unwrapped.shown == 0  # type: ignore[attr-defined]
+
+
+def test_a_copy_that_plays_otherwise_or_moves_the_original() -> None:
+    assert play_alike(identities.Corridor(), identities.Corridor())
+    assert not play_alike(identities.Corridor(), identities.Corridor(3))
+    for of_class in (False, True):
+        env = identities.Elsewhere(of_class=of_class)
+        assert not play_alike(env, copy.deepcopy(env))
