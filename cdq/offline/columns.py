@@ -120,7 +120,7 @@ def masks(given: Any, n_actions: int, ended: Flags) -> Flags:
             [1] * n_actions if over else np.asarray(row).tolist()
             for row, over in zip(table, ended, strict=True)
         ]
-    told = flags("next_masks, entry", table).astype(np.uint8)
+    told = flags("next_masks, entry", table).astype(np.uint8, order="C")
     if told.shape != (len(ended), n_actions):
         raise ConfigError(
             f"next_masks have shape {told.shape}; allowed: {(len(ended), n_actions)}, an entry for each action of each "

@@ -272,9 +272,9 @@ cdef class Encoding:
                 return self.part.read(observation, SINGLE, self.width, True, out)
             self.part.read(observation, SINGLE, self.part.width, False, self.numbers)
         except (TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"the observation {observation!r} is not in {self.name}: {error}") from error
+            raise ValueError(f"the observation {brief(observation)} is not in {self.name}: {error}") from error
         if not self.fold(self.numbers, <int64_t *> out):
-            raise ValueError(f"the observation {observation!r} is not in {self.name}")
+            raise ValueError(f"the observation {brief(observation)} is not in {self.name}")
         return 0
 
     cdef int64_t encode_all(
