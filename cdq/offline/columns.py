@@ -39,6 +39,8 @@ def numbers(what: str, column: Column, *, whole: bool, skipped: Flags) -> Column
         return column
     if column.dtype.kind not in "uf":
         raise ConfigError(f"{what}s are {column.dtype}; allowed: {_allowed(whole)}")
+    if column.dtype == np.float16:  # whose range does not reach to the largest integer
+        column = column.astype(np.float32)
     wrong = ~(np.isfinite(column) & (column == np.floor(column)) & (np.abs(column) < 2.0**63))
     _refuse(what, column, wrong, skipped, whole)
     return np.where(wrong, 0, column).astype(np.int64)
