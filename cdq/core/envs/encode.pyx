@@ -69,8 +69,6 @@ cdef int read_masks(
     """
     cdef Py_buffer view
     cdef int64_t count = n_actions if n == SINGLE else n * n_actions, i
-    if n_actions == 0:
-        return 0
     try:
         PyObject_GetBuffer(masks, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
     except (TypeError, ValueError, BufferError):  # a list, or an array with gaps
@@ -115,10 +113,9 @@ cdef object plain_masks(object masks, int64_t n, int64_t n_actions, uint8_t *out
 
 
 cdef int refuse_entry(object masks, int64_t n, int64_t at, int64_t n_actions) except -1:
-    value = np.asarray(masks).reshape(-1)[at]
     lane = "" if n == SINGLE else f" of lane {at // n_actions}"
-    text = brief(value.item() if isinstance(value, np.generic) else value)
-    raise ValueError(f"entry {at % n_actions} of the action mask{lane} is {text}; {allowed_masks(n_actions)}")
+    text = f"entry {at % n_actions} of the action mask{lane} is {brief(np.asarray(masks).reshape(-1).tolist()[at])}"
+    raise ValueError(f"{text}; {allowed_masks(n_actions)}")
 
 
 cdef str allowed_masks(int64_t n_actions):
