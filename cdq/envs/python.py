@@ -139,7 +139,7 @@ class PythonSource:
             Lengths of the episodes, in steps.
         """
         envs = self._copies_of(q.n)
-        loop = self._loop_over(envs, q, Lanes(q.n), gamma=1.0, seeds=seeds_of(words, q.n), stop=stop)
+        loop = self._loop_over(envs, q, Lanes(q.n), gamma=0.0, seeds=seeds_of(words, q.n), stop=stop)
         returns, lengths = np.zeros(n), np.zeros(n, np.int64)
         loop.follow(returns, lengths, longest)
         if envs[0] is self._envs[0]:

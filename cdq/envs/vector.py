@@ -97,7 +97,7 @@ class VectorSource:
         """
         if self._copy is None:
             self._copy = self._envs if self._make is None else _made(self._make)
-        loop = self._loop_over(self._copy, q, Lanes(q.n), gamma=1.0, seeds=seeds_of(words, q.n), stop=stop)
+        loop = self._loop_over(self._copy, q, Lanes(q.n), gamma=0.0, seeds=seeds_of(words, q.n), stop=stop)
         returns, lengths = np.zeros(n), np.zeros(n, np.int64)
         loop.follow(returns, lengths, longest)
         if self._loop is not None and self._copy is self._envs:

@@ -65,7 +65,8 @@ class Filed(Learnt):
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy.deepcopy make another learner: by way of a file's bytes, and of the environment.
 
-        The copy has table, history and settings, writes no checkpoints, and goes on with fresh streams.
+        The copy has table, history and settings, writes no checkpoints, and goes on with fresh streams. An environment
+        that pickle cannot take, such as a lambda, raises pickle's own error: call `save`, and `load` with ``env=``.
 
         Raises
         ------

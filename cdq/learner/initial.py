@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import as_array
+from cdq._common import as_array, shown
 from cdq.errors import ConfigError, TableError
 from cdq.learner.results import Learnt
+from cdq.mdp import Solution
 from cdq.qfunctions import Merged, QTable
 from cdq.training import Subject
 
@@ -21,8 +22,8 @@ def fill(merged: Merged, given: Any, subject: Subject, initial_value: float) -> 
     ----------
     merged : Merged
         Table of the learner.
-    given : QTable, (n_rows, n_actions) array, or a learner
-        Values to begin with.
+    given : QTable, (n_rows, n_actions) array, Solution, or a learner
+        Values to begin with; -inf for an action that a state does not have.
     subject : Subject
         The environment, and what the Q-function is made of.
     initial_value : float
@@ -51,6 +52,7 @@ def fill(merged: Merged, given: Any, subject: Subject, initial_value: float) -> 
         raise ConfigError(
             f"initial_table has shape {table.values.shape}; allowed: {shape} ({subject.representation})"
         )
+    _require_all(table, subject)
     # Of pairs that a model does not have tables say -inf, and learners hold any finite value, which nobody reads.
     values = _in_type(np.where(np.isneginf(table.values), 0.0, table.values), merged.values.dtype)
     if table.keys is None:
@@ -63,6 +65,18 @@ def fill(merged: Merged, given: Any, subject: Subject, initial_value: float) -> 
     merged.fill({**counts, "values": values, "keys": table.keys})
 
 
+def _require_all(table: QTable, subject: Subject) -> None:
+    """Raise `ConfigError` if a table lacks an action that its state has."""
+    has = True if subject.model is None or subject.model.actions is None else subject.model.actions
+    lacking = np.isneginf(table.values) & has
+    if lacking.any():
+        state, action = np.argwhere(lacking)[0]
+        raise ConfigError(
+            f"the value of (state {state}, action {action}) of initial_table is -inf; allowed: -inf for an action that "
+            f"its state does not have, and {subject.name} has this one"
+        )
+
+
 def _table_of(given: Any, subject: Subject) -> QTable:
     if isinstance(given, Learnt):
         if subject.step_scale != given._subject.step_scale or _is_other_function(given._subject, subject):
@@ -72,13 +86,24 @@ def _table_of(given: Any, subject: Subject) -> QTable:
         return given.table
     if isinstance(given, QTable):
         return given
-    array = as_array("initial_table", given)
+    array = as_array("initial_table", given.values if isinstance(given, Solution) else given)
+    allowed = f"a QTable, a learner, a Solution, or ({subject.n_rows}, {subject.n_actions}) numbers"
+    if array.dtype.kind not in "biuf":
+        raise ConfigError(f"initial_table is {shown(given)}, {type(given).__name__}; allowed: {allowed}")
     try:
-        return QTable(array.astype(np.float64) if array.dtype.kind in "biu" else array)
+        return QTable(
+            _without_missing(array.astype(np.float64) if array.dtype.kind in "biu" else array, subject)
+        )
     except TableError as error:
-        raise ConfigError(
-            f"initial_table: {error}; allowed: a QTable, a learner, or ({subject.n_rows}, {subject.n_actions}) numbers"
-        ) from None
+        raise ConfigError(f"initial_table: {error}; allowed: {allowed}") from None
+
+
+def _without_missing(values: npt.NDArray[Any], subject: Subject) -> npt.NDArray[Any]:
+    """Return values with 0 in place of the -inf of pairs that the model does not have."""
+    has = None if subject.model is None else subject.model.actions
+    if has is None or has.shape != values.shape:
+        return values
+    return np.where(np.isneginf(values) & ~has, values.dtype.type(0), values)
 
 
 def _is_other_function(one: Subject, other: Subject) -> bool:

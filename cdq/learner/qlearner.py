@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cdq.features import FeatureMap
     from cdq.job import Hosting
     from cdq.learner.results import Learnt
+    from cdq.mdp import Solution
     from cdq.qfunctions import QTable
 
 
@@ -65,10 +66,10 @@ class QLearner(Learning):
         Seed of all random streams. Same seed and number of workers: same table, bit for bit. None draws one.
     initial_value : float
         Value of every action before learning.
-    initial_table : QTable, (n_states, n_actions) array, or QLearner, optional
-        Value of each action of each state before learning; visits are counted from 0. A learner with
-        features begins with weights, one with a hashed table with the rows of another one. Files hold
-        the table as it is then.
+    initial_table : QTable, (n_states, n_actions) array, Solution, or QLearner, optional
+        Value of each action of each state before learning, -inf where a state does not have the action; visits are
+        counted from 0. A learner with features begins with weights, one with a hashed table with the rows of another
+        one. Files hold the table as it is then.
     features : TileCoding, PolynomialBasis or FourierBasis, optional
         Learn a linear function of the features of an observation, a vector, in place of a table.
     bins : int or sequence of int, optional
@@ -139,7 +140,7 @@ class QLearner(Learning):
         dtype: npt.DTypeLike = "float64",
         seed: int | None = None,
         initial_value: float = 0.0,
-        initial_table: QTable | Learnt | npt.ArrayLike | None = None,
+        initial_table: QTable | Learnt | Solution | npt.ArrayLike | None = None,
         features: FeatureMap | None = None,
         bins: int | Sequence[int] | None = None,
         table: str = "dense",

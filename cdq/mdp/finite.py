@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._common import flags
+from cdq._common import flags, shown
 from cdq.core.planning import graph
 from cdq.core.planning import outcomes as core
 from cdq.errors import ConfigError, ModelError
@@ -115,7 +115,9 @@ class FiniteModel:
         except (TypeError, ValueError, OverflowError):
             state = -1
         if not 0 <= state < self.n_states or state != observation:
-            raise ConfigError(f"observation {observation!r} is no state; allowed: 0 to {self.n_states - 1}")
+            raise ConfigError(
+                f"observation {shown(observation)} is no state; allowed: 0 to {self.n_states - 1}"
+            )
         return state
 
     def fingerprint(self) -> str:

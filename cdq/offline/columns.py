@@ -39,6 +39,8 @@ def numbers(what: str, column: Column, *, whole: bool, skipped: Flags) -> Column
         return column
     if column.dtype.kind not in "uf":
         raise ConfigError(f"{what}s are {column.dtype}; allowed: {_allowed(whole)}")
+    if column.dtype == np.float16:  # whose range does not reach to the largest integer
+        column = column.astype(np.float32)
     wrong = ~(np.isfinite(column) & (column == np.floor(column)) & (np.abs(column) < 2.0**63))
     _refuse(what, column, wrong, skipped, whole)
     return np.where(wrong, 0, column).astype(np.int64)
@@ -120,7 +122,7 @@ def masks(given: Any, n_actions: int, ended: Flags) -> Flags:
             [1] * n_actions if over else np.asarray(row).tolist()
             for row, over in zip(table, ended, strict=True)
         ]
-    told = flags("next_masks, entry", table).astype(np.uint8)
+    told = flags("next_masks, entry", table).astype(np.uint8, order="C")
     if told.shape != (len(ended), n_actions):
         raise ConfigError(
             f"next_masks have shape {told.shape}; allowed: {(len(ended), n_actions)}, an entry for each action of each "

@@ -57,6 +57,15 @@ class Names:
     def __repr__(self) -> str:
         return f"Names({len(self.states):,} states, {len(self.actions):,} actions)"
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether both have the same names with the same numbers."""
+        if not isinstance(other, Names):
+            return NotImplemented
+        return (self.states, self.actions) == (other.states, other.actions)
+
+    def __hash__(self) -> int:
+        return hash((self.states, self.actions))
+
     @classmethod
     def of_log(cls, states: Any, actions: Any, next_states: Any, terminated: Any) -> Names:
         """Return the names in a log, in the order in which they first appear: those acted in come first.

@@ -119,6 +119,16 @@ class History:
         """Return how copies are made, which have nothing in common with what they were made of."""
         return History.from_arrays, (self.to_arrays(),)
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether both have the same rows; NaN is equal to NaN."""
+        if not isinstance(other, History):
+            return NotImplemented
+        return len(self) == len(other) and all(
+            np.array_equal(self.column(name), other.column(name), equal_nan=True) for name in Row._fields
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # it grows
+
     def __len__(self) -> int:
         return self._length
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
+import cdq
 from cdq.core.lanes import Lanes
 from cdq.core.linear.linear import LinearQ
 from cdq.envs.python import PythonSource
@@ -269,4 +271,30 @@ def test_a_table_that_is_too_small_is_told_as_such() -> None:
     with pytest.raises(
         EnvironmentFailure, match="lane 0, step 3: the observation's index 3 is not one of the table's"
     ):
+        loop.run(LAW, 10, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("dtype", "reward", "least"), [("float64", 1e308, 1e306), ("float32", 1e39, 1e36)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_reward_whose_sums_overflow_is_a_failure_when_it_comes(
+    dtype: str, reward: float, least: float, sign: int
+) -> None:
+    """Those below are learnt, and so are all in episodes that nobody learns from."""
+
+    def agent(paid: float) -> cdq.QLearner:
+        answer = (1, sign * paid, False, False, {})
+        return cdq.QLearner(lambda: Scripted(answer), gamma=0.9, seed=0, dtype=dtype)
+
+    message = (
+        rf"step 3: the reward is {re.escape(str(sign * reward))} \(action .\); allowed: up to .*{dtype} holds"
+    )
+    with pytest.raises(EnvironmentFailure, match=message):
+        agent(reward).learn(100)
+    assert np.isfinite(agent(least).learn(2000).table.values).all()
+
+
+def test_a_reward_whose_sums_overflow_is_a_failure_of_a_vector_environment() -> None:
+    answer = (1, 1e308, False, False, {})
+    loop, _ = start(VectorSource(SyncVectorEnv([lambda: Scripted(answer)] * 2)), 2)
+    with pytest.raises(EnvironmentFailure, match=r"lane 0, step 3: the reward is 1e\+308"):
         loop.run(LAW, 10, 1.0, 1.0)

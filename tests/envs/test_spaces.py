@@ -267,7 +267,7 @@ MASK = spaces.MultiBinary(3)
 
 @pytest.mark.parametrize(
     "mask",
-    [np.array([1, 0, 1], np.int8), np.array([True, False, True]), [1.0, 0.0, 0.5], np.array([2, 0, 9])],
+    [np.array([1, 0, 1], np.int8), np.array([True, False, True]), [1.0, 0.0, 1.0], np.array([1, 0, 1])],
 )
 def test_a_mask_beside_the_observation(mask: Any) -> None:
     encoder = Encoder(spaces.Dict(observation=spaces.Discrete(5), action_mask=MASK), ACTIONS)
@@ -291,7 +291,12 @@ def test_masks_that_do_not_fit_are_refused() -> None:
     with pytest.raises(UnsupportedEnvironment, match="there are 3 actions"):
         Encoder(spaces.Dict(observation=ACTIONS, action_mask=spaces.MultiBinary(4)), ACTIONS)
     encoder = Encoder(spaces.Dict(observation=ACTIONS, action_mask=MASK), ACTIONS)
-    for wrong in ({"observation": 1}, {"observation": 1, "action_mask": [1, 0]}, 1):
+    for wrong in (
+        {"observation": 1},
+        {"observation": 1, "action_mask": [1, 0]},
+        {"observation": 1, "action_mask": [2, 0, 9]},
+        1,
+    ):
         for read in (encoder.state_of, encoder.mask_of):
             with pytest.raises(ConfigError, match="action_mask|action mask"):
                 read(wrong)

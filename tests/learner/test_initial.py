@@ -98,10 +98,10 @@ def bad_tables() -> list[tuple[dict[str, Any], str]]:
         ({"initial_table": VALUES.ravel()}, r"initial_table: values are float64 of shape \(36,\)"),
         ({"initial_table": broken}, r"initial_table: the value of \(state 3, action 2\) is nan"),
         ({"initial_table": 5.0}, "initial_table: values are float64 of shape"),
-        ({"initial_table": "zeros"}, "initial_table: values are"),
-        ({"initial_table": [["a", "b"]]}, "initial_table: values are"),
+        ({"initial_table": "zeros"}, "initial_table is 'zeros', str; allowed: a QTable"),
+        ({"initial_table": [["a", "b"]]}, r"initial_table is \[\['a', 'b'\]\], list; allowed"),
         ({"initial_table": [[1.0], [1.0, 2.0]]}, "initial_table: it is no column"),
-        ({"initial_table": {}}, "initial_table: values are object"),
+        ({"initial_table": {}}, "initial_table is {}, dict; allowed"),
         (
             {"initial_table": VALUES, "initial_value": 1.0},
             "initial_table and initial_value=1 exclude each other",

@@ -129,3 +129,43 @@ def test_what_a_model_without_a_mask_sends_is_as_before() -> None:
     assert set(tensors) == {
         f"model.{name}" for name in ("offsets", "next_state", "probability", "reward", "terminated", "start")
     }
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_values_without_the_missing_actions_are_begun_with(dtype: str) -> None:
+    solution, taught = cdq.solve(MODEL, 0.5), learner().learn(2000)
+    for given_table, values in (
+        (solution, solution.values),
+        (solution.values, solution.values),
+        (solution.values.tolist(), solution.values),
+        (solution.values.astype(np.float32), solution.values.astype(np.float32)),
+        (taught.table.values.copy(), taught.table.values),
+        (taught.table, taught.table.values),
+    ):
+        agent = learner(initial_value=0.0, initial_table=given_table, dtype=dtype)
+        np.testing.assert_array_equal(agent.table.values, values.astype(dtype))
+        check_table(agent.learn(2000).table)
+
+
+def test_only_a_missing_action_is_worth_minus_infinity() -> None:
+    values = cdq.solve(MODEL, 0.5).values.copy()
+    state, action = np.argwhere(ACTIONS)[0]
+    missing = tuple(np.argwhere(~ACTIONS)[0])
+    for at, value in (((state, action), -np.inf), (missing, np.nan), (missing, np.inf)):
+        wrong = values.copy()
+        wrong[tuple(at)] = value
+        with pytest.raises(ConfigError, match=f"value of .state {at[0]}, action {at[1]}. .*{value}"):
+            learner(initial_value=0.0, initial_table=wrong)
+    fewer = ACTIONS.copy()
+    several = int(np.argmax(ACTIONS.sum(axis=1)))
+    first = int(ACTIONS[several].argmax())
+    fewer[several, first] = False
+    with pytest.raises(ConfigError, match=f"state {several}, action {first}. of initial_table is -inf"):
+        learner(initial_value=0.0, initial_table=cdq.QTable(values, actions=fewer))
+    complete = random_model(20, 5, seed=4, time_limit=20)
+    with pytest.raises(ConfigError, match="initial_table"):
+        cdq.QLearner(complete, initial_table=values)
+    with pytest.raises(
+        ConfigError, match="initial_table is .*object; allowed: a QTable, a learner, a Solution"
+    ):
+        learner(initial_value=0.0, initial_table=object())

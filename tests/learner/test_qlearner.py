@@ -352,3 +352,18 @@ def test_steps_beyond_64_bits_are_refused() -> None:
     with pytest.raises(ConfigError, match="passes is"):
         agent.learn_from([0, 1], [0, 1], [0.0, 1.0], [1, 2], [False, True], passes=2**61)
     assert agent.learn(np.int64(1000)).steps > 1000
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_observation_of_more_digits_than_python_writes_out(sign: int) -> None:
+    model = cdq.MDP.from_gymnasium("FrozenLake-v1")
+    for ask in (
+        model.state_of,
+        cdq.QLearner(model, seed=0).predict,
+        cdq.QLearner("FrozenLake-v1", seed=0).predict,
+        cdq.QLearner("Blackjack-v1", seed=0).predict,
+        lambda number: cdq.QLearner("Blackjack-v1", seed=0).predict((number, 1, 0)),
+        cdq.QLearner("CartPole-v1", features=cdq.TileCoding(), seed=0).predict,
+    ):
+        with pytest.raises(ConfigError, match=r"(?s)^(?!.*set_int_max_str_digits).*observation"):
+            ask(sign * 10**5000)

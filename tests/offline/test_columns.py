@@ -329,3 +329,12 @@ def test_logs_with_other_masks_are_told_apart() -> None:
         for allowed in (None, [[1, 1, 1]] * 3, [[1, 1, 0]] * 3)
     ]
     assert len(set(prints)) == 3
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_whole_numbers_of_every_float(dtype: type) -> None:
+    column, skipped = np.array([0, 5, 2048, np.nan, np.inf], dtype), np.array([0, 0, 0, 1, 1], np.uint8)
+    assert numbers("state", column, whole=True, skipped=skipped).tolist() == [0, 5, 2048, 0, 0]
+    for wrong in (np.nan, np.inf, 0.5):
+        with pytest.raises(ConfigError, match="the state of transition 1 is"):
+            numbers("state", np.array([0, wrong], dtype), whole=True, skipped=np.zeros(2, np.uint8))

@@ -270,3 +270,22 @@ def test_large_logs_of_one_worker() -> None:
     )
     assert agent.table.visits.sum() == agent.steps == n
     assert agent.predict(7) == 1
+
+
+def test_all_of_a_learner_of_a_log_comes_back(tmp_path: Path) -> None:
+    states, actions = ["home", ("shop", 3), 7], ["go", b"stay", None]
+    agent = cdq.QLearner.from_log(
+        states, actions, [1.0, 2.0, 0.5], [("shop", 3), 7, None], [False, False, True]
+    )
+    agent.save(tmp_path / "agent")
+    loaded = cdq.QLearner.load(tmp_path / "agent")
+    assert (loaded.names, loaded.history) == (agent.names, agent.history)
+    assert hash(loaded.names) == hash(agent.names)
+    assert loaded.table.digest() == agent.table.digest()
+    assert (
+        [loaded.predict(state) for state in states] == [agent.predict(state) for state in states] == actions
+    )
+    other = cdq.QLearner.from_log(states[::-1], actions, [1.0, 2.0, 0.5], states, [False, False, True])
+    assert other.names != agent.names
+    assert agent.names != (agent.names.states, agent.names.actions)
+    assert other.learn_from(states, actions, [1.0, 2.0, 0.5], states, [False] * 3).history != agent.history

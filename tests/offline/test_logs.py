@@ -8,12 +8,15 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import pandas
 import pytest
 from gymnasium import spaces
 
+import cdq
 from cdq.envs.spaces import Encoder
 from cdq.errors import ConfigError
 from cdq.offline.logs import encoding_of_states, read_log, read_minari
+from tests.strategies import random_model
 
 ACTIONS = [1, 0, 2]
 OK: dict[str, Any] = {
@@ -260,8 +263,6 @@ def test_fingerprints_tell_logs_apart() -> None:
 
 
 def test_pandas() -> None:
-    import pandas
-
     frame = pandas.DataFrame(OK)
     log = read_log(**{name: frame[name] for name in OK}, **STATES)
     assert log.fingerprint() == read_log(**OK, **STATES).fingerprint()
@@ -329,3 +330,45 @@ def test_without_minari_an_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "minari", None)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="pip install 'minari\\[hdf5\\]'"):
         read_minari("toy/chain-v0")
+
+
+LAYOUTS = {
+    "Fortran order": np.asfortranarray,
+    "every other column": lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
+    "backwards": lambda array: np.ascontiguousarray(array[::-1])[::-1],
+    "as a frame": lambda array: pandas.DataFrame(array) if array.ndim == 2 else pandas.Series(array),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_columns_of_any_layout_in_memory(layout: str) -> None:
+    """Replays read them as if they were laid out row after row."""
+    random = np.random.default_rng(0)
+    n, laid = 12, LAYOUTS[layout]
+    masks = np.ones((n, 3), np.bool_)
+    masks[:, 1] = random.random(n) < 0.5
+    columns = [
+        random.integers(0, 4, n),
+        random.integers(0, 3, n),
+        random.normal(size=n),
+        random.integers(0, 4, n),
+        random.random(n) < 0.2,
+    ]
+    for kinds in (np.bool_, np.uint8, np.float64):
+        tables = []
+        for change in (np.asarray, laid):
+            agent = cdq.QLearner(random_model(4, 3, seed=0), seed=0)
+            agent.learn_from(*map(change, columns), next_masks=change(masks.astype(kinds)))
+            tables.append(agent.table.digest())
+        assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_vectors_of_any_layout_in_memory(layout: str) -> None:
+    vectors = np.random.default_rng(0).uniform(-1, 1, (6, 4))
+    rest = [0, 1, 0, 1, 0, 1], np.arange(6.0), LAYOUTS[layout](vectors), np.zeros(6, np.bool_)
+    tables = []
+    for given in (vectors, LAYOUTS[layout](vectors)):
+        agent = cdq.QLearner("CartPole-v1", features=cdq.TileCoding(), seed=0)
+        tables.append(agent.learn_from(given, *rest).table.digest())
+    assert tables[0] == tables[1]

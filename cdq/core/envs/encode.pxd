@@ -9,7 +9,10 @@ cdef enum:
 
 cdef int read_numbers(
     object numbers, int64_t rows, int64_t width, int64_t stride, bint real, void *out) except -1
-cdef int read_masks(object masks, int64_t n, int64_t n_actions, uint8_t *out) except -1
+cdef int read_masks(
+    object masks, int64_t n, int64_t n_actions, uint8_t *out, const uint8_t *skipped) except -1
+cdef str shown(object value)
+cdef str brief(object value)
 
 
 cdef class Part:

@@ -10,8 +10,11 @@ from cpython.long cimport PyLong_AsLongLong, PyLong_CheckExact
 from cpython.number cimport PyNumber_Index
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
 
 import numpy as np
+
+cdef tuple NUMBERS = (int, float, np.number, np.bool_)
 
 
 cdef extern from "envs/numbers.h":
@@ -58,18 +61,80 @@ cdef int read_others(
     return read_numbers(plain, rows, width, stride, real, out)
 
 
-cdef int read_masks(object masks, int64_t n, int64_t n_actions, uint8_t *out) except -1:
-    """Read n x n_actions numbers of any type; what is not zero becomes 1."""
-    cdef int64_t i
-    cdef bytearray memory = bytearray(8 * n * n_actions)
-    cdef double *numbers = <double *> <char *> memory
+cdef int read_masks(
+        object masks, int64_t n, int64_t n_actions, uint8_t *out, const uint8_t *skipped) except -1:
+    """Read masks, 0 and 1 of any type: *n* as a vector environment batches them, or a `SINGLE` one.
+
+    Entries of *skipped* lanes (NULL: there are none) may be any number.
+    """
+    cdef Py_buffer view
+    cdef int64_t count = n_actions if n == SINGLE else n * n_actions, i
     try:
-        read_numbers(masks, n, n_actions, n_actions, True, numbers)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"no action mask of {n_actions} numbers: {error}") from error
-    for i in range(n * n_actions):
-        out[i] = numbers[i] != 0
+        PyObject_GetBuffer(masks, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+    except (TypeError, ValueError, BufferError):  # a list, or an array with gaps
+        masks = plain_masks(masks, n, n_actions, out)
+    else:
+        if view.len != count or view.ndim != (1 if n == SINGLE else 2) or view.format != NULL and (
+                view.format[0] not in (c"?", c"b", c"B") or view.format[1]):
+            PyBuffer_Release(&view)
+            masks = plain_masks(masks, n, n_actions, out)
+        else:
+            memcpy(out, view.buf, count)
+            PyBuffer_Release(&view)
+    for i in range(count):
+        if out[i] > 1:
+            if skipped == NULL or not skipped[i // n_actions]:
+                refuse_entry(masks, n, i, n_actions)
+            out[i] = 1
     return 0
+
+
+cdef object plain_masks(object masks, int64_t n, int64_t n_actions, uint8_t *out):
+    """Read masks that are no bytes: of longer numbers, with gaps, lists; 2 stands for what is neither 0 nor 1."""
+    cdef tuple shape = (n, n_actions)
+    cdef const uint8_t[::1] flags
+    if n == SINGLE:
+        shape = (n_actions,)
+    try:
+        array = np.asarray(masks)
+    except (TypeError, ValueError):  # rows of different lengths
+        array = None
+    if array is None or array.shape != shape:
+        raise ValueError(f"no action mask of {n_actions} numbers: {shown(masks)}; {allowed_masks(n_actions)}")
+    if array.dtype.kind in "biuf":
+        right = (array == 0) | (array == 1)
+    else:
+        right = np.array([isinstance(flag, NUMBERS) and flag in {0, 1} for flag in array.flat], np.bool_).reshape(shape)
+    plain = np.full(shape, 2, np.uint8)
+    plain[right] = array[right] != 0
+    flags = plain.reshape(-1)
+    memcpy(out, &flags[0], flags.shape[0])
+    return array
+
+
+cdef int refuse_entry(object masks, int64_t n, int64_t at, int64_t n_actions) except -1:
+    lane = "" if n == SINGLE else f" of lane {at // n_actions}"
+    text = f"entry {at % n_actions} of the action mask{lane} is {brief(np.asarray(masks).reshape(-1).tolist()[at])}"
+    raise ValueError(f"{text}; {allowed_masks(n_actions)}")
+
+
+cdef str allowed_masks(int64_t n_actions):
+    return f"allowed: one mask of {n_actions} entries, each 0 or 1, or False or True"
+
+
+cdef str shown(object value):
+    """Return a value as messages show it, with its type, and its shape where it has one."""
+    shape = getattr(value, "shape", None)
+    return f"{brief(value)}, {type(value).__name__}" + (f" of shape {shape}" if shape else "")
+
+
+cdef str brief(object value):
+    """Return the first part of a value's text."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # integers of more digits than Python prints, classes that cannot be shown
+        text = "something that cannot be printed"
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 cdef class Part:
@@ -190,13 +255,13 @@ cdef class Encoding:
     def mask_of(self, observation):
         """Return the mask that an observation holds: a list of 0 and 1."""
         cdef uint8_t[::1] mask = bytearray(self.n_actions)
-        read_masks(item(observation, self.mask_key), 1, self.n_actions, &mask[0])
+        read_masks(item(observation, self.mask_key), SINGLE, self.n_actions, &mask[0], NULL)
         return list(mask)
 
     cdef int encode(self, object observation, void *out, uint8_t *mask) except -1:
         """Write an observation's index, key or vector to *out*, and its mask, where it holds one, to *mask*."""
         if self.mask_key is not None:
-            read_masks(item(observation, self.mask_key), 1, self.n_actions, mask)
+            read_masks(item(observation, self.mask_key), SINGLE, self.n_actions, mask, NULL)
         if self.observation_key is not None:
             observation = item(observation, self.observation_key)
         try:
@@ -204,9 +269,9 @@ cdef class Encoding:
                 return self.part.read(observation, SINGLE, self.width, True, out)
             self.part.read(observation, SINGLE, self.part.width, False, self.numbers)
         except (TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"the observation {observation!r} is not in {self.name}: {error}") from error
+            raise ValueError(f"the observation {brief(observation)} is not in {self.name}: {error}") from error
         if not self.fold(self.numbers, <int64_t *> out):
-            raise ValueError(f"the observation {observation!r} is not in {self.name}")
+            raise ValueError(f"the observation {brief(observation)} is not in {self.name}")
         return 0
 
     cdef int64_t encode_all(
@@ -218,7 +283,7 @@ cdef class Encoding:
         cdef int64_t width = self.part.width, i
         cdef int64_t *numbers
         if self.mask_key is not None:
-            read_masks(item(observations, self.mask_key), n, self.n_actions, masks)
+            read_masks(item(observations, self.mask_key), n, self.n_actions, masks, skipped)
         if self.observation_key is not None:
             observations = item(observations, self.observation_key)
         try:

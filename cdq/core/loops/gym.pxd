@@ -33,6 +33,7 @@ cdef class Loop:
     cdef object failure            # the class of errors to raise
     cdef object memory             # keeps what follows alive
     cdef double gamma
+    cdef double most               # the largest reward
     cdef const cdq_law *law
     cdef uint64_t *words           # the lanes: streams,
     cdef int64_t *lanes_elapsed    # and episodes, for whoever looks at them
@@ -76,7 +77,5 @@ cdef class Loop:
 
 cdef double reward_of(object value) except? -1.0
 cdef int flag_of(object value, str what) except -1
-cdef str shown(object value)
-cdef str brief(object value)
 cdef bint has(object info, object key)
 cdef int same_space(object now, object before, str what) except -1

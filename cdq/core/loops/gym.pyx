@@ -8,11 +8,12 @@ from cpython.dict cimport PyDict_Check, PyDict_GetItemWithError
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.float cimport PyFloat_AsDouble, PyFloat_Check
 from cpython.long cimport PyLong_CheckExact
-from libc.math cimport isfinite
+from libc.float cimport DBL_MAX, FLT_MAX
+from libc.math cimport fabs, isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy, memset
 
-from cdq.core.envs.encode cimport Encoding
+from cdq.core.envs.encode cimport Encoding, shown
 from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_threshold
 from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.table.rows cimport Law
@@ -32,6 +33,8 @@ cdef int64_t CHUNK = 1024
 # and gets it then; a release that comes sooner is over before a waiting thread is awake, which with a release every
 # 0.1 ms waited for up to 44 s.
 cdef int64_t TURN = 20_000_000
+
+cdef double LONGEST = 1e12  # steps: without discount a value may become the sum of all that there is time for
 
 cdef object BOOL = np.bool_
 
@@ -58,6 +61,7 @@ cdef class Loop:
             raise ValueError("the observations are not what the Q-function reads, or stop is not one flag")
         cdef unsigned char[::1] memory = bytearray(n * (8 * (2 * width + 5) + 5 + 2 * n_actions))
         self.q, self.encoding, self.n, self.gamma = q, encoding, n, gamma
+        self.most = largest_reward(q.rows.c.real_size, gamma)
         self.masking, self.failure = MASKING[masks], failure
         self.memory = (memory, words, elapsed, returns, stop)
         self.words, self.stop = &words[0, 0], &stop[0]
@@ -228,8 +232,11 @@ cdef class Loop:
 
     cdef int end(self, int64_t lane) except -1:
         """Note whether a lane's step, which has just been read, ended its episode; check its reward."""
-        if not isfinite(self.rewards[lane]):
-            raise ValueError(f"the reward is {self.rewards[lane]}; allowed: a finite number")
+        if not fabs(self.rewards[lane]) <= self.most:
+            allowed = f"up to {self.most:.3g}, whose sums float{8 * self.q.rows.c.real_size} holds"
+            raise ValueError(
+                f"the reward is {self.rewards[lane]}; allowed: "
+                f"{allowed if isfinite(self.rewards[lane]) else 'a finite number'}")
         self.ended[lane] = self.terminated[lane] | self.truncated[lane]
         return 0
 
@@ -251,6 +258,12 @@ cdef class Loop:
             raise self.failure(text, lane=lane, step=step) from error.__cause__
         call = "step" if doing == STEPPING else "reset"
         raise self.failure(f"{call} raised {type(error).__name__}: {text}", lane=lane, step=step) from error
+
+
+cdef double largest_reward(int64_t real_size, double gamma) noexcept:
+    """Return the largest reward whose discounted sums, and differences of these, numbers of that size hold."""
+    cdef double steps = max(1.0 / max(1.0 - gamma, 0.0) if gamma < 1.0 else LONGEST, 1.0)
+    return (FLT_MAX if real_size == 4 else DBL_MAX) / (2.0 * min(steps, LONGEST))
 
 
 cdef double reward_of(object value) except? -1.0:
@@ -281,21 +294,6 @@ cdef int flag_of(object value, str what) except -1:
     if number != 0.0 and number != 1.0:
         raise ValueError(f"{what} is {shown(value)}; allowed: True or False")
     return number == 1.0
-
-
-cdef str shown(object value):
-    """Return a value as messages show it, with its type, and its shape where it has one."""
-    shape = getattr(value, "shape", None)
-    return f"{brief(value)}, {type(value).__name__}" + (f" of shape {shape}" if shape else "")
-
-
-cdef str brief(object value):
-    """Return the first part of a value's text."""
-    try:
-        text = " ".join(repr(value).split())
-    except Exception:  # integers of more digits than Python prints, classes that cannot be shown
-        text = "something that cannot be printed"
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 cdef bint has(object info, object key):

@@ -3,9 +3,9 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy
 
-from cdq.core.envs.encode cimport Encoding, read_masks
+from cdq.core.envs.encode cimport SINGLE, Encoding, brief, read_masks, shown
 from cdq.core.loops.gym cimport (
-    INFO, NOTHING, NOWHERE, RESETTING, STEPPING, UNKNOWN, Loop, brief, flag_of, has, reward_of, same_space, shown)
+    INFO, NOTHING, NOWHERE, RESETTING, STEPPING, UNKNOWN, Loop, flag_of, has, reward_of, same_space)
 from cdq.core.table.qfunction cimport STATE, QFunction
 
 
@@ -66,7 +66,7 @@ cdef class EnvLoop(Loop):
         if self.masking == INFO:
             if not has(info, "action_mask"):
                 raise ValueError("there is no action_mask in the info")
-            read_masks(info["action_mask"], 1, self.q.n_actions, mask)
+            read_masks(info["action_mask"], SINGLE, self.q.n_actions, mask, NULL)
         return 0
 
     cdef int step(self) except -1:

@@ -9,9 +9,8 @@ from libc.string cimport memchr, memcpy, memset
 
 import numpy as np
 
-from cdq.core.envs.encode cimport Encoding, read_masks, read_numbers
-from cdq.core.loops.gym cimport (
-    INFO, NOTHING, NOWHERE, RESETTING, STEPPING, UNKNOWN, Loop, has, same_space, shown)
+from cdq.core.envs.encode cimport SINGLE, Encoding, read_masks, read_numbers, shown
+from cdq.core.loops.gym cimport INFO, NOTHING, NOWHERE, RESETTING, STEPPING, UNKNOWN, Loop, has, same_space
 from cdq.core.table.qfunction cimport STATE, QFunction
 
 cdef enum:
@@ -174,13 +173,24 @@ cdef class VectorLoop(Loop):
         present = infos["_action_mask"] if has(infos, "_action_mask") else None
         whole = batch is not None and getattr(batch, "dtype", object) != object
         if whole:
-            read_masks(batch, self.n, n_actions, masks)
+            try:
+                read_masks(batch, self.n, n_actions, masks, skipped)
+            except ValueError:  # which lane is wrong is found out below
+                whole = False
         for i in range(self.n):
             if not skipped[i]:
                 if batch is None or present is not None and not present[i]:
                     self.fail(ValueError("there is no action_mask in the infos"), i, self.elapsed[i] + 1)
                 if not whole:
-                    read_masks(batch[i], 1, n_actions, masks + i * n_actions)
+                    self.read_mask_of(batch, i, masks + i * n_actions)
+        return 0
+
+    cdef int read_mask_of(self, object batch, int64_t i, uint8_t *mask) except -1:
+        """Read the mask of a lane from those of all."""
+        try:
+            read_masks(batch[i], SINGLE, self.q.n_actions, mask, NULL)
+        except (TypeError, ValueError, IndexError, KeyError) as error:
+            self.fail(error, i, self.elapsed[i] + 1)
         return 0
 
     cdef int check_mask(self, int64_t i, uint8_t *masks) except -1:
@@ -200,7 +210,7 @@ cdef class VectorLoop(Loop):
                 final_info = infos["final_info"] if has(infos, "final_info") else None
                 of_lane = final_info is not None and not isinstance(final_info, dict)
                 masks = (final_info[i] if of_lane else final_info)["action_mask"]
-                read_masks(masks if of_lane else masks[i], 1, self.q.n_actions, mask)
+                read_masks(masks if of_lane else masks[i], SINGLE, self.q.n_actions, mask, NULL)
             self.allow(i, self.masks_following)
         except Exception as error:
             self.fail(ValueError(f"its truncated episode has no true final observation or mask in the infos: {error}"),
