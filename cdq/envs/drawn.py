@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from typing import Any, NamedTuple
 
 from gymnasium.envs.toy_text.cliffwalking import CliffWalkingEnv
@@ -11,7 +10,8 @@ from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 from gymnasium.envs.toy_text.taxi import TaxiEnv
 
 from cdq.envs.compiled import CompiledEnv
-from cdq.envs.wrappers import is_gymnasiums, is_patched
+from cdq.envs.pristine import is_pristine
+from cdq.envs.wrappers import is_patched
 
 
 class _Options(NamedTuple):
@@ -62,12 +62,10 @@ def _draws(base: Any, owner: Any) -> bool:
     """Return whether `step` and `reset` are those of Gymnasium's class, and read plain attributes."""
     kind = type(base)
     same = all(getattr(kind, name) is getattr(owner, name) for name in ("step", "reset", "np_random"))
-    draw = getattr(sys.modules[owner.__module__], "categorical_sample", None)
-    own = all(is_gymnasiums(method) for method in (owner.step, owner.reset, draw))
     plain = all(name in vars(base) for name in _READ) and not any(
         hasattr(kind, name) for name in (*_READ, "s")
     )
-    return same and own and plain and not is_patched(base)
+    return same and plain and not is_patched(base) and is_pristine(owner.__module__)
 
 
 def has_advice(env: Any) -> bool:
