@@ -160,7 +160,7 @@ def _fastest(
         return against
     compiled = isinstance(base, CompiledEnv)
     if compiled and not is_compiled(base):
-        return f"{type(base).__name__} has a step or reset of its own in Python"
+        return f"{type(base).__name__} has a step, reset or space of its own in Python"
     why = "features, bins and hashed tables are learnt by stepping"
     if plain and (not compiled or (base.n_states or 0) <= _LISTED):
         found = _modelled(env, build, given=given, masks=masks)
@@ -257,7 +257,8 @@ def _look(env: gymnasium.Env[Any, Any], found: Opened, build: Build) -> tuple[ob
     """Return what the way was chosen by, as far as it can be seen in a moment."""
     base: Any = env.unwrapped
     methods = (vars(base).get(name) for name in ("step", "reset"))
-    seen = (change_by_wrappers(env), known_of(base), time_limit_of(env), *methods)
+    spaces = str(env.observation_space), str(env.action_space)
+    seen = (change_by_wrappers(env), known_of(base), time_limit_of(env), *methods, *spaces)
     if isinstance(base, CompiledEnv):
         return (*seen, is_compiled(base), base.time_limit)
     if getattr(found.origin, "n_pairs", 0) > _LOOKED_AT:
