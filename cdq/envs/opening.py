@@ -17,7 +17,7 @@ from cdq.envs.drawn import has_advice, is_compiled, known_of
 from cdq.envs.playing import play
 from cdq.envs.python import PythonSource
 from cdq.envs.spaces import Encoder
-from cdq.envs.toy_text import TransitionTable, make_env, name_of, read_table
+from cdq.envs.toy_text import TransitionTable, make_env, name_of, read_table, refuse_vector
 from cdq.envs.vector import VectorSource
 from cdq.envs.wrappers import change_by_wrappers, records_episodes, time_limit_of
 from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
@@ -132,6 +132,8 @@ def read_model(env_like: Any, build: Callable[[TransitionTable], M], **kwargs: o
         raise ConfigError(f"an environment that exists takes no arguments; got {', '.join(kwargs)}")
     env = env_like if given else make_env(env_like, **kwargs)
     try:
+        if isinstance(env, gymnasium.vector.VectorEnv):
+            refuse_vector()
         model = build(read_table(env))
         against = change_by_wrappers(env)
         if against is None:
@@ -227,7 +229,7 @@ def _asked_for(env: gymnasium.Env[Any, Any], build: Build) -> Opened:
 
 def _as_vector(envs: Any, stepping: str, masks: bool | str, bins: Any) -> Opened:
     if stepping == "model":
-        raise UnsupportedEnvironment("a vector environment has no model; give one of its environments")
+        refuse_vector()
     source = VectorSource(envs, masks=masks)
     refuse_bins(source.encoder, bins)
     return Opened(source, source.encoder, "it is one call of step for all lanes")
