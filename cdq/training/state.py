@@ -91,8 +91,8 @@ class State:
         """
         if header.get("model") != subject.fingerprint():
             what = (
-                "id, class, arguments, spaces, masks or features differ from those"
-                if subject.model is None
+                "id, class, arguments, spaces, names, masks or features differ from those"
+                if getattr(subject, "model", subject) is None
                 else "model differs from that"
             )
             raise TableError(
