@@ -11,7 +11,7 @@ import numpy as np
 from cdq.core.envs.envs import FUNCTIONS
 from cdq.envs.compiled import CompiledEnv
 from cdq.envs.drawing import checked_mode
-from cdq.envs.wrappers import is_gymnasiums
+from cdq.envs.pristine import is_pristine
 
 # Gymnasium's id, made without arguments -> the compiled environment that is the same, with the same time limit.
 TWINS = {
@@ -43,9 +43,9 @@ def twin_of(env_like: Any) -> str | None:
     ):
         return None
     module, _, name = entry.partition(":")
-    kind = getattr(importlib.import_module(module), name)
-    own = all(is_gymnasiums(getattr(kind, method)) for method in ("__init__", "step", "reset"))
-    return twin if own else None
+    importlib.import_module(module)
+    own = name == f"{env_like.partition('-')[0]}Env"
+    return twin if own and is_pristine(module) else None
 
 
 def _box(*high: float, low: tuple[float, ...] | None = None) -> gymnasium.spaces.Box:

@@ -208,7 +208,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         """Take a step."""
         if self._elapsed is None:
             raise gymnasium.error.ResetNeeded(f"{self.name} is stepped before it was reset")
-        if not self.action_space.contains(action):
+        if not (self.action_space.contains(action) and 0 <= action < self.n_actions):
             raise gymnasium.error.InvalidAction(f"action {action!r}; allowed: 0 to {self.n_actions - 1}")
         self._lane["action"] = action
         self._lane["uniform"][: self.uniforms] = self.np_random.random(self.uniforms)

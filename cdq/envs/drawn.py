@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from typing import Any, NamedTuple
 
 from gymnasium.envs.toy_text.cliffwalking import CliffWalkingEnv
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 from gymnasium.envs.toy_text.taxi import TaxiEnv
+from gymnasium.spaces import Discrete
 
 from cdq.envs.compiled import CompiledEnv
-from cdq.envs.wrappers import is_gymnasiums, is_patched
+from cdq.envs.pristine import is_pristine
+from cdq.envs.wrappers import is_patched
 
 
 class _Options(NamedTuple):
@@ -61,13 +62,20 @@ def known_of(base: Any) -> tuple[bool | None, str]:
 def _draws(base: Any, owner: Any) -> bool:
     """Return whether `step` and `reset` are those of Gymnasium's class, and read plain attributes."""
     kind = type(base)
-    same = all(getattr(kind, name) is getattr(owner, name) for name in ("step", "reset", "np_random"))
-    draw = getattr(sys.modules[owner.__module__], "categorical_sample", None)
-    own = all(is_gymnasiums(method) for method in (owner.step, owner.reset, draw))
+    same = counts_from_zero(base) and all(
+        getattr(kind, name) is getattr(owner, name) for name in ("step", "reset", "np_random")
+    )
     plain = all(name in vars(base) for name in _READ) and not any(
         hasattr(kind, name) for name in (*_READ, "s")
     )
-    return same and own and plain and not is_patched(base)
+    return same and plain and not is_patched(base) and is_pristine(owner.__module__)
+
+
+def counts_from_zero(base: Any) -> bool:
+    """Return whether states and actions are called 0, 1, 2, ..., as `step` takes and gives them."""
+    return all(
+        type(space) is Discrete and space.start == 0 for space in (base.observation_space, base.action_space)
+    )
 
 
 def has_advice(env: Any) -> bool:
@@ -76,7 +84,12 @@ def has_advice(env: Any) -> bool:
 
 
 def is_compiled(base: Any) -> bool:
-    """Return whether `step` and `reset` call the compiled functions and do nothing else."""
-    kind = type(base)
+    """Return whether `step` and `reset` call the compiled functions and do nothing else, of actions from 0 on."""
+    kind, actions, states = type(base), base.action_space, base.observation_space
+    numbered = type(actions) is Discrete and (actions.start, actions.n) == (0, base.n_actions)
+    numbered &= base.n_states is None or (
+        type(states) is Discrete and (states.start, states.n) == (0, base.n_states)
+    )
     methods = ("step", "reset", "_call", "_observation", "np_random")
-    return all(getattr(kind, name) is getattr(CompiledEnv, name) for name in methods) and not is_patched(base)
+    same = all(getattr(kind, name) is getattr(CompiledEnv, name) for name in methods)
+    return numbered and same and not is_patched(base)

@@ -18,7 +18,7 @@ from cdq.envs.drawn import has_advice, is_compiled, known_of
 from cdq.envs.playing import play
 from cdq.envs.python import PythonSource
 from cdq.envs.spaces import Encoder
-from cdq.envs.toy_text import TransitionTable, make_env, name_of, read_table
+from cdq.envs.toy_text import TransitionTable, make_env, name_of, read_table, refuse_vector
 from cdq.envs.trial import silence
 from cdq.envs.vector import VectorSource
 from cdq.envs.wrappers import change_by_wrappers, records_episodes, time_limit_of
@@ -134,6 +134,8 @@ def read_model(env_like: Any, build: Callable[[TransitionTable], M], **kwargs: o
         raise ConfigError(f"an environment that exists takes no arguments; got {', '.join(kwargs)}")
     env = env_like if given else make_env(env_like, **kwargs)
     try:
+        if isinstance(env, gymnasium.vector.VectorEnv):
+            refuse_vector()
         model = build(read_table(env))
         against = change_by_wrappers(env)
         if against is None:
@@ -162,7 +164,7 @@ def _fastest(
         return against
     compiled = isinstance(base, CompiledEnv)
     if compiled and not is_compiled(base):
-        return f"{type(base).__name__} has a step or reset of its own in Python"
+        return f"{type(base).__name__} has a step, reset or space of its own in Python"
     why = "features, bins and hashed tables are learnt by stepping"
     if plain and (not compiled or (base.n_states or 0) <= _LISTED):
         found = _modelled(env, build, given=given, masks=masks)
@@ -230,7 +232,7 @@ def _asked_for(env: gymnasium.Env[Any, Any], build: Build) -> Opened:
 
 def _as_vector(envs: Any, stepping: str, masks: bool | str, bins: Any) -> Opened:
     if stepping == "model":
-        raise UnsupportedEnvironment("a vector environment has no model; give one of its environments")
+        refuse_vector()
     source = VectorSource(envs, masks=masks)
     refuse_bins(source.encoder, bins)
     return Opened(source, source.encoder, "it is one call of step for all lanes")
@@ -260,7 +262,8 @@ def _look(env: gymnasium.Env[Any, Any], found: Opened, build: Build) -> tuple[ob
     """Return the facts on which the choice of the way depends, as far as they can be read in a moment."""
     base: Any = env.unwrapped
     methods = (vars(base).get(name) for name in ("step", "reset"))
-    seen = (change_by_wrappers(env), known_of(base), time_limit_of(env), *methods)
+    spaces = str(env.observation_space), str(env.action_space)
+    seen = (change_by_wrappers(env), known_of(base), time_limit_of(env), *methods, *spaces)
     if isinstance(base, CompiledEnv):
         return (*seen, is_compiled(base), base.time_limit)
     if getattr(found.origin, "n_pairs", 0) > _LOOKED_AT:

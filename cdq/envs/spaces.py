@@ -87,6 +87,11 @@ class Encoder:
         if self.masked:
             _check_mask(observation_space, self.n_actions)
         self._numbers = _numbers_of(self.space)
+        if not self._numbers.low:
+            raise UnsupportedEnvironment(
+                f"observations in {_brief(self.space)} hold no number; where there is one state, give "
+                "gymnasium.spaces.Discrete(1), and 0 as its observation"
+            )
         self.countable = self._numbers.whole
         size = math.prod(self._sizes()) if self.countable else None
         self.n_states = size if size is not None and size <= _MOST_STATES else None

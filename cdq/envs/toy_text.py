@@ -6,7 +6,7 @@ import difflib
 import warnings
 from collections.abc import Callable, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,12 +88,19 @@ def make_env(env_like: EnvLike, **kwargs: object) -> Any:
             return _make_registered(env_like, kwargs)
         if callable(env_like):
             return _call(env_like, kwargs)
+    if isinstance(env_like, gymnasium.vector.VectorEnv):
+        refuse_vector()
     if hasattr(env_like, "step"):
         raise UnsupportedEnvironment(f"{env_like!r} is {_NO_ENV}")
     raise UnsupportedEnvironment(
         f"cannot make an environment from {env_like!r}; give an id such as 'FrozenLake-v1', an EnvSpec, "
         "an Env, or a callable that makes one"
     )
+
+
+def refuse_vector() -> NoReturn:
+    """Refuse a vector environment where a model is asked for."""
+    raise UnsupportedEnvironment("a vector environment has no model; give one of its environments")
 
 
 def _make_registered(env_id: Any, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:

@@ -51,6 +51,42 @@ class Turn:
             self._lock.release()
 
 
+_played: set[int] = set()  # ids of the environments that are stepped just now
+_looking = threading.Lock()
+
+
+@contextmanager
+def playing(env: Any, call: str) -> Iterator[None]:
+    """Have an environment that was given, and those within it, for one learner alone while the context lasts.
+
+    Raises
+    ------
+    LearnerBusy
+        If another learner steps one of them.
+    """
+    wanted = _within(env)
+    with _looking:
+        if wanted & _played:
+            raise LearnerBusy(
+                f"{call} was called while another learner steps the same environment, {env}. Call it once the other "
+                "has returned, or give each learner an environment of its own, by its id or by what makes it"
+            )
+        _played.update(wanted)
+    try:
+        yield
+    finally:
+        with _looking:
+            _played.difference_update(wanted)
+
+
+def _within(env: Any) -> set[int]:
+    """Return the ids of an environment without its wrappers, and of those that a vector environment has in it."""
+    if isinstance(env, type) or not hasattr(env, "unwrapped"):
+        return set()
+    base = env.unwrapped
+    return {id(base)}.union(*map(_within, getattr(base, "envs", ())))
+
+
 class HasTurn(Protocol):
     """An object whose calls exclude each other."""
 

@@ -58,7 +58,8 @@ class Learning(Filed):
         CommError
             If the workers lose each other; the table is that of the last whole round.
         LearnerBusy
-            If the learner is in the course of another call, from this thread or another one.
+            If the learner is in the course of another call, from this thread or another one, or another learner is
+            stepping the environment that was given.
         FileError
             If the checkpoint directory is in use, belongs to another run, or cannot be written; the last good
             checkpoint is still there.
@@ -74,7 +75,7 @@ class Learning(Filed):
                 f"{self.name} has no model ({self.stepping_reason}), so that no distance from optimal is known; use "
                 "cdq.MeanReturn(...)"
             )
-        with self._aiming_at(goal):
+        with self._stepped("learn"), self._aiming_at(goal):
             self._optimum = self._solved()  # before the clock starts
             play(self._run())
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from cdq.contracts import Floats
 from cdq.errors import ConfigError
 from cdq.learner.connecting import is_hub, is_spread
 from cdq.learner.evaluation import Evaluation, evaluate_greedy
-from cdq.learner.exclusion import Turn, exclusive
+from cdq.learner.exclusion import Turn, exclusive, playing
 from cdq.learner.report import hints, make_report, unvisited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedSubject, Names
@@ -39,6 +40,7 @@ class Learnt:
     _state: State
     _comm: Communicator | str
     _turn: Turn
+    _env: Any
     _requests: Requests
     _optimum: Solution | None = None
 
@@ -166,9 +168,16 @@ class Learnt:
             If *episodes* is not a whole number of at least 1, or the environment that was given has changed since the
             learner was made of its model.
         LearnerBusy
-            If the learner is in the course of another call.
+            If the learner is in the course of another call, or another learner is stepping the environment that was
+            given.
         """
-        return self._evaluate(episodes)
+        with self._stepped("evaluate"):
+            return self._evaluate(episodes)
+
+    def _stepped(self, call: str) -> AbstractContextManager[None]:
+        """Return a context that has the environment for this learner alone, where it is stepped itself."""
+        itself = self._subject.way in {"Python environment", "vector environment"}
+        return playing(self._env, call) if itself else nullcontext()
 
     def _evaluate(self, episodes: float | None = None) -> Evaluation:
         self._require_unchanged()
@@ -224,7 +233,9 @@ class Learnt:
             "steps": self.steps,
             "digest": self._table().digest(),
         }
-        evaluation, threshold = self._evaluate(), reward_threshold(self.name)
+        with self._stepped("report"):
+            evaluation = self._evaluate()
+        threshold = reward_threshold(self.name)
         solved = {
             "reward_threshold": threshold,
             "solved": None if threshold is None else evaluation.mean_return >= threshold,

@@ -185,9 +185,18 @@ def start_of(values: Any, policy: Any, model: MDP, backups: Backups) -> Start:
     return Start(values=initial)
 
 
+def _policy_in(given: Any) -> Any:
+    """Return the policy of a table, a learner or a solution; anything else as it is."""
+    table = given if isinstance(given, QTable) else getattr(given, "table", None)
+    if isinstance(table, QTable):
+        return table.policy()
+    held = getattr(given, "policy", None)
+    return held if isinstance(held, np.ndarray) else given
+
+
 def stages_of(policy: Any, model: MDP, backups: Backups, horizon: int | None) -> list[Backups]:
     """Return the Markov chain of a policy, one for every stage where there is a horizon."""
-    given, states = np.asarray(policy), np.arange(model.n_states)
+    given, states = np.asarray(_policy_in(policy)), np.arange(model.n_states)
     if horizon is not None and given.shape == (horizon, model.n_states) and given.dtype.kind in "iu":
         return [chain_of(backups, actions_of(row, model, backups.missing), states) for row in given]
     if given.ndim == 1:

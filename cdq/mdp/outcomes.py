@@ -35,7 +35,8 @@ def frozen(given: ArrayLike, kind: npt.DTypeLike) -> NDArray[Any]:
     """Return an array that can never be written to, in memory that nobody else can write to.
 
     An array of NumPy's own is only marked as read-only, and whoever holds it, or its base, may unmark it. One over
-    ``bytes`` cannot be unmarked.
+    a ``memoryview`` of ``bytes`` cannot be unmarked. One over the ``bytes`` themselves may be writeable: pickle makes
+    such arrays.
 
     Examples
     --------
@@ -47,15 +48,16 @@ def frozen(given: ArrayLike, kind: npt.DTypeLike) -> NDArray[Any]:
     memory: Any = array
     while isinstance(memory, np.ndarray):
         memory = memory.base
-    if isinstance(memory, bytes) and 10 * array.nbytes >= 9 * len(memory):
+    owned = isinstance(memory, memoryview) and type(memory.obj) is bytes
+    if owned and not array.flags.writeable and 10 * array.nbytes >= 9 * memory.nbytes:
         return array
     copy = core.copied(array.reshape(-1).view(np.uint8)) if array.size else b""
     return over(copy, array.dtype).reshape(array.shape)
 
 
 def over(memory: bytes, kind: npt.DTypeLike, n: int | None = None) -> NDArray[Any]:
-    """Return an array over memory, of its first *n* entries."""
-    return np.frombuffer(memory, kind)[:n] if memory else np.empty(0, kind)
+    """Return an array over memory, of its first *n* entries, as `frozen` makes them."""
+    return np.frombuffer(memoryview(memory), kind)[:n] if memory else np.empty(0, kind)
 
 
 def numbers(what: str, given: Any) -> NDArray[Any]:

@@ -164,7 +164,7 @@ def _finite(backups: Backups, gamma: float, horizon: int) -> HorizonSolution:
 
 def evaluate_policy(
     model: Any,
-    policy: ArrayLike,
+    policy: Any,
     gamma: float | None = None,
     *,
     horizon: int | None = None,
@@ -181,7 +181,7 @@ def evaluate_policy(
         A model, or what has one; see `solve`. Time limits are not considered.
     policy : int array of shape (n_states,) or float array of shape (n_states, n_actions)
         Policy: one action per state, or the probability of each. With a horizon also integers of shape (horizon,
-        n_states): an action for every stage.
+        n_states): an action for every stage. A QTable, a QLearner or a solution stands for its policy.
     gamma : float
         Discount, in [0, 1]. Without discount, loops in which nothing is ever paid are worth 0.
         With a horizon it is 1 by default; it has no meaning for the average reward.

@@ -90,8 +90,13 @@ class State:
             If the table is none, has another size or type, or is that of another environment.
         """
         if header.get("model") != subject.fingerprint():
+            what = (
+                "id, class, arguments, spaces, names, masks or features differ from those"
+                if getattr(subject, "model", subject) is None
+                else "model differs from that"
+            )
             raise TableError(
-                f"{path} was learnt on {header.get('environment')}, whose model differs from that of {subject.name}; "
+                f"{path} was learnt on {header.get('environment')}, whose {what} of {subject.name}; "
                 "give the environment that it was learnt on"
             )
         try:

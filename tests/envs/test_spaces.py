@@ -302,3 +302,20 @@ def test_masks_that_do_not_fit_are_refused() -> None:
                 read(wrong)
     with pytest.raises(ConfigError, match="hold no mask"):
         Encoder(ACTIONS, ACTIONS).mask_of(1)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Tuple(()),
+        spaces.Dict({}),
+        spaces.Box(0, 5, (0,), np.int64),
+        spaces.Box(0, 1, (0,), np.float32),
+        spaces.Box(0, 1, (3, 0), np.int8),
+        spaces.Dict({"action_mask": spaces.MultiBinary(2)}),
+    ],
+    ids=str,
+)
+def test_observations_without_a_number_are_refused_in_words(space: Any) -> None:
+    with pytest.raises(UnsupportedEnvironment, match=r"hold no number.*Discrete\(1\)"):
+        Encoder(space, spaces.Discrete(2))

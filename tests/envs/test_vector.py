@@ -9,6 +9,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
+import cdq
 from cdq import schedules
 from cdq.core.lanes import Lanes
 from cdq.core.linear.linear import LinearQ
@@ -358,3 +359,12 @@ def test_fingerprints_tell_environments_apart() -> None:
     lake = VectorSource(lambda: gymnasium.make_vec("FrozenLake-v1", 2, "sync"))
     assert lake.fingerprint() not in {toys, VectorSource(gymnasium.make_vec(TAXI, 2, "sync")).fingerprint()}
     lake.close()
+
+
+@pytest.mark.parametrize("ask", [cdq.MDP.from_gymnasium, lambda envs: cdq.solve(envs, gamma=0.9)])
+@pytest.mark.parametrize("made", [lambda envs: envs, lambda envs: lambda: envs], ids=["itself", "its maker"])
+def test_a_vector_environment_has_no_model(ask: Any, made: Any) -> None:
+    envs = gymnasium.make_vec("FrozenLake-v1", num_envs=2, vectorization_mode="sync")
+    with pytest.raises(UnsupportedEnvironment, match="give one of its environments"):
+        ask(made(envs))
+    envs.close()

@@ -241,3 +241,33 @@ def test_nothing_learns_on_after_an_error_of_a_signal_handler() -> None:
             assert agent.table.visits.sum() == agent.steps
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+WRAPPED: dict[str, Callable[[Any], Any]] = {
+    "itself": lambda env: env,
+    "a wrapper": lambda env: gymnasium.wrappers.TimeLimit(env, 50),
+    "the environment within": lambda env: env.unwrapped,
+    "a vector environment": lambda env: gymnasium.vector.SyncVectorEnv([lambda: env]),
+}
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED.values(), ids=WRAPPED)
+def test_two_learners_of_one_environment_step_it_in_turn(wrapped: Any) -> None:
+    env = gymnasium.make("Blackjack-v1")
+    first, second = cdq.QLearner(env, seed=0), cdq.QLearner(wrapped(env), seed=1)
+    with learning(first):
+        for call in (lambda: second.learn(100), lambda: second.evaluate(1), second.report):
+            with pytest.raises(LearnerBusy, match="environment of its own"):
+                call()
+        assert second.steps == 0
+        assert second.table.visits.sum() == 0
+    assert second.learn(100).steps == 100
+    assert first.learn(0).evaluate(1).episodes == 1
+
+
+def test_learners_of_one_id_or_of_one_model_do_not_exclude_each_other() -> None:
+    lake = gymnasium.make("FrozenLake-v1")
+    for env in (lambda: gymnasium.make("Blackjack-v1"), lake):
+        first, second = (cdq.QLearner(env, seed=seed) for seed in range(2))
+        with learning(first):
+            assert second.learn(100).steps >= 100

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -256,3 +257,11 @@ def test_what_is_no_path_is_refused(path: Any) -> None:
     ):
         with pytest.raises(ConfigError, match="is .*; allowed: a path, as text or as a pathlib.Path"):
             call()
+
+
+def test_a_file_of_a_stepped_environment_says_what_may_differ(tmp_path: Path) -> None:
+    cdq.QLearner("Blackjack-v1", seed=0).save(tmp_path / "saved")
+    with pytest.raises(
+        TableError, match="id, class, arguments, spaces, names, masks or features differ from those"
+    ):
+        cdq.QLearner.load(tmp_path / "saved", lambda: gymnasium.make("Blackjack-v1", natural=True))

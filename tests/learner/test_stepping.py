@@ -287,7 +287,7 @@ def test_a_compiled_environment_with_a_step_in_python() -> None:
             return paying_more(super().step(action))
 
     agent = learnt(TimeLimit(Paying(), 10), 1000)
-    assert agent.stepping_reason == "Paying has a step or reset of its own in Python"
+    assert agent.stepping_reason == "Paying has a step, reset or space of its own in Python"
     assert agent.evaluate().mean_return >= 10.0
     env: Any = RiverSwim()
     theirs = env.step

@@ -20,14 +20,29 @@ COPIES = {
     "itself": lambda model: model,
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
-    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
-    "pickle, out of band": lambda model: pickle.loads(pickle.dumps(model, protocol=5)),
+    **{
+        f"pickle {protocol}": lambda model, protocol=protocol: pickle.loads(pickle.dumps(model, protocol))
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+    },
     "replace": dataclasses.replace,
 }
 
 
 def masked() -> MDP:
     return MDP.from_outcomes([0, 0, 1, 1], [0, 1, 0, 1], [1, 1, 0, 1], [1.0] * 4, range(4), actions=MASK)
+
+
+def large() -> MDP:
+    """Return a model whose arrays are so large that pickle makes writeable ones over bytes."""
+    mask = np.ones((2000, 2), np.bool_)
+    mask[7, 1] = False
+    model = MDP.garnet(2000, 2, branching=2, seed=0)
+    pairs = np.repeat(np.arange(4000), 2)
+    rows = pairs != 15
+    columns = model.next_state[rows], model.probability[rows], model.reward[rows]
+    return MDP.from_outcomes(
+        pairs[rows] // 2, pairs[rows] % 2, *columns, n_states=2000, n_actions=2, actions=mask
+    )
 
 
 def one_state(actions: Any, offsets: Any = (0, 1, 1, 2)) -> MDP:
@@ -42,20 +57,33 @@ def bases(array: Any) -> Iterator[Any]:
     while isinstance(array, np.ndarray):
         yield array
         array = array.base
-    assert isinstance(array, bytes)  # at the bottom: memory that nobody can write to
+    assert isinstance(array, memoryview)  # at the bottom: memory that nobody can write to
+    assert array.readonly
 
 
+@pytest.mark.parametrize("made", [masked, large], ids=["small", "large"])
 @pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
-def test_no_array_can_be_changed(copied: Any) -> None:
-    model = copied(masked())
-    assert same(model, masked())
-    assert model.fingerprint() == masked().fingerprint()
+def test_no_array_can_be_changed(copied: Any, made: Any) -> None:
+    model, original = copied(made()), made()
+    assert same(model, original)
+    assert model.fingerprint() == original.fingerprint()
     for array in [*(getattr(model, name) for name in ARRAYS), model.reachable()]:
         for reached in (*bases(array), array.view(), array[:1], array.T):
             with pytest.raises(ValueError, match="read-only"):
                 reached[...] = 0
             with pytest.raises(ValueError, match="WRITEABLE"):
                 reached.setflags(write=True)
+
+
+def test_a_model_does_not_share_an_unpickled_array() -> None:
+    reward = pickle.loads(pickle.dumps(np.zeros(4000), 4))
+    other = reward[:]  # stays writeable
+    reward.flags.writeable = False
+    model = MDP(
+        1, 4000, np.arange(4001), np.zeros(4000, np.int32), np.ones(4000), reward, [False] * 4000, [1.0]
+    )
+    other[:] = 5.0
+    assert not model.reward.any()
 
 
 @pytest.mark.parametrize("name", [*ARRAYS, "n_states", "time_limit"])

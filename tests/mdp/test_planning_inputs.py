@@ -345,3 +345,19 @@ def test_missing_actions_without_discount() -> None:
     assert optimal.state_values.tolist() == [-3.0, -2.0]
     assert optimal.policy.tolist() == [0, 1]
     assert optimal.error < 1e-13
+
+
+def test_a_table_a_learner_and_a_solution_stand_for_their_policy() -> None:
+    model = cdq.MDP.from_gymnasium("FrozenLake-v1")
+    agent = cdq.QLearner(model, seed=0).learn(10_000)
+    optimum = cdq.solve(model, gamma=0.9)
+    for given, policy in (
+        (agent, agent.table.policy()),
+        (agent.table, agent.table.policy()),
+        (optimum, optimum.policy),
+    ):
+        expected = cdq.evaluate_policy(model, policy, gamma=0.9)
+        assert np.array_equal(cdq.evaluate_policy(model, given, gamma=0.9), expected)
+    staged = cdq.solve(model, horizon=3)
+    found = cdq.evaluate_policy(model, staged, horizon=3)
+    np.testing.assert_allclose(found, staged.state_values, atol=1e-12)

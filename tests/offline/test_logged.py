@@ -173,7 +173,10 @@ def test_names_that_need_pickle_stay_in_memory(tmp_path: Path) -> None:
 def test_files_with_other_names_are_refused(tmp_path: Path) -> None:
     learnt().save(tmp_path / "agent")
     tensors, header = read_tensors(tmp_path / "agent")
-    for data, error in ((b"{}", "cannot be read"), (b'{"states": ["a"], "actions": ["b"]}', "model differs")):
+    for data, error in (
+        (b"{}", "cannot be read"),
+        (b'{"states": ["a"], "actions": ["b"]}', "names, masks or features differ"),
+    ):
         write_tensors(tmp_path / "wrong", {**tensors, "names": np.frombuffer(data, np.uint8)}, header)
         with pytest.raises((FileError, cdq.errors.TableError), match=error):
             cdq.QLearner.load(tmp_path / "wrong")
