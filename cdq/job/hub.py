@@ -31,7 +31,17 @@ from cdq.job.store import NAME as BEGINNING
 from cdq.job.store import read_beginning, write_beginning
 from cdq.mdp import MDP
 from cdq.qfunctions import Merged
-from cdq.training import Checkpoints, Requests, Settings, State, Team, Watch, lanes_of, signals_deferred
+from cdq.training import (
+    Checkpoints,
+    Monitor,
+    Requests,
+    Settings,
+    State,
+    Team,
+    Watch,
+    lanes_of,
+    signals_deferred,
+)
 from cdq.workers import Rule
 
 _log = logging.getLogger("cdq.hub")
@@ -125,6 +135,8 @@ class Call(Protocol):
 
 def service_of(call: Call, kind: type[LearningService] = LearningService) -> LearningService:
     """Return what merges for a call, where it stands; *kind* says how."""
+    if isinstance(call.watch, Monitor):
+        call.watch.go_on()  # a service counts bytes from 0
     return make_service(
         call.model,
         call.settings,
