@@ -34,7 +34,7 @@ def whole(what: str, value: Any, least: int, most: float = MOST_STEPS) -> int:
     number: Any = value if isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) else math.nan
     exact = int(number) if isinstance(number, Integral) or math.isfinite(number) else None
     if exact is None or exact != number or not least <= exact <= most:
-        upper = f" and at most {most:,}" if most != MOST_STEPS else ""
+        upper = f" and at most {most:,}" if most != MOST_STEPS or number > most else ""
         raise ConfigError(f"{what} is {shown(value)}; allowed: a whole number of at least {least}{upper}")
     return exact
 

@@ -52,7 +52,7 @@ ROOMS = {
     ),
     "job": _room(
         "a hub's job: members, journal, replay",
-        "training workers mdp qfunctions storage comm schedules merges core errors _version",
+        "training workers mdp qfunctions storage comm schedules merges core _common errors _version",
     ),
     "learner": _room(
         "QLearner, and the parts that only it assembles",

@@ -18,6 +18,7 @@ from cdq.cli.hub import hub
 from cdq.cli.join import join
 from cdq.cli.keys import keygen, keys
 from cdq.cli.launch import launch
+from cdq.cli.options import Command
 from cdq.cli.output import ReaderGone, printable, standard_streams
 from cdq.cli.replay import replay
 from cdq.cli.solve import solve
@@ -50,11 +51,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (train, evaluate, solve, bench, hub, join, status, replay, keygen):
-    app.command(no_args_is_help=True)(_command)
+    app.command(no_args_is_help=True, cls=Command)(_command)
 # What follows the program is the program's.
 app.command(no_args_is_help=True, context_settings={"allow_interspersed_args": False})(launch)
 app.add_typer(keys, name="keys", cls=_Commands)
-app.command()(doctor)
+app.command(cls=Command)(doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -145,4 +146,11 @@ def _usage_message(error: Any) -> str:
     if hasattr(error, "possibilities") and error.ctx is not None:
         names = [name for parameter in error.ctx.command.get_params(error.ctx) for name in parameter.opts]
         return unknown_name("option", error.option_name, [name for name in names if name.startswith("--")])
-    return str(error.format_message())
+    message = str(error.format_message())
+    if (
+        not message and error.ctx is not None
+    ):  # no arguments: the help, which stands above, is all that is said
+        name = error.ctx.command_path
+        kind = "a command" if hasattr(error.ctx.command, "commands") else "arguments"
+        return f"{name} needs {kind}; {name} --help lists what there is"
+    return message

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cdq.cli.options import Command
 from cdq.comm.zmq import keys as _keys
 from cdq.errors import ConfigError
 
@@ -42,7 +43,7 @@ def keygen(directory: Directory) -> None:
     print(f"{public} may be handed on; {public.with_suffix('.secret')} may not")
 
 
-@keys.command(no_args_is_help=True)
+@keys.command(no_args_is_help=True, cls=Command)
 def allow(directory: HubDirectory, public: Public, *, name: Name = None) -> None:
     """Let the owner of a key join the hub, within a second if it runs; to take that back, remove the file.
 

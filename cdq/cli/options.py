@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +24,32 @@ DEFAULT: dict[str, Any] = {
 }
 
 _RATES = "a number, linear:FIRST:LAST:STEPS, exponential:FIRST:LAST:STEPS"
+
+
+class Command(typer.core.TyperCommand):
+    """A command none of whose arguments may be empty: as a path, that would be the working directory."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Take *args* apart."""
+        _require_none_empty(args)
+        return super().parse_args(ctx, args)
+
+
+def _require_none_empty(arguments: Sequence[str]) -> None:
+    """Raise if an argument of a command is empty, as one of a shell's variable that is not set.
+
+    Raises
+    ------
+    ConfigError
+        Names what stands before it.
+    """
+    for number, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if not argument or (option.startswith("--") and equals and not value):
+            before = option or (arguments[number - 1] if number else "")
+            name = before if before.startswith("-") else "an argument"
+            raise ConfigError(f"{name} is empty; give it a value, or leave it out")
+
 
 EnvId = Annotated[
     str, typer.Argument(metavar="ENV", help="A Gymnasium id; one of your own package is module:Env-v0.")

@@ -12,6 +12,7 @@ import struct
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from numbers import Real
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 API_VERSION = 1
 
 DEFAULT_TIMEOUT = 60.0
+# In seconds, thirty years: as milliseconds and nanoseconds it fits what clocks and sockets count with.
+LONGEST_TIMEOUT = 1e9
 
 _EMPTY = memoryview(b"")
 _COLOR_AND_KEY = struct.Struct("<?qq")  # whether there is a colour, the colour, the key
@@ -373,11 +376,15 @@ def as_bytes_view(part: Any) -> memoryview:
 
 
 def checked_timeout(timeout: float) -> float:
-    """Return `timeout` as a float, if it is a number of seconds above zero."""
-    seconds = float(timeout)
-    if not seconds > 0.0:
-        raise ConfigError(f"timeout is {timeout}; it must be a number of seconds above zero")
-    return seconds
+    """Return `timeout` as a float, if it is a number of seconds above zero that clocks and sockets can count."""
+    allowed = isinstance(timeout, Real) and not isinstance(timeout, bool) and 0 < timeout <= LONGEST_TIMEOUT
+    if not allowed:
+        huge = isinstance(timeout, int) and timeout.bit_length() > 1000  # too long to write out
+        told = "a number of hundreds of digits" if huge else f"{timeout!r:.80}"
+        raise ConfigError(
+            f"timeout is {told}; it must be a number of seconds above zero and at most {LONGEST_TIMEOUT:g}"
+        )
+    return float(timeout)
 
 
 def describe(error: BaseException) -> str:

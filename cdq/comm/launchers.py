@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -45,7 +46,8 @@ MARK = "CDQ_RANK_PROCESS"
 def started_by(environment: Mapping[str, str] = os.environ) -> Launch | None:
     """Return the launcher that started this process as one of several or alone, None if there was none.
 
-    A process that such a one started, as a pool of `multiprocessing` does, was not started by the launcher.
+    A process that such a one started, as a pool of `multiprocessing` does, was not started by the launcher. Where it
+    left no mark, a Python among the ancestors that has the same variables tells so, on Linux.
 
     Parameters
     ----------
@@ -96,10 +98,47 @@ def _is_child(environment: Mapping[str, str], launch: Launch) -> bool:
         return process != str(os.getpid())
     # Not imported there: its own children of multiprocessing are told apart all the same.
     multiprocessing = sys.modules.get("multiprocessing.process")
-    return multiprocessing is not None and (
+    of_a_pool = multiprocessing is not None and (
         multiprocessing.parent_process() is not None
         or getattr(multiprocessing.current_process(), "_inheriting", False)
     )
+    return of_a_pool or any(
+        _is_python(process) and _was_launched(process, _identity(environment, launch))
+        for process in _ancestors()
+    )
+
+
+def _ancestors() -> Iterator[Path]:
+    """Return the directories in /proc of the processes that this one descends from; none where there is no /proc."""
+    process = os.getppid()
+    while process > 1:
+        directory = Path(f"/proc/{process}")
+        yield directory
+        try:
+            # The name, which is in parentheses, may hold anything; the state and the parent follow it.
+            process = int((directory / "stat").read_bytes().rpartition(b")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            return
+
+
+def _is_python(process: Path) -> bool:
+    """Return whether a process is an interpreter: shells, env, nice and their like stand between launcher and rank."""
+    try:
+        program = os.readlink(process / "exe")
+        return program == os.readlink("/proc/self/exe") or Path(program).name.startswith(("python", "pypy"))
+    except OSError:  # it has ended, or is another user's
+        return False
+
+
+def _was_launched(process: Path, identity: str) -> bool:
+    """Return whether a process was given the variables of the rank *identity* when it was started."""
+    try:
+        told = os.fsdecode((process / "environ").read_bytes()).split("\0")
+    except OSError:
+        return False
+    environment = dict(entry.split("=", 1) for entry in told if "=" in entry)
+    launch = _named(environment)[0]
+    return launch is not None and _identity(environment, launch) == identity
 
 
 def _identity(environment: Mapping[str, str], launch: Launch) -> str:

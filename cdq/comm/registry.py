@@ -6,7 +6,7 @@ import logging
 import os
 from importlib.metadata import EntryPoint, entry_points
 
-from cdq.comm.base import API_VERSION, DEFAULT_TIMEOUT, Communicator, checked_timeout
+from cdq.comm.base import API_VERSION, DEFAULT_TIMEOUT, LONGEST_TIMEOUT, Communicator, checked_timeout
 from cdq.comm.launchers import parent_rank, started_by
 from cdq.errors import BackendUnavailable, ConfigError, unknown_name
 
@@ -156,7 +156,8 @@ def _without_timeout(url: str) -> tuple[str, float | None]:
         return address, checked_timeout(float(seconds))
     except ValueError:
         raise ConfigError(
-            f"communicator {url!r}: timeout is {seconds!r}; it must be a number of seconds above zero"
+            f"communicator {url!r}: timeout is {seconds!r}; it must be a number of seconds above zero "
+            f"and at most {LONGEST_TIMEOUT:g}"
         ) from None
 
 

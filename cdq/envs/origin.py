@@ -110,6 +110,11 @@ def environment_of(path: object, name: str, origin: Origin, given: Any) -> Any:
         arguments = {
             key: value for key, value in dict(origin.get("arguments", {})).items() if key not in _OF_DISPLAY
         }
+        longest = max((len(json.dumps(value)) for value in arguments.values()), default=0)
+        if longest > _LONGEST:
+            raise ValueError(
+                f"an argument has {longest:,} bytes, and none that is kept has more than {_LONGEST:,}"
+            )
         missing = [*map(str, origin.get("wrappers", [])), *map(str, origin.get("lost", []))]
         limit = origin.get("time_limit")
         if limit is not None and not 0 < int(limit) < 1 << 62:

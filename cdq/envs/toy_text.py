@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from cdq._common import shown
 from cdq.envs.spaces import SHIMMY
 from cdq.envs.wrappers import time_limit_of
 from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
@@ -106,6 +107,10 @@ def refuse_vector() -> NoReturn:
 def _make_registered(env_id: Any, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     import gymnasium
 
+    called = _called(env_id)
+    module, colon, name = env_id.partition(":") if isinstance(env_id, str) else ("", "", "")
+    if colon and (":" in name or not name or not all(part.isidentifier() for part in module.split("."))):
+        raise UnsupportedEnvironment(f"cannot make {called}: write it as module:Env-v0")
     try:
         return gymnasium.make(env_id, disable_env_checker=True, **kwargs)
     except gymnasium.error.DeprecatedEnv as error:
@@ -116,10 +121,17 @@ def _make_registered(env_id: Any, kwargs: dict[str, Any]) -> gymnasium.Env[Any, 
         missing = _one_line(error).partition(". ")[0]
         # Programs, unlike python itself, do not look in the working directory.
         raise UnsupportedEnvironment(
-            f"cannot make {env_id!r}: {missing}; install it, or name its directory in PYTHONPATH"
+            f"cannot make {called}: {missing}; install it, or name its directory in PYTHONPATH"
         ) from None
     except (gymnasium.error.Error, TypeError, ValueError, KeyError) as error:
-        raise UnsupportedEnvironment(f"cannot make {env_id!r}: {_one_line(error)}") from error
+        raise UnsupportedEnvironment(f"cannot make {called}: {_one_line(error)}") from error
+
+
+def _called(env_id: Any) -> str:
+    """Return an environment for a message: its id, and the arguments of an EnvSpec."""
+    if isinstance(env_id, str):
+        return shown(env_id)
+    return f"{shown(env_id.id)} with the arguments {shown(env_id.kwargs)}"
 
 
 def _call(make: Callable[..., object], kwargs: dict[str, Any]) -> Any:

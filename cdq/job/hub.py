@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from cdq._common import one_of, real, whole
+from cdq.comm.base import LONGEST_TIMEOUT
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys
 from cdq.errors import ConfigError, FileError
@@ -22,20 +24,31 @@ from cdq.job.journal import NAME as JOURNAL
 from cdq.job.journal import Entry, Journal, lines
 from cdq.job.membership.events import Settings as HubSettings
 from cdq.job.membership.hub_machine import HubMachine
-from cdq.job.recovery import is_changed, recover
+from cdq.job.recovery import is_changed, recover, seconds_of
 from cdq.job.replay import goal_of
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME as BEGINNING
 from cdq.job.store import read_beginning, write_beginning
 from cdq.mdp import MDP
 from cdq.qfunctions import Merged
-from cdq.training import Checkpoints, Requests, Settings, State, Team, Watch, lanes_of, signals_deferred
+from cdq.training import (
+    Checkpoints,
+    Monitor,
+    Requests,
+    Settings,
+    State,
+    Team,
+    Watch,
+    lanes_of,
+    signals_deferred,
+)
 from cdq.workers import Rule
 
 _log = logging.getLogger("cdq.hub")
 # Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
 _ROOM = 1 << 26
 _MAY_CHANGE = {"workers", "comm"}  # settings of a job that is started again
+_SHORTEST = 0.001  # seconds of a round: in less nobody but one worker ever delivers
 _PATIENCE = 2.0  # seconds that a hub which is to end waits for the round in hand
 
 
@@ -64,6 +77,16 @@ class Hosting:
     staleness : int
         Most contributions of others that may come between the table that a worker learnt from and its own
         contribution; asynchronous only.
+
+    Raises
+    ------
+    ConfigError
+        If a number is none that a hub can keep to.
+
+    Examples
+    --------
+    >>> Hosting("tcp://127.0.0.1:5555", staleness=8).grace
+    5.0
     """
 
     url: str
@@ -75,6 +98,17 @@ class Hosting:
     keys: Keys | None = None
     asynchronous: bool = False
     staleness: int = 64
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` for what no hub could keep to."""
+        whole("max_members", self.max_members, 1, 1 << 16)
+        whole("staleness", self.staleness, 0)
+        real("grace", self.grace, f"seconds from 0 to {LONGEST_TIMEOUT:g}", 0.0, LONGEST_TIMEOUT)
+        if self.round_timeout is not None:
+            allowed = f"seconds from {_SHORTEST:g} to {LONGEST_TIMEOUT:g}, or None"
+            real("round_timeout", self.round_timeout, allowed, _SHORTEST, LONGEST_TIMEOUT)
+        for name in ("durable", "insecure", "asynchronous"):
+            one_of(name, getattr(self, name), (True, False))
 
 
 class Call(Protocol):
@@ -102,6 +136,8 @@ class Call(Protocol):
 
 def service_of(call: Call, kind: type[LearningService] = LearningService) -> LearningService:
     """Return the service that merges for a call, from the state as it is; *kind* is its class."""
+    if isinstance(call.watch, Monitor):
+        call.watch.go_on()  # a service counts bytes from 0
     return make_service(
         call.model,
         call.settings,
@@ -166,7 +202,7 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
         service = go_on(call, kind, journal, contributions)
         machine = hub.machine = _machine(call, hosting, service, journal)
         how = {"asynchronous": hosting.asynchronous, "durable": hosting.durable}
-        start = {"goal": call.state.goal.to_config(), **how}
+        start = {"goal": call.state.goal.to_config(), "time": time.time(), **how}
         journal.write({"start": machine.generation, "hub": machine.state(), **start})
         journal.sync()  # no two starts may have one number
         service.write = journal.write
@@ -200,6 +236,7 @@ def go_on(
     _require_same_job(call, journal)
     goal = call.state.goal
     last = recover(journal, goal, lambda kind: service_of(call, kind), contributions)
+    call.state.history.add_seconds(seconds_of(journal.entries, journal.begun))
     entries, journal.entries = journal.entries, []  # not in memory for as long as the hub lives
     rounds = [entry for entry in entries if "round" in entry]
     service = service_of(call, kind)

@@ -48,6 +48,8 @@ class Journal:
         The starts of the hub and the rounds, as they were when it was opened.
     hub : dict or None
         State of the hub after the last line.
+    begun : float or None
+        When the last line that is left out of `entries` was written; None if there is none.
 
     Raises
     ------
@@ -61,6 +63,7 @@ class Journal:
         self._after = after
         self.entries: list[Entry]
         self.hub: dict[str, Any] | None
+        self.begun: float | None
         try:
             # Without a buffer: what could not be written is not tried again when the file is closed.
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
@@ -87,12 +90,14 @@ class Journal:
 
     def _take_over(self) -> int:
         """Read what there is, take off a line that is not whole, and return where the next one begins."""
-        self.entries, self.hub, end = [], None, 0
+        self.entries, self.hub, self.begun, end = [], None, None, 0
         for entry, line_end in _entries(self._path):
             try:
                 end, self.hub = line_end, _hub_after(self.hub, entry)
                 if entry.get("round", self._after + 1) > self._after:
                     self.entries.append(entry)
+                else:
+                    self.begun = entry.get("time")
             except (KeyError, TypeError, ValueError) as error:
                 raise FileError(f"{self._path} is no journal of a job: {error!r}; use another copy") from None
         if end < os.fstat(self._file.fileno()).st_size:

@@ -68,6 +68,32 @@ def recover(journal: Journal, goal: Goal, make: Make, stored: Contributions) -> 
     return last
 
 
+def seconds_of(entries: Iterable[Entry], begun: float | None) -> float:
+    """Return how long the rounds of a journal took, by the clock of the hub; not what passed while there was none.
+
+    Parameters
+    ----------
+    entries : iterable of dict
+        Its lines.
+    begun : float or None
+        When the line before them was written.
+
+    Examples
+    --------
+    >>> seconds_of([{"start": 1, "time": 5.0}, {"round": 1, "time": 7.0}, {"start": 2, "time": 90.0}], None)
+    2.0
+    """
+    total, before = 0.0, begun
+    for entry in entries:
+        now = entry.get("time")
+        if not isinstance(now, (int, float)):  # the starts of an older cdq
+            now = None
+        elif "round" in entry and before is not None:
+            total += max(now - before, 0.0)  # a clock may be set back
+        before = now
+    return total
+
+
 def _stored(start: Entry, rounds: list[Entry], stored: Contributions) -> list[Entry]:
     """Return the rounds up to the first that cannot be applied, as it was promised only from a checkpoint on."""
     for entry in rounds:

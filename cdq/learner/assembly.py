@@ -8,8 +8,10 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from numpy.typing import NDArray
+
 from cdq.contracts import Representation, Source
-from cdq.errors import ConfigError
+from cdq.errors import ConfigError, TableError
 from cdq.features import FeatureMap, TileCoding
 from cdq.mdp import MDP
 from cdq.offline import LoggedSubject, Names
@@ -153,6 +155,27 @@ def origin_of(env: Any) -> dict[str, Any]:
     from cdq.envs import origin
 
     return origin.origin_of(env)
+
+
+def require_size(path: object, header: Mapping[str, Any], values: NDArray[Any] | None) -> None:
+    """Raise before an environment is made of a map that has not as many places as the file's table has rows.
+
+    Raises
+    ------
+    TableError
+        If it has others: making it takes far more memory and time than reading the file.
+    """
+    told = header.get("made_of")
+    arguments = told.get("arguments") if isinstance(told, dict) else None
+    places = arguments.get("desc") if isinstance(arguments, dict) else None
+    name = str(header.get("environment")).rpartition(":")[2]
+    if not isinstance(places, list) or values is None or not name.startswith("FrozenLake"):
+        return
+    n = sum(len(row) for row in places if isinstance(row, (str, list)))
+    if n != len(values):
+        raise TableError(
+            f"{path} was learnt on a map of {n:,} places, and its table has {len(values):,} rows; use another copy"
+        )
 
 
 def environment_of(path: object, header: Mapping[str, Any], given: Any) -> Any:

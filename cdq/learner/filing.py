@@ -12,7 +12,7 @@ import numpy as np
 from cdq._common import path_of
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
-from cdq.learner.assembly import environment_of
+from cdq.learner.assembly import environment_of, require_size
 from cdq.learner.connecting import is_spread, join
 from cdq.learner.exclusion import exclusive
 from cdq.learner.results import Learnt
@@ -193,6 +193,8 @@ class Filed(Learnt):
             arguments["workers"] = None  # as many as there are processes
         if env is None and _NAMES in tensors:
             env = Names.from_bytes(tensors[_NAMES].tobytes())
+        if arguments.get("features") is None and arguments.get("bins") is None and "keys" not in tensors:
+            require_size(path, header, tensors.get("values"))
         learner = cls(environment_of(path, header, env), **arguments)  # type: ignore[call-arg]  # of QLearner
         learner._origin = header.get("made_of") or learner._origin
         learner._state.restore(path, tensors, header, learner._subject)

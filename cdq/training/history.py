@@ -115,6 +115,10 @@ class History:
         """Set the bytes of the newest row, if there is one: it was written before those of its round were known."""
         self._rows["bytes"][max(self._length - 1, 0)] = n_bytes
 
+    def add_seconds(self, seconds: float) -> None:
+        """Let the newest row, if there is one, say that learning took so many more seconds."""
+        self._rows["seconds"][max(self._length - 1, 0)] += seconds
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how copies are made, which have nothing in common with what they were made of."""
         return History.from_arrays, (self.to_arrays(),)

@@ -50,11 +50,16 @@ class Monitor:
     ) -> None:
         self._history, self._gap, self._mean_return, self._goal = history, gap, mean_return, goal
         self._least = least
-        last = history[-1] if len(history) else Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
+        last = self.go_on()
+        goal.measure_at = goal.measure_at or last.steps + self._least
+
+    def go_on(self) -> Row:
+        """Count from the newest row, which is returned, for rounds whose bytes and seconds begin at 0."""
+        last = self._history[-1] if len(self._history) else Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
         self._episodes, self._rounds, self._bytes = last.episodes, last.rounds, last.bytes
         self._bytes_before, self._seconds_before = last.bytes, last.seconds
-        goal.measure_at = goal.measure_at or last.steps + self._least
         self._started = time.perf_counter()
+        return last
 
     def __call__(self, steps: int, played: Round) -> bool:
         """Write the round down; return whether to stop."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import MOST_STEPS, real, whole
+from cdq._common import MOST_STEPS, real, shown, whole
 from cdq.errors import ConfigError, FileError, TableError
 from cdq.qfunctions import Merged, QTable
 from cdq.training.course import Progress
@@ -96,8 +96,8 @@ class State:
                 else "model differs from that"
             )
             raise TableError(
-                f"{path} was learnt on {header.get('environment')}, whose {what} of {subject.name}; "
-                "give the environment that it was learnt on"
+                f"{path} was learnt on {_made_in_words(header)}, whose {what} of {subject.name}, as it is here; "
+                "give the environment that it was learnt on, with the arguments it had"
             )
         try:
             QTable(tensors["values"], tensors["visits"], keys=tensors.get("keys"))  # raises if they are none
@@ -118,6 +118,16 @@ class State:
             if isinstance(error, TableError):
                 raise
             raise FileError(f"{path} lacks what a learner goes on from: {error!r}; use another") from None
+
+
+def _made_in_words(header: Mapping[str, Any]) -> str:
+    """Return the environment of a file, and what it was made with where that is written down."""
+    told = header.get("made_of")
+    made = {name: value for name, value in told.items() if name != "id"} if isinstance(told, dict) else {}
+    arguments = made.pop("arguments", {})
+    parts = [f"with the arguments {shown(arguments)}"] if arguments else []
+    parts += [f"and {name} {shown(value)}" for name, value in made.items()]
+    return " ".join([str(header.get("environment")), *parts])
 
 
 def _history_of(tensors: Mapping[str, npt.NDArray[Any]]) -> History:

@@ -292,3 +292,40 @@ def test_interrupt_reports_saves_and_leaves_nothing_behind(tmp_path: Path) -> No
     assert report["interrupted"]
     assert 0 < report["steps"] < 1e13
     assert cdq.QLearner.load(tmp_path / "learner").table.digest() == report["digest"]
+
+
+@pytest.mark.parametrize("option", ["--checkpoint", "--save", "--json", "--resume"])
+@pytest.mark.parametrize("joined", [False, True])
+def test_an_empty_path_is_refused(
+    option: str,
+    joined: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = [f"{option}="] if joined else [option, ""]
+    assert main(["train", *QUICK, *given]) == 2
+    assert capsys.readouterr().err == f"cdq: {option} is empty; give it a value, or leave it out\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needs"),
+    [
+        ([], "cdq needs a command; cdq --help"),
+        (["train"], "cdq train needs arguments; cdq train --help"),
+        (["keys"], "cdq keys needs a command; cdq keys --help"),
+        (["keys", "allow"], "cdq keys allow needs arguments; cdq keys allow --help"),
+    ],
+)
+def test_no_arguments_is_said_in_a_sentence(
+    arguments: list[str], needs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"cdq: {needs} lists what there is\n"
+
+
+def test_too_many_steps_are_told_how_many_may_be(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "FrozenLake-v1", "--steps", "1e30"]) == 2
+    assert f"at least 0 and at most {2**62:,}\n" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,9 +125,11 @@ def test_bad_input_changes_nothing() -> None:
     comm.barrier()
 
 
-@pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
-def test_timeout_is_above_zero(timeout: float) -> None:
-    with pytest.raises(ConfigError, match="above zero"):
+@pytest.mark.parametrize(
+    "timeout", [0, -1.0, float("nan"), float("inf"), 1e300, 10**400, True, "60", None], ids="{!s:.9}".format
+)
+def test_timeout_is_above_zero_and_can_be_counted(timeout: Any) -> None:
+    with pytest.raises(ConfigError, match="above zero and at most 1e"):
         Alone(timeout)
 
 

@@ -54,6 +54,8 @@ def test_a_url_may_carry_the_timeout() -> None:
     [
         ("timeout=0", "timeout is '0'; it must be a number of seconds above zero"),
         ("timeout=soon", "timeout is 'soon'"),
+        ("timeout=1e300", "timeout is '1e300'; .* and at most 1e"),
+        ("timeout=inf", "timeout is 'inf'; .* and at most 1e"),
         ("timeout=1&patience=2", "timeout is '1&patience=2'"),
         ("patience=2", r"unknown parameter 'patience'; the only one is \?timeout=SECONDS"),
     ],

@@ -8,8 +8,8 @@ import datetime
 import functools
 import logging
 import math
-import re
 import random
+import re
 import threading
 import types
 import weakref

@@ -196,6 +196,57 @@ def test_arguments_that_the_environment_refuses(arguments: dict[str, Any], tmp_p
         cdq.QLearner.load(path)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        (
+            {"desc": ["S" * 400] * 400},
+            TableError,
+            "a map of 160,000 places, and its table has 16 rows; use another",
+        ),
+        (
+            {"desc": ["S" * 5] * 4},
+            TableError,
+            "a map of 20 places, and its table has 16 rows; use another copy",
+        ),
+        (
+            {"map_name": "S" * 70_000},
+            ConfigError,
+            "an argument has 70,002 bytes, and none that is kept has more",
+        ),
+    ],
+    ids=["large", "other", "long"],
+)
+def test_a_map_that_is_not_the_tables_is_not_made(
+    arguments: dict[str, Any],
+    error: type[Exception],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cdq.QLearner("FrozenLake-v1", seed=0).save(tmp_path / "saved")
+    made_of = {"id": "FrozenLake-v1", "arguments": arguments}
+    path = with_header(tmp_path / "saved", tmp_path / "changed", made_of=made_of)
+    monkeypatch.setattr(gymnasium, "make", None)
+    for env in (None, "FrozenLake-v1"):
+        with pytest.raises(error, match=said):
+            cdq.QLearner.load(path, env)
+
+
+def test_a_map_of_ones_own_is_made_again(tmp_path: Path) -> None:
+    env = gymnasium.make("FrozenLake-v1", desc=["SFF", "FHG"])
+    cdq.QLearner(env, seed=0).save(tmp_path / "saved")
+    assert cdq.QLearner.load(tmp_path / "saved").table.n_states == 6
+
+
+def test_a_model_that_differs_is_told_with_its_arguments(tmp_path: Path) -> None:
+    cdq.QLearner(gymnasium.make("FrozenLake-v1", is_slippery=False), seed=0).save(tmp_path / "saved")
+    with pytest.raises(
+        TableError, match=r"on FrozenLake-v1 with the arguments \{'is_slippery': False\}, whose"
+    ):
+        cdq.QLearner.load(tmp_path / "saved", gymnasium.make("FrozenLake-v1"))
+
+
 def test_no_file_opens_a_window(tmp_path: Path) -> None:
     cdq.QLearner("FrozenLake-v1", seed=0).save(tmp_path / "saved")
     made_of = {"id": "FrozenLake-v1", "arguments": {"render_mode": "human"}}

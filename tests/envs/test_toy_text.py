@@ -79,6 +79,14 @@ def test_the_time_limit_and_map_are_those_of_the_environment() -> None:
         ("Zzzzzz-v0", "pprint_registry"),
         ("no_such_module:Env-v0", "cannot make 'no_such_module:Env-v0': No module named .*PYTHONPATH"),
         ("a b:c:d", "cannot make 'a b:c:d'"),
+        *(
+            (name, f"cannot make '{name}': write it as module:Env-v0")
+            for name in ("a:b:c", ".:x-v0", ":x", "x:")
+        ),
+        (
+            gymnasium.spec("FrozenLake-v1").__class__("Nowhere-v0", "no_such_module:Env", kwargs={"size": 3}),
+            "cannot make 'Nowhere-v0' with the arguments {'size': 3}: No module",
+        ),
         ("Blackjack-v1", "Blackjack-v1 has no transition table"),
         (3, "cannot make an environment from 3"),
         (dict, "must return a gymnasium.Env"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import cdq
-from cdq.errors import FileError
+from cdq.errors import ConfigError, FileError
 from cdq.job.hub import Hosting
 from tests.job.jobs import MODEL, Playing
 from tests.job.test_chaos import assert_exact
@@ -68,3 +68,19 @@ def test_a_job_that_was_not_begun_is_begun_again(tmp_path: Path, monkeypatch: py
                 if path.name != "job.safetensors":
                     path.unlink()
     assert_exact(tmp_path / "job")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"staleness": n} for n in (-1, 10**23, 0.5, True, None)),
+        *({"round_timeout": s} for s in (0, -1, float("nan"), float("inf"), 1e-9, 10**400, "1", True)),
+        *({"grace": s} for s in (-1, float("nan"), float("inf"), 1e10, None)),
+        *({"max_members": n} for n in (0, -1, 1 << 17, 2.5)),
+        *({name: 1} for name in ("durable", "insecure", "asynchronous")),
+    ],
+    ids="{!s:.40}".format,
+)
+def test_what_no_hub_can_keep_to_is_refused_before_it_starts(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(wrong))} is .*; allowed: "):
+        Hosting("zmq+ipc:///tmp/hub", **wrong)

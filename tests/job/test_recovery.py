@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+import cdq
 from cdq.errors import DivergenceError, FileError
 from cdq.job.contributions import Contributions
 from cdq.job.journal import NAME, Journal, read
-from cdq.job.recovery import recover
+from cdq.job.recovery import recover, seconds_of
 from cdq.job.replay import Rehearsal, replay
 from cdq.job.service import LearningService
 from cdq.training.goals import Goal, OptimalWithin
@@ -316,3 +317,29 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
         contributions.begin(5)
         contributions.write(6, [b"new"])
     assert (mine.read_text(), place.is_symlink()) == ("mine", False)
+
+
+def test_rounds_that_a_restart_takes_over_took_their_time(tmp_path: Path) -> None:
+    """Their steps count, so that their seconds must too: else the speed is that of a disk."""
+    with processes(tmp_path, **JOB, hosting={"grace": 0.2}) as made:
+        kill_after(made, 5)
+        lines = list(read(made.directory))
+        times = [entry["time"] for entry in lines if "start" in entry or "round" in entry]
+        made.hub().communicate(timeout=30)
+        history = cdq.QLearner.resume(made.directory, comm="inprocess").history
+    assert history[-1].steps == 60_000
+    assert history[-1].seconds > times[-1] - times[0]
+
+
+def test_time_in_which_there_was_no_hub_does_not_count() -> None:
+    lines: list[dict[str, Any]] = [
+        {"start": 1, "time": 100.0},
+        {"round": 1, "time": 103.0},
+        {"start": 2, "time": 900.0},
+        {"round": 2, "time": 904.0},
+        {"round": 3, "time": 903.0},  # the clock was set back
+        {"round": 4, "time": 905.0},
+    ]
+    assert seconds_of(lines, None) == 3.0 + 4.0 + 2.0
+    assert seconds_of(lines[1:2], 101.0) == 2.0
+    assert seconds_of([{"start": 1}, {"round": 1, "time": 3.0}, {"round": 2, "time": 4.0}], 1.0) == 1.0

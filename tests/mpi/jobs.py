@@ -39,11 +39,14 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def start_job(
-    ranks: int, arguments: Sequence[str], extra: Mapping[str, str] | None = None
+    ranks: int,
+    arguments: Sequence[str],
+    extra: Mapping[str, str] | None = None,
+    program: Sequence[str] = (sys.executable,),
 ) -> subprocess.Popen[str]:
-    """Start Python with `arguments` on each rank, in a session of its own, its output in pipes."""
+    """Start Python, or another program, with `arguments` on each rank, in a session of its own, its output in pipes."""
     return subprocess.Popen(
-        [*mpiexec(), "-n", str(ranks), sys.executable, *arguments],
+        [*mpiexec(), "-n", str(ranks), *program, *arguments],
         env=environment(extra),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -54,7 +57,11 @@ def start_job(
 
 
 def run_job(
-    ranks: int, arguments: Sequence[str], timeout: float = 30.0, extra: Mapping[str, str] | None = None
+    ranks: int,
+    arguments: Sequence[str],
+    timeout: float = 30.0,
+    extra: Mapping[str, str] | None = None,
+    program: Sequence[str] = (sys.executable,),
 ) -> subprocess.CompletedProcess[str]:
     """Run Python with `arguments` (a script, or ``-c`` and code) on each rank, to its end.
 
@@ -68,8 +75,10 @@ def run_job(
         In seconds: a job that takes longer is killed, and the test fails with what it had printed.
     extra : mapping of str to str, optional
         More environment variables.
+    program : sequence of str
+        What stands before the arguments.
     """
-    job = start_job(ranks, arguments, extra)
+    job = start_job(ranks, arguments, extra, program)
     try:
         out, err = job.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:

@@ -97,13 +97,28 @@ def test_a_fork_of_mpi_is_refused_in_words(ranks: int) -> None:
     assert "Signal" not in done.stderr, done.stderr
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_a_rank_may_be_started_by_a_wrapper(ranks: int) -> None:
-    """A shell script, or a Python program, that does no more than start the one that is the rank."""
-    code = "import cdq; print('ranks:', cdq.QLearner('FrozenLake-v1').settings.workers)"
-    wrapper = f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', {code!r}]).returncode)"
-    done = jobs.run_job(ranks, ["-c", wrapper])
-    assert done.stdout.count(f"ranks: {ranks}\n") == ranks, done.stderr
+SAYS_RANKS = "import cdq; print('ranks:', cdq.QLearner('FrozenLake-v1').settings.workers)"
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [("sh", "-c", '"$0" "$@"; exit $?'), ("env", "A=1"), ("nice", "-n", "1", "sh", "-c", '"$@"', "-")],
+)
+def test_a_rank_may_be_started_by_a_wrapper(wrapper: tuple[str, ...]) -> None:
+    """A shell, env and their like do no more than start the process that is the rank."""
+    done = jobs.run_job(2, [sys.executable, "-c", SAYS_RANKS], program=wrapper)
+    assert done.stdout.count("ranks: 2\n") == 2, done.stderr
+
+
+@pytest.mark.parametrize("imports", ["import cdq", "import cdq.errors", "import os"])
+@pytest.mark.parametrize("between", [[], ["sh", "-c", '"$@"; exit $?', "-"], ["env", "A=1"]])
+def test_a_program_that_a_rank_starts_before_it_has_a_learner_is_no_rank(
+    imports: str, between: list[str]
+) -> None:
+    command = [*between, sys.executable, "-c", SAYS_RANKS]
+    code = f"{imports}\nimport subprocess\nsubprocess.run({command!r}, check=True)"
+    done = jobs.run_job(3, ["-c", code])
+    assert done.stdout.count("ranks: 1\n") == 3, done.stdout + done.stderr
 
 
 def test_workers_without_a_launcher_are_told_so() -> None:

@@ -159,3 +159,22 @@ def test_links_to_files_that_a_user_names_are_followed(tmp_path: Path) -> None:
         read_tensors(tmp_path / "loop")
     with pytest.raises(FileError, match="null byte"):
         read_tensors(str(tmp_path / "a\0b"))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"settings": {"dtype": "\ud800"}}, {"environment": ["a", {"\udfff": 1}]}, {"kind": "\udc00\ud800"}],
+)
+def test_half_a_character_is_refused(more: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(signed(json.dumps({"format": 1, "kind": "learner", **more})))
+    with pytest.raises(FileError, match="half a character, a lone surrogate"):
+        read_tensors(path)
+    with pytest.raises(FileError, match="lone surrogate"):
+        cdq.QLearner.load(path)
+
+
+def test_a_character_of_two_escapes_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(signed(json.dumps({"format": 1, "kind": "\U0001f600"})))
+    assert read_tensors(path)[1]["kind"] == "\U0001f600"

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from cdq.comm.zmq.keys import DOMAIN, Keys
+from cdq.comm.zmq.keys import DOMAIN, Keys, printable
 from cdq.comm.zmq.library import load
 from cdq.errors import ConfigError
 
@@ -44,6 +44,7 @@ class Gate:
         self._keys = keys
         self._wrong: frozenset[str] = frozenset()  # files that are no keys, as they were last named
         self._refused = 0
+        self._allowed: frozenset[str] = frozenset()
         self._allowed = self._names()
         self._next = 0.0
         self._changed = 0  # when the directory was, as it was last read for a key that was not known
@@ -101,7 +102,10 @@ class Gate:
 
     def _names(self) -> frozenset[str]:
         allowed = self._keys.allowed()
-        self._name(allowed.wrong)
+        folder = self._keys.directory / "allowed"
+        gone = self._allowed and not allowed.keys and not folder.exists()
+        told = f"{printable(folder)} is not there any more: nobody may join, and who was in is out"
+        self._name((told,) if gone else allowed.wrong)
         return frozenset(key.decode() for key in allowed.keys)
 
     def _name(self, wrong: Iterable[str]) -> None:

@@ -32,16 +32,24 @@ def keygen(directory: str | Path) -> Path:
     Raises
     ------
     ConfigError
-        If there is a pair already.
+        If there is a pair already, or *directory* is empty.
+    OSError
+        If the directory cannot be made or written to; nothing is left of the pair.
     """
     from cdq.comm.zmq.library import load
 
+    if not str(directory):
+        raise ConfigError("the directory of keys is ''; allowed: a path, as text or as a pathlib.Path")
     folder = Path(directory)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     public, secret = load().curve_keypair()
     try:
         _write(folder / "own.secret", secret.decode(), 0o600)
-        _write(folder / "own.public", public.decode(), 0o644)
+        try:
+            _write(folder / "own.public", public.decode(), 0o644)
+        except BaseException:  # half a pair would stand in the way of the next try
+            (folder / "own.secret").unlink()
+            raise
     except FileExistsError as error:
         raise ConfigError(f"{error.filename} is there already; use another directory") from None
     return folder / "own.public"
@@ -71,8 +79,16 @@ def allow(directory: str | Path, public: str | Path, name: str) -> None:
 
 
 def _write(path: Path, text: str, mode: int) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="ascii") as file:
-        file.write(text + "\n")
+    """Write a new file, wholly or not at all."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def read_key(path: Path, follow: bool = True) -> bytes:
@@ -88,9 +104,11 @@ def read_key(path: Path, follow: bool = True) -> bytes:
     try:
         text = _read(path, os.O_RDONLY | (0 if follow else os.O_NOFOLLOW)).decode("ascii").strip()
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{_shown(path)} cannot be read: {_reason(error)}; cdq keygen makes keys") from None
+        raise ConfigError(
+            f"{printable(path)} cannot be read: {_reason(error)}; cdq keygen makes keys"
+        ) from None
     if not _KEY.fullmatch(text):
-        raise ConfigError(f"{_shown(path)} holds no key of 40 characters; cdq keygen makes keys")
+        raise ConfigError(f"{printable(path)} holds no key of 40 characters; cdq keygen makes keys")
     return text.encode()
 
 
@@ -116,7 +134,7 @@ def _reason(error: Exception) -> str:
     return "it is no text" if isinstance(error, UnicodeError) else str(error)
 
 
-def _shown(path: Path) -> str:
+def printable(path: Path) -> str:
     """Return a path as it can be printed anywhere, on one line."""
     text = str(path)
     return text if text.isprintable() else ascii(text)
@@ -184,7 +202,9 @@ class Keys:
         except FileNotFoundError:
             return Allowed(frozenset(), ())  # nobody has been allowed yet
         except OSError as error:
-            raise ConfigError(f"{_shown(folder)} cannot be read: {error.strerror}; nobody may join") from None
+            raise ConfigError(
+                f"{printable(folder)} cannot be read: {error.strerror}; nobody may join"
+            ) from None
         for path in paths:
             try:
                 keys.add(read_key(path, follow=False))

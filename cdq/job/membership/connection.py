@@ -12,6 +12,7 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from cdq.comm.base import checked_timeout
 from cdq.comm.contribution import Received
 from cdq.comm.zmq.address import parse
 from cdq.comm.zmq.events import TOKEN_BYTES, Tick
@@ -55,7 +56,7 @@ class Connection:
 
     def __init__(self, url: str, hello: bytes, *, timeout: float = 30.0, keys: Keys | None = None) -> None:
         self.url = url
-        self.timeout = timeout
+        self.timeout = checked_timeout(timeout)
         self._owner = os.getpid(), threading.get_ident()
         token = secrets.token_bytes(TOKEN_BYTES)
         self._machine = WorkerMachine(hello, token, seed=int.from_bytes(token, "little"))
@@ -163,7 +164,7 @@ def status(url: str, timeout: float = 10.0, keys: Keys | None = None) -> dict[st
     CommTimeout
         If it does not answer.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + checked_timeout(timeout)
     link = Link(parse(url), timeout, keys)
     try:
         link.send(encode(Frame(Kind.STATUS)))

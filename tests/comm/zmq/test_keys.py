@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -193,3 +196,51 @@ def test_nothing_that_is_read_as_a_key_blocks_or_never_ends(keys: Keys) -> None:
             path.write_text("a" * 40)
             path.chmod(0o600)
     assert time.monotonic() - began < 30
+
+
+def test_a_directory_that_vanishes_is_named_once(
+    keys: Keys, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    vanish(keys.directory / "allowed")
+    for now in (1.0, 3.0, 5.0):
+        gate.reread(now)
+    assert caplog.messages == [
+        f"{keys.directory / 'allowed'} is not there any more: nobody may join, and who was in is out"
+    ]
+
+
+@pytest.mark.parametrize("fails_at", [1, 2])
+def test_a_full_disk_leaves_no_half_of_a_pair(
+    fails_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    def fsync(_: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == fails_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space left"):
+        keygen(tmp_path / "keys")
+    assert not list((tmp_path / "keys").iterdir())
+    Keys(keygen(tmp_path / "keys").parent)
+
+
+def test_a_file_that_may_not_grow_leaves_no_half_of_a_pair(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from cdq.comm.zmq.keys import keygen\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
+        "try: keygen(sys.argv[1])\nexcept OSError as error: print(error.strerror)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "keys")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "File too large\n"
+    assert not list((tmp_path / "keys").iterdir())
+
+
+def test_keys_need_a_directory() -> None:
+    with pytest.raises(ConfigError, match="the directory of keys is ''; allowed: a path"):
+        keygen("")

@@ -1,0 +1,69 @@
+"""cdq hub, join, status and keygen: numbers and paths with which nothing could begin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cdq.cli import main
+
+JOB = ("--env", "FrozenLake-v1", "--workers", "2")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--mode", "async", "--staleness", "-1"),
+        ("--mode", "async", "--staleness", str(10**23)),
+        *(("--round-timeout", seconds) for seconds in ("0", "-1", "nan", "inf", "1e-9")),
+    ],
+)
+def test_a_hub_that_would_refuse_everything_does_not_start(
+    options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(
+            [
+                "hub",
+                "--bind",
+                f"zmq+ipc://{tmp_path}/hub",
+                *JOB,
+                "--checkpoint",
+                str(tmp_path / "job"),
+                *options,
+            ]
+        )
+        == 2
+    )
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "; allowed: " in error
+    assert not (tmp_path / "job").exists()
+
+
+@pytest.mark.parametrize("seconds", ["1e400", "inf", "1e300", "nan", "0", "-1"])
+@pytest.mark.parametrize("command", ["join", "status"])
+def test_a_timeout_that_no_clock_counts(
+    command: str, seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "tcp://127.0.0.1:1", "--timeout", seconds]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("cdq: timeout is ")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("keygen", ""), ("keys", "allow", "", "x"), ("hub", "--bind", "tcp://127.0.0.1:0", "--checkpoint", "")],
+)
+def test_an_empty_path_is_not_the_working_directory(
+    arguments: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(list(arguments)) == 2
+    assert "is empty; give it a value" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
