@@ -94,7 +94,8 @@ class CheckpointDirectory:
         self._make()
         with self._open_lock() as file:
             self._claim(file)
-            check_replaceable(self.path / "checkpoint")  # not after an hour
+            # Now, not after an hour; by the name of a checkpoint, so that what a kill leaves here is cleared away, too.
+            check_replaceable(self.path / f"checkpoint-{0:020d}.safetensors")
             self._locked = True
             try:
                 yield

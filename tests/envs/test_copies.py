@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -89,7 +91,14 @@ print(*[seen(env) for env in pickle.load(sys.stdin.buffer)], sep="\\n")
 def test_another_process_loads_them_all() -> None:
     envs = [started(name) for name in MAKERS]
     sent = pickle.dumps(envs)
-    loaded = subprocess.run([sys.executable, "-c", _LOAD], input=sent, capture_output=True, check=False)
+    path = os.pathsep.join([os.environ["PYTHONPATH"], str(Path(__file__).parents[2])])  # cdq, then the tests
+    loaded = subprocess.run(
+        [sys.executable, "-c", _LOAD],
+        input=sent,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )
     assert loaded.returncode == 0, loaded.stderr.decode()
     assert loaded.stdout.decode().splitlines() == [repr(seen(env)) for env in envs]
 
