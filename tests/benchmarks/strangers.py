@@ -29,6 +29,7 @@ from tests.job.strangers import attacks, resident
 
 PROGRAM = "import sys; from cdq.cli import main; sys.exit(main())"
 ROOT = Path(cdq.__file__).parents[1]
+START = Path(__file__).parents[1] / "start.py"  # runs a module of the tests, wherever cdq is installed
 
 
 def start(*arguments: object, **more: Any) -> subprocess.Popen[str]:
@@ -107,7 +108,7 @@ def bear(arguments: argparse.Namespace, folder: Path) -> dict[str, tuple[float, 
     """
     keys = make_keys(folder) if arguments.curve else {}
     job, more = folder / "job", ["--curve"] if keys else []
-    held = ("-m", "tests.benchmarks.strangers", "--hold", folder, "--states", arguments.states, *more)
+    held = (START, "tests.benchmarks.strangers", "--hold", folder, "--states", arguments.states, *more)
     hub = python(*held, stderr=subprocess.PIPE)
     url, log = where(hub), Log(hub)
     known = ["--keys", folder / "worker"] if keys else []
