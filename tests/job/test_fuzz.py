@@ -128,6 +128,10 @@ def test_g12_a_relay_bears_whatever_comes(machine: RelayMachine, chance: random.
         machine.step(Received(chance.choice((b"a", b"b", b"c")), said, None, 0.0))
         if number % 100 == 0:
             machine.step(Tick(number * 1.0))
+    assert sum(count for name, count in machine.counts.items() if name.startswith("refused")) > CASES
+    (answer,) = machine.step(Received(b"new", bytes(encode(Frame(Kind.STATUS))), None, 1e6))
+    assert isinstance(answer, Send)
+    assert (answer.route, decode(answer.message).kind) == (b"new", Kind.STATUS_REPLY)
 
 
 def test_g12_a_worker_bears_whatever_comes(chance: random.Random) -> None:
@@ -137,7 +141,9 @@ def test_g12_a_worker_bears_whatever_comes(chance: random.Random) -> None:
             said = chance.choice([mutated, lambda data, _: data])(
                 encode(golden(chance.choice(list(Kind)))), chance
             )
-            machine.step(Arrived(said, number * 1.0))
+            for action in machine.step(Arrived(said, number * 1.0)):
+                if isinstance(action, (bytes, memoryview)):  # a message: one that a hub can read
+                    assert decode(action).kind in set(Kind)
 
 
 def test_g12_greetings(chance: random.Random) -> None:
