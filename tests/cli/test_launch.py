@@ -142,7 +142,8 @@ sys.exit(3)
 def test_ctrl_c_that_the_shell_has_ignored_stays_ignored(folder: Path) -> None:
     """By the command and by what it starts, as in the background of a script or under nohup."""
     notes = folder / "pids"
-    text = f"import os, time; open({str(notes)!r}, 'a').write(f'{{os.getpid()}}\\n'); time.sleep(1); print('whole')"
+    text = f"import os, sys, time; open({str(notes)!r}, 'a').write(f'{{os.getpid()}}\\n'); time.sleep(1)\n"
+    text += "sys.stdout.write('whole\\n')"  # at once: print may write in parts, and the other comes between
     command = shlex.join([*COMMAND, "-n", "2", script(folder, text)])
     with subprocess.Popen(["sh", "-c", f"trap '' INT; exec {command}"], stdout=subprocess.PIPE) as process:
         wait_for_lines(notes, 2)
