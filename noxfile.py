@@ -150,11 +150,19 @@ def install(session: nox.Session, *extras: str) -> None:
 
 
 def run_tests(session: nox.Session, command: str, copy: Path) -> None:
-    """Run a command in a copy of the project; fail where it fails, or where it skipped tests."""
+    """Run a command in a copy of the project; fail where it fails, or where it skipped tests.
+
+    Without the variable that nox sets, which a user does not have: it makes `print` write in parts.
+    """
     log = copy.parent / "tests.log"
     with session.chdir(copy):
         session.run(
-            "bash", "-euo", "pipefail", "-c", f"{command} | tee {shlex.quote(str(log))}", external=True
+            "bash",
+            "-euo",
+            "pipefail",
+            "-c",
+            f"unset PYTHONUNBUFFERED; {command} | tee {shlex.quote(str(log))}",
+            external=True,
         )
     last = (log.read_text().splitlines() or [""])[-1]
     session.log(last)
