@@ -8,12 +8,12 @@ import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from cdq.comm.zmq.address import temporary_address
 from cdq.comm.zmq.hub import Hub
 from cdq.errors import PeerLost
 from cdq.job.hub import Call, Hosting, host, keeper, run, service_of
@@ -52,8 +52,8 @@ def learn_locally(call: Call, show: Callable[[], None]) -> None:
     settings = HubSettings(min_members=workers, max_members=workers)
     machine = HubMachine(service, settings, secrets.randbits(63) + 1, now=time.monotonic())
     with (
-        tempfile.TemporaryDirectory(prefix="cdq-") as folder,  # 0700
-        Hub(f"zmq+ipc://{folder}/hub", machine, limit=service.limit(0)) as hub,
+        temporary_address() as url,
+        Hub(url, machine, limit=service.limit(0)) as hub,
         processes([[*JOIN, hub.url, str(_SILENCE)]] * workers) as started,
     ):
         run(hub, call, show, lambda: None if service.finished else require_alive(started))

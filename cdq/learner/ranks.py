@@ -6,13 +6,13 @@ import contextlib
 import secrets
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 
 from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
+from cdq.comm.zmq.address import temporary_address
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.ranks.relay import RelayMachine
 from cdq.job import hand_over, processes
@@ -45,8 +45,7 @@ def beside(size: int, parcel: bytes, begin: bytes, timeout: float) -> Iterator[C
     PeerLost
         If one of them ends before it has joined; it has said why on standard error.
     """
-    with tempfile.TemporaryDirectory(prefix="cdq-") as folder:  # 0700
-        url = f"zmq+ipc://{folder}/hub"
+    with temporary_address() as url:
         programs = [[*RANK, url, str(rank), str(size), str(timeout)] for rank in range(1, size)]
         with _relay(url, size), _started(programs, parcel) as started:
             with connect(url, size, _JOINED)[0] as comm:

@@ -169,10 +169,17 @@ def test_ctrl_c_keeps_the_last_whole_round() -> None:
     assert int(learner.table.visits.sum()) == learner.steps > 0
 
 
-def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose path leaves room for a socket's address, wherever TMPDIR is."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        yield Path(name)
+
+
+def test_workers_end_with_the_process_that_started_them(short_path: Path) -> None:
     code = "import cdq; cdq.QLearner('FrozenLake-v1', comm='zmq', workers=2, sync_every=500).learn(1e12)"
     root = str(Path(cdq.__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": root, "TMPDIR": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": root, "TMPDIR": str(short_path)}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)
     try:
         listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")

@@ -7,6 +7,9 @@ import os
 import re
 import socket
 import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +19,9 @@ IPC, CURVE, TCP = "zmq+ipc", "zmq+curve", "zmq+tcp"
 EXAMPLES = "zmq+ipc:///PATH, zmq+curve://HOST:PORT and zmq+tcp://127.0.0.1:PORT"
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 _LONGEST_PATH = 100  # a socket's address has 107 characters
+# Parents of temporary directories where that of the system, as batch systems and continuous integration set it in
+# TMPDIR, leaves no room for a socket's address.
+_SHORT_PARENTS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 class Address(NamedTuple):
@@ -82,6 +88,20 @@ def parse(url: str, bound: bool = False) -> Address:
     if not bound and (host == "*" or int(port) == 0):
         raise ConfigError(f"{url!r} is for hubs; to reach one, give the host and the port where it is")
     return Address(scheme, place)
+
+
+@contextmanager
+def temporary_address() -> Iterator[str]:
+    """Give the URL of a file in a new directory that only this user can open; the directory goes with the context."""
+    with tempfile.TemporaryDirectory(prefix="cdq-", dir=_parent()) as folder:  # mode 0700
+        yield f"{IPC}://{folder}/hub"
+
+
+def _parent() -> str:
+    """Return a directory for temporary ones, whose path is short enough for a socket's address."""
+    usual = tempfile.gettempdir()
+    room = len(os.fsencode(usual)) + len("/cdq-12345678/hub") <= _LONGEST_PATH
+    return usual if room else next((name for name in _SHORT_PARENTS if os.access(name, os.W_OK)), usual)
 
 
 def _is_host(host: str) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 import cdq
 from cdq.cli import main
 from cdq.comm.registry import VARIABLE
-from cdq.comm.zmq.address import is_loopback, needs_ipv6, parse
+from cdq.comm.zmq.address import is_loopback, needs_ipv6, parse, temporary_address
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys, allow, keygen
 from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE, SIZE_VARIABLE
@@ -152,3 +154,19 @@ def test_ranks_by_ipv6_whose_hub_the_environment_names() -> None:
         thread.join(30)
     wanted = cdq.QLearner("FrozenLake-v1", workers=2, seed=0).learn(20_000).table.digest()
     assert said == [wanted, wanted]
+
+
+@pytest.mark.parametrize("length", [0, 40, 65, 66, 200])
+def test_a_temporary_address_is_bound_wherever_temporary_directories_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="cdq-") as short:  # of 17 characters
+        folder = Path(short, "x" * length)
+        folder.mkdir(exist_ok=True)
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        with temporary_address() as url, Hub(url, RelayMachine(2, 1)):
+            path = Path(parse(url).place)
+            assert path.exists()
+            assert path.is_relative_to(folder) == (length < 66)
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert not path.parent.exists()

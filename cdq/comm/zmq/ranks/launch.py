@@ -7,10 +7,8 @@ import math
 import os
 import queue
 import secrets
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +16,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from cdq.comm.registry import VARIABLE
-from cdq.comm.zmq.address import IPC
+from cdq.comm.zmq.address import temporary_address
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE, SIZE_VARIABLE
 from cdq.comm.zmq.ranks.relay import RelayMachine
@@ -59,21 +57,18 @@ def launch(command: Sequence[str], size: int) -> Ended | None:
     ConfigError
         If there is no such program.
     """
-    folder = tempfile.mkdtemp(prefix="cdq-")  # for this user alone
     processes = Processes()
-    try:
-        with _signals_passed_to(processes):
-            url = f"{IPC}://{folder}/hub"
-            variables = {**os.environ, VARIABLE: url, SIZE_VARIABLE: str(size)}
+    with temporary_address() as url, _signals_passed_to(processes):
+        variables = {**os.environ, VARIABLE: url, SIZE_VARIABLE: str(size)}
+        try:
             for rank in range(size):
                 processes.start(command, {**variables, RANK_VARIABLE: str(rank)})
             while not processes.have_ended():  # a script may make learners one after another
                 with Hub(url, RelayMachine(size, secrets.randbits(63) | 1)) as hub:
                     hub.run(processes.have_ended)
-        return processes.failed
-    finally:
-        processes.kill()
-        shutil.rmtree(folder)
+            return processes.failed
+        finally:
+            processes.kill()
 
 
 @contextmanager
