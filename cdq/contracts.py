@@ -29,8 +29,8 @@ class Loop(Protocol):
         """
 
 
-class Lanewise(Protocol):
-    """Properties that loops over lanes need, of an environment or a log."""
+class EnvironmentSpec(Protocol):
+    """Properties of an environment, whatever is learnt in it."""
 
     @property
     def n_actions(self) -> int:
@@ -44,16 +44,12 @@ class Lanewise(Protocol):
     def resumable(self) -> bool:
         """True if a lane goes on from its memory; else it begins an episode."""
 
-
-class Environment(Lanewise, Protocol):
-    """Properties of an environment that do not depend on the kind of Q-function."""
-
     @property
     def name(self) -> str:
         """Name of the environment, for messages and files."""
 
     @property
-    def way(self) -> str:
+    def stepping(self) -> str:
         """Way of stepping: "compiled model", "compiled environment", "vector environment", "Python environment"."""
 
     @property
@@ -61,7 +57,7 @@ class Environment(Lanewise, Protocol):
         """True if several workers may be threads of one process."""
 
     @property
-    def lanes(self) -> int:
+    def default_num_envs(self) -> int:
         """Number of environments that a worker steps by default."""
 
     @property
@@ -78,8 +74,8 @@ class Environment(Lanewise, Protocol):
         """Close the environments that were made here; loops must not be used afterwards."""
 
 
-class Source(Environment, Protocol):
-    """An environment that is stepped, as the source of transitions."""
+class Environment(EnvironmentSpec, Protocol):
+    """The place where transitions come from, as far as it is stepped; a model is a `Task` without one."""
 
     def loop(
         self, q: QFunction, lanes: Lanes, gamma: float, seeds: Sequence[int], stop: npt.NDArray[np.int32]
@@ -152,7 +148,7 @@ class Model(Protocol):
         """Return the SHA-256 of what a table learnt on the model depends on, as hexadecimal digits."""
 
 
-class Encoder(Protocol):
+class ObservationEncoder(Protocol):
     """Observations and actions as numbers; `cdq.envs.spaces.Encoder` makes them of Gymnasium's spaces."""
 
     @property
@@ -184,7 +180,7 @@ class Encoder(Protocol):
         """Return the actions that the mask in an observation allows; raises `ConfigError` if there is none."""
 
 
-class Representation(Protocol):
+class QFunctionKind(Protocol):
     """Kind of Q-function: leads from observations to rows of the table, and from rows to action values."""
 
     @property
@@ -201,7 +197,7 @@ class Representation(Protocol):
 
     @property
     def own_table(self) -> Any:
-        """The `Merged` that it reads, where rows are added as they are met; else None."""
+        """The `MergedTable` that it reads, where rows are added as they are met; else None."""
 
     def __str__(self) -> str:
         """Return what it is, in words."""
@@ -229,12 +225,24 @@ class Representation(Protocol):
 Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 
 
-class Problem(Lanewise, Protocol):
-    """A learning task, as workers need it; the same for all workers of a run."""
+class Task(Protocol):
+    """An environment or a log together with a Q-function, as workers need it; the same for all workers of a run."""
+
+    @property
+    def n_actions(self) -> int:
+        """Columns of the table."""
+
+    @property
+    def own_bytes(self) -> int:
+        """Bytes that one lane needs besides its random stream, counters and state index."""
+
+    @property
+    def resumable(self) -> bool:
+        """True if a lane goes on from its memory; else it begins an episode."""
 
     @property
     def n_rows(self) -> int:
-        """Rows of the table; its columns are the actions."""
+        """Rows of the table."""
 
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and lanes; the flag *stop* ends its windows early."""

@@ -34,7 +34,7 @@ _APART = (
 _LEAST_SPAN = 1e-290  # between bounds; tiles divided by less are no number of float64
 _GIVE_BOUNDS = "give low and high, a finite number for each of the {} inputs, to which it is clipped"
 
-FloatArray = npt.NDArray[np.float64]
+Inputs = npt.NDArray[np.float64]
 Bound = Sequence[float | None] | float | None
 
 
@@ -70,9 +70,7 @@ class _Bounded:
         object.__setattr__(self, "low", _bound("low", low))
         object.__setattr__(self, "high", _bound("high", high))
 
-    def _bounds(
-        self, low: Any, high: Any, space: tuple[npt.ArrayLike, npt.ArrayLike]
-    ) -> tuple[FloatArray, ...]:
+    def _bounds(self, low: Any, high: Any, space: tuple[npt.ArrayLike, npt.ArrayLike]) -> tuple[Inputs, ...]:
         """Return the bounds to use: the given ones, else those of the space."""
         lowest, highest = (np.asarray(bound, np.float64).reshape(-1) for bound in space)
         if len(lowest) != len(highest) or not 0 < len(lowest) <= MOST_INPUTS:
@@ -89,7 +87,7 @@ class _Bounded:
         return lows, highs
 
     @staticmethod
-    def _refuse(wrong: npt.NDArray[np.bool_], lows: FloatArray, highs: FloatArray, why: str) -> None:
+    def _refuse(wrong: npt.NDArray[np.bool_], lows: Inputs, highs: Inputs, why: str) -> None:
         """Raise `ConfigError` for the first input that is *wrong*."""
         if wrong.any():
             j = int(np.flatnonzero(wrong)[0])
@@ -98,7 +96,7 @@ class _Bounded:
             )
 
 
-def _merged(what: str, given: Any, of_space: FloatArray) -> FloatArray:
+def _merged(what: str, given: Any, of_space: Inputs) -> Inputs:
     wanted = given if isinstance(given, tuple) else (given,) * len(of_space)
     if len(wanted) != len(of_space):
         raise ConfigError(f"{what} has {len(wanted)} numbers; the observation has {len(of_space)} inputs")
@@ -112,7 +110,7 @@ def _tiles(value: Any) -> int | tuple[int, ...]:
     return _whole("tiles", value, 1, MOST_TILES)
 
 
-def _partition(lows: FloatArray, highs: FloatArray, tiles: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+def _partition(lows: Inputs, highs: Inputs, tiles: Sequence[int]) -> tuple[Inputs, Inputs]:
     """Return bounds and scales with which a single tiling has its highest tile at the high bound, and none beyond."""
     most = np.array(tiles, np.float64)
     scale, clipped = most / (highs - lows), highs
@@ -324,7 +322,7 @@ def _n_products(order: int, width: int) -> int:
     return n
 
 
-def _fingerprint(features: FeatureMap, low: FloatArray, high: FloatArray, version: int = 1) -> str:
+def _fingerprint(features: FeatureMap, low: Inputs, high: Inputs, version: int = 1) -> str:
     """Return the SHA-256 of all that the values of the features depend on, of the *version* of their definition too."""
     text = json.dumps(
         [version, to_config(features), [x.hex() for x in low.tolist()], [x.hex() for x in high.tolist()]]
@@ -373,7 +371,7 @@ def initial_weight(features: Features, value: float) -> float:
 
 def action_values(
     features: Features, weights: npt.NDArray[np.floating[Any]], observations: npt.ArrayLike
-) -> FloatArray:
+) -> Inputs:
     """Return Q of one observation, (n_actions,), or of a batch, (n, n_actions).
 
     Parameters

@@ -22,7 +22,7 @@ from cdq.job.handshake import Job
 from cdq.job.increments import largest
 from cdq.job.journal import NAME as JOURNAL
 from cdq.job.journal import Entry, Journal, lines
-from cdq.job.membership.events import Settings as HubSettings
+from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.recovery import is_changed, recover, seconds_of
 from cdq.job.replay import goal_of
@@ -30,7 +30,7 @@ from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME as BEGINNING
 from cdq.job.store import read_beginning, write_beginning
 from cdq.mdp import MDP
-from cdq.qfunctions import Merged
+from cdq.qfunctions import MergedTable
 from cdq.training import (
     Checkpoints,
     Monitor,
@@ -143,7 +143,7 @@ def service_of(call: Call, kind: type[LearningService] = LearningService) -> Lea
         call.settings,
         plan=plan_of(call.settings, call.rule, call.state.goal.keep_every),
         state=call.state,
-        lanes=call.team.lanes,
+        lanes=call.team.lane_states,
         watch=call.watch,
         finish=call.requests.finish,
         rounds=rounds_of(call),
@@ -157,13 +157,15 @@ def rounds_of(call: Call) -> int:
     return history[-1].rounds if len(history) else 0
 
 
-def keeper(call: Call, service: LearningService, journal: Journal | None = None) -> Callable[[], None]:
+def checkpoint_writer(
+    call: Call, service: LearningService, journal: Journal | None = None
+) -> Callable[[], None]:
     """Return the function that writes a checkpoint of a call, when all of the journal is on the disk."""
 
-    def keep() -> None:
+    def write_checkpoint() -> None:
         if journal is not None:
             journal.sync()
-        known = max(call.team.lanes, default=-1) + 1
+        known = max(call.team.lane_states, default=-1) + 1
         lanes = [service.lanes(uid) for uid in range(max(known, call.settings.workers))]
         tensors, counters = call.state.everything()
         header = {"kind": "checkpoint", **call.about, **counters}
@@ -171,7 +173,7 @@ def keeper(call: Call, service: LearningService, journal: Journal | None = None)
         call.checkpoints.write(call.state.progress.steps, {**tensors, "lanes": lanes_of(lanes)}, header)
         point("hub:after_checkpoint")
 
-    return keep
+    return write_checkpoint
 
 
 def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
@@ -246,14 +248,14 @@ def go_on(
     changed = is_changed(last, goal, kind)
     if changed and journal.hub is not None:  # windows that workers have in hand are void: theirs was another
         journal.hub["version"] += 1
-    keep = keeper(call, service, journal)
+    write_checkpoint = checkpoint_writer(call, service, journal)
     begun = last is None or not (journal.directory / BEGINNING).exists()
     if begun:  # perhaps again, after a hub that did not get as far as its first line
         write_beginning(journal.directory, call.model, call.about, call.state, service)
     # All rounds after a checkpoint are of one start, and have the checkpoint's goal.
     if begun or changed or rounds:
-        keep()
-    _store(service, keep, contributions, call.state.merged)
+        write_checkpoint()
+    _store(service, write_checkpoint, contributions, call.state.merged)
     size = rounds[-1].get("next") if rounds else None
     service.open(size if isinstance(size, int) else call.settings.workers)
     return service
@@ -273,16 +275,22 @@ def _require_same_job(call: Call, journal: Journal) -> None:
         )
 
 
-def _store(service: LearningService, keep: Callable[[], None], stored: Contributions, merged: Merged) -> None:
+def _store(
+    service: LearningService, write_checkpoint: Callable[[], None], stored: Contributions, merged: MergedTable
+) -> None:
     """Let a service store contributions, and keep a checkpoint before they take too much room."""
 
     def keep_and_begin() -> None:
-        keep()
+        write_checkpoint()
         stored.begin(service.rounds)
 
     stored.begin(service.rounds)
     room = _ROOM + 2 * (merged.values.nbytes + merged.visits.nbytes + merged.clock.nbytes)
-    service.store, service.keep, service.is_crowded = stored.write, keep_and_begin, lambda: stored.size > room
+    service.store, service.write_checkpoint, service.is_crowded = (
+        stored.write,
+        keep_and_begin,
+        lambda: stored.size > room,
+    )
 
 
 def last_start(directory: Path) -> Entry | None:

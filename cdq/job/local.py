@@ -16,8 +16,8 @@ from typing import Any
 from cdq.comm.zmq.address import temporary_address
 from cdq.comm.zmq.hub import Hub
 from cdq.errors import PeerLost
-from cdq.job.hub import Call, Hosting, host, keeper, run, service_of
-from cdq.job.membership.events import Settings as HubSettings
+from cdq.job.hub import Call, Hosting, checkpoint_writer, host, run, service_of
+from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.parent import PARENT
 
@@ -48,7 +48,7 @@ def learn_locally(call: Call, show: Callable[[], None]) -> None:
     service = service_of(call)
     if service.finished:
         return
-    service.keep = keeper(call, service) if call.state.goal.keep_every else None
+    service.write_checkpoint = checkpoint_writer(call, service) if call.state.goal.keep_every else None
     settings = HubSettings(min_members=workers, max_members=workers)
     machine = HubMachine(service, settings, secrets.randbits(63) + 1, now=time.monotonic())
     with (

@@ -18,12 +18,11 @@ from cdq.core.table.rows import Law
 from cdq.errors import ConfigError
 from cdq.job.faults import point
 from cdq.job.handshake import Job, check_hello, pack_welcome
-from cdq.job.membership.events import Refused, Submission
-from cdq.job.membership.events import State as HubState
+from cdq.job.membership.events import HubState, Refused, Submission
 from cdq.job.messages import (
     DONE,
-    Contribution,
-    Task,
+    OpenWindow,
+    ReceivedContribution,
     check_contribution,
     merged_alone,
     most_merged,
@@ -31,7 +30,7 @@ from cdq.job.messages import (
     result_parts,
 )
 from cdq.mdp import MDP, pack_model
-from cdq.qfunctions import Merged, allocate, rows_over, table_bytes
+from cdq.qfunctions import MergedTable, allocate, rows_over, table_bytes
 from cdq.training import Course, Plan, Settings, State, Watch
 from cdq.workers import Round, Rule, Worker
 
@@ -72,7 +71,7 @@ class LearningService:
 
     Attributes
     ----------
-    task : Task
+    window : OpenWindow
         The window that all learn now.
     finished : bool
         True if there is nothing more to learn.
@@ -82,7 +81,7 @@ class LearningService:
         Makes a round durable, before it counts: gets its line for the journal.
     store : callable or None
         Stores the contributions to a round, by its number, before it counts.
-    keep : callable or None
+    write_checkpoint : callable or None
         Called after a round at which a checkpoint is due, and after the last.
     is_crowded : callable
         Returns whether so much is stored that a checkpoint, which makes it superfluous, is due.
@@ -114,15 +113,15 @@ class LearningService:
         self._needs_mass, self.least = needs_mass, least
         self.write: Write | None = None
         self.store: Store | None = None
-        self.keep: Callable[[], None] | None = None
+        self.write_checkpoint: Callable[[], None] | None = None
         self.is_crowded: Callable[[], bool] = lambda: False
         self._sampler = pack_model(model, settings.dtype)
         self._rows = rows_over(allocate(table_bytes(state.merged)), state.merged)
         self._law: Law
         self._checksum: int | None = None  # of the table, in a round in which workers tell theirs
-        self._opened: dict[int, Contribution] = {}
+        self._opened: dict[int, ReceivedContribution] = {}
         self.rounds, self.bytes = rounds, 0
-        self.task, self.finished = DONE, False
+        self.window, self.finished = DONE, False
         self.open(least)
 
     # ---- what the hub asks for
@@ -136,7 +135,7 @@ class LearningService:
 
     def welcome(self, uid: int, members: Sequence[int]) -> bytes:
         """Return all that a worker begins with."""
-        return pack_welcome(self._job, self._state.merged, self.lanes(uid), self.task)
+        return pack_welcome(self._job, self._state.merged, self.lanes(uid), self.window)
 
     def limit(self, uid: int) -> int:
         """Return the bytes of the largest contribution."""
@@ -146,7 +145,7 @@ class LearningService:
         """Return why a contribution to this round is refused; None if it is not."""
         try:
             brought = self._opened[uid] = open_contribution(submission.payload, self._shape)
-            check_contribution(brought, self._shape, self._state.merged.clock, self.task.sweeps)
+            check_contribution(brought, self._shape, self._state.merged.clock, self.window.sweeps)
             self._compare(brought.checksum)
         except ValueError as error:
             return str(error)
@@ -155,7 +154,9 @@ class LearningService:
     def _compare(self, checksum: int) -> None:
         if self._checksum is None:
             merged = self._state.merged
-            self._checksum = crc32(merged.clock.data, crc32(merged.values.data)) if self.task.compare else -1
+            self._checksum = (
+                crc32(merged.clock.data, crc32(merged.values.data)) if self.window.compare else -1
+            )
         if checksum != self._checksum:
             raise ValueError(
                 "a worker's table is not the hub's, as it must be after every round: memory or network are at fault; "
@@ -170,7 +171,7 @@ class LearningService:
         merged = self.apply(submissions, {"next": size, "hub": state()})
         self.open(size)
         point("hub:before_acknowledge")
-        return dict.fromkeys(submissions, Body(*result_parts(self.task, merged)))
+        return dict.fromkeys(submissions, Body(*result_parts(self.window, merged)))
 
     def single(self, uid: int, submission: Submission, state: Callable[[], HubState]) -> Received:
         """Refuse: this job has rounds."""
@@ -198,8 +199,10 @@ class LearningService:
             settings, shape = self._job.settings, self._shape
             worker = Worker(
                 self._sampler,
-                Merged(shape.n_states, shape.n_actions, shape.real, 0.0),  # untouched, it takes no memory
-                keeps=False,
+                MergedTable(
+                    shape.n_states, shape.n_actions, shape.real, 0.0
+                ),  # untouched, it takes no memory
+                is_keeper=False,
                 gamma=settings.gamma,
                 seed=settings.seed,
                 rank=uid,
@@ -207,11 +210,11 @@ class LearningService:
                 num_envs=settings.num_envs,
                 stop=np.zeros(1, np.int32),
             )
-            self._lanes[uid] = worker.lanes
+            self._lanes[uid] = worker.lane_state
         return self._lanes[uid]
 
     def open(self, size: int) -> None:
-        """Open the next window, computed for *size* workers, in place of one that is open; `task` says which."""
+        """Open the next window, computed for *size* workers, in place of one that is open; `window` says which."""
         course = self._course
         course.forget()
         self._size = course.size = size
@@ -219,7 +222,7 @@ class LearningService:
         step = None if course.satisfied else course.next()
         self.finished, self._checksum = step is None, None
         compare = int(self.rounds % _COMPARE_EVERY == 0)
-        self.task = DONE if step is None else Task(step.sweeps, before, *step.rates, compare)
+        self.window = DONE if step is None else OpenWindow(step.sweeps, before, *step.rates, compare)
         if step is not None:
             self._law = step.law
 
@@ -246,18 +249,18 @@ class LearningService:
 
     def _keep_if_due(self) -> None:
         course = self._course
-        if self.keep is not None and (course.due or course.over or self.is_crowded()):
-            self.keep()
+        if self.write_checkpoint is not None and (course.due or course.over or self.is_crowded()):
+            self.write_checkpoint()
             course.kept = course.progress.steps
 
-    def _open_again(self, uid: int, submission: Submission) -> Contribution:
+    def _open_again(self, uid: int, submission: Submission) -> ReceivedContribution:
         """Return what `check` took apart, if it was this."""
         opened = self._opened.get(uid)
         if opened is not None and opened.payload is submission.payload:
             return opened
         return open_contribution(submission.payload, self._shape)
 
-    def _merge(self, brought: Sequence[Contribution]) -> Received:
+    def _merge(self, brought: Sequence[ReceivedContribution]) -> Received:
         clock = self._state.merged.clock
         if len(brought) == 1:
             return merged_alone(brought[0], clock, _CLOCK_LIMIT)
@@ -269,13 +272,13 @@ class LearningService:
         )
         return room[:n_bytes].toreadonly()
 
-    def _commit(self, uids: Sequence[int], brought: Sequence[Contribution], merged: Received) -> None:
+    def _commit(self, uids: Sequence[int], brought: Sequence[ReceivedContribution], merged: Received) -> None:
         visits = self._state.merged.visits.reshape(-1)
         mass, total = _core.commit(self._rows, [np.frombuffer(merged, np.uint8)], visits)
         for uid, one in zip(uids, brought, strict=True):
             self._lanes[uid] = bytes(one.lanes)
         self.rounds += 1
-        result = sum(map(len, result_parts(self.task, merged)))
+        result = sum(map(len, result_parts(self.window, merged)))
         self.bytes += sum(len(one.payload) + result for one in brought)
         summaries = [one.summary for one in brought]
         # The hub's own, as it knows them: bytes of all, and whether somebody asked it to end.
@@ -283,11 +286,11 @@ class LearningService:
         self._course.settle(Round(summaries, mass / 2**20 / total if total else 0.0))
 
     def _line(self, submissions: Mapping[int, Submission], merged: Received) -> dict[str, Any]:
-        task, came = self.task, sorted(submissions.items())
+        window, came = self.window, sorted(submissions.items())
         return {
             "round": self.rounds + 1,
             "size": self._size,
-            "steps": task.before + task.sweeps * self._shape.num_envs * len(came),
+            "steps": window.before + window.sweeps * self._shape.num_envs * len(came),
             "members": [[uid, one.sequence, crc32(one.payload)] for uid, one in came],
             "merged": crc32(merged),
             "time": time.time(),

@@ -18,15 +18,15 @@ from cdq.learner.run import Run
 from cdq.storage import pack_tensors
 
 
-def play(run: Run) -> None:
+def learn(run: Run) -> None:
     """Learn until the goal of a run, with the workers that its communicator stands for."""
-    run.play(partial(_learn, run))
+    run.run(partial(_learn, run))
 
 
 def _learn(run: Run, show: Callable[[], None]) -> None:
     if not is_hub(run.comm):
         run.learn(show)
-    elif run.subject.model is not None:
+    elif run.task.model is not None:
         from cdq.job import learn
 
         learn(run, run.hosting, show)
@@ -41,12 +41,12 @@ def _learn_beside(run: Run, show: Callable[[], None]) -> None:
 
     if run.hosting is not None:
         raise ConfigError(
-            f"a hub holds jobs of environments with a model; {run.subject.name} has none "
-            f"({run.subject.why}). Let ranks learn it: cdq launch, or mpiexec"
+            f"a hub holds jobs of environments with a model; {run.task.name} has none "
+            f"({run.task.why}). Let ranks learn it: cdq launch, or mpiexec"
         )
     came_back = False
     try:
-        parcel = make_parcel(run.subject, run.settings)
+        parcel = make_parcel(run.task, run.settings)
         with beside(run.settings.workers, parcel, _beginning(run), TIMEOUT) as comm:
             replace(run, comm=comm).learn(show)
             if not run.requests.stop[0]:
@@ -54,14 +54,16 @@ def _learn_beside(run: Run, show: Callable[[], None]) -> None:
                 came_back = True
     finally:
         if not came_back:  # the state of the others' lanes is not known: their streams restart
-            run.team.lanes.clear()
+            run.team.lane_states.clear()
             run.state.session += 1
 
 
 def _beginning(run: Run) -> bytes:
     """Return the state that the other ranks are sent first: tables, counters, and their lanes where those are known."""
     tensors, counters = run.state.everything()
-    others = [run.team.lanes[rank] for rank in range(1, run.settings.workers) if rank in run.team.lanes]
+    others = [
+        run.team.lane_states[rank] for rank in range(1, run.settings.workers) if rank in run.team.lane_states
+    ]
     if others and len(others) == run.settings.workers - 1:
         tensors["lanes"] = np.stack(others)
     return pack_tensors(tensors, {**run.about, **counters})

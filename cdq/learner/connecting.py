@@ -8,7 +8,7 @@ from cdq.comm import registry
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose, connect
 from cdq.errors import ConfigError
-from cdq.training import Subject
+from cdq.training import EnvironmentTask
 
 _log = logging.getLogger("cdq")
 
@@ -39,8 +39,8 @@ def join(comm: str | Communicator, workers: int) -> str | Communicator:
     return joined
 
 
-def suited(comm: str | Communicator, subject: Subject, workers: int) -> str | Communicator:
-    """Return how the workers of *subject* reach each other: by *comm*, or as processes where threads would not do.
+def suited(comm: str | Communicator, task: EnvironmentTask, workers: int) -> str | Communicator:
+    """Return how the workers of *task* reach each other: by *comm*, or as processes where threads would not do.
 
     Raises
     ------
@@ -49,17 +49,15 @@ def suited(comm: str | Communicator, subject: Subject, workers: int) -> str | Co
     BackendUnavailable
         If pyzmq is missing.
     """
-    if subject.threads or workers == 1 or is_spread(comm):
+    if task.threads or workers == 1 or is_spread(comm):
         return comm
     if not is_hub(comm):
-        why = (
-            f"{subject.name} is stepped in Python, where threads would take turns: its workers are processes"
-        )
+        why = f"{task.name} is stepped in Python, where threads would take turns: its workers are processes"
         if comm != "auto":
             raise ConfigError(f"{why}, and comm is {comm!r}; allowed: 'zmq', 'mpi' or a URL of either")
         _log.info("communicator: %s, as %s", LOCAL_HUB, why)
         registry.load(LOCAL_HUB)
-    subject.recipe()  # raises if they cannot make it
+    task.recipe()  # raises if they cannot make it
     return LOCAL_HUB
 
 

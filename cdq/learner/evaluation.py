@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.contracts import Floats
-from cdq.training import Subject, heard, heard_here
+from cdq.training import EnvironmentTask, heard, heard_here
 from cdq.workers import EVALUATION, streams
 
 _STREAMS = 64
@@ -40,7 +40,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_greedy(
-    subject: Subject,
+    task: EnvironmentTask,
     values: Floats,
     stop: npt.NDArray[np.int32],
     *,
@@ -53,11 +53,11 @@ def evaluate_greedy(
     Ctrl-C ends them: compiled episodes are run in a thread, as only the main one hears it, and not in compiled code.
     """
     lanes = (
-        min(episodes, _STREAMS) if subject.threads else subject.lanes
+        min(episodes, _STREAMS) if task.threads else task.default_num_envs
     )  # as many environments as learning has
     words = streams(seed, (EVALUATION, *key), lanes)
-    longest = max(_LONGEST_EPISODE, subject.time_limit or 0)  # the environment heeds its own limit
-    run = partial(subject.run_episodes, values, words, episodes, longest)
-    returns, lengths = heard(run, stop) if subject.threads else heard_here(run, stop)
+    longest = max(_LONGEST_EPISODE, task.time_limit or 0)  # the environment heeds its own limit
+    run = partial(task.run_episodes, values, words, episodes, longest)
+    returns, lengths = heard(run, stop) if task.threads else heard_here(run, stop)
     error = float(returns.std(ddof=1) / math.sqrt(episodes)) if episodes > 1 else math.nan
     return Evaluation(float(returns.mean()), error, float(lengths.mean()), episodes)

@@ -15,10 +15,10 @@ from cdq.errors import ConfigError
 from cdq.learner.assembly import environment_of, require_size
 from cdq.learner.connecting import is_spread, join
 from cdq.learner.exclusion import exclusive
-from cdq.learner.results import Learnt
+from cdq.learner.results import Results
 from cdq.learner.run import about
 from cdq.merges import MergeRule
-from cdq.offline import LoggedSubject, Names
+from cdq.offline import LoggedTask, Names
 from cdq.storage import pack_tensors, parse_tensors, read_tensors, require_kind, write_tensors
 from cdq.training import Checkpoints, Team, Tensors, arguments_of, size_of
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _NAMES = "names"
 
 
-class Filed(Learnt):
+class Filed(Results):
     """Files of what was learnt, and learners made from files; see `QLearner`."""
 
     _checkpoints: Checkpoints
@@ -58,7 +58,7 @@ class Filed(Learnt):
 
     def _as_file(self) -> tuple[Tensors, dict[str, Any]]:
         tensors, counters = self._state.saved()
-        return tensors, {"kind": "learner", **about(self._subject, self.settings, self._origin), **counters}
+        return tensors, {"kind": "learner", **about(self._task, self.settings, self._origin), **counters}
 
     # ---- copies
 
@@ -93,7 +93,7 @@ class Filed(Learnt):
         """Return a learner of a copy of the environment; `ConfigError` if that plays otherwise than the environment."""
         make, (kind, data, env, rule) = self.__reduce__()
         twin = copy.deepcopy(env, memo)
-        if not self._subject.threads:
+        if not self._task.threads:
             from cdq.envs.trial import require_alike
 
             require_alike(env, twin)
@@ -197,9 +197,9 @@ class Filed(Learnt):
             require_size(path, header, tensors.get("values"))
         learner = cls(environment_of(path, header, env), **arguments)  # type: ignore[call-arg]  # of QLearner
         learner._origin = header.get("made_of") or learner._origin
-        learner._state.restore(path, tensors, header, learner._subject)
-        if isinstance(learner._subject, LoggedSubject):
-            learner._subject.tried |= learner._state.merged.visits > 0
+        learner._state.restore(path, tensors, header, learner._task)
+        if isinstance(learner._task, LoggedTask):
+            learner._task.tried |= learner._state.merged.visits > 0
         learner._team.go_on(tensors.get("lanes"), learner.rank)
         return learner
 

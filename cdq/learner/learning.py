@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError
-from cdq.learner import offline
-from cdq.learner.backends import play
+from cdq.learner import backends, offline
 from cdq.learner.exclusion import exclusive
 from cdq.learner.filing import Filed
 from cdq.learner.run import Run, make_goal
-from cdq.offline import LoggedSubject, Names
+from cdq.offline import LoggedTask, Names
 from cdq.training import Goal, OptimalWithin, Requests, Until
 from cdq.workers import Rule
 
@@ -66,8 +65,8 @@ class Learning(Filed):
         DivergenceError
             If the tables of the ranks differ at a checkpoint.
         """
-        if isinstance(self._subject, LoggedSubject):
-            self._subject.refuse()
+        if isinstance(self._task, LoggedTask):
+            self._task.refuse()
         self._require_unchanged()
         goal = make_goal(self._state, self._checkpoints, steps, until)
         if self.model is None and isinstance(goal.until, OptimalWithin):
@@ -77,7 +76,7 @@ class Learning(Filed):
             )
         with self._stepped("learn"), self._aiming_at(goal):
             self._optimum = self._solved()  # before the clock starts
-            play(self._run())
+            backends.learn(self._run())
         return self
 
     @exclusive
@@ -138,7 +137,7 @@ class Learning(Filed):
         """
         columns = observations, actions, rewards, next_observations, terminated
         masked = self.settings.approach.masks is not False
-        log = offline.log_for(self._subject, *columns, next_masks=next_masks, masked=masked)
+        log = offline.log_for(self._task, *columns, next_masks=next_masks, masked=masked)
         size = offline.size_of(self._comm, self.settings)
         with self._aiming_at(offline.goal_of(self._state, log, size, passes)):
             offline.replay(self._run(), log)
@@ -212,7 +211,7 @@ class Learning(Filed):
 
     def _run(self) -> Run:
         return Run(
-            self._subject,
+            self._task,
             self.settings,
             self._rule,
             self._state,

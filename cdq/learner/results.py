@@ -18,9 +18,18 @@ from cdq.learner.evaluation import Evaluation, evaluate_greedy
 from cdq.learner.exclusion import Turn, exclusive, playing
 from cdq.learner.report import hints, make_report, unvisited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
-from cdq.offline import LoggedSubject, Names
-from cdq.qfunctions import HashedMerged, QTable
-from cdq.training import STEPS_PER_OUTCOME, History, Monitor, Requests, Settings, State, Subject, Until
+from cdq.offline import LoggedTask, Names
+from cdq.qfunctions import HashedTable, QTable
+from cdq.training import (
+    STEPS_PER_OUTCOME,
+    EnvironmentTask,
+    History,
+    Monitor,
+    Requests,
+    Settings,
+    State,
+    Until,
+)
 
 # Steps of an environment in Python take a thousand times as long.
 _EPISODES, _EPISODES_IN_PYTHON = 1000, 100
@@ -31,12 +40,12 @@ _STEPPED_LEAST, _STEPPED_EPISODES = 20_000, 100
 _SOLVED_OUTCOMES = 2_000_000
 
 
-class Learnt:
+class Results:
     """A table of action values, and the record of how it was learnt; see `QLearner`."""
 
     _origin: dict[str, Any]
     settings: Settings
-    _subject: Subject
+    _task: EnvironmentTask
     _state: State
     _comm: Communicator | str
     _turn: Turn
@@ -47,12 +56,12 @@ class Learnt:
     @property
     def model(self) -> MDP | None:
         """The environment's finite model, where that is known."""
-        return self._subject.model
+        return self._task.model
 
     @property
     def name(self) -> str:
         """The environment's name."""
-        return self._subject.name
+        return self._task.name
 
     @property
     def stepping(self) -> str:
@@ -60,22 +69,22 @@ class Learnt:
 
         "compiled model", "compiled environment", "vector environment" or "Python environment".
         """
-        return self._subject.way
+        return self._task.stepping
 
     @property
     def names(self) -> Names | None:
         """The names of a log's states and actions, in the order of the table's rows and columns; see `from_log`."""
-        return self._subject.names if isinstance(self._subject, LoggedSubject) else None
+        return self._task.names if isinstance(self._task, LoggedTask) else None
 
     @property
     def stepping_reason(self) -> str:
         """The reason for which it is stepped so: how its model is known to hold, or why it has none."""
-        return self._subject.why
+        return self._task.why
 
     @property
     def representation(self) -> str:
         """The Q-function in words: its kind and its size."""
-        return self._subject.representation
+        return self._task.representation
 
     @property
     def rank(self) -> int:
@@ -119,7 +128,7 @@ class Learnt:
 
     def _table(self) -> QTable:
         merged = self._state.merged
-        keys = merged.keys.copy() if isinstance(merged, HashedMerged) else None
+        keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
         return QTable(merged.values.copy(), merged.visits.copy(), self.name, keys, self._state.actions)
 
     def predict(self, observation: Any, action_mask: Any = None) -> Any:
@@ -146,10 +155,10 @@ class Learnt:
         return self._predict(observation, action_mask)
 
     def _predict(self, observation: Any, action_mask: Any) -> Any:
-        values = self._subject.action_values(self._state.merged.values, observation)
-        mask = self._subject.mask_of(observation) if action_mask is None else action_mask
+        values = self._task.action_values(self._state.merged.values, observation)
+        mask = self._task.mask_of(observation) if action_mask is None else action_mask
         best = best_action(values, mask)
-        return best + self._subject.first_action if self.names is None else self.names.actions[best]
+        return best + self._task.first_action if self.names is None else self.names.actions[best]
 
     @exclusive
     def evaluate(self, episodes: float | None = None) -> Evaluation:
@@ -176,22 +185,22 @@ class Learnt:
 
     def _stepped(self, call: str) -> AbstractContextManager[None]:
         """Return a context that has the environment for this learner alone, where it is stepped itself."""
-        itself = self._subject.way in {"Python environment", "vector environment"}
+        itself = self._task.stepping in {"Python environment", "vector environment"}
         return playing(self._env, call) if itself else nullcontext()
 
     def _evaluate(self, episodes: float | None = None) -> Evaluation:
         self._require_unchanged()
-        usual = _EPISODES if self._subject.threads else _EPISODES_IN_PYTHON
+        usual = _EPISODES if self._task.threads else _EPISODES_IN_PYTHON
         n = usual if episodes is None else whole("episodes", episodes, 1, _MOST_EPISODES)
         self._state.evaluations += 1
         key = (self._state.session, self._state.evaluations)
         values = self._state.merged.values
         return evaluate_greedy(
-            self._subject, values, self._requests.stop, seed=self.settings.seed, key=key, episodes=n
+            self._task, values, self._requests.stop, seed=self.settings.seed, key=key, episodes=n
         )
 
     def _require_unchanged(self) -> None:
-        if self._subject.changed():
+        if self._task.changed():
             raise ConfigError(
                 f"{self.name} has changed since this learner was made, which learns it by what it was then "
                 f"({self.stepping}); make another learner, or give stepping='python'"
@@ -263,14 +272,14 @@ class Learnt:
         )
 
     def _workers_are(self) -> str:
-        if self._subject.threads or self.settings.workers == 1:
+        if self._task.threads or self.settings.workers == 1:
             return "processes" if is_hub(self._comm) or is_spread(self._comm) else "threads"
         return "processes, as threads would take turns at the interpreter to step the environment"
 
     @exclusive
     def close(self) -> None:
         """Close the environments that were made here; those that were given stay open."""
-        self._subject.close()
+        self._task.close()
 
 
 def best_action(values: Floats, action_mask: Any) -> int:

@@ -21,6 +21,7 @@ from cdq.training import (
     TERMINATED,
     Checkpoints,
     Course,
+    EnvironmentTask,
     Goal,
     MeanReturn,
     OptimalWithin,
@@ -30,7 +31,6 @@ from cdq.training import (
     Requests,
     Settings,
     State,
-    Subject,
     Team,
     Until,
     Watch,
@@ -76,9 +76,11 @@ def _require_same_learner(common: Communicator, number: int) -> None:
         )
 
 
-def about(subject: Subject, settings: Settings, origin: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def about(
+    task: EnvironmentTask, settings: Settings, origin: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return a learner's description as a JSON object; *origin* is that of the environment (`cdq.envs.origin`)."""
-    told = {"environment": subject.name, "model": subject.fingerprint(), "settings": settings.to_config()}
+    told = {"environment": task.name, "model": task.fingerprint(), "settings": settings.to_config()}
     return {**told, "made_of": origin} if origin else told
 
 
@@ -105,7 +107,7 @@ class Run:
 
     Attributes
     ----------
-    subject : Subject
+    task : EnvironmentTask
         The environment, and what the Q-function is made of.
     settings : Settings
         Settings of the learner.
@@ -130,7 +132,7 @@ class Run:
         Origin of the environment, for files, besides its name.
     """
 
-    subject: Subject
+    task: EnvironmentTask
     settings: Settings
     rule: Rule
     state: State
@@ -145,7 +147,7 @@ class Run:
     @cached_property
     def about(self) -> dict[str, Any]:
         """Description of the learner, as a JSON object."""
-        return about(self.subject, self.settings, self.origin)
+        return about(self.task, self.settings, self.origin)
 
     def __post_init__(self) -> None:
         history = self.state.history
@@ -154,8 +156,8 @@ class Run:
     @property
     def model(self) -> MDP:
         """The finite model; there is one where a hub merges."""
-        assert self.subject.model is not None
-        return self.subject.model
+        assert self.task.model is not None
+        return self.task.model
 
     @property
     def rank(self) -> int:
@@ -174,10 +176,10 @@ class Run:
             settings.dtype,
             settings.overlap,
             self.state.goal.keep_every,
-            self.subject.step_scale,
+            self.task.step_scale,
         )
 
-    def play(self, learn: Callable[[Callable[[], None]], None]) -> None:
+    def run(self, learn: Callable[[Callable[[], None]], None]) -> None:
         """Learn until the goal; raises as `QLearner.learn` does.
 
         Parameters
@@ -239,31 +241,38 @@ class Run:
         steps, window = self.state.progress.steps, self.state.progress.window
         tasks: list[Callable[[], None]] = []
         for comm in comms:
-            keeps = comm is comms[0]
+            is_keeper = comm is comms[0]
             course = Course(
                 plan=self.plan,
-                progress=self.state.progress if keeps else Progress(steps, window),
+                progress=self.state.progress if is_keeper else Progress(steps, window),
                 target=self.state.goal.target,
                 size=comm.size,
                 num_envs=self.settings.num_envs,
                 watch=self.watch if comm.rank == 0 else watch_nothing,
                 finish=self.requests.finish,
             )
-            tasks.append(partial(self._take_part, comm, course, keeps))
+            tasks.append(partial(self._take_part, comm, course, is_keeper))
         return tasks
 
-    def _take_part(self, comm: Communicator, course: Course, keeps: bool) -> None:
+    def _take_part(self, comm: Communicator, course: Course, is_keeper: bool) -> None:
         """Learn as one rank, in a thread of its own."""
         if isinstance(self.comm, Communicator):
             require_same(comm, self._identity())
         try:
-            contribution = self.team.join(comm, keeps=keeps, plan=self.plan)
+            contribution = self.team.join(comm, is_keeper=is_keeper, plan=self.plan)
             worker = self.team.workers[comm.rank]
             comm.bytes_sent = 0  # the history counts what rounds exchange
-            learn_rounds(worker, contribution, comm, plan=self.plan, course=course, keep=self._keep)
+            learn_rounds(
+                worker,
+                contribution,
+                comm,
+                plan=self.plan,
+                course=course,
+                write_checkpoint=self._write_checkpoint,
+            )
         finally:
             self.team.leave(comm.rank)
-        if keeps:
+        if is_keeper:
             self._note_the_end()
 
     def _note_the_end(self) -> None:
@@ -294,12 +303,12 @@ class Run:
             "table": self.state.merged.digest().hex(),
         }
 
-    def _keep(self, worker: Worker, comm: Communicator) -> None:
+    def _write_checkpoint(self, worker: Worker, comm: Communicator) -> None:
         """Write a checkpoint, from rank 0; all ranks compare their tables first."""
         apart = self.plan.overlap or isinstance(self.comm, Communicator)
         digest = worker.digest() if apart else bytes(32)  # else they have one table
         sent = comm.bytes_sent
-        parts = [bytes(part) for part in comm.allgather(_HEAD.pack(digest, sent) + worker.lanes)]
+        parts = [bytes(part) for part in comm.allgather(_HEAD.pack(digest, sent) + worker.lane_state)]
         comm.bytes_sent = sent
         digests, all_sent = zip(*map(_HEAD.unpack_from, parts), strict=True)
         steps = self.state.progress.steps

@@ -1,6 +1,7 @@
 """A finite model of an environment, and exact answers on it.
 
 - `arguments`: Checks of the arguments of `cdq.mdp.planning`.
+- `arrays`: Types of the arrays of models and solutions.
 - `average_reward`: Average reward per step: relative value iteration, and the bounds that certify the gain.
 - `bellman`: Models folded for backups: the mean reward of each pair, and the successors with their weights.
 - `certify`: Bounds of each state's own error: rounding, summed over the ways that near-optimal actions take.

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from cdq.core.planning import certify, graph, plan
 from cdq.errors import ConfigError
+from cdq.mdp.arrays import FloatArray, StateArray
 
 if TYPE_CHECKING:
     from cdq.mdp.model import MDP
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int32]
 Flags = NDArray[np.uint8]
 Arrays = tuple[NDArray[np.int64], NDArray[np.int32], FloatArray, FloatArray]
 
@@ -83,7 +82,7 @@ class Backups:
         return lacked.reshape(self.n_states, self.n_actions)
 
     def improve(
-        self, gamma: float, values: FloatArray, out: FloatArray, policy: IntArray
+        self, gamma: float, values: FloatArray, out: FloatArray, policy: StateArray
     ) -> tuple[float, float, float]:
         """Fill *out* with TV and *policy* with its actions; return least, greatest, mean of TV - V."""
         return plan.improve(*self.arrays, gamma, self.ahead, values, out, policy)
@@ -184,7 +183,7 @@ class Chain:
         )
         self._work = np.empty(backups.n_states)
 
-    def select(self, policy: IntArray) -> None:
+    def select(self, policy: StateArray) -> None:
         """Copy the chain of a policy."""
         plan.select(*self._backups.arrays, policy, *self._arrays)
 

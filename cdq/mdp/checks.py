@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 
 from cdq._common import shown
 from cdq.errors import ModelError
-
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from cdq.mdp.arrays import BoolArray, FloatArray
 
 SUM_TOLERANCE = 1e-9
 MAX_STATES = 2**31 - 1  # next_state is int32

@@ -13,7 +13,8 @@ from cdq._common import is_flag, shown
 from cdq.core.planning import outcomes as core
 from cdq.errors import ModelError
 from cdq.mdp import checks, outcomes
-from cdq.mdp.checks import BoolArray, FloatArray, IntArray, pair_name
+from cdq.mdp.arrays import BoolArray, FloatArray, IntArray
+from cdq.mdp.checks import pair_name
 from cdq.mdp.outcomes import Columns
 
 Empty = Literal["end", "missing"]

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cdq.core.planning import plan
-from cdq.mdp.bellman import Backups, Certificate, Chain, FloatArray
+from cdq.mdp.arrays import FloatArray
+from cdq.mdp.bellman import Backups, Certificate, Chain
 
 
 class Solved(NamedTuple):

@@ -16,10 +16,8 @@ from cdq.core.planning import graph
 from cdq.core.planning import outcomes as core
 from cdq.errors import ConfigError, ModelError
 from cdq.mdp import checks, outcomes
+from cdq.mdp.arrays import BoolArray, FloatArray
 from cdq.mdp.checks import SUM_TOLERANCE, check_start, fault_of_element, pair_name
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 
 _DTYPES = {
     "offsets": np.int64,

@@ -14,7 +14,7 @@ from cdq.core.planning import matrices as core
 from cdq.core.planning import outcomes as outcomes_core
 from cdq.errors import ModelError
 from cdq.mdp import checks, outcomes
-from cdq.mdp.checks import BoolArray, FloatArray, IntArray
+from cdq.mdp.arrays import BoolArray, FloatArray, IntArray
 from cdq.mdp.complete import Rules, complete, vector
 from cdq.mdp.outcomes import Columns
 

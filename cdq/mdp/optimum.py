@@ -10,7 +10,8 @@ import numpy as np
 from cdq.core.planning import certify, plan
 from cdq.errors import ModelError
 from cdq.mdp.arguments import NOTHING, Start, check_scale
-from cdq.mdp.bellman import Backups, FloatArray, IntArray, chain_of
+from cdq.mdp.arrays import FloatArray, StateArray
+from cdq.mdp.bellman import Backups, chain_of
 from cdq.mdp.certify import chain_errors, upper_errors
 from cdq.mdp.discounted import Solved, discounted
 from cdq.mdp.solution import Solution
@@ -107,7 +108,7 @@ def _solution(  # noqa: PLR0917
     margins: _Margins,
     iterations: int,
     tolerance: float,
-    policy: IntArray | None = None,
+    policy: StateArray | None = None,
 ) -> Solution:
     values, of_pairs = _action_values(backups, gamma, state_values, margins, tolerance)
     below, above = (float(np.max(margin)) for margin in of_pairs)
@@ -135,7 +136,12 @@ def _solution(  # noqa: PLR0917
 
 
 def _value_is_kept(  # noqa: PLR0917
-    backups: Backups, gamma: float, policy: IntArray, values: FloatArray, least: FloatArray, tolerance: float
+    backups: Backups,
+    gamma: float,
+    policy: StateArray,
+    values: FloatArray,
+    least: FloatArray,
+    tolerance: float,
 ) -> bool:
     """Return whether a policy of actions taken for equal is surely worth *least*: small losses add up."""
     chain = chain_of(backups, policy, np.arange(backups.n_states))
@@ -147,7 +153,7 @@ def _value_is_kept(  # noqa: PLR0917
     return bool((found.values - chain_errors(chain, found.values, gamma) >= least).all())
 
 
-def _total_is_kept(backups: Backups, policy: IntArray, floor: FloatArray, best: FloatArray) -> bool:
+def _total_is_kept(backups: Backups, policy: StateArray, floor: FloatArray, best: FloatArray) -> bool:
     """Return whether a policy of actions taken for equal may be worth as much, all errors considered."""
     try:
         worth, errors = policy_total(chain_of(backups, policy, np.arange(backups.n_states)))

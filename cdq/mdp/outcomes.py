@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from cdq._common import as_array, flags
 from cdq.core.planning import outcomes as core
 from cdq.errors import ModelError
-from cdq.mdp.checks import BoolArray, FloatArray, IntArray, _first, check_sizes, fault_of_element, least, size
+from cdq.mdp.arrays import BoolArray, FloatArray, IntArray
+from cdq.mdp.checks import _first, check_sizes, fault_of_element, least, size
 
 _KINDS = (np.int32, np.float64, np.float64, np.bool_)
 

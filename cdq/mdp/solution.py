@@ -6,12 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cdq._common import read_only
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from cdq.mdp.arrays import FloatArray, IntArray
 
 
 class _Frozen:

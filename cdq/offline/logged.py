@@ -17,8 +17,8 @@ from cdq.offline.names import Names, ends
 from cdq.schedules import StepSize, as_step_size
 
 
-class LoggedSubject:
-    """The states and actions of a log, and a table with a row for each of its states: a `cdq.training.task.Subject`.
+class LoggedTask:
+    """The states and actions of a log, and a table with a row for each of its states (`cdq.training.EnvironmentTask`).
 
     Attribute `tried` says which pairs the log has. The actions of a state are those that were tried there: nothing is
     known of the others, whose initial values may be larger. In a state in which none was tried, all are.
@@ -30,12 +30,12 @@ class LoggedSubject:
     """
 
     name = "log"
-    way = "logged transitions"
+    stepping = "logged transitions"
     why = "a log was given, and no environment"
     threads = True
     resumable = True
     own_bytes = 0
-    lanes = 1
+    default_num_envs = 1
     step_scale = 1.0
     time_limit = None
     model = None

@@ -16,7 +16,7 @@ from cdq.core.table.qfunction import QFunction, TableQ
 from cdq.core.table.rows import Law, Rows
 from cdq.errors import ConfigError
 from cdq.offline.logs import Log
-from cdq.qfunctions import Watched
+from cdq.qfunctions import DivergenceGuard
 
 # Learns from one transition of the log to another under a law; returns how many it learnt.
 Learn = Callable[[Law, int, int], int]
@@ -31,7 +31,7 @@ def steps_of(log: Log, size: int, passes: int) -> int:
 
 
 class Replays:
-    """A learning task on a log: a `cdq.contracts.Problem` whose lanes are positions in the log.
+    """A learning task on a log: a `cdq.contracts.Task` whose lanes are positions in the log.
 
     Each worker has one lane, and learns its own part, transition by transition, as often as it is run through.
 
@@ -103,7 +103,7 @@ class Replays:
         plain = type(q) is TableQ and self._log.next_masks is None
         learn = self._of_table(rows, gamma, stop) if plain else self._of_function(q, gamma, stop)
         loop = ReplayLoop(learn, lanes.own.view(np.int64)[0])
-        return Watched(loop, q, self._name) if q.continuous else loop
+        return DivergenceGuard(loop, q, self._name) if q.continuous else loop
 
     def _of_table(self, rows: Rows, gamma: float, stop: npt.NDArray[np.int32]) -> Learn:
         states, actions, rewards, next_states, terminated = self._columns

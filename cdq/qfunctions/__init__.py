@@ -11,24 +11,24 @@
 """
 
 from cdq.qfunctions.dense import Table
-from cdq.qfunctions.divergence import Watched
-from cdq.qfunctions.hashed import HashedCells, HashedMerged, HashedTable
+from cdq.qfunctions.divergence import DivergenceGuard
+from cdq.qfunctions.hashed import HashedCells, HashedStates, HashedTable
 from cdq.qfunctions.linear import Linear
-from cdq.qfunctions.merged import Merged, allocate, rows_over, table_bytes
+from cdq.qfunctions.merged import MergedTable, allocate, rows_over, table_bytes
 from cdq.qfunctions.qtable import QTable
-from cdq.qfunctions.sole import LARGE, Alone
+from cdq.qfunctions.sole import LARGE, SoleTable
 
 __all__ = [
     "LARGE",
-    "Alone",
+    "DivergenceGuard",
     "HashedCells",
-    "HashedMerged",
+    "HashedStates",
     "HashedTable",
     "Linear",
-    "Merged",
+    "MergedTable",
     "QTable",
+    "SoleTable",
     "Table",
-    "Watched",
     "allocate",
     "rows_over",
     "table_bytes",

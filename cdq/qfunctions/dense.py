@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cdq.contracts import Encoder, Floats
+from cdq.contracts import Floats, ObservationEncoder
 from cdq.core.envs.encode import Encoding
 from cdq.core.table.qfunction import QFunction, TableQ
 from cdq.core.table.rows import Rows
@@ -15,15 +15,15 @@ class Table:
 
     Parameters
     ----------
-    encoder : Encoder
-        Encoder of the environment, with a number of states.
+    encoder : ObservationEncoder
+        ObservationEncoder of the environment, with a number of states.
     """
 
     step_scale = 1.0
     fingerprint = "table"
     own_table = None
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: ObservationEncoder) -> None:
         assert encoder.n_states is not None
         self._encoder, self.n_rows, self.first_action = encoder, encoder.n_states, encoder.first_action
 

@@ -8,7 +8,7 @@ from cdq.core.table.rows import Law
 from cdq.errors import LearningDiverged
 
 
-class Watched:
+class DivergenceGuard:
     """A loop that raises an error when the values of its Q-function diverge.
 
     Parameters

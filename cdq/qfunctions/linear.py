@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cdq.contracts import Encoder, Floats
+from cdq.contracts import Floats, ObservationEncoder
 from cdq.core.envs.encode import Encoding
 from cdq.core.linear.linear import Features, LinearQ
 from cdq.core.table.qfunction import QFunction
@@ -17,8 +17,8 @@ class Linear:
 
     Parameters
     ----------
-    encoder : Encoder
-        Encoder of the environment.
+    encoder : ObservationEncoder
+        ObservationEncoder of the environment.
     features : Features
         Features of the vectors that the encoder makes.
     description : str
@@ -27,7 +27,7 @@ class Linear:
 
     own_table = None
 
-    def __init__(self, encoder: Encoder, features: Features, description: str) -> None:
+    def __init__(self, encoder: ObservationEncoder, features: Features, description: str) -> None:
         self._encoder, self._features, self._description = encoder, features, description
         self.n_rows, self.step_scale = features.n_features, features.step_scale
         self.fingerprint, self.first_action = features.fingerprint, encoder.first_action

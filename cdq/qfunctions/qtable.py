@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq._common import path_of, read_only
+from cdq.contracts import Floats
 from cdq.errors import FileError, TableError
 from cdq.storage import read_tensors, write_tensors
-
-FloatArray = npt.NDArray[np.floating[Any]]
 
 
 class QTable:
@@ -58,7 +57,7 @@ class QTable:
         keys: npt.ArrayLike | None = None,
         actions: npt.ArrayLike | None = None,
     ) -> None:
-        self.values: FloatArray = np.asarray(values)
+        self.values: Floats = np.asarray(values)
         n_rows, n_actions = self.values.shape if self.values.ndim == 2 else (0, 0)
         empty = n_actions == 0 or (n_rows == 0 and keys is None)
         if empty or self.values.dtype not in ("float32", "float64"):
@@ -135,9 +134,9 @@ class QTable:
         best: npt.NDArray[np.int64] = self.values.argmax(axis=1)
         return best
 
-    def state_values(self) -> FloatArray:
+    def state_values(self) -> Floats:
         """Return the largest action value of each state, (n_states,)."""
-        best: FloatArray = self.values.max(axis=1)
+        best: Floats = self.values.max(axis=1)
         return best
 
     def digest(self) -> str:

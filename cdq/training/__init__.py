@@ -29,7 +29,7 @@ from cdq.training.loop import learn_rounds
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine, Watch, watch_nothing
 from cdq.training.settings import Settings, arguments_of, make_settings, size_of
 from cdq.training.state import State, Tensors, lanes_of
-from cdq.training.task import ModelSubject, SteppedSubject, Subject
+from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 from cdq.training.team import Team
 from cdq.training.threads import run_workers
 
@@ -40,10 +40,11 @@ __all__ = [
     "Approach",
     "Checkpoints",
     "Course",
+    "EnvironmentTask",
     "Goal",
     "History",
     "MeanReturn",
-    "ModelSubject",
+    "ModelTask",
     "Monitor",
     "OptimalWithin",
     "Plan",
@@ -53,8 +54,7 @@ __all__ = [
     "Row",
     "Settings",
     "State",
-    "SteppedSubject",
-    "Subject",
+    "SteppedTask",
     "Team",
     "Tensors",
     "Until",

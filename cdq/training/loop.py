@@ -12,7 +12,7 @@ from cdq.workers import Pipeline, Round, Rule, Worker, WorkerContribution, play
 # Seconds that workers which are to stop have: until they need not wait for others, and until nobody waits for them.
 _PATIENCE, _GRACE = 0.3, 2.0
 
-Keep = Callable[[Worker, Communicator], None]
+WriteCheckpoint = Callable[[Worker, Communicator], None]
 
 
 def learn_rounds(
@@ -22,9 +22,11 @@ def learn_rounds(
     *,
     plan: Plan,
     course: Course,
-    keep: Keep | None = None,
+    write_checkpoint: WriteCheckpoint | None = None,
 ) -> None:
-    """Play rounds until the course ends; call *keep*, on all ranks together, when a checkpoint is due and at the end.
+    """Play rounds until the course ends.
+
+    *write_checkpoint* is called on all ranks together, when a checkpoint is due and at the end.
 
     When a worker's watch is satisfied, it asks to stop with its next contribution, and all workers stop with the
     table of the round before that.
@@ -36,11 +38,11 @@ def learn_rounds(
         rounds = _one_by_one(worker, contribution, comm, plan.rule, course)
     with closing(rounds):  # also where a checkpoint fails
         for _ in rounds:
-            if keep is not None and course.due:
-                keep(worker, comm)
+            if write_checkpoint is not None and course.due:
+                write_checkpoint(worker, comm)
                 course.kept = course.progress.steps
-    if keep is not None and course.progress.steps > max(course.kept, start):
-        keep(worker, comm)
+    if write_checkpoint is not None and course.progress.steps > max(course.kept, start):
+        write_checkpoint(worker, comm)
 
 
 def _one_by_one(
@@ -62,7 +64,7 @@ def _overlapped(pipeline: Pipeline, course: Course) -> Generator[None, None, Non
         while (step := course.next()) is not None:
             pipeline.begin(*step)
             while (step := None if course.due else course.next()) is not None:
-                if not _settled(pipeline.play(*step, course.request), course):
+                if not _settled(pipeline.step(*step, course.request), course):
                     return
             if not _settled(pipeline.finish(course.request), course):
                 return

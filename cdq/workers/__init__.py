@@ -8,7 +8,7 @@
 - `worker`: One worker: its lanes, its copy of the table, its random streams; it learns for a window at a time.
 """
 
-from cdq.workers.contribution import SUMMARY, Peer, Rule, Summary, WorkerContribution, peer_bytes
+from cdq.workers.contribution import SUMMARY, PeerTable, Rule, Summary, WorkerContribution, peer_bytes
 from cdq.workers.overlap import Pipeline
 from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Interrupted, Round, Step, play
 from cdq.workers.streams import EVALUATION, streams
@@ -25,7 +25,7 @@ __all__ = [
     "AutoWindow",
     "FixedWindow",
     "Interrupted",
-    "Peer",
+    "PeerTable",
     "Pipeline",
     "Round",
     "Rule",

@@ -10,7 +10,7 @@ import numpy as np
 
 from cdq.core.merge import merge as _core
 from cdq.core.table.rows import Law
-from cdq.qfunctions import Merged, rows_over, table_bytes
+from cdq.qfunctions import MergedTable, rows_over, table_bytes
 from cdq.workers.worker import Worker
 
 _EXTENT = struct.Struct("<qq")  # touched pairs, bytes of the merged part
@@ -30,18 +30,18 @@ class Summary(NamedTuple):
     request: int
 
 
-class Peer:
+class PeerTable:
     """A worker whose table is in memory that processes share, as the others read it.
 
     Parameters
     ----------
     memory : memoryview
         Memory of `peer_bytes`: the table, then room for the merged part.
-    merged : Merged
+    merged : MergedTable
         The merged table that all workers start from.
     """
 
-    def __init__(self, memory: memoryview, merged: Merged) -> None:
+    def __init__(self, memory: memoryview, merged: MergedTable) -> None:
         self.rows = rows_over(np.frombuffer(memory, np.uint8), merged)
         self.room = memory[table_bytes(merged) :]
         self.merged = self.room[:0]
@@ -54,7 +54,7 @@ class Peer:
         self.summary = Summary(*SUMMARY.unpack_from(description, _EXTENT.size))
 
 
-def peer_bytes(merged: Merged, size: int) -> int:
+def peer_bytes(merged: MergedTable, size: int) -> int:
     """Return how much memory a worker that shares it with *size* - 1 others needs."""
     n_states, n_actions = merged.values.shape
     room = _core.most_merged_bytes(n_states, n_actions, merged.values.itemsize, size)
@@ -71,13 +71,15 @@ class WorkerContribution:
     needs_mass : bool
         True if the next window depends on the round's pooled mass; this costs two look-ups per pair and
         worker.
-    peers : sequence of Peer, optional
+    peers : sequence of PeerTable, optional
         The workers of all ranks, this one included, where their tables are in memory that their processes share.
     rank : int
         The worker's own place among them.
     """
 
-    def __init__(self, worker: Worker, needs_mass: bool, peers: Sequence[Peer] = (), rank: int = 0) -> None:
+    def __init__(
+        self, worker: Worker, needs_mass: bool, peers: Sequence[PeerTable] = (), rank: int = 0
+    ) -> None:
         self.rows = worker.rows
         self._needs_mass = needs_mass
         self._peers = peers
@@ -93,7 +95,9 @@ class WorkerContribution:
         """Bytes that travel of this window: the values and counts of the touched pairs, and their numbers."""
         return self.rows.touched * (self.rows.pair_size + 4)
 
-    def merge_shared(self, contributions: Sequence[WorkerContribution | Peer], rule: Rule, rank: int) -> None:
+    def merge_shared(
+        self, contributions: Sequence[WorkerContribution | PeerTable], rule: Rule, rank: int
+    ) -> None:
         """Merge this rank's part straight from the tables of all ranks."""
         # Now, not when joining: then the others may be a window ahead.
         self._summaries = [contribution.summary for contribution in contributions]
@@ -101,7 +105,7 @@ class WorkerContribution:
         self._merged_bytes = _core.merge_tables(tables, rank, rule, self.law, self._needs_mass, self.merged)
 
     def join_shared(
-        self, contributions: Sequence[WorkerContribution | Peer]
+        self, contributions: Sequence[WorkerContribution | PeerTable]
     ) -> tuple[list[Any], list[Summary]]:
         """Return the merged parts of all ranks and their summaries."""
         return [contribution.merged for contribution in contributions], self._summaries
@@ -112,7 +116,7 @@ class WorkerContribution:
             return b""
         return _EXTENT.pack(self.rows.touched, self._merged_bytes) + SUMMARY.pack(*self.summary)
 
-    def peers(self, descriptions: Sequence[Any]) -> Sequence[Peer]:
+    def peers(self, descriptions: Sequence[Any]) -> Sequence[PeerTable]:
         """Return the workers of all ranks, as they described themselves."""
         for peer, description in zip(self._peers, descriptions, strict=True):
             peer.read(description)

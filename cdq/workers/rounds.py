@@ -58,7 +58,7 @@ def play(
     ended = worker.run(step.law, step.sweeps, *step.rates)
     if ended is None:
         raise Interrupted
-    worker.agree(comm)
+    worker.align_rows(comm)
     contribution.summary = Summary(*ended, comm.bytes_sent, request)
     if comm.size == 1:
         worker.commit_alone()

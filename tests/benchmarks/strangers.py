@@ -73,7 +73,7 @@ def make_keys(folder: Path) -> dict[str, Keys]:
     return {name: Keys(folder / name) for name in ("hub", "worker", "harm")}
 
 
-class Watched:
+class DivergenceGuard:
     """A hub whose memory is looked at all the time."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -113,7 +113,7 @@ def bear(arguments: argparse.Namespace, folder: Path) -> dict[str, tuple[float, 
     url, log = where(hub), Log(hub)
     known = ["--keys", folder / "worker"] if keys else []
     worker = start("join", url, *known, stderr=subprocess.DEVNULL)
-    watched, journal, told = Watched(hub), job / "journal.jsonl", {}
+    watched, journal, told = DivergenceGuard(hub), job / "journal.jsonl", {}
     try:
         wait_for_rounds(journal, 5)
         watched.reset()

@@ -17,8 +17,7 @@ from cdq.comm.zmq.ranks.relay import RelayMachine
 from cdq.job.handshake import hello
 from cdq.job.member import Member
 from cdq.job.membership.connection import Connection
-from cdq.job.membership.events import Deliver, Joined
-from cdq.job.membership.events import Settings as HubSettings
+from cdq.job.membership.events import Deliver, HubSettings, Joined
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.training.goals import Goal
@@ -38,7 +37,7 @@ def make_hub(env: Any, workers: int, rounds: int, **settings: Any) -> tuple[Lear
         made.settings,
         plan=plan_of(made.settings, made._rule),
         state=state,
-        lanes=made._team.lanes,
+        lanes=made._team.lane_states,
         watch=watch_nothing,
         finish=made._requests.finish,
         rounds=0,
@@ -100,7 +99,7 @@ def learn_one(connection: Connection, member: Member) -> bool:
         member.join(happened.payload)
     elif isinstance(happened, Deliver):
         member.settle(happened.payload)
-    if not isinstance(happened, (Joined, Deliver)) or not member.task.sweeps:
+    if not isinstance(happened, (Joined, Deliver)) or not member.window.sweeps:
         connection.close()
         return False
     connection.submit(member.learn(), happened.version)

@@ -41,7 +41,7 @@ class Hub:
             settings,
             plan=plan_of(settings, self.learner._rule),
             state=state,
-            lanes=self.learner._team.lanes,
+            lanes=self.learner._team.lane_states,
             watch=watch,
             finish=self.learner._requests.finish,
             rounds=0,

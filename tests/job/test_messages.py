@@ -15,7 +15,7 @@ from cdq.errors import ConfigError
 from cdq.job import handshake as description
 from cdq.job.member import Member
 from cdq.job.membership.events import Refused, Submission
-from cdq.job.messages import DONE, Task, open_result, pack_result
+from cdq.job.messages import DONE, OpenWindow, open_result, pack_result
 from tests.job.jobs import Hub
 
 SUMMARY, HEADER = 40, 32
@@ -109,7 +109,7 @@ def test_whatever_comes_is_refused_or_can_be_merged(data: st.DataObject) -> None
     if said(hub, bytes(payload)) is None:
         merged = hub.service.apply({0: Submission(bytes(payload), 4, 3)})
         hub.service.open(1)
-        member.settle(pack_result(hub.service.task, merged))
+        member.settle(pack_result(hub.service.window, merged))
         assert np.isfinite(hub.learner.table.values).all()
         hub.play([0], rounds=1)
 
@@ -139,7 +139,7 @@ def test_a_result_that_is_none_is_refused(payload: bytes) -> None:
     with pytest.raises(ConfigError, match="the hub sent what is no result"):
         member.settle(payload)
     with pytest.raises(ConfigError, match="the hub sent what is no result"):
-        member.settle(pack_result(hub.service.task, b"merged"))
+        member.settle(pack_result(hub.service.window, b"merged"))
 
 
 @pytest.mark.parametrize("n_listed", [1, 2, 35])
@@ -157,8 +157,8 @@ def test_results_list_pairs_without_their_visits(n_listed: int, real: type) -> N
 
 
 def test_results_come_back() -> None:
-    task = Task(7, 100, 0.5, 0.25, 1)
-    assert open_result(pack_result(task, b"merged")) == (task, memoryview(b"merged"))
+    window = OpenWindow(7, 100, 0.5, 0.25, 1)
+    assert open_result(pack_result(window, b"merged")) == (window, memoryview(b"merged"))
     assert open_result(pack_result(DONE))[0] == DONE
 
 

@@ -113,7 +113,7 @@ BAD = [
 def test_bad_arguments_are_refused_before_any_work(
     arguments: Any, match: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "make_subject", lambda *_: pytest.fail("work was started"))
+    monkeypatch.setattr(module, "make_task", lambda *_: pytest.fail("work was started"))
     with pytest.raises(ConfigError, match=match):
         cdq.QLearner(MODEL, **arguments)
 

@@ -14,7 +14,7 @@ from cdq.comm.base import Communicator
 from cdq.comm.inprocess import InProcessCommunicator
 from cdq.errors import ConfigError, PeerLost
 from cdq.merges import MergeRule, resolve
-from cdq.qfunctions.merged import Merged
+from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import RescaledLinear, build_law
 from cdq.testing import run_in_threads
 from cdq.workers.contribution import Summary, WorkerContribution
@@ -63,7 +63,7 @@ class FailingWire(Wire, Failing):
 
 
 class Damaging(Wire):
-    """Merged slices arrive short of their last bytes."""
+    """MergedTable slices arrive short of their last bytes."""
 
     def allgather(self, part: Any) -> Any:
         return [bytes(got)[:-4] for got in super().allgather(part)]
@@ -237,7 +237,7 @@ def play_round(
 def make_workers(size: int, together: bool = True, stop: Any = None) -> list[Worker]:
     """Return workers of one process, or each of its own, that have played a round."""
     flag = np.zeros(1, np.int32) if stop is None else stop
-    shared = [Merged(6, 3, "float64", 0.0) for _ in range(1 if together else size)]
+    shared = [MergedTable(6, 3, "float64", 0.0) for _ in range(1 if together else size)]
     workers = [
         make_worker(
             MODEL,
@@ -245,7 +245,7 @@ def make_workers(size: int, together: bool = True, stop: Any = None) -> list[Wor
             num_envs=3,
             stop=flag,
             merged=shared[rank % len(shared)],
-            keeps=not (together and rank),
+            is_keeper=not (together and rank),
         )
         for rank in range(size)
     ]

@@ -123,7 +123,7 @@ class Service(Protocol):
         """Return why a contribution is not right, None if it is."""
 
     def close_round(
-        self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], State], /
+        self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], HubState], /
     ) -> Mapping[int, Body]:
         """Apply a round, make it durable, and return each contributor's result, which acknowledges it.
 
@@ -137,18 +137,18 @@ class Service(Protocol):
             Returns what the machine needs to be restored as it is after this round.
         """
 
-    def single(self, uid: int, submission: Submission, state: Callable[[], State], /) -> Payload:
+    def single(self, uid: int, submission: Submission, state: Callable[[], HubState], /) -> Payload:
         """Apply one contribution (asynchronous mode) as `close_round` does; raise `Refused` if it is too old."""
 
     def status(self) -> dict[str, Any]:
         """Return the public state of the job for `cdq status`; can be written as JSON."""
 
 
-State = dict[str, Any]  # what a hub's machine is restored from; can be written as JSON
+HubState = dict[str, Any]  # what a hub's machine is restored from; can be written as JSON
 
 
 @dataclass(frozen=True)
-class Settings:
+class HubSettings:
     """Rules by which a hub keeps its rounds.
 
     Parameters
