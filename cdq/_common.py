@@ -156,3 +156,20 @@ def distinct(random: np.random.Generator, rows: int, columns: int, n: int) -> ND
     while len(bad := np.flatnonzero((drawn[:, 1:] == drawn[:, :-1]).any(axis=1))):
         drawn[bad] = np.sort(random.integers(n, size=(len(bad), columns), dtype=np.int32), axis=1)
     return drawn
+
+
+def batch_of(given: Any, axes: int) -> list[Any] | None:
+    """Return the entries of an array, a list or a column of pandas that has so many axes; None where it has others.
+
+    Examples
+    --------
+    >>> batch_of([3, 4], 1), batch_of(3, 1), batch_of([0.5, 1.5], 2)
+    ([3, 4], None, None)
+    """
+    values = given.to_numpy() if hasattr(given, "to_numpy") else given
+    if not isinstance(values, (list, np.ndarray)):
+        return None
+    try:
+        return list(values) if np.ndim(values) == axes else None
+    except ValueError:  # of different lengths
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -179,6 +179,9 @@ class ObservationEncoder(Protocol):
     def mask_of(self, observation: object) -> npt.NDArray[np.bool_]:
         """Return the actions that the mask in an observation allows; raises `ConfigError` if there is none."""
 
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch, as vector environments give them; None if it is no batch."""
+
 
 class QFunctionKind(Protocol):
     """Kind of Q-function: leads from observations to rows of the table, and from rows to action values."""
@@ -220,6 +223,12 @@ class QFunctionKind(Protocol):
 
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of an observation as a function, which later learning does not change."""
 
 
 Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]

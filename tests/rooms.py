@@ -41,7 +41,9 @@ ROOMS = {
         "Q-functions: dense and hashed tables, linear functions",
         "contracts comm core features storage _common errors",
     ),
-    "mdp": _room("a finite model, and exact answers on it", "qfunctions envs contracts core _common errors"),
+    "mdp": _room(
+        "a finite model, and exact answers on it", "qfunctions envs contracts core storage _common errors"
+    ),
     "workers": _room("one worker, and one round of merging", "qfunctions comm contracts core _common errors"),
     "offline": _room(
         "logged transitions: read, checked, replayed", "qfunctions schedules contracts core _common errors"

@@ -34,6 +34,7 @@ RESERVED = {
     "zmq": {"comm"},
     "minari": {"offline"},
     "cloudpickle": {"envs"},
+    "pandas": {"storage"},
 }
 
 

@@ -1,5 +1,7 @@
 """QLearner, and the parts that only it assembles.
 
+- `acting`: Actions by action values: the best of them, or now and then any other; for one observation, or for a
+  batch.
 - `assembly`: Choice of the way in which an environment is learnt: the fastest one that there is for it.
 - `backends`: Workers of a call of `learn`, from every backend: the one place that tells backends apart.
 - `connecting`: The connection of a learner to workers in other processes.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -220,6 +222,16 @@ class HashedStates:
     def action_values(self, values: npt.NDArray[Any], observation: Any) -> npt.NDArray[Any]:
         """Return the row of the observed state, or the initial values if it was never met."""
         return self.own_table.action_values(self._encoder.state_of(observation))
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+        return self._encoder.split(observations)
+
+    def values_now(self, values: npt.NDArray[Any]) -> Callable[[Any], npt.NDArray[Any]]:
+        """Return the action values of an observation as a function, which later learning does not change."""
+        twin = copy.copy(self)
+        twin.own_table = self.own_table.copy()
+        return partial(twin.action_values, values)
 
 
 class HashedCells(HashedStates):

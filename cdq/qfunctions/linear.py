@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from cdq.contracts import Floats, ObservationEncoder
@@ -54,3 +56,11 @@ class Linear:
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the sums of the weights of the observation's features."""
         return action_values(self._features, values, self._encoder.vector_of(observation))
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+        return self._encoder.split(observations)
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of an observation as a function, which later learning does not change."""
+        return partial(self.action_values, values.copy())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from cdq._common import path_of, read_only
 from cdq.contracts import Floats
 from cdq.errors import FileError, TableError
-from cdq.storage import read_tensors, write_tensors
+from cdq.storage import read_tensors, to_pandas, write_csv, write_tensors
 
 
 class QTable:
@@ -103,6 +104,29 @@ class QTable:
             )
         super().__setattr__(name, value)
 
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """Return the values, for NumPy: ``np.asarray(table)`` is read-only, ``np.array(table)`` a copy."""
+        if copy:
+            return np.array(self.values, dtype)
+        if copy is False and dtype not in (None, self.values.dtype):
+            raise ValueError(f"values of {self.values.dtype} cannot be {np.dtype(dtype)} without a copy")
+        return np.asarray(self.values, dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return values: ``table[state]`` is a row, ``table[state, action]`` a number, as of an array."""
+        return self.values[key]
+
+    def __len__(self) -> int:
+        return self.n_states
+
+    def __iter__(self) -> Iterator[Floats]:
+        return iter(self.values)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of states and actions."""
+        return self.n_states, self.n_actions
+
     @property
     def n_states(self) -> int:
         """The number of states."""
@@ -147,6 +171,36 @@ class QTable:
         if self.keys is not None:
             result.update(self.keys.astype("<u8", copy=False).tobytes())
         return result.hexdigest()
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame` with a row per state.
+
+        Its columns are ``value_0``, ``value_1``, ... of each action, ``visits_0``, ... and the greedy ``action``; for a
+        hashed table also ``key``. The value of an action that a state does not have is -inf.
+
+        Raises
+        ------
+        PackageMissing
+            If pandas is not installed.
+        """
+        return to_pandas(self._columns())
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the columns of `to_pandas` to a CSV file, atomically, the number of the state before them.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written.
+        """
+        columns = {"state": np.arange(self.n_states), **self._columns()}
+        write_csv(path_of("the file", path), columns)
+
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+        keys = {} if self.keys is None else {"key": self.keys}
+        values = {f"value_{action}": self.values[:, action] for action in range(self.n_actions)}
+        visits = {f"visits_{action}": self.visits[:, action] for action in range(self.n_actions)}
+        return {**keys, **values, **visits, "action": self.policy()}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table to a safetensors file, atomically.

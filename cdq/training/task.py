@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from cdq._common import batch_of
 from cdq.contracts import (
     Environment,
     EnvironmentSpec,
@@ -84,6 +86,12 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
 
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of an observation as a function, which later learning does not change."""
 
     def run_episodes(
         self,
@@ -189,6 +197,16 @@ class ModelTask:
         allowed = self.model.actions_in(state)
         return row if allowed is None else np.where(allowed, row, -np.inf)
 
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+        if self._encoder is not None:
+            return self._encoder.split(observations)
+        return batch_of(observations, 1)
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of a state as a function of it, which later learning does not change."""
+        return partial(self.action_values, values.copy())
+
     def mask_of(self, observation: Any) -> Any:
         """Return None: states hold no masks."""
         return None
@@ -249,6 +267,7 @@ class SteppedTask:
         self.n_rows, self.n_actions = kind.n_rows, environment.n_actions
         self.step_scale, self.initial = kind.step_scale, kind.initial
         self.action_values, self.own_table = kind.action_values, kind.own_table
+        self.split, self.values_now = kind.split, kind.values_now
         self.first_action, self.encoding = kind.first_action, kind.encoding
         self.q_function, self.mask_of = kind.q_function, environment.mask_of
         self.close, self.recipe = environment.close, recipe

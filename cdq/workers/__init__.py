@@ -11,7 +11,7 @@
 from cdq.workers.contribution import SUMMARY, PeerTable, Rule, Summary, WorkerContribution, peer_bytes
 from cdq.workers.overlap import Pipeline
 from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Interrupted, Round, Step, play
-from cdq.workers.streams import EVALUATION, streams
+from cdq.workers.streams import EVALUATION, PREDICTION, streams
 from cdq.workers.windows import LONGEST_WINDOW, AutoWindow, FixedWindow, Window, as_window, sweeps_of
 from cdq.workers.worker import Worker
 
@@ -19,6 +19,7 @@ __all__ = [
     "EVALUATION",
     "GO_ON",
     "LONGEST_WINDOW",
+    "PREDICTION",
     "STOP_AFTER",
     "STOP_BEFORE",
     "SUMMARY",

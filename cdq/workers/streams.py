@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 # What a spawn key starts with, so that no two uses of one seed share a stream.
-LEARNING, EVALUATION = 0, 1
+LEARNING, EVALUATION, PREDICTION = 0, 1, 2
 
 
 def streams(seed: int, key: tuple[int, ...], n: int) -> npt.NDArray[np.uint64]:
