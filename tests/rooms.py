@@ -25,6 +25,7 @@ ROOMS = {
     "errors": _room("typed errors"),
     "_version": _room("the version"),
     "_lazy": _room("modules that are imported on first use"),
+    "_html": _room("small tables and pictures in HTML"),
     "core": _room("compiled loops over buffers; knows only itself"),
     "_common": _room("checks that several rooms need", "errors"),
     "contracts": _room("seams between rooms, as protocols", "core"),
@@ -39,7 +40,7 @@ ROOMS = {
     ),
     "qfunctions": _room(
         "Q-functions: dense and hashed tables, linear functions",
-        "contracts comm core features storage _common errors",
+        "contracts comm core features storage _html _common errors",
     ),
     "mdp": _room(
         "a finite model, and exact answers on it", "qfunctions envs contracts core storage _common errors"
@@ -50,7 +51,7 @@ ROOMS = {
     ),
     "training": _room(
         "a call of learn: settings, task, course, monitor, checkpoints, threads",
-        "workers offline mdp qfunctions storage comm schedules merges features contracts core _common errors",
+        "workers offline mdp qfunctions storage comm schedules merges features contracts core _html _common errors",
     ),
     "job": _room(
         "a hub's job: members, journal, replay",
@@ -59,7 +60,7 @@ ROOMS = {
     "learner": _room(
         "QLearner, and the parts that only it assembles",
         "job training workers offline mdp qfunctions storage envs comm schedules merges features contracts "
-        "_common errors _version",
+        "_html _common errors _version",
     ),
     "cli": _room(
         "the command line, diagnosis and benchmarks",
