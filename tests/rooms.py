@@ -62,9 +62,13 @@ ROOMS = {
         "job training workers offline mdp qfunctions storage envs comm schedules merges features contracts "
         "_html _common errors _version",
     ),
+    "plot": _room(
+        "pictures of runs and results, by matplotlib",
+        "learner training mdp qfunctions storage contracts _common errors",
+    ),
     "cli": _room(
         "the command line, diagnosis and benchmarks",
-        "learner job training workers mdp qfunctions storage envs comm schedules merges features core errors "
+        "plot learner job training workers mdp qfunctions storage envs comm schedules merges features core errors "
         "_version __init__",
     ),
 }

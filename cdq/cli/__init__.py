@@ -20,6 +20,7 @@ from cdq.cli.keys import keygen, keys
 from cdq.cli.launch import launch
 from cdq.cli.options import Command
 from cdq.cli.output import ReaderGone, printable, standard_streams
+from cdq.cli.plot import plot
 from cdq.cli.replay import replay
 from cdq.cli.solve import solve
 from cdq.cli.status import status
@@ -50,7 +51,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, evaluate, solve, bench, hub, join, status, replay, keygen):
+for _command in (train, evaluate, solve, plot, bench, hub, join, status, replay, keygen):
     app.command(no_args_is_help=True, cls=Command)(_command)
 # What follows the program is the program's.
 app.command(no_args_is_help=True, context_settings={"allow_interspersed_args": False})(launch)

@@ -4,6 +4,7 @@
   batch.
 - `assembly`: Choice of the way in which an environment is learnt: the fastest one that there is for it.
 - `backends`: Workers of a call of `learn`, from every backend: the one place that tells backends apart.
+- `compare`: Comparison of settings: each is run with several seeds, side by side over the cores.
 - `connecting`: The connection of a learner to workers in other processes.
 - `evaluation`: Evaluation of a policy: episodes without learning.
 - `exclusion`: Exclusion of calls of a learner: during one call, any other is refused at once.
@@ -21,7 +22,8 @@
 - `run`: Part of this process in a call of `learn`.
 """
 
+from cdq.learner.compare import Comparison, compare
 from cdq.learner.evaluation import Evaluation
 from cdq.learner.qlearner import QLearner
 
-__all__ = ["Evaluation", "QLearner"]
+__all__ = ["Comparison", "Evaluation", "QLearner", "compare"]

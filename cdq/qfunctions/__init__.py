@@ -14,7 +14,7 @@
 
 from cdq.qfunctions.dense import Table
 from cdq.qfunctions.divergence import DivergenceGuard
-from cdq.qfunctions.grid import ARROWS, ASCII_ARROWS, LEGEND, MOVES, aims, kinds, policy_lines
+from cdq.qfunctions.grid import ARROWS, ASCII_ARROWS, LEGEND, MOVES, aims, kinds, policy_lines, signs
 from cdq.qfunctions.hashed import HashedCells, HashedStates, HashedTable
 from cdq.qfunctions.linear import Linear
 from cdq.qfunctions.merged import MergedTable, allocate, rows_over, table_bytes
@@ -44,5 +44,6 @@ __all__ = [
     "model_as_html",
     "policy_lines",
     "rows_over",
+    "signs",
     "table_bytes",
 ]
