@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from cdq.features import FourierBasis as FourierBasis
     from cdq.features import PolynomialBasis as PolynomialBasis
     from cdq.features import TileCoding as TileCoding
-    from cdq.learner.compare import Comparison as Comparison
-    from cdq.learner.compare import compare as compare
+    from cdq.learner.comparison import Comparison as Comparison
+    from cdq.learner.comparison import compare as compare
     from cdq.learner.evaluation import Evaluation as Evaluation
     from cdq.learner.qlearner import QLearner as QLearner
     from cdq.mdp.model import MDP as MDP
@@ -50,7 +50,7 @@ _HOMES = {
     "AverageSolution": "mdp.planning",
     "Bounds": "mdp.planning",
     "CdqError": "errors",
-    "Comparison": "learner.compare",
+    "Comparison": "learner.comparison",
     "Constant": "schedules",
     "Evaluation": "learner.evaluation",
     "ExponentialDecay": "schedules",
@@ -71,7 +71,7 @@ _HOMES = {
     "Solution": "mdp.planning",
     "TileCoding": "features",
     "bounds": "mdp.planning",
-    "compare": "learner.compare",
+    "compare": "learner.comparison",
     "evaluate_policy": "mdp.planning",
     "optimality_gap": "mdp.planning",
     "solve": "mdp.planning",

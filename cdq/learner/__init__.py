@@ -4,7 +4,7 @@
   batch.
 - `assembly`: Choice of the way in which an environment is learnt: the fastest one that there is for it.
 - `backends`: Workers of a call of `learn`, from every backend: the one place that tells backends apart.
-- `compare`: Comparison of settings: each is run with several seeds, side by side over the cores.
+- `comparison`: Comparison of settings: each is run with several seeds, side by side over the cores.
 - `connecting`: The connection of a learner to workers in other processes.
 - `evaluation`: Evaluation of a policy: episodes without learning.
 - `exclusion`: Exclusion of calls of a learner: during one call, any other is refused at once.
@@ -22,7 +22,7 @@
 - `run`: Part of this process in a call of `learn`.
 """
 
-from cdq.learner.compare import Comparison, compare
+from cdq.learner.comparison import Comparison, compare
 from cdq.learner.evaluation import Evaluation
 from cdq.learner.qlearner import QLearner
 

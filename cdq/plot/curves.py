@@ -47,8 +47,7 @@ def learning_curve(runs: Any, *, y: str = "mean_return", x: str = "steps", ax: A
 
     Examples
     --------
-    >>> import cdq, matplotlib
-    >>> matplotlib.use("svg")
+    >>> import cdq
     >>> runs = [cdq.QLearner("FrozenLake-v1", seed=seed).learn(50_000) for seed in range(5)]
     >>> cdq.plot.learning_curve(runs).get_xlabel()
     'steps of all workers'
@@ -79,8 +78,7 @@ def gap(runs: Any, *, x: str = "steps", ax: Any = None) -> Any:
 
     Examples
     --------
-    >>> import cdq, matplotlib
-    >>> matplotlib.use("svg")
+    >>> import cdq
     >>> cdq.plot.gap(cdq.QLearner("FrozenLake-v1", seed=0).learn(100_000)).get_yscale()
     'log'
     """
@@ -108,8 +106,7 @@ def communication(runs: Any, *, ax: Any = None) -> Any:
 
     Examples
     --------
-    >>> import cdq, matplotlib
-    >>> matplotlib.use("svg")
+    >>> import cdq
     >>> cdq.plot.communication(cdq.QLearner("FrozenLake-v1", workers=2, seed=0).learn(200_000)).get_xlabel()
     'bytes exchanged'
     """
@@ -179,8 +176,7 @@ def speedup(runs: Any, *, ax: Any = None) -> Any:
 
     Examples
     --------
-    >>> import cdq, matplotlib
-    >>> matplotlib.use("svg")
+    >>> import cdq
     >>> goal = cdq.OptimalWithin(0.05)
     >>> runs = [cdq.QLearner("FrozenLake-v1", workers=n, seed=0).learn(1e6, until=goal) for n in (1, 2)]
     >>> [line.get_label() for line in cdq.plot.speedup(runs).lines]

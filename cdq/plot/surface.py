@@ -40,8 +40,7 @@ def surface(agent: QLearner, *, inputs: Sequence[int] = (0, 1), ax: Any = None) 
 
     Examples
     --------
-    >>> import cdq, matplotlib
-    >>> matplotlib.use("svg")
+    >>> import cdq
     >>> cdq.plot.surface(cdq.QLearner("MountainCar-v0", seed=0).learn(20_000)).get_xlabel()
     'input 0'
     """

@@ -50,8 +50,7 @@ def values(result: Any, model: Any = None, *, ax: Any = None) -> Any:
 
     Examples
     --------
-    >>> import cdq, matplotlib
-    >>> matplotlib.use("svg")
+    >>> import cdq
     >>> agent = cdq.QLearner("FrozenLake-v1", seed=0).learn(100_000)
     >>> [text.get_text() for text in cdq.plot.values(agent).texts][-1]
     'G'
@@ -92,8 +91,7 @@ def visits(result: Any, model: Any = None, *, ax: Any = None) -> Any:
 
     Examples
     --------
-    >>> import cdq, matplotlib
-    >>> matplotlib.use("svg")
+    >>> import cdq
     >>> cdq.plot.visits(cdq.QLearner("Taxi-v4", seed=0).learn(100_000)).get_ylabel()
     'state'
     """
@@ -136,8 +134,7 @@ def table(result: Any, *, ax: Any = None) -> Any:
 
     Examples
     --------
-    >>> import cdq, matplotlib
-    >>> matplotlib.use("svg")
+    >>> import cdq
     >>> cdq.plot.table(cdq.solve("Taxi-v4", gamma=0.99)).get_xlabel()
     'action'
     """

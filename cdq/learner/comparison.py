@@ -202,7 +202,8 @@ def _tried(name: Any, arguments: Mapping[str, Any], seed: int) -> int:
     except ConfigError as error:
         raise ConfigError(f"setting {shown(name)}: {error}") from None
     agent.close()
-    if hasattr(arguments["env"], "unwrapped") and agent.model is None:
+    shared = hasattr(arguments["env"], "unwrapped") and not isinstance(arguments["env"], type)
+    if shared and agent.model is None:
         raise ConfigError(
             f"setting {shown(name)} has an environment that runs side by side cannot share; give its id, or a callable "
             "that makes one"
