@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cdq.errors import ConfigError, PackageMissing
@@ -11,6 +12,8 @@ LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 STYLES = ("-", "--", "-.", ":")  # once the colours are used up
 NEUTRAL = "#808080"
 VALUES, COUNTS = "viridis", "cividis"
+_LINE, _SAMPLE = 66, 8  # characters that fit above axes of the usual width, and that a line's sample takes
+NOTHING = "#a8a8a8"  # of cells without a value; black texts are read on it
 
 
 def axes_for(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
@@ -46,7 +49,7 @@ def matplotlib() -> Any:
 
 def colours(name: str) -> Any:
     """Return a map of colours, grey where there is nothing."""
-    return matplotlib().colormaps[name].with_extremes(bad=(0.5, 0.5, 0.5, 0.35))
+    return matplotlib().colormaps[name].with_extremes(bad=NOTHING)
 
 
 def style_of(number: int) -> dict[str, Any]:
@@ -55,10 +58,12 @@ def style_of(number: int) -> dict[str, Any]:
     return {"color": LINES[colour], "linestyle": STYLES[again % len(STYLES)]}
 
 
-def legend_above(ax: Any, n: int, title: str | None = None) -> None:
-    """Put the legend of *n* lines above the axes, where it hides nothing."""
+def legend_above(ax: Any, names: Sequence[str], title: str | None = None) -> None:
+    """Put the legend of lines with these names above the axes, where it hides nothing."""
     place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.2}
-    ax.legend(**place, ncols=min(n, 3), frameon=False, title=title, alignment="left", fontsize="medium")
+    widest = max(map(len, names)) + _SAMPLE
+    columns = max(1, min(len(names), 3, _LINE // widest))
+    ax.legend(**place, ncols=columns, frameon=False, title=title, alignment="left", fontsize="medium")
 
 
 def plain(ax: Any) -> None:

@@ -143,9 +143,9 @@ def _explain(ax: Any, bands: dict[Any, Band]) -> None:
     """Say above the axes which line is which, and what a band is."""
     most = max(band.n_runs for band in bands.values())
     title = f"median and quartiles of {most} runs" if most > 1 else None
-    named = [name for name in bands if str(name)]
+    named = [str(name) for name in bands if str(name)]
     if named:
-        legend_above(ax, len(named), title)
+        legend_above(ax, named, title)
     elif title:
         ax.set_title(title, loc="left", fontsize="medium")
 
@@ -179,7 +179,7 @@ def speedup(runs: Any, *, ax: Any = None) -> Any:
     >>> import cdq
     >>> goal = cdq.OptimalWithin(0.05)
     >>> runs = [cdq.QLearner("FrozenLake-v1", workers=n, seed=0).learn(1e6, until=goal) for n in (1, 2)]
-    >>> [line.get_label() for line in cdq.plot.speedup(runs).lines]
+    >>> cdq.plot.speedup(runs).get_legend_handles_labels()[1]
     ['linear', 'steps of each worker', 'seconds']
     """
     ended = _ends(runs)
@@ -198,7 +198,7 @@ def speedup(runs: Any, *, ax: Any = None) -> Any:
     ax.yaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("workers")
     ax.set_ylabel(f"speed-up over {workers[0]:g} worker{'' if workers[0] == 1 else 's'}")
-    legend_above(ax, 3)
+    legend_above(ax, ax.get_legend_handles_labels()[1])
     return ax
 
 

@@ -215,19 +215,13 @@ def _write_signs(
     starts = np.flatnonzero(model.start)
     for state, text in enumerate(texts):
         row, column = divmod(state, columns)
-        drawn = np.isfinite(shown_values[state])
-        ink = ("black" if levels[state] > 0.6 else "white") if drawn else _foreground()
+        dark = np.isfinite(shown_values[state]) and levels[state] <= 0.6
+        ink = "white" if dark else "black"
         if text != ".":
             ax.text(column, row, text, ha="center", va="center", color=ink, fontsize=min(size, 18.0))
         if len(starts) == 1 and state == starts[0] and size * 0.6 >= _LEAST_SIGN:
             style = {"fontsize": min(size, 18.0) * 0.6, "fontweight": "bold"}
             ax.text(column - 0.42, row - 0.42, "S", ha="left", va="top", color=ink, **style)
-
-
-def _foreground() -> str:
-    from matplotlib import rcParams
-
-    return str(rcParams["text.color"])
 
 
 def _matrix(given: npt.NDArray[np.float64], ax: Any, label: str, *, counts: bool) -> Any:
