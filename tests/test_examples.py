@@ -73,11 +73,12 @@ def test_the_video_example_hands_over_every_frame(tmp_path: Path) -> None:
     folder = tmp_path / "first/moviepy/video/io"
     folder.mkdir(parents=True)
     (folder / "ImageSequenceClip.py").write_text(
+        "from pathlib import Path\n"
         "class ImageSequenceClip:\n"
         "    def __init__(self, frames, fps):\n"
         "        self.said = f'{len(frames)} frames of {frames[0].shape}'\n"
         "    def write_videofile(self, path, logger):\n"
-        "        open(path, 'w').write(self.said)\n"
+        "        Path(path).write_text(self.said)\n"
     )
     said = run(VIDEO, tmp_path, before=str(tmp_path / "first"))
     steps = int(re.findall(r"maze-episode-0\.mp4: (\d+) steps to the goal", said)[0])

@@ -55,6 +55,7 @@ def surface(agent: QLearner, *, inputs: Sequence[int] = (0, 1), ax: Any = None) 
     if ax.name == "3d":
         ax.plot_surface(right, up, values, cmap=VALUES, linewidth=0)
         ax.set_zlabel("value")
+        ax.locator_params(nbins=4)
     else:
         mesh = ax.pcolormesh(right, up, values, cmap=VALUES, shading="gouraud")
         ax.figure.colorbar(mesh, ax=ax, label="value of the best action")
