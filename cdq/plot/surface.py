@@ -56,6 +56,8 @@ def surface(agent: QLearner, *, inputs: Sequence[int] = (0, 1), ax: Any = None) 
         ax.plot_surface(right, up, values, cmap=VALUES, linewidth=0)
         ax.set_zlabel("value")
         ax.locator_params(nbins=4)
+        for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
+            axis.labelpad = 10  # beyond the numbers
     else:
         mesh = ax.pcolormesh(right, up, values, cmap=VALUES, shading="gouraud")
         ax.figure.colorbar(mesh, ax=ax, label="value of the best action")
