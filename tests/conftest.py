@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import signal
@@ -7,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -37,6 +39,32 @@ settings.load_profile("cdq")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Leave the repository: ``python -c`` would import the cdq there first, which may not be built."""
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
+
+
+@pytest.fixture(scope="session")
+def locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[IO[str], IO[str]] | None]:
+    """Open the two files that the processes of pytest-xdist lock: one to be the next, one to run."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield None
+        return
+    folder = tmp_path_factory.getbasetemp().parent  # that of all processes
+    with (folder / "next").open("w") as to_be_next, (folder / "running").open("w") as to_run:
+        yield to_be_next, to_run
+
+
+@pytest.fixture(autouse=True)
+def side_by_side(request: pytest.FixtureRequest, locks: tuple[IO[str], IO[str]] | None) -> Iterator[None]:
+    """Run tests side by side, but for those that are marked as `alone`."""
+    if locks is None:
+        yield
+        return
+    to_be_next, to_run = locks
+    alone = request.node.get_closest_marker("alone")
+    fcntl.flock(to_be_next, fcntl.LOCK_EX)
+    fcntl.flock(to_run, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+    fcntl.flock(to_be_next, fcntl.LOCK_UN)
+    yield
+    fcntl.flock(to_run, fcntl.LOCK_UN)
 
 
 @pytest.fixture(scope="session", autouse=True)
