@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -72,6 +73,13 @@ def mpi_jobs() -> Iterator[None]:
     """End the MPI jobs that tests have started."""
     yield
     pool.close()
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory of the user's own whose path leaves room for a socket's address, wherever TMPDIR is."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="cdq-") as name:
+        yield Path(name)
 
 
 @pytest.fixture(autouse=True)

@@ -52,13 +52,6 @@ def nothing_is_left() -> Iterator[None]:
     assert held() == before, "file descriptors, threads, children"
 
 
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A directory whose path leaves room for a socket's address, wherever TMPDIR is."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        yield Path(name)
-
-
 def test_g17_nothing_is_left_of_a_run_that_is_interrupted(
     short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
