@@ -102,7 +102,7 @@ def debug(session: nox.Session) -> None:
     """Run the tests of kernels on a build with bounds checks."""
     copy = fresh_copy(session)
     session.install("-q", f"{copy}[test]", env={"CDQ_DEBUG": "1"})
-    run_tests(session, "pytest " + " ".join(f"tests/{name}" for name in KERNELS), copy)
+    run_tests(session, "pytest -n 3 --dist worksteal " + " ".join(f"tests/{name}" for name in KERNELS), copy)
 
 
 @nox.session
