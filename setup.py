@@ -37,13 +37,13 @@ DIRECTIVES = {
 
 
 def extension(name: str, sources: list[str]) -> Extension:
-    """Return a module of the core; without sources, the one that Cython writes itself."""
+    """Return a module of the core; without sources, the one that Cython writes itself, which no loop enters."""
     return Extension(
         name,
         sources,
         depends=HEADERS,
         include_dirs=[CORE.as_posix()],  # headers name each other from there
-        extra_compile_args=COMPILE_ARGS,
+        extra_compile_args=COMPILE_ARGS if sources else [*COMPILE_ARGS, "-Os"],
         extra_link_args=LINK_ARGS,
     )
 
