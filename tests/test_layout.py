@@ -21,12 +21,14 @@ TESTS = Path(__file__).parent
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__main__.py"  # the door, which is no room
 }
 
 # What only one room imports, or two, and nothing on `import cdq`.
 RESERVED = {
     "gymnasium": {"envs"},
-    "typer": {"cli"},
+    "click": {"cli"},
+    "rich_click": {"cli"},
     "rich": {"cli"},
     "safetensors": {"storage"},
     "pytest": {"testing"},
