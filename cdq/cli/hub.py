@@ -34,7 +34,6 @@ from cdq.cli.options import (
     until_of,
 )
 from cdq.cli.train import finish
-from cdq.comm.registry import LOCAL_HUB
 from cdq.comm.zmq.address import EXAMPLES, parse
 from cdq.errors import ConfigError, unknown_name
 from cdq.job import Hosting, goal_of, last_start, model_in
@@ -42,6 +41,7 @@ from cdq.learner import QLearner
 from cdq.mdp import MDP
 from cdq.training import Goal, Until, make_settings
 
+_COMM = "zmq"  # a hub of this process
 _DURABILITY = ("durable", "applied")
 _MODES = ("sync", "async")
 # Options whose values a job keeps, and what its settings call them.
@@ -162,7 +162,7 @@ def hub(
         sync_every=sync_every,
         workers=workers,
         num_envs=num_envs,
-        comm=LOCAL_HUB,
+        comm=_COMM,
         dtype=dtype,
         seed=seed,
         initial_value=initial_value,
@@ -176,7 +176,7 @@ def hub(
                 checkpoint,
                 env if model is None else model,
                 workers=workers if "workers" in given else None,
-                comm=LOCAL_HUB,
+                comm=_COMM,
                 checkpoint_every=checkpoint_every,
             )
             _require_same(agent, env, options, given)
@@ -186,8 +186,7 @@ def hub(
         else:
             agent = _new(env, options, checkpoint, checkpoint_every)
             more = steps
-        agent.hosting = hosting
-        finish(agent, more, until, None, json_path)
+        finish(agent, more, until, None, json_path, hosting=hosting)
 
 
 def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: float | None) -> QLearner:

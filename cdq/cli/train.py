@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,6 +49,9 @@ from cdq.cli.render import (
 from cdq.errors import CdqError, ConfigError
 from cdq.learner import QLearner
 from cdq.training import OptimalWithin, Until
+
+if TYPE_CHECKING:
+    from cdq.job import Hosting
 
 _INTERRUPTED = 130
 _REPRESENTATION = {"features", "bins", "table"}
@@ -187,7 +190,13 @@ def _resumed(directory: Path, given: set[str], env: str | None, workers: int | N
 
 
 def finish(
-    agent: QLearner, steps: float | None, until: Until | None, save: Path | None, json_path: Path | None
+    agent: QLearner,
+    steps: float | None,
+    until: Until | None,
+    save: Path | None,
+    json_path: Path | None,
+    *,
+    hosting: Hosting | None = None,
 ) -> None:
     """Learn and, on rank 0, report.
 
@@ -201,6 +210,8 @@ def finish(
         Condition on which to stop sooner.
     save, json_path : Path or None
         Files for the learner, and for the report.
+    hosting : Hosting, optional
+        Address and rules of a hub, for workers that join.
 
     Raises
     ------
@@ -208,13 +219,13 @@ def finish(
         With status 130, if Ctrl-C ended it.
     """
     if agent.rank > 0:
-        _learn(agent, steps, until)
+        _learn(agent, steps, until, hosting)
         return
     check_writable(save)
     check_writable(json_path)
     begun, target = agent.steps, agent.steps + (agent.steps_left if steps is None else steps)
     try:
-        interrupted = _learn(agent, steps, until)
+        interrupted = _learn(agent, steps, until, hosting)
     except CdqError as error:
         if save is None or agent.steps == begun:
             raise
@@ -247,11 +258,11 @@ def _show(agent: QLearner, report: Mapping[str, Any], json_path: Path | None) ->
     show_hints(console, report["hints"])
 
 
-def _learn(agent: QLearner, steps: float | None, until: Until | None) -> bool:
+def _learn(agent: QLearner, steps: float | None, until: Until | None, hosting: Hosting | None) -> bool:
     """Learn; return whether Ctrl-C came before the end."""
     try:
         if steps is not None or agent.steps_left:
-            agent.learn(steps, until=until)
+            agent.learn(steps, until=until, hosting=hosting)
     except KeyboardInterrupt:
         return True
     return False

@@ -61,7 +61,7 @@ class Checkpoints:
         return self._every or max(1, -(-steps // _IN_A_CALL))
 
     @contextlib.contextmanager
-    def held(self, comm: Communicator | str, *, by_hub: bool = False) -> Iterator[None]:
+    def held(self, comm: Communicator | None, *, by_hub: bool = False) -> Iterator[None]:
         """Keep the directory for rank 0, or for a hub, while the context lasts; a collective.
 
         Raises
@@ -97,7 +97,7 @@ class Checkpoints:
             finally:  # what fails after the file was put in its place leaves it there
                 self._last = self._directory.last_path()
 
-    def newest(self, comm: Communicator | str) -> Checkpoint:
+    def newest(self, comm: Communicator | None) -> Checkpoint:
         """Return the newest checkpoint that is whole, which rank 0 reads for all; a collective.
 
         Raises
@@ -105,7 +105,7 @@ class Checkpoints:
         FileError
             If there is none.
         """
-        if isinstance(comm, str):
+        if comm is None:
             return self._read()
         data = from_rank_0(comm, self._read_bytes)
         path = self._directory.path if self._directory is not None else Path()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 
 from cdq.comm.base import Communicator
-from cdq.training.course import Course, Plan
+from cdq.training.course import Course, Ended, Plan
 from cdq.workers import Pipeline, Round, Rule, Worker, WorkerContribution, play
 
 # Seconds that workers which are to stop have: until they need not wait for others, and until nobody waits for them.
@@ -23,8 +23,8 @@ def learn_rounds(
     plan: Plan,
     course: Course,
     write_checkpoint: WriteCheckpoint | None = None,
-) -> None:
-    """Play rounds until the course ends.
+) -> Ended:
+    """Play rounds until the course ends; return the reason for that.
 
     *write_checkpoint* is called on all ranks together, when a checkpoint is due and at the end.
 
@@ -43,6 +43,7 @@ def learn_rounds(
                 course.kept = course.progress.steps
     if write_checkpoint is not None and course.progress.steps > max(course.kept, start):
         write_checkpoint(worker, comm)
+    return course.ended
 
 
 def _one_by_one(
@@ -52,6 +53,7 @@ def _one_by_one(
     while (step := course.next()) is not None:
         played = play(worker, contribution, comm, rule=rule, step=step, request=course.request)
         if played is None:
+            course.met = True
             worker.roll_back()
             return
         course.settle(played)
@@ -72,6 +74,8 @@ def _overlapped(pipeline: Pipeline, course: Course) -> Generator[None, None, Non
 
 
 def _settled(played: Round | None, course: Course) -> bool:
-    if played is not None:
-        course.settle(played)
-    return played is not None
+    if played is None:
+        course.met = True
+        return False
+    course.settle(played)
+    return True

@@ -70,7 +70,7 @@ def test_ways_of_merging_make_no_difference(
     digests = []
     for kind in (InProcessCommunicator, Wire):
         monkeypatch.setattr(
-            "cdq.learner.run.connect", lambda *_, kind=kind: kind.connect("inprocess", 3, 10.0)
+            "cdq.learner.backends.connect", lambda *_, kind=kind: kind.connect("inprocess", 3, 10.0)
         )
         agent = learner(workers=3, sync_every=sync_every, dtype=dtype).learn(20_000)
         digests.append((agent.table.digest(), agent.history["steps"].tolist()))
@@ -183,7 +183,7 @@ def test_a_lost_hand_over_leaves_the_last_whole_round(
     agent, twin = learner(workers=3, sync_every=99), learner(workers=3, sync_every=99)
     with monkeypatch.context() as patch:
         patch.setattr(kind, "at", at)
-        patch.setattr("cdq.learner.run.connect", lambda *_: kind.connect("inprocess", 3, 10.0))
+        patch.setattr("cdq.learner.backends.connect", lambda *_: kind.connect("inprocess", 3, 10.0))
         with pytest.raises(OSError, match="the network is down"):
             agent.learn(20 * 297)
     rounds = (at[1] - 1) // 2  # two hand-overs each
