@@ -175,8 +175,9 @@ class QLearner(Learning):
             self.settings = replace(self.settings, step_size=usual)
         self._requests = Requests()
         self._backend = backends.choose_backend(comm, self._task, workers)
-        agreed = agree_on_seed(self._backend.comm, self.settings.seed, seed is not None)
-        self.settings = replace(self.settings, seed=agreed)
+        if self._backend.comm is not None:
+            agreed = agree_on_seed(self._backend.comm, self.settings.seed, seed is not None)
+            self.settings = replace(self.settings, seed=agreed)
         task = self._task
         merged = make_table(task, self.settings, alone=self._backend.alone)
         if initial_table is not None:

@@ -5,11 +5,11 @@
 - `call`: A call of `learn`: everything that its workers take part in, wherever they are.
 - `checkpoints`: Checkpoints of a run: when they are due, the check that the directory is the run's own, and how to
   resume.
-- `course`: The course of a call of `learn`: its windows, and the steps and checkpoints that are behind it.
+- `course`: The course of a call of `learn`: its windows, the rounds that are played of them, and the reason for its
+  end.
 - `goals`: Goals of `learn`: a number of steps, or a condition that may end it sooner.
 - `history`: The record of a run: a row per round, and fewer of a long one.
 - `interrupts`: Requests to end a run early: signals make them, workers read them.
-- `loop`: A call of `learn`: the local workers' threads, their rounds until the steps are used up, and the watch.
 - `monitor`: Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition
   holds.
 - `settings`: Settings of a learner: checked arguments, and their JSON form.
@@ -24,11 +24,10 @@ from cdq.training.agreement import agree_on_seed, require_same, require_same_tab
 from cdq.training.approach import Approach
 from cdq.training.call import LearnCall, about
 from cdq.training.checkpoints import JOURNAL, Checkpoints
-from cdq.training.course import Course, Ended, Plan, Progress, Watch, watch_nothing
+from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
-from cdq.training.loop import learn_rounds
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine
 from cdq.training.settings import Settings, arguments_of, make_settings
 from cdq.training.state import State, Tensors, lanes_of

@@ -71,7 +71,11 @@ class Checkpoints:
             and this is none.
         """
         with contextlib.ExitStack() as stack:
-            from_rank_0(comm, partial(self._hold, stack, by_hub))
+            hold = partial(self._hold, stack, by_hub)
+            if comm is None:  # the ranks are threads of this process
+                hold()
+            else:
+                from_rank_0(comm, hold)
             yield
 
     def _hold(self, stack: contextlib.ExitStack, by_hub: bool) -> bytes:

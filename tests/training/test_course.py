@@ -13,9 +13,8 @@ from cdq.mdp.sampler import pack_model
 from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import Constant
 from cdq.testing.threads import run_in_threads
-from cdq.training.course import Course, Ended, Plan, Progress, Watch, watch_nothing
+from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.interrupts import INTERRUPTED, TERMINATED
-from cdq.training.loop import learn_rounds
 from cdq.workers.contribution import WorkerContribution
 from cdq.workers.windows import FixedWindow
 from cdq.workers.worker import Worker
