@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cdq._common import one_of, real, whole
 from cdq.comm.base import LONGEST_TIMEOUT
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys
 from cdq.errors import ConfigError, FileError
+from cdq.errors.checks import one_of, real, whole
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
 from cdq.job.faults import point

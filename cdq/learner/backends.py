@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cdq._common import shown
 from cdq.comm import registry
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, connect
 from cdq.errors import CollectiveMismatch, ConfigError
+from cdq.errors.checks import shown
 from cdq.learner.run import Run, Show, conduct, learn_as_rank
 from cdq.storage import pack_tensors
 from cdq.training import Ended, EnvironmentTask, LearnCall, require_same

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cdq._common import path_of
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
+from cdq.errors.checks import path_of
 from cdq.learner import backends
 from cdq.learner.assembly import environment_of, require_size
 from cdq.learner.exclusion import exclusive

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cdq._common import MOST_STEPS, whole
 from cdq.errors import ConfigError
+from cdq.errors.checks import MOST_STEPS, whole
 from cdq.learner import backends, offline
 from cdq.learner.exclusion import exclusive
 from cdq.learner.filing import Filed

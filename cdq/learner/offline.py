@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import MOST_STEPS, whole
 from cdq.errors import ConfigError
+from cdq.errors.checks import MOST_STEPS, whole
 from cdq.learner import backends
 from cdq.offline import Log, LoggedTask, Replays, masks, read_log, read_minari, steps_of
 from cdq.training import Checkpoints, EnvironmentTask, Goal, LearnCall, State, Team

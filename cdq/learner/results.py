@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cdq._common import as_array, shown, whole
 from cdq.contracts import Floats
 from cdq.errors import ConfigError
+from cdq.errors.checks import as_array, shown, whole
 from cdq.learner.backends import Backend
 from cdq.learner.evaluation import Evaluation, evaluate_greedy
 from cdq.learner.exclusion import Turn, exclusive, playing

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cdq._common import path_of, whole
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError, FileError
+from cdq.errors.checks import path_of, whole
 from cdq.storage import Checkpoint, CheckpointDirectory, Tensors, pack_tensors, parse_tensors
 from cdq.training.agreement import from_rank_0
 

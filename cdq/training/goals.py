@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cdq._common import MOST_STEPS, real, whole
+from cdq.errors.checks import MOST_STEPS, real, whole
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq import schedules
-from cdq._common import one_of, real, shown, whole
 from cdq.errors import ConfigError, FileError
+from cdq.errors.checks import one_of, real, shown, whole
 from cdq.merges import MergeRule
 from cdq.schedules import Rate, StepSize
 from cdq.training.approach import Approach

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import cdq
-from cdq._common import shown
 from cdq.errors import ConfigError, ModelError, TableError, UnsupportedEnvironment
+from cdq.errors.checks import shown
 from cdq.learner import evaluation
 from cdq.learner import qlearner as module
 from cdq.merges import MergeRule
