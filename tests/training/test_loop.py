@@ -197,6 +197,25 @@ def test_a_lost_hand_over_leaves_the_last_whole_round(
     assert everything(agent) == everything(twin)
 
 
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_condition_that_was_met_holds_though_the_window_after_it_fails(
+    lost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left to do: rank 0 had judged, and only the window that is thrown away failed."""
+    until = cdq.MeanReturn(-1e9)
+    whole = learner(workers=3, sync_every=999).learn(ENDLESS, until=until)
+    agent = learner(workers=3, sync_every=999)
+    with monkeypatch.context() as patch:
+        patch.setattr(Failing, "at", (1, 2 * len(whole.history) + lost))  # two hand-overs each
+        patch.setattr("cdq.learner.backends.connect", lambda *_: Failing.connect("inprocess", 3, 10.0))
+        with pytest.raises(OSError, match="the network is down"):
+            agent.learn(ENDLESS, until=until)
+    for one in (whole, agent):
+        assert (one.steps, one.steps_left, one.until) == (whole.steps, 0, until)
+        assert one.learn().table.digest() == whole.table.digest()
+        assert one.steps == whole.steps
+
+
 @pytest.mark.parametrize("thread", ["cdq-worker-0", "cdq-worker-1"])
 @pytest.mark.parametrize("error", [ArithmeticError("mine"), None])
 def test_a_rule_that_fails_leaves_the_last_whole_round(thread: str, error: Exception | None) -> None:
