@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from cdq.learner import QLearner
     from cdq.training import Goal, Until
 
+_COMM = "zmq"  # a hub of this process
 _DURABILITY = ("durable", "applied")
 _MODES = ("sync", "async")
 _STALENESS = 64
@@ -140,7 +141,6 @@ def hub(
     cdq hub --bind zmq+curve://0.0.0.0:5555 --keys keys/hub --env Taxi-v4 --checkpoint taxi --workers 2
     """
     from cdq.cli.train import finish
-    from cdq.comm.registry import LOCAL_HUB
     from cdq.comm.zmq.address import parse
     from cdq.job import Hosting, goal_of, last_start, model_in
     from cdq.learner import QLearner
@@ -168,7 +168,7 @@ def hub(
         sync_every=sync_every,
         workers=workers,
         num_envs=num_envs,
-        comm=LOCAL_HUB,
+        comm=_COMM,
         dtype=dtype,
         seed=seed,
         initial_value=initial_value,
@@ -182,7 +182,7 @@ def hub(
                 checkpoint,
                 env if model is None else model,
                 workers=workers if "workers" in given else None,
-                comm=LOCAL_HUB,
+                comm=_COMM,
                 checkpoint_every=checkpoint_every,
             )
             _require_same(agent, env, options, given)
@@ -192,8 +192,7 @@ def hub(
         else:
             agent = _new(env, options, checkpoint, checkpoint_every)
             more = steps
-        agent.hosting = hosting
-        finish(agent, more, until, None, json_path)
+        finish(agent, more, until, None, json_path, hosting=hosting)
 
 
 def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: float | None) -> QLearner:

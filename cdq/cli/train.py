@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from cdq.learner import QLearner
     from cdq.training import Until
 
+if TYPE_CHECKING:
+    from cdq.job import Hosting
+
 _INTERRUPTED = 130
 _REPRESENTATION = {"features", "bins", "table"}
 _WITH_RESUME = ("workers", "comm", "steps", "save", "json_path", "env_again")
@@ -181,7 +184,13 @@ def _resumed(directory: Path, given: set[str], env: str | None, workers: int | N
 
 
 def finish(
-    agent: QLearner, steps: float | None, until: Until | None, save: Path | None, json_path: Path | None
+    agent: QLearner,
+    steps: float | None,
+    until: Until | None,
+    save: Path | None,
+    json_path: Path | None,
+    *,
+    hosting: Hosting | None = None,
 ) -> None:
     """Learn and, on rank 0, report.
 
@@ -195,6 +204,8 @@ def finish(
         Condition on which to stop sooner.
     save, json_path : Path or None
         Files for the learner, and for the report.
+    hosting : Hosting, optional
+        Address and rules of a hub, for workers that join.
 
     Raises
     ------
@@ -204,13 +215,13 @@ def finish(
     from cdq.cli.render import write_json
 
     if agent.rank > 0:
-        _learn(agent, steps, until)
+        _learn(agent, steps, until, hosting)
         return
     check_writable(save)
     check_writable(json_path)
     begun, target = agent.steps, agent.steps + (agent.steps_left if steps is None else steps)
     try:
-        interrupted = _learn(agent, steps, until)
+        interrupted = _learn(agent, steps, until, hosting)
     except CdqError as error:
         if save is None or agent.steps == begun:
             raise
@@ -245,11 +256,11 @@ def _show(agent: QLearner, report: Mapping[str, Any], json_path: Path | None) ->
     show_hints(console, report["hints"])
 
 
-def _learn(agent: QLearner, steps: float | None, until: Until | None) -> bool:
+def _learn(agent: QLearner, steps: float | None, until: Until | None, hosting: Hosting | None) -> bool:
     """Learn; return whether Ctrl-C came before the end."""
     try:
         if steps is not None or agent.steps_left:
-            agent.learn(steps, until=until)
+            agent.learn(steps, until=until, hosting=hosting)
     except KeyboardInterrupt:
         return True
     return False

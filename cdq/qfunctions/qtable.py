@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import path_of, read_only
 from cdq.contracts import Floats
 from cdq.errors import FileError, TableError
+from cdq.errors.checks import path_of, read_only
 from cdq.storage import read_tensors, write_tensors
 
 
