@@ -58,7 +58,7 @@ ROOMS = {
     ),
     "cli": _room(
         "the command line, diagnosis and benchmarks",
-        "learner job training workers mdp qfunctions storage envs comm schedules merges features core errors "
+        "learner job training workers mdp qfunctions storage envs comm schedules features core errors "
         "_version __init__",
     ),
 }

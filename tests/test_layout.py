@@ -21,12 +21,14 @@ TESTS = Path(__file__).parent
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__main__.py"  # the door, which is no room
 }
 
 # What only one room imports, or two, and nothing on `import cdq`.
 RESERVED = {
     "gymnasium": {"envs"},
-    "typer": {"cli"},
+    "click": {"cli"},
+    "rich_click": {"cli"},
     "rich": {"cli"},
     "safetensors": {"storage"},
     "pytest": {"testing"},
@@ -273,3 +275,11 @@ def test_the_map_of_the_rooms_is_that_of_the_table() -> None:
     assert (TESTS.parent / "docs" / "rooms.svg").read_text(encoding="utf-8") == drawn, (
         "draw it again: python -m docs.draw_rooms"
     )
+
+
+def test_the_pictures_of_the_explanations_are_those_that_are_drawn() -> None:
+    for name, draw in runpy.run_path(str(TESTS.parent / "docs" / "draw_explanations.py"))["PICTURES"].items():
+        committed = TESTS.parent / "docs" / "pictures" / f"{name}.svg"
+        assert committed.read_text(encoding="utf-8") == draw(), (
+            "draw them again: python -m docs.draw_explanations"
+        )
