@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq import _html
-from cdq._common import path_of, shown, whole
 from cdq.errors import ConfigError, unknown_name
+from cdq.errors.checks import path_of, shown, whole
 from cdq.learner.qlearner import QLearner
 from cdq.storage import to_pandas, write_csv
 from cdq.training import History

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cdq._common import shown
 from cdq.errors import ConfigError
+from cdq.errors.checks import shown
 from cdq.learner import QLearner
 from cdq.plot.axes import NEUTRAL, axes_for, engineering, legend_above, logarithms, plain, style_of
 from cdq.plot.runs import Band, band_of, floor_of, histories_of

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import shown
 from cdq.errors import ConfigError
+from cdq.errors.checks import shown
 from cdq.learner import Comparison, QLearner
 from cdq.training import History
 

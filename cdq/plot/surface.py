@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cdq._common import shown, whole
 from cdq.errors import ConfigError
+from cdq.errors.checks import shown, whole
 from cdq.learner import QLearner
 from cdq.plot.axes import VALUES, axes_for
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import shown
 from cdq.contracts import Model
 from cdq.errors import ConfigError, TableError
+from cdq.errors.checks import shown
 from cdq.learner import QLearner
 from cdq.mdp import model_of
 from cdq.plot.axes import COUNTS, VALUES, axes_for, colours

@@ -12,7 +12,8 @@ import pytest
 from matplotlib import image
 
 import cdq
-from cdq.cli import main
+from cdq.cli import main, pictures
+from cdq.cli.plot import KINDS
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_runs_that_differ_in_the_seed_are_a_band(tmp_path: Path, monkeypatch: py
         drawn.append(runs)
         return cdq.plot.learning_curve(runs)
 
-    monkeypatch.setitem(sys.modules["cdq.cli.plot"]._OF_RUNS, "curve", curve)
+    monkeypatch.setitem(pictures.OF_RUNS, "curve", curve)
     assert main(["plot", *names]) == 0
     assert {name: len(runs) for name, runs in drawn[0].items()} == {"mean-0": 2, "pooled-0": 2}
     assert main(["plot", *names[:2]]) == 0
@@ -111,3 +112,9 @@ def test_without_matplotlib_the_command_says_what_to_install(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["plot", str(lake)]) == 2
     assert 'pip install "cdq[plot]"' in capsys.readouterr().err
+
+
+def test_the_help_names_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (*pictures.OF_RUNS, *pictures.OF_RESULTS) == KINDS
+    assert main(["plot", "--help"]) == 0
+    assert "FILE..." in capsys.readouterr().out
