@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.contracts import Floats
-from cdq.errors import ConfigError
+from cdq.errors import ConfigError, LearnerBusy
 from cdq.errors.checks import is_flag, shown, whole
 from cdq.learner.acting import Choice, act, best_action, exploring
 from cdq.learner.backends import Backend
@@ -150,7 +150,11 @@ class Results:
 
     def _repr_html_(self) -> str:
         caption = f"<p>{escape(repr(self))}</p>"
-        return f"{caption}{self.table._repr_html_()}{self.history._repr_html_()}"
+        try:
+            table = self.table._repr_html_()
+        except LearnerBusy:  # it is learning, in another thread: the history may be looked at
+            table = ""
+        return f"{caption}{table}{self.history._repr_html_()}"
 
     def predict(self, observation: Any, action_mask: Any = None, *, deterministic: bool = True) -> Any:
         """Return the greedy action for an observation, the lowest among equals, as `step` takes it.

@@ -91,6 +91,8 @@ def test_a_comparison_says_what_it_is_of() -> None:
         ({"a": 3}, {}, "setting 'a' is 3; allowed: a dictionary of arguments of QLearner"),
         ({"a": {"gamma": 2}}, {}, "setting 'a': gamma is 2"),
         ({"a": {}, "b": {"gama": 0.9}}, {}, "setting 'b': .*gama"),
+        ({"a": {"steps": -1}}, {}, "setting 'a': steps is -1"),
+        ({"a": {"until": 3}}, {}, "setting 'a': until is 3"),
         ({"a": {"seed": 3}}, {}, "setting 'a' has seed, not for runs side by side; use seeds="),
         ({"a": {"checkpoint": "x"}}, {}, "setting 'a' has checkpoint"),
         ({"a": {"comm": "mpi"}}, {}, "setting 'a' has comm"),
@@ -155,3 +157,11 @@ def test_ctrl_c_ends_all_runs() -> None:
         timer.cancel()
     assert time.monotonic() - started < 60
     assert np.isfinite(cdq.QLearner("FrozenLake-v1", seed=0).learn(1_000).table.values).all()
+
+
+def test_runs_side_by_side_are_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDQ_COMM", "zmq")
+    with pytest.raises(
+        ConfigError, match="workers would be reached by 'zmq', as a launcher or CDQ_COMM says"
+    ):
+        cdq.compare(SETTINGS, "FrozenLake-v1", seeds=2)
