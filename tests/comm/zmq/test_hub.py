@@ -21,7 +21,7 @@ from cdq.comm.zmq.link import Link
 from cdq.comm.zmq.wire import Frame, Kind, decode, encode
 from cdq.errors import CommError, CommTimeout, ConfigError
 from cdq.job.membership.connection import Connection, status
-from cdq.job.membership.events import Joined, HubSettings
+from cdq.job.membership.events import HubSettings, Joined
 from cdq.job.membership.hub_machine import HubMachine
 from tests.comm.zmq.hubs import Worker, running, work
 from tests.comm.zmq.simulation import Adding, Disk, Table, delta
