@@ -20,8 +20,8 @@ IntArray = NDArray[np.int32]
 Flags = NDArray[np.uint8]
 Arrays = tuple[NDArray[np.int64], NDArray[np.int32], FloatArray, FloatArray]
 
-# Values beyond 8 MiB, a part of the last-level cache, are worth prefetching.
-_CACHED_STATES = 2**20
+# Values beyond the second-level cache are worth prefetching: the last level may be taken by others.
+_CACHED_STATES = 131_072
 _PREFETCH_STATES = 8
 
 

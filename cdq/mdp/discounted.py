@@ -53,7 +53,7 @@ class _Pace:
         if other not in self.rates:
             if left > -rate * _SOON:
                 self.kind = other
-        elif self.phase % 8 == 0 and (self.phase % 64 == 0 or self.rates[other] < 0.25 * rate):
+        elif self.phase.bit_count() == 1 or (self.phase % 8 == 0 and self.rates[other] < 0.25 * rate):
             self.kind = other  # one that was four times slower seldom gets another chance
         return self.kind
 
@@ -108,8 +108,8 @@ def discounted(
             accurate = gamma * (margin.high - margin.low) <= 2.0 * tolerance
             if accurate or settled or iterations >= max_iterations:
                 return Solved(values, found, iterations, settled)
-        shift = low if backups.n_actions > 1 else mean
-        if abs(shift) > unit:
+        shift = mean if noise or backups.n_actions == 1 else low
+        if abs(shift) > unit * (2.0**-8 if noise else 1.0):
             kappa = least if shift > 0.0 else most
             work += shift * gamma * kappa / (1.0 - gamma * kappa)
         values, work = work, values
