@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from html import escape
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cdq.contracts import Floats
 from cdq.errors import ConfigError
-from cdq.errors.checks import as_array, shown, whole
+from cdq.errors.checks import is_flag, shown, whole
+from cdq.learner.acting import Choice, act, best_action, exploring
 from cdq.learner.backends import Backend
 from cdq.learner.evaluation import Evaluation, evaluate_greedy
 from cdq.learner.exclusion import Turn, exclusive, playing
-from cdq.learner.report import hints, make_report, unvisited
+from cdq.learner.report import Report, hints, make_report, unvisited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable
@@ -28,6 +33,7 @@ from cdq.training import (
     State,
     Until,
 )
+from cdq.workers import PREDICTION
 
 # Steps of an environment in Python take a thousand times as long.
 _EPISODES, _EPISODES_IN_PYTHON = 1000, 100
@@ -50,6 +56,7 @@ class Results:
     _env: Any
     _requests: Requests
     _optimum: Solution | None = None
+    _explorer: np.random.Generator | None = None
 
     @property
     def model(self) -> MDP | None:
@@ -83,6 +90,11 @@ class Results:
     def representation(self) -> str:
         """The Q-function in words: its kind and its size."""
         return self._task.representation
+
+    @property
+    def input_bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+        """Lowest and highest inputs that a Q-function of vectors tells apart; None where observations are states."""
+        return self._task.input_bounds
 
     @property
     def rank(self) -> int:
@@ -127,18 +139,39 @@ class Results:
     def _table(self) -> QTable:
         merged = self._state.merged
         keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
-        return QTable(merged.values.copy(), merged.visits.copy(), self.name, keys, self._state.actions)
+        return QTable(
+            merged.values.copy(),
+            merged.visits.copy(),
+            self.name,
+            keys,
+            self._state.actions,
+            model=self.model,
+        )
 
-    def predict(self, observation: Any, action_mask: Any = None) -> Any:
+    def _repr_html_(self) -> str:
+        caption = f"<p>{escape(repr(self))}</p>"
+        return f"{caption}{self.table._repr_html_()}{self.history._repr_html_()}"
+
+    def predict(self, observation: Any, action_mask: Any = None, *, deterministic: bool = True) -> Any:
         """Return the greedy action for an observation, the lowest among equals, as `step` takes it.
 
         Parameters
         ----------
         observation : object
-            An observation of the environment; if a log was learnt, the name of a state, and the
-            name of an action is returned.
+            An observation of the environment, or a batch of them: an array with one axis more, as vector environments
+            give it, or a list. If a log was learnt, the name of a state, or a list of names; names of actions are
+            returned.
         action_mask : (n_actions,) array, optional
-            Nonzero where an action is allowed; by default what the observation says, if it holds a mask, else all.
+            Nonzero where an action is allowed, a row for each observation of a batch; by default what the observation
+            says, if it holds a mask, else all.
+        deterministic : bool
+            False: as in learning, any action with the probability of exploration that holds after the steps so far,
+            else the greedy one. The actions are drawn from a stream of the learner's seed.
+
+        Returns
+        -------
+        int, or array of int64
+            An action, or one for each observation of a batch.
 
         Raises
         ------
@@ -146,17 +179,75 @@ class Results:
             If the observation is not one of the environment's, or the mask allows nothing.
         LearnerBusy
             If the table is hashed, and the learner in the course of another call: its rows may be moving.
-        """
-        if self._state.merged.grows:
-            with self._turn.taken("predict"):
-                return self._predict(observation, action_mask)
-        return self._predict(observation, action_mask)
 
-    def _predict(self, observation: Any, action_mask: Any) -> Any:
-        values = self._task.action_values(self._state.merged.values, observation)
-        mask = self._task.mask_of(observation) if action_mask is None else action_mask
-        best = best_action(values, mask)
-        return best + self._task.first_action if self.names is None else self.names.actions[best]
+        Examples
+        --------
+        >>> from cdq import QLearner
+        >>> agent = QLearner("FrozenLake-v1", seed=0).learn(200_000)
+        >>> agent.predict(14), agent.predict([0, 13, 14]).tolist()
+        (1, [0, 2, 1])
+        """
+        grows = self._state.merged.grows
+        with self._turn.taken("predict") if grows else nullcontext():
+            values_of = partial(self._task.action_values, self._state.merged.values)
+            return act(self._task, values_of, self._choice(deterministic))(observation, action_mask)
+
+    def action_values(self, observation: Any) -> Floats:
+        """Return the value of each action for an observation, (n_actions,), or for each of a batch, a row each.
+
+        Raises
+        ------
+        ConfigError
+            If the observation is not one of the environment's.
+        LearnerBusy
+            If the table is hashed, and the learner in the course of another call.
+
+        Examples
+        --------
+        >>> from cdq import QLearner
+        >>> agent = QLearner("FrozenLake-v1", seed=0, initial_value=1.0)
+        >>> agent.action_values(14).tolist(), agent.action_values([13, 14]).shape
+        ([1.0, 1.0, 1.0, 1.0], (2, 4))
+        """
+        task, merged = self._task, self._state.merged
+        with self._turn.taken("action_values") if merged.grows else nullcontext():
+            several = task.split(observation)
+            if several is None:
+                return np.array(task.action_values(merged.values, observation))
+            rows = [task.action_values(merged.values, one) for one in several]
+            return np.array(rows, merged.values.dtype).reshape(len(rows), task.n_actions)
+
+    def policy(self, *, deterministic: bool = True) -> Callable[..., Any]:
+        """Return the policy of now as a plain function of an observation, which what is learnt later does not change.
+
+        Parameters
+        ----------
+        deterministic : bool
+            False: as in learning, any action with the probability of exploration that holds now.
+
+        Returns
+        -------
+        callable
+            Takes the same observations and masks as `predict`, and returns the same actions.
+
+        Raises
+        ------
+        LearnerBusy
+            If the learner is in the course of another call.
+        """
+        with self._turn.taken("policy"):
+            values_of = self._task.values_now(self._state.merged.values)
+            return act(self._task, values_of, self._choice(deterministic))
+
+    def _choice(self, deterministic: bool) -> Choice:
+        if not is_flag(deterministic):
+            raise ConfigError(f"deterministic is {shown(deterministic)}; allowed: True or False")
+        if deterministic:
+            return best_action
+        if self._explorer is None:
+            key = (PREDICTION, self._state.session)
+            self._explorer = np.random.default_rng(np.random.SeedSequence(self.settings.seed, spawn_key=key))
+        return exploring(self.settings.exploration.at(self.steps), self._explorer)
 
     @exclusive
     def evaluate(self, episodes: float | None = None) -> Evaluation:
@@ -216,7 +307,7 @@ class Results:
         return self._optimum or solve(self.model, self.settings.gamma)
 
     @exclusive
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Report:
         """Return a run's results as a JSON object: settings, speed, the greedy policy's return, and the gap.
 
         `stepping` says how the environment is stepped, `stepping_reason` why so, and `representation` what the
@@ -250,11 +341,8 @@ class Results:
         report = {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
         merged = self._state.merged
         missed = unvisited(self.model, merged.visits)
-        return {
-            **report,
-            "pairs_unvisited": missed,
-            "hints": hints(report, self.model, merged.values, missed),
-        }
+        found = hints(report, self.model, merged.values, missed)
+        return Report(report, pairs_unvisited=missed, hints=found)
 
     def _monitor(self) -> Monitor:
         if self.model is None:
@@ -278,21 +366,3 @@ class Results:
     def close(self) -> None:
         """Close the environments that were made here; those that were given stay open."""
         self._task.close()
-
-
-def best_action(values: Floats, action_mask: Any) -> int:
-    """Return the lowest action among the best that the mask allows."""
-    if action_mask is None:
-        return int(values.argmax())
-    mask = as_array("the action mask", action_mask)
-    plain = mask.shape == values.shape and mask.dtype.kind in "biuf" and not np.isnan(mask).any()
-    if not plain or not mask.any():
-        raise ConfigError(
-            f"the action mask is {shown(action_mask)}; allowed: {len(values)} numbers, of which at least one is not 0"
-        )
-    among = np.where(mask != 0, values, -np.inf)
-    if among.max() == -np.inf:
-        raise ConfigError(
-            "the state has none of the actions that the action mask allows; allow one of MDP.actions"
-        )
-    return int(among.argmax())

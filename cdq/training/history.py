@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from cdq import _html
 from cdq.errors import ConfigError, unknown_name
-from cdq.errors.checks import MOST_STEPS, read_only
+from cdq.errors.checks import MOST_STEPS, path_of, read_only
+from cdq.storage import to_pandas, write_csv
 
 
 class Row(NamedTuple):
@@ -95,6 +98,36 @@ class History:
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return a copy of each column by its name: int64 or float64, a value per row."""
         return {name: self.column(name) for name in Row._fields}
+
+    def to_pandas(self) -> Any:
+        """Return the rows as a `pandas.DataFrame`, a column per field.
+
+        Raises
+        ------
+        PackageMissing
+            If pandas is not installed.
+        """
+        return to_pandas(self.to_arrays())
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows to a CSV file, atomically: a line with the names of the fields, then one per row.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written.
+        """
+        write_csv(path_of("the file", path), self.to_arrays())
+
+    def _repr_html_(self) -> str:
+        if not len(self):
+            return _html.table((), [], "History without rows")
+        last = {name: column[-1:].tolist()[0] for name, column in self.to_arrays().items()}
+        rows = [
+            [name, f"{value:,}" if isinstance(value, int) else f"{value:.4g}"] for name, value in last.items()
+        ]
+        curves = (_html.curve(self["steps"], self[name], name) for name in ("mean_return", "gap"))
+        return "".join([*curves, _html.table((), rows, f"History of {len(self):,} rows, the newest")])
 
     def append(self, row: Row) -> None:
         """Add the newest row."""

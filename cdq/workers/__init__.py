@@ -11,12 +11,13 @@ from cdq.workers.contribution import SUMMARY, PeerTable, Rule, Summary, WorkerCo
 from cdq.workers.overlap import Pipeline
 from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Interrupted, Round, Step, play
 from cdq.workers.windows import LONGEST_WINDOW, AutoWindow, FixedWindow, Window, as_window, sweeps_of
-from cdq.workers.worker import EVALUATION, Worker, streams
+from cdq.workers.worker import EVALUATION, PREDICTION, Worker, streams
 
 __all__ = [
     "EVALUATION",
     "GO_ON",
     "LONGEST_WINDOW",
+    "PREDICTION",
     "STOP_AFTER",
     "STOP_BEFORE",
     "SUMMARY",

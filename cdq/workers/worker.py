@@ -18,7 +18,7 @@ from cdq.errors import EnvironmentFailure
 from cdq.qfunctions import MergedTable
 
 # What a spawn key starts with, so that no two uses of one seed share a stream.
-LEARNING, EVALUATION = 0, 1
+LEARNING, EVALUATION, PREDICTION = 0, 1, 2
 
 
 class Episodes(NamedTuple):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -202,3 +203,23 @@ def test_histories_are_bounded_whatever_their_steps_are(growth: int, measured: b
         assert len(history) < MOST_ROWS
     assert history[-1].rounds == 3999
     assert len(history) > MOST_ROWS // 4
+
+
+def test_a_history_is_a_frame_and_a_file(tmp_path: Path) -> None:
+    history = History()
+    for row in rows(3):
+        history.append(row)
+    frame = history.to_pandas()
+    assert list(frame) == list(Row._fields)
+    assert frame["steps"].tolist() == [100, 200, 300]
+    history.to_csv(tmp_path / "run.csv")
+    lines = (tmp_path / "run.csv").read_text().splitlines()
+    assert lines[0] == ",".join(Row._fields)
+    assert lines[1] == "100,0.5,1.0,3,1,8,"  # no gap was measured
+    assert len(lines) == 4
+    with pytest.raises(ConfigError, match="allowed: a path"):
+        history.to_csv("")
+
+
+def test_an_empty_history_is_an_empty_frame() -> None:
+    assert History().to_pandas().shape == (0, len(Row._fields))
