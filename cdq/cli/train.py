@@ -40,6 +40,7 @@ from cdq.cli.options import (
 from cdq.cli.render import (
     console_for_people,
     mean_and_error,
+    per_step,
     quantity,
     show_figures,
     show_hints,
@@ -260,7 +261,7 @@ def _learn(agent: QLearner, steps: float | None, until: Until | None) -> bool:
 def _holds(until: Until, report: Mapping[str, Any]) -> bool:
     if isinstance(until, OptimalWithin):
         return bool(report["gap"] <= until.tolerance)
-    return bool(report["mean_return"] >= until.at_least)
+    return report["mean_return"] is not None and bool(report["mean_return"] >= until.at_least)
 
 
 def _solved(report: Mapping[str, Any]) -> str:
@@ -290,6 +291,7 @@ def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("learnt by", f"{report['stepping']}; {report['representation']}"),
         ("because", report["stepping_reason"]),
         ("mean return", f"{mean_and_error(report)} (greedy policy){_solved(report)}"),
+        *per_step(report),
         *_certified(report),
         ("speed", f"{quantity(report['steps_per_second'])} steps/s"),
         ("steps", f"{report['steps']:,} in {report['seconds']:.2f} s"),

@@ -5,6 +5,8 @@
 - `assembly`: Choice of the way in which an environment is learnt: the fastest one that there is for it.
 - `backends`: Workers of a call of `learn`, from every backend: the one place that tells backends apart.
 - `connecting`: The connection of a learner to workers in other processes.
+- `elsewhere`: Learners for other environments than the one that was learnt, with its table: to evaluate a policy
+  there.
 - `evaluation`: Evaluation of a policy: episodes without learning.
 - `exclusion`: Exclusion of calls of a learner: during one call, any other is refused at once.
 - `filing`: Files of a learner, and copies of it, which are made by way of a file.
@@ -23,5 +25,6 @@
 
 from cdq.learner.evaluation import Evaluation
 from cdq.learner.qlearner import QLearner
+from cdq.learner.report import played
 
-__all__ = ["Evaluation", "QLearner"]
+__all__ = ["Evaluation", "QLearner", "played"]

@@ -140,7 +140,7 @@ class Learning(Filed):
         log = offline.log_for(self._task, *columns, next_masks=next_masks, masked=masked)
         size = offline.size_of(self._comm, self.settings)
         with self._aiming_at(offline.goal_of(self._state, log, size, passes)):
-            offline.replay(self._run(), log)
+            offline.replay(self._run(explores=False), log)
         return self
 
     @classmethod
@@ -209,7 +209,7 @@ class Learning(Filed):
             self._state.goal = before
             raise
 
-    def _run(self) -> Run:
+    def _run(self, explores: bool = True) -> Run:
         return Run(
             self._task,
             self.settings,
@@ -219,7 +219,7 @@ class Learning(Filed):
             self._comm,
             self._checkpoints,
             self._requests,
-            self._monitor(),
+            self._monitor(explores),
             self.hosting,
             self._origin,
         )

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin
 from cdq.training.history import History, Row
+from cdq.training.rows import rows_of
 from cdq.workers import Round
 
 Watch = Callable[[int, Round], bool]
@@ -38,6 +39,8 @@ class Monitor:
     goal : Goal
         Goal of the call: tells when to stop early, and holds when to measure next, so that a resumed run measures
         as it would have.
+    complete : callable, optional
+        Returns a row, given the one before it, with figures that the round does not tell (`Figures.complete`).
     """
 
     def __init__(
@@ -47,15 +50,18 @@ class Monitor:
         gap: Callable[[], float],
         mean_return: Callable[[], float],
         goal: Goal,
+        *,
+        complete: Callable[[Row, Row], Row] = lambda row, before: row,
     ) -> None:
         self._history, self._gap, self._mean_return, self._goal = history, gap, mean_return, goal
-        self._least = least
+        self._least, self._complete = least, complete
+        self._greedy_return = math.nan
         last = self.go_on()
         goal.measure_at = goal.measure_at or last.steps + self._least
 
     def go_on(self) -> Row:
         """Count from the newest row, which is returned, for rounds whose bytes and seconds begin at 0."""
-        last = self._history[-1] if len(self._history) else Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
+        last = self._last()
         self._episodes, self._rounds, self._bytes = last.episodes, last.rounds, last.bytes
         self._bytes_before, self._seconds_before = last.bytes, last.seconds
         self._started = time.perf_counter()
@@ -72,14 +78,14 @@ class Monitor:
         self._rounds += 1
         self._bytes = self._bytes_before + bytes_sent  # up to the round before
         self._history.recount(self._bytes)
-        gap = math.nan
+        gap = self._greedy_return = math.nan
         if steps >= self._goal.measure_at:
             growth = _GROWTH_UNTIL if self._goal.until else _GROWTH
             self._goal.measure_at = max(int(steps * growth), steps + self._least)
             gap = self._gap()
             if self._satisfied(gap):
                 self._goal.target = steps
-        self._history.append(
+        self._write(
             Row(
                 steps,
                 self._seconds_before + time.perf_counter() - self._started,
@@ -88,16 +94,29 @@ class Monitor:
                 self._rounds,
                 self._bytes,
                 gap,
-            )
+                greedy_return=self._greedy_return,
+            ),
+            played,
         )
         return self._goal.target <= steps
+
+    def _last(self) -> Row:
+        return self._history[-1] if len(self._history) else Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
+
+    def _write(self, newest: Row, played: Round) -> None:
+        """Write the rows of a round, of which *newest* is the last."""
+        before = self._last()
+        for row in rows_of(newest, before, played.summaries):
+            before = self._complete(row, before)
+            self._history.append(before)
 
     def _satisfied(self, gap: float) -> bool:
         until = self._goal.until
         if isinstance(until, OptimalWithin):
             return gap <= until.tolerance
         if isinstance(until, MeanReturn):
-            return self._mean_return() >= until.at_least
+            self._greedy_return = self._mean_return()
+            return self._greedy_return >= until.at_least
         return False
 
 
