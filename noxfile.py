@@ -70,9 +70,16 @@ def stubs(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; warnings are errors."""
+    """Build the documentation; warnings are errors. Then open every page in a browser."""
     install(session, "docs", "test")  # the reference documents cdq.testing, which needs pytest
-    session.run("sphinx-build", "-q", "-W", "--keep-going", "-n", "docs", str(temporary(session, "site")))
+    site = str(temporary(session, "site"))
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-n", "docs", site)
+    if shutil.which("chromedriver") is None:
+        session.run("apt-get", "update", "-qq", external=True)
+        packages = ("chromium", "chromium-driver", "fonts-dejavu-core")
+        session.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages, external=True)
+    session.install("-q", "selenium")
+    session.run("python", ".ci/check_site.py", site)
 
 
 @nox.session
@@ -95,7 +102,7 @@ def debug(session: nox.Session) -> None:
     """Run the tests of kernels on a build with bounds checks."""
     copy = fresh_copy(session)
     session.install("-q", f"{copy}[test]", env={"CDQ_DEBUG": "1"})
-    run_tests(session, "pytest " + " ".join(f"tests/{name}" for name in KERNELS), copy)
+    run_tests(session, "pytest -n 3 --dist worksteal " + " ".join(f"tests/{name}" for name in KERNELS), copy)
 
 
 @nox.session

@@ -7,23 +7,19 @@ import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import typer
-
 from cdq.cli.options import HubUrl, JsonPath, KeysDirectory, check_writable, keys_in
 from cdq.cli.output import printable
-from cdq.cli.render import console_for_people, quantity, show_figures, show_hints, write_json
+from cdq.cli.parameters import option
 from cdq.cli.troubles import troubles
-from cdq.comm.base import checked_timeout
 from cdq.errors import CommError, CommTimeout, ConfigError
-from cdq.job.membership.connection import status as ask
 
 _REFUSED = "refused "
 _PAUSE = 2.0  # seconds between two looks
 _CLEAR = "\x1b[H\x1b[2J"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
-Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="How long the hub may take to answer.")]
-Watch = Annotated[bool, typer.Option("--watch", help="Look again every two seconds, until the job is done.")]
+Timeout = Annotated[float, option(metavar="SECONDS", help="How long the hub may take to answer.")]
+Watch = Annotated[bool, option("--watch", help="Look again every two seconds, until the job is done.")]
 
 
 def status(
@@ -41,6 +37,10 @@ def status(
     cdq status tcp://127.0.0.1:5555
     cdq status tcp://127.0.0.1:5555 --watch
     """
+    from cdq.cli.render import write_json
+    from cdq.comm.base import checked_timeout
+    from cdq.job.membership.connection import status as ask
+
     if watch and json_path is not None:
         raise ConfigError(
             "--watch shows one state after another, and --json is for one: leave one of them out"
@@ -64,6 +64,8 @@ def status(
 
 
 def _show(told: Mapping[str, Any], json_path: Any) -> None:
+    from cdq.cli.render import console_for_people, show_figures, show_hints
+
     try:
         shown, wrong = figures(told), troubles(told)
     except KeyError as missing:
@@ -111,6 +113,8 @@ def _of_ranks(told: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _of_a_job(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    from cdq.cli.render import quantity
+
     job, counts = told["service"], told["counts"]
     return [
         ("environment", printable(str(job["environment"]))),
@@ -166,6 +170,8 @@ def _learnt(job: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _worker(worker: Mapping[str, Any], speeds: Mapping[str, Any]) -> str:
+    from cdq.cli.render import quantity
+
     pace = speeds.get(str(worker["uid"]))
     said = (worker["name"], worker["host"] and f"on {worker['host']}")
     who = [" ".join(printable(text).splitlines()) for text in said if text]

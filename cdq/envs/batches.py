@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cdq._common import batch_of
+from cdq.errors.checks import batch_of
 
 if TYPE_CHECKING:
     import gymnasium

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import as_array, shown
 from cdq.contracts import Floats
 from cdq.errors import ConfigError
+from cdq.errors.checks import as_array, shown
 from cdq.offline import LoggedTask
 from cdq.training import EnvironmentTask
 

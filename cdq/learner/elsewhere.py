@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cdq._common import shown
 from cdq.errors import ConfigError
+from cdq.errors.checks import shown
 from cdq.training import EnvironmentTask
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._common import flags, path_of, shown
 from cdq.core.planning import graph
 from cdq.core.planning import outcomes as core
 from cdq.errors import ConfigError, FileError, ModelError
+from cdq.errors.checks import flags, path_of, shown
 from cdq.mdp import checks, outcomes
 from cdq.mdp.arrays import BoolArray, FloatArray
 from cdq.mdp.checks import SUM_TOLERANCE, check_start, fault_of_element, pair_name

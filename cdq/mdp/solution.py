@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._common import path_of, read_only, shown
 from cdq.errors import FileError
+from cdq.errors.checks import path_of, read_only, shown
 from cdq.mdp.arrays import FloatArray, IntArray
 from cdq.storage import read_tensors, require_kind, write_tensors
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import path_of, read_only
 from cdq.contracts import Floats
 from cdq.errors import FileError, TableError
+from cdq.errors.checks import path_of, read_only
 from cdq.storage import read_tensors, to_pandas, write_csv, write_tensors
 
 

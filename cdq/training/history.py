@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import MOST_STEPS, path_of, read_only
 from cdq.errors import ConfigError, unknown_name
+from cdq.errors.checks import MOST_STEPS, path_of, read_only
 from cdq.storage import to_pandas, write_csv
 
 

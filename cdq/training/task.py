@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import batch_of
 from cdq.contracts import (
     Environment,
     EnvironmentSpec,
@@ -26,6 +25,7 @@ from cdq.core.lanes import Lanes
 from cdq.core.table.qfunction import QFunction, TableQ
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError
+from cdq.errors.checks import batch_of
 from cdq.mdp import MDP, follow_policy, pack_model
 from cdq.offline import encoding_of_states
 from cdq.qfunctions import DivergenceGuard

@@ -124,7 +124,7 @@ def watch(monkeypatch: pytest.MonkeyPatch, answers: list[Any]) -> int:
             raise CommTimeout("tcp://127.0.0.1:1: the hub does not answer within 10 s")
         return answer
 
-    monkeypatch.setattr(module, "ask", ask)
+    monkeypatch.setattr("cdq.job.membership.connection.status", ask)
     monkeypatch.setattr(module, "_PAUSE", 0.0)
     return main(["status", "tcp://127.0.0.1:1", "--watch"])
 
