@@ -165,7 +165,7 @@ def choose_backend(comm: str | Communicator, task: EnvironmentTask, workers: int
         _log.info("communicator: %s, as %s", LOCAL_HUB, why)
         registry.load(LOCAL_HUB)
     task.recipe()  # raises if they cannot make it
-    return Backend(PROCESSES, workers, LOCAL_HUB)
+    return Backend(of_hub, workers, LOCAL_HUB)
 
 
 def _is_hub(comm: str | Communicator) -> bool:

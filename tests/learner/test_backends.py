@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -91,3 +92,24 @@ def test_auto_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CDQ_COMM", "zmq")
     assert agent.learn(3000).report()["comm"] == "inprocess"
     assert agent.report()["workers_are"] == "threads"
+
+
+@pytest.mark.parametrize(
+    ("env", "comm", "sessions"),
+    [
+        (MODEL, "inprocess", 1),
+        (MODEL, "zmq", 0),
+        ("CartPole-v1", "inprocess", 1),
+        ("CartPole-v1", "zmq", 1),
+    ],
+)
+def test_streams_restart_where_the_number_of_workers_that_stay_is_another_one(
+    env: Any, comm: str, sessions: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Members of a hub come and go: each goes on from the lanes of its number, however many there are."""
+    bins = 4 if env == "CartPole-v1" else None
+    cdq.QLearner(env, workers=2, seed=0, bins=bins, checkpoint=tmp_path).learn(3000)
+    again = cdq.QLearner.resume(tmp_path, env, workers=3, comm=comm)
+    assert again._state.session == sessions
+    assert ("its random streams begin anew" in caplog.text) == bool(sessions)
+    assert sorted(again._team.lane_states) == ([] if sessions else [0, 1])
