@@ -21,11 +21,13 @@ class Loop(Protocol):
         """Start an episode in every lane."""
 
     def run(
-        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float, parts: Floats | None = None
     ) -> tuple[bool, int, int, float]:
         """Step every lane *sweeps* times; return whether nothing ended that early, and the episodes that ended.
 
-        These are their number, the sum of their lengths, and that of their undiscounted returns.
+        These are their number, the sum of their lengths, and that of their undiscounted returns. *parts*, (n, 8) in
+        float64, gets the figures of n parts of the window, one after another: steps; episodes, sums of lengths and
+        returns; least and greatest length; least and greatest return. The last six are 0 where no episode ended.
         """
 
 

@@ -93,8 +93,16 @@ def quantity(value: float) -> str:
 
 
 def mean_and_error(report: Mapping[str, Any]) -> str:
-    """Return the mean return of a report with its standard error."""
+    """Return the mean return of a report with its standard error, or what there is where episodes do not end."""
+    if report["mean_return"] is None:
+        return f"none, as {report['episodes_unended']:,} of {report['episodes_evaluated']:,} episodes did not end"
     return f"{report['mean_return']:.4g} ± {report['mean_return_error']:.2g}"
+
+
+def per_step(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the mean reward of a step as a figure, where episodes do not end."""
+    unended = report["mean_return"] is None
+    return [("mean reward", f"{report['mean_reward']:.4g} a step, of the first 10,000")] if unended else []
 
 
 def _has_unicode(console: Console) -> bool:

@@ -17,15 +17,18 @@ from cdq.errors import ConfigError, LearnerBusy
 from cdq.errors.checks import is_flag, shown, whole
 from cdq.learner.acting import Choice, act, best_action, exploring
 from cdq.learner.backends import Backend
+from cdq.learner.elsewhere import learner_in
 from cdq.learner.evaluation import Evaluation, evaluate_greedy
 from cdq.learner.exclusion import Turn, exclusive, playing
-from cdq.learner.report import Report, hints, make_report, unvisited
+from cdq.learner.report import Report, hints, make_report, unvisited, visited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable
 from cdq.training import (
+    MOST_SEED,
     STEPS_PER_OUTCOME,
     EnvironmentTask,
+    Figures,
     History,
     Monitor,
     Requests,
@@ -56,6 +59,7 @@ class Results:
     _env: Any
     _requests: Requests
     _optimum: Solution | None = None
+    _evaluated: tuple[int, Evaluation | None] = (0, None)  # steps so far, and what came of it
     _explorer: np.random.Generator | None = None
 
     @property
@@ -254,43 +258,73 @@ class Results:
         return exploring(self.settings.exploration.at(self.steps), self._explorer)
 
     @exclusive
-    def evaluate(self, episodes: float | None = None) -> Evaluation:
+    def evaluate(
+        self, episodes: float | None = None, *, seed: int | None = None, env: Any = None
+    ) -> Evaluation:
         """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
 
-        An episode is cut at the environment's time limit, or after 10,000 steps where it has none.
+        An episode is cut at the environment's time limit, or after 10,000 steps where it has none. Where that happens,
+        the mean return is NaN, and `mean_reward`, that of a step, is the figure to look at.
 
         Parameters
         ----------
         episodes : int, optional
             Number of episodes; by default 1,000, or 100 where the environment is stepped in Python.
+        seed : int, optional
+            Seed of the episodes: with the same seed, the same policy has the same figures, whatever was evaluated
+            before. By default each evaluation has streams of its own, which follow from the learner's seed.
+        env : str, gymnasium.Env, callable or MDP, optional
+            Another environment in which to play, with the same observations and actions: harder, say, or without
+            noise. By default that which was learnt.
 
         Raises
         ------
         ConfigError
-            If *episodes* is not a whole number of at least 1, or the environment that was given has changed since the
-            learner was made of its model.
+            If *episodes* is not a whole number of at least 1, or *seed* none of at least 0; if *env* has other
+            observations or actions; or the environment that was given has changed since the learner was made of its
+            model.
         LearnerBusy
             If the learner is in the course of another call, or another learner is stepping the environment that was
             given.
+
+        Examples
+        --------
+        >>> from cdq import QLearner
+        >>> agent = QLearner("FrozenLake-v1", seed=0).learn(200_000)
+        >>> agent.evaluate(seed=7) == agent.evaluate(seed=7)
+        True
+        >>> import gymnasium
+        >>> agent.evaluate(seed=7, env=gymnasium.make("FrozenLake-v1", is_slippery=False)).unended
+        0
         """
+        if env is not None:
+            with learner_in(env, self) as other:
+                found: Evaluation = other.evaluate(
+                    episodes, seed=self.settings.seed if seed is None else seed
+                )
+                return found
         with self._stepped("evaluate"):
-            return self._evaluate(episodes)
+            return self._evaluate(episodes, seed)
 
     def _stepped(self, call: str) -> AbstractContextManager[None]:
         """Return a context that has the environment for this learner alone, where it is stepped itself."""
         itself = self._task.stepping in {"Python environment", "vector environment"}
         return playing(self._env, call) if itself else nullcontext()
 
-    def _evaluate(self, episodes: float | None = None) -> Evaluation:
+    def _evaluate(self, episodes: float | None = None, seed: int | None = None) -> Evaluation:
         self._require_unchanged()
         usual = _EPISODES if self._task.threads else _EPISODES_IN_PYTHON
         n = usual if episodes is None else whole("episodes", episodes, 1, _MOST_EPISODES)
-        self._state.evaluations += 1
-        key = (self._state.session, self._state.evaluations)
+        if seed is None:
+            self._state.evaluations += 1
+            key: tuple[int, ...] = (self._state.session, self._state.evaluations)
+            entropy = self.settings.seed
+        else:
+            key, entropy = (), whole("the seed", seed, 0, MOST_SEED)
         values = self._state.merged.values
-        return evaluate_greedy(
-            self._task, values, self._requests.stop, seed=self.settings.seed, key=key, episodes=n
-        )
+        result = evaluate_greedy(self._task, values, self._requests.stop, seed=entropy, key=key, episodes=n)
+        self._evaluated = (self.steps, result)
+        return result
 
     def _require_unchanged(self) -> None:
         if self._task.changed():
@@ -311,7 +345,7 @@ class Results:
         return self._optimum or solve(self.model, self.settings.gamma)
 
     @exclusive
-    def report(self) -> Report:
+    def report(self, *, play: bool = True, history: bool = False) -> Report:
         """Return a run's results as a JSON object: settings, speed, the greedy policy's return, and the gap.
 
         `stepping` says how the environment is stepped, `stepping_reason` why so, and `representation` what the
@@ -322,7 +356,21 @@ class Results:
         the greedy policy over the episodes of `evaluate`; `digest` the SHA-256 of the values' and the visits' bytes.
         `pairs_unvisited` is the part of the model's pairs that episodes can reach and none visited, and `hints` says in
         words what stands out: that no reward was seen, for example, and what helps.
+
+        Episodes that were run by `evaluate` since the last step of learning are not run again: the report has the
+        figures of the last ones. Figures of `mean_return` are None where episodes do not end; `mean_reward`, that of a
+        step, is the one to look at there, beside `policy_value`.
+
+        Parameters
+        ----------
+        play : bool
+            False: no episode is run; what takes episodes is None, unless `evaluate` has run some.
+        history : bool
+            True: the entry `history` holds the rows of the history, a list per column (`History.to_json`).
         """
+        for name, flag in (("play", play), ("history", history)):
+            if not is_flag(flag):
+                raise ConfigError(f"{name} is {shown(flag)}; allowed: True or False")
         from cdq.envs.opening import reward_threshold  # here: it takes Gymnasium with it
 
         about = {
@@ -335,20 +383,30 @@ class Results:
             "steps": self.steps,
             "digest": self._table().digest(),
         }
-        with self._stepped("report"):
-            evaluation = self._evaluate()
+        evaluation = self._last_evaluation(play)
         threshold = reward_threshold(self.name)
-        solved = {
-            "reward_threshold": threshold,
-            "solved": None if threshold is None else evaluation.mean_return >= threshold,
-        }
+        reached = None if threshold is None or evaluation is None else evaluation.mean_return >= threshold
+        solved = {"reward_threshold": threshold, "solved": reached}
         report = {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
         merged = self._state.merged
         missed = unvisited(self.model, merged.visits)
         found = hints(report, self.model, merged.values, missed)
-        return Report(report, pairs_unvisited=missed, hints=found)
+        rows = {"history": self.history.to_json()} if history else {}
+        return Report(report, pairs_unvisited=missed, hints=found, **rows)
 
-    def _monitor(self) -> Monitor:
+    def _last_evaluation(self, play: bool) -> Evaluation | None:
+        """Return how the policy of now did when it was played last; if it never was, it is, unless *play* is False."""
+        steps, result = self._evaluated
+        if play:
+            self._require_unchanged()
+        if result is not None and steps == self.steps:
+            return result
+        if not play:
+            return None
+        with self._stepped("report"):
+            return self._evaluate()
+
+    def _monitor(self, explores: bool = True) -> Monitor:
         if self.model is None:
             least, episodes = _STEPPED_LEAST, _STEPPED_EPISODES
         else:
@@ -359,6 +417,13 @@ class Results:
             lambda: math.nan if (gap := self._gap()) is None else gap.gap,
             lambda: self._evaluate(episodes).mean_return,
             self._state.goal,
+            complete=Figures(
+                self._state,
+                self.settings.exploration if explores else None,
+                self.settings.step_size,
+                self._task.step_scale,
+                lambda: visited(self.model, self._state.merged.visits),
+            ).complete,
         )
 
     def _workers_are(self) -> str:

@@ -261,7 +261,7 @@ class SteppedTask:
         why: str,
         changed: Callable[[], bool],
     ) -> None:
-        self._environment, self._kind, self.why, self.changed = environment, kind, why, changed
+        self._environment, self.kind, self.why, self.changed = environment, kind, why, changed
         self.name, self.stepping, self.time_limit = (
             environment.name,
             environment.stepping,
@@ -280,7 +280,7 @@ class SteppedTask:
     @property
     def representation(self) -> str:
         """The Q-function in words: its kind and its size."""
-        return str(self._kind)
+        return str(self.kind)
 
     def step_size(self, gamma: float) -> StepSize:
         """Return the step size of tables, but for undiscounted features.
@@ -302,12 +302,12 @@ class SteppedTask:
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table depends on, as hexadecimal digits."""
-        parts = f"{self._environment.fingerprint()} {self._kind.fingerprint}"
+        parts = f"{self._environment.fingerprint()} {self.kind.fingerprint}"
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and lanes."""
-        q = self._kind.q_function(rows, lanes.n)
+        q = self.kind.q_function(rows, lanes.n)
         loop = self._environment.loop(q, lanes, gamma, lanes.seeds(), stop)
         return DivergenceGuard(loop, q, self.name) if q.continuous else loop
 
@@ -320,5 +320,5 @@ class SteppedTask:
         stop: npt.NDArray[np.int32],
     ) -> Episodes:
         """Run episodes in the environment."""
-        q = self._kind.reader(values, words.shape[1])
+        q = self.kind.reader(values, words.shape[1])
         return self._environment.episodes(q, words, n, longest, stop)

@@ -275,7 +275,9 @@ def test_one_episode_has_no_standard_error() -> None:
 
 def test_episodes_without_end_are_cut() -> None:
     model = cdq.MDP.from_outcomes([0], [0], [0], [1.0], [1.0])
-    assert learner(model).evaluate(2)[:3] == (10_000.0, 0.0, 10_000.0)
+    found = learner(model).evaluate(2)
+    assert math.isnan(found.mean_return)
+    assert found[2:] == (10_000.0, 2, 1.0, 2)  # 1 a step, and no sum of 10,000
 
 
 def test_a_report_says_what_a_run_came_to() -> None:
@@ -286,7 +288,7 @@ def test_a_report_says_what_a_run_came_to() -> None:
     assert (report["workers"], report["seed"], report["steps"]) == (2, 0, agent.steps)
     assert report["digest"] == agent.table.digest()
     assert report["steps_per_second"] == pytest.approx(report["steps"] / report["seconds"])
-    assert report["rounds"] == len(agent.history)
+    assert report["rounds"] == agent.history[-1].rounds <= len(agent.history)
     assert report["policy_value"] <= report["optimal_value"] + 1e-12
     assert report["gap"] >= report["optimal_value"] - report["policy_value"] - 1e-12
     for key in ("comm", "bytes", "mean_return", "gamma", "merge"):
