@@ -17,6 +17,7 @@ from cdq.qfunctions import QTable, kinds, signs
 
 _LEAST_SIGN = 4.5  # points of a sign that can be read
 _INCHES = 6.4
+_MOST_LINES = 64  # rows or columns of a grid whose cells are told apart by lines
 _MATRIX_STATES = 2000
 
 
@@ -203,6 +204,11 @@ def _grid_axes(ax: Any, model: Model) -> Any:
     ax = axes_for(ax, (width, height))
     ax.set_xticks([])
     ax.set_yticks([])
+    if max(rows, columns) <= _MOST_LINES:  # so that grey cells are told apart
+        ax.set_xticks(np.arange(1, columns) - 0.5, minor=True)
+        ax.set_yticks(np.arange(1, rows) - 0.5, minor=True)
+        ax.grid(which="minor", color="white", linewidth=0.5, alpha=0.5)
+        ax.tick_params(which="minor", length=0)
     return ax
 
 
