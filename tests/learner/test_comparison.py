@@ -24,7 +24,7 @@ SETTINGS = {"pooled": {"merge": "pooled"}, "mean": {"merge": "mean"}}
 def figures(history: cdq.History) -> Any:
     """Return the columns of a history that do not depend on the machine."""
     return {
-        name: column.tolist()
+        name: np.nan_to_num(column, nan=-1e9).tolist()  # NaN is no figure, and differs from itself
         for name, column in history.to_arrays().items()
         if name not in {"seconds", "gap"}
     }
