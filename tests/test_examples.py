@@ -49,7 +49,7 @@ def run(name: str, directory: Path, *launcher: str) -> str:
         env=ENVIRONMENT,
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert (result.returncode, result.stderr) == (0, "")

@@ -99,7 +99,7 @@ def run(script: str, directory: Path) -> str:
         start_new_session=True,
     ) as process:
         try:
-            said, _ = process.communicate(timeout=150)
+            said, _ = process.communicate(timeout=200)
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -132,7 +132,11 @@ def not_said(page: str, said: str, directory: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("page", "languages"),
-    [("README.md", "bash"), ("docs/mpi.md", "console|bash"), ("docs/zmq.md", "console|bash")],
+    [
+        ("README.md", "bash"),
+        pytest.param("docs/mpi.md", "console|bash", marks=pytest.mark.alone),  # eight ranks
+        ("docs/zmq.md", "console|bash"),
+    ],
 )
 def test_commands_of_a_page_succeed_and_print_what_it_shows(
     page: str, languages: str, tmp_path: Path
