@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,16 +21,18 @@ class Loop(Protocol):
         """Start an episode in every lane."""
 
     def run(
-        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float, parts: Floats | None = None
     ) -> tuple[bool, int, int, float]:
         """Step every lane *sweeps* times; return whether nothing ended that early, and the episodes that ended.
 
-        These are their number, the sum of their lengths, and that of their undiscounted returns.
+        These are their number, the sum of their lengths, and that of their undiscounted returns. *parts*, (n, 8) in
+        float64, gets the figures of n parts of the window, one after another: steps; episodes, sums of lengths and
+        returns; least and greatest length; least and greatest return. The last six are 0 where no episode ended.
         """
 
 
-class Lanewise(Protocol):
-    """Properties that loops over lanes need, of an environment or a log."""
+class EnvironmentSpec(Protocol):
+    """Properties of an environment, whatever is learnt in it."""
 
     @property
     def n_actions(self) -> int:
@@ -44,16 +46,12 @@ class Lanewise(Protocol):
     def resumable(self) -> bool:
         """True if a lane goes on from its memory; else it begins an episode."""
 
-
-class Environment(Lanewise, Protocol):
-    """Properties of an environment that do not depend on the kind of Q-function."""
-
     @property
     def name(self) -> str:
         """Name of the environment, for messages and files."""
 
     @property
-    def way(self) -> str:
+    def stepping(self) -> str:
         """Way of stepping: "compiled model", "compiled environment", "vector environment", "Python environment"."""
 
     @property
@@ -61,7 +59,7 @@ class Environment(Lanewise, Protocol):
         """True if several workers may be threads of one process."""
 
     @property
-    def lanes(self) -> int:
+    def default_num_envs(self) -> int:
         """Number of environments that a worker steps by default."""
 
     @property
@@ -78,8 +76,8 @@ class Environment(Lanewise, Protocol):
         """Close the environments that were made here; loops must not be used afterwards."""
 
 
-class Source(Environment, Protocol):
-    """An environment that is stepped, as the source of transitions."""
+class Environment(EnvironmentSpec, Protocol):
+    """The place where transitions come from, as far as it is stepped; a model is a `Task` without one."""
 
     def loop(
         self, q: QFunction, lanes: Lanes, gamma: float, seeds: Sequence[int], stop: npt.NDArray[np.int32]
@@ -138,6 +136,10 @@ class Model(Protocol):
         """Name, for reports."""
 
     @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns, if the states are the cells of a grid, row by row."""
+
+    @property
     def n_pairs(self) -> int:
         """Number of pairs of a state and an action."""
 
@@ -152,7 +154,7 @@ class Model(Protocol):
         """Return the SHA-256 of what a table learnt on the model depends on, as hexadecimal digits."""
 
 
-class Encoder(Protocol):
+class ObservationEncoder(Protocol):
     """Observations and actions as numbers; `cdq.envs.spaces.Encoder` makes them of Gymnasium's spaces."""
 
     @property
@@ -183,8 +185,11 @@ class Encoder(Protocol):
     def mask_of(self, observation: object) -> npt.NDArray[np.bool_]:
         """Return the actions that the mask in an observation allows; raises `ConfigError` if there is none."""
 
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch, as vector environments give them; None if it is no batch."""
 
-class Representation(Protocol):
+
+class QFunctionKind(Protocol):
     """Kind of Q-function: leads from observations to rows of the table, and from rows to action values."""
 
     @property
@@ -200,8 +205,12 @@ class Representation(Protocol):
         """Text that stands for all that gives a row its meaning. Tables with different texts must not be mixed."""
 
     @property
+    def input_bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+        """Lowest and highest inputs that are told apart, (width,) arrays; None where observations are states."""
+
+    @property
     def own_table(self) -> Any:
-        """The `Merged` that it reads, where rows are added as they are met; else None."""
+        """The `MergedTable` that it reads, where rows are added as they are met; else None."""
 
     def __str__(self) -> str:
         """Return what it is, in words."""
@@ -225,16 +234,34 @@ class Representation(Protocol):
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
 
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of an observation as a function, which later learning does not change."""
+
 
 Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 
 
-class Problem(Lanewise, Protocol):
-    """A learning task, as workers need it; the same for all workers of a run."""
+class Task(Protocol):
+    """An environment or a log together with a Q-function, as workers need it; the same for all workers of a run."""
+
+    @property
+    def n_actions(self) -> int:
+        """Columns of the table."""
+
+    @property
+    def own_bytes(self) -> int:
+        """Bytes that one lane needs besides its random stream, counters and state index."""
+
+    @property
+    def resumable(self) -> bool:
+        """True if a lane goes on from its memory; else it begins an episode."""
 
     @property
     def n_rows(self) -> int:
-        """Rows of the table; its columns are the actions."""
+        """Rows of the table."""
 
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and lanes; the flag *stop* ends its windows early."""

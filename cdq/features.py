@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import real, shown
 from cdq.core.linear.linear import MOST_INPUTS, Features
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError, unknown_name
+from cdq.errors.checks import real, shown
 
 # Beyond so many tiles, cells are hashed: a million rows of three actions take 40 MB.
 MOST_TILES = 2**20
@@ -34,7 +34,7 @@ _APART = (
 _LEAST_SPAN = 1e-290  # between bounds; tiles divided by less are no number of float64
 _GIVE_BOUNDS = "give low and high, a finite number for each of the {} inputs, to which it is clipped"
 
-FloatArray = npt.NDArray[np.float64]
+Inputs = npt.NDArray[np.float64]
 Bound = Sequence[float | None] | float | None
 
 
@@ -70,15 +70,14 @@ class _Bounded:
         object.__setattr__(self, "low", _bound("low", low))
         object.__setattr__(self, "high", _bound("high", high))
 
-    def _bounds(
-        self, low: Any, high: Any, space: tuple[npt.ArrayLike, npt.ArrayLike]
-    ) -> tuple[FloatArray, ...]:
-        """Return the bounds to use: the given ones, else those of the space."""
+    def bounds(self, low: npt.ArrayLike, high: npt.ArrayLike) -> tuple[Inputs, Inputs]:
+        """Return the bounds of inputs: the given ones, else those of a Box space, which are *low* and *high*."""
+        space, own = (low, high), (self.low, self.high)  # type: ignore[attr-defined]  # of each basis
         lowest, highest = (np.asarray(bound, np.float64).reshape(-1) for bound in space)
         if len(lowest) != len(highest) or not 0 < len(lowest) <= MOST_INPUTS:
             hint = ". Observe fewer, or give bins=... with table='hash'" if len(lowest) else ""
             raise ConfigError(f"an observation has {len(lowest)} inputs; allowed: 1 to {MOST_INPUTS}{hint}")
-        lows, highs = _merged("low", low, lowest), _merged("high", high, highest)
+        lows, highs = _merged("low", own[0], lowest), _merged("high", own[1], highest)
         missing = ~(np.isfinite(lows) & np.isfinite(highs))
         self._refuse(missing, lows, highs, _GIVE_BOUNDS.format(len(lows)))
         self._refuse(~(lows < highs), lows, highs, _APART)
@@ -89,7 +88,7 @@ class _Bounded:
         return lows, highs
 
     @staticmethod
-    def _refuse(wrong: npt.NDArray[np.bool_], lows: FloatArray, highs: FloatArray, why: str) -> None:
+    def _refuse(wrong: npt.NDArray[np.bool_], lows: Inputs, highs: Inputs, why: str) -> None:
         """Raise `ConfigError` for the first input that is *wrong*."""
         if wrong.any():
             j = int(np.flatnonzero(wrong)[0])
@@ -98,7 +97,7 @@ class _Bounded:
             )
 
 
-def _merged(what: str, given: Any, of_space: FloatArray) -> FloatArray:
+def _merged(what: str, given: Any, of_space: Inputs) -> Inputs:
     wanted = given if isinstance(given, tuple) else (given,) * len(of_space)
     if len(wanted) != len(of_space):
         raise ConfigError(f"{what} has {len(wanted)} numbers; the observation has {len(of_space)} inputs")
@@ -112,7 +111,7 @@ def _tiles(value: Any) -> int | tuple[int, ...]:
     return _whole("tiles", value, 1, MOST_TILES)
 
 
-def _partition(lows: FloatArray, highs: FloatArray, tiles: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+def _partition(lows: Inputs, highs: Inputs, tiles: Sequence[int]) -> tuple[Inputs, Inputs]:
     """Return bounds and scales with which a single tiling has its highest tile at the high bound, and none beyond."""
     most = np.array(tiles, np.float64)
     scale, clipped = most / (highs - lows), highs
@@ -187,7 +186,7 @@ class TileCoding(_Bounded):
         ConfigError
             If an input has no finite bounds, or if the numbers of inputs differ.
         """
-        lows, highs = self._bounds(self.low, self.high, (low, high))
+        lows, highs = self.bounds(low, high)
         width = len(lows)
         tiles = [self.tiles] * width if isinstance(self.tiles, int) else list(self.tiles)
         if len(tiles) != width:
@@ -243,7 +242,7 @@ class PolynomialBasis(_Bounded):
 
     def bind(self, low: npt.ArrayLike, high: npt.ArrayLike) -> Features:
         """Return the features of observations of a Box space with these bounds, as the kernels use them."""
-        lows, highs = self._bounds(self.low, self.high, (low, high))
+        lows, highs = self.bounds(low, high)
         n = _n_products(self.order, len(lows))
         return Features(
             n,
@@ -286,7 +285,7 @@ class FourierBasis(_Bounded):
 
     def bind(self, low: npt.ArrayLike, high: npt.ArrayLike) -> Features:
         """Return the features of observations of a Box space with these bounds, as the kernels use them."""
-        lows, highs = self._bounds(self.low, self.high, (low, high))
+        lows, highs = self.bounds(low, high)
         n = _n_products(self.order, len(lows))
         # Scaling a feature by s scales what a step does to its weight's part of Q by s ** 2: s = 1 / sqrt(length of c).
         squares = sum(
@@ -324,7 +323,7 @@ def _n_products(order: int, width: int) -> int:
     return n
 
 
-def _fingerprint(features: FeatureMap, low: FloatArray, high: FloatArray, version: int = 1) -> str:
+def _fingerprint(features: FeatureMap, low: Inputs, high: Inputs, version: int = 1) -> str:
     """Return the SHA-256 of all that the values of the features depend on, of the *version* of their definition too."""
     text = json.dumps(
         [version, to_config(features), [x.hex() for x in low.tolist()], [x.hex() for x in high.tolist()]]
@@ -373,7 +372,7 @@ def initial_weight(features: Features, value: float) -> float:
 
 def action_values(
     features: Features, weights: npt.NDArray[np.floating[Any]], observations: npt.ArrayLike
-) -> FloatArray:
+) -> Inputs:
     """Return Q of one observation, (n_actions,), or of a batch, (n, n_actions).
 
     Parameters

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from cdq.core.merge import merge as _core
 from cdq.errors import ConfigError, TableError, unknown_name
 
-FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
-IntArray: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
+Values: TypeAlias = npt.NDArray[np.floating[Any]]
+Counts: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 
 NAMES: tuple[str, ...] = tuple(sorted(_core.RULES))
 
@@ -33,7 +33,7 @@ class MergeRule(ABC):
 
     @abstractmethod
     def combine(
-        self, base: FloatArray, values: FloatArray, visits: IntArray, clock: IntArray, log_keep: FloatArray
+        self, base: Values, values: Values, visits: Counts, clock: Counts, log_keep: Values
     ) -> npt.ArrayLike:
         """Return the merged values of *n* pairs.
 
@@ -53,7 +53,7 @@ class MergeRule(ABC):
         Returns
         -------
         array-like, (n,)
-            Merged values: finite, and the same on every worker, so no randomness.
+            MergedTable values: finite, and the same on every worker, so no randomness.
         """
 
 

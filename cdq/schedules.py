@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import real, shown
 from cdq.core.table.rows import Law
 from cdq.errors import ConfigError, unknown_name
+from cdq.errors.checks import real, shown
 
 # Entries of a law by clock have relative width 2**(1 - LAW_BITS) beyond 2**LAW_BITS counts and are exact below.
 LAW_BITS = 12
@@ -265,7 +265,7 @@ def build_law(step_size: StepSize, steps: int, mass: float, dtype: str, scale: f
 
     *mass* is the pooled mass that a round may add to a clock (section "Windows" of the concepts page); *dtype* the
     table's. The step sizes are multiplied by *scale*, that of features, what visits leave of a value is not: the
-    weights of an observation move together, so that each visit takes the whole step size off its error. Merged by
+    weights of an observation move together, so that each visit takes the whole step size off its error. MergedTable by
     what visits leave of a weight that moves alone, the tables of several workers overshoot: four of them learn
     nothing of MountainCar-v0 (tests/benchmarks/linear.py). Laws are kept: a law by clock takes some milliseconds to
     tabulate, and is the same in every round.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cdq.mdp.model import MDP
 from cdq.mdp.sampler import pack_model
-from cdq.qfunctions.merged import Merged
+from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import Constant, build_law
 from cdq.workers.worker import Worker
 
@@ -80,8 +80,8 @@ def models(draw: st.DrawFn) -> MDP:
 def make_worker(model: MDP, dtype: Any = "float64", **changes: Any) -> Worker:
     """Return a worker that is alone in its process, unless *changes* say otherwise."""
     arguments: dict[str, Any] = {
-        "merged": Merged(model.n_states, model.n_actions, dtype, 0.0),
-        "keeps": True,
+        "merged": MergedTable(model.n_states, model.n_actions, dtype, 0.0),
+        "is_keeper": True,
         "gamma": 0.9,
         "seed": 0,
         "rank": 0,

@@ -15,7 +15,7 @@ from cdq.core.merge import merge as _core
 from cdq.errors import ConfigError, unknown_name
 from cdq.learner import QLearner
 from cdq.mdp import MDP, pack_model, solve
-from cdq.qfunctions import Merged
+from cdq.qfunctions import MergedTable
 from cdq.schedules import RescaledLinear, build_law
 from cdq.workers import Worker
 
@@ -92,8 +92,8 @@ def _loop(model: MDP, dtype: str, num_envs: int, sampler: Any = None) -> Callabl
 def _worker(model: MDP, sampler: Any, dtype: str, num_envs: int, rank: int) -> Worker:
     return Worker(
         sampler,
-        Merged(model.n_states, model.n_actions, dtype, 0.0),
-        keeps=True,
+        MergedTable(model.n_states, model.n_actions, dtype, 0.0),
+        is_keeper=True,
         gamma=_GAMMA,
         seed=0,
         rank=rank,

@@ -248,7 +248,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         return np.int64(self._lane["index"])
 
 
-class CompiledSource:
+class CompiledEnvironment:
     """The transitions of a compiled environment, for the loop that steps it.
 
     Parameters
@@ -262,11 +262,11 @@ class CompiledSource:
         If it is another one.
     """
 
-    way = "compiled environment"
+    stepping = "compiled environment"
     own_bytes = LANE_BYTES
     resumable = True
     threads = True
-    lanes = 16
+    default_num_envs = 16
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         base = env.unwrapped

@@ -9,18 +9,18 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import gymnasium
 
-from cdq.contracts import Model, Source
+from cdq.contracts import Environment, Model
 from cdq.envs.bins import refuse_bins
 from cdq.envs.classic import twin_of
-from cdq.envs.compiled import CompiledEnv, CompiledSource
+from cdq.envs.compiled import CompiledEnv, CompiledEnvironment
 from cdq.envs.copying import true_copy_of
 from cdq.envs.drawn import has_advice, is_compiled, known_of
 from cdq.envs.playing import play
-from cdq.envs.python import PythonSource
+from cdq.envs.python import PythonEnvironment
 from cdq.envs.spaces import Encoder
 from cdq.envs.toy_text import TransitionTable, make_env, name_of, read_table, refuse_vector
 from cdq.envs.trial import silence
-from cdq.envs.vector import VectorSource
+from cdq.envs.vector import VectorEnvironment
 from cdq.envs.wrappers import change_by_wrappers, records_episodes, time_limit_of
 from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
 
@@ -38,7 +38,7 @@ M = TypeVar("M", bound=Model)
 class Opened(NamedTuple):
     """A source of transitions or a model, its observations and actions, the reason for it, and a test for changes."""
 
-    origin: Model | Source
+    origin: Model | Environment
     encoder: Encoder
     why: str
     changed: Callable[[], bool] = bool  # that is, False
@@ -97,12 +97,12 @@ def open_environment(
         elif stepping == "auto":
             found = _fastest(env, build, given=given, masks=masks, plain=plain)
     finally:
-        if not given and not (isinstance(found, Opened) and isinstance(found.origin, CompiledSource)):
+        if not given and not (isinstance(found, Opened) and isinstance(found.origin, CompiledEnvironment)):
             env.close()
     if isinstance(found, str):
-        source = PythonSource(env_like, num_envs, masks=masks, bins=bins)
+        source = PythonEnvironment(env_like, num_envs, masks=masks, bins=bins)
         return Opened(source, source.encoder, found)
-    if isinstance(found.origin, CompiledSource):
+    if isinstance(found.origin, CompiledEnvironment):
         refuse_bins(found.encoder, bins)
     if twin is not None:
         found = found._replace(why=f"{twin} is {env_like}, compiled")
@@ -172,7 +172,7 @@ def _fastest(
             return found  # faster still, and how far from optimal a table is is then known
         why = found
     if compiled:
-        return Opened(CompiledSource(env), _encoder_of(env), "its step and reset are compiled functions")
+        return Opened(CompiledEnvironment(env), _encoder_of(env), "its step and reset are compiled functions")
     return why
 
 
@@ -233,7 +233,7 @@ def _asked_for(env: gymnasium.Env[Any, Any], build: Build) -> Opened:
 def _as_vector(envs: Any, stepping: str, masks: bool | str, bins: Any) -> Opened:
     if stepping == "model":
         refuse_vector()
-    source = VectorSource(envs, masks=masks)
+    source = VectorEnvironment(envs, masks=masks)
     refuse_bins(source.encoder, bins)
     return Opened(source, source.encoder, "it is one call of step for all lanes")
 

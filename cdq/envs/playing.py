@@ -13,8 +13,6 @@ import numpy.typing as npt
 from cdq.contracts import Model
 from cdq.envs.spaces import MASK, Encoder
 
-Floats = npt.NDArray[np.float64]
-
 # Steps in all; without a new pair, after which those left are given up; and between two plans, or of an episode.
 _LEAST, _PATIENCE, _FAR = 10_000, 6_000, 500
 _RESETS, _FOLLOWED = 50, 1_000
@@ -112,7 +110,7 @@ class _Player:
                 f"{self.steps:,} steps"
             )
 
-    def walk(self, wanted: Floats) -> int:
+    def walk(self, wanted: npt.NDArray[np.float64]) -> int:
         """Go where wanted pairs are, and try them, until the way has to be planned again; return how many are done."""
         values, policy = self.plan(wanted)
         planned, done, far = wanted.copy(), 0, self.steps + _FAR
@@ -141,7 +139,9 @@ class _Player:
             first = self.state * self.n_actions
             self.step(min(range(first, first + self.n_actions), key=self.tries.__getitem__))
 
-    def plan(self, reward: Floats, sweeps: int | None = None) -> tuple[list[float], list[int]]:
+    def plan(
+        self, reward: npt.NDArray[np.float64], sweeps: int | None = None
+    ) -> tuple[list[float], list[int]]:
         """Return values and a policy by value iteration; without a number of sweeps, until the way is known."""
         model, shape = self.model, (self.model.n_states, self.n_actions)
         values, done, most = np.zeros(model.n_states), 0, model.n_states if sweeps is None else sweeps
@@ -156,14 +156,14 @@ class _Player:
             values = best
         return values.tolist(), backed_up.reshape(shape).argmax(axis=1).tolist()
 
-    def sum_by_pair(self, numbers: Floats) -> Floats:
+    def sum_by_pair(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return sums over each pair: of numbers that are given for each outcome."""
         if len(numbers) == self.model.n_pairs:
             return numbers
-        sums: Floats = np.add.reduceat(numbers, self.model.offsets[:-1])
+        sums: npt.NDArray[np.float64] = np.add.reduceat(numbers, self.model.offsets[:-1])
         return sums
 
-    def follow(self, reward: Floats) -> None:
+    def follow(self, reward: npt.NDArray[np.float64]) -> None:
         """Act as is best by the model with these rewards of its pairs."""
         _, policy = self.plan(reward, 100)
         self.reset(None)

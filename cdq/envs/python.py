@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 
 
-class PythonSource:
+class PythonEnvironment:
     """Transitions of environments that are stepped one after another, one call of `step` each.
 
     Parameters
@@ -66,13 +66,13 @@ class PythonSource:
 
     Examples
     --------
-    >>> source = PythonSource("Blackjack-v1", num_envs=2)
-    >>> source.way, source.encoder.n_states, source.n_actions
+    >>> source = PythonEnvironment("Blackjack-v1", num_envs=2)
+    >>> source.stepping, source.encoder.n_states, source.n_actions
     ('Python environment', 704, 2)
     >>> source.close()
     """
 
-    way = "Python environment"
+    stepping = "Python environment"
     own_bytes = 0
     threads = False  # they would take turns at the interpreter
     resumable = False  # Gymnasium cannot save an environment: lanes begin an episode
@@ -110,7 +110,7 @@ class PythonSource:
         self.time_limit = time_limit_of(first)
 
     @property
-    def lanes(self) -> int:
+    def default_num_envs(self) -> int:
         """Number of environments."""
         return len(self._envs)
 

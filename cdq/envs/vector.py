@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("cdq")
 
 
-class VectorSource:
+class VectorEnvironment:
     """Transitions of a vector environment; each of its environments is a lane.
 
     Parameters
@@ -32,7 +32,7 @@ class VectorSource:
     envs : gymnasium.vector.VectorEnv or callable
         The vector environment, or what makes one. One that is given is never changed, only stepped and reset.
     masks : {"auto", True, False}
-        Use of masks, as in `PythonSource`.
+        Use of masks, as in `PythonEnvironment`.
 
     Attributes
     ----------
@@ -52,13 +52,13 @@ class VectorSource:
     Examples
     --------
     >>> import gymnasium
-    >>> source = VectorSource(lambda: gymnasium.make_vec("Blackjack-v1", 3, "sync"))
-    >>> source.way, source.lanes, source.mode
+    >>> source = VectorEnvironment(lambda: gymnasium.make_vec("Blackjack-v1", 3, "sync"))
+    >>> source.stepping, source.default_num_envs, source.mode
     ('vector environment', 3, 'NEXT_STEP')
     >>> source.close()
     """
 
-    way = "vector environment"
+    stepping = "vector environment"
     own_bytes = 0
     threads = False
     resumable = False
@@ -76,7 +76,7 @@ class VectorSource:
         except BaseException:
             self.close()
             raise
-        self.lanes: int = self._envs.num_envs
+        self.default_num_envs: int = self._envs.num_envs
         self.n_actions = self.encoder.n_actions
         self.name = self._spec.id if self._spec is not None else type(self._envs.unwrapped).__name__
         self.time_limit = self._spec.max_episode_steps if self._spec is not None else None
@@ -91,7 +91,7 @@ class VectorSource:
     def episodes(
         self, q: QFunction, words: npt.NDArray[np.uint64], n: int, longest: int, stop: npt.NDArray[np.int32]
     ) -> Episodes:
-        """Run *n* greedy episodes as `PythonSource.episodes`, as many at a time as there are environments.
+        """Run *n* greedy episodes as `PythonEnvironment.episodes`, as many at a time as there are environments.
 
         A vector environment that was given runs them itself; training then goes on with new episodes.
         """
@@ -109,7 +109,7 @@ class VectorSource:
         return self.encoder.mask_of(observation) if self._masks == "observation" else None
 
     def trial(self) -> list[Played]:
-        """Return how the first of the environments plays, as far as it can be played alone; as `PythonSource.trial`."""
+        """Return how the first environment plays, as far as it plays alone; see `PythonEnvironment.trial`."""
         return trial_of(self._envs) if self._make is None else trial(self._make)
 
     def kinds(self) -> list[str]:
@@ -131,9 +131,9 @@ class VectorSource:
     def _loop_over(
         self, envs: Any, q: QFunction, lanes: Lanes, *, gamma: float, seeds: Sequence[int], stop: Any
     ) -> VectorLoop:
-        if q.n != self.lanes:
+        if q.n != self.default_num_envs:
             raise ConfigError(
-                f"the vector environment has {self.lanes} lanes; got num_envs={q.n}: leave it out"
+                f"the vector environment has {self.default_num_envs} lanes; got num_envs={q.n}: leave it out"
             )
         dtype = getattr(envs.action_space, "dtype", None)
         return VectorLoop(

@@ -21,7 +21,7 @@ _RECORD = struct.Struct("<qqI")  # round, bytes, crc of them
 _KEPT = 3  # as many checkpoints are kept
 
 
-class Place(NamedTuple):
+class Slot(NamedTuple):
     """A stored contribution: the file, the place in it, and the number of bytes."""
 
     path: Path
@@ -53,7 +53,7 @@ class Contributions:
         self.directory, self._durable, self._largest = directory, durable, largest
         self._begun: list[int] = []
         self._file: BinaryIO | None = None
-        self._places: dict[int, list[Place]] = {}
+        self._places: dict[int, list[Slot]] = {}
         self.size = 0
 
     def find(self) -> None:
@@ -66,7 +66,7 @@ class Contributions:
         """
         self._places.clear()
         for path in self._paths():
-            places: dict[int, list[Place]] = {}
+            places: dict[int, list[Slot]] = {}
             for number, place in _records(path, self._largest):
                 places.setdefault(number, []).append(place)
             self._places.update(places)  # a round that was begun again is in the later file
@@ -135,7 +135,7 @@ def write_all(file: BinaryIO, data: Received) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _records(path: Path, largest: int) -> Iterator[tuple[int, Place]]:
+def _records(path: Path, largest: int) -> Iterator[tuple[int, Slot]]:
     """Yield the rounds that a file has contributions to, and where they are; without reading them."""
     with open_to_read(path, follow=False) as file:
         end, at = os.fstat(file.fileno()).st_size, 0
@@ -145,11 +145,11 @@ def _records(path: Path, largest: int) -> Iterator[tuple[int, Place]]:
             at += _RECORD.size
             if not 0 <= length <= min(end - at, largest):
                 return
-            yield number, Place(path, at, length)
+            yield number, Slot(path, at, length)
             at += length
 
 
-def _read(place: Place) -> bytes:
+def _read(place: Slot) -> bytes:
     with open_to_read(place.path, follow=False) as file:
         file.seek(place.offset)
         return file.read(place.length)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,29 +17,39 @@ import numpy.typing as npt
 from cdq import schedules
 from cdq._version import __version__
 from cdq.errors import CdqError, ConfigError
-from cdq.job.messages import Shape, Task, check_lanes
+from cdq.job.messages import OpenWindow, Shape, check_lanes
 from cdq.mdp import MDP, PackedModel, pack_model
-from cdq.qfunctions import Merged
+from cdq.qfunctions import MergedTable
 from cdq.schedules import Polynomial, RescaledLinear, StepSize, build_law
 from cdq.storage import Tensors, pack_tensors, parse_tensors
 from cdq.training import Settings
 from cdq.workers import Worker
 
 # Changes whenever messages, or what a worker does on them, change.
-PROTOCOL = 1
+PROTOCOL = 2
 _MODEL = ("offsets", "next_state", "probability", "reward", "terminated", "start")
 # A greeting is a few hundred bytes; one that is longer is none.
 _LONGEST_HELLO = 4096
+_LONGEST_HOST = 64  # characters of the name of a worker's machine
 
 
 def hello() -> bytes:
     """Return the first message of a worker."""
-    said = {"protocol": PROTOCOL, "cdq": __version__, "byteorder": sys.byteorder, "probe": probe()}
+    said = {
+        "protocol": PROTOCOL,
+        "cdq": __version__,
+        "byteorder": sys.byteorder,
+        "probe": probe(),
+        "host": socket.gethostname()[:_LONGEST_HOST],
+    }
     return json.dumps(said).encode()
 
 
-def check_hello(data: bytes) -> None:
-    """Raise `ConfigError` if the worker of this message cannot take part; tells its user why, and the remedy."""
+def check_hello(data: bytes) -> str:
+    """Raise `ConfigError` if the worker of this message cannot take part; tells its user why, and the remedy.
+
+    Returns the name of its machine, which is whatever the worker says.
+    """
     try:
         said = json.loads(data) if len(data) <= _LONGEST_HELLO else None
     except (ValueError, RecursionError):
@@ -54,6 +65,8 @@ def check_hello(data: bytes) -> None:
             "the worker's floating-point arithmetic differs from the hub's in the last bits, so that no run could be "
             "repeated; use machines of one kind, and the same build of cdq"
         )
+    host = said.get("host")
+    return host[:_LONGEST_HOST] if isinstance(host, str) and host.isprintable() else ""
 
 
 def _short(said: object) -> str:
@@ -71,7 +84,7 @@ def probe() -> str:
     for dtype, tiny in (("float64", 3e-310), ("float32", 2e-40)):
         model = _small_model(tiny)
         for step_size in (Polynomial(0.77), RescaledLinear(0.99)):
-            merged = Merged(model.n_states, model.n_actions, dtype, tiny)
+            merged = MergedTable(model.n_states, model.n_actions, dtype, tiny)
             worker = make_worker(pack_model(model, dtype), merged, 0.99, 2, None)
             worker.run(build_law(step_size, 0, 0.3, dtype), 20, 1.0, 0.5)
             worker.commit_alone()
@@ -85,12 +98,12 @@ def _small_model(tiny: float) -> MDP:
     return MDP.from_arrays([forward, (forward + stay) / 2], rewards)
 
 
-def make_worker(sampler: PackedModel, merged: Merged, gamma: float, num_envs: int, lanes: Any) -> Worker:
+def make_worker(sampler: PackedModel, merged: MergedTable, gamma: float, num_envs: int, lanes: Any) -> Worker:
     """Return a worker that goes on from *lanes*; the first of a run of seed 0 without them."""
     return Worker(
         sampler,
         merged,
-        keeps=True,
+        is_keeper=True,
         gamma=gamma,
         seed=0,
         rank=0,
@@ -134,11 +147,11 @@ class Welcome:
         Law of the step sizes.
     shape : Shape
         Sizes from which those of messages follow.
-    merged : Merged
+    merged : MergedTable
         The table; visits are the hub's business.
     lanes : array
         State of the worker's environments, as bytes.
-    task : Task
+    window : OpenWindow
         The window to learn first.
     asynchronous : bool
         True if there are no rounds.
@@ -149,13 +162,15 @@ class Welcome:
     mass: float
     step_size: StepSize
     shape: Shape
-    merged: Merged
+    merged: MergedTable
     lanes: npt.NDArray[np.uint8]
-    task: Task
+    window: OpenWindow
     asynchronous: bool
 
 
-def pack_welcome(job: Job, merged: Merged, lanes: Any, task: Task, asynchronous: bool = False) -> bytes:
+def pack_welcome(
+    job: Job, merged: MergedTable, lanes: Any, window: OpenWindow, asynchronous: bool = False
+) -> bytes:
     """Return all that a worker needs, as the hub sends it: no environment is made anywhere but at the hub."""
     settings = job.settings
     about = {
@@ -168,7 +183,7 @@ def pack_welcome(job: Job, merged: Merged, lanes: Any, task: Task, asynchronous:
         "mass": settings.window.mass,
         "step_size": schedules.to_config(settings.step_size),
         "num_envs": settings.num_envs,
-        "task": list(task),
+        "task": list(window),
         "asynchronous": asynchronous,
     }
     tensors = {"values": merged.values, "clock": merged.clock, "lanes": np.frombuffer(lanes, np.uint8)}
@@ -188,7 +203,7 @@ def open_welcome(data: Any, samplers: dict[tuple[str, str], PackedModel]) -> Wel
         values = tensors["values"]
         n_states, n_actions = values.shape
         shape = Shape(n_states, n_actions, values.dtype, int(about["num_envs"]))
-        merged = Merged(shape.n_states, shape.n_actions, shape.real, 0.0)
+        merged = MergedTable(shape.n_states, shape.n_actions, shape.real, 0.0)
         merged.values[:], merged.clock[:] = values, tensors["clock"]
         check_lanes(tensors["lanes"], shape)
         return Welcome(
@@ -199,7 +214,7 @@ def open_welcome(data: Any, samplers: dict[tuple[str, str], PackedModel]) -> Wel
             shape,
             merged,
             tensors["lanes"],
-            Task(*about["task"]),
+            OpenWindow(*about["task"]),
             bool(about["asynchronous"]),
         )
     except (CdqError, KeyError, TypeError, ValueError) as error:

@@ -98,7 +98,7 @@ def _learn_on(departure: Departure, connection: Connection, member: Member) -> b
     else:
         member.settle(happened.payload)
     point("worker:after_settle")
-    if not member.task.sweeps:
+    if not member.window.sweeps:
         return False
     payload = member.learn()
     point("worker:before_submit")

@@ -10,7 +10,7 @@ from cdq.comm.contribution import Received
 from cdq.errors import ConfigError
 from cdq.job.handshake import Welcome, make_worker, open_welcome
 from cdq.job.increments import Increment, own_mass, weights
-from cdq.job.messages import Task, open_contribution, open_result, pack_contribution
+from cdq.job.messages import OpenWindow, open_contribution, open_result, pack_contribution
 from cdq.mdp import PackedModel
 from cdq.schedules import build_law, log_keep
 from cdq.workers import GO_ON, Summary, Worker, WorkerContribution
@@ -26,7 +26,7 @@ class Member:
 
     Attributes
     ----------
-    task : Task
+    window : OpenWindow
         The window to learn next.
     """
 
@@ -34,26 +34,26 @@ class Member:
         self._samplers = samplers if samplers is not None else {}
         self._welcome: Welcome
         self._worker: Worker
-        self.task: Task
+        self.window: OpenWindow
 
     def join(self, payload: Any) -> None:
         """Begin, or begin again, with what the hub says; a window in hand is forgotten."""
         welcome = open_welcome(payload, self._samplers)
-        self._welcome, self.task = welcome, welcome.task
+        self._welcome, self.window = welcome, welcome.window
         self._worker = make_worker(
             welcome.sampler, welcome.merged, welcome.gamma, welcome.shape.num_envs, welcome.lanes
         )
 
     def learn(self) -> Received:
-        """Learn the window of `task`; return the contribution."""
-        welcome, task = self._welcome, self.task
-        law = build_law(welcome.step_size, task.before, welcome.mass, str(welcome.shape.real))
-        checksum = self._worker.checksum() if task.compare else -1
-        ended = self._worker.run(law, task.sweeps, task.first, task.last)
+        """Learn the window of `window`; return the contribution."""
+        welcome, window = self._welcome, self.window
+        law = build_law(welcome.step_size, window.before, welcome.mass, str(welcome.shape.real))
+        checksum = self._worker.checksum() if window.compare else -1
+        ended = self._worker.run(law, window.sweeps, window.first, window.last)
         assert ended is not None, "nobody sets the flag that ends a window early"
         contribution = WorkerContribution(self._worker, needs_mass=False)
-        contribution.summary = Summary(*ended, bytes_sent=0, request=GO_ON)
-        payload = pack_contribution(contribution.cut(1)[0], checksum, self._worker.lanes)
+        contribution.summary = Summary.of(ended, bytes_sent=0, request=GO_ON)
+        payload = pack_contribution(contribution.cut(1)[0], checksum, self._worker.lane_state)
         return self._increment(payload) if welcome.asynchronous else payload
 
     def _increment(self, payload: Received) -> bytes:
@@ -63,14 +63,14 @@ class Member:
         touched = brought.counts > clock
         visits = (brought.counts - clock)[touched]
         pairs = np.arange(welcome.merged.clock.size, dtype=np.uint32)[brought.where][touched]
-        left = log_keep(welcome.step_size, self.task.before, clock[touched], visits)
+        left = log_keep(welcome.step_size, self.window.before, clock[touched], visits)
         keep = weights(left).astype(welcome.shape.real)
         gain = brought.values[touched] - keep * welcome.merged.values.reshape(-1)[pairs]
         mass = own_mass(left, visits)
         return Increment(brought.summary, mass, gain, keep, visits, pairs, brought.lanes).pack()
 
     def settle(self, payload: Any) -> None:
-        """Take over the merged slice of the round, and the next task.
+        """Take over the merged slice of the round, and the next window.
 
         Raises
         ------
@@ -78,8 +78,8 @@ class Member:
             If it is none.
         """
         try:
-            task, merged = open_result(payload)
+            window, merged = open_result(payload)
             self._worker.commit([np.frombuffer(merged, np.uint8)])
         except ValueError as error:
             raise ConfigError(f"the hub sent what is no result: {error}; use the same cdq on both") from None
-        self.task = task
+        self.window = window

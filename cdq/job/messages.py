@@ -2,7 +2,7 @@
 
 Everything is little-endian and of a size that follows from the table and the lanes. A *contribution* is the summary of
 the window's episodes, the slice that `core.merge.merge.pack` made of all pairs, the checksum of the table that it was
-learnt from, and the worker's lanes after the window. A *result* is the next task and, after a round, what was merged
+learnt from, and the worker's lanes after the window. A *result* is the next window and, after a round, what was merged
 (`result_parts`).
 """
 
@@ -12,13 +12,14 @@ import math
 import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.contribution import Received
 from cdq.comm.zmq.wire import joined
-from cdq.workers import GO_ON, SUMMARY, Summary
+from cdq.workers import GO_ON, LARGEST_SUMMARY, Summary, require_tallies
 
 _TASK = struct.Struct("<qqddq")
 _CHECKSUM = struct.Struct("<q")
@@ -29,7 +30,7 @@ LANE_BYTES = 52
 _LARGEST = 1e300
 
 
-class Task(NamedTuple):
+class OpenWindow(NamedTuple):
     """A window to learn.
 
     Attributes
@@ -51,7 +52,7 @@ class Task(NamedTuple):
     compare: int
 
 
-DONE = Task(0, 0, 0.0, 0.0, 0)
+DONE = OpenWindow(0, 0, 0.0, 0.0, 0)
 
 
 class Shape(NamedTuple):
@@ -76,12 +77,15 @@ class Shape(NamedTuple):
     def largest(self) -> int:
         """Bytes of the largest contribution: of all pairs, or of so few that listing them takes no more."""
         return (
-            SUMMARY.size + _CHECKSUM.size + self.lanes + _slice_bytes(self.n_pairs, False, self.real.itemsize)
+            LARGEST_SUMMARY
+            + _CHECKSUM.size
+            + self.lanes
+            + _slice_bytes(self.n_pairs, False, self.real.itemsize)
         )
 
 
-class Contribution(NamedTuple):
-    """Contribution of a worker, taken apart; views of the message.
+class ReceivedContribution(NamedTuple):
+    """ReceivedContribution of a worker, taken apart; views of the message.
 
     Attributes
     ----------
@@ -123,17 +127,17 @@ def pack_contribution(part: bytearray, checksum: int, lanes: bytes) -> memoryvie
     return memoryview(part).toreadonly()
 
 
-def pack_result(task: Task, merged: Received = b"") -> Received:
-    """Return a result: the next task, and the merged slice."""
-    return joined(*result_parts(task, merged))
+def pack_result(window: OpenWindow, merged: Received = b"") -> Received:
+    """Return a result: the next window, and the merged slice."""
+    return joined(*result_parts(window, merged))
 
 
-def result_parts(task: Task, merged: Received) -> tuple[Received, ...]:
+def result_parts(window: OpenWindow, merged: Received) -> tuple[Received, ...]:
     """Return the parts of a result.
 
     Where pairs are listed, each was visited, and how often is the hub's to know: a quarter less to send.
     """
-    head, n_listed = _TASK.pack(*task), _listed(merged)
+    head, n_listed = _TASK.pack(*window), _listed(merged)
     if not n_listed:
         return head, merged
     whole = memoryview(merged)
@@ -156,19 +160,22 @@ def _with_visits(merged: memoryview) -> Received:
     )
 
 
-def open_result(payload: Any) -> tuple[Task, Received]:
-    """Return the next task and the merged slice of a result; `ValueError` if it is none."""
+def open_result(payload: Any) -> tuple[OpenWindow, Received]:
+    """Return the next window and the merged slice of a result; `ValueError` if it is none."""
     if len(payload) < _TASK.size:
         raise ValueError(f"a result of {len(payload)} bytes is too short")
-    task = Task(*_TASK.unpack_from(payload))
-    if not (0 <= task.sweeps < 2**31 and task.before >= 0 and 0 <= task.first <= 1 and 0 <= task.last <= 1):
-        raise ValueError(f"a result asks for the impossible: {task}")
-    return task, _with_visits(memoryview(payload)[_TASK.size :])
+    window = OpenWindow(*_TASK.unpack_from(payload))
+    if not (
+        0 <= window.sweeps < 2**31 and window.before >= 0 and 0 <= window.first <= 1 and 0 <= window.last <= 1
+    ):
+        raise ValueError(f"a result asks for the impossible: {window}")
+    return window, _with_visits(memoryview(payload)[_TASK.size :])
 
 
-def open_contribution(payload: Any, shape: Shape) -> Contribution:
+def open_contribution(payload: Any, shape: Shape) -> ReceivedContribution:
     """Take a contribution apart; `ValueError` if its sizes, or the order of its pairs, are wrong."""
-    data, head = memoryview(payload), SUMMARY.size
+    data, summary = memoryview(payload), Summary.unpack(payload)
+    head = summary.nbytes
     end = len(data) - shape.lanes - _CHECKSUM.size
     if end < head + _HEADER.size:
         raise ValueError(f"a contribution of {len(data)} bytes is too short")
@@ -186,14 +193,19 @@ def open_contribution(payload: Any, shape: Shape) -> Contribution:
     pairs = np.frombuffer(data, np.uint32, count if listed else 0, at + 4 * count)
     if listed and count and (pairs[-1] >= shape.n_pairs or (pairs[1:] <= pairs[:-1]).any()):
         raise ValueError("a contribution names pairs that there are not, or out of order")
-    summary = Summary(*SUMMARY.unpack_from(data))
     (checksum,) = _CHECKSUM.unpack_from(data, end)
     lanes = data[end + _CHECKSUM.size :]
-    return Contribution(payload, lanes, checksum, summary, data[head:end], first, values, counts, pairs)
+    return ReceivedContribution(
+        payload, lanes, checksum, summary, data[head:end], first, values, counts, pairs
+    )
 
 
 def check_contribution(
-    brought: Contribution, shape: Shape, clock: npt.NDArray[np.uint32], sweeps: int, clamp: float = math.inf
+    brought: ReceivedContribution,
+    shape: Shape,
+    clock: npt.NDArray[np.uint32],
+    sweeps: int,
+    clamp: float = math.inf,
 ) -> None:
     """Raise `ValueError` unless a worker that learnt *sweeps* steps of each lane from *clock* may have brought this.
 
@@ -218,8 +230,9 @@ def check_summary(summary: Summary, steps: int) -> None:
     """Raise `ValueError` unless a window of *steps* steps may have had these episodes."""
     possible = 0 <= summary.episodes <= steps and summary.length_sum >= summary.episodes
     # What is sent, and when to stop, is the hub's to say.
-    if not possible or not abs(summary.return_sum) < _LARGEST or summary[3:] != (0, GO_ON):
-        raise ValueError(f"a contribution has episodes that cannot be: {summary}")
+    if not possible or not abs(summary.return_sum) < _LARGEST or summary[3:5] != (0, GO_ON):
+        raise ValueError(f"a contribution has episodes that cannot be: {summary[:5]}")
+    require_tallies(summary.tallies, steps, *summary[:3])
 
 
 def check_lanes(lanes: Any, shape: Shape) -> None:
@@ -237,7 +250,14 @@ def check_lanes(lanes: Any, shape: Shape) -> None:
         raise ValueError("lanes are in states that there are not")
 
 
-def merged_alone(brought: Contribution, clock: npt.NDArray[np.uint32], limit: int) -> bytes:
+def is_of(payload: Received, checksum: int) -> bool:
+    """Return whether a contribution is the one of a CRC-32: as it is, or as it was before there were tallies."""
+    bare = Summary.unpack(payload)
+    rest = memoryview(payload)[bare.nbytes :]
+    return checksum in {crc32(payload), crc32(rest, crc32(bare._replace(tallies=b"").pack()))}
+
+
+def merged_alone(brought: ReceivedContribution, clock: npt.NDArray[np.uint32], limit: int) -> bytes:
     """Return the merged slice of a round to which one worker came: its table, as `Worker.commit_alone` takes it."""
     visits = brought.counts - clock.reshape(-1)[brought.where]
     after = np.minimum(brought.counts, np.uint32(limit))
@@ -247,7 +267,7 @@ def merged_alone(brought: Contribution, clock: npt.NDArray[np.uint32], limit: in
     return b"".join((header, brought.values.data, padding, visits.data, after.data, brought.pairs.data))
 
 
-def most_merged(brought: Sequence[Contribution], shape: Shape) -> int:
+def most_merged(brought: Sequence[ReceivedContribution], shape: Shape) -> int:
     """Return the most bytes that the merged slice of a round can have: values, visits, clocks, and which pairs."""
     listed, real = all(one.first < 0 for one in brought), shape.real.itemsize
     count = sum(len(one.values) for one in brought) if listed else shape.n_pairs

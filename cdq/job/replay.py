@@ -11,19 +11,19 @@ from zlib import crc32
 
 from cdq.comm.contribution import Received
 from cdq.errors import DivergenceError, FileError
-from cdq.job.asynchronous import AsynchronousService, Offer
+from cdq.job.asynchronous import Assignment, AsynchronousService
 from cdq.job.journal import Entry, read
 from cdq.job.member import Member
 from cdq.job.membership.events import Submission
-from cdq.job.messages import Task, pack_result
+from cdq.job.messages import OpenWindow, is_of, pack_result
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME, read_beginning
 from cdq.mdp import PackedModel
 from cdq.merges import MergeRule, resolve
-from cdq.qfunctions import Merged, QTable
+from cdq.qfunctions import MergedTable, QTable
 from cdq.training import (
     Goal,
-    ModelSubject,
+    ModelTask,
     Progress,
     Requests,
     State,
@@ -64,7 +64,7 @@ class Rehearsal:
             member = Member(self._samplers)
             member.join(self._service.welcome(uid, ()))
         else:
-            member.settle(pack_result(self._service.task, self._merged))
+            member.settle(pack_result(self._service.window, self._merged))
         return member
 
     def apply(self, submissions: Mapping[int, Submission]) -> int:
@@ -76,7 +76,7 @@ class Rehearsal:
         """Learn and merge a round again; raise `DivergenceError` if it comes out otherwise than its line says."""
         expected = {uid: crc for uid, _, crc in entry["members"]}
         brought = self.learn(expected, entry["size"])
-        odd = [uid for uid, one in brought.items() if crc32(one.payload) != expected[uid]]
+        odd = [uid for uid, one in brought.items() if not is_of(one.payload, expected[uid])]
         if odd or self.apply(brought) != entry["merged"]:
             raise divergence(entry, odd)
 
@@ -143,7 +143,7 @@ def repeat_singles(
             if last.get(uid) != service.rounds:  # it restarted here
                 members[uid] = Member(samplers)
                 members[uid].join(service.welcome(uid, ()))
-            members[uid].task = Task(*later["task"])
+            members[uid].window = OpenWindow(*later["task"])
             brought[uid] = members[uid].learn()
 
 
@@ -151,10 +151,12 @@ def take_again(service: AsynchronousService, entry: Entry, payload: Received) ->
     """Apply a contribution to a service that stands where it was applied before; raise as `repeat` does."""
     require_next(service, entry)
     ((uid, sequence, crc),) = entry["members"]
-    if crc32(payload) != crc:
+    if not is_of(payload, crc):
         raise divergence(entry, [uid])
     service.open(entry["size"])
-    service.apply_single(uid, Submission(payload, sequence, 0), Offer(entry["base"], Task(*entry["task"])))
+    service.apply_single(
+        uid, Submission(payload, sequence, 0), Assignment(entry["base"], OpenWindow(*entry["task"]))
+    )
 
 
 def require_next(service: LearningService, entry: Entry) -> None:
@@ -175,11 +177,13 @@ def require_round(entry: Entry) -> None:
 
 def _is_round(entry: Entry) -> bool:
     """Return whether a line has the form of a round or of a single contribution, with numbers in their ranges."""
-    members, task = entry.get("members"), entry.get("task")
+    members, window = entry.get("members"), entry.get("task")
     if not (isinstance(members, list) and all(isinstance(one, list) and len(one) == 3 for one in members)):
         return False
-    of_all = task is None
-    if not of_all and not (isinstance(task, list) and len(task) == len(Task._fields) and len(members) == 1):
+    of_all = window is None
+    if not of_all and not (
+        isinstance(window, list) and len(window) == len(OpenWindow._fields) and len(members) == 1
+    ):
         return False
     numbers = [entry.get(name) for name in ("round", "size", "merged" if of_all else "base")]
     numbers += [number for one in members for number in one]
@@ -225,8 +229,8 @@ def replay(
     model, tensors, header = read_beginning(path)
     arguments = {**arguments_of(path / NAME, header, merge), "comm": "inprocess"}
     settings = make_settings(**arguments)
-    state = State(Merged(model.n_states, model.n_actions, settings.dtype, 0.0), Progress(0, 0.0))
-    state.restore(path / NAME, tensors, header, ModelSubject(model, settings.dtype))
+    state = State(MergedTable(model.n_states, model.n_actions, settings.dtype, 0.0), Progress(0, 0.0))
+    state.restore(path / NAME, tensors, header, ModelTask(model, settings.dtype))
     lanes: dict[int, Any] = dict(enumerate(tensors["lanes"]))
     rounds = int(header["rounds"])
     for start, entries in starts(read(path)):
@@ -240,7 +244,7 @@ def replay(
             watch=watch_nothing,
             finish=Requests().finish,
             rounds=rounds,
-            kind=kind_of(start),
+            make=kind_of(start),
         )
         repeat(service, entries, told)
         rounds = service.rounds

@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 from numpy.typing import NDArray
 
-from cdq.contracts import Representation, Source
+from cdq.contracts import Environment, QFunctionKind
 from cdq.errors import ConfigError, TableError
 from cdq.features import FeatureMap, TileCoding
 from cdq.mdp import MDP
-from cdq.offline import LoggedSubject, Names
-from cdq.qfunctions import LARGE, Alone, HashedCells, HashedMerged, HashedTable, Linear, Merged, Table
-from cdq.training import Approach, ModelSubject, Settings, SteppedSubject, Subject
+from cdq.offline import LoggedTask, Names
+from cdq.qfunctions import (
+    LARGE,
+    HashedCells,
+    HashedStates,
+    HashedTable,
+    Linear,
+    MergedTable,
+    SoleTable,
+    Table,
+)
+from cdq.training import Approach, EnvironmentTask, ModelTask, Settings, SteppedTask
 
 if TYPE_CHECKING:
     from cdq.envs.spaces import Encoder
@@ -27,7 +36,7 @@ _log = logging.getLogger("cdq")
 _MOST_PAIRS = 2**32 - 1
 
 
-def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
+def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
     """Return what a learner with these settings learns, and the settings with all that follows from it.
 
     Raises
@@ -41,13 +50,13 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
             raise ConfigError(
                 "a log is learnt with a table of its states: leave out features, bins, table, masks and stepping"
             )
-        return LoggedSubject(env), replace(settings, num_envs=1)
+        return LoggedTask(env), replace(settings, num_envs=1)
     if isinstance(env, MDP):
         if approach != Approach():
             raise ConfigError(
                 "an MDP is learnt as it is: leave out features, bins, table, masks and stepping"
             )
-        return _with_lanes(ModelSubject(env, settings.dtype), settings)
+        return _with_lanes(ModelTask(env, settings.dtype), settings)
     from cdq.envs.opening import open_environment
     from cdq.envs.sending import sendable
     from cdq.envs.wrappers import records_episodes
@@ -62,22 +71,24 @@ def make_subject(env: Any, settings: Settings) -> tuple[Subject, Settings]:
         plain=_is_plain(approach),
     )
     if isinstance(origin, MDP):
-        subject = ModelSubject(origin, settings.dtype, encoder, why, changed)
-        return _with_lanes(subject, settings)
-    source = cast("Source", origin)
+        task = ModelTask(origin, settings.dtype, encoder, why, changed)
+        return _with_lanes(task, settings)
+    environment = cast("Environment", origin)
     if not encoder.countable and _is_plain(approach):
-        approach = replace(approach, features=_features_for(source, encoder))
-    settings = replace(settings, num_envs=settings.num_envs or source.lanes, approach=approach)
-    representation = _representation(settings, source, encoder)
-    if settings.workers > 1 and not source.threads and records_episodes(env):
+        approach = replace(approach, features=_features_for(environment, encoder))
+    settings = replace(
+        settings, num_envs=settings.num_envs or environment.default_num_envs, approach=approach
+    )
+    representation = _representation(settings, environment, encoder)
+    if settings.workers > 1 and not environment.threads and records_episodes(env):
         notice = "its RecordEpisodeStatistics counts the episodes of this process alone, one worker's"
-        _log.warning("%s is stepped by several processes: %s", source.name, notice)
+        _log.warning("%s is stepped by several processes: %s", environment.name, notice)
         why = f"{why}; {notice}"
-    return SteppedSubject(source, representation, partial(sendable, env), why, changed), settings
+    return SteppedTask(environment, representation, partial(sendable, env), why, changed), settings
 
 
-def _with_lanes(subject: ModelSubject, settings: Settings) -> tuple[Subject, Settings]:
-    return subject, replace(settings, num_envs=settings.num_envs or subject.lanes)
+def _with_lanes(task: ModelTask, settings: Settings) -> tuple[EnvironmentTask, Settings]:
+    return task, replace(settings, num_envs=settings.num_envs or task.default_num_envs)
 
 
 def _is_plain(approach: Approach) -> bool:
@@ -85,59 +96,61 @@ def _is_plain(approach: Approach) -> bool:
     return approach.features is None and approach.bins is None and approach.table == "dense"
 
 
-def _features_for(source: Source, encoder: Encoder) -> FeatureMap:
+def _features_for(environment: Environment, encoder: Encoder) -> FeatureMap:
     """Return features for an environment whose user names none: those known to do well, else tiles."""
-    features = _known(source) or TileCoding()
-    _log.info("%s is learnt with %s", source.name, features)
+    features = _known(environment) or TileCoding()
+    _log.info("%s is learnt with %s", environment.name, features)
     return features
 
 
-def _known(source: Source) -> FeatureMap | None:
+def _known(environment: Environment) -> FeatureMap | None:
     """Return the features that are known to do well."""
     from cdq.envs.defaults import recommended
 
-    known = recommended(source.name)
+    known = recommended(environment.name)
     return None if known is None else known.arguments.get("features")
 
 
-def _bounded(features: FeatureMap, source: Source) -> FeatureMap:
+def _bounded(features: FeatureMap, environment: Environment) -> FeatureMap:
     """Return features with the bounds that are known to do well, where their user gives none."""
-    known = _known(source)
+    known = _known(environment)
     if known is None or features.low is not None or features.high is not None:
         return features
     return replace(features, low=known.low, high=known.high)
 
 
-def make_table(subject: Subject, settings: Settings, *, alone: bool) -> Merged:
+def make_table(task: EnvironmentTask, settings: Settings, *, alone: bool) -> MergedTable:
     """Return the table that all workers of this process begin with; *alone*, where there is but one of the run."""
     # The log of a worker alone has an entry for every update, of which a step on features has many.
-    large = subject.n_rows * subject.n_actions >= LARGE and subject.step_scale == 1.0
-    if subject.own_table is not None:
-        own: Merged = subject.own_table
+    large = task.n_rows * task.n_actions >= LARGE and task.step_scale == 1.0
+    if task.own_table is not None:
+        own: MergedTable = task.own_table
         return own
-    initial = subject.initial(settings.initial_value)
-    return (Alone if alone and large else Merged)(subject.n_rows, subject.n_actions, settings.dtype, initial)
+    initial = task.initial(settings.initial_value)
+    return (SoleTable if alone and large else MergedTable)(
+        task.n_rows, task.n_actions, settings.dtype, initial
+    )
 
 
-def _representation(settings: Settings, source: Source, encoder: Encoder) -> Representation:
+def _representation(settings: Settings, environment: Environment, encoder: Encoder) -> QFunctionKind:
     approach = settings.approach
     features = approach.features
     if approach.bins is not None and not encoder.countable:
         features = TileCoding(1, approach.bins)  # one tiling is a partition into bins
     if features is not None:
-        features = _bounded(features, source)
-        bound = features.bind(encoder.low, encoder.high)
+        features = _bounded(features, environment)
+        bound, bounds = features.bind(encoder.low, encoder.high), features.bounds(encoder.low, encoder.high)
     if approach.table == "hash":
-        merged = HashedMerged(source.n_actions, settings.dtype, settings.initial_value)
+        merged = HashedTable(environment.n_actions, settings.dtype, settings.initial_value)
         if approach.bins is not None and features is not None:
-            return HashedCells(encoder, merged, approach.bins, bound)
+            return HashedCells(encoder, merged, approach.bins, bound, bounds)
         encoder.encoding(vectors=False)  # raises if observations have no number each
-        return HashedTable(encoder, merged)
+        return HashedStates(encoder, merged)
     if features is not None:
-        return Linear(encoder, bound, _described(features))
+        return Linear(encoder, bound, bounds, _described(features))
     if encoder.n_states is None or encoder.n_states * encoder.n_actions > _MOST_PAIRS:
         raise ConfigError(
-            f"{source.name} has too many states for a table with a row for each; use table='hash', or features"
+            f"{environment.name} has too many states for a table with a row for each; use table='hash', or features"
         )
     return Table(encoder)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.contracts import Floats
-from cdq.training import Subject, heard, heard_here
+from cdq.training import EnvironmentTask, heard, heard_here
 from cdq.workers import EVALUATION, streams
 
 _STREAMS = 64
@@ -24,23 +24,29 @@ class Evaluation(NamedTuple):
     Attributes
     ----------
     mean_return : float
-        Mean undiscounted return of an episode.
+        Mean undiscounted return of an episode; NaN if some did not end: their returns have no bound.
     standard_error : float
         Standard error of `mean_return`; NaN after a single episode.
     mean_length : float
-        Steps of an episode.
+        Steps of an episode, cut ones included.
     episodes : int
         Number of episodes that were run.
+    mean_reward : float
+        Mean reward of a step: the figure of environments whose episodes do not end.
+    unended : int
+        Number of episodes that nothing ended within 10,000 steps, neither the environment nor a time limit.
     """
 
     mean_return: float
     standard_error: float
     mean_length: float
     episodes: int
+    mean_reward: float
+    unended: int
 
 
 def evaluate_greedy(
-    subject: Subject,
+    task: EnvironmentTask,
     values: Floats,
     stop: npt.NDArray[np.int32],
     *,
@@ -53,11 +59,14 @@ def evaluate_greedy(
     Ctrl-C ends them: compiled episodes are run in a thread, as only the main one hears it, and not in compiled code.
     """
     lanes = (
-        min(episodes, _STREAMS) if subject.threads else subject.lanes
+        min(episodes, _STREAMS) if task.threads else task.default_num_envs
     )  # as many environments as learning has
     words = streams(seed, (EVALUATION, *key), lanes)
-    longest = max(_LONGEST_EPISODE, subject.time_limit or 0)  # the environment heeds its own limit
-    run = partial(subject.run_episodes, values, words, episodes, longest)
-    returns, lengths = heard(run, stop) if subject.threads else heard_here(run, stop)
-    error = float(returns.std(ddof=1) / math.sqrt(episodes)) if episodes > 1 else math.nan
-    return Evaluation(float(returns.mean()), error, float(lengths.mean()), episodes)
+    longest = max(_LONGEST_EPISODE, task.time_limit or 0)  # the environment heeds its own limit
+    run = partial(task.run_episodes, values, words, episodes, longest)
+    returns, lengths = heard(run, stop) if task.threads else heard_here(run, stop)
+    unended = 0 if task.time_limit else int((lengths >= longest).sum())
+    mean = math.nan if unended else float(returns.mean())
+    error = float(returns.std(ddof=1) / math.sqrt(episodes)) if episodes > 1 and not unended else math.nan
+    per_step = float(returns.sum() / lengths.sum())
+    return Evaluation(mean, error, float(lengths.mean()), episodes, per_step, unended)

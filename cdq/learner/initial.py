@@ -7,24 +7,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import as_array, shown
 from cdq.errors import ConfigError, TableError
-from cdq.learner.results import Learnt
+from cdq.errors.checks import as_array, shown
+from cdq.learner.results import Results
 from cdq.mdp import Solution
-from cdq.qfunctions import Merged, QTable
-from cdq.training import Subject
+from cdq.qfunctions import MergedTable, QTable
+from cdq.training import EnvironmentTask
 
 
-def fill(merged: Merged, given: Any, subject: Subject, initial_value: float) -> None:
+def fill(merged: MergedTable, given: Any, task: EnvironmentTask, initial_value: float) -> None:
     """Let the table of a learner, which has learnt nothing yet, begin with the values of *given*; visits are 0.
 
     Parameters
     ----------
-    merged : Merged
+    merged : MergedTable
         Table of the learner.
     given : QTable, (n_rows, n_actions) array, Solution, or a learner
         Values to begin with; -inf for an action that a state does not have.
-    subject : Subject
+    task : EnvironmentTask
         The environment, and what the Q-function is made of.
     initial_value : float
         The learner's argument *initial_value*; with an initial table, nonzero only where rows are
@@ -35,24 +35,22 @@ def fill(merged: Merged, given: Any, subject: Subject, initial_value: float) -> 
     ConfigError
         If *given* is of another kind, size or environment than the table, or a value is not finite in its type.
     """
-    table = _table_of(given, subject)
+    table = _table_of(given, task)
     if (table.keys is not None) != merged.grows:
         has, needs = (
             ("keys", "none")
             if table.keys is not None
             else ("no keys", "them: a hashed table, or its learner")
         )
-        raise ConfigError(
-            f"initial_table has {has}; {subject.name} is learnt with a table that needs {needs}"
-        )
+        raise ConfigError(f"initial_table has {has}; {task.name} is learnt with a table that needs {needs}")
     if initial_value and not merged.grows:
         raise ConfigError(f"initial_table and initial_value={initial_value:g} exclude each other; choose one")
-    shape = (table.n_states if merged.grows else subject.n_rows, subject.n_actions)
+    shape = (table.n_states if merged.grows else task.n_rows, task.n_actions)
     if table.values.shape != shape:
         raise ConfigError(
-            f"initial_table has shape {table.values.shape}; allowed: {shape} ({subject.representation})"
+            f"initial_table has shape {table.values.shape}; allowed: {shape} ({task.representation})"
         )
-    _require_all(table, subject)
+    _require_all(table, task)
     # Of pairs that a model does not have tables say -inf, and learners hold any finite value, which nobody reads.
     values = _in_type(np.where(np.isneginf(table.values), 0.0, table.values), merged.values.dtype)
     if table.keys is None:
@@ -65,50 +63,50 @@ def fill(merged: Merged, given: Any, subject: Subject, initial_value: float) -> 
     merged.fill({**counts, "values": values, "keys": table.keys})
 
 
-def _require_all(table: QTable, subject: Subject) -> None:
+def _require_all(table: QTable, task: EnvironmentTask) -> None:
     """Raise `ConfigError` if a table lacks an action that its state has."""
-    has = True if subject.model is None or subject.model.actions is None else subject.model.actions
+    has = True if task.model is None or task.model.actions is None else task.model.actions
     lacking = np.isneginf(table.values) & has
     if lacking.any():
         state, action = np.argwhere(lacking)[0]
         raise ConfigError(
             f"the value of (state {state}, action {action}) of initial_table is -inf; allowed: -inf for an action that "
-            f"its state does not have, and {subject.name} has this one"
+            f"its state does not have, and {task.name} has this one"
         )
 
 
-def _table_of(given: Any, subject: Subject) -> QTable:
-    if isinstance(given, Learnt):
-        if subject.step_scale != given._subject.step_scale or _is_other_function(given._subject, subject):
+def _table_of(given: Any, task: EnvironmentTask) -> QTable:
+    if isinstance(given, Results):
+        if task.step_scale != given._task.step_scale or _is_other_function(given._task, task):
             raise ConfigError(
-                f"initial_table has {given.representation}; {subject.name} is learnt with {subject.representation}"
+                f"initial_table has {given.representation}; {task.name} is learnt with {task.representation}"
             )
         return given.table
     if isinstance(given, QTable):
         return given
     array = as_array("initial_table", given.values if isinstance(given, Solution) else given)
-    allowed = f"a QTable, a learner, a Solution, or ({subject.n_rows}, {subject.n_actions}) numbers"
+    allowed = f"a QTable, a learner, a Solution, or ({task.n_rows}, {task.n_actions}) numbers"
     if array.dtype.kind not in "biuf":
         raise ConfigError(f"initial_table is {shown(given)}, {type(given).__name__}; allowed: {allowed}")
     try:
         return QTable(
-            _without_missing(array.astype(np.float64) if array.dtype.kind in "biu" else array, subject)
+            _without_missing(array.astype(np.float64) if array.dtype.kind in "biu" else array, task)
         )
     except TableError as error:
         raise ConfigError(f"initial_table: {error}; allowed: {allowed}") from None
 
 
-def _without_missing(values: npt.NDArray[Any], subject: Subject) -> npt.NDArray[Any]:
+def _without_missing(values: npt.NDArray[Any], task: EnvironmentTask) -> npt.NDArray[Any]:
     """Return values with 0 in place of the -inf of pairs that the model does not have."""
-    has = None if subject.model is None else subject.model.actions
+    has = None if task.model is None else task.model.actions
     if has is None or has.shape != values.shape:
         return values
     return np.where(np.isneginf(values) & ~has, values.dtype.type(0), values)
 
 
-def _is_other_function(one: Subject, other: Subject) -> bool:
+def _is_other_function(one: EnvironmentTask, other: EnvironmentTask) -> bool:
     """Return whether two subjects have features that are not the same."""
-    linear = [subject.representation.startswith("linear") for subject in (one, other)]
+    linear = [task.representation.startswith("linear") for task in (one, other)]
     return any(linear) and one.representation != other.representation
 
 

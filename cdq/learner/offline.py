@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import MOST_STEPS, whole
-from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
-from cdq.learner.connecting import is_hub
-from cdq.learner.run import Run, meet
-from cdq.offline import Log, LoggedSubject, Replays, masks, read_log, read_minari, steps_of
-from cdq.training import Checkpoints, Goal, Settings, State, Subject, Team, require_same
+from cdq.errors.checks import MOST_STEPS, whole
+from cdq.learner import backends
+from cdq.offline import Log, LoggedTask, Replays, masks, read_log, read_minari, steps_of
+from cdq.training import Checkpoints, EnvironmentTask, Goal, LearnCall, State, Team
 
 # Without discount a value may become the sum of all rewards that there are time for.
 _UNDISCOUNTED = 1e12
@@ -22,8 +20,8 @@ _UNDISCOUNTED = 1e12
 _COLUMNS = ("actions", "rewards", "next_observations", "terminated")
 
 
-def log_for(subject: Subject, observations: Any, *others: Any, next_masks: Any, masked: bool) -> Log:
-    """Return a log of what *subject* learns: of all columns, or of a Minari dataset in place of the observations.
+def log_for(task: EnvironmentTask, observations: Any, *others: Any, next_masks: Any, masked: bool) -> Log:
+    """Return a log of what *task* learns: of all columns, or of a Minari dataset in place of the observations.
 
     *next_masks* are as `read_log` takes them, *masked* says whether masks in observations are heeded.
 
@@ -39,17 +37,17 @@ def log_for(subject: Subject, observations: Any, *others: Any, next_masks: Any, 
         columns = read_minari(observations)
     elif missing := [name for name, other in zip(_COLUMNS, others, strict=True) if other is None]:
         raise ConfigError(f"{', '.join(missing)} missing; a log has observations, {', '.join(_COLUMNS)}")
-    if isinstance(subject, LoggedSubject):
-        return subject.read(columns, next_masks)
+    if isinstance(task, LoggedTask):
+        return task.read(columns, next_masks)
     log = read_log(
         *columns,
-        encoding=subject.encoding(),
-        n_actions=subject.n_actions,
-        first_action=subject.first_action,
+        encoding=task.encoding(),
+        n_actions=task.n_actions,
+        first_action=task.first_action,
         next_masks=next_masks,
         masked=masked,
     )
-    actions = getattr(subject.model, "actions", None)
+    actions = getattr(task.model, "actions", None)
     return log if actions is None else among(log, actions)
 
 
@@ -84,11 +82,6 @@ def among(log: Log, actions: npt.NDArray[np.bool_]) -> Log:
     return replace(log, next_masks=masks(left, actions.shape[1], log.terminated))
 
 
-def size_of(comm: Communicator | str, settings: Settings) -> int:
-    """Return how many workers there are."""
-    return comm.size if isinstance(comm, Communicator) else settings.workers
-
-
 def goal_of(state: State, log: Log, size: int, passes: int) -> Goal:
     """Return the goal of a call of `learn_from` with *size* workers.
 
@@ -101,33 +94,24 @@ def goal_of(state: State, log: Log, size: int, passes: int) -> Goal:
     return Goal(done + of_a_pass * whole("passes", passes, 1, (MOST_STEPS - done) // of_a_pass))
 
 
-def replay(run: Run, log: Log) -> None:
-    """Learn *log* with the workers of *run*, each its part, until its goal.
+def replay(backend: backends.Backend, call: LearnCall, log: Log) -> None:
+    """Learn *log* with the workers of a backend, each its part, until the goal of the call.
 
-    The workers are threads of this process where those of *run* would be processes that it starts: nothing is stepped.
+    Nothing is stepped: the workers are threads of this process where they would be processes that it starts.
     """
-    if isinstance(run.comm, Communicator):
-        meet(run.comm)
-        require_same(run.comm, {"log": log.fingerprint()})
-    subject, settings, size = run.subject, replace(run.settings, num_envs=1), size_of(run.comm, run.settings)
+    backends.require_same_log(backend, log.fingerprint())
+    task, settings, size = call.task, replace(call.settings, num_envs=1), call.settings.workers
     replays = Replays(
         log,
-        subject.n_rows,
-        subject.n_actions,
+        task.n_rows,
+        task.n_actions,
         dtype=settings.dtype,
-        q_function=subject.q_function,
-        name=subject.name,
+        q_function=task.q_function,
+        name=task.name,
         horizon=1.0 / (1.0 - settings.gamma) if settings.gamma < 1.0 else _UNDISCOUNTED,
     )
-    team = Team(replays, run.state, settings, run.requests.stop)
-    team.lanes = {rank: replays.lane(rank, size) for rank in range(size)}
-    run.team.forget_tables()
-    logged = replace(
-        run,
-        settings=settings,
-        team=team,
-        comm="inprocess" if is_hub(run.comm) else run.comm,
-        checkpoints=Checkpoints(None, None),
-        hosting=None,
-    )
-    logged.play(logged.learn)
+    team = Team(replays, call.state, settings, call.requests.stop)
+    team.lane_states = {rank: replays.lane(rank, size) for rank in range(size)}
+    call.team.forget_tables()
+    logged = replace(call, settings=settings, team=team, checkpoints=Checkpoints(None, None))
+    backends.learn(backend.without_stepping(), logged)

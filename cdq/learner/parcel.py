@@ -14,7 +14,7 @@ from cdq.training import Settings
 
 if TYPE_CHECKING:
     from cdq.envs.trial import Played
-    from cdq.training import Subject
+    from cdq.training import EnvironmentTask
 
 
 class Parcel(NamedTuple):
@@ -50,7 +50,7 @@ class Parcel(NamedTuple):
     trial: list[Played]
 
 
-def make_parcel(subject: Subject, settings: Settings) -> bytes:
+def make_parcel(task: EnvironmentTask, settings: Settings) -> bytes:
     """Return the parcel for the ranks beside a learner; all get the same.
 
     Raises
@@ -63,10 +63,10 @@ def make_parcel(subject: Subject, settings: Settings) -> bytes:
         path=[os.path.abspath(entry) for entry in sys.path],  # the empty one is the working directory
         registry=_registry(),
         settings=pack(settings, "what the learner was made with (merge, features)"),
-        env=pack(subject.recipe()),
-        made=(subject.fingerprint(), subject.kinds()),
-        steps=not subject.threads,
-        trial=subject.trial(),
+        env=pack(task.recipe()),
+        made=(task.fingerprint(), task.kinds()),
+        steps=not task.threads,
+        trial=task.trial(),
     )
     return pack(parcel)
 

@@ -17,17 +17,26 @@ from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE
 from cdq.envs.by_value import unpack
 from cdq.errors import CdqError, CommError, ConfigError
 from cdq.job import PARENT, answer, end_with_parent, receive
-from cdq.learner.assembly import make_subject, make_table
+from cdq.learner.assembly import make_table, make_task
 from cdq.learner.parcel import Parcel, restore_surroundings
-from cdq.learner.run import Run
+from cdq.learner.run import learn_as_rank
 from cdq.merges import resolve
 from cdq.storage import parse_tensors
-from cdq.training import Checkpoints, Progress, Requests, Settings, State, Subject, Team, watch_nothing
+from cdq.training import (
+    Checkpoints,
+    EnvironmentTask,
+    LearnCall,
+    Progress,
+    Requests,
+    Settings,
+    State,
+    Team,
+)
 
 _BEGIN = "what rank 0 said"
 
 
-def open_parcel(parcel: Parcel, rank: int) -> tuple[Subject, Settings]:
+def open_parcel(parcel: Parcel, rank: int) -> tuple[EnvironmentTask, Settings]:
     """Return task and settings, made here as they were by the process that sent the parcel.
 
     Raises
@@ -44,32 +53,31 @@ def open_parcel(parcel: Parcel, rank: int) -> tuple[Subject, Settings]:
     if parcel.trial:
         require_same_play(parcel.env, parcel.trial, f"worker {rank}")
     approach = replace(settings.approach, stepping="python") if parcel.steps else settings.approach
-    subject, _ = make_subject(env, replace(settings, approach=approach, workers=1))
-    if (subject.fingerprint(), subject.kinds()) != parcel.made:
+    task, _ = make_task(env, replace(settings, approach=approach, workers=1))
+    if (task.fingerprint(), task.kinds()) != parcel.made:
         raise ConfigError(
-            f"what is given makes another environment in worker {rank}: {' of '.join(subject.kinds())} in place of "
+            f"what is given makes another environment in worker {rank}: {' of '.join(task.kinds())} in place of "
             f"{' of '.join(parcel.made[1])}, or with another spec or other spaces; it must make the same at each call"
         )
-    return subject, replace(settings, comm="auto")
+    return task, replace(settings, comm="auto")
 
 
-def take_part(comm: Communicator, subject: Subject, settings: Settings) -> None:
+def take_part(comm: Communicator, task: EnvironmentTask, settings: Settings) -> None:
     """Learn what rank 0 says, until its call of `learn` ends."""
     tensors, header = parse_tensors(bytes(comm.broadcast(b"", 0)), _BEGIN)
-    state = State(make_table(subject, settings, alone=False), Progress(0, 0.0))
-    state.restore(_BEGIN, tensors, header, subject)
+    state = State(make_table(task, settings, alone=False), Progress(0, 0.0))
+    state.restore(_BEGIN, tensors, header, task)
     requests = Requests()
-    team = Team(subject, state, settings, requests.stop)
+    team = Team(task, state, settings, requests.stop)
     if "lanes" in tensors:
-        team.lanes[comm.rank] = tensors["lanes"][comm.rank - 1]
+        team.lane_states[comm.rank] = tensors["lanes"][comm.rank - 1]
     rule = resolve(settings.merge)
-    Run(subject, settings, rule, state, team, comm, Checkpoints(None, None), requests, watch_nothing).learn(
-        lambda: None
-    )
+    call = LearnCall(task, settings, rule, state, team, Checkpoints(None, None), requests)
+    learn_as_rank(call, comm)
     team.take_back(comm)
 
 
-def _begin(end: socket.socket, rank: int) -> tuple[Subject, Settings]:
+def _begin(end: socket.socket, rank: int) -> tuple[EnvironmentTask, Settings]:
     """Take the parcel, and answer to its sender whether it could be opened."""
     try:
         made = open_parcel(unpack(receive(end)), rank)
@@ -95,10 +103,10 @@ def main() -> None:
     end_with_parent(os.environ[PARENT])
     os.environ[RANK_VARIABLE] = rank
     with _standard_input() as end:
-        subject, settings = _begin(end, int(rank))
+        task, settings = _begin(end, int(rank))
     try:
         with connect(url, int(size), float(timeout))[0] as comm:
-            take_part(comm, subject, settings)
+            take_part(comm, task, settings)
     except CommError as error:
         raise SystemExit(1) from error  # where it began, it is said
     except CdqError as error:

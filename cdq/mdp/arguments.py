@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._common import real, whole
 from cdq.core.planning import plan
 from cdq.errors import ConfigError, ModelError, TableError
-from cdq.mdp.bellman import Backups, IntArray, chain_of, mixture
+from cdq.errors.checks import real, whole
+from cdq.mdp.arrays import FloatArray, StateArray
+from cdq.mdp.bellman import Backups, chain_of, mixture
 from cdq.mdp.model import MDP
 from cdq.qfunctions import QTable
-
-FloatArray = NDArray[np.float64]
 
 _LARGEST = 2.0**1021  # differences of such values fit float64
 
@@ -159,7 +158,7 @@ class Start(NamedTuple):
     """Values or a policy to begin with."""
 
     values: FloatArray | None = None
-    policy: IntArray | None = None
+    policy: StateArray | None = None
 
 
 NOTHING = Start()

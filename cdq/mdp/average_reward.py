@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from cdq.core.planning import plan
 from cdq.errors import ModelError
 from cdq.mdp.arguments import check_scale, stages_of, start_of
-from cdq.mdp.bellman import Backups, FloatArray, chain_of, fold
+from cdq.mdp.arrays import FloatArray
+from cdq.mdp.bellman import Backups, chain_of, fold
 from cdq.mdp.gain_policies import MOST_STATES, by_policies, classes, dense_bias, span
 from cdq.mdp.model import MDP
 from cdq.mdp.solution import AverageSolution

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdq.core.planning import certify, graph
-from cdq.mdp.bellman import Backups, FloatArray, IntArray, given
+from cdq.mdp.arrays import FloatArray, StateArray
+from cdq.mdp.bellman import Backups, given
 
 _SETTLED = 1e-9  # relative
 _SWEEPS, _WORK = 20_000, 1 << 28  # sweeps, and backups of states, at most
@@ -61,7 +62,7 @@ def _supersolution(  # noqa: PLR0917
     ways: Backups,
     gain: FloatArray,
     rounding: FloatArray,
-    leader: IntArray,
+    leader: StateArray,
     gamma: float,
     least: FloatArray | None,
 ) -> FloatArray:
@@ -89,10 +90,10 @@ def _supersolution(  # noqa: PLR0917
 
 
 def _climb(
-    arrays: tuple[NDArray[np.int64], IntArray, FloatArray],
+    arrays: tuple[NDArray[np.int64], StateArray, FloatArray],
     pays: FloatArray,
     gamma: float,
-    leader: IntArray,
+    leader: StateArray,
     errors: FloatArray,
 ) -> bool:
     """Raise the errors until they hardly change, or patience is over; return whether they settled."""
@@ -118,7 +119,7 @@ def without(backups: Backups, pairs: NDArray[np.bool_]) -> Backups:
     )
 
 
-def _quiet_components(backups: Backups) -> tuple[IntArray, NDArray[np.bool_], NDArray[np.bool_]]:
+def _quiet_components(backups: Backups) -> tuple[StateArray, NDArray[np.bool_], NDArray[np.bool_]]:
     """Return each state's leader, the pairs that stay inside an end component, and the states of such components.
 
     An end component (de Alfaro, Formal Verification of Probabilistic Systems, 1997) is a set of states among which

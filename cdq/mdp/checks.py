@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._common import shown
 from cdq.errors import ModelError
-
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from cdq.errors.checks import shown
+from cdq.mdp.arrays import BoolArray, FloatArray
 
 SUM_TOLERANCE = 1e-9
 MAX_STATES = 2**31 - 1  # next_state is int32

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdq.errors import ConfigError
-from cdq.mdp.bellman import Backups, FloatArray
+from cdq.mdp.arrays import FloatArray
+from cdq.mdp.bellman import Backups
 
 
 class Stages(NamedTuple):

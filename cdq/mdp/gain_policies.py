@@ -6,14 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdq.core.planning import graph
-from cdq.mdp.bellman import Backups, FloatArray, IntArray, chain_of
+from cdq.mdp.arrays import FloatArray, StateArray
+from cdq.mdp.bellman import Backups, chain_of
 
 MOST_STATES = 4000  # a dense solve takes about two seconds then
 _POLICIES = 30
 _BETTER = 1e-10  # of the largest value: an action gives way to one better by more
 
 
-def by_policies(backups: Backups, policy: IntArray, values: FloatArray) -> FloatArray:
+def by_policies(backups: Backups, policy: StateArray, values: FloatArray) -> FloatArray:
     """Return the bias of the best of some improving policies that all lead to one loop; *values* if that is no better.
 
     A policy with several loops is led to the best of them first: its gain is then the same from every state
@@ -36,7 +37,7 @@ def by_policies(backups: Backups, policy: IntArray, values: FloatArray) -> Float
     return values
 
 
-def _led_to_best_loop(backups: Backups, policy: IntArray) -> IntArray | None:
+def _led_to_best_loop(backups: Backups, policy: StateArray) -> StateArray | None:
     """Return the policy, led to its best recurrent class from everywhere; None where no way leads there."""
     chain = chain_of(backups, policy, np.arange(backups.n_states))
     component, closed = classes(chain)
@@ -74,7 +75,7 @@ def span(backups: Backups, values: FloatArray) -> float:
     return high - low
 
 
-def classes(backups: Backups) -> tuple[IntArray, NDArray[np.int64]]:
+def classes(backups: Backups) -> tuple[StateArray, NDArray[np.int64]]:
     """Return the strongly connected component of each state, and the components that nothing leaves."""
     first = np.ascontiguousarray(backups.offsets[:: backups.n_actions])
     component, scratch = np.empty(backups.n_states, np.int32), np.empty((5, backups.n_states), np.int64)

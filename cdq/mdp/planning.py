@@ -6,12 +6,13 @@ import math
 from typing import Any, Literal, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from cdq._common import one_of, real, whole
 from cdq.errors import ConfigError
+from cdq.errors.checks import one_of, real, whole
 from cdq.mdp import average_reward, finite_horizon
 from cdq.mdp.arguments import check_scale, check_stop, gamma_of, model_of, stages_of, start_of, table_of
+from cdq.mdp.arrays import FloatArray
 from cdq.mdp.bellman import Backups, fold
 from cdq.mdp.gap import optimality_gap, state_bounds
 from cdq.mdp.model import MDP
@@ -31,7 +32,6 @@ __all__ = [
     "solve",
 ]
 
-FloatArray = NDArray[np.float64]
 Criterion = Literal["discounted", "average"]
 
 _MAX_ITERATIONS = 100_000

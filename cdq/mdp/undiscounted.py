@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from cdq.core.planning import graph
 from cdq.errors import ModelError
-from cdq.mdp.bellman import Backups, Chain, Flags, FloatArray, IntArray, chain_of, given
+from cdq.mdp.arrays import FloatArray, StateArray
+from cdq.mdp.bellman import Backups, Chain, Flags, chain_of, given
 from cdq.mdp.certify import chain_errors, upper_errors, without
 from cdq.mdp.discounted import STILL
 
@@ -32,13 +33,13 @@ class Optimum(NamedTuple):
     """Optimal total rewards: values - below <= V* <= values + above, state by state."""
 
     values: FloatArray
-    policy: IntArray
+    policy: StateArray
     below: FloatArray
     above: FloatArray
     iterations: int
 
 
-def optimum(backups: Backups, max_iterations: int, start: IntArray | None = None) -> Optimum:
+def optimum(backups: Backups, max_iterations: int, start: StateArray | None = None) -> Optimum:
     """Find the best total reward of the policies that end, or rest for ever where nothing is paid.
 
     Policy iteration from such a policy, in which an action only gives way to one better beyond rounding.
@@ -114,8 +115,8 @@ def total_reward(chain: Backups, guess: FloatArray) -> Total:
 
 
 def lowest_that_ends(
-    backups: Backups, allowed: NDArray[np.bool_], worthless: NDArray[np.bool_], policy: IntArray
-) -> IntArray:
+    backups: Backups, allowed: NDArray[np.bool_], worthless: NDArray[np.bool_], policy: StateArray
+) -> StateArray:
     """Return low allowed actions with which the policy surely ends or rests; *policy* if none is found.
 
     It may rest where no policy is known to be worth more than 0. States that do not end with their lowest action
@@ -139,8 +140,12 @@ def lowest_that_ends(
 
 
 def _lowered(
-    backups: Backups, allowed: NDArray[np.bool_], policy: IntArray, resting: Flags, states: NDArray[np.int64]
-) -> IntArray:
+    backups: Backups,
+    allowed: NDArray[np.bool_],
+    policy: StateArray,
+    resting: Flags,
+    states: NDArray[np.int64],
+) -> StateArray:
     """Return a policy that ends after lowering it in single states as long as it ends; large models are left."""
     if len(states) > _LOWERED_STATES:
         return policy
@@ -155,7 +160,7 @@ def _lowered(
     return policy
 
 
-def _initial_policy(backups: Backups) -> tuple[IntArray, Flags]:
+def _initial_policy(backups: Backups) -> tuple[StateArray, Flags]:
     """Return a policy that surely ends, or rests where nothing is paid, and the states where it rests."""
     n_states = backups.n_states
     policy, resting = np.zeros(n_states, np.int32), np.empty(n_states, np.uint8)
@@ -167,7 +172,7 @@ def _initial_policy(backups: Backups) -> tuple[IntArray, Flags]:
     return policy, resting
 
 
-def _ending(backups: Backups, resting: Flags, policy: IntArray) -> Flags:
+def _ending(backups: Backups, resting: Flags, policy: StateArray) -> Flags:
     within, reached = np.ones(backups.n_states, np.uint8), np.empty(backups.n_states, np.uint8)
     graph.ending(*backups.arrays[:3], given(backups.ends), resting, within, reached, policy)
     return within
@@ -185,7 +190,7 @@ def _require_end(chain: Backups, message: str) -> None:
         raise ModelError(message.format(state=int(within.argmin())))
 
 
-def _chain(backups: Backups, policy: IntArray, resting: Flags) -> Backups:
+def _chain(backups: Backups, policy: StateArray, resting: Flags) -> Backups:
     return _with_rest(chain_of(backups, policy, np.arange(backups.n_states)), resting)
 
 

@@ -10,14 +10,14 @@
 """
 
 from cdq.offline.columns import masks
-from cdq.offline.logged import LoggedSubject
+from cdq.offline.logged import LoggedTask
 from cdq.offline.logs import Log, encoding_of_states, read_log, read_minari
 from cdq.offline.names import Names
 from cdq.offline.replay import Replays, steps_of
 
 __all__ = [
     "Log",
-    "LoggedSubject",
+    "LoggedTask",
     "Names",
     "Replays",
     "encoding_of_states",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,8 +19,8 @@ from cdq.offline.names import Names, ends
 from cdq.schedules import StepSize, as_step_size
 
 
-class LoggedSubject:
-    """The states and actions of a log, and a table with a row for each of its states: a `cdq.training.task.Subject`.
+class LoggedTask:
+    """The states and actions of a log, and a table with a row for each of its states (`cdq.training.EnvironmentTask`).
 
     Attribute `tried` says which pairs the log has. The actions of a state are those that were tried there: nothing is
     known of the others, whose initial values may be larger. In a state in which none was tried, all are.
@@ -30,16 +32,17 @@ class LoggedSubject:
     """
 
     name = "log"
-    way = "logged transitions"
+    stepping = "logged transitions"
     why = "a log was given, and no environment"
     threads = True
     resumable = True
     own_bytes = 0
-    lanes = 1
+    default_num_envs = 1
     step_scale = 1.0
     time_limit = None
     model = None
     own_table = None
+    input_bounds = None
     first_action = 0
     changed = staticmethod(lambda: False)
 
@@ -119,6 +122,16 @@ class LoggedSubject:
         """Return the row of a state."""
         row: Floats = values[self.names.number_of("state", observation)]
         return row
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the names in a batch, a list or an array; None if it is a single name."""
+        if hasattr(observations, "to_numpy"):
+            observations = observations.to_numpy()
+        return list(observations) if isinstance(observations, (list, np.ndarray)) else None
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of a state as a function of its name, which later learning does not change."""
+        return partial(self.action_values, values.copy())
 
     def mask_of(self, observation: Any) -> npt.NDArray[np.bool_]:
         """Return which actions were tried in a state."""

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.contracts import Loop
+from cdq.contracts import Floats, Loop
 from cdq.core.lanes import Lanes
 from cdq.core.loops.offline import Replay, learn_log
 from cdq.core.table.qfunction import QFunction, TableQ
 from cdq.core.table.rows import Law, Rows
 from cdq.errors import ConfigError
 from cdq.offline.logs import Log
-from cdq.qfunctions import Watched
+from cdq.qfunctions import DivergenceGuard
 
 # Learns from one transition of the log to another under a law; returns how many it learnt.
 Learn = Callable[[Law, int, int], int]
@@ -31,7 +31,7 @@ def steps_of(log: Log, size: int, passes: int) -> int:
 
 
 class Replays:
-    """A learning task on a log: a `cdq.contracts.Problem` whose lanes are positions in the log.
+    """A learning task on a log: a `cdq.contracts.Task` whose lanes are positions in the log.
 
     Each worker has one lane, and learns its own part, transition by transition, as often as it is run through.
 
@@ -103,7 +103,7 @@ class Replays:
         plain = type(q) is TableQ and self._log.next_masks is None
         learn = self._of_table(rows, gamma, stop) if plain else self._of_function(q, gamma, stop)
         loop = ReplayLoop(learn, lanes.own.view(np.int64)[0])
-        return Watched(loop, q, self._name) if q.continuous else loop
+        return DivergenceGuard(loop, q, self._name) if q.continuous else loop
 
     def _of_table(self, rows: Rows, gamma: float, stop: npt.NDArray[np.int32]) -> Learn:
         states, actions, rewards, next_states, terminated = self._columns
@@ -144,7 +144,7 @@ class ReplayLoop:
         self._position[2] = 0
 
     def run(
-        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float, parts: Floats | None = None
     ) -> tuple[bool, int, int, float]:
         """Learn the next *sweeps* transitions; return whether nothing ended that early. Nothing is explored."""
         first, last, at, period = self._position.tolist()
@@ -156,4 +156,6 @@ class ReplayLoop:
                 return False, 0, 0, 0.0
             left, at = left - count, (at + count) % period
         self._position[2] = at
+        if parts is not None:
+            parts[:, 0] = np.diff(np.arange(len(parts) + 1) * sweeps // len(parts))
         return True, 0, 0, 0.0

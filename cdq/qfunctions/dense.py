@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from cdq.contracts import Encoder, Floats
+from cdq.contracts import Floats, ObservationEncoder
 from cdq.core.envs.encode import Encoding
 from cdq.core.table.qfunction import QFunction, TableQ
 from cdq.core.table.rows import Rows
@@ -15,15 +17,16 @@ class Table:
 
     Parameters
     ----------
-    encoder : Encoder
-        Encoder of the environment, with a number of states.
+    encoder : ObservationEncoder
+        ObservationEncoder of the environment, with a number of states.
     """
 
     step_scale = 1.0
     fingerprint = "table"
     own_table = None
+    input_bounds = None
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: ObservationEncoder) -> None:
         assert encoder.n_states is not None
         self._encoder, self.n_rows, self.first_action = encoder, encoder.n_states, encoder.first_action
 
@@ -50,3 +53,11 @@ class Table:
         """Return the row of the observed state."""
         row: Floats = values[self._encoder.state_of(observation)]
         return row
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+        return self._encoder.split(observations)
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of an observation as a function, which later learning does not change."""
+        return partial(self.action_values, values.copy())

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.contracts import Encoder
+from cdq.contracts import ObservationEncoder
 from cdq.core.envs.cells import CellHashQ, CellKnownQ, Cells
 from cdq.core.envs.encode import Encoding
 from cdq.core.linear.linear import Features
@@ -19,15 +21,16 @@ from cdq.core.table.hash import HashedRows, HashIndex, HashQ, KnownQ
 from cdq.core.table.qfunction import QFunction
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError, TableError
-from cdq.qfunctions.merged import Merged, allocate
+from cdq.features import Inputs
+from cdq.qfunctions.merged import MergedTable, allocate
 
 Keys = npt.NDArray[np.uint64]
 
 _LEAST = 1024
 
 
-class HashedMerged(Merged):
-    """A hashed table that the workers of a process share: a `Merged` that gets more rows.
+class HashedTable(MergedTable):
+    """A hashed table that the workers of a process share: a `MergedTable` that gets more rows.
 
     Parameters
     ----------
@@ -41,14 +44,14 @@ class HashedMerged(Merged):
     Attributes
     ----------
     values, clock, visits : (n, n_actions) arrays
-        Values, clocks and visits as in `Merged`, of the rows that were merged.
+        Values, clocks and visits as in `MergedTable`, of the rows that were merged.
     keys : (n,) array of uint64
         Key of each row, in the order in which the rows were added.
     capacity, load : int, float
         Rows that a worker has memory for, and the part of the slots for keys that is taken; as of the last merge.
     """
 
-    names = (*Merged.names, "keys")
+    names = (*MergedTable.names, "keys")
     grows = True
 
     def __init__(self, n_actions: int, dtype: npt.DTypeLike, initial_value: float) -> None:
@@ -96,9 +99,9 @@ class HashedMerged(Merged):
         for name in self.names:
             setattr(self, name, self._memory[name][:n])
 
-    def copy(self) -> HashedMerged:
+    def copy(self) -> HashedTable:
         """Return another one that holds the same."""
-        other = HashedMerged(self.values.shape[1], self.values.dtype, self._initial_value)
+        other = HashedTable(self.values.shape[1], self.values.dtype, self._initial_value)
         other.fill({name: getattr(self, name) for name in self.names})
         return other
 
@@ -151,7 +154,7 @@ class HashedMerged(Merged):
         assert memory is None, "a hashed table grows out of any memory"
         return HashedRows(self.values, self.clock, self.keys, self._initial_value, allocate)
 
-    def agree(self, rows: Rows, comm: Communicator) -> None:
+    def align_rows(self, rows: Rows, comm: Communicator) -> None:
         """Give the keys that the workers met in this window the same rows on all of them; a collective.
 
         New rows follow in the order of first appearance, those of rank 0 first. What a worker learnt in rows of its
@@ -177,22 +180,23 @@ class HashedMerged(Merged):
         rows.roll_back()
 
 
-class HashedTable:
-    """A row for each state that was met: a `cdq.contracts.Representation`.
+class HashedStates:
+    """A row for each state that was met: a `cdq.contracts.QFunctionKind`.
 
     Parameters
     ----------
-    encoder : Encoder
-        Encoder of the environment, whose observations have an index or a key.
-    merged : HashedMerged
+    encoder : ObservationEncoder
+        ObservationEncoder of the environment, whose observations have an index or a key.
+    merged : HashedTable
         The learner's table, where the keys are found that all workers have met.
     """
 
     n_rows = 0
     step_scale = 1.0
     fingerprint = "hashed table"
+    input_bounds: tuple[Inputs, Inputs] | None = None
 
-    def __init__(self, encoder: Encoder, merged: HashedMerged) -> None:
+    def __init__(self, encoder: ObservationEncoder, merged: HashedTable) -> None:
         self._encoder, self.own_table, self.first_action = encoder, merged, encoder.first_action
 
     def __str__(self) -> str:
@@ -221,26 +225,44 @@ class HashedTable:
         """Return the row of the observed state, or the initial values if it was never met."""
         return self.own_table.action_values(self._encoder.state_of(observation))
 
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+        return self._encoder.split(observations)
 
-class HashedCells(HashedTable):
+    def values_now(self, values: npt.NDArray[Any]) -> Callable[[Any], npt.NDArray[Any]]:
+        """Return the action values of an observation as a function, which later learning does not change."""
+        twin = copy.copy(self)
+        twin.own_table = self.own_table.copy()
+        return partial(twin.action_values, values)
+
+
+class HashedCells(HashedStates):
     """A row for each cell that was met, where the numbers of observations are cut into bins.
 
     Parameters
     ----------
-    encoder : Encoder
-        Encoder of the environment, whose observations have a vector.
-    merged : HashedMerged
+    encoder : ObservationEncoder
+        ObservationEncoder of the environment, whose observations have a vector.
+    merged : HashedTable
         The learner's table, where the keys are found that all workers have met.
     bins : int or sequence of int
         Number of parts into which each number is cut.
     features : Features
         Features of a single tiling with as many tiles.
+    input_bounds : (lowest, highest)
+        Inputs to which those beyond are clipped, (width,) arrays.
     """
 
     def __init__(
-        self, encoder: Encoder, merged: HashedMerged, bins: int | Sequence[int], features: Features
+        self,
+        encoder: ObservationEncoder,
+        merged: HashedTable,
+        bins: int | Sequence[int],
+        features: Features,
+        input_bounds: tuple[Inputs, Inputs],
     ) -> None:
         super().__init__(encoder, merged)
+        self.input_bounds = input_bounds
         sizes = [bins] * encoder.width if isinstance(bins, int) else bins
         self._features, self._hashed = features, math.prod(sizes) >= 2**63
         self._cells = Cells(features, 1, self._hashed)

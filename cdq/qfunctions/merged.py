@@ -18,7 +18,7 @@ from cdq.errors import ConfigError, TableError
 _HUGE_PAGE = 2 << 20
 
 
-class Merged:
+class MergedTable:
     """The table that the workers of a process share, as of the last merge, and the visits of all workers.
 
     Parameters
@@ -54,10 +54,10 @@ class Merged:
         if np.any(initial_value):
             self.values[:] = initial_value
 
-    def copy(self) -> Merged:
+    def copy(self) -> MergedTable:
         """Return another one that holds the same."""
         n_states, n_actions = self.values.shape
-        other = Merged(n_states, n_actions, self.values.dtype, 0.0)
+        other = MergedTable(n_states, n_actions, self.values.dtype, 0.0)
         if self.visits.any():  # memory that nobody wrote to takes no space
             other.clock[:], other.visits[:] = self.clock, self.visits
         if self.values.any():
@@ -95,7 +95,7 @@ class Merged:
             data[:, end : end + self.values.shape[1] * 4].view(np.uint32)[:] = self.clock
         return rows
 
-    def agree(self, rows: Rows, comm: Communicator) -> None:
+    def align_rows(self, rows: Rows, comm: Communicator) -> None:
         """Make the rows of all workers the same ones before they are merged; a collective where rows are added."""
 
     def accept(self, rows: Rows) -> None:
@@ -118,14 +118,14 @@ def check_tensor(name: str, tensor: npt.NDArray[Any], shape: tuple[int, ...], dt
         )
 
 
-def table_bytes(merged: Merged) -> int:
+def table_bytes(merged: MergedTable) -> int:
     """Return how much memory a worker's table takes: a row per state, and the log of touched pairs."""
     n_states, n_actions = merged.values.shape
     n_bytes: int = n_states * row_size(n_actions, merged.values.itemsize) + 4 * (n_states * n_actions + 1)
     return -(-n_bytes // 64) * 64
 
 
-def rows_over(memory: npt.NDArray[np.uint8], merged: Merged) -> Rows:
+def rows_over(memory: npt.NDArray[np.uint8], merged: MergedTable) -> Rows:
     """Return a table over memory of `table_bytes`, which may be another worker's."""
     values = merged.values
     n_states, n_actions = values.shape

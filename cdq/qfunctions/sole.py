@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.core.table.rows import Rows, row_size
-from cdq.qfunctions.merged import Merged, allocate, check_tensor
+from cdq.qfunctions.merged import MergedTable, allocate, check_tensor
 
 # From how many pairs on the worker's log costs less than fetching rows again: 47 against 35 million steps/s with 2^20
 # pairs, 62 against 66 with 2^18 (GridWorld, 64 lanes, float64).
@@ -20,7 +20,7 @@ LARGE = 2**19
 _CHUNK = 2**20
 
 
-class Alone(Merged):
+class SoleTable(MergedTable):
     """The table of the only worker of a run, which is the merged one whenever no window is open.
 
     Values and clocks are views of the worker's rows. A pair's visits are its clock, as nothing is ever pooled, and what
@@ -37,7 +37,7 @@ class Alone(Merged):
 
     Examples
     --------
-    >>> table = Alone(2, 1, "float32", 0.5)
+    >>> table = SoleTable(2, 1, "float32", 0.5)
     >>> table.values.ravel().tolist(), table.visits.ravel().tolist()
     ([0.5, 0.5], [0, 0])
     """
@@ -66,7 +66,7 @@ class Alone(Merged):
         return visits
 
     def fill(self, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Hold what *tensors*, by name, do; as `Merged.fill`."""
+        """Hold what *tensors*, by name, do; as `MergedTable.fill`."""
         for name, kind in (("values", self.values.dtype), ("clock", np.uint32), ("visits", np.int64)):
             check_tensor(name, tensors[name], self.values.shape, np.dtype(kind))
         self.values[:], self.clock[:] = tensors["values"], tensors["clock"]

@@ -136,7 +136,7 @@ class CommunicatorConformance:
     @pytest.mark.parametrize("shared", [False, True])
     @pytest.mark.parametrize("size", range(1, 8))
     def test_merge_is_in_rank_order(self, size: int, shared: bool) -> None:
-        """Merged numbers have the bits of the fold in rank order, for every length."""
+        """MergedTable numbers have the bits of the fold in rank order, for every length."""
         for length in (0, 1, size - 1, size + 1, 10**5):
             self.results(size, partial(cases.merge, length=length, shared=shared, rule="sum"))
 

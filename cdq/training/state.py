@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import MOST_STEPS, real, shown, whole
 from cdq.errors import ConfigError, FileError, TableError
-from cdq.qfunctions import Merged, QTable
+from cdq.errors.checks import MOST_STEPS, real, shown, whole
+from cdq.qfunctions import MergedTable, QTable
 from cdq.training.course import Progress
 from cdq.training.goals import Goal
-from cdq.training.history import History, Row
-from cdq.training.task import Subject
+from cdq.training.history import FIRST_COLUMNS, History, Row
+from cdq.training.task import EnvironmentTask
 from cdq.workers import LONGEST_WINDOW
 
 _HISTORY = "history."
@@ -29,7 +29,7 @@ class State:
 
     Attributes
     ----------
-    merged : Merged
+    merged : MergedTable
         The table, clocks and visits.
     progress : Progress
         Steps, and the length of the next window.
@@ -45,7 +45,7 @@ class State:
         The actions that states have, where a model says that they do not have all (`cdq.MDP.actions`).
     """
 
-    merged: Merged
+    merged: MergedTable
     progress: Progress
     history: History = field(default_factory=History)
     session: int = 0
@@ -77,8 +77,10 @@ class State:
         tensors, counters = self.saved()
         return tensors, {**counters, "goal": self.goal.to_config()}
 
-    def restore(self, path: object, tensors: Tensors, header: Mapping[str, Any], subject: Subject) -> None:
-        """Take over what `saved` or `everything` returned, and *path* holds; it is for *subject*.
+    def restore(
+        self, path: object, tensors: Tensors, header: Mapping[str, Any], task: EnvironmentTask
+    ) -> None:
+        """Take over what `saved` or `everything` returned, and *path* holds; it is for *task*.
 
         Earlier files have a history in checkpoints alone.
 
@@ -89,14 +91,14 @@ class State:
         TableError
             If the table is none, has another size or type, or is that of another environment.
         """
-        if header.get("model") != subject.fingerprint():
+        if header.get("model") != task.fingerprint():
             what = (
                 "id, class, arguments, spaces, names, masks or features differ from those"
-                if getattr(subject, "model", subject) is None
+                if getattr(task, "model", task) is None
                 else "model differs from that"
             )
             raise TableError(
-                f"{path} was learnt on {_made_in_words(header)}, whose {what} of {subject.name}, as it is here; "
+                f"{path} was learnt on {_made_in_words(header)}, whose {what} of {task.name}, as it is here; "
                 "give the environment that it was learnt on, with the arguments it had"
             )
         try:
@@ -131,7 +133,8 @@ def _made_in_words(header: Mapping[str, Any]) -> str:
 
 
 def _history_of(tensors: Mapping[str, npt.NDArray[Any]]) -> History:
-    return History.from_arrays({name: tensors[_HISTORY + name] for name in Row._fields})
+    names = [name for name in Row._fields if name in FIRST_COLUMNS or _HISTORY + name in tensors]
+    return History.from_arrays({name: tensors[_HISTORY + name] for name in names})
 
 
 def lanes_of(parts: Sequence[bytes]) -> npt.NDArray[np.uint8]:

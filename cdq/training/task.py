@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from cdq.contracts import Encoder, Environment, Episodes, Floats, Loop, Problem, Representation, Source
+from cdq.contracts import (
+    Environment,
+    EnvironmentSpec,
+    Episodes,
+    Floats,
+    Loop,
+    ObservationEncoder,
+    QFunctionKind,
+    Task,
+)
 from cdq.core.envs.encode import Encoding
 from cdq.core.lanes import Lanes
 from cdq.core.table.qfunction import QFunction, TableQ
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError
+from cdq.errors.checks import batch_of
 from cdq.mdp import MDP, follow_policy, pack_model
 from cdq.offline import encoding_of_states
-from cdq.qfunctions import Watched
+from cdq.qfunctions import DivergenceGuard
 from cdq.schedules import Constant, StepSize, as_step_size
 
 
-class Subject(Environment, Problem, Protocol):
-    """An environment, and what its Q-function is made of."""
+class EnvironmentTask(EnvironmentSpec, Task, Protocol):
+    """An environment together with a Q-function: what workers need, and what evaluation, files and reports do."""
 
     @property
     def why(self) -> str:
@@ -46,7 +57,11 @@ class Subject(Environment, Problem, Protocol):
 
     @property
     def own_table(self) -> Any:
-        """The table (`qfunctions.merged.Merged`) of a task whose rows are added as they are met; else None."""
+        """The table (`qfunctions.merged.MergedTable`) of a task whose rows are added as they are met; else None."""
+
+    @property
+    def input_bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+        """Lowest and highest inputs that are told apart, (width,) arrays; None where observations are states."""
 
     @property
     def first_action(self) -> int:
@@ -76,6 +91,12 @@ class Subject(Environment, Problem, Protocol):
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
 
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of an observation as a function, which later learning does not change."""
+
     def run_episodes(
         self,
         values: Floats,
@@ -91,7 +112,7 @@ class Subject(Environment, Problem, Protocol):
         """
 
 
-class ModelSubject:
+class ModelTask:
     """A finite model and a table with a row for each of its states.
 
     Parameters
@@ -100,7 +121,7 @@ class ModelSubject:
         Model to learn from.
     dtype : dtype
         Type of the table's values.
-    encoder : Encoder, optional
+    encoder : ObservationEncoder, optional
         Observations and actions of the environment that the model is of; by default they are its states and actions.
     why : str
         Reason for which the environment is learnt from a model.
@@ -108,19 +129,20 @@ class ModelSubject:
         Tells whether the environment has changed since the model was read.
     """
 
-    way = "compiled model"
+    stepping = "compiled model"
     threads = True
     resumable = True
     own_bytes = 0
-    lanes = 16
+    default_num_envs = 16
     step_scale = 1.0
     own_table = None
+    input_bounds = None
 
     def __init__(
         self,
         model: MDP,
         dtype: npt.DTypeLike,
-        encoder: Encoder | None = None,
+        encoder: ObservationEncoder | None = None,
         why: str = "a model was given",
         changed: Callable[[], bool] = bool,
     ) -> None:
@@ -180,6 +202,16 @@ class ModelSubject:
         allowed = self.model.actions_in(state)
         return row if allowed is None else np.where(allowed, row, -np.inf)
 
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+        if self._encoder is not None:
+            return self._encoder.split(observations)
+        return batch_of(observations, 1)
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of a state as a function of it, which later learning does not change."""
+        return partial(self.action_values, values.copy())
+
     def mask_of(self, observation: Any) -> Any:
         """Return None: states hold no masks."""
         return None
@@ -202,14 +234,14 @@ class ModelSubject:
         """Do nothing: a model holds nothing."""
 
 
-class SteppedSubject:
+class SteppedTask:
     """An environment that is stepped, and what its Q-function is made of.
 
     Parameters
     ----------
-    source : Source
+    environment : Environment
         Environment from which transitions come.
-    representation : Representation
+    kind : QFunctionKind
         Kind of Q-function: leads from observations to rows, and from rows to values.
     recipe : callable
         Returns what another process makes the environment of; raises `ConfigError` if it cannot.
@@ -223,27 +255,32 @@ class SteppedSubject:
 
     def __init__(
         self,
-        source: Source,
-        representation: Representation,
+        environment: Environment,
+        kind: QFunctionKind,
         recipe: Callable[[], Any],
         why: str,
         changed: Callable[[], bool],
     ) -> None:
-        self._source, self._representation, self.why, self.changed = source, representation, why, changed
-        self.name, self.way, self.time_limit = source.name, source.way, source.time_limit
-        self.threads, self.resumable, self.own_bytes = source.threads, source.resumable, source.own_bytes
-        self.lanes = source.lanes
-        self.n_rows, self.n_actions = representation.n_rows, source.n_actions
-        self.step_scale, self.initial = representation.step_scale, representation.initial
-        self.action_values, self.own_table = representation.action_values, representation.own_table
-        self.first_action, self.encoding = representation.first_action, representation.encoding
-        self.q_function, self.mask_of = representation.q_function, source.mask_of
-        self.close, self.recipe = source.close, recipe
+        self._environment, self.kind, self.why, self.changed = environment, kind, why, changed
+        self.name, self.stepping, self.time_limit = (
+            environment.name,
+            environment.stepping,
+            environment.time_limit,
+        )
+        self.threads, self.resumable = environment.threads, environment.resumable
+        self.own_bytes, self.default_num_envs = environment.own_bytes, environment.default_num_envs
+        self.n_rows, self.n_actions = kind.n_rows, environment.n_actions
+        self.step_scale, self.initial = kind.step_scale, kind.initial
+        self.action_values, self.own_table = kind.action_values, kind.own_table
+        self.split, self.values_now, self.input_bounds = kind.split, kind.values_now, kind.input_bounds
+        self.first_action, self.encoding = kind.first_action, kind.encoding
+        self.q_function, self.mask_of = kind.q_function, environment.mask_of
+        self.close, self.recipe = environment.close, recipe
 
     @property
     def representation(self) -> str:
         """The Q-function in words: its kind and its size."""
-        return str(self._representation)
+        return str(self.kind)
 
     def step_size(self, gamma: float) -> StepSize:
         """Return the step size of tables, but for undiscounted features.
@@ -255,24 +292,24 @@ class SteppedSubject:
 
     def kinds(self) -> list[str]:
         """Return the names of the classes that step it, where they are of Python."""
-        kinds: Callable[[], list[str]] = getattr(self._source, "kinds", list)
+        kinds: Callable[[], list[str]] = getattr(self._environment, "kinds", list)
         return kinds()
 
     def trial(self) -> list[Any]:
         """Return how it plays, where it is stepped in Python one by one."""
-        played: Callable[[], list[Any]] = getattr(self._source, "trial", list)
+        played: Callable[[], list[Any]] = getattr(self._environment, "trial", list)
         return played()
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table depends on, as hexadecimal digits."""
-        parts = f"{self._source.fingerprint()} {self._representation.fingerprint}"
+        parts = f"{self._environment.fingerprint()} {self.kind.fingerprint}"
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and lanes."""
-        q = self._representation.q_function(rows, lanes.n)
-        loop = self._source.loop(q, lanes, gamma, lanes.seeds(), stop)
-        return Watched(loop, q, self.name) if q.continuous else loop
+        q = self.kind.q_function(rows, lanes.n)
+        loop = self._environment.loop(q, lanes, gamma, lanes.seeds(), stop)
+        return DivergenceGuard(loop, q, self.name) if q.continuous else loop
 
     def run_episodes(
         self,
@@ -283,5 +320,5 @@ class SteppedSubject:
         stop: npt.NDArray[np.int32],
     ) -> Episodes:
         """Run episodes in the environment."""
-        q = self._representation.reader(values, words.shape[1])
-        return self._source.episodes(q, words, n, longest, stop)
+        q = self.kind.reader(values, words.shape[1])
+        return self._environment.episodes(q, words, n, longest, stop)

@@ -9,15 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.comm.registry import LOCAL_HUB, choose
-from cdq.contracts import Problem
+from cdq.contracts import Task
 from cdq.core.lanes import Lanes
 from cdq.errors import FileError
-from cdq.qfunctions import Merged
+from cdq.qfunctions import MergedTable
 from cdq.training.course import Plan
 from cdq.training.settings import Settings
 from cdq.training.state import State
-from cdq.workers import Peer, Worker, WorkerContribution, peer_bytes
+from cdq.workers import PeerTable, Worker, WorkerContribution, peer_bytes
 
 _log = logging.getLogger("cdq")
 
@@ -27,11 +26,11 @@ _OTHER_WORKERS = "the checkpoint is of %d workers, this run has %d: its random s
 class Team:
     """The workers of a process.
 
-    Attribute `lanes` holds the state of each rank's environments between two calls of `learn`.
+    Attribute `lane_states` holds the state of each rank's environments between two calls of `learn`.
 
     Parameters
     ----------
-    problem : Problem
+    problem : Task
         The task that the workers learn.
     state : State
         The table, and the number of restarts of the run with fresh streams.
@@ -43,21 +42,21 @@ class Team:
 
     def __init__(
         self,
-        problem: Problem,
+        problem: Task,
         state: State,
         settings: Settings,
         stop: npt.NDArray[np.int32],
     ) -> None:
         self._problem, self._state, self._settings, self._stop = problem, state, settings, stop
-        self.lanes: dict[int, Any] = {}
+        self.lane_states: dict[int, Any] = {}
         self._temporary = False
         self.workers: dict[int, Worker] = {}
 
-    def go_on(self, lanes: npt.NDArray[np.uint8] | None, rank: int) -> None:
+    def go_on(self, lanes: npt.NDArray[np.uint8] | None, rank: int, *, comes_and_goes: bool) -> None:
         """Go on from the state of the lanes of all ranks, (workers, n) bytes; without them, restart the streams.
 
         Lanes of another number of workers are of no use: a warning, on *rank* 0, says that the streams restart.
-        Workers of a hub come and go, and so each goes on with what there is of its number.
+        Where *comes_and_goes*, workers may join and leave, and each goes on with what there is of its number.
 
         Raises
         ------
@@ -66,9 +65,8 @@ class Team:
         """
         if lanes is not None:
             self._check(lanes)
-        of_hub = choose(self._settings.comm) == LOCAL_HUB
-        if lanes is not None and (of_hub or len(lanes) == self._settings.workers):
-            self.lanes = dict(enumerate(lanes))
+        if lanes is not None and (comes_and_goes or len(lanes) == self._settings.workers):
+            self.lane_states = dict(enumerate(lanes))
             return
         if lanes is not None and rank == 0:
             _log.warning(_OTHER_WORKERS, len(lanes), self._settings.workers)
@@ -92,10 +90,10 @@ class Team:
             if usual.elapsed.min() < 0:
                 raise FileError(f"an episode has {usual.elapsed.min()} steps; use another checkpoint")
 
-    def join(self, comm: Communicator, *, keeps: bool, plan: Plan) -> WorkerContribution:
+    def join(self, comm: Communicator, *, is_keeper: bool, plan: Plan) -> WorkerContribution:
         """Return the contribution of the worker of *comm*'s rank; from the thread that uses the communicator.
 
-        *keeps* says whether it is the one that keeps the process's table.
+        *is_keeper* says whether it is the one that keeps the process's table.
         """
         segments = (
             None
@@ -104,14 +102,14 @@ class Team:
         )
         if segments is not None:
             if comm.rank in self.workers:  # the last call had no such memory
-                self.lanes[comm.rank] = self.workers[comm.rank].lanes
+                self.lane_states[comm.rank] = self.workers[comm.rank].lane_state
             own = np.frombuffer(segments[comm.rank], np.uint8)
-            worker = self._worker(comm.rank, self._state.merged, keeps, own)
-            peers = [Peer(segment, self._state.merged) for segment in segments]
+            worker = self._worker(comm.rank, self._state.merged, is_keeper, own)
+            peers = [PeerTable(segment, self._state.merged) for segment in segments]
         else:
-            apart = plan.overlap and not keeps  # the worker changes its base at its own time
+            apart = plan.overlap and not is_keeper  # the worker changes its base at its own time
             worker = self.workers.get(comm.rank) or self._worker(
-                comm.rank, self._state.merged.copy() if apart else self._state.merged, keeps or apart
+                comm.rank, self._state.merged.copy() if apart else self._state.merged, is_keeper or apart
             )
             peers = []
         self.workers[comm.rank] = worker
@@ -119,19 +117,19 @@ class Team:
         return WorkerContribution(worker, plan.needs_mass, peers, comm.rank)
 
     def _worker(
-        self, rank: int, merged: Merged, keeps: bool, memory: npt.NDArray[np.uint8] | None = None
+        self, rank: int, merged: MergedTable, is_keeper: bool, memory: npt.NDArray[np.uint8] | None = None
     ) -> Worker:
         return Worker(
             self._problem,
             merged,
-            keeps=keeps,
+            is_keeper=is_keeper,
             gamma=self._settings.gamma,
             seed=self._settings.seed,
             rank=rank,
             session=self._state.session,
             num_envs=self._settings.num_envs,
             stop=self._stop,
-            lanes=self.lanes.get(rank),
+            lanes=self.lane_states.get(rank),
             memory=memory,
         )
 
@@ -145,22 +143,22 @@ class Team:
         if (self._temporary or not self._problem.resumable) and rank in self.workers:
             worker = self.workers.pop(rank)
             worker.roll_back()
-            self.lanes[rank] = worker.lanes
+            self.lane_states[rank] = worker.lane_state
 
     def take_back(self, comm: Communicator) -> None:
         """Note where the lanes of all ranks are, which end with a call; a collective, rank 0 brings nothing."""
         own = b"" if comm.rank == 0 else self._lanes_of(comm.rank)
         for rank, part in enumerate(comm.allgather(own)):
             if len(part):
-                self.lanes[rank] = np.frombuffer(bytes(part), np.uint8)
+                self.lane_states[rank] = np.frombuffer(bytes(part), np.uint8)
 
     def _lanes_of(self, rank: int) -> bytes:
-        return self.workers[rank].lanes if rank in self.workers else bytes(self.lanes[rank])
+        return self.workers[rank].lane_state if rank in self.workers else bytes(self.lane_states[rank])
 
     def forget_tables(self) -> None:
         """End all workers, as the table is about to change elsewhere; their lanes go on."""
         for rank in list(self.workers):
-            self.lanes[rank] = self.workers.pop(rank).lanes
+            self.lane_states[rank] = self.workers.pop(rank).lane_state
 
     def roll_back(self) -> None:
         """Undo the windows of all workers that were not committed, once all have ended."""

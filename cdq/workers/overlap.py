@@ -36,7 +36,7 @@ class Pipeline:
     Parameters
     ----------
     worker : Worker
-        Worker, the only one on its `Merged`, which it keeps. It has no open window.
+        Worker, the only one on its `MergedTable`, which it keeps. It has no open window.
     comm : Communicator
         Communicator of at least two ranks: a worker alone has nothing to wait for.
     rule : str or callable
@@ -49,8 +49,8 @@ class Pipeline:
     A run of three windows on each rank::
 
         pipeline.begin(law, sweeps, rates)
-        first = pipeline.play(law, sweeps, rates, request)
-        second = pipeline.play(law, sweeps, rates, request)
+        first = pipeline.step(law, sweeps, rates, request)
+        second = pipeline.step(law, sweeps, rates, request)
         third = pipeline.finish(request)
     """
 
@@ -74,7 +74,7 @@ class Pipeline:
         self._law = law
         self._keep(self._worker.run(law, sweeps, *rates))
 
-    def play(self, law: Law, sweeps: int, rates: tuple[float, float], request: int) -> Round | None:
+    def step(self, law: Law, sweeps: int, rates: tuple[float, float], request: int) -> Round | None:
         """Merge the window learnt before while learning another one, and apply the merge to both.
 
         Parameters
@@ -122,7 +122,7 @@ class Pipeline:
 
         Returns and raises as `play`, of which it is the one without a window.
         """
-        return self.play(self._law, 0, (0.0, 0.0), request)
+        return self.step(self._law, 0, (0.0, 0.0), request)
 
     def close(self) -> None:
         """End the thread. Any number of times; `Worker.roll_back` undoes a window that was not merged."""
@@ -130,7 +130,7 @@ class Pipeline:
 
     def _hand_over(self, request: int) -> npt.NDArray[np.uint8]:
         self._contribution.law = self._law
-        self._contribution.summary = Summary(*self._ended, self._comm.bytes_sent, request)
+        self._contribution.summary = Summary.of(self._ended, self._comm.bytes_sent, request)
         return self._worker.hand_over(self._handed)
 
     def _apply(self, slices: list[Any], law: Law, learning: Future[Episodes | None]) -> float:

@@ -58,8 +58,8 @@ def play(
     ended = worker.run(step.law, step.sweeps, *step.rates)
     if ended is None:
         raise Interrupted
-    worker.agree(comm)
-    contribution.summary = Summary(*ended, comm.bytes_sent, request)
+    worker.align_rows(comm)
+    contribution.summary = Summary.of(ended, comm.bytes_sent, request)
     if comm.size == 1:
         worker.commit_alone()
         return Round([contribution.summary], 0.0)

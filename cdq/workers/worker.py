@@ -9,22 +9,29 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.contracts import Problem
+from cdq.contracts import Task
 from cdq.core.lanes import Lanes
 from cdq.core.merge.merge import commit
 from cdq.core.merge.overlap import hand_over, take_back
 from cdq.core.table.rows import Law, Rows
 from cdq.errors import EnvironmentFailure
-from cdq.qfunctions import Merged
-from cdq.workers.streams import LEARNING, streams
+from cdq.qfunctions import MergedTable
+from cdq.workers.tallies import WIDTH, parts_of
+
+# What a spawn key starts with, so that no two uses of one seed share a stream.
+LEARNING, EVALUATION, PREDICTION = 0, 1, 2
 
 
 class Episodes(NamedTuple):
-    """Episodes that ended in a window: their number, their steps, and the sum of their undiscounted returns."""
+    """Episodes that ended in a window: their number, their steps, and the sum of their undiscounted returns.
+
+    `tallies` are the bytes of such figures of each part of the window (`cdq.workers.tallies`).
+    """
 
     episodes: int
     length_sum: int
     return_sum: float
+    tallies: bytes
 
 
 class Worker:
@@ -32,13 +39,13 @@ class Worker:
 
     Parameters
     ----------
-    problem : Problem
+    problem : Task
         The task to learn; several workers may share one.
     gamma : float
         Discount.
-    merged : Merged
+    merged : MergedTable
         The table that the workers of this process share; the worker starts from it.
-    keeps : bool
+    is_keeper : bool
         True for the one worker of the process that writes the merged table.
     seed : int
         Entropy of the run; the streams are those of `SeedSequence(seed)` spawned per (rank, lane).
@@ -49,17 +56,17 @@ class Worker:
     stop : (1,) array of int32
         Flag that ends a window early; shared with the thread that may set it.
     lanes : bytes-like, optional
-        State of the lanes of a former worker (its attribute `lanes`), from which to go on.
+        State of the lanes of a former worker (its attribute `lane_state`), from which to go on.
     memory : (n,) array of uint8, optional
         Zeroed memory of `table_bytes` for the table, which others may read; private memory by default.
     """
 
     def __init__(
         self,
-        problem: Problem,
-        merged: Merged,
+        problem: Task,
+        merged: MergedTable,
         *,
-        keeps: bool,
+        is_keeper: bool,
         gamma: float,
         seed: int,
         rank: int,
@@ -70,7 +77,7 @@ class Worker:
         memory: npt.NDArray[np.uint8] | None = None,
     ) -> None:
         self.num_envs, self._rank = num_envs, rank
-        self._merged, self._keeps = merged, keeps
+        self._merged, self._is_keeper = merged, is_keeper
         self._open = False
         self.rows = merged.new_rows(memory)
         self._lanes = Lanes(num_envs, problem.own_bytes)
@@ -84,7 +91,7 @@ class Worker:
             self._loop.reset()
 
     @property
-    def lanes(self) -> bytes:
+    def lane_state(self) -> bytes:
         """State of all lanes as bytes: states, random streams, episodes. After `roll_back`, that of the last merge."""
         return self._lanes.memory.tobytes()
 
@@ -102,14 +109,15 @@ class Worker:
         """Learn for *sweeps* steps of every lane; None if the stop flag ended it: roll back then."""
         self._lanes_before[:] = self._lanes.memory
         self._open = True
+        parts = np.zeros((parts_of(sweeps * self.num_envs), WIDTH))
         try:
             completed, episodes, length_sum, return_sum = self._loop.run(
-                law, sweeps, explore_first, explore_last
+                law, sweeps, explore_first, explore_last, parts
             )
         except EnvironmentFailure as error:
             error.worker = self._rank
             raise
-        return Episodes(episodes, length_sum, return_sum) if completed else None
+        return Episodes(episodes, length_sum, return_sum, parts.tobytes()) if completed else None
 
     def roll_back(self) -> None:
         """Undo a window that was not committed: table, lanes and streams are as after the last merge.
@@ -121,9 +129,9 @@ class Worker:
             self._lanes.memory[:] = self._lanes_before
             self._open = False
 
-    def agree(self, comm: Communicator) -> None:
+    def align_rows(self, comm: Communicator) -> None:
         """Make the rows of all workers the same ones before they are merged; a collective where rows are added."""
-        self._merged.agree(self.rows, comm)
+        self._merged.align_rows(self.rows, comm)
 
     def commit(self, slices: list[Any]) -> float:
         """Make the merged slices of all ranks the table.
@@ -131,7 +139,7 @@ class Worker:
         Returns the round's pooled mass: the visit-weighted mean over the touched pairs.
         """
         self._merged.accept(self.rows)
-        mass, total = commit(self.rows, slices, self._merged.visits.reshape(-1) if self._keeps else None)
+        mass, total = commit(self.rows, slices, self._merged.visits.reshape(-1) if self._is_keeper else None)
         self._open = False
         return mass / 2**20 / total if total else 0.0
 
@@ -169,3 +177,9 @@ class Worker:
         self.roll_back()
         take_back(self.rows, handed)
         self._lanes.memory[:] = lanes
+
+
+def streams(seed: int, key: tuple[int, ...], n: int) -> npt.NDArray[np.uint64]:
+    """Return the first states of *n* streams, (4, n): those of `SeedSequence(seed)` spawned by *key* and lane."""
+    sequences = (np.random.SeedSequence(seed, spawn_key=(*key, lane)) for lane in range(n))
+    return np.stack([sequence.generate_state(4, np.uint64) for sequence in sequences], axis=1)

@@ -25,7 +25,7 @@ import numpy as np
 import cdq
 from cdq.core.loops.offline import learn_log
 from cdq.envs.compiled import CompiledEnv, lane_dtype
-from cdq.qfunctions.sole import Alone
+from cdq.qfunctions.sole import SoleTable
 from cdq.schedules import RescaledLinear, build_law
 
 N = 1_000_000
@@ -83,7 +83,7 @@ def measure_log(name: str, repeats: int) -> None:
         next_states.astype(np.uint32),
         ends.astype(np.uint8),
     )
-    table = Alone(model.n_states, model.n_actions, "float32", 0.0)
+    table = SoleTable(model.n_states, model.n_actions, "float32", 0.0)
     rows, law = table.new_rows(), build_law(RescaledLinear(0.99), 0, 0.3, "float32")
     stop, values = np.zeros(1, np.int32), np.zeros((model.n_states, model.n_actions), np.float32)
 
@@ -139,7 +139,7 @@ def measure_hash(n_states: int, steps: int, repeats: int) -> None:
     size = (resident() - before) / (4 * met)
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / (4 * met)
     rates = [rate(lambda: agent.learn(2**22), 2**22) for _ in range(repeats)]
-    print(f"hashed table: {met:,} states met of 10^12, {agent._subject.representation}")
+    print(f"hashed table: {met:,} states met of 10^12, {agent._task.representation}")
     print(f"  million steps/s: {filling:.1f} while they were met, then {said(rates)}, merging included")
     print(f"  bytes a pair: {size:.1f}, at most {peak:.1f} while it grew")
 

@@ -25,9 +25,9 @@ from cdq import schedules
 from cdq.core.lanes import Lanes
 from cdq.core.table.qfunction import TableQ
 from cdq.core.table.rows import Rows, row_size
-from cdq.envs.python import PythonSource
-from cdq.envs.vector import VectorSource
-from cdq.workers.streams import streams
+from cdq.envs.python import PythonEnvironment
+from cdq.envs.vector import VectorEnvironment
+from cdq.workers.worker import streams
 
 LAW = schedules.build_law(schedules.RescaledLinear(0.9), 0, 0.3, "float32")
 
@@ -130,7 +130,7 @@ def bare(case: Case) -> Callable[[], float]:
 def learning(case: Case) -> Callable[[], float]:
     """Return a function that learns, and returns the seconds per step."""
     n = case.lanes
-    source: Any = PythonSource(case.make) if n == 1 else VectorSource(case.make)
+    source: Any = PythonEnvironment(case.make) if n == 1 else VectorEnvironment(case.make)
     n_rows, n_actions = source.encoder.n_states, source.n_actions
     data = np.zeros((n_rows, row_size(n_actions, 4)), np.uint8)
     n_pairs = n_rows * n_actions

@@ -24,9 +24,9 @@ from cdq.comm.base import Communicator
 from cdq.comm.launchers import started_by
 from cdq.comm.mpi.communicator import MPICommunicator
 from cdq.core.merge.merge import commit
-from cdq.qfunctions.merged import Merged, allocate, rows_over, table_bytes
+from cdq.qfunctions.merged import MergedTable, allocate, rows_over, table_bytes
 from cdq.schedules import RescaledLinear, build_law
-from cdq.workers.contribution import Peer, Summary, WorkerContribution, peer_bytes
+from cdq.workers.contribution import PeerTable, Summary, WorkerContribution, peer_bytes
 from tests.mpi.jobs import environment, mpiexec
 
 Times = dict[str, list[float]]
@@ -57,18 +57,18 @@ class Table:
     """
 
     def __init__(self, comm: Communicator, n_states: int, n_actions: int) -> None:
-        self.comm, self.merged = comm, Merged(n_states, n_actions, "float32", 0.0)
+        self.comm, self.merged = comm, MergedTable(n_states, n_actions, "float32", 0.0)
         shared = comm.share(peer_bytes(self.merged, comm.size))
         memory = allocate(table_bytes(self.merged))
         if shared is not None:
             memory = np.frombuffer(shared[comm.rank], np.uint8)
         self.rows = rows_over(memory, self.merged)
         self._law = build_law(RescaledLinear(0.99), 0, 0.3, "float32")
-        peers = [Peer(segment, self.merged) for segment in shared or ()]
+        peers = [PeerTable(segment, self.merged) for segment in shared or ()]
         self.by_messages = self._contribution()
         self.shared = self._contribution(peers)
 
-    def _contribution(self, peers: Sequence[Peer] = ()) -> WorkerContribution:
+    def _contribution(self, peers: Sequence[PeerTable] = ()) -> WorkerContribution:
         worker: Any = self  # its rows are all that is asked for
         made = WorkerContribution(worker, False, peers, self.comm.rank)
         made.law, made.summary = self._law, Summary(0, 0, 0.0, 0, 0)

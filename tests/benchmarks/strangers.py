@@ -57,9 +57,9 @@ def hold(folder: Path, states: int, curve: bool) -> None:
         checkpoint_every=200 * window,
     )
     scheme, keys = ("zmq+curve", Keys(folder / "hub")) if curve else ("zmq+tcp", None)
-    learner.hosting = Hosting(f"{scheme}://127.0.0.1:0", keys=keys, grace=1.0)
+    hosting = Hosting(f"{scheme}://127.0.0.1:0", keys=keys, grace=1.0)
     with contextlib.suppress(KeyboardInterrupt):
-        learner.learn(1e15)
+        learner.learn(1e15, hosting=hosting)
     (folder / "digest").write_text(learner.table.digest())
 
 
@@ -73,7 +73,7 @@ def make_keys(folder: Path) -> dict[str, Keys]:
     return {name: Keys(folder / name) for name in ("hub", "worker", "harm")}
 
 
-class Watched:
+class DivergenceGuard:
     """A hub whose memory is looked at all the time."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -113,7 +113,7 @@ def bear(arguments: argparse.Namespace, folder: Path) -> dict[str, tuple[float, 
     url, log = where(hub), Log(hub)
     known = ["--keys", folder / "worker"] if keys else []
     worker = start("join", url, *known, stderr=subprocess.DEVNULL)
-    watched, journal, told = Watched(hub), job / "journal.jsonl", {}
+    watched, journal, told = DivergenceGuard(hub), job / "journal.jsonl", {}
     try:
         wait_for_rounds(journal, 5)
         watched.reset()

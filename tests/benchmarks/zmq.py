@@ -82,19 +82,19 @@ def by_hub(url: str, rank: int, meet: Callable[[], float], keys: Sequence[str]) 
 
     def merge(pairs: Pairs) -> tuple[float, float]:
         nonlocal version
-        checksum = worker.checksum() if member.task.compare else -1
+        checksum = worker.checksum() if member.window.compare else -1
         touch(worker, member._welcome.merged, pairs)
         started = meet()
         contribution = WorkerContribution(worker, needs_mass=False)
         contribution.summary = Summary(0, 0, 0.0, 0, GO_ON)
-        connection.submit(pack_contribution(contribution.cut(1)[0], checksum, worker.lanes), version)
+        connection.submit(pack_contribution(contribution.cut(1)[0], checksum, worker.lane_state), version)
         happened = connection.wait()
         merged = time.perf_counter()
         assert isinstance(happened, Deliver), happened
         version = happened.version
         member.settle(happened.payload)
         committed = time.perf_counter()
-        if not member.task.sweeps:
+        if not member.window.sweeps:
             connection.close()
         return merged - started, committed - started
 

@@ -141,8 +141,7 @@ def test_a_hub_that_is_started_again_makes_no_environment(
     monkeypatch.setattr("cdq.job.hub.Hub", Playing)
     model = replace(cdq.MDP.from_gymnasium("FrozenLake-v1"), name="evilmod:Evil-v0\x1b[2J")
     agent = cdq.QLearner(model, comm="zmq", seed=0, checkpoint=job)
-    agent.hosting = Hosting(url)
-    agent.learn(20_000)
+    agent.learn(20_000, hosting=Hosting(url))
     assert main(["hub", "--bind", url, "--checkpoint", str(job), "--steps", "40000"]) == 0
     out = capsys.readouterr().out
     assert "evilmod:Evil-v0?[2J" in out  # no terminal obeys a file

@@ -14,7 +14,7 @@ from cdq.errors import CommClosed, ConfigError, PeerLost
 from cdq.testing.fold import Fold
 
 
-class Alone(Communicator):
+class SoleTable(Communicator):
     """Remembers what it was asked for."""
 
     API_VERSION = 1
@@ -26,7 +26,7 @@ class Alone(Communicator):
         self.fails: BaseException | None = None
 
     @classmethod
-    def connect(cls, url: str, workers: int, timeout: float) -> list[Alone]:
+    def connect(cls, url: str, workers: int, timeout: float) -> list[SoleTable]:
         return [cls(timeout)]
 
     def _alltoall(self, call: Call, parts: Sequence[memoryview]) -> list[bytes]:
@@ -35,8 +35,8 @@ class Alone(Communicator):
             raise self.fails
         return [bytes(part) for part in parts]
 
-    def _subset(self, members: Sequence[int]) -> Alone | None:
-        return Alone() if members else None
+    def _subset(self, members: Sequence[int]) -> SoleTable | None:
+        return SoleTable() if members else None
 
     def _close(self) -> None:
         self.ends.append("closed")
@@ -46,7 +46,7 @@ class Alone(Communicator):
 
 
 def test_everything_derives_from_one_collective() -> None:
-    comm = Alone()
+    comm = SoleTable()
     assert comm.alltoall([b"a"]) == [b"a"]
     assert comm.allgather(b"b") == [b"b"]
     assert comm.broadcast(b"c", 0) == b"c"
@@ -54,7 +54,7 @@ def test_everything_derives_from_one_collective() -> None:
     assert comm.agree(True)
     assert not comm.agree(False)
     assert comm.split(None) is None
-    assert isinstance(comm.split(3), Alone)
+    assert isinstance(comm.split(3), SoleTable)
     assert np.array_equal(comm.merge(Fold(np.arange(3.0)), "sum"), np.arange(3.0))
     assert [call.sequence for call in comm.calls] == list(range(1, 11))
     assert comm.calls[2] == Call("broadcast", 3, root=0)
@@ -62,7 +62,7 @@ def test_everything_derives_from_one_collective() -> None:
 
 
 def test_only_ends_are_allowed_after_a_failure() -> None:
-    comm = Alone()
+    comm = SoleTable()
     comm.fails = PeerLost("rank 1 is gone", [1])
     with pytest.raises(PeerLost):
         comm.barrier()
@@ -75,7 +75,7 @@ def test_only_ends_are_allowed_after_a_failure() -> None:
 
 
 def test_interrupted_call_is_a_failure() -> None:
-    comm = Alone()
+    comm = SoleTable()
     comm.fails = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         comm.barrier()
@@ -84,33 +84,33 @@ def test_interrupted_call_is_a_failure() -> None:
 
 
 def test_context_manager_closes_or_aborts() -> None:
-    with Alone() as comm:
+    with SoleTable() as comm:
         child = comm.split(0)
-    assert isinstance(child, Alone)
+    assert isinstance(child, SoleTable)
     assert comm.ends == child.ends == ["closed"]
-    comm = Alone()
+    comm = SoleTable()
     child = comm.split(0)
     with pytest.raises(ZeroDivisionError), comm:
         1 / 0  # noqa: B018
-    assert isinstance(child, Alone)
+    assert isinstance(child, SoleTable)
     assert comm.ends == child.ends == ["ZeroDivisionError: division by zero"]
 
 
 def test_other_process_or_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    comm = Alone()
+    comm = SoleTable()
     thread = threading.Thread(target=comm.barrier)
     thread.start()
     thread.join()
     with pytest.raises(CommClosed, match="belongs to the thread of its first call"):
         comm.barrier()
-    forked = Alone()
+    forked = SoleTable()
     monkeypatch.setattr("os.getpid", lambda: -1)
     with pytest.raises(CommClosed, match="connected before a fork"):
         forked.barrier()
 
 
 def test_bad_input_changes_nothing() -> None:
-    comm = Alone()
+    comm = SoleTable()
     with pytest.raises(ConfigError, match="got 2 parts for 1 ranks"):
         comm.alltoall([b"", b""])
     with pytest.raises(ConfigError, match="root is 1; allowed are the ranks 0 to 0"):
@@ -130,7 +130,7 @@ def test_bad_input_changes_nothing() -> None:
 )
 def test_timeout_is_above_zero_and_can_be_counted(timeout: Any) -> None:
     with pytest.raises(ConfigError, match="above zero and at most 1e"):
-        Alone(timeout)
+        SoleTable(timeout)
 
 
 def test_parts_are_viewed_not_copied() -> None:

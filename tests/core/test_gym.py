@@ -19,11 +19,11 @@ from cdq.core.linear.linear import LinearQ
 from cdq.core.table.hash import HashedRows, HashQ
 from cdq.core.table.qfunction import TableQ
 from cdq.core.table.rows import Rows
-from cdq.envs.python import PythonSource
-from cdq.envs.vector import VectorSource
+from cdq.envs.python import PythonEnvironment
+from cdq.envs.vector import VectorEnvironment
 from cdq.features import TileCoding
 from cdq.qfunctions.merged import allocate
-from cdq.workers.streams import streams
+from cdq.workers.worker import streams
 from tests.envs.toys import N_ACTIONS, N_STATES, OBSERVATIONS, Plain, Toy
 from tests.reference.gym import Learner
 from tests.reference.qfunction import QFunction
@@ -77,7 +77,7 @@ class Pair:
     seeds,
 )
 def test_windows_over_environments(kind: str, masks: str, first: int, n: int, dtype: str, seed: int) -> None:
-    source = PythonSource(lambda: Toy(kind, masks, first), n)
+    source = PythonEnvironment(lambda: Toy(kind, masks, first), n)
     toys = [Toy(kind, masks, first) for _ in range(n)]
     pair = Pair(source, toys, seed=seed, dtype=dtype, masked=bool(masks))
     pair.compare()
@@ -98,7 +98,7 @@ def test_windows_over_a_vector_environment(
     envs = SyncVectorEnv([lambda: Toy(kind, masks, 1)] * n, autoreset_mode=mode)
     toys = [Toy(kind, masks, 1) for _ in range(n)]
     dropping = mode is AutoresetMode.NEXT_STEP
-    pair = Pair(VectorSource(envs), toys, seed=seed, dtype=dtype, masked=bool(masks), dropping=dropping)
+    pair = Pair(VectorEnvironment(envs), toys, seed=seed, dtype=dtype, masked=bool(masks), dropping=dropping)
     pair.compare()
 
 
@@ -108,7 +108,7 @@ def test_windows_over_a_vector_environment_of_processes(mode: AutoresetMode) -> 
     try:
         toys = [Toy("tuple", "info") for _ in range(2)]
         dropping = mode is AutoresetMode.NEXT_STEP
-        pair = Pair(VectorSource(envs), toys, masked=True, dropping=dropping)
+        pair = Pair(VectorEnvironment(envs), toys, masked=True, dropping=dropping)
         pair.compare()
     finally:
         envs.close()
@@ -120,7 +120,7 @@ def test_windows_over_a_vector_environment_of_a_user(mode: AutoresetMode) -> Non
     for first in (0, -3):
         toys = [Toy(first_action=first) for _ in range(3)]
         pair = Pair(
-            VectorSource(Plain(3, mode, first)),
+            VectorEnvironment(Plain(3, mode, first)),
             [Rounded(toy) for toy in toys],  # type: ignore[misc]
             dropping=mode is AutoresetMode.NEXT_STEP,
         )
@@ -147,9 +147,9 @@ def test_hashed_tables_are_the_dense_ones_by_key(mode: AutoresetMode | None) -> 
     for kind in ("discrete", "hashed"):
         makes = [lambda kind=kind: Toy(kind)] * n
         source: Any = (
-            PythonSource(makes[0], n)
+            PythonEnvironment(makes[0], n)
             if mode is None
-            else VectorSource(SyncVectorEnv(makes, autoreset_mode=mode))
+            else VectorEnvironment(SyncVectorEnv(makes, autoreset_mode=mode))
         )
         if kind == "discrete":
             table = make_table(np.full((N_STATES, N_ACTIONS), value), np.zeros((N_STATES, N_ACTIONS)))
@@ -194,7 +194,7 @@ def test_hashed_tables_grow_between_sweeps() -> None:
     for q in (HashQ(rows, n), TableQ(table.rows, n)):
         lanes = Lanes(n)
         lanes.words[:] = streams(0, (0,), n)
-        loop = PythonSource(Scatter, n).loop(q, lanes, GAMMA, list(range(n)), np.zeros(1, np.int32))
+        loop = PythonEnvironment(Scatter, n).loop(q, lanes, GAMMA, list(range(n)), np.zeros(1, np.int32))
         loop.reset()
         loop.run(schedules.build_law(schedules.Polynomial(0.77), 0, 0.3, "float64"), 250, 1.0, 0.1)
     keys = rows.index.keys.astype(np.int64)
@@ -210,7 +210,7 @@ def test_seeds_are_given_at_the_first_reset_alone() -> None:
         made.append(Toy())
         return made[-1]
 
-    source = PythonSource(make, 2)
+    source = PythonEnvironment(make, 2)
     pair = Pair(source, [Toy(), Toy()], seed=5)
     pair.loop.run(schedules.build_law(schedules.Constant(0.1), 0, 0.3, "float64"), 50, 1.0, 1.0)
     for lane, toy in enumerate(made):
@@ -245,9 +245,9 @@ def test_truncations_bootstrap_from_the_final_observation_and_terminations_do_no
     values = np.array([[0.0], [0.0], [100.0]])  # worth something where episodes end
     table = make_table(values, np.zeros((3, 1)))
     source: Any = (
-        PythonSource(lambda: Countdown(terminates))
+        PythonEnvironment(lambda: Countdown(terminates))
         if mode is None
-        else VectorSource(SyncVectorEnv([lambda: Countdown(terminates)], autoreset_mode=mode))
+        else VectorEnvironment(SyncVectorEnv([lambda: Countdown(terminates)], autoreset_mode=mode))
     )
     loop = source.loop(TableQ(table.rows, 1), Lanes(1), 0.5, [0], np.zeros(1, np.int32))
     loop.reset()
@@ -262,7 +262,7 @@ def test_truncations_bootstrap_from_the_final_observation_and_terminations_do_no
 def test_the_stop_flag_ends_a_window_and_the_environment_goes_on() -> None:
     stop = np.zeros(1, np.int32)
     table = make_table(np.zeros((3, 1)), np.zeros((3, 1)))
-    loop = PythonSource(lambda: Countdown(True)).loop(TableQ(table.rows, 1), Lanes(1), 0.5, [0], stop)
+    loop = PythonEnvironment(lambda: Countdown(True)).loop(TableQ(table.rows, 1), Lanes(1), 0.5, [0], stop)
     loop.reset()
     law = schedules.build_law(schedules.Constant(1.0), 0, 0.3, "float64")
     threading.Timer(0.05, lambda: stop.__setitem__(0, 1)).start()
@@ -282,7 +282,7 @@ def test_other_threads_have_their_turn_where_no_step_is_in_python() -> None:
     table = make_table(np.zeros((3, 1)), np.zeros((3, 1)))
     env = Countdown(False)
     env.step = {0: (1, 1.0, False, False, {})}.__getitem__  # type: ignore[method-assign]
-    loop = PythonSource(lambda: env).loop(TableQ(table.rows, 1), Lanes(1), 0.5, [0], stop)
+    loop = PythonEnvironment(lambda: env).loop(TableQ(table.rows, 1), Lanes(1), 0.5, [0], stop)
     loop.reset()
     law = schedules.build_law(schedules.Constant(1.0), 0, 0.3, "float64")
     threading.Timer(0.05, lambda: stop.__setitem__(0, 1)).start()
@@ -294,7 +294,7 @@ def test_other_threads_have_their_turn_where_no_step_is_in_python() -> None:
 def test_lanes_that_are_rolled_back_do_not_take_the_environment_with_them() -> None:
     table = make_table(np.zeros((3, 1)), np.zeros((3, 1)))
     lanes = Lanes(1)
-    loop = PythonSource(lambda: Countdown(True)).loop(
+    loop = PythonEnvironment(lambda: Countdown(True)).loop(
         TableQ(table.rows, 1), lanes, 0.5, [0], np.zeros(1, np.int32)
     )
     loop.reset()
@@ -309,7 +309,7 @@ def test_lanes_that_are_rolled_back_do_not_take_the_environment_with_them() -> N
 @pytest.mark.parametrize("vector", [False, True])
 def test_a_window_ends_once_the_weights_have_diverged(vector: bool) -> None:
     make = lambda: gymnasium.make("MountainCar-v0", disable_env_checker=True)  # noqa: E731
-    source: Any = VectorSource(SyncVectorEnv([make])) if vector else PythonSource(make)
+    source: Any = VectorEnvironment(SyncVectorEnv([make])) if vector else PythonEnvironment(make)
     coding = TileCoding(2, 2).bind(source.encoder.low, source.encoder.high)
     shape = (coding.n_features, 3)
     table = make_table(np.zeros(shape), np.zeros(shape))
@@ -329,9 +329,9 @@ def test_greedy_episodes_are_those_of_the_environment(mode: AutoresetMode | None
     values = np.random.default_rng(3).normal(size=(N_STATES, N_ACTIONS))
     make = lambda: Toy(masks="info", first_action=2)  # noqa: E731
     source: Any = (
-        PythonSource(make, n)
+        PythonEnvironment(make, n)
         if mode is None
-        else VectorSource(lambda: SyncVectorEnv([make] * n, autoreset_mode=mode))
+        else VectorEnvironment(lambda: SyncVectorEnv([make] * n, autoreset_mode=mode))
     )
     words = streams(0, (1,), n)
     stop = np.zeros(1, np.int32)
@@ -366,7 +366,7 @@ def episodes_by_hand(values: Any, own_seeds: list[int], n: int, longest: int) ->
 
 def test_a_law_of_another_type_and_a_window_without_episodes_are_refused() -> None:
     table: Table = make_table(np.zeros((3, 1)), np.zeros((3, 1)))
-    source = PythonSource(lambda: Countdown(True))
+    source = PythonEnvironment(lambda: Countdown(True))
     loop = source.loop(TableQ(table.rows, 1), Lanes(1), 0.5, [0], np.zeros(1, np.int32))
     law = schedules.build_law(schedules.Constant(1.0), 0, 0.3, "float32")
     with pytest.raises(ValueError, match="no episode was started"):

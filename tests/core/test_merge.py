@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cdq.core.merge import merge as core
 from cdq.merges import NAMES
 from cdq.schedules import Constant, Polynomial, RescaledLinear, build_law
-from cdq.workers.contribution import Peer, Summary, WorkerContribution, peer_bytes
+from cdq.workers.contribution import PeerTable, Summary, WorkerContribution, peer_bytes
 from cdq.workers.worker import Worker
 from tests.reference import merge as reference
 from tests.reference.schedules import Law
@@ -70,7 +70,7 @@ def fresh(given: Tables) -> Worker:
     return worker
 
 
-def expected_of(given: Tables, rule: str, law: Law) -> reference.Merged:
+def expected_of(given: Tables, rule: str, law: Law) -> reference.MergedTable:
     workers = len(given.values)
     flat = given.values.reshape(workers, -1), given.visits.reshape(workers, -1)
     return reference.merge(rule, given.base.ravel(), *flat, given.clock.ravel(), law)
@@ -319,7 +319,7 @@ def test_malformed_merged_slices_change_nothing(worker: Worker) -> None:
     """Also those that come after good ones."""
     good = merge(worker, [pack(worker, [2, 9], 0, 12)])
     before, visits = state_of(worker), np.zeros(12, np.int64)
-    # Merged slices may come in the order of a log, and an unsorted one is no harm.
+    # MergedTable slices may come in the order of a log, and an unsorted one is no harm.
     for what, broken in broken_slices(good).items():
         if what in ("pairs [9, 2]", "pairs [2, 2]"):
             continue
@@ -365,7 +365,7 @@ def merge_as_processes(workers: list[Worker], rule: Any, law: Any) -> list[bytea
         table, log = np.asarray(worker.rows.data).reshape(-1), np.asarray(worker.rows.log).view(np.uint8)
         given[: table.size], given[table.size : table.size + log.size] = table, log
         readable = [part if other == rank else part.toreadonly() for other, part in enumerate(segments)]
-        peers = [Peer(part, worker._merged) for part in readable]
+        peers = [PeerTable(part, worker._merged) for part in readable]
         contribution = WorkerContribution(worker, True, peers, rank)
         contribution.law, contribution.summary = law, Summary(rank, 2, 3.0, 4, 0)
         contributions.append(contribution)

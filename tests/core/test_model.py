@@ -11,9 +11,9 @@ from cdq.core.loops.model import Sampler
 from cdq.core.loops.rollout import follow
 from cdq.mdp.model import MDP
 from cdq.mdp.sampler import pack_model
-from cdq.qfunctions.merged import Merged
+from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import Constant, build_law
-from cdq.workers.streams import EVALUATION, streams
+from cdq.workers.worker import EVALUATION, streams
 from tests.reference.rollout import alias_table, threshold
 from tests.strategies import DTYPES, NO_STOP, make_worker, models, set_table, visits_of
 
@@ -144,6 +144,6 @@ def test_a_model_and_a_table_of_different_types_do_not_meet() -> None:
     model = MDP.garnet(3, 2, branching=2, seed=0)
     assert isinstance(pack_model(model, "float32"), Sampler)
     with pytest.raises(ValueError, match="differ in size or type"):
-        make_worker(model, "float32", merged=Merged(3, 2, "float64", 0.0))
+        make_worker(model, "float32", merged=MergedTable(3, 2, "float64", 0.0))
     with pytest.raises(ValueError, match="differ in size or type"):
-        make_worker(model, merged=Merged(2, 3, "float64", 0.0))
+        make_worker(model, merged=MergedTable(2, 3, "float64", 0.0))

@@ -16,11 +16,11 @@ from cdq.core.linear.linear import LinearQ
 from cdq.core.loops.stepping import LANE_BYTES, Stepper, call, capsule
 from cdq.core.table.qfunction import TableQ
 from cdq.envs.classic import MountainCar
-from cdq.envs.compiled import CompiledSource
+from cdq.envs.compiled import CompiledEnvironment
 from cdq.errors import EnvironmentFailure
 from cdq.features import TileCoding
-from cdq.qfunctions.merged import Merged
-from cdq.workers.streams import EVALUATION, LEARNING, streams
+from cdq.qfunctions.merged import MergedTable
+from cdq.workers.worker import EVALUATION, LEARNING, streams
 from tests.envs.compiled import FINITE, function, scripted
 from tests.reference import stepping as reference
 from tests.reference.qfunction import QFunction
@@ -43,8 +43,8 @@ class Run:
         seed: int = 0,
         stop: Any = None,
     ) -> None:
-        self.source = CompiledSource(env)
-        self.merged = Merged(self.source.n_states or 1, self.source.n_actions, dtype, 0.0)
+        self.source = CompiledEnvironment(env)
+        self.merged = MergedTable(self.source.n_states or 1, self.source.n_actions, dtype, 0.0)
         self.rows = self.merged.new_rows()
         self.lanes = Lanes(n, self.source.own_bytes)
         self.lanes.words[:] = streams(seed, (LEARNING, 0, 0), n)
@@ -239,9 +239,9 @@ def test_a_reset_that_shows_no_state_is_step_0() -> None:
 def test_a_vector_must_be_finite() -> None:
     space = gymnasium.spaces.Box(-1, 1, (2,))
     env = scripted(poison(0, observation=np.array([0.5, np.nan, 0, 0, 0, 0, 0, 0])), observation_space=space)
-    source = CompiledSource(env)
+    source = CompiledEnvironment(env)
     features = TileCoding(4, 4).bind(space.low, space.high)
-    merged = Merged(features.n_features, 2, "float64", 0.0)
+    merged = MergedTable(features.n_features, 2, "float64", 0.0)
     lanes = Lanes(1, source.own_bytes)
     loop = source.loop(LinearQ(merged.new_rows(), 1, features), lanes, 0.9, [0], np.zeros(1, np.int32))
     loop.reset()

@@ -17,7 +17,7 @@ from gymnasium.utils.env_checker import check_env
 import cdq.envs
 from cdq.core.envs.envs import FUNCTIONS
 from cdq.envs import CompiledEnv, lane_dtype
-from cdq.envs.compiled import CompiledSource
+from cdq.envs.compiled import CompiledEnvironment
 from cdq.envs.finite import RiverSwim
 from cdq.envs.pointers import address_of
 from cdq.errors import ConfigError, UnsupportedEnvironment
@@ -179,17 +179,17 @@ def test_the_time_limit_is_the_shorter_of_both() -> None:
     for own, wrapped, expected in [(None, None, 1000), (7, None, 7), (7, 5, 5), (None, -1, None), (7, -1, 7)]:
         env = gymnasium.make("cdq/RiverSwim-v0", max_episode_steps=wrapped)
         env.unwrapped.time_limit = own
-        assert CompiledSource(env).time_limit == expected
-    assert CompiledSource(river(time_limit=4)).time_limit == 4
+        assert CompiledEnvironment(env).time_limit == expected
+    assert CompiledEnvironment(river(time_limit=4)).time_limit == 4
 
 
 def test_other_environments_are_no_source() -> None:
     with pytest.raises(UnsupportedEnvironment, match="not compiled"):
-        CompiledSource(gymnasium.make("FrozenLake-v1"))
+        CompiledEnvironment(gymnasium.make("FrozenLake-v1"))
 
 
 def test_the_fingerprint_tells_environments_apart() -> None:
-    same = [CompiledSource(river()).fingerprint() for _ in range(2)]
+    same = [CompiledEnvironment(river()).fingerprint() for _ in range(2)]
     others = [
         river(context=np.array([5])),
         river(n_states=7),
@@ -206,12 +206,12 @@ def test_the_fingerprint_tells_environments_apart() -> None:
         gymnasium.make("cdq/CartPole-v0"),
     ]
     assert same[0] == same[1]
-    assert len({same[0], *(CompiledSource(env).fingerprint() for env in others)}) == 1 + len(others)
+    assert len({same[0], *(CompiledEnvironment(env).fingerprint() for env in others)}) == 1 + len(others)
 
 
 def test_seeds_are_not_needed_and_names_are_ids() -> None:
-    source = CompiledSource(gymnasium.make("cdq/RiverSwim-v0", n_states=9))
-    assert (source.name, source.way, source.n_states, source.threads) == (
+    source = CompiledEnvironment(gymnasium.make("cdq/RiverSwim-v0", n_states=9))
+    assert (source.name, source.stepping, source.n_states, source.threads) == (
         "cdq/RiverSwim-v0",
         "compiled environment",
         9,

@@ -13,8 +13,8 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 import cdq
 from cdq.core.lanes import Lanes
 from cdq.core.linear.linear import LinearQ
-from cdq.envs.python import PythonSource
-from cdq.envs.vector import VectorSource
+from cdq.envs.python import PythonEnvironment
+from cdq.envs.vector import VectorEnvironment
 from cdq.errors import EnvironmentFailure, UnsupportedEnvironment
 from cdq.features import TileCoding
 from tests.envs.scripted import LAW, Scripted, Wide, start
@@ -46,7 +46,7 @@ def raise_key_error(env: Any) -> Any:
 )
 def test_a_failure_names_lane_and_step(answer: Any, message: str) -> None:
     envs = iter([Scripted((1, 0.0, False, False, {})), Scripted(answer)])
-    loop, _ = start(PythonSource(lambda: next(envs), 2), 2)
+    loop, _ = start(PythonEnvironment(lambda: next(envs), 2), 2)
     with pytest.raises(EnvironmentFailure, match=message) as caught:
         loop.run(LAW, 100, 1.0, 1.0)
     assert (caught.value.lane, caught.value.step) == (1, 3)
@@ -58,7 +58,7 @@ def test_a_failure_names_lane_and_step(answer: Any, message: str) -> None:
 
 
 def test_the_step_is_that_of_the_episode() -> None:
-    loop, _ = start(PythonSource(lambda: Scripted(end_or_break)))
+    loop, _ = start(PythonEnvironment(lambda: Scripted(end_or_break)))
     with pytest.raises(EnvironmentFailure, match="lane 0, step 1: step raised ZeroDivisionError"):
         loop.run(LAW, 100, 1.0, 1.0)
 
@@ -79,7 +79,7 @@ def end_or_break(env: Scripted) -> Any:
     ],
 )
 def test_a_reset_that_fails_names_the_lane(first: Any, message: str) -> None:
-    source = PythonSource(lambda: Scripted(first=first))
+    source = PythonEnvironment(lambda: Scripted(first=first))
     with pytest.raises(EnvironmentFailure, match=f"lane 0: .*{message}"):
         start(source)
 
@@ -105,7 +105,7 @@ def test_a_reset_that_fails_names_the_lane(first: Any, message: str) -> None:
 @pytest.mark.parametrize("name", ["terminated", "truncated"])
 def test_what_is_no_flag_is_a_failure(flag: Any, shown: str, name: str) -> None:
     flags = (flag, False) if name == "terminated" else (False, flag)
-    loop, _ = start(PythonSource(lambda: Scripted((1, 0.0, *flags, {}))))
+    loop, _ = start(PythonEnvironment(lambda: Scripted((1, 0.0, *flags, {}))))
     message = rf"lane 0, step 3: {name} is {shown} \(action [01]\); allowed: True or False$"
     with pytest.raises(EnvironmentFailure, match=message):
         loop.run(LAW, 100, 1.0, 1.0)
@@ -132,7 +132,7 @@ class Nameless:
     ],
 )
 def test_what_is_no_reward_is_a_failure(reward: Any, shown: str) -> None:
-    loop, _ = start(PythonSource(lambda: Scripted((1, reward, False, False, {}))))
+    loop, _ = start(PythonEnvironment(lambda: Scripted((1, reward, False, False, {}))))
     with pytest.raises(
         EnvironmentFailure, match=rf"step 3: the reward is {shown} \(action [01]\); allowed: one"
     ):
@@ -141,10 +141,10 @@ def test_what_is_no_reward_is_a_failure(reward: Any, shown: str) -> None:
 
 @pytest.mark.parametrize("reward", [np.array([1.0]), np.array([[1]])])
 def test_a_reward_in_an_array_is_told_how_to_leave_it(reward: Any) -> None:
-    loop, _ = start(PythonSource(lambda: Scripted((1, reward, False, False, {}))))
+    loop, _ = start(PythonEnvironment(lambda: Scripted((1, reward, False, False, {}))))
     with pytest.raises(EnvironmentFailure, match=r"the reward is .*shape \(1.*return reward.item\(\)"):
         loop.run(LAW, 100, 1.0, 1.0)
-    loop, table = start(PythonSource(lambda: Scripted((1, reward.item(), True, False, {}))))
+    loop, table = start(PythonEnvironment(lambda: Scripted((1, reward.item(), True, False, {}))))
     loop.run(LAW, 3, 1.0, 1.0)
     assert table.values[1].max() == 0.5
 
@@ -152,7 +152,7 @@ def test_a_reward_in_an_array_is_told_how_to_leave_it(reward: Any) -> None:
 @pytest.mark.parametrize("flag", [True, 1, 1.0, np.True_, np.array(True), np.int8(1), np.float32(1)])
 def test_true_may_be_written_in_many_ways(flag: Any) -> None:
     for flags in ((flag, False), (False, flag), (flag, flag * 0)):
-        loop, _ = start(PythonSource(lambda flags=flags: Scripted((1, 0.0, *flags, {}))))
+        loop, _ = start(PythonEnvironment(lambda flags=flags: Scripted((1, 0.0, *flags, {}))))
         assert loop.run(LAW, 3, 1.0, 1.0)[1] == 1
 
 
@@ -163,7 +163,7 @@ class Started(Scripted):
 
 
 def test_a_failure_names_the_action_as_the_environment_calls_it() -> None:
-    loop, _ = start(PythonSource(lambda: Started((1, np.nan, False, False, {}))))
+    loop, _ = start(PythonEnvironment(lambda: Started((1, np.nan, False, False, {}))))
     with pytest.raises(
         EnvironmentFailure, match=r"the reward is nan \(action [56]\); allowed: a finite number"
     ):
@@ -181,10 +181,10 @@ def test_a_failure_names_the_action_as_the_environment_calls_it() -> None:
 def test_an_answer_of_a_vector_environment_is_read_as_strictly(answer: Any, message: str | None) -> None:
     """Gymnasium's own refuses most by itself; those that answer anything are scripted in whole."""
     envs = SyncVectorEnv([lambda: Scripted((1, 0.0, False, False, {}))])
-    loop, _ = start(VectorSource(envs))
+    loop, _ = start(VectorEnvironment(envs))
     step = envs.step
     envs.step = lambda actions: _scripted(envs, step, actions, answer)  # type: ignore[method-assign]
-    loop, _ = start(VectorSource(envs))
+    loop, _ = start(VectorEnvironment(envs))
     with pytest.raises(EnvironmentFailure, match=message or "the rewards are .*; allowed: 1 numbers"):
         loop.run(LAW, 10, 1.0, 1.0)
 
@@ -199,13 +199,13 @@ def _scripted(envs: Any, step: Any, actions: Any, answer: Any) -> Any:
 def test_rewards_and_flags_may_be_of_any_type() -> None:
     for reward in (1, np.float32(1), np.int8(1), np.array(1.0), True):
         answer = (np.array(2), reward, np.bool_(True), np.array(False), {})
-        loop, table = start(PythonSource(lambda answer=answer: Scripted(answer)))
+        loop, table = start(PythonEnvironment(lambda answer=answer: Scripted(answer)))
         assert loop.run(LAW, 3, 1.0, 1.0) == (True, 1, 3, 1.0)
         assert table.values[1].max() == 0.5
 
 
 def test_an_observation_that_is_not_a_number_is_a_failure() -> None:
-    source = PythonSource(Wide)
+    source = PythonEnvironment(Wide)
     coding = TileCoding(tilings=2, tiles=2).bind(source.encoder.low, source.encoder.high)
     shape = (coding.n_features, 2)
     table = make_table(np.zeros(shape), np.zeros(shape))
@@ -222,7 +222,7 @@ def test_a_window_that_is_interrupted_within_a_step_is_followed_by_new_episodes(
     """What the lanes are at is then not what the environments are at."""
     env: Any = Scripted(interrupt_once)
     env.sentinel = object()  # so that there is no copy, with which it would be compared before
-    source = VectorSource(SyncVectorEnv([lambda: env])) if vector else PythonSource(env)
+    source = VectorEnvironment(SyncVectorEnv([lambda: env])) if vector else PythonEnvironment(env)
     loop, _ = start(source)
     with pytest.raises(KeyboardInterrupt):
         loop.run(LAW, 10, 1.0, 1.0)
@@ -242,7 +242,7 @@ def interrupt_once(env: Scripted) -> Any:
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")  # Gymnasium tells of its processes
 def test_an_environment_that_raises_in_a_process_of_a_vector_environment() -> None:
     envs = AsyncVectorEnv([lambda: Scripted((1, 0.0, False, False, {})), lambda: Scripted(raise_key_error)])
-    loop, _ = start(VectorSource(envs), 2)
+    loop, _ = start(VectorEnvironment(envs), 2)
     with pytest.raises(EnvironmentFailure, match="step 3: step raised KeyError: .*broken") as caught:
         loop.run(LAW, 10, 1.0, 1.0)
     assert isinstance(caught.value.__cause__, KeyError)
@@ -251,13 +251,13 @@ def test_an_environment_that_raises_in_a_process_of_a_vector_environment() -> No
 
 def test_a_table_refuses_real_observations() -> None:
     with pytest.raises(UnsupportedEnvironment, match="TileCoding"):
-        start(PythonSource(Wide), n_states=4)
+        start(PythonEnvironment(Wide), n_states=4)
 
 
 def test_an_environment_that_changes_its_spaces_is_a_failure() -> None:
     for name in ("action", "observation"):
         env = Scripted((1, 0.0, False, False, {}))
-        loop, _ = start(PythonSource(env))
+        loop, _ = start(PythonEnvironment(env))
         loop.run(LAW, 2, 1.0, 1.0)
         setattr(env, f"{name}_space", spaces.Discrete(9))
         with pytest.raises(
@@ -267,7 +267,7 @@ def test_an_environment_that_changes_its_spaces_is_a_failure() -> None:
 
 
 def test_a_table_that_is_too_small_is_told_as_such() -> None:
-    loop, _ = start(PythonSource(lambda: Scripted((3, 0.0, False, False, {}))), n_states=3)
+    loop, _ = start(PythonEnvironment(lambda: Scripted((3, 0.0, False, False, {}))), n_states=3)
     with pytest.raises(
         EnvironmentFailure, match="lane 0, step 3: the observation's index 3 is not one of the table's"
     ):
@@ -295,6 +295,6 @@ def test_a_reward_whose_sums_overflow_is_a_failure_when_it_comes(
 
 def test_a_reward_whose_sums_overflow_is_a_failure_of_a_vector_environment() -> None:
     answer = (1, 1e308, False, False, {})
-    loop, _ = start(VectorSource(SyncVectorEnv([lambda: Scripted(answer)] * 2)), 2)
+    loop, _ = start(VectorEnvironment(SyncVectorEnv([lambda: Scripted(answer)] * 2)), 2)
     with pytest.raises(EnvironmentFailure, match=r"lane 0, step 3: the reward is 1e\+308"):
         loop.run(LAW, 10, 1.0, 1.0)

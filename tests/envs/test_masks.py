@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from cdq.envs.python import PythonSource
-from cdq.envs.vector import VectorSource
+from cdq.envs.python import PythonEnvironment
+from cdq.envs.vector import VectorEnvironment
 from cdq.errors import ConfigError, EnvironmentFailure
 from tests.envs.scripted import LAW, TAXI, Scripted, Spy, start
 from tests.envs.toys import Toy
@@ -25,16 +25,16 @@ def test_a_mask_of_zeros_is_a_failure() -> None:
     with pytest.raises(
         EnvironmentFailure, match="lane 0: no action is allowed: an action out of range from a mask"
     ):
-        start(PythonSource(masked(zeros, None)))
+        start(PythonEnvironment(masked(zeros, None)))
     for truncated in (False, True):
-        loop, _ = start(PythonSource(masked(ones, (1, 0.0, False, truncated, {"action_mask": zeros}))))
+        loop, _ = start(PythonEnvironment(masked(ones, (1, 0.0, False, truncated, {"action_mask": zeros}))))
         with pytest.raises(EnvironmentFailure, match="lane 0, step 3: no action is allowed"):
             loop.run(LAW, 10, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("info", [{}, {"action_mask": np.zeros(2)}, None])
 def test_the_mask_of_a_termination_means_nothing(info: Any) -> None:
-    loop, _ = start(PythonSource(masked([1, 1], (1, 0.0, True, False, info))))
+    loop, _ = start(PythonEnvironment(masked([1, 1], (1, 0.0, True, False, info))))
     assert loop.run(LAW, 3, 1.0, 1.0) == (True, 1, 3, 0.0)
 
 
@@ -43,11 +43,11 @@ def test_a_mask_that_is_missing_or_of_another_size_is_a_failure() -> None:
         ({}, "no action_mask in the info"),
         ({"action_mask": [1]}, "no action mask of 2 numbers"),
     ):
-        loop, _ = start(PythonSource(masked([1, 1], (1, 0.0, False, False, info))))
+        loop, _ = start(PythonEnvironment(masked([1, 1], (1, 0.0, False, False, info))))
         with pytest.raises(EnvironmentFailure, match=f"lane 0, step 3: .*{message}"):
             loop.run(LAW, 10, 1.0, 1.0)
     with pytest.raises(EnvironmentFailure, match="lane 0: there is no action_mask in the info"):
-        start(PythonSource(Scripted, masks=True))
+        start(PythonEnvironment(Scripted, masks=True))
 
 
 NO_MASKS = [
@@ -93,9 +93,9 @@ def _moved(observation: Any, info: Any) -> Any:
 def test_a_mask_that_is_none_is_a_failure(mask: Any, message: str, kind: type[Scripted]) -> None:
     allowed = ".*allowed: one mask of 2 entries, each 0 or 1, or False or True"
     with pytest.raises(EnvironmentFailure, match=f"lane 0: {message}{allowed}"):
-        start(PythonSource(lambda: kind(None, (0, {"action_mask": mask}))))
+        start(PythonEnvironment(lambda: kind(None, (0, {"action_mask": mask}))))
     answer = (1, 0.0, False, False, {"action_mask": mask})
-    loop, _ = start(PythonSource(lambda: kind(answer, (0, {"action_mask": [1, 1]}))))
+    loop, _ = start(PythonEnvironment(lambda: kind(answer, (0, {"action_mask": [1, 1]}))))
     with pytest.raises(EnvironmentFailure, match=f"lane 0, step 3: {message}{allowed}"):
         loop.run(LAW, 10, 1.0, 1.0)
 
@@ -110,7 +110,7 @@ def test_a_mask_that_is_none_is_a_failure_of_a_vector_environment(
     answers = [(1, 0.0, False, False, info) for info in (fine, {"action_mask": mask})]
     try:
         envs = SyncVectorEnv([lambda a=a: Scripted(a, (0, fine)) for a in answers], autoreset_mode=mode)
-        loop, _ = start(VectorSource(envs), 2)
+        loop, _ = start(VectorEnvironment(envs), 2)
         with pytest.raises(
             EnvironmentFailure, match=f"step 3: {message}|step 3: {of_numbers}|step raised"
         ) as caught:
@@ -127,7 +127,7 @@ def test_a_mask_in_the_observations_of_a_vector_environment(mode: AutoresetMode)
         [lambda a=a: InObservation(a, (0, {})) for a in answers],
         autoreset_mode=mode,
     )
-    loop, _ = start(VectorSource(envs), 2)
+    loop, _ = start(VectorEnvironment(envs), 2)
     with pytest.raises(
         EnvironmentFailure, match="step 3: entry 1 of the action mask of lane 1 is 7; allowed"
     ):
@@ -146,7 +146,7 @@ def test_a_mask_in_the_observations_of_a_vector_environment(mode: AutoresetMode)
 )
 def test_masks_of_any_type_that_are_0_and_1(mask: Any) -> None:
     info = {"action_mask": mask}
-    loop, _ = start(PythonSource(lambda: Scripted((1, 0.0, False, False, info), (0, info))))
+    loop, _ = start(PythonEnvironment(lambda: Scripted((1, 0.0, False, False, info), (0, info))))
     assert loop.run(LAW, 10, 1.0, 1.0)[0]
 
 
@@ -158,7 +158,7 @@ def test_the_mask_of_taxi_is_advice_that_is_taken_only_when_asked_for() -> None:
             made.append(Spy(gymnasium.make(TAXI)))
             return made[-1]
 
-        loop, _ = start(PythonSource(make, masks=masks))
+        loop, _ = start(PythonEnvironment(make, masks=masks))
         loop.run(LAW, 500, 1.0, 1.0)
         assert (made[0].forbidden == 0) is heeded
 
@@ -170,13 +170,13 @@ def test_masks_may_be_ignored() -> None:
             return super().step(action)
 
     for kind in ("info", "observation"):
-        loop, _ = start(PythonSource(lambda kind=kind: Toy(masks=kind), masks=False))
+        loop, _ = start(PythonEnvironment(lambda kind=kind: Toy(masks=kind), masks=False))
         with pytest.raises(EnvironmentFailure, match="an action that the mask forbids"):
             loop.run(LAW, 1000, 1.0, 1.0)
-        loop, _ = start(PythonSource(lambda kind=kind: Careless(masks=kind), masks=False))
+        loop, _ = start(PythonEnvironment(lambda kind=kind: Careless(masks=kind), masks=False))
         assert loop.run(LAW, 300, 1.0, 1.0)[0]
 
 
 def test_what_masks_can_be() -> None:
     with pytest.raises(ConfigError, match="masks must be 'auto', True or False; got 'always'"):
-        PythonSource(Scripted, masks="always")
+        PythonEnvironment(Scripted, masks="always")

@@ -86,7 +86,7 @@ def test_arguments_are_kept_with_the_name(arguments: dict[str, Any], tmp_path: P
     agent.save(tmp_path / "saved")
     for again in (cdq.QLearner.load(tmp_path / "saved"), cdq.QLearner.resume(tmp_path / "run")):
         assert again.table.digest() == agent.table.digest()
-        assert again._subject.fingerprint() == agent._subject.fingerprint()
+        assert again._task.fingerprint() == agent._task.fingerprint()
         again.save(tmp_path / "once more")
     assert cdq.QLearner.load(tmp_path / "once more").table.digest() == agent.table.digest()
     assert cdq.QLearner.load(tmp_path / "saved", env).table.digest() == agent.table.digest()

@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 
 from cdq.envs.copying import copy_of
-from cdq.envs.python import PythonSource
+from cdq.envs.python import PythonEnvironment
 from cdq.errors import ConfigError, UnsupportedEnvironment
 from tests.envs.scripted import LAW, TAXI, Scripted, evaluate, start
 from tests.envs.toys import N_ACTIONS, N_STATES, Toy
@@ -25,8 +25,8 @@ def test_ways_to_name_an_environment() -> None:
         lambda: gymnasium.make("Blackjack-v1"),
     )
     for way in ways:
-        source = PythonSource(way, 2)
-        assert (source.name, source.n_actions, source.lanes, source.time_limit) == (
+        source = PythonEnvironment(way, 2)
+        assert (source.name, source.n_actions, source.default_num_envs, source.time_limit) == (
             "Blackjack-v1",
             2,
             2,
@@ -34,23 +34,23 @@ def test_ways_to_name_an_environment() -> None:
         )
         start(source, 2)[0].run(LAW, 50, 1.0, 1.0)
         source.close()
-    assert PythonSource("FrozenLake-v1", is_slippery=False).time_limit == 100
+    assert PythonEnvironment("FrozenLake-v1", is_slippery=False).time_limit == 100
 
 
 def test_one_environment_has_one_lane() -> None:
     env = gymnasium.make("Blackjack-v1")
     with pytest.raises(ConfigError, match="cannot be stepped in 2 lanes; give its id or a callable"):
-        PythonSource(env, 2)
+        PythonEnvironment(env, 2)
     with pytest.raises(ConfigError, match="takes no arguments; got sab"):
-        PythonSource(env, sab=True)
+        PythonEnvironment(env, sab=True)
     with pytest.raises(ConfigError, match="returned the same environment twice"):
-        PythonSource(lambda: env, 2)
+        PythonEnvironment(lambda: env, 2)
 
 
 def test_environments_that_differ_are_refused() -> None:
     envs = iter([gymnasium.make("FrozenLake-v1"), gymnasium.make("FrozenLake8x8-v1")])
     with pytest.raises(UnsupportedEnvironment, match="lanes 0 and 1 have different spaces"):
-        PythonSource(lambda: next(envs), 2)
+        PythonEnvironment(lambda: next(envs), 2)
 
 
 @pytest.mark.parametrize(
@@ -63,22 +63,22 @@ def test_environments_that_differ_are_refused() -> None:
 )
 def test_what_cannot_be_learnt_is_refused(env: Any, message: str) -> None:
     with pytest.raises(UnsupportedEnvironment, match=message):
-        PythonSource(env)
+        PythonEnvironment(env)
 
 
 def test_bins_are_those_of_the_wrapper_of_gymnasium() -> None:
-    source = PythonSource("MountainCar-v0", 2, bins=(10, 12))
+    source = PythonEnvironment("MountainCar-v0", 2, bins=(10, 12))
     assert source.encoder.n_states == 120
     loop, table = start(source, 2)
     loop.run(LAW, 300, 1.0, 1.0)
     assert 1 < np.count_nonzero(table.counts.any(axis=1)) < 60
     source.close()
     with pytest.raises(UnsupportedEnvironment, match="bins=9 does not fit.*finite.*TileCoding"):
-        PythonSource("CartPole-v1", bins=9)
+        PythonEnvironment("CartPole-v1", bins=9)
     with pytest.raises(UnsupportedEnvironment, match="does not fit.*expected 2, got 3"):
-        PythonSource("MountainCar-v0", bins=(1, 2, 3))
+        PythonEnvironment("MountainCar-v0", bins=(1, 2, 3))
     with pytest.raises(UnsupportedEnvironment, match="only those in a Box"):
-        PythonSource("Blackjack-v1", bins=2)
+        PythonEnvironment("Blackjack-v1", bins=2)
 
 
 def test_what_was_made_is_closed_and_what_was_given_is_not() -> None:
@@ -88,14 +88,14 @@ def test_what_was_made_is_closed_and_what_was_given_is_not() -> None:
         made.append(Scripted((1, 1.0, True, False, {})))
         return made[-1]
 
-    source = PythonSource(make, 2)
+    source = PythonEnvironment(make, 2)
     evaluate(source, 3, lanes=2)
     assert len(made) == 4
     source.close()
     source.close()
     assert [env.closed for env in made] == [1] * 4
     given = Scripted((1, 1.0, True, False, {}))
-    source = PythonSource(given)
+    source = PythonEnvironment(given)
     evaluate(source, 3)
     source.close()
     assert given.closed == 0
@@ -110,7 +110,7 @@ def test_what_was_made_is_closed_where_the_source_is_refused() -> None:
         return made[-1]
 
     with pytest.raises(UnsupportedEnvironment):
-        PythonSource(make)
+        PythonEnvironment(make)
     assert [env.closed for env in made] == [1]
 
 
@@ -118,14 +118,14 @@ def test_an_environment_that_was_given_is_only_stepped_and_reset() -> None:
     env = gymnasium.make("FrozenLake-v1")
     env.reset(seed=0)
     before, inner = dict(vars(env.unwrapped)), env.env
-    PythonSource(env).close()
+    PythonEnvironment(env).close()
     assert vars(env.unwrapped) == before
     assert env.env is inner
 
 
 def test_evaluation_has_an_environment_of_its_own() -> None:
     env = gymnasium.make("FrozenLake-v1")
-    source = PythonSource(env)
+    source = PythonEnvironment(env)
     loop, _ = start(source)
     loop.run(LAW, 3, 0.0, 0.0)
     at: Any = env.unwrapped
@@ -140,7 +140,7 @@ def test_evaluation_has_an_environment_of_its_own() -> None:
 def test_an_environment_without_a_copy_evaluates_itself_and_begins_anew() -> None:
     env = Scripted((1, 1.0, False, True, {}))
     setattr(env, "held", threading.Lock())  # noqa: B010 - which cannot be copied
-    source = PythonSource(env)
+    source = PythonEnvironment(env)
     assert source.name == "Scripted"
     loop, _ = start(source)
     loop.run(LAW, 2, 0.0, 0.0)
@@ -161,7 +161,7 @@ def test_a_copy_to_evaluate_in_shows_nothing() -> None:
 
 def test_evaluations_of_one_seed_are_the_same() -> None:
     for lanes in (1, 3):
-        first, second = PythonSource("Blackjack-v1"), PythonSource("Blackjack-v1")
+        first, second = PythonEnvironment("Blackjack-v1"), PythonEnvironment("Blackjack-v1")
         runs = [evaluate(source, 50, lanes=lanes)[0].tolist() for source in (first, second)]
         assert runs[0] == runs[1]
         assert evaluate(second, 50, lanes=lanes, seed=1)[0].tolist() != runs[0]
@@ -170,18 +170,18 @@ def test_evaluations_of_one_seed_are_the_same() -> None:
 
 
 def test_time_limits_are_the_wrappers_and_count_once() -> None:
-    source = PythonSource("CliffWalking-v1", max_episode_steps=7)
+    source = PythonEnvironment("CliffWalking-v1", max_episode_steps=7)
     assert source.time_limit == 7
     loop, _ = start(source)
     _, episodes, length_sum, _ = loop.run(LAW, 70, 0.0, 0.0)
     assert (episodes, length_sum) == (10, 70)
-    assert PythonSource("CliffWalking-v1").time_limit is None
-    assert evaluate(PythonSource("CliffWalking-v1"), 2, longest=30)[1].tolist() == [30, 30]
+    assert PythonEnvironment("CliffWalking-v1").time_limit is None
+    assert evaluate(PythonEnvironment("CliffWalking-v1"), 2, longest=30)[1].tolist() == [30, 30]
 
 
 def test_statistics_of_a_user_stay_as_they_are() -> None:
     env = gymnasium.wrappers.RecordEpisodeStatistics(gymnasium.make("Blackjack-v1"), buffer_length=1000)
-    loop, _ = start(PythonSource(env))
+    loop, _ = start(PythonEnvironment(env))
     _, episodes, length_sum, return_sum = loop.run(LAW, 200, 1.0, 1.0)
     assert len(env.length_queue) == episodes > 100
     assert sum(env.return_queue) == return_sum != 0.0
@@ -189,7 +189,7 @@ def test_statistics_of_a_user_stay_as_they_are() -> None:
 
 
 def test_environments_are_made_without_the_checker_and_without_a_window() -> None:
-    source = PythonSource("CliffWalking-v1", 2)
+    source = PythonEnvironment("CliffWalking-v1", 2)
     for env in source._envs:
         assert "PassiveEnvChecker" not in str(env)
         assert env.render_mode is None
@@ -199,7 +199,7 @@ def test_environments_are_made_without_the_checker_and_without_a_window() -> Non
 def test_an_environment_that_resets_itself_is_reset_all_the_same() -> None:
     tables = []
     for make in (Toy, lambda: gymnasium.wrappers.Autoreset(Toy())):
-        loop, table = start(PythonSource(make, 2), 2)
+        loop, table = start(PythonEnvironment(make, 2), 2)
         loop.run(LAW, 200, 1.0, 0.2)
         tables.append(table.values.tobytes())
     assert tables[0] == tables[1]
@@ -207,7 +207,7 @@ def test_an_environment_that_resets_itself_is_reset_all_the_same() -> None:
 
 def test_fingerprints_tell_environments_apart() -> None:
     def of(*arguments: Any, **kwargs: Any) -> str:
-        source = PythonSource(*arguments, **kwargs)
+        source = PythonEnvironment(*arguments, **kwargs)
         text = source.fingerprint()
         source.close()
         return text
@@ -234,9 +234,9 @@ def test_fingerprints_tell_environments_apart() -> None:
 
 
 def test_the_table_of_a_toy_is_found() -> None:
-    source = PythonSource(Toy, 2)
+    source = PythonEnvironment(Toy, 2)
     assert (source.encoder.n_states, source.n_actions) == (N_STATES, N_ACTIONS)
-    assert (source.way, source.own_bytes, source.threads, source.resumable) == (
+    assert (source.stepping, source.own_bytes, source.threads, source.resumable) == (
         "Python environment",
         0,
         False,

@@ -12,11 +12,10 @@ from cdq import MDP, solve
 from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
 from cdq.mdp.sampler import pack_model
-from cdq.qfunctions.merged import Merged
+from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import Constant, StepSize
-from cdq.training.course import Course, Plan, Progress
+from cdq.training.course import Course, Plan, Progress, learn_rounds
 from cdq.training.interrupts import Requests
-from cdq.training.loop import learn_rounds
 from cdq.training.threads import run_workers
 from cdq.workers.contribution import WorkerContribution
 from cdq.workers.windows import AutoWindow, FixedWindow, Window
@@ -56,7 +55,7 @@ def learn(
 ) -> FloatArray:
     """Learn for *steps* steps per worker in threads; return the table. *one_stream*: all workers draw the same."""
     sampler, requests, begin = pack_model(model, doing.dtype), Requests(), float(doing.window.floor)
-    merged = Merged(model.n_states, model.n_actions, doing.dtype, 0.0)
+    merged = MergedTable(model.n_states, model.n_actions, doing.dtype, 0.0)
     merged.values[:] = initial
     comms = connect("inprocess", workers, 60.0)
 
@@ -65,7 +64,7 @@ def learn(
         worker = Worker(
             sampler,
             merged,
-            keeps=first,
+            is_keeper=first,
             gamma=gamma,
             seed=seed,
             rank=0 if one_stream else comm.rank,

@@ -55,7 +55,7 @@ def test_eight_tilings_of_eight_by_eight_learn_mountain_car(seed: int) -> None:
 
 @pytest.mark.parametrize("workers", [2, 4])
 def test_workers_learn_at_a_rate_that_falls_with_the_steps(workers: int) -> None:
-    """Merged as if each weight moved alone, four learnt nothing, and two little (tests/benchmarks/linear.py)."""
+    """MergedTable as if each weight moved alone, four learnt nothing, and two little (tests/benchmarks/linear.py)."""
     options = {"gamma": 1.0, "step_size": LinearDecay(0.3, 0.03, 500_000), "workers": workers}
     assert learnt("MountainCar", 0, **options) >= -115
 

@@ -31,8 +31,7 @@ def hold(directory: str, url: str, text: str) -> None:
     else:
         given.pop("more", None)
         learner = cdq.QLearner(**{**ARGUMENTS, **given, "checkpoint": directory})
-    learner.hosting = hosting
-    learner.learn(steps)
+    learner.learn(steps, hosting=hosting)
     print(learner.table.digest(), learner.steps)
 
 

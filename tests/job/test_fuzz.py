@@ -22,7 +22,7 @@ from cdq.errors import ConfigError
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.handshake import check_hello, hello
 from cdq.job.member import Member
-from cdq.job.membership.events import Arrived, Settings, Submission
+from cdq.job.membership.events import Arrived, HubSettings, Submission
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.membership.worker_machine import WorkerMachine
 from cdq.job.service import LearningService
@@ -67,9 +67,9 @@ def chance() -> random.Random:
 @pytest.mark.parametrize("kind", [LearningService, AsynchronousService])
 def test_g12_a_hub_bears_what_a_member_may_say(kind: type[LearningService], chance: random.Random) -> None:
     """Each message is of the session; its payload, or a field of its header, is not what it should be."""
-    hub = Hub(workers=1, sync_every=90, kind=kind, steps=10**9)
+    hub = Hub(workers=1, sync_every=90, make=kind, steps=10**9)
     asynchronous = kind is AsynchronousService
-    machine = HubMachine(hub.service, Settings(asynchronous=asynchronous), 7)
+    machine = HubMachine(hub.service, HubSettings(asynchronous=asynchronous), 7)
     frame, payload = joined(machine)
     counts: Counter[str] = Counter()
     with warnings.catch_warnings():
@@ -81,7 +81,7 @@ def test_g12_a_hub_bears_what_a_member_may_say(kind: type[LearningService], chan
             machine.step(Received(b"a", said, None, number * 1e-3))
             if machine.version:  # it was taken, as some changes leave what could be
                 counts += machine.counts
-                machine = HubMachine(hub.service, Settings(asynchronous=asynchronous), 7)
+                machine = HubMachine(hub.service, HubSettings(asynchronous=asynchronous), 7)
                 frame, payload = joined(machine)
     counts += machine.counts
     assert sum(count for name, count in counts.items() if name.startswith("refused")) > CASES / 3
@@ -221,7 +221,7 @@ def test_a_length_is_believed_before_memory_is_taken() -> None:
 
 def test_a_submission_whose_check_fails_unforeseen_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Hub(workers=1, sync_every=90, steps=10**9)
-    machine = HubMachine(hub.service, Settings(), 7)
+    machine = HubMachine(hub.service, HubSettings(), 7)
     frame, payload = joined(machine)
 
     def fail(uid: int, submission: Submission) -> None:

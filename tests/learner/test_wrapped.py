@@ -77,7 +77,7 @@ def test_statistics_that_see_nothing_are_told(caplog: pytest.LogCaptureFixture) 
 @pytest.mark.parametrize("stepping", ["auto", "python"])
 def test_the_tightest_time_limit_counts(make: Any, limit: int | None, stepping: str) -> None:
     agent = cdq.QLearner(make(), seed=0, stepping=stepping)
-    assert agent._subject.time_limit == limit
+    assert agent._task.time_limit == limit
     never = agent.evaluate(2).mean_length  # of a table of zeros, which goes left
     assert never == (limit or 10_000)
     if stepping == "auto":
@@ -86,9 +86,9 @@ def test_the_tightest_time_limit_counts(make: Any, limit: int | None, stepping: 
 
 def test_time_limits_of_compiled_environments() -> None:
     pole = TimeLimit(gymnasium.make("cdq/CartPole-v0"), 1000)
-    assert cdq.QLearner(pole, seed=0)._subject.time_limit == 500
+    assert cdq.QLearner(pole, seed=0)._task.time_limit == 500
     pole = TimeLimit(gymnasium.make("cdq/CartPole-v0"), 50)
-    assert cdq.QLearner(pole, seed=0)._subject.time_limit == 50
+    assert cdq.QLearner(pole, seed=0)._task.time_limit == 50
 
 
 def test_a_time_limit_that_was_changed() -> None:

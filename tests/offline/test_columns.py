@@ -239,9 +239,7 @@ def test_linear_functions_heed_masks() -> None:
     ends = [False] * 4
     for agent, allowed in zip(agents, ([[1, 0]] * 4, [[0, 1]] * 4), strict=True):
         agent.learn_from(vectors, [0] * 4, [10.0] * 4, vectors, ends, next_masks=allowed, passes=50)
-    first, second = (
-        agent._subject.action_values(agent._state.merged.values, vectors[0])[0] for agent in agents
-    )
+    first, second = (agent._task.action_values(agent._state.merged.values, vectors[0])[0] for agent in agents)
     assert first > second + 5  # the value of action 0 follows itself, or that of action 1, which nobody took
 
 

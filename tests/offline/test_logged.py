@@ -233,7 +233,7 @@ def test_what_needs_an_environment_is_refused_in_words() -> None:
 
 def test_later_batches_have_the_same_names() -> None:
     agent = learnt()
-    before, tried = agent.table.digest(), agent._subject.tried.copy()  # type: ignore[attr-defined]
+    before, tried = agent.table.digest(), agent._task.tried.copy()  # type: ignore[attr-defined]
     for column, wrong in (("states", "moon"), ("actions", "fly"), ("next_states", "moon")):
         kind = column.removesuffix("s")
         changed = {**WALK, column: [*WALK[column][:2], wrong, *WALK[column][3:]]}
@@ -242,7 +242,7 @@ def test_later_batches_have_the_same_names() -> None:
         ):
             agent.learn_from(*changed.values())
     assert agent.table.digest() == before
-    assert (agent._subject.tried == tried).all()  # type: ignore[attr-defined]
+    assert (agent._task.tried == tried).all()  # type: ignore[attr-defined]
     agent.learn_from(["office"], ["bus"], [5.0], ["home"], [True], passes=50)
     assert agent.predict("office") == "bus"
     with pytest.raises(ConfigError, match="'moon' is no state of the log"):

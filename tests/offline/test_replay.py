@@ -20,9 +20,9 @@ from cdq.features import TileCoding
 from cdq.merges import resolve
 from cdq.offline.logs import Log
 from cdq.offline.replay import ReplayLoop, Replays, steps_of
-from cdq.qfunctions.hashed import HashedMerged
-from cdq.qfunctions.merged import Merged
-from cdq.qfunctions.sole import Alone
+from cdq.qfunctions.hashed import HashedTable
+from cdq.qfunctions.merged import MergedTable
+from cdq.qfunctions.sole import SoleTable
 from cdq.schedules import Constant, build_law
 from cdq.testing import run_in_threads
 from cdq.workers.contribution import WorkerContribution
@@ -60,13 +60,13 @@ def replays_of(
     return Replays(log, n_states, n_actions, dtype=dtype, q_function=q_function, name="toy")
 
 
-def make_worker(log: Log, merged: Merged, rank: int = 0, size: int = 1, **changes: Any) -> Worker:
+def make_worker(log: Log, merged: MergedTable, rank: int = 0, size: int = 1, **changes: Any) -> Worker:
     n_states, n_actions = max(len(merged.values), 1), merged.values.shape[1]
     replays = replays_of(
         log, n_states, n_actions, merged.values.dtype, changes.pop("q_function", table_or_hash)
     )
     arguments: dict[str, Any] = {
-        "keeps": True,
+        "is_keeper": True,
         "gamma": GAMMA,
         "seed": 0,
         "rank": rank,
@@ -84,15 +84,15 @@ def make_worker(log: Log, merged: Merged, rank: int = 0, size: int = 1, **change
 @pytest.mark.parametrize("hashed", [False, True])
 def test_a_log_is_learnt_in_order(dtype: str, n_actions: int, hashed: bool) -> None:
     log = random_log(700, 6, n_actions)
-    merged = HashedMerged(n_actions, dtype, 0.5) if hashed else Merged(6, n_actions, dtype, 0.5)
+    merged = HashedTable(n_actions, dtype, 0.5) if hashed else MergedTable(6, n_actions, dtype, 0.5)
     worker = make_worker(log, merged)
     assert worker.run(build_law(Constant(0.25), 0, 0.3, dtype), 700, 0.0, 0.0) is not None
     touched = worker.rows.touched
-    merged.agree(worker.rows, InProcessCommunicator.connect("inprocess", 1, 1.0)[0])
+    merged.align_rows(worker.rows, InProcessCommunicator.connect("inprocess", 1, 1.0)[0])
     worker.commit_alone()
     values, counts = np.full((6, n_actions), 0.5, dtype).tolist(), np.zeros((6, n_actions), int).tolist()
     met = replay(values, counts, lambda count: 0.25, GAMMA, transitions_of(log))
-    keys = merged.keys.tolist() if isinstance(merged, HashedMerged) else list(range(6))
+    keys = merged.keys.tolist() if isinstance(merged, HashedTable) else list(range(6))
     assert sorted(keys) == list(range(6))
     assert touched == len(met)
     np.testing.assert_allclose(merged.values, np.array(values)[keys], rtol=1e-5, atol=1e-6)
@@ -100,14 +100,14 @@ def test_a_log_is_learnt_in_order(dtype: str, n_actions: int, hashed: bool) -> N
 
 
 def test_pairs_are_logged_in_the_order_of_their_first_touch() -> None:
-    log, merged = random_log(40, 5, 3), Merged(5, 3, "float64", 0.0)
+    log, merged = random_log(40, 5, 3), MergedTable(5, 3, "float64", 0.0)
     worker = make_worker(log, merged)
     worker.run(build_law(Constant(0.25), 0, 0.3, "float64"), 40, 0.0, 0.0)
     met = replay(np.zeros((5, 3)), np.zeros((5, 3), int), lambda count: 0.25, GAMMA, transitions_of(log))
     assert worker.rows.log[: worker.rows.touched].tolist() == [3 * state + action for state, action in met]
     worker.roll_back()
     assert not np.asarray(worker.rows.data).any()
-    assert worker.lanes == replays_of(log, 5, 3, "float64").lane(0, 1)
+    assert worker.lane_state == replays_of(log, 5, 3, "float64").lane(0, 1)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -117,7 +117,7 @@ def test_a_worker_alone_learns_the_same_and_can_undo_it(
     dtype: str, windows: list[int], n_actions: int
 ) -> None:
     log, law = random_log(700, 6, n_actions), build_law(Constant(0.25), 0, 0.3, dtype)
-    tables = Merged(6, n_actions, dtype, 0.5), Alone(6, n_actions, dtype, 0.5)
+    tables = MergedTable(6, n_actions, dtype, 0.5), SoleTable(6, n_actions, dtype, 0.5)
     workers = [make_worker(log, table) for table in tables]
     for sweeps in windows:
         before = tables[1].digest()
@@ -141,7 +141,7 @@ def test_linear_functions_learn_a_log_one_by_one(dtype: str) -> None:
         (random.random(n) < 0.1).astype(np.uint8),
     )
     features = TileCoding(4, 4).bind(np.zeros(2), np.ones(2))
-    tables = [Merged(features.n_features, 3, dtype, 0.0) for _ in range(2)]
+    tables = [MergedTable(features.n_features, 3, dtype, 0.0) for _ in range(2)]
     law = build_law(Constant(0.1), 0, 0.3, dtype)
     worker = make_worker(log, tables[0], q_function=lambda rows, lanes: LinearQ(rows, lanes, features))
     worker.run(law, n, 0.0, 0.0)
@@ -195,11 +195,12 @@ def test_workers_over_a_log_give_the_same_bits_together_and_apart(hashed: bool) 
     bits = []
     for kind, shared in ((InProcessCommunicator, True), (Wire, False)):
         merged = [
-            HashedMerged(3, "float64", 0.0) if hashed else Merged(40, 3, "float64", 0.0)
+            HashedTable(3, "float64", 0.0) if hashed else MergedTable(40, 3, "float64", 0.0)
             for _ in range(1 if shared else size)
         ] * (size if shared else 1)
         workers = [
-            make_worker(log, merged[rank], rank, size, keeps=not shared or rank == 0) for rank in range(size)
+            make_worker(log, merged[rank], rank, size, is_keeper=not shared or rank == 0)
+            for rank in range(size)
         ]
 
         def task(comm: Communicator, workers: list[Worker] = workers) -> float:
@@ -229,15 +230,15 @@ def test_rewards_that_a_table_cannot_hold_are_named() -> None:
 
 def test_a_flag_ends_a_window_early() -> None:
     log, stop = random_log(50, 3, 2), np.ones(1, np.int32)
-    worker = make_worker(log, Merged(3, 2, "float64", 0.0), stop=stop)
-    before = worker.lanes
+    worker = make_worker(log, MergedTable(3, 2, "float64", 0.0), stop=stop)
+    before = worker.lane_state
     assert worker.run(build_law(Constant(0.2), 0, 0.3, "float64"), 50, 0.0, 0.0) is None
     worker.roll_back()
-    assert worker.lanes == before
+    assert worker.lane_state == before
 
 
 def test_kernels_refuse_columns_of_other_lengths_and_types() -> None:
-    log, rows = random_log(10, 3, 2), Merged(3, 2, "float32", 0.0).new_rows()
+    log, rows = random_log(10, 3, 2), MergedTable(3, 2, "float32", 0.0).new_rows()
     law, other = (build_law(Constant(0.2), 0, 0.3, dtype) for dtype in DTYPES)
     states, rewards = log.states.astype(np.uint32), log.rewards.astype(np.float32)
     right = [states, log.actions, rewards, states, log.terminated]
@@ -256,7 +257,7 @@ def test_kernels_refuse_columns_of_other_lengths_and_types() -> None:
         with pytest.raises(ValueError, match="another type than the table, or"):
             replay.learn(used, GAMMA, first, last, NO_STOP)
     features = TileCoding(1, 2).bind(np.zeros(1), np.ones(1))
-    weights = Merged(features.n_features, 2, "float64", 0.0).new_rows()
+    weights = MergedTable(features.n_features, 2, "float64", 0.0).new_rows()
     with pytest.raises(ValueError, match="one transition at a time"):
         Replay(
             LinearQ(weights, 2, features), log.rewards, log.actions, log.rewards, log.rewards, log.terminated

@@ -14,12 +14,12 @@ from cdq.core.lanes import Lanes
 from cdq.core.table.hash import HashedRows, HashQ
 from cdq.core.table.qfunction import TableQ
 from cdq.core.table.rows import Rows
-from cdq.envs.compiled import CompiledSource
+from cdq.envs.compiled import CompiledEnvironment
 from cdq.envs.grids import GridWorld
 from cdq.errors import TableError
 from cdq.merges import resolve
-from cdq.qfunctions.hashed import HashedMerged, HashedTable
-from cdq.qfunctions.merged import Merged
+from cdq.qfunctions.hashed import HashedStates, HashedTable
+from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import RescaledLinear, build_law
 from cdq.testing import run_in_threads
 from cdq.workers.contribution import WorkerContribution
@@ -28,7 +28,7 @@ from cdq.workers.worker import Worker
 from tests.reference.merge import RULES
 from tests.workers.test_rounds import Failing, Wire
 
-SOURCE = CompiledSource(GridWorld((9, 11), walls=0.1, slip=0.2))
+SOURCE = CompiledEnvironment(GridWorld((9, 11), walls=0.1, slip=0.2))
 N_STATES = 99
 
 
@@ -43,17 +43,17 @@ class Grid:
         return SOURCE.loop(q, lanes, gamma, lanes.seeds(), stop)
 
 
-def make_merged(hashed: bool, dtype: str, initial: float) -> Merged:
+def make_merged(hashed: bool, dtype: str, initial: float) -> MergedTable:
     if hashed:
-        return HashedMerged(4, dtype, initial)
-    return Merged(N_STATES, 4, dtype, initial)
+        return HashedTable(4, dtype, initial)
+    return MergedTable(N_STATES, 4, dtype, initial)
 
 
 @dataclass
 class Team:
     """Workers that share a process, or have one each."""
 
-    merged: list[Merged]
+    merged: list[MergedTable]
     workers: list[Worker]
     kind: type[InProcessCommunicator]
     dtype: str
@@ -69,7 +69,7 @@ class Team:
             Worker(
                 Grid(),
                 merged[rank],
-                keeps=apart or rank == 0,
+                is_keeper=apart or rank == 0,
                 gamma=0.9,
                 seed=5,
                 rank=rank,
@@ -98,9 +98,9 @@ class Team:
         return tuple(getattr(self.merged[rank], name).tobytes() for name in self.merged[rank].names)
 
 
-def by_key(merged: Merged) -> dict[int, bytes]:
+def by_key(merged: MergedTable) -> dict[int, bytes]:
     """Return value, clock and visits of every state that has visits, by its key or its number."""
-    keys = merged.keys.tolist() if isinstance(merged, HashedMerged) else range(N_STATES)
+    keys = merged.keys.tolist() if isinstance(merged, HashedTable) else range(N_STATES)
     parts = merged.values, merged.clock, merged.visits
     met = {key: b"".join(part[row].tobytes() for part in parts) for row, key in enumerate(keys)}
     return {key: row for key, row in met.items() if merged.visits[list(keys).index(key)].any()}
@@ -162,7 +162,7 @@ def test_a_round_that_fails_leaves_the_keys_of_the_one_before(at: int) -> None:
 
 
 def test_a_table_and_what_the_process_shares_grow_together() -> None:
-    merged = HashedMerged(2, "float32", 0.5)
+    merged = HashedTable(2, "float32", 0.5)
     workers = [merged.new_rows() for _ in range(2)]
     random, expected = np.random.default_rng(3), []
     for n in (1, 1022, 1, 1, 5000, 70_000):
@@ -187,9 +187,9 @@ def test_a_table_goes_to_tensors_and_comes_back() -> None:
     team = Team.make(1, hashed=True, apart=False, initial=1.0)
     team.learn(5)
     merged = team.merged[0]
-    assert isinstance(merged, HashedMerged)
+    assert isinstance(merged, HashedTable)
     tensors = {name: np.array(getattr(merged, name)) for name in merged.names}
-    other = HashedMerged(4, "float64", 1.0)
+    other = HashedTable(4, "float64", 1.0)
     other.fill(tensors)
     assert other.digest() == merged.digest() == merged.copy().digest()
     assert other.action_values(int(merged.keys[3])).tolist() == merged.values[3].tolist()
@@ -209,7 +209,7 @@ def test_a_table_goes_to_tensors_and_comes_back() -> None:
 def test_digests_tell_keys_apart() -> None:
     digests = set()
     for key in (1, 2):
-        merged = HashedMerged(1, "float32", 0.0)
+        merged = HashedTable(1, "float32", 0.0)
         merged.prepare(np.array([key], np.uint64))
         merged.extend(1)
         digests.add(merged.digest())
@@ -228,8 +228,8 @@ class Numbers:
 def test_what_was_never_met_is_worth_the_initial_value_and_is_not_added() -> None:
     team = Team.make(1, hashed=True, apart=False, initial=-1.5)
     merged = team.merged[0]
-    assert isinstance(merged, HashedMerged)
-    table = HashedTable(Numbers(), merged)  # type: ignore[arg-type]
+    assert isinstance(merged, HashedTable)
+    table = HashedStates(Numbers(), merged)  # type: ignore[arg-type]
     assert table.action_values(merged.values, 3).tolist() == [-1.5] * 4
     team.learn(4)
     n = len(merged.keys)
@@ -248,8 +248,8 @@ def test_greedy_episodes_are_those_of_the_dense_table() -> None:
     for team in teams:
         team.learn(40)
         merged = team.merged[0]
-        if isinstance(merged, HashedMerged):
-            q = HashedTable(Numbers(), merged).reader(merged.values, 2)  # type: ignore[arg-type]
+        if isinstance(merged, HashedTable):
+            q = HashedStates(Numbers(), merged).reader(merged.values, 2)  # type: ignore[arg-type]
         else:
             q = TableQ(Rows.of_values(merged.values), 2)
         words = np.random.default_rng(0).integers(0, 2**64, (4, 2), np.uint64)

@@ -17,8 +17,8 @@ from cdq.core.merge.overlap import hand_over
 from cdq.core.table.rows import Rows
 from cdq.errors import TableError
 from cdq.mdp.model import MDP
-from cdq.qfunctions.merged import Merged
-from cdq.qfunctions.sole import Alone
+from cdq.qfunctions.merged import MergedTable
+from cdq.qfunctions.sole import SoleTable
 from cdq.training.checkpoints import Checkpoints
 from cdq.workers.worker import Worker
 from tests.strategies import DTYPES, make_worker, models, random_model
@@ -26,18 +26,18 @@ from tests.strategies import DTYPES, make_worker, models, random_model
 LIMIT = 2**30  # of clocks
 
 
-def pair(model: MDP, dtype: str, lanes: int) -> tuple[Worker, Worker, Merged, Alone]:
+def pair(model: MDP, dtype: str, lanes: int) -> tuple[Worker, Worker, MergedTable, SoleTable]:
     """Return two workers on *model*, one of them on a table without a base."""
     tables = (
-        Merged(model.n_states, model.n_actions, dtype, 0.5),
-        Alone(model.n_states, model.n_actions, dtype, 0.5),
+        MergedTable(model.n_states, model.n_actions, dtype, 0.5),
+        SoleTable(model.n_states, model.n_actions, dtype, 0.5),
     )
     usual, alone = (make_worker(model, dtype, merged=table, num_envs=lanes) for table in tables)
     return usual, alone, *tables
 
 
-def assert_same(merged: Merged, alone: Alone) -> None:
-    for name in Merged.names:
+def assert_same(merged: MergedTable, alone: SoleTable) -> None:
+    for name in MergedTable.names:
         ours, theirs = getattr(alone, name), getattr(merged, name)
         assert ours.dtype == theirs.dtype
         assert ours.tobytes() == theirs.tobytes(), name
@@ -63,7 +63,7 @@ def test_windows_and_their_undoing(model: MDP, dtype: str, lanes: int, windows: 
                 worker.roll_back()
         assert alone.rows.touched == 0
         assert_same(merged, own)
-        assert alone.lanes == usual.lanes
+        assert alone.lane_state == usual.lane_state
 
 
 def test_a_window_much_longer_than_the_table() -> None:
@@ -103,7 +103,7 @@ def test_a_table_is_taken_over(ahead: int) -> None:
     random = np.random.default_rng(0)
     clock = random.integers(0, 100, (4, 3)).astype(np.uint32)
     tensors = {"values": random.normal(size=(4, 3)), "clock": clock, "visits": clock.astype(np.int64) + ahead}
-    own, merged = Alone(4, 3, "float64", 0.0), Merged(4, 3, "float64", 0.0)
+    own, merged = SoleTable(4, 3, "float64", 0.0), MergedTable(4, 3, "float64", 0.0)
     for table in (own, merged):
         table.fill(tensors)
     assert_same(merged, own)
@@ -131,7 +131,7 @@ def test_it_is_not_merged() -> None:
 
 
 def test_a_view_of_its_values_can_be_read_as_a_table() -> None:
-    own = Alone(5, 3, "float32", 1.5)
+    own = SoleTable(5, 3, "float32", 1.5)
     Rows.of_values(own.values)
     for wrong in (own.values[:, ::2], own.values[::-1], np.broadcast_to(own.values[:1], (5, 3))):
         with pytest.raises(ValueError, match=r".*"):
@@ -139,7 +139,7 @@ def test_a_view_of_its_values_can_be_read_as_a_table() -> None:
 
 
 def test_the_workers_rows_are_the_table() -> None:
-    own = Alone(10, 4, "float32", 1.0)
+    own = SoleTable(10, 4, "float32", 1.0)
     assert own.new_rows() is own.new_rows()
     assert np.shares_memory(own.values, np.asarray(own.new_rows().data))
     assert np.asarray(own.new_rows().data).nbytes == 8 * 40  # a value and a count for each pair
@@ -165,7 +165,7 @@ def usual() -> cdq.QLearner:
 
 def test_a_learner_learns_the_same(usual: cdq.QLearner, every_table: None) -> None:
     agent = learner().learn(20_000).learn(30_000)
-    assert isinstance(agent._state.merged, Alone)
+    assert isinstance(agent._state.merged, SoleTable)
     assert agent.table.digest() == usual.table.digest()
     assert agent.evaluate(100) == usual.evaluate(100)
     assert agent.report()["digest"] == usual.report()["digest"]
@@ -193,7 +193,7 @@ def test_one_worker_goes_on_from_several(
         agents.append(cdq.QLearner.resume(tmp_path, workers=1))
         agents[-1]._checkpoints = Checkpoints(None, None)
         agents[-1].learn(20_000)
-    assert [type(agent._state.merged) for agent in agents] == [Alone, Merged]
+    assert [type(agent._state.merged) for agent in agents] == [SoleTable, MergedTable]
     assert agents[0].table.digest() == agents[1].table.digest()
     assert (agents[0].table.visits > agents[0]._state.merged.clock).any()
 

@@ -81,14 +81,14 @@ def phi(x: Any) -> Any:
         return np.where(x < -45, real(-1) / x, series)
 
 
-class Merged(NamedTuple):
+class MergedTable(NamedTuple):
     values: Any
     total: Any
     gain: Any
     mass: int  # in units of 2^-20
 
 
-def merge(rule: str, base: Any, values: Any, visits: Any, clock: Any, law: Law) -> Merged:
+def merge(rule: str, base: Any, values: Any, visits: Any, clock: Any, law: Law) -> MergedTable:
     """Merge flat tables: base and clock (n,), values and visits (workers, n)."""
     log_keep = log_keeps(visits, clock, law)
     total, largest = visits.sum(axis=0, dtype=np.uint32), visits.max(axis=0)
@@ -103,7 +103,7 @@ def merge(rule: str, base: Any, values: Any, visits: Any, clock: Any, law: Law) 
     for own in log_keep:
         mass = mass - own
     units = sum(int(n) * int(min(m, 45.0) * 2**20) for n, m in zip(total, mass, strict=True))
-    return Merged(np.where(total > 0, merged, base), total, gain, units)
+    return MergedTable(np.where(total > 0, merged, base), total, gain, units)
 
 
 def log_keeps(visits: Any, clock: Any, law: Law) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.reference.merge import Merged, clock_after, log_keeps, merge, phi
+from tests.reference.merge import MergedTable, clock_after, log_keeps, merge, phi
 from tests.reference.rollout import Learner
 from tests.reference.schedules import Law
 
@@ -55,7 +55,7 @@ class Overlapped:
         self.visits += merged.total.reshape(self.base.shape)
         return merged.mass / 2**20 / int(merged.total.sum()) if came.any() else 0.0
 
-    def _merge(self, law: Law) -> Merged:
+    def _merge(self, law: Law) -> MergedTable:
         values, visits = ([table.ravel() for table in tables] for tables in (self.then, self.brought))
         return merge(
             self.rule, self.base.ravel(), np.array(values), np.array(visits), self.clock.ravel(), law

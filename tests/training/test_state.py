@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import cdq
-from cdq._common import shown
 from cdq.errors import FileError, TableError
-from cdq.qfunctions.merged import Merged
+from cdq.errors.checks import shown
+from cdq.qfunctions.merged import MergedTable
 from cdq.storage.files import read_tensors, write_tensors
 from cdq.training.course import Progress
 from cdq.training.goals import Goal
@@ -24,7 +24,7 @@ MODEL = random_model(7, 3, seed=1)
 
 
 def fresh(dtype: str = "float64") -> State:
-    return State(Merged(MODEL.n_states, MODEL.n_actions, dtype, 0.0), Progress(0, 500.0))
+    return State(MergedTable(MODEL.n_states, MODEL.n_actions, dtype, 0.0), Progress(0, 500.0))
 
 
 def learnt() -> State:

@@ -11,10 +11,10 @@ from cdq.errors import PeerLost
 from cdq.merges import resolve
 from cdq.schedules import Constant, LinearDecay, Polynomial, RescaledLinear, build_law
 from cdq.testing import run_in_threads
+from cdq.workers.contribution import Summary
 from cdq.workers.overlap import Pipeline
 from cdq.workers.rounds import GO_ON, STOP_BEFORE, Interrupted, Round
-from cdq.workers.streams import LEARNING, streams
-from cdq.workers.worker import Worker
+from cdq.workers.worker import LEARNING, Worker, streams
 from tests.reference.merge import RULES
 from tests.reference.overlap import Overlapped
 from tests.reference.rollout import Learner
@@ -64,7 +64,7 @@ def windows(n: int, sweeps: int = 20) -> Any:
 
     def doing(pipeline: Pipeline, rank: int) -> list[Round | None]:
         pipeline.begin(LAW, sweeps, (0.5, 0.5))
-        played = [pipeline.play(LAW, sweeps, (0.5, 0.5), GO_ON) for _ in range(n - 1)]
+        played = [pipeline.step(LAW, sweeps, (0.5, 0.5), GO_ON) for _ in range(n - 1)]
         return [*played, pipeline.finish(GO_ON)]
 
     return doing
@@ -136,7 +136,7 @@ def test_a_run_is_its_definition_to_the_bit(
             else:
                 law = build_law(step_size, steps[window], 0.3, dtype)
                 if window:
-                    played = pipeline.play(law, sweeps, (0.7, 0.7), GO_ON)
+                    played = pipeline.step(law, sweeps, (0.7, 0.7), GO_ON)
                 else:
                     pipeline.begin(law, sweeps, (0.7, 0.7))
             reached.wait(10)
@@ -183,7 +183,7 @@ def test_a_summary_is_of_the_window_that_is_merged() -> None:
     first = run(workers, windows(3))[0][0]
     ended = alone.run(LAW, 20, 0.5, 0.5)
     assert ended is not None
-    assert first.summaries[0] == (*ended, 0, GO_ON)
+    assert first.summaries[0] == Summary.of(ended, 0, GO_ON)
 
 
 def test_windows_without_steps_change_nothing() -> None:
@@ -224,7 +224,7 @@ def test_a_pair_at_the_clock_limit_stays_there() -> None:
 
 
 def lanes_of(workers: list[Worker]) -> list[bytes]:
-    return [worker.lanes for worker in workers]
+    return [worker.lane_state for worker in workers]
 
 
 def assert_after(workers: list[Worker], n: int) -> None:
@@ -248,9 +248,9 @@ def stopping(after: int, asking: int, at_the_end: bool = False) -> Any:
     def doing(pipeline: Pipeline, rank: int) -> Any:
         pipeline.begin(LAW, 20, (0.5, 0.5))
         for _ in range(after):
-            assert pipeline.play(LAW, 20, (0.5, 0.5), GO_ON) is not None
+            assert pipeline.step(LAW, 20, (0.5, 0.5), GO_ON) is not None
         request = STOP_BEFORE if rank == asking else GO_ON
-        return pipeline.finish(request) if at_the_end else pipeline.play(LAW, 20, (0.5, 0.5), request)
+        return pipeline.finish(request) if at_the_end else pipeline.step(LAW, 20, (0.5, 0.5), request)
 
     return doing
 
@@ -287,7 +287,7 @@ def test_windows_ended_early_leave_all_workers_after_the_same_round(kind: Any, r
             for window in range(10**6):
                 if rank == rank_that_sets and window == after:
                     stop[0] = 1
-                pipeline.play(LAW, 20, (0.5, 0.5), GO_ON)
+                pipeline.step(LAW, 20, (0.5, 0.5), GO_ON)
 
         results = run(workers, doing, kind)
         assert all(isinstance(result, (Interrupted, PeerLost)) for result in results)
@@ -350,7 +350,7 @@ def test_an_exception_between_two_rounds_leaves_all_workers_after_the_same_round
         for window in range(10**6):
             if rank == 0 and window == 3:
                 raise ZeroDivisionError("of a watch")
-            pipeline.play(LAW, 20, (0.5, 0.5), GO_ON)
+            pipeline.step(LAW, 20, (0.5, 0.5), GO_ON)
 
     workers = make_workers()
     results = run(workers, doing)

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from cdq.mdp.model import MDP
-from cdq.qfunctions.merged import Merged, allocate
+from cdq.qfunctions.merged import MergedTable, allocate
 from cdq.schedules import Constant, RescaledLinear, build_law
-from cdq.workers.streams import EVALUATION, LEARNING, streams
-from cdq.workers.worker import Episodes
+from cdq.workers.worker import EVALUATION, LEARNING, Episodes, streams
 from tests.core.test_merge import contributions_of, merge_shared
 from tests.strategies import (
     DTYPES,
@@ -46,7 +45,7 @@ def test_a_new_worker_has_a_zero_table_and_lanes_that_started(dtype: str) -> Non
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_worker_starts_from_what_is_merged(dtype: str) -> None:
-    merged = Merged(6, 3, dtype, 2.5)
+    merged = MergedTable(6, 3, dtype, 2.5)
     assert (merged.values == 2.5).all()
     assert merged.values.dtype == dtype
     merged.values[2], merged.clock[4] = np.arange(3), 7
@@ -88,8 +87,8 @@ def test_a_committed_window_is_not_rolled_back() -> None:
 
 
 def test_only_the_worker_that_keeps_them_changes_what_is_shared() -> None:
-    merged = Merged(6, 3, "float64", 0.0)
-    keeper, other = (make_worker(MODEL, merged=merged, keeps=rank == 0, rank=rank) for rank in range(2))
+    merged = MergedTable(6, 3, "float64", 0.0)
+    keeper, other = (make_worker(MODEL, merged=merged, is_keeper=rank == 0, rank=rank) for rank in range(2))
     for worker in (keeper, other):
         worker.run(LAW, 50, 0.5, 0.5)
     slices = merge_shared(contributions_of([keeper, other], LAW), "pooled")

@@ -37,7 +37,7 @@ ENDLESS, UNREAD, CROWD = (
 )
 
 
-class Connection:
+class PeerConnection:
     """A connection, by a descriptor of its own: ZeroMQ may soon use its number for another connection.
 
     Parameters
@@ -151,14 +151,14 @@ class Guard:
         self._most = _SLACK + 2 * (HELLO_LIMIT if limit is None else limit)
         self._endless = limit is None  # messages of those that take part may be
         self._room = min(_descriptors() // _SHARE, _CROWD)
-        self._connections: dict[int, Connection] = {}  # in the order in which they came
+        self._connections: dict[int, PeerConnection] = {}  # in the order in which they came
         self._missed: dict[int, None] = {}  # not watched yet, for want of a descriptor
         self._reasons: list[str] = []
         self._next = 0.0
         events = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
         self._monitor = bound.get_monitor_socket(events)
 
-    def deliver(self, file: int, size: int, now: float) -> Connection | None:
+    def deliver(self, file: int, size: int, now: float) -> PeerConnection | None:
         """Take in that a whole message came from a connection, and return that, if it still is there."""
         found = self._connections.get(file)
         if found is None or found.inode != _inode(file):
@@ -182,7 +182,7 @@ class Guard:
         reasons, self._reasons = self._reasons, []
         return reasons
 
-    def _wrong(self, found: Connection, all_read: bool, now: float) -> str | None:
+    def _wrong(self, found: PeerConnection, all_read: bool, now: float) -> str | None:
         backlog = found.backlog(found.counts()[1], all_read, now)
         if backlog > self._most and not (self._endless and found.is_welcome):
             return ENDLESS
@@ -202,7 +202,7 @@ class Guard:
 
     def _watch(self, file: int) -> None:
         try:
-            found = Connection(file)
+            found = PeerConnection(file)
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE}:
                 self._missed[file] = None

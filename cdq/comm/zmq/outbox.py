@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cdq.comm.zmq.events import Send
-from cdq.comm.zmq.guard import Connection
+from cdq.comm.zmq.guard import PeerConnection
 from cdq.comm.zmq.library import load
 from cdq.comm.zmq.wire import KIND_AT, Kind
 
@@ -34,10 +34,10 @@ class Outbox:
         self._zmq = load()
         self._bound, self._lose = bound, lose
         self._queues: dict[bytes, deque[Send]] = {}
-        self._connections: dict[bytes, Connection] = {}
+        self._connections: dict[bytes, PeerConnection] = {}
         self._busy: set[bytes] = set()  # those by which something large is on its way
 
-    def meet(self, route: bytes, connection: Connection) -> None:
+    def meet(self, route: bytes, connection: PeerConnection) -> None:
         """Take in which connection a route is."""
         self._connections[route] = connection
 

@@ -110,8 +110,11 @@ class Service(Protocol):
 
     finished: bool
 
-    def admit(self, hello: bytes, /) -> None:
-        """Look at what a worker says of itself, as soon as it comes; raise `Refused` if it cannot take part."""
+    def admit(self, hello: bytes, /) -> str:
+        """Look at what a worker says of itself, as soon as it comes; raise `Refused` if it cannot take part.
+
+        Returns the name of its machine, as it says; empty where it does not.
+        """
 
     def welcome(self, uid: int, members: Sequence[int], /) -> bytes:
         """Return what a worker needs to begin, or begin again, in the round that is open, with its members."""
@@ -123,7 +126,7 @@ class Service(Protocol):
         """Return why a contribution is not right, None if it is."""
 
     def close_round(
-        self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], State], /
+        self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], HubState], /
     ) -> Mapping[int, Body]:
         """Apply a round, make it durable, and return each contributor's result, which acknowledges it.
 
@@ -137,18 +140,18 @@ class Service(Protocol):
             Returns what the machine needs to be restored as it is after this round.
         """
 
-    def single(self, uid: int, submission: Submission, state: Callable[[], State], /) -> Payload:
+    def single(self, uid: int, submission: Submission, state: Callable[[], HubState], /) -> Payload:
         """Apply one contribution (asynchronous mode) as `close_round` does; raise `Refused` if it is too old."""
 
     def status(self) -> dict[str, Any]:
         """Return the public state of the job for `cdq status`; can be written as JSON."""
 
 
-State = dict[str, Any]  # what a hub's machine is restored from; can be written as JSON
+HubState = dict[str, Any]  # what a hub's machine is restored from; can be written as JSON
 
 
 @dataclass(frozen=True)
-class Settings:
+class HubSettings:
     """Rules by which a hub keeps its rounds.
 
     Parameters
@@ -167,6 +170,8 @@ class Settings:
         Seconds before the same large answer is sent again by the same connection.
     asynchronous : bool
         Apply each contribution when it comes: there are no rounds.
+    name_of : callable
+        Returns the name of a public key, for the status; empty where it has none.
     """
 
     min_members: int = 1
@@ -176,3 +181,4 @@ class Settings:
     ping_interval: float = 0.5
     resend: float = 2.0
     asynchronous: bool = False
+    name_of: Callable[[str], str] = lambda key: ""

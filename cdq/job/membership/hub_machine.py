@@ -27,7 +27,7 @@ from cdq.comm.zmq.events import (
     Unreachable,
 )
 from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, pack_header
-from cdq.job.membership.events import Refused, Service, Settings, State, Submission
+from cdq.job.membership.events import HubSettings, HubState, Refused, Service, Submission
 from cdq.job.membership.fence import admit, answer_to, check, fence
 from cdq.job.membership.roster import Peer, Roster
 from cdq.job.membership.welcomes import Welcomes
@@ -43,7 +43,7 @@ class HubMachine:
     ----------
     service : Service
         Service that checks, applies and answers contributions.
-    settings : Settings
+    settings : HubSettings
         Rules by which rounds are kept.
     run : int
         The job's number, random, of 64 bits and not 0.
@@ -62,7 +62,12 @@ class HubMachine:
     """
 
     def __init__(
-        self, service: Service, settings: Settings, run: int, restored: State | None = None, now: float = 0.0
+        self,
+        service: Service,
+        settings: HubSettings,
+        run: int,
+        restored: HubState | None = None,
+        now: float = 0.0,
     ) -> None:
         self.run, self.generation, self.epoch, self.version = run, 1, 0, 0
         self.counts: Counter[str] = Counter()
@@ -86,7 +91,7 @@ class HubMachine:
             self.generation = restored["generation"] + 1
             self._roster.restore(restored["peers"], now)
 
-    def state(self) -> State:
+    def state(self) -> HubState:
         """Return the state that a restart needs; can be written as JSON."""
         return {
             "run": self.run,
@@ -103,7 +108,8 @@ class HubMachine:
             "generation": self.generation,
             "epoch": self.epoch,
             "version": self.version,
-            **self._roster.status(),
+            **self._roster.status(self._now, self._settings.name_of),
+            "least": self._settings.min_members,
             "counts": dict(self.counts),
             "service": self._service.status(),
         }
@@ -171,8 +177,9 @@ class HubMachine:
     def _greet(self, frame: Frame, event: Received) -> None:
         if frame.run not in {0, self.run}:
             raise Rejected(Reason.RUN, frame, "this hub has another job")
-        admit(self._service, frame)
+        host = admit(self._service, frame)
         peer = self._roster.identify(event.route, event.key, frame)
+        peer.host = host
         moved = peer.route != event.route
         self._roster.attach(peer, event.route, self._now)
         peer.unread = event.unread

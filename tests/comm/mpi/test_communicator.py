@@ -58,7 +58,7 @@ def test_pieces_of_any_length_give_the_same(size: int) -> None:
 # ---- merges
 
 
-class Watched(SharedFold):
+class DivergenceGuard(SharedFold):
     """Tells how it was merged."""
 
     def __init__(self, values: Array, *memory: Any) -> None:
@@ -79,7 +79,7 @@ def merge_in_all_ways(comm: Communicator, length: int) -> tuple[list[str], set[b
     values = mixed_magnitudes(5, comm.rank, length)
     segments = comm.share(SharedFold.segment_bytes(length))
     sent = comm.bytes_sent
-    watched = [Watched(values), Watched(values, segments, comm.rank)]
+    watched = [DivergenceGuard(values), DivergenceGuard(values, segments, comm.rank)]
     results = {comm.merge(one, "sum").tobytes() for one in watched}
     return [way for one in watched for way in one.ways], results, comm.bytes_sent - sent
 

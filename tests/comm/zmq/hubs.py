@@ -11,13 +11,13 @@ import numpy as np
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys
 from cdq.job.membership.connection import Connection
-from cdq.job.membership.events import Deliver, Joined, Settings
+from cdq.job.membership.events import Deliver, HubSettings, Joined
 from cdq.job.membership.hub_machine import HubMachine
 from tests.comm.zmq.simulation import Adding, Disk, Table, delta
 
 
 @contextmanager
-def running(url: str, disk: Disk, settings: Settings, keys: Keys | None = None) -> Iterator[str]:
+def running(url: str, disk: Disk, settings: HubSettings, keys: Keys | None = None) -> Iterator[str]:
     """Run a hub in a thread, and give its address; it goes on with what is on the disk."""
     ended = threading.Event()
     service = Adding(disk, lambda: False)

@@ -19,11 +19,11 @@ from cdq.job.membership.events import (
     Arrived,
     Deliver,
     Failed,
+    HubSettings,
     Joined,
     Leave,
     Left,
     Refused,
-    Settings,
     State,
     Submission,
     Submit,
@@ -155,13 +155,13 @@ class World:
         Of everything.
     workers : int
         How many.
-    settings : Settings
+    settings : HubSettings
         Of the hub.
     keys : bool
         Whether workers have keys.
     """
 
-    def __init__(self, seed: int, workers: int, settings: Settings, keys: bool) -> None:
+    def __init__(self, seed: int, workers: int, settings: HubSettings, keys: bool) -> None:
         self.random = random.Random(seed)
         self.settings = settings
         self.disk = Disk()

@@ -22,7 +22,7 @@ from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE, SIZE_VARIABLE
 from cdq.comm.zmq.ranks.relay import RelayMachine
 from cdq.errors import ConfigError
 from cdq.job.membership.connection import status
-from cdq.job.membership.events import Settings
+from cdq.job.membership.events import HubSettings
 from tests.comm.zmq.hubs import Worker, running
 from tests.comm.zmq.simulation import Disk
 
@@ -123,7 +123,7 @@ def test_a_hub_and_a_worker_by_ipv6(scheme: str, tmp_path: Path) -> None:
     (tmp_path / "worker" / "hub.public").write_bytes((tmp_path / "hub" / "own.public").read_bytes())
     allow(tmp_path / "hub", tmp_path / "worker" / "own.public", "worker")
     keys = Keys(tmp_path / "worker")
-    with running(f"{scheme}://[::1]:0", Disk(), Settings(), Keys(tmp_path / "hub")) as url:
+    with running(f"{scheme}://[::1]:0", Disk(), HubSettings(), Keys(tmp_path / "hub")) as url:
         assert url.startswith(f"zmq+{scheme}://[::1]:")
         worker = Worker(url, 5, keys)
         worker.run()

@@ -23,7 +23,7 @@ from cdq.comm.zmq.ranks.communicator import ZmqCommunicator
 from cdq.comm.zmq.ranks.relay import RelayMachine
 from cdq.comm.zmq.wire import Frame, Kind, Reason, decode, encode, unpack_reason
 from cdq.job.membership.connection import Connection, status
-from cdq.job.membership.events import Joined, Settings
+from cdq.job.membership.events import HubSettings, Joined
 from tests.comm.zmq.hubs import Worker, running
 from tests.comm.zmq.simulation import Disk, Table, delta
 from tests.comm.zmq.test_wire import golden, mutated
@@ -57,7 +57,7 @@ def test_g12_mutated_frames_do_no_harm() -> None:
         for number in range(2000):
             link.send(mutated(frames[number % len(frames)], shared))
 
-    with running("tcp://127.0.0.1:0", Disk(), Settings()) as url:
+    with running("tcp://127.0.0.1:0", Disk(), HubSettings()) as url:
         link = Link(parse(url), 5.0)
         worker, grown = attacked(url, attack)
         until = time.monotonic() + 10.0
@@ -96,7 +96,7 @@ def test_g12_a_message_without_end_is_cut() -> None:
             with pytest.raises((ConnectionResetError, BrokenPipeError, TimeoutError)):
                 flood(raw)
 
-    with running("tcp://127.0.0.1:0", Disk(), Settings()) as url:
+    with running("tcp://127.0.0.1:0", Disk(), HubSettings()) as url:
         worker, grown = attacked(url, attack)
     assert worker.error is None
     assert len(worker.acknowledged) == 200
@@ -104,7 +104,7 @@ def test_g12_a_message_without_end_is_cut() -> None:
 
 
 def test_g10_connections_that_say_nothing_stall_nobody() -> None:
-    with running("tcp://127.0.0.1:0", Disk(), Settings()) as url:
+    with running("tcp://127.0.0.1:0", Disk(), HubSettings()) as url:
         host, _, port = url.rpartition("//")[2].partition(":")
         idle = [socket.create_connection((host, int(port))) for _ in range(100)]
         worker, _ = attacked(url, lambda: None)
@@ -125,7 +125,7 @@ def answer(link: Link, frame: Frame) -> tuple[int, int]:
 
 def test_g11_nobody_speaks_in_another_name() -> None:
     disk = Disk()
-    with running("tcp://127.0.0.1:0", disk, Settings()) as url, Connection(url, b"adds") as connection:
+    with running("tcp://127.0.0.1:0", disk, HubSettings()) as url, Connection(url, b"adds") as connection:
         joined = connection.wait(5.0)
         assert isinstance(joined, Joined)
         table: Table = np.frombuffer(bytes(joined.payload), np.int64)
@@ -169,7 +169,7 @@ def test_g11_nobody_speaks_in_another_name() -> None:
     ],
 )
 def test_g12_what_is_no_zmtp_of_today_does_no_harm(said: bytes) -> None:
-    with running("tcp://127.0.0.1:0", Disk(), Settings()) as url:
+    with running("tcp://127.0.0.1:0", Disk(), HubSettings()) as url:
         host, _, port = url.rpartition("//")[2].partition(":")
         with socket.create_connection((host, int(port))) as raw:
             raw.sendall(said)
@@ -183,7 +183,7 @@ def test_g12_what_is_no_zmtp_of_today_does_no_harm(said: bytes) -> None:
 
 
 def test_g12_messages_in_parts_are_counted() -> None:
-    with running("tcp://127.0.0.1:0", Disk(), Settings()) as url:
+    with running("tcp://127.0.0.1:0", Disk(), HubSettings()) as url:
         link = Link(parse(url), 5.0)
         link._socket.send_multipart([b"", encode(golden(Kind.PING))])
         worker = Worker(url, 5)
@@ -195,7 +195,7 @@ def test_g12_messages_in_parts_are_counted() -> None:
 
 def test_one_connection_is_one_worker() -> None:
     """However many it says that it is."""
-    with running("tcp://127.0.0.1:0", Disk(), Settings()) as url:
+    with running("tcp://127.0.0.1:0", Disk(), HubSettings()) as url:
         link = Link(parse(url), 5.0)
         for number in range(500):
             link.send(encode(Frame(Kind.HELLO, payload=number.to_bytes(16, "big") + b"adds")))

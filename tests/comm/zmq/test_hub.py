@@ -21,7 +21,7 @@ from cdq.comm.zmq.link import Link
 from cdq.comm.zmq.wire import Frame, Kind, decode, encode
 from cdq.errors import CommError, CommTimeout, ConfigError
 from cdq.job.membership.connection import Connection, status
-from cdq.job.membership.events import Joined, Settings
+from cdq.job.membership.events import HubSettings, Joined
 from cdq.job.membership.hub_machine import HubMachine
 from tests.comm.zmq.hubs import Worker, running, work
 from tests.comm.zmq.simulation import Adding, Disk, Table, delta
@@ -30,7 +30,7 @@ from tests.comm.zmq.simulation import Adding, Disk, Table, delta
 @pytest.mark.parametrize("place", ["zmq+ipc://{}/hub", "tcp://127.0.0.1:0"])
 def test_rounds_over_a_socket(place: str, short_path: Path) -> None:
     disk = Disk()
-    with running(place.format(short_path), disk, Settings(min_members=3, max_members=3)) as url:
+    with running(place.format(short_path), disk, HubSettings(min_members=3, max_members=3)) as url:
         workers = work(url, 3, 20)
     assert all(len(worker.acknowledged) == 20 and worker.joined == 1 for worker in workers)
     assert [len(entries) for entries in disk.log[:20]] == [3] * 20
@@ -38,14 +38,14 @@ def test_rounds_over_a_socket(place: str, short_path: Path) -> None:
 
 
 def test_status(short_path: Path) -> None:
-    with running(f"ipc://{short_path}/hub", Disk(), Settings()) as url:
+    with running(f"ipc://{short_path}/hub", Disk(), HubSettings()) as url:
         told = status(url)
     assert told["members"] == []
     assert told["service"] == {"rounds": 0}
 
 
 def test_a_hub_that_starts_again_goes_on(short_path: Path) -> None:
-    disk, settings = Disk(), Settings(min_members=2, max_members=2)
+    disk, settings = Disk(), HubSettings(min_members=2, max_members=2)
     url = f"zmq+ipc://{short_path}/hub"
     threads = [Worker(url, 10**6) for _ in range(2)]
     for _ in range(3):
@@ -70,7 +70,7 @@ def test_a_hub_that_starts_again_goes_on(short_path: Path) -> None:
 
 def test_a_worker_that_is_refused_hears_why(short_path: Path) -> None:
     with (
-        running(f"zmq+ipc://{short_path}/hub", Disk(), Settings()) as url,
+        running(f"zmq+ipc://{short_path}/hub", Disk(), HubSettings()) as url,
         Connection(url, b"something else") as connection,
         pytest.raises(CommError, match="adds not"),
     ):
@@ -229,12 +229,12 @@ def test_no_hub_there(short_path: Path) -> None:
     ],
 )
 def test_addresses_that_are_refused(url: str, why: str) -> None:
-    with pytest.raises(ConfigError, match=why), running(url, Disk(), Settings()):
+    with pytest.raises(ConfigError, match=why), running(url, Disk(), HubSettings()):
         pass
 
 
 def test_insecure_is_warned_of() -> None:
-    machine = HubMachine(Adding(Disk(), lambda: False), Settings(), 7)
+    machine = HubMachine(Adding(Disk(), lambda: False), HubSettings(), 7)
     with pytest.warns(RuntimeWarning, match="insecure"), Hub("tcp://0.0.0.0:0", machine, insecure=True):
         pass
 
@@ -243,7 +243,7 @@ def test_a_directory_that_others_may_enter(short_path: Path) -> None:
     short_path.chmod(0o755)
     with (
         pytest.raises(ConfigError, match=r"others may enter .*755.*chmod 700"),
-        running(f"zmq+ipc://{short_path}/hub", Disk(), Settings()),
+        running(f"zmq+ipc://{short_path}/hub", Disk(), HubSettings()),
     ):
         pass
 
@@ -251,9 +251,9 @@ def test_a_directory_that_others_may_enter(short_path: Path) -> None:
 @pytest.mark.parametrize("place", ["zmq+ipc://{}/hub", "tcp://127.0.0.1:0"])
 def test_an_address_that_is_taken(place: str, short_path: Path) -> None:
     with (
-        running(place.format(short_path), Disk(), Settings()) as url,
+        running(place.format(short_path), Disk(), HubSettings()) as url,
         pytest.raises(ConfigError, match="another hub"),
-        running(url, Disk(), Settings()),
+        running(url, Disk(), HubSettings()),
     ):
         pass
 
@@ -261,7 +261,7 @@ def test_an_address_that_is_taken(place: str, short_path: Path) -> None:
 def test_a_file_that_a_dead_hub_left_is_no_hindrance(short_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(short_path / "hub"))
-    with running(f"zmq+ipc://{short_path}/hub", Disk(), Settings()) as url:
+    with running(f"zmq+ipc://{short_path}/hub", Disk(), HubSettings()) as url:
         assert status(url)["members"] == []
 
 
@@ -280,7 +280,7 @@ def keys(tmp_path: Path) -> dict[str, Keys]:
 
 def test_g10_only_listed_keys_come_in(keys: dict[str, Keys]) -> None:
     disk = Disk()
-    with running("zmq+curve://127.0.0.1:0", disk, Settings(), keys["hub"]) as url:
+    with running("zmq+curve://127.0.0.1:0", disk, HubSettings(), keys["hub"]) as url:
         worker = Worker(url, 5, keys["worker"])
         worker.run()
         assert worker.error is None
@@ -301,7 +301,7 @@ def test_a_key_that_has_just_been_allowed_comes_in(
 ) -> None:
     """Also one that was refused before; who is refused does not try again, so it cannot wait for the next look."""
     monkeypatch.setattr("cdq.comm.zmq.gate._REREAD", 1e9)
-    with running("zmq+curve://127.0.0.1:0", Disk(), Settings(), keys["hub"]) as url:
+    with running("zmq+curve://127.0.0.1:0", Disk(), HubSettings(), keys["hub"]) as url:
         with pytest.raises(CommTimeout, match="is this process's key allowed there"):
             Connection(url, b"adds", timeout=0.5, keys=keys["stranger"])
         allow(keys["hub"].directory, keys["stranger"].directory / "own.public", "stranger")
@@ -312,7 +312,7 @@ def test_a_key_that_has_just_been_allowed_comes_in(
 
 def test_g10_a_dead_gate_lets_nobody_in(keys: dict[str, Keys]) -> None:
     ended = threading.Event()
-    machine = HubMachine(Adding(Disk(), lambda: False), Settings(), 7)
+    machine = HubMachine(Adding(Disk(), lambda: False), HubSettings(), 7)
     with Hub("zmq+curve://127.0.0.1:0", machine, keys=keys["hub"]) as hub:
         assert hub._gate is not None
         hub._gate.close()
@@ -331,7 +331,7 @@ def test_g10_a_dead_gate_lets_nobody_in(keys: dict[str, Keys]) -> None:
 
 def test_a_revoked_key_ends_its_session(keys: dict[str, Keys]) -> None:
     with (
-        running("zmq+curve://127.0.0.1:0", Disk(), Settings(), keys["hub"]) as url,
+        running("zmq+curve://127.0.0.1:0", Disk(), HubSettings(), keys["hub"]) as url,
         Connection(url, b"adds", timeout=1.0, keys=keys["worker"]) as connection,
     ):
         joined = connection.wait(5.0)

@@ -11,7 +11,7 @@ import pytest
 from cdq.comm.zmq.events import Done, Dropped, Received, Revoked, Send, Stop, Tick, Unreachable
 from cdq.comm.zmq.wire import Frame, Kind, Reason, decode, encode
 from cdq.job.membership.events import Arrived as Came
-from cdq.job.membership.events import Deliver, Failed, Joined, Leave, Left, Settings, Submit, WorkerEvent
+from cdq.job.membership.events import Deliver, Failed, HubSettings, Joined, Leave, Left, Submit, WorkerEvent
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.membership.worker_machine import WorkerMachine
 from tests.comm.zmq.simulation import Adding, Disk, Table, delta
@@ -26,7 +26,7 @@ class Team:
         What came out of each worker's machine, by name.
     """
 
-    def __init__(self, settings: Settings, disk: Disk | None = None) -> None:
+    def __init__(self, settings: HubSettings, disk: Disk | None = None) -> None:
         self.disk = disk or Disk()
         self.service = Adding(self.disk, lambda: False)
         self.hub = HubMachine(self.service, settings, 7, self.disk.state)
@@ -83,7 +83,7 @@ class Team:
 
 
 def test_a_fixed_number_begins_together() -> None:
-    team = Team(Settings(min_members=2, max_members=2))
+    team = Team(HubSettings(min_members=2, max_members=2))
     team.join("a")
     assert team.kinds("a") == []
     assert "between rounds" in team.workers["a"].waiting_for
@@ -99,7 +99,7 @@ def test_a_fixed_number_begins_together() -> None:
 
 def test_a_late_answer_to_an_earlier_question_sends_nothing_again() -> None:
     """Else each contribution that was sent twice would be answered, and that answer have the next one sent twice."""
-    team = Team(Settings(min_members=2, max_members=2))
+    team = Team(HubSettings(min_members=2, max_members=2))
     for name in ("a", "b"):
         team.join(name)
     (first,) = team.workers["a"].step(Submit(delta(0, 1, team.disk.tables[0]).tobytes(), 0, 0.0))
@@ -122,7 +122,7 @@ def test_a_late_answer_to_an_earlier_question_sends_nothing_again() -> None:
 
 
 def test_who_comes_during_a_round_waits_for_the_next() -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     team.join("a")
     team.join("b")
     assert (team.kinds("b"), team.members) == ([], [0])
@@ -133,7 +133,7 @@ def test_who_comes_during_a_round_waits_for_the_next() -> None:
 
 
 def test_who_is_late_is_dropped_and_comes_back() -> None:
-    team = Team(Settings(round_timeout=2.0))
+    team = Team(HubSettings(round_timeout=2.0))
     team.join("a")
     team.join("b")
     team.submit("a")
@@ -153,7 +153,7 @@ def test_who_is_late_is_dropped_and_comes_back() -> None:
 
 
 def test_who_cannot_be_reached_is_waited_for_a_while() -> None:
-    team = Team(Settings(grace=1.0, min_members=1))
+    team = Team(HubSettings(grace=1.0, min_members=1))
     team.join("a")
     team.join("b")
     team.submit("a")
@@ -166,7 +166,7 @@ def test_who_cannot_be_reached_is_waited_for_a_while() -> None:
 
 
 def test_who_leaves_is_not_waited_for() -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     team.join("a")
     team.join("b")
     team.submit("a")
@@ -177,7 +177,7 @@ def test_who_leaves_is_not_waited_for() -> None:
 
 
 def test_what_a_leaver_brought_counts() -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     team.join("a")
     team.join("b")
     team.submit("a")
@@ -189,7 +189,7 @@ def test_what_a_leaver_brought_counts() -> None:
 
 
 def test_fewer_than_enough_wait_for_others() -> None:
-    team = Team(Settings(min_members=2, grace=1.0))
+    team = Team(HubSettings(min_members=2, grace=1.0))
     for name in "ab":
         team.join(name)
     team.submit("a")
@@ -203,7 +203,7 @@ def test_fewer_than_enough_wait_for_others() -> None:
 
 
 def test_a_hub_that_starts_again_counts_nothing_twice() -> None:
-    team = Team(Settings(min_members=2, max_members=2))
+    team = Team(HubSettings(min_members=2, max_members=2))
     for name in "ab":
         team.join(name)
         if name == "b":
@@ -211,7 +211,7 @@ def test_a_hub_that_starts_again_counts_nothing_twice() -> None:
             team.submit("b")
     team.submit("a")
     disk = Disk(team.disk.tables, team.disk.log, json.loads(json.dumps(team.disk.state)))
-    again = Team(Settings(min_members=2, max_members=2), disk)
+    again = Team(HubSettings(min_members=2, max_members=2), disk)
     again.workers, again.happened = team.workers, team.happened
     assert again.hub.generation == 2
     again.submit("b")  # to a hub that knows nobody: it asks, and gets it after all
@@ -222,7 +222,7 @@ def test_a_hub_that_starts_again_counts_nothing_twice() -> None:
 
 
 def test_the_same_key_has_the_same_number_and_one_process() -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     team.join("a", key="K")
     team.join("b", key="K")
     assert [team.happened[name][-1].uid for name in "ab"] == [0, 0]
@@ -237,21 +237,21 @@ def test_the_same_key_has_the_same_number_and_one_process() -> None:
 
 
 def test_a_key_that_is_revoked_is_out() -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     team.join("a", key="K")
     team.step(Revoked(frozenset({"K"}), team.now))
     assert team.members == []
 
 
 def test_who_may_not_take_part_hears_why() -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     team.join("a", hello=b"subtracts")
     assert team.happened["a"] == [Failed(Reason.REFUSED, "adds not")]
 
 
 @pytest.mark.parametrize(("payload", "reason"), [(bytes(32), Reason.CONTENT), (bytes(33), Reason.TOO_LONG)])
 def test_a_contribution_that_is_not_right(payload: bytes, reason: Reason) -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     team.join("a")
     team.give("a", Submit(payload, 0, 0.0))
     failed = team.happened["a"][-1]
@@ -261,7 +261,7 @@ def test_a_contribution_that_is_not_right(payload: bytes, reason: Reason) -> Non
 
 
 def test_asynchronous_contributions_are_applied_as_they_come() -> None:
-    team = Team(Settings(asynchronous=True))
+    team = Team(HubSettings(asynchronous=True))
     for name in "abc":
         team.join(name)
     for _ in range(4):
@@ -275,7 +275,7 @@ def test_asynchronous_contributions_are_applied_as_they_come() -> None:
 
 
 def test_the_hub_ends_when_all_is_done_and_all_left() -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     team.join("a")
     team.submit("a")
     team.service.finished = True
@@ -290,7 +290,7 @@ def test_the_hub_ends_when_all_is_done_and_all_left() -> None:
 
 
 def test_the_hub_ends_when_asked() -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     team.step(Stop(0.0))
     assert team.done
 
@@ -299,7 +299,7 @@ def test_the_hub_ends_when_asked() -> None:
 
 
 def test_who_waits_and_is_gone_is_dropped() -> None:
-    team = Team(Settings(min_members=1, max_members=2))
+    team = Team(HubSettings(min_members=1, max_members=2))
     team.join("a")
     team.join("b")
     assert team.hub.status()["waiting"] == [1]
@@ -319,14 +319,14 @@ def asks(team: Team, name: str, session: int, unread: int = 0) -> int:
 
 
 def test_a_worker_is_welcomed_again_when_it_has_taken_the_former_one() -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     team.join("a")
     assert asks(team, "a", 1, unread=1000) == 0
     assert asks(team, "a", 1) == 1
 
 
 def test_a_worker_is_welcomed_so_often_in_a_second() -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     team.join("a")
     assert sum(asks(team, "a", session) for session in range(1, 1000)) <= 10
     session = team.hub._roster.members[0].incarnation
@@ -335,7 +335,7 @@ def test_a_worker_is_welcomed_so_often_in_a_second() -> None:
 
 
 def test_much_that_is_under_way_keeps_others_waiting() -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     team.hub.step(Tick(0.0, unread=1 << 30))
     team.join("a")
     assert team.members == [0]
@@ -347,7 +347,7 @@ def test_much_that_is_under_way_keeps_others_waiting() -> None:
 
 
 def test_who_is_gone_before_its_turn_is_not_welcomed() -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     team.hub.step(Tick(0.0, unread=1 << 30))
     team.join("a")
     team.step(Unreachable(b"a", 0.1))
@@ -355,7 +355,7 @@ def test_who_is_gone_before_its_turn_is_not_welcomed() -> None:
 
 
 def test_a_result_is_not_sent_again_while_it_is_on_its_way() -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     team.join("a")
     team.submit("a")
     machine = team.workers["a"]
@@ -368,7 +368,7 @@ def test_a_result_is_not_sent_again_while_it_is_on_its_way() -> None:
 
 
 def test_what_is_no_message_is_counted_and_told_ever_more_seldom() -> None:
-    team = Team(Settings())
+    team = Team(HubSettings())
     said = [action for _ in range(1000) for action in team.hub.step(Dropped("a reason", 0.0))]
     assert team.hub.counts["refused a reason"] == 1000
     assert len(said) == 10

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from cdq.job.membership.events import Settings
+from cdq.job.membership.events import HubSettings
 from tests.comm.zmq.simulation import World
 
 EVENTS = 20_000
 MODES = {
-    "fixed": Settings(min_members=4, max_members=4, grace=1.5, resend=0.1),
-    "elastic": Settings(grace=1.0, round_timeout=3.0, resend=0.1),
-    "two at least": Settings(min_members=2, max_members=3, grace=0.5, round_timeout=1.0, resend=0.1),
-    "patient": Settings(grace=1.0, resend=0.1),
-    "asynchronous": Settings(grace=1.0, resend=0.1, asynchronous=True),
+    "fixed": HubSettings(min_members=4, max_members=4, grace=1.5, resend=0.1),
+    "elastic": HubSettings(grace=1.0, round_timeout=3.0, resend=0.1),
+    "two at least": HubSettings(min_members=2, max_members=3, grace=0.5, round_timeout=1.0, resend=0.1),
+    "patient": HubSettings(grace=1.0, resend=0.1),
+    "asynchronous": HubSettings(grace=1.0, resend=0.1, asynchronous=True),
 }
 
 

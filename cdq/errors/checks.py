@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from numpy.typing import NDArray
 
 from cdq.errors import CdqError, ConfigError
 
@@ -147,12 +146,18 @@ def as_array(what: str, given: Any, error: type[CdqError] = ConfigError) -> npt.
         raise error(f"{what}: it is no column: {cause}") from None
 
 
-def distinct(random: np.random.Generator, rows: int, columns: int, n: int) -> NDArray[np.int32]:
-    """Draw rows of different numbers below n, uniformly, in rising order."""
-    if columns * columns > 2 * n:  # repeats would be the rule; n is small then
-        order = np.argsort(random.random((rows, n)), axis=1)[:, :columns]
-        return np.sort(order, axis=1).astype(np.int32)
-    drawn = np.sort(random.integers(n, size=(rows, columns), dtype=np.int32), axis=1)
-    while len(bad := np.flatnonzero((drawn[:, 1:] == drawn[:, :-1]).any(axis=1))):
-        drawn[bad] = np.sort(random.integers(n, size=(len(bad), columns), dtype=np.int32), axis=1)
-    return drawn
+def batch_of(given: Any, axes: int) -> list[Any] | None:
+    """Return the entries of an array, a list or a column of pandas that has so many axes; None where it has others.
+
+    Examples
+    --------
+    >>> batch_of([3, 4], 1), batch_of(3, 1), batch_of([0.5, 1.5], 2)
+    ([3, 4], None, None)
+    """
+    values = given.to_numpy() if hasattr(given, "to_numpy") else given
+    if not isinstance(values, (list, np.ndarray)):
+        return None
+    try:
+        return list(values) if np.ndim(values) == axes else None
+    except ValueError:  # of different lengths
+        return None

@@ -1,4 +1,7 @@
-"""Errors that cdq raises: each says what is wrong, the value, the allowed values and the remedy."""
+"""Errors that cdq raises: each says what is wrong, the value, the allowed values and the remedy.
+
+- `checks`: Checks of what users give.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +63,10 @@ class TableError(CdqError, ValueError):
 
 class FileError(CdqError, OSError):
     """A file is missing, truncated, altered or not one of cdq's."""
+
+
+class PackageMissing(CdqError, ImportError):
+    """An optional package is missing; the message says how to get it."""
 
 
 class CommError(CdqError):
