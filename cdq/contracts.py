@@ -136,6 +136,10 @@ class Model(Protocol):
         """Name, for reports."""
 
     @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns, if the states are the cells of a grid, row by row."""
+
+    @property
     def n_pairs(self) -> int:
         """Number of pairs of a state and an action."""
 
@@ -199,6 +203,10 @@ class QFunctionKind(Protocol):
     @property
     def fingerprint(self) -> str:
         """Text that stands for all that gives a row its meaning. Tables with different texts must not be mixed."""
+
+    @property
+    def input_bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+        """Lowest and highest inputs that are told apart, (width,) arrays; None where observations are states."""
 
     @property
     def own_table(self) -> Any:

@@ -171,11 +171,10 @@ class Encoder:
         Examples
         --------
         >>> import gymnasium
-        >>> blackjack = gymnasium.make_vec("Blackjack-v1", 2)
-        >>> encoder = Encoder(blackjack.single_observation_space, blackjack.single_action_space)
-        >>> encoder.split((13, 10, 1))
-        >>> encoder.split((np.array([13, 20]), np.array([10, 9]), np.array([1, 0])))
-        [(13, 10, 1), (20, 9, 0)]
+        >>> blackjack = gymnasium.make("Blackjack-v1")
+        >>> encoder = Encoder(blackjack.observation_space, blackjack.action_space)
+        >>> encoder.split((13, 10, 1)), encoder.split(([13, 20], [10, 9], [1, 0]))
+        (None, [(13, 10, 1), (20, 9, 0)])
         """
         return split(self._whole, observations)
 

@@ -4,6 +4,7 @@
   batch.
 - `assembly`: Choice of the way in which an environment is learnt: the fastest one that there is for it.
 - `backends`: Backends: how the workers of a learner come to be, chosen once; the one place that tells backends apart.
+- `comparison`: Comparison of settings: each is run with several seeds, side by side over the cores.
 - `elsewhere`: Learners for other environments than the one that was learnt, with its table: to evaluate a policy
   there.
 - `evaluation`: Evaluation of a policy: episodes without learning.
@@ -22,8 +23,9 @@
 - `run`: Part of this process in a call of `learn`: its workers, each in a thread, and the end of the call.
 """
 
+from cdq.learner.comparison import Comparison, compare
 from cdq.learner.evaluation import Evaluation
 from cdq.learner.qlearner import QLearner
 from cdq.learner.report import played
 
-__all__ = ["Evaluation", "QLearner", "played"]
+__all__ = ["Comparison", "Evaluation", "QLearner", "compare", "played"]

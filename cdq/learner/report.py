@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import math
+from html import escape
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cdq import _html
 from cdq.learner.evaluation import Evaluation
 from cdq.mdp import MDP, OptimalityGap
 from cdq.training import History, Row, Settings
+
+
+class Report(dict[str, Any]):
+    """A JSON object with the results of a run, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        rows = [(name.replace("_", " "), _shown(value)) for name, value in self.items() if name != "hints"]
+        hints = "".join(f"<p>{escape(hint)}</p>" for hint in self.get("hints", []))
+        return _html.table((), rows, f"Report on {self.get('env')}") + hints
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
 
 _OPTIMAL = 1e-6  # a gap of so much of the optimal value counts as none
 _MISSED = 0.01  # pairs never visited, as a part of all, from which on it is worth a word

@@ -6,10 +6,13 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from html import escape
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from cdq.contracts import Floats
 from cdq.errors import ConfigError
 from cdq.errors.checks import is_flag, shown, whole
 from cdq.learner.acting import Choice, act, best_action, exploring
@@ -17,7 +20,7 @@ from cdq.learner.backends import Backend
 from cdq.learner.elsewhere import learner_in
 from cdq.learner.evaluation import Evaluation, evaluate_greedy
 from cdq.learner.exclusion import Turn, exclusive, playing
-from cdq.learner.report import hints, make_report, unvisited, visited
+from cdq.learner.report import Report, hints, make_report, unvisited, visited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable
@@ -93,6 +96,11 @@ class Results:
         return self._task.representation
 
     @property
+    def input_bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+        """Lowest and highest inputs that a Q-function of vectors tells apart; None where observations are states."""
+        return self._task.input_bounds
+
+    @property
     def rank(self) -> int:
         """Number of the worker that this process is, where each process is one; else 0."""
         return self._backend.rank
@@ -135,7 +143,18 @@ class Results:
     def _table(self) -> QTable:
         merged = self._state.merged
         keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
-        return QTable(merged.values.copy(), merged.visits.copy(), self.name, keys, self._state.actions)
+        return QTable(
+            merged.values.copy(),
+            merged.visits.copy(),
+            self.name,
+            keys,
+            self._state.actions,
+            model=self.model,
+        )
+
+    def _repr_html_(self) -> str:
+        caption = f"<p>{escape(repr(self))}</p>"
+        return f"{caption}{self.table._repr_html_()}{self.history._repr_html_()}"
 
     def predict(self, observation: Any, action_mask: Any = None, *, deterministic: bool = True) -> Any:
         """Return the greedy action for an observation, the lowest among equals, as `step` takes it.
@@ -176,6 +195,31 @@ class Results:
         with self._turn.taken("predict") if grows else nullcontext():
             values_of = partial(self._task.action_values, self._state.merged.values)
             return act(self._task, values_of, self._choice(deterministic))(observation, action_mask)
+
+    def action_values(self, observation: Any) -> Floats:
+        """Return the value of each action for an observation, (n_actions,), or for each of a batch, a row each.
+
+        Raises
+        ------
+        ConfigError
+            If the observation is not one of the environment's.
+        LearnerBusy
+            If the table is hashed, and the learner in the course of another call.
+
+        Examples
+        --------
+        >>> from cdq import QLearner
+        >>> agent = QLearner("FrozenLake-v1", seed=0, initial_value=1.0)
+        >>> agent.action_values(14).tolist(), agent.action_values([13, 14]).shape
+        ([1.0, 1.0, 1.0, 1.0], (2, 4))
+        """
+        task, merged = self._task, self._state.merged
+        with self._turn.taken("action_values") if merged.grows else nullcontext():
+            several = task.split(observation)
+            if several is None:
+                return np.array(task.action_values(merged.values, observation))
+            rows = [task.action_values(merged.values, one) for one in several]
+            return np.array(rows, merged.values.dtype).reshape(len(rows), task.n_actions)
 
     def policy(self, *, deterministic: bool = True) -> Callable[..., Any]:
         """Return the policy of now as a plain function of an observation, which what is learnt later does not change.
@@ -297,7 +341,7 @@ class Results:
         return self._optimum or solve(self.model, self.settings.gamma)
 
     @exclusive
-    def report(self, *, play: bool = True, history: bool = False) -> dict[str, Any]:
+    def report(self, *, play: bool = True, history: bool = False) -> Report:
         """Return a run's results as a JSON object: settings, speed, the greedy policy's return, and the gap.
 
         `stepping` says how the environment is stepped, `stepping_reason` why so, and `representation` what the
@@ -342,12 +386,9 @@ class Results:
         report = {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
         merged = self._state.merged
         missed = unvisited(self.model, merged.visits)
-        return {
-            **report,
-            "pairs_unvisited": missed,
-            "hints": hints(report, self.model, merged.values, missed),
-            **({"history": self.history.to_json()} if history else {}),
-        }
+        found = hints(report, self.model, merged.values, missed)
+        rows = {"history": self.history.to_json()} if history else {}
+        return Report(report, pairs_unvisited=missed, hints=found, **rows)
 
     def _last_evaluation(self, play: bool) -> Evaluation | None:
         """Return how the policy of now did when it was played last; if it never was, it is, unless *play* is False."""

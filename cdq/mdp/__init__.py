@@ -25,6 +25,7 @@
 - `undiscounted`: Total reward without discount: policy iteration over policies that end, and its certificate.
 """
 
+from cdq.mdp.arguments import model_of
 from cdq.mdp.gap import optimality_gap
 from cdq.mdp.model import MDP
 from cdq.mdp.planning import bounds, evaluate_policy, solve
@@ -42,6 +43,7 @@ __all__ = [
     "bounds",
     "evaluate_policy",
     "follow_policy",
+    "model_of",
     "optimality_gap",
     "pack_model",
     "solve",

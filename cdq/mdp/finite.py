@@ -19,6 +19,7 @@ from cdq.errors.checks import flags, path_of, shown
 from cdq.mdp import checks, outcomes
 from cdq.mdp.arrays import BoolArray, FloatArray
 from cdq.mdp.checks import SUM_TOLERANCE, check_start, fault_of_element, pair_name
+from cdq.qfunctions import model_as_html
 from cdq.storage import read_tensors, require_kind, write_tensors
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ class FiniteModel:
             f"MDP({self.name!r}, n_states={self.n_states}, n_actions={self.n_actions}, "
             f"n_outcomes={self.n_outcomes})"
         )
+
+    def _repr_html_(self) -> str:
+        return model_as_html(self, repr(self))
 
     @property
     def n_pairs(self) -> int:

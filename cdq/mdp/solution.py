@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cdq.errors import FileError
 from cdq.errors.checks import path_of, read_only, shown
 from cdq.mdp.arrays import FloatArray, IntArray
+from cdq.qfunctions import as_html
 from cdq.storage import read_tensors, require_kind, write_tensors
 
 if TYPE_CHECKING:
@@ -117,6 +118,10 @@ class Solution(_Frozen):
     above: float
     iterations: int
     _margins: tuple[FloatArray | float, FloatArray | float] = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        sizes = "{:,} states, {:,} actions".format(*self.values.shape)
+        return as_html(f"Solution of {sizes}, error at most {self.error:.2g}", self.values, None, None)
 
     @property
     def error(self) -> float:

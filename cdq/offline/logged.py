@@ -42,6 +42,7 @@ class LoggedTask:
     time_limit = None
     model = None
     own_table = None
+    input_bounds = None
     first_action = 0
     changed = staticmethod(lambda: False)
 

@@ -24,6 +24,7 @@ class Table:
     step_scale = 1.0
     fingerprint = "table"
     own_table = None
+    input_bounds = None
 
     def __init__(self, encoder: ObservationEncoder) -> None:
         assert encoder.n_states is not None

@@ -21,6 +21,7 @@ from cdq.core.table.hash import HashedRows, HashIndex, HashQ, KnownQ
 from cdq.core.table.qfunction import QFunction
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError, TableError
+from cdq.features import Inputs
 from cdq.qfunctions.merged import MergedTable, allocate
 
 Keys = npt.NDArray[np.uint64]
@@ -193,6 +194,7 @@ class HashedStates:
     n_rows = 0
     step_scale = 1.0
     fingerprint = "hashed table"
+    input_bounds: tuple[Inputs, Inputs] | None = None
 
     def __init__(self, encoder: ObservationEncoder, merged: HashedTable) -> None:
         self._encoder, self.own_table, self.first_action = encoder, merged, encoder.first_action
@@ -247,12 +249,20 @@ class HashedCells(HashedStates):
         Number of parts into which each number is cut.
     features : Features
         Features of a single tiling with as many tiles.
+    input_bounds : (lowest, highest)
+        Inputs to which those beyond are clipped, (width,) arrays.
     """
 
     def __init__(
-        self, encoder: ObservationEncoder, merged: HashedTable, bins: int | Sequence[int], features: Features
+        self,
+        encoder: ObservationEncoder,
+        merged: HashedTable,
+        bins: int | Sequence[int],
+        features: Features,
+        input_bounds: tuple[Inputs, Inputs],
     ) -> None:
         super().__init__(encoder, merged)
+        self.input_bounds = input_bounds
         sizes = [bins] * encoder.width if isinstance(bins, int) else bins
         self._features, self._hashed = features, math.prod(sizes) >= 2**63
         self._cells = Cells(features, 1, self._hashed)

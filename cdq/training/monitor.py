@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -140,7 +141,9 @@ class ProgressLine:
     def show(self) -> None:
         """Draw the line again."""
         # Programs without a console, and those whose standard error is closed, have none.
-        if self._stream is None or not len(self._history) or not self._stream.isatty():
+        # One run at a time draws it: that of the main thread, where several are side by side.
+        apart = threading.current_thread() is not threading.main_thread()
+        if apart or self._stream is None or not len(self._history) or not self._stream.isatty():
             return
         row = self._history[-1]
         for older in islice(reversed(self._history), 64):

@@ -60,6 +60,10 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
         """The table (`qfunctions.merged.MergedTable`) of a task whose rows are added as they are met; else None."""
 
     @property
+    def input_bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+        """Lowest and highest inputs that are told apart, (width,) arrays; None where observations are states."""
+
+    @property
     def first_action(self) -> int:
         """The number that the environment has for action 0."""
 
@@ -132,6 +136,7 @@ class ModelTask:
     default_num_envs = 16
     step_scale = 1.0
     own_table = None
+    input_bounds = None
 
     def __init__(
         self,
@@ -267,7 +272,7 @@ class SteppedTask:
         self.n_rows, self.n_actions = kind.n_rows, environment.n_actions
         self.step_scale, self.initial = kind.step_scale, kind.initial
         self.action_values, self.own_table = kind.action_values, kind.own_table
-        self.split, self.values_now = kind.split, kind.values_now
+        self.split, self.values_now, self.input_bounds = kind.split, kind.values_now, kind.input_bounds
         self.first_action, self.encoding = kind.first_action, kind.encoding
         self.q_function, self.mask_of = kind.q_function, environment.mask_of
         self.close, self.recipe = environment.close, recipe
