@@ -117,7 +117,7 @@ def learn(case: Case, **how: Any) -> Outcome:
     with observed() as (touched, ways):
         agent.learn(ROUNDS * case.steps * agent.settings.workers)
     everything = agent._state.merged.digest().hex()
-    return Outcome(agent.table.digest(), everything, len(agent.history), touched, ways)
+    return Outcome(agent.table.digest(), everything, agent.history[-1].rounds, touched, ways)
 
 
 @cache
