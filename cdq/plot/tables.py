@@ -96,8 +96,10 @@ def visits(result: Any, model: Any = None, *, ax: Any = None) -> Any:
     'state'
     """
     held = result.table if isinstance(result, QLearner) else result
-    if not isinstance(held, QTable):
-        raise ConfigError(f"{shown(result)} has no visits; allowed: a learner or a QTable")
+    if not isinstance(held, QTable) or not held.visits.size:
+        raise ConfigError(
+            f"{shown(result)} has no visits; allowed: a learner or a QTable, with a state at least"
+        )
     known = held.model if model is None else _model(result, model)
     if known is None or known.grid is None:
         return _matrix(held.visits.astype(np.float64), ax, "visits", counts=True)
@@ -148,6 +150,10 @@ def _model(result: Any, model: Any) -> Model:
     """Return the model of a result: the one given, or its own."""
     own = result.model if isinstance(result, (QLearner, QTable)) else None
     known: Model | None = own if model is None else model_of(model)
+    if known is None and isinstance(result, QLearner):
+        raise ConfigError(
+            f"{result.name} has no known model, and so no grid; use cdq.plot.surface or cdq.plot.table"
+        )
     if known is None:
         raise ConfigError(
             f"{shown(result)} does not know its model; give it: cdq.plot.values(result, model), where the model "
