@@ -11,7 +11,6 @@ import numpy as np
 from cdq.core.planning import plan
 from cdq.mdp.bellman import Backups, Certificate, Chain, FloatArray
 
-
 _SOON = 40.0  # sweeps of value iteration: to try another kind takes several, and may spoil some
 _MAX_SWEEPS = 64
 _TRIAL_SWEEPS = 4  # of Gauss-Seidel for the first time: where it does not suit it spoils what Jacobi did
@@ -124,7 +123,7 @@ def _sweep(  # noqa: PLR0917
 ) -> float:
     """Do the sweeps between two sweeps of value iteration; return their work, as a number of the latter.
 
-    Gauss-Seidel ends with sweeps of value iteration: these make a policy better along the whole of a path, not by a step.
+    Gauss-Seidel ends with sweeps of value iteration, which make a policy better along the whole of a path at once.
     """
     kind = pace.choose(left)
     in_place = kind is _Sweeps.GAUSS_SEIDEL
