@@ -11,26 +11,17 @@ import typer
 
 from cdq.cli.log import logging_as
 from cdq.cli.options import (
-    DEFAULT,
     CheckpointEvery,
-    Dtype,
-    Exploration,
-    Gamma,
-    InitialValue,
     JsonPath,
     KeysDirectory,
-    Merge,
-    NumEnvs,
-    Seed,
     Steps,
-    StepSize,
-    SyncEvery,
     UntilOptimal,
     UntilReturn,
     arguments_of,
     check_apart,
     given_in,
     keys_in,
+    takes_hyperparameters,
     until_of,
 )
 from cdq.cli.train import finish
@@ -40,15 +31,14 @@ from cdq.errors import ConfigError, unknown_name
 from cdq.job import Hosting, goal_of, last_start, model_in
 from cdq.learner import QLearner
 from cdq.mdp import MDP
-from cdq.training import Goal, Until, make_settings
+from cdq.training import HYPERPARAMETERS, MAY_CHANGE, OF_ENVIRONMENT, Goal, Until, make_settings
 
 _DURABILITY = ("durable", "applied")
 _MODES = ("sync", "async")
-# Options whose values a job keeps, and what its settings call them.
+# Hyper-parameters that a hub has no use for, or takes otherwise; a job keeps those of its options that may not change.
+_WITHOUT = {*OF_ENVIRONMENT, "overlap", "comm", "workers"}
 _KEPT = {
-    **{name: name for name in ("gamma", "step_size", "exploration", "merge", "num_envs", "dtype", "seed")},
-    "initial_value": "initial_value",
-    "sync_every": "window",
+    name: known.key or name for name, known in HYPERPARAMETERS.items() if name not in {*_WITHOUT, *MAY_CHANGE}
 }
 
 Bind = Annotated[str, typer.Option(metavar="URL", help=f"Where to be: {EXAMPLES}.")]
@@ -100,6 +90,7 @@ Insecure = Annotated[
 Log = Annotated[str, typer.Option(metavar="FORMAT", help="Of the lines on standard error: plain or json.")]
 
 
+@takes_hyperparameters(after="workers", but=_WITHOUT)
 def hub(
     context: typer.Context,
     *,
@@ -108,15 +99,6 @@ def hub(
     env: Env = None,
     steps: Steps = 5e6,
     workers: Workers = 1,
-    seed: Seed = DEFAULT["seed"],
-    gamma: Gamma = DEFAULT["gamma"],
-    step_size: StepSize = DEFAULT["step_size"],
-    exploration: Exploration = str(DEFAULT["exploration"]),
-    merge: Merge = DEFAULT["merge"],
-    sync_every: SyncEvery = DEFAULT["sync_every"],
-    num_envs: NumEnvs = DEFAULT["num_envs"],
-    dtype: Dtype = DEFAULT["dtype"],
-    initial_value: InitialValue = DEFAULT["initial_value"],
     until_optimal: UntilOptimal = None,
     until_return: UntilReturn = None,
     keys: KeysDirectory = None,
@@ -128,6 +110,7 @@ def hub(
     checkpoint_every: CheckpointEvery = None,
     log: Log = "plain",
     json_path: JsonPath = None,
+    **hyperparameters: Any,
 ) -> None:
     """Hold a job for workers that come and go: they are started with cdq join URL.
 
@@ -154,19 +137,7 @@ def hub(
         asynchronous=mode == "async" if mode is not None or last is None else bool(last["asynchronous"]),
         staleness=staleness,
     )
-    options = arguments_of(
-        gamma=gamma,
-        step_size=step_size,
-        exploration=exploration,
-        merge=merge,
-        sync_every=sync_every,
-        workers=workers,
-        num_envs=num_envs,
-        comm=LOCAL_HUB,
-        dtype=dtype,
-        seed=seed,
-        initial_value=initial_value,
-    )
+    options = {**arguments_of(hyperparameters), "workers": workers, "comm": LOCAL_HUB}
     until = until_of(until_optimal, until_return)
     with logging_as(log):
         if any(checkpoint.glob("checkpoint-*")):
@@ -200,8 +171,8 @@ def _require_same(agent: QLearner, env: str | None, options: Mapping[str, Any], 
     """Raise if options of the command line differ from those of the job."""
     has = agent.settings.to_config()
     seed = agent.settings.seed if options["seed"] is None else options["seed"]
-    asked = make_settings(**{**options, "seed": seed, "overlap": False}).to_config()
-    wrong = [name for name in _KEPT if name in given and asked[_KEPT[name]] != has[_KEPT[name]]]
+    asked = make_settings(**{**options, "seed": seed}).to_config()
+    wrong = [name for name in _KEPT if name in given and asked.get(_KEPT[name]) != has.get(_KEPT[name])]
     if env is not None and (
         agent.model is None or MDP.from_gymnasium(env).fingerprint() != agent.model.fingerprint()
     ):

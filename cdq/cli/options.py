@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from cdq import schedules
 from cdq.comm.zmq.keys import Keys
-from cdq.errors import ConfigError, unknown_name
-from cdq.features import FeatureMap, FourierBasis, PolynomialBasis, TileCoding
-from cdq.learner import QLearner
-from cdq.merges import NAMES as MERGES
+from cdq.errors import ConfigError
 from cdq.storage import check_replaceable
-from cdq.training import MeanReturn, OptimalWithin, Until
+from cdq.training import DEFAULTS, HYPERPARAMETERS, MeanReturn, OptimalWithin, Until
 
-# A default is stated once, in the signature of what it is passed to.
-DEFAULT: dict[str, Any] = {
-    name: parameter.default for name, parameter in inspect.signature(QLearner).parameters.items()
-}
-
-_RATES = "a number, linear:FIRST:LAST:STEPS, exponential:FIRST:LAST:STEPS"
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Command(typer.core.TyperCommand):
@@ -51,6 +42,60 @@ def _require_none_empty(arguments: Sequence[str]) -> None:
             raise ConfigError(f"{name} is empty; give it a value, or leave it out")
 
 
+def option_of(name: str) -> Any:
+    """Return the option that stands for a hyper-parameter."""
+    option = HYPERPARAMETERS[name].option
+    declared = ["--" + name.replace("_", "-")] if option.type is bool else []  # without its --no-
+    return typer.Option(
+        *declared, metavar=option.metavar, help=option.help, show_default=option.shown or True
+    )
+
+
+def takes_hyperparameters(*, after: str, but: Container[str] = ()) -> Callable[[Function], Function]:
+    """Give a command, which takes ``**hyperparameters``, an option for each, with its default.
+
+    Parameters
+    ----------
+    after : str
+        Parameter of the command after which they stand in its help.
+    but : container of str
+        Names of hyper-parameters that it does not take, or takes otherwise.
+    """
+
+    def give(command: Function) -> Function:
+        known = inspect.signature(command, eval_str=True)
+        own = [one for one in known.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        place = 1 + [one.name for one in own].index(after)
+        own[place:place] = [_parameter_of(name) for name in HYPERPARAMETERS if name not in but]
+        command.__signature__ = known.replace(parameters=own)  # type: ignore[attr-defined]  # typer reads it
+        return command
+
+    return give
+
+
+def _parameter_of(name: str) -> inspect.Parameter:
+    kind, default = HYPERPARAMETERS[name].option.type, DEFAULTS[name]
+    written = default if default is None or isinstance(default, kind) else str(default)
+    told: Any = kind if default is not None else kind | None
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=written, annotation=Annotated[told, option_of(name)]
+    )
+
+
+def arguments_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `QLearner` that options on a command line, of the same names, stand for.
+
+    Raises
+    ------
+    ConfigError
+        If one does not stand for anything.
+    """
+    return {
+        name: HYPERPARAMETERS[name].option.read(value) if isinstance(value, str) else value
+        for name, value in options.items()
+    }
+
+
 EnvId = Annotated[
     str, typer.Argument(metavar="ENV", help="A Gymnasium id; one of your own package is module:Env-v0.")
 ]
@@ -58,41 +103,13 @@ OptionalEnvId = Annotated[
     str | None,
     typer.Argument(metavar="ENV", help="A Gymnasium id, as for the other commands.", show_default=False),
 ]
-Gamma = Annotated[float, typer.Option(metavar="X", help="Discount, above 0 and up to 1.")]
+Gamma = Annotated[float, option_of("gamma")]
 Workers = Annotated[int, typer.Option(metavar="N", help="How many learn together.")]
-NumEnvs = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="Environments that a worker steps in lockstep.",
-        show_default="16; 1 where they are stepped in Python",
-    ),
-]
-Dtype = Annotated[str, typer.Option(metavar="TYPE", help="Of the table: float64 or float32.")]
+Dtype = Annotated[str, option_of("dtype")]
 Steps = Annotated[
     float,
     typer.Option(metavar="N", help="Environment steps, summed over all workers.", show_default="5e6"),
 ]
-Seed = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", help="Same seed and number of workers: same table.", show_default="drawn, and reported"
-    ),
-]
-StepSize = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SCHEDULE",
-        help=f"One of: {_RATES}; or, by the count of a pair, rescaled-linear:GAMMA, polynomial:OMEGA.",
-        show_default="rescaled-linear of gamma",
-    ),
-]
-Exploration = Annotated[
-    str, typer.Option(metavar="SCHEDULE", help=f"Chance of a random action; one of: {_RATES}.")
-]
-Merge = Annotated[str, typer.Option(metavar="RULE", help=f"How tables become one: {', '.join(MERGES)}.")]
-SyncEvery = Annotated[str, typer.Option(metavar="N", help="Steps per worker between two merges, or auto.")]
-InitialValue = Annotated[float, typer.Option(metavar="X", help="What the table holds before learning.")]
 UntilOptimal = Annotated[
     float | None, typer.Option(metavar="X", help="Stop once certified to be within X of optimal.")
 ]
@@ -126,99 +143,6 @@ JsonPath = Annotated[
     Path | None,
     typer.Option("--json", metavar="PATH", help="Write the figures as JSON; - prints them and nothing else."),
 ]
-
-
-Features = Annotated[
-    str | None,
-    typer.Option(
-        metavar="BASIS",
-        help="Of a linear Q-function: tiles:TILINGS:TILES, polynomial:ORDER or fourier:ORDER.",
-        show_default="tiles, where observations are vectors",
-    ),
-]
-Bins = Annotated[
-    str | None,
-    typer.Option(metavar="N", help="Cut each number of an observation into N parts; or N,N,... of each."),
-]
-TableKind = Annotated[
-    str,
-    typer.Option(
-        "--table", metavar="KIND", help="A row per state (dense), or per state that was met (hash)."
-    ),
-]
-Masks = Annotated[
-    str, typer.Option(metavar="WHEN", help="Heed the environment's action masks: auto, on or off.")
-]
-Stepping = Annotated[
-    str,
-    typer.Option(
-        metavar="WAY",
-        help="The fastest way that is what step does (auto), its table P (model), or its own step (python).",
-    ),
-]
-
-
-_BASES = {"tiles": (TileCoding, 2), "polynomial": (PolynomialBasis, 1), "fourier": (FourierBasis, 1)}
-_SWITCH: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
-
-
-def arguments_of(**options: Any) -> dict[str, Any]:
-    """Return the arguments of `QLearner` that options on a command line, of the same names, stand for.
-
-    Raises
-    ------
-    ConfigError
-        If one does not stand for anything.
-    """
-    readers: dict[str, Callable[[str], Any]] = {
-        "step_size": schedules.parse,
-        "exploration": schedules.parse,
-        "sync_every": window_of,
-        "features": features_of,
-        "bins": bins_of,
-        "masks": masks_of,
-    }
-    return {
-        name: readers[name](value) if name in readers and isinstance(value, str) else value
-        for name, value in options.items()
-    }
-
-
-def features_of(text: str) -> FeatureMap:
-    """Return the features that ``--features`` names.
-
-    Examples
-    --------
-    >>> features_of("tiles:16:8").tilings
-    16
-    """
-    kind, *numbers = text.split(":")
-    if kind not in _BASES:
-        raise ConfigError(unknown_name("features", kind, _BASES))
-    basis, most = _BASES[kind]
-    if len(numbers) > most or not all(number.isdecimal() for number in numbers):
-        raise ConfigError(
-            f"features {text!r}; allowed: {kind}, followed by up to {most} whole numbers after colons"
-        )
-    features: FeatureMap = basis(*map(int, numbers))
-    return features
-
-
-def bins_of(text: str) -> int | tuple[int, ...]:
-    """Return what ``--bins`` says."""
-    numbers = text.split(",")
-    if not all(number.isdecimal() for number in numbers):
-        raise ConfigError(
-            f"bins is {text!r}; allowed: a whole number, or one for each number of an observation: 8,8,4"
-        )
-    return int(text) if len(numbers) == 1 else tuple(map(int, numbers))
-
-
-def masks_of(text: str) -> bool | str:
-    """Return what ``--masks`` says."""
-    if text not in _SWITCH:
-        raise ConfigError(unknown_name("masks", text, _SWITCH))
-    return _SWITCH[text]
 
 
 def is_stdout(path: Path | None) -> bool:
@@ -256,15 +180,6 @@ def until_of(optimal: float | None, mean_return: float | None) -> Until | None:
     if optimal is not None:
         return OptimalWithin(optimal)
     return None if mean_return is None else MeanReturn(mean_return)
-
-
-def window_of(text: str) -> str | int:
-    """Return what ``--sync-every`` says."""
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    return int(value) if value.is_integer() else text
 
 
 def given_in(context: typer.Context) -> set[str]:

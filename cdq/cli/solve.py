@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from cdq.cli.options import DEFAULT, EnvId, Gamma, JsonPath, check_writable
+from cdq.cli.options import EnvId, Gamma, JsonPath, check_writable
 from cdq.cli.render import console_for_people, show_figures, show_policy, write_json
 from cdq.mdp import MDP, planning
+from cdq.training import DEFAULTS
 
 _TOLERANCE = inspect.signature(planning.solve).parameters["tolerance"].default
 
@@ -22,7 +23,7 @@ Tolerance = Annotated[
 def solve(
     env: EnvId,
     *,
-    gamma: Gamma = DEFAULT["gamma"],
+    gamma: Gamma = DEFAULTS["gamma"],
     tolerance: Tolerance = _TOLERANCE,
     json_path: JsonPath = None,
 ) -> None:

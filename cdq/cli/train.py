@@ -10,31 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from cdq.cli.options import (
-    DEFAULT,
-    Bins,
     CheckpointEvery,
-    Dtype,
-    Exploration,
-    Features,
-    Gamma,
-    InitialValue,
     JsonPath,
-    Masks,
-    Merge,
-    NumEnvs,
     OptionalEnvId,
-    Seed,
-    Stepping,
     Steps,
-    StepSize,
-    SyncEvery,
-    TableKind,
     UntilOptimal,
     UntilReturn,
     arguments_of,
     check_apart,
     check_writable,
     given_in,
+    takes_hyperparameters,
     until_of,
 )
 from cdq.cli.render import (
@@ -48,21 +34,11 @@ from cdq.cli.render import (
 )
 from cdq.errors import CdqError, ConfigError
 from cdq.learner import QLearner
-from cdq.training import OptimalWithin, Until
+from cdq.training import MAY_CHANGE, OptimalWithin, Until
 
 _INTERRUPTED = 130
 _REPRESENTATION = {"features", "bins", "table"}
-_WITH_RESUME = ("workers", "comm", "steps", "save", "json_path", "env_again")
-Comm = Annotated[str, typer.Option(metavar="NAME", help="Communicator: a name, a URL, or auto.")]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", help="How many learn together.", show_default="1; under mpiexec, its processes"
-    ),
-]
-Overlap = Annotated[
-    bool, typer.Option("--overlap", help="Merge while the next window is learnt, one window late.")
-]
+_WITH_RESUME = {*MAY_CHANGE, "steps", "save", "json_path", "env_again"}
 Checkpoint = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
 ]
@@ -82,28 +58,12 @@ EnvAgain = Annotated[
 Save = Annotated[Path | None, typer.Option(metavar="PATH", help="Write what was learnt to this file.")]
 
 
+@takes_hyperparameters(after="steps")
 def train(
     context: typer.Context,
     env: OptionalEnvId = None,
     *,
     steps: Steps = 5e6,
-    workers: Workers = DEFAULT["workers"],
-    seed: Seed = DEFAULT["seed"],
-    gamma: Gamma = DEFAULT["gamma"],
-    step_size: StepSize = DEFAULT["step_size"],
-    exploration: Exploration = str(DEFAULT["exploration"]),
-    merge: Merge = DEFAULT["merge"],
-    sync_every: SyncEvery = DEFAULT["sync_every"],
-    num_envs: NumEnvs = DEFAULT["num_envs"],
-    dtype: Dtype = DEFAULT["dtype"],
-    initial_value: InitialValue = DEFAULT["initial_value"],
-    features: Features = DEFAULT["features"],
-    bins: Bins = DEFAULT["bins"],
-    table: TableKind = DEFAULT["table"],
-    masks: Masks = DEFAULT["masks"],
-    stepping: Stepping = DEFAULT["stepping"],
-    comm: Comm = DEFAULT["comm"],
-    overlap: Overlap = DEFAULT["overlap"],
     checkpoint: Checkpoint = None,
     checkpoint_every: CheckpointEvery = None,
     resume: Resume = None,
@@ -112,6 +72,7 @@ def train(
     until_return: UntilReturn = None,
     save: Save = None,
     json_path: JsonPath = None,
+    **hyperparameters: Any,
 ) -> None:
     """Learn an environment and report what came of it.
 
@@ -138,7 +99,7 @@ def train(
     until = until_of(until_optimal, until_return)
     if resume is not None:
         given = given_in(context)
-        agent = _resumed(resume, given, env_again, workers, comm)
+        agent = _resumed(resume, given, env_again, {name: hyperparameters[name] for name in MAY_CHANGE})
         finish(agent, steps if "steps" in given else None, None, save, json_path)
         return
     if env_again is not None:
@@ -147,27 +108,7 @@ def train(
         raise ConfigError(
             "no environment was given: name one, as in cdq train FrozenLake-v1, or use --resume DIR"
         )
-    options = arguments_of(
-        gamma=gamma,
-        step_size=step_size,
-        exploration=exploration,
-        merge=merge,
-        sync_every=sync_every,
-        workers=workers,
-        num_envs=num_envs,
-        comm=comm,
-        dtype=dtype,
-        seed=seed,
-        initial_value=initial_value,
-        features=features,
-        bins=bins,
-        table=table,
-        masks=masks,
-        stepping=stepping,
-        overlap=overlap,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-    )
+    options = arguments_of(hyperparameters)
     from cdq.envs.defaults import recommended  # here: it takes Gymnasium with it
 
     given = given_in(context)
@@ -175,15 +116,16 @@ def train(
     if known is not None:
         options.update({name: value for name, value in known.arguments.items() if name not in given})
         steps = steps if "steps" in given else known.steps
-    finish(QLearner(env, **options), steps, until, save, json_path)
+    agent = QLearner(env, **options, checkpoint=checkpoint, checkpoint_every=checkpoint_every)
+    finish(agent, steps, until, save, json_path)
 
 
-def _resumed(directory: Path, given: set[str], env: str | None, workers: int | None, comm: str) -> QLearner:
+def _resumed(directory: Path, given: set[str], env: str | None, changed: Mapping[str, Any]) -> QLearner:
     others = sorted(given - {"resume", *_WITH_RESUME})
     if others:
         names = ", ".join("ENV" if name == "env" else "--" + name.replace("_", "-") for name in others)
         raise ConfigError(f"{names} cannot be given with --resume: the run goes on as it was begun")
-    return QLearner.resume(directory, env, workers=workers, comm=comm)
+    return QLearner.resume(directory, env, **changed)
 
 
 def finish(

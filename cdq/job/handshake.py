@@ -167,7 +167,7 @@ def pack_welcome(
         "time_limit": job.model.time_limit,
         "name": job.model.name,
         "gamma": settings.gamma,
-        "mass": settings.window.mass,
+        "mass": settings.sync_every.mass,
         "step_size": schedules.to_config(settings.step_size),
         "num_envs": settings.num_envs,
         "task": list(window),

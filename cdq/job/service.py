@@ -307,7 +307,7 @@ def plan_of(settings: Settings, rule: Rule, keep_every: int = 0) -> Plan:
     """
     if settings.overlap:
         raise ConfigError("overlap needs workers that stay: threads or MPI; leave it out with a hub")
-    windows = settings.window, settings.dtype
+    windows = settings.sync_every, settings.dtype
     return Plan(settings.step_size, settings.exploration, rule, *windows, keep_every=keep_every)
 
 

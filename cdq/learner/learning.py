@@ -136,7 +136,7 @@ class Learning(Filed):
         2
         """
         columns = observations, actions, rewards, next_observations, terminated
-        masked = self.settings.approach.masks is not False
+        masked = self.settings.masks is not False
         log = offline.log_for(self._task, *columns, next_masks=next_masks, masked=masked)
         size = offline.size_of(self._comm, self.settings)
         with self._aiming_at(offline.goal_of(self._state, log, size, passes)):

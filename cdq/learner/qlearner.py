@@ -188,7 +188,7 @@ class QLearner(Learning):
         merged = make_table(task, self.settings, alone=alone)
         if initial_table is not None:
             initial.fill(merged, initial_table, task, self.settings.initial_value)
-        progress = Progress(0, float(self.settings.window.floor))
+        progress = Progress(0, float(self.settings.sync_every.floor))
         actions = None if task.model is None else task.model.actions
         self._state = State(merged, progress, actions=actions)
         self._team = Team(task, self._state, self.settings, self._requests.stop)

@@ -172,7 +172,7 @@ class Run:
             settings.step_size,
             settings.exploration,
             self.rule,
-            settings.window,
+            settings.sync_every,
             settings.dtype,
             settings.overlap,
             self.state.goal.keep_every,
@@ -285,15 +285,12 @@ class Run:
 
     def _identity(self) -> dict[str, Any]:
         """Return all that must be the same on all ranks."""
-        settings = {**self.about["settings"]}
-        del settings["comm"], settings["workers"]
-        settings["sync_every"] = settings.pop("window")
         goal = self.state.goal.to_config()
         return {
             "cdq version": __version__,
             "environment": self.about["environment"],
             "model": self.about["model"],
-            **settings,
+            **self.settings.shared(),
             "steps": self.state.progress.steps,
             "window": self.state.progress.window,
             "session": self.state.session,

@@ -1,117 +1,53 @@
-"""Settings of a learner: checked arguments, and their JSON form."""
+"""Settings of a learner: the one table of hyper-parameters, with their checks, JSON forms and options."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cdq import features as bases
 from cdq import schedules
-from cdq._common import one_of, real, shown, whole
+from cdq._common import shown, whole
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose, ranks
 from cdq.errors import ConfigError, FileError
-from cdq.merges import MergeRule
+from cdq.merges import NAMES as MERGES
+from cdq.merges import MergeRule, resolve
 from cdq.schedules import Rate, StepSize
-from cdq.training.approach import Approach
-from cdq.workers import AutoWindow, FixedWindow, Window, as_window
+from cdq.training.hyperparameters import (
+    Hyperparameter,
+    Option,
+    bins_of,
+    choice,
+    count,
+    features_of,
+    hyperparameter,
+    masks_of,
+    merge_to_config,
+    number,
+    table_of,
+    text,
+    window_from_config,
+    window_of,
+    window_to_config,
+)
+from cdq.workers import Window, as_window
 
 # More threads or lanes than any machine of today has use for; each takes memory and time to set up.
 MOST_WORKERS, MOST_LANES = 4096, 65_536
 # A digest of 256 bits may be a seed; numbers without end are a mistake.
 MOST_SEED = 2**256 - 1
+_MOST_BINS = 1 << 20
 
 # Communicators that a file may name.
 _NAMED = ("auto", "inprocess", "zmq", "mpi")
-_PLAIN = ("gamma", "workers", "num_envs", "comm", "dtype", "seed", "initial_value", "overlap")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of a learner: its arguments, checked; see `QLearner`."""
-
-    gamma: float
-    step_size: StepSize
-    exploration: Rate
-    merge: str | MergeRule
-    window: Window
-    workers: int
-    num_envs: int
-    comm: str
-    dtype: str
-    seed: int
-    initial_value: float
-    overlap: bool
-    approach: Approach
-
-    def to_config(self) -> dict[str, Any]:
-        """Return the settings as a JSON object."""
-        window = {"kind": type(self.window).__name__, **asdict(self.window)}
-        merge = self.merge if isinstance(self.merge, str) else type(self.merge).__name__
-        named = {
-            "step_size": schedules.to_config(self.step_size),
-            "exploration": schedules.to_config(self.exploration),
-            "window": window,
-            "merge": merge,
-        }
-        plain = {name: getattr(self, name) for name in _PLAIN}
-        return {**named, **plain, **self.approach.to_config()}
-
-
-def make_settings(
-    *,
-    gamma: float,
-    step_size: float | StepSize | None,
-    exploration: float | Rate,
-    merge: str | MergeRule,
-    sync_every: str | int | Window,
-    workers: int | None,
-    num_envs: int | None,
-    comm: str | Communicator,
-    dtype: npt.DTypeLike,
-    seed: int | None,
-    initial_value: float,
-    overlap: bool,
-    **approach: Any,
-) -> Settings:
-    """Return the arguments of `QLearner`, checked; `num_envs` is 0 where it follows from the environment.
-
-    Raises
-    ------
-    ConfigError
-        If one is not allowed; the message says what is.
-    """
-    gamma = real("gamma", gamma, "a number from 0 to 1", 0.0, 1.0)
-    kind = type_of(dtype)
-    largest = float(np.finfo(kind).max)
-    initial_value = real(
-        "initial_value", initial_value, f"finite numbers that {kind} holds", -largest, largest
-    )
-    one_of("overlap", overlap, (True, False))
-    if overlap and approach.get("table") == "hash":
-        raise ConfigError(
-            "overlap and a hashed table exclude each other: its rows are agreed on before a merge"
-        )
-    wanted = None if workers is None else whole("workers", workers, 1, MOST_WORKERS)
-    return Settings(
-        gamma=gamma,
-        step_size=schedules.as_step_size(step_size, gamma),
-        exploration=schedules.as_rate(exploration, "exploration"),
-        merge=merge,
-        window=as_window(sync_every),
-        workers=size_of(comm, wanted),
-        num_envs=0 if num_envs is None else whole("num_envs", num_envs, 1, MOST_LANES),
-        comm=comm if isinstance(comm, str) else "auto",
-        dtype=kind,
-        seed=secrets.randbits(63) if seed is None else whole("seed", seed, 0, MOST_SEED),
-        initial_value=initial_value,
-        overlap=overlap,
-        approach=Approach(**approach),
-    )
+_RATES = "a number, linear:FIRST:LAST:STEPS, exponential:FIRST:LAST:STEPS"
 
 
 def type_of(dtype: npt.DTypeLike) -> str:
@@ -127,10 +63,255 @@ def type_of(dtype: npt.DTypeLike) -> str:
     return name
 
 
+def _checked_merge(name: str, merge: Any) -> Any:
+    resolve(merge)
+    return merge
+
+
+def _checked_comm(name: str, comm: Any) -> Any:
+    if not isinstance(comm, (str, Communicator)):
+        raise ConfigError(
+            f"{name} is {shown(comm)}; allowed: a communicator's name, a URL, or a communicator"
+        )
+    return comm
+
+
+def _checked_bins(name: str, bins: Any) -> Any:
+    if isinstance(bins, (Sequence, np.ndarray)) and not isinstance(bins, str):
+        return tuple(whole(name, n, 1, _MOST_BINS) for n in bins)
+    return None if bins is None else whole(name, bins, 1, _MOST_BINS)
+
+
+def _checked_features(name: str, features: Any) -> Any:
+    if features is not None and not isinstance(features, bases.FeatureMap):
+        raise ConfigError(
+            f"{name} is {features!r}; allowed: cdq.TileCoding, cdq.PolynomialBasis or cdq.FourierBasis"
+        )
+    return features
+
+
+def _comm_from_config(comm: Any) -> str:
+    """Return the communicator of a file: no file says where to connect, or what to import."""
+    return comm if text(comm) in _NAMED else "auto"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a learner: its arguments, checked; see `cdq.QLearner`, which says what each means.
+
+    A field is a hyper-parameter: the type of the value, the argument's default and check, the form in files, and the
+    option of the command line, in the order of its help. A further one is a field here and an argument of `QLearner`,
+    with its description there.
+    """
+
+    workers: int = hyperparameter(
+        None,
+        count(1, MOST_WORKERS),
+        Option(int, "N", "How many learn together.", "1; under mpiexec, its processes"),
+        may_change=True,
+    )
+    seed: int = hyperparameter(
+        None,
+        count(0, MOST_SEED),
+        Option(int, "N", "Same seed and number of workers: same table.", "drawn, and reported"),
+    )
+    gamma: float = hyperparameter(
+        0.99,
+        number("a number from 0 to 1", 0.0, 1.0),
+        Option(float, "X", "Discount, above 0 and up to 1."),
+    )
+    step_size: StepSize = hyperparameter(
+        None,
+        lambda name, value: value,  # the default follows from gamma
+        Option(
+            str,
+            "SCHEDULE",
+            f"One of: {_RATES}; or, by the count of a pair, rescaled-linear:GAMMA, polynomial:OMEGA.",
+            "rescaled-linear of gamma",
+            schedules.parse,
+        ),
+        encode=schedules.to_config,
+        decode=schedules.from_config,
+    )
+    exploration: Rate = hyperparameter(
+        0.1,
+        lambda name, value: schedules.as_rate(value, name),
+        Option(str, "SCHEDULE", f"Chance of a random action; one of: {_RATES}.", read=schedules.parse),
+        encode=schedules.to_config,
+        decode=schedules.from_config,
+    )
+    merge: str | MergeRule = hyperparameter(
+        "pooled",
+        _checked_merge,
+        Option(str, "RULE", f"How tables become one: {', '.join(MERGES)}."),
+        encode=merge_to_config,
+        decode=text,
+    )
+    sync_every: Window = hyperparameter(
+        "auto",
+        lambda name, value: as_window(value),
+        Option(str, "N", "Steps per worker between two merges, or auto.", read=window_of),
+        encode=window_to_config,
+        decode=window_from_config,
+        key="window",
+    )
+    num_envs: int = hyperparameter(
+        None,
+        count(1, MOST_LANES, none=0),  # 0: it follows from the environment
+        Option(
+            int,
+            "N",
+            "Environments that a worker steps in lockstep.",
+            "16; 1 where they are stepped in Python",
+        ),
+    )
+    dtype: str = hyperparameter(
+        "float64",
+        lambda name, value: type_of(value),
+        Option(str, "TYPE", "Of the table: float64 or float32."),
+        decode=text,
+    )
+    initial_value: float = hyperparameter(
+        0.0,
+        lambda name, value: value,  # the range follows from dtype
+        Option(float, "X", "What the table holds before learning."),
+    )
+    features: bases.FeatureMap | None = hyperparameter(
+        None,
+        _checked_features,
+        Option(
+            str,
+            "BASIS",
+            "Of a linear Q-function: tiles:TILINGS:TILES, polynomial:ORDER or fourier:ORDER.",
+            "tiles, where observations are vectors",
+            features_of,
+        ),
+        encode=bases.to_config,
+        decode=bases.from_config,
+        unsaid_default=True,
+        of_environment=True,
+    )
+    bins: int | tuple[int, ...] | None = hyperparameter(
+        None,
+        _checked_bins,
+        Option(str, "N", "Cut each number of an observation into N parts; or N,N,... of each.", read=bins_of),
+        unsaid_default=True,
+        of_environment=True,
+    )
+    table: str = hyperparameter(
+        "dense",
+        choice("dense", "hash"),
+        Option(str, "KIND", "A row per state (dense), or per state that was met (hash)."),
+        unsaid_default=True,
+        of_environment=True,
+    )
+    masks: bool | str = hyperparameter(
+        "auto",
+        choice("auto", True, False),
+        Option(str, "WHEN", "Heed the environment's action masks: auto, on or off.", read=masks_of),
+        unsaid_default=True,
+        of_environment=True,
+    )
+    stepping: str = hyperparameter(
+        "auto",
+        choice("auto", "python", "model"),
+        Option(
+            str,
+            "WAY",
+            "The fastest way that is what step does (auto), its table P (model), or its own step (python).",
+        ),
+        unsaid_default=True,
+        of_environment=True,
+    )
+    comm: str = hyperparameter(
+        "auto",
+        _checked_comm,
+        Option(str, "NAME", "Communicator: a name, a URL, or auto."),
+        decode=_comm_from_config,
+        may_change=True,
+    )
+    overlap: bool = hyperparameter(
+        False,
+        choice(True, False),
+        Option(bool, None, "Merge while the next window is learnt, one window late."),
+    )
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the settings as a JSON object."""
+        return {
+            known.key or name: known.encode(value)
+            for name, known in HYPERPARAMETERS.items()
+            if not _is_unsaid(known, name, value := getattr(self, name))
+        }
+
+    def shared(self) -> dict[str, Any]:
+        """Return, as a JSON object, what must be the same on all ranks, by the names of the arguments."""
+        config = self.to_config()
+        return {
+            name: config[known.key or name]
+            for name, known in HYPERPARAMETERS.items()
+            if not known.may_change and (known.key or name) in config
+        }
+
+    def of_environment(self) -> list[str]:
+        """Return the names of hyper-parameters that were given, and say how an environment is to be learnt."""
+        return [name for name in OF_ENVIRONMENT if getattr(self, name) != DEFAULTS[name]]
+
+
+HYPERPARAMETERS: Mapping[str, Hyperparameter] = MappingProxyType(table_of(fields(Settings)))
+DEFAULTS: Mapping[str, Any] = MappingProxyType({one.name: one.default for one in fields(Settings)})
+OF_ENVIRONMENT = [name for name, known in HYPERPARAMETERS.items() if known.of_environment]
+MAY_CHANGE = frozenset(name for name, known in HYPERPARAMETERS.items() if known.may_change)
+
+
+def _is_unsaid(known: Hyperparameter, name: str, value: Any) -> bool:
+    return known.unsaid_default and bool(value == DEFAULTS[name])
+
+
+def make_settings(**arguments: Any) -> Settings:
+    """Return arguments of `QLearner` by name, checked; `num_envs` is 0 where it follows from the environment.
+
+    Raises
+    ------
+    ConfigError
+        If one is not allowed; the message says what is.
+    """
+    given = {**DEFAULTS, **arguments}
+    known = {name: one.check(name, given.pop(name)) for name, one in HYPERPARAMETERS.items()}
+    if given:
+        raise TypeError(f"no hyper-parameter: {', '.join(given)}")
+    _require_compatible(known)
+    return Settings(**{**known, **_completed(known)})
+
+
+def _require_compatible(known: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` if two hyper-parameters exclude each other."""
+    if known["overlap"] and known["table"] == "hash":
+        raise ConfigError(
+            "overlap and a hashed table exclude each other: its rows are agreed on before a merge"
+        )
+    if known["features"] is not None and (known["bins"] is not None or known["table"] == "hash"):
+        other = "bins" if known["bins"] is not None else "a hashed table"
+        raise ConfigError(f"features and {other} exclude each other; choose one")
+
+
+def _completed(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that follow from others, or are drawn."""
+    dtype, comm, seed = known["dtype"], known["comm"], known["seed"]
+    largest = float(np.finfo(dtype).max)
+    finite = number(f"finite numbers that {dtype} holds", -largest, largest)
+    return {
+        "step_size": schedules.as_step_size(known["step_size"], known["gamma"]),
+        "initial_value": finite("initial_value", known["initial_value"]),
+        "workers": size_of(comm, known["workers"]),
+        "comm": comm if isinstance(comm, str) else "auto",
+        "seed": secrets.randbits(63) if seed is None else seed,
+    }
+
+
 def size_of(comm: str | Communicator, workers: int | None) -> int:
     """Return how many workers a run has; `ConfigError` if there cannot be so many."""
-    if not isinstance(comm, (str, Communicator)):
-        raise ConfigError(f"comm is {shown(comm)}; allowed: a communicator's name, a URL, or a communicator")
+    _checked_comm("comm", comm)
     if isinstance(comm, str):
         return workers or 1 if choose(comm) == LOCAL_HUB else ranks(comm, workers)
     if workers not in (None, comm.size):
@@ -138,6 +319,9 @@ def size_of(comm: str | Communicator, workers: int | None) -> int:
             f"workers is {workers}, but the communicator has {comm.size} ranks; leave workers out"
         )
     return comm.size
+
+
+# ---- files
 
 
 def arguments_of(path: object, header: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:
@@ -149,29 +333,34 @@ def arguments_of(path: object, header: Mapping[str, Any], merge: MergeRule | Non
         If it does not.
     """
     try:
-        arguments = as_arguments(header["settings"], merge)
-        texts = [header["environment"], *(header["settings"][name] for name in ("merge", "comm", "dtype"))]
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError(f"{texts} should be text")
+        text(header["environment"])
+        return as_arguments(header["settings"], merge)
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path} lacks what a learner is made with: {error!r}; use another") from None
-    return arguments
 
 
 def as_arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:
     """Return the arguments of `QLearner` that `Settings.to_config` described."""
-    window = dict(config["window"])
-    kind = {"AutoWindow": AutoWindow, "FixedWindow": FixedWindow}[window.pop("kind")]
-    known = {"overlap": False, **config}  # files of 0.1 know none
-    if (
-        known["comm"] not in _NAMED
-    ):  # a URL, or another package's: no file says where to connect, or what to import
-        known["comm"] = "auto"
-    return {
-        **{name: known[name] for name in _PLAIN},
-        **Approach.from_config(config).arguments(),
-        "step_size": schedules.from_config(config["step_size"]),
-        "exploration": schedules.from_config(config["exploration"]),
-        "merge": merge if merge is not None else config["merge"],
-        "sync_every": kind(**window),
+    told = {"overlap": False, **config}  # files of 0.1 know none
+    arguments = {
+        name: known.decode(told[known.key or name])
+        for name, known in HYPERPARAMETERS.items()
+        if (known.key or name) in told or not known.unsaid_default
     }
+    return arguments if merge is None else {**arguments, "merge": merge}
+
+
+def differing(has: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return the names of hyper-parameters in which a job differs from another one, both as JSON objects.
+
+    What one of them does not name, as an older cdq did not know it, is its default.
+    """
+
+    def of(config: Mapping[str, Any], name: str, known: Hyperparameter) -> Any:
+        return config.get(known.key or name, DEFAULTS[name])
+
+    return [
+        name
+        for name, known in HYPERPARAMETERS.items()
+        if not known.may_change and of(has, name, known) != of(wanted, name, known)
+    ]

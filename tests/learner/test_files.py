@@ -104,7 +104,7 @@ def test_a_rule_of_ones_own_is_given_again(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown merge 'Mean'"):
         cdq.QLearner.load(tmp_path / "agent", MODEL)
     loaded = cdq.QLearner.load(tmp_path / "agent", MODEL, merge=Mean())
-    assert loaded.settings.window == FixedWindow(100)
+    assert loaded.settings.sync_every == FixedWindow(100)
     loaded.learn(1000)
 
 

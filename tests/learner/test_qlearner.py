@@ -38,7 +38,7 @@ def test_defaults_are_those_of_the_docstring() -> None:
     settings = cdq.QLearner(MODEL).settings
     assert settings.step_size == RescaledLinear(0.99)
     assert settings.exploration == Constant(0.1)
-    assert settings.window == cdq.AutoWindow()
+    assert settings.sync_every == cdq.AutoWindow()
     assert (settings.gamma, settings.merge, settings.workers, settings.num_envs) == (0.99, "pooled", 1, 16)
     assert (settings.comm, settings.dtype, settings.initial_value) == ("auto", "float64", 0.0)
     assert cdq.QLearner(MODEL, gamma=1).settings.step_size == Polynomial(0.77)
