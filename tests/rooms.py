@@ -61,8 +61,7 @@ ROOMS = {
     ),
     "cli": _room(
         "the command line, diagnosis and benchmarks",
-        "learner job training workers mdp qfunctions storage envs comm schedules merges features core errors "
-        "_version __init__",
+        "learner job training workers mdp qfunctions storage envs comm schedules core errors _version __init__",
     ),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +40,13 @@ class QLearner(Learning):
         compiled environment (`cdq.envs`), else by its own `step`. Several workers are then processes, not threads.
     gamma : float
         Discount, from 0 to 1.
-    step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial or None
-        Step size, or its law. None: `RescaledLinear(gamma)`, that is 1 / (1 + (1 - gamma) n); where gamma is 1,
+    step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial, str, callable or None
+        Step size, or its law; text and functions as for *exploration*. None: `RescaledLinear(gamma)`, that is 1 / (1 + (1 - gamma) n); where gamma is 1,
         `Polynomial(0.77)`, or 0.1 with features.
-    exploration : float, Constant, LinearDecay or ExponentialDecay
-        Probability of a uniformly random action.
+    exploration : float, Constant, LinearDecay, ExponentialDecay, str or callable
+        Probability of a uniformly random action. Text is read as on the command line: "linear(1.0, 0.05, 1e5)". A
+        function gets the number of environment steps of all workers; it is tabulated at once, with straight lines
+        between places that are 3 % apart, so that files hold it and every rank has the same.
     merge : str or MergeRule
         Rule by which the workers' tables become one: "pooled", "mean", "visits", "importance",
         "affine", "sum", "max".
@@ -130,8 +132,8 @@ class QLearner(Learning):
         env: Any,
         *,
         gamma: float = 0.99,
-        step_size: float | StepSize | None = None,
-        exploration: float | Rate = 0.1,
+        step_size: float | str | Callable[[int], float] | StepSize | None = None,
+        exploration: float | str | Callable[[int], float] | Rate = 0.1,
         merge: str | MergeRule = "pooled",
         sync_every: str | int | Window = "auto",
         workers: int | None = None,

@@ -128,7 +128,6 @@ class Settings:
             "SCHEDULE",
             f"One of: {_RATES}; or, by the count of a pair, rescaled-linear:GAMMA, polynomial:OMEGA.",
             "rescaled-linear of gamma",
-            schedules.parse,
         ),
         encode=schedules.to_config,
         decode=schedules.from_config,
@@ -136,7 +135,7 @@ class Settings:
     exploration: Rate = hyperparameter(
         0.1,
         lambda name, value: schedules.as_rate(value, name),
-        Option(str, "SCHEDULE", f"Chance of a random action; one of: {_RATES}.", read=schedules.parse),
+        Option(str, "SCHEDULE", f"Chance of a random action; one of: {_RATES}."),
         encode=schedules.to_config,
         decode=schedules.from_config,
     )
