@@ -12,6 +12,7 @@ import typer
 from cdq.cli.log import logging_as
 from cdq.cli.options import (
     CheckpointEvery,
+    EnvArgs,
     JsonPath,
     KeysDirectory,
     Steps,
@@ -19,6 +20,7 @@ from cdq.cli.options import (
     UntilReturn,
     arguments_of,
     check_apart,
+    env_kwargs_of,
     given_in,
     keys_in,
     takes_hyperparameters,
@@ -27,6 +29,7 @@ from cdq.cli.options import (
 from cdq.cli.train import finish
 from cdq.comm.registry import LOCAL_HUB
 from cdq.comm.zmq.address import EXAMPLES, parse
+from cdq.envs.arguments import with_arguments
 from cdq.errors import ConfigError, unknown_name
 from cdq.job import Hosting, goal_of, last_start, model_in
 from cdq.learner import QLearner
@@ -97,6 +100,7 @@ def hub(
     bind: Bind,
     checkpoint: Checkpoint,
     env: Env = None,
+    env_arg: EnvArgs = None,
     steps: Steps = 5e6,
     workers: Workers = 1,
     until_optimal: UntilOptimal = None,
@@ -127,6 +131,9 @@ def hub(
     if mode is not None and mode not in _MODES:
         raise ConfigError(unknown_name("mode", mode, _MODES))
     check_apart(json=json_path, checkpoint=checkpoint)
+    env_kwargs = env_kwargs_of(env_arg)
+    if env_kwargs is not None and env is None:
+        raise ConfigError("--env-arg was given without --env; name the environment, too")
     last = last_start(checkpoint)
     hosting = Hosting(
         str(parse(bind, bound=True)),
@@ -150,12 +157,12 @@ def hub(
                 comm=LOCAL_HUB,
                 checkpoint_every=checkpoint_every,
             )
-            _require_same(agent, env, options, given)
+            _require_same(agent, env if env is None else with_arguments(env, env_kwargs), options, given)
             more, until = _left(
                 agent, None if last is None else goal_of(last), steps if "steps" in given else None, until
             )
         else:
-            agent = _new(env, options, checkpoint, checkpoint_every)
+            agent = _new(env, {**options, "env_kwargs": env_kwargs}, checkpoint, checkpoint_every)
             more = steps
         agent.hosting = hosting
         finish(agent, more, until, None, json_path)
@@ -167,7 +174,7 @@ def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: f
     return QLearner(env, **options, checkpoint=checkpoint, checkpoint_every=every)
 
 
-def _require_same(agent: QLearner, env: str | None, options: Mapping[str, Any], given: set[str]) -> None:
+def _require_same(agent: QLearner, env: Any, options: Mapping[str, Any], given: set[str]) -> None:
     """Raise if options of the command line differ from those of the job."""
     has = agent.settings.to_config()
     seed = agent.settings.seed if options["seed"] is None else options["seed"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -103,6 +104,14 @@ OptionalEnvId = Annotated[
     str | None,
     typer.Argument(metavar="ENV", help="A Gymnasium id, as for the other commands.", show_default=False),
 ]
+EnvArgs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--env-arg",
+        metavar="NAME=VALUE",
+        help="Argument with which ENV is made, such as is_slippery=false; may be given again.",
+    ),
+]
 Gamma = Annotated[float, option_of("gamma")]
 Workers = Annotated[int, typer.Option(metavar="N", help="How many learn together.")]
 Dtype = Annotated[str, option_of("dtype")]
@@ -143,6 +152,41 @@ JsonPath = Annotated[
     Path | None,
     typer.Option("--json", metavar="PATH", help="Write the figures as JSON; - prints them and nothing else."),
 ]
+
+
+_WORDS = {"True": True, "False": False, "None": None}
+
+
+def env_kwargs_of(texts: Sequence[str] | None) -> dict[str, Any] | None:
+    """Return the arguments of an environment that ``--env-arg`` gives: JSON, Python's True, False and None, or text.
+
+    Raises
+    ------
+    ConfigError
+        If one is not NAME=VALUE, or a name is given twice.
+
+    Examples
+    --------
+    >>> env_kwargs_of(["is_slippery=false", "map_name=8x8", "success_rate=0.5"])
+    {'is_slippery': False, 'map_name': '8x8', 'success_rate': 0.5}
+    """
+    given: dict[str, Any] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ConfigError(f"--env-arg is {text!r}; allowed: NAME=VALUE, such as is_slippery=false")
+        if name in given:
+            raise ConfigError(f"--env-arg gives {name} twice; give it once")
+        given[name] = _WORDS[value] if value in _WORDS else _value_of(value)
+    return given or None
+
+
+def _value_of(text: str) -> Any:
+    """Return what a text is as JSON, else the text."""
+    try:
+        return json.loads(text, parse_constant=str)
+    except (ValueError, RecursionError):
+        return text
 
 
 def is_stdout(path: Path | None) -> bool:

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from cdq.cli.options import EnvId, Gamma, JsonPath, check_writable
+from cdq.cli.options import EnvArgs, EnvId, Gamma, JsonPath, check_writable, env_kwargs_of
 from cdq.cli.render import console_for_people, show_figures, show_policy, write_json
+from cdq.envs.arguments import with_arguments
 from cdq.mdp import MDP, planning
 from cdq.training import DEFAULTS
 
@@ -23,6 +24,7 @@ Tolerance = Annotated[
 def solve(
     env: EnvId,
     *,
+    env_arg: EnvArgs = None,
     gamma: Gamma = DEFAULTS["gamma"],
     tolerance: Tolerance = _TOLERANCE,
     json_path: JsonPath = None,
@@ -35,7 +37,7 @@ def solve(
     cdq solve CliffWalking-v1 --gamma 1 --json -
     """
     check_writable(json_path)
-    model = MDP.from_gymnasium(env)
+    model = MDP.from_gymnasium(with_arguments(env, env_kwargs_of(env_arg)))
     started = time.perf_counter()
     solution = planning.solve(model, gamma, tolerance=tolerance)
     seconds = time.perf_counter() - started

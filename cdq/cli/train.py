@@ -11,6 +11,7 @@ import typer
 
 from cdq.cli.options import (
     CheckpointEvery,
+    EnvArgs,
     JsonPath,
     OptionalEnvId,
     Steps,
@@ -19,6 +20,7 @@ from cdq.cli.options import (
     arguments_of,
     check_apart,
     check_writable,
+    env_kwargs_of,
     given_in,
     takes_hyperparameters,
     until_of,
@@ -63,6 +65,7 @@ def train(
     context: typer.Context,
     env: OptionalEnvId = None,
     *,
+    env_arg: EnvArgs = None,
     steps: Steps = 5e6,
     checkpoint: Checkpoint = None,
     checkpoint_every: CheckpointEvery = None,
@@ -89,6 +92,7 @@ def train(
     [bold]Examples[/bold]
 
     cdq train FrozenLake-v1 --workers 2
+    cdq train FrozenLake-v1 --env-arg is_slippery=false
     cdq train Taxi-v4 --steps 2e7 --workers 2 --save taxi.safetensors
     cdq train CliffWalking-v1 --exploration linear:1:0.05:1e6
     cdq train FrozenLake8x8-v1 --until-optimal 0.01 --json -
@@ -116,7 +120,8 @@ def train(
     if known is not None:
         options.update({name: value for name, value in known.arguments.items() if name not in given})
         steps = steps if "steps" in given else known.steps
-    agent = QLearner(env, **options, checkpoint=checkpoint, checkpoint_every=checkpoint_every)
+    options |= {"checkpoint": checkpoint, "checkpoint_every": checkpoint_every}
+    agent = QLearner(env, env_kwargs=env_kwargs_of(env_arg), **options)
     finish(agent, steps, until, save, json_path)
 
 

@@ -158,6 +158,15 @@ def _described(features: FeatureMap) -> str:
     return f"{type(features).__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
 
 
+def made_with(env: Any, arguments: Mapping[str, Any] | None) -> Any:
+    """Return what makes an environment with arguments of `QLearner` (`cdq.envs.arguments`)."""
+    if arguments is None:
+        return env
+    from cdq.envs.arguments import with_arguments
+
+    return with_arguments(env, arguments)
+
+
 def origin_of(env: Any) -> dict[str, Any]:
     """Return what a file says of an environment besides its name (`cdq.envs.origin`)."""
     if isinstance(env, MDP):

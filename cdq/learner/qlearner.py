@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose
 from cdq.learner import initial
-from cdq.learner.assembly import make_table, make_task, origin_of
+from cdq.learner.assembly import made_with, make_table, make_task, origin_of
 from cdq.learner.connecting import join, suited
 from cdq.learner.exclusion import Turn
 from cdq.learner.learning import Learning
@@ -38,11 +38,13 @@ class QLearner(Learning):
         A Gymnasium id, an environment, a callable that makes one, or a model. It is stepped by the fastest way there
         is: as a compiled model where it carries its transition table (FrozenLake, CliffWalking and Taxi do), as a
         compiled environment (`cdq.envs`), else by its own `step`. Several workers are then processes, not threads.
+    env_kwargs : dict, optional
+        Arguments with which *env*, an id or a callable, makes the environment; files keep them with its name.
     gamma : float
         Discount, from 0 to 1.
     step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial, str, callable or None
-        Step size, or its law; text and functions as for *exploration*. None: `RescaledLinear(gamma)`, that is 1 / (1 + (1 - gamma) n); where gamma is 1,
-        `Polynomial(0.77)`, or 0.1 with features.
+        Step size, or its law; text and functions as for *exploration*. None: `RescaledLinear(gamma)`, that is
+        1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`, or 0.1 with features.
     exploration : float, Constant, LinearDecay, ExponentialDecay, str or callable
         Probability of a uniformly random action. Text is read as on the command line: "linear(1.0, 0.05, 1e5)". A
         function gets the number of environment steps of all workers; it is tabulated at once, with straight lines
@@ -131,6 +133,7 @@ class QLearner(Learning):
         self,
         env: Any,
         *,
+        env_kwargs: Mapping[str, Any] | None = None,
         gamma: float = 0.99,
         step_size: float | str | Callable[[int], float] | StepSize | None = None,
         exploration: float | str | Callable[[int], float] | Rate = 0.1,
@@ -152,7 +155,7 @@ class QLearner(Learning):
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float | None = None,
     ) -> None:
-        self._turn, self._env = Turn(), env
+        self._turn, self._env = Turn(), (env := made_with(env, env_kwargs))
         self._rule = resolve(merge)
         self.settings = make_settings(
             gamma=gamma,

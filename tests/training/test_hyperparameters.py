@@ -16,7 +16,7 @@ from cdq.training.hyperparameters import Option, choice, hyperparameter, table_o
 from cdq.training.settings import as_arguments
 
 # Arguments of a learner that are no hyper-parameters: they name what is learnt, and where it is kept.
-OTHERS = {"env", "initial_table", "checkpoint", "checkpoint_every"}
+OTHERS = {"env", "env_kwargs", "initial_table", "checkpoint", "checkpoint_every"}
 
 # What would be drawn, or follow from something else.
 BASE: dict[str, Any] = {"workers": 1, "seed": 1, "num_envs": 1, "step_size": 0.5}
