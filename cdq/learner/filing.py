@@ -15,6 +15,7 @@ from cdq.errors import ConfigError
 from cdq.learner.assembly import environment_of, require_size
 from cdq.learner.connecting import is_spread, join
 from cdq.learner.exclusion import exclusive
+from cdq.learner.naming import named
 from cdq.learner.results import Results
 from cdq.learner.run import about
 from cdq.merges import MergeRule
@@ -103,6 +104,7 @@ class Filed(Results):
     # ---- back
 
     @classmethod
+    @named
     def load(cls, path: str | os.PathLike[str], env: Any = None, *, merge: MergeRule | None = None) -> Self:
         """Return the learner of a file that `save` wrote; it may learn on, with fresh random streams.
 
@@ -130,6 +132,7 @@ class Filed(Results):
         return cls._made(path, env, arguments_of(path, header, merge), tensors, header)
 
     @classmethod
+    @named
     def resume(
         cls,
         checkpoint: str | os.PathLike[str],

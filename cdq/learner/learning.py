@@ -10,6 +10,7 @@ from cdq.errors import ConfigError
 from cdq.learner import backends, offline
 from cdq.learner.exclusion import exclusive
 from cdq.learner.filing import Filed
+from cdq.learner.naming import named
 from cdq.learner.run import Run, make_goal
 from cdq.offline import LoggedTask, Names
 from cdq.training import Goal, OptimalWithin, Requests, Until
@@ -28,6 +29,7 @@ class Learning(Filed):
     _requests: Requests
     _rule: Rule
 
+    @named
     @exclusive
     def learn(self, steps: float | None = None, *, until: Until | None = None) -> Self:
         """Learn for *steps* more environment steps, summed over all workers and lanes, rounded up to whole sweeps.
@@ -79,6 +81,8 @@ class Learning(Filed):
             backends.learn(self._run())
         return self
 
+    @named
+    @named
     @exclusive
     def learn_from(
         self,

@@ -16,6 +16,7 @@ from cdq.learner.assembly import made_with, make_table, make_task, origin_of
 from cdq.learner.connecting import join, suited
 from cdq.learner.exclusion import Turn
 from cdq.learner.learning import Learning
+from cdq.learner.naming import named
 from cdq.merges import MergeRule, resolve
 from cdq.schedules import Rate, StepSize
 from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed, make_settings
@@ -120,7 +121,8 @@ class QLearner(Learning):
     Notes
     -----
     Q-learning after Watkins and Dayan (1992). A learner does one thing at a time: a call in the course of
-    another one is refused. It starts threads of its own for the workers.
+    another one is refused. It starts threads of its own for the workers. ``with QLearner(...) as agent:`` closes the
+    environments that it made when the block ends.
 
     Examples
     --------
@@ -129,6 +131,7 @@ class QLearner(Learning):
     1
     """
 
+    @named
     def __init__(
         self,
         env: Any,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from cdq.errors import ConfigError
 from cdq.learner.connecting import is_hub, is_spread
 from cdq.learner.evaluation import Evaluation, evaluate_greedy
 from cdq.learner.exclusion import Turn, exclusive, playing
+from cdq.learner.naming import named
 from cdq.learner.report import hints, make_report, unvisited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
@@ -30,6 +31,9 @@ from cdq.training import (
     State,
     Until,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # Steps of an environment in Python take a thousand times as long.
 _EPISODES, _EPISODES_IN_PYTHON = 1000, 100
@@ -160,6 +164,7 @@ class Results:
         best = best_action(values, mask)
         return best + self._task.first_action if self.names is None else self.names.actions[best]
 
+    @named
     @exclusive
     def evaluate(self, episodes: float | None = None) -> Evaluation:
         """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
@@ -280,6 +285,14 @@ class Results:
     def close(self) -> None:
         """Close the environments that were made here; those that were given stay open."""
         self._task.close()
+
+    def __enter__(self) -> Self:
+        """Return the learner, whose environments are closed when the block ends (`close`)."""
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Close the environments that were made here."""
+        self.close()
 
 
 def best_action(values: Floats, action_mask: Any) -> int:

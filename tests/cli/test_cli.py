@@ -17,7 +17,6 @@ import pytest
 
 import cdq
 from cdq.cli import main
-from cdq.cli.options import env_kwargs_of
 from cdq.cli.render import policy_lines
 
 QUICK = ["FrozenLake-v1", "--steps", "2e5", "--seed", "0"]
@@ -330,53 +329,3 @@ def test_no_arguments_is_said_in_a_sentence(
 def test_too_many_steps_are_told_how_many_may_be(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "FrozenLake-v1", "--steps", "1e30"]) == 2
     assert f"at least 0 and at most {2**62:,}\n" in capsys.readouterr().err
-
-
-def test_an_environment_gets_its_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    firm = ["--env-arg", "is_slippery=false", "--env-arg", "map_name=8x8"]
-    path = tmp_path / "lake"
-    assert main(["train", "FrozenLake-v1", *firm, "--steps", "2000", "--seed", "0", "--save", str(path)]) == 0
-    model = cdq.QLearner.load(path).model
-    assert model is not None
-    assert (model.n_states, model.max_outcomes) == (64, 1)
-    capsys.readouterr()
-    assert main(["solve", "FrozenLake-v1", "--env-arg", "is_slippery=False", "--json", "-"]) == 0
-    assert json.loads(capsys.readouterr().out)["optimal_value"] == pytest.approx(0.99**5)
-
-
-@pytest.mark.parametrize(
-    ("texts", "value"),
-    [
-        (["x=true"], True),
-        (["x=None"], None),
-        (["x=3"], 3),
-        (["x=1e-3"], 1e-3),
-        (["x=8x8"], "8x8"),
-        (['x=["SF", "FG"]'], ["SF", "FG"]),
-        (['x="3"'], "3"),
-        (["x=a=b"], "a=b"),
-        (["x=NaN"], "NaN"),
-    ],
-)
-def test_the_value_of_an_argument(texts: list[str], value: object) -> None:
-    assert env_kwargs_of(texts) == {"x": value}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (
-            ["--env-arg", "is_slippery"],
-            "--env-arg is 'is_slippery'; allowed: NAME=VALUE, such as is_slippery=false",
-        ),
-        (["--env-arg", "=3"], "--env-arg is '=3'; allowed: NAME=VALUE"),
-        (["--env-arg", "a=1", "--env-arg", "a=2"], "--env-arg gives a twice"),
-        (["--env-arg", "slippery=1"], "unexpected keyword argument 'slippery'"),
-        (["--env-arg", ""], "--env-arg is empty"),
-    ],
-)
-def test_an_argument_that_is_none(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["train", "FrozenLake-v1", *arguments]) == 2
-    assert said in capsys.readouterr().err
