@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from cdq.cli.again import differing_options, require_none_differ
 from cdq.cli.log import logging_as
 from cdq.cli.options import (
     CheckpointEvery,
@@ -34,15 +34,12 @@ from cdq.errors import ConfigError, unknown_name
 from cdq.job import Hosting, goal_of, last_start, model_in
 from cdq.learner import QLearner
 from cdq.mdp import MDP
-from cdq.training import HYPERPARAMETERS, MAY_CHANGE, OF_ENVIRONMENT, Goal, Until, make_settings
+from cdq.training import OF_ENVIRONMENT, Goal, Until
 
 _DURABILITY = ("durable", "applied")
 _MODES = ("sync", "async")
-# Hyper-parameters that a hub has no use for, or takes otherwise; a job keeps those of its options that may not change.
+# Hyper-parameters that a hub has no use for, or takes otherwise.
 _WITHOUT = {*OF_ENVIRONMENT, "overlap", "comm", "workers"}
-_KEPT = {
-    name: known.key or name for name, known in HYPERPARAMETERS.items() if name not in {*_WITHOUT, *MAY_CHANGE}
-}
 
 Bind = Annotated[str, typer.Option(metavar="URL", help=f"Where to be: {EXAMPLES}.")]
 Checkpoint = Annotated[
@@ -176,27 +173,12 @@ def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: f
 
 def _require_same(agent: QLearner, env: Any, options: Mapping[str, Any], given: set[str]) -> None:
     """Raise if options of the command line differ from those of the job."""
-    has = agent.settings.to_config()
-    seed = agent.settings.seed if options["seed"] is None else options["seed"]
-    asked = make_settings(**{**options, "seed": seed}).to_config()
-    wrong = [name for name in _KEPT if name in given and asked.get(_KEPT[name]) != has.get(_KEPT[name])]
+    wrong = differing_options(agent, options, given)
     if env is not None and (
         agent.model is None or MDP.from_gymnasium(env).fingerprint() != agent.model.fingerprint()
     ):
         wrong.append("env")
-    if wrong:
-        names = ", ".join("--" + name.replace("_", "-") for name in wrong)
-        raise ConfigError(
-            f"{names}: the job in the directory has something else{_values(agent, wrong)}; leave it out to go on with "
-            "the job,"
-            " or name another directory"
-        )
-
-
-def _values(agent: QLearner, names: Sequence[str]) -> str:
-    has = agent.settings.to_config()
-    values = [f"{name} {json.dumps(has[_KEPT[name]])}" for name in names if name in _KEPT]
-    return f" ({', '.join(values)})" if values else f" ({agent.name})"
+    require_none_differ(agent, wrong, "job", "leave it out to go on with the job, or name another directory")
 
 
 def _left(

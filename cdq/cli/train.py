@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cdq.cli.again import begin_anew, holds, run_in, steps_to_go
 from cdq.cli.options import (
     CheckpointEvery,
     EnvArgs,
@@ -36,13 +37,16 @@ from cdq.cli.render import (
 )
 from cdq.errors import CdqError, ConfigError
 from cdq.learner import QLearner
-from cdq.training import MAY_CHANGE, OptimalWithin, Until
+from cdq.training import MAY_CHANGE, Until
 
 _INTERRUPTED = 130
 _REPRESENTATION = {"features", "bins", "table"}
 _WITH_RESUME = {*MAY_CHANGE, "steps", "save", "json_path", "env_again"}
 Checkpoint = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
+]
+New = Annotated[
+    bool, typer.Option("--new", help="With --checkpoint: begin anew, and delete the checkpoints there.")
 ]
 Resume = Annotated[
     Path | None,
@@ -69,6 +73,7 @@ def train(
     steps: Steps = 5e6,
     checkpoint: Checkpoint = None,
     checkpoint_every: CheckpointEvery = None,
+    new: New = False,
     resume: Resume = None,
     env_again: EnvAgain = None,
     until_optimal: UntilOptimal = None,
@@ -84,6 +89,9 @@ def train(
     drawn as arrows where the environment is a grid. Ctrl-C stops after the
     last whole round, reports and saves as usual, and exits with status 130.
     Under mpiexec or srun each process is one worker, and rank 0 reports.
+
+    Where --checkpoint names the checkpoints of a run, the same command goes
+    on with it, to --steps in all; --new begins anew.
 
     With --resume, which takes everything else from the checkpoint, only
     --workers, --comm, --steps (so many more), --save, --json and --env may be
@@ -108,6 +116,8 @@ def train(
         return
     if env_again is not None:
         raise ConfigError(f"--env belongs to --resume; name the environment by itself: cdq train {env_again}")
+    if new and checkpoint is None:
+        raise ConfigError("--new belongs to --checkpoint; name the directory to begin anew in")
     if env is None:
         raise ConfigError(
             "no environment was given: name one, as in cdq train FrozenLake-v1, or use --resume DIR"
@@ -120,8 +130,19 @@ def train(
     if known is not None:
         options.update({name: value for name, value in known.arguments.items() if name not in given})
         steps = steps if "steps" in given else known.steps
+    env_kwargs = env_kwargs_of(env_arg)
+    if checkpoint is not None and not new:
+        begun = run_in(checkpoint, env, env_kwargs, options, given=given, every=checkpoint_every)
+        if begun is not None:
+            more, until = steps_to_go(begun, steps if "steps" in given else None, until)
+            finish(begun, more, until, save, json_path)
+            return
     options |= {"checkpoint": checkpoint, "checkpoint_every": checkpoint_every}
-    agent = QLearner(env, env_kwargs=env_kwargs_of(env_arg), **options)
+    agent = QLearner(env, env_kwargs=env_kwargs, **options)
+    if checkpoint is not None and agent.rank == 0 and new:
+        check_writable(save)
+        check_writable(json_path)
+        begin_anew(checkpoint)
     finish(agent, steps, until, save, json_path)
 
 
@@ -168,7 +189,7 @@ def finish(
         raise CdqError(f"{error}; {_saved(agent, save)}") from error
     report = {**agent.report(), "interrupted": interrupted}
     if agent.until is not None:
-        report["until_reached"] = (agent.steps < target and not interrupted) or _holds(agent.until, report)
+        report["until_reached"] = (agent.steps < target and not interrupted) or holds(agent.until, report)
     with ExitStack() as last:  # all of it from the last, whatever fails: files come before standard output
         last.callback(_show, agent, report, json_path)
         last.callback(write_json, json_path, report)
@@ -202,12 +223,6 @@ def _learn(agent: QLearner, steps: float | None, until: Until | None) -> bool:
     except KeyboardInterrupt:
         return True
     return False
-
-
-def _holds(until: Until, report: Mapping[str, Any]) -> bool:
-    if isinstance(until, OptimalWithin):
-        return bool(report["gap"] <= until.tolerance)
-    return bool(report["mean_return"] >= until.at_least)
 
 
 def _solved(report: Mapping[str, Any]) -> str:

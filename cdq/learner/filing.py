@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,15 @@ from cdq.learner.results import Results
 from cdq.learner.run import about
 from cdq.merges import MergeRule
 from cdq.offline import LoggedTask, Names
-from cdq.storage import pack_tensors, parse_tensors, read_tensors, require_kind, write_tensors
-from cdq.training import Checkpoints, Team, Tensors, arguments_of, size_of
+from cdq.storage import (
+    CheckpointDirectory,
+    pack_tensors,
+    parse_tensors,
+    read_tensors,
+    require_kind,
+    write_tensors,
+)
+from cdq.training import Checkpoints, Team, Tensors, arguments_of, from_rank_0, size_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -60,6 +68,11 @@ class Filed(Results):
     def _as_file(self) -> tuple[Tensors, dict[str, Any]]:
         tensors, counters = self._state.saved()
         return tensors, {"kind": "learner", **about(self._task, self.settings, self._origin), **counters}
+
+    @property
+    def made_of(self) -> dict[str, Any]:
+        """What files say of the environment besides its name: arguments, a time limit, wrappers."""
+        return dict(self._origin) if isinstance(self._origin, dict) else {}  # of a file, perhaps
 
     # ---- copies
 
@@ -205,6 +218,13 @@ class Filed(Results):
             learner._task.tried |= learner._state.merged.visits > 0
         learner._team.go_on(tensors.get("lanes"), learner.rank)
         return learner
+
+
+def holds_run(directory: Path, *, workers: int | None = None, comm: str | Communicator = "auto") -> bool:
+    """Return whether a directory has checkpoints, as rank 0 of a run sees it; a collective."""
+    joined = join(comm, size_of(comm, workers))
+    seen = from_rank_0(joined, lambda: b"1" if CheckpointDirectory(directory).last_path() else b"0")
+    return seen == b"1"
 
 
 def _unpacked(cls: type[Filed], data: bytes, env: Any, merge: MergeRule | None) -> Filed:

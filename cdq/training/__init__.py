@@ -19,7 +19,7 @@
   moment.
 """
 
-from cdq.training.agreement import agree_on_seed, require_same, require_same_tables
+from cdq.training.agreement import agree_on_seed, from_rank_0, require_same, require_same_tables
 from cdq.training.checkpoints import JOURNAL, Checkpoints
 from cdq.training.course import Course, Plan, Progress
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
@@ -75,6 +75,7 @@ __all__ = [
     "agree_on_seed",
     "arguments_of",
     "differing",
+    "from_rank_0",
     "heard",
     "heard_here",
     "lanes_of",
