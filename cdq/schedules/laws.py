@@ -53,6 +53,7 @@ def log_keep(step_size: StepSize, steps: int, clock: Counts, visits: Counts) -> 
 
     Examples
     --------
+    >>> from cdq.schedules import Constant
     >>> log_keep(Constant(0.5), 0, np.array([7]), np.array([2])) / math.log(0.5)
     array([2.])
     """

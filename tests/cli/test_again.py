@@ -69,10 +69,6 @@ def test_new_begins_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         (["--overlap"], "--overlap: the run in the directory has something else (overlap false)"),
         (["--stepping", "model"], "--stepping: the run in the directory has something else (FrozenLake-v1)"),
         (["--env-arg", "success_rate=0.9"], "whose model differs"),
-        (
-            ["--env-arg", "is_slippery=true"],
-            "--env-arg: the run in the directory has something else (FrozenLake-v1)",
-        ),
     ],
 )
 def test_another_run_is_refused(
