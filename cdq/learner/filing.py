@@ -71,7 +71,7 @@ class Filed(Results):
 
     @property
     def made_of(self) -> dict[str, Any]:
-        """What files say of the environment besides its name: arguments, a time limit, wrappers."""
+        """The environment as files have it, besides its name: arguments, a time limit, wrappers."""
         return dict(self._origin) if isinstance(self._origin, dict) else {}  # of a file, perhaps
 
     # ---- copies

@@ -42,7 +42,7 @@ def as_rate(value: float | str | Callable[[int], float] | Rate, what: str) -> Ra
     ConfigError
         If it is none of these; *what* names the argument.
     """
-    known = parse(value) if isinstance(value, str) else value
+    known = _read(value, what) if isinstance(value, str) else value
     if isinstance(known, Real) and not isinstance(known, bool):
         return Constant(real(what, known, *RATE))
     if isinstance(known, Rate):
@@ -59,13 +59,21 @@ def as_step_size(value: float | str | Callable[[int], float] | StepSize | None, 
     """Return *value* as a step size: as `as_rate` does, or a law by clock; None is the default for *gamma*."""
     if value is None:
         return RescaledLinear(gamma) if gamma < 1 else Polynomial(0.77)
-    known = parse(value) if isinstance(value, str) else value
+    known = _read(value, "step_size") if isinstance(value, str) else value
     if isinstance(known, (RescaledLinear, Polynomial)):
         return known
     rate = as_rate(known, "step_size")
     if not any(_ends(rate)):
         raise ConfigError("step_size is 0, with which nothing is learnt; allowed: above 0 and up to 1")
     return rate
+
+
+def _read(text: str, what: str) -> Any:
+    """Return the schedule that a text says; *what* names the argument where it says none."""
+    try:
+        return parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"{what} is {shown(text)}: {error}") from None
 
 
 def _ends(rate: Rate) -> tuple[float, ...]:
