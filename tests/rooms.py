@@ -22,46 +22,53 @@ def _room(purpose: str, imports: str = "") -> Room:
 
 # From the ground up: a room imports rooms that stand before it.
 ROOMS = {
-    "errors": _room("typed errors"),
+    "errors": _room("typed errors, and the checks that raise them"),
     "_version": _room("the version"),
     "_lazy": _room("modules that are imported on first use"),
+    "_html": _room("small tables and pictures in HTML"),
     "core": _room("compiled loops over buffers; knows only itself"),
-    "_common": _room("checks that several rooms need", "errors"),
     "contracts": _room("seams between rooms, as protocols", "core"),
-    "schedules": _room("step sizes and exploration rates", "core _common errors"),
+    "schedules": _room("step sizes and exploration rates", "core errors"),
     "merges": _room("merge rules", "core errors"),
-    "features": _room("features of linear Q-functions", "core _common errors"),
+    "features": _room("features of linear Q-functions", "core errors"),
+    "windows": _room("lengths of windows", "errors"),
+    "settings": _room(
+        "the one table of hyper-parameters, light enough for help", "windows features schedules merges errors"
+    ),
     "comm": _room("communicators: bytes between ranks, nothing of learning", "core _lazy errors"),
     "storage": _room("safe files, and directories of checkpoints", "errors _version"),
     "testing": _room("conformance suite for communicators of others", "comm errors"),
-    "envs": _room(
-        "Gymnasium's side: spaces and stepping", "contracts core features schedules _common _lazy errors"
-    ),
+    "envs": _room("Gymnasium's side: spaces and stepping", "contracts core features schedules _lazy errors"),
     "qfunctions": _room(
         "Q-functions: dense and hashed tables, linear functions",
-        "contracts comm core features storage _common errors",
+        "contracts comm core features storage _html errors",
     ),
-    "mdp": _room("a finite model, and exact answers on it", "qfunctions envs contracts core _common errors"),
-    "workers": _room("one worker, and one round of merging", "qfunctions comm contracts core _common errors"),
+    "mdp": _room("a finite model, and exact answers on it", "qfunctions envs contracts core storage errors"),
+    "workers": _room("one worker, and one round of merging", "qfunctions comm contracts core errors"),
     "offline": _room(
-        "logged transitions: read, checked, replayed", "qfunctions schedules contracts core _common errors"
+        "logged transitions: read, checked, replayed", "qfunctions schedules contracts core errors"
     ),
     "training": _room(
-        "a call of learn: settings, task, course, monitor, checkpoints, threads",
-        "workers offline mdp qfunctions storage comm schedules merges features contracts core _common errors",
+        "a call of learn: task, course, monitor, checkpoints, threads",
+        "settings workers offline mdp qfunctions storage comm windows schedules contracts core _html errors",
     ),
     "job": _room(
         "a hub's job: members, journal, replay",
-        "training workers mdp qfunctions storage comm schedules merges core _common errors _version",
+        "training settings workers mdp qfunctions storage comm windows schedules merges core errors _version",
     ),
     "learner": _room(
         "QLearner, and the parts that only it assembles",
-        "job training workers offline mdp qfunctions storage envs comm schedules merges features contracts "
-        "_common errors _version",
+        "job training settings workers offline mdp qfunctions storage envs comm windows schedules merges features "
+        "contracts _html errors _version",
+    ),
+    "plot": _room(
+        "pictures of runs and results, by matplotlib",
+        "learner training mdp qfunctions storage contracts errors",
     ),
     "cli": _room(
         "the command line, diagnosis and benchmarks",
-        "learner job training workers mdp qfunctions storage envs comm schedules core errors _version __init__",
+        "plot learner job training settings workers mdp qfunctions storage envs comm schedules core errors "
+        "_version __init__",
     ),
 }
 

@@ -21,6 +21,7 @@ TESTS = Path(__file__).parent
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__main__.py"  # the door, which is no room
 }
 
 # The package's names, and what starts the command line: no rooms.
@@ -29,7 +30,8 @@ DOORS = {"__init__", "__main__"}
 # What only one room imports, or two, and nothing on `import cdq`.
 RESERVED = {
     "gymnasium": {"envs"},
-    "typer": {"cli"},
+    "click": {"cli"},
+    "rich_click": {"cli"},
     "rich": {"cli"},
     "safetensors": {"storage"},
     "pytest": {"testing"},
@@ -37,6 +39,8 @@ RESERVED = {
     "zmq": {"comm"},
     "minari": {"offline"},
     "cloudpickle": {"envs"},
+    "pandas": {"storage"},
+    "matplotlib": {"plot"},
 }
 
 
@@ -132,6 +136,27 @@ def test_each_package_is_imported_in_one_place(package: str, homes: set[str]) ->
     assert users == homes
 
 
+def names_of(tree: ast.AST) -> Iterator[str]:
+    """Yield the names that a module uses, and the types that it asks communicators for."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+            yield from (f"a {name.id}" for name in ast.walk(node.args[1]) if isinstance(name, ast.Name))
+
+
+def test_one_place_tells_backends_apart() -> None:
+    """Communicators apart, which are found by name: nobody else asks for the kind of a communicator."""
+    asked = {"LOCAL_HUB", "is_spread", "is_hub", "a Communicator"}
+    found = {
+        module
+        for module, path in MODULES.items()
+        if part(module) not in {"comm", "testing"}
+        and asked & set(names_of(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert found == {"learner.backends"}
+
+
 def loaded_by(code: str) -> set[str]:
     """Return the packages that *code* loads in a fresh process, beside the standard library."""
     script = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); {code}; print(*sys.modules)"
@@ -158,6 +183,7 @@ def test_importing_imports_nothing_else() -> None:
         "schedules.Constant",
         "mdp.MDP",
         "merges.NAMES",
+        "plot.values",
         "offline",
         "cli.main",
     ],
@@ -187,6 +213,10 @@ def test_learning_imports_no_optional_package() -> None:
     loaded = loaded_by("import cdq; cdq.QLearner('FrozenLake-v1', workers=2, seed=0).learn(1000)")
     assert {"cdq", "numpy", "gymnasium"} <= loaded
     assert loaded.isdisjoint({"mpi4py", "zmq", "matplotlib", "scipy", "numba", "pandas", "pytest", "rich"})
+
+
+def test_pictures_import_matplotlib_when_one_is_drawn() -> None:
+    assert loaded_by("import cdq; cdq.plot.values").isdisjoint({"matplotlib", "pandas", "scipy"})
 
 
 # Lines that a file has at most. Sources of compiled modules are not installed: they are counted where they are.
@@ -255,3 +285,11 @@ def test_the_map_of_the_rooms_is_that_of_the_table() -> None:
     assert (TESTS.parent / "docs" / "rooms.svg").read_text(encoding="utf-8") == drawn, (
         "draw it again: python -m docs.draw_rooms"
     )
+
+
+def test_the_pictures_of_the_explanations_are_those_that_are_drawn() -> None:
+    for name, draw in runpy.run_path(str(TESTS.parent / "docs" / "draw_explanations.py"))["PICTURES"].items():
+        committed = TESTS.parent / "docs" / "pictures" / f"{name}.svg"
+        assert committed.read_text(encoding="utf-8") == draw(), (
+            "draw them again: python -m docs.draw_explanations"
+        )

@@ -12,8 +12,9 @@ from cdq.envs.origin import origin_of
 from cdq.errors import ConfigError, FileError
 from cdq.learner import QLearner
 from cdq.learner.filing import holds_run
+from cdq.settings import HYPERPARAMETERS, MAY_CHANGE, make_settings
 from cdq.storage import CheckpointDirectory
-from cdq.training import HYPERPARAMETERS, JOURNAL, MAY_CHANGE, OptimalWithin, Until, make_settings
+from cdq.training import JOURNAL, OptimalWithin, Until
 
 
 def run_in(
@@ -112,7 +113,7 @@ def holds(until: Until, report: Mapping[str, Any]) -> bool:
     """Return whether a condition is met, as a report has it."""
     if isinstance(until, OptimalWithin):
         return bool(report["gap"] <= until.tolerance)
-    return bool(report["mean_return"] >= until.at_least)
+    return report["mean_return"] is not None and bool(report["mean_return"] >= until.at_least)
 
 
 def begin_anew(directory: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+import click
 
-from cdq.cli.again import differing_options, require_none_differ
+from cdq.cli.hyperparameters import arguments_of, takes_hyperparameters
 from cdq.cli.log import logging_as
 from cdq.cli.options import (
     CheckpointEvery,
@@ -18,40 +18,39 @@ from cdq.cli.options import (
     Steps,
     UntilOptimal,
     UntilReturn,
-    arguments_of,
     check_apart,
     env_kwargs_of,
     given_in,
     keys_in,
-    takes_hyperparameters,
     until_of,
 )
-from cdq.cli.train import finish
-from cdq.comm.registry import LOCAL_HUB
-from cdq.comm.zmq.address import EXAMPLES, parse
-from cdq.envs.arguments import with_arguments
+from cdq.cli.parameters import option
+from cdq.comm.zmq.address import EXAMPLES
 from cdq.errors import ConfigError, unknown_name
-from cdq.job import Hosting, goal_of, last_start, model_in
-from cdq.learner import QLearner
-from cdq.mdp import MDP
-from cdq.training import OF_ENVIRONMENT, Goal, Until
+from cdq.settings import OF_ENVIRONMENT
 
+if TYPE_CHECKING:
+    from cdq.learner import QLearner
+    from cdq.training import Goal, Until
+
+_COMM = "zmq"  # a hub of this process
 _DURABILITY = ("durable", "applied")
 _MODES = ("sync", "async")
+_STALENESS = 64
 # Hyper-parameters that a hub has no use for, or takes otherwise.
 _WITHOUT = {*OF_ENVIRONMENT, "overlap", "comm", "workers"}
 
-Bind = Annotated[str, typer.Option(metavar="URL", help=f"Where to be: {EXAMPLES}.")]
+Bind = Annotated[str, option(metavar="URL", help=f"Where to be: {EXAMPLES}.")]
 Checkpoint = Annotated[
-    Path, typer.Option(metavar="DIR", help="What the job keeps; a hub that is started there again goes on.")
+    Path, option(metavar="DIR", help="What the job keeps; a hub that is started there again goes on.")
 ]
 Env = Annotated[
     str | None,
-    typer.Option(metavar="ENV", help="A Gymnasium id.", show_default="what the directory's job has"),
+    option(metavar="ENV", help="A Gymnasium id.", show_default="what the directory's job has"),
 ]
 Workers = Annotated[
     int,
-    typer.Option(
+    option(
         metavar="N",
         help="A round needs so many; more may join.",
         show_default="1, or what the directory's job has",
@@ -59,14 +58,14 @@ Workers = Annotated[
 ]
 Durability = Annotated[
     str,
-    typer.Option(
+    option(
         metavar="WHEN",
         help="What is acknowledged is safe at once (durable), or from the next checkpoint on (applied).",
     ),
 ]
 Mode = Annotated[
     str | None,
-    typer.Option(
+    option(
         metavar="MODE",
         help="Rounds of all workers (sync), or each contribution applied when it comes (async).",
         show_default="sync, or what the directory's job has",
@@ -74,25 +73,36 @@ Mode = Annotated[
 ]
 Staleness = Annotated[
     int,
-    typer.Option(metavar="N", help="Where async: so many contributions may come between, or it is refused."),
+    option(metavar="N", help="Where async: so many contributions may come between, or it is refused."),
 ]
 RoundTimeout = Annotated[
     float | None,
-    typer.Option(
+    option(
         metavar="SECONDS",
         help="A round closes then without those who have not delivered.",
         show_default="it waits for who can be reached",
     ),
 ]
 Insecure = Annotated[
-    bool, typer.Option("--insecure", help="Let anybody join and listen, by zmq+tcp from other machines.")
+    bool,
+    option(
+        "--insecure", help="Let anybody join and listen by zmq+tcp, or read metrics, from other machines."
+    ),
 ]
-Log = Annotated[str, typer.Option(metavar="FORMAT", help="Of the lines on standard error: plain or json.")]
+Metrics = Annotated[
+    str | None,
+    option(
+        metavar="HOST:PORT",
+        help="Serve metrics for Prometheus there, as in 127.0.0.1:9464.",
+        show_default="none",
+    ),
+]
+Log = Annotated[str, option(metavar="FORMAT", help="Of the lines on standard error: plain or json.")]
 
 
 @takes_hyperparameters(after="workers", but=_WITHOUT)
 def hub(
-    context: typer.Context,
+    context: click.Context,
     *,
     bind: Bind,
     checkpoint: Checkpoint,
@@ -104,10 +114,11 @@ def hub(
     until_return: UntilReturn = None,
     keys: KeysDirectory = None,
     mode: Mode = None,
-    staleness: Staleness = Hosting.staleness,
+    staleness: Staleness = _STALENESS,
     durability: Durability = "durable",
     round_timeout: RoundTimeout = None,
     insecure: Insecure = False,
+    metrics: Metrics = None,
     checkpoint_every: CheckpointEvery = None,
     log: Log = "plain",
     json_path: JsonPath = None,
@@ -123,6 +134,12 @@ def hub(
     cdq hub --bind tcp://127.0.0.1:5555 --env Taxi-v4 --steps 1e8 --checkpoint taxi
     cdq hub --bind zmq+curve://0.0.0.0:5555 --keys keys/hub --env Taxi-v4 --checkpoint taxi --workers 2
     """
+    from cdq.cli.train import finish
+    from cdq.comm.zmq.address import parse
+    from cdq.envs.arguments import with_arguments
+    from cdq.job import Hosting, goal_of, last_start, model_in
+    from cdq.learner import QLearner
+
     if durability not in _DURABILITY:
         raise ConfigError(unknown_name("durability", durability, _DURABILITY))
     if mode is not None and mode not in _MODES:
@@ -140,8 +157,9 @@ def hub(
         keys=keys_in(keys),
         asynchronous=mode == "async" if mode is not None or last is None else bool(last["asynchronous"]),
         staleness=staleness,
+        metrics=metrics,
     )
-    options = {**arguments_of(hyperparameters), "workers": workers, "comm": LOCAL_HUB}
+    options = {**arguments_of(hyperparameters), "workers": workers, "comm": _COMM}
     until = until_of(until_optimal, until_return)
     with logging_as(log):
         if any(checkpoint.glob("checkpoint-*")):
@@ -151,7 +169,7 @@ def hub(
                 checkpoint,
                 env if model is None else model,
                 workers=workers if "workers" in given else None,
-                comm=LOCAL_HUB,
+                comm=_COMM,
                 checkpoint_every=checkpoint_every,
             )
             _require_same(agent, env if env is None else with_arguments(env, env_kwargs), options, given)
@@ -161,11 +179,12 @@ def hub(
         else:
             agent = _new(env, {**options, "env_kwargs": env_kwargs}, checkpoint, checkpoint_every)
             more = steps
-        agent.hosting = hosting
-        finish(agent, more, until, None, json_path)
+        finish(agent, more, until, None, json_path, hosting=hosting)
 
 
 def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: float | None) -> QLearner:
+    from cdq.learner import QLearner
+
     if env is None:
         raise ConfigError(f"{checkpoint} holds no job, and no environment was given: name one with --env")
     return QLearner(env, **options, checkpoint=checkpoint, checkpoint_every=every)
@@ -173,6 +192,9 @@ def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: f
 
 def _require_same(agent: QLearner, env: Any, options: Mapping[str, Any], given: set[str]) -> None:
     """Raise if options of the command line differ from those of the job."""
+    from cdq.cli.again import differing_options, require_none_differ
+    from cdq.mdp import MDP
+
     wrong = differing_options(agent, options, given)
     if env is not None and (
         agent.model is None or MDP.from_gymnasium(env).fingerprint() != agent.model.fingerprint()

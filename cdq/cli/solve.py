@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from typing import Annotated
 
-import typer
+from cdq.cli.hyperparameters import Gamma
+from cdq.cli.options import EnvArgs, EnvId, JsonPath, check_writable, env_kwargs_of
+from cdq.cli.parameters import option
+from cdq.settings import DEFAULTS
 
-from cdq.cli.options import EnvArgs, EnvId, Gamma, JsonPath, check_writable, env_kwargs_of
-from cdq.cli.render import console_for_people, show_figures, show_policy, write_json
-from cdq.envs.arguments import with_arguments
-from cdq.mdp import MDP, planning
-from cdq.training import DEFAULTS
-
-_TOLERANCE = inspect.signature(planning.solve).parameters["tolerance"].default
+_TOLERANCE = 1e-10
 
 Tolerance = Annotated[
-    float, typer.Option(metavar="X", help="Stop when no value can be further than this from the optimal one.")
+    float, option(metavar="X", help="Stop when no value can be further than this from the optimal one.")
 ]
 
 
@@ -36,6 +32,10 @@ def solve(
     cdq solve FrozenLake8x8-v1
     cdq solve CliffWalking-v1 --gamma 1 --json -
     """
+    from cdq.cli.render import console_for_people, show_figures, show_policy, write_json
+    from cdq.envs.arguments import with_arguments
+    from cdq.mdp import MDP, planning
+
     check_writable(json_path)
     model = MDP.from_gymnasium(with_arguments(env, env_kwargs_of(env_arg)))
     started = time.perf_counter()

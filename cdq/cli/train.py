@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+import click
 
-from cdq.cli.again import begin_anew, holds, run_in, steps_to_go
+from cdq.cli.hyperparameters import arguments_of, takes_hyperparameters
 from cdq.cli.options import (
     CheckpointEvery,
     EnvArgs,
@@ -18,55 +18,49 @@ from cdq.cli.options import (
     Steps,
     UntilOptimal,
     UntilReturn,
-    arguments_of,
     check_apart,
     check_writable,
     env_kwargs_of,
     given_in,
-    takes_hyperparameters,
     until_of,
 )
-from cdq.cli.render import (
-    console_for_people,
-    mean_and_error,
-    quantity,
-    show_figures,
-    show_hints,
-    show_policy,
-    write_json,
-)
+from cdq.cli.parameters import option
 from cdq.errors import CdqError, ConfigError
-from cdq.learner import QLearner
-from cdq.training import MAY_CHANGE, Until
+from cdq.settings import MAY_CHANGE
+
+if TYPE_CHECKING:
+    from cdq.job import Hosting
+    from cdq.learner import QLearner
+    from cdq.training import Until
 
 _INTERRUPTED = 130
 _REPRESENTATION = {"features", "bins", "table"}
 _WITH_RESUME = {*MAY_CHANGE, "steps", "save", "json_path", "env_again"}
 Checkpoint = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
+    Path | None, option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
 ]
 New = Annotated[
-    bool, typer.Option("--new", help="With --checkpoint: begin anew, and delete the checkpoints there.")
+    bool, option("--new", help="With --checkpoint: begin anew, and delete the checkpoints there.")
 ]
 Resume = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Go on from the newest checkpoint there, to the steps it was to reach."),
+    option(metavar="DIR", help="Go on from the newest checkpoint there, to the steps it was to reach."),
 ]
 EnvAgain = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--env",
         metavar="ENV",
         help="With --resume: the environment, where it is of a module (module:Env-v0).",
         show_default="what the checkpoint names",
     ),
 ]
-Save = Annotated[Path | None, typer.Option(metavar="PATH", help="Write what was learnt to this file.")]
+Save = Annotated[Path | None, option(metavar="PATH", help="Write what was learnt to this file.")]
 
 
 @takes_hyperparameters(after="steps")
 def train(
-    context: typer.Context,
+    context: click.Context,
     env: OptionalEnvId = None,
     *,
     env_arg: EnvArgs = None,
@@ -107,6 +101,9 @@ def train(
     mpiexec -n 4 cdq train Taxi-v4 --steps 1e9 --checkpoint runs/taxi
     mpiexec -n 4 cdq train --resume runs/taxi
     """
+    from cdq.cli.again import begin_anew, run_in, steps_to_go
+    from cdq.learner import QLearner
+
     check_apart(save=save, json=json_path, checkpoint=checkpoint, resume=resume)
     until = until_of(until_optimal, until_return)
     if resume is not None:
@@ -147,6 +144,8 @@ def train(
 
 
 def _resumed(directory: Path, given: set[str], env: str | None, changed: Mapping[str, Any]) -> QLearner:
+    from cdq.learner import QLearner
+
     others = sorted(given - {"resume", *_WITH_RESUME})
     if others:
         names = ", ".join("ENV" if name == "env" else "--" + name.replace("_", "-") for name in others)
@@ -155,7 +154,13 @@ def _resumed(directory: Path, given: set[str], env: str | None, changed: Mapping
 
 
 def finish(
-    agent: QLearner, steps: float | None, until: Until | None, save: Path | None, json_path: Path | None
+    agent: QLearner,
+    steps: float | None,
+    until: Until | None,
+    save: Path | None,
+    json_path: Path | None,
+    *,
+    hosting: Hosting | None = None,
 ) -> None:
     """Learn and, on rank 0, report.
 
@@ -169,20 +174,25 @@ def finish(
         Condition on which to stop sooner.
     save, json_path : Path or None
         Files for the learner, and for the report.
+    hosting : Hosting, optional
+        Address and rules of a hub, for workers that join.
 
     Raises
     ------
-    typer.Exit
+    click.exceptions.Exit
         With status 130, if Ctrl-C ended it.
     """
+    from cdq.cli.again import holds
+    from cdq.cli.render import write_json
+
     if agent.rank > 0:
-        _learn(agent, steps, until)
+        _learn(agent, steps, until, hosting)
         return
     check_writable(save)
     check_writable(json_path)
     begun, target = agent.steps, agent.steps + (agent.steps_left if steps is None else steps)
     try:
-        interrupted = _learn(agent, steps, until)
+        interrupted = _learn(agent, steps, until, hosting)
     except CdqError as error:
         if save is None or agent.steps == begun:
             raise
@@ -196,7 +206,7 @@ def finish(
         if save is not None:
             last.callback(agent.save, save)
     if interrupted:
-        raise typer.Exit(_INTERRUPTED)
+        raise click.exceptions.Exit(_INTERRUPTED)
 
 
 def _saved(agent: QLearner, path: Path) -> str:
@@ -209,17 +219,19 @@ def _saved(agent: QLearner, path: Path) -> str:
 
 
 def _show(agent: QLearner, report: Mapping[str, Any], json_path: Path | None) -> None:
+    from cdq.cli.render import console_for_people, show_figures, show_hints, show_policy
+
     console = console_for_people(json_path)
     show_figures(console, _figures(report))
     show_policy(console, agent.model, agent.table.policy())
     show_hints(console, report["hints"])
 
 
-def _learn(agent: QLearner, steps: float | None, until: Until | None) -> bool:
+def _learn(agent: QLearner, steps: float | None, until: Until | None, hosting: Hosting | None) -> bool:
     """Learn; return whether Ctrl-C came before the end."""
     try:
         if steps is not None or agent.steps_left:
-            agent.learn(steps, until=until)
+            agent.learn(steps, until=until, hosting=hosting)
     except KeyboardInterrupt:
         return True
     return False
@@ -246,12 +258,15 @@ def _certified(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    from cdq.cli.render import mean_and_error, per_step, quantity
+
     workers = "1 worker" if report["workers"] == 1 else f"{report['workers']} workers"
     figures = [
         ("environment", f"{report['env']}, {workers}, seed {report['seed']}"),
         ("learnt by", f"{report['stepping']}; {report['representation']}"),
         ("because", report["stepping_reason"]),
         ("mean return", f"{mean_and_error(report)} (greedy policy){_solved(report)}"),
+        *per_step(report),
         *_certified(report),
         ("speed", f"{quantity(report['steps_per_second'])} steps/s"),
         ("steps", f"{report['steps']:,} in {report['seconds']:.2f} s"),

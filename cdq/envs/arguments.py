@@ -10,10 +10,10 @@ from typing import Any
 
 from gymnasium.envs.registration import EnvSpec
 
-from cdq._common import shown
 from cdq.envs.origin import spec_of
 from cdq.envs.toy_text import make_env
 from cdq.errors import ConfigError
+from cdq.errors.checks import shown
 
 
 def with_arguments(env_like: Any, arguments: Mapping[str, Any] | None) -> Any:

@@ -25,7 +25,8 @@ from cdq.qfunctions import (
     SoleTable,
     Table,
 )
-from cdq.training import OF_ENVIRONMENT, EnvironmentTask, ModelTask, Settings, SteppedTask
+from cdq.settings import OF_ENVIRONMENT, Settings
+from cdq.training import EnvironmentTask, ModelTask, SteppedTask
 
 if TYPE_CHECKING:
     from cdq.envs.spaces import Encoder
@@ -136,15 +137,15 @@ def _representation(settings: Settings, environment: Environment, encoder: Encod
         features = TileCoding(1, settings.bins)  # one tiling is a partition into bins
     if features is not None:
         features = _bounded(features, environment)
-        bound = features.bind(encoder.low, encoder.high)
+        bound, bounds = features.bind(encoder.low, encoder.high), features.bounds(encoder.low, encoder.high)
     if settings.table == "hash":
         merged = HashedTable(environment.n_actions, settings.dtype, settings.initial_value)
         if settings.bins is not None and features is not None:
-            return HashedCells(encoder, merged, settings.bins, bound)
+            return HashedCells(encoder, merged, settings.bins, bound, bounds)
         encoder.encoding(vectors=False)  # raises if observations have no number each
         return HashedStates(encoder, merged)
     if features is not None:
-        return Linear(encoder, bound, _described(features))
+        return Linear(encoder, bound, bounds, _described(features))
     if encoder.n_states is None or encoder.n_states * encoder.n_actions > _MOST_PAIRS:
         raise ConfigError(
             f"{environment.name} has too many states for a table with a row for each; use table='hash', or features"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
-from cdq._common import real, shown
 from cdq.errors import ConfigError, unknown_name
+from cdq.errors.checks import real, shown
 from cdq.schedules.rates import (
     RATE,
     Constant,

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cdq._common import real, whole
 from cdq.errors import ConfigError
+from cdq.errors.checks import real, whole
 
 # The smallest number above 0.
 _LEAST = math.nextafter(0.0, 1.0)

@@ -1,17 +1,19 @@
-"""A call of `learn`: settings, task, course, monitor, goals, checkpoints, threads.
+"""A call of `learn`: task, course, monitor, goals, checkpoints, threads.
 
 - `agreement`: Agreement of all ranks of a run on settings, seed and tables, checked before anything depends on it.
+- `call`: A call of `learn`: everything that its workers take part in, wherever they are.
 - `checkpoints`: Checkpoints of a run: when they are due, the check that the directory is the run's own, and how to
   resume.
-- `course`: The course of a call of `learn`: its windows, and the steps and checkpoints that are behind it.
+- `course`: The course of a call of `learn`: its windows, the rounds that are played of them, and the reason for its
+  end.
+- `figures`: Figures of a run beside its episodes: exploration rate, step size, and the part of the pairs that were
+  visited.
 - `goals`: Goals of `learn`: a number of steps, or a condition that may end it sooner.
-- `history`: The record of a run: a row per round, and fewer of a long one.
-- `hyperparameters`: Parts of which a hyper-parameter is made: its check, its form in a file, its option on a command
-  line.
+- `history`: The record of a run: rows that are evenly spaced in steps, some 1,000 at most.
 - `interrupts`: Requests to end a run early: signals make them, workers read them.
-- `loop`: A call of `learn`: the local workers' threads, their rounds until the steps are used up, and the watch.
-- `monitor`: Monitor of a run: writes the history, measures the gap now and then, and decides when to stop.
-- `settings`: Settings of a learner: the one table of hyper-parameters, with their checks, JSON forms and options.
+- `monitor`: Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition
+  holds.
+- `rows`: Rows that a round adds to a history: one for itself, and more where its window was long.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
 - `task`: A learning task: an environment together with a Q-function, and the loops that workers run on it.
 - `team`: Teams: the workers of a process, the data that they share, and their lanes between two calls of `learn`.
@@ -20,42 +22,31 @@
 """
 
 from cdq.training.agreement import agree_on_seed, from_rank_0, require_same, require_same_tables
+from cdq.training.call import LearnCall, about
 from cdq.training.checkpoints import JOURNAL, Checkpoints
-from cdq.training.course import Course, Plan, Progress
+from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
+from cdq.training.figures import Figures
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
-from cdq.training.loop import learn_rounds
-from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine, Watch, watch_nothing
-from cdq.training.settings import (
-    DEFAULTS,
-    HYPERPARAMETERS,
-    MAY_CHANGE,
-    OF_ENVIRONMENT,
-    Settings,
-    arguments_of,
-    differing,
-    make_settings,
-    size_of,
-)
+from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine
 from cdq.training.state import State, Tensors, lanes_of
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 from cdq.training.team import Team
 from cdq.training.threads import run_workers
 
 __all__ = [
-    "DEFAULTS",
-    "HYPERPARAMETERS",
     "JOURNAL",
-    "MAY_CHANGE",
-    "OF_ENVIRONMENT",
     "STEPS_PER_OUTCOME",
     "TERMINATED",
     "Checkpoints",
     "Course",
+    "Ended",
     "EnvironmentTask",
+    "Figures",
     "Goal",
     "History",
+    "LearnCall",
     "MeanReturn",
     "ModelTask",
     "Monitor",
@@ -65,26 +56,22 @@ __all__ = [
     "ProgressLine",
     "Requests",
     "Row",
-    "Settings",
     "State",
     "SteppedTask",
     "Team",
     "Tensors",
     "Until",
     "Watch",
+    "about",
     "agree_on_seed",
-    "arguments_of",
-    "differing",
     "from_rank_0",
     "heard",
     "heard_here",
     "lanes_of",
     "learn_rounds",
-    "make_settings",
     "require_same",
     "require_same_tables",
     "run_workers",
     "signals_deferred",
-    "size_of",
     "watch_nothing",
 ]

@@ -196,6 +196,20 @@ def test_strongly_connected_components(seed: int) -> None:
 def test_the_greedy_choice() -> None:
     values = np.array([[1.0, 2.0, 2.0], [-np.inf, 0.5, 0.0], [1.0, 1.0 + 1e-12, 0.0]])
     best, policy = np.empty(3), np.empty(3, np.int64)
-    plan.choose(values, 1e-9, best, policy)
+    alike = np.broadcast_to(1e-9, values.shape)
+    assert not plan.choose(values, alike, alike, 1e-9, best, policy)
     assert best.tolist() == [2.0, 0.5, 1.0 + 1e-12]
     assert policy.tolist() == [1, 1, 0]
+    assert plan.choose(values, alike, alike, 0.0, best, policy)
+    assert policy.tolist() == [1, 1, 1]
+
+
+def test_a_choice_lies_within_the_margins_of_its_pairs() -> None:
+    values, below, above = (np.array([part]) for part in ([1.0, 1.5, 2.0], [0.0, 0.0, 0.4], [0.5, 0.2, 0.0]))
+    best, policy = np.empty(1), np.empty(1, np.int64)
+    for tie, chosen in ((9.0, 1), (0.5, 1), (0.4, 2)):
+        assert plan.choose(values, below, above, tie, best, policy) == (chosen == 2)
+        assert policy.tolist() == [chosen]
+    below[:] = 1.0
+    assert not plan.choose(values, below, above, 9.0, best, policy)
+    assert policy.tolist() == [0]

@@ -13,7 +13,7 @@ from cdq.errors import ConfigError, FileError, TableError, UnsupportedEnvironmen
 from cdq.merges import MergeRule
 from cdq.schedules import LinearDecay, Polynomial
 from cdq.storage.files import read_tensors, write_tensors
-from cdq.workers.windows import FixedWindow
+from cdq.windows import FixedWindow
 from tests.strategies import DTYPES, random_model
 
 MODEL = random_model(12, 3, seed=8, time_limit=20)

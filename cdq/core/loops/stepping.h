@@ -27,9 +27,6 @@ typedef struct {
     double *reward, *observation;
     int64_t *index;
     uint8_t *terminated;
-    /* episodes that ended in the window */
-    int64_t episodes, length_sum;
-    double return_sum;
 } cdq_stepping;
 
 /* 52 random bits as a number on [0, 1); this form vectorises. */
