@@ -52,7 +52,7 @@ def run(name: str, directory: Path, *launcher: str, before: str = "") -> str:
         env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, [before, ENVIRONMENT["PYTHONPATH"]]))},
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert (result.returncode, result.stderr) == (0, "")

@@ -128,6 +128,14 @@ def test_a_report_is_a_json_object_as_before() -> None:
     assert re.search("<p>a &lt; b</p>", Report(env="x", hints=["a < b"])._repr_html_())
 
 
+def test_a_learner_that_is_learning_shows_its_history() -> None:
+    agent = cdq.QLearner("FrozenLake-v1", seed=0).learn(20_000)
+    with agent._turn.taken("learn"):
+        html = agent._repr_html_()
+    assert "QTable" not in html
+    assert ["steps", "20,000"] in cells(html)
+
+
 # ---- as text
 
 

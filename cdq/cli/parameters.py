@@ -61,6 +61,7 @@ def command(
 
     Examples
     --------
+    >>> from typing import Annotated
     >>> def greet(name: Annotated[str, argument(metavar="NAME")], *, times: Annotated[int, option()] = 1) -> None:
     ...     "Say hello."
     ...     print(*times * [f"hello {name}"])

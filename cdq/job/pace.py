@@ -1,9 +1,15 @@
-"""Pace of a job and of each of its workers: steps, and how many a second of late."""
+"""Pace of a job and of each of its workers: steps, and how many a second of late; and what was learnt so far."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cdq.training import History
 
 _SPAN = 5.0  # seconds; a pace is that of one to two of them
 
@@ -53,3 +59,18 @@ class Pace:
             stale = now - self._next[0] >= 2 * _SPAN
             self._since = (now - _SPAN, self.steps) if stale else self._next
             self._next = (now, self.steps)
+
+
+def learnt(history: History) -> dict[str, Any]:
+    """Return what the newest row of a history says; None where it says nothing."""
+    if not len(history):
+        return {"steps_per_second": 0.0, "seconds": 0.0, "episodes": 0, "mean_return": None, "gap": None}
+    row = history[-1]
+    gaps = history["gap"][~np.isnan(history["gap"])]
+    return {
+        "steps_per_second": row.steps / row.seconds if row.seconds > 0 else 0.0,
+        "seconds": row.seconds,
+        "episodes": row.episodes,
+        "mean_return": None if math.isnan(row.mean_return) else row.mean_return,
+        "gap": float(gaps[-1]) if len(gaps) else None,
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,11 +30,11 @@ from cdq.job.messages import (
     open_contribution,
     result_parts,
 )
-from cdq.job.pace import Pace
+from cdq.job.pace import Pace, learnt
 from cdq.mdp import MDP, pack_model
 from cdq.qfunctions import MergedTable, allocate, rows_over, table_bytes
 from cdq.settings import Settings
-from cdq.training import Course, Ended, History, Plan, State, Watch
+from cdq.training import Course, Ended, Plan, State, Watch
 from cdq.workers import Round, Rule, Worker
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
@@ -215,7 +214,7 @@ class LearningService:
             "rounds": self.rounds,
             "bytes": self.bytes,
             "staleness": self.stalest,
-            **_learnt(self._state.history),
+            **learnt(self._state.history),
             "speed": self._pace.per_second(),
             "speeds": {
                 uid: {"steps": pace.steps, "steps_per_second": pace.per_second()}
@@ -334,21 +333,6 @@ class LearningService:
             "merged": crc32(merged),
             "time": time.time(),
         }
-
-
-def _learnt(history: History) -> dict[str, Any]:
-    """Return what the newest row of a history says; None where it says nothing."""
-    if not len(history):
-        return {"steps_per_second": 0.0, "seconds": 0.0, "episodes": 0, "mean_return": None, "gap": None}
-    row = history[-1]
-    gaps = history["gap"][~np.isnan(history["gap"])]
-    return {
-        "steps_per_second": row.steps / row.seconds if row.seconds > 0 else 0.0,
-        "seconds": row.seconds,
-        "episodes": row.episodes,
-        "mean_return": None if math.isnan(row.mean_return) else row.mean_return,
-        "gap": float(gaps[-1]) if len(gaps) else None,
-    }
 
 
 def plan_of(settings: Settings, rule: Rule, keep_every: int = 0) -> Plan:

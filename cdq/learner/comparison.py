@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq import _html
+from cdq.comm.registry import name_of
 from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import path_of, shown, whole
+from cdq.learner.learning import make_goal
 from cdq.learner.qlearner import QLearner
 from cdq.storage import to_pandas, write_csv
 from cdq.training import History
@@ -143,9 +145,14 @@ def compare(
     >>> result, len(result.runs["mean"])
     (Comparison of pooled, mean: 3 seeds each, 3)
     """
+    if (comm := name_of("auto")) != "inprocess":
+        raise ConfigError(
+            f"workers would be reached by {comm!r}, as a launcher or CDQ_COMM says; runs side by side are threads of "
+            "one process: start the program without it"
+        )
     numbers = _seeds_of(seeds)
     calls = {name: _arguments(name, given, env, common) for name, given in _named(settings).items()}
-    widest = max(_tried(name, arguments, numbers[0]) for name, (arguments, _) in calls.items())
+    widest = max(_tried(name, *call, numbers[0]) for name, call in calls.items())
     jobs = [(arguments, learn, seed) for arguments, learn in calls.values() for seed in numbers]
     histories = iter(_run_all(jobs, max(1, _cores() // widest)))
     return Comparison({name: [next(histories) for _ in numbers] for name in calls}, numbers)
@@ -191,10 +198,11 @@ def _arguments(
     return arguments, learn
 
 
-def _tried(name: Any, arguments: Mapping[str, Any], seed: int) -> int:
-    """Return the workers of a setting, of which a learner can be made."""
+def _tried(name: Any, arguments: Mapping[str, Any], learn: Mapping[str, Any], seed: int) -> int:
+    """Return the workers of a setting, of which a learner can be made that may learn so."""
     try:
         agent = QLearner(**arguments, seed=seed)
+        make_goal(agent._state, agent._checkpoints, learn.get("steps"), learn.get("until"))
     except TypeError as error:
         raise ConfigError(
             f"setting {shown(name)}: {str(error).replace('QLearner.__init__()', 'QLearner')}"

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cdq.contracts import Floats
-from cdq.errors import ConfigError
+from cdq.errors import ConfigError, LearnerBusy
 from cdq.errors.checks import is_flag, shown, whole
-from cdq.learner.acting import Choice, act, best_action, exploring
+from cdq.learner.acting import Acting
 from cdq.learner.backends import Backend
 from cdq.learner.elsewhere import learner_in
 from cdq.learner.evaluation import Evaluation, evaluate_greedy
-from cdq.learner.exclusion import Turn, exclusive, playing
+from cdq.learner.exclusion import exclusive, playing
 from cdq.learner.naming import named
 from cdq.learner.report import Report, hints, make_report, unvisited, visited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable
-from cdq.settings import MOST_SEED, Settings
-from cdq.training import STEPS_PER_OUTCOME, EnvironmentTask, Figures, History, Monitor, Requests, State, Until
-from cdq.workers import PREDICTION
+from cdq.settings import MOST_SEED
+from cdq.training import STEPS_PER_OUTCOME, Figures, History, Monitor, Requests, Until
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -41,20 +37,15 @@ _STEPPED_LEAST, _STEPPED_EPISODES = 20_000, 100
 _SOLVED_OUTCOMES = 2_000_000
 
 
-class Results:
+class Results(Acting):
     """A table of action values, and the record of how it was learnt; see `QLearner`."""
 
     _origin: dict[str, Any]
-    settings: Settings
-    _task: EnvironmentTask
-    _state: State
     _backend: Backend
-    _turn: Turn
     _env: Any
     _requests: Requests
     _optimum: Solution | None = None
     _evaluated: tuple[int, Evaluation | None] = (0, None)  # steps so far, and what came of it
-    _explorer: np.random.Generator | None = None
 
     @property
     def model(self) -> MDP | None:
@@ -105,11 +96,6 @@ class Results:
         return self._state.history
 
     @property
-    def steps(self) -> int:
-        """Environment steps taken so far, by all workers in all lanes."""
-        return self._state.progress.steps
-
-    @property
     def steps_left(self) -> int:
         """Steps that a call of `learn` has left, which was cut short and is finished by `learn` without steps."""
         return max(0, self._state.goal.target - self.steps)
@@ -148,104 +134,11 @@ class Results:
 
     def _repr_html_(self) -> str:
         caption = f"<p>{escape(repr(self))}</p>"
-        return f"{caption}{self.table._repr_html_()}{self.history._repr_html_()}"
-
-    def predict(self, observation: Any, action_mask: Any = None, *, deterministic: bool = True) -> Any:
-        """Return the greedy action for an observation, the lowest among equals, as `step` takes it.
-
-        Parameters
-        ----------
-        observation : object
-            An observation of the environment, or a batch of them: an array with one axis more, as vector environments
-            give it, or a list. If a log was learnt, the name of a state, or a list of names; names of actions are
-            returned.
-        action_mask : (n_actions,) array, optional
-            Nonzero where an action is allowed, a row for each observation of a batch; by default what the observation
-            says, if it holds a mask, else all.
-        deterministic : bool
-            False: as in learning, any action with the probability of exploration that holds after the steps so far,
-            else the greedy one. The actions are drawn from a stream of the learner's seed.
-
-        Returns
-        -------
-        int, or array of int64
-            An action, or one for each observation of a batch.
-
-        Raises
-        ------
-        ConfigError
-            If the observation is not one of the environment's, or the mask allows nothing.
-        LearnerBusy
-            If the table is hashed, and the learner in the course of another call: its rows may be moving.
-
-        Examples
-        --------
-        >>> from cdq import QLearner
-        >>> agent = QLearner("FrozenLake-v1", seed=0).learn(200_000)
-        >>> agent.predict(14), agent.predict([0, 13, 14]).tolist()
-        (1, [0, 2, 1])
-        """
-        grows = self._state.merged.grows
-        with self._turn.taken("predict") if grows else nullcontext():
-            values_of = partial(self._task.action_values, self._state.merged.values)
-            return act(self._task, values_of, self._choice(deterministic))(observation, action_mask)
-
-    def action_values(self, observation: Any) -> Floats:
-        """Return the value of each action for an observation, (n_actions,), or for each of a batch, a row each.
-
-        Raises
-        ------
-        ConfigError
-            If the observation is not one of the environment's.
-        LearnerBusy
-            If the table is hashed, and the learner in the course of another call.
-
-        Examples
-        --------
-        >>> from cdq import QLearner
-        >>> agent = QLearner("FrozenLake-v1", seed=0, initial_value=1.0)
-        >>> agent.action_values(14).tolist(), agent.action_values([13, 14]).shape
-        ([1.0, 1.0, 1.0, 1.0], (2, 4))
-        """
-        task, merged = self._task, self._state.merged
-        with self._turn.taken("action_values") if merged.grows else nullcontext():
-            several = task.split(observation)
-            if several is None:
-                return np.array(task.action_values(merged.values, observation))
-            rows = [task.action_values(merged.values, one) for one in several]
-            return np.array(rows, merged.values.dtype).reshape(len(rows), task.n_actions)
-
-    def policy(self, *, deterministic: bool = True) -> Callable[..., Any]:
-        """Return the policy of now as a plain function of an observation, which what is learnt later does not change.
-
-        Parameters
-        ----------
-        deterministic : bool
-            False: as in learning, any action with the probability of exploration that holds now.
-
-        Returns
-        -------
-        callable
-            Takes the same observations and masks as `predict`, and returns the same actions.
-
-        Raises
-        ------
-        LearnerBusy
-            If the learner is in the course of another call.
-        """
-        with self._turn.taken("policy"):
-            values_of = self._task.values_now(self._state.merged.values)
-            return act(self._task, values_of, self._choice(deterministic))
-
-    def _choice(self, deterministic: bool) -> Choice:
-        if not is_flag(deterministic):
-            raise ConfigError(f"deterministic is {shown(deterministic)}; allowed: True or False")
-        if deterministic:
-            return best_action
-        if self._explorer is None:
-            key = (PREDICTION, self._state.session)
-            self._explorer = np.random.default_rng(np.random.SeedSequence(self.settings.seed, spawn_key=key))
-        return exploring(self.settings.exploration.at(self.steps), self._explorer)
+        try:
+            table = self.table._repr_html_()
+        except LearnerBusy:  # it is learning, in another thread: the history may be looked at
+            table = ""
+        return f"{caption}{table}{self.history._repr_html_()}"
 
     @named
     @exclusive

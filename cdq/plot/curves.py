@@ -15,6 +15,9 @@ from cdq.plot.runs import Band, band_of, floor_of, histories_of
 
 _TEXTS = {
     "mean_return": "mean return of an episode, exploring",
+    "mean_length": "mean steps of an episode, exploring",
+    "greedy_return": "mean return of the greedy policy",
+    "visited": "part of the pairs that were visited",
     "gap": "distance from optimal, at most",
     "steps": "steps of all workers",
     "seconds": "seconds of learning",
@@ -134,7 +137,9 @@ def _curves(runs: Any, x: str, y: str, ax: Any, *, logarithmic: bool) -> Any:
 def _draw(ax: Any, number: int, name: str, band: Band) -> None:
     style = style_of(number)
     marker = "o" if len(band.x) == 1 else None
-    ax.plot(band.x, band.middle, label=name, linewidth=1.8, marker=marker, **style)
+    # A dollar begins a formula, and a legend leaves out what begins with an underscore.
+    label = f"{' ' if name.startswith('_') else ''}{name}".replace("$", r"\$")
+    ax.plot(band.x, band.middle, label=label, linewidth=1.8, marker=marker, **style)
     if band.n_runs > 1:
         ax.fill_between(band.x, band.low, band.high, color=style["color"], alpha=0.22, linewidth=0)
 

@@ -71,7 +71,7 @@ def _several(given: Any) -> Iterable[History]:
 def band_of(histories: list[History], x: str, y: str, *, floor: float | None = None) -> Band:
     """Return the band of one column of histories over another, over the range that all of them have.
 
-    Returns of episodes are averaged over the episodes between two places, other columns interpolated.
+    Means over episodes are averaged over the episodes between two places, other columns interpolated.
 
     Parameters
     ----------
@@ -87,11 +87,11 @@ def band_of(histories: list[History], x: str, y: str, *, floor: float | None = N
     ConfigError
         If a run has no figures in these columns, or the runs have no range in common.
     """
-    averaged = y.endswith("mean_return") and "episodes" in histories[0].to_arrays()
+    averaged = y.startswith("mean_")
     points = [_known(history, x, y, floor) for history in histories]
     logarithmic = floor is not None
     first, last = max(places[0] for places, _ in points), min(places[-1] for places, _ in points)
-    if last < first or len({min(len(places), 2) for places, _ in points}) > 1:
+    if last < first:
         raise ConfigError(f"the runs have no range of {x} in common in which all have {y}; learn for as long")
     given = np.concatenate([places for places, _ in points])
     places = _places(given, first, last, logarithmic, _MOST_AVERAGES if averaged else _MOST_POINTS)

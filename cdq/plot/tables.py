@@ -17,6 +17,7 @@ from cdq.qfunctions import QTable, kinds, signs
 
 _LEAST_SIGN = 4.5  # points of a sign that can be read
 _INCHES = 6.4
+_MOST_LINES = 64  # rows or columns of a grid whose cells are told apart by lines
 _MATRIX_STATES = 2000
 
 
@@ -96,8 +97,10 @@ def visits(result: Any, model: Any = None, *, ax: Any = None) -> Any:
     'state'
     """
     held = result.table if isinstance(result, QLearner) else result
-    if not isinstance(held, QTable):
-        raise ConfigError(f"{shown(result)} has no visits; allowed: a learner or a QTable")
+    if not isinstance(held, QTable) or not held.visits.size:
+        raise ConfigError(
+            f"{shown(result)} has no visits; allowed: a learner or a QTable, with a state at least"
+        )
     known = held.model if model is None else _model(result, model)
     if known is None or known.grid is None:
         return _matrix(held.visits.astype(np.float64), ax, "visits", counts=True)
@@ -148,6 +151,10 @@ def _model(result: Any, model: Any) -> Model:
     """Return the model of a result: the one given, or its own."""
     own = result.model if isinstance(result, (QLearner, QTable)) else None
     known: Model | None = own if model is None else model_of(model)
+    if known is None and isinstance(result, QLearner):
+        raise ConfigError(
+            f"{result.name} has no known model, and so no grid; use cdq.plot.surface or cdq.plot.table"
+        )
     if known is None:
         raise ConfigError(
             f"{shown(result)} does not know its model; give it: cdq.plot.values(result, model), where the model "
@@ -197,6 +204,11 @@ def _grid_axes(ax: Any, model: Model) -> Any:
     ax = axes_for(ax, (width, height))
     ax.set_xticks([])
     ax.set_yticks([])
+    if max(rows, columns) <= _MOST_LINES:  # so that grey cells are told apart
+        ax.set_xticks(np.arange(1, columns) - 0.5, minor=True)
+        ax.set_yticks(np.arange(1, rows) - 0.5, minor=True)
+        ax.grid(which="minor", color="white", linewidth=0.5, alpha=0.5)
+        ax.tick_params(which="minor", length=0)
     return ax
 
 

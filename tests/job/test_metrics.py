@@ -219,14 +219,14 @@ def test_the_port_is_free_after_it() -> None:
 
 
 def test_what_a_hub_tells_is_json_without_nan() -> None:
-    from cdq.job.service import _learnt
+    from cdq.job.pace import learnt
     from cdq.training import History, Row
 
     history = History()
-    assert json.dumps(_learnt(history), allow_nan=False)
+    assert json.dumps(learnt(history), allow_nan=False)
     history.append(Row(100, 2.0, math.nan, 0, 1, 0, 0.5))
     history.append(Row(200, 4.0, math.nan, 0, 2, 0, math.nan))
-    assert _learnt(history) == {
+    assert learnt(history) == {
         "steps_per_second": 50.0,
         "seconds": 4.0,
         "episodes": 0,

@@ -23,11 +23,7 @@ SETTINGS = {"pooled": {"merge": "pooled"}, "mean": {"merge": "mean"}}
 
 def figures(history: cdq.History) -> Any:
     """Return the columns of a history that do not depend on the machine."""
-    return {
-        name: column.tolist()
-        for name, column in history.to_arrays().items()
-        if name not in {"seconds", "gap"}
-    }
+    return {name: column.tobytes() for name, column in history.to_arrays().items() if name != "seconds"}
 
 
 def test_each_run_is_what_it_is_alone() -> None:
@@ -91,6 +87,8 @@ def test_a_comparison_says_what_it_is_of() -> None:
         ({"a": 3}, {}, "setting 'a' is 3; allowed: a dictionary of arguments of QLearner"),
         ({"a": {"gamma": 2}}, {}, "setting 'a': gamma is 2"),
         ({"a": {}, "b": {"gama": 0.9}}, {}, "setting 'b': .*gama"),
+        ({"a": {"steps": -1}}, {}, "setting 'a': steps is -1"),
+        ({"a": {"until": 3}}, {}, "setting 'a': until is 3"),
         ({"a": {"seed": 3}}, {}, "setting 'a' has seed, not for runs side by side; use seeds="),
         ({"a": {"checkpoint": "x"}}, {}, "setting 'a' has checkpoint"),
         ({"a": {"comm": "mpi"}}, {}, "setting 'a' has comm"),
@@ -155,3 +153,11 @@ def test_ctrl_c_ends_all_runs() -> None:
         timer.cancel()
     assert time.monotonic() - started < 60
     assert np.isfinite(cdq.QLearner("FrozenLake-v1", seed=0).learn(1_000).table.values).all()
+
+
+def test_runs_side_by_side_are_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDQ_COMM", "zmq")
+    with pytest.raises(
+        ConfigError, match="workers would be reached by 'zmq', as a launcher or CDQ_COMM says"
+    ):
+        cdq.compare(SETTINGS, "FrozenLake-v1", seeds=2)

@@ -145,6 +145,12 @@ def test_the_legend_stands_above_the_axes() -> None:
     assert len({(line.get_color(), line.get_linestyle()) for line in ax.lines}) == 7
 
 
+def test_any_text_is_a_name() -> None:
+    ax = cdq.plot.learning_curve({"$x^": RUN, "_hidden": RUN})
+    ax.figure.canvas.draw()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [r"\$x^", " _hidden"]
+
+
 def test_any_column_can_be_drawn_over_any() -> None:
     ax = cdq.plot.learning_curve(RUN, y="episodes", x="seconds")
     assert list(ax.lines[0].get_xdata()) == [0.1, 0.2, 0.4]
@@ -274,3 +280,16 @@ def test_learners_are_grouped_by_their_workers() -> None:
 def test_speed_up_without_workers_is_refused(runs: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         cdq.plot.speedup(runs)
+
+
+def test_lengths_are_averaged_as_returns_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any column whose name says that it is a mean over episodes."""
+    run = history((50, 1.0, 90, NAN), (100, 11.0, 100, NAN))
+    other = history((100, 7.0, 100, NAN))
+    monkeypatch.setattr(History, "column", _with_lengths(History.column))
+    band = band_of([run, other], "steps", "mean_length")
+    assert band.middle.tolist() == pytest.approx([(2 + 7) / 2])
+
+
+def _with_lengths(column: Any) -> Any:
+    return lambda self, name: column(self, "mean_return" if name == "mean_length" else name)

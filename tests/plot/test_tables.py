@@ -104,6 +104,11 @@ def test_what_is_no_grid_is_sent_to_the_table() -> None:
         cdq.plot.values(cdq.QLearner("Taxi-v4", seed=0))
 
 
+def test_a_learner_without_a_model_is_sent_to_the_surface() -> None:
+    with pytest.raises(ConfigError, match=r"has no known model, and so no grid; use cdq\.plot\.surface"):
+        cdq.plot.values(cdq.QLearner("MountainCar-v0", seed=0))
+
+
 @pytest.mark.parametrize("result", [SOLUTION, SOLUTION.values, cdq.QTable(SOLUTION.values)])
 def test_a_result_that_does_not_know_its_model_asks_for_it(result: Any) -> None:
     with pytest.raises(
@@ -150,8 +155,10 @@ def test_a_table_without_visits_can_be_drawn() -> None:
 
 
 def test_what_has_no_visits_is_refused() -> None:
-    with pytest.raises(ConfigError, match="has no visits; allowed: a learner or a QTable"):
-        cdq.plot.visits(SOLUTION)
+    empty = cdq.QTable(np.zeros((0, 2)), keys=np.zeros(0, np.uint64))
+    for result in (SOLUTION, empty, None):
+        with pytest.raises(ConfigError, match="has no visits; allowed: a learner or a QTable"):
+            cdq.plot.visits(result)
 
 
 # ---- tables

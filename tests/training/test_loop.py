@@ -206,7 +206,7 @@ def test_a_condition_that_was_met_holds_though_the_window_after_it_fails(
     whole = learner(workers=3, sync_every=999).learn(ENDLESS, until=until)
     agent = learner(workers=3, sync_every=999)
     with monkeypatch.context() as patch:
-        patch.setattr(Failing, "at", (1, 2 * len(whole.history) + lost))  # two hand-overs each
+        patch.setattr(Failing, "at", (1, 2 * whole.history[-1].rounds + lost))  # two hand-overs each
         patch.setattr("cdq.learner.backends.connect", lambda *_: Failing.connect("inprocess", 3, 10.0))
         with pytest.raises(OSError, match="the network is down"):
             agent.learn(ENDLESS, until=until)
