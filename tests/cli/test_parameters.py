@@ -20,6 +20,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "solve",
+    "plot",
     "bench",
     "hub",
     "join",

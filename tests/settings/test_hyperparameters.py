@@ -67,7 +67,7 @@ def test_a_learner_hands_on_every_hyperparameter(monkeypatch: pytest.MonkeyPatch
         raise KeyError
 
     monkeypatch.setattr(qlearner, "make_settings", keep)
-    given = {name: object() for name in HYPERPARAMETERS} | {"merge": "pooled"}
+    given = {name: object() for name in HYPERPARAMETERS} | {"merge": "pooled", "comm": "zmq"}
     with pytest.raises(KeyError):
         cdq.QLearner("FrozenLake-v1", **given)
     assert handed == given
