@@ -150,7 +150,7 @@ def duration(seconds: float) -> str:
     Examples
     --------
     >>> duration(4.2), duration(187), duration(7300), duration(200_000)
-    ('4 s', '3 min 7 s', '2 h 2 min', '2 d 8 h')
+    ('4 s', '3 min 7 s', '2 h 1 min', '2 d 7 h')
     """
     whole = round(seconds)
     if whole < _MINUTE:
