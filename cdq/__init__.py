@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from cdq.training.goals import MeanReturn as MeanReturn
     from cdq.training.goals import OptimalWithin as OptimalWithin
     from cdq.training.history import History as History
-    from cdq.workers.windows import AutoWindow as AutoWindow
+    from cdq.windows import AutoWindow as AutoWindow
 
 # Public name -> where it lives. Modules are imported on first use: `import cdq` stays fast and free of side effects.
 _HOMES = {
-    "AutoWindow": "workers.windows",
+    "AutoWindow": "windows",
     "AverageSolution": "mdp.planning",
     "Bounds": "mdp.planning",
     "CdqError": "errors",

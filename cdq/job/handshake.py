@@ -21,8 +21,8 @@ from cdq.job.messages import OpenWindow, Shape, check_lanes
 from cdq.mdp import MDP, PackedModel, pack_model
 from cdq.qfunctions import MergedTable
 from cdq.schedules import Polynomial, RescaledLinear, StepSize, build_law
+from cdq.settings import Settings
 from cdq.storage import Tensors, pack_tensors, parse_tensors
-from cdq.training import Settings
 from cdq.workers import Worker
 
 # Changes whenever messages, or what a worker does on them, change.
@@ -180,7 +180,7 @@ def pack_welcome(
         "time_limit": job.model.time_limit,
         "name": job.model.name,
         "gamma": settings.gamma,
-        "mass": settings.window.mass,
+        "mass": settings.sync_every.mass,
         "step_size": schedules.to_config(settings.step_size),
         "num_envs": settings.num_envs,
         "task": list(window),

@@ -21,16 +21,8 @@ from cdq.job.store import NAME, read_beginning
 from cdq.mdp import PackedModel
 from cdq.merges import MergeRule, resolve
 from cdq.qfunctions import MergedTable, QTable
-from cdq.training import (
-    Goal,
-    ModelTask,
-    Progress,
-    Requests,
-    State,
-    arguments_of,
-    make_settings,
-    watch_nothing,
-)
+from cdq.settings import arguments_of, make_settings
+from cdq.training import Goal, ModelTask, Progress, Requests, State, watch_nothing
 
 _MOST = 1 << 62  # no number of a line is larger
 

@@ -15,7 +15,8 @@ from cdq.errors import ConfigError
 from cdq.errors.checks import as_array, is_flag, shown
 from cdq.learner.exclusion import Turn
 from cdq.offline import LoggedTask
-from cdq.training import EnvironmentTask, Settings, State
+from cdq.settings import Settings
+from cdq.training import EnvironmentTask, State
 from cdq.workers import PREDICTION
 
 Choice = Callable[[Floats, Any], int]

@@ -11,6 +11,7 @@ from cdq.errors.checks import MOST_STEPS, whole
 from cdq.learner import backends, offline
 from cdq.learner.exclusion import exclusive
 from cdq.learner.filing import Filed
+from cdq.learner.naming import named
 from cdq.offline import LoggedTask, Names
 from cdq.training import Checkpoints, Goal, LearnCall, MeanReturn, OptimalWithin, Requests, State, Until
 from cdq.workers import Rule
@@ -27,6 +28,7 @@ class Learning(Filed):
     _requests: Requests
     _rule: Rule
 
+    @named
     @exclusive
     def learn(
         self, steps: float | None = None, *, until: Until | None = None, hosting: Hosting | None = None
@@ -84,6 +86,8 @@ class Learning(Filed):
             backends.learn(backend, self._call())
         return self
 
+    @named
+    @named
     @exclusive
     def learn_from(
         self,
@@ -141,7 +145,7 @@ class Learning(Filed):
         2
         """
         columns = observations, actions, rewards, next_observations, terminated
-        masked = self.settings.approach.masks is not False
+        masked = self.settings.masks is not False
         log = offline.log_for(self._task, *columns, next_masks=next_masks, masked=masked)
         with self._aiming_at(offline.goal_of(self._state, log, self.settings.workers, passes)):
             offline.replay(self._backend, self._call(explores=False), log)

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from cdq import _html
 from cdq.learner.evaluation import Evaluation
 from cdq.mdp import MDP, OptimalityGap
-from cdq.training import History, Row, Settings
+from cdq.settings import Settings
+from cdq.training import History, Row
 
 
 class Report(dict[str, Any]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import AbstractContextManager, nullcontext
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +17,16 @@ from cdq.learner.backends import Backend
 from cdq.learner.elsewhere import learner_in
 from cdq.learner.evaluation import Evaluation, evaluate_greedy
 from cdq.learner.exclusion import exclusive, playing
+from cdq.learner.naming import named
 from cdq.learner.report import Report, hints, make_report, unvisited, visited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable
-from cdq.training import (
-    MOST_SEED,
-    STEPS_PER_OUTCOME,
-    Figures,
-    History,
-    Monitor,
-    Requests,
-    Until,
-)
+from cdq.settings import MOST_SEED
+from cdq.training import STEPS_PER_OUTCOME, Figures, History, Monitor, Requests, Until
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # Steps of an environment in Python take a thousand times as long.
 _EPISODES, _EPISODES_IN_PYTHON = 1000, 100
@@ -143,6 +140,7 @@ class Results(Acting):
             table = ""
         return f"{caption}{table}{self.history._repr_html_()}"
 
+    @named
     @exclusive
     def evaluate(
         self, episodes: float | None = None, *, seed: int | None = None, env: Any = None
@@ -321,3 +319,11 @@ class Results(Acting):
     def close(self) -> None:
         """Close the environments that were made here; those that were given stay open."""
         self._task.close()
+
+    def __enter__(self) -> Self:
+        """Return the learner, whose environments are closed when the block ends (`close`)."""
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Close the environments that were made here."""
+        self.close()

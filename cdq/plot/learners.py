@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cdq.contracts import Floats
 from cdq.mdp import MDP
 from cdq.qfunctions import QTable
-from cdq.training import History, Settings
+from cdq.settings import Settings
+from cdq.training import History
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs

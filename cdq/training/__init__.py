@@ -1,7 +1,6 @@
-"""A call of `learn`: settings, task, course, monitor, goals, checkpoints, threads.
+"""A call of `learn`: task, course, monitor, goals, checkpoints, threads.
 
 - `agreement`: Agreement of all ranks of a run on settings, seed and tables, checked before anything depends on it.
-- `approach`: Way in which an environment is to be learnt, where its user says so.
 - `call`: A call of `learn`: everything that its workers take part in, wherever they are.
 - `checkpoints`: Checkpoints of a run: when they are due, the check that the directory is the run's own, and how to
   resume.
@@ -15,7 +14,6 @@
 - `monitor`: Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition
   holds.
 - `rows`: Rows that a round adds to a history: one for itself, and more where its window was long.
-- `settings`: Settings of a learner: checked arguments, and their JSON form.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
 - `task`: A learning task: an environment together with a Q-function, and the loops that workers run on it.
 - `team`: Teams: the workers of a process, the data that they share, and their lanes between two calls of `learn`.
@@ -23,8 +21,7 @@
   moment.
 """
 
-from cdq.training.agreement import agree_on_seed, require_same, require_same_tables
-from cdq.training.approach import Approach
+from cdq.training.agreement import agree_on_seed, from_rank_0, require_same, require_same_tables
 from cdq.training.call import LearnCall, about
 from cdq.training.checkpoints import JOURNAL, Checkpoints
 from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
@@ -33,7 +30,6 @@ from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine
-from cdq.training.settings import MOST_SEED, Settings, arguments_of, make_settings
 from cdq.training.state import State, Tensors, lanes_of
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 from cdq.training.team import Team
@@ -41,10 +37,8 @@ from cdq.training.threads import run_workers
 
 __all__ = [
     "JOURNAL",
-    "MOST_SEED",
     "STEPS_PER_OUTCOME",
     "TERMINATED",
-    "Approach",
     "Checkpoints",
     "Course",
     "Ended",
@@ -62,7 +56,6 @@ __all__ = [
     "ProgressLine",
     "Requests",
     "Row",
-    "Settings",
     "State",
     "SteppedTask",
     "Team",
@@ -71,12 +64,11 @@ __all__ = [
     "Watch",
     "about",
     "agree_on_seed",
-    "arguments_of",
+    "from_rank_0",
     "heard",
     "heard_here",
     "lanes_of",
     "learn_rounds",
-    "make_settings",
     "require_same",
     "require_same_tables",
     "run_workers",
