@@ -30,6 +30,7 @@ ROOMS = {
     "contracts": _room("seams between rooms, as protocols", "core"),
     "schedules": _room("step sizes and exploration rates", "core _common errors"),
     "merges": _room("merge rules", "core errors"),
+    "rules": _room("update rules, by name", "errors"),
     "features": _room("features of linear Q-functions", "core _common errors"),
     "comm": _room("communicators: bytes between ranks, nothing of learning", "core _lazy errors"),
     "storage": _room("safe files, and directories of checkpoints", "errors _version"),
@@ -39,7 +40,7 @@ ROOMS = {
     ),
     "qfunctions": _room(
         "Q-functions: dense and hashed tables, linear functions",
-        "contracts comm core features storage _common errors",
+        "contracts comm core features storage rules _common errors",
     ),
     "mdp": _room("a finite model, and exact answers on it", "qfunctions envs contracts core _common errors"),
     "workers": _room("one worker, and one round of merging", "qfunctions comm contracts core _common errors"),
@@ -48,20 +49,20 @@ ROOMS = {
     ),
     "training": _room(
         "a call of learn: settings, task, course, monitor, checkpoints, threads",
-        "workers offline mdp qfunctions storage comm schedules merges features contracts core _common errors",
+        "workers offline mdp qfunctions storage comm schedules merges rules features contracts core _common errors",
     ),
     "job": _room(
         "a hub's job: members, journal, replay",
-        "training workers mdp qfunctions storage comm schedules merges core _common errors _version",
+        "training workers mdp qfunctions storage comm schedules merges rules core _common errors _version",
     ),
     "learner": _room(
         "QLearner, and the parts that only it assembles",
-        "job training workers offline mdp qfunctions storage envs comm schedules merges features contracts "
+        "job training workers offline mdp qfunctions storage envs comm schedules merges rules features contracts "
         "_common errors _version",
     ),
     "cli": _room(
         "the command line, diagnosis and benchmarks",
-        "learner job training workers mdp qfunctions storage envs comm schedules merges features core errors "
+        "learner job training workers mdp qfunctions storage envs comm schedules merges rules features core errors "
         "_version __init__",
     ),
 }

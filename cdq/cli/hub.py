@@ -21,6 +21,7 @@ from cdq.cli.options import (
     KeysDirectory,
     Merge,
     NumEnvs,
+    RuleName,
     Seed,
     Steps,
     StepSize,
@@ -46,7 +47,10 @@ _DURABILITY = ("durable", "applied")
 _MODES = ("sync", "async")
 # Options whose values a job keeps, and what its settings call them.
 _KEPT = {
-    **{name: name for name in ("gamma", "step_size", "exploration", "merge", "num_envs", "dtype", "seed")},
+    **{
+        name: name
+        for name in ("gamma", "step_size", "exploration", "rule", "merge", "num_envs", "dtype", "seed")
+    },
     "initial_value": "initial_value",
     "sync_every": "window",
 }
@@ -112,6 +116,7 @@ def hub(
     gamma: Gamma = DEFAULT["gamma"],
     step_size: StepSize = DEFAULT["step_size"],
     exploration: Exploration = str(DEFAULT["exploration"]),
+    rule: RuleName = DEFAULT["rule"],
     merge: Merge = DEFAULT["merge"],
     sync_every: SyncEvery = DEFAULT["sync_every"],
     num_envs: NumEnvs = DEFAULT["num_envs"],
@@ -158,6 +163,7 @@ def hub(
         gamma=gamma,
         step_size=step_size,
         exploration=exploration,
+        rule=rule,
         merge=merge,
         sync_every=sync_every,
         workers=workers,
@@ -201,7 +207,7 @@ def _require_same(agent: QLearner, env: str | None, options: Mapping[str, Any], 
     has = agent.settings.to_config()
     seed = agent.settings.seed if options["seed"] is None else options["seed"]
     asked = make_settings(**{**options, "seed": seed, "overlap": False}).to_config()
-    wrong = [name for name in _KEPT if name in given and asked[_KEPT[name]] != has[_KEPT[name]]]
+    wrong = [name for name in _KEPT if name in given and asked.get(_KEPT[name]) != has.get(_KEPT[name])]
     if env is not None and (
         agent.model is None or MDP.from_gymnasium(env).fingerprint() != agent.model.fingerprint()
     ):
@@ -217,7 +223,7 @@ def _require_same(agent: QLearner, env: str | None, options: Mapping[str, Any], 
 
 def _values(agent: QLearner, names: Sequence[str]) -> str:
     has = agent.settings.to_config()
-    values = [f"{name} {json.dumps(has[_KEPT[name]])}" for name in names if name in _KEPT]
+    values = [f"{name} {json.dumps(has.get(_KEPT[name], DEFAULT[name]))}" for name in names if name in _KEPT]
     return f" ({', '.join(values)})" if values else f" ({agent.name})"
 
 

@@ -15,6 +15,7 @@ from cdq.errors import ConfigError, unknown_name
 from cdq.features import FeatureMap, FourierBasis, PolynomialBasis, TileCoding
 from cdq.learner import QLearner
 from cdq.merges import NAMES as MERGES
+from cdq.rules import RULES
 from cdq.storage import check_replaceable
 from cdq.training import MeanReturn, OptimalWithin, Until
 
@@ -89,6 +90,9 @@ StepSize = Annotated[
 ]
 Exploration = Annotated[
     str, typer.Option(metavar="SCHEDULE", help=f"Chance of a random action; one of: {_RATES}.")
+]
+RuleName = Annotated[
+    str, typer.Option("--rule", metavar="NAME", help=f"How values move: {', '.join(RULES)}.")
 ]
 Merge = Annotated[str, typer.Option(metavar="RULE", help=f"How tables become one: {', '.join(MERGES)}.")]
 SyncEvery = Annotated[str, typer.Option(metavar="N", help="Steps per worker between two merges, or auto.")]

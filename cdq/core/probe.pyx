@@ -38,6 +38,8 @@ cdef class Probe:
     ):
         """Learn from a transition of every lane."""
         cdef const uint8_t *where = NULL
+        cdef double[::1] discounts = memoryview(bytearray(8 * self.q.n)).cast("d")
+        cdef int64_t i
         cdef const uint8_t *allowed = self._masks(rewards.shape[0], masks, actions.shape[0])
         if terminated.shape[0] != self.q.n or (active is not None and active.shape[0] != self.q.n):
             raise ValueError("terminated and active have an entry per lane")
@@ -45,7 +47,9 @@ cdef class Probe:
             raise ValueError("the law and the table differ in type")
         if active is not None:
             where = &active[0]
-        self.q.learn(&law.c, gamma, &actions[0], &rewards[0], &terminated[0], allowed, where)
+        for i in range(self.q.n):
+            discounts[i] = 0.0 if terminated[i] else gamma
+        self.q.learn(&law.c, &actions[0], &rewards[0], &discounts[0], allowed, where)
 
     def advance(self):
         """Make the successors the states."""

@@ -14,6 +14,7 @@ from cdq.errors import ConfigError
 from cdq.learner.connecting import is_hub
 from cdq.learner.run import Run, meet
 from cdq.offline import Log, LoggedTask, Replays, masks, read_log, read_minari, steps_of
+from cdq.rules import RULES, UpdateRule
 from cdq.training import Checkpoints, EnvironmentTask, Goal, Settings, State, Team, require_same
 
 # Without discount a value may become the sum of all rewards that there are time for.
@@ -82,6 +83,15 @@ def among(log: Log, actions: npt.NDArray[np.bool_]) -> Log:
         else actions[log.next_states] & (log.next_masks != 0)
     )
     return replace(log, next_masks=masks(left, actions.shape[1], log.terminated))
+
+
+def require_loggable(rule: UpdateRule) -> None:
+    """Raise `ConfigError` if a rule needs more than a log says."""
+    if rule.acts_ahead:
+        raise ConfigError(
+            f"rule={rule.name!r} takes the action that follows each transition, which a log does not say; allowed: "
+            f"{', '.join(repr(other.name) for other in RULES.values() if not other.acts_ahead)}"
+        )
 
 
 def size_of(comm: Communicator | str, settings: Settings) -> int:

@@ -45,6 +45,11 @@ class QLearner(Learning):
         `Polynomial(0.77)`, or 0.1 with features.
     exploration : float, Constant, LinearDecay or ExponentialDecay
         Probability of a uniformly random action.
+    rule : {"q-learning", "expected-sarsa", "sarsa", "double-q"}
+        Update rule, by which values move. "q-learning": towards the best action of the next state. "expected-sarsa":
+        towards the mean of what exploration will do there, and "sarsa": towards the action that it does, so that the
+        values are those of the policy that explores. "double-q": two tables, of which each is updated with the other
+        one's values, and which acts and answers by their mean; it does not take luck for value.
     merge : str or MergeRule
         Rule by which the workers' tables become one: "pooled", "mean", "visits", "importance",
         "affine", "sum", "max".
@@ -132,6 +137,7 @@ class QLearner(Learning):
         gamma: float = 0.99,
         step_size: float | StepSize | None = None,
         exploration: float | Rate = 0.1,
+        rule: str = "q-learning",
         merge: str | MergeRule = "pooled",
         sync_every: str | int | Window = "auto",
         workers: int | None = None,
@@ -156,6 +162,7 @@ class QLearner(Learning):
             gamma=gamma,
             step_size=step_size,
             exploration=exploration,
+            rule=rule,
             merge=merge,
             sync_every=sync_every,
             workers=workers,

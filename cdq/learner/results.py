@@ -129,7 +129,9 @@ class Results:
     def _table(self) -> QTable:
         merged = self._state.merged
         keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
-        return QTable(merged.values.copy(), merged.visits.copy(), self.name, keys, self._state.actions)
+        return QTable(
+            merged.action_values().copy(), merged.updates().copy(), self.name, keys, self._state.actions
+        )
 
     def predict(self, observation: Any, action_mask: Any = None) -> Any:
         """Return the greedy action for an observation, the lowest among equals, as `step` takes it.
@@ -155,7 +157,7 @@ class Results:
         return self._predict(observation, action_mask)
 
     def _predict(self, observation: Any, action_mask: Any) -> Any:
-        values = self._task.action_values(self._state.merged.values, observation)
+        values = self._task.action_values(self._state.merged.action_values(), observation)
         mask = self._task.mask_of(observation) if action_mask is None else action_mask
         best = best_action(values, mask)
         return best + self._task.first_action if self.names is None else self.names.actions[best]
@@ -194,7 +196,7 @@ class Results:
         n = usual if episodes is None else whole("episodes", episodes, 1, _MOST_EPISODES)
         self._state.evaluations += 1
         key = (self._state.session, self._state.evaluations)
-        values = self._state.merged.values
+        values = self._state.merged.action_values()
         return evaluate_greedy(
             self._task, values, self._requests.stop, seed=self.settings.seed, key=key, episodes=n
         )
@@ -210,7 +212,9 @@ class Results:
         """Return how far from optimal the table is; None where the model is not known."""
         if self.model is None:
             return None
-        return optimality_gap(self.model, self._state.merged.values, self.settings.gamma, self._optimum)
+        return optimality_gap(
+            self.model, self._state.merged.action_values(), self.settings.gamma, self._optimum
+        )
 
     def _solved(self) -> Solution | None:
         if self.model is None or self.model.n_outcomes > _SOLVED_OUTCOMES:
@@ -251,7 +255,7 @@ class Results:
         }
         report = {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
         merged = self._state.merged
-        missed = unvisited(self.model, merged.visits)
+        missed = unvisited(self.model, merged.updates())
         return {
             **report,
             "pairs_unvisited": missed,

@@ -18,8 +18,9 @@ from cdq.errors import ConfigError
 from cdq.offline.logs import Log
 from cdq.qfunctions import DivergenceGuard
 
-# Learns from one transition of the log to another under a law; returns how many it learnt.
-Learn = Callable[[Law, int, int], int]
+# Learns from one transition of the log to another under a law, for a policy that explores so much; returns how many it
+# learnt.
+Learn = Callable[[Law, float, int, int], int]
 
 # How many observations a hashed table looks up at a time.
 _LOOKUPS = 256
@@ -100,7 +101,7 @@ class Replays:
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and its lane."""
         q = self._q_function(rows, 1)
-        plain = type(q) is TableQ and self._log.next_masks is None
+        plain = type(q) is TableQ and self._log.next_masks is None and not rows.rule
         learn = self._of_table(rows, gamma, stop) if plain else self._of_function(q, gamma, stop)
         loop = ReplayLoop(learn, lanes.own.view(np.int64)[0])
         return DivergenceGuard(loop, q, self._name) if q.continuous else loop
@@ -108,7 +109,7 @@ class Replays:
     def _of_table(self, rows: Rows, gamma: float, stop: npt.NDArray[np.int32]) -> Learn:
         states, actions, rewards, next_states, terminated = self._columns
 
-        def learn(law: Law, first: int, last: int) -> int:
+        def learn(law: Law, explored: float, first: int, last: int) -> int:
             return learn_log(
                 rows, law, gamma, states, actions, rewards, next_states, terminated, first, last, stop
             )
@@ -117,12 +118,12 @@ class Replays:
 
     def _of_function(self, q: QFunction, gamma: float, stop: npt.NDArray[np.int32]) -> Learn:
         log = self._log
-        one_by_one = q.continuous or log.next_masks is not None
+        one_by_one = q.continuous or log.next_masks is not None or q.rows.rule != 0
         rewards = log.rewards if one_by_one else log.rewards.astype(self._dtype)
         q = q if one_by_one else self._q_function(q.rows, _LOOKUPS)
         columns = log.states, log.actions, rewards, log.next_states, log.terminated
         replay = Replay(q, *columns, log.next_masks)
-        return lambda law, first, last: replay.learn(law, gamma, first, last, stop)
+        return lambda law, explored, first, last: replay.learn(law, gamma, explored, first, last, stop)
 
 
 class ReplayLoop:
@@ -146,13 +147,16 @@ class ReplayLoop:
     def run(
         self, law: Law, sweeps: int, explore_first: float, explore_last: float
     ) -> tuple[bool, int, int, float]:
-        """Learn the next *sweeps* transitions; return whether nothing ended that early. Nothing is explored."""
+        """Learn the next *sweeps* transitions; return whether nothing ended that early.
+
+        Nothing is explored; a rule that values what exploration leads to goes by the window's first rate.
+        """
         first, last, at, period = self._position.tolist()
         left = sweeps
         while left > 0:
             count = min(left, period - at)
             begin, end = min(first + at, last), min(first + at + count, last)
-            if self._learn(law, begin, end) < end - begin:
+            if self._learn(law, explore_first, begin, end) < end - begin:
                 return False, 0, 0, 0.0
             left, at = left - count, (at + count) % period
         self._position[2] = at

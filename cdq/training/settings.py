@@ -16,6 +16,7 @@ from cdq.comm.base import Communicator
 from cdq.comm.registry import LOCAL_HUB, choose, ranks
 from cdq.errors import ConfigError, FileError
 from cdq.merges import MergeRule
+from cdq.rules import Q_LEARNING, UpdateRule, as_rule
 from cdq.schedules import Rate, StepSize
 from cdq.training.approach import Approach
 from cdq.workers import AutoWindow, FixedWindow, Window, as_window
@@ -47,6 +48,7 @@ class Settings:
     initial_value: float
     overlap: bool
     approach: Approach
+    rule: UpdateRule = Q_LEARNING
 
     def to_config(self) -> dict[str, Any]:
         """Return the settings as a JSON object."""
@@ -59,6 +61,8 @@ class Settings:
             "merge": merge,
         }
         plain = {name: getattr(self, name) for name in _PLAIN}
+        if self.rule != Q_LEARNING:  # as files did before there were others
+            named["rule"] = self.rule.name
         return {**named, **plain, **self.approach.to_config()}
 
 
@@ -76,6 +80,7 @@ def make_settings(
     seed: int | None,
     initial_value: float,
     overlap: bool,
+    rule: str = Q_LEARNING.name,
     **approach: Any,
 ) -> Settings:
     """Return the arguments of `QLearner`, checked; `num_envs` is 0 where it follows from the environment.
@@ -111,6 +116,7 @@ def make_settings(
         initial_value=initial_value,
         overlap=overlap,
         approach=Approach(**approach),
+        rule=as_rule(rule),
     )
 
 
@@ -172,6 +178,7 @@ def as_arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str
         **Approach.from_config(config).arguments(),
         "step_size": schedules.from_config(config["step_size"]),
         "exploration": schedules.from_config(config["exploration"]),
+        "rule": config.get("rule", Q_LEARNING.name),
         "merge": merge if merge is not None else config["merge"],
         "sync_every": kind(**window),
     }

@@ -1,0 +1,96 @@
+/* Update rules; included once per type: REAL, NAME.
+ *
+ * A rule says what a successor is worth, and may say which column of a row is updated and which action comes next. A new
+ * rule takes a number and a case in `cdq_next_value` here, and a line in `cdq/rules.py`: the loops ask for what they
+ * need, and know no rule by name. Q-learning has loops of its own besides, unrolled by the number of actions.
+ *
+ * A rule that has several tables has their columns side by side: n_actions of the first, then those of the next. It
+ * acts by their sum. */
+#ifndef CDQ_RULES_H
+#define CDQ_RULES_H
+
+#include "table/mixed.h"
+#include "table/rule.h"
+
+enum { CDQ_Q_LEARNING, CDQ_EXPECTED_SARSA, CDQ_SARSA, CDQ_DOUBLE_Q };
+
+#endif
+
+#include "table/choice.h"
+
+CDQ_INLINE uint32_t NAME(cdq_choice_of)(const REAL *q, const uint8_t *mask, int64_t n_actions, uint64_t threshold,
+                                        uint64_t random)
+{
+    return mask ? NAME(cdq_choice_allowed)(q, mask, n_actions, threshold, random)
+                : NAME(cdq_choice)(q, n_actions, threshold, random);
+}
+
+/* Values by which a lane acts: those of the only table, or the sums over all tables. */
+CDQ_INLINE const REAL *NAME(cdq_acting_values)(const cdq_rule *rule, const REAL *q, const int64_t n_actions)
+{
+    REAL *sum = (REAL *)rule->sum;
+    if (rule->tables == 1)
+        return q;
+    for (int64_t a = 0; a < n_actions; a++)
+        sum[a] = q[a] + q[n_actions + a];
+    return sum;
+}
+
+/* The action that was chosen ahead, or else a fresh choice. The word is mixed again for the target: a rule that needs
+ * random bits takes none from the lane's stream. */
+CDQ_INLINE uint32_t NAME(cdq_action_by_rule)(const cdq_rule *rule, const REAL *q, const uint8_t *mask,
+                                             const int64_t n_actions, int64_t lane)
+{
+    rule->target_random[lane] = cdq_mixed(rule->random[lane]);
+    if (rule->next_action[lane] != CDQ_NO_ACTION)
+        return rule->next_action[lane];
+    return NAME(cdq_choice_of)(NAME(cdq_acting_values)(rule, q, n_actions), mask, n_actions, rule->threshold,
+                               rule->random[lane]);
+}
+
+/* The mean of an epsilon-greedy choice: greedy actions share what exploration leaves. 0 where no action is allowed. */
+CDQ_INLINE REAL NAME(cdq_expected_value)(const REAL *q, const uint8_t *mask, const int64_t n_actions,
+                                         uint64_t threshold)
+{
+    REAL epsilon = (REAL)((double)threshold / 4294967296.0), sum = 0, n = 0;
+    for (int64_t a = 0; a < n_actions; a++) {
+        int allowed = !mask || mask[a];
+        sum += allowed ? q[a] : (REAL)0;
+        n += (REAL)allowed;
+    }
+    if (n == 0)
+        return 0;
+    return ((REAL)1 - epsilon) * NAME(cdq_max_allowed)(q, mask, n_actions) + epsilon * (sum / n);
+}
+
+/* The value of the action that is chosen for the next sweep. */
+CDQ_INLINE REAL NAME(cdq_sarsa_value)(const cdq_rule *rule, const REAL *q, const uint8_t *mask,
+                                      const int64_t n_actions, int64_t lane)
+{
+    uint32_t next = NAME(cdq_choice_of)(q, mask, n_actions, rule->threshold, rule->target_random[lane]);
+    rule->next_action[lane] = next;
+    return next < n_actions ? q[next] : (REAL)0;
+}
+
+/* A coin says which table is updated; the best action of that one is worth what the other one says. */
+CDQ_INLINE REAL NAME(cdq_double_value)(const cdq_rule *rule, const REAL *q, const uint8_t *mask,
+                                       const int64_t n_actions, int64_t lane)
+{
+    uint64_t random = rule->target_random[lane];
+    int64_t updated = random >> 63 ? n_actions : 0;
+    uint32_t best = NAME(cdq_choice_of)(q + updated, mask, n_actions, 0, random);
+    rule->column[lane] += (uint32_t)updated;
+    return best < n_actions ? q[n_actions - updated + best] : (REAL)0;
+}
+
+/* What a lane's successor, whose row is *q*, is worth. The lane's column is its action when this is called. */
+CDQ_INLINE REAL NAME(cdq_next_value)(const cdq_rule *rule, const REAL *q, const uint8_t *mask,
+                                     const int64_t n_actions, int64_t lane)
+{
+    switch (rule->kind) {
+    case CDQ_EXPECTED_SARSA: return NAME(cdq_expected_value)(q, mask, n_actions, rule->threshold);
+    case CDQ_SARSA: return NAME(cdq_sarsa_value)(rule, q, mask, n_actions, lane);
+    case CDQ_DOUBLE_Q: return NAME(cdq_double_value)(rule, q, mask, n_actions, lane);
+    default: return NAME(cdq_max_allowed)(q, mask, n_actions);
+    }
+}
