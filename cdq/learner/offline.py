@@ -130,7 +130,7 @@ def replay(run: Run, log: Log) -> None:
         horizon=1.0 / (1.0 - settings.gamma) if settings.gamma < 1.0 else _UNDISCOUNTED,
     )
     team = Team(replays, run.state, settings, run.requests.stop)
-    team.lane_states = {rank: replays.lane(rank, size) for rank in range(size)}
+    team.lane_states = {rank: replays.lane(rank, size, run.state.progress.steps) for rank in range(size)}
     run.team.forget_tables()
     logged = replace(
         run,

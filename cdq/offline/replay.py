@@ -18,9 +18,9 @@ from cdq.errors import ConfigError
 from cdq.offline.logs import Log
 from cdq.qfunctions import DivergenceGuard
 
-# Learns from one transition of the log to another under a law, for a policy that explores so much; returns how many it
-# learnt.
-Learn = Callable[[Law, float, int, int], int]
+# Learns under a law, for a policy that explores so much, in a turn of that number, from one transition of the log to
+# another; returns how many it learnt.
+Learn = Callable[[Law, float, int, int, int], int]
 
 # How many observations a hashed table looks up at a time.
 _LOOKUPS = 256
@@ -57,9 +57,8 @@ class Replays:
         If a reward is beyond what the table holds, or may lead there.
     """
 
-    own_bytes = (
-        32  # the first and the last of the part, the next one, and after how many the part begins again
-    )
+    # The first and the last of the part, the next one, after how many the part begins again, and the turn's number.
+    own_bytes = 40
     resumable = True
 
     def __init__(
@@ -91,11 +90,14 @@ class Replays:
         states, next_states = log.states.astype(np.uint32), log.next_states.astype(np.uint32)
         return states, log.actions, log.rewards.astype(self._dtype), next_states, log.terminated
 
-    def lane(self, rank: int, size: int) -> bytes:
-        """Return the lane of a worker before its first step: its part is as long as the others', or one shorter."""
+    def lane(self, rank: int, size: int, turn: int = 0) -> bytes:
+        """Return the lane of a worker before its first step: its part is as long as the others', or one shorter.
+
+        *turn* is the number of the first pass, from which random bits of update rules follow.
+        """
         lanes, n = Lanes(1, self.own_bytes), len(self._log)
         first, last = n * rank // size, n * (rank + 1) // size
-        lanes.own.view(np.int64)[0] = first, last, 0, -(-n // size)
+        lanes.own.view(np.int64)[0] = first, last, 0, -(-n // size), turn
         return lanes.memory.tobytes()
 
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
@@ -109,7 +111,7 @@ class Replays:
     def _of_table(self, rows: Rows, gamma: float, stop: npt.NDArray[np.int32]) -> Learn:
         states, actions, rewards, next_states, terminated = self._columns
 
-        def learn(law: Law, explored: float, first: int, last: int) -> int:
+        def learn(law: Law, explored: float, turn: int, first: int, last: int) -> int:
             return learn_log(
                 rows, law, gamma, states, actions, rewards, next_states, terminated, first, last, stop
             )
@@ -123,7 +125,7 @@ class Replays:
         q = q if one_by_one else self._q_function(q.rows, _LOOKUPS)
         columns = log.states, log.actions, rewards, log.next_states, log.terminated
         replay = Replay(q, *columns, log.next_masks)
-        return lambda law, explored, first, last: replay.learn(law, gamma, explored, first, last, stop)
+        return lambda law, *what: replay.learn(law, gamma, *what, stop)
 
 
 class ReplayLoop:
@@ -133,8 +135,9 @@ class ReplayLoop:
     ----------
     learn : callable
         Learns from one transition to another under a law, and returns how many it learnt.
-    position : (4,) array of int64
-        The part's first transition and its end, the next one from there, and after how many it begins again.
+    position : (5,) array of int64
+        The part's first transition and its end, the next one from there, after how many it begins again, and the
+        number of the turn.
     """
 
     def __init__(self, learn: Learn, position: npt.NDArray[np.int64]) -> None:
@@ -151,13 +154,13 @@ class ReplayLoop:
 
         Nothing is explored; a rule that values what exploration leads to goes by the window's first rate.
         """
-        first, last, at, period = self._position.tolist()
+        first, last, at, period, turn = self._position.tolist()
         left = sweeps
         while left > 0:
             count = min(left, period - at)
             begin, end = min(first + at, last), min(first + at + count, last)
-            if self._learn(law, explore_first, begin, end) < end - begin:
+            if self._learn(law, explore_first, turn, begin, end) < end - begin:
                 return False, 0, 0, 0.0
-            left, at = left - count, (at + count) % period
-        self._position[2] = at
+            left, turn, at = left - count, turn + (at + count) // period, (at + count) % period
+        self._position[[2, 4]] = at, turn
         return True, 0, 0, 0.0

@@ -92,8 +92,7 @@ cdef class Replay:
     *states* and *next_states* are (n, width) of int64 or float64, *rewards* of the table's type for tables and float64
     otherwise. A table locates as many observations at a time as it has lanes; other Q-functions have one lane. So has
     a table, whose *rewards* are then float64, with *masks*, (n, n_actions): which actions the next states allow; and
-    one that is learnt by another rule than Q-learning. Random bits of a rule follow from a transition's place in the
-    log: in each pass it updates the same one of several tables.
+    one that is learnt by another rule than Q-learning.
     """
 
     cdef QFunction q
@@ -128,11 +127,13 @@ cdef class Replay:
         self.states, self.next_states, self.rewards = &before[0], &after[0], &paid[0]
         self.actions, self.terminated = &actions[0], &terminated[0]
 
-    def learn(self, Law law not None, double gamma, double explored, int64_t first, int64_t last,
-              const int32_t[::1] stop):
+    def learn(self, Law law not None, double gamma, double explored, int64_t turn_number, int64_t first,
+              int64_t last, const int32_t[::1] stop):
         """Learn the transitions first .. last - 1 in order; return how many were, before the flag *stop* was set.
 
-        A rule that values what exploration leads to takes *explored* for the probability of a random action.
+        A rule that values what exploration leads to takes *explored* for the probability of a random action. Random
+        bits of a rule follow from *turn_number*, which tells one pass through the log from another, and a
+        transition's place.
         """
         cdef int64_t at = first, count
         cdef const volatile int32_t *flag = &stop[0]
@@ -146,17 +147,18 @@ cdef class Replay:
             with nogil:
                 while at < last and not flag[0] and self.q.room() >= 2 * self.q.n and not self.q.diverged():
                     count = min(self.q.n, last - at)
-                    self.learn_some(&law.c, gamma, at, count)
+                    self.learn_some(&law.c, gamma, cdq_mixed(<uint64_t> turn_number), at, count)
                     at += count
         return at - first
 
-    cdef void learn_some(self, const cdq_law *law, double gamma, int64_t at, int64_t count) noexcept nogil:
+    cdef void learn_some(
+            self, const cdq_law *law, double gamma, uint64_t bits, int64_t at, int64_t count) noexcept nogil:
         cdef cdq_logged steps
         cdef double discount = 0.0 if self.terminated[at] else gamma
         self.q.locate(self.states + at * self.stride, STATE, 0, count)
         self.q.locate(self.next_states + at * self.stride, SUCCESSOR, 0, count)
         if self.table is None:
-            self.q.rule.c.target_random[0] = cdq_mixed(<uint64_t> at)
+            self.q.rule.c.target_random[0] = cdq_mixed(bits + <uint64_t> at)
             self.q.learn(
                 law, self.actions + at, <const double *> self.rewards + at, &discount,
                 NULL if self.masks == NULL else self.masks + at * self.q.n_actions, NULL)
