@@ -14,15 +14,9 @@ from cdq.storage.files import read_tensors, write_tensors
 from tests.job.jobs import MODEL, Hub, journal_in
 
 
-def write_beginning_of(directory: Path, hub: Hub) -> None:
-    """Write down what a job begins with."""
-    settings, state = hub.learner.settings, hub.learner._state
-    write_beginning(directory, MODEL, about(MODEL, settings), state, hub.service)
-
-
 def test_a_beginning_that_lacks_something_is_not_repeated(tmp_path: Path) -> None:
     hub = Hub(workers=1)
-    write_beginning_of(tmp_path, hub)
+    write_beginning(tmp_path, MODEL, about(MODEL, hub.learner.settings), hub.learner._state, hub.service)
     with journal_in(tmp_path):
         assert replay(tmp_path).digest() == hub.digest  # no round was learnt
     tensors, header = read_tensors(tmp_path / NAME)

@@ -11,12 +11,9 @@ import pytest
 
 import cdq
 from cdq.errors import ConfigError
-from cdq.job.replay import replay
 from cdq.qfunctions import SoleTable
 from cdq.rules import RULES
 from cdq.workers.streams import LEARNING, streams
-from tests.job.jobs import Hub, journal_in
-from tests.job.test_replay import write_beginning_of
 from tests.reference import merge as reference
 from tests.reference import rules
 from tests.reference.schedules import Law
@@ -102,17 +99,6 @@ def test_threads_and_processes_of_a_hub_learn_one_table(rule: str, settings: dic
         for comm in ("inprocess", "zmq")
     }
     assert len(tables) == 1
-
-
-@every_rule
-def test_a_hub_s_job_is_repeated(rule: str, tmp_path: Path) -> None:
-    with journal_in(tmp_path) as journal:
-        hub = Hub(workers=3, rule=rule, journal=journal)
-        write_beginning_of(tmp_path, hub)
-        hub.play(range(3))
-    assert replay(tmp_path).digest() == hub.digest
-    threads = cdq.QLearner(hub.learner.model, rule=rule, workers=3, num_envs=3, seed=5, gamma=0.9).learn(6000)
-    assert threads.table.digest() == hub.digest
 
 
 @every_rule

@@ -80,7 +80,7 @@ CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_model *model, 
         uint32_t next_state = CDQ_STATE(successor[i]);
         REAL next = NAME(cdq_max_allowed)((const REAL *)cdq_row(rows, next_state),
                                           cdq_actions_of(model, next_state, n_actions, masked), n_actions);
-        target[i] = NAME(cdq_target)(reward[i], successor[i] & CDQ_TERMINATED ? (REAL)0 : gamma, next);
+        target[i] = NAME(cdq_target_unless)((successor[i] & CDQ_TERMINATED) != 0, reward[i], gamma, next);
     }
 }
 

@@ -1,6 +1,6 @@
 /* A window on a model by any update rule; included once per type, after window.h, whose phases these are: REAL, NAME. The
- * rule has a say in three of them: which action, which target and which column. One body serves all rules, masks and
- * numbers of actions. */
+ * rule has a say in three of them: which action, which target and which column. A body serves all rules, masks and
+ * numbers of actions, and one more the most common number: each takes seconds to compile. */
 
 CDQ_INLINE void NAME(cdq_act_by_rule)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
                                       const cdq_rule *rule, const int64_t n_actions)
@@ -24,7 +24,7 @@ CDQ_INLINE void NAME(cdq_targets_by_rule)(const cdq_rows *rows, const cdq_model 
         const uint8_t *mask = cdq_actions_of(model, next_state, n_actions, model->actions != NULL);
         rule->column[i] = lanes->action[i];
         REAL next = NAME(cdq_next_value)(rule, (const REAL *)cdq_row(rows, next_state), mask, n_actions, i);
-        target[i] = NAME(cdq_target)(reward[i], lanes->successor[i] & CDQ_TERMINATED ? (REAL)0 : gamma, next);
+        target[i] = NAME(cdq_target_unless)((lanes->successor[i] & CDQ_TERMINATED) != 0, reward[i], gamma, next);
     }
 }
 
@@ -55,5 +55,8 @@ CDQ_CLONES static void NAME(cdq_window_by_rule)(cdq_rows *rows, const cdq_law *l
                                                 cdq_rule *rule, double gamma, int64_t sweeps)
 {
     const int64_t n_actions = rows->n_actions / rule->tables;
-    NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, done, rule, (REAL)gamma, sweeps, n_actions);
+    if (n_actions == 4)
+        NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, done, rule, (REAL)gamma, sweeps, 4);
+    else
+        NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, done, rule, (REAL)gamma, sweeps, n_actions);
 }

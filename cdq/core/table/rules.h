@@ -25,15 +25,13 @@ CDQ_INLINE uint32_t NAME(cdq_choice_of)(const REAL *q, const uint8_t *mask, int6
                 : NAME(cdq_choice)(q, n_actions, threshold, random);
 }
 
-/* Values by which a lane acts: those of the only table, or the sums over all tables. */
+/* Values by which a lane acts: those of the only table, or the sums of both. */
 CDQ_INLINE const REAL *NAME(cdq_acting_values)(const cdq_rule *rule, const REAL *q, const int64_t n_actions)
 {
-    REAL *sum = (REAL *)rule->sum;
     if (rule->tables == 1)
         return q;
-    for (int64_t a = 0; a < n_actions; a++)
-        sum[a] = q[a] + q[n_actions + a];
-    return sum;
+    NAME(cdq_row_sum)(q, q + n_actions, (REAL *)rule->sum, n_actions);
+    return (const REAL *)rule->sum;
 }
 
 /* The action that was chosen ahead, or else a fresh choice. The word is mixed again for the target: a rule that needs
@@ -48,19 +46,29 @@ CDQ_INLINE uint32_t NAME(cdq_action_by_rule)(const cdq_rule *rule, const REAL *q
                                rule->random[lane]);
 }
 
+/* The mean over the allowed actions; 0 where there is none. */
+CDQ_INLINE REAL NAME(cdq_mean_value)(const REAL *q, const uint8_t *mask, const int64_t n_actions)
+{
+    REAL sum = 0, n = 0;
+    if (!mask) {
+        for (int64_t a = 0; a < n_actions; a++)
+            sum += q[a];
+        return sum / (REAL)n_actions;
+    }
+    for (int64_t a = 0; a < n_actions; a++) {
+        sum += mask[a] ? q[a] : (REAL)0;
+        n += (REAL)(mask[a] != 0);
+    }
+    return n == 0 ? (REAL)0 : sum / n;
+}
+
 /* The mean of an epsilon-greedy choice: greedy actions share what exploration leaves. 0 where no action is allowed. */
 CDQ_INLINE REAL NAME(cdq_expected_value)(const REAL *q, const uint8_t *mask, const int64_t n_actions,
                                          uint64_t threshold)
 {
-    REAL epsilon = (REAL)((double)threshold / 4294967296.0), sum = 0, n = 0;
-    for (int64_t a = 0; a < n_actions; a++) {
-        int allowed = !mask || mask[a];
-        sum += allowed ? q[a] : (REAL)0;
-        n += (REAL)allowed;
-    }
-    if (n == 0)
-        return 0;
-    return ((REAL)1 - epsilon) * NAME(cdq_max_allowed)(q, mask, n_actions) + epsilon * (sum / n);
+    REAL epsilon = (REAL)((double)(int64_t)threshold / 4294967296.0);
+    return ((REAL)1 - epsilon) * NAME(cdq_max_allowed)(q, mask, n_actions)
+         + epsilon * NAME(cdq_mean_value)(q, mask, n_actions);
 }
 
 /* The value of the action that is chosen for the next sweep. */
@@ -77,8 +85,9 @@ CDQ_INLINE REAL NAME(cdq_double_value)(const cdq_rule *rule, const REAL *q, cons
                                        const int64_t n_actions, int64_t lane)
 {
     uint64_t random = rule->target_random[lane];
-    int64_t updated = random >> 63 ? n_actions : 0;
-    uint32_t best = NAME(cdq_choice_of)(q + updated, mask, n_actions, 0, random);
+    int64_t updated = (int64_t)(random >> 63) * n_actions; /* without a branch: no predictor foresees a coin */
+    uint32_t best = mask ? NAME(cdq_choice_allowed)(q + updated, mask, n_actions, 0, random)
+                         : NAME(cdq_greedy)(q + updated, n_actions, (uint32_t)random);
     rule->column[lane] += (uint32_t)updated;
     return best < n_actions ? q[n_actions - updated + best] : (REAL)0;
 }
