@@ -125,7 +125,11 @@ class Replays:
         q = q if one_by_one else self._q_function(q.rows, _LOOKUPS)
         columns = log.states, log.actions, rewards, log.next_states, log.terminated
         replay = Replay(q, *columns, log.next_masks)
-        return lambda law, *what: replay.learn(law, gamma, *what, stop)
+
+        def learn(law: Law, explored: float, turn: int, first: int, last: int) -> int:
+            return replay.learn(law, gamma, explored, turn, first, last, stop)
+
+        return learn
 
 
 class ReplayLoop:

@@ -29,6 +29,7 @@ from tests.small_tables import make_table, random_mask, random_values
 from tests.strategies import DTYPES, make_worker, models, random_model, seeds, set_table, values_of
 
 NAMES = [name for name in RULES if name != "q-learning"]
+every_rule = pytest.mark.parametrize("rule", RULES)
 
 
 def compare(
@@ -103,11 +104,11 @@ def probe_sweeps(
         actions[actions == n_actions] = 0  # no action was allowed
         masks = random_mask(random, (n, n_actions)) if masked else None
         successors, rewards = observe(), random.choice([0.0, 1.0, -0.3, random.normal()], n)
-        terminated = (random.random(n) < 0.3).astype(np.uint8)
+        terminated, gammas = (random.random(n) < 0.3).astype(np.uint8), random.choice([0.0, 0.5, 0.9, 1.0], n)
         active = (random.random(n) < 0.7).astype(np.uint8) if skipping else None
         assert probe.locate(successors, True) == -1
-        probe.learn(law, 0.9, actions, rewards, terminated, masks, active)
-        columns = zip(observations, actions, rewards, successors, 0.9 * (1.0 - terminated), strict=True)
+        probe.learn(law, gammas, actions, rewards, terminated, masks, active)
+        columns = zip(observations, actions, rewards, successors, gammas * (1.0 - terminated), strict=True)
         steps = [None if active is not None and not active[i] else step for i, step in enumerate(columns)]
         other.learn_all(Law(schedules.RescaledLinear(0.9), 0, 0.3, dtype), steps, masks)
         assert_same_table(table, other)
@@ -166,6 +167,42 @@ def test_a_linear_function_is_the_definition_to_the_bit(
     probe = Probe(LinearQ(table.rows, n, features))
     observe = lambda: random.random((n, 2))  # noqa: E731
     probe_sweeps(random, probe, table, other, observe, masked, skipping)
+
+
+@every_rule
+def test_a_transition_carries_its_discount(rule: str) -> None:
+    """A discount of 0 leaves the reward alone, wherever it leads; all others multiply what the successor is worth."""
+    tables = RULES[rule].tables
+    values = np.tile([[0.0], [0.0], [0.0], [0.0], [8.0], [np.inf]], (1, tables))
+    table = make_table(values, np.zeros(values.shape))
+    table.rows.learn_by(RULES[rule].number, tables)
+    probe, law = Probe(TableQ(table.rows, 4)), schedules.build_law(schedules.Constant(1.0), 0, 0.3, "float64")
+    actions, gammas = np.zeros(4, np.uint32), np.array([0.5, 0.25, 1.0, 0.0])
+    probe.locate(np.arange(4))
+    probe.choose(0, np.arange(4, dtype=np.uint64), None, actions)
+    probe.locate(np.array([4, 4, 4, 5]), True)
+    probe.learn(law, gammas, actions, np.ones(4), np.zeros(4, np.uint8))
+    assert table.values[:4].max(axis=1).tolist() == [5.0, 3.0, 9.0, 1.0]
+
+
+@every_rule
+def test_what_is_bootstrapped_from_need_not_be_acted_on_next(rule: str) -> None:
+    """A lane whose episode was cut off bootstraps from where it was, and acts where the next episode begins."""
+    tables = RULES[rule].tables
+    table = make_table(np.tile([[0.0, 0.0], [8.0, 0.0], [0.0, 9.0]], (1, tables)), np.zeros((3, 2 * tables)))
+    table.rows.learn_by(RULES[rule].number, tables)
+    probe, law = Probe(TableQ(table.rows, 1)), schedules.build_law(schedules.Constant(1.0), 0, 0.3, "float64")
+    actions, bits = np.zeros(1, np.uint32), np.zeros(1, np.uint64)
+    probe.locate(np.zeros(1, np.int64))
+    probe.choose(0, bits, None, actions)
+    probe.locate(np.ones(1, np.int64), True)
+    probe.learn(law, 0.5, actions, np.ones(1), np.zeros(1, np.uint8))
+    assert table.values[0].max() == 1.0 + 0.5 * 8.0
+    probe.advance()
+    probe.begin(0)
+    probe.locate(np.full(1, 2))
+    probe.choose(0, bits, None, actions)
+    assert actions[0] == 1
 
 
 def test_columns_are_those_of_whole_tables() -> None:

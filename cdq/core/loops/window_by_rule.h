@@ -1,6 +1,6 @@
 /* A window on a model by any update rule; included once per type, after window.h, whose phases these are: REAL, NAME. The
  * rule has a say in three of them: which action, which target and which column. A body serves all rules, masks and
- * numbers of actions, and one more the most common number: each takes seconds to compile. */
+ * numbers of actions, and two the most common ones: each takes seconds to compile. */
 
 CDQ_INLINE void NAME(cdq_act_by_rule)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
                                       const cdq_rule *rule, const int64_t n_actions)
@@ -57,6 +57,8 @@ CDQ_CLONES static void NAME(cdq_window_by_rule)(cdq_rows *rows, const cdq_law *l
     const int64_t n_actions = rows->n_actions / rule->tables;
     if (n_actions == 4)
         NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, done, rule, (REAL)gamma, sweeps, 4);
+    else if (n_actions == 6)
+        NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, done, rule, (REAL)gamma, sweeps, 6);
     else
         NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, done, rule, (REAL)gamma, sweeps, n_actions);
 }

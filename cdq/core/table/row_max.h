@@ -1,4 +1,4 @@
-/* The largest value of a row, which entries equal it, and the sum of two rows, for float and double.
+/* The largest value of a row, and which entries equal it, for float and double rows.
  *
  * With SSE2 (every x86-64) four floats or two doubles at a time; a row of another length is covered by vectors that
  * overlap, which neither a maximum nor a set of bits minds. Elsewhere, and for rows shorter than a vector, one by one:
@@ -61,27 +61,6 @@ CDQ_INLINE uint32_t cdq_equal_double(const double *q, const int64_t n, double va
     return equal | (uint32_t)_mm_movemask_pd(_mm_cmpeq_pd(_mm_loadu_pd(q + n - 2), wanted)) << (n - 2);
 }
 
-/* Stored by the vectors by which the maximum loads: a vector loaded over single stores waits for them. */
-CDQ_INLINE void cdq_row_sum_float(const float *p, const float *q, float *sum, const int64_t n)
-{
-    for (int64_t a = 0; n < 4 && a < n; a++)
-        sum[a] = p[a] + q[a];
-    for (int64_t a = 0; a < n - 4; a += 4)
-        _mm_storeu_ps(sum + a, _mm_add_ps(_mm_loadu_ps(p + a), _mm_loadu_ps(q + a)));
-    if (n >= 4)
-        _mm_storeu_ps(sum + n - 4, _mm_add_ps(_mm_loadu_ps(p + n - 4), _mm_loadu_ps(q + n - 4)));
-}
-
-CDQ_INLINE void cdq_row_sum_double(const double *p, const double *q, double *sum, const int64_t n)
-{
-    if (n < 2)
-        sum[0] = p[0] + q[0];
-    for (int64_t a = 0; a < n - 2; a += 2)
-        _mm_storeu_pd(sum + a, _mm_add_pd(_mm_loadu_pd(p + a), _mm_loadu_pd(q + a)));
-    if (n >= 2)
-        _mm_storeu_pd(sum + n - 2, _mm_add_pd(_mm_loadu_pd(p + n - 2), _mm_loadu_pd(q + n - 2)));
-}
-
 #else
 
 #define CDQ_ROW_MAX(type)                                                                                           \
@@ -98,11 +77,6 @@ CDQ_INLINE void cdq_row_sum_double(const double *p, const double *q, double *sum
         for (int64_t a = 0; a < n; a++)                                                                             \
             equal |= (uint32_t)(q[a] == value) << a;                                                                \
         return equal;                                                                                               \
-    }                                                                                                               \
-    CDQ_INLINE void cdq_row_sum_##type(const type *p, const type *q, type *sum, const int64_t n)                    \
-    {                                                                                                               \
-        for (int64_t a = 0; a < n; a++)                                                                             \
-            sum[a] = p[a] + q[a];                                                                                   \
     }
 
 CDQ_ROW_MAX(float)

@@ -191,7 +191,7 @@ cdef class Law:
 
 
 cdef class RuleLanes:
-    """What the update rule of a table keeps for *n* lanes."""
+    """State that the update rule of a table keeps for *n* lanes."""
 
     def __init__(self, Rows rows not None, int64_t n):
         cdef uint64_t[::1] memory = memoryview(bytearray(8 * (2 * n + rows.c.n_actions))).cast("Q")

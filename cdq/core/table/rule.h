@@ -1,4 +1,4 @@
-/* What update rules (rules.h) keep for the lanes of a loop. */
+/* State that update rules (rules.h) keep for the lanes of a loop. */
 #ifndef CDQ_RULE_H
 #define CDQ_RULE_H
 
