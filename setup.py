@@ -1,25 +1,30 @@
-"""Computes the extensions; everything else is in pyproject.toml.
+"""Computes the extensions and how they are built; everything else is in pyproject.toml.
 
-CDQ_DEBUG=1 builds with bounds checks, CDQ_ANNOTATE=1 writes Cython's annotated HTML.
+CDQ_DEBUG=1 builds with bounds checks and debug information, CDQ_ANNOTATE=1 writes Cython's annotated HTML.
 """
 
 import os
+import sys
+import tempfile
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 DEBUG = os.environ.get("CDQ_DEBUG") == "1"
 CORE = Path("cdq/core")
 HEADERS = [path.as_posix() for pattern in ("*.pxd", "*.h") for path in sorted(CORE.rglob(pattern))]
+SHARED = "cdq.core.cython_utility"  # Cython's own code for memoryviews, once instead of in each module
 
 # -ffp-contract=off: a fused multiply-add changes the last bit of 14 % of the updates, and results
 # must be the same bits on every machine. -O3 vectorises the loops over lanes: 96 -> 111 million steps/s
 # (FrozenLake8x8-v1, 64 lanes); the loops over a row are written with vectors by hand.
 # -fno-trapping-math lets them compute both sides of a choice; no result changes.
 COMPILE_ARGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-if DEBUG:
-    COMPILE_ARGS += ["-DCDQ_DEBUG=1", "-g"]
+COMPILE_ARGS += ["-DCDQ_DEBUG=1", "-g"] if DEBUG else ["-g0"]
+# Without symbols, but for the linker of macOS, which knows no such option.
+LINK_ARGS = [] if DEBUG or sys.platform == "darwin" else ["-Wl,-s"]
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": DEBUG,
@@ -30,26 +35,50 @@ DIRECTIVES = {
     "embedsignature.format": "python",
 }
 
-extensions = [
-    # The .pyx in depends: cythonize(build_dir=...) would otherwise leave it out of the sdist.
-    Extension(
-        ".".join(path.with_suffix("").parts),
-        [path.as_posix()],
-        depends=[path.as_posix(), *HEADERS],
+
+def extension(name: str, sources: list[str]) -> Extension:
+    """Return a module of the core; without sources, the one that Cython writes itself, which no loop enters."""
+    return Extension(
+        name,
+        sources,
+        depends=HEADERS,
         include_dirs=[CORE.as_posix()],  # headers name each other from there
-        extra_compile_args=COMPILE_ARGS,
+        extra_compile_args=COMPILE_ARGS if sources else [*COMPILE_ARGS, "-Os"],
+        extra_link_args=LINK_ARGS,
     )
-    for path in sorted(CORE.rglob("*.pyx"))
+
+
+class BuildExtensions(build_ext):
+    """Cython where something is compiled, and only there: metadata and source distributions need no C files."""
+
+    def build_extensions(self) -> None:
+        """Write the C files, and compile them side by side."""
+        written = cythonize(
+            list(self.extensions),
+            compiler_directives=DIRECTIVES,
+            build_dir=f"{self.build_temp}/cython",
+            annotate=os.environ.get("CDQ_ANNOTATE") == "1",
+            force=DEBUG,
+            shared_utility_qualified_name=SHARED,
+        )
+        for extension, with_c_files in zip(self.extensions, written, strict=True):
+            extension.sources = with_c_files.sources
+        super().build_extensions()
+
+
+modules = [
+    extension(".".join(path.with_suffix("").parts), [path.as_posix()]) for path in sorted(CORE.rglob("*.pyx"))
 ]
 
-setup(
-    # Apart, or a release build would take up the modules that a debug build left.
-    options={"build": {"build_base": "build/debug" if DEBUG else "build/release"}},
-    ext_modules=cythonize(
-        extensions,
-        compiler_directives=DIRECTIVES,
-        build_dir="build/cython-debug" if DEBUG else "build/cython",
-        annotate=os.environ.get("CDQ_ANNOTATE") == "1",
-        force=DEBUG,
-    ),
-)
+with tempfile.TemporaryDirectory() as folder:
+    # A wheel begins from nothing: no module of an older build gets into it, and nothing is left behind in a clone.
+    # In place, release and debug builds stand apart, or the one would take up the modules of the other.
+    in_place = "build/debug" if DEBUG else "build/release"
+    setup(
+        cmdclass={"build_ext": BuildExtensions},
+        options={
+            "build": {"build_base": folder if "bdist_wheel" in sys.argv else in_place},
+            "build_ext": {"parallel": True},
+        },
+        ext_modules=[*modules, extension(SHARED, [])],
+    )

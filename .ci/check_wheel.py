@@ -1,10 +1,13 @@
-"""Check what a wheel holds: compiled modules, what others compile against, types; no .pyx, no .c."""
+"""Check what a wheel holds: compiled modules, what others compile against, types; no .pyx, no .c, no symbols."""
 
 import sys
 import zipfile
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-names = [PurePosixPath(name) for name in zipfile.ZipFile(sys.argv[1]).namelist()]
+LARGEST_WHEEL, LARGEST_INSTALLED = 2_000_000, 5_000_000  # bytes
+
+wheel = zipfile.ZipFile(sys.argv[1])
+names = [PurePosixPath(name) for name in wheel.namelist()]
 core = [name for name in names if PurePosixPath("cdq/core") in name.parents]
 suffixes = {name.suffix for name in core}
 
@@ -18,4 +21,12 @@ assert not [name for name in names if name.suffix in {".c", ".pyx"}], (
 )
 top = {name.parts[0] for name in names}
 assert all(part == "cdq" or part.endswith(".dist-info") for part in top), f"the wheel installs {sorted(top)}"
-print(f"{len(names)} files, {len(compiled)} compiled modules")
+modules = {name: wheel.read(str(name)) for name in core if name.suffix == ".so"}
+debug = [str(name) for name, data in modules.items() if b".debug_info" in data or b".symtab" in data]
+assert not debug, f"modules with symbols or debug information: {debug}"
+size, installed = Path(sys.argv[1]).stat().st_size, sum(info.file_size for info in wheel.infolist())
+assert size <= LARGEST_WHEEL, f"the wheel takes {size:,} bytes; at most: {LARGEST_WHEEL:,}"
+assert installed <= LARGEST_INSTALLED, (
+    f"installed, it takes {installed:,} bytes; at most: {LARGEST_INSTALLED:,}"
+)
+print(f"{size:,} bytes, installed {installed:,}; {len(names)} files, {len(compiled)} compiled modules")

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import real, shown
 from cdq.core.linear.linear import MOST_INPUTS, Features
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError, unknown_name
+from cdq.errors.checks import real, shown
 
 # Beyond so many tiles, cells are hashed: a million rows of three actions take 40 MB.
 MOST_TILES = 2**20

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import real, shown
 from cdq.core.table.rows import Law
 from cdq.errors import ConfigError, unknown_name
+from cdq.errors.checks import real, shown
 
 # Entries of a law by clock have relative width 2**(1 - LAW_BITS) beyond 2**LAW_BITS counts and are exact below.
 LAW_BITS = 12

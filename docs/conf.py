@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -14,11 +16,15 @@ author = "the cdq authors"
 copyright = author
 version = release = cdq.__version__
 
-extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_parser"]
+sys.path.insert(0, str(Path(__file__).parent))
+extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_parser", "sphinx_design", "sphinx_copybutton", "mathml"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"cdq {release}"
 html_show_sphinx = False
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 autodoc_typehints = "none"  # the docstrings say types, shapes and units
 autodoc_member_order = "bysource"

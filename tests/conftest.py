@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -39,11 +42,44 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
 
 
+@pytest.fixture(scope="session")
+def locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[IO[str], IO[str]] | None]:
+    """Open the two files that the processes of pytest-xdist lock: one to be the next, one to run."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield None
+        return
+    folder = tmp_path_factory.getbasetemp().parent  # that of all processes
+    with (folder / "next").open("w") as to_be_next, (folder / "running").open("w") as to_run:
+        yield to_be_next, to_run
+
+
+@pytest.fixture(autouse=True)
+def side_by_side(request: pytest.FixtureRequest, locks: tuple[IO[str], IO[str]] | None) -> Iterator[None]:
+    """Run tests side by side, but for those that are marked as `alone`."""
+    if locks is None:
+        yield
+        return
+    to_be_next, to_run = locks
+    alone = request.node.get_closest_marker("alone")
+    fcntl.flock(to_be_next, fcntl.LOCK_EX)
+    fcntl.flock(to_run, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+    fcntl.flock(to_be_next, fcntl.LOCK_UN)
+    yield
+    fcntl.flock(to_run, fcntl.LOCK_UN)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def mpi_jobs() -> Iterator[None]:
     """End the MPI jobs that tests have started."""
     yield
     pool.close()
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory of the user's own whose path leaves room for a socket's address, wherever TMPDIR is."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="cdq-") as name:
+        yield Path(name)
 
 
 @pytest.fixture(autouse=True)

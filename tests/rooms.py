@@ -22,47 +22,44 @@ def _room(purpose: str, imports: str = "") -> Room:
 
 # From the ground up: a room imports rooms that stand before it.
 ROOMS = {
-    "errors": _room("typed errors"),
+    "errors": _room("typed errors, and the checks that raise them"),
     "_version": _room("the version"),
     "_lazy": _room("modules that are imported on first use"),
     "core": _room("compiled loops over buffers; knows only itself"),
-    "_common": _room("checks that several rooms need", "errors"),
     "contracts": _room("seams between rooms, as protocols", "core"),
-    "schedules": _room("step sizes and exploration rates", "core _common errors"),
+    "schedules": _room("step sizes and exploration rates", "core errors"),
     "merges": _room("merge rules", "core errors"),
     "rules": _room("update rules, by name", "errors"),
-    "features": _room("features of linear Q-functions", "core _common errors"),
+    "features": _room("features of linear Q-functions", "core errors"),
     "comm": _room("communicators: bytes between ranks, nothing of learning", "core _lazy errors"),
     "storage": _room("safe files, and directories of checkpoints", "errors _version"),
     "testing": _room("conformance suite for communicators of others", "comm errors"),
-    "envs": _room(
-        "Gymnasium's side: spaces and stepping", "contracts core features schedules _common _lazy errors"
-    ),
+    "envs": _room("Gymnasium's side: spaces and stepping", "contracts core features schedules _lazy errors"),
     "qfunctions": _room(
         "Q-functions: dense and hashed tables, linear functions",
-        "contracts comm core features storage rules _common errors",
+        "contracts comm core features storage rules errors",
     ),
-    "mdp": _room("a finite model, and exact answers on it", "qfunctions envs contracts core _common errors"),
-    "workers": _room("one worker, and one round of merging", "qfunctions comm contracts core _common errors"),
+    "mdp": _room("a finite model, and exact answers on it", "qfunctions envs contracts core errors"),
+    "workers": _room("one worker, and one round of merging", "qfunctions comm contracts core errors"),
     "offline": _room(
-        "logged transitions: read, checked, replayed", "qfunctions schedules contracts core _common errors"
+        "logged transitions: read, checked, replayed", "qfunctions schedules contracts core errors"
     ),
     "training": _room(
         "a call of learn: settings, task, course, monitor, checkpoints, threads",
-        "workers offline mdp qfunctions storage comm schedules merges rules features contracts core _common errors",
+        "workers offline mdp qfunctions storage comm schedules merges rules features contracts core errors",
     ),
     "job": _room(
         "a hub's job: members, journal, replay",
-        "training workers mdp qfunctions storage comm schedules merges rules core _common errors _version",
+        "training workers mdp qfunctions storage comm schedules merges rules core errors _version",
     ),
     "learner": _room(
         "QLearner, and the parts that only it assembles",
         "job training workers offline mdp qfunctions storage envs comm schedules merges rules features contracts "
-        "_common errors _version",
+        "errors _version",
     ),
     "cli": _room(
         "the command line, diagnosis and benchmarks",
-        "learner job training workers mdp qfunctions storage envs comm schedules merges rules features core errors "
+        "learner job training workers mdp qfunctions storage envs comm schedules rules features core errors "
         "_version __init__",
     ),
 }

@@ -18,6 +18,7 @@ import gymnasium
 import cdq
 from cdq.errors import ConfigError
 from cdq.merges import MergeRule
+from cdq.training import threads
 
 AFTER = 1500  # steps
 
@@ -60,6 +61,7 @@ class Sticking(MergeRule):
 
 
 def main() -> None:
+    threads._GRACE = 0.5  # seconds that a step has to return
     os.environ["STUCK"], os.environ["STUCK_RANK"] = sys.argv[1:3]
     changes = {name: json.loads(value) for name, _, value in (word.partition("=") for word in sys.argv[3:])}
     env = changes.pop("env", Stuck)

@@ -102,7 +102,7 @@ def test_the_readme_starts_with_two_commands_that_set_themselves_up() -> None:
     assert all(command.startswith("python3 -m venv .venv && .venv/bin/pip install ") for command in commands)
     assert commands[0].endswith(".venv/bin/cdq train FrozenLake-v1 --workers 2")
     # pytest itself, not `python -m pytest`: that one would import cdq from the checkout, which is not built.
-    assert commands[1].endswith("&& .venv/bin/pytest")
+    assert commands[1].endswith("&& .venv/bin/pytest -n 3 --dist worksteal")
 
 
 def test_paths_on_pages_exist() -> None:

@@ -36,6 +36,7 @@ SAID = {
     "frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"],
     "numba_chain.py": ["million steps/s; an episode takes 63 steps, the shortest way 63"],
     "taxi_zmq.py": ["mean return 8.", "processes: table "],
+    "textbook_mpi.py": ["1 ranks, 50,000 steps: error 0.075"],
     "taxi_mpi.py": ["workers 1, mean return 8.", "gap ", "table "],
 }
 SCRIPT = EXAMPLES / "taxi.slurm"

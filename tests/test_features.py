@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cdq._common import shown
 from cdq.errors import ConfigError
+from cdq.errors.checks import shown
 from cdq.features import (
     MOST_TILES,
     FourierBasis,

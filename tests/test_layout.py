@@ -21,12 +21,14 @@ TESTS = Path(__file__).parent
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__main__.py"  # the door, which is no room
 }
 
 # What only one room imports, or two, and nothing on `import cdq`.
 RESERVED = {
     "gymnasium": {"envs"},
-    "typer": {"cli"},
+    "click": {"cli"},
+    "rich_click": {"cli"},
     "rich": {"cli"},
     "safetensors": {"storage"},
     "pytest": {"testing"},
@@ -94,12 +96,12 @@ def test_the_table_allows_no_more_than_is_used() -> None:
 
 
 def test_the_rooms_are_floors() -> None:
-    """Each room imports rooms that stand before it in the table, on nine floors at most."""
+    """Each room imports rooms that stand before it in the table, on eight floors at most."""
     before: set[str] = {"__init__"}
     for name, room in ROOMS.items():
         assert room.imports <= before, name
         before.add(name)
-    assert max(floors().values()) <= 9
+    assert max(floors().values()) <= 8
 
 
 def test_imports_have_no_circle() -> None:
@@ -127,6 +129,27 @@ def test_each_package_is_imported_in_one_place(package: str, homes: set[str]) ->
         if imported.split(".")[0] == package
     }
     assert users == homes
+
+
+def names_of(tree: ast.AST) -> Iterator[str]:
+    """Yield the names that a module uses, and the types that it asks communicators for."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+            yield from (f"a {name.id}" for name in ast.walk(node.args[1]) if isinstance(name, ast.Name))
+
+
+def test_one_place_tells_backends_apart() -> None:
+    """Communicators apart, which are found by name: nobody else asks for the kind of a communicator."""
+    asked = {"LOCAL_HUB", "is_spread", "is_hub", "a Communicator"}
+    found = {
+        module
+        for module, path in MODULES.items()
+        if part(module) not in {"comm", "testing"}
+        and asked & set(names_of(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert found == {"learner.backends"}
 
 
 def loaded_by(code: str) -> set[str]:
@@ -252,3 +275,11 @@ def test_the_map_of_the_rooms_is_that_of_the_table() -> None:
     assert (TESTS.parent / "docs" / "rooms.svg").read_text(encoding="utf-8") == drawn, (
         "draw it again: python -m docs.draw_rooms"
     )
+
+
+def test_the_pictures_of_the_explanations_are_those_that_are_drawn() -> None:
+    for name, draw in runpy.run_path(str(TESTS.parent / "docs" / "draw_explanations.py"))["PICTURES"].items():
+        committed = TESTS.parent / "docs" / "pictures" / f"{name}.svg"
+        assert committed.read_text(encoding="utf-8") == draw(), (
+            "draw them again: python -m docs.draw_explanations"
+        )

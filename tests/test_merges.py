@@ -12,7 +12,7 @@ import cdq
 from cdq.errors import ConfigError, TableError
 from cdq.merges import NAMES, MergeRule, resolve
 from cdq.schedules import Constant, Polynomial, build_law
-from cdq.workers.streams import LEARNING, streams
+from cdq.workers.worker import LEARNING, streams
 from tests.core.test_merge import contributions_of, fresh, merge_shared, merge_wire
 from tests.reference import rollout as reference
 from tests.reference.schedules import Law

@@ -39,7 +39,7 @@ SHORTER = {"1e9": "2e6", "1e8": "2e5"}
 
 # Lines of a report that are the same each time, whatever the machine.
 STABLE = re.compile(
-    r"  (environment|learnt by|because|policy value|optimal value|gap|table) +\S|workers \d|table \w{64}$"
+    r"  (environment|learnt by|because|policy value|optimal value|gap|table) +\S|workers \d|table \w{64}$|\d ranks, "
 )
 LABEL = re.compile(r"  ([a-z]+(?: [a-z]+)*)  +\S")
 
@@ -132,7 +132,12 @@ def not_said(page: str, said: str, directory: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("page", "languages"),
-    [("README.md", "bash"), ("docs/mpi.md", "console|bash"), ("docs/zmq.md", "console|bash")],
+    [
+        ("README.md", "bash"),
+        ("docs/mpi.md", "console|bash"),
+        ("docs/from_mpi4py.md", "bash"),
+        ("docs/zmq.md", "console|bash"),
+    ],
 )
 def test_commands_of_a_page_succeed_and_print_what_it_shows(
     page: str, languages: str, tmp_path: Path

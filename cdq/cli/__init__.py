@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import time
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
-import typer
+import click
+import rich_click
 
 from cdq import __version__
-from cdq.cli.bench import bench
-from cdq.cli.doctor import doctor
-from cdq.cli.evaluate import evaluate
-from cdq.cli.hub import hub
-from cdq.cli.join import join
-from cdq.cli.keys import keygen, keys
-from cdq.cli.launch import launch
-from cdq.cli.options import Command
 from cdq.cli.output import ReaderGone, printable, standard_streams
-from cdq.cli.replay import replay
-from cdq.cli.solve import solve
-from cdq.cli.status import status
-from cdq.cli.train import train
-from cdq.comm.launchers import started_by
-from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE
+from cdq.cli.parameters import Command, command
 from cdq.errors import CdqError, ConfigError, PeerLost, unknown_name
 
 # The last is that of a program which SIGPIPE ends: shells expect it of one whose reader has gone.
@@ -33,47 +23,89 @@ _MISTAKE, _INTERRUPTED, _READER_GONE = 2, 130, 141
 _OTHERS_FIRST = 2.0  # seconds
 
 
-class _Commands(typer.core.TyperGroup):
-    """A group of commands that lists them all when it does not know one."""
+class _Commands(rich_click.RichGroup):
+    """A group of commands that imports one when it is called, and lists them all when it does not know one.
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+    Parameters
+    ----------
+    loaders : mapping
+        Name of each command, and the function that returns it.
+    settings : Any
+        Settings of `click.Group`.
+    """
+
+    def __init__(self, loaders: Mapping[str, Callable[[], click.Command]], **settings: Any) -> None:
+        super().__init__(no_args_is_help=True, **settings)
+        self._loaders = loaders
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, in the order of the help."""
+        return list(self._loaders)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command."""
+        return self._loaders[cmd_name]() if cmd_name in self._loaders else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Return the command that *args* begin with, and what follows it."""
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            raise ConfigError(unknown_name("command", args[0], self.commands))
+        if args and not args[0].startswith("-") and args[0] not in self._loaders:
+            raise ConfigError(unknown_name("command", args[0], self._loaders))
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(
-    cls=_Commands,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for _command in (train, evaluate, solve, bench, hub, join, status, replay, keygen):
-    app.command(no_args_is_help=True, cls=Command)(_command)
-# What follows the program is the program's.
-app.command(no_args_is_help=True, context_settings={"allow_interspersed_args": False})(launch)
-app.add_typer(keys, name="keys", cls=_Commands)
-app.command(cls=Command)(doctor)
+def _load(module: str, name: str, cls: type[click.Command] = Command, **settings: Any) -> click.Command:
+    return command(getattr(importlib.import_module(f"cdq.cli.{module}"), name), cls, **settings)
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted:
         print(f"cdq {__version__}")
-        raise typer.Exit
+        context.exit()
 
 
-@app.callback(no_args_is_help=True)
-def _cdq(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Learn action values with several workers in compiled loops, and say how far from optimal they are.
+_HELP = """Learn action values with several workers in compiled loops, and say how far from optimal they are.
 
-    Try: cdq train FrozenLake-v1 --workers 2
-    """
+Try: cdq train FrozenLake-v1 --workers 2
+"""
+_ALONE = ("train", "evaluate", "solve", "bench", "hub", "join", "status", "replay")
+_KEYS = {"allow": partial(_load, "keys", "allow", no_args_is_help=True)}
+app = _Commands(
+    {
+        **{name: partial(_load, name, name, no_args_is_help=True) for name in _ALONE},
+        "keygen": partial(_load, "keys", "keygen", no_args_is_help=True),
+        "launch": partial(
+            _load,
+            "launch",
+            "launch",
+            rich_click.RichCommand,
+            no_args_is_help=True,
+            context_settings={"allow_interspersed_args": False},  # what follows the program is the program's
+        ),
+        "doctor": partial(_load, "doctor", "doctor"),
+        "keys": partial(_Commands, _KEYS, name="keys", help="Say who may join a hub."),
+    },
+    name="cdq",
+    help=_HELP,
+    params=[
+        rich_click.RichOption(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_version,
+            help="Print the version.",
+        )
+    ],
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "rich_help_config": {
+            "text_markup": "rich",
+            "show_arguments": True,
+            "text_paragraph_linebreaks": "\n\n",
+            "padding_helptext_first_line": (0, 0, 1, 0),
+        },
+    },
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,9 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     """Run the command line; return the exit status."""
     try:
-        status = typer.main.get_command(app).main(arguments, prog_name="cdq", standalone_mode=False)
+        status = _invoke(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
-    except typer.TyperException as error:
+    except click.ClickException as error:
         return _fail(_usage_message(error))
     except CdqError as error:
         _let_others_speak(error)
@@ -114,7 +146,17 @@ def _run(arguments: Sequence[str] | None) -> int:
         )
     except KeyboardInterrupt:
         return _INTERRUPTED
-    return int(status or 0)
+    return status
+
+
+def _invoke(arguments: list[str]) -> int:
+    """Call the command that arguments name; return its exit status. `click` itself would hide Ctrl-C and errors."""
+    try:
+        with app.make_context("cdq", arguments) as context:
+            app.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    return 0
 
 
 def _let_others_speak(error: CdqError) -> None:
@@ -129,6 +171,9 @@ def _let_others_speak(error: CdqError) -> None:
 
 def _rank() -> int | None:
     """Return which of the processes this one is that mpiexec, srun or cdq launch started; None if none did."""
+    from cdq.comm.launchers import started_by
+    from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE
+
     launch = started_by()
     if launch is not None:
         return launch.rank
@@ -141,16 +186,14 @@ def _fail(message: str) -> int:
     return _MISTAKE
 
 
-def _usage_message(error: Any) -> str:
+def _usage_message(error: click.ClickException) -> str:
     """Return the fault of the arguments in words; for an unknown option, the known options too."""
-    if hasattr(error, "possibilities") and error.ctx is not None:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        print(error.message)
+        assert error.ctx is not None
+        kind = "a command" if isinstance(error.ctx.command, click.Group) else "arguments"
+        return f"{error.ctx.command_path} needs {kind}; {error.ctx.command_path} --help lists what there is"
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
         names = [name for parameter in error.ctx.command.get_params(error.ctx) for name in parameter.opts]
         return unknown_name("option", error.option_name, [name for name in names if name.startswith("--")])
-    message = str(error.format_message())
-    if (
-        not message and error.ctx is not None
-    ):  # no arguments: the help, which stands above, is all that is said
-        name = error.ctx.command_path
-        kind = "a command" if hasattr(error.ctx.command, "commands") else "arguments"
-        return f"{name} needs {kind}; {name} --help lists what there is"
-    return message
+    return error.format_message()

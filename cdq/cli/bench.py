@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-import typer
-
-from cdq.cli import benchmarks
 from cdq.cli.options import Dtype, JsonPath, Workers, check_writable
-from cdq.cli.render import console_for_people, show_figures, show_spreads, write_json
+from cdq.cli.parameters import argument, option
 from cdq.errors import ConfigError, unknown_name
 
 _LIST = "list"
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help=f"What to measure; {_LIST} prints what there is.")]
-Env = Annotated[str, typer.Option(metavar="ENV", help="A Gymnasium id.")]
-Lanes = Annotated[int, typer.Option(metavar="N", help="Environments that a worker steps in lockstep.")]
-Repeats = Annotated[int, typer.Option(metavar="N", help="How often to measure.")]
+Name = Annotated[str, argument(metavar="NAME", help=f"What to measure; {_LIST} prints what there is.")]
+Env = Annotated[str, option(metavar="ENV", help="A Gymnasium id.")]
+Lanes = Annotated[int, option(metavar="N", help="Environments that a worker steps in lockstep.")]
+Repeats = Annotated[int, option(metavar="N", help="How often to measure.")]
 
 
 def bench(
@@ -37,6 +34,9 @@ def bench(
     cdq bench list
     cdq bench rollout --env Taxi-v4 --num-envs 64 --json rollout.json
     """
+    from cdq.cli import benchmarks
+    from cdq.cli.render import console_for_people, show_figures, show_spreads, write_json
+
     if name not in benchmarks.NAMES and name != _LIST:
         raise ConfigError(unknown_name("benchmark", name, [*benchmarks.NAMES, _LIST]))
     if dtype not in ("float32", "float64"):

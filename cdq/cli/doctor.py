@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from cdq.cli.diagnosis import Check, checks, facts
 from cdq.cli.options import JsonPath, check_writable
-from cdq.cli.render import console_for_people, show_figures, write_json
+
+if TYPE_CHECKING:
+    from cdq.cli.diagnosis import Check
 
 _FAILED = 1
 
@@ -23,6 +25,9 @@ def doctor(*, json_path: JsonPath = None) -> None:
 
     cdq doctor --json doctor.json
     """
+    from cdq.cli.diagnosis import checks, facts
+    from cdq.cli.render import console_for_people, show_figures, write_json
+
     check_writable(json_path)
     found, results = facts(), checks()
     works = all(check.state != "failed" for check in results)
@@ -32,7 +37,7 @@ def doctor(*, json_path: JsonPath = None) -> None:
     console.print("\n  A merge of two ranks", style="bold")
     show_figures(console, [(check.backend, _verdict(check)) for check in results])
     if not works:
-        raise typer.Exit(_FAILED)
+        raise click.exceptions.Exit(_FAILED)
 
 
 def _verdict(check: Check) -> str:

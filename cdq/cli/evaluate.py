@@ -5,21 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cdq.cli.options import JsonPath, check_writable
-from cdq.cli.render import console_for_people, mean_and_error, show_figures, show_policy, write_json
-from cdq.learner import QLearner
+from cdq.cli.parameters import argument, option
 
-File = Annotated[Path, typer.Argument(metavar="PATH", help="A file that cdq train --save wrote.")]
+File = Annotated[Path, argument(metavar="PATH", help="A file that cdq train --save wrote.")]
 Env = Annotated[
-    str | None, typer.Option(metavar="ENV", help="The environment.", show_default="what the file names")
+    str | None, option(metavar="ENV", help="The environment.", show_default="what the file names")
 ]
 Episodes = Annotated[
     float | None,
-    typer.Option(
-        metavar="N", help="How many to run.", show_default="1000; 100 where they are stepped in Python"
-    ),
+    option(metavar="N", help="How many to run.", show_default="1000; 100 where they are stepped in Python"),
 ]
 
 
@@ -30,6 +25,9 @@ def evaluate(path: File, *, env: Env = None, episodes: Episodes = None, json_pat
 
     cdq evaluate taxi.safetensors --episodes 1e5
     """
+    from cdq.cli.render import console_for_people, mean_and_error, show_figures, show_policy, write_json
+    from cdq.learner import QLearner
+
     check_writable(json_path)
     agent = QLearner.load(path, env)
     result = agent.evaluate(episodes)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+import click
 
 from cdq.cli.log import logging_as
 from cdq.cli.options import (
@@ -34,17 +34,18 @@ from cdq.cli.options import (
     keys_in,
     until_of,
 )
-from cdq.cli.train import finish
-from cdq.comm.registry import LOCAL_HUB
-from cdq.comm.zmq.address import EXAMPLES, parse
+from cdq.cli.parameters import option
+from cdq.comm.zmq.address import EXAMPLES
 from cdq.errors import ConfigError, unknown_name
-from cdq.job import Hosting, goal_of, last_start, model_in
-from cdq.learner import QLearner
-from cdq.mdp import MDP
-from cdq.training import Goal, Until, make_settings
 
+if TYPE_CHECKING:
+    from cdq.learner import QLearner
+    from cdq.training import Goal, Until
+
+_COMM = "zmq"  # a hub of this process
 _DURABILITY = ("durable", "applied")
 _MODES = ("sync", "async")
+_STALENESS = 64
 # Options whose values a job keeps, and what its settings call them.
 _KEPT = {
     **{
@@ -55,17 +56,17 @@ _KEPT = {
     "sync_every": "window",
 }
 
-Bind = Annotated[str, typer.Option(metavar="URL", help=f"Where to be: {EXAMPLES}.")]
+Bind = Annotated[str, option(metavar="URL", help=f"Where to be: {EXAMPLES}.")]
 Checkpoint = Annotated[
-    Path, typer.Option(metavar="DIR", help="What the job keeps; a hub that is started there again goes on.")
+    Path, option(metavar="DIR", help="What the job keeps; a hub that is started there again goes on.")
 ]
 Env = Annotated[
     str | None,
-    typer.Option(metavar="ENV", help="A Gymnasium id.", show_default="what the directory's job has"),
+    option(metavar="ENV", help="A Gymnasium id.", show_default="what the directory's job has"),
 ]
 Workers = Annotated[
     int,
-    typer.Option(
+    option(
         metavar="N",
         help="A round needs so many; more may join.",
         show_default="1, or what the directory's job has",
@@ -73,14 +74,14 @@ Workers = Annotated[
 ]
 Durability = Annotated[
     str,
-    typer.Option(
+    option(
         metavar="WHEN",
         help="What is acknowledged is safe at once (durable), or from the next checkpoint on (applied).",
     ),
 ]
 Mode = Annotated[
     str | None,
-    typer.Option(
+    option(
         metavar="MODE",
         help="Rounds of all workers (sync), or each contribution applied when it comes (async).",
         show_default="sync, or what the directory's job has",
@@ -88,24 +89,24 @@ Mode = Annotated[
 ]
 Staleness = Annotated[
     int,
-    typer.Option(metavar="N", help="Where async: so many contributions may come between, or it is refused."),
+    option(metavar="N", help="Where async: so many contributions may come between, or it is refused."),
 ]
 RoundTimeout = Annotated[
     float | None,
-    typer.Option(
+    option(
         metavar="SECONDS",
         help="A round closes then without those who have not delivered.",
         show_default="it waits for who can be reached",
     ),
 ]
 Insecure = Annotated[
-    bool, typer.Option("--insecure", help="Let anybody join and listen, by zmq+tcp from other machines.")
+    bool, option("--insecure", help="Let anybody join and listen, by zmq+tcp from other machines.")
 ]
-Log = Annotated[str, typer.Option(metavar="FORMAT", help="Of the lines on standard error: plain or json.")]
+Log = Annotated[str, option(metavar="FORMAT", help="Of the lines on standard error: plain or json.")]
 
 
 def hub(
-    context: typer.Context,
+    context: click.Context,
     *,
     bind: Bind,
     checkpoint: Checkpoint,
@@ -126,7 +127,7 @@ def hub(
     until_return: UntilReturn = None,
     keys: KeysDirectory = None,
     mode: Mode = None,
-    staleness: Staleness = Hosting.staleness,
+    staleness: Staleness = _STALENESS,
     durability: Durability = "durable",
     round_timeout: RoundTimeout = None,
     insecure: Insecure = False,
@@ -144,6 +145,11 @@ def hub(
     cdq hub --bind tcp://127.0.0.1:5555 --env Taxi-v4 --steps 1e8 --checkpoint taxi
     cdq hub --bind zmq+curve://0.0.0.0:5555 --keys keys/hub --env Taxi-v4 --checkpoint taxi --workers 2
     """
+    from cdq.cli.train import finish
+    from cdq.comm.zmq.address import parse
+    from cdq.job import Hosting, goal_of, last_start, model_in
+    from cdq.learner import QLearner
+
     if durability not in _DURABILITY:
         raise ConfigError(unknown_name("durability", durability, _DURABILITY))
     if mode is not None and mode not in _MODES:
@@ -168,7 +174,7 @@ def hub(
         sync_every=sync_every,
         workers=workers,
         num_envs=num_envs,
-        comm=LOCAL_HUB,
+        comm=_COMM,
         dtype=dtype,
         seed=seed,
         initial_value=initial_value,
@@ -182,7 +188,7 @@ def hub(
                 checkpoint,
                 env if model is None else model,
                 workers=workers if "workers" in given else None,
-                comm=LOCAL_HUB,
+                comm=_COMM,
                 checkpoint_every=checkpoint_every,
             )
             _require_same(agent, env, options, given)
@@ -192,11 +198,12 @@ def hub(
         else:
             agent = _new(env, options, checkpoint, checkpoint_every)
             more = steps
-        agent.hosting = hosting
-        finish(agent, more, until, None, json_path)
+        finish(agent, more, until, None, json_path, hosting=hosting)
 
 
 def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: float | None) -> QLearner:
+    from cdq.learner import QLearner
+
     if env is None:
         raise ConfigError(f"{checkpoint} holds no job, and no environment was given: name one with --env")
     return QLearner(env, **options, checkpoint=checkpoint, checkpoint_every=every)
@@ -204,6 +211,9 @@ def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: f
 
 def _require_same(agent: QLearner, env: str | None, options: Mapping[str, Any], given: set[str]) -> None:
     """Raise if options of the command line differ from those of the job."""
+    from cdq.mdp import MDP
+    from cdq.training import make_settings
+
     has = agent.settings.to_config()
     seed = agent.settings.seed if options["seed"] is None else options["seed"]
     asked = make_settings(**{**options, "seed": seed, "overlap": False}).to_config()

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from typing import Annotated
 
-import typer
-
 from cdq.cli.options import HubUrl, KeysDirectory, keys_in
-from cdq.comm.base import checked_timeout
-from cdq.comm.zmq.address import parse
-from cdq.job.join import take_part
+from cdq.cli.parameters import option
 
-_SILENCE = inspect.signature(take_part).parameters["timeout"].default
+_SILENCE = 120.0
 
-Timeout = Annotated[
-    float, typer.Option(metavar="SECONDS", help="How long the hub may be silent, or not be there.")
-]
+Timeout = Annotated[float, option(metavar="SECONDS", help="How long the hub may be silent, or not be there.")]
 
 
 def join(url: HubUrl, *, keys: KeysDirectory = None, timeout: Timeout = _SILENCE) -> None:
@@ -31,6 +24,10 @@ def join(url: HubUrl, *, keys: KeysDirectory = None, timeout: Timeout = _SILENCE
     cdq join tcp://127.0.0.1:5555
     cdq join zmq+curve://hub.example.org:5555 --keys keys/worker
     """
+    from cdq.comm.base import checked_timeout
+    from cdq.comm.zmq.address import parse
+    from cdq.job.join import take_part
+
     address, seconds, known = parse(url), checked_timeout(timeout), keys_in(keys)
     print(f"learning for the hub at {address}, when it answers; Ctrl-C leaves", file=sys.stderr)
     take_part(str(address), timeout=seconds, keys=known)

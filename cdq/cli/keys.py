@@ -5,23 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from cdq.cli.options import Command
-from cdq.comm.zmq import keys as _keys
+from cdq.cli.parameters import argument, option
 from cdq.errors import ConfigError
 
-Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Is made, for its owner alone.")]
-HubDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="The hub's keys, made by cdq keygen.")]
-Public = Annotated[Path, typer.Argument(metavar="PATH", help="The own.public of who may join.")]
+Directory = Annotated[Path, argument(metavar="DIR", help="Is made, for its owner alone.")]
+HubDirectory = Annotated[Path, argument(metavar="DIR", help="The hub's keys, made by cdq keygen.")]
+Public = Annotated[Path, argument(metavar="PATH", help="The own.public of who may join.")]
 Name = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME", help="What the key is called there.", show_default="after its directory or file"
-    ),
+    option(metavar="NAME", help="What the key is called there.", show_default="after its directory or file"),
 ]
-
-keys = typer.Typer(no_args_is_help=True, help="Say who may join a hub.", rich_markup_mode="rich")
 
 
 def keygen(directory: Directory) -> None:
@@ -34,8 +27,10 @@ def keygen(directory: Directory) -> None:
     cp keys/hub/own.public keys/worker/hub.public
     cdq keys allow keys/hub keys/worker/own.public
     """
+    from cdq.comm.zmq import keys
+
     try:
-        public = _keys.keygen(directory)
+        public = keys.keygen(directory)
     except OSError as error:
         raise ConfigError(
             f"cannot make {directory}: {error.strerror}; name a directory of your own"
@@ -43,7 +38,6 @@ def keygen(directory: Directory) -> None:
     print(f"{public} may be handed on; {public.with_suffix('.secret')} may not")
 
 
-@keys.command(no_args_is_help=True, cls=Command)
 def allow(directory: HubDirectory, public: Public, *, name: Name = None) -> None:
     """Let the owner of a key join the hub, within a second if it runs; to take that back, remove the file.
 
@@ -51,12 +45,14 @@ def allow(directory: HubDirectory, public: Public, *, name: Name = None) -> None
 
     cdq keys allow keys/hub keys/worker/own.public --name worker-1
     """
+    from cdq.comm.zmq import keys
+
     if not (directory / "own.public").is_file():
         raise ConfigError(f"{directory} holds no keys of a hub; make them: cdq keygen {directory}")
     if name is None:
         name = public.absolute().parent.name if public.stem == "own" else public.stem
     try:
-        _keys.allow(directory, public, name)
+        keys.allow(directory, public, name)
     except OSError as error:
         raise ConfigError(f"cannot write to {directory}: {error.strerror}") from None
     print(f"{directory / 'allowed' / name}.public may join")

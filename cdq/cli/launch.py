@@ -6,20 +6,18 @@ import logging
 import sys
 from typing import Annotated
 
-import typer
+import click
 
-from cdq.comm.zmq.ranks.launch import launch as launch_processes
+from cdq.cli.parameters import argument, option
 from cdq.errors import ConfigError
 
 _MOST = 1024
 
-Size = Annotated[int, typer.Option("-n", metavar="N", help="How many processes.")]
+Size = Annotated[int, option("-n", metavar="N", help="How many processes.")]
 Program = Annotated[
-    str, typer.Argument(metavar="PROGRAM", help="A Python script (NAME.py), or a program of the PATH.")
+    str, argument(metavar="PROGRAM", help="A Python script (NAME.py), or a program of the PATH.")
 ]
-Arguments = Annotated[
-    list[str] | None, typer.Argument(metavar="ARGUMENTS", help="Of the program.", show_default=False)
-]
+Arguments = Annotated[list[str] | None, argument(metavar="[ARGUMENTS]...", help="Of the program.")]
 
 
 def launch(program: Program, arguments: Arguments = None, *, size: Size) -> None:
@@ -34,6 +32,8 @@ def launch(program: Program, arguments: Arguments = None, *, size: Size) -> None
     cdq launch -n 4 train.py --my-option 3
     cdq launch -n 4 cdq train Taxi-v4 --steps 1e7
     """
+    from cdq.comm.zmq.ranks.launch import launch as launch_processes
+
     if not 1 <= size <= _MOST:
         raise ConfigError(f"-n is {size}; it must be a number of processes from 1 to {_MOST}")
     logging.getLogger("cdq.hub").setLevel(logging.ERROR)  # that a rank ended is for this command to tell
@@ -41,4 +41,4 @@ def launch(program: Program, arguments: Arguments = None, *, size: Size) -> None
     failed = launch_processes([*python, program, *(arguments or [])], size)
     if failed is not None:
         print(f"cdq: rank {failed.rank} ended with status {failed.status}", file=sys.stderr)
-        raise typer.Exit(failed.status)
+        raise click.exceptions.Exit(failed.status)

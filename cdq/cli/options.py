@@ -2,110 +2,99 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+import click
 
-from cdq import schedules
-from cdq.comm.zmq.keys import Keys
+import cdq
+from cdq.cli.parameters import argument, option
 from cdq.errors import ConfigError, unknown_name
-from cdq.features import FeatureMap, FourierBasis, PolynomialBasis, TileCoding
-from cdq.learner import QLearner
-from cdq.merges import NAMES as MERGES
 from cdq.rules import RULES
-from cdq.storage import check_replaceable
-from cdq.training import MeanReturn, OptimalWithin, Until
 
-# A default is stated once, in the signature of what it is passed to.
+if TYPE_CHECKING:
+    from cdq.comm.zmq.keys import Keys
+    from cdq.features import FeatureMap
+    from cdq.training import Until
+
+# Help is shown without loading the library, which takes four times as long. The arguments of `QLearner` that have a
+# default here are held against its signature by a test, and the names of merge rules against the library's.
 DEFAULT: dict[str, Any] = {
-    name: parameter.default for name, parameter in inspect.signature(QLearner).parameters.items()
+    "workers": None,
+    "seed": None,
+    "gamma": 0.99,
+    "step_size": None,
+    "exploration": 0.1,
+    "rule": "q-learning",
+    "merge": "pooled",
+    "sync_every": "auto",
+    "num_envs": None,
+    "dtype": "float64",
+    "initial_value": 0.0,
+    "features": None,
+    "bins": None,
+    "table": "dense",
+    "masks": "auto",
+    "stepping": "auto",
+    "comm": "auto",
+    "overlap": False,
 }
+MERGES = ("affine", "importance", "max", "mean", "pooled", "sum", "visits")
 
 _RATES = "a number, linear:FIRST:LAST:STEPS, exponential:FIRST:LAST:STEPS"
 
 
-class Command(typer.core.TyperCommand):
-    """A command none of whose arguments may be empty: as a path, that would be the working directory."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        """Take *args* apart."""
-        _require_none_empty(args)
-        return super().parse_args(ctx, args)
-
-
-def _require_none_empty(arguments: Sequence[str]) -> None:
-    """Raise if an argument of a command is empty, as one of a shell's variable that is not set.
-
-    Raises
-    ------
-    ConfigError
-        Names what stands before it.
-    """
-    for number, argument in enumerate(arguments):
-        option, equals, value = argument.partition("=")
-        if not argument or (option.startswith("--") and equals and not value):
-            before = option or (arguments[number - 1] if number else "")
-            name = before if before.startswith("-") else "an argument"
-            raise ConfigError(f"{name} is empty; give it a value, or leave it out")
-
-
 EnvId = Annotated[
-    str, typer.Argument(metavar="ENV", help="A Gymnasium id; one of your own package is module:Env-v0.")
+    str, argument(metavar="ENV", help="A Gymnasium id; one of your own package is module:Env-v0.")
 ]
 OptionalEnvId = Annotated[
     str | None,
-    typer.Argument(metavar="ENV", help="A Gymnasium id, as for the other commands.", show_default=False),
+    argument(metavar="[ENV]", help="A Gymnasium id, as for the other commands."),
 ]
-Gamma = Annotated[float, typer.Option(metavar="X", help="Discount, above 0 and up to 1.")]
-Workers = Annotated[int, typer.Option(metavar="N", help="How many learn together.")]
+Gamma = Annotated[float, option(metavar="X", help="Discount, above 0 and up to 1.")]
+Workers = Annotated[int, option(metavar="N", help="How many learn together.")]
 NumEnvs = Annotated[
     int | None,
-    typer.Option(
+    option(
         metavar="N",
         help="Environments that a worker steps in lockstep.",
         show_default="16; 1 where they are stepped in Python",
     ),
 ]
-Dtype = Annotated[str, typer.Option(metavar="TYPE", help="Of the table: float64 or float32.")]
+Dtype = Annotated[str, option(metavar="TYPE", help="Of the table: float64 or float32.")]
 Steps = Annotated[
     float,
-    typer.Option(metavar="N", help="Environment steps, summed over all workers.", show_default="5e6"),
+    option(metavar="N", help="Environment steps, summed over all workers.", show_default="5e6"),
 ]
 Seed = Annotated[
     int | None,
-    typer.Option(
+    option(
         metavar="N", help="Same seed and number of workers: same table.", show_default="drawn, and reported"
     ),
 ]
 StepSize = Annotated[
     str | None,
-    typer.Option(
+    option(
         metavar="SCHEDULE",
         help=f"One of: {_RATES}; or, by the count of a pair, rescaled-linear:GAMMA, polynomial:OMEGA.",
         show_default="rescaled-linear of gamma",
     ),
 ]
-Exploration = Annotated[
-    str, typer.Option(metavar="SCHEDULE", help=f"Chance of a random action; one of: {_RATES}.")
-]
-RuleName = Annotated[
-    str, typer.Option("--rule", metavar="NAME", help=f"How values move: {', '.join(RULES)}.")
-]
-Merge = Annotated[str, typer.Option(metavar="RULE", help=f"How tables become one: {', '.join(MERGES)}.")]
-SyncEvery = Annotated[str, typer.Option(metavar="N", help="Steps per worker between two merges, or auto.")]
-InitialValue = Annotated[float, typer.Option(metavar="X", help="What the table holds before learning.")]
+Exploration = Annotated[str, option(metavar="SCHEDULE", help=f"Chance of a random action; one of: {_RATES}.")]
+RuleName = Annotated[str, option("--rule", metavar="NAME", help=f"How values move: {', '.join(RULES)}.")]
+Merge = Annotated[str, option(metavar="RULE", help=f"How tables become one: {', '.join(MERGES)}.")]
+SyncEvery = Annotated[str, option(metavar="N", help="Steps per worker between two merges, or auto.")]
+InitialValue = Annotated[float, option(metavar="X", help="What the table holds before learning.")]
 UntilOptimal = Annotated[
-    float | None, typer.Option(metavar="X", help="Stop once certified to be within X of optimal.")
+    float | None, option(metavar="X", help="Stop once certified to be within X of optimal.")
 ]
 UntilReturn = Annotated[
-    float | None, typer.Option(metavar="X", help="Stop once the greedy policy's mean return is X or more.")
+    float | None, option(metavar="X", help="Stop once the greedy policy's mean return is X or more.")
 ]
 CheckpointEvery = Annotated[
     float | None,
-    typer.Option(
+    option(
         metavar="N",
         help="Steps, of all workers, between two checkpoints.",
         show_default="a twentieth of --steps",
@@ -113,7 +102,7 @@ CheckpointEvery = Annotated[
 ]
 KeysDirectory = Annotated[
     Path | None,
-    typer.Option(
+    option(
         "--keys",
         metavar="DIR",
         help="Keys for zmq+curve, made by cdq keygen.",
@@ -122,19 +111,19 @@ KeysDirectory = Annotated[
 ]
 HubUrl = Annotated[
     str,
-    typer.Argument(
+    argument(
         metavar="URL", help="Of the hub: zmq+ipc://PATH, zmq+curve://HOST:PORT or tcp://127.0.0.1:PORT."
     ),
 ]
 JsonPath = Annotated[
     Path | None,
-    typer.Option("--json", metavar="PATH", help="Write the figures as JSON; - prints them and nothing else."),
+    option("--json", metavar="PATH", help="Write the figures as JSON; - prints them and nothing else."),
 ]
 
 
 Features = Annotated[
     str | None,
-    typer.Option(
+    option(
         metavar="BASIS",
         help="Of a linear Q-function: tiles:TILINGS:TILES, polynomial:ORDER or fourier:ORDER.",
         show_default="tiles, where observations are vectors",
@@ -142,27 +131,23 @@ Features = Annotated[
 ]
 Bins = Annotated[
     str | None,
-    typer.Option(metavar="N", help="Cut each number of an observation into N parts; or N,N,... of each."),
+    option(metavar="N", help="Cut each number of an observation into N parts; or N,N,... of each."),
 ]
 TableKind = Annotated[
     str,
-    typer.Option(
-        "--table", metavar="KIND", help="A row per state (dense), or per state that was met (hash)."
-    ),
+    option("--table", metavar="KIND", help="A row per state (dense), or per state that was met (hash)."),
 ]
-Masks = Annotated[
-    str, typer.Option(metavar="WHEN", help="Heed the environment's action masks: auto, on or off.")
-]
+Masks = Annotated[str, option(metavar="WHEN", help="Heed the environment's action masks: auto, on or off.")]
 Stepping = Annotated[
     str,
-    typer.Option(
+    option(
         metavar="WAY",
         help="The fastest way that is what step does (auto), its table P (model), or its own step (python).",
     ),
 ]
 
 
-_BASES = {"tiles": (TileCoding, 2), "polynomial": (PolynomialBasis, 1), "fourier": (FourierBasis, 1)}
+_BASES = {"tiles": ("TileCoding", 2), "polynomial": ("PolynomialBasis", 1), "fourier": ("FourierBasis", 1)}
 _SWITCH: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
 
 
@@ -174,6 +159,8 @@ def arguments_of(**options: Any) -> dict[str, Any]:
     ConfigError
         If one does not stand for anything.
     """
+    from cdq import schedules
+
     readers: dict[str, Callable[[str], Any]] = {
         "step_size": schedules.parse,
         "exploration": schedules.parse,
@@ -204,7 +191,7 @@ def features_of(text: str) -> FeatureMap:
         raise ConfigError(
             f"features {text!r}; allowed: {kind}, followed by up to {most} whole numbers after colons"
         )
-    features: FeatureMap = basis(*map(int, numbers))
+    features: FeatureMap = getattr(cdq, basis)(*map(int, numbers))
     return features
 
 
@@ -238,6 +225,8 @@ def check_writable(path: Path | None) -> None:
     FileError
         If it is no regular file, or no file can be made in its directory.
     """
+    from cdq.storage import check_replaceable
+
     if path is not None and not is_stdout(path):
         check_replaceable(path)
 
@@ -255,6 +244,8 @@ def check_apart(**paths: Path | None) -> None:
 
 def until_of(optimal: float | None, mean_return: float | None) -> Until | None:
     """Return when to stop, None if that was not given."""
+    from cdq.training import MeanReturn, OptimalWithin
+
     if optimal is not None and mean_return is not None:
         raise ConfigError("--until-optimal and --until-return were both given; choose one")
     if optimal is not None:
@@ -271,7 +262,7 @@ def window_of(text: str) -> str | int:
     return int(value) if value.is_integer() else text
 
 
-def given_in(context: typer.Context) -> set[str]:
+def given_in(context: click.Context) -> set[str]:
     """Return the names of the options that were given on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
@@ -279,4 +270,6 @@ def given_in(context: typer.Context) -> set[str]:
 
 def keys_in(directory: Path | None) -> Keys | None:
     """Return the keys that ``--keys`` names; None where it was not given."""
+    from cdq.comm.zmq.keys import Keys
+
     return None if directory is None else Keys(directory)

@@ -6,13 +6,10 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cdq.cli.options import JsonPath, check_writable
-from cdq.cli.render import console_for_people, show_figures, write_json
-from cdq.job import replay as learn_again
+from cdq.cli.parameters import argument
 
-Directory = Annotated[Path, typer.Argument(metavar="DIR", help="What cdq hub --checkpoint names.")]
+Directory = Annotated[Path, argument(metavar="DIR", help="What cdq hub --checkpoint names.")]
 
 
 def replay(directory: Directory, *, json_path: JsonPath = None) -> None:
@@ -25,6 +22,9 @@ def replay(directory: Directory, *, json_path: JsonPath = None) -> None:
 
     cdq replay taxi --json replay.json
     """
+    from cdq.cli.render import console_for_people, show_figures, write_json
+    from cdq.job import replay as learn_again
+
     check_writable(json_path)
     rounds: list[int] = [0]
     started = time.perf_counter()

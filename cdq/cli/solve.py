@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from typing import Annotated
 
-import typer
-
 from cdq.cli.options import DEFAULT, EnvId, Gamma, JsonPath, check_writable
-from cdq.cli.render import console_for_people, show_figures, show_policy, write_json
-from cdq.mdp import MDP, planning
+from cdq.cli.parameters import option
 
-_TOLERANCE = inspect.signature(planning.solve).parameters["tolerance"].default
+_TOLERANCE = 1e-10
 
 Tolerance = Annotated[
-    float, typer.Option(metavar="X", help="Stop when no value can be further than this from the optimal one.")
+    float, option(metavar="X", help="Stop when no value can be further than this from the optimal one.")
 ]
 
 
@@ -33,6 +29,9 @@ def solve(
     cdq solve FrozenLake8x8-v1
     cdq solve CliffWalking-v1 --gamma 1 --json -
     """
+    from cdq.cli.render import console_for_people, show_figures, show_policy, write_json
+    from cdq.mdp import MDP, planning
+
     check_writable(json_path)
     model = MDP.from_gymnasium(env)
     started = time.perf_counter()

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import typer
-
 from cdq.cli.options import HubUrl, JsonPath, KeysDirectory, check_writable, keys_in
-from cdq.cli.render import console_for_people, quantity, show_figures, write_json
-from cdq.comm.base import checked_timeout
-from cdq.job.membership.connection import status as ask
+from cdq.cli.parameters import option
 
 _REFUSED = "refused "
 
-Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="How long the hub may take to answer.")]
+Timeout = Annotated[float, option(metavar="SECONDS", help="How long the hub may take to answer.")]
 
 
 def status(
@@ -26,6 +22,10 @@ def status(
 
     cdq status tcp://127.0.0.1:5555
     """
+    from cdq.cli.render import console_for_people, show_figures, write_json
+    from cdq.comm.base import checked_timeout
+    from cdq.job.membership.connection import status as ask
+
     check_writable(json_path)
     told = ask(url, checked_timeout(timeout), keys_in(keys))
     write_json(json_path, told)
@@ -55,6 +55,8 @@ def _of_ranks(told: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _of_a_job(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    from cdq.cli.render import quantity
+
     job, counts = told["service"], told["counts"]
     return [
         ("environment", str(job["environment"])),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+import click
 
 from cdq.cli.options import (
     DEFAULT,
@@ -38,53 +38,46 @@ from cdq.cli.options import (
     given_in,
     until_of,
 )
-from cdq.cli.render import (
-    console_for_people,
-    mean_and_error,
-    quantity,
-    show_figures,
-    show_hints,
-    show_policy,
-    write_json,
-)
+from cdq.cli.parameters import option
 from cdq.errors import CdqError, ConfigError
-from cdq.learner import QLearner
-from cdq.training import OptimalWithin, Until
+
+if TYPE_CHECKING:
+    from cdq.learner import QLearner
+    from cdq.training import Until
+
+if TYPE_CHECKING:
+    from cdq.job import Hosting
 
 _INTERRUPTED = 130
 _REPRESENTATION = {"features", "bins", "table"}
 _WITH_RESUME = ("workers", "comm", "steps", "save", "json_path", "env_again")
-Comm = Annotated[str, typer.Option(metavar="NAME", help="Communicator: a name, a URL, or auto.")]
+Comm = Annotated[str, option(metavar="NAME", help="Communicator: a name, a URL, or auto.")]
 Workers = Annotated[
     int | None,
-    typer.Option(
-        metavar="N", help="How many learn together.", show_default="1; under mpiexec, its processes"
-    ),
+    option(metavar="N", help="How many learn together.", show_default="1; under mpiexec, its processes"),
 ]
-Overlap = Annotated[
-    bool, typer.Option("--overlap", help="Merge while the next window is learnt, one window late.")
-]
+Overlap = Annotated[bool, option("--overlap", help="Merge while the next window is learnt, one window late.")]
 Checkpoint = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
+    Path | None, option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
 ]
 Resume = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Go on from the newest checkpoint there, to the steps it was to reach."),
+    option(metavar="DIR", help="Go on from the newest checkpoint there, to the steps it was to reach."),
 ]
 EnvAgain = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--env",
         metavar="ENV",
         help="With --resume: the environment, where it is of a module (module:Env-v0).",
         show_default="what the checkpoint names",
     ),
 ]
-Save = Annotated[Path | None, typer.Option(metavar="PATH", help="Write what was learnt to this file.")]
+Save = Annotated[Path | None, option(metavar="PATH", help="Write what was learnt to this file.")]
 
 
 def train(
-    context: typer.Context,
+    context: click.Context,
     env: OptionalEnvId = None,
     *,
     steps: Steps = 5e6,
@@ -136,6 +129,8 @@ def train(
     mpiexec -n 4 cdq train Taxi-v4 --steps 1e9 --checkpoint runs/taxi
     mpiexec -n 4 cdq train --resume runs/taxi
     """
+    from cdq.learner import QLearner
+
     check_apart(save=save, json=json_path, checkpoint=checkpoint, resume=resume)
     until = until_of(until_optimal, until_return)
     if resume is not None:
@@ -182,6 +177,8 @@ def train(
 
 
 def _resumed(directory: Path, given: set[str], env: str | None, workers: int | None, comm: str) -> QLearner:
+    from cdq.learner import QLearner
+
     others = sorted(given - {"resume", *_WITH_RESUME})
     if others:
         names = ", ".join("ENV" if name == "env" else "--" + name.replace("_", "-") for name in others)
@@ -190,7 +187,13 @@ def _resumed(directory: Path, given: set[str], env: str | None, workers: int | N
 
 
 def finish(
-    agent: QLearner, steps: float | None, until: Until | None, save: Path | None, json_path: Path | None
+    agent: QLearner,
+    steps: float | None,
+    until: Until | None,
+    save: Path | None,
+    json_path: Path | None,
+    *,
+    hosting: Hosting | None = None,
 ) -> None:
     """Learn and, on rank 0, report.
 
@@ -204,20 +207,24 @@ def finish(
         Condition on which to stop sooner.
     save, json_path : Path or None
         Files for the learner, and for the report.
+    hosting : Hosting, optional
+        Address and rules of a hub, for workers that join.
 
     Raises
     ------
-    typer.Exit
+    click.exceptions.Exit
         With status 130, if Ctrl-C ended it.
     """
+    from cdq.cli.render import write_json
+
     if agent.rank > 0:
-        _learn(agent, steps, until)
+        _learn(agent, steps, until, hosting)
         return
     check_writable(save)
     check_writable(json_path)
     begun, target = agent.steps, agent.steps + (agent.steps_left if steps is None else steps)
     try:
-        interrupted = _learn(agent, steps, until)
+        interrupted = _learn(agent, steps, until, hosting)
     except CdqError as error:
         if save is None or agent.steps == begun:
             raise
@@ -231,7 +238,7 @@ def finish(
         if save is not None:
             last.callback(agent.save, save)
     if interrupted:
-        raise typer.Exit(_INTERRUPTED)
+        raise click.exceptions.Exit(_INTERRUPTED)
 
 
 def _saved(agent: QLearner, path: Path) -> str:
@@ -244,23 +251,27 @@ def _saved(agent: QLearner, path: Path) -> str:
 
 
 def _show(agent: QLearner, report: Mapping[str, Any], json_path: Path | None) -> None:
+    from cdq.cli.render import console_for_people, show_figures, show_hints, show_policy
+
     console = console_for_people(json_path)
     show_figures(console, _figures(report))
     show_policy(console, agent.model, agent.table.policy())
     show_hints(console, report["hints"])
 
 
-def _learn(agent: QLearner, steps: float | None, until: Until | None) -> bool:
+def _learn(agent: QLearner, steps: float | None, until: Until | None, hosting: Hosting | None) -> bool:
     """Learn; return whether Ctrl-C came before the end."""
     try:
         if steps is not None or agent.steps_left:
-            agent.learn(steps, until=until)
+            agent.learn(steps, until=until, hosting=hosting)
     except KeyboardInterrupt:
         return True
     return False
 
 
 def _holds(until: Until, report: Mapping[str, Any]) -> bool:
+    from cdq.training import OptimalWithin
+
     if isinstance(until, OptimalWithin):
         return bool(report["gap"] <= until.tolerance)
     return bool(report["mean_return"] >= until.at_least)
@@ -287,6 +298,8 @@ def _certified(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    from cdq.cli.render import mean_and_error, quantity
+
     workers = "1 worker" if report["workers"] == 1 else f"{report['workers']} workers"
     figures = [
         ("environment", f"{report['env']}, {workers}, seed {report['seed']}"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import distinct
+from cdq.core.draws import distinct
 from cdq.core.envs.envs import FUNCTIONS
 from cdq.envs.compiled import CompiledEnv
 from cdq.envs.drawing import FREE, GOAL, METADATA, START, Picture, checked_mode, render

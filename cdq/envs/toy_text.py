@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._common import shown
 from cdq.envs.spaces import SHIMMY
 from cdq.envs.wrappers import time_limit_of
 from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
+from cdq.errors.checks import shown
 
 if TYPE_CHECKING:
     import gymnasium

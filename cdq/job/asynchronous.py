@@ -36,24 +36,27 @@ class Assignment(NamedTuple):
 class AsynchronousService(LearningService):
     """Hub's part of learning without rounds: each contribution is applied when it arrives, and counts as a round.
 
-    Attributes
+    Parameters
     ----------
     staleness : int
         Contributions of others that may come between what a worker learnt from and its own.
     offset : int
         Difference between the hub's version of the table and `rounds`.
+    *arguments, **named
+        Arguments of `LearningService`.
     """
 
     asynchronous = True
-    staleness = 64
-    offset = 0
+
+    def __init__(self, *arguments: Any, staleness: int = 64, offset: int = 0, **named: Any) -> None:
+        self._staleness, self._offset = staleness, offset
+        self._offers: dict[int, list[Assignment]] = {}
+        super().__init__(*arguments, **named)
+        self._changed = np.full(self._state.merged.clock.size, self.rounds, np.int64)
 
     def open(self, size: int) -> None:
         """Let *size* workers learn."""
         self._size = max(size, 1)
-        if not hasattr(self, "_changed"):
-            self._changed = np.full(self._state.merged.clock.size, self.rounds, np.int64)
-            self._offers: dict[int, list[Assignment]] = {}
         self.finished = self._course.over
 
     def welcome(self, uid: int, members: Sequence[int]) -> bytes:
@@ -84,7 +87,7 @@ class AsynchronousService(LearningService):
         return OpenWindow(sweeps, before, rate.at(before), rate.at(after), 0)
 
     def _offered(self, uid: int, submission: Submission) -> Assignment | None:
-        base = submission.base - self.offset
+        base = submission.base - self._offset
         return next((offer for offer in self._offers.get(uid, []) if offer.base == base), None)
 
     def check(self, uid: int, submission: Submission) -> str | None:
@@ -108,7 +111,7 @@ class AsynchronousService(LearningService):
             If it is too old; the worker begins again with the table as it is.
         """
         offer = self._offered(uid, submission)
-        if offer is None or self.finished or self.rounds - offer.base > self.staleness:
+        if offer is None or self.finished or self.rounds - offer.base > self._staleness:
             raise Refused("the contribution is older than the hub still takes")
         self.apply_single(uid, submission, offer, {"hub": state()})
         point("hub:before_acknowledge")
@@ -120,10 +123,10 @@ class AsynchronousService(LearningService):
         """Apply a worker's contribution; *more* goes into its line of the journal."""
         brought = open_increment(submission.payload, self._shape)
         point("hub:before_apply")
-        if self.store is not None:
-            self.store(self.rounds + 1, [submission.payload])
-        if self.write is not None:
-            self.write({**self._single_line(uid, submission, offer), **(more or {})})
+        if self._record.store is not None:
+            self._record.store(self.rounds + 1, [submission.payload])
+        if self._record.write is not None:
+            self._record.write({**self._single_line(uid, submission, offer), **(more or {})})
         self.stalest = max(self.stalest, self.rounds - offer.base)
         self._take(uid, brought)
         point("hub:after_apply")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
 
-from cdq._common import one_of, real, whole
 from cdq.comm.base import LONGEST_TIMEOUT
 from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys
 from cdq.errors import ConfigError, FileError
+from cdq.errors.checks import one_of, real, whole
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
 from cdq.job.faults import point
@@ -26,23 +27,11 @@ from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.recovery import is_changed, recover, seconds_of
 from cdq.job.replay import goal_of
-from cdq.job.service import LearningService, make_service, plan_of
+from cdq.job.service import NO_RECORD, LearningService, Record, make_service, plan_of
 from cdq.job.store import NAME as BEGINNING
 from cdq.job.store import read_beginning, write_beginning
 from cdq.mdp import MDP
-from cdq.qfunctions import MergedTable
-from cdq.training import (
-    Checkpoints,
-    Monitor,
-    Requests,
-    Settings,
-    State,
-    Team,
-    Watch,
-    lanes_of,
-    signals_deferred,
-)
-from cdq.workers import Rule
+from cdq.training import Ended, LearnCall, lanes_of, signals_deferred
 
 _log = logging.getLogger("cdq.hub")
 # Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
@@ -111,33 +100,14 @@ class Hosting:
             one_of(name, getattr(self, name), (True, False))
 
 
-class Call(Protocol):
-    """A call of `learn`; see `cdq.learner.run.Run`."""
-
-    settings: Settings
-    rule: Rule
-    state: State
-    team: Team
-    checkpoints: Checkpoints
-    requests: Requests
-
-    @property
-    def model(self) -> MDP:
-        """The model that is learnt."""
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """Description of the learner, as a JSON object."""
-
-    @property
-    def watch(self) -> Watch:
-        """Function that is called after every round."""
-
-
-def service_of(call: Call, kind: type[LearningService] = LearningService) -> LearningService:
-    """Return the service that merges for a call, from the state as it is; *kind* is its class."""
-    if isinstance(call.watch, Monitor):
-        call.watch.go_on()  # a service counts bytes from 0
+def service_of(
+    call: LearnCall,
+    make: Callable[..., LearningService] = LearningService,
+    record: Record = NO_RECORD,
+) -> LearningService:
+    """Return the service that merges for a call, from the state as it is; see `make_service`."""
+    if call.monitor is not None:
+        call.monitor.go_on()  # a service counts bytes from 0
     return make_service(
         call.model,
         call.settings,
@@ -147,36 +117,29 @@ def service_of(call: Call, kind: type[LearningService] = LearningService) -> Lea
         watch=call.watch,
         finish=call.requests.finish,
         rounds=rounds_of(call),
-        kind=kind,
+        make=make,
+        record=record,
     )
 
 
-def rounds_of(call: Call) -> int:
+def rounds_of(call: LearnCall) -> int:
     """Return how many rounds a call has behind it."""
     history = call.state.history
     return history[-1].rounds if len(history) else 0
 
 
-def checkpoint_writer(
-    call: Call, service: LearningService, journal: Journal | None = None
-) -> Callable[[], None]:
-    """Return the function that writes a checkpoint of a call, when all of the journal is on the disk."""
-
-    def write_checkpoint() -> None:
-        if journal is not None:
-            journal.sync()
-        known = max(call.team.lane_states, default=-1) + 1
-        lanes = [service.lanes(uid) for uid in range(max(known, call.settings.workers))]
-        tensors, counters = call.state.everything()
-        header = {"kind": "checkpoint", **call.about, **counters}
-        point("hub:before_checkpoint")
-        call.checkpoints.write(call.state.progress.steps, {**tensors, "lanes": lanes_of(lanes)}, header)
-        point("hub:after_checkpoint")
-
-    return write_checkpoint
+def write_checkpoint(call: LearnCall, service: LearningService) -> None:
+    """Write a checkpoint of a call whose workers are those of a service."""
+    known = max(call.team.lane_states, default=-1) + 1
+    lanes = [service.lanes(uid) for uid in range(max(known, call.settings.workers))]
+    tensors, counters = call.state.everything()
+    header = {"kind": "checkpoint", **call.about, **counters}
+    point("hub:before_checkpoint")
+    call.checkpoints.write(call.state.progress.steps, {**tensors, "lanes": lanes_of(lanes)}, header)
+    point("hub:after_checkpoint")
 
 
-def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
+def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
     """Hold a job for all that join, until the goal of the call is reached; its checkpoint directory must be held.
 
     Raises
@@ -191,7 +154,6 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
     directory = call.checkpoints.path
     if directory is None:
         raise ConfigError("a hub for workers that come and go needs a checkpoint directory; name one")
-    kind = AsynchronousService if hosting.asynchronous else LearningService
     shape = Job(call.model, call.settings).shape
     limit = largest(shape) if hosting.asynchronous else shape.largest
     most = max(shape.largest, largest(shape))  # of one mode or the other
@@ -201,20 +163,18 @@ def host(call: Call, hosting: Hosting, show: Callable[[], None]) -> None:
         Journal(directory, durable=hosting.durable, after=rounds_of(call)) as journal,
         Contributions(directory, durable=hosting.durable, largest=most) as contributions,
     ):
-        service = go_on(call, kind, journal, contributions)
+        service = go_on(call, hosting, journal, contributions)
         machine = hub.machine = _machine(call, hosting, service, journal)
         how = {"asynchronous": hosting.asynchronous, "durable": hosting.durable}
         start = {"goal": call.state.goal.to_config(), "time": time.time(), **how}
         journal.write({"start": machine.generation, "hub": machine.state(), **start})
         journal.sync()  # no two starts may have one number
-        service.write = journal.write
-        if isinstance(service, AsynchronousService):
-            service.offset, service.staleness = machine.version - service.rounds, hosting.staleness
         _log.info("hub at %s: %s, %d steps so far", hub.url, call.model.name, call.state.progress.steps)
         run(hub, call, show)
+        return service.ended
 
 
-def _machine(call: Call, hosting: Hosting, service: LearningService, journal: Journal) -> HubMachine:
+def _machine(call: LearnCall, hosting: Hosting, service: LearningService, journal: Journal) -> HubMachine:
     workers = call.settings.workers
     settings = HubSettings(
         min_members=workers,
@@ -223,8 +183,15 @@ def _machine(call: Call, hosting: Hosting, service: LearningService, journal: Jo
         grace=hosting.grace,
         asynchronous=hosting.asynchronous,
     )
-    try:
+    with _whole(journal):
         return HubMachine(service, settings, secrets.randbits(63) + 1, journal.hub, time.monotonic())
+
+
+@contextmanager
+def _whole(journal: Journal) -> Iterator[None]:
+    """Raise `FileError` where the journal lacks what is read of it."""
+    try:
+        yield
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise FileError(
             f"the journal in {journal.directory} lacks where the hub was: {error!r}; use another copy"
@@ -232,36 +199,69 @@ def _machine(call: Call, hosting: Hosting, service: LearningService, journal: Jo
 
 
 def go_on(
-    call: Call, kind: type[LearningService], journal: Journal, contributions: Contributions
+    call: LearnCall, hosting: Hosting, journal: Journal, contributions: Contributions
 ) -> LearningService:
     """Return a service that stands where the hub ended, and stores and keeps what comes from now on."""
     _require_same_job(call, journal)
     goal = call.state.goal
-    last = recover(journal, goal, lambda kind: service_of(call, kind), contributions)
+    last = recover(
+        journal,
+        goal,
+        lambda kind, then: service_of(call if then is goal else call.aimed_at(then), kind),
+        contributions,
+    )
     call.state.history.add_seconds(seconds_of(journal.entries, journal.begun))
     entries, journal.entries = journal.entries, []  # not in memory for as long as the hub lives
     rounds = [entry for entry in entries if "round" in entry]
-    service = service_of(call, kind)
-    if last is not None:
-        steps = call.state.progress.steps
-        _log.info("the journal goes on to round %d, %d steps of %d", service.rounds, steps, goal.target)
-    changed = is_changed(last, goal, kind)
+    kind = AsynchronousService if hosting.asynchronous else LearningService
+    changed = is_changed(last, call.state.goal, kind)
     if changed and journal.hub is not None:  # windows that workers have in hand are void: theirs was another
-        journal.hub["version"] += 1
-    write_checkpoint = checkpoint_writer(call, service, journal)
+        with _whole(journal):
+            journal.hub["version"] += 1
+    service = _recorded(call, hosting, journal, contributions)
+    if last is not None:
+        target = call.state.goal.target
+        _log.info(
+            "the journal goes on to round %d, %d steps of %d",
+            service.rounds,
+            call.state.progress.steps,
+            target,
+        )
     begun = last is None or not (journal.directory / BEGINNING).exists()
     if begun:  # perhaps again, after a hub that did not get as far as its first line
         write_beginning(journal.directory, call.model, call.about, call.state, service)
     # All rounds after a checkpoint are of one start, and have the checkpoint's goal.
     if begun or changed or rounds:
-        write_checkpoint()
-    _store(service, write_checkpoint, contributions, call.state.merged)
+        journal.sync()
+        write_checkpoint(call, service)
+    contributions.begin(service.rounds)
     size = rounds[-1].get("next") if rounds else None
     service.open(size if isinstance(size, int) else call.settings.workers)
     return service
 
 
-def _require_same_job(call: Call, journal: Journal) -> None:
+def _recorded(
+    call: LearnCall, hosting: Hosting, journal: Journal, contributions: Contributions
+) -> LearningService:
+    """Return a service that stores contributions, and writes a checkpoint before they take too much room."""
+    merged = call.state.merged
+    room = _ROOM + 2 * (merged.values.nbytes + merged.visits.nbytes + merged.clock.nbytes)
+
+    def keep_and_begin(service: LearningService) -> None:
+        journal.sync()  # a checkpoint has all of it
+        write_checkpoint(call, service)
+        contributions.begin(service.rounds)
+
+    record = Record(journal.write, contributions.write, keep_and_begin, lambda: contributions.size > room)
+    if not hosting.asynchronous:
+        return service_of(call, record=record)
+    with _whole(journal):
+        offset = (0 if journal.hub is None else journal.hub["version"]) - rounds_of(call)
+    make = partial(AsynchronousService, staleness=hosting.staleness, offset=offset)
+    return service_of(call, make, record)
+
+
+def _require_same_job(call: LearnCall, journal: Journal) -> None:
     """Raise `FileError` if the directory's rounds are of another job: its checkpoints were deleted or replaced."""
     path = journal.directory / BEGINNING
     if not journal.entries or not path.exists():
@@ -273,24 +273,6 @@ def _require_same_job(call: Call, journal: Journal) -> None:
         raise FileError(
             f"{journal.directory} holds the rounds of another job, on {has['environment']}; name another directory"
         )
-
-
-def _store(
-    service: LearningService, write_checkpoint: Callable[[], None], stored: Contributions, merged: MergedTable
-) -> None:
-    """Let a service store contributions, and keep a checkpoint before they take too much room."""
-
-    def keep_and_begin() -> None:
-        write_checkpoint()
-        stored.begin(service.rounds)
-
-    stored.begin(service.rounds)
-    room = _ROOM + 2 * (merged.values.nbytes + merged.visits.nbytes + merged.clock.nbytes)
-    service.store, service.write_checkpoint, service.is_crowded = (
-        stored.write,
-        keep_and_begin,
-        lambda: stored.size > room,
-    )
 
 
 def last_start(directory: Path) -> Entry | None:
@@ -309,7 +291,7 @@ def model_in(directory: Path) -> MDP | None:
     return read_beginning(directory)[0] if (directory / BEGINNING).exists() else None
 
 
-def run(hub: Hub, call: Call, show: Callable[[], None], look: Callable[[], None] = lambda: None) -> None:
+def run(hub: Hub, call: LearnCall, show: Callable[[], None], look: Callable[[], None] = lambda: None) -> None:
     """Let the hub work until it is done, or the call is asked to stop; *look* raises where something is wrong."""
     asked: float | None = None  # since when the run is to finish
 

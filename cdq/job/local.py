@@ -10,16 +10,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cdq.comm.zmq.address import temporary_address
 from cdq.comm.zmq.hub import Hub
 from cdq.errors import PeerLost
-from cdq.job.hub import Call, Hosting, checkpoint_writer, host, run, service_of
+from cdq.job.hub import Hosting, host, run, service_of, write_checkpoint
 from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.parent import PARENT
+from cdq.job.service import Record
+from cdq.training import Ended, LearnCall
 
 JOIN = ("-m", "cdq.job.join")
 # Seconds that workers whose job is done have to end by themselves.
@@ -28,15 +31,12 @@ _GOOD_BYE = 5.0
 _SILENCE = 3600
 
 
-def learn(call: Call, hosting: Hosting | None, show: Callable[[], None]) -> None:
+def learn(call: LearnCall, hosting: Hosting | None, show: Callable[[], None]) -> Ended:
     """Learn with workers that join, where a hub is open to them, else with processes of our own."""
-    if hosting is not None:
-        host(call, hosting, show)
-    else:
-        learn_locally(call, show)
+    return learn_locally(call, show) if hosting is None else host(call, hosting, show)
 
 
-def learn_locally(call: Call, show: Callable[[], None]) -> None:
+def learn_locally(call: LearnCall, show: Callable[[], None]) -> Ended:
     """Learn with as many processes as the call has workers, until its goal is reached.
 
     Raises
@@ -45,10 +45,10 @@ def learn_locally(call: Call, show: Callable[[], None]) -> None:
         If one of them ends before; the table is that of the last whole round.
     """
     workers = call.settings.workers
-    service = service_of(call)
+    record = Record(write_checkpoint=partial(write_checkpoint, call) if call.state.goal.keep_every else None)
+    service = service_of(call, record=record)
     if service.finished:
-        return
-    service.write_checkpoint = checkpoint_writer(call, service) if call.state.goal.keep_every else None
+        return service.ended
     settings = HubSettings(min_members=workers, max_members=workers)
     machine = HubMachine(service, settings, secrets.randbits(63) + 1, now=time.monotonic())
     with (
@@ -61,6 +61,7 @@ def learn_locally(call: Call, show: Callable[[], None]) -> None:
         for process in started:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, until - time.monotonic()))
+    return service.ended
 
 
 @contextlib.contextmanager

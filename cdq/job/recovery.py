@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import takewhile
 
@@ -19,7 +18,7 @@ from cdq.job.service import LearningService
 from cdq.training import Goal
 
 _log = logging.getLogger("cdq")
-Make = Callable[[type[LearningService]], LearningService]
+Make = Callable[[type[LearningService], Goal], LearningService]
 
 
 def recover(journal: Journal, goal: Goal, make: Make, stored: Contributions) -> Entry | None:
@@ -33,9 +32,9 @@ def recover(journal: Journal, goal: Goal, make: Make, stored: Contributions) -> 
     journal : Journal
         Journal whose entries are those that the state does not have.
     goal : Goal
-        Goal of the state, changed while the rounds of another goal are applied.
+        Goal of the state.
     make : callable
-        Function that returns a service of a kind on the state.
+        Function that returns a service of a kind on the state, for a goal.
     stored : Contributions
         Stored contributions to the rounds.
 
@@ -56,8 +55,7 @@ def recover(journal: Journal, goal: Goal, make: Make, stored: Contributions) -> 
     for last, rounds in list(starts(journal.entries)):
         there = _stored(last, rounds, stored)
         if there:
-            with _as_it_was(goal, goal_of(last)):
-                _apply(make(kind_of(last)), there, stored)
+            _apply(make(kind_of(last), _as_it_was(goal, goal_of(last))), there, stored)
         if len(there) < len(rounds):
             number = rounds[len(there)]["round"]
             _log.warning(
@@ -110,18 +108,11 @@ def is_changed(last: Entry | None, goal: Goal, kind: type[LearningService]) -> b
     return last is not None and not (_same(goal, goal_of(last)) and kind is kind_of(last))
 
 
-@contextmanager
-def _as_it_was(goal: Goal, then: Goal) -> Iterator[None]:
-    """Let the goal be another one, which is not measured: that the hub went on says that it was not reached."""
-    if _same(goal, then):
-        yield
-        return
-    now = replace(goal)
-    goal.target, goal.until, goal.measure_at = then.target, None, sys.maxsize
-    try:
-        yield
-    finally:
-        goal.target, goal.until, goal.measure_at = now.target, now.until, now.measure_at
+def _as_it_was(goal: Goal, then: Goal) -> Goal:
+    """Return the goal of rounds; another one is not measured: that the hub went on says that it was not reached."""
+    return (
+        goal if _same(goal, then) else replace(goal, target=then.target, until=None, measure_at=sys.maxsize)
+    )
 
 
 def _same(one: Goal, other: Goal) -> bool:

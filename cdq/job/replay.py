@@ -245,7 +245,7 @@ def replay(
             watch=watch_nothing,
             finish=Requests().finish,
             rounds=rounds,
-            kind=kind_of(start),
+            make=kind_of(start),
         )
         repeat(service, entries, told)
         rounds = service.rounds

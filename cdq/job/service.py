@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 from zlib import crc32
@@ -31,7 +32,7 @@ from cdq.job.messages import (
 )
 from cdq.mdp import MDP, pack_model
 from cdq.qfunctions import MergedTable, allocate, rows_over, table_bytes
-from cdq.training import Course, Plan, Settings, State, Watch
+from cdq.training import Course, Ended, Plan, Settings, State, Watch
 from cdq.workers import Round, Rule, Worker
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
@@ -40,8 +41,30 @@ _CLOCK_LIMIT = 0x40000000
 # Rounds between two comparisons of all tables: each takes as long as reading the table twice.
 _COMPARE_EVERY = 64
 
-Write = Callable[[Mapping[str, Any]], None]
-Store = Callable[[int, Sequence[Received]], None]
+
+@dataclass(frozen=True)
+class Record:
+    """Record that a service keeps of its rounds; by default none.
+
+    Attributes
+    ----------
+    write : callable, optional
+        Makes a round durable, before it counts: gets its line for the journal.
+    store : callable, optional
+        Stores the contributions to a round, by its number, before it counts.
+    write_checkpoint : callable, optional
+        Called with the service after a round at which a checkpoint is due, and after the last.
+    is_crowded : callable
+        Returns True if so much is stored that a checkpoint, which makes it superfluous, is due.
+    """
+
+    write: Callable[[Mapping[str, Any]], None] | None = None
+    store: Callable[[int, Sequence[Received]], None] | None = None
+    write_checkpoint: Callable[[LearningService], None] | None = None
+    is_crowded: Callable[[], bool] = lambda: False
+
+
+NO_RECORD = Record()
 
 
 class LearningService:
@@ -68,6 +91,8 @@ class LearningService:
         Least number of workers for which windows are computed.
     rounds : int
         Number of rounds before.
+    record : Record
+        Record of the rounds.
 
     Attributes
     ----------
@@ -77,14 +102,6 @@ class LearningService:
         True if there is nothing more to learn.
     least : int
         Least number of workers for which windows are computed.
-    write : callable or None
-        Makes a round durable, before it counts: gets its line for the journal.
-    store : callable or None
-        Stores the contributions to a round, by its number, before it counts.
-    write_checkpoint : callable or None
-        Called after a round at which a checkpoint is due, and after the last.
-    is_crowded : callable
-        Returns whether so much is stored that a checkpoint, which makes it superfluous, is due.
     rounds, bytes : int
         Number of rounds so far; bytes of the contributions and results of this service.
     stalest : int
@@ -106,15 +123,13 @@ class LearningService:
         needs_mass: bool,
         least: int,
         rounds: int,
+        record: Record = NO_RECORD,
     ) -> None:
         self._job = Job(model, settings)
         self._shape = self._job.shape
         self._rule, self._state, self._lanes, self._course = rule, state, lanes, course
         self._needs_mass, self.least = needs_mass, least
-        self.write: Write | None = None
-        self.store: Store | None = None
-        self.write_checkpoint: Callable[[], None] | None = None
-        self.is_crowded: Callable[[], bool] = lambda: False
+        self._record = record
         self._sampler = pack_model(model, settings.dtype)
         self._rows = rows_over(allocate(table_bytes(state.merged)), state.merged)
         self._law: Law
@@ -123,6 +138,11 @@ class LearningService:
         self.rounds, self.bytes = rounds, 0
         self.window, self.finished = DONE, False
         self.open(least)
+
+    @property
+    def ended(self) -> Ended:
+        """Reason for which the job ends after the last round."""
+        return self._course.ended
 
     # ---- what the hub asks for
 
@@ -219,7 +239,7 @@ class LearningService:
         course.forget()
         self._size = course.size = size
         before = course.progress.steps
-        step = None if course.satisfied else course.next()
+        step = None if course.met else course.next()
         self.finished, self._checksum = step is None, None
         compare = int(self.rounds % _COMPARE_EVERY == 0)
         self.window = DONE if step is None else OpenWindow(step.sweeps, before, *step.rates, compare)
@@ -238,19 +258,19 @@ class LearningService:
         self._opened.clear()  # the rest is of workers that were dropped
         point("hub:before_apply")
         merged = self._merge(brought)
-        if self.store is not None:
-            self.store(self.rounds + 1, [submissions[uid].payload for uid in uids])
-        if self.write is not None:
-            self.write({**self._line(submissions, merged), **more})
+        if self._record.store is not None:
+            self._record.store(self.rounds + 1, [submissions[uid].payload for uid in uids])
+        if self._record.write is not None:
+            self._record.write({**self._line(submissions, merged), **more})
         self._commit(uids, brought, merged)
         point("hub:after_apply")
         self._keep_if_due()
         return merged
 
     def _keep_if_due(self) -> None:
-        course = self._course
-        if self.write_checkpoint is not None and (course.due or course.over or self.is_crowded()):
-            self.write_checkpoint()
+        course, record = self._course, self._record
+        if record.write_checkpoint is not None and (course.due or course.over or record.is_crowded()):
+            record.write_checkpoint(self)
             course.kept = course.progress.steps
 
     def _open_again(self, uid: int, submission: Submission) -> ReceivedContribution:
@@ -321,9 +341,10 @@ def make_service(
     watch: Watch,
     finish: npt.NDArray[np.int32],
     rounds: int,
-    kind: type[LearningService] = LearningService,
+    make: Callable[..., LearningService] = LearningService,
+    record: Record = NO_RECORD,
 ) -> LearningService:
-    """Return the service, of class *kind*, that merges from the state as it is until its goal is reached."""
+    """Return the service that *make* makes: it merges from the state as it is until the goal is reached."""
     course = Course(
         plan=plan,
         progress=state.progress,
@@ -333,7 +354,7 @@ def make_service(
         watch=watch,
         finish=finish,
     )
-    return kind(
+    return make(
         model,
         settings,
         rule=plan.rule,
@@ -343,4 +364,5 @@ def make_service(
         needs_mass=plan.needs_mass,
         least=settings.workers,
         rounds=rounds,
+        record=record,
     )

@@ -1,8 +1,7 @@
 """QLearner, and the parts that only it assembles.
 
 - `assembly`: Choice of the way in which an environment is learnt: the fastest one that there is for it.
-- `backends`: Workers of a call of `learn`, from every backend: the one place that tells backends apart.
-- `connecting`: The connection of a learner to workers in other processes.
+- `backends`: Backends: how the workers of a learner come to be, chosen once; the one place that tells backends apart.
 - `evaluation`: Evaluation of a policy: episodes without learning.
 - `exclusion`: Exclusion of calls of a learner: during one call, any other is refused at once.
 - `filing`: Files of a learner, and copies of it, which are made by way of a file.
@@ -16,7 +15,7 @@
 - `ranks`: Local processes as ranks beside this one, for calls of `learn` whose environments are stepped in Python.
 - `report`: Report of a run: its figures as a JSON object, and hints in words.
 - `results`: Results of learning: the part of a learner's interface that changes nothing.
-- `run`: Part of this process in a call of `learn`.
+- `run`: Part of this process in a call of `learn`: its workers, each in a thread, and the end of the call.
 """
 
 from cdq.learner.evaluation import Evaluation

@@ -5,22 +5,22 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cdq._common import path_of
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
+from cdq.errors.checks import path_of
+from cdq.learner import backends
 from cdq.learner.assembly import environment_of, require_size
-from cdq.learner.connecting import is_spread, join
 from cdq.learner.exclusion import exclusive
 from cdq.learner.results import Results
-from cdq.learner.run import about
 from cdq.merges import MergeRule
 from cdq.offline import LoggedTask, Names
 from cdq.storage import pack_tensors, parse_tensors, read_tensors, require_kind, write_tensors
-from cdq.training import Checkpoints, Team, Tensors, arguments_of, size_of
+from cdq.training import Checkpoints, Team, Tensors, about, arguments_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -75,7 +75,7 @@ class Filed(Results):
         LearnerBusy
             If the learner is in the course of another call.
         """
-        if isinstance(self._comm, Communicator):
+        if self._backend.comm is not None:
             raise ConfigError(
                 "a learner that is one rank of several, connected to the others, cannot be copied; save it on rank 0 "
                 "and load that file where it is needed"
@@ -171,17 +171,17 @@ class Filed(Results):
             If the environment is another one than the checkpoint's.
         """
         directory = path_of("the checkpoint directory", checkpoint)
-        joined = join(comm, size_of(comm, workers))
+        joined = backends.join(comm, backends.count_workers(comm, workers or 0))
         checkpoints = Checkpoints(directory, checkpoint_every)
         path, tensors, header = checkpoints.newest(joined)
         require_kind(path, header, "checkpoint")
-        arguments = {**arguments_of(path, header, merge), "comm": joined}
+        arguments = {**arguments_of(path, header, merge), "comm": comm if joined is None else joined}
         if workers is not None:
             arguments["workers"] = workers
         learner = cls._made(path, env, arguments, tensors, header)
         learner._checkpoints = checkpoints
         if checkpoint_every is not None:
-            learner._state.goal.keep_every = checkpoints.every(0)
+            learner._state.goal = replace(learner._state.goal, keep_every=checkpoints.every(0))
         return learner
 
     @classmethod
@@ -189,8 +189,7 @@ class Filed(Results):
         cls, path: Any, env: Any, arguments: dict[str, Any], tensors: Tensors, header: Mapping[str, Any]
     ) -> Self:
         """Return a learner that holds what a file does; with fresh streams unless the file has its lanes."""
-        if is_spread(arguments["comm"]):
-            arguments["workers"] = None  # as many as there are processes
+        arguments["workers"] = backends.workers_of_file(arguments["comm"], arguments["workers"])
         if env is None and _NAMES in tensors:
             env = Names.from_bytes(tensors[_NAMES].tobytes())
         if arguments.get("features") is None and arguments.get("bins") is None and "keys" not in tensors:
@@ -200,7 +199,9 @@ class Filed(Results):
         learner._state.restore(path, tensors, header, learner._task)
         if isinstance(learner._task, LoggedTask):
             learner._task.tried |= learner._state.merged.updates() > 0
-        learner._team.go_on(tensors.get("lanes"), learner.rank)
+        learner._team.go_on(
+            tensors.get("lanes"), learner.rank, comes_and_goes=learner._backend.comes_and_goes
+        )
         return learner
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import as_array, shown
 from cdq.errors import ConfigError, TableError
+from cdq.errors.checks import as_array, shown
 from cdq.learner.results import Results
 from cdq.mdp import Solution
 from cdq.qfunctions import MergedTable, QTable

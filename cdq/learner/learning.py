@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError
+from cdq.errors.checks import MOST_STEPS, whole
 from cdq.learner import backends, offline
 from cdq.learner.exclusion import exclusive
 from cdq.learner.filing import Filed
-from cdq.learner.run import Run, make_goal
 from cdq.offline import LoggedTask, Names
-from cdq.training import Goal, OptimalWithin, Requests, Until
+from cdq.training import Checkpoints, Goal, LearnCall, MeanReturn, OptimalWithin, Requests, State, Until
 from cdq.workers import Rule
 
 if TYPE_CHECKING:
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 class Learning(Filed):
     """Calls of a learner that change its table; see `QLearner`."""
 
-    hosting: Hosting | None
     _requests: Requests
     _rule: Rule
 
     @exclusive
-    def learn(self, steps: float | None = None, *, until: Until | None = None) -> Self:
+    def learn(
+        self, steps: float | None = None, *, until: Until | None = None, hosting: Hosting | None = None
+    ) -> Self:
         """Learn for *steps* more environment steps, summed over all workers and lanes, rounded up to whole sweeps.
 
         Shows a line of progress where standard error is a terminal. Ctrl-C stops cleanly: the last whole round is
@@ -43,6 +44,9 @@ class Learning(Filed):
         until : OptimalWithin or MeanReturn, optional
             Condition on which to stop sooner; all workers stop after the same round. It is looked at whenever the
             steps have grown by a twentieth.
+        hosting : cdq.job.Hosting, optional
+            Address and rules of a hub that workers of "zmq" may join and leave, in place of workers that
+            `learn` starts.
 
         Returns
         -------
@@ -52,8 +56,8 @@ class Learning(Filed):
         Raises
         ------
         ConfigError
-            If *steps* or *until* is not allowed, if the ranks of the run were not made with the same, or if the
-            environment that was given has changed since the learner was made of its model.
+            If *steps*, *until* or *hosting* is not allowed, if the ranks of the run were not made with the same, or if
+            the environment that was given has changed since the learner was made of its model.
         CommError
             If the workers lose each other; the table is that of the last whole round.
         LearnerBusy
@@ -68,6 +72,7 @@ class Learning(Filed):
         if isinstance(self._task, LoggedTask):
             self._task.refuse()
         self._require_unchanged()
+        backend = self._backend.hosted(hosting, self._task)
         goal = make_goal(self._state, self._checkpoints, steps, until)
         if self.model is None and isinstance(goal.until, OptimalWithin):
             raise ConfigError(
@@ -76,7 +81,7 @@ class Learning(Filed):
             )
         with self._stepped("learn"), self._aiming_at(goal):
             self._optimum = self._solved()  # before the clock starts
-            backends.learn(self._run())
+            backends.learn(backend, self._call())
         return self
 
     @exclusive
@@ -140,9 +145,8 @@ class Learning(Filed):
         columns = observations, actions, rewards, next_observations, terminated
         masked = self.settings.approach.masks is not False
         log = offline.log_for(self._task, *columns, next_masks=next_masks, masked=masked)
-        size = offline.size_of(self._comm, self.settings)
-        with self._aiming_at(offline.goal_of(self._state, log, size, passes)):
-            offline.replay(self._run(), log)
+        with self._aiming_at(offline.goal_of(self._state, log, self.settings.workers, passes)):
+            offline.replay(self._backend, self._call(), log)
         return self
 
     @classmethod
@@ -211,17 +215,32 @@ class Learning(Filed):
             self._state.goal = before
             raise
 
-    def _run(self) -> Run:
-        return Run(
+    def _call(self) -> LearnCall:
+        return LearnCall(
             self._task,
             self.settings,
             self._rule,
             self._state,
             self._team,
-            self._comm,
             self._checkpoints,
             self._requests,
             self._monitor(),
-            self.hosting,
             self._origin,
         )
+
+
+def make_goal(state: State, checkpoints: Checkpoints, steps: float | None, until: Until | None) -> Goal:
+    """Return the goal of a call of `learn`: *steps* more, or without them the goal of the call that was cut short.
+
+    Raises
+    ------
+    ConfigError
+        If *steps* or *until* is not allowed.
+    """
+    done = state.progress.steps
+    if steps is None and until is None and state.goal.target:
+        return state.goal
+    more = whole("steps", steps, 0, MOST_STEPS - done)
+    if until is not None and not isinstance(until, (OptimalWithin, MeanReturn)):
+        raise ConfigError(f"until is {until!r}; allowed: cdq.OptimalWithin(...) or cdq.MeanReturn(...)")
+    return Goal(done + more, until, checkpoints.every(more))

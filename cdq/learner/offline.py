@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import MOST_STEPS, whole
-from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
-from cdq.learner.connecting import is_hub
-from cdq.learner.run import Run, meet
+from cdq.errors.checks import MOST_STEPS, whole
+from cdq.learner import backends
 from cdq.offline import Log, LoggedTask, Replays, masks, read_log, read_minari, steps_of
 from cdq.rules import RULES, UpdateRule
-from cdq.training import Checkpoints, EnvironmentTask, Goal, Settings, State, Team, require_same
+from cdq.training import Checkpoints, EnvironmentTask, Goal, LearnCall, State, Team
 
 # Without discount a value may become the sum of all rewards that there are time for.
 _UNDISCOUNTED = 1e12
@@ -94,11 +92,6 @@ def require_loggable(rule: UpdateRule) -> None:
         )
 
 
-def size_of(comm: Communicator | str, settings: Settings) -> int:
-    """Return how many workers there are."""
-    return comm.size if isinstance(comm, Communicator) else settings.workers
-
-
 def goal_of(state: State, log: Log, size: int, passes: int) -> Goal:
     """Return the goal of a call of `learn_from` with *size* workers.
 
@@ -111,15 +104,13 @@ def goal_of(state: State, log: Log, size: int, passes: int) -> Goal:
     return Goal(done + of_a_pass * whole("passes", passes, 1, (MOST_STEPS - done) // of_a_pass))
 
 
-def replay(run: Run, log: Log) -> None:
-    """Learn *log* with the workers of *run*, each its part, until its goal.
+def replay(backend: backends.Backend, call: LearnCall, log: Log) -> None:
+    """Learn *log* with the workers of a backend, each its part, until the goal of the call.
 
-    The workers are threads of this process where those of *run* would be processes that it starts: nothing is stepped.
+    Nothing is stepped: the workers are threads of this process where they would be processes that it starts.
     """
-    if isinstance(run.comm, Communicator):
-        meet(run.comm)
-        require_same(run.comm, {"log": log.fingerprint()})
-    task, settings, size = run.task, replace(run.settings, num_envs=1), size_of(run.comm, run.settings)
+    backends.require_same_log(backend, log.fingerprint())
+    task, settings, size = call.task, replace(call.settings, num_envs=1), call.settings.workers
     replays = Replays(
         log,
         task.n_rows,
@@ -129,15 +120,8 @@ def replay(run: Run, log: Log) -> None:
         name=task.name,
         horizon=1.0 / (1.0 - settings.gamma) if settings.gamma < 1.0 else _UNDISCOUNTED,
     )
-    team = Team(replays, run.state, settings, run.requests.stop)
-    team.lane_states = {rank: replays.lane(rank, size, run.state.progress.steps) for rank in range(size)}
-    run.team.forget_tables()
-    logged = replace(
-        run,
-        settings=settings,
-        team=team,
-        comm="inprocess" if is_hub(run.comm) else run.comm,
-        checkpoints=Checkpoints(None, None),
-        hosting=None,
-    )
-    logged.run(logged.learn)
+    team = Team(replays, call.state, settings, call.requests.stop)
+    team.lane_states = {rank: replays.lane(rank, size, call.state.progress.steps) for rank in range(size)}
+    call.team.forget_tables()
+    logged = replace(call, settings=settings, team=team, checkpoints=Checkpoints(None, None))
+    backends.learn(backend.without_stepping(), logged)

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.comm.registry import LOCAL_HUB, choose
-from cdq.learner import initial
+from cdq.learner import backends, initial
 from cdq.learner.assembly import make_table, make_task, origin_of
-from cdq.learner.connecting import join, suited
 from cdq.learner.exclusion import Turn
 from cdq.learner.learning import Learning
 from cdq.merges import MergeRule, resolve
@@ -23,7 +21,6 @@ from cdq.workers import Window
 
 if TYPE_CHECKING:
     from cdq.features import FeatureMap
-    from cdq.job import Hosting
     from cdq.learner.results import Results
     from cdq.mdp import Solution
     from cdq.qfunctions import QTable
@@ -109,9 +106,6 @@ class QLearner(Learning):
         Figures of the rounds so far; on rank 0.
     rank : int
         Number of the worker that this process is, where each process is one; else 0.
-    hosting : cdq.job.hub.Hosting, optional
-        Address and rules of a hub that workers of "zmq" may join and leave, in place of workers that
-        `learn` starts.
 
     Raises
     ------
@@ -167,7 +161,7 @@ class QLearner(Learning):
             sync_every=sync_every,
             workers=workers,
             num_envs=num_envs,
-            comm=comm,
+            comm=backends.named(comm),
             dtype=dtype,
             seed=seed,
             initial_value=initial_value,
@@ -178,6 +172,8 @@ class QLearner(Learning):
             masks=masks,
             stepping=stepping,
         )
+        workers = backends.count_workers(comm, self.settings.workers)
+        self.settings = replace(self.settings, workers=workers)
         self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
         self._origin = origin_of(env)
         self._task, self.settings = make_task(env, self.settings)
@@ -185,21 +181,18 @@ class QLearner(Learning):
             usual = self._task.step_size(self.settings.gamma)
             self.settings = replace(self.settings, step_size=usual)
         self._requests = Requests()
-        workers = self.settings.workers
-        self._comm = join(suited(comm, self._task, workers), workers)
-        agreed = agree_on_seed(self._comm, self.settings.seed, seed is not None)
-        self.settings = replace(self.settings, seed=agreed)
+        self._backend = backends.choose_backend(comm, self._task, workers)
+        if self._backend.comm is not None:
+            agreed = agree_on_seed(self._backend.comm, self.settings.seed, seed is not None)
+            self.settings = replace(self.settings, seed=agreed)
         task = self._task
-        joinable = isinstance(self._comm, str) and choose(self._comm) == LOCAL_HUB
-        alone = self.settings.workers == 1 and not joinable
-        merged = make_table(task, self.settings, alone=alone)
+        merged = make_table(task, self.settings, alone=self._backend.alone)
         if initial_table is not None:
             initial.fill(merged, initial_table, task, self.settings.initial_value)
         progress = Progress(0, float(self.settings.window.floor))
         actions = None if task.model is None else task.model.actions
         self._state = State(merged, progress, actions=actions)
         self._team = Team(task, self._state, self.settings, self._requests.stop)
-        self.hosting: Hosting | None = None
 
     def __repr__(self) -> str:
         return f"QLearner({self.name!r}, workers={self.settings.workers}, steps={self.steps})"

@@ -19,18 +19,18 @@ from cdq.errors import CdqError, CommError, ConfigError
 from cdq.job import PARENT, answer, end_with_parent, receive
 from cdq.learner.assembly import make_table, make_task
 from cdq.learner.parcel import Parcel, restore_surroundings
-from cdq.learner.run import Run
+from cdq.learner.run import learn_as_rank
 from cdq.merges import resolve
 from cdq.storage import parse_tensors
 from cdq.training import (
     Checkpoints,
     EnvironmentTask,
+    LearnCall,
     Progress,
     Requests,
     Settings,
     State,
     Team,
-    watch_nothing,
 )
 
 _BEGIN = "what rank 0 said"
@@ -72,9 +72,8 @@ def take_part(comm: Communicator, task: EnvironmentTask, settings: Settings) -> 
     if "lanes" in tensors:
         team.lane_states[comm.rank] = tensors["lanes"][comm.rank - 1]
     rule = resolve(settings.merge)
-    Run(task, settings, rule, state, team, comm, Checkpoints(None, None), requests, watch_nothing).learn(
-        lambda: None
-    )
+    call = LearnCall(task, settings, rule, state, team, Checkpoints(None, None), requests)
+    learn_as_rank(call, comm)
     team.take_back(comm)
 
 

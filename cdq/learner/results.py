@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from cdq._common import as_array, shown, whole
-from cdq.comm.base import Communicator
-from cdq.comm.registry import name_of
 from cdq.contracts import Floats
 from cdq.errors import ConfigError
-from cdq.learner.connecting import is_hub, is_spread
+from cdq.errors.checks import as_array, shown, whole
+from cdq.learner.backends import Backend
 from cdq.learner.evaluation import Evaluation, evaluate_greedy
 from cdq.learner.exclusion import Turn, exclusive, playing
 from cdq.learner.report import hints, make_report, unvisited
@@ -47,7 +45,7 @@ class Results:
     settings: Settings
     _task: EnvironmentTask
     _state: State
-    _comm: Communicator | str
+    _backend: Backend
     _turn: Turn
     _env: Any
     _requests: Requests
@@ -89,7 +87,7 @@ class Results:
     @property
     def rank(self) -> int:
         """Number of the worker that this process is, where each process is one; else 0."""
-        return self._comm.rank if isinstance(self._comm, Communicator) else 0
+        return self._backend.rank
 
     @property
     def history(self) -> History:
@@ -241,7 +239,7 @@ class Results:
             "stepping": self.stepping,
             "stepping_reason": self.stepping_reason,
             "representation": self.representation,
-            "comm": name_of(self._comm),
+            "comm": self._backend.name,
             "workers_are": self._workers_are(),
             "steps": self.steps,
             "digest": self._table().digest(),
@@ -277,7 +275,7 @@ class Results:
 
     def _workers_are(self) -> str:
         if self._task.threads or self.settings.workers == 1:
-            return "processes" if is_hub(self._comm) or is_spread(self._comm) else "threads"
+            return "processes" if self._backend.in_processes else "threads"
         return "processes, as threads would take turns at the interpreter to step the environment"
 
     @exclusive

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._common import real, whole
 from cdq.core.planning import plan
 from cdq.errors import ConfigError, ModelError, TableError
+from cdq.errors.checks import real, whole
 from cdq.mdp.arrays import FloatArray, StateArray
 from cdq.mdp.bellman import Backups, chain_of, mixture
 from cdq.mdp.model import MDP

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._common import shown
 from cdq.errors import ModelError
+from cdq.errors.checks import shown
 from cdq.mdp.arrays import BoolArray, FloatArray
 
 SUM_TOLERANCE = 1e-9

@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cdq._common import is_flag, shown
 from cdq.core.planning import outcomes as core
 from cdq.errors import ModelError
+from cdq.errors.checks import is_flag, shown
 from cdq.mdp import checks, outcomes
 from cdq.mdp.arrays import BoolArray, FloatArray, IntArray
 from cdq.mdp.checks import pair_name

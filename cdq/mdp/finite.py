@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._common import flags, shown
 from cdq.core.planning import graph
 from cdq.core.planning import outcomes as core
 from cdq.errors import ConfigError, ModelError
+from cdq.errors.checks import flags, shown
 from cdq.mdp import checks, outcomes
 from cdq.mdp.arrays import BoolArray, FloatArray
 from cdq.mdp.checks import SUM_TOLERANCE, check_start, fault_of_element, pair_name

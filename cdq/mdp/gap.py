@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._common import real
 from cdq.core.planning import graph, plan
 from cdq.errors import ConfigError, ModelError
+from cdq.errors.checks import real
 from cdq.mdp.arguments import actions_of, check_scale, model_of, table_of
 from cdq.mdp.arrays import FloatArray
 from cdq.mdp.bellman import Backups, chain_of, fold

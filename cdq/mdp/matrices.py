@@ -9,10 +9,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cdq._common import as_array, flags
 from cdq.core.planning import matrices as core
 from cdq.core.planning import outcomes as outcomes_core
 from cdq.errors import ModelError
+from cdq.errors.checks import as_array, flags
 from cdq.mdp import checks, outcomes
 from cdq.mdp.arrays import BoolArray, FloatArray, IntArray
 from cdq.mdp.complete import Rules, complete, vector

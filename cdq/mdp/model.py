@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cdq import _common
+from cdq.core.draws import distinct
 from cdq.errors import ConfigError
 from cdq.mdp import checks, matrices, outcomes, samples
 from cdq.mdp.complete import Empty, Rules, complete, start_of
@@ -328,7 +328,7 @@ class MDP(FiniteModel):
             raise ConfigError(f"branching is {branching}; allowed: 1 to n_states = {n_states}")
         random = np.random.default_rng(np.random.SeedSequence(seed))
         n_pairs = n_states * n_actions
-        successors = _common.distinct(random, n_pairs, branching, n_states)
+        successors = distinct(random, n_pairs, branching, n_states)
         probability = random.standard_exponential((n_pairs, branching))  # normalised: Dirichlet(1, ..., 1)
         probability /= probability.sum(axis=1, keepdims=True)
         return cls(

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import ArrayLike, NDArray
 
-from cdq._common import as_array, flags
 from cdq.core.planning import outcomes as core
 from cdq.errors import ModelError
+from cdq.errors.checks import as_array, flags
 from cdq.mdp.arrays import BoolArray, FloatArray, IntArray
 from cdq.mdp.checks import _first, check_sizes, fault_of_element, least, size
 

@@ -8,8 +8,8 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cdq._common import one_of, real, whole
 from cdq.errors import ConfigError
+from cdq.errors.checks import one_of, real, whole
 from cdq.mdp import average_reward, finite_horizon
 from cdq.mdp.arguments import check_scale, check_stop, gamma_of, model_of, stages_of, start_of, table_of
 from cdq.mdp.arrays import FloatArray

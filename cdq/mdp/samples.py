@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cdq._common import flags, shown
 from cdq.errors import ModelError
+from cdq.errors.checks import flags, shown
 from cdq.mdp import checks, outcomes
 from cdq.mdp.arrays import BoolArray, FloatArray
 from cdq.mdp.complete import start_of

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cdq._common import read_only
+from cdq.errors.checks import read_only
 from cdq.mdp.arrays import FloatArray, IntArray
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import flags, shown
 from cdq.errors import ConfigError
+from cdq.errors.checks import flags, shown
 
 Column = npt.NDArray[Any]
 Flags = npt.NDArray[np.uint8]

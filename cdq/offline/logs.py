@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import as_array, flags
 from cdq.core.envs.encode import Encoding, Scalar
 from cdq.core.envs.encode import Mapping as Entries
 from cdq.core.envs.encode import Sequence as Parts
 from cdq.core.loops.offline import encode_batch
 from cdq.errors import ConfigError
+from cdq.errors.checks import as_array, flags
 from cdq.offline.columns import masks, numbers, single
 
 Column = npt.NDArray[Any]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import flags, shown
 from cdq.errors import ConfigError, FileError
+from cdq.errors.checks import flags, shown
 
 Indices = npt.NDArray[np.int64]
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import path_of, read_only
 from cdq.contracts import Floats
 from cdq.errors import FileError, TableError
+from cdq.errors.checks import path_of, read_only
 from cdq.qfunctions.merged import mean_of_tables, sum_of_tables
 from cdq.rules import RULES
 from cdq.storage import read_tensors, write_tensors

@@ -2,14 +2,16 @@
 
 - `agreement`: Agreement of all ranks of a run on settings, seed and tables, checked before anything depends on it.
 - `approach`: Way in which an environment is to be learnt, where its user says so.
+- `call`: A call of `learn`: everything that its workers take part in, wherever they are.
 - `checkpoints`: Checkpoints of a run: when they are due, the check that the directory is the run's own, and how to
   resume.
-- `course`: The course of a call of `learn`: its windows, and the steps and checkpoints that are behind it.
+- `course`: The course of a call of `learn`: its windows, the rounds that are played of them, and the reason for its
+  end.
 - `goals`: Goals of `learn`: a number of steps, or a condition that may end it sooner.
 - `history`: The record of a run: a row per round, and fewer of a long one.
 - `interrupts`: Requests to end a run early: signals make them, workers read them.
-- `loop`: A call of `learn`: the local workers' threads, their rounds until the steps are used up, and the watch.
-- `monitor`: Monitor of a run: writes the history, measures the gap now and then, and decides when to stop.
+- `monitor`: Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition
+  holds.
 - `settings`: Settings of a learner: checked arguments, and their JSON form.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
 - `task`: A learning task: an environment together with a Q-function, and the loops that workers run on it.
@@ -20,14 +22,14 @@
 
 from cdq.training.agreement import agree_on_seed, require_same, require_same_tables
 from cdq.training.approach import Approach
+from cdq.training.call import LearnCall, about
 from cdq.training.checkpoints import JOURNAL, Checkpoints
-from cdq.training.course import Course, Plan, Progress
+from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
-from cdq.training.loop import learn_rounds
-from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine, Watch, watch_nothing
-from cdq.training.settings import Settings, arguments_of, make_settings, size_of
+from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine
+from cdq.training.settings import Settings, arguments_of, make_settings
 from cdq.training.state import State, Tensors, lanes_of
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 from cdq.training.team import Team
@@ -40,9 +42,11 @@ __all__ = [
     "Approach",
     "Checkpoints",
     "Course",
+    "Ended",
     "EnvironmentTask",
     "Goal",
     "History",
+    "LearnCall",
     "MeanReturn",
     "ModelTask",
     "Monitor",
@@ -59,6 +63,7 @@ __all__ = [
     "Tensors",
     "Until",
     "Watch",
+    "about",
     "agree_on_seed",
     "arguments_of",
     "heard",
@@ -70,6 +75,5 @@ __all__ = [
     "require_same_tables",
     "run_workers",
     "signals_deferred",
-    "size_of",
     "watch_nothing",
 ]

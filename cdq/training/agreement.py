@@ -1,7 +1,4 @@
-"""Agreement of all ranks of a run on settings, seed and tables, checked before anything depends on it.
-
-Where a communicator is only a name, the ranks are threads of this process, and have its arguments and files in common.
-"""
+"""Agreement of all ranks of a run on settings, seed and tables, checked before anything depends on it."""
 
 from __future__ import annotations
 
@@ -59,15 +56,13 @@ def require_same_tables(digests: Sequence[bytes], steps: int) -> None:
         )
 
 
-def agree_on_seed(comm: Communicator | str, seed: int, given: bool) -> int:
+def agree_on_seed(comm: Communicator, seed: int, given: bool) -> int:
     """Return this rank's *seed* if it was given, else that of rank 0, given or drawn; a collective."""
-    if isinstance(comm, str):
-        return seed
     of_rank_0 = int(bytes(comm.broadcast(str(seed).encode(), 0)))
     return seed if given else of_rank_0
 
 
-def from_rank_0(comm: Communicator | str, read: Callable[[], bytes]) -> bytes:
+def from_rank_0(comm: Communicator, read: Callable[[], bytes]) -> bytes:
     """Return on every rank the bytes that *read* returns on rank 0; a collective.
 
     Raises
@@ -75,8 +70,6 @@ def from_rank_0(comm: Communicator | str, read: Callable[[], bytes]) -> bytes:
     FileError
         On every rank, if *read* raised it, or another OSError, on rank 0.
     """
-    if isinstance(comm, str):
-        return read()
     answer = b""
     if comm.rank == 0:
         try:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from cdq import features
-from cdq._common import one_of, whole
 from cdq.errors import ConfigError
+from cdq.errors.checks import one_of, whole
 
 _MOST_BINS = 1 << 20
 _ALLOWED: Mapping[str, tuple[object, ...]] = {

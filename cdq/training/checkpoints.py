@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cdq._common import path_of, whole
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError, FileError
+from cdq.errors.checks import path_of, whole
 from cdq.storage import Checkpoint, CheckpointDirectory, Tensors, pack_tensors, parse_tensors
 from cdq.training.agreement import from_rank_0
 
@@ -61,7 +61,7 @@ class Checkpoints:
         return self._every or max(1, -(-steps // _IN_A_CALL))
 
     @contextlib.contextmanager
-    def held(self, comm: Communicator | str, *, by_hub: bool = False) -> Iterator[None]:
+    def held(self, comm: Communicator | None, *, by_hub: bool = False) -> Iterator[None]:
         """Keep the directory for rank 0, or for a hub, while the context lasts; a collective.
 
         Raises
@@ -71,7 +71,11 @@ class Checkpoints:
             and this is none.
         """
         with contextlib.ExitStack() as stack:
-            from_rank_0(comm, partial(self._hold, stack, by_hub))
+            hold = partial(self._hold, stack, by_hub)
+            if comm is None:  # the ranks are threads of this process
+                hold()
+            else:
+                from_rank_0(comm, hold)
             yield
 
     def _hold(self, stack: contextlib.ExitStack, by_hub: bool) -> bytes:
@@ -97,7 +101,7 @@ class Checkpoints:
             finally:  # what fails after the file was put in its place leaves it there
                 self._last = self._directory.last_path()
 
-    def newest(self, comm: Communicator | str) -> Checkpoint:
+    def newest(self, comm: Communicator | None) -> Checkpoint:
         """Return the newest checkpoint that is whole, which rank 0 reads for all; a collective.
 
         Raises
@@ -105,7 +109,7 @@ class Checkpoints:
         FileError
             If there is none.
         """
-        if isinstance(comm, str):
+        if comm is None:
             return self._read()
         data = from_rank_0(comm, self._read_bytes)
         path = self._directory.path if self._directory is not None else Path()

@@ -1,17 +1,38 @@
-"""The course of a call of `learn`: its windows, and the steps and checkpoints that are behind it."""
+"""The course of a call of `learn`: its windows, the rounds that are played of them, and the reason for its end."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from cdq.comm.base import Communicator
 from cdq.core.table.rows import Law
 from cdq.schedules import Decay, Rate, StepSize, build_law
-from cdq.training.monitor import Watch
-from cdq.workers import GO_ON, STOP_AFTER, STOP_BEFORE, AutoWindow, Round, Rule, Step, Window, sweeps_of
+from cdq.training.interrupts import TERMINATED
+from cdq.workers import (
+    GO_ON,
+    STOP_AFTER,
+    STOP_BEFORE,
+    AutoWindow,
+    Pipeline,
+    Round,
+    Rule,
+    Step,
+    Window,
+    Worker,
+    WorkerContribution,
+    play,
+    sweeps_of,
+)
+
+Watch = Callable[[int, Round], bool]
+WriteCheckpoint = Callable[[Worker, Communicator], None]
 
 
 @dataclass(frozen=True)
@@ -47,20 +68,43 @@ class Progress:
         Steps of all workers.
     window : float
         The length of the next window.
-    ended : bool
-        True if a worker asked all to end after a round.
     """
 
     steps: int
     window: float
-    ended: bool = False
+
+
+class Ended(NamedTuple):
+    """Reason for which a call of `learn` ended: its steps are done, unless another one is named.
+
+    Attributes
+    ----------
+    steps : int
+        Steps of all workers at the end.
+    met : bool
+        True if the condition of the goal holds for the table as it is then.
+    asked : bool
+        True if a worker asked all to end after a round.
+    signal : int
+        INTERRUPTED or TERMINATED where a signal asked for it, here or on another rank; else 0.
+    """
+
+    steps: int
+    met: bool
+    asked: bool
+    signal: int
+
+
+def watch_nothing(steps: int, played: Round) -> bool:
+    """Watch for a worker that leaves it to rank 0."""
+    return False
 
 
 class Course:
     """Windows of a worker in a call of `learn`, and the consequences of each merged round.
 
-    Attribute `kept` is the steps of the last checkpoint, `satisfied` what the watch returned last. `size` may change
-    between windows: what a round adds to the steps is what those brought who came.
+    Attribute `kept` is the steps of the last checkpoint, `met` is True once the watch has returned that. `size` may
+    change between windows: what a round adds to the steps is what those brought who came.
 
     Parameters
     ----------
@@ -75,7 +119,8 @@ class Course:
     num_envs : int
         Lanes of each worker.
     watch : callable
-        Gets steps and round after every round; returns whether to end with the table of that round.
+        Gets steps and round after every round; returns True if the condition of the goal holds, which ends the course
+        with the table of that round.
     finish : (1,) array of int32
         A flag that asks all to end after the round in hand.
     """
@@ -97,14 +142,13 @@ class Course:
         self._begun = progress.steps  # steps of all windows that were begun
         self._open: deque[int] = deque()  # of those not yet merged: steps per worker
         self._law = plan.law(progress.steps)
-        self.satisfied = False
+        self.met = self._asked = False
         self.kept = progress.steps
-        progress.ended = False
 
     @property
     def request(self) -> int:
         """The request that this worker's next contribution makes of all: go on, or stop after or before its round."""
-        if self.satisfied:
+        if self.met:
             return STOP_BEFORE
         return STOP_AFTER if self._finish[0] else GO_ON
 
@@ -117,7 +161,13 @@ class Course:
     @property
     def over(self) -> bool:
         """Return True if the round that was settled last is the last one."""
-        return self.satisfied or self.progress.ended or self.progress.steps >= self._target
+        return self.met or self._asked or self.progress.steps >= self._target
+
+    @property
+    def ended(self) -> Ended:
+        """Reason for which the course ends after the round that was settled last."""
+        signal = int(self._finish[0]) or (TERMINATED if self._asked else 0)
+        return Ended(self.progress.steps, self.met, self._asked, signal)
 
     def forget(self) -> None:
         """Begin again after the last round: windows that were begun since will not be merged."""
@@ -127,7 +177,7 @@ class Course:
     def next(self) -> Step | None:
         """Begin the next window; None where there is none."""
         left = self._target - self._begun
-        if left <= 0 or self.progress.ended or (self.satisfied and self.size == 1):
+        if left <= 0 or self._asked or (self.met and self.size == 1):
             return None
         sweeps = sweeps_of(self.progress.window, left, self.size, self._num_envs)
         before, self._begun = self._begun, self._begun + sweeps * self._num_envs * self.size
@@ -149,5 +199,71 @@ class Course:
         progress.steps += steps * len(played.summaries)
         if progress.steps < self._target:  # the last window is cut short, and says nothing of the next
             progress.window = self._plan.window.next(steps, played.mass)
-        progress.ended = any(summary.request == STOP_AFTER for summary in played.summaries)
-        self.satisfied = self._watch(progress.steps, played)
+        self._asked = any(summary.request == STOP_AFTER for summary in played.summaries)
+        self.met = self._watch(progress.steps, played)
+
+
+def learn_rounds(
+    worker: Worker,
+    contribution: WorkerContribution,
+    comm: Communicator,
+    *,
+    plan: Plan,
+    course: Course,
+    write_checkpoint: WriteCheckpoint | None = None,
+) -> Ended:
+    """Play rounds until the course ends; return the reason for that.
+
+    *write_checkpoint* is called on all ranks together, when a checkpoint is due and at the end.
+
+    When a worker's watch is satisfied, it asks to stop with its next contribution, and all workers stop with the
+    table of the round before that.
+    """
+    start = course.progress.steps
+    if plan.overlap and comm.size > 1:
+        rounds = _overlapped(Pipeline(worker, comm, plan.rule, plan.needs_mass), course)
+    else:
+        rounds = _one_by_one(worker, contribution, comm, plan.rule, course)
+    with closing(rounds):  # also where a checkpoint fails
+        for _ in rounds:
+            if write_checkpoint is not None and course.due:
+                write_checkpoint(worker, comm)
+                course.kept = course.progress.steps
+    if write_checkpoint is not None and course.progress.steps > max(course.kept, start):
+        write_checkpoint(worker, comm)
+    return course.ended
+
+
+def _one_by_one(
+    worker: Worker, contribution: WorkerContribution, comm: Communicator, rule: Rule, course: Course
+) -> Generator[None, None, None]:
+    """Play the course; yield after every round."""
+    while (step := course.next()) is not None:
+        played = play(worker, contribution, comm, rule=rule, step=step, request=course.request)
+        if played is None:
+            course.met = True
+            worker.roll_back()
+            return
+        course.settle(played)
+        yield
+
+
+def _overlapped(pipeline: Pipeline, course: Course) -> Generator[None, None, None]:
+    """Play the course, each round while the next window is learnt; yield where no window is open."""
+    with closing(pipeline):
+        while (step := course.next()) is not None:
+            pipeline.begin(*step)
+            while (step := None if course.due else course.next()) is not None:
+                if not _settled(pipeline.step(*step, course.request), course):
+                    return
+            if not _settled(pipeline.finish(course.request), course):
+                return
+            yield
+
+
+def _settled(played: Round | None, course: Course) -> bool:
+    if played is None:
+        course.met = True
+        return False
+    course.settle(played)
+    return True

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cdq._common import MOST_STEPS, real, whole
+from cdq.errors.checks import MOST_STEPS, real, whole
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ _COUNTS = ("target", "keep_every", "measure_at")
 _CONDITIONS = {kind.__name__: kind for kind in (OptimalWithin, MeanReturn)}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Goal:
-    """Goal of a call of `learn`.
+    """Goal of a call of `learn`; one that was reached sooner than its steps is replaced by one of so many steps.
 
     Attributes
     ----------

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import MOST_STEPS, read_only
 from cdq.errors import ConfigError, unknown_name
+from cdq.errors.checks import MOST_STEPS, read_only
 
 
 class Row(NamedTuple):

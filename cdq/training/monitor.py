@@ -1,4 +1,4 @@
-"""Monitor of a run: writes the history, measures the gap now and then, and decides when to stop."""
+"""Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition holds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from typing import TextIO
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin
 from cdq.training.history import History, Row
 from cdq.workers import Round
-
-Watch = Callable[[int, Round], bool]
 
 # Steps between two measurements: half of those so far, a twentieth where a condition waits for them, but no fewer
 # than a hundred per outcome of the model, so that measuring takes a small part of the time whatever the model.
@@ -36,8 +34,12 @@ class Monitor:
     mean_return : callable
         Returns the greedy policy's mean return.
     goal : Goal
-        Goal of the call: tells when to stop early, and holds when to measure next, so that a resumed run measures
-        as it would have.
+        Goal of the call: has the condition, and where a call goes on that was cut short, when to measure next.
+
+    Attributes
+    ----------
+    measure_at : int
+        Steps at which the gap is measured next; kept in checkpoints, so that a resumed run measures as it would have.
     """
 
     def __init__(
@@ -48,10 +50,14 @@ class Monitor:
         mean_return: Callable[[], float],
         goal: Goal,
     ) -> None:
-        self._history, self._gap, self._mean_return, self._goal = history, gap, mean_return, goal
+        self._history, self._gap, self._mean_return, self._until = history, gap, mean_return, goal.until
         self._least = least
         last = self.go_on()
-        goal.measure_at = goal.measure_at or last.steps + self._least
+        self.measure_at = goal.measure_at or last.steps + self._least
+
+    def aimed_at(self, goal: Goal) -> Monitor:
+        """Return a monitor of the same run that judges by another goal."""
+        return Monitor(self._history, self._least, self._gap, self._mean_return, goal)
 
     def go_on(self) -> Row:
         """Count from the newest row, which is returned, for rounds whose bytes and seconds begin at 0."""
@@ -62,7 +68,7 @@ class Monitor:
         return last
 
     def __call__(self, steps: int, played: Round) -> bool:
-        """Write the round down; return whether to stop."""
+        """Write the round down; return whether the condition of the goal holds, as far as it was measured."""
         episodes, return_sum, bytes_sent = 0, 0.0, 0
         for summary in played.summaries:  # in rank order
             episodes += summary.episodes
@@ -72,13 +78,12 @@ class Monitor:
         self._rounds += 1
         self._bytes = self._bytes_before + bytes_sent  # up to the round before
         self._history.recount(self._bytes)
-        gap = math.nan
-        if steps >= self._goal.measure_at:
-            growth = _GROWTH_UNTIL if self._goal.until else _GROWTH
-            self._goal.measure_at = max(int(steps * growth), steps + self._least)
+        gap, met = math.nan, False
+        if steps >= self.measure_at:
+            growth = _GROWTH_UNTIL if self._until else _GROWTH
+            self.measure_at = max(int(steps * growth), steps + self._least)
             gap = self._gap()
-            if self._satisfied(gap):
-                self._goal.target = steps
+            met = self._holds(gap)
         self._history.append(
             Row(
                 steps,
@@ -90,20 +95,15 @@ class Monitor:
                 gap,
             )
         )
-        return self._goal.target <= steps
+        return met
 
-    def _satisfied(self, gap: float) -> bool:
-        until = self._goal.until
+    def _holds(self, gap: float) -> bool:
+        until = self._until
         if isinstance(until, OptimalWithin):
             return gap <= until.tolerance
         if isinstance(until, MeanReturn):
             return self._mean_return() >= until.at_least
         return False
-
-
-def watch_nothing(steps: int, played: Round) -> bool:
-    """Watch for a worker that leaves it to rank 0."""
-    return False
 
 
 class ProgressLine:

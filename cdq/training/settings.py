@@ -11,10 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq import schedules
-from cdq._common import one_of, real, shown, whole
-from cdq.comm.base import Communicator
-from cdq.comm.registry import LOCAL_HUB, choose, ranks
 from cdq.errors import ConfigError, FileError
+from cdq.errors.checks import one_of, real, shown, whole
 from cdq.merges import MergeRule
 from cdq.rules import Q_LEARNING, UpdateRule, as_rule
 from cdq.schedules import Rate, StepSize
@@ -75,7 +73,7 @@ def make_settings(
     sync_every: str | int | Window,
     workers: int | None,
     num_envs: int | None,
-    comm: str | Communicator,
+    comm: str,
     dtype: npt.DTypeLike,
     seed: int | None,
     initial_value: float,
@@ -83,7 +81,9 @@ def make_settings(
     rule: str = Q_LEARNING.name,
     **approach: Any,
 ) -> Settings:
-    """Return the arguments of `QLearner`, checked; `num_envs` is 0 where it follows from the environment.
+    """Return the arguments of `QLearner`, checked.
+
+    `num_envs` is 0 where it follows from the environment, `workers` where it follows from the communicator.
 
     Raises
     ------
@@ -101,16 +101,15 @@ def make_settings(
         raise ConfigError(
             "overlap and a hashed table exclude each other: its rows are agreed on before a merge"
         )
-    wanted = None if workers is None else whole("workers", workers, 1, MOST_WORKERS)
     return Settings(
         gamma=gamma,
         step_size=schedules.as_step_size(step_size, gamma),
         exploration=schedules.as_rate(exploration, "exploration"),
         merge=merge,
         window=as_window(sync_every),
-        workers=size_of(comm, wanted),
+        workers=0 if workers is None else whole("workers", workers, 1, MOST_WORKERS),
         num_envs=0 if num_envs is None else whole("num_envs", num_envs, 1, MOST_LANES),
-        comm=comm if isinstance(comm, str) else "auto",
+        comm=comm,
         dtype=kind,
         seed=secrets.randbits(63) if seed is None else whole("seed", seed, 0, MOST_SEED),
         initial_value=initial_value,
@@ -131,19 +130,6 @@ def type_of(dtype: npt.DTypeLike) -> str:
             f"dtype is {shown(dtype)}; allowed: 'float64' or 'float32', or NumPy's types of these names"
         )
     return name
-
-
-def size_of(comm: str | Communicator, workers: int | None) -> int:
-    """Return how many workers a run has; `ConfigError` if there cannot be so many."""
-    if not isinstance(comm, (str, Communicator)):
-        raise ConfigError(f"comm is {shown(comm)}; allowed: a communicator's name, a URL, or a communicator")
-    if isinstance(comm, str):
-        return workers or 1 if choose(comm) == LOCAL_HUB else ranks(comm, workers)
-    if workers not in (None, comm.size):
-        raise ConfigError(
-            f"workers is {workers}, but the communicator has {comm.size} ranks; leave workers out"
-        )
-    return comm.size
 
 
 def arguments_of(path: object, header: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq._common import MOST_STEPS, real, shown, whole
 from cdq.errors import ConfigError, FileError, TableError
+from cdq.errors.checks import MOST_STEPS, real, shown, whole
 from cdq.qfunctions import MergedTable, QTable
 from cdq.training.course import Progress
 from cdq.training.goals import Goal

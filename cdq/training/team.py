@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.comm.registry import LOCAL_HUB, choose
 from cdq.contracts import Task
 from cdq.core.lanes import Lanes
 from cdq.errors import FileError
@@ -53,11 +52,11 @@ class Team:
         self._temporary = False
         self.workers: dict[int, Worker] = {}
 
-    def go_on(self, lanes: npt.NDArray[np.uint8] | None, rank: int) -> None:
+    def go_on(self, lanes: npt.NDArray[np.uint8] | None, rank: int, *, comes_and_goes: bool) -> None:
         """Go on from the state of the lanes of all ranks, (workers, n) bytes; without them, restart the streams.
 
         Lanes of another number of workers are of no use: a warning, on *rank* 0, says that the streams restart.
-        Workers of a hub come and go, and so each goes on with what there is of its number.
+        Where *comes_and_goes*, workers may join and leave, and each goes on with what there is of its number.
 
         Raises
         ------
@@ -66,8 +65,7 @@ class Team:
         """
         if lanes is not None:
             self._check(lanes)
-        of_hub = choose(self._settings.comm) == LOCAL_HUB
-        if lanes is not None and (of_hub or len(lanes) == self._settings.workers):
+        if lanes is not None and (comes_and_goes or len(lanes) == self._settings.workers):
             self.lane_states = dict(enumerate(lanes))
             return
         if lanes is not None and rank == 0:

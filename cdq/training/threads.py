@@ -10,7 +10,6 @@ from typing import Any
 from cdq.comm.base import Communicator
 from cdq.errors import CdqError, CommError, ConfigError
 from cdq.training.interrupts import Requests, signals_deferred
-from cdq.training.loop import _GRACE, _PATIENCE
 from cdq.workers import Interrupted
 
 
@@ -55,6 +54,8 @@ class WorkerThread(threading.Thread):
 
 # How often the waiting thread wakes up to show progress, in seconds.
 _TICK = 0.2
+# Seconds that workers which are to stop have: until they need not wait for others, and until nobody waits for them.
+_PATIENCE, _GRACE = 0.3, 2.0
 
 
 def run_workers(

@@ -3,7 +3,6 @@
 - `contribution`: The contribution of a worker to a round, as its communicator sees it.
 - `overlap`: Overlap: the merge of a window travels while the next window is learnt, and is applied one window late.
 - `rounds`: One round as a transaction: contribution, communicator, staged table, agreement, swap.
-- `streams`: Random streams of workers and of evaluations, spawned from the seed of the run.
 - `windows`: Lengths of windows: fixed, or chosen after each round from merged data.
 - `worker`: One worker: its lanes, its copy of the table, its random streams; it learns for a window at a time.
 """
@@ -11,9 +10,8 @@
 from cdq.workers.contribution import SUMMARY, PeerTable, Rule, Summary, WorkerContribution, peer_bytes
 from cdq.workers.overlap import Pipeline
 from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Interrupted, Round, Step, play
-from cdq.workers.streams import EVALUATION, streams
 from cdq.workers.windows import LONGEST_WINDOW, AutoWindow, FixedWindow, Window, as_window, sweeps_of
-from cdq.workers.worker import Worker
+from cdq.workers.worker import EVALUATION, Worker, streams
 
 __all__ = [
     "EVALUATION",

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from numbers import Real
 
-from cdq._common import real, shown, whole
 from cdq.errors import ConfigError
+from cdq.errors.checks import real, shown, whole
 
 # Visit counts of a window are 32-bit, also summed over workers.
 LONGEST_WINDOW = 2**24

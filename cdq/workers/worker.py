@@ -16,7 +16,9 @@ from cdq.core.merge.overlap import hand_over, take_back
 from cdq.core.table.rows import Law, Rows
 from cdq.errors import EnvironmentFailure
 from cdq.qfunctions import MergedTable
-from cdq.workers.streams import LEARNING, streams
+
+# What a spawn key starts with, so that no two uses of one seed share a stream.
+LEARNING, EVALUATION = 0, 1
 
 
 class Episodes(NamedTuple):
@@ -169,3 +171,9 @@ class Worker:
         self.roll_back()
         take_back(self.rows, handed)
         self._lanes.memory[:] = lanes
+
+
+def streams(seed: int, key: tuple[int, ...], n: int) -> npt.NDArray[np.uint64]:
+    """Return the first states of *n* streams, (4, n): those of `SeedSequence(seed)` spawned by *key* and lane."""
+    sequences = (np.random.SeedSequence(seed, spawn_key=(*key, lane)) for lane in range(n))
+    return np.stack([sequence.generate_state(4, np.uint64) for sequence in sequences], axis=1)

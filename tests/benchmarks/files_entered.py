@@ -20,6 +20,8 @@ import cdq
 
 PACKAGE = Path(cdq.__file__).parent
 STEPS = 20_000
+# Comprehensions are functions of their own, also in the body of a module or a class, which is run by an import.
+_COMPREHENSIONS = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
 
 
 def files_of(call: Callable[[], object]) -> list[str]:
@@ -27,8 +29,10 @@ def files_of(call: Callable[[], object]) -> list[str]:
     entered: set[str] = set()
 
     def note(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call" and frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # no module, no body of a class
-            entered.add(frame.f_code.co_filename)
+        code = frame.f_code
+        is_function = code.co_flags & inspect.CO_OPTIMIZED  # no module, no body of a class
+        if event == "call" and is_function and code.co_name not in _COMPREHENSIONS:
+            entered.add(code.co_filename)
 
     threading.setprofile(note)
     sys.setprofile(note)

@@ -27,7 +27,7 @@ from cdq.core.table.qfunction import TableQ
 from cdq.core.table.rows import Rows, row_size
 from cdq.envs.python import PythonEnvironment
 from cdq.envs.vector import VectorEnvironment
-from cdq.workers.streams import streams
+from cdq.workers.worker import streams
 
 LAW = schedules.build_law(schedules.RescaledLinear(0.9), 0, 0.3, "float32")
 

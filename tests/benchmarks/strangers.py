@@ -57,9 +57,9 @@ def hold(folder: Path, states: int, curve: bool) -> None:
         checkpoint_every=200 * window,
     )
     scheme, keys = ("zmq+curve", Keys(folder / "hub")) if curve else ("zmq+tcp", None)
-    learner.hosting = Hosting(f"{scheme}://127.0.0.1:0", keys=keys, grace=1.0)
+    hosting = Hosting(f"{scheme}://127.0.0.1:0", keys=keys, grace=1.0)
     with contextlib.suppress(KeyboardInterrupt):
-        learner.learn(1e15)
+        learner.learn(1e15, hosting=hosting)
     (folder / "digest").write_text(learner.table.digest())
 
 

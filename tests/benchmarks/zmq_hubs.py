@@ -19,15 +19,17 @@ from cdq.job.member import Member
 from cdq.job.membership.connection import Connection
 from cdq.job.membership.events import Deliver, HubSettings, Joined
 from cdq.job.membership.hub_machine import HubMachine
-from cdq.job.service import LearningService, make_service, plan_of
+from cdq.job.service import NO_RECORD, LearningService, Record, make_service, plan_of
+from cdq.training.course import watch_nothing
 from cdq.training.goals import Goal
-from cdq.training.monitor import watch_nothing
 
 _LAKE = "FrozenLake8x8-v1"
 _DEADLINE = 120.0
 
 
-def make_hub(env: Any, workers: int, rounds: int, **settings: Any) -> tuple[LearningService, HubMachine]:
+def make_hub(
+    env: Any, workers: int, rounds: int, record: Record = NO_RECORD, **settings: Any
+) -> tuple[LearningService, HubMachine]:
     """Return what a hub is that ends after so many rounds."""
     made = QLearner(env, comm="zmq", workers=workers, merge="mean", dtype="float32", seed=0, **settings)
     state, window = made._state, made.settings.window.floor
@@ -41,6 +43,7 @@ def make_hub(env: Any, workers: int, rounds: int, **settings: Any) -> tuple[Lear
         watch=watch_nothing,
         finish=made._requests.finish,
         rounds=0,
+        record=record,
     )
     fixed = HubSettings(min_members=workers, max_members=workers)
     return service, HubMachine(service, fixed, secrets.randbits(63) + 1, now=time.monotonic())
@@ -74,9 +77,9 @@ def serve_echo(told: Any, url: str, copy: bool) -> None:
 
 def serve_many(told: Any, url: str, workers: int, rounds: int) -> None:
     """Be a hub for light workers; tell where it is, then how many came to each round, when, and its peak memory."""
-    service, machine = make_hub("Taxi-v4", workers, rounds, sync_every=30, num_envs=1)
     lines: list[tuple[int, float]] = []
-    service.write = lambda line: lines.append((len(line["members"]), line["time"]))
+    record = Record(lambda line: lines.append((len(line["members"]), line["time"])))
+    service, machine = make_hub("Taxi-v4", workers, rounds, record, sync_every=30, num_envs=1)
     with Hub(url, machine, limit=service.limit(0)) as hub:
         told.put(hub.url)
         hub.run()

@@ -20,14 +20,14 @@ JOB = ("--env", "FrozenLake-v1", "--workers", "2")
     ],
 )
 def test_a_hub_that_would_refuse_everything_does_not_start(
-    options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: tuple[str, ...], short_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
         main(
             [
                 "hub",
                 "--bind",
-                f"zmq+ipc://{tmp_path}/hub",
+                f"zmq+ipc://{short_path}/hub",
                 *JOB,
                 "--checkpoint",
                 str(tmp_path / "job"),

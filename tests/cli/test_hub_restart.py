@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from cdq.cli import main
 from cdq.cli.hub import _left
 from cdq.job.hub import Hosting
 from cdq.training.goals import Goal
-from tests.cli.test_hub import Processes, end, processes, url, wait_for_rounds
+from tests.cli.test_hub import BRIEF, Processes, end, processes, url, wait_for_rounds
 from tests.job.jobs import Playing
 
 __all__ = ["processes", "url"]  # fixtures
@@ -50,8 +51,13 @@ def test_what_is_left(last: Goal | None, steps: float | None, until: Any, left: 
 
 
 def test_a_job_that_was_killed_takes_other_goals(
-    processes: Processes, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    processes: Processes,
+    url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(Hosting, "__init__", partialmethod(Hosting.__init__, grace=0.5))
     job = tmp_path / "job"
     command = ["hub", "--bind", url, "--checkpoint", str(job)]
     options = ["--env", "FrozenLake-v1", "--sync-every", "16000", "--seed", "0", "--checkpoint-every", "1e11"]
@@ -82,6 +88,7 @@ def test_a_job_that_was_killed_takes_other_goals(
             "2e5",
         ),
         *("--json", "-"),
+        program=BRIEF,
     )
     processes.start("join", url)
     ended, out, err = end(hub)
@@ -134,8 +141,7 @@ def test_a_hub_that_is_started_again_makes_no_environment(
     monkeypatch.setattr("cdq.job.hub.Hub", Playing)
     model = replace(cdq.MDP.from_gymnasium("FrozenLake-v1"), name="evilmod:Evil-v0\x1b[2J")
     agent = cdq.QLearner(model, comm="zmq", seed=0, checkpoint=job)
-    agent.hosting = Hosting(url)
-    agent.learn(20_000)
+    agent.learn(20_000, hosting=Hosting(url))
     assert main(["hub", "--bind", url, "--checkpoint", str(job), "--steps", "40000"]) == 0
     out = capsys.readouterr().out
     assert "evilmod:Evil-v0?[2J" in out  # no terminal obeys a file

@@ -19,6 +19,8 @@ import cdq
 from cdq.cli import main
 
 COMMAND = [sys.executable, "-c", "import sys; from cdq.cli import main; sys.exit(main())", "launch"]
+# The command, which gives processes that do not hear it half a second in place of three.
+HASTY = [*COMMAND[:2], f"import cdq.comm.zmq.ranks.launch as it; it._GRACE = 0.5; {COMMAND[2]}", *COMMAND[3:]]
 RANKS = """
 import sys
 from cdq.comm.registry import connect
@@ -44,14 +46,14 @@ def script(folder: Path, text: str) -> str:
     return str(folder / "script.py")
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
+def start(*arguments: str, command: list[str] = COMMAND) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+        [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     )
 
 
-def run(*arguments: str) -> tuple[int, str, str]:
-    with start(*arguments) as process:
+def run(*arguments: str, command: list[str] = COMMAND) -> tuple[int, str, str]:
+    with start(*arguments, command=command) as process:
         said = process.communicate(timeout=60)
     return process.returncode, *said
 
@@ -110,7 +112,7 @@ def test_a_process_that_does_not_want_to_end_is_killed(folder: Path) -> None:
         " [ $CDQ_RANK = 0 ] && kill -KILL $$; while :; do sleep 1; done"
     )
     started = time.monotonic()
-    status, _, err = run("-n", "2", "sh", "-c", text)
+    status, _, err = run("-n", "2", "sh", "-c", text, command=HASTY)
     assert (status, err) == (137, "cdq: rank 0 ended with status 137\n")
     assert time.monotonic() - started < 15
     assert [pid for pid in wait_for_lines(notes, 4) if is_running(pid)] == []
@@ -156,7 +158,7 @@ def test_ctrl_c_that_the_shell_has_ignored_stays_ignored(folder: Path) -> None:
 @pytest.mark.parametrize("stuck", ["trap '' INT; sleep 100 & wait; sleep 100", "kill -STOP $$"])
 def test_the_second_ctrl_c_ends_who_does_not_hear_it(folder: Path, stuck: str) -> None:
     notes = folder / "pids"
-    with start("-n", "2", "sh", "-c", f"echo $$ >> {notes}; {stuck}") as process:
+    with start("-n", "2", "sh", "-c", f"echo $$ >> {notes}; {stuck}", command=HASTY) as process:
         pids = wait_for_lines(notes, 2)
         time.sleep(0.2)
         for _ in range(2):

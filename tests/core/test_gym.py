@@ -23,7 +23,7 @@ from cdq.envs.python import PythonEnvironment
 from cdq.envs.vector import VectorEnvironment
 from cdq.features import TileCoding
 from cdq.qfunctions.merged import allocate
-from cdq.workers.streams import streams
+from cdq.workers.worker import streams
 from tests.envs.toys import N_ACTIONS, N_STATES, OBSERVATIONS, Plain, Toy
 from tests.reference.gym import Learner
 from tests.reference.qfunction import QFunction

@@ -13,7 +13,7 @@ from cdq.mdp.model import MDP
 from cdq.mdp.sampler import pack_model
 from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import Constant, build_law
-from cdq.workers.streams import EVALUATION, streams
+from cdq.workers.worker import EVALUATION, streams
 from tests.reference.rollout import alias_table, threshold
 from tests.strategies import DTYPES, NO_STOP, make_worker, models, set_table, visits_of
 

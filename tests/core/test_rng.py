@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cdq.mdp.model import MDP
 from cdq.schedules import Constant, build_law
-from cdq.workers.streams import EVALUATION, LEARNING, streams
+from cdq.workers.worker import EVALUATION, LEARNING, streams
 from tests.reference.rng import Xoshiro
 from tests.strategies import make_worker
 

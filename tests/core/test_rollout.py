@@ -13,8 +13,7 @@ from cdq import schedules
 from cdq.core.loops.rollout import follow
 from cdq.mdp.model import MDP
 from cdq.mdp.sampler import pack_model
-from cdq.workers.streams import EVALUATION, LEARNING, streams
-from cdq.workers.worker import Worker
+from cdq.workers.worker import EVALUATION, LEARNING, Worker, streams
 from tests.reference import rollout as reference
 from tests.reference.schedules import Law
 from tests.strategies import (

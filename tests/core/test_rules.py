@@ -20,7 +20,7 @@ from cdq.features import TileCoding
 from cdq.mdp.model import MDP
 from cdq.qfunctions.merged import MergedTable
 from cdq.rules import RULES
-from cdq.workers.streams import LEARNING, streams
+from cdq.workers.worker import LEARNING, streams
 from tests.core.test_rollout import RATES, STEP_SIZES, assert_same
 from tests.reference import qfunction, rules
 from tests.reference.schedules import Law

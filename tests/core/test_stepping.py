@@ -20,7 +20,7 @@ from cdq.envs.compiled import CompiledEnvironment
 from cdq.errors import EnvironmentFailure
 from cdq.features import TileCoding
 from cdq.qfunctions.merged import MergedTable
-from cdq.workers.streams import EVALUATION, LEARNING, streams
+from cdq.workers.worker import EVALUATION, LEARNING, streams
 from tests.envs.compiled import FINITE, function, scripted
 from tests.reference import stepping as reference
 from tests.reference.qfunction import QFunction

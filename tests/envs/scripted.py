@@ -12,7 +12,7 @@ from cdq import schedules
 from cdq.core.lanes import Lanes
 from cdq.core.table.qfunction import TableQ
 from cdq.core.table.rows import Rows
-from cdq.workers.streams import streams
+from cdq.workers.worker import streams
 from tests.small_tables import Table, make_table
 
 TAXI = max(name for name in gymnasium.registry if name.startswith("Taxi-v"))

@@ -14,9 +14,8 @@ from cdq.comm.registry import connect
 from cdq.mdp.sampler import pack_model
 from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import Constant, StepSize
-from cdq.training.course import Course, Plan, Progress
+from cdq.training.course import Course, Plan, Progress, learn_rounds
 from cdq.training.interrupts import Requests
-from cdq.training.loop import learn_rounds
 from cdq.training.threads import run_workers
 from cdq.workers.contribution import WorkerContribution
 from cdq.workers.windows import AutoWindow, FixedWindow, Window

@@ -14,8 +14,7 @@ from cdq.mdp.sampler import follow_policy, pack_model
 from cdq.qfunctions.merged import MergedTable
 from cdq.rules import RULES
 from cdq.schedules import Constant, build_law
-from cdq.workers.streams import streams
-from cdq.workers.worker import Worker
+from cdq.workers.worker import Worker, streams
 from tests.strategies import make_worker
 
 CLIFF = MDP.from_gymnasium("CliffWalking-v1")

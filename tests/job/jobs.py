@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cdq
 from cdq.job.journal import Journal
 from cdq.job.replay import Rehearsal
-from cdq.job.service import LearningService, make_service, plan_of
+from cdq.job.service import LearningService, Record, make_service, plan_of
+from cdq.training.course import Watch, watch_nothing
 from cdq.training.goals import Goal
-from cdq.training.monitor import Watch, watch_nothing
 from tests.strategies import random_model
 
 MODEL = random_model(30, 4, seed=8, time_limit=50)
@@ -28,7 +29,7 @@ class Hub:
         steps: int = STEPS,
         journal: Journal | None = None,
         watch: Watch = watch_nothing,
-        kind: type[LearningService] = LearningService,
+        make: Callable[..., LearningService] = LearningService,
         **arguments: Any,
     ):
         self.learner = cdq.QLearner(
@@ -45,9 +46,9 @@ class Hub:
             watch=watch,
             finish=self.learner._requests.finish,
             rounds=0,
-            kind=kind,
+            make=make,
+            record=Record(journal.write if journal else None),
         )
-        self.service.write = journal.write if journal else None
 
     @property
     def digest(self) -> str:
@@ -88,8 +89,8 @@ class Playing:
     def run(self, stop: Any) -> None:
         service = self.machine._service
         rehearsal = Rehearsal(service)
-        write, number = service.write, 0
-        service.write = lambda entry: write({**entry, "next": 1})
+        write, number = service._record.write, 0
+        service._record = replace(service._record, write=lambda entry: write({**entry, "next": 1}))
         while not service.finished:
             number += 1
             payloads = {

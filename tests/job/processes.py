@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,8 +31,7 @@ def hold(directory: str, url: str, text: str) -> None:
     else:
         given.pop("more", None)
         learner = cdq.QLearner(**{**ARGUMENTS, **given, "checkpoint": directory})
-    learner.hosting = hosting
-    learner.learn(steps)
+    learner.learn(steps, hosting=hosting)
     print(learner.table.digest(), learner.steps)
 
 
@@ -41,9 +41,8 @@ START = str(Path(__file__).parents[1] / "start.py")  # runs a module of the test
 class Processes:
     """A hub and its workers; all end with the context."""
 
-    def __init__(self, folder: Path, **given: Any) -> None:
-        folder.chmod(0o700)
-        self.directory, self.url = folder / "job", f"zmq+ipc://{folder}/hub"
+    def __init__(self, folder: Path, socket: str, **given: Any) -> None:
+        self.directory, self.url = folder / "job", f"zmq+ipc://{socket}"
         self._given = given
         self._started: list[subprocess.Popen[str]] = []
 
@@ -81,11 +80,14 @@ class Processes:
 
 @contextmanager
 def processes(folder: Path, **given: Any) -> Iterator[Processes]:
-    made = Processes(folder, **given)
-    try:
-        yield made
-    finally:
-        made.end()
+    with tempfile.TemporaryDirectory(
+        dir="/tmp", prefix="cdq-"
+    ) as short:  # wherever TMPDIR is: room for an address
+        made = Processes(folder, f"{short}/hub", **given)
+        try:
+            yield made
+        finally:
+            made.end()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ class Job(Hub):
 
     service: AsynchronousService
 
-    def __init__(self, journal: Journal | None = None, **arguments: Any) -> None:
-        super().__init__(workers=1, journal=journal, kind=AsynchronousService, **arguments)
+    def __init__(self, journal: Journal | None = None, staleness: int = 64, **arguments: Any) -> None:
+        make = partial(AsynchronousService, staleness=staleness)
+        super().__init__(workers=1, journal=journal, make=make, **arguments)
         self.members: dict[int, Member] = {}
         self.bases: dict[int, int] = {}
         self.applied: dict[int, int] = {}
@@ -129,8 +131,7 @@ def test_g9_what_came_in_any_order_comes_out_again(tmp_path: Path) -> None:
 
 
 def test_what_is_too_old_is_refused_and_changes_nothing() -> None:
-    job = Job(sync_every=30)
-    job.service.staleness = 5
+    job = Job(sync_every=30, staleness=5)
     job.join(0)
     job.join(1)
     for _ in range(6):

@@ -19,9 +19,8 @@ def test_what_is_stored_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("cdq.job.hub._ROOM", 0)
     monkeypatch.setattr("cdq.job.hub.Hub", Playing)
     learner = cdq.QLearner(MODEL, comm="zmq", seed=5, num_envs=3, sync_every=100, checkpoint=tmp_path / "job")
-    learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
     learner._checkpoints._every = 10**9
-    learner.learn(30_000)
+    learner.learn(30_000, hosting=Hosting(f"zmq+ipc://{tmp_path}/hub"))
     table = sum(part.nbytes for part in learner._state.tables().values())
     files = sorted((tmp_path / "job").glob("contributions-*"))
     assert len(files) == 3
@@ -40,8 +39,7 @@ def test_rounds_of_another_job_are_not_applied(
     def play(**given: Any) -> str:
         arguments = {"env": MODEL, "comm": "zmq", "seed": 5, "num_envs": 3, "sync_every": 100, **given}
         learner = cdq.QLearner(**arguments, checkpoint=job)
-        learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
-        return learner.learn(3_000).table.digest()
+        return learner.learn(3_000, hosting=Hosting(f"zmq+ipc://{tmp_path}/hub")).table.digest()
 
     digest = play()
     for path in job.glob("checkpoint-*"):
@@ -61,8 +59,7 @@ def test_a_job_that_was_not_begun_is_begun_again(tmp_path: Path, monkeypatch: py
         learner = cdq.QLearner(
             MODEL, comm="zmq", seed=seed, num_envs=3, sync_every=100, checkpoint=tmp_path / "job"
         )
-        learner.hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
-        learner.learn(3_000)
+        learner.learn(3_000, hosting=Hosting(f"zmq+ipc://{tmp_path}/hub"))
         if seed == 1:
             for path in tmp_path.glob("job/*"):
                 if path.name != "job.safetensors":
@@ -84,3 +81,20 @@ def test_a_job_that_was_not_begun_is_begun_again(tmp_path: Path, monkeypatch: py
 def test_what_no_hub_can_keep_to_is_refused_before_it_starts(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(wrong))} is .*; allowed: "):
         Hosting("zmq+ipc:///tmp/hub", **wrong)
+
+
+def test_a_hub_is_for_members_alone(tmp_path: Path) -> None:
+    """Where the workers are threads, or processes that step an environment in Python, an address is refused."""
+    hosting = Hosting(f"zmq+ipc://{tmp_path}/hub")
+    learner = cdq.QLearner(MODEL, seed=0, checkpoint=tmp_path / "job")
+    with pytest.raises(
+        ConfigError, match=r"hosting is for workers of a hub, and comm is 'inprocess'; allowed: "
+    ):
+        learner.learn(1000, hosting=hosting)
+    stepped = cdq.QLearner("CartPole-v1", comm="zmq", seed=0, bins=4, checkpoint=tmp_path / "job")
+    with pytest.raises(
+        ConfigError, match="a hub holds jobs of environments with a model; cdq/CartPole-v0 has none"
+    ):
+        stepped.learn(1000, hosting=hosting)
+    assert not (tmp_path / "job").exists()
+    assert learner.steps == stepped.steps == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from cdq.job.contributions import Contributions
 from cdq.job.journal import NAME, Journal, read
 from cdq.job.recovery import recover, seconds_of
 from cdq.job.replay import Rehearsal, replay
-from cdq.job.service import LearningService
+from cdq.job.service import LearningService, Record
 from cdq.training.goals import Goal, OptimalWithin
 from tests.job.jobs import Hub, journal_in
 from tests.job.processes import Processes, processes
@@ -88,20 +89,21 @@ def test_another_goal_or_mode_after_a_restart(changes: dict[str, Any], tmp_path:
 def kept_by(directory: Path, hub: Hub, asynchronous: bool = False) -> Iterator[None]:
     """Let a hub keep what it does."""
     with journal_in(directory) as journal, Contributions(directory, durable=True) as contributions:
-        hub.service.write, hub.service.store = journal.write, contributions.write
+        hub.service._record = Record(journal.write, contributions.write)
         contributions.begin(0)
         journal.write({"start": 1, "goal": GOAL, "asynchronous": asynchronous})
         yield
 
 
-def again(directory: Path, goal: Goal | None = None) -> Hub:
+def again(directory: Path, goal: Goal | None = None, aims: list[Goal] | None = None) -> Hub:
     """Return a hub that was started again on what is there."""
-    hub = Hub(workers=2, sync_every=100)
+    hub, aims = Hub(workers=2, sync_every=100), [] if aims is None else aims
     state = hub.learner._state
     state.goal = goal or Goal(6_000)
 
-    def make(kind: type[LearningService]) -> LearningService:
+    def make(kind: type[LearningService], then: Goal) -> LearningService:
         assert kind is LearningService
+        aims.append(then)
         return hub.service
 
     with journal_in(directory) as journal:
@@ -132,9 +134,13 @@ def test_the_goal_is_that_of_the_rounds_while_they_are_applied(tmp_path: Path) -
     hub = Hub(workers=2, sync_every=100)
     with kept_by(tmp_path, hub):
         hub.play([0, 1], rounds=4)
-    goal = Goal(100, OptimalWithin(0.5), 7, 3)
-    assert again(tmp_path, goal).digest == hub.digest
-    assert goal == Goal(100, OptimalWithin(0.5), 7, 3)
+    goal, aims = Goal(100, OptimalWithin(0.5), 7, 3), list[Goal]()
+    other = again(tmp_path, goal, aims)
+    assert other.digest == hub.digest
+    assert other.learner._state.goal is goal
+    assert [(then.target, then.until, then.measure_at) for then in aims] == [(6_000, None, sys.maxsize)]
+    assert again(tmp_path, Goal(6_000, None, 7, 3), aims).digest == hub.digest
+    assert aims[1:] == [Goal(6_000, None, 7, 3)]
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -176,7 +182,7 @@ def test_a_contribution_that_is_missing(
     hub = {"epoch": 1, "version": 0, "peers": [[0, "", "a", 0, True]]}
     with journal_in(tmp_path) as journal, Contributions(tmp_path, durable=True) as contributions:
         contributions.begin(0)
-        job.service.write, job.service.store = journal.write, contributions.write
+        job.service._record = Record(journal.write, contributions.write)
         journal.write({**start, "hub": hub})
         job.join(0)
         digests = []
@@ -191,9 +197,9 @@ def test_a_contribution_that_is_missing(
     with journal_in(tmp_path) as journal:
         if durable:
             with pytest.raises(FileError, match="the contribution to round 4 is not in .*; use another copy"):
-                recover(journal, goal, lambda kind: after.service, stored)
+                recover(journal, goal, lambda kind, then: after.service, stored)
             return
-        recover(journal, goal, lambda kind: after.service, stored)
+        recover(journal, goal, lambda kind, then: after.service, stored)
         assert after.digest == digests[2]
         assert journal.hub == {**hub, "version": 3, "peers": [[0, "", "a", 3, True]]}
         journal.write({"round": 4})

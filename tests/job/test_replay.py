@@ -9,8 +9,8 @@ import pytest
 from cdq.errors import FileError
 from cdq.job.replay import replay
 from cdq.job.store import NAME, write_beginning
-from cdq.learner.run import about
 from cdq.storage.files import read_tensors, write_tensors
+from cdq.training.call import about
 from tests.job.jobs import MODEL, Hub, journal_in
 
 

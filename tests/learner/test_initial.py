@@ -12,7 +12,7 @@ import pytest
 
 import cdq
 from cdq.errors import ConfigError
-from cdq.learner import run
+from cdq.learner import backends
 from cdq.testing import run_in_threads
 from tests.strategies import DTYPES, random_model
 
@@ -172,6 +172,6 @@ def test_ranks_with_different_tables_are_refused() -> None:
 
 
 def test_a_refused_table_costs_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run.Run, "run", lambda self: pytest.fail("work was started"))
+    monkeypatch.setattr(backends, "conduct", lambda *_, **__: pytest.fail("work was started"))
     with pytest.raises(ConfigError):
         learner(initial_table=VALUES[1:]).learn(100)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import cdq
-from cdq._common import shown
 from cdq.errors import ConfigError, ModelError, TableError, UnsupportedEnvironment
+from cdq.errors.checks import shown
 from cdq.learner import evaluation
 from cdq.learner import qlearner as module
 from cdq.merges import MergeRule
 from cdq.schedules import Constant, LinearDecay, Polynomial, RescaledLinear
 from cdq.training.history import Row
-from cdq.workers.streams import streams
+from cdq.workers.worker import streams
 from tests.reference.rollout import follow
 from tests.strategies import DTYPES, random_model
 

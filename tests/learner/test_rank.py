@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import cdq
 from cdq.errors import ConfigError, PeerLost
 from tests.envs import changed, failing
+from tests.mpi import jobs
 
 WORKERS = 3
 
@@ -27,10 +29,13 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2])
 
 
-def ranks_left() -> list[str]:
-    """Return the processes of this module that still run."""
-    shown = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in shown.splitlines() if "cdq.learner.rank" in line and "ps -eo" not in line]
+def ranks_left() -> list[bytes]:
+    """Return the commands of the ranks that this process started and that still run."""
+    commands = []
+    for process in jobs.descendants(os.getpid()):
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            commands.append(Path(f"/proc/{process}/cmdline").read_bytes())
+    return [command for command in commands if b"cdq.learner.rank" in command]
 
 
 def learner(env: Any, **changes: Any) -> cdq.QLearner:

@@ -13,7 +13,7 @@ import cdq
 from cdq.errors import ConfigError
 from cdq.qfunctions import SoleTable
 from cdq.rules import RULES
-from cdq.workers.streams import LEARNING, streams
+from cdq.workers.worker import LEARNING, streams
 from tests.reference import merge as reference
 from tests.reference import rules
 from tests.reference.schedules import Law

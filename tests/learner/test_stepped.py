@@ -10,6 +10,7 @@ import pytest
 
 import cdq
 from cdq.errors import LearningDiverged
+from cdq.training.monitor import Monitor
 from tests.envs import failing
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -43,7 +44,7 @@ def test_one_result(kind: str, dtype: str) -> None:
 def test_a_run_that_was_resumed_is_the_run_that_was_not(kind: str, workers: int, tmp_path: Path) -> None:
     whole = learner(kind, workers=workers).learn(STEPS)
     cut = learner(kind, workers=workers, checkpoint=tmp_path, checkpoint_every=STEPS // 4)
-    stop_after(cut, STEPS // 3)
+    stop_after(cut, STEPS // 8)
     assert 0 < cut.steps < STEPS
     again = cdq.QLearner.resume(tmp_path)
     assert again.steps == cut.steps
@@ -52,15 +53,16 @@ def test_a_run_that_was_resumed_is_the_run_that_was_not(kind: str, workers: int,
 
 def stop_after(agent: cdq.QLearner, steps: int) -> None:
     """Let a call of `learn` for all steps end with a checkpoint after so many."""
-    monitor = agent._monitor()
+    original = Monitor.__call__
 
-    def watch(done: int, played: Any) -> bool:
+    def watch(monitor: Monitor, done: int, played: Any) -> bool:
         if done >= steps:
             agent._requests.finish[0] = 1
-        return monitor(done, played)
+        return original(monitor, done, played)
 
-    agent._monitor = lambda: watch  # type: ignore[method-assign, assignment, return-value]
-    agent.learn(STEPS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Monitor, "__call__", watch)
+        agent.learn(STEPS)
 
 
 @pytest.mark.parametrize("kind", KINDS)

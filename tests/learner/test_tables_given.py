@@ -11,8 +11,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from gymnasium.wrappers import TransformReward
-from typer.testing import CliRunner
 
 import cdq
 from cdq.cli import app

@@ -100,7 +100,7 @@ def descendants(process: int) -> list[int]:
     """Return the children of a process, their children and so on: ranks have sessions of their own."""
     found: list[int] = []
     for folder in Path(f"/proc/{process}/task").glob("*"):
-        for child in map(int, (folder / "children").read_text().split()):
+        for child in map(int, _read(folder / "children").split()):
             found += [child, *descendants(child)]
     return found
 
@@ -121,18 +121,20 @@ def left_over(printed: str, files: set[str]) -> list[str]:
         word for line in printed.splitlines() if line.startswith("pid: ") for word in line.split()[1:]
     ]
     deadline = time.monotonic() + 2.0  # mpiexec does not wait for those that it kills
-    while (left := _left_now(processes, files)) and time.monotonic() < deadline:
+    left = before = _left_now(processes, files)
+    while left and time.monotonic() < deadline:
         time.sleep(0.05)
-    return left
+        left, before = _left_now(processes, files), left
+    return sorted(left & before)  # a file that a job beside this one has just made is used soon
 
 
-def _left_now(processes: Sequence[str], files: set[str]) -> list[str]:
+def _left_now(processes: Sequence[str], files: set[str]) -> set[str]:
     used = "".join(_read(folder / "maps") for folder in Path("/proc").glob("[0-9]*"))
     unused = {name for name in shared_files() - files if name not in used}
     of_mpich = {name for name in unused if Path(name).name.startswith("mpich_shm_")}
     for name in of_mpich:
         Path(name).unlink(missing_ok=True)
-    return [process for process in processes if _runs(process)] + sorted(unused - of_mpich)
+    return {process for process in processes if _runs(process)} | (unused - of_mpich)
 
 
 def shared_files() -> set[str]:

@@ -108,6 +108,7 @@ def test_another_order_of_ranks_would_show(merge: str, monkeypatch: pytest.Monke
 # ---- whole jobs
 
 
+@pytest.mark.alone
 def test_more_ranks_than_cores() -> None:
     done = jobs.run_job(32, [jobs.START, "tests.mpi.functions"], timeout=100.0)
     assert done.returncode == 0, done.stderr

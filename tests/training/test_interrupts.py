@@ -194,7 +194,7 @@ class Waiting(Deaf):
 
 
 def test_a_learner_goes_on_once_the_step_has_returned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cdq.training.loop._GRACE", 0.1)
+    monkeypatch.setattr("cdq.training.threads._GRACE", 0.1)
     env = Waiting()
     agent = cdq.QLearner(env, seed=0, sync_every=1000)
     with pytest.raises(KeyboardInterrupt):

@@ -70,7 +70,7 @@ def test_ways_of_merging_make_no_difference(
     digests = []
     for kind in (InProcessCommunicator, Wire):
         monkeypatch.setattr(
-            "cdq.learner.run.connect", lambda *_, kind=kind: kind.connect("inprocess", 3, 10.0)
+            "cdq.learner.backends.connect", lambda *_, kind=kind: kind.connect("inprocess", 3, 10.0)
         )
         agent = learner(workers=3, sync_every=sync_every, dtype=dtype).learn(20_000)
         digests.append((agent.table.digest(), agent.history["steps"].tolist()))
@@ -183,7 +183,7 @@ def test_a_lost_hand_over_leaves_the_last_whole_round(
     agent, twin = learner(workers=3, sync_every=99), learner(workers=3, sync_every=99)
     with monkeypatch.context() as patch:
         patch.setattr(kind, "at", at)
-        patch.setattr("cdq.learner.run.connect", lambda *_: kind.connect("inprocess", 3, 10.0))
+        patch.setattr("cdq.learner.backends.connect", lambda *_: kind.connect("inprocess", 3, 10.0))
         with pytest.raises(OSError, match="the network is down"):
             agent.learn(20 * 297)
     rounds = (at[1] - 1) // 2  # two hand-overs each
@@ -195,6 +195,25 @@ def test_a_lost_hand_over_leaves_the_last_whole_round(
     agent.learn(5 * 297)
     twin.learn(5 * 297)
     assert everything(agent) == everything(twin)
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_condition_that_was_met_holds_though_the_window_after_it_fails(
+    lost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left to do: rank 0 had judged, and only the window that is thrown away failed."""
+    until = cdq.MeanReturn(-1e9)
+    whole = learner(workers=3, sync_every=999).learn(ENDLESS, until=until)
+    agent = learner(workers=3, sync_every=999)
+    with monkeypatch.context() as patch:
+        patch.setattr(Failing, "at", (1, 2 * len(whole.history) + lost))  # two hand-overs each
+        patch.setattr("cdq.learner.backends.connect", lambda *_: Failing.connect("inprocess", 3, 10.0))
+        with pytest.raises(OSError, match="the network is down"):
+            agent.learn(ENDLESS, until=until)
+    for one in (whole, agent):
+        assert (one.steps, one.steps_left, one.until) == (whole.steps, 0, until)
+        assert one.learn().table.digest() == whole.table.digest()
+        assert one.steps == whole.steps
 
 
 @pytest.mark.parametrize("thread", ["cdq-worker-0", "cdq-worker-1"])

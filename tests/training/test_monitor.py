@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from cdq.training.course import watch_nothing
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin
 from cdq.training.history import History, Row
-from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine, describe, watch_nothing
+from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine, describe
 from cdq.workers.contribution import Summary
 from cdq.workers.rounds import Round
 
@@ -69,8 +70,8 @@ def test_the_gap_is_measured_when_steps_have_grown(until: OptimalWithin | None, 
 def test_stopping_at_a_gap() -> None:
     history = History()
     watch = monitor(history, OptimalWithin(0.1), gaps=[0.5, 0.1, 0.9])
-    assert [watch(steps, played((1, 1.0))) for steps in (100, 200, 300)] == [False, True, True]
-    assert watch._goal.target == 200
+    assert [watch(steps, played((1, 1.0))) for steps in (100, 200, 300)] == [False, True, False]
+    assert watch.measure_at == 400
 
 
 def test_stopping_at_a_return() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import cdq
-from cdq._common import shown
 from cdq.errors import FileError, TableError
+from cdq.errors.checks import shown
 from cdq.qfunctions.merged import MergedTable
 from cdq.storage.files import read_tensors, write_tensors
 from cdq.training.course import Progress

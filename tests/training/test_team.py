@@ -45,7 +45,7 @@ def test_memory_that_is_shared_in_some_calls_only_makes_no_difference(
     arguments: dict[str, Any] = {"workers": 2, "num_envs": 3, "seed": 5, "sync_every": 99}
     whole = cdq.QLearner(runs.MODEL, **arguments).learn(4 * 20 * 198)
     agent = cdq.QLearner(runs.MODEL, **arguments)
-    monkeypatch.setattr("cdq.learner.run.connect", lambda *_: Sharing.connect("inprocess", 2, 10.0))
+    monkeypatch.setattr("cdq.learner.backends.connect", lambda *_: Sharing.connect("inprocess", 2, 10.0))
     for share in shares:
         monkeypatch.setattr(Sharing, "shares", share)
         monkeypatch.setattr(Sharing, "memory", {}, raising=False)

@@ -13,8 +13,7 @@ from cdq.schedules import Constant, LinearDecay, Polynomial, RescaledLinear, bui
 from cdq.testing import run_in_threads
 from cdq.workers.overlap import Pipeline
 from cdq.workers.rounds import GO_ON, STOP_BEFORE, Interrupted, Round
-from cdq.workers.streams import LEARNING, streams
-from cdq.workers.worker import Worker
+from cdq.workers.worker import LEARNING, Worker, streams
 from tests.reference.merge import RULES
 from tests.reference.overlap import Overlapped
 from tests.reference.rollout import Learner

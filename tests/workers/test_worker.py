@@ -8,8 +8,7 @@ import pytest
 from cdq.mdp.model import MDP
 from cdq.qfunctions.merged import MergedTable, allocate
 from cdq.schedules import Constant, RescaledLinear, build_law
-from cdq.workers.streams import EVALUATION, LEARNING, streams
-from cdq.workers.worker import Episodes
+from cdq.workers.worker import EVALUATION, LEARNING, Episodes, streams
 from tests.core.test_merge import contributions_of, merge_shared
 from tests.strategies import (
     DTYPES,

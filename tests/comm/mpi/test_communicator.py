@@ -204,6 +204,7 @@ def closes_at_its_own_time(comm: Communicator) -> tuple[int, bool]:
     return len(ends.kept) - kept + len(ends.leaving), at_once
 
 
+@pytest.mark.alone
 def test_closing_waits_for_nobody_and_leaves_nothing() -> None:
     assert pool.run(3, closes_at_its_own_time) == [(0, True)] * 3
 

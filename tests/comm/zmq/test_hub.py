@@ -28,28 +28,25 @@ from tests.comm.zmq.simulation import Adding, Disk, Table, delta
 
 
 @pytest.mark.parametrize("place", ["zmq+ipc://{}/hub", "tcp://127.0.0.1:0"])
-def test_rounds_over_a_socket(place: str, tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
+def test_rounds_over_a_socket(place: str, short_path: Path) -> None:
     disk = Disk()
-    with running(place.format(tmp_path), disk, HubSettings(min_members=3, max_members=3)) as url:
+    with running(place.format(short_path), disk, HubSettings(min_members=3, max_members=3)) as url:
         workers = work(url, 3, 20)
     assert all(len(worker.acknowledged) == 20 and worker.joined == 1 for worker in workers)
     assert [len(entries) for entries in disk.log[:20]] == [3] * 20
-    assert list(tmp_path.iterdir()) == []
+    assert list(short_path.iterdir()) == []
 
 
-def test_status(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    with running(f"ipc://{tmp_path}/hub", Disk(), HubSettings()) as url:
+def test_status(short_path: Path) -> None:
+    with running(f"ipc://{short_path}/hub", Disk(), HubSettings()) as url:
         told = status(url)
     assert told["members"] == []
     assert told["service"] == {"rounds": 0}
 
 
-def test_a_hub_that_starts_again_goes_on(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
+def test_a_hub_that_starts_again_goes_on(short_path: Path) -> None:
     disk, settings = Disk(), HubSettings(min_members=2, max_members=2)
-    url = f"zmq+ipc://{tmp_path}/hub"
+    url = f"zmq+ipc://{short_path}/hub"
     threads = [Worker(url, 10**6) for _ in range(2)]
     for _ in range(3):
         wanted = len(disk.log) + 15
@@ -71,10 +68,9 @@ def test_a_hub_that_starts_again_goes_on(tmp_path: Path) -> None:
     assert len(logged) == sum(map(len, disk.log))
 
 
-def test_a_worker_that_is_refused_hears_why(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
+def test_a_worker_that_is_refused_hears_why(short_path: Path) -> None:
     with (
-        running(f"zmq+ipc://{tmp_path}/hub", Disk(), HubSettings()) as url,
+        running(f"zmq+ipc://{short_path}/hub", Disk(), HubSettings()) as url,
         Connection(url, b"something else") as connection,
         pytest.raises(CommError, match="adds not"),
     ):
@@ -103,10 +99,9 @@ class Pinging:
         return []
 
 
-def test_a_peer_that_does_not_read_for_long_is_not_lost(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
+def test_a_peer_that_does_not_read_for_long_is_not_lost(short_path: Path) -> None:
     machine, ended = Pinging(), threading.Event()
-    with Hub(f"zmq+ipc://{tmp_path}/hub", machine) as hub:
+    with Hub(f"zmq+ipc://{short_path}/hub", machine) as hub:
         thread = threading.Thread(target=hub.run, args=(ended.is_set,), name="hub")
         thread.start()
         link = Link(parse(hub.url), 5.0)
@@ -200,11 +195,10 @@ class Slow:
 MESSAGES = 200
 
 
-def test_the_clock_goes_on_while_messages_wait(tmp_path: Path) -> None:
+def test_the_clock_goes_on_while_messages_wait(short_path: Path) -> None:
     """However many there are: members are looked after, and a request to stop is heard."""
-    tmp_path.chmod(0o700)
     machine = Slow()
-    with Hub(f"zmq+ipc://{tmp_path}/hub", machine) as hub:
+    with Hub(f"zmq+ipc://{short_path}/hub", machine) as hub:
         thread = threading.Thread(target=hub.run, name="hub")
         thread.start()
         link = Link(parse(hub.url), 5.0)
@@ -219,9 +213,9 @@ def test_the_clock_goes_on_while_messages_wait(tmp_path: Path) -> None:
 # ---- addresses
 
 
-def test_no_hub_there(tmp_path: Path) -> None:
+def test_no_hub_there(short_path: Path) -> None:
     with pytest.raises(CommTimeout, match=r"no hub answers within 0.2 s; is it running\?"):
-        Connection(f"zmq+ipc://{tmp_path}/hub", b"", timeout=0.2)
+        Connection(f"zmq+ipc://{short_path}/hub", b"", timeout=0.2)
 
 
 @pytest.mark.parametrize(
@@ -245,31 +239,29 @@ def test_insecure_is_warned_of() -> None:
         pass
 
 
-def test_a_directory_that_others_may_enter(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
+def test_a_directory_that_others_may_enter(short_path: Path) -> None:
+    short_path.chmod(0o755)
     with (
         pytest.raises(ConfigError, match=r"others may enter .*755.*chmod 700"),
-        running(f"zmq+ipc://{tmp_path}/hub", Disk(), HubSettings()),
+        running(f"zmq+ipc://{short_path}/hub", Disk(), HubSettings()),
     ):
         pass
 
 
 @pytest.mark.parametrize("place", ["zmq+ipc://{}/hub", "tcp://127.0.0.1:0"])
-def test_an_address_that_is_taken(place: str, tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
+def test_an_address_that_is_taken(place: str, short_path: Path) -> None:
     with (
-        running(place.format(tmp_path), Disk(), HubSettings()) as url,
+        running(place.format(short_path), Disk(), HubSettings()) as url,
         pytest.raises(ConfigError, match="another hub"),
         running(url, Disk(), HubSettings()),
     ):
         pass
 
 
-def test_a_file_that_a_dead_hub_left_is_no_hindrance(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
+def test_a_file_that_a_dead_hub_left_is_no_hindrance(short_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
-        left.bind(str(tmp_path / "hub"))
-    with running(f"zmq+ipc://{tmp_path}/hub", Disk(), HubSettings()) as url:
+        left.bind(str(short_path / "hub"))
+    with running(f"zmq+ipc://{short_path}/hub", Disk(), HubSettings()) as url:
         assert status(url)["members"] == []
 
 

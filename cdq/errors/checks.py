@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from numpy.typing import NDArray
 
 from cdq.errors import CdqError, ConfigError
 
@@ -145,14 +144,3 @@ def as_array(what: str, given: Any, error: type[CdqError] = ConfigError) -> npt.
         return np.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
     except (ValueError, TypeError) as cause:
         raise error(f"{what}: it is no column: {cause}") from None
-
-
-def distinct(random: np.random.Generator, rows: int, columns: int, n: int) -> NDArray[np.int32]:
-    """Draw rows of different numbers below n, uniformly, in rising order."""
-    if columns * columns > 2 * n:  # repeats would be the rule; n is small then
-        order = np.argsort(random.random((rows, n)), axis=1)[:, :columns]
-        return np.sort(order, axis=1).astype(np.int32)
-    drawn = np.sort(random.integers(n, size=(rows, columns), dtype=np.int32), axis=1)
-    while len(bad := np.flatnonzero((drawn[:, 1:] == drawn[:, :-1]).any(axis=1))):
-        drawn[bad] = np.sort(random.integers(n, size=(len(bad), columns), dtype=np.int32), axis=1)
-    return drawn

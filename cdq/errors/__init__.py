@@ -1,4 +1,7 @@
-"""Errors that cdq raises: each says what is wrong, the value, the allowed values and the remedy."""
+"""Errors that cdq raises: each says what is wrong, the value, the allowed values and the remedy.
+
+- `checks`: Checks of what users give.
+"""
 
 from __future__ import annotations
 

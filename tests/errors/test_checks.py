@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import cdq
-from cdq._common import flags, is_flag, real, shown, whole
 from cdq.errors import ConfigError, ModelError
+from cdq.errors.checks import flags, is_flag, real, shown, whole
 
 NO_FLAGS = ["False", "0", "", b"0", float("nan"), 0.5, 7, -1, None, object(), [], 1j, Decimal(2)]
 

@@ -1,0 +1,119 @@
+"""A call of `learn`: everything that its workers take part in, wherever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from cdq.mdp import MDP
+from cdq.training.checkpoints import Checkpoints
+from cdq.training.course import Ended, Plan
+from cdq.training.goals import Goal
+from cdq.training.interrupts import Requests
+from cdq.training.monitor import Monitor
+from cdq.training.settings import Settings
+from cdq.training.state import State
+from cdq.training.task import EnvironmentTask
+from cdq.training.team import Team
+from cdq.workers import Round, Rule
+
+
+@dataclass(frozen=True)
+class LearnCall:
+    """A call of `learn`, or of `learn_from`.
+
+    Attributes
+    ----------
+    task : EnvironmentTask
+        The environment and the Q-function.
+    settings : Settings
+        Settings of the learner.
+    rule : str or callable
+        Rule by which tables become one (`cdq.merges.resolve`).
+    state : State
+        State of the learner; changed by whole rounds.
+    team : Team
+        The workers of this process.
+    checkpoints : Checkpoints
+        Checkpoints in which the state is kept.
+    requests : Requests
+        Requests that end the call early.
+    monitor : Monitor, optional
+        Writes the history and judges, on rank 0.
+    origin : dict
+        Origin of the environment, for files, besides its name.
+    """
+
+    task: EnvironmentTask
+    settings: Settings
+    rule: Rule
+    state: State
+    team: Team
+    checkpoints: Checkpoints
+    requests: Requests
+    monitor: Monitor | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.monitor is not None:
+            self.state.goal = replace(self.state.goal, measure_at=self.monitor.measure_at)
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """Description of the learner, as a JSON object."""
+        return about(self.task, self.settings, self.origin)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Settings that every worker follows."""
+        settings = self.settings
+        return Plan(
+            settings.step_size,
+            settings.exploration,
+            self.rule,
+            settings.window,
+            settings.dtype,
+            settings.overlap,
+            self.state.goal.keep_every,
+            self.task.step_scale,
+        )
+
+    @property
+    def model(self) -> MDP:
+        """The finite model; there is one where a hub merges."""
+        assert self.task.model is not None
+        return self.task.model
+
+    def watch(self, steps: int, played: Round) -> bool:
+        """Let the monitor write a round down and judge; return True if the condition of the goal holds."""
+        if self.monitor is None:
+            return False
+        met = self.monitor(steps, played)
+        if met or self.monitor.measure_at != self.state.goal.measure_at:
+            self._aim_at(steps if met else self.state.goal.target, self.monitor.measure_at)
+        return met
+
+    def end(self, ended: Ended) -> None:
+        """Take note of the end of this process's workers, where another rank knew it before."""
+        if ended.met:
+            self._aim_at(min(self.state.goal.target, ended.steps), self.state.goal.measure_at)
+        if ended.signal and not self.requests.finish[0]:
+            self.requests.finish[0] = ended.signal
+
+    def _aim_at(self, target: int, measure_at: int) -> None:
+        self.state.goal = replace(self.state.goal, target=target, measure_at=measure_at)
+
+    def aimed_at(self, goal: Goal) -> LearnCall:
+        """Return a call on the same table and history that has another goal, and leaves the one of this call."""
+        monitor = None if self.monitor is None else self.monitor.aimed_at(goal)
+        return replace(self, state=replace(self.state, goal=goal), monitor=monitor)
+
+
+def about(
+    task: EnvironmentTask, settings: Settings, origin: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return a learner's description as a JSON object; *origin* is that of the environment (`cdq.envs.origin`)."""
+    told = {"environment": task.name, "model": task.fingerprint(), "settings": settings.to_config()}
+    return {**told, "made_of": origin} if origin else told
