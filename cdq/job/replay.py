@@ -249,7 +249,7 @@ def replay(
         )
         repeat(service, entries, told)
         rounds = service.rounds
-    return QTable(merged.action_values(), merged.updates(), model.name, actions=model.actions)
+    return QTable(merged.mean_values(), merged.updates(), model.name, actions=model.actions)
 
 
 def starts(entries: Iterable[Entry]) -> Iterator[tuple[Entry, list[Entry]]]:

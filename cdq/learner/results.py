@@ -128,7 +128,7 @@ class Results:
         merged = self._state.merged
         keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
         return QTable(
-            merged.action_values().copy(), merged.updates().copy(), self.name, keys, self._state.actions
+            merged.mean_values().copy(), merged.updates().copy(), self.name, keys, self._state.actions
         )
 
     def predict(self, observation: Any, action_mask: Any = None) -> Any:
@@ -155,7 +155,7 @@ class Results:
         return self._predict(observation, action_mask)
 
     def _predict(self, observation: Any, action_mask: Any) -> Any:
-        values = self._task.action_values(self._state.merged.action_values(), observation)
+        values = self._task.action_values(self._state.merged.mean_values(), observation)
         mask = self._task.mask_of(observation) if action_mask is None else action_mask
         best = best_action(values, mask)
         return best + self._task.first_action if self.names is None else self.names.actions[best]
@@ -194,7 +194,7 @@ class Results:
         n = usual if episodes is None else whole("episodes", episodes, 1, _MOST_EPISODES)
         self._state.evaluations += 1
         key = (self._state.session, self._state.evaluations)
-        values = self._state.merged.action_values()
+        values = self._state.merged.mean_values()
         return evaluate_greedy(
             self._task, values, self._requests.stop, seed=self.settings.seed, key=key, episodes=n
         )
@@ -211,7 +211,7 @@ class Results:
         if self.model is None:
             return None
         return optimality_gap(
-            self.model, self._state.merged.action_values(), self.settings.gamma, self._optimum
+            self.model, self._state.merged.mean_values(), self.settings.gamma, self._optimum
         )
 
     def _solved(self) -> Solution | None:

@@ -145,7 +145,7 @@ class HashedTable(MergedTable):
         """Return the values to read, and after them a row for all keys that are not there."""
         return Rows.of_values(mean_of_tables(self._memory["values"][: len(self.keys) + 1], self.rule.tables))
 
-    def values_of(self, key: int) -> npt.NDArray[Any]:
+    def action_values(self, key: int) -> npt.NDArray[Any]:
         """Return the value of each action in the state of a key; the initial values if it was never met."""
         row = self.index().find(key % 2**64)
         at = row if row >= 0 else len(self.keys)
@@ -229,7 +229,7 @@ class HashedStates:
 
     def action_values(self, values: npt.NDArray[Any], observation: Any) -> npt.NDArray[Any]:
         """Return the row of the observed state, or the initial values if it was never met."""
-        return self.own_table.values_of(self._encoder.state_of(observation))
+        return self.own_table.action_values(self._encoder.state_of(observation))
 
 
 class HashedCells(HashedStates):
@@ -279,4 +279,4 @@ class HashedCells(HashedStates):
         key = self._cells.key_of(self._encoder.vector_of(observation))
         if key is None:
             raise ConfigError(f"the observation {observation!r} is not finite")
-        return self.own_table.values_of(key)
+        return self.own_table.action_values(key)

@@ -78,7 +78,7 @@ class MergedTable:
             other.values[:] = self.values
         return other
 
-    def action_values(self) -> npt.NDArray[Any]:
+    def mean_values(self) -> npt.NDArray[Any]:
         """Return the value of each action, (n_states, n_actions): the mean over the tables of the rule."""
         return mean_of_tables(self.values, self.rule.tables)
 

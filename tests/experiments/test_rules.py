@@ -56,7 +56,7 @@ def test_the_cliff(rule: str, least: float, most: float) -> None:
             done += window.episodes
         worker.commit_alone()
         if rule == "q-learning":
-            assert greedy_return(CLIFF, worker._merged.action_values()) == -13.0
+            assert greedy_return(CLIFF, worker._merged.mean_values()) == -13.0
         window = worker.run(law, 3000, 0.1, 0.1)
         assert window is not None
         returns.append(window.return_sum / window.episodes)
