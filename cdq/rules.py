@@ -1,5 +1,19 @@
 """Update rules: the targets towards which values move, by name.
 
+"q-learning"
+    r + discount max_b Q(s', b). Merging makes one table of the workers' steps, as `cdq.merges` says.
+"expected-sarsa"
+    r + discount sum_b pi(b | s') Q(s', b), pi being the epsilon-greedy policy of the sweep. A worker's targets are of
+    its own table, so that the merged value is one of the mixture of the workers' policies, which are one policy up to
+    a window. "pooled" reads the step sizes that visits spent, which are those of Q-learning.
+"sarsa"
+    r + discount Q(s', b), b being the action of the next sweep, chosen on the table of this one. Merging is that of
+    "expected-sarsa". A window begins with fresh choices, of the merged table.
+"double-q"
+    r + discount Q_B(s', argmax_b Q_A(s', b)) for table A, or the same for B, by a coin. Merging treats the columns of
+    both tables alike, each by the visits, step sizes and clock of its own: "pooled" reads the mass of a pair in one
+    table, about half of what Q-learning spends on the pair.
+
 A rule has a number and a case in the header `cdq/core/table/rules.h`, and a line in `RULES` here. Loops, tables, files,
 communicators and the command line take it from there.
 """
