@@ -76,7 +76,7 @@ def stubs(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; warnings are errors. Then open every page in a browser."""
-    install(session, "docs", "test")  # the reference documents cdq.testing, which needs pytest
+    install(session, "docs")  # and nothing else: who wants the site alone needs no other extra
     site = str(temporary(session, "site"))
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-n", "docs", site)
     if shutil.which("chromedriver") is None:

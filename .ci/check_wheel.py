@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 LARGEST_WHEEL, LARGEST_INSTALLED = 2_000_000, 5_000_000  # bytes
 
 wheel = zipfile.ZipFile(sys.argv[1])
-names = [PurePosixPath(name) for name in wheel.namelist()]
+names = [PurePosixPath(name) for name in wheel.namelist() if not name.endswith("/")]
 core = [name for name in names if PurePosixPath("cdq/core") in name.parents]
 suffixes = {name.suffix for name in core}
 

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from cdq import comm as comm
     from cdq import envs as envs
     from cdq import errors as errors
+    from cdq import plot as plot
     from cdq import testing as testing
     from cdq.errors import CdqError as CdqError
     from cdq.features import FourierBasis as FourierBasis
     from cdq.features import PolynomialBasis as PolynomialBasis
     from cdq.features import TileCoding as TileCoding
+    from cdq.learner.comparison import Comparison as Comparison
+    from cdq.learner.comparison import compare as compare
     from cdq.learner.evaluation import Evaluation as Evaluation
     from cdq.learner.qlearner import QLearner as QLearner
     from cdq.mdp.model import MDP as MDP
@@ -47,6 +50,7 @@ _HOMES = {
     "AverageSolution": "mdp.planning",
     "Bounds": "mdp.planning",
     "CdqError": "errors",
+    "Comparison": "learner.comparison",
     "Constant": "schedules",
     "Evaluation": "learner.evaluation",
     "ExponentialDecay": "schedules",
@@ -67,6 +71,7 @@ _HOMES = {
     "Solution": "mdp.planning",
     "TileCoding": "features",
     "bounds": "mdp.planning",
+    "compare": "learner.comparison",
     "evaluate_policy": "mdp.planning",
     "optimality_gap": "mdp.planning",
     "solve": "mdp.planning",
@@ -85,4 +90,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     own = {name for name in globals() if name.startswith("__")}
-    return sorted({*own, *__all__, *_HOMES.values(), "comm", "envs", "errors", "testing"})
+    return sorted({*own, *__all__, *_HOMES.values(), "comm", "envs", "errors", "plot", "testing"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,11 +21,13 @@ class Loop(Protocol):
         """Start an episode in every lane."""
 
     def run(
-        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float, parts: Floats | None = None
     ) -> tuple[bool, int, int, float]:
         """Step every lane *sweeps* times; return whether nothing ended that early, and the episodes that ended.
 
-        These are their number, the sum of their lengths, and that of their undiscounted returns.
+        These are their number, the sum of their lengths, and that of their undiscounted returns. *parts*, (n, 8) in
+        float64, gets the figures of n parts of the window, one after another: steps; episodes, sums of lengths and
+        returns; least and greatest length; least and greatest return. The last six are 0 where no episode ended.
         """
 
 
@@ -134,6 +136,10 @@ class Model(Protocol):
         """Name, for reports."""
 
     @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns, if the states are the cells of a grid, row by row."""
+
+    @property
     def n_pairs(self) -> int:
         """Number of pairs of a state and an action."""
 
@@ -179,6 +185,9 @@ class ObservationEncoder(Protocol):
     def mask_of(self, observation: object) -> npt.NDArray[np.bool_]:
         """Return the actions that the mask in an observation allows; raises `ConfigError` if there is none."""
 
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch, as vector environments give them; None if it is no batch."""
+
 
 class QFunctionKind(Protocol):
     """Kind of Q-function: leads from observations to rows of the table, and from rows to action values."""
@@ -194,6 +203,10 @@ class QFunctionKind(Protocol):
     @property
     def fingerprint(self) -> str:
         """Text that stands for all that gives a row its meaning. Tables with different texts must not be mixed."""
+
+    @property
+    def input_bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+        """Lowest and highest inputs that are told apart, (width,) arrays; None where observations are states."""
 
     @property
     def own_table(self) -> Any:
@@ -220,6 +233,12 @@ class QFunctionKind(Protocol):
 
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of an observation as a function, which later learning does not change."""
 
 
 Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]

@@ -70,13 +70,14 @@ class _Bounded:
         object.__setattr__(self, "low", _bound("low", low))
         object.__setattr__(self, "high", _bound("high", high))
 
-    def _bounds(self, low: Any, high: Any, space: tuple[npt.ArrayLike, npt.ArrayLike]) -> tuple[Inputs, ...]:
-        """Return the bounds to use: the given ones, else those of the space."""
+    def bounds(self, low: npt.ArrayLike, high: npt.ArrayLike) -> tuple[Inputs, Inputs]:
+        """Return the bounds of inputs: the given ones, else those of a Box space, which are *low* and *high*."""
+        space, own = (low, high), (self.low, self.high)  # type: ignore[attr-defined]  # of each basis
         lowest, highest = (np.asarray(bound, np.float64).reshape(-1) for bound in space)
         if len(lowest) != len(highest) or not 0 < len(lowest) <= MOST_INPUTS:
             hint = ". Observe fewer, or give bins=... with table='hash'" if len(lowest) else ""
             raise ConfigError(f"an observation has {len(lowest)} inputs; allowed: 1 to {MOST_INPUTS}{hint}")
-        lows, highs = _merged("low", low, lowest), _merged("high", high, highest)
+        lows, highs = _merged("low", own[0], lowest), _merged("high", own[1], highest)
         missing = ~(np.isfinite(lows) & np.isfinite(highs))
         self._refuse(missing, lows, highs, _GIVE_BOUNDS.format(len(lows)))
         self._refuse(~(lows < highs), lows, highs, _APART)
@@ -185,7 +186,7 @@ class TileCoding(_Bounded):
         ConfigError
             If an input has no finite bounds, or if the numbers of inputs differ.
         """
-        lows, highs = self._bounds(self.low, self.high, (low, high))
+        lows, highs = self.bounds(low, high)
         width = len(lows)
         tiles = [self.tiles] * width if isinstance(self.tiles, int) else list(self.tiles)
         if len(tiles) != width:
@@ -241,7 +242,7 @@ class PolynomialBasis(_Bounded):
 
     def bind(self, low: npt.ArrayLike, high: npt.ArrayLike) -> Features:
         """Return the features of observations of a Box space with these bounds, as the kernels use them."""
-        lows, highs = self._bounds(self.low, self.high, (low, high))
+        lows, highs = self.bounds(low, high)
         n = _n_products(self.order, len(lows))
         return Features(
             n,
@@ -284,7 +285,7 @@ class FourierBasis(_Bounded):
 
     def bind(self, low: npt.ArrayLike, high: npt.ArrayLike) -> Features:
         """Return the features of observations of a Box space with these bounds, as the kernels use them."""
-        lows, highs = self._bounds(self.low, self.high, (low, high))
+        lows, highs = self.bounds(low, high)
         n = _n_products(self.order, len(lows))
         # Scaling a feature by s scales what a step does to its weight's part of Q by s ** 2: s = 1 / sqrt(length of c).
         squares = sum(

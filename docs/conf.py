@@ -35,7 +35,7 @@ nitpick_ignore = [("py:mod", "cdq.testing.cases")]  # for readers of the source
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 
-DOCUMENTED = ["cdq", "cdq.comm", "cdq.errors", "cdq.testing"]
+DOCUMENTED = ["cdq", "cdq.comm", "cdq.errors", "cdq.plot", "cdq.testing"]
 
 
 def public_names(module: str) -> list[str]:

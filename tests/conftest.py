@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -21,6 +22,7 @@ from tests.mpi import pool
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(Path(cdq.__file__).parents[1]), os.environ.get("PYTHONPATH")])
 )
+os.environ["MPLBACKEND"] = "Agg"  # pictures are compared by their data, and shown to nobody
 # Tests, and the programs that they start, hear Ctrl-C also where it was ignored when pytest started (nohup, or the
 # background of a script): where this process handles SIGINT, the programs that it starts begin with the default.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -34,6 +36,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
 )
 settings.load_profile("cdq")
+
+
+@pytest.fixture(autouse=True)
+def pictures() -> Iterator[None]:
+    """Close the pictures that a test leaves open, where it drew any."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture(scope="session", autouse=True)

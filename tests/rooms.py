@@ -25,6 +25,7 @@ ROOMS = {
     "errors": _room("typed errors, and the checks that raise them"),
     "_version": _room("the version"),
     "_lazy": _room("modules that are imported on first use"),
+    "_html": _room("small tables and pictures in HTML"),
     "core": _room("compiled loops over buffers; knows only itself"),
     "contracts": _room("seams between rooms, as protocols", "core"),
     "schedules": _room("step sizes and exploration rates", "core errors"),
@@ -37,16 +38,16 @@ ROOMS = {
     "envs": _room("Gymnasium's side: spaces and stepping", "contracts core features schedules _lazy errors"),
     "qfunctions": _room(
         "Q-functions: dense and hashed tables, linear functions",
-        "contracts comm core features storage rules errors",
+        "contracts comm core features storage rules _html errors",
     ),
-    "mdp": _room("a finite model, and exact answers on it", "qfunctions envs contracts core errors"),
+    "mdp": _room("a finite model, and exact answers on it", "qfunctions envs contracts core storage errors"),
     "workers": _room("one worker, and one round of merging", "qfunctions comm contracts core errors"),
     "offline": _room(
         "logged transitions: read, checked, replayed", "qfunctions schedules contracts core errors"
     ),
     "training": _room(
         "a call of learn: settings, task, course, monitor, checkpoints, threads",
-        "workers offline mdp qfunctions storage comm schedules merges rules features contracts core errors",
+        "workers offline mdp qfunctions storage comm schedules merges rules features contracts core _html errors",
     ),
     "job": _room(
         "a hub's job: members, journal, replay",
@@ -55,11 +56,15 @@ ROOMS = {
     "learner": _room(
         "QLearner, and the parts that only it assembles",
         "job training workers offline mdp qfunctions storage envs comm schedules merges rules features contracts "
-        "errors _version",
+        "_html errors _version",
+    ),
+    "plot": _room(
+        "pictures of runs and results, by matplotlib",
+        "learner training mdp qfunctions storage contracts errors",
     ),
     "cli": _room(
         "the command line, diagnosis and benchmarks",
-        "learner job training workers mdp qfunctions storage envs comm schedules rules features core errors "
+        "plot learner job training workers mdp qfunctions storage envs comm schedules rules features core errors "
         "_version __init__",
     ),
 }

@@ -17,36 +17,59 @@ Episodes = Annotated[
     option(metavar="N", help="How many to run.", show_default="1000; 100 where they are stepped in Python"),
 ]
 
+Seed = Annotated[
+    int | None,
+    option(
+        metavar="N",
+        help="Of the episodes: the same seed, the same figure.",
+        show_default="follows from the file",
+    ),
+]
 
-def evaluate(path: File, *, env: Env = None, episodes: Episodes = None, json_path: JsonPath = None) -> None:
+
+def evaluate(
+    path: File,
+    *,
+    env: Env = None,
+    episodes: Episodes = None,
+    seed: Seed = None,
+    json_path: JsonPath = None,
+) -> None:
     """Run the greedy policy of a saved learner and report its mean return.
 
     [bold]Example[/bold]
 
     cdq evaluate taxi.safetensors --episodes 1e5
     """
-    from cdq.cli.render import console_for_people, mean_and_error, show_figures, show_policy, write_json
-    from cdq.learner import QLearner
+    from cdq.cli.render import (
+        console_for_people,
+        mean_and_error,
+        per_step,
+        show_figures,
+        show_policy,
+        write_json,
+    )
+    from cdq.learner import QLearner, played
 
     check_writable(json_path)
     agent = QLearner.load(path, env)
-    result = agent.evaluate(episodes)
+    result = agent.evaluate(episodes, seed=seed)
     report = {
         "env": agent.name,
         "path": str(path),
         "stepping": agent.stepping,
         "stepping_reason": agent.stepping_reason,
         "episodes": result.episodes,
-        "mean_return": result.mean_return,
-        "mean_return_error": result.standard_error,
+        **played(result),
         "mean_length": result.mean_length,
     }
     figures = [
         ("environment", agent.name),
         ("played by", agent.stepping),
         ("because", agent.stepping_reason),
-        ("mean return", f"{mean_and_error(report)} over {result.episodes:,} episodes"),
-        ("mean length", f"{result.mean_length:.1f} steps"),
+        ("mean return", mean_and_error(report)),
+        *per_step(report),
+        ("mean length", f"{result.mean_length:.1f} steps, over {result.episodes:,} episodes"),
     ]
     write_json(json_path, report)
     console = console_for_people(json_path)

@@ -100,7 +100,18 @@ RoundTimeout = Annotated[
     ),
 ]
 Insecure = Annotated[
-    bool, option("--insecure", help="Let anybody join and listen, by zmq+tcp from other machines.")
+    bool,
+    option(
+        "--insecure", help="Let anybody join and listen by zmq+tcp, or read metrics, from other machines."
+    ),
+]
+Metrics = Annotated[
+    str | None,
+    option(
+        metavar="HOST:PORT",
+        help="Serve metrics for Prometheus there, as in 127.0.0.1:9464.",
+        show_default="none",
+    ),
 ]
 Log = Annotated[str, option(metavar="FORMAT", help="Of the lines on standard error: plain or json.")]
 
@@ -131,6 +142,7 @@ def hub(
     durability: Durability = "durable",
     round_timeout: RoundTimeout = None,
     insecure: Insecure = False,
+    metrics: Metrics = None,
     checkpoint_every: CheckpointEvery = None,
     log: Log = "plain",
     json_path: JsonPath = None,
@@ -164,6 +176,7 @@ def hub(
         keys=keys_in(keys),
         asynchronous=mode == "async" if mode is not None or last is None else bool(last["asynchronous"]),
         staleness=staleness,
+        metrics=metrics,
     )
     options = arguments_of(
         gamma=gamma,

@@ -61,6 +61,7 @@ def command(
 
     Examples
     --------
+    >>> from typing import Annotated
     >>> def greet(name: Annotated[str, argument(metavar="NAME")], *, times: Annotated[int, option()] = 1) -> None:
     ...     "Say hello."
     ...     print(*times * [f"hello {name}"])
@@ -105,7 +106,7 @@ def _type_of(hint: Any) -> dict[str, Any]:
     if NoneType in get_args(hint):
         hint = get_args(hint)[0]
     if get_origin(hint) is list:
-        return {"nargs": -1}
+        return {"nargs": -1, "type": _TYPES[get_args(hint)[0]]}
     return {"is_flag": True} if hint is bool else {"type": _TYPES[hint]}
 
 

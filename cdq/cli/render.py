@@ -17,14 +17,8 @@ from rich.table import Table
 from cdq.cli.options import is_stdout
 from cdq.cli.output import printable
 from cdq.mdp import MDP
+from cdq.qfunctions import ARROWS, ASCII_ARROWS, LEGEND, policy_lines
 from cdq.storage import replacing
-
-# Moves on a grid, (rows, columns), clockwise from up, and how they are drawn.
-_MOVES = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
-_ARROWS = "↑↗→↘↓↙←↖"
-_ASCII_ARROWS = "^/>\\v/<\\"
-_BEST_END, _END, _UNUSED = "G", "H", "."
-_LEGEND = "G: ends with the best reward, H: ends with less, .: no episode acts here"
 
 
 def console_for_people(json_path: Path | None) -> Console:
@@ -99,8 +93,16 @@ def quantity(value: float) -> str:
 
 
 def mean_and_error(report: Mapping[str, Any]) -> str:
-    """Return the mean return of a report with its standard error."""
+    """Return the mean return of a report with its standard error, or what there is where episodes do not end."""
+    if report["mean_return"] is None:
+        return f"none, as {report['episodes_unended']:,} of {report['episodes_evaluated']:,} episodes did not end"
     return f"{report['mean_return']:.4g} ± {report['mean_return_error']:.2g}"
+
+
+def per_step(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the mean reward of a step as a figure, where episodes do not end."""
+    unended = report["mean_return"] is None
+    return [("mean reward", f"{report['mean_reward']:.4g} a step, of the first 10,000")] if unended else []
 
 
 def _has_unicode(console: Console) -> bool:
@@ -114,77 +116,8 @@ def show_policy(console: Console, model: MDP | None, policy: npt.NDArray[np.int6
     """Draw a policy, where there is a model, it is a grid, and the terminal wide enough."""
     if model is None:
         return
-    lines = policy_lines(model, policy, _ARROWS if _has_unicode(console) else _ASCII_ARROWS)
+    lines = policy_lines(model, policy, ARROWS if _has_unicode(console) else ASCII_ARROWS)
     if not lines or len(lines[0]) + 2 > console.width:
         return
-    for line in ["", *lines, "", _LEGEND]:
+    for line in ["", *lines, "", LEGEND]:
         console.print(f"  {line}".rstrip(), markup=False, highlight=False)
-
-
-def policy_lines(model: MDP, policy: npt.NDArray[np.int64], arrows: str = _ARROWS) -> list[str]:
-    """Return the policy as one line of arrows per row of the grid; none if the model is no grid.
-
-    An arrow shows where an action aims: the move that, over all states, is likelier than its opposite by the
-    most. Cells in which episodes end are G where the reward for it is the greatest, else H; cells in which no
-    episode acts are dots.
-
-    Examples
-    --------
-    >>> from cdq import solve
-    >>> lake = MDP.from_gymnasium("FrozenLake-v1", is_slippery=False)
-    >>> for line in policy_lines(lake, solve(lake, gamma=0.9).policy):
-    ...     print(line)
-    ↓ → ↓ ←
-    ↓ H ↓ H
-    → ↓ ↓ H
-    H → → G
-    """
-    if model.grid is None:
-        return []
-    symbols = _symbols(model, model.grid[1], arrows)
-    acted_in, ends = model.reachable(), _rewards_for_ending(model)
-    best = max(ends.values(), default=0.0)
-
-    def cell(state: int) -> str:
-        if acted_in[state]:
-            return symbols[int(policy[state])]
-        if state in ends:
-            return _BEST_END if ends[state] == best else _END
-        return _UNUSED
-
-    states = np.arange(model.n_states).reshape(model.grid)
-    return [" ".join(map(cell, row)) for row in states.tolist()]
-
-
-def _symbols(model: MDP, columns: int, arrows: str) -> list[str]:
-    """Return an arrow per action; its number where it has no direction."""
-    pair = _pair_of_outcome(model)
-    row, column = np.divmod(model.next_state, columns)
-    from_row, from_column = np.divmod(pair // model.n_actions, columns)
-    symbols = []
-    for action in range(model.n_actions):
-        weight = np.where(pair % model.n_actions == action, model.probability, 0.0)
-        chance = [
-            float(weight[(row - from_row == down) & (column - from_column == right)].sum())
-            for down, right in _MOVES
-        ]
-        # The difference: slips to both sides cancel. Jumps, such as a fall back to the start, are no moves.
-        excess = [chance[move] - chance[(move + 4) % 8] for move in range(8)]
-        aim = int(np.argmax(excess))
-        symbols.append(arrows[aim] if excess[aim] > 0 else str(action))
-    return symbols
-
-
-def _rewards_for_ending(model: MDP) -> dict[int, float]:
-    """Return the best reward for ending in each state that no episode acts in."""
-    ends: dict[int, float] = {}
-    acted_in = model.reachable()
-    acted_from = acted_in[_pair_of_outcome(model) // model.n_actions]
-    for outcome in np.flatnonzero(model.terminated & acted_from & ~acted_in[model.next_state]):
-        state, reward = int(model.next_state[outcome]), float(model.reward[outcome])
-        ends[state] = max(reward, ends.get(state, reward))
-    return ends
-
-
-def _pair_of_outcome(model: MDP) -> npt.NDArray[np.int64]:
-    return np.repeat(np.arange(model.n_pairs), np.diff(model.offsets))

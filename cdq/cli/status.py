@@ -2,34 +2,92 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from cdq.cli.options import HubUrl, JsonPath, KeysDirectory, check_writable, keys_in
+from cdq.cli.output import printable
 from cdq.cli.parameters import option
+from cdq.cli.troubles import troubles
+from cdq.errors import CommError, CommTimeout, ConfigError
 
 _REFUSED = "refused "
+_PAUSE = 2.0  # seconds between two looks
+_CLEAR = "\x1b[H\x1b[2J"
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 Timeout = Annotated[float, option(metavar="SECONDS", help="How long the hub may take to answer.")]
+Watch = Annotated[bool, option("--watch", help="Look again every two seconds, until the job is done.")]
 
 
 def status(
-    url: HubUrl, *, keys: KeysDirectory = None, timeout: Timeout = 10.0, json_path: JsonPath = None
+    url: HubUrl,
+    *,
+    keys: KeysDirectory = None,
+    timeout: Timeout = 10.0,
+    watch: Watch = False,
+    json_path: JsonPath = None,
 ) -> None:
-    """Show what a hub is doing: members, rounds, speed, bytes, and what it refused and why.
+    """Show what a hub is doing: the job, its speed, the time left, its workers, and what is wrong.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
     cdq status tcp://127.0.0.1:5555
+    cdq status tcp://127.0.0.1:5555 --watch
     """
-    from cdq.cli.render import console_for_people, show_figures, write_json
+    from cdq.cli.render import write_json
     from cdq.comm.base import checked_timeout
     from cdq.job.membership.connection import status as ask
 
+    if watch and json_path is not None:
+        raise ConfigError(
+            "--watch shows one state after another, and --json is for one: leave one of them out"
+        )
     check_writable(json_path)
-    told = ask(url, checked_timeout(timeout), keys_in(keys))
+    seconds, known = checked_timeout(timeout), keys_in(keys)
+    told = ask(url, seconds, known)
     write_json(json_path, told)
-    show_figures(console_for_people(json_path), figures(told))
+    _show(told, json_path)
+    while watch and not _is_done(told):
+        time.sleep(_PAUSE)
+        try:
+            told = ask(url, seconds, known)
+        except CommTimeout:
+            if not _may_be_done(told):
+                raise
+            return
+        if sys.stdout.isatty():
+            sys.stdout.write(_CLEAR)
+        _show(told, json_path)
+
+
+def _show(told: Mapping[str, Any], json_path: Any) -> None:
+    from cdq.cli.render import console_for_people, show_figures, show_hints
+
+    try:
+        shown, wrong = figures(told), troubles(told)
+    except KeyError as missing:
+        raise CommError(
+            f"the hub does not tell its {missing}: it has another cdq; use the same one"
+        ) from None
+    console = console_for_people(json_path)
+    show_figures(console, shown)
+    show_hints(console, wrong)
+
+
+def _is_done(told: Mapping[str, Any]) -> bool:
+    return bool(told.get("service", {}).get("finished"))
+
+
+def _may_be_done(told: Mapping[str, Any]) -> bool:
+    """Return True if a hub that does not answer any more may have ended since, its job done."""
+    if "service" not in told:
+        return True
+    job = told["service"]
+    due = float(job["target"] - job["steps"])
+    return due <= 4 * _PAUSE * float(max(job["speed"], job["steps_per_second"]))
 
 
 def figures(told: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -59,18 +117,71 @@ def _of_a_job(told: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     job, counts = told["service"], told["counts"]
     return [
-        ("environment", str(job["environment"])),
-        ("steps", f"{job['steps']:,} of {job['target']:,}"),
-        ("speed", f"{quantity(job['steps_per_second'])} steps/s"),
+        ("environment", printable(str(job["environment"]))),
+        ("steps", f"{job['steps']:,} of {job['target']:,} ({_share(job)})"),
+        ("speed", f"{quantity(job['speed'])} steps/s, {quantity(job['steps_per_second'])} on average"),
+        ("time left", _left(job)),
+        *_learnt(job),
         ("rounds", f"{job['rounds']:,}, {job['bytes']:,} bytes exchanged"),
-        ("members", _listed(told["members"])),
-        ("delivered", _listed(told["delivered"])),
-        ("unreachable", _listed(told["unreachable"])),
-        ("waiting", _listed(told["waiting"])),
+        ("workers", f"{len(told['members'])} learn, {told['least']} are needed, {len(told['waiting'])} wait"),
+        *((f"worker {worker['uid']}", _worker(worker, job["speeds"])) for worker in told["workers"]),
         ("epoch", f"{told['epoch']} of start {told['generation']} of the hub"),
         ("dropped", f"{counts.get('evicted', 0):,}"),
         ("staleness", f"{job['staleness']:,} contributions at most"),
     ]
+
+
+def _share(job: Mapping[str, Any]) -> str:
+    return f"{min(job['steps'] / job['target'], 1.0):.0%}" if job["target"] else "100%"
+
+
+def _left(job: Mapping[str, Any]) -> str:
+    left = max(job["target"] - job["steps"], 0)
+    if job["finished"] or not left:
+        return "none, the job is done"
+    if not job["speed"]:
+        return "not known, as nothing was learnt in the last seconds"
+    return duration(left / job["speed"])
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the two largest of its units.
+
+    Examples
+    --------
+    >>> duration(4.2), duration(187), duration(7300), duration(200_000)
+    ('4 s', '3 min 7 s', '2 h 2 min', '2 d 8 h')
+    """
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    for unit, name, smaller, its_name in ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min")):
+        if whole >= unit:
+            return f"{whole // unit} {name} {whole % unit // smaller} {its_name}"
+    return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+
+
+def _learnt(job: Mapping[str, Any]) -> list[tuple[str, str]]:
+    known = [
+        ("mean return", job["mean_return"], "{:.4g}, exploring"),
+        ("gap", job["gap"], "at most {:.2g}, as last measured"),
+    ]
+    return [(name, text.format(value)) for name, value, text in known if value is not None]
+
+
+def _worker(worker: Mapping[str, Any], speeds: Mapping[str, Any]) -> str:
+    from cdq.cli.render import quantity
+
+    pace = speeds.get(str(worker["uid"]))
+    said = (worker["name"], worker["host"] and f"on {worker['host']}")
+    who = [" ".join(printable(text).splitlines()) for text in said if text]
+    parts = [
+        " ".join(who) or "no name",
+        worker["state"],
+        f"{quantity(pace['steps_per_second'])} steps/s" if pace else "nothing brought yet",
+        "not heard yet" if worker["seen"] is None else f"seen {worker['seen']:.1f} s ago",
+    ]
+    return ", ".join(parts)
 
 
 def _listed(numbers: list[int]) -> str:

@@ -274,7 +274,7 @@ def _holds(until: Until, report: Mapping[str, Any]) -> bool:
 
     if isinstance(until, OptimalWithin):
         return bool(report["gap"] <= until.tolerance)
-    return bool(report["mean_return"] >= until.at_least)
+    return report["mean_return"] is not None and bool(report["mean_return"] >= until.at_least)
 
 
 def _solved(report: Mapping[str, Any]) -> str:
@@ -298,7 +298,7 @@ def _certified(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    from cdq.cli.render import mean_and_error, quantity
+    from cdq.cli.render import mean_and_error, per_step, quantity
 
     workers = "1 worker" if report["workers"] == 1 else f"{report['workers']} workers"
     figures = [
@@ -306,6 +306,7 @@ def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("learnt by", f"{report['stepping']}; {report['representation']}"),
         ("because", report["stepping_reason"]),
         ("mean return", f"{mean_and_error(report)} (greedy policy){_solved(report)}"),
+        *per_step(report),
         *_certified(report),
         ("speed", f"{quantity(report['steps_per_second'])} steps/s"),
         ("steps", f"{report['steps']:,} in {report['seconds']:.2f} s"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.contracts import Model
+from cdq.core.planning import plan as core
 from cdq.envs.spaces import MASK, Encoder
 
 # Steps in all; without a new pair, after which those left are given up; and between two plans, or of an episode.
@@ -89,8 +89,9 @@ class _Player:
         least = min(_LEAST, _LEAST // 3 + 10**6 // pairs)
         while self.steps < least:
             self.wander()
-        model = self.model
-        self.follow(self.sum_by_pair(model.probability * model.reward))  # as a learner will
+        model, reward = self.model, np.empty(self.model.n_pairs)
+        core.fold(model.offsets, model.probability, model.reward, reward, np.empty(model.n_states, np.uint8))
+        self.follow(reward)  # as a learner will
         self.follow(np.ones(model.n_pairs))  # on and on: what comes late in an episode comes up, too
         self.weigh()
 
@@ -143,25 +144,23 @@ class _Player:
         self, reward: npt.NDArray[np.float64], sweeps: int | None = None
     ) -> tuple[list[float], list[int]]:
         """Return values and a policy by value iteration; without a number of sweeps, until the way is known."""
-        model, shape = self.model, (self.model.n_states, self.n_actions)
-        values, done, most = np.zeros(model.n_states), 0, model.n_states if sweeps is None else sweeps
+        model = self.model
+        values, best = np.zeros((2, model.n_states))
+        policy, done, most = (
+            np.empty(model.n_states, np.int32),
+            0,
+            model.n_states if sweeps is None else sweeps,
+        )
+        arrays = model.offsets, model.next_state, self.weight, reward
         while done < most:
-            backed_up = self.sum_by_pair(self.weight * values[model.next_state]) * _GAMMA + reward
-            best = reduce(np.maximum, backed_up.reshape(shape).T)
+            core.improve(*arrays, _GAMMA, 0, values, best, policy)
             done += 1
             if sweeps is None and (
                 best[self.state] > 0 or np.count_nonzero(best) == np.count_nonzero(values)
             ):
                 sweeps, most = 0, min(most, done + _BEYOND)
-            values = best
-        return values.tolist(), backed_up.reshape(shape).argmax(axis=1).tolist()
-
-    def sum_by_pair(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return sums over each pair: of numbers that are given for each outcome."""
-        if len(numbers) == self.model.n_pairs:
-            return numbers
-        sums: npt.NDArray[np.float64] = np.add.reduceat(numbers, self.model.offsets[:-1])
-        return sums
+            values, best = best, values
+        return values.tolist(), policy.tolist()
 
     def follow(self, reward: npt.NDArray[np.float64]) -> None:
         """Act as is best by the model with these rewards of its pairs."""

@@ -22,6 +22,7 @@ def is_pristine(name: str) -> bool:
 
     Examples
     --------
+    >>> import gymnasium.envs.classic_control.acrobot
     >>> is_pristine("gymnasium.envs.classic_control.acrobot")
     True
     """

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.core.envs import encode
+from cdq.envs.batches import split
 from cdq.errors import ConfigError, UnsupportedEnvironment
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Encoder:
 
     def __init__(self, observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> None:
         self.n_actions, self.first_action = actions_of(action_space)
+        self._whole = observation_space
         self.space, self.observation_key = _without_mask(observation_space)
         self.masked = self.space is not observation_space
         if self.masked:
@@ -162,6 +164,19 @@ class Encoder:
         if not self.masked:
             raise ConfigError(f"observations in {_brief(self.space)} hold no mask")
         return np.array(_asked(self._encoding.mask_of, observation), np.bool_)
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch, as vector environments give them, or a list; None if it is none.
+
+        Examples
+        --------
+        >>> import gymnasium
+        >>> blackjack = gymnasium.make("Blackjack-v1")
+        >>> encoder = Encoder(blackjack.observation_space, blackjack.action_space)
+        >>> encoder.split((13, 10, 1)), encoder.split(([13, 20], [10, 9], [1, 0]))
+        (None, [(13, 10, 1), (20, 9, 0)])
+        """
+        return split(self._whole, observations)
 
     def observation_of(self, state: int) -> Any:
         """Return the observation with an index, without a mask.

@@ -65,6 +65,10 @@ class FileError(CdqError, OSError):
     """A file is missing, truncated, altered or not one of cdq's."""
 
 
+class PackageMissing(CdqError, ImportError):
+    """An optional package is missing; the message says how to get it."""
+
+
 class CommError(CdqError):
     """Base of the communicators' errors; the communicator that raised it must not be used again."""
 

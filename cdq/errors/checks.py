@@ -144,3 +144,20 @@ def as_array(what: str, given: Any, error: type[CdqError] = ConfigError) -> npt.
         return np.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
     except (ValueError, TypeError) as cause:
         raise error(f"{what}: it is no column: {cause}") from None
+
+
+def batch_of(given: Any, axes: int) -> list[Any] | None:
+    """Return the entries of an array, a list or a column of pandas that has so many axes; None where it has others.
+
+    Examples
+    --------
+    >>> batch_of([3, 4], 1), batch_of(3, 1), batch_of([0.5, 1.5], 2)
+    ([3, 4], None, None)
+    """
+    values = given.to_numpy() if hasattr(given, "to_numpy") else given
+    if not isinstance(values, (list, np.ndarray)):
+        return None
+    try:
+        return list(values) if np.ndim(values) == axes else None
+    except ValueError:  # of different lengths
+        return None

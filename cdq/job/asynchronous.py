@@ -130,6 +130,7 @@ class AsynchronousService(LearningService):
         self.stalest = max(self.stalest, self.rounds - offer.base)
         self._take(uid, brought)
         point("hub:after_apply")
+        self._count([uid], offer.window.sweeps * self._shape.num_envs)
         self._settle(brought, offer.window, len(submission.payload))
 
     def answer(self, uid: int, base: int) -> Received:

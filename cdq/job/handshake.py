@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,20 +27,30 @@ from cdq.training import Settings
 from cdq.workers import Worker
 
 # Changes whenever messages, or what a worker does on them, change.
-PROTOCOL = 1
+PROTOCOL = 2
 _MODEL = ("offsets", "next_state", "probability", "reward", "terminated", "start")
 # A greeting is a few hundred bytes; one that is longer is none.
 _LONGEST_HELLO = 4096
+_LONGEST_HOST = 64  # characters of the name of a worker's machine
 
 
 def hello() -> bytes:
     """Return the first message of a worker."""
-    said = {"protocol": PROTOCOL, "cdq": __version__, "byteorder": sys.byteorder, "probe": probe()}
+    said = {
+        "protocol": PROTOCOL,
+        "cdq": __version__,
+        "byteorder": sys.byteorder,
+        "probe": probe(),
+        "host": socket.gethostname()[:_LONGEST_HOST],
+    }
     return json.dumps(said).encode()
 
 
-def check_hello(data: bytes) -> None:
-    """Raise `ConfigError` if the worker of this message cannot take part; tells its user why, and the remedy."""
+def check_hello(data: bytes) -> str:
+    """Raise `ConfigError` if the worker of this message cannot take part; tells its user why, and the remedy.
+
+    Returns the name of its machine, which is whatever the worker says.
+    """
     try:
         said = json.loads(data) if len(data) <= _LONGEST_HELLO else None
     except (ValueError, RecursionError):
@@ -55,6 +66,8 @@ def check_hello(data: bytes) -> None:
             "the worker's floating-point arithmetic differs from the hub's in the last bits, so that no run could be "
             "repeated; use machines of one kind, and the same build of cdq"
         )
+    host = said.get("host")
+    return host[:_LONGEST_HOST] if isinstance(host, str) and host.isprintable() else ""
 
 
 def _short(said: object) -> str:

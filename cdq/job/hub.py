@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cdq.comm.base import LONGEST_TIMEOUT
 from cdq.comm.zmq.hub import Hub
@@ -25,6 +26,7 @@ from cdq.job.journal import NAME as JOURNAL
 from cdq.job.journal import Entry, Journal, lines
 from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
+from cdq.job.metrics import Endpoint, parse_address
 from cdq.job.recovery import is_changed, recover, seconds_of
 from cdq.job.replay import goal_of
 from cdq.job.service import NO_RECORD, LearningService, Record, make_service, plan_of
@@ -66,6 +68,9 @@ class Hosting:
     staleness : int
         Most contributions of others that may come between the table that a worker learnt from and its own
         contribution; asynchronous only.
+    metrics : str, optional
+        Address at which metrics are served in the text form of Prometheus: a port of this machine, or HOST:PORT, which
+        other machines reach only where *insecure* is True.
 
     Raises
     ------
@@ -87,6 +92,7 @@ class Hosting:
     keys: Keys | None = None
     asynchronous: bool = False
     staleness: int = 64
+    metrics: str | None = None
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for what no hub could keep to."""
@@ -98,6 +104,8 @@ class Hosting:
             real("round_timeout", self.round_timeout, allowed, _SHORTEST, LONGEST_TIMEOUT)
         for name in ("durable", "insecure", "asynchronous"):
             one_of(name, getattr(self, name), (True, False))
+        if self.metrics is not None:
+            parse_address(self.metrics, self.insecure)
 
 
 def service_of(
@@ -164,17 +172,34 @@ def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
         Contributions(directory, durable=hosting.durable, largest=most) as contributions,
     ):
         service = go_on(call, hosting, journal, contributions)
-        machine = hub.machine = _machine(call, hosting, service, journal)
+        machine = hub.machine = _machine(call, hosting, service, journal, hub.name_of)
         how = {"asynchronous": hosting.asynchronous, "durable": hosting.durable}
         start = {"goal": call.state.goal.to_config(), "time": time.time(), **how}
         journal.write({"start": machine.generation, "hub": machine.state(), **start})
         journal.sync()  # no two starts may have one number
         _log.info("hub at %s: %s, %d steps so far", hub.url, call.model.name, call.state.progress.steps)
-        run(hub, call, show)
+        with _endpoint(hosting) as look:
+            run(hub, call, show, lambda: look(machine.status))
         return service.ended
 
 
-def _machine(call: LearnCall, hosting: Hosting, service: LearningService, journal: Journal) -> HubMachine:
+@contextmanager
+def _endpoint(hosting: Hosting) -> Iterator[Callable[[Callable[[], dict[str, Any]]], None]]:
+    """Serve metrics while the context lasts, where that is wanted; yield what is called with the status, ever again."""
+    if hosting.metrics is None:
+        yield lambda status: None
+        return
+    with Endpoint(parse_address(hosting.metrics, hosting.insecure)) as endpoint:
+        yield endpoint.look
+
+
+def _machine(
+    call: LearnCall,
+    hosting: Hosting,
+    service: LearningService,
+    journal: Journal,
+    name_of: Callable[[str], str],
+) -> HubMachine:
     workers = call.settings.workers
     settings = HubSettings(
         min_members=workers,
@@ -182,6 +207,7 @@ def _machine(call: LearnCall, hosting: Hosting, service: LearningService, journa
         round_timeout=hosting.round_timeout,
         grace=hosting.grace,
         asynchronous=hosting.asynchronous,
+        name_of=name_of,
     )
     with _whole(journal):
         return HubMachine(service, settings, secrets.randbits(63) + 1, journal.hub, time.monotonic())

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.job.messages import Shape, check_lanes, check_summary
-from cdq.workers import SUMMARY, Summary
+from cdq.workers import LARGEST_SUMMARY, Summary
 
 _HEAD = struct.Struct("<qd")  # pairs, pooled mass of the worker's own visits
 # 1 / i!
@@ -50,7 +50,7 @@ class Increment(NamedTuple):
 
     def pack(self) -> bytes:
         """Return it as bytes, which `open_increment` takes apart."""
-        head = SUMMARY.pack(*self.summary) + _HEAD.pack(len(self.pairs), self.mass)
+        head = self.summary.pack() + _HEAD.pack(len(self.pairs), self.mass)
         arrays = [part.tobytes() for part in (self.gain, self.keep, self.visits, self.pairs)]
         return b"".join((head, *arrays, self.lanes))
 
@@ -62,16 +62,16 @@ class Increment(NamedTuple):
 
 def largest(shape: Shape) -> int:
     """Return the bytes of the largest increment."""
-    return SUMMARY.size + _HEAD.size + shape.n_pairs * (2 * shape.real.itemsize + 8) + shape.lanes
+    return LARGEST_SUMMARY + _HEAD.size + shape.n_pairs * (2 * shape.real.itemsize + 8) + shape.lanes
 
 
 def open_increment(payload: Any, shape: Shape) -> Increment:
     """Take an increment apart; `ValueError` if its sizes, or its pairs, are wrong."""
-    data, at = memoryview(payload), SUMMARY.size + _HEAD.size
+    data, summary = memoryview(payload), Summary.unpack(payload)
+    at = summary.nbytes + _HEAD.size
     if len(data) < at + shape.lanes:
         raise ValueError(f"an increment of {len(data)} bytes is too short")
-    summary = Summary(*SUMMARY.unpack_from(data))
-    count, mass = _HEAD.unpack_from(data, SUMMARY.size)
+    count, mass = _HEAD.unpack_from(data, summary.nbytes)
     real = shape.real.itemsize
     if not 0 <= count <= shape.n_pairs or len(data) != at + count * (2 * real + 8) + shape.lanes:
         raise ValueError(f"an increment of {count} pairs does not have {len(data)} bytes")

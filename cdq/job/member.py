@@ -52,7 +52,7 @@ class Member:
         ended = self._worker.run(law, window.sweeps, window.first, window.last)
         assert ended is not None, "nobody sets the flag that ends a window early"
         contribution = WorkerContribution(self._worker, needs_mass=False)
-        contribution.summary = Summary(*ended, bytes_sent=0, request=GO_ON)
+        contribution.summary = Summary.of(ended, bytes_sent=0, request=GO_ON)
         payload = pack_contribution(contribution.cut(1)[0], checksum, self._worker.lane_state)
         return self._increment(payload) if welcome.asynchronous else payload
 

@@ -12,13 +12,14 @@ import math
 import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.contribution import Received
 from cdq.comm.zmq.wire import joined
-from cdq.workers import GO_ON, SUMMARY, Summary
+from cdq.workers import GO_ON, LARGEST_SUMMARY, Summary, require_tallies
 
 _TASK = struct.Struct("<qqddq")
 _CHECKSUM = struct.Struct("<q")
@@ -76,7 +77,10 @@ class Shape(NamedTuple):
     def largest(self) -> int:
         """Bytes of the largest contribution: of all pairs, or of so few that listing them takes no more."""
         return (
-            SUMMARY.size + _CHECKSUM.size + self.lanes + _slice_bytes(self.n_pairs, False, self.real.itemsize)
+            LARGEST_SUMMARY
+            + _CHECKSUM.size
+            + self.lanes
+            + _slice_bytes(self.n_pairs, False, self.real.itemsize)
         )
 
 
@@ -170,7 +174,8 @@ def open_result(payload: Any) -> tuple[OpenWindow, Received]:
 
 def open_contribution(payload: Any, shape: Shape) -> ReceivedContribution:
     """Take a contribution apart; `ValueError` if its sizes, or the order of its pairs, are wrong."""
-    data, head = memoryview(payload), SUMMARY.size
+    data, summary = memoryview(payload), Summary.unpack(payload)
+    head = summary.nbytes
     end = len(data) - shape.lanes - _CHECKSUM.size
     if end < head + _HEADER.size:
         raise ValueError(f"a contribution of {len(data)} bytes is too short")
@@ -188,7 +193,6 @@ def open_contribution(payload: Any, shape: Shape) -> ReceivedContribution:
     pairs = np.frombuffer(data, np.uint32, count if listed else 0, at + 4 * count)
     if listed and count and (pairs[-1] >= shape.n_pairs or (pairs[1:] <= pairs[:-1]).any()):
         raise ValueError("a contribution names pairs that there are not, or out of order")
-    summary = Summary(*SUMMARY.unpack_from(data))
     (checksum,) = _CHECKSUM.unpack_from(data, end)
     lanes = data[end + _CHECKSUM.size :]
     return ReceivedContribution(
@@ -226,8 +230,9 @@ def check_summary(summary: Summary, steps: int) -> None:
     """Raise `ValueError` unless a window of *steps* steps may have had these episodes."""
     possible = 0 <= summary.episodes <= steps and summary.length_sum >= summary.episodes
     # What is sent, and when to stop, is the hub's to say.
-    if not possible or not abs(summary.return_sum) < _LARGEST or summary[3:] != (0, GO_ON):
-        raise ValueError(f"a contribution has episodes that cannot be: {summary}")
+    if not possible or not abs(summary.return_sum) < _LARGEST or summary[3:5] != (0, GO_ON):
+        raise ValueError(f"a contribution has episodes that cannot be: {summary[:5]}")
+    require_tallies(summary.tallies, steps, *summary[:3])
 
 
 def check_lanes(lanes: Any, shape: Shape) -> None:
@@ -243,6 +248,13 @@ def check_lanes(lanes: Any, shape: Shape) -> None:
         raise ValueError("lanes have dead streams, or episodes that cannot be")
     if (state >= shape.n_states).any():
         raise ValueError("lanes are in states that there are not")
+
+
+def is_of(payload: Received, checksum: int) -> bool:
+    """Return whether a contribution is the one of a CRC-32: as it is, or as it was before there were tallies."""
+    bare = Summary.unpack(payload)
+    rest = memoryview(payload)[bare.nbytes :]
+    return checksum in {crc32(payload), crc32(rest, crc32(bare._replace(tallies=b"").pack()))}
 
 
 def merged_alone(brought: ReceivedContribution, clock: npt.NDArray[np.uint32], limit: int) -> bytes:

@@ -15,7 +15,7 @@ from cdq.job.asynchronous import Assignment, AsynchronousService
 from cdq.job.journal import Entry, read
 from cdq.job.member import Member
 from cdq.job.membership.events import Submission
-from cdq.job.messages import OpenWindow, pack_result
+from cdq.job.messages import OpenWindow, is_of, pack_result
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME, read_beginning
 from cdq.mdp import PackedModel
@@ -76,7 +76,7 @@ class Rehearsal:
         """Learn and merge a round again; raise `DivergenceError` if it comes out otherwise than its line says."""
         expected = {uid: crc for uid, _, crc in entry["members"]}
         brought = self.learn(expected, entry["size"])
-        odd = [uid for uid, one in brought.items() if crc32(one.payload) != expected[uid]]
+        odd = [uid for uid, one in brought.items() if not is_of(one.payload, expected[uid])]
         if odd or self.apply(brought) != entry["merged"]:
             raise divergence(entry, odd)
 
@@ -151,7 +151,7 @@ def take_again(service: AsynchronousService, entry: Entry, payload: Received) ->
     """Apply a contribution to a service that stands where it was applied before; raise as `repeat` does."""
     require_next(service, entry)
     ((uid, sequence, crc),) = entry["members"]
-    if crc32(payload) != crc:
+    if not is_of(payload, crc):
         raise divergence(entry, [uid])
     service.open(entry["size"])
     service.apply_single(

@@ -30,6 +30,7 @@ from cdq.job.messages import (
     open_contribution,
     result_parts,
 )
+from cdq.job.pace import Pace, learnt
 from cdq.mdp import MDP, pack_model
 from cdq.qfunctions import MergedTable, allocate, rows_over, table_bytes
 from cdq.training import Course, Ended, Plan, Settings, State, Watch
@@ -40,6 +41,7 @@ _CLOCK_LIMIT = 0x40000000
 
 # Rounds between two comparisons of all tables: each takes as long as reading the table twice.
 _COMPARE_EVERY = 64
+_DESCRIBED = 256  # workers that the status describes one by one
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ class LearningService:
         self._checksum: int | None = None  # of the table, in a round in which workers tell theirs
         self._opened: dict[int, ReceivedContribution] = {}
         self.rounds, self.bytes = rounds, 0
+        self._pace, self._paces = Pace(), dict[int, Pace]()
         self.window, self.finished = DONE, False
         self.open(least)
 
@@ -146,10 +149,13 @@ class LearningService:
 
     # ---- what the hub asks for
 
-    def admit(self, hello: bytes) -> None:
-        """Look at what a worker says of itself; raise `Refused`, with a text for its user, if it cannot take part."""
+    def admit(self, hello: bytes) -> str:
+        """Look at what a worker says of itself; raise `Refused`, with a text for its user, if it cannot take part.
+
+        Returns the name of its machine.
+        """
         try:
-            check_hello(hello)
+            return check_hello(hello)
         except ConfigError as error:
             raise Refused(str(error)) from None
 
@@ -199,17 +205,27 @@ class LearningService:
 
     def status(self) -> dict[str, Any]:
         """Return the public state of the job."""
-        progress, history = self._course.progress, self._state.history
-        row = history[-1] if len(history) else None
         return {
             "environment": self._job.model.name,
-            "steps": progress.steps,
+            "steps": self._course.progress.steps,
             "target": self._state.goal.target,
+            "finished": self.finished,
             "rounds": self.rounds,
             "bytes": self.bytes,
             "staleness": self.stalest,
-            "steps_per_second": row.steps / row.seconds if row is not None and row.seconds > 0 else 0.0,
+            **learnt(self._state.history),
+            "speed": self._pace.per_second(),
+            "speeds": {
+                uid: {"steps": pace.steps, "steps_per_second": pace.per_second()}
+                for uid, pace in sorted(self._paces.items())[:_DESCRIBED]
+            },
         }
+
+    def _count(self, uids: Sequence[int], steps: int) -> None:
+        """Take note of who brought how many steps."""
+        self._pace.add(steps * len(uids))
+        for uid in uids:
+            self._paces.setdefault(uid, Pace()).add(steps)
 
     # ---- rounds
 
@@ -300,6 +316,7 @@ class LearningService:
         self.rounds += 1
         result = sum(map(len, result_parts(self.window, merged)))
         self.bytes += sum(len(one.payload) + result for one in brought)
+        self._count(uids, self.window.sweeps * self._shape.num_envs)
         summaries = [one.summary for one in brought]
         # The hub's own, as it knows them: bytes of all, and whether somebody asked it to end.
         summaries[0] = summaries[0]._replace(bytes_sent=self.bytes, request=self._course.request)

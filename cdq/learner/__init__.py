@@ -1,7 +1,12 @@
 """QLearner, and the parts that only it assembles.
 
+- `acting`: Actions by action values: the best of them, or now and then any other; for one observation, or for a
+  batch.
 - `assembly`: Choice of the way in which an environment is learnt: the fastest one that there is for it.
 - `backends`: Backends: how the workers of a learner come to be, chosen once; the one place that tells backends apart.
+- `comparison`: Comparison of settings: each is run with several seeds, side by side over the cores.
+- `elsewhere`: Learners for other environments than the one that was learnt, with its table: to evaluate a policy
+  there.
 - `evaluation`: Evaluation of a policy: episodes without learning.
 - `exclusion`: Exclusion of calls of a learner: during one call, any other is refused at once.
 - `filing`: Files of a learner, and copies of it, which are made by way of a file.
@@ -18,7 +23,9 @@
 - `run`: Part of this process in a call of `learn`: its workers, each in a thread, and the end of the call.
 """
 
+from cdq.learner.comparison import Comparison, compare
 from cdq.learner.evaluation import Evaluation
 from cdq.learner.qlearner import QLearner
+from cdq.learner.report import played
 
-__all__ = ["Evaluation", "QLearner"]
+__all__ = ["Comparison", "Evaluation", "QLearner", "compare", "played"]

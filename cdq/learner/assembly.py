@@ -139,15 +139,15 @@ def _representation(settings: Settings, environment: Environment, encoder: Encod
         features = TileCoding(1, approach.bins)  # one tiling is a partition into bins
     if features is not None:
         features = _bounded(features, environment)
-        bound = features.bind(encoder.low, encoder.high)
+        bound, bounds = features.bind(encoder.low, encoder.high), features.bounds(encoder.low, encoder.high)
     if approach.table == "hash":
         merged = HashedTable(environment.n_actions, settings.dtype, settings.initial_value, settings.rule)
         if approach.bins is not None and features is not None:
-            return HashedCells(encoder, merged, approach.bins, bound)
+            return HashedCells(encoder, merged, approach.bins, bound, bounds)
         encoder.encoding(vectors=False)  # raises if observations have no number each
         return HashedStates(encoder, merged)
     if features is not None:
-        return Linear(encoder, bound, _described(features))
+        return Linear(encoder, bound, bounds, _described(features))
     if encoder.n_states is None or encoder.n_states * encoder.n_actions * settings.rule.tables > _MOST_PAIRS:
         raise ConfigError(
             f"{environment.name} has too many states for a table with a row for each; use table='hash', or features"

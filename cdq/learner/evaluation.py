@@ -24,19 +24,25 @@ class Evaluation(NamedTuple):
     Attributes
     ----------
     mean_return : float
-        Mean undiscounted return of an episode.
+        Mean undiscounted return of an episode; NaN if some did not end: their returns have no bound.
     standard_error : float
         Standard error of `mean_return`; NaN after a single episode.
     mean_length : float
-        Steps of an episode.
+        Steps of an episode, cut ones included.
     episodes : int
         Number of episodes that were run.
+    mean_reward : float
+        Mean reward of a step: the figure of environments whose episodes do not end.
+    unended : int
+        Number of episodes that nothing ended within 10,000 steps, neither the environment nor a time limit.
     """
 
     mean_return: float
     standard_error: float
     mean_length: float
     episodes: int
+    mean_reward: float
+    unended: int
 
 
 def evaluate_greedy(
@@ -59,5 +65,8 @@ def evaluate_greedy(
     longest = max(_LONGEST_EPISODE, task.time_limit or 0)  # the environment heeds its own limit
     run = partial(task.run_episodes, values, words, episodes, longest)
     returns, lengths = heard(run, stop) if task.threads else heard_here(run, stop)
-    error = float(returns.std(ddof=1) / math.sqrt(episodes)) if episodes > 1 else math.nan
-    return Evaluation(float(returns.mean()), error, float(lengths.mean()), episodes)
+    unended = 0 if task.time_limit else int((lengths >= longest).sum())
+    mean = math.nan if unended else float(returns.mean())
+    error = float(returns.std(ddof=1) / math.sqrt(episodes)) if episodes > 1 and not unended else math.nan
+    per_step = float(returns.sum() / lengths.sum())
+    return Evaluation(mean, error, float(lengths.mean()), episodes, per_step, unended)

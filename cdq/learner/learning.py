@@ -146,7 +146,7 @@ class Learning(Filed):
         masked = self.settings.approach.masks is not False
         log = offline.log_for(self._task, *columns, next_masks=next_masks, masked=masked)
         with self._aiming_at(offline.goal_of(self._state, log, self.settings.workers, passes)):
-            offline.replay(self._backend, self._call(), log)
+            offline.replay(self._backend, self._call(explores=False), log)
         return self
 
     @classmethod
@@ -215,7 +215,7 @@ class Learning(Filed):
             self._state.goal = before
             raise
 
-    def _call(self) -> LearnCall:
+    def _call(self, explores: bool = True) -> LearnCall:
         return LearnCall(
             self._task,
             self.settings,
@@ -224,7 +224,7 @@ class Learning(Filed):
             self._team,
             self._checkpoints,
             self._requests,
-            self._monitor(),
+            self._monitor(explores),
             self._origin,
         )
 

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import math
+from html import escape
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cdq import _html
 from cdq.learner.evaluation import Evaluation
 from cdq.mdp import MDP, OptimalityGap
 from cdq.training import History, Row, Settings
+
+
+class Report(dict[str, Any]):
+    """A JSON object with the results of a run, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        rows = [(name.replace("_", " "), _shown(value)) for name, value in self.items() if name != "hints"]
+        hints = "".join(f"<p>{escape(hint)}</p>" for hint in self.get("hints", []))
+        return _html.table((), rows, f"Report on {self.get('env')}") + hints
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
 
 _OPTIMAL = 1e-6  # a gap of so much of the optimal value counts as none
 _MISSED = 0.01  # pairs never visited, as a part of all, from which on it is worth a word
@@ -22,7 +41,7 @@ def make_report(
     settings: Settings,
     history: History,
     gap: OptimalityGap | None,
-    evaluation: Evaluation,
+    evaluation: Evaluation | None,
 ) -> dict[str, Any]:
     """Return a JSON object: *about*, then settings, speed, the greedy policy's return, and the gap, where known."""
     last = history[-1] if len(history) else _NO_ROUND
@@ -40,11 +59,25 @@ def make_report(
         "rounds": last.rounds,
         "bytes": last.bytes,
         "episodes": last.episodes,
-        "mean_return": evaluation.mean_return,
-        "mean_return_error": evaluation.standard_error,
+        **played(evaluation),
         "policy_value": None if gap is None else gap.policy_value,
         "optimal_value": None if gap is None else gap.optimal_value,
         "gap": None if gap is None else gap.gap,
+    }
+
+
+def played(evaluation: Evaluation | None) -> dict[str, Any]:
+    """Return the figures of the greedy policy's episodes; None for those that there are not."""
+    if evaluation is None:
+        names = ("mean_return", "mean_return_error", "mean_reward", "episodes_evaluated", "episodes_unended")
+        return dict.fromkeys(names)
+    mean, error = evaluation.mean_return, evaluation.standard_error
+    return {
+        "mean_return": None if math.isnan(mean) else mean,
+        "mean_return_error": None if evaluation.unended else error,
+        "mean_reward": evaluation.mean_reward,
+        "episodes_evaluated": evaluation.episodes,
+        "episodes_unended": evaluation.unended,
     }
 
 
@@ -52,9 +85,20 @@ def unvisited(model: MDP | None, visits: npt.NDArray[np.int64]) -> float | None:
     """Return the part of the pairs that episodes can reach which was never visited; None without a model."""
     if model is None:
         return None
-    there = np.diff(model.offsets).reshape(visits.shape) > 0
-    there &= model.reachable()[:, None]
-    return float((visits[there] == 0).mean()) if there.any() else 0.0
+    known = visits[_reachable(model)]
+    return float((known == 0).mean()) if known.size else 0.0
+
+
+def visited(model: MDP | None, visits: npt.NDArray[np.int64]) -> float:
+    """Return the part of the pairs that was visited: of those that episodes can reach, where there is a model."""
+    known = visits if model is None else visits[_reachable(model)]
+    return float((known > 0).mean()) if known.size else math.nan
+
+
+def _reachable(model: MDP) -> npt.NDArray[np.bool_]:
+    """Return the pairs that episodes can reach, (n_states, n_actions)."""
+    there: npt.NDArray[np.bool_] = np.diff(model.offsets).reshape(model.n_states, model.n_actions) > 0
+    return there & model.reachable()[:, None]
 
 
 def hints(

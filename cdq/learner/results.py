@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from html import escape
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from cdq.contracts import Floats
-from cdq.errors import ConfigError
-from cdq.errors.checks import as_array, shown, whole
+from cdq.errors import ConfigError, LearnerBusy
+from cdq.errors.checks import is_flag, shown, whole
+from cdq.learner.acting import Acting
 from cdq.learner.backends import Backend
+from cdq.learner.elsewhere import learner_in
 from cdq.learner.evaluation import Evaluation, evaluate_greedy
-from cdq.learner.exclusion import Turn, exclusive, playing
-from cdq.learner.report import hints, make_report, unvisited
+from cdq.learner.exclusion import exclusive, playing
+from cdq.learner.report import Report, hints, make_report, unvisited, visited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable
 from cdq.training import (
+    MOST_SEED,
     STEPS_PER_OUTCOME,
-    EnvironmentTask,
+    Figures,
     History,
     Monitor,
     Requests,
-    Settings,
-    State,
     Until,
 )
 
@@ -38,18 +40,15 @@ _STEPPED_LEAST, _STEPPED_EPISODES = 20_000, 100
 _SOLVED_OUTCOMES = 2_000_000
 
 
-class Results:
+class Results(Acting):
     """A table of action values, and the record of how it was learnt; see `QLearner`."""
 
     _origin: dict[str, Any]
-    settings: Settings
-    _task: EnvironmentTask
-    _state: State
     _backend: Backend
-    _turn: Turn
     _env: Any
     _requests: Requests
     _optimum: Solution | None = None
+    _evaluated: tuple[int, Evaluation | None] = (0, None)  # steps so far, and what came of it
 
     @property
     def model(self) -> MDP | None:
@@ -85,6 +84,11 @@ class Results:
         return self._task.representation
 
     @property
+    def input_bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+        """Lowest and highest inputs that a Q-function of vectors tells apart; None where observations are states."""
+        return self._task.input_bounds
+
+    @property
     def rank(self) -> int:
         """Number of the worker that this process is, where each process is one; else 0."""
         return self._backend.rank
@@ -93,11 +97,6 @@ class Results:
     def history(self) -> History:
         """Figures of the rounds so far, those of a file included; on rank 0."""
         return self._state.history
-
-    @property
-    def steps(self) -> int:
-        """Environment steps taken so far, by all workers in all lanes."""
-        return self._state.progress.steps
 
     @property
     def steps_left(self) -> int:
@@ -128,76 +127,90 @@ class Results:
         merged = self._state.merged
         keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
         return QTable(
-            merged.mean_values().copy(), merged.updates().copy(), self.name, keys, self._state.actions
+            merged.mean_values().copy(),
+            merged.updates().copy(),
+            self.name,
+            keys,
+            self._state.actions,
+            model=self.model,
         )
 
-    def predict(self, observation: Any, action_mask: Any = None) -> Any:
-        """Return the greedy action for an observation, the lowest among equals, as `step` takes it.
-
-        Parameters
-        ----------
-        observation : object
-            An observation of the environment; if a log was learnt, the name of a state, and the
-            name of an action is returned.
-        action_mask : (n_actions,) array, optional
-            Nonzero where an action is allowed; by default what the observation says, if it holds a mask, else all.
-
-        Raises
-        ------
-        ConfigError
-            If the observation is not one of the environment's, or the mask allows nothing.
-        LearnerBusy
-            If the table is hashed, and the learner in the course of another call: its rows may be moving.
-        """
-        if self._state.merged.grows:
-            with self._turn.taken("predict"):
-                return self._predict(observation, action_mask)
-        return self._predict(observation, action_mask)
-
-    def _predict(self, observation: Any, action_mask: Any) -> Any:
-        values = self._task.action_values(self._state.merged.mean_values(), observation)
-        mask = self._task.mask_of(observation) if action_mask is None else action_mask
-        best = best_action(values, mask)
-        return best + self._task.first_action if self.names is None else self.names.actions[best]
+    def _repr_html_(self) -> str:
+        caption = f"<p>{escape(repr(self))}</p>"
+        try:
+            table = self.table._repr_html_()
+        except LearnerBusy:  # it is learning, in another thread: the history may be looked at
+            table = ""
+        return f"{caption}{table}{self.history._repr_html_()}"
 
     @exclusive
-    def evaluate(self, episodes: float | None = None) -> Evaluation:
+    def evaluate(
+        self, episodes: float | None = None, *, seed: int | None = None, env: Any = None
+    ) -> Evaluation:
         """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
 
-        An episode is cut at the environment's time limit, or after 10,000 steps where it has none.
+        An episode is cut at the environment's time limit, or after 10,000 steps where it has none. Where that happens,
+        the mean return is NaN, and `mean_reward`, that of a step, is the figure to look at.
 
         Parameters
         ----------
         episodes : int, optional
             Number of episodes; by default 1,000, or 100 where the environment is stepped in Python.
+        seed : int, optional
+            Seed of the episodes: with the same seed, the same policy has the same figures, whatever was evaluated
+            before. By default each evaluation has streams of its own, which follow from the learner's seed.
+        env : str, gymnasium.Env, callable or MDP, optional
+            Another environment in which to play, with the same observations and actions: harder, say, or without
+            noise. By default that which was learnt.
 
         Raises
         ------
         ConfigError
-            If *episodes* is not a whole number of at least 1, or the environment that was given has changed since the
-            learner was made of its model.
+            If *episodes* is not a whole number of at least 1, or *seed* none of at least 0; if *env* has other
+            observations or actions; or the environment that was given has changed since the learner was made of its
+            model.
         LearnerBusy
             If the learner is in the course of another call, or another learner is stepping the environment that was
             given.
+
+        Examples
+        --------
+        >>> from cdq import QLearner
+        >>> agent = QLearner("FrozenLake-v1", seed=0).learn(200_000)
+        >>> agent.evaluate(seed=7) == agent.evaluate(seed=7)
+        True
+        >>> import gymnasium
+        >>> agent.evaluate(seed=7, env=gymnasium.make("FrozenLake-v1", is_slippery=False)).unended
+        0
         """
+        if env is not None:
+            with learner_in(env, self) as other:
+                found: Evaluation = other.evaluate(
+                    episodes, seed=self.settings.seed if seed is None else seed
+                )
+                return found
         with self._stepped("evaluate"):
-            return self._evaluate(episodes)
+            return self._evaluate(episodes, seed)
 
     def _stepped(self, call: str) -> AbstractContextManager[None]:
         """Return a context that has the environment for this learner alone, where it is stepped itself."""
         itself = self._task.stepping in {"Python environment", "vector environment"}
         return playing(self._env, call) if itself else nullcontext()
 
-    def _evaluate(self, episodes: float | None = None) -> Evaluation:
+    def _evaluate(self, episodes: float | None = None, seed: int | None = None) -> Evaluation:
         self._require_unchanged()
         usual = _EPISODES if self._task.threads else _EPISODES_IN_PYTHON
         n = usual if episodes is None else whole("episodes", episodes, 1, _MOST_EPISODES)
-        self._state.evaluations += 1
-        key = (self._state.session, self._state.evaluations)
+        if seed is None:
+            self._state.evaluations += 1
+            key: tuple[int, ...] = (self._state.session, self._state.evaluations)
+            entropy = self.settings.seed
+        else:
+            key, entropy = (), whole("the seed", seed, 0, MOST_SEED)
         values = self._state.merged.mean_values()
-        return evaluate_greedy(
-            self._task, values, self._requests.stop, seed=self.settings.seed, key=key, episodes=n
-        )
+        result = evaluate_greedy(self._task, values, self._requests.stop, seed=entropy, key=key, episodes=n)
+        self._evaluated = (self.steps, result)
+        return result
 
     def _require_unchanged(self) -> None:
         if self._task.changed():
@@ -220,7 +233,7 @@ class Results:
         return self._optimum or solve(self.model, self.settings.gamma)
 
     @exclusive
-    def report(self) -> dict[str, Any]:
+    def report(self, *, play: bool = True, history: bool = False) -> Report:
         """Return a run's results as a JSON object: settings, speed, the greedy policy's return, and the gap.
 
         `stepping` says how the environment is stepped, `stepping_reason` why so, and `representation` what the
@@ -231,7 +244,21 @@ class Results:
         the greedy policy over the episodes of `evaluate`; `digest` the SHA-256 of the values' and the visits' bytes.
         `pairs_unvisited` is the part of the model's pairs that episodes can reach and none visited, and `hints` says in
         words what stands out: that no reward was seen, for example, and what helps.
+
+        Episodes that were run by `evaluate` since the last step of learning are not run again: the report has the
+        figures of the last ones. Figures of `mean_return` are None where episodes do not end; `mean_reward`, that of a
+        step, is the one to look at there, beside `policy_value`.
+
+        Parameters
+        ----------
+        play : bool
+            False: no episode is run; what takes episodes is None, unless `evaluate` has run some.
+        history : bool
+            True: the entry `history` holds the rows of the history, a list per column (`History.to_json`).
         """
+        for name, flag in (("play", play), ("history", history)):
+            if not is_flag(flag):
+                raise ConfigError(f"{name} is {shown(flag)}; allowed: True or False")
         from cdq.envs.opening import reward_threshold  # here: it takes Gymnasium with it
 
         about = {
@@ -244,23 +271,30 @@ class Results:
             "steps": self.steps,
             "digest": self._table().digest(),
         }
-        with self._stepped("report"):
-            evaluation = self._evaluate()
+        evaluation = self._last_evaluation(play)
         threshold = reward_threshold(self.name)
-        solved = {
-            "reward_threshold": threshold,
-            "solved": None if threshold is None else evaluation.mean_return >= threshold,
-        }
+        reached = None if threshold is None or evaluation is None else evaluation.mean_return >= threshold
+        solved = {"reward_threshold": threshold, "solved": reached}
         report = {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
         merged = self._state.merged
         missed = unvisited(self.model, merged.updates())
-        return {
-            **report,
-            "pairs_unvisited": missed,
-            "hints": hints(report, self.model, merged.values, missed),
-        }
+        found = hints(report, self.model, merged.values, missed)
+        rows = {"history": self.history.to_json()} if history else {}
+        return Report(report, pairs_unvisited=missed, hints=found, **rows)
 
-    def _monitor(self) -> Monitor:
+    def _last_evaluation(self, play: bool) -> Evaluation | None:
+        """Return how the policy of now did when it was played last; if it never was, it is, unless *play* is False."""
+        steps, result = self._evaluated
+        if play:
+            self._require_unchanged()
+        if result is not None and steps == self.steps:
+            return result
+        if not play:
+            return None
+        with self._stepped("report"):
+            return self._evaluate()
+
+    def _monitor(self, explores: bool = True) -> Monitor:
         if self.model is None:
             least, episodes = _STEPPED_LEAST, _STEPPED_EPISODES
         else:
@@ -271,6 +305,13 @@ class Results:
             lambda: math.nan if (gap := self._gap()) is None else gap.gap,
             lambda: self._evaluate(episodes).mean_return,
             self._state.goal,
+            complete=Figures(
+                self._state,
+                self.settings.exploration if explores else None,
+                self.settings.step_size,
+                self._task.step_scale,
+                lambda: visited(self.model, self._state.merged.updates()),
+            ).complete,
         )
 
     def _workers_are(self) -> str:
@@ -282,21 +323,3 @@ class Results:
     def close(self) -> None:
         """Close the environments that were made here; those that were given stay open."""
         self._task.close()
-
-
-def best_action(values: Floats, action_mask: Any) -> int:
-    """Return the lowest action among the best that the mask allows."""
-    if action_mask is None:
-        return int(values.argmax())
-    mask = as_array("the action mask", action_mask)
-    plain = mask.shape == values.shape and mask.dtype.kind in "biuf" and not np.isnan(mask).any()
-    if not plain or not mask.any():
-        raise ConfigError(
-            f"the action mask is {shown(action_mask)}; allowed: {len(values)} numbers, of which at least one is not 0"
-        )
-    among = np.where(mask != 0, values, -np.inf)
-    if among.max() == -np.inf:
-        raise ConfigError(
-            "the state has none of the actions that the action mask allows; allow one of MDP.actions"
-        )
-    return int(among.argmax())

@@ -11,6 +11,7 @@
 - `finite`: A finite model itself: immutable arrays, checked, and properties read off them; `cdq.MDP` adds ways to
   make one.
 - `finite_horizon`: Optimal plans for a finite horizon, by backward induction.
+- `functions`: Models from functions: the outcomes of every pair, asked for one pair at a time.
 - `gap`: Bounds of a table's values, and the distance of the greedy policy from optimal.
 - `matrices`: Outcomes of a model from transition and reward matrices, dense or sparse.
 - `model`: MDP: an immutable finite model, from Gymnasium, from arrays, from flat outcomes, from samples, or random.
@@ -24,6 +25,7 @@
 - `undiscounted`: Total reward without discount: policy iteration over policies that end, and its certificate.
 """
 
+from cdq.mdp.arguments import model_of
 from cdq.mdp.gap import optimality_gap
 from cdq.mdp.model import MDP
 from cdq.mdp.planning import bounds, evaluate_policy, solve
@@ -41,6 +43,7 @@ __all__ = [
     "bounds",
     "evaluate_policy",
     "follow_policy",
+    "model_of",
     "optimality_gap",
     "pack_model",
     "solve",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Flags = NDArray[np.uint8]
 Arrays = tuple[NDArray[np.int64], NDArray[np.int32], FloatArray, FloatArray]
 
-# Values beyond the second-level cache are worth prefetching.
+# Values beyond the second-level cache are worth prefetching: the last level may be taken by others.
 _CACHED_STATES = 131_072
 _PREFETCH_STATES = 8
 
@@ -71,9 +71,18 @@ class Backups:
     @cached_property
     def goes_on(self) -> tuple[float, float]:
         """The least and greatest probability of going on, with their rounding."""
-        least, most, n_outcomes = plan.onward(self.offsets, self.weight)
+        least, most, n_outcomes = self._onward
         slack = (n_outcomes + 4) * 2.0**-52
         return max(0.0, least - slack), most + slack
+
+    @property
+    def most_outcomes(self) -> int:
+        """The most outcomes of a pair."""
+        return self._onward[2]
+
+    @cached_property
+    def _onward(self) -> tuple[float, float, int]:
+        return plan.onward(self.offsets, self.weight)
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -169,28 +178,38 @@ def _any(outcomes: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.
 
 
 class Chain:
-    """Buffers for the chains of deterministic policies of a model, one after the other."""
+    """Sweeps over a model and over the chains of deterministic policies of it, one after the other; their buffers."""
 
     def __init__(self, backups: Backups) -> None:
-        self._backups = backups
-        per_state = np.diff(backups.offsets).reshape(backups.n_states, -1).max(axis=1)
-        n_outcomes = int(per_state.sum())
-        self._arrays = (
-            np.empty(backups.n_states + 1, np.int64),
-            np.empty(n_outcomes, np.int32),
-            np.empty(n_outcomes),
-            np.empty(backups.n_states),
-        )
-        self._work = np.empty(backups.n_states)
+        n_states = backups.n_states
+        self._backups, self._arrays = backups, backups.arrays
+        self._policy, self._work = np.zeros(n_states, np.int32), np.empty(n_states)
+        self.share = 1.0 / backups.n_actions  # of a sweep over the model, a sweep over a chain
+        if backups.n_actions > 1:
+            n_outcomes = min(len(backups.next_state), n_states * backups.most_outcomes)
+            parts = np.empty(n_outcomes, np.int32), np.empty(n_outcomes), np.empty(n_states)
+            self._arrays = np.empty(n_states + 1, np.int64), *parts
 
     def select(self, policy: StateArray) -> None:
         """Copy the chain of a policy."""
-        plan.select(*self._backups.arrays, policy, *self._arrays)
+        if self._backups.n_actions > 1:
+            plan.select(*self._backups.arrays, policy, *self._arrays)
+
+    def improve(self, gamma: float, values: FloatArray, out: FloatArray) -> tuple[float, float, float]:
+        """Fill *out* with TV, copy the chain of the greedy policy; return least, greatest, mean of TV - V."""
+        backups = self._backups
+        chain = self._arrays if backups.n_actions > 1 else ()
+        return plan.improve(*backups.arrays, gamma, backups.ahead, values, out, self._policy, *chain)
 
     def evaluate(self, gamma: float, values: FloatArray, *, in_place: bool, sweeps: int, until: float) -> int:
         """Do sweeps of policy evaluation on *values*, at most *sweeps*; return how many."""
-        ahead = self._backups.ahead
+        ahead = 2 * self._backups.ahead
         return plan.evaluate(*self._arrays, gamma, ahead, values, self._work, in_place, sweeps, until)
+
+    def iterate(self, gamma: float, values: FloatArray) -> int:
+        """Do sweeps of value iteration in place, forwards and backwards; return how many."""
+        arrays, ahead = self._backups.arrays, self._backups.ahead
+        return plan.evaluate(*arrays, gamma, ahead, values, self._work, True, 2, 0.0)
 
 
 def chain_of(backups: Backups, policy: NDArray[np.signedinteger[Any]], states: NDArray[np.int64]) -> Backups:

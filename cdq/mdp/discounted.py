@@ -23,11 +23,10 @@ class Solved(NamedTuple):
 
 
 class _Sweeps(Enum):
-    """Kind of the sweeps that follow a sweep of value iteration before the next."""
+    """Kind of the sweeps between two sweeps of value iteration."""
 
-    NONE = 0
-    JACOBI = 1
-    GAUSS_SEIDEL = 2
+    JACOBI = 0
+    GAUSS_SEIDEL = 1
 
 
 class _Pace:
@@ -38,24 +37,26 @@ class _Pace:
     """
 
     def __init__(self) -> None:
-        self.rates = dict.fromkeys(_Sweeps, -math.inf)  # none tried: each is tried first
-        self.kind = _Sweeps.NONE
+        self.rates: dict[_Sweeps, float] = {}
+        self.kind = _Sweeps.JACOBI
         self.phase = 0
 
-    def choose(self) -> _Sweeps:
-        """Return the best kind so far, now and then another: rates change as the policy settles."""
-        self.phase += 1
-        self.kind = min(_Sweeps, key=self.rates.__getitem__)
-        if self.phase % 8 == 0:
-            other = _Sweeps((self.kind.value + 1 + self.phase // 8 % 2) % 3)
-            # One that was four times slower seldom gets another chance.
-            if self.phase % 64 == 0 or self.rates[other] < 0.25 * self.rates[self.kind]:
-                self.kind = other
-        return self.kind
+    def choose(self, left: float) -> _Sweeps:
+        """Return the best kind so far, now and then the other: rates change as the policy settles.
 
-    def knows(self, kind: _Sweeps) -> bool:
-        """Return whether such sweeps were tried before."""
-        return self.rates[kind] > -math.inf
+        *left* is the logarithm of how much the margin has yet to shrink. Gauss-Seidel is not tried where Jacobi
+        will be done soon.
+        """
+        self.phase += 1
+        self.kind = min(self.rates, key=self.rates.__getitem__, default=_Sweeps.JACOBI)
+        other = _Sweeps(1 - self.kind.value)
+        rate = self.rates.get(self.kind, -math.inf)
+        if other not in self.rates:
+            if left > -rate * _SOON:
+                self.kind = other
+        elif self.phase.bit_count() == 1 or (self.phase % 8 == 0 and self.rates[other] < 0.25 * rate):
+            self.kind = other  # one that was four times slower seldom gets another chance
+        return self.kind
 
     def learn(self, before: float, after: float, work: float) -> None:
         """Note what so much work of the chosen kind did."""
@@ -63,11 +64,13 @@ class _Pace:
             self.rates[self.kind] = math.log(after / before) / work
 
 
+_SOON = 40.0  # sweeps of value iteration: to try another kind takes several, and may spoil some
 _MAX_SWEEPS = 64
 _TRIAL_SWEEPS = 4  # of Gauss-Seidel for the first time: where it does not suit it spoils what Jacobi did
-_FORCING = 0.03
+_FORCING = 0.2
 # Differences of this share of the values may be rounding alone.
 _NOISE = 2.0**-44
+_TINY = 1e-300
 # Values are settled if they differ from their backups by this share of what rounding can make of it at worst,
 # or by no more than all of it and do not come nearer in so many iterations.
 STILL = 0.125
@@ -80,18 +83,17 @@ def discounted(
     """Find V* by modified policy iteration from below, gamma < 1.
 
     Each iteration is one sweep of value iteration, which gives the margin, and sweeps of policy evaluation,
-    at most 64, until they change V by a third as much (inexact policy iteration). V begins and stays a
+    at most 64, until they change V by a fifth as much (inexact policy iteration). V begins and stays a
     subsolution, V <= TV, so that it rises to V* whatever the kind and number of the sweeps
-    (Puterman, Markov Decision Processes, 1994, section 6.5).
+    (Puterman, Markov Decision Processes, 1994, section 6.5). The chain of a policy needs no such beginning.
     """
     values = np.zeros(backups.n_states) if start is None else start.copy()
-    work, policy = np.empty(backups.n_states), np.zeros(backups.n_states, np.int32)
-    chain, pace, spread, cost, iterations, idle, best = Chain(backups), _Pace(), 0.0, 1.0, 0, 0, math.inf
+    work, chain, pace = np.empty(backups.n_states), Chain(backups), _Pace()
+    spread, cost, iterations, idle, best = 0.0, 1.0, 0, 0, math.inf
     least, most = backups.goes_on
-    sweep_cost = 1.0 / backups.n_actions
     while True:
         iterations += 1
-        low, high, mean = backups.improve(gamma, values, work, policy)
+        low, high, mean = chain.improve(gamma, values, work)
         before, spread = spread, mean - low
         pace.learn(before, spread, cost)
         width = high / (1.0 - gamma * (most if high > 0.0 else least)) - low / (
@@ -107,15 +109,26 @@ def discounted(
             accurate = gamma * (margin.high - margin.low) <= 2.0 * tolerance
             if accurate or settled or iterations >= max_iterations:
                 return Solved(values, found, iterations, settled)
-        if abs(low) > unit:
-            kappa = least if low > 0.0 else most
-            work += low * gamma * kappa / (1.0 - gamma * kappa)
+        shift = mean if noise or backups.n_actions == 1 else low
+        if abs(shift) > unit * (2.0**-8 if noise else 1.0):
+            kappa = least if shift > 0.0 else most
+            work += shift * gamma * kappa / (1.0 - gamma * kappa)
         values, work = work, values
-        kind, cost = pace.choose(), 1.0
-        if kind is not _Sweeps.NONE:
-            chain.select(policy)
-            until, in_place = _FORCING * (high - low), kind is _Sweeps.GAUSS_SEIDEL
-            first = in_place and not pace.knows(kind)
-            most_sweeps = _TRIAL_SWEEPS if first else _MAX_SWEEPS
-            sweeps = chain.evaluate(gamma, values, in_place=in_place, sweeps=most_sweeps, until=until)
-            cost += (sweeps + 1) * sweep_cost
+        left = math.log(max(1.0, gamma * width / max(2.0 * tolerance, unit, _TINY)))
+        cost = 1.0 + _sweep(chain, pace, left, gamma, values, _FORCING * (high - low))
+
+
+def _sweep(  # noqa: PLR0917
+    chain: Chain, pace: _Pace, left: float, gamma: float, values: FloatArray, until: float
+) -> float:
+    """Do the sweeps between two sweeps of value iteration; return their work, as a number of the latter.
+
+    Of Gauss-Seidel are sweeps of value iteration, too: along a path a policy gets better from one end to the other.
+    """
+    kind = pace.choose(left)
+    in_place = kind is _Sweeps.GAUSS_SEIDEL
+    most = _TRIAL_SWEEPS if in_place and kind not in pace.rates else _MAX_SWEEPS
+    work = chain.share * chain.evaluate(gamma, values, in_place=in_place, sweeps=most, until=until)
+    if in_place and chain.share < 1.0:
+        work += chain.iterate(gamma, values)
+    return work

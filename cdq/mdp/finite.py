@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cdq.core.planning import graph
 from cdq.core.planning import outcomes as core
-from cdq.errors import ConfigError, ModelError
-from cdq.errors.checks import flags, shown
+from cdq.errors import ConfigError, FileError, ModelError
+from cdq.errors.checks import flags, path_of, shown
 from cdq.mdp import checks, outcomes
 from cdq.mdp.arrays import BoolArray, FloatArray
 from cdq.mdp.checks import SUM_TOLERANCE, check_start, fault_of_element, pair_name
+from cdq.qfunctions import model_as_html
+from cdq.storage import read_tensors, require_kind, write_tensors
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _DTYPES = {
     "offsets": np.int64,
@@ -27,6 +33,7 @@ _DTYPES = {
     "terminated": np.bool_,
     "start": np.float64,
 }
+_PLAIN = ("n_states", "n_actions", "time_limit", "name", "grid")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,6 +88,9 @@ class FiniteModel:
             f"n_outcomes={self.n_outcomes})"
         )
 
+    def _repr_html_(self) -> str:
+        return model_as_html(self, repr(self))
+
     @property
     def n_pairs(self) -> int:
         """Number of (state, action) pairs."""
@@ -117,6 +127,40 @@ class FiniteModel:
                 f"observation {shown(observation)} is no state; allowed: 0 to {self.n_states - 1}"
             )
         return state
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a safetensors file, atomically; `load` reads it back.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written.
+        """
+        tensors: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _DTYPES}
+        if self.actions is not None:
+            tensors["actions"] = self.actions
+        header = {"kind": "model", **{name: getattr(self, name) for name in _PLAIN}}
+        write_tensors(path_of("the file", path), tensors, header)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the model of a file that `save` wrote, checked as any model is.
+
+        Raises
+        ------
+        FileError
+            If the file is missing, truncated, altered, or holds no model.
+        ModelError
+            If what it holds is no model.
+        """
+        where = path_of("the file", path)
+        tensors, header = read_tensors(where)
+        require_kind(where, header, "model")
+        needed = set(tensors) - {"actions"} == set(_DTYPES) and set(_PLAIN) <= set(header)
+        if not needed or not isinstance(header["name"], str):
+            raise FileError(f"{path} lacks what a model is made of; use another file")
+        arguments: dict[str, Any] = {**{name: header[name] for name in _PLAIN}, **tensors}
+        return cls(**arguments)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table learnt on the model depends on, as hexadecimal digits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from cdq.core.draws import distinct
 from cdq.errors import ConfigError
-from cdq.mdp import checks, matrices, outcomes, samples
+from cdq.mdp import checks, functions, matrices, outcomes, samples
 from cdq.mdp.complete import Empty, Rules, complete, start_of
 from cdq.mdp.finite import FiniteModel
 
@@ -20,8 +21,8 @@ class MDP(FiniteModel):
     """Hold a finite model: what every action does in every state.
 
     Pair ``p = state * n_actions + action`` owns the outcomes ``offsets[p]:offsets[p + 1]``. The arrays are
-    read-only. Make one with `from_gymnasium`, `from_arrays`, `from_outcomes`, `from_samples`
-    or `garnet`.
+    read-only. Make one with `from_gymnasium`, `from_arrays`, `from_function`, `from_outcomes`,
+    `from_samples` or `garnet`.
 
     Parameters
     ----------
@@ -239,6 +240,61 @@ class MDP(FiniteModel):
         columns, mask = complete(outcomes.gather(sizes, indices, values), sizes, rules)
         first = start_of(start, sizes[0], normalise)
         return cls(sizes[0], sizes[1], *columns, first, time_limit, name, grid, mask)
+
+    @classmethod
+    def from_function(
+        cls,
+        function: Callable[[int, int], functions.Outcomes | None],
+        n_states: int,
+        n_actions: int,
+        *,
+        start: ArrayLike | None = None,
+        time_limit: int | None = None,
+        name: str = "MDP",
+        grid: tuple[int, int] | None = None,
+        normalise: bool = False,
+    ) -> MDP:
+        """Build a model from a function that says what an action does in a state; it is called once for each pair.
+
+        Parameters
+        ----------
+        function : callable
+            Takes a state and an action, and returns outcomes as Gymnasium's ``P`` has them: tuples (probability, next
+            state, reward, terminated), of which the last may be left out: False. None, or no outcome: the state does
+            not have the action; a state that has none is an end.
+        n_states, n_actions : int
+            Size of the model; states are 0 to n_states - 1.
+        start, time_limit, name, grid, normalise
+            The same as for `from_outcomes`.
+
+        Raises
+        ------
+        ModelError
+            If the function returns something else, or the outcomes are not a model; the message names the pair.
+
+        Examples
+        --------
+        >>> def stock(level, order):  # sell one a day with probability 0.5; two fit
+        ...     if level + order > 2:
+        ...         return None
+        ...     full = level + order
+        ...     return [(0.5, full, -order), (0.5, max(full - 1, 0), min(full, 1) * 3.0 - order)]
+        >>> MDP.from_function(stock, 3, 3).actions.sum(axis=1)
+        array([3, 2, 1])
+        """
+        sizes = checks.size("n_states", n_states), checks.size("n_actions", n_actions)
+        checks.check_sizes(*sizes, None)
+        return cls.from_outcomes(
+            *functions.outcomes_of(function, sizes),
+            n_states=sizes[0],
+            n_actions=sizes[1],
+            start=start,
+            time_limit=time_limit,
+            name=name,
+            grid=grid,
+            empty="missing",
+            normalise=normalise,
+        )
 
     @classmethod
     def from_samples(

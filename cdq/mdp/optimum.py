@@ -10,7 +10,7 @@ import numpy as np
 from cdq.core.planning import certify, plan
 from cdq.errors import ModelError
 from cdq.mdp.arguments import NOTHING, Start, check_scale
-from cdq.mdp.arrays import FloatArray, StateArray
+from cdq.mdp.arrays import FloatArray, IntArray, StateArray
 from cdq.mdp.bellman import Backups, chain_of
 from cdq.mdp.certify import chain_errors, upper_errors
 from cdq.mdp.discounted import Solved, discounted
@@ -114,9 +114,12 @@ def _solution(  # noqa: PLR0917
     below, above = (float(np.max(margin)) for margin in of_pairs)
     best, chosen = np.empty(backups.n_states), np.empty(backups.n_states, np.int64)
     tie = min(below + above, _ALWAYS_APART * plan.largest(state_values))
-    plan.choose(values, tie, best, chosen)
+    low, high = (np.broadcast_to(margin, values.shape) for margin in of_pairs)
+    greatest = plan.choose(values, low, high, tie, best, chosen)
     residual = gamma * backups.goes_on[1] * plan.largest(best - state_values)
     solution = Solution(values, best, chosen, residual, below, above, iterations, of_pairs)
+    if greatest and policy is None:
+        return solution
     lower, upper = solution.lower, solution.upper
     floor = lower.max(axis=1)
     allowed = (upper >= floor[:, None]) & (values >= best[:, None] - tie)
@@ -124,21 +127,19 @@ def _solution(  # noqa: PLR0917
         lowest = lowest_that_ends(backups, allowed, floor <= 0.0, policy)
         good = _total_is_kept(backups, lowest, floor, best)
         return replace(solution, policy=(lowest if good else policy).astype(np.int64))
-    lowest = allowed.argmax(axis=1)
-    if np.array_equal(lowest, values.argmax(axis=1)):
-        return replace(solution, policy=lowest)
     width = upper.max(axis=1) - floor
-    if not _value_is_kept(backups, gamma, lowest, state_values, best - 2.0 * width, float(width.min()) / 2.0):
-        share = max(0.0, 1.0 - gamma * backups.goes_on[1])  # losses of one step add up to 1 / share of them
-        likely = np.where(allowed, values, -np.inf)
-        lowest = (likely >= (likely.max(axis=1) - np.minimum(tie, width) * share)[:, None]).argmax(axis=1)
+    if _value_is_kept(backups, gamma, chosen, state_values, best - 2.0 * width, float(width.min()) / 2.0):
+        return solution
+    share = max(0.0, 1.0 - gamma * backups.goes_on[1])  # losses of one step add up to 1 / share of them
+    likely = np.where(allowed, values, -np.inf)
+    lowest = (likely >= (likely.max(axis=1) - np.minimum(tie, width) * share)[:, None]).argmax(axis=1)
     return replace(solution, policy=lowest)
 
 
 def _value_is_kept(  # noqa: PLR0917
     backups: Backups,
     gamma: float,
-    policy: StateArray,
+    policy: IntArray,
     values: FloatArray,
     least: FloatArray,
     tolerance: float,

@@ -130,7 +130,7 @@ def columns(
 ) -> tuple[NDArray[Any], FloatArray, BoolArray]:
     """Return the arrays beside the indices, each of the given length."""
     ends = (
-        np.zeros(length, np.bool_)
+        over(bytes(length), np.bool_)
         if terminated is None
         else flags("terminated of outcome", terminated, error=ModelError)
     )
@@ -171,23 +171,28 @@ def gather(
     *sizes* are the numbers of states and actions, *indices* are state, action and next state in any order, *values* are
     probability, reward and terminated. A reward of -inf is let through.
     """
-    length, kind = len(indices[0]), np.result_type(*indices)
+    length, kind = len(indices[0]), np.result_type(*indices[:2])
     for what, array in zip(("action", "next_state"), indices[1:], strict=True):
         if len(array) != length:
             raise ModelError(f"{what} has {len(array)} entries and state has {length}; allowed: as many")
-    own = tuple(np.ascontiguousarray(array, kind) for array in indices)
-    chances = np.ascontiguousarray(values[0], np.float64)
-    paid, ended = np.ascontiguousarray(values[1]), np.ascontiguousarray(values[2]).view(np.uint8)
-    state, action, next_state = own
-    wrong, memory = core.gather(
-        state, action, next_state, chances, paid, ended, *sizes, least(values[0].dtype)
+    state, action = (np.ascontiguousarray(array, kind) for array in indices[:2])
+    successor, chances = np.ascontiguousarray(indices[2]), np.ascontiguousarray(values[0], np.float64)
+    paid, ended = (np.ascontiguousarray(part) for part in values[1:])
+    wrong, rising, offsets = core.count(
+        state, action, successor, chances, paid, *sizes, least(values[0].dtype)
     )
-    if memory is None:
-        raise _fault_of_outcome(wrong, sizes, own, chances[wrong], paid[wrong])
-    core.tidy(*memory)
-    n = int(over(memory[0], np.int64)[-1])
-    others = (over(part, kind, n) for part, kind in zip(memory[1:], _KINDS, strict=True))
-    return Columns(over(memory[0], np.int64), *others)
+    if wrong >= 0:
+        raise _fault_of_outcome(wrong, sizes, (state, action, successor), chances[wrong], paid[wrong])
+    parts = successor, chances, paid, ended
+    if rising:  # in the form of a model already; what nobody can write to is not even copied
+        return Columns(
+            over(offsets, np.int64), *(frozen(part, kind) for part, kind in zip(parts, _KINDS, strict=True))
+        )
+    memory = core.place(state, action, *parts[:3], ended.view(np.uint8), sizes[1], offsets)
+    core.tidy(offsets, *memory)
+    n = int(over(offsets, np.int64)[-1])
+    others = (over(part, kind, n) for part, kind in zip(memory, _KINDS, strict=True))
+    return Columns(over(offsets, np.int64), *others)
 
 
 def _fault_of_outcome(

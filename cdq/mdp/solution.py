@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cdq.errors.checks import read_only
+from cdq.errors import FileError
+from cdq.errors.checks import path_of, read_only, shown
 from cdq.mdp.arrays import FloatArray, IntArray
+from cdq.qfunctions import as_html
+from cdq.storage import read_tensors, require_kind, write_tensors
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+# Type of each field of a result in files, and a letter for each axis: those of one letter have one length.
+# "?": a number may stand for an array of equal entries.
+_LAYOUTS = {
+    "Solution": {
+        "values": "f8 sa",
+        "state_values": "f8 s",
+        "policy": "i8 s",
+        "residual": "f8",
+        "below": "f8",
+        "above": "f8",
+        "iterations": "i8",
+        "_margins.0": "f8 ?sa",
+        "_margins.1": "f8 ?sa",
+    },
+    "HorizonSolution": {"values": "f8 hsa", "state_values": "f8 hs", "policy": "i8 hs", "error": "f8"},
+    "AverageSolution": {
+        "gain": "f8",
+        "lower": "f8",
+        "upper": "f8",
+        "bias": "f8 s",
+        "policy": "i8 s",
+        "iterations": "i8",
+    },
+}
 
 
 class _Frozen:
-    """A result whose arrays are read-only, also in copies of it."""
+    """A result whose arrays are read-only, also in copies of it, and that files hold."""
 
     def __post_init__(self) -> None:
         self.__setstate__(dict(self.__dict__))
@@ -21,6 +55,35 @@ class _Frozen:
         """Hold the arrays of a copy as those of the original are held."""
         arrays = {name: read_only(value) for name, value in state.items() if isinstance(value, np.ndarray)}
         self.__dict__.update({**state, **arrays})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the result to a safetensors file, atomically; `load` reads it back.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written.
+        """
+        tensors = _flat(self.__dict__)
+        write_tensors(path_of("the file", path), tensors, {"kind": "solution", "class": type(self).__name__})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the result in a file that `save` wrote.
+
+        Raises
+        ------
+        FileError
+            If the file is missing, truncated, altered, or holds something else than such a result.
+        """
+        where = path_of("the file", path)
+        tensors, header = read_tensors(where)
+        require_kind(where, header, "solution")
+        if header.get("class") != cls.__name__:
+            raise FileError(f"{path} holds {shown(header.get('class'))}, not a {cls.__name__}; use its load")
+        if not _fits(tensors, _LAYOUTS[cls.__name__]):
+            raise FileError(f"{path} lacks what a {cls.__name__} is made of; use another file")
+        return cls(**_nested(tensors))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +118,10 @@ class Solution(_Frozen):
     above: float
     iterations: int
     _margins: tuple[FloatArray | float, FloatArray | float] = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        sizes = "{:,} states, {:,} actions".format(*self.values.shape)
+        return as_html(f"Solution of {sizes}, error at most {self.error:.2g}", self.values, None, None)
 
     @property
     def error(self) -> float:
@@ -123,6 +190,44 @@ class AverageSolution(_Frozen):
     def error(self) -> float:
         """Certified bound of ``|gain - optimal gain|``."""
         return max(self.gain - self.lower, self.upper - self.gain)
+
+
+def _flat(state: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return the fields of a result as tensors; those of a pair have numbers."""
+    result = {}
+    for name, value in state.items():
+        pairs = enumerate(value) if isinstance(value, tuple) else [(None, value)]
+        for number, part in pairs:
+            result[name if number is None else f"{name}.{number}"] = np.asarray(part)
+    return result
+
+
+def _nested(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return what `_flat` made tensors of."""
+    result: dict[str, Any] = {}
+    for full, tensor in sorted(tensors.items()):
+        name, _, number = full.partition(".")
+        value = tensor.item() if tensor.ndim == 0 else tensor
+        result[name] = (*result.get(name, ()), value) if number else value
+    return result
+
+
+def _fits(tensors: Mapping[str, NDArray[Any]], layout: Mapping[str, str]) -> bool:
+    """Return whether tensors are those of a layout, where axes of one letter have one length of at least 1."""
+    if set(tensors) != set(layout):
+        return False
+    lengths: dict[str, int] = {}
+    for name, tensor in tensors.items():
+        kind, _, axes = layout[name].partition(" ")
+        optional = axes.startswith("?") and tensor.ndim == 0  # a number in place of an array of equal entries
+        axes = "" if optional else axes.removeprefix("?")
+        if tensor.dtype != kind or len(axes) != tensor.ndim:
+            return False
+        for axis, length in zip(axes, tensor.shape, strict=True):
+            if lengths.setdefault(axis, length) != length or length == 0:
+                return False
+    policy = tensors["policy"]
+    return bool(policy.min() >= 0 and policy.max() < lengths.get("a", np.inf))
 
 
 class Bounds(NamedTuple):

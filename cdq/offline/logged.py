@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -40,6 +42,7 @@ class LoggedTask:
     time_limit = None
     model = None
     own_table = None
+    input_bounds = None
     first_action = 0
     changed = staticmethod(lambda: False)
 
@@ -119,6 +122,16 @@ class LoggedTask:
         """Return the row of a state."""
         row: Floats = values[self.names.number_of("state", observation)]
         return row
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the names in a batch, a list or an array; None if it is a single name."""
+        if hasattr(observations, "to_numpy"):
+            observations = observations.to_numpy()
+        return list(observations) if isinstance(observations, (list, np.ndarray)) else None
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of a state as a function of its name, which later learning does not change."""
+        return partial(self.action_values, values.copy())
 
     def mask_of(self, observation: Any) -> npt.NDArray[np.bool_]:
         """Return which actions were tried in a state."""

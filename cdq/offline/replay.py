@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.contracts import Loop
+from cdq.contracts import Floats, Loop
 from cdq.core.lanes import Lanes
 from cdq.core.loops.offline import Replay, learn_log
 from cdq.core.table.qfunction import QFunction, TableQ
@@ -152,7 +152,7 @@ class ReplayLoop:
         self._position[2] = 0
 
     def run(
-        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float, parts: Floats | None = None
     ) -> tuple[bool, int, int, float]:
         """Learn the next *sweeps* transitions; return whether nothing ended that early.
 
@@ -167,4 +167,6 @@ class ReplayLoop:
                 return False, 0, 0, 0.0
             left, turn, at = left - count, turn + (at + count) // period, (at + count) % period
         self._position[[2, 4]] = at, turn
+        if parts is not None:
+            parts[:, 0] = np.diff(np.arange(len(parts) + 1) * sweeps // len(parts))
         return True, 0, 0, 0.0

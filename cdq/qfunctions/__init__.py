@@ -2,24 +2,32 @@
 
 - `dense`: Dense tables: a row for each state.
 - `divergence`: Detection of a Q-function whose values grow without bound.
+- `grid`: Policies on the grid that a model's states are the cells of: aims of actions, kinds of cells, lines of arrows.
 - `hashed`: Hashed tables: the part that the workers of a process share, and the agreement of all workers on rows.
 - `linear`: Linear Q-functions: an observation leads to several rows of weights, whose entries add up.
 - `merged`: The table that the workers of a process share, and the memory that each worker's copy takes.
 - `qtable`: QTable: values and visits of every pair, and the policy and state values that follow.
+- `showing`: Tables for people: as text, and in notebooks, on their grid where they have one.
 - `sole`: The table of a worker without peers: it needs no second copy, so that a large one takes a third of the
   memory.
 """
 
 from cdq.qfunctions.dense import Table
 from cdq.qfunctions.divergence import DivergenceGuard
+from cdq.qfunctions.grid import ARROWS, ASCII_ARROWS, LEGEND, MOVES, aims, kinds, policy_lines, signs
 from cdq.qfunctions.hashed import HashedCells, HashedStates, HashedTable
 from cdq.qfunctions.linear import Linear
 from cdq.qfunctions.merged import MergedTable, allocate, rows_over, table_bytes
 from cdq.qfunctions.qtable import QTable
+from cdq.qfunctions.showing import as_html, model_as_html
 from cdq.qfunctions.sole import LARGE, SoleTable
 
 __all__ = [
+    "ARROWS",
+    "ASCII_ARROWS",
     "LARGE",
+    "LEGEND",
+    "MOVES",
     "DivergenceGuard",
     "HashedCells",
     "HashedStates",
@@ -29,7 +37,13 @@ __all__ = [
     "QTable",
     "SoleTable",
     "Table",
+    "aims",
     "allocate",
+    "as_html",
+    "kinds",
+    "model_as_html",
+    "policy_lines",
     "rows_over",
+    "signs",
     "table_bytes",
 ]

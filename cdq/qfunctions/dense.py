@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from cdq.contracts import Floats, ObservationEncoder
@@ -22,6 +24,7 @@ class Table:
     step_scale = 1.0
     fingerprint = "table"
     own_table = None
+    input_bounds = None
 
     def __init__(self, encoder: ObservationEncoder) -> None:
         assert encoder.n_states is not None
@@ -50,3 +53,11 @@ class Table:
         """Return the row of the observed state."""
         row: Floats = values[self._encoder.state_of(observation)]
         return row
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+        return self._encoder.split(observations)
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of an observation as a function, which later learning does not change."""
+        return partial(self.action_values, values.copy())

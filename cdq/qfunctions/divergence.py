@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cdq.contracts import Loop
+from cdq.contracts import Floats, Loop
 from cdq.core.table.qfunction import QFunction
 from cdq.core.table.rows import Law
 from cdq.errors import LearningDiverged
@@ -26,10 +26,10 @@ class DivergenceGuard:
         self.reset = loop.reset
 
     def run(
-        self, law: Law, sweeps: int, explore_first: float, explore_last: float
+        self, law: Law, sweeps: int, explore_first: float, explore_last: float, parts: Floats | None = None
     ) -> tuple[bool, int, int, float]:
         """Learn; raises `LearningDiverged`."""
-        result = self._loop.run(law, sweeps, explore_first, explore_last)
+        result = self._loop.run(law, sweeps, explore_first, explore_last, parts)
         if self._q.is_divergent:
             raise LearningDiverged(
                 f"the weights learnt on {self._name} diverge; use a smaller step_size, a smaller gamma, or features "

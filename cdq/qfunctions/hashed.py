@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from cdq.core.table.hash import HashedRows, HashIndex, HashQ, KnownQ
 from cdq.core.table.qfunction import QFunction
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError, TableError
+from cdq.features import Inputs
 from cdq.qfunctions.merged import MergedTable, allocate, mean_of_tables
 from cdq.rules import Q_LEARNING, UpdateRule
 
@@ -201,6 +204,7 @@ class HashedStates:
     n_rows = 0
     step_scale = 1.0
     fingerprint = "hashed table"
+    input_bounds: tuple[Inputs, Inputs] | None = None
 
     def __init__(self, encoder: ObservationEncoder, merged: HashedTable) -> None:
         self._encoder, self.own_table, self.first_action = encoder, merged, encoder.first_action
@@ -231,6 +235,16 @@ class HashedStates:
         """Return the row of the observed state, or the initial values if it was never met."""
         return self.own_table.action_values(self._encoder.state_of(observation))
 
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+        return self._encoder.split(observations)
+
+    def values_now(self, values: npt.NDArray[Any]) -> Callable[[Any], npt.NDArray[Any]]:
+        """Return the action values of an observation as a function, which later learning does not change."""
+        twin = copy.copy(self)
+        twin.own_table = self.own_table.copy()
+        return partial(twin.action_values, values)
+
 
 class HashedCells(HashedStates):
     """A row for each cell that was met, where the numbers of observations are cut into bins.
@@ -245,12 +259,20 @@ class HashedCells(HashedStates):
         Number of parts into which each number is cut.
     features : Features
         Features of a single tiling with as many tiles.
+    input_bounds : (lowest, highest)
+        Inputs to which those beyond are clipped, (width,) arrays.
     """
 
     def __init__(
-        self, encoder: ObservationEncoder, merged: HashedTable, bins: int | Sequence[int], features: Features
+        self,
+        encoder: ObservationEncoder,
+        merged: HashedTable,
+        bins: int | Sequence[int],
+        features: Features,
+        input_bounds: tuple[Inputs, Inputs],
     ) -> None:
         super().__init__(encoder, merged)
+        self.input_bounds = input_bounds
         sizes = [bins] * encoder.width if isinstance(bins, int) else bins
         self._features, self._hashed = features, math.prod(sizes) >= 2**63
         self._cells = Cells(features, 1, self._hashed)

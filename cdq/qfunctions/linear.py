@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from cdq.contracts import Floats, ObservationEncoder
@@ -9,7 +11,7 @@ from cdq.core.envs.encode import Encoding
 from cdq.core.linear.linear import Features, LinearQ
 from cdq.core.table.qfunction import QFunction
 from cdq.core.table.rows import Rows
-from cdq.features import action_values, initial_weight
+from cdq.features import Inputs, action_values, initial_weight
 
 
 class Linear:
@@ -21,14 +23,23 @@ class Linear:
         ObservationEncoder of the environment.
     features : Features
         Features of the vectors that the encoder makes.
+    input_bounds : (lowest, highest)
+        Inputs to which those beyond are clipped, (width,) arrays.
     description : str
         The features in words.
     """
 
     own_table = None
 
-    def __init__(self, encoder: ObservationEncoder, features: Features, description: str) -> None:
+    def __init__(
+        self,
+        encoder: ObservationEncoder,
+        features: Features,
+        input_bounds: tuple[Inputs, Inputs],
+        description: str,
+    ) -> None:
         self._encoder, self._features, self._description = encoder, features, description
+        self.input_bounds = input_bounds
         self.n_rows, self.step_scale = features.n_features, features.step_scale
         self.fingerprint, self.first_action = features.fingerprint, encoder.first_action
 
@@ -54,3 +65,11 @@ class Linear:
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the sums of the weights of the observation's features."""
         return action_values(self._features, values, self._encoder.vector_of(observation))
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+        return self._encoder.split(observations)
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of an observation as a function, which later learning does not change."""
+        return partial(self.action_values, values.copy())

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cdq.contracts import Floats
+from cdq.contracts import Floats, Model
 from cdq.errors import FileError, TableError
 from cdq.errors.checks import path_of, read_only
 from cdq.qfunctions.merged import mean_of_tables, sum_of_tables
+from cdq.qfunctions.showing import as_html, as_text
 from cdq.rules import RULES
-from cdq.storage import read_tensors, write_tensors
+from cdq.storage import read_tensors, to_pandas, write_csv, write_tensors
 
 
 class QTable:
@@ -35,6 +36,8 @@ class QTable:
         Key of each row of a hashed table; such a table may have no rows.
     actions : (n_states, n_actions) array of bool, optional
         The actions that each state has, at least one. The value of any other pair is -inf, whatever was given.
+    model : MDP, optional
+        Model of the environment, for pictures; files do not hold it.
 
     Raises
     ------
@@ -59,6 +62,8 @@ class QTable:
         environment: str = "",
         keys: npt.ArrayLike | None = None,
         actions: npt.ArrayLike | None = None,
+        *,
+        model: Model | None = None,
     ) -> None:
         self.values: Floats = np.asarray(values)
         n_rows, n_actions = self.values.shape if self.values.ndim == 2 else (0, 0)
@@ -85,7 +90,7 @@ class QTable:
         if counts.size and counts.min() < 0:
             raise TableError(f"visits go down to {counts.min()}; they are counts, 0 or more")
         self.visits: npt.NDArray[np.int64] = counts.astype(np.int64, copy=False)
-        self.environment = environment
+        self.environment, self.model = environment, _fitting(model, self.values.shape)
         self.keys = None if keys is None else np.asarray(keys)
         if self.keys is not None and (self.keys.shape != (self.n_states,) or self.keys.dtype != np.uint64):
             raise TableError(
@@ -105,6 +110,29 @@ class QTable:
                 "and give it to a learner as initial_table"
             )
         super().__setattr__(name, value)
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """Return the values, for NumPy: ``np.asarray(table)`` is read-only, ``np.array(table)`` a copy."""
+        if copy:
+            return np.array(self.values, dtype)
+        if copy is False and dtype not in (None, self.values.dtype):
+            raise ValueError(f"values of {self.values.dtype} cannot be {np.dtype(dtype)} without a copy")
+        return np.asarray(self.values, dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return values: ``table[state]`` is a row, ``table[state, action]`` a number, as of an array."""
+        return self.values[key]
+
+    def __len__(self) -> int:
+        return self.n_states
+
+    def __iter__(self) -> Iterator[Floats]:
+        return iter(self.values)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of states and actions."""
+        return self.n_states, self.n_actions
 
     @property
     def n_states(self) -> int:
@@ -142,6 +170,36 @@ class QTable:
         best: Floats = self.values.max(axis=1)
         return best
 
+    def render(self, model: Model | None = None) -> str:
+        """Return the greedy policy as text: arrows on the grid of the environment, else the first rows of the table.
+
+        Parameters
+        ----------
+        model : MDP, optional
+            Model of the environment; needed for arrows where the table is of a file.
+
+        Raises
+        ------
+        TableError
+            If the model has other states or actions than the table.
+
+        Examples
+        --------
+        >>> from cdq import MDP, solve
+        >>> lake = MDP.from_gymnasium("FrozenLake-v1", is_slippery=False)
+        >>> print(QTable(solve(lake, gamma=0.9).values).render(lake))
+        ↓ → ↓ ←
+        ↓ H ↓ H
+        → ↓ ↓ H
+        H → → G
+        <BLANKLINE>
+        G: ends with the best reward, H: ends with less, .: no episode acts here
+        """
+        return as_text(self.values, _fitting(model, self.values.shape) or self.model, self.keys)
+
+    def _repr_html_(self) -> str:
+        return as_html(repr(self), self.values, self.model, self.keys)
+
     def digest(self) -> str:
         """Return the SHA-256 of the values', the visits' and any keys' bytes, little-endian, as hexadecimal digits."""
         result = hashlib.sha256()
@@ -150,6 +208,36 @@ class QTable:
         if self.keys is not None:
             result.update(self.keys.astype("<u8", copy=False).tobytes())
         return result.hexdigest()
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame` with a row per state.
+
+        Its columns are ``value_0``, ``value_1``, ... of each action, ``visits_0``, ... and the greedy ``action``; for a
+        hashed table also ``key``. The value of an action that a state does not have is -inf.
+
+        Raises
+        ------
+        PackageMissing
+            If pandas is not installed.
+        """
+        return to_pandas(self._columns())
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the columns of `to_pandas` to a CSV file, atomically, the number of the state before them.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written.
+        """
+        columns = {"state": np.arange(self.n_states), **self._columns()}
+        write_csv(path_of("the file", path), columns)
+
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+        keys = {} if self.keys is None else {"key": self.keys}
+        values = {f"value_{action}": self.values[:, action] for action in range(self.n_actions)}
+        visits = {f"visits_{action}": self.visits[:, action] for action in range(self.n_actions)}
+        return {**keys, **values, **visits, "action": self.policy()}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table to a safetensors file, atomically.
@@ -192,6 +280,16 @@ def _tables_in(header: Mapping[str, Any]) -> int:
     settings = header.get("settings")
     name = settings.get("rule") if isinstance(settings, dict) else None
     return RULES[name].tables if isinstance(name, str) and name in RULES else 1
+
+
+def _fitting(model: Model | None, shape: tuple[int, ...]) -> Model | None:
+    """Return a model if it has the states and actions of a table of this shape."""
+    if model is not None and (model.n_states, model.n_actions) != shape:
+        raise TableError(
+            f"the table has shape {shape}, and {model.name} needs {(model.n_states, model.n_actions)}; give the model "
+            "that it was learnt on"
+        )
+    return model
 
 
 def _checked_mask(actions: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:

@@ -1,10 +1,12 @@
 """Safe files, and directories of checkpoints.
 
+- `columns`: Columns of figures: as a CSV file, and as a frame of pandas.
 - `directory`: The checkpoints of a run: a directory that one process writes, in which the newest whole file counts.
 - `files`: Files: tensors with a JSON header and a checksum, written so that a crash leaves the old file or the new
   one.
 """
 
+from cdq.storage.columns import Columns, to_pandas, write_csv
 from cdq.storage.directory import Checkpoint, CheckpointDirectory
 from cdq.storage.files import (
     Tensors,
@@ -23,6 +25,7 @@ from cdq.storage.files import (
 __all__ = [
     "Checkpoint",
     "CheckpointDirectory",
+    "Columns",
     "Tensors",
     "check_replaceable",
     "open_regular",
@@ -33,5 +36,7 @@ __all__ = [
     "replacing",
     "require_kind",
     "strict_json",
+    "to_pandas",
+    "write_csv",
     "write_tensors",
 ]

@@ -35,6 +35,8 @@ _READERS = {
     "table": "read it with cdq.QTable.load",
     "learner": "read it with cdq.QLearner.load",
     "checkpoint": "give its directory to cdq.QLearner.resume",
+    "model": "read it with cdq.MDP.load",
+    "solution": "read it with cdq.Solution.load",
 }
 
 # NumPy's names of the types, and safetensors'. Little-endian, as the format is.

@@ -7,11 +7,14 @@
   resume.
 - `course`: The course of a call of `learn`: its windows, the rounds that are played of them, and the reason for its
   end.
+- `figures`: Figures of a run beside its episodes: exploration rate, step size, and the part of the pairs that were
+  visited.
 - `goals`: Goals of `learn`: a number of steps, or a condition that may end it sooner.
-- `history`: The record of a run: a row per round, and fewer of a long one.
+- `history`: The record of a run: rows that are evenly spaced in steps, some 1,000 at most.
 - `interrupts`: Requests to end a run early: signals make them, workers read them.
 - `monitor`: Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition
   holds.
+- `rows`: Rows that a round adds to a history: one for itself, and more where its window was long.
 - `settings`: Settings of a learner: checked arguments, and their JSON form.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
 - `task`: A learning task: an environment together with a Q-function, and the loops that workers run on it.
@@ -25,11 +28,12 @@ from cdq.training.approach import Approach
 from cdq.training.call import LearnCall, about
 from cdq.training.checkpoints import JOURNAL, Checkpoints
 from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
+from cdq.training.figures import Figures
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine
-from cdq.training.settings import Settings, arguments_of, make_settings
+from cdq.training.settings import MOST_SEED, Settings, arguments_of, make_settings
 from cdq.training.state import State, Tensors, lanes_of
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 from cdq.training.team import Team
@@ -37,6 +41,7 @@ from cdq.training.threads import run_workers
 
 __all__ = [
     "JOURNAL",
+    "MOST_SEED",
     "STEPS_PER_OUTCOME",
     "TERMINATED",
     "Approach",
@@ -44,6 +49,7 @@ __all__ = [
     "Course",
     "Ended",
     "EnvironmentTask",
+    "Figures",
     "Goal",
     "History",
     "LearnCall",

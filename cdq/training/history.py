@@ -1,26 +1,34 @@
-"""The record of a run: a row per round, and fewer of a long one."""
+"""The record of a run: rows that are evenly spaced in steps, some 1,000 at most."""
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from cdq import _html
 from cdq.errors import ConfigError, unknown_name
-from cdq.errors.checks import MOST_STEPS, read_only
+from cdq.errors.checks import MOST_STEPS, path_of, read_only
+from cdq.storage import to_pandas, write_csv
 
 
 class Row(NamedTuple):
-    """A round, and those before it whose rows were left out.
+    """Figures of a moment of a run: of the steps since the row before, or so far.
+
+    Episodes of a row are those that ended since the row before, while exploring. Figures of episodes are NaN where none
+    ended, `gap` and `greedy_return` where they were not measured. Files of earlier versions have the first seven fields
+    alone; the others are NaN there.
 
     Attributes
     ----------
     steps : int
         Environment steps of all workers so far.
     seconds : float
-        Seconds of learning so far.
+        Seconds of learning so far; within a window in proportion to its steps.
     mean_return : float
         Mean undiscounted return of the episodes that ended since the row before, while exploring; NaN if none did.
     episodes : int
@@ -31,6 +39,22 @@ class Row(NamedTuple):
         Payload bytes that the workers exchanged so far.
     gap : float
         Certified bound on how far the greedy policy is from optimal, from the start; NaN where it was not computed.
+    mean_length : float
+        Mean steps of the episodes.
+    least_return, greatest_return : float
+        Least and greatest undiscounted return of the episodes.
+    least_length, greatest_length : float
+        Steps of the shortest and of the longest episode.
+    epsilon : float
+        Exploration rate.
+    step_size : float
+        Step size at the mean clock of the visited pairs, where the rule reads clocks; NaN before the first visit.
+    window : float
+        Steps of each worker in the window that the row is of.
+    greedy_return : float
+        Mean undiscounted return of the greedy policy, where a condition or an evaluation measured it.
+    visited : float
+        Part of the pairs that were visited: of those that episodes can reach, where the model is known.
     """
 
     steps: int
@@ -40,10 +64,23 @@ class Row(NamedTuple):
     rounds: int
     bytes: int
     gap: float
+    mean_length: float = math.nan
+    least_return: float = math.nan
+    greatest_return: float = math.nan
+    least_length: float = math.nan
+    greatest_length: float = math.nan
+    epsilon: float = math.nan
+    step_size: float = math.nan
+    window: float = math.nan
+    greedy_return: float = math.nan
+    visited: float = math.nan
 
 
 # Kept as arrays, which a file holds as they are.
-_COLUMNS = np.dtype({"names": Row._fields, "formats": ["i8", "f8", "f8", "i8", "i8", "i8", "f8"]})
+_COUNTS = ("steps", "episodes", "rounds", "bytes")
+_COLUMNS = np.dtype([(name, "i8" if name in _COUNTS else "f8") for name in Row._fields])
+# Those that every file has.
+FIRST_COLUMNS = Row._fields[: Row._fields.index("gap") + 1]
 # A run may have a million rounds. So many rows are kept at most, and a quarter to a half of them where more come.
 MOST_ROWS = 1024
 
@@ -51,9 +88,9 @@ MOST_ROWS = 1024
 class History:
     """Rows of a run, oldest first: iterate over them, take one by number, or a column by name.
 
-    A short run has a row per round. A history of 1,024 rows is thinned to a quarter or half of them, evenly spaced in
-    steps, which follows from the rows alone; rows with a gap come first. All fields but `mean_return` are counts from
-    the start, and stay right; the returns of a row that is left out count in the one after it.
+    A round has a row at least, and a long window several. A history of 1,024 rows is thinned to a quarter or half of
+    them, evenly spaced in steps, which follows from the rows alone; rows with a gap or a greedy return come first. The
+    episodes of a row that is left out count in the one after it. `to_pandas` and `to_csv` hand it on.
 
     Examples
     --------
@@ -74,15 +111,19 @@ class History:
         Raises
         ------
         ConfigError
-            If the names are not those of the columns, or the arrays are not of one length and their types.
+            If the names are not those of the columns, or the arrays are not of one length and their types. The columns
+            after `gap` may be missing.
         """
         shapes = {array.shape for array in arrays.values()}
-        if set(arrays) != set(Row._fields) or len(shapes) != 1 or len(shape := shapes.pop()) != 1:
+        known = set(FIRST_COLUMNS) <= set(arrays) <= set(Row._fields)
+        if not known or len(shapes) != 1 or len(shape := shapes.pop()) != 1:
             raise ConfigError(
                 f"a history has the columns {', '.join(Row._fields)}, of one length; "
                 f"got {', '.join(f'{name} {array.shape}' for name, array in arrays.items()) or 'none'}"
             )
         rows = np.empty(shape[0], _COLUMNS)
+        for name in set(Row._fields) - set(arrays):
+            rows[name] = np.nan
         for name, array in arrays.items():
             if array.dtype.kind != rows[name].dtype.kind:
                 raise ConfigError(f"{name} of a history are {array.dtype}; allowed: {rows[name].dtype}")
@@ -95,6 +136,49 @@ class History:
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return a copy of each column by its name: int64 or float64, a value per row."""
         return {name: self.column(name) for name in Row._fields}
+
+    def to_pandas(self) -> Any:
+        """Return the rows as a `pandas.DataFrame`, a column per field.
+
+        Raises
+        ------
+        PackageMissing
+            If pandas is not installed.
+        """
+        return to_pandas(self.to_arrays())
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows to a CSV file, atomically: a line with the names of the fields, then one per row.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written.
+        """
+        write_csv(path_of("the file", path), self.to_arrays())
+
+    def _repr_html_(self) -> str:
+        if not len(self):
+            return _html.table((), [], "History without rows")
+        last = {name: column[-1:].tolist()[0] for name, column in self.to_arrays().items()}
+        rows = [
+            [name, f"{value:,}" if isinstance(value, int) else f"{value:.4g}"] for name, value in last.items()
+        ]
+        curves = (_html.curve(self["steps"], self[name], name) for name in ("mean_return", "gap"))
+        return "".join([*curves, _html.table((), rows, f"History of {len(self):,} rows, the newest")])
+
+    def to_json(self) -> dict[str, list[Any]]:
+        """Return a list per column, as JSON holds them: None in place of NaN.
+
+        Examples
+        --------
+        >>> history = History()
+        >>> history.append(Row(10, 0.1, 1.0, 2, 1, 0, float("nan")))
+        >>> history.to_json()["gap"]
+        [None]
+        """
+        columns = {name: column.tolist() for name, column in self.to_arrays().items()}
+        return {name: [None if math.isnan(x) else x for x in column] for name, column in columns.items()}
 
     def append(self, row: Row) -> None:
         """Add the newest row."""
@@ -178,7 +262,7 @@ def _thinned(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     parts = steps // width
     keep = np.zeros(len(rows), np.bool_)
     keep[_last_of_each(parts)] = True
-    measured = np.flatnonzero(~np.isnan(rows["gap"]))
+    measured = np.flatnonzero(~np.isnan(rows["gap"]) | ~np.isnan(rows["greedy_return"]))
     measured = measured[_last_of_each(parts[measured])]
     keep[np.isin(parts, parts[measured])] = False
     keep[measured] = keep[-2:] = True  # the newest row, and what its returns begin after
@@ -191,13 +275,17 @@ def _last_of_each(parts: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
 
 
 def _merged(rows: npt.NDArray[Any], kept: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
-    """Return the rows at *kept*, the last among them, whose returns are those of all rows since the one before."""
+    """Return the rows at *kept*, the last among them, whose episodes are those of all rows since the one before."""
     ended = np.diff(rows["episodes"], prepend=0)
     first = np.append(0, kept[:-1] + 1)
-    sums = np.add.reduceat(np.where(ended > 0, ended * np.nan_to_num(rows["mean_return"]), 0.0), first)
     result = rows[kept]
     counts = np.add.reduceat(ended, first)
     alone = np.diff(kept, prepend=-1) == 1  # these stay as they are, to the bit
-    mean = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    result["mean_return"] = np.where(alone, result["mean_return"], mean)
+    for name in ("mean_return", "mean_length"):
+        sums = np.add.reduceat(np.where(ended > 0, ended * rows[name], 0.0), first)
+        mean = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+        result[name] = np.where(alone, result[name], mean)
+    for name in ("return", "length"):
+        result[f"least_{name}"] = np.fmin.reduceat(rows[f"least_{name}"], first)
+        result[f"greatest_{name}"] = np.fmax.reduceat(rows[f"greatest_{name}"], first)
     return result

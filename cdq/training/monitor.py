@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import TextIO
 
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin
 from cdq.training.history import History, Row
+from cdq.training.rows import rows_of
 from cdq.workers import Round
 
 # Steps between two measurements: half of those so far, a twentieth where a condition waits for them, but no fewer
@@ -35,6 +37,8 @@ class Monitor:
         Returns the greedy policy's mean return.
     goal : Goal
         Goal of the call: has the condition, and where a call goes on that was cut short, when to measure next.
+    complete : callable, optional
+        Returns a row, given the one before it, with figures that the round does not tell (`Figures.complete`).
 
     Attributes
     ----------
@@ -49,19 +53,24 @@ class Monitor:
         gap: Callable[[], float],
         mean_return: Callable[[], float],
         goal: Goal,
+        *,
+        complete: Callable[[Row, Row], Row] = lambda row, before: row,
     ) -> None:
         self._history, self._gap, self._mean_return, self._until = history, gap, mean_return, goal.until
-        self._least = least
+        self._least, self._complete = least, complete
+        self._greedy_return = math.nan
         last = self.go_on()
         self.measure_at = goal.measure_at or last.steps + self._least
 
     def aimed_at(self, goal: Goal) -> Monitor:
         """Return a monitor of the same run that judges by another goal."""
-        return Monitor(self._history, self._least, self._gap, self._mean_return, goal)
+        return Monitor(
+            self._history, self._least, self._gap, self._mean_return, goal, complete=self._complete
+        )
 
     def go_on(self) -> Row:
         """Count from the newest row, which is returned, for rounds whose bytes and seconds begin at 0."""
-        last = self._history[-1] if len(self._history) else Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
+        last = self._last()
         self._episodes, self._rounds, self._bytes = last.episodes, last.rounds, last.bytes
         self._bytes_before, self._seconds_before = last.bytes, last.seconds
         self._started = time.perf_counter()
@@ -79,12 +88,13 @@ class Monitor:
         self._bytes = self._bytes_before + bytes_sent  # up to the round before
         self._history.recount(self._bytes)
         gap, met = math.nan, False
+        self._greedy_return = math.nan
         if steps >= self.measure_at:
             growth = _GROWTH_UNTIL if self._until else _GROWTH
             self.measure_at = max(int(steps * growth), steps + self._least)
             gap = self._gap()
             met = self._holds(gap)
-        self._history.append(
+        self._write(
             Row(
                 steps,
                 self._seconds_before + time.perf_counter() - self._started,
@@ -93,16 +103,29 @@ class Monitor:
                 self._rounds,
                 self._bytes,
                 gap,
-            )
+                greedy_return=self._greedy_return,
+            ),
+            played,
         )
         return met
+
+    def _last(self) -> Row:
+        return self._history[-1] if len(self._history) else Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
+
+    def _write(self, newest: Row, played: Round) -> None:
+        """Write the rows of a round, of which *newest* is the last."""
+        before = self._last()
+        for row in rows_of(newest, before, played.summaries):
+            before = self._complete(row, before)
+            self._history.append(before)
 
     def _holds(self, gap: float) -> bool:
         until = self._until
         if isinstance(until, OptimalWithin):
             return gap <= until.tolerance
         if isinstance(until, MeanReturn):
-            return self._mean_return() >= until.at_least
+            self._greedy_return = self._mean_return()
+            return self._greedy_return >= until.at_least
         return False
 
 
@@ -118,7 +141,9 @@ class ProgressLine:
     def show(self) -> None:
         """Draw the line again."""
         # Programs without a console, and those whose standard error is closed, have none.
-        if self._stream is None or not len(self._history) or not self._stream.isatty():
+        # One run at a time draws it: that of the main thread, where several are side by side.
+        apart = threading.current_thread() is not threading.main_thread()
+        if apart or self._stream is None or not len(self._history) or not self._stream.isatty():
             return
         row = self._history[-1]
         for older in islice(reversed(self._history), 64):

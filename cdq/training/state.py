@@ -14,7 +14,7 @@ from cdq.errors.checks import MOST_STEPS, real, shown, whole
 from cdq.qfunctions import MergedTable, QTable
 from cdq.training.course import Progress
 from cdq.training.goals import Goal
-from cdq.training.history import History, Row
+from cdq.training.history import FIRST_COLUMNS, History, Row
 from cdq.training.task import EnvironmentTask
 from cdq.workers import LONGEST_WINDOW
 
@@ -133,7 +133,8 @@ def _made_in_words(header: Mapping[str, Any]) -> str:
 
 
 def _history_of(tensors: Mapping[str, npt.NDArray[Any]]) -> History:
-    return History.from_arrays({name: tensors[_HISTORY + name] for name in Row._fields})
+    names = [name for name in Row._fields if name in FIRST_COLUMNS or _HISTORY + name in tensors]
+    return History.from_arrays({name: tensors[_HISTORY + name] for name in names})
 
 
 def lanes_of(parts: Sequence[bytes]) -> npt.NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ from cdq.core.lanes import Lanes
 from cdq.core.table.qfunction import QFunction, TableQ
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError
+from cdq.errors.checks import batch_of
 from cdq.mdp import MDP, follow_policy, pack_model
 from cdq.offline import encoding_of_states
 from cdq.qfunctions import DivergenceGuard
@@ -58,6 +60,10 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
         """The table (`qfunctions.merged.MergedTable`) of a task whose rows are added as they are met; else None."""
 
     @property
+    def input_bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+        """Lowest and highest inputs that are told apart, (width,) arrays; None where observations are states."""
+
+    @property
     def first_action(self) -> int:
         """The number that the environment has for action 0."""
 
@@ -84,6 +90,12 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
 
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of an observation as a function, which later learning does not change."""
 
     def run_episodes(
         self,
@@ -124,6 +136,7 @@ class ModelTask:
     default_num_envs = 16
     step_scale = 1.0
     own_table = None
+    input_bounds = None
 
     def __init__(
         self,
@@ -189,6 +202,16 @@ class ModelTask:
         allowed = self.model.actions_in(state)
         return row if allowed is None else np.where(allowed, row, -np.inf)
 
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+        if self._encoder is not None:
+            return self._encoder.split(observations)
+        return batch_of(observations, 1)
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of a state as a function of it, which later learning does not change."""
+        return partial(self.action_values, values.copy())
+
     def mask_of(self, observation: Any) -> Any:
         """Return None: states hold no masks."""
         return None
@@ -238,7 +261,7 @@ class SteppedTask:
         why: str,
         changed: Callable[[], bool],
     ) -> None:
-        self._environment, self._kind, self.why, self.changed = environment, kind, why, changed
+        self._environment, self.kind, self.why, self.changed = environment, kind, why, changed
         self.name, self.stepping, self.time_limit = (
             environment.name,
             environment.stepping,
@@ -249,6 +272,7 @@ class SteppedTask:
         self.n_rows, self.n_actions = kind.n_rows, environment.n_actions
         self.step_scale, self.initial = kind.step_scale, kind.initial
         self.action_values, self.own_table = kind.action_values, kind.own_table
+        self.split, self.values_now, self.input_bounds = kind.split, kind.values_now, kind.input_bounds
         self.first_action, self.encoding = kind.first_action, kind.encoding
         self.q_function, self.mask_of = kind.q_function, environment.mask_of
         self.close, self.recipe = environment.close, recipe
@@ -256,7 +280,7 @@ class SteppedTask:
     @property
     def representation(self) -> str:
         """The Q-function in words: its kind and its size."""
-        return str(self._kind)
+        return str(self.kind)
 
     def step_size(self, gamma: float) -> StepSize:
         """Return the step size of tables, but for undiscounted features.
@@ -278,12 +302,12 @@ class SteppedTask:
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table depends on, as hexadecimal digits."""
-        parts = f"{self._environment.fingerprint()} {self._kind.fingerprint}"
+        parts = f"{self._environment.fingerprint()} {self.kind.fingerprint}"
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and lanes."""
-        q = self._kind.q_function(rows, lanes.n)
+        q = self.kind.q_function(rows, lanes.n)
         loop = self._environment.loop(q, lanes, gamma, lanes.seeds(), stop)
         return DivergenceGuard(loop, q, self.name) if q.continuous else loop
 
@@ -296,5 +320,5 @@ class SteppedTask:
         stop: npt.NDArray[np.int32],
     ) -> Episodes:
         """Run episodes in the environment."""
-        q = self._kind.reader(values, words.shape[1])
+        q = self.kind.reader(values, words.shape[1])
         return self._environment.episodes(q, words, n, longest, stop)

@@ -3,23 +3,26 @@
 - `contribution`: The contribution of a worker to a round, as its communicator sees it.
 - `overlap`: Overlap: the merge of a window travels while the next window is learnt, and is applied one window late.
 - `rounds`: One round as a transaction: contribution, communicator, staged table, agreement, swap.
+- `tallies`: Tallies: figures of the episodes that end in a window, in parts of the window one after another.
 - `windows`: Lengths of windows: fixed, or chosen after each round from merged data.
 - `worker`: One worker: its lanes, its copy of the table, its random streams; it learns for a window at a time.
 """
 
-from cdq.workers.contribution import SUMMARY, PeerTable, Rule, Summary, WorkerContribution, peer_bytes
+from cdq.workers.contribution import LARGEST_SUMMARY, PeerTable, Rule, Summary, WorkerContribution, peer_bytes
 from cdq.workers.overlap import Pipeline
 from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Interrupted, Round, Step, play
+from cdq.workers.tallies import Tallies, parts_of, require_tallies, tallies_in
 from cdq.workers.windows import LONGEST_WINDOW, AutoWindow, FixedWindow, Window, as_window, sweeps_of
-from cdq.workers.worker import EVALUATION, Worker, streams
+from cdq.workers.worker import EVALUATION, PREDICTION, Worker, streams
 
 __all__ = [
     "EVALUATION",
     "GO_ON",
+    "LARGEST_SUMMARY",
     "LONGEST_WINDOW",
+    "PREDICTION",
     "STOP_AFTER",
     "STOP_BEFORE",
-    "SUMMARY",
     "AutoWindow",
     "FixedWindow",
     "Interrupted",
@@ -29,12 +32,16 @@ __all__ = [
     "Rule",
     "Step",
     "Summary",
+    "Tallies",
     "Window",
     "Worker",
     "WorkerContribution",
     "as_window",
+    "parts_of",
     "peer_bytes",
     "play",
+    "require_tallies",
     "streams",
     "sweeps_of",
+    "tallies_in",
 ]

@@ -11,23 +11,58 @@ import numpy as np
 from cdq.core.merge import merge as _core
 from cdq.core.table.rows import Law
 from cdq.qfunctions import MergedTable, rows_over, table_bytes
-from cdq.workers.worker import Worker
+from cdq.workers.tallies import MOST_PARTS, PART_BYTES
+from cdq.workers.worker import Episodes, Worker
 
 _EXTENT = struct.Struct("<qq")  # touched pairs, bytes of the merged part
-SUMMARY = struct.Struct("<qqdqq")
+# Of a summary: its first four fields, the request, and the number of tallies behind it.
+_SUMMARY = struct.Struct("<qqdqii")
 
 
 Rule = str | Callable[..., None]
 
 
 class Summary(NamedTuple):
-    """Summary of a contribution: ended episodes, payload bytes sent so far, and the request to go on or to stop."""
+    """Summary of a contribution: ended episodes, payload bytes sent so far, and the request to go on or to stop.
+
+    `tallies` are the bytes of the window's tallies (`cdq.workers.tallies`), for the history: none where nobody asks.
+    """
 
     episodes: int
     length_sum: int
     return_sum: float
     bytes_sent: int
     request: int
+    tallies: bytes = b""
+
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes of `pack`."""
+        return _SUMMARY.size + len(self.tallies)
+
+    def pack(self) -> bytes:
+        """Return the summary as bytes, which `unpack` reads."""
+        return _SUMMARY.pack(*self[:5], len(self.tallies) // PART_BYTES) + self.tallies
+
+    @classmethod
+    def unpack(cls, data: Any, offset: int = 0) -> Summary:
+        """Return the summary that *data* has at an offset; `ValueError` if it is none."""
+        begin = offset + _SUMMARY.size
+        if len(data) < begin:
+            raise ValueError(f"{len(data)} bytes are too short for a summary")
+        episodes, length_sum, return_sum, bytes_sent, request, count = _SUMMARY.unpack_from(data, offset)
+        end = begin + count * PART_BYTES
+        if not 0 <= count <= MOST_PARTS or len(data) < end:
+            raise ValueError(f"a summary has {count} tallies, which it cannot")
+        return cls(episodes, length_sum, return_sum, bytes_sent, request, bytes(data[begin:end]))
+
+    @classmethod
+    def of(cls, ended: Episodes, bytes_sent: int, request: int) -> Summary:
+        """Return the summary of a window whose episodes are *ended*."""
+        return cls(ended.episodes, ended.length_sum, ended.return_sum, bytes_sent, request, ended.tallies)
+
+
+LARGEST_SUMMARY = _SUMMARY.size + MOST_PARTS * PART_BYTES
 
 
 class PeerTable:
@@ -51,7 +86,7 @@ class PeerTable:
         """Take over what the worker's process says: how much it touched, the size of its merged part, its summary."""
         self.rows.touched, merged_bytes = _EXTENT.unpack_from(description)
         self.merged = self.room[:merged_bytes]
-        self.summary = Summary(*SUMMARY.unpack_from(description, _EXTENT.size))
+        self.summary = Summary.unpack(description, _EXTENT.size)
 
 
 def peer_bytes(merged: MergedTable, size: int) -> int:
@@ -114,7 +149,7 @@ class WorkerContribution:
         """Return what the peers' processes need to read this table, and then its merged part."""
         if not self._peers:
             return b""
-        return _EXTENT.pack(self.rows.touched, self._merged_bytes) + SUMMARY.pack(*self.summary)
+        return _EXTENT.pack(self.rows.touched, self._merged_bytes) + self.summary.pack()
 
     def peers(self, descriptions: Sequence[Any]) -> Sequence[PeerTable]:
         """Return the workers of all ranks, as they described themselves."""
@@ -123,7 +158,10 @@ class WorkerContribution:
         return self._peers
 
     def cut(self, size: int) -> list[bytearray]:
-        """Return a part for each of *size* ranks: the summary, and the touched pairs of its slice or all of them."""
+        """Return a part for each of *size* ranks: the summary, and the touched pairs of its slice or all of them.
+
+        The tallies are for rank 0, which keeps the history.
+        """
         bounds = [_core.slice_bounds(self.rows, rank, size) for rank in range(size)]
         touched = np.asarray(self.rows.log)[: self.rows.touched]
         listed: list[Any]
@@ -133,13 +171,16 @@ class WorkerContribution:
             listed = [touched[places[rank] : places[rank + 1]] for rank in range(size)]
         else:  # so many travel as whole slices, and need not be sorted, which takes longer than all the rest
             listed = [None for _ in bounds]
-        summary = SUMMARY.pack(*self.summary)
-        return [_core.pack(self.rows, listed[rank], *bounds[rank], summary) for rank in range(size)]
+        others = self.summary._replace(tallies=b"").pack()
+        summaries = [self.summary.pack(), *[others] * (size - 1)]
+        return [_core.pack(self.rows, listed[rank], *bounds[rank], summaries[rank]) for rank in range(size)]
 
     def merge(self, parts: Sequence[Any], rule: Rule, index: int, size: int) -> bytearray:
         """Merge slice number *index* of *size* from the parts that all ranks cut for it."""
-        self._summaries = [Summary(*SUMMARY.unpack_from(part)) for part in parts]
-        slices = [memoryview(part)[SUMMARY.size :] for part in parts]
+        self._summaries = [Summary.unpack(part) for part in parts]
+        slices = [
+            memoryview(part)[summary.nbytes :] for part, summary in zip(parts, self._summaries, strict=True)
+        ]
         bounds = _core.slice_bounds(self.rows, index, size)
         _core.merge_slices(self.rows, slices, *bounds, rule, self.law, self._needs_mass, self._bytes)
         return self._bytes

@@ -130,7 +130,7 @@ class Pipeline:
 
     def _hand_over(self, request: int) -> npt.NDArray[np.uint8]:
         self._contribution.law = self._law
-        self._contribution.summary = Summary(*self._ended, self._comm.bytes_sent, request)
+        self._contribution.summary = Summary.of(self._ended, self._comm.bytes_sent, request)
         return self._worker.hand_over(self._handed)
 
     def _apply(self, slices: list[Any], law: Law, learning: Future[Episodes | None]) -> float:

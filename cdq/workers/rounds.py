@@ -59,7 +59,7 @@ def play(
     if ended is None:
         raise Interrupted
     worker.align_rows(comm)
-    contribution.summary = Summary(*ended, comm.bytes_sent, request)
+    contribution.summary = Summary.of(ended, comm.bytes_sent, request)
     if comm.size == 1:
         worker.commit_alone()
         return Round([contribution.summary], 0.0)

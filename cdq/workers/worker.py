@@ -16,17 +16,22 @@ from cdq.core.merge.overlap import hand_over, take_back
 from cdq.core.table.rows import Law, Rows
 from cdq.errors import EnvironmentFailure
 from cdq.qfunctions import MergedTable
+from cdq.workers.tallies import WIDTH, parts_of
 
 # What a spawn key starts with, so that no two uses of one seed share a stream.
-LEARNING, EVALUATION = 0, 1
+LEARNING, EVALUATION, PREDICTION = 0, 1, 2
 
 
 class Episodes(NamedTuple):
-    """Episodes that ended in a window: their number, their steps, and the sum of their undiscounted returns."""
+    """Episodes that ended in a window: their number, their steps, and the sum of their undiscounted returns.
+
+    `tallies` are the bytes of such figures of each part of the window (`cdq.workers.tallies`).
+    """
 
     episodes: int
     length_sum: int
     return_sum: float
+    tallies: bytes
 
 
 class Worker:
@@ -104,14 +109,15 @@ class Worker:
         """Learn for *sweeps* steps of every lane; None if the stop flag ended it: roll back then."""
         self._lanes_before[:] = self._lanes.memory
         self._open = True
+        parts = np.zeros((parts_of(sweeps * self.num_envs), WIDTH))
         try:
             completed, episodes, length_sum, return_sum = self._loop.run(
-                law, sweeps, explore_first, explore_last
+                law, sweeps, explore_first, explore_last, parts
             )
         except EnvironmentFailure as error:
             error.worker = self._rank
             raise
-        return Episodes(episodes, length_sum, return_sum) if completed else None
+        return Episodes(episodes, length_sum, return_sum, parts.tobytes()) if completed else None
 
     def roll_back(self) -> None:
         """Undo a window that was not committed: table, lanes and streams are as after the last merge.

@@ -12,12 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import cdq
 from cdq.cli import main
-from cdq.cli.render import policy_lines
 
 QUICK = ["FrozenLake-v1", "--steps", "2e5", "--seed", "0"]
 KEYS = {
@@ -202,32 +200,6 @@ def test_a_learner_of_another_environment_is_refused(
     cdq.QLearner("FrozenLake-v1", seed=0).save(path)
     assert main(["evaluate", path, "--env", "CliffWalking-v1"]) == 2
     assert "FrozenLake-v1" in capsys.readouterr().err
-
-
-# ---- policies on grids
-
-
-def test_arrows_follow_each_environment_s_own_actions() -> None:
-    lake = cdq.MDP.from_gymnasium("FrozenLake-v1")
-    cliff = cdq.MDP.from_gymnasium("CliffWalking-v1")
-    actions = np.arange(4)
-    assert policy_lines(lake, np.resize(actions, 16))[0] == "← ↓ → ↑"
-    assert policy_lines(cliff, np.resize(actions, 48))[0] == "↑ → ↓ ← " * 2 + "↑ → ↓ ←"
-    assert policy_lines(cliff, np.resize(actions, 48))[3] == "↑ . . . . . . . . . . G"
-    assert policy_lines(lake, np.resize(actions, 16))[1][2] == "H"
-
-
-def test_arrows_can_be_diagonal_and_an_action_may_have_none() -> None:
-    # Two rows, two columns; action 0 goes from 0 to 3 (down and right), action 1 stays.
-    state = [0, 1, 2, 3] * 2
-    model = cdq.MDP.from_outcomes(
-        state, [0] * 4 + [1] * 4, [3, 1, 2, 3, 0, 1, 2, 3], [1.0] * 8, [0.0] * 8, grid=(2, 2)
-    )
-    assert policy_lines(model, np.array([0, 1, 0, 1])) == ["↘ 1", "↘ 1"]
-
-
-def test_what_is_no_grid_is_not_drawn() -> None:
-    assert policy_lines(cdq.MDP.garnet(5, 2, branching=2, seed=0), np.zeros(5, np.int64)) == []
 
 
 # ---- real processes

@@ -17,11 +17,14 @@ KINDS = (np.int64, np.int32, np.float64, np.float64, np.bool_)
 
 
 def gather(columns: Any, n: tuple[int, int], least: float = -1e-12) -> Any:
-    wrong, memory = core.gather(*columns[:5], columns[5].view(np.uint8), *n, least)
-    if memory is None:
+    wrong, rising, offsets = core.count(*columns[:5], *n, least)
+    if wrong >= 0:
         return wrong
-    core.tidy(*memory)
-    arrays = [np.frombuffer(part, kind) for part, kind in zip(memory, KINDS, strict=True)]
+    memory = core.place(*columns[:5], columns[5].view(np.uint8), n[1], offsets)
+    core.tidy(offsets, *memory)
+    arrays = [np.frombuffer(part, kind) for part, kind in zip((offsets, *memory), KINDS, strict=True)]
+    places = (columns[0].astype(np.int64) * n[1] + columns[1]) * n[0] + columns[2]
+    assert rising == bool((np.diff(places) > 0).all() and (columns[3] > 0.0).all())
     return [arrays[0], *(array[: arrays[0][-1]] for array in arrays[1:])]
 
 

@@ -36,6 +36,29 @@ def test_a_sweep_of_value_iteration(seed: int, gamma: float, ahead: int) -> None
     assert np.array_equal(policy, table.reshape(expected.shape).argmax(axis=1))
 
 
+@given(seed=SEEDS, n_actions=st.integers(1, 4))
+def test_sweeps_of_a_chain_and_of_its_model(seed: int, n_actions: int) -> None:
+    """Improving leaves the chain of the greedy policy behind; sweeps in place take each state's best."""
+    model = random_model(seed, n_actions=n_actions)
+    rewards, onward = (part.astype(float) for part in dense(model))
+    values = np.random.default_rng(seed).normal(size=5)
+    folded = fold(model, 0.9)
+    chain, out, policy = Chain(folded), np.empty(5), np.empty(5, np.int32)
+    assert chain.improve(0.9, values, out) == folded.improve(0.9, values, np.empty(5), policy)
+    expected = values.copy()
+    chain.evaluate(0.9, expected, in_place=True, sweeps=2, until=0.0)
+    selected, ours = Chain(folded), values.copy()
+    selected.select(policy)
+    selected.evaluate(0.9, ours, in_place=True, sweeps=2, until=0.0)
+    assert np.array_equal(ours, expected)
+    in_place = values.copy()
+    assert chain.iterate(0.9, in_place) == 2
+    for state in (*range(5), *reversed(range(5))):
+        pairs = slice(state * n_actions, (state + 1) * n_actions)
+        values[state] = (rewards[pairs] + 0.9 * onward[pairs] @ values).max()
+    np.testing.assert_allclose(in_place, values, rtol=0, atol=1e-14)
+
+
 def test_the_lowest_of_equal_actions_is_greedy() -> None:
     model = MDP.from_outcomes([0, 0, 0], [0, 1, 2], [0, 0, 0], [1.0] * 3, [1.0, 2.0, 2.0])
     policy = np.empty(1, np.int32)
@@ -196,6 +219,20 @@ def test_strongly_connected_components(seed: int) -> None:
 def test_the_greedy_choice() -> None:
     values = np.array([[1.0, 2.0, 2.0], [-np.inf, 0.5, 0.0], [1.0, 1.0 + 1e-12, 0.0]])
     best, policy = np.empty(3), np.empty(3, np.int64)
-    plan.choose(values, 1e-9, best, policy)
+    alike = np.broadcast_to(1e-9, values.shape)
+    assert not plan.choose(values, alike, alike, 1e-9, best, policy)
     assert best.tolist() == [2.0, 0.5, 1.0 + 1e-12]
     assert policy.tolist() == [1, 1, 0]
+    assert plan.choose(values, alike, alike, 0.0, best, policy)
+    assert policy.tolist() == [1, 1, 1]
+
+
+def test_a_choice_lies_within_the_margins_of_its_pairs() -> None:
+    values, below, above = (np.array([part]) for part in ([1.0, 1.5, 2.0], [0.0, 0.0, 0.4], [0.5, 0.2, 0.0]))
+    best, policy = np.empty(1), np.empty(1, np.int64)
+    for tie, chosen in ((9.0, 1), (0.5, 1), (0.4, 2)):
+        assert plan.choose(values, below, above, tie, best, policy) == (chosen == 2)
+        assert policy.tolist() == [chosen]
+    below[:] = 1.0
+    assert not plan.choose(values, below, above, 9.0, best, policy)
+    assert policy.tolist() == [0]

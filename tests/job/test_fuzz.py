@@ -67,7 +67,7 @@ def chance() -> random.Random:
 @pytest.mark.parametrize("kind", [LearningService, AsynchronousService])
 def test_g12_a_hub_bears_what_a_member_may_say(kind: type[LearningService], chance: random.Random) -> None:
     """Each message is of the session; its payload, or a field of its header, is not what it should be."""
-    hub = Hub(workers=1, sync_every=90, kind=kind, steps=10**9)
+    hub = Hub(workers=1, sync_every=90, make=kind, steps=10**9)
     asynchronous = kind is AsynchronousService
     machine = HubMachine(hub.service, HubSettings(asynchronous=asynchronous), 7)
     frame, payload = joined(machine)

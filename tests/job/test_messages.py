@@ -18,7 +18,7 @@ from cdq.job.membership.events import Refused, Submission
 from cdq.job.messages import DONE, OpenWindow, open_result, pack_result
 from tests.job.jobs import Hub
 
-SUMMARY, HEADER = 40, 32
+SUMMARY, HEADER = 40 + 64, 32  # a tally is 64 bytes; short windows have one
 
 
 def begun(window: int, dtype: str = "float64") -> tuple[Hub, Member, bytearray]:
@@ -40,7 +40,9 @@ def put(at: int, form: str, value: float) -> Callable[[bytearray], None]:
 
 # Of a window of 30 steps: about 20 listed pairs of the table's 120.
 WRONG = {
-    "too short": (lambda payload: payload.__delitem__(slice(60, None)), "too short"),
+    "too short": (lambda payload: payload.__delitem__(slice(39, None)), "too short"),
+    "cut within its tally": (lambda payload: payload.__delitem__(slice(60, None)), "which it cannot"),
+    "cut behind its tally": (lambda payload: payload.__delitem__(slice(110, None)), "too short"),
     "of another length": (lambda payload: payload.append(0), "is none of|size that its header says"),
     "more pairs than there are": (put(SUMMARY + 8, "<q", 121), "is none of 120 pairs"),
     "a part of the table": (put(SUMMARY, "<q", 3), "is none of 120 pairs"),
@@ -50,7 +52,10 @@ WRONG = {
     "fewer than none": (put(0, "<q", -1), "episodes that cannot be"),
     "an endless return": (put(16, "<d", float("inf")), "episodes that cannot be"),
     "bytes that the hub counts": (put(24, "<q", 5), "episodes that cannot be"),
-    "a wish to stop": (put(32, "<q", 2), "episodes that cannot be"),
+    "a wish to stop": (put(32, "<i", 2), "episodes that cannot be"),
+    "tallies without end": (put(36, "<i", 2**31 - 1), "which it cannot"),
+    "more episodes in its tally": (put(48, "<d", 31.0), "tallies that cannot be"),
+    "a return in its tally that is no number": (put(88, "<d", float("nan")), "not finite"),
     "a state beyond the table": (put(-4, "<I", 30), "states that there are not"),
     "a negative time": (put(-60, "<q", -1), "episodes that cannot be"),
 }
@@ -182,7 +187,7 @@ def test_greetings_are_compared() -> None:
         (b"[" * 5000, "not that of a cdq worker"),
         (b"[]", "not that of a cdq worker"),
         (ours.replace(b'"cdq": "', b'"cdq": "9.'), "the worker has cdq '9.*; install the same on both"),
-        (ours.replace(b'"protocol": 1', b'"protocol": 2'), "install the same on both"),
+        (ours.replace(b'"protocol": 2', b'"protocol": 1'), "install the same on both"),
         (ours.replace(b'"probe": "', b'"probe": "0'), "floating-point arithmetic differs"),
         (ours.replace(b"little", b"big"), "floating-point arithmetic differs"),
     ]:

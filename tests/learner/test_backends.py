@@ -64,7 +64,7 @@ def test_it_is_chosen_when_the_learner_is_made(env: Any, settings: dict[str, Any
 
 def test_a_communicator_is_one_rank() -> None:
     for comm in connect(2, 20.0):
-        chosen = cdq.QLearner(MODEL, seed=0, comm=comm)._backend if comm.size == 1 else choose(comm)
+        chosen = choose(comm)
         assert (chosen.kind, chosen.size, chosen.rank) == (RANKS, 2, comm.rank)
         assert chosen.comm is comm
         assert chosen.without_stepping() is chosen

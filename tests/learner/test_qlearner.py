@@ -224,7 +224,7 @@ def test_history_has_a_row_per_round() -> None:
 # ---- what was learnt
 
 
-@pytest.mark.parametrize("observation", [3, np.int64(3), np.uint8(3), np.array(3), np.array([3]), 3.0])
+@pytest.mark.parametrize("observation", [3, np.int64(3), np.uint8(3), np.array(3), 3.0])
 def test_predicting_takes_what_environments_give(observation: Any) -> None:
     agent = learner()
     agent._state.merged.values[3] = [0.5, 2.0, 2.0]
@@ -234,7 +234,8 @@ def test_predicting_takes_what_environments_give(observation: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "observation", [-1, 12, 2.5, math.nan, math.inf, "3", None, [1, 2], np.zeros(3), (), {}, 10**30, 1j]
+    "observation",
+    [-1, 12, 2.5, math.nan, math.inf, "3", None, [12], np.full(3, 0.5), (), {}, 10**30, 1j, (1, 2)],
 )
 def test_what_is_no_state_is_refused(observation: Any) -> None:
     with pytest.raises(ConfigError, match=r"observation .* is no state; allowed: 0 to 11"):
@@ -274,7 +275,9 @@ def test_one_episode_has_no_standard_error() -> None:
 
 def test_episodes_without_end_are_cut() -> None:
     model = cdq.MDP.from_outcomes([0], [0], [0], [1.0], [1.0])
-    assert learner(model).evaluate(2)[:3] == (10_000.0, 0.0, 10_000.0)
+    found = learner(model).evaluate(2)
+    assert math.isnan(found.mean_return)
+    assert found[2:] == (10_000.0, 2, 1.0, 2)  # 1 a step, and no sum of 10,000
 
 
 def test_a_report_says_what_a_run_came_to() -> None:
@@ -285,7 +288,7 @@ def test_a_report_says_what_a_run_came_to() -> None:
     assert (report["workers"], report["seed"], report["steps"]) == (2, 0, agent.steps)
     assert report["digest"] == agent.table.digest()
     assert report["steps_per_second"] == pytest.approx(report["steps"] / report["seconds"])
-    assert report["rounds"] == len(agent.history)
+    assert report["rounds"] == agent.history[-1].rounds <= len(agent.history)
     assert report["policy_value"] <= report["optimal_value"] + 1e-12
     assert report["gap"] >= report["optimal_value"] - report["policy_value"] - 1e-12
     for key in ("comm", "bytes", "mean_return", "gamma", "merge"):

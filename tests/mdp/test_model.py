@@ -142,6 +142,26 @@ def test_repeated_outcomes_merge_only_if_reward_and_termination_agree() -> None:
     assert got == [(1.0, False, 0.4), (1.0, True, 0.4), (2.0, False, 0.2)]
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+def test_outcomes_of_a_model_make_another_of_the_same_memory(kind: Any) -> None:
+    """What is in the form of a model, in memory that nobody can write to, is not copied; what is not, is."""
+    model = random_model(0)
+    state, action = np.divmod(np.repeat(np.arange(model.n_pairs), np.diff(model.offsets)), model.n_actions)
+    own = model.next_state, model.probability, model.reward.copy(), model.terminated
+    other = MDP.from_outcomes(state.astype(kind), action.astype(kind), *own)
+    assert same(model, other)
+    assert np.shares_memory(other.next_state, model.next_state)
+    assert np.shares_memory(other.probability, model.probability)
+    assert not np.shares_memory(other.reward, own[2])
+    own[2][:] = 7.0
+    assert same(model, other)
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        other.reward.setflags(write=True)
+    wide = MDP.from_outcomes(state.astype(kind), action, model.next_state.astype(np.int64), *own[1:])
+    assert wide.next_state.dtype == np.int32
+    assert np.array_equal(wide.next_state, model.next_state)
+
+
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_order_of_outcomes_does_not_matter(seed: int) -> None:
     model = random_model(seed)

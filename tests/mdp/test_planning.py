@@ -104,6 +104,53 @@ def test_tolerance_that_float64_cannot_reach_ends_with_an_honest_error() -> None
     assert optimal.iterations < 1000
 
 
+def test_rounding_ends_the_search_soon_where_gamma_is_near_1() -> None:
+    """Sweeps alone take thousands to move all values by what a shift of them all does at once."""
+    optimal = solve(MDP.garnet(3000, 4, branching=10, seed=0), 0.999, tolerance=1e-10)
+    assert optimal.error < 1e-7
+    assert optimal.iterations < 50
+
+
+def walk(side: int, slip: float, seed: int | None = None) -> MDP:
+    """Return a square in which each step costs 1 until the last cell, and may go astray; cells in any order."""
+    n = side * side
+    number = np.arange(n) if seed is None else np.random.default_rng(seed).permutation(n)
+    row, column = np.divmod(np.arange(n), side)
+    ways = [
+        number[np.clip(row + down, 0, side - 1) * side + np.clip(column + right, 0, side - 1)]
+        for down, right in ((0, -1), (1, 0), (0, 1), (-1, 0))
+    ]
+    cells = [
+        (number, np.full(n, action), ways[(action + turn) % 4], np.full(n, share))
+        for action in range(4)
+        for turn, share in ((0, 1.0 - 2.0 * slip), (1, slip), (3, slip))
+    ]
+    state, action, successor, chance = (np.concatenate(parts) for parts in zip(*cells, strict=True))
+    return MDP.from_outcomes(
+        state, action, successor, chance, np.full(len(state), -1.0), successor == number[-1]
+    )
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+@pytest.mark.parametrize("slip", [0.0, 0.1])
+def test_what_lies_at_the_end_of_a_long_way_is_soon_known_at_its_beginning(
+    slip: float, seed: int | None
+) -> None:
+    """Values travel by one step in a sweep of the usual kind, by a way's whole length in place."""
+    model = walk(60, slip, seed)
+    optimal = solve(model, 0.99, tolerance=1e-6)
+    assert optimal.error <= 1e-6
+    assert optimal.iterations < (40 if seed is None else 80)  # 118 steps
+    worth = evaluate_policy(model, optimal.policy, 0.99)
+    assert np.abs(worth - optimal.state_values).max() <= 3e-6
+    if slip == 0.0:
+        number = np.arange(3600) if seed is None else np.random.default_rng(seed).permutation(3600)
+        row, column = np.divmod(np.arange(3600), 60)
+        steps = np.maximum(118 - row - column, 1)
+        exact = -(1.0 - 0.99**steps) / 0.01
+        np.testing.assert_allclose(optimal.state_values[number[:-1]], exact[:-1], rtol=0, atol=1e-6)
+
+
 def test_max_iterations_ends_with_an_honest_error() -> None:
     model = random_model(1, ends=0.0)
     exact = value_iteration(model, 0.9)

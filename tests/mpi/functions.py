@@ -18,7 +18,6 @@ from cdq.comm.mpi import pieces, records
 from cdq.comm.mpi.communicator import MPICommunicator
 from cdq.merges import MergeRule
 from cdq.workers.contribution import WorkerContribution
-from tests.strategies import random_model
 
 ROUNDS = 20
 IN_TURN = "in turn"
@@ -118,17 +117,19 @@ def learn(case: Case, **how: Any) -> Outcome:
     with observed() as (touched, ways):
         agent.learn(ROUNDS * case.steps * agent.settings.workers)
     everything = agent._state.merged.digest().hex()
-    return Outcome(agent.table.digest(), everything, len(agent.history), touched, ways)
+    return Outcome(agent.table.digest(), everything, agent.history[-1].rounds, touched, ways)
 
 
 @cache
 def model(dense: bool, masked: bool) -> cdq.MDP:
     """Return a small table that a window covers, or one that it hardly touches."""
+    if not (dense or masked):
+        return cdq.MDP.garnet(8000, 4, branching=2, seed=3)
+    from tests.strategies import random_model  # its hypothesis would be imported in vain by most ranks
+
     if dense:
         return random_model(24, 8, seed=0, most_outcomes=16, masked=masked)
-    if masked:
-        return random_model(8000, 4, seed=3, most_outcomes=2, masked=True)
-    return cdq.MDP.garnet(8000, 4, branching=2, seed=3)
+    return random_model(8000, 4, seed=3, most_outcomes=2, masked=True)
 
 
 # ---- the ways of merging

@@ -177,3 +177,57 @@ def test_files_without_a_table_are_refused(tmp_path: Path) -> None:
         write_tensors(tmp_path / "table", tensors, {"kind": "table", **header})
         with pytest.raises(FileError, match=r"holds no table: .*; use another file"):
             QTable.load(tmp_path / "table")
+
+
+# ---- as an array, a frame and a file of figures
+
+
+def test_a_table_is_an_array() -> None:
+    values = np.array([[0.0, 1.0], [2.0, -1.0], [3.0, 3.0]])
+    table = QTable(values)
+    assert table.shape == np.shape(table) == (3, 2)
+    assert (np.asarray(table) == values).all()
+    assert not np.asarray(table).flags.writeable
+    assert np.array(table).flags.writeable
+    assert np.asarray(table, np.float32).dtype == np.float32
+    assert np.max(table) == 3.0
+    assert table[1].tolist() == [2.0, -1.0]
+    assert table[1, 0] == 2.0
+    assert table[-1].tolist() == [3.0, 3.0]
+    assert table[:, 1].tolist() == [1.0, -1.0, 3.0]
+    assert len(table) == 3
+    assert [row.tolist() for row in table] == values.tolist()
+
+
+def test_a_table_cannot_be_written_to_by_index() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        QTable(np.zeros((2, 2)))[0][0] = 1.0
+
+
+def test_a_state_that_does_not_exist_is_an_index_error() -> None:
+    with pytest.raises(IndexError):
+        QTable(np.zeros((2, 2)))[2]
+
+
+def test_an_array_of_another_type_needs_a_copy() -> None:
+    table = QTable(np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="without a copy"):
+        table.__array__(np.float32, copy=False)
+    assert table.__array__(copy=False).dtype == np.float64
+
+
+@pytest.mark.parametrize("keys", [None, np.array([7, 2**64 - 1], np.uint64)])
+def test_a_table_is_a_frame_and_a_file(keys: Any, tmp_path: Path) -> None:
+    actions = np.array([[True, False], [True, True]])
+    table = QTable(np.array([[0.5, 9.0], [1.0, 2.0]]), np.array([[3, 0], [4, 5]]), keys=keys, actions=actions)
+    frame = table.to_pandas()
+    names = ["value_0", "value_1", "visits_0", "visits_1", "action"]
+    assert list(frame) == names if keys is None else ["key", *names]
+    assert frame["value_1"].tolist() == [-np.inf, 2.0]
+    assert frame["visits_1"].tolist() == [0, 5]
+    assert frame["action"].tolist() == [0, 1]
+    table.to_csv(tmp_path / "table.csv")
+    first, *lines = (tmp_path / "table.csv").read_text().splitlines()
+    assert first == ",".join(["state", *frame])
+    assert lines[1].split(",")[0] == "1"
+    assert lines[1].endswith(",1.0,2.0,4,5,1")

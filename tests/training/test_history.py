@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,7 +57,7 @@ def test_a_history_survives_arrays(n: int) -> None:
     for row in rows(n):
         history.append(row)
     arrays = history.to_arrays()
-    kinds = ["<i8", "<f8", "<f8", "<i8", "<i8", "<i8", "<f8"]
+    kinds = ["<i8", "<f8", "<f8", "<i8", "<i8", "<i8", *["<f8"] * 11]
     assert [(name, array.dtype.str) for name, array in arrays.items()] == [
         *zip(Row._fields, kinds, strict=True)
     ]
@@ -63,7 +65,8 @@ def test_a_history_survives_arrays(n: int) -> None:
     assert same(again, history)
     again.append(Row(1, 2.0, 3.0, 4, 5, 6, 7.0))
     assert len(again) == n + 1
-    assert again[n] == (1, 2.0, 3.0, 4, 5, 6, 7.0)
+    assert again[n][:7] == (1, 2.0, 3.0, 4, 5, 6, 7.0)
+    assert all(math.isnan(figure) for figure in again[n][7:])
     assert len(history) == n
     assert not arrays["steps"].flags.writeable
 
@@ -73,6 +76,7 @@ def test_arrays_that_are_no_history_are_refused() -> None:
     wrong = [
         {},
         {name: array for name, array in arrays.items() if name != "gap"},
+        {name: array for name, array in arrays.items() if name != "steps"},
         {**arrays, "more": arrays["gap"]},
         {**arrays, "gap": np.zeros(1)},
         {name: np.zeros((2, 2)) for name in arrays},
@@ -202,3 +206,103 @@ def test_histories_are_bounded_whatever_their_steps_are(growth: int, measured: b
         assert len(history) < MOST_ROWS
     assert history[-1].rounds == 3999
     assert len(history) > MOST_ROWS // 4
+
+
+def test_a_history_is_a_frame_and_a_file(tmp_path: Path) -> None:
+    history = History()
+    for row in rows(3):
+        history.append(row)
+    frame = history.to_pandas()
+    assert list(frame) == list(Row._fields)
+    assert frame["steps"].tolist() == [100, 200, 300]
+    history.to_csv(tmp_path / "run.csv")
+    lines = (tmp_path / "run.csv").read_text().splitlines()
+    assert lines[0] == ",".join(Row._fields)
+    assert lines[1] == "100,0.5,1.0,3,1,8" + "," * 11  # nothing else was measured
+    assert len(lines) == 4
+    with pytest.raises(ConfigError, match="allowed: a path"):
+        history.to_csv("")
+
+
+def test_an_empty_history_is_an_empty_frame() -> None:
+    assert History().to_pandas().shape == (0, len(Row._fields))
+
+
+def test_columns_that_older_files_lack_are_not_numbers() -> None:
+    history, _ = long_history(5)
+    old = {name: history[name] for name in Row._fields[:7]}
+    again = History.from_arrays({**old, "window": np.arange(5.0)})
+    assert all(np.array_equal(again[name], column, equal_nan=True) for name, column in old.items())
+    assert again["window"].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert np.isnan(again["visited"]).all()
+    with pytest.raises(ConfigError, match="window of a history are int64"):
+        History.from_arrays({**old, "window": np.arange(5)})
+
+
+def full_row(steps: int, episodes: int, returns: list[float]) -> Row:
+    """Return a row of episodes with these returns, each ten steps longer than the one before."""
+    lengths = [10.0 * (i + 1) for i in range(len(returns))]
+    least, greatest = (min(returns), max(returns)) if returns else (math.nan, math.nan)
+    return Row(
+        steps,
+        0.0,
+        float(np.mean(returns)) if returns else math.nan,
+        episodes,
+        steps,
+        0,
+        math.nan,
+        mean_length=float(np.mean(lengths)) if lengths else math.nan,
+        least_return=least,
+        greatest_return=greatest,
+        least_length=min(lengths, default=math.nan),
+        greatest_length=max(lengths, default=math.nan),
+        epsilon=1.0 / steps,
+        window=float(steps),
+    )
+
+
+def test_thinned_rows_have_the_episodes_of_those_left_out() -> None:
+    history, random = History(), np.random.default_rng(1)
+    given: list[list[float]] = []
+    episodes = 0
+    for steps in range(1, 3 * MOST_ROWS):
+        given.append(random.normal(size=random.integers(0, 3)).tolist())
+        episodes += len(given[-1])
+        history.append(full_row(steps, episodes, given[-1]))
+    before = 0
+    for row in history:
+        returns = [figure for some in given[before : row.steps] for figure in some]
+        lengths = [10.0 * (i + 1) for some in given[before : row.steps] for i in range(len(some))]
+        before = row.steps
+        expected = full_row(row.steps, row.episodes, returns)
+        assert row.mean_return == pytest.approx(expected.mean_return, nan_ok=True)
+        assert row.mean_length == pytest.approx(np.mean(lengths) if lengths else math.nan, nan_ok=True)
+        assert repr(row[8:10]) == repr(expected[8:10])
+        assert row.least_length == pytest.approx(min(lengths, default=math.nan), nan_ok=True)
+        assert row.greatest_length == pytest.approx(max(lengths, default=math.nan), nan_ok=True)
+        assert (row.epsilon, row.window) == (1.0 / row.steps, row.steps)
+
+
+def test_rows_without_episodes_have_none_of_their_figures() -> None:
+    history = History()
+    for steps in range(1, MOST_ROWS + 1):
+        history.append(full_row(steps, 0, []))
+    assert len(history) < MOST_ROWS
+    for name in ("mean_return", "mean_length", "least_return", "greatest_length"):
+        assert np.isnan(history[name]).all()
+
+
+def test_measured_returns_are_kept() -> None:
+    history = History()
+    for steps in range(1, 3000):
+        history.append(full_row(steps, 0, [])._replace(greedy_return=0.5 if steps % 300 == 0 else math.nan))
+    assert history["steps"][~np.isnan(history["greedy_return"])].tolist() == [*range(300, 3000, 300)]
+
+
+def test_a_history_as_json_has_no_nan() -> None:
+    history = History()
+    history.append(full_row(1, 0, []))
+    history.append(full_row(2, 1, [0.5]))
+    told = json.loads(json.dumps(history.to_json(), allow_nan=False))
+    assert list(told) == list(Row._fields)
+    assert (told["steps"], told["mean_return"], told["gap"]) == ([1, 2], [None, 0.5], [None, None])

@@ -112,7 +112,7 @@ def test_windows_follow_the_merged_mass() -> None:
     """Window after window as AutoWindow says; the last is cut short."""
     window = cdq.AutoWindow(mass=0.5, floor=60)
     agent = learner(sync_every=window, step_size=0.1).learn(40_000)
-    lengths = np.diff(agent.history["steps"], prepend=0) / 2  # steps per worker
+    lengths = agent.history["window"][np.diff(agent.history["rounds"], prepend=0) == 1]
     assert lengths[0] == 60
     ratios = lengths[1:-1] / lengths[:-2]
     assert ratios.max() < 2.1
@@ -123,7 +123,7 @@ def test_windows_follow_the_merged_mass() -> None:
 
 def test_windows_grow_as_step_sizes_fall() -> None:
     agent = learner(sync_every=cdq.AutoWindow(mass=0.3, floor=30)).learn(300_000)
-    lengths = np.diff(agent.history["steps"], prepend=0)
+    lengths = agent.history["window"][np.diff(agent.history["rounds"], prepend=0) == 1]
     assert lengths[-2] > 20 * lengths[0]
 
 
@@ -206,7 +206,7 @@ def test_a_condition_that_was_met_holds_though_the_window_after_it_fails(
     whole = learner(workers=3, sync_every=999).learn(ENDLESS, until=until)
     agent = learner(workers=3, sync_every=999)
     with monkeypatch.context() as patch:
-        patch.setattr(Failing, "at", (1, 2 * len(whole.history) + lost))  # two hand-overs each
+        patch.setattr(Failing, "at", (1, 2 * whole.history[-1].rounds + lost))  # two hand-overs each
         patch.setattr("cdq.learner.backends.connect", lambda *_: Failing.connect("inprocess", 3, 10.0))
         with pytest.raises(OSError, match="the network is down"):
             agent.learn(ENDLESS, until=until)

@@ -11,6 +11,7 @@ from cdq.errors import PeerLost
 from cdq.merges import resolve
 from cdq.schedules import Constant, LinearDecay, Polynomial, RescaledLinear, build_law
 from cdq.testing import run_in_threads
+from cdq.workers.contribution import Summary
 from cdq.workers.overlap import Pipeline
 from cdq.workers.rounds import GO_ON, STOP_BEFORE, Interrupted, Round
 from cdq.workers.worker import LEARNING, Worker, streams
@@ -182,7 +183,7 @@ def test_a_summary_is_of_the_window_that_is_merged() -> None:
     first = run(workers, windows(3))[0][0]
     ended = alone.run(LAW, 20, 0.5, 0.5)
     assert ended is not None
-    assert first.summaries[0] == (*ended, 0, GO_ON)
+    assert first.summaries[0] == Summary.of(ended, 0, GO_ON)
 
 
 def test_windows_without_steps_change_nothing() -> None:

@@ -45,6 +45,7 @@ class Gate:
         self._wrong: frozenset[str] = frozenset()  # files that are no keys, as they were last named
         self._refused = 0
         self._allowed: frozenset[str] = frozenset()
+        self._names_of: dict[str, str] = {}
         self._allowed = self._names()
         self._next = 0.0
         self._changed = 0  # when the directory was, as it was last read for a key that was not known
@@ -83,6 +84,10 @@ class Gate:
         """Return whether a key is allowed now: a connection may outlive its key's permission."""
         return key in self._allowed
 
+    def name_of(self, key: str) -> str:
+        """Return the name of a key that is allowed, else nothing."""
+        return self._names_of.get(key, "")
+
     def reread(self, now: float) -> frozenset[str]:
         """Read the allowed keys again, once a second, and return those that are not allowed any more."""
         if now < self._next:
@@ -106,7 +111,8 @@ class Gate:
         gone = self._allowed and not allowed.keys and not folder.exists()
         told = f"{printable(folder)} is not there any more: nobody may join, and who was in is out"
         self._name((told,) if gone else allowed.wrong)
-        return frozenset(key.decode() for key in allowed.keys)
+        self._names_of = {key.decode(): name for key, name in allowed.keys.items()}
+        return frozenset(self._names_of)
 
     def _name(self, wrong: Iterable[str]) -> None:
         """Tell of files that are wrong, once."""

@@ -114,6 +114,10 @@ class Hub:
         self._path = Path(address.place) if address.scheme == IPC else None
         self.url = str(address._replace(place=bound))
 
+    def name_of(self, key: str) -> str:
+        """Return the name of a public key that may join; nothing where there are no keys."""
+        return self._gate.name_of(key) if self._gate is not None else ""
+
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Work until the machine is done, or `stop`, which is asked 20 times a second, returns true."""
         poller = self._zmq.Poller()

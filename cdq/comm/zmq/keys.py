@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,13 +146,13 @@ class Allowed(NamedTuple):
 
     Parameters
     ----------
-    keys : frozenset of bytes
-        Public keys that may join.
+    keys : mapping of bytes to str
+        Public keys that may join, and their names.
     wrong : tuple of str
         Sentences about files that hold no key, or are no regular file, one for each.
     """
 
-    keys: frozenset[bytes]
+    keys: Mapping[bytes, str]
     wrong: tuple[str, ...]
 
 
@@ -193,24 +194,25 @@ class Keys:
         ConfigError
             If the directory cannot be read, or everybody may write there: nobody may join then.
         """
-        folder, keys, wrong = self.directory / "allowed", set(), []
+        folder, wrong = self.directory / "allowed", []
+        keys: dict[bytes, str] = {}
         try:
             with os.scandir(folder) as entries:
                 paths = sorted(Path(entry.path) for entry in entries if entry.name.endswith(".public"))
             if folder.stat().st_mode & stat.S_IWOTH:
                 raise ConfigError(f"{folder}: everybody may write there; chmod o-w {folder}")
         except FileNotFoundError:
-            return Allowed(frozenset(), ())  # nobody has been allowed yet
+            return Allowed({}, ())  # nobody has been allowed yet
         except OSError as error:
             raise ConfigError(
                 f"{printable(folder)} cannot be read: {error.strerror}; nobody may join"
             ) from None
         for path in paths:
             try:
-                keys.add(read_key(path, follow=False))
+                keys[read_key(path, follow=False)] = path.name.removesuffix(".public")
             except ConfigError as error:
                 wrong.append(str(error))
-        return Allowed(frozenset(keys), tuple(wrong))
+        return Allowed(keys, tuple(wrong))
 
     def be_client(self, socket: Any) -> None:
         """Let a socket speak to the hub whose key is known, and to no other."""

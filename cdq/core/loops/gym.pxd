@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from cdq.core.envs.encode cimport Encoding
+from cdq.core.loops.tally cimport cdq_tally
 from cdq.core.table.qfunction cimport QFunction
 from cdq.core.table.rows cimport cdq_law
 
@@ -54,8 +55,7 @@ cdef class Loop:
     cdef uint8_t *ended            # lanes whose episode ended
     cdef uint8_t *active           # lanes that made a transition
     cdef uint8_t *idle             # lanes without another episode to run; only in `follow`
-    cdef int64_t episodes, length_sum
-    cdef double return_sum
+    cdef cdq_tally tally
     cdef int64_t next_turn         # when the GIL is to be released
 
     # Methods of each kind of loop:

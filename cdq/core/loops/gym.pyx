@@ -15,6 +15,7 @@ from libc.string cimport memchr, memcpy, memset
 
 from cdq.core.envs.encode cimport Encoding, shown
 from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_threshold
+from cdq.core.loops.tally cimport cdq_end_episode, cdq_episodes, cdq_tally_sweeps, cdq_whole, tally_of
 from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.table.rows cimport Law
 
@@ -90,18 +91,20 @@ cdef class Loop:
         self.started = True
         self.tell()
 
-    def run(self, Law law not None, int64_t sweeps, double explore_first, double explore_last):
+    def run(
+        self, Law law not None, int64_t sweeps, double explore_first, double explore_last, double[:, ::1] parts=None
+    ):
         """Learn for a window; return whether it ran to its end, its episodes, their length sum and return sum.
 
         The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if the stop flag is set,
-        or once the Q-function has diverged.
+        or once the Q-function has diverged. *parts* (n, 8) gets the figures of n parts of the window (tally.h).
         """
         cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
         cdef int64_t t = 0
         if law.real_size != self.q.rows.c.real_size or not self.started:
             raise ValueError("the law and the table differ in type, or no episode was started")
         self.law = &law.c
-        self.episodes, self.length_sum, self.return_sum = 0, 0, 0.0
+        self.tally = tally_of(parts, self.n, sweeps)
         self.check()
         if self.doing != NOTHING:  # the last window was interrupted within a call
             self.reset()
@@ -114,12 +117,14 @@ cdef class Loop:
             self.q.choose(cdq_next_threshold(&explore), self.bits, self.masks_or_null(self.masks), self.actions)
             self.sweep()
             t += 1
+            cdq_tally_sweeps(&self.tally, 1)
             if t % CHUNK == 0:
                 if self.q.diverged():  # looks at all that was learnt
                     break
                 self.look_up()
         self.tell()
-        return t == sweeps, self.episodes, self.length_sum, self.return_sum
+        cdef cdq_episodes whole = cdq_whole(&self.tally)
+        return t == sweeps, whole.episodes, whole.length_sum, whole.return_sum
 
     def follow(self, double[::1] returns, int64_t[::1] lengths, int64_t longest):
         """Run a greedy episode for every entry of *returns*, *n* at a time; return how many were run.
@@ -192,9 +197,7 @@ cdef class Loop:
                 self.returns[i] += self.rewards[i]
                 self.elapsed[i] += 1
                 if self.ended[i]:
-                    self.episodes += 1
-                    self.length_sum += self.elapsed[i]
-                    self.return_sum += self.returns[i]
+                    cdq_end_episode(&self.tally.part, self.elapsed[i], self.returns[i])
                     self.returns[i] = 0
                     self.elapsed[i] = 0
                     self.q.forget_actions(i, 1)

@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from cdq.core cimport turn
 from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore
 from cdq.core.loops.model cimport Sampler, cdq_model
+from cdq.core.loops.tally cimport cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of
 from cdq.core.table.rows cimport Law, RuleLanes, Rows, cdq_forget_actions, cdq_law, cdq_rows, cdq_rule
 
 
@@ -27,10 +28,6 @@ cdef extern from *:
         uint32_t *successor
         void *reward
         void *target
-
-    ctypedef struct cdq_episodes:
-        int64_t episodes, length_sum
-        double return_sum
 
     void cdq_fill_bit_tables()
     uint32_t cdq_start(const cdq_model *model, uint64_t bits) nogil
@@ -103,12 +100,15 @@ cdef class Rollout:
             self.lanes.elapsed[i] = 0
             self.lanes.returns[i] = 0
 
-    def run(self, Law law not None, int64_t sweeps, double explore_first, double explore_last):
+    def run(
+        self, Law law not None, int64_t sweeps, double explore_first, double explore_last, double[:, ::1] parts=None
+    ):
         """Learn for a window; return whether it ran to its end, its episodes, their length sum and return sum.
 
         The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if the stop flag is set.
+        *parts* (n, 8) gets the figures of n parts of the window (tally.h).
         """
-        cdef cdq_episodes done = cdq_episodes(0, 0, 0.0)
+        cdef cdq_tally tally = tally_of(parts, self.lanes.n, sweeps)
         cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
         cdef int64_t left = sweeps, n
         if law.real_size != self.rows.c.real_size:
@@ -117,18 +117,20 @@ cdef class Rollout:
         with nogil:
             turn.release()
             while left > 0 and not self.stop[0]:
-                n = min(left, CHUNK)
+                n = min(left, CHUNK, cdq_part_left(&tally))
                 if self.rows.c.real_size == 4:
                     cdq_window_float(
-                        &self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &done,
+                        &self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &tally.part,
                         &self.rule.c, self.gamma, n)
                 else:
                     cdq_window_double(
-                        &self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &done,
+                        &self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &tally.part,
                         &self.rule.c, self.gamma, n)
                 left -= n
+                cdq_tally_sweeps(&tally, n)
             turn.take()
-        return left == 0, done.episodes, done.length_sum, done.return_sum
+        cdef cdq_episodes whole = cdq_whole(&tally)
+        return left == 0, whole.episodes, whole.length_sum, whole.return_sum
 
 
 def follow(

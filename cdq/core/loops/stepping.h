@@ -27,9 +27,6 @@ typedef struct {
     uint32_t *action, *ended;
     double *reward, *discount, *observation;
     int64_t *index;
-    /* episodes that ended in the window */
-    int64_t episodes, length_sum;
-    double return_sum;
 } cdq_stepping;
 
 /* 52 random bits as a number on [0, 1); this form vectorises. */

@@ -6,6 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_
 from cdq.core cimport turn
 from cdq.core.lane cimport cdq_call, cdq_lane
 from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_threshold
+from cdq.core.loops.tally cimport cdq_end_episode, cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of
 from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.table.rows cimport Law, cdq_law
 
@@ -27,8 +28,6 @@ cdef extern from "loops/stepping.h":
         double *discount
         double *observation
         int64_t *index
-        int64_t episodes, length_sum
-        double return_sum
 
     void cdq_draw_bits(cdq_stepping *s) nogil
     void cdq_draw_uniforms(cdq_stepping *s) nogil
@@ -73,6 +72,7 @@ cdef class Stepper:
     """
 
     cdef cdq_stepping c
+    cdef cdq_tally tally
     cdef QFunction q
     cdef object memory, failure
     cdef const void *context
@@ -122,25 +122,32 @@ cdef class Stepper:
             cdq_begin_episode(&self.c, i)
         cdq_set_context(&self.c, NULL)
 
-    def run(self, Law law not None, int64_t sweeps, double explore_first, double explore_last):
+    def run(
+        self, Law law not None, int64_t sweeps, double explore_first, double explore_last, double[:, ::1] parts=None
+    ):
         """Learn for a window; return whether it ran to its end, its episodes, their length sum and return sum.
 
         The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if the stop flag is set,
-        or once the Q-function has diverged. Raises what *failure* returns where an environment fails.
+        or once the Q-function has diverged. Raises what *failure* returns where an environment fails. *parts* (n, 8)
+        gets the figures of n parts of the window (tally.h).
         """
         cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
-        cdef int64_t left = sweeps
+        cdef int64_t left = sweeps, made
         if law.real_size != self.q.rows.c.real_size:
             raise ValueError("the law and the table differ in type")
+        self.tally = tally_of(parts, self.c.n, sweeps)
         self._open()
         while left > 0 and self.failed < 0 and not self.stop[0] and not self.q.diverged():
             self._make_room()
             with nogil:
                 turn.release()
-                left -= self._learn(&law.c, &explore, min(left, CHUNK))
+                made = self._learn(&law.c, &explore, min(left, CHUNK, cdq_part_left(&self.tally)))
+                cdq_tally_sweeps(&self.tally, made)
+                left -= made
                 turn.take()
         self._close()
-        return left == 0, self.c.episodes, self.c.length_sum, self.c.return_sum
+        cdef cdq_episodes whole = cdq_whole(&self.tally)
+        return left == 0, whole.episodes, whole.length_sum, whole.return_sum
 
     def follow(self, double[::1] returns, int64_t[::1] lengths):
         """Play a greedy episode for every entry of *returns* and return how many were played to their end.
@@ -167,8 +174,6 @@ cdef class Stepper:
     cdef _open(self):
         """Begin a window: the table may have changed, and the lanes."""
         self.failed = -1
-        self.c.episodes = self.c.length_sum = 0
-        self.c.return_sum = 0.0
         cdq_set_context(&self.c, self.context)
         cdq_show_all(&self.c)
         self._make_room()
@@ -223,9 +228,7 @@ cdef class Stepper:
         cdef int64_t j, i
         for j in range(n_ended):
             i = self.c.ended[j]
-            self.c.episodes += 1
-            self.c.length_sum += self.c.elapsed[i]
-            self.c.return_sum += self.c.returns[i]
+            cdq_end_episode(&self.tally.part, self.c.elapsed[i], self.c.returns[i])
             cdq_begin_episode(&self.c, i)
             self.q.forget_actions(i, 1)
             if self._locate(STATE, i, 1):

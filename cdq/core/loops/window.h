@@ -8,6 +8,7 @@
 #ifndef CDQ_WINDOW_H
 #define CDQ_WINDOW_H
 #include "loops/exploration.h"
+#include "loops/tally.h"
 #include "table/rows.h"
 
 typedef struct {
@@ -21,11 +22,6 @@ typedef struct {
     uint32_t *action, *successor;
     void *reward, *target;
 } cdq_lanes;
-
-typedef struct {
-    int64_t episodes, length_sum;
-    double return_sum;
-} cdq_episodes;
 
 /* The actions that a state has; NULL where every state has all, which *masked* says at compile time. */
 CDQ_INLINE const uint8_t *cdq_actions_of(const cdq_model *model, uint32_t state, const int64_t n_actions,
@@ -100,9 +96,7 @@ CDQ_INLINE void NAME(cdq_advance)(const cdq_rows *rows, const cdq_model *model, 
     }
     for (int64_t i = 0; i < n; i++) {
         if ((successor[i] & CDQ_TERMINATED) || elapsed[i] == limit) {
-            done->episodes++;
-            done->length_sum += elapsed[i];
-            done->return_sum += returns[i];
+            cdq_end_episode(done, elapsed[i], returns[i]);
             returns[i] = 0;
             elapsed[i] = 0;
             state[i] = cdq_start(model, cdq_next_of_lane(lanes->words, n, i));

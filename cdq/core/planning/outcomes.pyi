@@ -7,17 +7,26 @@ ELEMENT: int
 SUM: int
 
 def copied(data: Any) -> bytes: ...
-def gather(
+def count(
+    state: Any,
+    action: Any,
+    next_state: Any,
+    probability: Any,
+    reward: Any,
+    n_states: int,
+    n_actions: int,
+    least: float,
+) -> tuple[int, bool, bytes]: ...
+def place(
     state: Any,
     action: Any,
     next_state: Any,
     probability: Any,
     reward: Any,
     terminated: Any,
-    n_states: int,
     n_actions: int,
-    least: float,
-) -> tuple[int, tuple[bytes, bytes, bytes, bytes, bytes] | None]: ...
+    offsets_memory: bytes,
+) -> tuple[bytes, bytes, bytes, bytes]: ...
 def tidy(
     offsets_memory: bytes,
     next_state: bytes,

@@ -18,6 +18,10 @@ ctypedef fused index_t:
     int32_t
     int64_t
 
+ctypedef fused successor_t:
+    int32_t
+    int64_t
+
 
 cdef struct outcome_t:
     int32_t next_state
@@ -44,19 +48,19 @@ def copied(const uint8_t[::1] data):
 # ---- flat outcomes
 
 
-def gather(
-    const index_t[::1] state, const index_t[::1] action, const index_t[::1] next_state,
-    const double[::1] probability, const double[::1] reward, const uint8_t[::1] terminated,
-    int64_t n_states, int64_t n_actions,
+def count(
+    const index_t[::1] state, const index_t[::1] action, const successor_t[::1] next_state,
+    const double[::1] probability, const double[::1] reward, int64_t n_states, int64_t n_actions,
     double least,  # a probability from here to zero is rounding, and zero
 ):
-    """Put outcomes in the order of their pairs, without those that never happen.
+    """Count the outcomes of each pair, without those that never happen.
 
-    Returns -1, and offsets, next_state, probability, reward and terminated as bytes; or the first outcome that is not
-    one, and nothing.
+    Returns the first outcome that is not one, or -1; whether all happen and rise by pair and next state; and the memory
+    of the pairs' offsets.
     """
     cdef Py_ssize_t n = state.shape[0], n_pairs = n_states * n_actions, k
-    cdef int64_t pair, at
+    cdef int64_t pair, last = -1
+    cdef bint rising = True
     offsets_memory = zeros(8 * (n_pairs + 1))
     cdef int64_t *offsets = <int64_t *> PyBytes_AS_STRING(offsets_memory)
     with nogil:
@@ -65,15 +69,27 @@ def gather(
                     and probability[k] >= least and reward[k] < INFINITY):
                 break
             pair = state[k] * n_actions + action[k]
+            rising = rising and probability[k] > 0.0 and (
+                pair > last or (pair == last and next_state[k] > next_state[k - 1]))
+            last = pair
             if probability[k] > 0.0:
                 offsets[pair + 1] += 1
         else:
             k = -1
-    if k >= 0:
-        return k, None
-    with nogil:
         sum_up(offsets, n_pairs)
-    memory = [blank(size * offsets[n_pairs]) for size in (4, 8, 8, 1)]
+    return k, rising, offsets_memory
+
+
+def place(
+    const index_t[::1] state, const index_t[::1] action, const successor_t[::1] next_state,
+    const double[::1] probability, const double[::1] reward, const uint8_t[::1] terminated, int64_t n_actions,
+    bytes offsets_memory,  # as `count` returned it
+):
+    """Return the outcomes that happen in the order of their pairs: next_state, probability, reward, terminated."""
+    cdef Py_ssize_t n = state.shape[0], n_pairs = len(offsets_memory) // 8 - 1, k
+    cdef int64_t pair, at
+    cdef int64_t *offsets = <int64_t *> PyBytes_AS_STRING(offsets_memory)
+    memory = tuple([blank(size * offsets[n_pairs]) for size in (4, 8, 8, 1)])
     cdef columns_t columns = columns_of(memory[0], memory[1], memory[2], memory[3])
     with nogil:
         for k in range(n):
@@ -86,7 +102,7 @@ def gather(
                 columns.reward[at] = reward[k]
                 columns.terminated[at] = terminated[k]
         _step_back(offsets, n_pairs)
-    return -1, (offsets_memory, *memory)
+    return memory
 
 
 # ---- order within pairs

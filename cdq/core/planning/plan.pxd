@@ -36,11 +36,11 @@ cdef inline double backup(
     const double[::1] state_values, double gamma, Py_ssize_t pair,
 ) noexcept nogil:
     """Return reward[p] + gamma * sum_k weight[k] * V[next_state[k]]."""
-    cdef double total = 0.0
+    cdef double total = reward[pair]
     cdef int64_t k
     for k in range(offsets[pair], offsets[pair + 1]):
-        total += weight[k] * state_values[next_state[k]]
-    return reward[pair] + gamma * total
+        total += gamma * weight[k] * state_values[next_state[k]]
+    return total
 
 
 cdef inline void fetch(

@@ -33,6 +33,10 @@ def improve(
     state_values: _Float,
     backed_up: _Float,
     policy: _Index,
+    chain_offsets: _Offsets | None = None,
+    chain_next: _Index | None = None,
+    chain_weight: _Float | None = None,
+    chain_reward: _Float | None = None,
 ) -> tuple[float, float, float]: ...
 def evaluate(
     offsets: _Offsets,
@@ -47,6 +51,8 @@ def evaluate(
     sweeps: int,
     until: float,
 ) -> int: ...
-def choose(values: _Float, tie: float, best: _Float, policy: _Offsets) -> None: ...
+def choose(
+    values: _Float, below: _Float, above: _Float, tie: float, best: _Float, policy: _Offsets
+) -> bool: ...
 def onward(offsets: _Offsets, weight: _Float) -> tuple[float, float, int]: ...
 def largest(values: _Float) -> float: ...

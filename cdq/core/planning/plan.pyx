@@ -55,6 +55,19 @@ def sizes(
             size[pair] = mean
 
 
+cdef inline int64_t copy_pair(
+    const int64_t[::1] offsets, const int32_t[::1] next_state, const double[::1] weight, Py_ssize_t pair,
+    int32_t[::1] chain_next, double[::1] chain_weight, int64_t at,
+) noexcept nogil:
+    """Copy the outcomes of a pair to the place *at*; return the next place."""
+    cdef int64_t k
+    for k in range(offsets[pair], offsets[pair + 1]):
+        chain_next[at] = next_state[k]
+        chain_weight[at] = weight[k]
+        at += 1
+    return at
+
+
 def select(
     const int64_t[::1] offsets, const int32_t[::1] next_state,
     const double[::1] weight, const double[::1] reward,
@@ -63,16 +76,12 @@ def select(
 ):
     """Copy the Markov chain of a policy."""
     cdef Py_ssize_t n_states = policy.shape[0], n_actions = reward.shape[0] // n_states, state, pair
-    cdef int64_t k, at = 0
+    cdef int64_t at = 0
     with nogil:
         for state in range(n_states):
             pair = state * n_actions + policy[state]
-            chain_offsets[state] = at
-            chain_reward[state] = reward[pair]
-            for k in range(offsets[pair], offsets[pair + 1]):
-                chain_next[at] = next_state[k]
-                chain_weight[at] = weight[k]
-                at += 1
+            chain_offsets[state], chain_reward[state] = at, reward[pair]
+            at = copy_pair(offsets, next_state, weight, pair, chain_next, chain_weight, at)
         chain_offsets[n_states] = at
 
 
@@ -84,13 +93,17 @@ def improve(
     const double[::1] state_values,  # IN   V
     double[::1] backed_up,           # OUT  TV
     int32_t[::1] policy,             # OUT  the greedy action, the lowest of equals
+    # OUT  the chain of that policy, if given: cheap here, where its rows are read
+    int64_t[::1] chain_offsets=None, int32_t[::1] chain_next=None,
+    double[::1] chain_weight=None, double[::1] chain_reward=None,
 ):
     """Do one sweep of value iteration; return the least, greatest and mean of TV - V."""
     cdef Py_ssize_t n_states = state_values.shape[0], n_actions = reward.shape[0] // n_states
     cdef Py_ssize_t state, action, pair, far, best_action
     cdef Range delta = Range(INFINITY, -INFINITY)
+    cdef int64_t at = 0
     cdef double best, value, total = 0.0
-    cdef bint better
+    cdef bint better, selects = chain_offsets is not None
     with nogil:
         for state in range(n_states):
             far = state + ahead
@@ -108,6 +121,12 @@ def improve(
             widen(&delta, best - state_values[state])
             total += best - state_values[state]
             policy[state] = <int32_t>best_action
+            if selects:
+                pair = state * n_actions + best_action
+                chain_offsets[state], chain_reward[state] = at, reward[pair]
+                at = copy_pair(offsets, next_state, weight, pair, chain_next, chain_weight, at)
+        if selects:
+            chain_offsets[n_states] = at
     PyErr_CheckSignals()
     return delta.low, delta.high, total / n_states
 
@@ -118,18 +137,21 @@ cdef Range follow(
     double gamma, Py_ssize_t ahead,
     const double[::1] state_values, double[::1] backed_up, bint backwards,
 ) noexcept nogil:
-    """Do one sweep of V <- r + gamma P V over a chain and return the range of the changes."""
-    cdef Py_ssize_t n_states = state_values.shape[0]
+    """Do one sweep of V <- TV and return the range of the changes."""
+    cdef Py_ssize_t n_states = state_values.shape[0], n_actions = reward.shape[0] // n_states
     cdef Py_ssize_t step = -1 if backwards else 1, first = n_states - 1 if backwards else 0
-    cdef Py_ssize_t i, state, far
+    cdef Py_ssize_t i, state, far, pair
     cdef Range delta = Range(INFINITY, -INFINITY)
     cdef double value
     for i in range(n_states):
         state = first + step * i
         far = state + step * ahead
         if ahead > 0 and 0 <= far < n_states:
-            fetch(offsets, next_state, state_values, far, far + 1)
-        value = backup(offsets, next_state, weight, reward, state_values, gamma, state)
+            fetch(offsets, next_state, state_values, far * n_actions, (far + 1) * n_actions)
+        pair = state * n_actions
+        value = backup(offsets, next_state, weight, reward, state_values, gamma, pair)
+        for pair in range(pair + 1, (state + 1) * n_actions):
+            value = greater(value, backup(offsets, next_state, weight, reward, state_values, gamma, pair))
         widen(&delta, value - state_values[state])
         backed_up[state] = value
     return delta
@@ -145,7 +167,7 @@ def evaluate(
     Py_ssize_t sweeps,          # at most so many, rounded up to an even number
     double until,               # stop when the changes of one sweep span no more than this
 ):
-    """Do sweeps of policy evaluation over a chain; return how many."""
+    """Do sweeps of V <- TV, policy evaluation where the arrays are those of a chain; return how many."""
     cdef Py_ssize_t done = 0
     cdef Range delta = Range(-INFINITY, INFINITY)
     while done < sweeps and delta.high - delta.low > until:
@@ -162,22 +184,30 @@ def evaluate(
 
 
 def choose(
-    const double[:, ::1] values,  # IN
-    double tie,                   # actions whose values differ by no more are equal
-    double[::1] best,             # OUT  the greatest of each row
-    int64_t[::1] policy,          # OUT  the lowest of the equal actions
+    const double[:, ::1] values,                         # IN
+    const double[:, :] below, const double[:, :] above,  # IN   margins of the values
+    double tie,                                          # actions whose values differ by more are told apart
+    double[::1] best,                                    # OUT  the greatest of each row
+    int64_t[::1] policy,                                 # OUT  the lowest action that may be as good
 ):
-    """Fill the greedy choice of every state."""
-    cdef Py_ssize_t state, action
+    """Fill the greedy choice of every state; return whether its value is the greatest everywhere."""
+    cdef Py_ssize_t n_actions = values.shape[1], state, action
+    cdef double most, floor
+    cdef bint greatest = True
     with nogil:
         for state in range(values.shape[0]):
-            best[state] = values[state, 0]
-            for action in range(1, values.shape[1]):
-                best[state] = greater(best[state], values[state, action])
+            most, floor = values[state, 0], values[state, 0] - below[state, 0]
+            for action in range(1, n_actions):
+                most = greater(most, values[state, action])
+                floor = greater(floor, values[state, action] - below[state, action])
             action = 0
-            while values[state, action] < best[state] - tie:
+            while action < n_actions - 1 and not (
+                values[state, action] + above[state, action] >= floor and values[state, action] >= most - tie
+            ):
                 action += 1
-            policy[state] = action
+            best[state], policy[state] = most, action
+            greatest = greatest and values[state, action] == most
+    return greatest
 
 
 def onward(const int64_t[::1] offsets, const double[::1] weight):

@@ -110,8 +110,11 @@ class Service(Protocol):
 
     finished: bool
 
-    def admit(self, hello: bytes, /) -> None:
-        """Look at what a worker says of itself, as soon as it comes; raise `Refused` if it cannot take part."""
+    def admit(self, hello: bytes, /) -> str:
+        """Look at what a worker says of itself, as soon as it comes; raise `Refused` if it cannot take part.
+
+        Returns the name of its machine, as it says; empty where it does not.
+        """
 
     def welcome(self, uid: int, members: Sequence[int], /) -> bytes:
         """Return what a worker needs to begin, or begin again, in the round that is open, with its members."""
@@ -167,6 +170,8 @@ class HubSettings:
         Seconds before the same large answer is sent again by the same connection.
     asynchronous : bool
         Apply each contribution when it comes: there are no rounds.
+    name_of : callable
+        Returns the name of a public key, for the status; empty where it has none.
     """
 
     min_members: int = 1
@@ -176,3 +181,4 @@ class HubSettings:
     ping_interval: float = 0.5
     resend: float = 2.0
     asynchronous: bool = False
+    name_of: Callable[[str], str] = lambda key: ""

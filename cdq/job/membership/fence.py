@@ -47,10 +47,10 @@ def fence(frame: Frame, peer: Peer | None, run: int, generation: int) -> None:
         raise Rejected(Reason.STALE, frame)
 
 
-def admit(service: Service, frame: Frame) -> None:
-    """Raise `Rejected` for a HELLO whose worker cannot take part."""
+def admit(service: Service, frame: Frame) -> str:
+    """Return the name of a worker's machine; raise `Rejected` for a HELLO whose worker cannot take part."""
     try:
-        service.admit(bytes(frame.payload[TOKEN_BYTES:]))
+        return service.admit(bytes(frame.payload[TOKEN_BYTES:]))
     except Refused as refused:
         raise Rejected(Reason.REFUSED, frame, str(refused)) from None
     except Exception as error:  # whatever a stranger says does not end the hub

@@ -108,7 +108,8 @@ class HubMachine:
             "generation": self.generation,
             "epoch": self.epoch,
             "version": self.version,
-            **self._roster.status(),
+            **self._roster.status(self._now, self._settings.name_of),
+            "least": self._settings.min_members,
             "counts": dict(self.counts),
             "service": self._service.status(),
         }
@@ -176,8 +177,9 @@ class HubMachine:
     def _greet(self, frame: Frame, event: Received) -> None:
         if frame.run not in {0, self.run}:
             raise Rejected(Reason.RUN, frame, "this hub has another job")
-        admit(self._service, frame)
+        host = admit(self._service, frame)
         peer = self._roster.identify(event.route, event.key, frame)
+        peer.host = host
         moved = peer.route != event.route
         self._roster.attach(peer, event.route, self._now)
         peer.unread = event.unread

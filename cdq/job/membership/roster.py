@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 from cdq.comm.zmq.events import TOKEN_BYTES
@@ -13,6 +13,7 @@ from cdq.comm.zmq.wire import Body, Frame, Reason, Rejected
 from cdq.job.membership.events import Submission
 
 _REMEMBERED = 8  # former processes with the same key
+_DESCRIBED = 256  # workers that the status describes one by one
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Peer:
         Identity for which the number is kept: the worker's key, or its token where there are no keys.
     token : str
         Token of the worker's process, in hexadecimal.
+    host : str
+        Name of the worker's machine, as it says.
     applied : int
         Number of the last of the worker's contributions that counts.
     incarnation : int
@@ -54,6 +57,7 @@ class Peer:
     uid: int
     identity: str = ""
     token: str = ""
+    host: str = ""
     applied: int = 0
     incarnation: int = 0
     route: bytes | None = None
@@ -177,15 +181,39 @@ class Roster:
         self.members.pop(peer.uid, None)
         peer.incarnation, peer.submission, peer.leaving = 0, None, False
 
-    def status(self) -> dict[str, list[int]]:
-        """Return the numbers of members, of those that delivered or cannot be reached, and of waiting workers."""
+    def status(self, now: float, name_of: Callable[[str], str]) -> dict[str, list[Any]]:
+        """Return the numbers of members, of those that delivered or cannot be reached, and of waiting workers.
+
+        `workers` says of some of them, 256 at most, who they are: name of the key, machine, state, and the seconds
+        since they were heard.
+        """
         members = self.members.values()
+        known = islice((*members, *self.waiting.values()), _DESCRIBED)
         return {
             "members": [peer.uid for peer in members],
             "delivered": [peer.uid for peer in members if peer.submission is not None],
             "unreachable": [peer.uid for peer in members if peer.route is None],
             "waiting": sorted(self.waiting),
+            "workers": [
+                {
+                    "uid": peer.uid,
+                    "name": name_of(peer.identity.removeprefix("key:"))
+                    if peer.identity.startswith("key:")
+                    else "",
+                    "host": peer.host,
+                    "state": self._state_of(peer),
+                    "seen": round(max(now - peer.heard, 0.0), 1) if peer.heard else None,
+                }
+                for peer in known
+            ],
         }
+
+    def _state_of(self, peer: Peer) -> str:
+        if peer.route is None:
+            return "unreachable"
+        if peer.uid in self.waiting:
+            return "waiting"
+        return "learning" if peer.submission is None else "delivered"
 
     def state(self) -> list[list[Any]]:
         """Return the part of the roster that a restart needs; can be written as JSON."""
@@ -197,7 +225,7 @@ class Roster:
     def restore(self, state: Sequence[Sequence[Any]], now: float) -> None:
         """Take back what `state` returned; members are unreachable since now, until they are heard."""
         for uid, identity, token, applied, member in state:
-            peer = Peer(uid, identity, token, applied, away_since=now)
+            peer = Peer(uid, identity, token, applied=applied, away_since=now)
             self._peers[uid] = self._by_identity[identity] = peer
             if member:
                 self.join(peer)

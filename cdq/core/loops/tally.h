@@ -1,0 +1,95 @@
+/* Figures of the episodes that end in a window, counted in parts of the window one after another. */
+#ifndef CDQ_TALLY_H
+#define CDQ_TALLY_H
+
+#include "base.h"
+
+/* Numbers of a part, as they are handed on: steps; episodes, sums of their lengths and returns; the least and the
+ * greatest length, and return; zeros where no episode ended. */
+#define CDQ_TALLY_WIDTH 8
+
+typedef struct {
+    int64_t episodes, length_sum, least_length, greatest_length;
+    double return_sum, least_return, greatest_return;
+    double return_sum_of_all; /* of the window so far: a sum of sums has other bits */
+} cdq_episodes;
+
+typedef struct {
+    cdq_episodes part, whole; /* the part in hand, and the parts before it; of these only counts */
+    int64_t lanes, sweeps, done, begun; /* sweeps of the window, those made, and those before the part */
+    int64_t n_parts, index;
+    double *parts; /* (n_parts, CDQ_TALLY_WIDTH), or NULL */
+} cdq_tally;
+
+CDQ_INLINE void cdq_end_episode(cdq_episodes *part, int64_t length, double result)
+{
+    int first = part->episodes == 0;
+    part->least_length = first || length < part->least_length ? length : part->least_length;
+    part->greatest_length = first || length > part->greatest_length ? length : part->greatest_length;
+    part->least_return = first || result < part->least_return ? result : part->least_return;
+    part->greatest_return = first || result > part->greatest_return ? result : part->greatest_return;
+    part->episodes++;
+    part->length_sum += length;
+    part->return_sum += result;
+    part->return_sum_of_all += result;
+}
+
+/* Sweeps that are left of the part in hand. */
+static inline int64_t cdq_part_left(const cdq_tally *tally)
+{
+    int64_t i = tally->index + 1, n = tally->n_parts;
+    int64_t end = tally->sweeps / n * i + tally->sweeps % n * i / n; /* no product overflows */
+    return end - tally->done;
+}
+
+/* Take note of sweeps, no more than are left of the part. */
+static inline void cdq_tally_sweeps(cdq_tally *tally, int64_t sweeps)
+{
+    cdq_episodes *part = &tally->part, *whole = &tally->whole;
+    tally->done += sweeps;
+    while (tally->index < tally->n_parts && cdq_part_left(tally) == 0) {
+        if (tally->parts) {
+            double *row = tally->parts + CDQ_TALLY_WIDTH * tally->index;
+            row[0] = (double)((tally->done - tally->begun) * tally->lanes);
+            row[1] = (double)part->episodes;
+            row[2] = (double)part->length_sum;
+            row[3] = part->return_sum;
+            row[4] = (double)part->least_length;
+            row[5] = (double)part->greatest_length;
+            row[6] = part->least_return;
+            row[7] = part->greatest_return;
+        }
+        whole->episodes += part->episodes;
+        whole->length_sum += part->length_sum;
+        double return_sum_of_all = part->return_sum_of_all;
+        memset(part, 0, sizeof *part);
+        part->return_sum_of_all = return_sum_of_all;
+        tally->begun = tally->done;
+        tally->index++;
+    }
+}
+
+/* Counts and sums of the window so far. */
+static inline cdq_episodes cdq_whole(const cdq_tally *tally)
+{
+    cdq_episodes whole = tally->whole;
+    whole.episodes += tally->part.episodes;
+    whole.length_sum += tally->part.length_sum;
+    whole.return_sum = tally->part.return_sum_of_all;
+    return whole;
+}
+
+/* Part i of n ends after the sweep sweeps * (i + 1) / n, rounded down, and may have none; *parts* may be NULL, with
+ * one part. */
+static inline cdq_tally cdq_begin_tally(double *parts, int64_t n_parts, int64_t lanes, int64_t sweeps)
+{
+    cdq_tally tally = {0};
+    tally.parts = parts;
+    tally.n_parts = n_parts;
+    tally.lanes = lanes;
+    tally.sweeps = sweeps;
+    cdq_tally_sweeps(&tally, 0);
+    return tally;
+}
+
+#endif

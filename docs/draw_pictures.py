@@ -1,0 +1,139 @@
+"""Draw the pictures of the pages, from runs that take some seconds: ``python -m docs.draw_pictures``.
+
+They have no background, and lines and texts in a grey that is read on white and on black.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import matplotlib
+from matplotlib import pyplot
+
+import cdq
+import cdq.envs
+
+TARGET = Path(__file__).with_name("pictures")
+
+GREY = "#767676"
+STYLE = {
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), GREY),
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "font.size": 11,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "cdq",
+}
+
+
+@cache
+def lake() -> cdq.QLearner:
+    """Return a learner of FrozenLake."""
+    return cdq.QLearner("FrozenLake8x8-v1", workers=2, seed=0).learn(4_000_000)
+
+
+@cache
+def car() -> cdq.QLearner:
+    """Return a learner of MountainCar."""
+    return cdq.QLearner("MountainCar-v0", gamma=1.0, seed=0).learn(2_000_000)
+
+
+@cache
+def explorations() -> cdq.Comparison:
+    """Return runs with several rates of exploration."""
+    settings = {f"exploration {rate}": {"exploration": rate} for rate in (0.03, 0.1, 0.3)}
+    return cdq.compare(settings, "FrozenLake8x8-v1", steps=2_000_000, seeds=20, sync_every=1000)
+
+
+def values() -> Any:
+    """Draw values and policy of a lake."""
+    return cdq.plot.values(lake())
+
+
+def maze() -> Any:
+    """Draw values and policy of a maze."""
+    env = gymnasium.make("cdq/GridWorld-v0", shape=(10, 20), walls=0.2, seed=5, slip=0.1, start=(0, 0))
+    return cdq.plot.values(cdq.QLearner(env, seed=0).learn(2_000_000))
+
+
+def visits() -> Any:
+    """Draw visits of a lake."""
+    return cdq.plot.visits(lake())
+
+
+def table() -> Any:
+    """Draw a table of action values."""
+    return cdq.plot.table(cdq.QLearner("FrozenLake-v1", seed=0).learn(500_000))
+
+
+def learning_curve() -> Any:
+    """Draw returns with bands."""
+    return cdq.plot.learning_curve(explorations())
+
+
+def gap() -> Any:
+    """Draw gaps with bands."""
+    return cdq.plot.gap(explorations())
+
+
+def communication() -> Any:
+    """Draw gaps over bytes."""
+    settings = {f"every {n} steps": {"sync_every": n} for n in (100, 1000, 10_000)}
+    runs = cdq.compare(settings, "FrozenLake8x8-v1", workers=4, steps=2_000_000, seeds=10)
+    return cdq.plot.communication(runs)
+
+
+def speedup() -> Any:
+    """Draw what workers are worth; one run at a time, so that seconds are those of a run alone."""
+    goal, model = cdq.OptimalWithin(0.05), cdq.MDP.garnet(3000, 4, branching=5, seed=0)
+    runs = [
+        cdq.QLearner(model, gamma=0.9, exploration=1.0, workers=workers, seed=seed, sync_every=50_000).learn(
+            1e8, until=goal
+        )
+        for workers in (1, 2, 4)
+        for seed in range(10)
+    ]
+    return cdq.plot.speedup(runs)
+
+
+def surface() -> Any:
+    """Draw values over position and speed."""
+    ax = cdq.plot.surface(car())
+    ax.set(xlabel="position", ylabel="speed")
+    return ax
+
+
+def surface_3d() -> Any:
+    """Draw values over position and speed in three dimensions."""
+    ax = cdq.plot.surface(car(), ax=pyplot.figure(layout="constrained").add_subplot(projection="3d"))
+    ax.set(xlabel="position", ylabel="speed")
+    ax.set_box_aspect(None, zoom=0.85)
+    return ax
+
+
+SVG = (values, maze, visits, table, learning_curve, gap, communication, speedup)
+PNG = (surface, surface_3d)  # smooth shades, which take megabytes as lines
+FILES: dict[str, Callable[[], Any]] = {
+    **{f"{draw.__name__}.svg": draw for draw in SVG},
+    **{f"{draw.__name__}.png": draw for draw in PNG},
+}
+
+
+def write(name: str, folder: Path = TARGET) -> None:
+    """Draw a picture and write its file."""
+    with matplotlib.rc_context(STYLE):
+        figure = FILES[name]().figure
+        metadata = {"Date": None} if name.endswith("svg") else {}
+        figure.savefig(folder / name, dpi=80, metadata=metadata)
+        pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    matplotlib.use("agg")
+    TARGET.mkdir(exist_ok=True)
+    for name in FILES:
+        write(name)
