@@ -140,6 +140,8 @@ def test_double_q_shows_the_mean_of_its_tables(tmp_path: Path) -> None:
     assert (agent.table.visits == both.visits[:, :4] + both.visits[:, 4:]).all()
     assert abs(both.visits[:, :4].sum() / both.visits.sum() - 0.5) < 0.02
     assert agent.predict(14) == agent.table.values[14].argmax()
+    assert agent.policy()(14) == agent.predict(14)
+    assert agent.action_values(14).tolist() == agent.table.values[14].tolist()
     assert agent.report()["gap"] == pytest.approx(
         cdq.optimality_gap(agent.model, agent.table.values, 0.9).gap
     )
