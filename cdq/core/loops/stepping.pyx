@@ -6,7 +6,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_
 from cdq.core cimport turn
 from cdq.core.lane cimport cdq_call, cdq_lane
 from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_threshold
-from cdq.core.loops.tally cimport cdq_end_episode, cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of
+from cdq.core.loops.tally cimport (
+    cdq_end_episode, cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of)
 from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.table.rows cimport Law, cdq_law
 
