@@ -63,7 +63,7 @@ ROOMS = {
     ),
     "plot": _room(
         "pictures of runs and results, by matplotlib",
-        "training mdp qfunctions storage contracts errors",
+        "training settings mdp qfunctions storage contracts errors",
     ),
     "cli": _room(
         "the command line, diagnosis and benchmarks",
