@@ -60,8 +60,8 @@ ROOMS = {
     ),
     "learner": _room(
         "QLearner, and the parts that only it assembles",
-        "job training settings workers offline mdp qfunctions storage envs comm windows schedules merges rules features "
-        "contracts _html errors _version",
+        "job training settings workers offline mdp qfunctions storage envs comm windows schedules merges rules "
+        "features contracts _html errors _version",
     ),
     "plot": _room(
         "pictures of runs and results, by matplotlib",
