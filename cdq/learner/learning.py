@@ -87,7 +87,6 @@ class Learning(Filed):
         return self
 
     @named
-    @named
     @exclusive
     def learn_from(
         self,
