@@ -30,10 +30,12 @@ ROOMS = {
     "contracts": _room("seams between rooms, as protocols", "core"),
     "schedules": _room("step sizes and exploration rates", "core errors"),
     "merges": _room("merge rules", "core errors"),
+    "rules": _room("update rules, by name", "errors"),
     "features": _room("features of linear Q-functions", "core errors"),
     "windows": _room("lengths of windows", "errors"),
     "settings": _room(
-        "the one table of hyper-parameters, light enough for help", "windows features schedules merges errors"
+        "the one table of hyper-parameters, light enough for help",
+        "windows features schedules rules merges errors",
     ),
     "comm": _room("communicators: bytes between ranks, nothing of learning", "core _lazy errors"),
     "storage": _room("safe files, and directories of checkpoints", "errors _version"),
@@ -41,7 +43,7 @@ ROOMS = {
     "envs": _room("Gymnasium's side: spaces and stepping", "contracts core features schedules _lazy errors"),
     "qfunctions": _room(
         "Q-functions: dense and hashed tables, linear functions",
-        "contracts comm core features storage _html errors",
+        "contracts comm core features storage rules _html errors",
     ),
     "mdp": _room("a finite model, and exact answers on it", "qfunctions envs contracts core storage errors"),
     "workers": _room("one worker, and one round of merging", "qfunctions comm contracts core errors"),
@@ -54,12 +56,12 @@ ROOMS = {
     ),
     "job": _room(
         "a hub's job: members, journal, replay",
-        "training settings workers mdp qfunctions storage comm windows schedules merges core errors _version",
+        "training settings workers mdp qfunctions storage comm windows schedules merges rules core errors _version",
     ),
     "learner": _room(
         "QLearner, and the parts that only it assembles",
-        "job training settings workers offline mdp qfunctions storage envs comm windows schedules merges features "
-        "contracts _html errors _version",
+        "job training settings workers offline mdp qfunctions storage envs comm windows schedules merges rules "
+        "features contracts _html errors _version",
     ),
     "plot": _room(
         "pictures of runs and results, by matplotlib",

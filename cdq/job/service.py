@@ -237,7 +237,7 @@ class LearningService:
             worker = Worker(
                 self._sampler,
                 MergedTable(
-                    shape.n_states, shape.n_actions, shape.real, 0.0
+                    shape.n_states, self._job.model.n_actions, shape.real, 0.0, settings.rule
                 ),  # untouched, it takes no memory
                 is_keeper=False,
                 gamma=settings.gamma,

@@ -121,13 +121,13 @@ def _bounded(features: FeatureMap, environment: Environment) -> FeatureMap:
 def make_table(task: EnvironmentTask, settings: Settings, *, alone: bool) -> MergedTable:
     """Return the table that all workers of this process begin with; *alone*, where there is but one of the run."""
     # The log of a worker alone has an entry for every update, of which a step on features has many.
-    large = task.n_rows * task.n_actions >= LARGE and task.step_scale == 1.0
+    large = task.n_rows * task.n_actions * settings.rule.tables >= LARGE and task.step_scale == 1.0
     if task.own_table is not None:
         own: MergedTable = task.own_table
         return own
     initial = task.initial(settings.initial_value)
     return (SoleTable if alone and large else MergedTable)(
-        task.n_rows, task.n_actions, settings.dtype, initial
+        task.n_rows, task.n_actions, settings.dtype, initial, settings.rule
     )
 
 
@@ -139,14 +139,14 @@ def _representation(settings: Settings, environment: Environment, encoder: Encod
         features = _bounded(features, environment)
         bound, bounds = features.bind(encoder.low, encoder.high), features.bounds(encoder.low, encoder.high)
     if settings.table == "hash":
-        merged = HashedTable(environment.n_actions, settings.dtype, settings.initial_value)
+        merged = HashedTable(environment.n_actions, settings.dtype, settings.initial_value, settings.rule)
         if settings.bins is not None and features is not None:
             return HashedCells(encoder, merged, settings.bins, bound, bounds)
         encoder.encoding(vectors=False)  # raises if observations have no number each
         return HashedStates(encoder, merged)
     if features is not None:
         return Linear(encoder, bound, bounds, _described(features))
-    if encoder.n_states is None or encoder.n_states * encoder.n_actions > _MOST_PAIRS:
+    if encoder.n_states is None or encoder.n_states * encoder.n_actions * settings.rule.tables > _MOST_PAIRS:
         raise ConfigError(
             f"{environment.name} has too many states for a table with a row for each; use table='hash', or features"
         )

@@ -215,7 +215,7 @@ class Filed(Results):
         learner._origin = header.get("made_of") or learner._origin
         learner._state.restore(path, tensors, header, learner._task)
         if isinstance(learner._task, LoggedTask):
-            learner._task.tried |= learner._state.merged.visits > 0
+            learner._task.tried |= learner._state.merged.updates() > 0
         learner._team.go_on(
             tensors.get("lanes"), learner.rank, comes_and_goes=learner._backend.comes_and_goes
         )

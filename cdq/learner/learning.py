@@ -132,7 +132,8 @@ class Learning(Filed):
         ------
         ConfigError
             Before any work starts, if a column is missing or has another length, or an entry is not allowed; names
-            the transition. On all ranks, if they were given different logs.
+            the transition; or if the learner's rule is "sarsa", which needs more than a log says. On all ranks, if they
+            were given different logs.
         CommError
             As `learn`.
 
@@ -143,6 +144,7 @@ class Learning(Filed):
         >>> agent.learn_from([13, 14], [2, 2], [0.0, 1.0], [14, 15], [False, True], passes=2).predict(14)
         2
         """
+        offline.require_loggable(self.settings.rule)
         columns = observations, actions, rewards, next_observations, terminated
         masked = self.settings.masks is not False
         log = offline.log_for(self._task, *columns, next_masks=next_masks, masked=masked)

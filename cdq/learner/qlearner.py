@@ -48,6 +48,11 @@ class QLearner(Learning):
         Probability of a uniformly random action. Text is read as on the command line: "linear(1.0, 0.05, 1e5)". A
         function gets the number of environment steps of all workers; it is tabulated at once, with straight lines
         between places that are 3 % apart, so that files hold it and every rank has the same.
+    rule : {"q-learning", "expected-sarsa", "sarsa", "double-q"}
+        Update rule, by which values move. "q-learning": towards the best action of the next state. "expected-sarsa":
+        towards the mean of what exploration will do there, and "sarsa": towards the action that it does, so that the
+        values are those of the policy that explores. "double-q": two tables, of which each is updated with the other
+        one's values, and which acts and answers by their mean; it does not take luck for value.
     merge : str or MergeRule
         Rule by which the workers' tables become one: "pooled", "mean", "visits", "importance",
         "affine", "sum", "max".
@@ -135,6 +140,7 @@ class QLearner(Learning):
         gamma: float = 0.99,
         step_size: float | str | Callable[[int], float] | StepSize | None = None,
         exploration: float | str | Callable[[int], float] | Rate = 0.1,
+        rule: str = "q-learning",
         merge: str | MergeRule = "pooled",
         sync_every: str | int | Window = "auto",
         workers: int | None = None,
@@ -159,6 +165,7 @@ class QLearner(Learning):
             gamma=gamma,
             step_size=step_size,
             exploration=exploration,
+            rule=rule,
             merge=merge,
             sync_every=sync_every,
             workers=workers,

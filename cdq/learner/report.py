@@ -52,6 +52,7 @@ def make_report(
         "num_envs": settings.num_envs,
         "seed": settings.seed,
         "gamma": settings.gamma,
+        "rule": settings.rule.name,
         "merge": settings.to_config()["merge"],
         "overlap": settings.overlap,
         "seconds": last.seconds,

@@ -124,8 +124,8 @@ class Results(Acting):
         merged = self._state.merged
         keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
         return QTable(
-            merged.values.copy(),
-            merged.visits.copy(),
+            merged.mean_values().copy(),
+            merged.updates().copy(),
             self.name,
             keys,
             self._state.actions,
@@ -205,7 +205,7 @@ class Results(Acting):
             entropy = self.settings.seed
         else:
             key, entropy = (), whole("the seed", seed, 0, MOST_SEED)
-        values = self._state.merged.values
+        values = self._state.merged.mean_values()
         result = evaluate_greedy(self._task, values, self._requests.stop, seed=entropy, key=key, episodes=n)
         self._evaluated = (self.steps, result)
         return result
@@ -221,7 +221,9 @@ class Results(Acting):
         """Return how far from optimal the table is; None where the model is not known."""
         if self.model is None:
             return None
-        return optimality_gap(self.model, self._state.merged.values, self.settings.gamma, self._optimum)
+        return optimality_gap(
+            self.model, self._state.merged.mean_values(), self.settings.gamma, self._optimum
+        )
 
     def _solved(self) -> Solution | None:
         if self.model is None or self.model.n_outcomes > _SOLVED_OUTCOMES:
@@ -273,7 +275,7 @@ class Results(Acting):
         solved = {"reward_threshold": threshold, "solved": reached}
         report = {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
         merged = self._state.merged
-        missed = unvisited(self.model, merged.visits)
+        missed = unvisited(self.model, merged.updates())
         found = hints(report, self.model, merged.values, missed)
         rows = {"history": self.history.to_json()} if history else {}
         return Report(report, pairs_unvisited=missed, hints=found, **rows)
@@ -306,7 +308,7 @@ class Results(Acting):
                 self.settings.exploration if explores else None,
                 self.settings.step_size,
                 self._task.step_scale,
-                lambda: visited(self.model, self._state.merged.visits),
+                lambda: visited(self.model, self._state.merged.updates()),
             ).complete,
         )
 

@@ -16,6 +16,7 @@ from cdq.errors import ConfigError, FileError
 from cdq.errors.checks import shown, whole
 from cdq.merges import NAMES as MERGES
 from cdq.merges import MergeRule, resolve
+from cdq.rules import Q_LEARNING, RULES, UpdateRule, as_rule
 from cdq.schedules import Rate, StepSize
 from cdq.settings.hyperparameters import (
     Hyperparameter,
@@ -133,6 +134,14 @@ class Settings:
         Option(str, "SCHEDULE", f"Chance of a random action; one of: {_RATES}."),
         encode=schedules.to_config,
         decode=schedules.from_config,
+    )
+    rule: UpdateRule = hyperparameter(
+        Q_LEARNING.name,
+        lambda name, value: as_rule(value),
+        Option(str, "NAME", f"How values move: {', '.join(RULES)}."),
+        encode=lambda rule: rule.name,
+        decode=text,
+        unsaid_default=True,
     )
     merge: str | MergeRule = hyperparameter(
         "pooled",
@@ -259,7 +268,7 @@ MAY_CHANGE = frozenset(name for name, known in HYPERPARAMETERS.items() if known.
 
 
 def _is_unsaid(known: Hyperparameter, name: str, value: Any) -> bool:
-    return known.unsaid_default and bool(value == DEFAULTS[name])
+    return known.unsaid_default and bool(value == known.check(name, DEFAULTS[name]))
 
 
 def make_settings(**arguments: Any) -> Settings:
