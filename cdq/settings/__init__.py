@@ -1,8 +1,8 @@
-"""Settings of a learner: the one table of hyper-parameters, which is light enough for the help of a command.
+"""Hyper-parameters: one table of them, which is light enough to be imported for the help of a command.
 
 - `hyperparameters`: Parts of which a hyper-parameter is made: its check, its form in a file, its option on a command
   line.
-- `settings`: The table: each hyper-parameter with its default, check, option and JSON form.
+- `settings`: Settings of a learner: the one table of hyper-parameters, with their checks, JSON forms and options.
 """
 
 from cdq.settings.settings import (

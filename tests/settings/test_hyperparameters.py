@@ -28,6 +28,7 @@ CHANGED: dict[str, Any] = {
     "gamma": 0.5,
     "step_size": {"kind": "constant", "value": 0.25},
     "exploration": {"kind": "linear", "first": 1.0, "last": 0.1, "steps": 100.0},
+    "rule": "sarsa",
     "merge": "mean",
     "sync_every": {"kind": "FixedWindow", "steps": 7, "mass": 0.3},
     "num_envs": 3,
