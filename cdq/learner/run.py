@@ -18,7 +18,6 @@ from cdq.training import (
     LearnCall,
     Progress,
     ProgressLine,
-    lanes_of,
     learn_rounds,
     require_same,
     require_same_tables,
@@ -53,7 +52,7 @@ def conduct(
     call.team.roll_back()  # the windows of those that were left behind, which have ended
     call.plan.law(call.state.progress.steps)  # tabulated before the clock starts, and before the threads
     line = ProgressLine(call.state.history)
-    with call.checkpoints.held(comm, by_hub=hosted):
+    with call.checkpoints.held(comm, by_hub=hosted), call.callbacks:
         try:
             ended = learn(line.show)
         except (EnvironmentFailure, PeerLost):
@@ -79,9 +78,7 @@ def _is_first(comm: Communicator | None) -> bool:
 def _save_last_round(call: LearnCall) -> None:
     """Write a checkpoint without lanes, as the state of the others' lanes is not known."""
     if call.state.goal.keep_every:
-        tensors, counters = call.state.everything()
-        header = {"kind": "checkpoint", **call.about, **counters}
-        call.checkpoints.write(call.state.progress.steps, tensors, header)
+        call.write_checkpoint()
 
 
 def _ended_early(call: LearnCall, *, hosted: bool) -> str:
@@ -139,6 +136,8 @@ class Run:
         try:
             contribution = call.team.join(comm, is_keeper=self._is_keeper(comm), plan=call.plan)
             worker = call.team.workers[comm.rank]
+            if comm.rank == 0:
+                call.callbacks.begin()
             comm.bytes_sent = 0  # the history counts what rounds exchange
             ended = learn_rounds(
                 worker,
@@ -169,9 +168,7 @@ class Run:
             call.state.history.recount(self._bytes_before + sum(all_sent))
             if call.checkpoints.path is None:  # a large table is not copied for nothing
                 return
-            tensors, counters = call.state.everything()
-            tensors["lanes"] = lanes_of([part[_HEAD.size :] for part in parts])
-            call.checkpoints.write(steps, tensors, {"kind": "checkpoint", **call.about, **counters})
+            call.write_checkpoint([part[_HEAD.size :] for part in parts])
 
 
 def learn_as_rank(call: LearnCall, comm: Communicator, show: Show = lambda: None) -> Ended:

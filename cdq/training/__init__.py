@@ -3,6 +3,7 @@
 - `agreement`: Agreement of all ranks of a run on settings, seed and tables, checked before anything depends on it.
 - `approach`: Way in which an environment is to be learnt, where its user says so.
 - `call`: A call of `learn`: everything that its workers take part in, wherever they are.
+- `callbacks`: Callbacks of a call of `learn`: code of the user's that sees each round, and may ask to stop.
 - `checkpoints`: Checkpoints of a run: when they are due, the check that the directory is the run's own, and how to
   resume.
 - `course`: The course of a call of `learn`: its windows, the rounds that are played of them, and the reason for its
@@ -12,11 +13,13 @@
 - `goals`: Goals of `learn`: a number of steps, or a condition that may end it sooner.
 - `history`: The record of a run: rows that are evenly spaced in steps, some 1,000 at most.
 - `interrupts`: Requests to end a run early: signals make them, workers read them.
+- `loggers`: Loggers: callbacks that write the figures of each round to a file as it is played.
 - `monitor`: Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition
   holds.
 - `rows`: Rows that a round adds to a history: one for itself, and more where its window was long.
 - `settings`: Settings of a learner: checked arguments, and their JSON form.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
+- `stopping`: Callbacks that stop a run: by the return of its episodes, or by the clock.
 - `task`: A learning task: an environment together with a Q-function, and the loops that workers run on it.
 - `team`: Teams: the workers of a process, the data that they share, and their lanes between two calls of `learn`.
 - `threads`: Threads that the main thread waits for, while a signal handler of the user's may raise there at any
@@ -26,6 +29,7 @@
 from cdq.training.agreement import agree_on_seed, require_same, require_same_tables
 from cdq.training.approach import Approach
 from cdq.training.call import LearnCall, about
+from cdq.training.callbacks import Callback, CallbackList, RunView
 from cdq.training.checkpoints import JOURNAL, Checkpoints
 from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.figures import Figures
@@ -45,6 +49,8 @@ __all__ = [
     "STEPS_PER_OUTCOME",
     "TERMINATED",
     "Approach",
+    "Callback",
+    "CallbackList",
     "Checkpoints",
     "Course",
     "Ended",
@@ -62,6 +68,7 @@ __all__ = [
     "ProgressLine",
     "Requests",
     "Row",
+    "RunView",
     "Settings",
     "State",
     "SteppedTask",
