@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from cdq.training.loggers import CSVLogger as CSVLogger
     from cdq.training.loggers import JSONLogger as JSONLogger
     from cdq.training.loggers import TensorBoardLogger as TensorBoardLogger
+    from cdq.training.progress import ProgressBar as ProgressBar
     from cdq.training.stopping import StopOnReturn as StopOnReturn
     from cdq.training.stopping import StopOnTime as StopOnTime
     from cdq.workers.windows import AutoWindow as AutoWindow
@@ -77,6 +78,7 @@ _HOMES = {
     "OptimalityGap": "mdp.planning",
     "Polynomial": "schedules",
     "PolynomialBasis": "features",
+    "ProgressBar": "training.progress",
     "QLearner": "learner.qlearner",
     "QTable": "qfunctions.qtable",
     "RescaledLinear": "schedules",

@@ -29,7 +29,7 @@ RESERVED = {
     "gymnasium": {"envs"},
     "click": {"cli"},
     "rich_click": {"cli"},
-    "rich": {"cli"},
+    "rich": {"cli", "training"},
     "safetensors": {"storage"},
     "pytest": {"testing"},
     "mpi4py": {"comm"},

@@ -21,6 +21,7 @@ from cdq.cli.options import (
     KeysDirectory,
     Merge,
     NumEnvs,
+    Progress,
     Seed,
     Steps,
     StepSize,
@@ -140,6 +141,7 @@ def hub(
     metrics: Metrics = None,
     checkpoint_every: CheckpointEvery = None,
     log: Log = "plain",
+    progress: Progress = 10.0,
     json_path: JsonPath = None,
 ) -> None:
     """Hold a job for workers that come and go: they are started with cdq join URL.
@@ -152,7 +154,7 @@ def hub(
     cdq hub --bind tcp://127.0.0.1:5555 --env Taxi-v4 --steps 1e8 --checkpoint taxi
     cdq hub --bind zmq+curve://0.0.0.0:5555 --keys keys/hub --env Taxi-v4 --checkpoint taxi --workers 2
     """
-    from cdq.cli.train import finish
+    from cdq.cli.train import finish, progress_by
     from cdq.comm.zmq.address import parse
     from cdq.job import Hosting, goal_of, last_start, model_in
     from cdq.learner import QLearner
@@ -187,6 +189,7 @@ def hub(
         initial_value=initial_value,
     )
     until = until_of(until_optimal, until_return)
+    callbacks = progress_by(progress if log == "plain" else 0)  # standard error then has JSON alone
     with logging_as(log):
         if any(checkpoint.glob("checkpoint-*")):
             given = given_in(context)
@@ -205,7 +208,7 @@ def hub(
         else:
             agent = _new(env, options, checkpoint, checkpoint_every)
             more = steps
-        finish(agent, more, until, None, json_path, hosting=hosting)
+        finish(agent, more, until, None, json_path, callbacks=callbacks, hosting=hosting)
 
 
 def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: float | None) -> QLearner:

@@ -147,6 +147,13 @@ Stepping = Annotated[
 _BASES = {"tiles": ("TileCoding", 2), "polynomial": ("PolynomialBasis", 1), "fourier": ("FourierBasis", 1)}
 _SWITCH: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
 
+Progress = Annotated[
+    float,
+    option(
+        metavar="SECONDS", help="Between two lines of progress, where no terminal shows a bar; 0: show none."
+    ),
+]
+
 
 def arguments_of(**options: Any) -> dict[str, Any]:
     """Return the arguments of `QLearner` that options on a command line, of the same names, stand for.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +23,7 @@ from cdq.cli.options import (
     Merge,
     NumEnvs,
     OptionalEnvId,
+    Progress,
     Seed,
     Stepping,
     Steps,
@@ -42,14 +43,14 @@ from cdq.errors import CdqError, ConfigError
 
 if TYPE_CHECKING:
     from cdq.learner import QLearner
-    from cdq.training import Until
+    from cdq.training import Callback, Until
 
 if TYPE_CHECKING:
     from cdq.job import Hosting
 
 _INTERRUPTED = 130
 _REPRESENTATION = {"features", "bins", "table"}
-_WITH_RESUME = ("workers", "comm", "steps", "save", "json_path", "env_again")
+_WITH_RESUME = ("workers", "comm", "steps", "save", "progress", "json_path", "env_again")
 Comm = Annotated[str, option(metavar="NAME", help="Communicator: a name, a URL, or auto.")]
 Workers = Annotated[
     int | None,
@@ -104,6 +105,7 @@ def train(
     until_optimal: UntilOptimal = None,
     until_return: UntilReturn = None,
     save: Save = None,
+    progress: Progress = 10.0,
     json_path: JsonPath = None,
 ) -> None:
     """Learn an environment and report what came of it.
@@ -115,8 +117,8 @@ def train(
     Under mpiexec or srun each process is one worker, and rank 0 reports.
 
     With --resume, which takes everything else from the checkpoint, only
-    --workers, --comm, --steps (so many more), --save, --json and --env may be
-    given. --env says that a module of yours may be imported: no file says so.
+    --workers, --comm, --steps (so many more), --save, --progress, --json and
+    --env may be given. --env says that a module of yours may be imported: no file says so.
 
     [bold]Examples[/bold]
 
@@ -130,11 +132,11 @@ def train(
     from cdq.learner import QLearner
 
     check_apart(save=save, json=json_path, checkpoint=checkpoint, resume=resume)
-    until = until_of(until_optimal, until_return)
+    until, callbacks = until_of(until_optimal, until_return), progress_by(progress)
     if resume is not None:
         given = given_in(context)
         agent = _resumed(resume, given, env_again, workers, comm)
-        finish(agent, steps if "steps" in given else None, None, save, json_path)
+        finish(agent, steps if "steps" in given else None, None, save, json_path, callbacks=callbacks)
         return
     if env_again is not None:
         raise ConfigError(f"--env belongs to --resume; name the environment by itself: cdq train {env_again}")
@@ -170,7 +172,7 @@ def train(
     if known is not None:
         options.update({name: value for name, value in known.arguments.items() if name not in given})
         steps = steps if "steps" in given else known.steps
-    finish(QLearner(env, **options), steps, until, save, json_path)
+    finish(QLearner(env, **options), steps, until, save, json_path, callbacks=callbacks)
 
 
 def _resumed(directory: Path, given: set[str], env: str | None, workers: int | None, comm: str) -> QLearner:
@@ -190,6 +192,7 @@ def finish(
     save: Path | None,
     json_path: Path | None,
     *,
+    callbacks: Sequence[Callback] = (),
     hosting: Hosting | None = None,
 ) -> None:
     """Learn and, on rank 0, report.
@@ -204,6 +207,8 @@ def finish(
         Condition on which to stop sooner.
     save, json_path : Path or None
         Files for the learner, and for the report.
+    callbacks : sequence of Callback
+        Callbacks of `learn`, which shows no progress by itself.
     hosting : Hosting, optional
         Address and rules of a hub, for workers that join.
 
@@ -215,13 +220,13 @@ def finish(
     from cdq.cli.render import write_json
 
     if agent.rank > 0:
-        _learn(agent, steps, until, hosting)
+        _learn(agent, steps, until, callbacks, hosting)
         return
     check_writable(save)
     check_writable(json_path)
     begun, target = agent.steps, agent.steps + (agent.steps_left if steps is None else steps)
     try:
-        interrupted = _learn(agent, steps, until, hosting)
+        interrupted = _learn(agent, steps, until, callbacks, hosting)
     except CdqError as error:
         if save is None or agent.steps == begun:
             raise
@@ -236,6 +241,13 @@ def finish(
             last.callback(agent.save, save)
     if interrupted:
         raise click.exceptions.Exit(_INTERRUPTED)
+
+
+def progress_by(seconds: float) -> list[Callback]:
+    """Return what shows the progress, with a plain line every so many seconds; nothing where they are 0."""
+    from cdq.training import ProgressBar
+
+    return [ProgressBar(seconds)] if seconds else []
 
 
 def _saved(agent: QLearner, path: Path) -> str:
@@ -256,11 +268,17 @@ def _show(agent: QLearner, report: Mapping[str, Any], json_path: Path | None) ->
     show_hints(console, report["hints"])
 
 
-def _learn(agent: QLearner, steps: float | None, until: Until | None, hosting: Hosting | None) -> bool:
+def _learn(
+    agent: QLearner,
+    steps: float | None,
+    until: Until | None,
+    callbacks: Sequence[Callback],
+    hosting: Hosting | None,
+) -> bool:
     """Learn; return whether Ctrl-C came before the end."""
     try:
         if steps is not None or agent.steps_left:
-            agent.learn(steps, until=until, hosting=hosting)
+            agent.learn(steps, until=until, callbacks=callbacks, verbose=0, hosting=hosting)
     except KeyboardInterrupt:
         return True
     return False

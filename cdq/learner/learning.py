@@ -23,6 +23,7 @@ from cdq.training import (
     Requests,
     State,
     Until,
+    watched_by,
 )
 from cdq.workers import Rule
 
@@ -46,12 +47,13 @@ class Learning(Filed):
         *,
         until: Until | None = None,
         callbacks: Iterable[Callback | Callable[[RunView], object]] = (),
+        verbose: int = 1,
         hosting: Hosting | None = None,
     ) -> Self:
         """Learn for *steps* more environment steps, summed over all workers and lanes, rounded up to whole sweeps.
 
-        Shows a line of progress where standard error is a terminal. Ctrl-C stops cleanly: the last whole round is
-        kept, KeyboardInterrupt is raised, and `learn` may be called again.
+        Shows progress on standard error, of a call that takes more than a second. Ctrl-C stops cleanly: the last whole
+        round is kept, KeyboardInterrupt is raised, and `learn` may be called again.
 
         Parameters
         ----------
@@ -64,6 +66,10 @@ class Learning(Filed):
         callbacks : list of Callback or callable
             Code that is called on rank 0 while the call runs, and may stop it; a plain function after each round. The
             table is the same with and without.
+        verbose : {0, 1, 2}
+            0: show no progress. 1: a bar on a terminal and in a notebook, elsewhere a plain line every 10 seconds, and
+            nothing of calls from other threads than the main one. 2: short calls and each measurement, too. A
+            `ProgressBar` among the callbacks takes its place.
         hosting : cdq.job.Hosting, optional
             Address and rules of a hub that workers of "zmq" may join and leave, in place of workers that
             `learn` starts.
@@ -76,8 +82,9 @@ class Learning(Filed):
         Raises
         ------
         ConfigError
-            If *steps*, *until*, *callbacks* or *hosting* is not allowed, if the ranks of the run were not made with the
-            same, or if the environment that was given has changed since the learner was made of its model.
+            If *steps*, *until*, *callbacks*, *verbose* or *hosting* is not allowed, if the ranks of the run were not
+            made with the same, or if the environment that was given has changed since the learner was made of its
+            model.
         CommError
             If the workers lose each other; the table is that of the last whole round.
         LearnerBusy
@@ -94,7 +101,7 @@ class Learning(Filed):
         self._require_unchanged()
         backend = self._backend.hosted(hosting, self._task)
         goal = make_goal(self._state, self._checkpoints, steps, until)
-        watchers = CallbackList(callbacks, self._view())
+        watchers = CallbackList(watched_by(callbacks, verbose), self._view())
         if self.model is None and isinstance(goal.until, OptimalWithin):
             raise ConfigError(
                 f"{self.name} has no model ({self.stepping_reason}), so that no distance from optimal is known; use "

@@ -17,7 +17,6 @@ from cdq.training import (
     Ended,
     LearnCall,
     Progress,
-    ProgressLine,
     learn_rounds,
     require_same,
     require_same_tables,
@@ -51,10 +50,9 @@ def conduct(
     call.requests.require_none_left()
     call.team.roll_back()  # the windows of those that were left behind, which have ended
     call.plan.law(call.state.progress.steps)  # tabulated before the clock starts, and before the threads
-    line = ProgressLine(call.state.history)
     with call.checkpoints.held(comm, by_hub=hosted), call.callbacks:
         try:
-            ended = learn(line.show)
+            ended = learn(call.callbacks.look)
         except (EnvironmentFailure, PeerLost):
             call.team.roll_back()
             if _is_first(comm):
@@ -63,7 +61,6 @@ def conduct(
         finally:
             if not call.requests.left:  # they still use their tables
                 call.team.roll_back()
-            line.clear()
             call.requests.clear()
     if ended.signal == TERMINATED:  # perhaps too late for the last round
         if _is_first(comm):

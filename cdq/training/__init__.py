@@ -16,6 +16,7 @@
 - `loggers`: Loggers: callbacks that write the figures of each round to a file as it is played.
 - `monitor`: Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition
   holds.
+- `progress`: Progress of a run, for the one who looks on: a bar on a terminal or in a notebook, plain lines elsewhere.
 - `rows`: Rows that a round adds to a history: one for itself, and more where its window was long.
 - `settings`: Settings of a learner: checked arguments, and their JSON form.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
@@ -36,7 +37,8 @@ from cdq.training.figures import Figures
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
-from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine
+from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
+from cdq.training.progress import ProgressBar, duration, watched_by
 from cdq.training.settings import MOST_SEED, Settings, arguments_of, make_settings
 from cdq.training.state import State, Tensors, lanes_of
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
@@ -65,7 +67,7 @@ __all__ = [
     "OptimalWithin",
     "Plan",
     "Progress",
-    "ProgressLine",
+    "ProgressBar",
     "Requests",
     "Row",
     "RunView",
@@ -79,6 +81,7 @@ __all__ = [
     "about",
     "agree_on_seed",
     "arguments_of",
+    "duration",
     "heard",
     "heard_here",
     "lanes_of",
@@ -89,4 +92,5 @@ __all__ = [
     "run_workers",
     "signals_deferred",
     "watch_nothing",
+    "watched_by",
 ]

@@ -69,6 +69,10 @@ class RunView:
         """The rows that the last round added to the history, oldest first: several where its window was long."""
         return self._state.history.after(self._before)
 
+    def newest(self, name: str) -> float:
+        """Return the newest figure of a column of the history that is not NaN; NaN if there is none."""
+        return self._state.history.newest(name)
+
     @property
     def seconds(self) -> float:
         """Seconds of learning so far."""
@@ -135,6 +139,9 @@ class Callback:
     def on_checkpoint(self, run: RunView) -> object:
         """After a checkpoint is written; at a hub also for those that only take the place of its records."""
 
+    def _look(self, run: RunView) -> None:
+        """Look at the run now and then, in the thread that waits for the workers."""
+
     def on_end(self, run: RunView) -> object:
         """At the end of the call, also where it fails, if `on_start` returned; the result is not looked at."""
 
@@ -169,6 +176,8 @@ class CallbackList:
     def __init__(self, callbacks: Iterable[Any] = (), view: RunView | None = None) -> None:
         self._all = sorted(map(_as_callback, _listed(callbacks)), key=attrgetter("_writes"))
         self._view, self._begun, self._asked = view, list[Callback](), False
+        self._of_rounds = [one for one in self._all if _does(one, "on_round")]
+        self._of_evaluations = [one for one in self._all if _does(one, "on_evaluation")]
 
     def begin(self) -> None:
         """Call `on_start` of each."""
@@ -180,15 +189,21 @@ class CallbackList:
 
     def see_round(self) -> bool:
         """Call `on_round` of each, and `on_evaluation` after a measurement; return whether one asks to stop."""
-        if self._all:
-            for one in self._all:
-                self._hear(one.on_round(self._seen))
+        for one in self._of_rounds:
+            self._hear(one.on_round(self._seen))
+        if self._of_evaluations:
             row = self._seen.row
             if not (math.isnan(row.gap) and math.isnan(row.greedy_return)):
-                for one in self._all:
+                for one in self._of_evaluations:
                     self._hear(one.on_evaluation(self._seen))
+        if self._of_rounds:
             self._seen._end_round()
         return self._asked
+
+    def look(self) -> None:
+        """Let those that were begun, and show progress, look at the run."""
+        for one in list(self._begun):
+            one._look(self._seen)
 
     def see_checkpoint(self) -> None:
         """Call `on_checkpoint` of each that was begun."""
@@ -220,6 +235,11 @@ class CallbackList:
 
     def _hear(self, answer: object) -> None:
         self._asked = bool(answer) or self._asked
+
+
+def _does(one: Callback, name: str) -> bool:
+    """Return whether a callback has a method of its own."""
+    return getattr(getattr(one, name), "__func__", None) is not getattr(Callback, name)
 
 
 def _listed(callbacks: Any) -> list[Any]:

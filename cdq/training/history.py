@@ -204,6 +204,12 @@ class History:
         rows = self._rows[: self._length]
         return list(map(Row._make, rows[rows["steps"].searchsorted(steps, "right") :].tolist()))
 
+    def newest(self, name: str) -> float:
+        """Return the newest figure of a column that is not NaN; NaN if there is none."""
+        column = self._rows[name][: self._length]
+        there = np.flatnonzero(~np.isnan(column))
+        return float(column[there[-1]]) if len(there) else math.nan
+
     def set_greedy_return(self, greedy_return: float) -> None:
         """Let the newest row, if there is one, have the greedy return that was measured after it was written."""
         self._rows["greedy_return"][max(self._length - 1, 0)] = greedy_return

@@ -18,12 +18,15 @@ from cdq.training.history import Row
 
 
 class _Logger(Callback):
-    """A logger of the rows that a round adds: the first one after each multiple of so many steps, and measurements."""
+    """A logger of rows that a round adds: the first one after each multiple of so many steps, and measurements.
+
+    By default a row is due once the steps have grown by a 32nd: formatting takes as long as hundreds of steps.
+    """
 
     _writes = True
 
-    def __init__(self, every: float) -> None:
-        self._every, self._last = whole("every", every, 1), 0
+    def __init__(self, every: float | None) -> None:
+        self._every, self._last = None if every is None else whole("every", every, 1), 0
 
     def on_start(self, run: RunView) -> None:
         """Open the file."""
@@ -32,16 +35,21 @@ class _Logger(Callback):
 
     def on_round(self, run: RunView) -> None:
         """Write those of the round's rows that are due."""
+        due = []
         for row in run.rows:
-            due = row.steps // self._every != self._last // self._every
-            if due or not (math.isnan(row.gap) and math.isnan(row.greedy_return)):
-                self._write(row)
+            if self._is_due(row.steps) or not (math.isnan(row.gap) and math.isnan(row.greedy_return)):
+                due.append(row)
                 self._last = row.steps
+        self._write(due)
+
+    def _is_due(self, steps: int) -> bool:
+        every, last = self._every, self._last
+        return steps - last > last >> 5 if every is None else steps // every != last // every
 
     def _open(self) -> None:
         raise NotImplementedError
 
-    def _write(self, row: Row) -> None:
+    def _write(self, rows: list[Row]) -> None:
         raise NotImplementedError
 
 
@@ -50,7 +58,7 @@ class _LineLogger(_Logger):
 
     _HEAD = b""
 
-    def __init__(self, path: str | os.PathLike[str], *, every: float = 1) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, every: float | None = None) -> None:
         super().__init__(every)
         self.path = Path(path_of("the file", path))
         self._file: BinaryIO | None = None
@@ -78,10 +86,10 @@ class _LineLogger(_Logger):
         if file.seek(0, os.SEEK_END) == 0:
             file.write(self._HEAD)
 
-    def _write(self, row: Row) -> None:
+    def _write(self, rows: list[Row]) -> None:
         assert self._file is not None
         try:
-            self._file.write(self._line(row))
+            self._file.write(b"".join(map(self._line, rows)))
         except OSError as error:
             self._fail(error)
 
@@ -112,7 +120,7 @@ def _csv_line(fields: Any) -> bytes:
 
 
 class CSVLogger(_LineLogger):
-    """Write lines of a CSV file after each round, one per row that it adds to the history; empty where NaN.
+    """Write lines of a CSV file after each round, of rows that it adds to the history; empty where NaN.
 
     Lines are added to a file that a logger began; one of another kind is refused. After `resume`, steps may go back.
 
@@ -120,8 +128,9 @@ class CSVLogger(_LineLogger):
     ----------
     path : path
         The file.
-    every : float
-        Steps between two lines, at least; measurements of the gap and of the greedy return have a line in any case.
+    every : float, optional
+        Steps between two lines, at least; by default a 32nd of the steps so far. Measurements of the gap and of the
+        greedy return have a line in any case.
 
     Raises
     ------
@@ -139,7 +148,7 @@ class CSVLogger(_LineLogger):
     ...     agent = QLearner("FrozenLake-v1", seed=0, sync_every=10_000).learn(30_000, callbacks=[log])
     ...     lines = log.path.read_text().splitlines()
     >>> len(lines), lines[0][:26]
-    (235, 'steps,seconds,mean_return,')
+    (86, 'steps,seconds,mean_return,')
     """
 
     _HEAD = _csv_line(Row._fields)
@@ -149,7 +158,7 @@ class CSVLogger(_LineLogger):
 
 
 class JSONLogger(_LineLogger):
-    """Write lines of JSON after each round, an object per row that it adds to the history; null in place of NaN.
+    """Write lines of JSON after each round, of rows that it adds to the history; null in place of NaN.
 
     Parameters, errors and files that are there already: as for `CSVLogger`.
 
@@ -202,8 +211,8 @@ class TensorBoardLogger(_Logger):
     ----------
     directory : path
         Directory of the event files, one for each call of `learn`: ``tensorboard --logdir DIRECTORY``.
-    every : float
-        Steps between two points, at least.
+    every : float, optional
+        Steps between two points, at least; as for `CSVLogger`.
 
     Raises
     ------
@@ -215,7 +224,7 @@ class TensorBoardLogger(_Logger):
         From `learn`, if the directory cannot be written.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, every: float = 1) -> None:
+    def __init__(self, directory: str | os.PathLike[str], *, every: float | None = None) -> None:
         super().__init__(every)
         self.directory = Path(path_of("the directory", directory))
         try:
@@ -240,7 +249,8 @@ class TensorBoardLogger(_Logger):
         except OSError as error:
             raise FileError(f"cannot write {self.directory}: {error.strerror or error}") from None
 
-    def _write(self, row: Row) -> None:
-        for name, value in row._asdict().items():
-            if name in _TAGS and math.isfinite(value):
-                self._writer.add_scalar(_TAGS[name], value, row.steps)
+    def _write(self, rows: list[Row]) -> None:
+        for row in rows:
+            for name, value in row._asdict().items():
+                if name in _TAGS and math.isfinite(value):
+                    self._writer.add_scalar(_TAGS[name], value, row.steps)

@@ -42,8 +42,8 @@ READ = {cdq.CSVLogger: of_csv, cdq.JSONLogger: of_json}
 def test_a_file_has_the_rows_of_the_rounds(kind: Any, tmp_path: Path) -> None:
     path, seen = tmp_path / "log", []
     agent = learner(workers=2)
-    agent.learn(200_000, callbacks=[kind(path), lambda run: seen.extend(run.rows)])
-    agent.learn(50_000, callbacks=[kind(path), lambda run: seen.extend(run.rows)])
+    agent.learn(200_000, callbacks=[kind(path, every=1), lambda run: seen.extend(run.rows)])
+    agent.learn(50_000, callbacks=[kind(path, every=1), lambda run: seen.extend(run.rows)])
     rows = READ[kind](path)
     assert [tuple(row) for row in rows] == [Row._fields] * len(seen)
     for row, expected in zip(rows, seen, strict=True):
@@ -62,19 +62,27 @@ def test_rows_may_be_fewer(kind: Any, tmp_path: Path) -> None:
     assert len(rows) < 10
 
 
+def test_lines_are_a_32nd_apart_by_default(tmp_path: Path) -> None:
+    learner().learn(1_000_000, callbacks=[cdq.CSVLogger(tmp_path / "log")])
+    rows = of_csv(tmp_path / "log")
+    steps = np.array([row["steps"] for row in rows if math.isnan(row["gap"])])
+    assert 150 < len(rows) < 500
+    assert (np.diff(steps) > steps[:-1] // 32).all()
+
+
 @pytest.mark.parametrize("kind", LINES)
 def test_a_line_that_was_cut_is_removed(kind: Any, tmp_path: Path) -> None:
     path = tmp_path / "log"
-    learner().learn(20_000, callbacks=[kind(path)])
+    learner().learn(20_000, callbacks=[kind(path, every=1)])
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
-    learner().learn(10_000, callbacks=[kind(path)])
+    learner().learn(10_000, callbacks=[kind(path, every=1)])
     assert path.read_bytes().startswith(whole[: whole[:-1].rindex(b"\n") + 1])
     steps = [row["steps"] for row in READ[kind](path)]
     assert steps.count(10_000) == 2
     assert steps.count(20_000) == 0
     path.write_bytes(b"ste" if kind is cdq.CSVLogger else b"{")
-    learner().learn(10_000, callbacks=[kind(path)])
+    learner().learn(10_000, callbacks=[kind(path, every=1)])
     assert READ[kind](path)[-1]["steps"] == 10_000
 
 
@@ -124,7 +132,7 @@ def scalars(path: Path) -> list[tuple[str, int, float]]:
 
 def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
     agent = learner().learn(
-        50_000, callbacks=[cdq.TensorBoardLogger(tmp_path / "runs"), cdq.EvalCallback(20_000)]
+        50_000, callbacks=[cdq.TensorBoardLogger(tmp_path / "runs", every=1), cdq.EvalCallback(20_000)]
     )
     (file,) = (tmp_path / "runs").iterdir()
     points, history = scalars(file), agent.history
