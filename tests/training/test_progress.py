@@ -198,7 +198,7 @@ def test_a_notebook_shows_a_bar_by_its_own_display(monkeypatch: pytest.MonkeyPat
 
 def test_the_command_line_shows_lines_as_often_as_it_is_told() -> None:
     train = [sys.executable, "-m", "cdq", "train", "FrozenLake-v1", "--stepping", "python", "--seed", "0"]
-    train = [*train, "--steps", "150000"]
+    train = [*train, "--steps", "600000"]
     often = [line for line in through_a_pipe([*train, "--progress", "0.01"]).splitlines() if "cdq: " in line]
     assert len(often) > 2
     assert all(line.startswith("cdq: FrozenLake-v1: ") for line in often)
