@@ -39,9 +39,18 @@ if TYPE_CHECKING:
     from cdq.schedules import LinearDecay as LinearDecay
     from cdq.schedules import Polynomial as Polynomial
     from cdq.schedules import RescaledLinear as RescaledLinear
+    from cdq.training.callbacks import Callback as Callback
+    from cdq.training.callbacks import EvalCallback as EvalCallback
+    from cdq.training.callbacks import RunView as RunView
     from cdq.training.goals import MeanReturn as MeanReturn
     from cdq.training.goals import OptimalWithin as OptimalWithin
     from cdq.training.history import History as History
+    from cdq.training.loggers import CSVLogger as CSVLogger
+    from cdq.training.loggers import JSONLogger as JSONLogger
+    from cdq.training.loggers import TensorBoardLogger as TensorBoardLogger
+    from cdq.training.progress import ProgressBar as ProgressBar
+    from cdq.training.stopping import StopOnReturn as StopOnReturn
+    from cdq.training.stopping import StopOnTime as StopOnTime
     from cdq.windows import AutoWindow as AutoWindow
 
 # Public name -> where it lives. Modules are imported on first use: `import cdq` stays fast and free of side effects.
@@ -49,14 +58,18 @@ _HOMES = {
     "AutoWindow": "windows",
     "AverageSolution": "mdp.planning",
     "Bounds": "mdp.planning",
+    "CSVLogger": "training.loggers",
+    "Callback": "training.callbacks",
     "CdqError": "errors",
     "Comparison": "learner.comparison",
     "Constant": "schedules",
+    "EvalCallback": "training.callbacks",
     "Evaluation": "learner.evaluation",
     "ExponentialDecay": "schedules",
     "FourierBasis": "features",
     "History": "training.history",
     "HorizonSolution": "mdp.planning",
+    "JSONLogger": "training.loggers",
     "LinearDecay": "schedules",
     "MDP": "mdp.model",
     "MeanReturn": "training.goals",
@@ -65,10 +78,15 @@ _HOMES = {
     "OptimalityGap": "mdp.planning",
     "Polynomial": "schedules",
     "PolynomialBasis": "features",
+    "ProgressBar": "training.progress",
     "QLearner": "learner.qlearner",
     "QTable": "qfunctions.qtable",
     "RescaledLinear": "schedules",
+    "RunView": "training.callbacks",
     "Solution": "mdp.planning",
+    "StopOnReturn": "training.stopping",
+    "StopOnTime": "training.stopping",
+    "TensorBoardLogger": "training.loggers",
     "TileCoding": "features",
     "bounds": "mdp.planning",
     "compare": "learner.comparison",

@@ -32,7 +32,7 @@ RESERVED = {
     "gymnasium": {"envs"},
     "click": {"cli"},
     "rich_click": {"cli"},
-    "rich": {"cli"},
+    "rich": {"cli", "training"},
     "safetensors": {"storage"},
     "pytest": {"testing"},
     "mpi4py": {"comm"},
@@ -41,6 +41,7 @@ RESERVED = {
     "cloudpickle": {"envs"},
     "pandas": {"storage"},
     "matplotlib": {"plot"},
+    "tensorboardX": {"training"},
 }
 
 
@@ -212,7 +213,9 @@ def test_dir_lists_what_there_is() -> None:
 def test_learning_imports_no_optional_package() -> None:
     loaded = loaded_by("import cdq; cdq.QLearner('FrozenLake-v1', workers=2, seed=0).learn(1000)")
     assert {"cdq", "numpy", "gymnasium"} <= loaded
-    assert loaded.isdisjoint({"mpi4py", "zmq", "matplotlib", "scipy", "numba", "pandas", "pytest", "rich"})
+    assert loaded.isdisjoint(
+        {"mpi4py", "zmq", "matplotlib", "scipy", "numba", "pandas", "pytest", "rich", "tensorboardX"}
+    )
 
 
 def test_pictures_import_matplotlib_when_one_is_drawn() -> None:

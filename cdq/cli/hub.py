@@ -15,6 +15,7 @@ from cdq.cli.options import (
     EnvArgs,
     JsonPath,
     KeysDirectory,
+    Progress,
     Steps,
     UntilOptimal,
     UntilReturn,
@@ -121,6 +122,7 @@ def hub(
     metrics: Metrics = None,
     checkpoint_every: CheckpointEvery = None,
     log: Log = "plain",
+    progress: Progress = 10.0,
     json_path: JsonPath = None,
     **hyperparameters: Any,
 ) -> None:
@@ -134,7 +136,7 @@ def hub(
     cdq hub --bind tcp://127.0.0.1:5555 --env Taxi-v4 --steps 1e8 --checkpoint taxi
     cdq hub --bind zmq+curve://0.0.0.0:5555 --keys keys/hub --env Taxi-v4 --checkpoint taxi --workers 2
     """
-    from cdq.cli.train import finish
+    from cdq.cli.train import finish, progress_by
     from cdq.comm.zmq.address import parse
     from cdq.envs.arguments import with_arguments
     from cdq.job import Hosting, goal_of, last_start, model_in
@@ -161,6 +163,7 @@ def hub(
     )
     options = {**arguments_of(hyperparameters), "workers": workers, "comm": _COMM}
     until = until_of(until_optimal, until_return)
+    callbacks = progress_by(progress if log == "plain" else 0)  # standard error then has JSON alone
     with logging_as(log):
         if any(checkpoint.glob("checkpoint-*")):
             given = given_in(context)
@@ -179,7 +182,7 @@ def hub(
         else:
             agent = _new(env, {**options, "env_kwargs": env_kwargs}, checkpoint, checkpoint_every)
             more = steps
-        finish(agent, more, until, None, json_path, hosting=hosting)
+        finish(agent, more, until, None, json_path, callbacks=callbacks, hosting=hosting)
 
 
 def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: float | None) -> QLearner:

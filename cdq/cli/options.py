@@ -73,6 +73,14 @@ JsonPath = Annotated[
 _WORDS = {"True": True, "False": False, "None": None}
 
 
+Progress = Annotated[
+    float,
+    option(
+        metavar="SECONDS", help="Between two lines of progress, where no terminal shows a bar; 0: show none."
+    ),
+]
+
+
 def env_kwargs_of(texts: Sequence[str] | None) -> dict[str, Any] | None:
     """Return the arguments of an environment that ``--env-arg`` gives: JSON, Python's True, False and None, or text.
 

@@ -16,7 +16,6 @@ from cdq.errors import CommError, CommTimeout, ConfigError
 _REFUSED = "refused "
 _PAUSE = 2.0  # seconds between two looks
 _CLEAR = "\x1b[H\x1b[2J"
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 Timeout = Annotated[float, option(metavar="SECONDS", help="How long the hub may take to answer.")]
 Watch = Annotated[bool, option("--watch", help="Look again every two seconds, until the job is done.")]
@@ -141,24 +140,9 @@ def _left(job: Mapping[str, Any]) -> str:
         return "none, the job is done"
     if not job["speed"]:
         return "not known, as nothing was learnt in the last seconds"
+    from cdq.training import duration
+
     return duration(left / job["speed"])
-
-
-def duration(seconds: float) -> str:
-    """Return a time in the two largest of its units.
-
-    Examples
-    --------
-    >>> duration(4.2), duration(187), duration(7300), duration(200_000)
-    ('4 s', '3 min 7 s', '2 h 1 min', '2 d 7 h')
-    """
-    whole = round(seconds)
-    if whole < _MINUTE:
-        return f"{whole} s"
-    for unit, name, smaller, its_name in ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min")):
-        if whole >= unit:
-            return f"{whole // unit} {name} {whole % unit // smaller} {its_name}"
-    return f"{whole // _MINUTE} min {whole % _MINUTE} s"
 
 
 def _learnt(job: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,7 @@ from cdq.cli.options import (
     EnvArgs,
     JsonPath,
     OptionalEnvId,
+    Progress,
     Steps,
     UntilOptimal,
     UntilReturn,
@@ -31,11 +32,11 @@ from cdq.settings import MAY_CHANGE
 if TYPE_CHECKING:
     from cdq.job import Hosting
     from cdq.learner import QLearner
-    from cdq.training import Until
+    from cdq.training import Callback, Until
 
 _INTERRUPTED = 130
 _REPRESENTATION = {"features", "bins", "table"}
-_WITH_RESUME = {*MAY_CHANGE, "steps", "save", "json_path", "env_again"}
+_WITH_RESUME = {*MAY_CHANGE, "steps", "save", "progress", "json_path", "env_again"}
 Checkpoint = Annotated[
     Path | None, option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
 ]
@@ -73,6 +74,7 @@ def train(
     until_optimal: UntilOptimal = None,
     until_return: UntilReturn = None,
     save: Save = None,
+    progress: Progress = 10.0,
     json_path: JsonPath = None,
     **hyperparameters: Any,
 ) -> None:
@@ -88,8 +90,8 @@ def train(
     on with it, to --steps in all; --new begins anew.
 
     With --resume, which takes everything else from the checkpoint, only
-    --workers, --comm, --steps (so many more), --save, --json and --env may be
-    given. --env says that a module of yours may be imported: no file says so.
+    --workers, --comm, --steps (so many more), --save, --progress, --json and
+    --env may be given. --env says that a module of yours may be imported: no file says so.
 
     [bold]Examples[/bold]
 
@@ -105,11 +107,11 @@ def train(
     from cdq.learner import QLearner
 
     check_apart(save=save, json=json_path, checkpoint=checkpoint, resume=resume)
-    until = until_of(until_optimal, until_return)
+    until, callbacks = until_of(until_optimal, until_return), progress_by(progress)
     if resume is not None:
         given = given_in(context)
         agent = _resumed(resume, given, env_again, {name: hyperparameters[name] for name in MAY_CHANGE})
-        finish(agent, steps if "steps" in given else None, None, save, json_path)
+        finish(agent, steps if "steps" in given else None, None, save, json_path, callbacks=callbacks)
         return
     if env_again is not None:
         raise ConfigError(f"--env belongs to --resume; name the environment by itself: cdq train {env_again}")
@@ -132,7 +134,7 @@ def train(
         begun = run_in(checkpoint, env, env_kwargs, options, given=given, every=checkpoint_every)
         if begun is not None:
             more, until = steps_to_go(begun, steps if "steps" in given else None, until)
-            finish(begun, more, until, save, json_path)
+            finish(begun, more, until, save, json_path, callbacks=callbacks)
             return
     options |= {"checkpoint": checkpoint, "checkpoint_every": checkpoint_every}
     agent = QLearner(env, env_kwargs=env_kwargs, **options)
@@ -140,7 +142,7 @@ def train(
         check_writable(save)
         check_writable(json_path)
         begin_anew(checkpoint)
-    finish(agent, steps, until, save, json_path)
+    finish(agent, steps, until, save, json_path, callbacks=callbacks)
 
 
 def _resumed(directory: Path, given: set[str], env: str | None, changed: Mapping[str, Any]) -> QLearner:
@@ -160,6 +162,7 @@ def finish(
     save: Path | None,
     json_path: Path | None,
     *,
+    callbacks: Sequence[Callback] = (),
     hosting: Hosting | None = None,
 ) -> None:
     """Learn and, on rank 0, report.
@@ -174,6 +177,8 @@ def finish(
         Condition on which to stop sooner.
     save, json_path : Path or None
         Files for the learner, and for the report.
+    callbacks : sequence of Callback
+        Callbacks of `learn`, which shows no progress by itself.
     hosting : Hosting, optional
         Address and rules of a hub, for workers that join.
 
@@ -186,13 +191,13 @@ def finish(
     from cdq.cli.render import write_json
 
     if agent.rank > 0:
-        _learn(agent, steps, until, hosting)
+        _learn(agent, steps, until, callbacks, hosting)
         return
     check_writable(save)
     check_writable(json_path)
     begun, target = agent.steps, agent.steps + (agent.steps_left if steps is None else steps)
     try:
-        interrupted = _learn(agent, steps, until, hosting)
+        interrupted = _learn(agent, steps, until, callbacks, hosting)
     except CdqError as error:
         if save is None or agent.steps == begun:
             raise
@@ -207,6 +212,13 @@ def finish(
             last.callback(agent.save, save)
     if interrupted:
         raise click.exceptions.Exit(_INTERRUPTED)
+
+
+def progress_by(seconds: float) -> list[Callback]:
+    """Return what shows the progress, with a plain line every so many seconds; nothing where they are 0."""
+    from cdq.training import ProgressBar
+
+    return [ProgressBar(seconds)] if seconds else []
 
 
 def _saved(agent: QLearner, path: Path) -> str:
@@ -227,11 +239,17 @@ def _show(agent: QLearner, report: Mapping[str, Any], json_path: Path | None) ->
     show_hints(console, report["hints"])
 
 
-def _learn(agent: QLearner, steps: float | None, until: Until | None, hosting: Hosting | None) -> bool:
+def _learn(
+    agent: QLearner,
+    steps: float | None,
+    until: Until | None,
+    callbacks: Sequence[Callback],
+    hosting: Hosting | None,
+) -> bool:
     """Learn; return whether Ctrl-C came before the end."""
     try:
         if steps is not None or agent.steps_left:
-            agent.learn(steps, until=until, hosting=hosting)
+            agent.learn(steps, until=until, callbacks=callbacks, verbose=0, hosting=hosting)
     except KeyboardInterrupt:
         return True
     return False

@@ -34,7 +34,7 @@ from cdq.job.store import NAME as BEGINNING
 from cdq.job.store import read_beginning, write_beginning
 from cdq.mdp import MDP
 from cdq.settings import differing
-from cdq.training import Ended, LearnCall, lanes_of, signals_deferred
+from cdq.training import Ended, LearnCall, signals_deferred
 
 _log = logging.getLogger("cdq.hub")
 # Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
@@ -140,10 +140,8 @@ def write_checkpoint(call: LearnCall, service: LearningService) -> None:
     """Write a checkpoint of a call whose workers are those of a service."""
     known = max(call.team.lane_states, default=-1) + 1
     lanes = [service.lanes(uid) for uid in range(max(known, call.settings.workers))]
-    tensors, counters = call.state.everything()
-    header = {"kind": "checkpoint", **call.about, **counters}
     point("hub:before_checkpoint")
-    call.checkpoints.write(call.state.progress.steps, {**tensors, "lanes": lanes_of(lanes)}, header)
+    call.write_checkpoint(lanes)
     point("hub:after_checkpoint")
 
 
@@ -172,6 +170,7 @@ def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
         Contributions(directory, durable=hosting.durable, largest=most) as contributions,
     ):
         service = go_on(call, hosting, journal, contributions)
+        call.callbacks.begin()
         machine = hub.machine = _machine(call, hosting, service, journal, hub.name_of)
         how = {"asynchronous": hosting.asynchronous, "durable": hosting.durable}
         start = {"goal": call.state.goal.to_config(), "time": time.time(), **how}
@@ -233,7 +232,7 @@ def go_on(
     last = recover(
         journal,
         goal,
-        lambda kind, then: service_of(call if then is goal else call.aimed_at(then), kind),
+        lambda kind, then: service_of((call if then is goal else call.aimed_at(then)).unseen(), kind),
         contributions,
     )
     call.state.history.add_seconds(seconds_of(journal.entries, journal.begun))

@@ -47,6 +47,7 @@ def learn_locally(call: LearnCall, show: Callable[[], None]) -> Ended:
     workers = call.settings.workers
     record = Record(write_checkpoint=partial(write_checkpoint, call) if call.state.goal.keep_every else None)
     service = service_of(call, record=record)
+    call.callbacks.begin()
     if service.finished:
         return service.ended
     settings = HubSettings(min_members=workers, max_members=workers)

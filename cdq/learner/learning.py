@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError
@@ -13,13 +14,25 @@ from cdq.learner.exclusion import exclusive
 from cdq.learner.filing import Filed
 from cdq.learner.naming import named
 from cdq.offline import LoggedTask, Names
-from cdq.training import Checkpoints, Goal, LearnCall, MeanReturn, OptimalWithin, Requests, State, Until
+from cdq.training import (
+    CallbackList,
+    Checkpoints,
+    Goal,
+    LearnCall,
+    MeanReturn,
+    OptimalWithin,
+    Requests,
+    State,
+    Until,
+    watched_by,
+)
 from cdq.workers import Rule
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from cdq.job import Hosting
+    from cdq.training import Callback, RunView
 
 
 class Learning(Filed):
@@ -31,12 +44,18 @@ class Learning(Filed):
     @named
     @exclusive
     def learn(
-        self, steps: float | None = None, *, until: Until | None = None, hosting: Hosting | None = None
+        self,
+        steps: float | None = None,
+        *,
+        until: Until | None = None,
+        callbacks: Iterable[Callback | Callable[[RunView], object]] = (),
+        verbose: int = 1,
+        hosting: Hosting | None = None,
     ) -> Self:
         """Learn for *steps* more environment steps, summed over all workers and lanes, rounded up to whole sweeps.
 
-        Shows a line of progress where standard error is a terminal. Ctrl-C stops cleanly: the last whole round is
-        kept, KeyboardInterrupt is raised, and `learn` may be called again.
+        Shows progress on standard error, of a call that takes more than a second. Ctrl-C stops cleanly: the last whole
+        round is kept, KeyboardInterrupt is raised, and `learn` may be called again.
 
         Parameters
         ----------
@@ -46,6 +65,13 @@ class Learning(Filed):
         until : OptimalWithin or MeanReturn, optional
             Condition on which to stop sooner; all workers stop after the same round. It is looked at whenever the
             steps have grown by a twentieth.
+        callbacks : list of Callback or callable
+            Code that is called on rank 0 while the call runs, and may stop it; a plain function after each round. The
+            table is the same with and without.
+        verbose : {0, 1, 2}
+            0: show no progress. 1: a bar on a terminal and in a notebook, elsewhere a plain line every 10 seconds, and
+            nothing of calls from other threads than the main one. 2: short calls and each measurement, too. A
+            `ProgressBar` among the callbacks takes its place.
         hosting : cdq.job.Hosting, optional
             Address and rules of a hub that workers of "zmq" may join and leave, in place of workers that
             `learn` starts.
@@ -58,8 +84,9 @@ class Learning(Filed):
         Raises
         ------
         ConfigError
-            If *steps*, *until* or *hosting* is not allowed, if the ranks of the run were not made with the same, or if
-            the environment that was given has changed since the learner was made of its model.
+            If *steps*, *until*, *callbacks*, *verbose* or *hosting* is not allowed, if the ranks of the run were not
+            made with the same, or if the environment that was given has changed since the learner was made of its
+            model.
         CommError
             If the workers lose each other; the table is that of the last whole round.
         LearnerBusy
@@ -76,6 +103,7 @@ class Learning(Filed):
         self._require_unchanged()
         backend = self._backend.hosted(hosting, self._task)
         goal = make_goal(self._state, self._checkpoints, steps, until)
+        watchers = CallbackList(watched_by(callbacks, verbose), self._view())
         if self.model is None and isinstance(goal.until, OptimalWithin):
             raise ConfigError(
                 f"{self.name} has no model ({self.stepping_reason}), so that no distance from optimal is known; use "
@@ -83,7 +111,7 @@ class Learning(Filed):
             )
         with self._stepped("learn"), self._aiming_at(goal):
             self._optimum = self._solved()  # before the clock starts
-            backends.learn(backend, self._call())
+            backends.learn(backend, replace(self._call(), callbacks=watchers))
         return self
 
     @named

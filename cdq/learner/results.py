@@ -23,7 +23,7 @@ from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable
 from cdq.settings import MOST_SEED
-from cdq.training import STEPS_PER_OUTCOME, Figures, History, Monitor, Requests, Until
+from cdq.training import STEPS_PER_OUTCOME, Figures, History, Monitor, Requests, RunView, Until
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -205,10 +205,16 @@ class Results(Acting):
             entropy = self.settings.seed
         else:
             key, entropy = (), whole("the seed", seed, 0, MOST_SEED)
-        values = self._state.merged.mean_values()
-        result = evaluate_greedy(self._task, values, self._requests.stop, seed=entropy, key=key, episodes=n)
+        result = self._play(n, entropy, key)
         self._evaluated = (self.steps, result)
         return result
+
+    def _play(self, episodes: int, seed: int, key: tuple[int, ...] = ()) -> Evaluation:
+        values, stop = self._state.merged.mean_values(), self._requests.stop
+        return evaluate_greedy(self._task, values, stop, seed=seed, key=key, episodes=episodes)
+
+    def _view(self) -> RunView:
+        return RunView(self.name, self.settings, self._state, self._table, self._play)
 
     def _require_unchanged(self) -> None:
         if self._task.changed():

@@ -17,8 +17,6 @@ from cdq.training import (
     Ended,
     LearnCall,
     Progress,
-    ProgressLine,
-    lanes_of,
     learn_rounds,
     require_same,
     require_same_tables,
@@ -52,10 +50,9 @@ def conduct(
     call.requests.require_none_left()
     call.team.roll_back()  # the windows of those that were left behind, which have ended
     call.plan.law(call.state.progress.steps)  # tabulated before the clock starts, and before the threads
-    line = ProgressLine(call.state.history)
-    with call.checkpoints.held(comm, by_hub=hosted):
+    with call.checkpoints.held(comm, by_hub=hosted), call.callbacks:
         try:
-            ended = learn(line.show)
+            ended = learn(call.callbacks.look)
         except (EnvironmentFailure, PeerLost):
             call.team.roll_back()
             if _is_first(comm):
@@ -64,7 +61,6 @@ def conduct(
         finally:
             if not call.requests.left:  # they still use their tables
                 call.team.roll_back()
-            line.clear()
             call.requests.clear()
     if ended.signal == TERMINATED:  # perhaps too late for the last round
         if _is_first(comm):
@@ -79,9 +75,7 @@ def _is_first(comm: Communicator | None) -> bool:
 def _save_last_round(call: LearnCall) -> None:
     """Write a checkpoint without lanes, as the state of the others' lanes is not known."""
     if call.state.goal.keep_every:
-        tensors, counters = call.state.everything()
-        header = {"kind": "checkpoint", **call.about, **counters}
-        call.checkpoints.write(call.state.progress.steps, tensors, header)
+        call.write_checkpoint()
 
 
 def _ended_early(call: LearnCall, *, hosted: bool) -> str:
@@ -139,6 +133,8 @@ class Run:
         try:
             contribution = call.team.join(comm, is_keeper=self._is_keeper(comm), plan=call.plan)
             worker = call.team.workers[comm.rank]
+            if comm.rank == 0:
+                call.callbacks.begin()
             comm.bytes_sent = 0  # the history counts what rounds exchange
             ended = learn_rounds(
                 worker,
@@ -169,9 +165,7 @@ class Run:
             call.state.history.recount(self._bytes_before + sum(all_sent))
             if call.checkpoints.path is None:  # a large table is not copied for nothing
                 return
-            tensors, counters = call.state.everything()
-            tensors["lanes"] = lanes_of([part[_HEAD.size :] for part in parts])
-            call.checkpoints.write(steps, tensors, {"kind": "checkpoint", **call.about, **counters})
+            call.write_checkpoint([part[_HEAD.size :] for part in parts])
 
 
 def learn_as_rank(call: LearnCall, comm: Communicator, show: Show = lambda: None) -> Ended:

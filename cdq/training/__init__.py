@@ -2,6 +2,7 @@
 
 - `agreement`: Agreement of all ranks of a run on settings, seed and tables, checked before anything depends on it.
 - `call`: A call of `learn`: everything that its workers take part in, wherever they are.
+- `callbacks`: Callbacks of a call of `learn`: code of the user's that sees each round, and may ask to stop.
 - `checkpoints`: Checkpoints of a run: when they are due, the check that the directory is the run's own, and how to
   resume.
 - `course`: The course of a call of `learn`: its windows, the rounds that are played of them, and the reason for its
@@ -11,10 +12,13 @@
 - `goals`: Goals of `learn`: a number of steps, or a condition that may end it sooner.
 - `history`: The record of a run: rows that are evenly spaced in steps, some 1,000 at most.
 - `interrupts`: Requests to end a run early: signals make them, workers read them.
+- `loggers`: Loggers: callbacks that write the figures of each round to a file as it is played.
 - `monitor`: Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition
   holds.
+- `progress`: Progress of a run, for the one who looks on: a bar on a terminal or in a notebook, plain lines elsewhere.
 - `rows`: Rows that a round adds to a history: one for itself, and more where its window was long.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
+- `stopping`: Callbacks that stop a run: by the return of its episodes, or by the clock.
 - `task`: A learning task: an environment together with a Q-function, and the loops that workers run on it.
 - `team`: Teams: the workers of a process, the data that they share, and their lanes between two calls of `learn`.
 - `threads`: Threads that the main thread waits for, while a signal handler of the user's may raise there at any
@@ -23,13 +27,15 @@
 
 from cdq.training.agreement import agree_on_seed, from_rank_0, require_same, require_same_tables
 from cdq.training.call import LearnCall, about
+from cdq.training.callbacks import Callback, CallbackList, RunView
 from cdq.training.checkpoints import JOURNAL, Checkpoints
 from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.figures import Figures
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
-from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine
+from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
+from cdq.training.progress import ProgressBar, duration, watched_by
 from cdq.training.state import State, Tensors, lanes_of
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 from cdq.training.team import Team
@@ -39,6 +45,8 @@ __all__ = [
     "JOURNAL",
     "STEPS_PER_OUTCOME",
     "TERMINATED",
+    "Callback",
+    "CallbackList",
     "Checkpoints",
     "Course",
     "Ended",
@@ -53,9 +61,10 @@ __all__ = [
     "OptimalWithin",
     "Plan",
     "Progress",
-    "ProgressLine",
+    "ProgressBar",
     "Requests",
     "Row",
+    "RunView",
     "State",
     "SteppedTask",
     "Team",
@@ -64,6 +73,7 @@ __all__ = [
     "Watch",
     "about",
     "agree_on_seed",
+    "duration",
     "from_rank_0",
     "heard",
     "heard_here",
@@ -74,4 +84,5 @@ __all__ = [
     "run_workers",
     "signals_deferred",
     "watch_nothing",
+    "watched_by",
 ]

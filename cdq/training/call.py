@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from cdq.mdp import MDP
 from cdq.settings import Settings
+from cdq.training.callbacks import CallbackList
 from cdq.training.checkpoints import Checkpoints
 from cdq.training.course import Ended, Plan
 from cdq.training.goals import Goal
 from cdq.training.interrupts import Requests
 from cdq.training.monitor import Monitor
-from cdq.training.state import State
+from cdq.training.state import State, lanes_of
 from cdq.training.task import EnvironmentTask
 from cdq.training.team import Team
 from cdq.workers import Round, Rule
@@ -42,6 +43,8 @@ class LearnCall:
         Requests that end the call early.
     monitor : Monitor, optional
         Writes the history and judges, on rank 0.
+    callbacks : CallbackList
+        Callbacks of the user's; called on rank 0.
     origin : dict
         Origin of the environment, for files, besides its name.
     """
@@ -55,6 +58,7 @@ class LearnCall:
     requests: Requests
     monitor: Monitor | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
+    callbacks: CallbackList = field(default_factory=CallbackList)
 
     def __post_init__(self) -> None:
         if self.monitor is not None:
@@ -87,13 +91,27 @@ class LearnCall:
         return self.task.model
 
     def watch(self, steps: int, played: Round) -> bool:
-        """Let the monitor write a round down and judge; return True if the condition of the goal holds."""
+        """Let the monitor write a round down and judge; return True if the goal is reached, or a callback asks."""
         if self.monitor is None:
             return False
         met = self.monitor(steps, played)
+        met = self.callbacks.see_round() or met
         if met or self.monitor.measure_at != self.state.goal.measure_at:
             self._aim_at(steps if met else self.state.goal.target, self.monitor.measure_at)
         return met
+
+    def write_checkpoint(self, lanes: Sequence[bytes] | None = None) -> None:
+        """Write a checkpoint with the lanes of all ranks, where their state is known."""
+        tensors, counters = self.state.everything()
+        if lanes is not None:
+            tensors["lanes"] = lanes_of(lanes)
+        header = {"kind": "checkpoint", **self.about, **counters}
+        self.checkpoints.write(self.state.progress.steps, tensors, header)
+        self.callbacks.see_checkpoint()
+
+    def unseen(self) -> LearnCall:
+        """Return the same call without its callbacks: they have seen the rounds that are repeated."""
+        return replace(self, callbacks=CallbackList())
 
     def end(self, ended: Ended) -> None:
         """Take note of the end of this process's workers, where another rank knew it before."""

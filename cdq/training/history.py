@@ -199,6 +199,21 @@ class History:
         """Set the bytes of the newest row, if there is one: it was written before those of its round were known."""
         self._rows["bytes"][max(self._length - 1, 0)] = n_bytes
 
+    def after(self, steps: int) -> list[Row]:
+        """Return the rows of more than so many steps, oldest first."""
+        rows = self._rows[: self._length]
+        return list(map(Row._make, rows[rows["steps"].searchsorted(steps, "right") :].tolist()))
+
+    def newest(self, name: str) -> float:
+        """Return the newest figure of a column that is not NaN; NaN if there is none."""
+        column = self._rows[name][: self._length]
+        there = np.flatnonzero(~np.isnan(column))
+        return float(column[there[-1]]) if len(there) else math.nan
+
+    def set_greedy_return(self, greedy_return: float) -> None:
+        """Let the newest row, if there is one, have the greedy return that was measured after it was written."""
+        self._rows["greedy_return"][max(self._length - 1, 0)] = greedy_return
+
     def add_seconds(self, seconds: float) -> None:
         """Let the newest row, if there is one, say that learning took so many more seconds."""
         self._rows["seconds"][max(self._length - 1, 0)] += seconds

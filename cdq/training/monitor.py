@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
-import threading
 import time
 from collections.abc import Callable
-from itertools import islice
-from typing import TextIO
 
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin
 from cdq.training.history import History, Row
@@ -127,52 +123,3 @@ class Monitor:
             self._greedy_return = self._mean_return()
             return self._greedy_return >= until.at_least
         return False
-
-
-class ProgressLine:
-    """One line on a terminal that shows where a run is; nothing elsewhere."""
-
-    def __init__(self, history: History, stream: TextIO | None = None) -> None:
-        self._history = history
-        self._stream: TextIO | None = stream if stream is not None else sys.stderr
-        self._shown = False
-        self._gap = math.nan
-
-    def show(self) -> None:
-        """Draw the line again."""
-        # Programs without a console, and those whose standard error is closed, have none.
-        # One run at a time draws it: that of the main thread, where several are side by side.
-        apart = threading.current_thread() is not threading.main_thread()
-        if apart or self._stream is None or not len(self._history) or not self._stream.isatty():
-            return
-        row = self._history[-1]
-        for older in islice(reversed(self._history), 64):
-            if not math.isnan(older.gap):
-                self._gap = older.gap
-                break
-        self._stream.write("\r\x1b[K" + describe(row._replace(gap=self._gap)))
-        self._stream.flush()
-        self._shown = True
-
-    def clear(self) -> None:
-        """Remove the line, if it was drawn."""
-        if self._shown and self._stream is not None:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
-
-
-def describe(row: Row) -> str:
-    """Return a row as one short line.
-
-    Examples
-    --------
-    >>> describe(Row(2_000_000, 0.02, 0.5, 100, 7, 0, 0.01))
-    '2.0 M steps, 100.0 M steps/s, mean return 0.5, gap 0.01'
-    """
-    speed = row.steps / row.seconds if row.seconds > 0 else 0.0
-    parts = [f"{row.steps / 1e6:.1f} M steps", f"{speed / 1e6:.1f} M steps/s"]
-    if not math.isnan(row.mean_return):
-        parts.append(f"mean return {row.mean_return:.4g}")
-    if not math.isnan(row.gap):
-        parts.append(f"gap {row.gap:.2g}")
-    return ", ".join(parts)

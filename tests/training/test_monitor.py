@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import itertools
 import math
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 from cdq.training.course import watch_nothing
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin
 from cdq.training.history import History, Row
-from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor, ProgressLine, describe
+from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.workers.contribution import Summary
 from cdq.workers.rounds import Round
 
@@ -81,43 +80,3 @@ def test_stopping_at_a_return() -> None:
 
 def test_others_watch_nothing() -> None:
     assert watch_nothing(10, played()) is False
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_line_on_a_terminal_is_drawn_over_and_removed() -> None:
-    history, stream = History(), Terminal()
-    line = ProgressLine(history, stream)
-    line.show()
-    line.clear()
-    assert stream.getvalue() == ""
-    history.append(Row(10**6, 0.5, 0.25, 7, 1, 0, 0.125))
-    line.show()
-    history.append(Row(2 * 10**6, 1.0, math.nan, 7, 1, 0, math.nan))
-    line.show()  # the latest gap that was measured
-    shown = stream.getvalue()
-    assert shown.split("\r\x1b[K")[1:] == [
-        "1.0 M steps, 2.0 M steps/s, mean return 0.25, gap 0.12",
-        "2.0 M steps, 2.0 M steps/s, gap 0.12",
-    ]
-    assert "\n" not in shown
-    line.clear()
-    assert stream.getvalue().endswith("\r\x1b[K")
-
-
-def test_nothing_is_drawn_elsewhere() -> None:
-    history, stream = History(), io.StringIO()
-    history.append(Row(10**6, 0.5, 0.25, 7, 1, 0, 0.125))
-    line = ProgressLine(history, stream)
-    line.show()
-    line.clear()
-    assert stream.getvalue() == ""
-
-
-@pytest.mark.parametrize("seconds", [0.0, 1.0])
-def test_a_row_in_words(seconds: float) -> None:
-    row = Row(3_000_000, seconds, math.nan, 0, 1, 0, math.nan)
-    assert describe(row) == f"3.0 M steps, {3.0 * seconds:.1f} M steps/s"

@@ -1,0 +1,256 @@
+"""Loggers: callbacks that write the figures of each round to a file as it is played."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cdq.errors import FileError, PackageMissing
+from cdq.errors.checks import path_of, whole
+from cdq.storage import open_regular
+from cdq.training.callbacks import Callback, RunView
+from cdq.training.history import Row
+
+
+class _Logger(Callback):
+    """A logger of rows that a round adds: the first one after each multiple of so many steps, and measurements.
+
+    By default a row is due once the steps have grown by a 32nd: formatting takes as long as hundreds of steps.
+    """
+
+    _writes = True
+
+    def __init__(self, every: float | None) -> None:
+        self._every, self._last = None if every is None else whole("every", every, 1), 0
+
+    def on_start(self, run: RunView) -> None:
+        """Open the file."""
+        self._last = run.steps
+        self._open()
+
+    def on_round(self, run: RunView) -> None:
+        """Write those of the round's rows that are due."""
+        due = []
+        for row in run.rows:
+            if self._is_due(row.steps) or not (math.isnan(row.gap) and math.isnan(row.greedy_return)):
+                due.append(row)
+                self._last = row.steps
+        self._write(due)
+
+    def _is_due(self, steps: int) -> bool:
+        every, last = self._every, self._last
+        return steps - last > last >> 5 if every is None else steps // every != last // every
+
+    def _open(self) -> None:
+        raise NotImplementedError
+
+    def _write(self, rows: list[Row]) -> None:
+        raise NotImplementedError
+
+
+class _LineLogger(_Logger):
+    """A logger that writes lines, each whole: what a crash cut is removed when the file is opened again."""
+
+    _HEAD = b""
+
+    def __init__(self, path: str | os.PathLike[str], *, every: float | None = None) -> None:
+        super().__init__(every)
+        self.path = Path(path_of("the file", path))
+        self._file: BinaryIO | None = None
+
+    def on_end(self, run: RunView) -> None:
+        """Close the file."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _open(self) -> None:
+        try:
+            descriptor = open_regular(self.path, os.O_RDWR | os.O_CREAT, follow=True)
+            self._file = os.fdopen(descriptor, "r+b", buffering=0)
+            self._go_on(self._file)
+        except OSError as error:
+            self._fail(error)
+
+    def _go_on(self, file: BinaryIO) -> None:
+        head = file.read(len(self._HEAD))
+        if head != self._HEAD and not self._HEAD.startswith(head):
+            file.close()
+            raise FileError("it is another file; give a new name")
+        file.truncate(_end_of_last_line(file))
+        if file.seek(0, os.SEEK_END) == 0:
+            file.write(self._HEAD)
+
+    def _write(self, rows: list[Row]) -> None:
+        assert self._file is not None
+        try:
+            self._file.write(b"".join(map(self._line, rows)))
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        raise FileError(f"cannot write {self.path}: {error.strerror or error}") from None
+
+    def _line(self, row: Row) -> bytes:
+        raise NotImplementedError
+
+
+def _end_of_last_line(file: BinaryIO) -> int:
+    """Return where the last line break of a file ends."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - 4096)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _csv_line(fields: Any) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(fields)
+    return text.getvalue().encode()
+
+
+class CSVLogger(_LineLogger):
+    """Write lines of a CSV file after each round, of rows that it adds to the history; empty where NaN.
+
+    Lines are added to a file that a logger began; one of another kind is refused. After `resume`, steps may go back.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    every : float, optional
+        Steps between two lines, at least; by default a 32nd of the steps so far. Measurements of the gap and of the
+        greedy return have a line in any case.
+
+    Raises
+    ------
+    ConfigError
+        If *every* is no whole number of at least 1.
+    FileError
+        From `learn`, if the file cannot be written or is another one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from cdq import CSVLogger, QLearner
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     log = CSVLogger(f"{directory}/log.csv")
+    ...     agent = QLearner("FrozenLake-v1", seed=0, sync_every=10_000).learn(30_000, callbacks=[log])
+    ...     lines = log.path.read_text().splitlines()
+    >>> len(lines), lines[0][:26]
+    (86, 'steps,seconds,mean_return,')
+    """
+
+    _HEAD = _csv_line(Row._fields)
+
+    def _line(self, row: Row) -> bytes:
+        return _csv_line("" if math.isnan(value) else value for value in row)
+
+
+class JSONLogger(_LineLogger):
+    """Write lines of JSON after each round, of rows that it adds to the history; null in place of NaN.
+
+    Parameters, errors and files that are there already: as for `CSVLogger`.
+
+    Examples
+    --------
+    >>> import json, tempfile
+    >>> from cdq import JSONLogger, QLearner
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     log = JSONLogger(f"{directory}/log.jsonl", every=20_000)
+    ...     agent = QLearner("FrozenLake-v1", seed=0, sync_every=10_000).learn(40_000, callbacks=[log])
+    ...     rows = [json.loads(line) for line in log.path.read_text().splitlines()]
+    >>> [row["steps"] for row in rows], rows[-1]["epsilon"]
+    ([20000, 40000], 0.1)
+    """
+
+    def _go_on(self, file: BinaryIO) -> None:
+        if file.read(1) not in (b"", b"{"):
+            file.close()
+            raise FileError("it is another file; give a new name")
+        super()._go_on(file)
+
+    def _line(self, row: Row) -> bytes:
+        fields = {name: value if math.isfinite(value) else None for name, value in row._asdict().items()}
+        return json.dumps(fields, allow_nan=False).encode() + b"\n"
+
+
+# Names of figures in TensorBoard, whose part before the stroke is the group that it shows together.
+_TAGS = {
+    "mean_return": "return/exploring",
+    "least_return": "return/least",
+    "greatest_return": "return/greatest",
+    "greedy_return": "return/greedy",
+    "gap": "gap/certified",
+    "mean_length": "episodes/mean_length",
+    "episodes": "episodes/ended",
+    "epsilon": "schedules/epsilon",
+    "step_size": "schedules/step_size",
+    "window": "rounds/window",
+    "rounds": "rounds/played",
+    "bytes": "rounds/bytes",
+    "visited": "table/visited",
+    "seconds": "time/seconds",
+}
+
+
+class TensorBoardLogger(_Logger):
+    """Write event files that TensorBoard shows, a point of each figure per row of a round; by the package tensorboardX.
+
+    Parameters
+    ----------
+    directory : path
+        Directory of the event files, one for each call of `learn`: ``tensorboard --logdir DIRECTORY``.
+    every : float, optional
+        Steps between two points, at least; as for `CSVLogger`.
+
+    Raises
+    ------
+    PackageMissing
+        If tensorboardX is not installed (extra ``tensorboard``).
+    ConfigError
+        If *every* is no whole number of at least 1.
+    FileError
+        From `learn`, if the directory cannot be written.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], *, every: float | None = None) -> None:
+        super().__init__(every)
+        self.directory = Path(path_of("the directory", directory))
+        try:
+            import tensorboardX
+        except ImportError as error:
+            raise PackageMissing(
+                f'TensorBoardLogger needs tensorboardX ({error}): pip install "cdq[tensorboard]"; CSVLogger and '
+                "JSONLogger need nothing"
+            ) from None
+        self._make: Any = tensorboardX.SummaryWriter
+        self._writer: Any = None
+
+    def on_end(self, run: RunView) -> None:
+        """Close the file."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def _open(self) -> None:
+        try:
+            self._writer = self._make(str(self.directory))
+        except OSError as error:
+            raise FileError(f"cannot write {self.directory}: {error.strerror or error}") from None
+
+    def _write(self, rows: list[Row]) -> None:
+        for row in rows:
+            for name, value in row._asdict().items():
+                if name in _TAGS and math.isfinite(value):
+                    self._writer.add_scalar(_TAGS[name], value, row.steps)

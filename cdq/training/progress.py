@@ -1,0 +1,285 @@
+"""Progress of a run, for the one who looks on: a bar on a terminal or in a notebook, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from cdq.comm.launchers import started_by
+from cdq.errors.checks import one_of, real
+from cdq.training.callbacks import Callback, RunView
+
+_AT_LEAST = 1.0  # seconds: of a shorter call nothing is shown, but where all is to be
+_REDRAW, _LATELY = 0.2, 5.0  # seconds between two looks; over which the speed is measured
+_WIDTH = 30
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+class ProgressBar(Callback):
+    """Show the progress of a call on standard error, as `learn` does by itself: share, steps/s, time left, return, gap.
+
+    A bar on a terminal and in a notebook. Elsewhere, and under mpiexec, with ``NO_COLOR`` or ``TERM=dumb``, plain lines
+    without any control code: once a call has taken a second, every so many *seconds* from then on, and at the end.
+
+    Parameters
+    ----------
+    seconds : float
+        Seconds between two plain lines.
+    verbose : {1, 2}
+        2: calls of less than a second, too; plain lines also for each measurement and checkpoint.
+    stream : file, optional
+        Text file for it; by default standard error.
+
+    Raises
+    ------
+    ConfigError
+        If *seconds* or *verbose* is not allowed.
+
+    Examples
+    --------
+    >>> import sys
+    >>> from cdq import ProgressBar, QLearner
+    >>> bar = ProgressBar(verbose=2, stream=sys.stdout)
+    >>> agent = QLearner("FrozenLake-v1", seed=0).learn(8_000, callbacks=[bar])  # doctest: +ELLIPSIS
+    cdq: FrozenLake-v1: 0% of 8,000 steps
+    cdq: FrozenLake-v1: 8,000 steps done, ... steps/s...
+    """
+
+    def __init__(self, seconds: float = 10.0, *, verbose: int = 1, stream: TextIO | None = None) -> None:
+        self._seconds = real("seconds", seconds, "a finite number above 0", math.nextafter(0.0, 1.0))
+        one_of("verbose", verbose, (1, 2))
+        self._all, self._given = verbose == 2, stream
+        self._display: Any = None
+
+    def on_start(self, run: RunView) -> None:
+        """Start the clock."""
+        stream = self._given if self._given is not None else sys.stderr
+        self._display = _display_for(stream, self._seconds) if stream is not None else None
+        self._begun = self._looked = time.monotonic()
+        self._speed = Speed(self._begun, run.steps)
+        self._shown = False
+        if self._all:
+            self._show(run)
+
+    def _look(self, run: RunView) -> None:
+        """Show where the run is, now and then; called by the thread that waits for the workers."""
+        now = time.monotonic()
+        if now - self._looked >= _REDRAW and (self._all or now - self._begun >= _AT_LEAST):
+            self._looked = now
+            self._show(run)
+
+    def on_evaluation(self, run: RunView) -> None:
+        """Show a measurement, where all is to be shown."""
+        self._show_now(run)
+
+    def on_checkpoint(self, run: RunView) -> None:
+        """Show a checkpoint, where all is to be shown."""
+        self._show_now(run)
+
+    def on_end(self, run: RunView) -> None:
+        """Show where the run ended, if anything was shown."""
+        if self._shown:
+            self._write(
+                1.0,
+                _with_name(run, f"{amount(run.steps)} steps done", self._speed.overall(run.steps)),
+                last=True,
+            )
+
+    def _show_now(self, run: RunView) -> None:
+        if self._all:
+            self._write(_share(run), self._text(run), now=True)
+
+    def _show(self, run: RunView) -> None:
+        self._shown = True
+        self._write(_share(run), self._text(run))
+
+    def _text(self, run: RunView) -> str:
+        speed = self._speed.lately(time.monotonic(), run.steps)
+        left = max(run.target - run.steps, 0)
+        done = f"{_share(run):.0%} of {amount(run.target)} steps"
+        return _with_name(run, done, speed, f"{duration(left / speed)} left" if speed and left else "")
+
+    def _write(self, share: float, text: str, **how: bool) -> None:
+        if self._display is not None:
+            try:
+                self._display.draw(share, text, **how)
+            except (OSError, ValueError):  # nobody looks on any more: the pipe or the file is closed
+                self._display = None
+
+
+def watched_by(callbacks: Any, verbose: int) -> Any:
+    """Return callbacks with a progress bar added, where one is to be shown and they have none.
+
+    Of runs that are side by side in threads only that of the main thread shows it.
+    """
+    one_of("verbose", verbose, (0, 1, 2))
+    if not isinstance(callbacks, (list, tuple)) or threading.current_thread() is not threading.main_thread():
+        return callbacks
+    there = any(isinstance(one, ProgressBar) for one in callbacks)
+    return callbacks if there or not verbose else [*callbacks, ProgressBar(verbose=verbose)]
+
+
+def _share(run: RunView) -> float:
+    """Return the share of the call that is done."""
+    whole = run.target - run.begun
+    return min((run.steps - run.begun) / whole, 1.0) if whole > 0 else 1.0
+
+
+def _with_name(run: RunView, done: str, speed: float, left: str = "") -> str:
+    parts = [done, f"{amount(speed)} steps/s" if speed else "", left, *_measured(run)]
+    return f"cdq: {run.environment}: {', '.join(filter(None, parts))}"
+
+
+def _measured(run: RunView) -> list[str]:
+    """Return the newest return, the greedy one where it was measured, and the newest gap, in words."""
+    exploring, greedy, gap = (run.newest(name) for name in ("mean_return", "greedy_return", "gap"))
+    returns = [f"return {exploring:.4g} (exploring)"] if not math.isnan(exploring) else []
+    if not math.isnan(greedy):
+        returns = [f"return {greedy:.4g} (greedy)"]
+    return returns if math.isnan(gap) else [*returns, f"gap {gap:.2g}"]
+
+
+class Speed:
+    """Steps per second: of the last seconds, and of the whole call.
+
+    Examples
+    --------
+    >>> speed = Speed(0.0, 100)
+    >>> speed.lately(2.0, 300), speed.lately(10.0, 1100)
+    (100.0, 100.0)
+    """
+
+    def __init__(self, now: float, steps: int) -> None:
+        self._first = now, steps
+        self._seen = deque([self._first], 256)
+
+    def lately(self, now: float, steps: int) -> float:
+        """Take note of so many steps; return the speed of the last seconds."""
+        self._seen.append((now, steps))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= _LATELY:
+            self._seen.popleft()
+        then, before = self._seen[0]
+        return (steps - before) / (now - then) if now > then else 0.0
+
+    def overall(self, steps: int) -> float:
+        """Return the speed since the beginning."""
+        then, before = self._first
+        return (steps - before) / max(time.monotonic() - then, 1e-9)
+
+
+def amount(value: float) -> str:
+    """Return a number of steps in a few digits.
+
+    Examples
+    --------
+    >>> amount(5_000_000), amount(12_345), amount(312.4), amount(2.34)
+    ('5 M', '12,345', '312', '2.3')
+    """
+    for size, unit in ((1e9, " G"), (1e6, " M")):
+        if value >= size:
+            return f"{value / size:.3g}{unit}" if value < 1000 * size else f"{value / size:,.0f}{unit}"
+    return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:.1f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the two largest of its units.
+
+    Examples
+    --------
+    >>> duration(4.2), duration(187), duration(7300), duration(200_000)
+    ('4 s', '3 min 7 s', '2 h 1 min', '2 d 7 h')
+    """
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    for unit, name, smaller, its_name in ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min")):
+        if whole >= unit:
+            return f"{whole // unit} {name} {whole % unit // smaller} {its_name}"
+    return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+
+
+# ---- where it is shown
+
+
+def _display_for(stream: TextIO, seconds: float) -> Any:
+    if stream is sys.stderr and _in_notebook():
+        return _Notebook()
+    return _Terminal(stream) if is_for_a_person(stream) else _Lines(stream, seconds)
+
+
+def is_for_a_person(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether control codes may be written: to the terminal of a person, who did not ask for none.
+
+    Launchers such as mpiexec give a rank a terminal of their own, whose output goes to a file perhaps.
+    """
+    plain = environment.get("NO_COLOR") or environment.get("TERM", "dumb") in {"", "dumb", "unknown"}
+    return not plain and stream.isatty() and started_by() is None
+
+
+def _in_notebook() -> bool:
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+class _Lines:
+    """Plain lines, every so many seconds."""
+
+    def __init__(self, stream: TextIO, seconds: float) -> None:
+        self._stream, self._seconds, self._due = stream, seconds, -math.inf
+
+    def draw(self, share: float, text: str, *, now: bool = False, last: bool = False) -> None:
+        """Write a line, where one is due."""
+        if now or last or time.monotonic() >= self._due:
+            self._due = time.monotonic() + self._seconds
+            self._stream.write(text + "\n")
+            self._stream.flush()
+
+
+class _Terminal:
+    """A line of a terminal that is drawn over, and removed at the end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+
+        self._stream, self._console = stream, Console(file=stream)
+
+    def draw(self, share: float, text: str, *, now: bool = False, last: bool = False) -> None:
+        """Draw the line again."""
+        with self._console.capture() as drawn:
+            self._console.print(_bar(share, text), end="", width=max(self._console.width - 1, 1))
+        self._stream.write("\r\x1b[K" + ("" if last else drawn.get().splitlines()[0]))
+        self._stream.flush()
+
+
+class _Notebook:
+    """A bar below the cell of a notebook."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def draw(self, share: float, text: str, *, now: bool = False, last: bool = False) -> None:
+        """Draw the bar again."""
+        from IPython.display import display
+
+        if self._handle is None:
+            self._handle = display(_bar(share, text), display_id=True)
+        else:
+            self._handle.update(_bar(share, text))
+
+
+def _bar(share: float, text: str) -> Any:
+    from rich.progress_bar import ProgressBar as Bar
+    from rich.table import Table
+    from rich.text import Text
+
+    line = Table.grid(padding=(0, 1))
+    line.add_column(width=_WIDTH, no_wrap=True)
+    line.add_column(no_wrap=True, overflow="ellipsis")
+    line.add_row(Bar(total=1.0, completed=share, width=_WIDTH), Text(text.removeprefix("cdq: ")))
+    return line

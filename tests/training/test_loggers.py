@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cdq
+from cdq.errors import ConfigError, FileError, PackageMissing
+from cdq.training.history import Row
+
+LINES = [cdq.CSVLogger, cdq.JSONLogger]
+
+
+def learner(**changes: Any) -> cdq.QLearner:
+    return cdq.QLearner("FrozenLake-v1", **{"seed": 0, "sync_every": 10_000, **changes})
+
+
+def of_csv(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="") as file:
+        return [
+            {name: float(x) if x else math.nan for name, x in row.items()} for row in csv.DictReader(file)
+        ]
+
+
+def of_json(path: Path) -> list[dict[str, float]]:
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{name: math.nan if x is None else x for name, x in row.items()} for row in rows]
+
+
+READ = {cdq.CSVLogger: of_csv, cdq.JSONLogger: of_json}
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_a_file_has_the_rows_of_the_rounds(kind: Any, tmp_path: Path) -> None:
+    path, seen = tmp_path / "log", []
+    agent = learner(workers=2)
+    agent.learn(200_000, callbacks=[kind(path, every=1), lambda run: seen.extend(run.rows)])
+    agent.learn(50_000, callbacks=[kind(path, every=1), lambda run: seen.extend(run.rows)])
+    rows = READ[kind](path)
+    assert [tuple(row) for row in rows] == [Row._fields] * len(seen)
+    for row, expected in zip(rows, seen, strict=True):
+        assert all(
+            row[name] == value or (math.isnan(row[name]) and math.isnan(value))
+            for name, value in expected._asdict().items()
+        )
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_rows_may_be_fewer(kind: Any, tmp_path: Path) -> None:
+    learner().learn(100_000, callbacks=[kind(tmp_path / "log", every=30_000)])
+    rows = READ[kind](tmp_path / "log")
+    due = [row for row in rows if math.isnan(row["gap"])]
+    assert 1 <= len(due) <= 3
+    assert len(rows) < 10
+
+
+def test_lines_are_a_32nd_apart_by_default(tmp_path: Path) -> None:
+    learner().learn(1_000_000, callbacks=[cdq.CSVLogger(tmp_path / "log")])
+    rows = of_csv(tmp_path / "log")
+    steps = np.array([row["steps"] for row in rows if math.isnan(row["gap"])])
+    assert 150 < len(rows) < 500
+    assert (np.diff(steps) > steps[:-1] // 32).all()
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_a_line_that_was_cut_is_removed(kind: Any, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    learner().learn(20_000, callbacks=[kind(path, every=1)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    learner().learn(10_000, callbacks=[kind(path, every=1)])
+    assert path.read_bytes().startswith(whole[: whole[:-1].rindex(b"\n") + 1])
+    steps = [row["steps"] for row in READ[kind](path)]
+    assert steps.count(10_000) == 2
+    assert steps.count(20_000) == 0
+    path.write_bytes(b"ste" if kind is cdq.CSVLogger else b"{")
+    learner().learn(10_000, callbacks=[kind(path, every=1)])
+    assert READ[kind](path)[-1]["steps"] == 10_000
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_what_cannot_be_written_is_said_before_work(kind: Any, tmp_path: Path) -> None:
+    other, pipe = tmp_path / "other", tmp_path / "pipe"
+    other.write_text("something else\nof somebody\n")
+    os.mkfifo(pipe)
+    for path in (other, pipe, tmp_path, tmp_path / "none" / "log"):
+        agent = learner()
+        with pytest.raises(FileError, match="cannot write"):
+            agent.learn(10_000, callbacks=[kind(path)])
+        assert agent.steps == 0
+    assert other.read_text() == "something else\nof somebody\n"
+
+
+@pytest.mark.parametrize("kind", [*LINES, cdq.TensorBoardLogger])
+@pytest.mark.parametrize("arguments", [{"every": 0}, {"every": 1.5}, {"every": "x"}])
+def test_arguments_are_checked(kind: Any, arguments: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="every"):
+        kind(tmp_path / "log", **arguments)
+    with pytest.raises(ConfigError, match="allowed: a path"):
+        kind(3)
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_a_full_disk_ends_the_call(kind: Any) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.fail("this test needs /dev/full")
+    agent = learner()
+    with pytest.raises(FileError, match="not a regular file"):
+        agent.learn(10_000, callbacks=[kind("/dev/full")])
+
+
+def scalars(path: Path) -> list[tuple[str, int, float]]:
+    """Return tag, step and value of each point of an event file: records with their length before them."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    data, found, at = path.read_bytes(), [], 0
+    while at < len(data):
+        (length,) = struct.unpack_from("<Q", data, at)
+        event = Event.FromString(data[at + 12 : at + 12 + length])
+        found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+        at += 12 + length + 4
+    return found
+
+
+def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
+    agent = learner().learn(
+        50_000, callbacks=[cdq.TensorBoardLogger(tmp_path / "runs", every=1), cdq.EvalCallback(20_000)]
+    )
+    (file,) = (tmp_path / "runs").iterdir()
+    points, history = scalars(file), agent.history
+    steps = [step for tag, step, _ in points if tag == "return/exploring"]
+    assert steps == history["steps"][~np.isnan(history["mean_return"])].tolist()
+    greedy = {step: value for tag, step, value in points if tag == "return/greedy"}
+    rows = [row for row in history if not math.isnan(row.greedy_return)]
+    assert greedy == {row.steps: pytest.approx(row.greedy_return) for row in rows}
+    assert {"schedules/epsilon", "rounds/window", "table/visited", "gap/certified"} <= {
+        tag for tag, *_ in points
+    }
+    assert not any(math.isnan(value) for *_, value in points)
+
+
+def test_tensorboard_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(PackageMissing, match=r"cdq\[tensorboard\]"):
+        cdq.TensorBoardLogger(tmp_path)
