@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from cdq._lazy import submodule
 from cdq._version import __version__
+from cdq.errors.lazy import submodule
 
 if TYPE_CHECKING:
     from cdq import comm as comm
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cdq.schedules import LinearDecay as LinearDecay
     from cdq.schedules import Polynomial as Polynomial
     from cdq.schedules import RescaledLinear as RescaledLinear
+    from cdq.schedules.windows import AutoWindow as AutoWindow
     from cdq.training.callbacks import Callback as Callback
     from cdq.training.callbacks import EvalCallback as EvalCallback
     from cdq.training.callbacks import RunView as RunView
@@ -51,11 +52,10 @@ if TYPE_CHECKING:
     from cdq.training.progress import ProgressBar as ProgressBar
     from cdq.training.stopping import StopOnReturn as StopOnReturn
     from cdq.training.stopping import StopOnTime as StopOnTime
-    from cdq.windows import AutoWindow as AutoWindow
 
 # Public name -> where it lives. Modules are imported on first use: `import cdq` stays fast and free of side effects.
 _HOMES = {
-    "AutoWindow": "windows",
+    "AutoWindow": "schedules.windows",
     "AverageSolution": "mdp.planning",
     "Bounds": "mdp.planning",
     "CSVLogger": "training.loggers",

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "cdq"
 
 WIDTH, BOX, HEIGHT, GAP, FLOOR = 880, 198, 92, 20, 136
 IN_A_ROW = 4  # boxes side by side; a floor with more has several rows
+GROUND = ("errors", "core")  # nearly every room stands on these: arrows to them would say little
 LINE = 27  # characters of a purpose in one line of a box
 
 
@@ -34,8 +35,8 @@ def places() -> dict[str, tuple[float, float]]:
 
 
 def direct(name: str) -> list[str]:
-    """Return the rooms that a room imports and that no other of its imports leads to."""
-    imports = [below for below in ROOMS if below in ROOMS[name].imports]
+    """Return the rooms that a room imports and that no other of its imports leads to, but for the ground."""
+    imports = [below for below in ROOMS if below in ROOMS[name].imports and below not in GROUND]
     return [below for below in imports if not any(below in ROOMS[other].imports for other in imports)]
 
 

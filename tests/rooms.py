@@ -24,26 +24,23 @@ def _room(purpose: str, imports: str = "") -> Room:
 ROOMS = {
     "errors": _room("typed errors, and the checks that raise them"),
     "_version": _room("the version"),
-    "_lazy": _room("modules that are imported on first use"),
-    "_html": _room("small tables and pictures in HTML"),
     "core": _room("compiled loops over buffers; knows only itself"),
     "contracts": _room("seams between rooms, as protocols", "core"),
-    "schedules": _room("step sizes and exploration rates", "core errors"),
+    "schedules": _room("step sizes, exploration rates, lengths of windows", "core errors"),
     "merges": _room("merge rules", "core errors"),
     "rules": _room("update rules, by name", "errors"),
     "features": _room("features of linear Q-functions", "core errors"),
-    "windows": _room("lengths of windows", "errors"),
     "settings": _room(
         "the one table of hyper-parameters, light enough for help",
-        "windows features schedules rules merges errors",
+        "features schedules rules merges errors",
     ),
-    "comm": _room("communicators: bytes between ranks, nothing of learning", "core _lazy errors"),
+    "comm": _room("communicators: bytes between ranks, nothing of learning", "core errors"),
     "storage": _room("safe files, and directories of checkpoints", "errors _version"),
     "testing": _room("conformance suite for communicators of others", "comm errors"),
-    "envs": _room("Gymnasium's side: spaces and stepping", "contracts core features schedules _lazy errors"),
+    "envs": _room("Gymnasium's side: spaces and stepping", "contracts core features schedules errors"),
     "qfunctions": _room(
         "Q-functions: dense and hashed tables, linear functions",
-        "contracts comm core features storage rules _html errors",
+        "contracts comm core features storage rules errors",
     ),
     "mdp": _room("a finite model, and exact answers on it", "qfunctions envs contracts core storage errors"),
     "workers": _room("one worker, and one round of merging", "qfunctions comm contracts core errors"),
@@ -52,16 +49,16 @@ ROOMS = {
     ),
     "training": _room(
         "a call of learn: task, course, monitor, checkpoints, threads",
-        "settings workers offline mdp qfunctions storage comm windows schedules contracts core _html errors",
+        "settings workers offline mdp qfunctions storage comm schedules contracts core errors",
     ),
     "job": _room(
         "a hub's job: members, journal, replay",
-        "training settings workers mdp qfunctions storage comm windows schedules merges rules core errors _version",
+        "training settings workers mdp qfunctions storage comm schedules merges rules core errors _version",
     ),
     "learner": _room(
         "QLearner, and the parts that only it assembles",
-        "job training settings workers offline mdp qfunctions storage envs comm windows schedules merges rules "
-        "features contracts _html errors _version",
+        "job training settings workers offline mdp qfunctions storage envs comm schedules merges rules "
+        "features contracts errors _version",
     ),
     "plot": _room(
         "pictures of runs and results, by matplotlib",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdq.errors import ConfigError
-from cdq.windows import AutoWindow, FixedWindow, as_window, sweeps_of
+from cdq.schedules.windows import AutoWindow, FixedWindow, as_window, sweeps_of
 
 
 def test_auto_windows_keep_the_mass() -> None:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from cdq._lazy import submodule
 from cdq.comm.base import API_VERSION, Call, Communicator
 from cdq.comm.contribution import Contribution, SharedContribution
 from cdq.comm.registry import connect
+from cdq.errors.lazy import submodule
 
 __all__ = ["API_VERSION", "Call", "Communicator", "Contribution", "SharedContribution", "connect"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import gymnasium
 
-from cdq._lazy import submodule
 from cdq.envs.compiled import CompiledEnv as CompiledEnv
 from cdq.envs.compiled import lane_dtype as lane_dtype
+from cdq.errors.lazy import submodule
 
 # Name -> module, time limit and reward threshold; those of classic control are Gymnasium's.
 _SHIPPED: dict[str, tuple[str, int | None, float | None]] = {

@@ -1,6 +1,7 @@
 """Errors that cdq raises: each says what is wrong, the value, the allowed values and the remedy.
 
 - `checks`: Checks of what users give.
+- `lazy`: Modules that are imported on first use.
 """
 
 from __future__ import annotations

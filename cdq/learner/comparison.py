@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq import _html
 from cdq.comm.registry import name_of
 from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import path_of, shown, whole
 from cdq.learner.learning import make_goal
 from cdq.learner.qlearner import QLearner
-from cdq.storage import to_pandas, write_csv
+from cdq.storage import html, to_pandas, write_csv
 from cdq.training import History
 
 _TICK = 0.1  # seconds after which a thread that waits looks for Ctrl-C
@@ -84,7 +83,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         rows = [[str(name), *_last(histories)] for name, histories in self.runs.items()]
         caption = f"medians of {len(self.seeds)} seeds, at the end of the runs"
-        return _html.table(("setting", *_LAST), rows, caption)
+        return html.table(("setting", *_LAST), rows, caption)
 
 
 _LAST = ("steps", "mean_return", "gap")

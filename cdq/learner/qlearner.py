@@ -17,9 +17,9 @@ from cdq.learner.learning import Learning
 from cdq.learner.naming import named
 from cdq.merges import MergeRule, resolve
 from cdq.schedules import Rate, StepSize
+from cdq.schedules.windows import Window
 from cdq.settings import make_settings
 from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed
-from cdq.windows import Window
 
 if TYPE_CHECKING:
     from cdq.features import FeatureMap

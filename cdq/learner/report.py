@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq import _html
 from cdq.learner.evaluation import Evaluation
 from cdq.mdp import MDP, OptimalityGap
 from cdq.settings import Settings
+from cdq.storage import html
 from cdq.training import History, Row
 
 
@@ -22,7 +22,7 @@ class Report(dict[str, Any]):
     def _repr_html_(self) -> str:
         rows = [(name.replace("_", " "), _shown(value)) for name, value in self.items() if name != "hints"]
         hints = "".join(f"<p>{escape(hint)}</p>" for hint in self.get("hints", []))
-        return _html.table((), rows, f"Report on {self.get('env')}") + hints
+        return html.table((), rows, f"Report on {self.get('env')}") + hints
 
 
 def _shown(value: Any) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq import _html
 from cdq.contracts import Floats, Model
 from cdq.qfunctions.grid import LEGEND, kinds, policy_lines, signs
+from cdq.storage import html
 
 _ROWS, _HTML_ROWS, _COLUMNS = 20, 8, 8  # that are shown
 _HTML_CELLS = 1024
@@ -32,12 +32,12 @@ def as_text(values: Floats, model: Model | None, keys: npt.NDArray[np.uint64] | 
 def as_html(caption: str, values: Floats, model: Model | None, keys: npt.NDArray[np.uint64] | None) -> str:
     """Return the state values as a coloured grid with the greedy policy's arrows, else the first rows of a table."""
     if model is not None and model.grid is not None and model.n_states <= _HTML_CELLS:
-        return _html.grid(_cells(values, model), caption)
+        return html.grid(_cells(values, model), caption)
     more = len(values) - _HTML_ROWS
     rows = [*islice(_rows(values, keys), _HTML_ROWS)]
     if more > 0:
         rows.append([f"... {more:,} more"])
-    return _html.table(_head(values, keys), rows, caption)
+    return html.table(_head(values, keys), rows, caption)
 
 
 def _head(values: Floats, keys: npt.NDArray[np.uint64] | None) -> list[str]:
@@ -59,13 +59,13 @@ def _rows(values: Floats, keys: npt.NDArray[np.uint64] | None) -> Iterator[list[
         yield [str(name), *several, *(["..."] if len(row) > _COLUMNS else []), str(int(row.argmax()))]
 
 
-def _cells(values: Floats, model: Model) -> Iterator[list[_html.Cell]]:
+def _cells(values: Floats, model: Model) -> Iterator[list[html.Cell]]:
     assert model.grid is not None
     best, policy, kind = values.max(axis=1), values.argmax(axis=1), kinds(model)
     shown = np.where([not one for one in kind], best, np.nan)
-    level = _html.levels(shown)
+    level = html.levels(shown)
     cells: list[Any] = [
-        _html.Cell(
+        html.Cell(
             sign,
             None if kind[state] else float(level[state]),
             f"state {state}" if kind[state] else f"state {state}: {best[state]:.4g}",
@@ -88,15 +88,15 @@ def model_as_html(model: Model, caption: str) -> str:
             ("first states", f"{starts:,}"),
             ("rewards", rewards),
         ]
-        return _html.table((), rows, caption)
+        return html.table((), rows, caption)
     few = np.count_nonzero(model.start) == 1
     marks = [
         kind or ("S" if few and chance else "")
         for kind, chance in zip(kinds(model), model.start, strict=True)
     ]
     cells = [
-        _html.Cell(mark, {"G": 1.0, "S": 0.25, "": 0.5}.get(mark), f"state {state}")
+        html.Cell(mark, {"G": 1.0, "S": 0.25, "": 0.5}.get(mark), f"state {state}")
         for state, mark in enumerate(marks)
     ]
     columns = model.grid[1]
-    return _html.grid((cells[first : first + columns] for first in range(0, len(cells), columns)), caption)
+    return html.grid((cells[first : first + columns] for first in range(0, len(cells), columns)), caption)

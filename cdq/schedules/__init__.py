@@ -1,8 +1,9 @@
-"""Step sizes and exploration rates: functions of the environment steps taken, or of a pair's clock.
+"""Step sizes, exploration rates and lengths of windows: functions of the steps taken, of clocks, of what was merged.
 
 - `forms`: Forms of a schedule: what a user gives, its JSON object in files, and its text.
 - `laws`: Laws of step sizes as the kernels read them: tables by count, with the logarithms of what visits leave.
 - `rates`: Rates and step sizes: functions of the environment steps taken, or of a pair's clock.
+- `windows`: Lengths of windows: fixed, or chosen after each round from merged data.
 """
 
 from cdq.schedules.forms import as_rate, as_step_size, from_config, parse, to_config

@@ -10,7 +10,7 @@ from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import MOST_STEPS, one_of, real, whole
 from cdq.features import FeatureMap, FourierBasis, PolynomialBasis, TileCoding
 from cdq.merges import MergeRule
-from cdq.windows import AutoWindow, FixedWindow, Window
+from cdq.schedules.windows import AutoWindow, FixedWindow, Window
 
 Check = Callable[[str, Any], Any]
 

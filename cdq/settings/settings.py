@@ -18,6 +18,7 @@ from cdq.merges import NAMES as MERGES
 from cdq.merges import MergeRule, resolve
 from cdq.rules import Q_LEARNING, RULES, UpdateRule, as_rule
 from cdq.schedules import Rate, StepSize
+from cdq.schedules.windows import Window, as_window
 from cdq.settings.hyperparameters import (
     Hyperparameter,
     Option,
@@ -35,7 +36,6 @@ from cdq.settings.hyperparameters import (
     window_of,
     window_to_config,
 )
-from cdq.windows import Window, as_window
 
 # More threads or lanes than any machine of today has use for; each takes memory and time to set up.
 MOST_WORKERS, MOST_LANES = 4096, 65_536

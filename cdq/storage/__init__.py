@@ -4,6 +4,7 @@
 - `directory`: The checkpoints of a run: a directory that one process writes, in which the newest whole file counts.
 - `files`: Files: tensors with a JSON header and a checksum, written so that a crash leaves the old file or the new
   one.
+- `html`: Small tables and pictures in HTML, for notebooks: nothing is loaded, and every text is escaped.
 """
 
 from cdq.storage.columns import Columns, to_pandas, write_csv

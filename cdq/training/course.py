@@ -14,8 +14,8 @@ import numpy.typing as npt
 from cdq.comm.base import Communicator
 from cdq.core.table.rows import Law
 from cdq.schedules import Decay, Rate, StepSize, build_law
+from cdq.schedules.windows import AutoWindow, Window, sweeps_of
 from cdq.training.interrupts import TERMINATED
-from cdq.windows import AutoWindow, Window, sweeps_of
 from cdq.workers import (
     GO_ON,
     STOP_AFTER,

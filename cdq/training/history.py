@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cdq import _html
 from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import MOST_STEPS, path_of, read_only
-from cdq.storage import to_pandas, write_csv
+from cdq.storage import html, to_pandas, write_csv
 
 
 class Row(NamedTuple):
@@ -159,13 +158,13 @@ class History:
 
     def _repr_html_(self) -> str:
         if not len(self):
-            return _html.table((), [], "History without rows")
+            return html.table((), [], "History without rows")
         last = {name: column[-1:].tolist()[0] for name, column in self.to_arrays().items()}
         rows = [
             [name, f"{value:,}" if isinstance(value, int) else f"{value:.4g}"] for name, value in last.items()
         ]
-        curves = (_html.curve(self["steps"], self[name], name) for name in ("mean_return", "gap"))
-        return "".join([*curves, _html.table((), rows, f"History of {len(self):,} rows, the newest")])
+        curves = (html.curve(self["steps"], self[name], name) for name in ("mean_return", "gap"))
+        return "".join([*curves, html.table((), rows, f"History of {len(self):,} rows, the newest")])
 
     def to_json(self) -> dict[str, list[Any]]:
         """Return a list per column, as JSON holds them: None in place of NaN.

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from cdq.errors import ConfigError, FileError, TableError
 from cdq.errors.checks import MOST_STEPS, real, shown, whole
 from cdq.qfunctions import MergedTable, QTable
+from cdq.schedules.windows import LONGEST_WINDOW
 from cdq.training.course import Progress
 from cdq.training.goals import Goal
 from cdq.training.history import FIRST_COLUMNS, History, Row
 from cdq.training.task import EnvironmentTask
-from cdq.windows import LONGEST_WINDOW
 
 _HISTORY = "history."
 

@@ -14,10 +14,10 @@ from cdq.comm.registry import connect
 from cdq.mdp.sampler import pack_model
 from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import Constant, StepSize
+from cdq.schedules.windows import AutoWindow, FixedWindow, Window
 from cdq.training.course import Course, Plan, Progress, learn_rounds
 from cdq.training.interrupts import Requests
 from cdq.training.threads import run_workers
-from cdq.windows import AutoWindow, FixedWindow, Window
 from cdq.workers.contribution import WorkerContribution
 from cdq.workers.worker import Worker
 

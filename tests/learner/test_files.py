@@ -12,8 +12,8 @@ import cdq
 from cdq.errors import ConfigError, FileError, TableError, UnsupportedEnvironment
 from cdq.merges import MergeRule
 from cdq.schedules import LinearDecay, Polynomial
+from cdq.schedules.windows import FixedWindow
 from cdq.storage.files import read_tensors, write_tensors
-from cdq.windows import FixedWindow
 from tests.strategies import DTYPES, random_model
 
 MODEL = random_model(12, 3, seed=8, time_limit=20)

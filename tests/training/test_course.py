@@ -12,10 +12,10 @@ from cdq.comm.inprocess import connect
 from cdq.mdp.sampler import pack_model
 from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import Constant
+from cdq.schedules.windows import FixedWindow
 from cdq.testing.threads import run_in_threads
 from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.interrupts import INTERRUPTED, TERMINATED
-from cdq.windows import FixedWindow
 from cdq.workers.contribution import WorkerContribution
 from cdq.workers.worker import Worker
 from tests.strategies import random_model

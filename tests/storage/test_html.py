@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import cdq
-from cdq import _html
 from cdq.learner.report import Report
+from cdq.storage import html as _html
 
 
 def parsed(html: str) -> ET.Element:
