@@ -51,11 +51,11 @@ if TYPE_CHECKING:
     from cdq.training.progress import ProgressBar as ProgressBar
     from cdq.training.stopping import StopOnReturn as StopOnReturn
     from cdq.training.stopping import StopOnTime as StopOnTime
-    from cdq.workers.windows import AutoWindow as AutoWindow
+    from cdq.windows import AutoWindow as AutoWindow
 
 # Public name -> where it lives. Modules are imported on first use: `import cdq` stays fast and free of side effects.
 _HOMES = {
-    "AutoWindow": "workers.windows",
+    "AutoWindow": "windows",
     "AverageSolution": "mdp.planning",
     "Bounds": "mdp.planning",
     "CSVLogger": "training.loggers",

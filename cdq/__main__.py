@@ -1,8 +1,6 @@
-"""The command line as `python -m cdq`."""
-
-import sys
+"""The command line as ``python -m cdq``."""
 
 from cdq.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

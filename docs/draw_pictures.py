@@ -46,7 +46,7 @@ def car() -> cdq.QLearner:
 def explorations() -> cdq.Comparison:
     """Return runs with several rates of exploration."""
     settings = {f"exploration {rate}": {"exploration": rate} for rate in (0.03, 0.1, 0.3)}
-    return cdq.compare(settings, "FrozenLake8x8-v1", steps=2_000_000, seeds=20, sync_every=1000)
+    return cdq.compare(settings, "FrozenLake8x8-v1", steps=500_000, seeds=10, sync_every=1000)
 
 
 def values() -> Any:
@@ -83,7 +83,7 @@ def gap() -> Any:
 def communication() -> Any:
     """Draw gaps over bytes."""
     settings = {f"every {n} steps": {"sync_every": n} for n in (100, 1000, 10_000)}
-    runs = cdq.compare(settings, "FrozenLake8x8-v1", workers=4, steps=2_000_000, seeds=10)
+    runs = cdq.compare(settings, "FrozenLake8x8-v1", workers=4, steps=500_000, seeds=5)
     return cdq.plot.communication(runs)
 
 

@@ -30,14 +30,20 @@ ROOMS = {
     "contracts": _room("seams between rooms, as protocols", "core"),
     "schedules": _room("step sizes and exploration rates", "core errors"),
     "merges": _room("merge rules", "core errors"),
+    "rules": _room("update rules, by name", "errors"),
     "features": _room("features of linear Q-functions", "core errors"),
+    "windows": _room("lengths of windows", "errors"),
+    "settings": _room(
+        "the one table of hyper-parameters, light enough for help",
+        "windows features schedules rules merges errors",
+    ),
     "comm": _room("communicators: bytes between ranks, nothing of learning", "core _lazy errors"),
     "storage": _room("safe files, and directories of checkpoints", "errors _version"),
     "testing": _room("conformance suite for communicators of others", "comm errors"),
     "envs": _room("Gymnasium's side: spaces and stepping", "contracts core features schedules _lazy errors"),
     "qfunctions": _room(
         "Q-functions: dense and hashed tables, linear functions",
-        "contracts comm core features storage _html errors",
+        "contracts comm core features storage rules _html errors",
     ),
     "mdp": _room("a finite model, and exact answers on it", "qfunctions envs contracts core storage errors"),
     "workers": _room("one worker, and one round of merging", "qfunctions comm contracts core errors"),
@@ -45,25 +51,25 @@ ROOMS = {
         "logged transitions: read, checked, replayed", "qfunctions schedules contracts core errors"
     ),
     "training": _room(
-        "a call of learn: settings, task, course, monitor, checkpoints, threads",
-        "workers offline mdp qfunctions storage comm schedules merges features contracts core _html errors",
+        "a call of learn: task, course, monitor, checkpoints, threads",
+        "settings workers offline mdp qfunctions storage comm windows schedules contracts core _html errors",
     ),
     "job": _room(
         "a hub's job: members, journal, replay",
-        "training workers mdp qfunctions storage comm schedules merges core errors _version",
+        "training settings workers mdp qfunctions storage comm windows schedules merges rules core errors _version",
     ),
     "learner": _room(
         "QLearner, and the parts that only it assembles",
-        "job training workers offline mdp qfunctions storage envs comm schedules merges features contracts "
-        "_html errors _version",
+        "job training settings workers offline mdp qfunctions storage envs comm windows schedules merges rules "
+        "features contracts _html errors _version",
     ),
     "plot": _room(
         "pictures of runs and results, by matplotlib",
-        "learner training mdp qfunctions storage contracts errors",
+        "training settings mdp qfunctions storage contracts errors",
     ),
     "cli": _room(
         "the command line, diagnosis and benchmarks",
-        "plot learner job training workers mdp qfunctions storage envs comm schedules features core errors "
+        "plot learner job training settings workers mdp qfunctions storage envs comm schedules core errors "
         "_version __init__",
     ),
 }

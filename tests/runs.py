@@ -46,6 +46,14 @@ WAYS: dict[str, dict[str, Any]] = {
         "exploration": cdq.LinearDecay(1.0, 0.05, STEPS),
         "overlap": True,
     },
+    "Expected SARSA": {"workers": 3, "sync_every": 70, "rule": "expected-sarsa"},
+    "SARSA": {"workers": 3, "sync_every": 70, "rule": "sarsa"},
+    "Double Q": {
+        "workers": 3,
+        "sync_every": cdq.AutoWindow(floor=20),
+        "rule": "double-q",
+        "dtype": "float32",
+    },
     "until optimal": {"workers": 2, "sync_every": 200, "until": cdq.OptimalWithin(0.05), **_LATE},
     "until a return": {
         "workers": 3,

@@ -56,6 +56,23 @@ def vector_env() -> gymnasium.vector.VectorEnv[Any, Any, Any]:
     return gymnasium.make_vec("CartPole-v1", num_envs=4, vectorization_mode="sync")
 
 
+def by_other_rules() -> dict[str, tuple[Make, dict[str, Any]]]:
+    """Return the kinds of run that differ in what an update rule does."""
+    made: dict[str, tuple[Make, dict[str, Any]]] = {}
+    stepped: dict[str, dict[str, Any]] = {
+        "tiles": {"env": "cdq/CartPole-v0", "steps": 20_000, "workers": 3},
+        "hashed": {"env": "cdq/GridWorld-v0", "steps": 20_000, "workers": 3, "table": "hash"},
+        "blackjack": {"env": "Blackjack-v1", "steps": 3000},
+        "vector": {"env": vector_env, "steps": 2000},
+    }
+    for rule in ("expected-sarsa", "sarsa", "double-q"):
+        made[f"model, {rule}"] = garnet, {"rule": rule}
+        made |= {f"{name}, {rule}": (of_gymnasium, {**env, "rule": rule}) for name, env in stepped.items()}
+        if rule != "sarsa":
+            made[f"log, {rule}"] = of_log, {"rule": rule}
+    return made
+
+
 def cases() -> dict[str, Callable[[], cdq.QLearner]]:
     """Return every kind of run, by name."""
     made: dict[str, Callable[[], cdq.QLearner]] = {}
@@ -89,6 +106,7 @@ def cases() -> dict[str, Callable[[], cdq.QLearner]]:
                 {"env": "cdq/GridWorld-v0", "steps": 20_000, "workers": 3, "table": "hash"},
             ),
             "log": (of_log, {}),
+            **by_other_rules(),
         }
         for name, (make, settings) in both.items():
             made[f"{name}, {dtype}"] = lambda make=make, settings=settings, dtype=dtype: make(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from cdq import schedules
 from cdq.core.table.rows import Law
 from cdq.errors import ConfigError
 from cdq.mdp.model import MDP
-from cdq.schedules import Constant, ExponentialDecay, LinearDecay, Polynomial, RescaledLinear
+from cdq.schedules import Constant, ExponentialDecay, LinearDecay, Polynomial, RescaledLinear, laws
 from tests.reference import schedules as reference
 from tests.strategies import DTYPES, make_worker, set_table, values_of
 
@@ -30,8 +31,8 @@ COUNTS = [*range(1, 4200), *range(8180, 8300), 10**5, 10**6 + 7, 2**30, 2**31 - 
 
 def forget() -> None:
     """Forget the laws that are kept, so that the next one is tabulated anew."""
-    schedules._law_by_clock.cache_clear()
-    schedules._constant_law.cache_clear()
+    laws._law_by_clock.cache_clear()
+    laws._constant_law.cache_clear()
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def tabulate(monkeypatch: pytest.MonkeyPatch) -> Any:
             names = ("step_size", "log_keep", "slope", "allowance")
             return SimpleNamespace(bits=bits, **dict(zip(names, columns, strict=True)))
 
-        monkeypatch.setattr(schedules, "Law", keep)
+        monkeypatch.setattr(laws, "Law", keep)
         forget()
         try:
             return schedules.build_law(step_size, steps, mass, dtype)
@@ -124,13 +125,13 @@ def test_the_default_step_size_is_rescaled_by_the_horizon() -> None:
     assert schedules.as_step_size(None, 1.0) == Polynomial(0.77)
 
 
-@pytest.mark.parametrize("value", ["0.1", None, True, [0.1], RescaledLinear(0.9), Polynomial(0.5)])
+@pytest.mark.parametrize("value", [None, True, [0.1], RescaledLinear(0.9), "polynomial(0.5)", LinearDecay])
 def test_what_is_no_rate_is_refused(value: Any) -> None:
     with pytest.raises(ConfigError, match=r"exploration is .*; allowed: a number from 0 to 1, Constant"):
         schedules.as_rate(value, "exploration")
 
 
-@pytest.mark.parametrize("value", ["0.1", True, [0.1]])
+@pytest.mark.parametrize("value", [True, [0.1], Polynomial, 0.0, "linear(0, 0, 10)", lambda steps: 0.0])
 def test_what_is_no_step_size_is_refused(value: Any) -> None:
     with pytest.raises(ConfigError, match="step_size is"):
         schedules.as_step_size(value, 0.9)
@@ -142,9 +143,83 @@ def test_configurations_are_read_back(schedule: Any) -> None:
 
 
 @pytest.mark.parametrize("schedule", EVERY)
-def test_command_line_forms_are_read_back(schedule: Any) -> None:
-    config = schedules.to_config(schedule)
-    assert schedules.parse(":".join(str(value) for value in config.values())) == schedule
+@pytest.mark.parametrize("form", ["{0}:{1}", "{0}({2})", " {0} ( {2} ) "])
+def test_texts_are_read_back(schedule: Any, form: str) -> None:
+    kind, *numbers = map(str, schedules.to_config(schedule).values())
+    text = form.format(kind, ":".join(numbers), ", ".join(numbers))
+    assert schedules.parse(text) == schedule
+    assert schedules.as_step_size(text, 0.9) == schedule
+
+
+# ---- functions of the steps
+
+
+def falling(steps: int) -> float:
+    """Return a rate that falls in a straight line."""
+    return max(0.05, 1.0 - steps / 1e5)
+
+
+@pytest.mark.parametrize(
+    ("function", "most"),
+    [
+        (falling, 0.011),
+        (lambda steps: math.exp(-steps / 5000), 1e-4),
+        (lambda steps: 1 / math.sqrt(1 + steps), 1e-4),
+        (lambda steps: np.float32(0.25), 0.0),
+        (lambda steps: 0.999**steps, 1e-4),
+    ],
+)
+def test_a_function_of_the_steps_is_tabulated(function: Any, most: float) -> None:
+    """It is exact at few steps and where it is called, and close to the function between."""
+    rate = schedules.as_rate(function, "exploration")
+    assert [rate.at(steps) for steps in range(65)] == [float(function(steps)) for steps in range(65)]
+    assert [rate.at(2**k) for k in range(41)] == [float(function(2**k)) for k in range(41)]
+    assert rate.at(2**50) == rate.at(2**40) == float(function(2**40))
+    steps = np.random.default_rng(0).integers(0, 10**6, 2000).tolist()
+    assert max(abs(rate.at(n) - float(function(n))) for n in steps) <= most
+
+
+def test_a_tabulated_rate_is_read_back() -> None:
+    rate = schedules.as_rate(falling, "exploration")
+    config = json.loads(json.dumps(schedules.to_config(rate)))
+    assert schedules.from_config(config) == rate
+    assert len(json.dumps(config)) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("function", "match"),
+    [
+        (
+            lambda steps: 1 - steps / 1e6,
+            r"exploration\(1,015,808\) is -0.01.*; allowed: a number from 0 to 1, at",
+        ),
+        (lambda steps: None, r"exploration\(0\) is None"),
+        (
+            lambda steps: 1 / steps,
+            r"exploration\(0\) raised ZeroDivisionError: division by zero; a schedule is",
+        ),
+        (lambda: 0.1, r"exploration\(0\) raised TypeError"),
+        (lambda steps: math.nan, r"exploration\(0\) is nan"),
+    ],
+)
+def test_a_function_that_is_no_rate_is_refused(function: Any, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        schedules.as_rate(function, "exploration")
+
+
+@pytest.mark.parametrize(
+    ("steps", "rates"),
+    [((), ()), ((1, 2), (0.1, 0.2)), ((0, 2, 2), (0.1, 0.2, 0.3)), ((0, 1), (0.1,)), ((0,), (2.0,))],
+)
+def test_a_table_that_is_no_rate_is_refused(steps: Any, rates: Any) -> None:
+    with pytest.raises(ConfigError, match="tabulated rate"):
+        schedules.from_config({"kind": "tabulated", "steps": steps, "rates": rates})
+
+
+def test_a_table_from_a_file_has_a_bounded_length() -> None:
+    many = list(range(5000))
+    with pytest.raises(ConfigError, match="up to 4,096"):
+        schedules.from_config({"kind": "tabulated", "steps": many, "rates": [0.5] * 5000})
 
 
 @pytest.mark.parametrize(
@@ -172,6 +247,13 @@ def test_wrong_configurations_are_refused(config: Any, match: str) -> None:
         ("linear:1:0", "write it as linear:first:last:steps"),
         ("linear:1:zero:10", "write it as linear:first:last:steps"),
         ("polynomial:2", "omega is 2.0"),
+        ("linear(1, 0.05", "unknown schedule"),
+        ("linear(1, 0.05)", "write it as linear:first:last:steps"),
+        ("linear()", "write it as linear:first:last:steps"),
+        ("linear(1, (2), 3)", "write it as linear:first:last:steps"),
+        ("linear(1, 0, 10) + 1", "unknown schedule"),
+        ("__import__(1)", "unknown schedule"),
+        ("tabulated(1, 2)", "unknown schedule 'tabulated'"),
         ("nan", "constant rate is nan"),
         ("1.5", "constant rate is 1.5"),
     ],

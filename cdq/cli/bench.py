@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from cdq.cli.options import Dtype, JsonPath, Workers, check_writable
+from cdq.cli.hyperparameters import Dtype
+from cdq.cli.options import JsonPath, Workers, check_writable
 from cdq.cli.parameters import argument, option
 from cdq.errors import ConfigError, unknown_name
 

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
+from cdq.cli.hyperparameters import arguments_of, takes_hyperparameters
 from cdq.cli.log import logging_as
 from cdq.cli.options import (
-    DEFAULT,
     CheckpointEvery,
-    Dtype,
-    Exploration,
-    Gamma,
-    InitialValue,
+    EnvArgs,
     JsonPath,
     KeysDirectory,
-    Merge,
-    NumEnvs,
     Progress,
-    Seed,
     Steps,
-    StepSize,
-    SyncEvery,
     UntilOptimal,
     UntilReturn,
-    arguments_of,
     check_apart,
+    env_kwargs_of,
     given_in,
     keys_in,
     until_of,
@@ -37,6 +28,7 @@ from cdq.cli.options import (
 from cdq.cli.parameters import option
 from cdq.comm.zmq.address import EXAMPLES
 from cdq.errors import ConfigError, unknown_name
+from cdq.settings import OF_ENVIRONMENT
 
 if TYPE_CHECKING:
     from cdq.learner import QLearner
@@ -46,12 +38,8 @@ _COMM = "zmq"  # a hub of this process
 _DURABILITY = ("durable", "applied")
 _MODES = ("sync", "async")
 _STALENESS = 64
-# Options whose values a job keeps, and what its settings call them.
-_KEPT = {
-    **{name: name for name in ("gamma", "step_size", "exploration", "merge", "num_envs", "dtype", "seed")},
-    "initial_value": "initial_value",
-    "sync_every": "window",
-}
+# Hyper-parameters that a hub has no use for, or takes otherwise.
+_WITHOUT = {*OF_ENVIRONMENT, "overlap", "comm", "workers"}
 
 Bind = Annotated[str, option(metavar="URL", help=f"Where to be: {EXAMPLES}.")]
 Checkpoint = Annotated[
@@ -113,23 +101,16 @@ Metrics = Annotated[
 Log = Annotated[str, option(metavar="FORMAT", help="Of the lines on standard error: plain or json.")]
 
 
+@takes_hyperparameters(after="workers", but=_WITHOUT)
 def hub(
     context: click.Context,
     *,
     bind: Bind,
     checkpoint: Checkpoint,
     env: Env = None,
+    env_arg: EnvArgs = None,
     steps: Steps = 5e6,
     workers: Workers = 1,
-    seed: Seed = DEFAULT["seed"],
-    gamma: Gamma = DEFAULT["gamma"],
-    step_size: StepSize = DEFAULT["step_size"],
-    exploration: Exploration = str(DEFAULT["exploration"]),
-    merge: Merge = DEFAULT["merge"],
-    sync_every: SyncEvery = DEFAULT["sync_every"],
-    num_envs: NumEnvs = DEFAULT["num_envs"],
-    dtype: Dtype = DEFAULT["dtype"],
-    initial_value: InitialValue = DEFAULT["initial_value"],
     until_optimal: UntilOptimal = None,
     until_return: UntilReturn = None,
     keys: KeysDirectory = None,
@@ -143,6 +124,7 @@ def hub(
     log: Log = "plain",
     progress: Progress = 10.0,
     json_path: JsonPath = None,
+    **hyperparameters: Any,
 ) -> None:
     """Hold a job for workers that come and go: they are started with cdq join URL.
 
@@ -156,6 +138,7 @@ def hub(
     """
     from cdq.cli.train import finish, progress_by
     from cdq.comm.zmq.address import parse
+    from cdq.envs.arguments import with_arguments
     from cdq.job import Hosting, goal_of, last_start, model_in
     from cdq.learner import QLearner
 
@@ -164,6 +147,9 @@ def hub(
     if mode is not None and mode not in _MODES:
         raise ConfigError(unknown_name("mode", mode, _MODES))
     check_apart(json=json_path, checkpoint=checkpoint)
+    env_kwargs = env_kwargs_of(env_arg)
+    if env_kwargs is not None and env is None:
+        raise ConfigError("--env-arg was given without --env; name the environment, too")
     last = last_start(checkpoint)
     hosting = Hosting(
         str(parse(bind, bound=True)),
@@ -175,19 +161,7 @@ def hub(
         staleness=staleness,
         metrics=metrics,
     )
-    options = arguments_of(
-        gamma=gamma,
-        step_size=step_size,
-        exploration=exploration,
-        merge=merge,
-        sync_every=sync_every,
-        workers=workers,
-        num_envs=num_envs,
-        comm=_COMM,
-        dtype=dtype,
-        seed=seed,
-        initial_value=initial_value,
-    )
+    options = {**arguments_of(hyperparameters), "workers": workers, "comm": _COMM}
     until = until_of(until_optimal, until_return)
     callbacks = progress_by(progress if log == "plain" else 0)  # standard error then has JSON alone
     with logging_as(log):
@@ -201,12 +175,12 @@ def hub(
                 comm=_COMM,
                 checkpoint_every=checkpoint_every,
             )
-            _require_same(agent, env, options, given)
+            _require_same(agent, env if env is None else with_arguments(env, env_kwargs), options, given)
             more, until = _left(
                 agent, None if last is None else goal_of(last), steps if "steps" in given else None, until
             )
         else:
-            agent = _new(env, options, checkpoint, checkpoint_every)
+            agent = _new(env, {**options, "env_kwargs": env_kwargs}, checkpoint, checkpoint_every)
             more = steps
         finish(agent, more, until, None, json_path, callbacks=callbacks, hosting=hosting)
 
@@ -219,32 +193,17 @@ def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: f
     return QLearner(env, **options, checkpoint=checkpoint, checkpoint_every=every)
 
 
-def _require_same(agent: QLearner, env: str | None, options: Mapping[str, Any], given: set[str]) -> None:
+def _require_same(agent: QLearner, env: Any, options: Mapping[str, Any], given: set[str]) -> None:
     """Raise if options of the command line differ from those of the job."""
+    from cdq.cli.again import differing_options, require_none_differ
     from cdq.mdp import MDP
-    from cdq.training import make_settings
 
-    has = agent.settings.to_config()
-    seed = agent.settings.seed if options["seed"] is None else options["seed"]
-    asked = make_settings(**{**options, "seed": seed, "overlap": False}).to_config()
-    wrong = [name for name in _KEPT if name in given and asked[_KEPT[name]] != has[_KEPT[name]]]
+    wrong = differing_options(agent, options, given)
     if env is not None and (
         agent.model is None or MDP.from_gymnasium(env).fingerprint() != agent.model.fingerprint()
     ):
         wrong.append("env")
-    if wrong:
-        names = ", ".join("--" + name.replace("_", "-") for name in wrong)
-        raise ConfigError(
-            f"{names}: the job in the directory has something else{_values(agent, wrong)}; leave it out to go on with "
-            "the job,"
-            " or name another directory"
-        )
-
-
-def _values(agent: QLearner, names: Sequence[str]) -> str:
-    has = agent.settings.to_config()
-    values = [f"{name} {json.dumps(has[_KEPT[name]])}" for name in names if name in _KEPT]
-    return f" ({', '.join(values)})" if values else f" ({agent.name})"
+    require_none_differ(agent, wrong, "job", "leave it out to go on with the job, or name another directory")
 
 
 def _left(

@@ -1,47 +1,20 @@
-"""Options that commands share, with their defaults, and checks of their values."""
+"""Options that commands share besides hyper-parameters, and checks of their values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
-import cdq
 from cdq.cli.parameters import argument, option
-from cdq.errors import ConfigError, unknown_name
+from cdq.errors import ConfigError
 
 if TYPE_CHECKING:
     from cdq.comm.zmq.keys import Keys
-    from cdq.features import FeatureMap
     from cdq.training import Until
-
-# Help is shown without loading the library, which takes four times as long. The arguments of `QLearner` that have a
-# default here are held against its signature by a test, and the names of merge rules against the library's.
-DEFAULT: dict[str, Any] = {
-    "workers": None,
-    "seed": None,
-    "gamma": 0.99,
-    "step_size": None,
-    "exploration": 0.1,
-    "merge": "pooled",
-    "sync_every": "auto",
-    "num_envs": None,
-    "dtype": "float64",
-    "initial_value": 0.0,
-    "features": None,
-    "bins": None,
-    "table": "dense",
-    "masks": "auto",
-    "stepping": "auto",
-    "comm": "auto",
-    "overlap": False,
-}
-MERGES = ("affine", "importance", "max", "mean", "pooled", "sum", "visits")
-
-_RATES = "a number, linear:FIRST:LAST:STEPS, exponential:FIRST:LAST:STEPS"
-
 
 EnvId = Annotated[
     str, argument(metavar="ENV", help="A Gymnasium id; one of your own package is module:Env-v0.")
@@ -50,39 +23,19 @@ OptionalEnvId = Annotated[
     str | None,
     argument(metavar="[ENV]", help="A Gymnasium id, as for the other commands."),
 ]
-Gamma = Annotated[float, option(metavar="X", help="Discount, above 0 and up to 1.")]
-Workers = Annotated[int, option(metavar="N", help="How many learn together.")]
-NumEnvs = Annotated[
-    int | None,
+EnvArgs = Annotated[
+    list[str] | None,
     option(
-        metavar="N",
-        help="Environments that a worker steps in lockstep.",
-        show_default="16; 1 where they are stepped in Python",
+        "--env-arg",
+        metavar="NAME=VALUE",
+        help="Argument with which ENV is made, such as is_slippery=false; may be given again.",
     ),
 ]
-Dtype = Annotated[str, option(metavar="TYPE", help="Of the table: float64 or float32.")]
+Workers = Annotated[int, option(metavar="N", help="How many learn together.")]
 Steps = Annotated[
     float,
     option(metavar="N", help="Environment steps, summed over all workers.", show_default="5e6"),
 ]
-Seed = Annotated[
-    int | None,
-    option(
-        metavar="N", help="Same seed and number of workers: same table.", show_default="drawn, and reported"
-    ),
-]
-StepSize = Annotated[
-    str | None,
-    option(
-        metavar="SCHEDULE",
-        help=f"One of: {_RATES}; or, by the count of a pair, rescaled-linear:GAMMA, polynomial:OMEGA.",
-        show_default="rescaled-linear of gamma",
-    ),
-]
-Exploration = Annotated[str, option(metavar="SCHEDULE", help=f"Chance of a random action; one of: {_RATES}.")]
-Merge = Annotated[str, option(metavar="RULE", help=f"How tables become one: {', '.join(MERGES)}.")]
-SyncEvery = Annotated[str, option(metavar="N", help="Steps per worker between two merges, or auto.")]
-InitialValue = Annotated[float, option(metavar="X", help="What the table holds before learning.")]
 UntilOptimal = Annotated[
     float | None, option(metavar="X", help="Stop once certified to be within X of optimal.")
 ]
@@ -117,35 +70,8 @@ JsonPath = Annotated[
     option("--json", metavar="PATH", help="Write the figures as JSON; - prints them and nothing else."),
 ]
 
+_WORDS = {"True": True, "False": False, "None": None}
 
-Features = Annotated[
-    str | None,
-    option(
-        metavar="BASIS",
-        help="Of a linear Q-function: tiles:TILINGS:TILES, polynomial:ORDER or fourier:ORDER.",
-        show_default="tiles, where observations are vectors",
-    ),
-]
-Bins = Annotated[
-    str | None,
-    option(metavar="N", help="Cut each number of an observation into N parts; or N,N,... of each."),
-]
-TableKind = Annotated[
-    str,
-    option("--table", metavar="KIND", help="A row per state (dense), or per state that was met (hash)."),
-]
-Masks = Annotated[str, option(metavar="WHEN", help="Heed the environment's action masks: auto, on or off.")]
-Stepping = Annotated[
-    str,
-    option(
-        metavar="WAY",
-        help="The fastest way that is what step does (auto), its table P (model), or its own step (python).",
-    ),
-]
-
-
-_BASES = {"tiles": ("TileCoding", 2), "polynomial": ("PolynomialBasis", 1), "fourier": ("FourierBasis", 1)}
-_SWITCH: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
 
 Progress = Annotated[
     float,
@@ -155,65 +81,36 @@ Progress = Annotated[
 ]
 
 
-def arguments_of(**options: Any) -> dict[str, Any]:
-    """Return the arguments of `QLearner` that options on a command line, of the same names, stand for.
+def env_kwargs_of(texts: Sequence[str] | None) -> dict[str, Any] | None:
+    """Return the arguments of an environment that ``--env-arg`` gives: JSON, Python's True, False and None, or text.
 
     Raises
     ------
     ConfigError
-        If one does not stand for anything.
-    """
-    from cdq import schedules
-
-    readers: dict[str, Callable[[str], Any]] = {
-        "step_size": schedules.parse,
-        "exploration": schedules.parse,
-        "sync_every": window_of,
-        "features": features_of,
-        "bins": bins_of,
-        "masks": masks_of,
-    }
-    return {
-        name: readers[name](value) if name in readers and isinstance(value, str) else value
-        for name, value in options.items()
-    }
-
-
-def features_of(text: str) -> FeatureMap:
-    """Return the features that ``--features`` names.
+        If one is not NAME=VALUE, or a name is given twice.
 
     Examples
     --------
-    >>> features_of("tiles:16:8").tilings
-    16
+    >>> env_kwargs_of(["is_slippery=false", "map_name=8x8", "success_rate=0.5"])
+    {'is_slippery': False, 'map_name': '8x8', 'success_rate': 0.5}
     """
-    kind, *numbers = text.split(":")
-    if kind not in _BASES:
-        raise ConfigError(unknown_name("features", kind, _BASES))
-    basis, most = _BASES[kind]
-    if len(numbers) > most or not all(number.isdecimal() for number in numbers):
-        raise ConfigError(
-            f"features {text!r}; allowed: {kind}, followed by up to {most} whole numbers after colons"
-        )
-    features: FeatureMap = getattr(cdq, basis)(*map(int, numbers))
-    return features
+    given: dict[str, Any] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ConfigError(f"--env-arg is {text!r}; allowed: NAME=VALUE, such as is_slippery=false")
+        if name in given:
+            raise ConfigError(f"--env-arg gives {name} twice; give it once")
+        given[name] = _WORDS[value] if value in _WORDS else _value_of(value)
+    return given or None
 
 
-def bins_of(text: str) -> int | tuple[int, ...]:
-    """Return what ``--bins`` says."""
-    numbers = text.split(",")
-    if not all(number.isdecimal() for number in numbers):
-        raise ConfigError(
-            f"bins is {text!r}; allowed: a whole number, or one for each number of an observation: 8,8,4"
-        )
-    return int(text) if len(numbers) == 1 else tuple(map(int, numbers))
-
-
-def masks_of(text: str) -> bool | str:
-    """Return what ``--masks`` says."""
-    if text not in _SWITCH:
-        raise ConfigError(unknown_name("masks", text, _SWITCH))
-    return _SWITCH[text]
+def _value_of(text: str) -> Any:
+    """Return what a text is as JSON, else the text."""
+    try:
+        return json.loads(text, parse_constant=str)
+    except (ValueError, RecursionError):
+        return text
 
 
 def is_stdout(path: Path | None) -> bool:
@@ -255,15 +152,6 @@ def until_of(optimal: float | None, mean_return: float | None) -> Until | None:
     if optimal is not None:
         return OptimalWithin(optimal)
     return None if mean_return is None else MeanReturn(mean_return)
-
-
-def window_of(text: str) -> str | int:
-    """Return what ``--sync-every`` says."""
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    return int(value) if value.is_integer() else text
 
 
 def given_in(context: click.Context) -> set[str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin
 
 import click
 import rich_click
@@ -68,12 +68,11 @@ def command(
     >>> command(greet).main(["world", "--times", "2"], standalone_mode=False)
     hello world hello world
     """
-    hints = get_type_hints(function, include_extras=True)
-    parameters = inspect.signature(function).parameters.values()
+    parameters = inspect.signature(function, eval_str=True).parameters
     return cls(
         function.__name__,
-        callback=click.pass_context(function) if "context" in hints else function,
-        params=[_parameter(each, hints[each.name]) for each in parameters if each.name != "context"],
+        callback=click.pass_context(function) if "context" in parameters else function,
+        params=[_parameter(each) for each in parameters.values() if each.name != "context"],
         help=_help_of(function),
         **settings,
     )
@@ -88,12 +87,16 @@ def _help_of(function: Callable[..., None]) -> str:
     )
 
 
-def _parameter(parameter: inspect.Parameter, hint: Any) -> click.Parameter:
+def _parameter(parameter: inspect.Parameter) -> click.Parameter:
     """Return the option or argument that a parameter of a function declares."""
-    kind, declaration = get_args(hint)
-    settings = {**_type_of(kind), **declaration.settings}
+    kind, declaration = get_args(parameter.annotation)
+    is_argument = declaration.kind is rich_click.RichArgument
+    settings = {
+        **_type_of(kind, {"nargs": -1} if is_argument else {"multiple": True}),
+        **declaration.settings,
+    }
     required = parameter.default is inspect.Parameter.empty
-    if declaration.kind is rich_click.RichArgument:
+    if is_argument:
         return rich_click.RichArgument([parameter.name], required=required, **settings)
     names = declaration.names or (f"--{parameter.name.replace('_', '-')}",)
     if not required:
@@ -101,12 +104,12 @@ def _parameter(parameter: inspect.Parameter, hint: Any) -> click.Parameter:
     return rich_click.RichOption([parameter.name, *names], required=required, **settings)
 
 
-def _type_of(hint: Any) -> dict[str, Any]:
-    """Return the settings that a type stands for."""
+def _type_of(hint: Any, several: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that a type stands for; *several* are those of a list."""
     if NoneType in get_args(hint):
         hint = get_args(hint)[0]
     if get_origin(hint) is list:
-        return {"nargs": -1, "type": _TYPES[get_args(hint)[0]]}
+        return {**several, "type": _TYPES[get_args(hint)[0]]}
     return {"is_flag": True} if hint is bool else {"type": _TYPES[hint]}
 
 

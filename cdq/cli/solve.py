@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from cdq.cli.options import DEFAULT, EnvId, Gamma, JsonPath, check_writable
+from cdq.cli.hyperparameters import Gamma
+from cdq.cli.options import EnvArgs, EnvId, JsonPath, check_writable, env_kwargs_of
 from cdq.cli.parameters import option
+from cdq.settings import DEFAULTS
 
 _TOLERANCE = 1e-10
 
@@ -18,7 +20,8 @@ Tolerance = Annotated[
 def solve(
     env: EnvId,
     *,
-    gamma: Gamma = DEFAULT["gamma"],
+    env_arg: EnvArgs = None,
+    gamma: Gamma = DEFAULTS["gamma"],
     tolerance: Tolerance = _TOLERANCE,
     json_path: JsonPath = None,
 ) -> None:
@@ -30,10 +33,11 @@ def solve(
     cdq solve CliffWalking-v1 --gamma 1 --json -
     """
     from cdq.cli.render import console_for_people, show_figures, show_policy, write_json
+    from cdq.envs.arguments import with_arguments
     from cdq.mdp import MDP, planning
 
     check_writable(json_path)
-    model = MDP.from_gymnasium(env)
+    model = MDP.from_gymnasium(with_arguments(env, env_kwargs_of(env_arg)))
     started = time.perf_counter()
     solution = planning.solve(model, gamma, tolerance=tolerance)
     seconds = time.perf_counter() - started

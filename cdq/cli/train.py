@@ -9,56 +9,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
+from cdq.cli.hyperparameters import arguments_of, takes_hyperparameters
 from cdq.cli.options import (
-    DEFAULT,
-    Bins,
     CheckpointEvery,
-    Dtype,
-    Exploration,
-    Features,
-    Gamma,
-    InitialValue,
+    EnvArgs,
     JsonPath,
-    Masks,
-    Merge,
-    NumEnvs,
     OptionalEnvId,
     Progress,
-    Seed,
-    Stepping,
     Steps,
-    StepSize,
-    SyncEvery,
-    TableKind,
     UntilOptimal,
     UntilReturn,
-    arguments_of,
     check_apart,
     check_writable,
+    env_kwargs_of,
     given_in,
     until_of,
 )
 from cdq.cli.parameters import option
 from cdq.errors import CdqError, ConfigError
-
-if TYPE_CHECKING:
-    from cdq.learner import QLearner
-    from cdq.training import Callback, Until
+from cdq.settings import MAY_CHANGE
 
 if TYPE_CHECKING:
     from cdq.job import Hosting
+    from cdq.learner import QLearner
+    from cdq.training import Callback, Until
 
 _INTERRUPTED = 130
 _REPRESENTATION = {"features", "bins", "table"}
-_WITH_RESUME = ("workers", "comm", "steps", "save", "progress", "json_path", "env_again")
-Comm = Annotated[str, option(metavar="NAME", help="Communicator: a name, a URL, or auto.")]
-Workers = Annotated[
-    int | None,
-    option(metavar="N", help="How many learn together.", show_default="1; under mpiexec, its processes"),
-]
-Overlap = Annotated[bool, option("--overlap", help="Merge while the next window is learnt, one window late.")]
+_WITH_RESUME = {*MAY_CHANGE, "steps", "save", "progress", "json_path", "env_again"}
 Checkpoint = Annotated[
     Path | None, option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
+]
+New = Annotated[
+    bool, option("--new", help="With --checkpoint: begin anew, and delete the checkpoints there.")
 ]
 Resume = Annotated[
     Path | None,
@@ -76,30 +59,16 @@ EnvAgain = Annotated[
 Save = Annotated[Path | None, option(metavar="PATH", help="Write what was learnt to this file.")]
 
 
+@takes_hyperparameters(after="steps")
 def train(
     context: click.Context,
     env: OptionalEnvId = None,
     *,
+    env_arg: EnvArgs = None,
     steps: Steps = 5e6,
-    workers: Workers = DEFAULT["workers"],
-    seed: Seed = DEFAULT["seed"],
-    gamma: Gamma = DEFAULT["gamma"],
-    step_size: StepSize = DEFAULT["step_size"],
-    exploration: Exploration = str(DEFAULT["exploration"]),
-    merge: Merge = DEFAULT["merge"],
-    sync_every: SyncEvery = DEFAULT["sync_every"],
-    num_envs: NumEnvs = DEFAULT["num_envs"],
-    dtype: Dtype = DEFAULT["dtype"],
-    initial_value: InitialValue = DEFAULT["initial_value"],
-    features: Features = DEFAULT["features"],
-    bins: Bins = DEFAULT["bins"],
-    table: TableKind = DEFAULT["table"],
-    masks: Masks = DEFAULT["masks"],
-    stepping: Stepping = DEFAULT["stepping"],
-    comm: Comm = DEFAULT["comm"],
-    overlap: Overlap = DEFAULT["overlap"],
     checkpoint: Checkpoint = None,
     checkpoint_every: CheckpointEvery = None,
+    new: New = False,
     resume: Resume = None,
     env_again: EnvAgain = None,
     until_optimal: UntilOptimal = None,
@@ -107,6 +76,7 @@ def train(
     save: Save = None,
     progress: Progress = 10.0,
     json_path: JsonPath = None,
+    **hyperparameters: Any,
 ) -> None:
     """Learn an environment and report what came of it.
 
@@ -116,6 +86,9 @@ def train(
     last whole round, reports and saves as usual, and exits with status 130.
     Under mpiexec or srun each process is one worker, and rank 0 reports.
 
+    Where --checkpoint names the checkpoints of a run, the same command goes
+    on with it, to --steps in all; --new begins anew.
+
     With --resume, which takes everything else from the checkpoint, only
     --workers, --comm, --steps (so many more), --save, --progress, --json and
     --env may be given. --env says that a module of yours may be imported: no file says so.
@@ -123,48 +96,32 @@ def train(
     [bold]Examples[/bold]
 
     cdq train FrozenLake-v1 --workers 2
+    cdq train FrozenLake-v1 --env-arg is_slippery=false
     cdq train Taxi-v4 --steps 2e7 --workers 2 --save taxi.safetensors
     cdq train CliffWalking-v1 --exploration linear:1:0.05:1e6
     cdq train FrozenLake8x8-v1 --until-optimal 0.01 --json -
     mpiexec -n 4 cdq train Taxi-v4 --steps 1e9 --checkpoint runs/taxi
     mpiexec -n 4 cdq train --resume runs/taxi
     """
+    from cdq.cli.again import begin_anew, run_in, steps_to_go
     from cdq.learner import QLearner
 
     check_apart(save=save, json=json_path, checkpoint=checkpoint, resume=resume)
     until, callbacks = until_of(until_optimal, until_return), progress_by(progress)
     if resume is not None:
         given = given_in(context)
-        agent = _resumed(resume, given, env_again, workers, comm)
+        agent = _resumed(resume, given, env_again, {name: hyperparameters[name] for name in MAY_CHANGE})
         finish(agent, steps if "steps" in given else None, None, save, json_path, callbacks=callbacks)
         return
     if env_again is not None:
         raise ConfigError(f"--env belongs to --resume; name the environment by itself: cdq train {env_again}")
+    if new and checkpoint is None:
+        raise ConfigError("--new belongs to --checkpoint; name the directory to begin anew in")
     if env is None:
         raise ConfigError(
             "no environment was given: name one, as in cdq train FrozenLake-v1, or use --resume DIR"
         )
-    options = arguments_of(
-        gamma=gamma,
-        step_size=step_size,
-        exploration=exploration,
-        merge=merge,
-        sync_every=sync_every,
-        workers=workers,
-        num_envs=num_envs,
-        comm=comm,
-        dtype=dtype,
-        seed=seed,
-        initial_value=initial_value,
-        features=features,
-        bins=bins,
-        table=table,
-        masks=masks,
-        stepping=stepping,
-        overlap=overlap,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-    )
+    options = arguments_of(hyperparameters)
     from cdq.envs.defaults import recommended  # here: it takes Gymnasium with it
 
     given = given_in(context)
@@ -172,17 +129,30 @@ def train(
     if known is not None:
         options.update({name: value for name, value in known.arguments.items() if name not in given})
         steps = steps if "steps" in given else known.steps
-    finish(QLearner(env, **options), steps, until, save, json_path, callbacks=callbacks)
+    env_kwargs = env_kwargs_of(env_arg)
+    if checkpoint is not None and not new:
+        begun = run_in(checkpoint, env, env_kwargs, options, given=given, every=checkpoint_every)
+        if begun is not None:
+            more, until = steps_to_go(begun, steps if "steps" in given else None, until)
+            finish(begun, more, until, save, json_path, callbacks=callbacks)
+            return
+    options |= {"checkpoint": checkpoint, "checkpoint_every": checkpoint_every}
+    agent = QLearner(env, env_kwargs=env_kwargs, **options)
+    if checkpoint is not None and agent.rank == 0 and new:
+        check_writable(save)
+        check_writable(json_path)
+        begin_anew(checkpoint)
+    finish(agent, steps, until, save, json_path, callbacks=callbacks)
 
 
-def _resumed(directory: Path, given: set[str], env: str | None, workers: int | None, comm: str) -> QLearner:
+def _resumed(directory: Path, given: set[str], env: str | None, changed: Mapping[str, Any]) -> QLearner:
     from cdq.learner import QLearner
 
     others = sorted(given - {"resume", *_WITH_RESUME})
     if others:
         names = ", ".join("ENV" if name == "env" else "--" + name.replace("_", "-") for name in others)
         raise ConfigError(f"{names} cannot be given with --resume: the run goes on as it was begun")
-    return QLearner.resume(directory, env, workers=workers, comm=comm)
+    return QLearner.resume(directory, env, **changed)
 
 
 def finish(
@@ -217,6 +187,7 @@ def finish(
     click.exceptions.Exit
         With status 130, if Ctrl-C ended it.
     """
+    from cdq.cli.again import holds
     from cdq.cli.render import write_json
 
     if agent.rank > 0:
@@ -233,7 +204,7 @@ def finish(
         raise CdqError(f"{error}; {_saved(agent, save)}") from error
     report = {**agent.report(), "interrupted": interrupted}
     if agent.until is not None:
-        report["until_reached"] = (agent.steps < target and not interrupted) or _holds(agent.until, report)
+        report["until_reached"] = (agent.steps < target and not interrupted) or holds(agent.until, report)
     with ExitStack() as last:  # all of it from the last, whatever fails: files come before standard output
         last.callback(_show, agent, report, json_path)
         last.callback(write_json, json_path, report)
@@ -282,14 +253,6 @@ def _learn(
     except KeyboardInterrupt:
         return True
     return False
-
-
-def _holds(until: Until, report: Mapping[str, Any]) -> bool:
-    from cdq.training import OptimalWithin
-
-    if isinstance(until, OptimalWithin):
-        return bool(report["gap"] <= until.tolerance)
-    return report["mean_return"] is not None and bool(report["mean_return"] >= until.at_least)
 
 
 def _solved(report: Mapping[str, Any]) -> str:

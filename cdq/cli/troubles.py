@@ -1,4 +1,4 @@
-"""What is wrong with a hub's job, in plain words, each with what to do about it."""
+"""Faults of a hub's job in plain words, each with a remedy."""
 
 from __future__ import annotations
 

@@ -16,11 +16,12 @@ class Probe:
     def learn(
         self,
         law: Law,
-        gamma: float,
+        gamma: Any,
         actions: Any,
         rewards: Any,
         terminated: Any,
         masks: Any = None,
         active: Any = None,
     ) -> None: ...
+    def begin(self, lane: int) -> None: ...
     def advance(self) -> None: ...

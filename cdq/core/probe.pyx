@@ -5,6 +5,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.table.rows cimport Law
 
+import numpy as np
+
 
 cdef class Probe:
     """The methods of a Q-function, on NumPy arrays of its lanes."""
@@ -33,11 +35,13 @@ cdef class Probe:
         self.q.greedy(self._masks(self.q.n, masks, actions.shape[0]), &actions[0])
 
     def learn(
-        self, Law law not None, double gamma, const uint32_t[::1] actions, const double[::1] rewards,
+        self, Law law not None, gamma, const uint32_t[::1] actions, const double[::1] rewards,
         const uint8_t[::1] terminated, const uint8_t[:, ::1] masks=None, const uint8_t[::1] active=None,
     ):
-        """Learn from a transition of every lane."""
+        """Learn from a transition of every lane; *gamma* is one discount, or one for each."""
         cdef const uint8_t *where = NULL
+        cdef double[::1] discounts = np.full(self.q.n, gamma, np.float64)
+        cdef int64_t i
         cdef const uint8_t *allowed = self._masks(rewards.shape[0], masks, actions.shape[0])
         if terminated.shape[0] != self.q.n or (active is not None and active.shape[0] != self.q.n):
             raise ValueError("terminated and active have an entry per lane")
@@ -45,7 +49,14 @@ cdef class Probe:
             raise ValueError("the law and the table differ in type")
         if active is not None:
             where = &active[0]
-        self.q.learn(&law.c, gamma, &actions[0], &rewards[0], &terminated[0], allowed, where)
+        for i in range(self.q.n):
+            if terminated[i]:
+                discounts[i] = 0.0
+        self.q.learn(&law.c, &actions[0], &rewards[0], &discounts[0], allowed, where)
+
+    def begin(self, int64_t lane):
+        """Begin an episode in a lane."""
+        self.q.forget_actions(lane, 1)
 
     def advance(self):
         """Make the successors the states."""

@@ -132,7 +132,7 @@ def environment_of(path: object, name: str, origin: Origin, given: Any) -> Any:
         return given
     if not arguments and limit is None:
         return given
-    spec = copy.deepcopy(_spec_of(given))
+    spec = copy.deepcopy(spec_of(given))
     if spec is None:
         return given  # making it says what is wrong
     spec.kwargs.update(arguments)
@@ -140,7 +140,7 @@ def environment_of(path: object, name: str, origin: Origin, given: Any) -> Any:
     return spec
 
 
-def _spec_of(env_id: str) -> EnvSpec | None:
+def spec_of(env_id: str) -> EnvSpec | None:
     """Return the spec that is registered under an id; a module before the id is imported, as its user named it."""
     module, _, bare = env_id.rpartition(":")
     with contextlib.suppress(ImportError):

@@ -17,6 +17,10 @@ class ConfigError(CdqError, ValueError):
     """An argument is outside the allowed values."""
 
 
+class UnknownArgument(ConfigError, TypeError):
+    """A call got an argument by a name that it does not have; a TypeError too, as Python's own error is."""
+
+
 class ModelError(CdqError, ValueError):
     """A finite model is not one: probabilities, successors, rewards or start are wrong."""
 
@@ -127,6 +131,38 @@ class BackendUnavailable(CommError, ImportError):
     """A communicator's package or library is missing; the message says how to get it."""
 
 
+# Names that other libraries and textbooks have for arguments of this one.
+_ELSEWHERE = {
+    "alpha": "step_size",
+    "discount": "gamma",
+    "discount_factor": "gamma",
+    "environment": "env",
+    "eps": "exploration",
+    "epsilon": "exploration",
+    "exploration_final_eps": "exploration",
+    "exploration_fraction": "exploration",
+    "exploration_initial_eps": "exploration",
+    "initial_q": "initial_value",
+    "learning_rate": "step_size",
+    "lr": "step_size",
+    "max_steps": "steps",
+    "n_episodes": "episodes",
+    "n_envs": "num_envs",
+    "n_eval_episodes": "episodes",
+    "n_steps": "steps",
+    "n_workers": "workers",
+    "num_episodes": "episodes",
+    "num_steps": "steps",
+    "num_workers": "workers",
+    "optimistic": "initial_value",
+    "q_init": "initial_value",
+    "random_state": "seed",
+    "timesteps": "steps",
+    "total_steps": "steps",
+    "total_timesteps": "steps",
+}
+
+
 def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
     """Return the message for an unknown *name*: what there is, and the nearest of it.
 
@@ -134,8 +170,16 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
     --------
     >>> unknown_name("merge", "poled", ["mean", "pooled"])
     "unknown merge 'poled'; known: mean, pooled. Did you mean 'pooled'?"
+    >>> unknown_name("option", "--learning-rate", ["--seed", "--step-size"])
+    "unknown option '--learning-rate'; known: --seed, --step-size. Did you mean '--step-size'?"
     """
     names = sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=1)
+    meant = _ELSEWHERE.get(_bare(str(name)))
+    close = [one for one in names if _bare(one) == meant] or difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"unknown {what} {name!r}; known: {', '.join(names)}.{hint}"
+
+
+def _bare(name: str) -> str:
+    """Return the name of an argument that an option stands for."""
+    return name.lstrip("-").replace("-", "_")

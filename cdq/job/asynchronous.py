@@ -17,7 +17,8 @@ from cdq.job.increments import Increment, check_increment, largest, open_increme
 from cdq.job.membership.events import HubState, Refused, Submission
 from cdq.job.messages import DONE, OpenWindow, pack_result
 from cdq.job.service import LearningService
-from cdq.workers import Round, sweeps_of
+from cdq.windows import sweeps_of
+from cdq.workers import Round
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
 _CLOCK_LIMIT = 0x40000000

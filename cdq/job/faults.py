@@ -74,9 +74,11 @@ def _visit(name: str) -> str:
 
 
 def carried(name: str, data: Received) -> Sequence[Received]:
-    """Return what of *data* gets through at a point: once, or not at all, or twice, or with a bit wrong."""
+    """Return what of *data* gets through at a point: once, or not at all, or twice, or with a bit of each byte wrong.
+
+    One wrong bit alone may make another contribution that could be: nobody can tell.
+    """
     way = point(name)
     if way == "corrupt":
-        middle = len(data) // 2
-        data = bytes(data[:middle]) + bytes([data[middle] ^ 1]) + bytes(data[middle + 1 :])
+        data = bytes(byte ^ 1 for byte in bytes(data))
     return {"drop": (), "double": (data, data)}.get(way, (data,))

@@ -20,9 +20,10 @@ from cdq.errors import CdqError, ConfigError
 from cdq.job.messages import OpenWindow, Shape, check_lanes
 from cdq.mdp import MDP, PackedModel, pack_model
 from cdq.qfunctions import MergedTable
+from cdq.rules import Q_LEARNING, as_rule
 from cdq.schedules import Polynomial, RescaledLinear, StepSize, build_law
+from cdq.settings import Settings
 from cdq.storage import Tensors, pack_tensors, parse_tensors
-from cdq.training import Settings
 from cdq.workers import Worker
 
 # Changes whenever messages, or what a worker does on them, change.
@@ -130,7 +131,8 @@ class Job:
     def shape(self) -> Shape:
         """Sizes from which those of messages follow."""
         real = np.dtype(self.settings.dtype)
-        return Shape(self.model.n_states, self.model.n_actions, real, self.settings.num_envs)
+        columns = self.model.n_actions * self.settings.rule.tables
+        return Shape(self.model.n_states, columns, real, self.settings.num_envs)
 
 
 @dataclass(frozen=True)
@@ -180,12 +182,14 @@ def pack_welcome(
         "time_limit": job.model.time_limit,
         "name": job.model.name,
         "gamma": settings.gamma,
-        "mass": settings.window.mass,
+        "mass": settings.sync_every.mass,
         "step_size": schedules.to_config(settings.step_size),
         "num_envs": settings.num_envs,
         "task": list(window),
         "asynchronous": asynchronous,
     }
+    if settings.rule != Q_LEARNING:
+        about["rule"] = settings.rule.name
     tensors = {"values": merged.values, "clock": merged.clock, "lanes": np.frombuffer(lanes, np.uint8)}
     return pack_tensors({**tensors, **model_tensors(job.model)}, about)
 
@@ -201,13 +205,14 @@ def open_welcome(data: Any, samplers: dict[tuple[str, str], PackedModel]) -> Wel
     try:
         tensors, about = parse_tensors(bytes(data), "the hub's welcome")
         values = tensors["values"]
-        n_states, n_actions = values.shape
-        shape = Shape(n_states, n_actions, values.dtype, int(about["num_envs"]))
-        merged = MergedTable(shape.n_states, shape.n_actions, shape.real, 0.0)
+        n_states, columns = values.shape
+        shape = Shape(n_states, columns, values.dtype, int(about["num_envs"]))
+        rule = as_rule(about.get("rule", Q_LEARNING.name))
+        merged = MergedTable(n_states, columns // rule.tables, shape.real, 0.0, rule)
         merged.values[:], merged.clock[:] = values, tensors["clock"]
         check_lanes(tensors["lanes"], shape)
         return Welcome(
-            _sampler(about, tensors, shape, samplers),
+            _sampler(about, tensors, shape, rule.tables, samplers),
             float(about["gamma"]),
             float(about["mass"]),
             schedules.from_config(about["step_size"]),
@@ -224,12 +229,16 @@ def open_welcome(data: Any, samplers: dict[tuple[str, str], PackedModel]) -> Wel
 
 
 def _sampler(
-    about: Mapping[str, Any], tensors: Tensors, shape: Shape, samplers: dict[tuple[str, str], PackedModel]
+    about: Mapping[str, Any],
+    tensors: Tensors,
+    shape: Shape,
+    tables: int,
+    samplers: dict[tuple[str, str], PackedModel],
 ) -> PackedModel:
     key = str(about["model"]), str(shape.real)
     if key not in samplers:
         model = model_of(about, tensors)
-        if model.fingerprint() != key[0] or (model.n_states, model.n_actions) != shape[:2]:
+        if model.fingerprint() != key[0] or (model.n_states, model.n_actions * tables) != shape[:2]:
             raise ConfigError("its model is another one than it says")
         samplers[key] = pack_model(model, shape.real)
     return samplers[key]

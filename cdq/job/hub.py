@@ -33,12 +33,12 @@ from cdq.job.service import NO_RECORD, LearningService, Record, make_service, pl
 from cdq.job.store import NAME as BEGINNING
 from cdq.job.store import read_beginning, write_beginning
 from cdq.mdp import MDP
+from cdq.settings import differing
 from cdq.training import Ended, LearnCall, signals_deferred
 
 _log = logging.getLogger("cdq.hub")
 # Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
 _ROOM = 1 << 26
-_MAY_CHANGE = {"workers", "comm"}  # settings of a job that is started again
 _SHORTEST = 0.001  # seconds of a round: in less nobody but one worker ever delivers
 _PATIENCE = 2.0  # seconds that a hub which is to end waits for the round in hand
 
@@ -292,9 +292,7 @@ def _require_same_job(call: LearnCall, journal: Journal) -> None:
     if not journal.entries or not path.exists():
         return
     has, wanted = read_beginning(journal.directory)[2], call.about
-    both = has["settings"].keys() & wanted["settings"].keys() - _MAY_CHANGE  # an older cdq may know fewer
-    differ = any(has["settings"][name] != wanted["settings"][name] for name in both)
-    if has["model"] != wanted["model"] or differ:
+    if has["model"] != wanted["model"] or differing(has["settings"], wanted["settings"]):
         raise FileError(
             f"{journal.directory} holds the rounds of another job, on {has['environment']}; name another directory"
         )

@@ -59,14 +59,14 @@ class Shape(NamedTuple):
     """Sizes from which those of messages follow."""
 
     n_states: int
-    n_actions: int
+    columns: int
     real: np.dtype[Any]
     num_envs: int
 
     @property
     def n_pairs(self) -> int:
         """Number of pairs of the table."""
-        return self.n_states * self.n_actions
+        return self.n_states * self.columns
 
     @property
     def lanes(self) -> int:

@@ -188,7 +188,7 @@ class Endpoint:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _FRESH
-            self._text = text_of(status()).encode()
+            self._text = text_of(status()).encode(errors="replace")
 
     def __enter__(self) -> Self:
         self._thread.start()

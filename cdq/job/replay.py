@@ -21,16 +21,8 @@ from cdq.job.store import NAME, read_beginning
 from cdq.mdp import PackedModel
 from cdq.merges import MergeRule, resolve
 from cdq.qfunctions import MergedTable, QTable
-from cdq.training import (
-    Goal,
-    ModelTask,
-    Progress,
-    Requests,
-    State,
-    arguments_of,
-    make_settings,
-    watch_nothing,
-)
+from cdq.settings import arguments_of, make_settings
+from cdq.training import Goal, ModelTask, Progress, Requests, State, watch_nothing
 
 _MOST = 1 << 62  # no number of a line is larger
 
@@ -229,7 +221,8 @@ def replay(
     model, tensors, header = read_beginning(path)
     arguments = {**arguments_of(path / NAME, header, merge), "comm": "inprocess"}
     settings = make_settings(**arguments)
-    state = State(MergedTable(model.n_states, model.n_actions, settings.dtype, 0.0), Progress(0, 0.0))
+    merged = MergedTable(model.n_states, model.n_actions, settings.dtype, 0.0, settings.rule)
+    state = State(merged, Progress(0, 0.0))
     state.restore(path / NAME, tensors, header, ModelTask(model, settings.dtype))
     lanes: dict[int, Any] = dict(enumerate(tensors["lanes"]))
     rounds = int(header["rounds"])
@@ -248,7 +241,7 @@ def replay(
         )
         repeat(service, entries, told)
         rounds = service.rounds
-    return QTable(state.merged.values, state.merged.visits, model.name, actions=model.actions)
+    return QTable(merged.mean_values(), merged.updates(), model.name, actions=model.actions)
 
 
 def starts(entries: Iterable[Entry]) -> Iterator[tuple[Entry, list[Entry]]]:

@@ -33,7 +33,8 @@ from cdq.job.messages import (
 from cdq.job.pace import Pace, learnt
 from cdq.mdp import MDP, pack_model
 from cdq.qfunctions import MergedTable, allocate, rows_over, table_bytes
-from cdq.training import Course, Ended, Plan, Settings, State, Watch
+from cdq.settings import Settings
+from cdq.training import Course, Ended, Plan, State, Watch
 from cdq.workers import Round, Rule, Worker
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
@@ -236,7 +237,7 @@ class LearningService:
             worker = Worker(
                 self._sampler,
                 MergedTable(
-                    shape.n_states, shape.n_actions, shape.real, 0.0
+                    shape.n_states, self._job.model.n_actions, shape.real, 0.0, settings.rule
                 ),  # untouched, it takes no memory
                 is_keeper=False,
                 gamma=settings.gamma,
@@ -344,7 +345,7 @@ def plan_of(settings: Settings, rule: Rule, keep_every: int = 0) -> Plan:
     """
     if settings.overlap:
         raise ConfigError("overlap needs workers that stay: threads or MPI; leave it out with a hub")
-    windows = settings.window, settings.dtype
+    windows = settings.sync_every, settings.dtype
     return Plan(settings.step_size, settings.exploration, rule, *windows, keep_every=keep_every)
 
 

@@ -12,6 +12,7 @@
 - `filing`: Files of a learner, and copies of it, which are made by way of a file.
 - `initial`: Initial tables, which users give to learners.
 - `learning`: Calls of a learner that learn: by acting, and from logged transitions.
+- `naming`: Names of arguments: one that a call does not have is refused with the name that was meant.
 - `offline`: A call of `learn_from`: a run whose workers replay a log.
 - `parcel`: Parcels: all that a process gets from the learner that starts it, to be a rank beside it.
 - `qlearner`: QLearner, the public class: learn, predict, evaluate, save, load.

@@ -15,7 +15,8 @@ from cdq.errors import ConfigError
 from cdq.errors.checks import as_array, is_flag, shown
 from cdq.learner.exclusion import Turn
 from cdq.offline import LoggedTask
-from cdq.training import EnvironmentTask, Settings, State
+from cdq.settings import Settings
+from cdq.training import EnvironmentTask, State
 from cdq.workers import PREDICTION
 
 Choice = Callable[[Floats, Any], int]
@@ -146,7 +147,7 @@ class Acting:
         """
         grows = self._state.merged.grows
         with self._turn.taken("predict") if grows else nullcontext():
-            values_of = partial(self._task.action_values, self._state.merged.values)
+            values_of = partial(self._task.action_values, self._state.merged.mean_values())
             return act(self._task, values_of, self._choice(deterministic))(observation, action_mask)
 
     def action_values(self, observation: Any) -> Floats:
@@ -170,8 +171,8 @@ class Acting:
         with self._turn.taken("action_values") if merged.grows else nullcontext():
             several = task.split(observation)
             if several is None:
-                return np.array(task.action_values(merged.values, observation))
-            rows = [task.action_values(merged.values, one) for one in several]
+                return np.array(task.action_values(merged.mean_values(), observation))
+            rows = [task.action_values(merged.mean_values(), one) for one in several]
             return np.array(rows, merged.values.dtype).reshape(len(rows), task.n_actions)
 
     def policy(self, *, deterministic: bool = True) -> Callable[..., Any]:
@@ -193,7 +194,7 @@ class Acting:
             If the learner is in the course of another call.
         """
         with self._turn.taken("policy"):
-            values_of = self._task.values_now(self._state.merged.values)
+            values_of = self._task.values_now(self._state.merged.mean_values())
             return act(self._task, values_of, self._choice(deterministic))
 
     def _choice(self, deterministic: bool) -> Choice:

@@ -25,7 +25,8 @@ from cdq.qfunctions import (
     SoleTable,
     Table,
 )
-from cdq.training import Approach, EnvironmentTask, ModelTask, Settings, SteppedTask
+from cdq.settings import OF_ENVIRONMENT, Settings
+from cdq.training import EnvironmentTask, ModelTask, SteppedTask
 
 if TYPE_CHECKING:
     from cdq.envs.spaces import Encoder
@@ -44,18 +45,11 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
     UnsupportedEnvironment, ConfigError
         If there is no way; says which there would be.
     """
-    approach = settings.approach
     if isinstance(env, Names):
-        if approach != Approach():
-            raise ConfigError(
-                "a log is learnt with a table of its states: leave out features, bins, table, masks and stepping"
-            )
+        _require_none_given(settings, "a log is learnt with a table of its states")
         return LoggedTask(env), replace(settings, num_envs=1)
     if isinstance(env, MDP):
-        if approach != Approach():
-            raise ConfigError(
-                "an MDP is learnt as it is: leave out features, bins, table, masks and stepping"
-            )
+        _require_none_given(settings, "an MDP is learnt as it is")
         return _with_lanes(ModelTask(env, settings.dtype), settings)
     from cdq.envs.opening import open_environment
     from cdq.envs.sending import sendable
@@ -65,20 +59,18 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
         env,
         settings.num_envs or 1,
         lambda table: MDP.from_outcomes(**table._asdict()),
-        stepping=approach.stepping,
-        masks=approach.masks,
-        bins=approach.bins,
-        plain=_is_plain(approach),
+        stepping=settings.stepping,
+        masks=settings.masks,
+        bins=settings.bins,
+        plain=_is_plain(settings),
     )
     if isinstance(origin, MDP):
         task = ModelTask(origin, settings.dtype, encoder, why, changed)
         return _with_lanes(task, settings)
     environment = cast("Environment", origin)
-    if not encoder.countable and _is_plain(approach):
-        approach = replace(approach, features=_features_for(environment, encoder))
-    settings = replace(
-        settings, num_envs=settings.num_envs or environment.default_num_envs, approach=approach
-    )
+    settings = replace(settings, num_envs=settings.num_envs or environment.default_num_envs)
+    if not encoder.countable and _is_plain(settings):
+        settings = replace(settings, features=_features_for(environment, encoder))
     representation = _representation(settings, environment, encoder)
     if settings.workers > 1 and not environment.threads and records_episodes(env):
         notice = "its RecordEpisodeStatistics counts the episodes of this process alone, one worker's"
@@ -91,9 +83,16 @@ def _with_lanes(task: ModelTask, settings: Settings) -> tuple[EnvironmentTask, S
     return task, replace(settings, num_envs=settings.num_envs or task.default_num_envs)
 
 
-def _is_plain(approach: Approach) -> bool:
+def _require_none_given(settings: Settings, why: str) -> None:
+    """Raise `ConfigError` if the user says how an environment is to be learnt where there is none."""
+    if settings.of_environment():
+        *others, last = OF_ENVIRONMENT
+        raise ConfigError(f"{why}: leave out {', '.join(others)} and {last}")
+
+
+def _is_plain(settings: Settings) -> bool:
     """Return whether a table with a row per state is asked for."""
-    return approach.features is None and approach.bins is None and approach.table == "dense"
+    return settings.features is None and settings.bins is None and settings.table == "dense"
 
 
 def _features_for(environment: Environment, encoder: Encoder) -> FeatureMap:
@@ -122,33 +121,32 @@ def _bounded(features: FeatureMap, environment: Environment) -> FeatureMap:
 def make_table(task: EnvironmentTask, settings: Settings, *, alone: bool) -> MergedTable:
     """Return the table that all workers of this process begin with; *alone*, where there is but one of the run."""
     # The log of a worker alone has an entry for every update, of which a step on features has many.
-    large = task.n_rows * task.n_actions >= LARGE and task.step_scale == 1.0
+    large = task.n_rows * task.n_actions * settings.rule.tables >= LARGE and task.step_scale == 1.0
     if task.own_table is not None:
         own: MergedTable = task.own_table
         return own
     initial = task.initial(settings.initial_value)
     return (SoleTable if alone and large else MergedTable)(
-        task.n_rows, task.n_actions, settings.dtype, initial
+        task.n_rows, task.n_actions, settings.dtype, initial, settings.rule
     )
 
 
 def _representation(settings: Settings, environment: Environment, encoder: Encoder) -> QFunctionKind:
-    approach = settings.approach
-    features = approach.features
-    if approach.bins is not None and not encoder.countable:
-        features = TileCoding(1, approach.bins)  # one tiling is a partition into bins
+    features = settings.features
+    if settings.bins is not None and not encoder.countable:
+        features = TileCoding(1, settings.bins)  # one tiling is a partition into bins
     if features is not None:
         features = _bounded(features, environment)
         bound, bounds = features.bind(encoder.low, encoder.high), features.bounds(encoder.low, encoder.high)
-    if approach.table == "hash":
-        merged = HashedTable(environment.n_actions, settings.dtype, settings.initial_value)
-        if approach.bins is not None and features is not None:
-            return HashedCells(encoder, merged, approach.bins, bound, bounds)
+    if settings.table == "hash":
+        merged = HashedTable(environment.n_actions, settings.dtype, settings.initial_value, settings.rule)
+        if settings.bins is not None and features is not None:
+            return HashedCells(encoder, merged, settings.bins, bound, bounds)
         encoder.encoding(vectors=False)  # raises if observations have no number each
         return HashedStates(encoder, merged)
     if features is not None:
         return Linear(encoder, bound, bounds, _described(features))
-    if encoder.n_states is None or encoder.n_states * encoder.n_actions > _MOST_PAIRS:
+    if encoder.n_states is None or encoder.n_states * encoder.n_actions * settings.rule.tables > _MOST_PAIRS:
         raise ConfigError(
             f"{environment.name} has too many states for a table with a row for each; use table='hash', or features"
         )
@@ -159,6 +157,15 @@ def _described(features: FeatureMap) -> str:
     """Return features in words, without the arguments that were left open."""
     given = {name: value for name, value in asdict(features).items() if value is not None}
     return f"{type(features).__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
+
+
+def made_with(env: Any, arguments: Mapping[str, Any] | None) -> Any:
+    """Return what makes an environment with arguments of `QLearner` (`cdq.envs.arguments`)."""
+    if arguments is None:
+        return env
+    from cdq.envs.arguments import with_arguments
+
+    return with_arguments(env, arguments)
 
 
 def origin_of(env: Any) -> dict[str, Any]:

@@ -20,11 +20,11 @@ def learner_in(env: Any, own: Any) -> Iterator[Any]:
     ConfigError
         If the Q-function of *own* does not read what *env* shows.
     """
-    settings, approach = own.settings, own.settings.approach
+    settings = own.settings
     if own.names is not None:
         raise ConfigError("a log has names of states, which no environment shows; evaluate without env")
     how = {"workers": 1, "comm": "inprocess", "gamma": settings.gamma, "dtype": settings.dtype}
-    what = {name: getattr(approach, name) for name in ("features", "bins", "table", "masks")}
+    what = {name: getattr(settings, name) for name in ("features", "bins", "table", "masks")}
     try:
         other = type(own)(env, **how, **what, seed=settings.seed)
     except ConfigError as error:

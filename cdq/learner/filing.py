@@ -6,6 +6,7 @@ import copy
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +17,20 @@ from cdq.errors.checks import path_of
 from cdq.learner import backends
 from cdq.learner.assembly import environment_of, require_size
 from cdq.learner.exclusion import exclusive
+from cdq.learner.naming import named
 from cdq.learner.results import Results
 from cdq.merges import MergeRule
 from cdq.offline import LoggedTask, Names
-from cdq.storage import pack_tensors, parse_tensors, read_tensors, require_kind, write_tensors
-from cdq.training import Checkpoints, Team, Tensors, about, arguments_of
+from cdq.settings import arguments_of
+from cdq.storage import (
+    CheckpointDirectory,
+    pack_tensors,
+    parse_tensors,
+    read_tensors,
+    require_kind,
+    write_tensors,
+)
+from cdq.training import Checkpoints, Team, Tensors, about, from_rank_0
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -59,6 +69,11 @@ class Filed(Results):
     def _as_file(self) -> tuple[Tensors, dict[str, Any]]:
         tensors, counters = self._state.saved()
         return tensors, {"kind": "learner", **about(self._task, self.settings, self._origin), **counters}
+
+    @property
+    def made_of(self) -> dict[str, Any]:
+        """The environment as files have it, besides its name: arguments, a time limit, wrappers."""
+        return dict(self._origin) if isinstance(self._origin, dict) else {}  # of a file, perhaps
 
     # ---- copies
 
@@ -103,6 +118,7 @@ class Filed(Results):
     # ---- back
 
     @classmethod
+    @named
     def load(cls, path: str | os.PathLike[str], env: Any = None, *, merge: MergeRule | None = None) -> Self:
         """Return the learner of a file that `save` wrote; it may learn on, with fresh random streams.
 
@@ -130,6 +146,7 @@ class Filed(Results):
         return cls._made(path, env, arguments_of(path, header, merge), tensors, header)
 
     @classmethod
+    @named
     def resume(
         cls,
         checkpoint: str | os.PathLike[str],
@@ -198,11 +215,21 @@ class Filed(Results):
         learner._origin = header.get("made_of") or learner._origin
         learner._state.restore(path, tensors, header, learner._task)
         if isinstance(learner._task, LoggedTask):
-            learner._task.tried |= learner._state.merged.visits > 0
+            learner._task.tried |= learner._state.merged.updates() > 0
         learner._team.go_on(
             tensors.get("lanes"), learner.rank, comes_and_goes=learner._backend.comes_and_goes
         )
         return learner
+
+
+def holds_run(directory: Path, *, workers: int | None = None, comm: str | Communicator = "auto") -> bool:
+    """Return whether a directory has checkpoints, as rank 0 of a run sees it; a collective."""
+    joined = backends.join(comm, backends.count_workers(comm, workers or 0))
+
+    def look() -> bytes:
+        return b"1" if CheckpointDirectory(directory).last_path() else b"0"
+
+    return (look() if joined is None else from_rank_0(joined, look)) == b"1"
 
 
 def _unpacked(cls: type[Filed], data: bytes, env: Any, merge: MergeRule | None) -> Filed:

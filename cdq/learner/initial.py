@@ -53,12 +53,13 @@ def fill(merged: MergedTable, given: Any, task: EnvironmentTask, initial_value: 
     _require_all(table, task)
     # Of pairs that a model does not have tables say -inf, and learners hold any finite value, which nobody reads.
     values = _in_type(np.where(np.isneginf(table.values), 0.0, table.values), merged.values.dtype)
+    values = np.tile(values, (1, merged.rule.tables))
     if table.keys is None:
         merged.values[:] = values
         return
     counts: dict[str, npt.NDArray[Any]] = {
-        "clock": np.zeros(shape, np.uint32),
-        "visits": np.zeros(shape, np.int64),
+        "clock": np.zeros(values.shape, np.uint32),
+        "visits": np.zeros(values.shape, np.int64),
     }
     merged.fill({**counts, "values": values, "keys": table.keys})
 

@@ -12,6 +12,7 @@ from cdq.errors.checks import MOST_STEPS, whole
 from cdq.learner import backends, offline
 from cdq.learner.exclusion import exclusive
 from cdq.learner.filing import Filed
+from cdq.learner.naming import named
 from cdq.offline import LoggedTask, Names
 from cdq.training import (
     CallbackList,
@@ -40,6 +41,7 @@ class Learning(Filed):
     _requests: Requests
     _rule: Rule
 
+    @named
     @exclusive
     def learn(
         self,
@@ -112,6 +114,7 @@ class Learning(Filed):
             backends.learn(backend, replace(self._call(), callbacks=watchers))
         return self
 
+    @named
     @exclusive
     def learn_from(
         self,
@@ -157,7 +160,8 @@ class Learning(Filed):
         ------
         ConfigError
             Before any work starts, if a column is missing or has another length, or an entry is not allowed; names
-            the transition. On all ranks, if they were given different logs.
+            the transition; or if the learner's rule is "sarsa", which needs more than a log says. On all ranks, if they
+            were given different logs.
         CommError
             As `learn`.
 
@@ -168,8 +172,9 @@ class Learning(Filed):
         >>> agent.learn_from([13, 14], [2, 2], [0.0, 1.0], [14, 15], [False, True], passes=2).predict(14)
         2
         """
+        offline.require_loggable(self.settings.rule)
         columns = observations, actions, rewards, next_observations, terminated
-        masked = self.settings.approach.masks is not False
+        masked = self.settings.masks is not False
         log = offline.log_for(self._task, *columns, next_masks=next_masks, masked=masked)
         with self._aiming_at(offline.goal_of(self._state, log, self.settings.workers, passes)):
             offline.replay(self._backend, self._call(explores=False), log)

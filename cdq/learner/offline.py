@@ -12,6 +12,7 @@ from cdq.errors import ConfigError
 from cdq.errors.checks import MOST_STEPS, whole
 from cdq.learner import backends
 from cdq.offline import Log, LoggedTask, Replays, masks, read_log, read_minari, steps_of
+from cdq.rules import RULES, UpdateRule
 from cdq.training import Checkpoints, EnvironmentTask, Goal, LearnCall, State, Team
 
 # Without discount a value may become the sum of all rewards that there are time for.
@@ -82,6 +83,15 @@ def among(log: Log, actions: npt.NDArray[np.bool_]) -> Log:
     return replace(log, next_masks=masks(left, actions.shape[1], log.terminated))
 
 
+def require_loggable(rule: UpdateRule) -> None:
+    """Raise `ConfigError` if a rule needs more than a log says."""
+    if rule.acts_ahead:
+        raise ConfigError(
+            f"rule={rule.name!r} takes the action that follows each transition, which a log does not say; allowed: "
+            f"{', '.join(repr(other.name) for other in RULES.values() if not other.acts_ahead)}"
+        )
+
+
 def goal_of(state: State, log: Log, size: int, passes: int) -> Goal:
     """Return the goal of a call of `learn_from` with *size* workers.
 
@@ -111,7 +121,7 @@ def replay(backend: backends.Backend, call: LearnCall, log: Log) -> None:
         horizon=1.0 / (1.0 - settings.gamma) if settings.gamma < 1.0 else _UNDISCOUNTED,
     )
     team = Team(replays, call.state, settings, call.requests.stop)
-    team.lane_states = {rank: replays.lane(rank, size) for rank in range(size)}
+    team.lane_states = {rank: replays.lane(rank, size, call.state.progress.steps) for rank in range(size)}
     call.team.forget_tables()
     logged = replace(call, settings=settings, team=team, checkpoints=Checkpoints(None, None))
     backends.learn(backend.without_stepping(), logged)

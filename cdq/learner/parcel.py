@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cdq.envs.by_value import pack
 from cdq.errors import ConfigError
-from cdq.training import Settings
+from cdq.settings import Settings
 
 if TYPE_CHECKING:
     from cdq.envs.trial import Played

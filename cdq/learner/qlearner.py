@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,15 @@ import numpy.typing as npt
 
 from cdq.comm.base import Communicator
 from cdq.learner import backends, initial
-from cdq.learner.assembly import make_table, make_task, origin_of
+from cdq.learner.assembly import made_with, make_table, make_task, origin_of
 from cdq.learner.exclusion import Turn
 from cdq.learner.learning import Learning
+from cdq.learner.naming import named
 from cdq.merges import MergeRule, resolve
 from cdq.schedules import Rate, StepSize
-from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed, make_settings
-from cdq.workers import Window
+from cdq.settings import make_settings
+from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed
+from cdq.windows import Window
 
 if TYPE_CHECKING:
     from cdq.features import FeatureMap
@@ -35,13 +37,22 @@ class QLearner(Learning):
         A Gymnasium id, an environment, a callable that makes one, or a model. It is stepped by the fastest way there
         is: as a compiled model where it carries its transition table (FrozenLake, CliffWalking and Taxi do), as a
         compiled environment (`cdq.envs`), else by its own `step`. Several workers are then processes, not threads.
+    env_kwargs : dict, optional
+        Arguments with which *env*, an id or a callable, makes the environment; files keep them with its name.
     gamma : float
         Discount, from 0 to 1.
-    step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial or None
-        Step size, or its law. None: `RescaledLinear(gamma)`, that is 1 / (1 + (1 - gamma) n); where gamma is 1,
-        `Polynomial(0.77)`, or 0.1 with features.
-    exploration : float, Constant, LinearDecay or ExponentialDecay
-        Probability of a uniformly random action.
+    step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial, str, callable or None
+        Step size, or its law; text and functions as for *exploration*. None: `RescaledLinear(gamma)`, that is
+        1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`, or 0.1 with features.
+    exploration : float, Constant, LinearDecay, ExponentialDecay, str or callable
+        Probability of a uniformly random action. Text is read as on the command line: "linear(1.0, 0.05, 1e5)". A
+        function gets the number of environment steps of all workers; it is tabulated at once, with straight lines
+        between places that are 3 % apart, so that files hold it and every rank has the same.
+    rule : {"q-learning", "expected-sarsa", "sarsa", "double-q"}
+        Update rule, by which values move. "q-learning": towards the best action of the next state. "expected-sarsa":
+        towards the mean of what exploration will do there, and "sarsa": towards the action that it does, so that the
+        values are those of the policy that explores. "double-q": two tables, of which each is updated with the other
+        one's values, and which acts and answers by their mean; it does not take luck for value.
     merge : str or MergeRule
         Rule by which the workers' tables become one: "pooled", "mean", "visits", "importance",
         "affine", "sum", "max".
@@ -110,7 +121,8 @@ class QLearner(Learning):
     Notes
     -----
     Q-learning after Watkins and Dayan (1992). A learner does one thing at a time: a call in the course of
-    another one is refused. It starts threads of its own for the workers.
+    another one is refused. It starts threads of its own for the workers. ``with QLearner(...) as agent:`` closes the
+    environments that it made when the block ends.
 
     Examples
     --------
@@ -119,13 +131,16 @@ class QLearner(Learning):
     1
     """
 
+    @named
     def __init__(
         self,
         env: Any,
         *,
+        env_kwargs: Mapping[str, Any] | None = None,
         gamma: float = 0.99,
-        step_size: float | StepSize | None = None,
-        exploration: float | Rate = 0.1,
+        step_size: float | str | Callable[[int], float] | StepSize | None = None,
+        exploration: float | str | Callable[[int], float] | Rate = 0.1,
+        rule: str = "q-learning",
         merge: str | MergeRule = "pooled",
         sync_every: str | int | Window = "auto",
         workers: int | None = None,
@@ -144,12 +159,13 @@ class QLearner(Learning):
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float | None = None,
     ) -> None:
-        self._turn, self._env = Turn(), env
+        self._turn, self._env = Turn(), (env := made_with(env, env_kwargs))
         self._rule = resolve(merge)
         self.settings = make_settings(
             gamma=gamma,
             step_size=step_size,
             exploration=exploration,
+            rule=rule,
             merge=merge,
             sync_every=sync_every,
             workers=workers,
@@ -182,7 +198,7 @@ class QLearner(Learning):
         merged = make_table(task, self.settings, alone=self._backend.alone)
         if initial_table is not None:
             initial.fill(merged, initial_table, task, self.settings.initial_value)
-        progress = Progress(0, float(self.settings.window.floor))
+        progress = Progress(0, float(self.settings.sync_every.floor))
         actions = None if task.model is None else task.model.actions
         self._state = State(merged, progress, actions=actions)
         self._team = Team(task, self._state, self.settings, self._requests.stop)

@@ -21,17 +21,9 @@ from cdq.learner.assembly import make_table, make_task
 from cdq.learner.parcel import Parcel, restore_surroundings
 from cdq.learner.run import learn_as_rank
 from cdq.merges import resolve
+from cdq.settings import Settings
 from cdq.storage import parse_tensors
-from cdq.training import (
-    Checkpoints,
-    EnvironmentTask,
-    LearnCall,
-    Progress,
-    Requests,
-    Settings,
-    State,
-    Team,
-)
+from cdq.training import Checkpoints, EnvironmentTask, LearnCall, Progress, Requests, State, Team
 
 _BEGIN = "what rank 0 said"
 
@@ -52,8 +44,8 @@ def open_parcel(parcel: Parcel, rank: int) -> tuple[EnvironmentTask, Settings]:
     register(env, parcel.registry)
     if parcel.trial:
         require_same_play(parcel.env, parcel.trial, f"worker {rank}")
-    approach = replace(settings.approach, stepping="python") if parcel.steps else settings.approach
-    task, _ = make_task(env, replace(settings, approach=approach, workers=1))
+    stepping = "python" if parcel.steps else settings.stepping
+    task, _ = make_task(env, replace(settings, stepping=stepping, workers=1))
     if (task.fingerprint(), task.kinds()) != parcel.made:
         raise ConfigError(
             f"what is given makes another environment in worker {rank}: {' of '.join(task.kinds())} in place of "

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from cdq import _html
 from cdq.learner.evaluation import Evaluation
 from cdq.mdp import MDP, OptimalityGap
-from cdq.training import History, Row, Settings
+from cdq.settings import Settings
+from cdq.training import History, Row
 
 
 class Report(dict[str, Any]):
@@ -51,6 +52,7 @@ def make_report(
         "num_envs": settings.num_envs,
         "seed": settings.seed,
         "gamma": settings.gamma,
+        "rule": settings.rule.name,
         "merge": settings.to_config()["merge"],
         "overlap": settings.overlap,
         "seconds": last.seconds,

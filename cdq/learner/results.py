@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import AbstractContextManager, nullcontext
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,20 +17,16 @@ from cdq.learner.backends import Backend
 from cdq.learner.elsewhere import learner_in
 from cdq.learner.evaluation import Evaluation, evaluate_greedy
 from cdq.learner.exclusion import exclusive, playing
+from cdq.learner.naming import named
 from cdq.learner.report import Report, hints, make_report, unvisited, visited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable
-from cdq.training import (
-    MOST_SEED,
-    STEPS_PER_OUTCOME,
-    Figures,
-    History,
-    Monitor,
-    Requests,
-    RunView,
-    Until,
-)
+from cdq.settings import MOST_SEED
+from cdq.training import STEPS_PER_OUTCOME, Figures, History, Monitor, Requests, RunView, Until
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # Steps of an environment in Python take a thousand times as long.
 _EPISODES, _EPISODES_IN_PYTHON = 1000, 100
@@ -128,8 +124,8 @@ class Results(Acting):
         merged = self._state.merged
         keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
         return QTable(
-            merged.values.copy(),
-            merged.visits.copy(),
+            merged.mean_values().copy(),
+            merged.updates().copy(),
             self.name,
             keys,
             self._state.actions,
@@ -144,6 +140,7 @@ class Results(Acting):
             table = ""
         return f"{caption}{table}{self.history._repr_html_()}"
 
+    @named
     @exclusive
     def evaluate(
         self, episodes: float | None = None, *, seed: int | None = None, env: Any = None
@@ -213,7 +210,7 @@ class Results(Acting):
         return result
 
     def _play(self, episodes: int, seed: int, key: tuple[int, ...] = ()) -> Evaluation:
-        values, stop = self._state.merged.values, self._requests.stop
+        values, stop = self._state.merged.mean_values(), self._requests.stop
         return evaluate_greedy(self._task, values, stop, seed=seed, key=key, episodes=episodes)
 
     def _view(self) -> RunView:
@@ -230,7 +227,9 @@ class Results(Acting):
         """Return how far from optimal the table is; None where the model is not known."""
         if self.model is None:
             return None
-        return optimality_gap(self.model, self._state.merged.values, self.settings.gamma, self._optimum)
+        return optimality_gap(
+            self.model, self._state.merged.mean_values(), self.settings.gamma, self._optimum
+        )
 
     def _solved(self) -> Solution | None:
         if self.model is None or self.model.n_outcomes > _SOLVED_OUTCOMES:
@@ -282,7 +281,7 @@ class Results(Acting):
         solved = {"reward_threshold": threshold, "solved": reached}
         report = {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
         merged = self._state.merged
-        missed = unvisited(self.model, merged.visits)
+        missed = unvisited(self.model, merged.updates())
         found = hints(report, self.model, merged.values, missed)
         rows = {"history": self.history.to_json()} if history else {}
         return Report(report, pairs_unvisited=missed, hints=found, **rows)
@@ -315,7 +314,7 @@ class Results(Acting):
                 self.settings.exploration if explores else None,
                 self.settings.step_size,
                 self._task.step_scale,
-                lambda: visited(self.model, self._state.merged.visits),
+                lambda: visited(self.model, self._state.merged.updates()),
             ).complete,
         )
 
@@ -328,3 +327,11 @@ class Results(Acting):
     def close(self) -> None:
         """Close the environments that were made here; those that were given stay open."""
         self._task.close()
+
+    def __enter__(self) -> Self:
+        """Return the learner, whose environments are closed when the block ends (`close`)."""
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Close the environments that were made here."""
+        self.close()

@@ -175,15 +175,12 @@ def learn_as_rank(call: LearnCall, comm: Communicator, show: Show = lambda: None
 
 def identity(call: LearnCall) -> dict[str, Any]:
     """Return all that must be the same on all ranks of a call."""
-    settings = {**call.about["settings"]}
-    del settings["comm"], settings["workers"]
-    settings["sync_every"] = settings.pop("window")
     state, goal = call.state, call.state.goal.to_config()
     return {
         "cdq version": __version__,
         "environment": call.about["environment"],
         "model": call.about["model"],
-        **settings,
+        **call.settings.shared(),
         "steps": state.progress.steps,
         "window": state.progress.window,
         "session": state.session,

@@ -12,6 +12,11 @@ from cdq.core.planning import plan
 from cdq.mdp.arrays import FloatArray
 from cdq.mdp.bellman import Backups, Certificate, Chain
 
+_SOON = 40.0  # sweeps of value iteration: to try another kind takes several, and may spoil some
+_MAX_SWEEPS = 64
+_TRIAL_SWEEPS = 4  # of Gauss-Seidel for the first time: where it does not suit it spoils what Jacobi did
+_FORCING = 0.2
+
 
 class Solved(NamedTuple):
     """Values, and their certificate."""
@@ -42,7 +47,7 @@ class _Pace:
         self.phase = 0
 
     def choose(self, left: float) -> _Sweeps:
-        """Return the best kind so far, now and then the other: rates change as the policy settles.
+        """Return the best kind so far, ever more seldom the other: rates change as the policy settles.
 
         *left* is the logarithm of how much the margin has yet to shrink. Gauss-Seidel is not tried where Jacobi
         will be done soon.
@@ -64,10 +69,6 @@ class _Pace:
             self.rates[self.kind] = math.log(after / before) / work
 
 
-_SOON = 40.0  # sweeps of value iteration: to try another kind takes several, and may spoil some
-_MAX_SWEEPS = 64
-_TRIAL_SWEEPS = 4  # of Gauss-Seidel for the first time: where it does not suit it spoils what Jacobi did
-_FORCING = 0.2
 # Differences of this share of the values may be rounding alone.
 _NOISE = 2.0**-44
 _TINY = 1e-300
@@ -123,7 +124,7 @@ def _sweep(  # noqa: PLR0917
 ) -> float:
     """Do the sweeps between two sweeps of value iteration; return their work, as a number of the latter.
 
-    Of Gauss-Seidel are sweeps of value iteration, too: along a path a policy gets better from one end to the other.
+    Gauss-Seidel ends with sweeps of value iteration, which make a policy better along the whole of a path at once.
     """
     kind = pace.choose(left)
     in_place = kind is _Sweeps.GAUSS_SEIDEL

@@ -18,8 +18,9 @@ from cdq.errors import ConfigError
 from cdq.offline.logs import Log
 from cdq.qfunctions import DivergenceGuard
 
-# Learns from one transition of the log to another under a law; returns how many it learnt.
-Learn = Callable[[Law, int, int], int]
+# Learns under a law, for a policy that explores so much, in a turn of that number, from one transition of the log to
+# another; returns how many it learnt.
+Learn = Callable[[Law, float, int, int, int], int]
 
 # How many observations a hashed table looks up at a time.
 _LOOKUPS = 256
@@ -56,9 +57,8 @@ class Replays:
         If a reward is beyond what the table holds, or may lead there.
     """
 
-    own_bytes = (
-        32  # the first and the last of the part, the next one, and after how many the part begins again
-    )
+    # The first and the last of the part, the next one, after how many the part begins again, and the turn's number.
+    own_bytes = 40
     resumable = True
 
     def __init__(
@@ -90,17 +90,20 @@ class Replays:
         states, next_states = log.states.astype(np.uint32), log.next_states.astype(np.uint32)
         return states, log.actions, log.rewards.astype(self._dtype), next_states, log.terminated
 
-    def lane(self, rank: int, size: int) -> bytes:
-        """Return the lane of a worker before its first step: its part is as long as the others', or one shorter."""
+    def lane(self, rank: int, size: int, turn: int = 0) -> bytes:
+        """Return the lane of a worker before its first step: its part is as long as the others', or one shorter.
+
+        *turn* is the number of the first pass, from which random bits of update rules follow.
+        """
         lanes, n = Lanes(1, self.own_bytes), len(self._log)
         first, last = n * rank // size, n * (rank + 1) // size
-        lanes.own.view(np.int64)[0] = first, last, 0, -(-n // size)
+        lanes.own.view(np.int64)[0] = first, last, 0, -(-n // size), turn
         return lanes.memory.tobytes()
 
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and its lane."""
         q = self._q_function(rows, 1)
-        plain = type(q) is TableQ and self._log.next_masks is None
+        plain = type(q) is TableQ and self._log.next_masks is None and not rows.rule
         learn = self._of_table(rows, gamma, stop) if plain else self._of_function(q, gamma, stop)
         loop = ReplayLoop(learn, lanes.own.view(np.int64)[0])
         return DivergenceGuard(loop, q, self._name) if q.continuous else loop
@@ -108,7 +111,7 @@ class Replays:
     def _of_table(self, rows: Rows, gamma: float, stop: npt.NDArray[np.int32]) -> Learn:
         states, actions, rewards, next_states, terminated = self._columns
 
-        def learn(law: Law, first: int, last: int) -> int:
+        def learn(law: Law, explored: float, turn: int, first: int, last: int) -> int:
             return learn_log(
                 rows, law, gamma, states, actions, rewards, next_states, terminated, first, last, stop
             )
@@ -117,12 +120,16 @@ class Replays:
 
     def _of_function(self, q: QFunction, gamma: float, stop: npt.NDArray[np.int32]) -> Learn:
         log = self._log
-        one_by_one = q.continuous or log.next_masks is not None
+        one_by_one = q.continuous or log.next_masks is not None or q.rows.rule != 0
         rewards = log.rewards if one_by_one else log.rewards.astype(self._dtype)
         q = q if one_by_one else self._q_function(q.rows, _LOOKUPS)
         columns = log.states, log.actions, rewards, log.next_states, log.terminated
         replay = Replay(q, *columns, log.next_masks)
-        return lambda law, first, last: replay.learn(law, gamma, first, last, stop)
+
+        def learn(law: Law, explored: float, turn: int, first: int, last: int) -> int:
+            return replay.learn(law, gamma, explored, turn, first, last, stop)
+
+        return learn
 
 
 class ReplayLoop:
@@ -132,8 +139,9 @@ class ReplayLoop:
     ----------
     learn : callable
         Learns from one transition to another under a law, and returns how many it learnt.
-    position : (4,) array of int64
-        The part's first transition and its end, the next one from there, and after how many it begins again.
+    position : (5,) array of int64
+        The part's first transition and its end, the next one from there, after how many it begins again, and the
+        number of the turn.
     """
 
     def __init__(self, learn: Learn, position: npt.NDArray[np.int64]) -> None:
@@ -146,16 +154,19 @@ class ReplayLoop:
     def run(
         self, law: Law, sweeps: int, explore_first: float, explore_last: float, parts: Floats | None = None
     ) -> tuple[bool, int, int, float]:
-        """Learn the next *sweeps* transitions; return whether nothing ended that early. Nothing is explored."""
-        first, last, at, period = self._position.tolist()
+        """Learn the next *sweeps* transitions; return whether nothing ended that early.
+
+        Nothing is explored; a rule that values what exploration leads to goes by the window's first rate.
+        """
+        first, last, at, period, turn = self._position.tolist()
         left = sweeps
         while left > 0:
             count = min(left, period - at)
             begin, end = min(first + at, last), min(first + at + count, last)
-            if self._learn(law, begin, end) < end - begin:
+            if self._learn(law, explore_first, turn, begin, end) < end - begin:
                 return False, 0, 0, 0.0
-            left, at = left - count, (at + count) % period
-        self._position[2] = at
+            left, turn, at = left - count, turn + (at + count) // period, (at + count) % period
+        self._position[[2, 4]] = at, turn
         if parts is not None:
             parts[:, 0] = np.diff(np.arange(len(parts) + 1) * sweeps // len(parts))
         return True, 0, 0, 0.0

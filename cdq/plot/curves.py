@@ -9,8 +9,8 @@ import numpy as np
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown
-from cdq.learner import QLearner
 from cdq.plot.axes import NEUTRAL, axes_for, engineering, legend_above, logarithms, plain, style_of
+from cdq.plot.learners import is_learner
 from cdq.plot.runs import Band, band_of, floor_of, histories_of
 
 _TEXTS = {
@@ -209,7 +209,7 @@ def speedup(runs: Any, *, ax: Any = None) -> Any:
 
 def _ends(runs: Any) -> dict[int, Any]:
     """Return steps of each worker, and seconds, of the runs of each number of workers."""
-    if isinstance(runs, (list, tuple)) and all(isinstance(one, QLearner) for one in runs):
+    if isinstance(runs, (list, tuple)) and all(is_learner(one) for one in runs):
         grouped: dict[Any, list[Any]] = {}
         for agent in runs:
             grouped.setdefault(agent.settings.workers, []).append(agent)

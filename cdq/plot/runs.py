@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown
-from cdq.learner import Comparison, QLearner
+from cdq.plot.learners import is_learner
 from cdq.training import History
 
 Floats = npt.NDArray[np.float64]
@@ -47,8 +47,7 @@ def histories_of(runs: Any) -> dict[Any, list[History]]:
     ConfigError
         If there are none, or something else is given.
     """
-    if isinstance(runs, Comparison):
-        runs = runs.runs
+    runs = getattr(runs, "runs", runs)  # of a comparison
     named = runs if isinstance(runs, Mapping) else {"": runs}
     found = {name: list(_several(one)) for name, one in named.items()}
     if not found or not all(found.values()):
@@ -57,12 +56,12 @@ def histories_of(runs: Any) -> dict[Any, list[History]]:
 
 
 def _several(given: Any) -> Iterable[History]:
-    if isinstance(given, (QLearner, History)):
+    if isinstance(given, History) or is_learner(given):
         given = [given]
     if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
         raise ConfigError(f"runs are {shown(given)}; allowed: {_ALLOWED}")
     for one in given:
-        history = one.history if isinstance(one, QLearner) else one
+        history = one.history if is_learner(one) else one
         if not isinstance(history, History):
             raise ConfigError(f"a run is {shown(one)}; allowed: {_ALLOWED}")
         yield history

@@ -9,13 +9,13 @@ import numpy as np
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
-from cdq.learner import QLearner
 from cdq.plot.axes import VALUES, axes_for
+from cdq.plot.learners import Learner, is_learner
 
 _PLACES = 61  # along each input
 
 
-def surface(agent: QLearner, *, inputs: Sequence[int] = (0, 1), ax: Any = None) -> Any:
+def surface(agent: Learner, *, inputs: Sequence[int] = (0, 1), ax: Any = None) -> Any:
     """Draw the greatest action value over two inputs of the observation; the others are in the middle of their bounds.
 
     Parameters
@@ -66,12 +66,12 @@ def surface(agent: QLearner, *, inputs: Sequence[int] = (0, 1), ax: Any = None) 
     return ax
 
 
-def _greatest(agent: QLearner, observations: Any) -> Any:
+def _greatest(agent: Learner, observations: Any) -> Any:
     return agent.action_values(observations).max(axis=1)
 
 
 def _bounds(agent: Any) -> Any:
-    if not isinstance(agent, QLearner) or agent.input_bounds is None:
+    if not is_learner(agent) or agent.input_bounds is None:
         raise ConfigError(
             f"{shown(agent)} has no values of vectors; allowed: a learner with features, or with bins"
         )

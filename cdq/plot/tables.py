@@ -10,13 +10,14 @@ import numpy.typing as npt
 from cdq.contracts import Model
 from cdq.errors import ConfigError, TableError
 from cdq.errors.checks import shown
-from cdq.learner import QLearner
 from cdq.mdp import model_of
 from cdq.plot.axes import COUNTS, VALUES, axes_for, colours
+from cdq.plot.learners import is_learner
 from cdq.qfunctions import QTable, kinds, signs
 
 _LEAST_SIGN = 4.5  # points of a sign that can be read
 _INCHES = 6.4
+_MOST_LINES = 64  # rows or columns of a grid whose cells are told apart by lines
 _MATRIX_STATES = 2000
 
 
@@ -95,7 +96,7 @@ def visits(result: Any, model: Any = None, *, ax: Any = None) -> Any:
     >>> cdq.plot.visits(cdq.QLearner("Taxi-v4", seed=0).learn(100_000)).get_ylabel()
     'state'
     """
-    held = result.table if isinstance(result, QLearner) else result
+    held = result.table if is_learner(result) else result
     if not isinstance(held, QTable) or not held.visits.size:
         raise ConfigError(
             f"{shown(result)} has no visits; allowed: a learner or a QTable, with a state at least"
@@ -148,9 +149,9 @@ def table(result: Any, *, ax: Any = None) -> Any:
 
 def _model(result: Any, model: Any) -> Model:
     """Return the model of a result: the one given, or its own."""
-    own = result.model if isinstance(result, (QLearner, QTable)) else None
+    own = result.model if isinstance(result, QTable) or is_learner(result) else None
     known: Model | None = own if model is None else model_of(model)
-    if known is None and isinstance(result, QLearner):
+    if known is None and is_learner(result):
         raise ConfigError(
             f"{result.name} has no known model, and so no grid; use cdq.plot.surface or cdq.plot.table"
         )
@@ -166,7 +167,7 @@ def _model(result: Any, model: Any) -> Model:
 
 def _values_of(result: Any, model: Model | None = None) -> npt.NDArray[np.float64]:
     """Return the action values of a result, if they are those of a model."""
-    held = result.table if isinstance(result, QLearner) else result
+    held = result.table if is_learner(result) else result
     held = held.values if hasattr(held, "values") and not isinstance(held, np.ndarray) else held
     try:
         found = np.asarray(held, np.float64)
@@ -203,6 +204,11 @@ def _grid_axes(ax: Any, model: Model) -> Any:
     ax = axes_for(ax, (width, height))
     ax.set_xticks([])
     ax.set_yticks([])
+    if max(rows, columns) <= _MOST_LINES:  # so that grey cells are told apart
+        ax.set_xticks(np.arange(1, columns) - 0.5, minor=True)
+        ax.set_yticks(np.arange(1, rows) - 0.5, minor=True)
+        ax.grid(which="minor", color="white", linewidth=0.5, alpha=0.5)
+        ax.tick_params(which="minor", length=0)
     return ax
 
 

@@ -22,7 +22,8 @@ from cdq.core.table.qfunction import QFunction
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError, TableError
 from cdq.features import Inputs
-from cdq.qfunctions.merged import MergedTable, allocate
+from cdq.qfunctions.merged import MergedTable, allocate, mean_of_tables
+from cdq.rules import Q_LEARNING, UpdateRule
 
 Keys = npt.NDArray[np.uint64]
 
@@ -35,15 +36,17 @@ class HashedTable(MergedTable):
     Parameters
     ----------
     n_actions : int
-        Number of columns.
+        Number of actions.
     dtype : dtype
         float32 or float64.
     initial_value : float
         Values of a new row before learning.
+    rule : UpdateRule
+        Rule by which it is learnt.
 
     Attributes
     ----------
-    values, clock, visits : (n, n_actions) arrays
+    values, clock, visits : (n, columns) arrays
         Values, clocks and visits as in `MergedTable`, of the rows that were merged.
     keys : (n,) array of uint64
         Key of each row, in the order in which the rows were added.
@@ -54,16 +57,19 @@ class HashedTable(MergedTable):
     names = (*MergedTable.names, "keys")
     grows = True
 
-    def __init__(self, n_actions: int, dtype: npt.DTypeLike, initial_value: float) -> None:
-        self._initial_value = initial_value
+    def __init__(
+        self, n_actions: int, dtype: npt.DTypeLike, initial_value: float, rule: UpdateRule = Q_LEARNING
+    ) -> None:
+        columns = n_actions * rule.tables
+        self.rule, self._initial_value = rule, initial_value
         self._lock = threading.Lock()
         self._index = HashIndex(allocate)
         self.capacity, self.load = 0, 0.0
         self._initialised = 0
         self._memory: dict[str, npt.NDArray[Any]] = {
-            "values": np.empty((0, n_actions), dtype),
-            "clock": np.empty((0, n_actions), np.uint32),
-            "visits": np.empty((0, n_actions), np.int64),
+            "values": np.empty((0, columns), dtype),
+            "clock": np.empty((0, columns), np.uint32),
+            "visits": np.empty((0, columns), np.int64),
             "keys": np.empty(0, np.uint64),
         }
         self.keys = self._memory["keys"]
@@ -101,7 +107,8 @@ class HashedTable(MergedTable):
 
     def copy(self) -> HashedTable:
         """Return another one that holds the same."""
-        other = HashedTable(self.values.shape[1], self.values.dtype, self._initial_value)
+        n_actions = self.values.shape[1] // self.rule.tables
+        other = HashedTable(n_actions, self.values.dtype, self._initial_value, self.rule)
         other.fill({name: getattr(self, name) for name in self.names})
         return other
 
@@ -139,12 +146,13 @@ class HashedTable(MergedTable):
 
     def known(self) -> Rows:
         """Return the values to read, and after them a row for all keys that are not there."""
-        return Rows.of_values(self._memory["values"][: len(self.keys) + 1])
+        return Rows.of_values(mean_of_tables(self._memory["values"][: len(self.keys) + 1], self.rule.tables))
 
     def action_values(self, key: int) -> npt.NDArray[Any]:
         """Return the value of each action in the state of a key; the initial values if it was never met."""
         row = self.index().find(key % 2**64)
-        values: npt.NDArray[Any] = self._memory["values"][row if row >= 0 else len(self.keys)]
+        at = row if row >= 0 else len(self.keys)
+        values: npt.NDArray[Any] = mean_of_tables(self._memory["values"][at : at + 1], self.rule.tables)[0]
         return values
 
     # ---- a worker's table, through a round
@@ -152,7 +160,9 @@ class HashedTable(MergedTable):
     def new_rows(self, memory: npt.NDArray[np.uint8] | None = None) -> HashedRows:
         """Return a worker's table that starts from here, in memory of its own, which grows."""
         assert memory is None, "a hashed table grows out of any memory"
-        return HashedRows(self.values, self.clock, self.keys, self._initial_value, allocate)
+        rows = HashedRows(self.values, self.clock, self.keys, self._initial_value, allocate)
+        rows.learn_by(self.rule.number, self.rule.tables)
+        return rows
 
     def align_rows(self, rows: Rows, comm: Communicator) -> None:
         """Give the keys that the workers met in this window the same rows on all of them; a collective.

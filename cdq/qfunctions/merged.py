@@ -14,6 +14,7 @@ from cdq.comm.base import Communicator
 from cdq.core.merge.merge import commit_alone
 from cdq.core.table.rows import Rows, row_size
 from cdq.errors import ConfigError, TableError
+from cdq.rules import Q_LEARNING, UpdateRule
 
 _HUGE_PAGE = 2 << 20
 
@@ -29,25 +30,38 @@ class MergedTable:
         float32 or float64.
     initial_value : float or (n_states, 1) array
         Values before learning.
+    rule : UpdateRule
+        Rule by which it is learnt. A rule that learns several tables has the columns of all of them side by side,
+        and each column is merged by itself.
 
     Attributes
     ----------
-    values : (n_states, n_actions) array of dtype
+    values : (n_states, columns) array of dtype
         The merged values.
-    clock : (n_states, n_actions) array of uint32
+    clock : (n_states, columns) array of uint32
         Counts that the step-size law reads: visits, or effective visits where several workers pool.
-    visits : (n_states, n_actions) array of int64
+    visits : (n_states, columns) array of int64
         Number of updates of each pair by all workers together.
     """
 
     names: tuple[str, ...] = ("values", "visits", "clock")
     grows = False  # whether rows are added as they are met (`cdq.qfunctions.hashed`)
 
-    def __init__(self, n_states: int, n_actions: int, dtype: npt.DTypeLike, initial_value: Any) -> None:
-        def table(kind: npt.DTypeLike) -> npt.NDArray[Any]:
-            memory = allocate(n_states * n_actions * np.dtype(kind).itemsize)
-            return memory.view(kind).reshape(n_states, n_actions)
+    def __init__(
+        self,
+        n_states: int,
+        n_actions: int,
+        dtype: npt.DTypeLike,
+        initial_value: Any,
+        rule: UpdateRule = Q_LEARNING,
+    ) -> None:
+        columns = n_actions * rule.tables
 
+        def table(kind: npt.DTypeLike) -> npt.NDArray[Any]:
+            memory = allocate(n_states * columns * np.dtype(kind).itemsize)
+            return memory.view(kind).reshape(n_states, columns)
+
+        self.rule = rule
         self.values = table(dtype)
         self.clock = table(np.uint32)
         self.visits = table(np.int64)
@@ -56,13 +70,21 @@ class MergedTable:
 
     def copy(self) -> MergedTable:
         """Return another one that holds the same."""
-        n_states, n_actions = self.values.shape
-        other = MergedTable(n_states, n_actions, self.values.dtype, 0.0)
+        n_states, columns = self.values.shape
+        other = MergedTable(n_states, columns // self.rule.tables, self.values.dtype, 0.0, self.rule)
         if self.visits.any():  # memory that nobody wrote to takes no space
             other.clock[:], other.visits[:] = self.clock, self.visits
         if self.values.any():
             other.values[:] = self.values
         return other
+
+    def mean_values(self) -> npt.NDArray[Any]:
+        """Return the value of each action, (n_states, n_actions): the mean over the tables of the rule."""
+        return mean_of_tables(self.values, self.rule.tables)
+
+    def updates(self) -> npt.NDArray[np.int64]:
+        """Return the visits of each pair of a state and an action, (n_states, n_actions), in all tables together."""
+        return sum_of_tables(self.visits, self.rule.tables)
 
     def digest(self) -> bytes:
         """Return the SHA-256 of all of it."""
@@ -110,6 +132,27 @@ class MergedTable:
         rows.roll_back()
 
 
+def sum_of_tables(arrays: npt.NDArray[Any], tables: int) -> npt.NDArray[Any]:
+    """Return the sum of tables whose columns stand side by side; a single one as it is."""
+    if tables == 1:
+        return arrays
+    total: npt.NDArray[Any] = arrays.reshape(len(arrays), tables, arrays.shape[1] // tables).sum(axis=1)
+    return total
+
+
+def mean_of_tables(values: npt.NDArray[Any], tables: int) -> npt.NDArray[Any]:
+    """Return the mean of tables whose columns stand side by side; a single one as it is.
+
+    Examples
+    --------
+    >>> mean_of_tables(np.array([[1.0, 2.0, 3.0, 6.0]]), 2).tolist()
+    [[2.0, 4.0]]
+    """
+    if tables == 1:
+        return values
+    return sum_of_tables(values / values.dtype.type(tables), tables)  # sums of large values are not finite
+
+
 def check_tensor(name: str, tensor: npt.NDArray[Any], shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
     """Raise `TableError` unless a tensor of a file has the size and type that it must have."""
     if tensor.shape != shape or tensor.dtype != dtype:
@@ -132,7 +175,9 @@ def rows_over(memory: npt.NDArray[np.uint8], merged: MergedTable) -> Rows:
     row = row_size(n_actions, values.itemsize)
     data = memory[: n_states * row].reshape(n_states, row)
     log = memory[n_states * row :][: 4 * (values.size + 1)].view(np.uint32)
-    return Rows(data, log, values.reshape(-1), merged.clock.reshape(-1), n_actions)
+    rows = Rows(data, log, values.reshape(-1), merged.clock.reshape(-1), n_actions)
+    rows.learn_by(merged.rule.number, merged.rule.tables)
+    return rows
 
 
 def allocate(n_bytes: int) -> npt.NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ import numpy.typing as npt
 from cdq.contracts import Floats, Model
 from cdq.errors import FileError, TableError
 from cdq.errors.checks import path_of, read_only
+from cdq.qfunctions.merged import mean_of_tables, sum_of_tables
 from cdq.qfunctions.showing import as_html, as_text
+from cdq.rules import RULES
 from cdq.storage import read_tensors, to_pandas, write_csv, write_tensors
 
 
@@ -266,7 +268,18 @@ class QTable:
         name = header.get("environment", "")
         if not {"values", "visits"} <= set(tensors) or not isinstance(name, str):
             raise FileError(f"{path} holds no table: {', '.join(tensors) or 'no tensors'}; use another file")
-        return cls(tensors["values"], tensors["visits"], name, tensors.get("keys"), tensors.get("actions"))
+        values, visits = tensors["values"], tensors["visits"]
+        n = _tables_in(header)
+        if values.ndim == 2 and values.shape == visits.shape and values.shape[1] % n == 0:
+            values, visits = mean_of_tables(values, n), sum_of_tables(visits, n)
+        return cls(values, visits, name, tensors.get("keys"), tensors.get("actions"))
+
+
+def _tables_in(header: Mapping[str, Any]) -> int:
+    """Return how many tables a learner's file holds side by side."""
+    settings = header.get("settings")
+    name = settings.get("rule") if isinstance(settings, dict) else None
+    return RULES[name].tables if isinstance(name, str) and name in RULES else 1
 
 
 def _fitting(model: Model | None, shape: tuple[int, ...]) -> Model | None:

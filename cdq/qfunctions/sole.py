@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cdq.core.table.rows import Rows, row_size
 from cdq.qfunctions.merged import MergedTable, allocate, check_tensor
+from cdq.rules import Q_LEARNING, UpdateRule
 
 # From how many pairs on the worker's log costs less than fetching rows again: 47 against 35 million steps/s with 2^20
 # pairs, 62 against 66 with 2^18 (GridWorld, 64 lanes, float64).
@@ -34,6 +35,8 @@ class SoleTable(MergedTable):
         float32 or float64.
     initial_value : float or (n_states, 1) array
         Values before learning.
+    rule : UpdateRule
+        Rule by which it is learnt.
 
     Examples
     --------
@@ -42,16 +45,23 @@ class SoleTable(MergedTable):
     ([0.5, 0.5], [0, 0])
     """
 
-    def __init__(self, n_states: int, n_actions: int, dtype: npt.DTypeLike, initial_value: Any) -> None:
-        real = np.dtype(dtype)
-        row, end = row_size(n_actions, real.itemsize), n_actions * real.itemsize
+    def __init__(
+        self,
+        n_states: int,
+        n_actions: int,
+        dtype: npt.DTypeLike,
+        initial_value: Any,
+        rule: UpdateRule = Q_LEARNING,
+    ) -> None:
+        real, columns = np.dtype(dtype), n_actions * rule.tables
+        row, end = row_size(columns, real.itemsize), columns * real.itemsize
+        self.rule = rule
         data = allocate(n_states * row).reshape(n_states, row)
         self.values = data[:, :end].view(real)
-        self.clock = data[:, end : end + 4 * n_actions].view(np.uint32)
-        self._beyond = allocate(8 * n_states * n_actions).view(
-            np.int64
-        )  # seldom written to: it takes no space
-        self._rows = Rows.alone(data, n_actions, real.itemsize)
+        self.clock = data[:, end : end + 4 * columns].view(np.uint32)
+        self._beyond = allocate(8 * n_states * columns).view(np.int64)  # seldom written to: it takes no space
+        self._rows = Rows.alone(data, columns, real.itemsize)
+        self._rows.learn_by(rule.number, rule.tables)
         if np.any(initial_value):
             self.values[:] = initial_value
 

@@ -181,6 +181,18 @@ class CheckpointDirectory:
         _delete([other for other in self._paths() if other.name <= path.name][:-_KEPT])
         return path
 
+    def clear(self) -> None:
+        """Delete all checkpoints, whole or not; the lock must be held.
+
+        Raises
+        ------
+        FileError
+            If one cannot be deleted.
+        """
+        if not self._locked:
+            raise FileError(f"cannot clear {self.path}: its lock is not held; enter CheckpointDirectory.lock")
+        _delete([*unfinished(self.path, _NAMES), *self._paths()])
+
     def newest(self) -> Checkpoint | None:
         """Return the newest checkpoint that is whole, or None where there are none; needs no lock.
 

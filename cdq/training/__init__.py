@@ -1,7 +1,6 @@
-"""A call of `learn`: settings, task, course, monitor, goals, checkpoints, threads.
+"""A call of `learn`: task, course, monitor, goals, checkpoints, threads.
 
 - `agreement`: Agreement of all ranks of a run on settings, seed and tables, checked before anything depends on it.
-- `approach`: Way in which an environment is to be learnt, where its user says so.
 - `call`: A call of `learn`: everything that its workers take part in, wherever they are.
 - `callbacks`: Callbacks of a call of `learn`: code of the user's that sees each round, and may ask to stop.
 - `checkpoints`: Checkpoints of a run: when they are due, the check that the directory is the run's own, and how to
@@ -18,7 +17,6 @@
   holds.
 - `progress`: Progress of a run, for the one who looks on: a bar on a terminal or in a notebook, plain lines elsewhere.
 - `rows`: Rows that a round adds to a history: one for itself, and more where its window was long.
-- `settings`: Settings of a learner: checked arguments, and their JSON form.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
 - `stopping`: Callbacks that stop a run: by the return of its episodes, or by the clock.
 - `task`: A learning task: an environment together with a Q-function, and the loops that workers run on it.
@@ -27,8 +25,7 @@
   moment.
 """
 
-from cdq.training.agreement import agree_on_seed, require_same, require_same_tables
-from cdq.training.approach import Approach
+from cdq.training.agreement import agree_on_seed, from_rank_0, require_same, require_same_tables
 from cdq.training.call import LearnCall, about
 from cdq.training.callbacks import Callback, CallbackList, RunView
 from cdq.training.checkpoints import JOURNAL, Checkpoints
@@ -39,7 +36,6 @@ from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.training.progress import ProgressBar, duration, is_for_a_person, watched_by
-from cdq.training.settings import MOST_SEED, Settings, arguments_of, make_settings
 from cdq.training.state import State, Tensors, lanes_of
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 from cdq.training.team import Team
@@ -47,10 +43,8 @@ from cdq.training.threads import run_workers
 
 __all__ = [
     "JOURNAL",
-    "MOST_SEED",
     "STEPS_PER_OUTCOME",
     "TERMINATED",
-    "Approach",
     "Callback",
     "CallbackList",
     "Checkpoints",
@@ -71,7 +65,6 @@ __all__ = [
     "Requests",
     "Row",
     "RunView",
-    "Settings",
     "State",
     "SteppedTask",
     "Team",
@@ -80,14 +73,13 @@ __all__ = [
     "Watch",
     "about",
     "agree_on_seed",
-    "arguments_of",
     "duration",
+    "from_rank_0",
     "heard",
     "heard_here",
     "is_for_a_person",
     "lanes_of",
     "learn_rounds",
-    "make_settings",
     "require_same",
     "require_same_tables",
     "run_workers",

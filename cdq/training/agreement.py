@@ -8,6 +8,7 @@ from typing import Any
 
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError, DivergenceError, FileError
+from cdq.errors.checks import shown
 
 
 def require_same(comm: Communicator, what: Mapping[str, Any]) -> None:
@@ -33,7 +34,7 @@ def require_same(comm: Communicator, what: Mapping[str, Any]) -> None:
         for name in sorted({*first, *other}):
             if first.get(name) != other.get(name):
                 raise ConfigError(
-                    f"{name} is {first.get(name)!r} on rank 0 and {other.get(name)!r} on rank {rank}; "
+                    f"{name} is {shown(first.get(name))} on rank 0 and {shown(other.get(name))} on rank {rank}; "
                     "all ranks of a run must be made with the same"
                 )
 

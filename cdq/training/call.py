@@ -8,13 +8,13 @@ from functools import cached_property
 from typing import Any
 
 from cdq.mdp import MDP
+from cdq.settings import Settings
 from cdq.training.callbacks import CallbackList
 from cdq.training.checkpoints import Checkpoints
 from cdq.training.course import Ended, Plan
 from cdq.training.goals import Goal
 from cdq.training.interrupts import Requests
 from cdq.training.monitor import Monitor
-from cdq.training.settings import Settings
 from cdq.training.state import State, lanes_of
 from cdq.training.task import EnvironmentTask
 from cdq.training.team import Team
@@ -77,7 +77,7 @@ class LearnCall:
             settings.step_size,
             settings.exploration,
             self.rule,
-            settings.window,
+            settings.sync_every,
             settings.dtype,
             settings.overlap,
             self.state.goal.keep_every,

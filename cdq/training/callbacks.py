@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
 from cdq.qfunctions import QTable
+from cdq.settings import Settings
 from cdq.training.history import History, Row
-from cdq.training.settings import Settings
 from cdq.training.state import State
 
 if TYPE_CHECKING:

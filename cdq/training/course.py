@@ -15,20 +15,18 @@ from cdq.comm.base import Communicator
 from cdq.core.table.rows import Law
 from cdq.schedules import Decay, Rate, StepSize, build_law
 from cdq.training.interrupts import TERMINATED
+from cdq.windows import AutoWindow, Window, sweeps_of
 from cdq.workers import (
     GO_ON,
     STOP_AFTER,
     STOP_BEFORE,
-    AutoWindow,
     Pipeline,
     Round,
     Rule,
     Step,
-    Window,
     Worker,
     WorkerContribution,
     play,
-    sweeps_of,
 )
 
 Watch = Callable[[int, Round], bool]

@@ -16,7 +16,7 @@ from cdq.training.course import Progress
 from cdq.training.goals import Goal
 from cdq.training.history import FIRST_COLUMNS, History, Row
 from cdq.training.task import EnvironmentTask
-from cdq.workers import LONGEST_WINDOW
+from cdq.windows import LONGEST_WINDOW
 
 _HISTORY = "history."
 

@@ -13,8 +13,8 @@ from cdq.contracts import Task
 from cdq.core.lanes import Lanes
 from cdq.errors import FileError
 from cdq.qfunctions import MergedTable
+from cdq.settings import Settings
 from cdq.training.course import Plan
-from cdq.training.settings import Settings
 from cdq.training.state import State
 from cdq.workers import PeerTable, Worker, WorkerContribution, peer_bytes
 

@@ -4,7 +4,6 @@
 - `overlap`: Overlap: the merge of a window travels while the next window is learnt, and is applied one window late.
 - `rounds`: One round as a transaction: contribution, communicator, staged table, agreement, swap.
 - `tallies`: Tallies: figures of the episodes that end in a window, in parts of the window one after another.
-- `windows`: Lengths of windows: fixed, or chosen after each round from merged data.
 - `worker`: One worker: its lanes, its copy of the table, its random streams; it learns for a window at a time.
 """
 
@@ -12,19 +11,15 @@ from cdq.workers.contribution import LARGEST_SUMMARY, PeerTable, Rule, Summary, 
 from cdq.workers.overlap import Pipeline
 from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Interrupted, Round, Step, play
 from cdq.workers.tallies import Tallies, parts_of, require_tallies, tallies_in
-from cdq.workers.windows import LONGEST_WINDOW, AutoWindow, FixedWindow, Window, as_window, sweeps_of
 from cdq.workers.worker import EVALUATION, PREDICTION, Worker, streams
 
 __all__ = [
     "EVALUATION",
     "GO_ON",
     "LARGEST_SUMMARY",
-    "LONGEST_WINDOW",
     "PREDICTION",
     "STOP_AFTER",
     "STOP_BEFORE",
-    "AutoWindow",
-    "FixedWindow",
     "Interrupted",
     "PeerTable",
     "Pipeline",
@@ -33,15 +28,12 @@ __all__ = [
     "Step",
     "Summary",
     "Tallies",
-    "Window",
     "Worker",
     "WorkerContribution",
-    "as_window",
     "parts_of",
     "peer_bytes",
     "play",
     "require_tallies",
     "streams",
-    "sweeps_of",
     "tallies_in",
 ]

@@ -13,7 +13,7 @@ import statistics
 from cdq import MDP, solve
 from cdq.mdp.planning import optimality_gap
 from cdq.schedules import RescaledLinear
-from cdq.workers.windows import AutoWindow, FixedWindow
+from cdq.windows import AutoWindow, FixedWindow
 from tests.experiments.harness import FloatArray, learn, plan
 
 ENVIRONMENTS = ("FrozenLake-v1", "FrozenLake8x8-v1", "Taxi-v4", "CliffWalking-v1")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cdq.schedules import Constant, RescaledLinear, StepSize
-from cdq.workers.windows import AutoWindow, FixedWindow
+from cdq.windows import AutoWindow, FixedWindow
 from tests.experiments.harness import SHORTEST, Errors, FloatArray, garnet, learn, plan, slope
 
 GAMMA, ENOUGH, WORKERS = 0.9, 0.05, (1, 2, 4, 8, 16)

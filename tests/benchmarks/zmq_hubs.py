@@ -32,7 +32,7 @@ def make_hub(
 ) -> tuple[LearningService, HubMachine]:
     """Return what a hub is that ends after so many rounds."""
     made = QLearner(env, comm="zmq", workers=workers, merge="mean", dtype="float32", seed=0, **settings)
-    state, window = made._state, made.settings.window.floor
+    state, window = made._state, made.settings.sync_every.floor
     state.goal = Goal(rounds * workers * int(window))
     service = make_service(
         made.model,

@@ -63,7 +63,7 @@ def test_train_passes_every_option_on(capsys: pytest.CaptureFixture[str], tmp_pa
     settings = cdq.QLearner.load(path).settings
     assert settings.step_size == cdq.Polynomial(0.7)
     assert settings.exploration == cdq.LinearDecay(1.0, 0.05, 1e5)
-    assert (settings.merge, settings.window.steps, settings.comm) == ("mean", 1000, "inprocess")  # type: ignore[union-attr]
+    assert (settings.merge, settings.sync_every.steps, settings.comm) == ("mean", 1000, "inprocess")  # type: ignore[union-attr]
     assert (settings.num_envs, settings.dtype, settings.initial_value) == (8, "float32", 0.5)
     assert (settings.workers, settings.gamma, settings.seed) == (2, 0.9, 0)
 

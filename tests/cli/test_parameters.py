@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 import cdq
-from cdq.cli import app, hub, join, main, options, solve
+from cdq.cli import app, hub, join, main, solve
 from cdq.job import Hosting
 from cdq.job.join import take_part
 from cdq.mdp import planning
-from cdq.merges import NAMES
 from tests.cli.test_cli import ENVIRONMENT, QUICK, run_json
 
 COMMANDS = (
     "train",
     "evaluate",
     "solve",
+    "plot",
     "bench",
     "hub",
     "join",
@@ -30,6 +30,8 @@ COMMANDS = (
     "launch",
     "doctor",
 )
+# Their options are made of the table of hyper-parameters.
+WITH_HYPERPARAMETERS = {"--help", "train", "solve", "hub", "bench"}
 
 
 def default(function: Any, name: str) -> Any:
@@ -37,8 +39,6 @@ def default(function: Any, name: str) -> Any:
 
 
 def test_defaults_are_those_of_the_library() -> None:
-    assert {name: default(cdq.QLearner, name) for name in options.DEFAULT} == options.DEFAULT
-    assert tuple(sorted(NAMES)) == options.MERGES
     assert default(planning.solve, "tolerance") == solve._TOLERANCE
     assert default(take_part, "timeout") == join._SILENCE
     assert Hosting.staleness == hub._STALENESS
@@ -58,7 +58,9 @@ def loaded_by(*arguments: str) -> set[str]:
 @pytest.mark.parametrize("command", [["--version"], ["--help"], *([name, "--help"] for name in COMMANDS)])
 def test_what_only_prints_loads_no_library(command: list[str]) -> None:
     loaded = loaded_by(*command)
-    assert loaded.isdisjoint({"numpy", "gymnasium", "zmq", "pydantic", "cdq.learner", "cdq.training"})
+    assert loaded.isdisjoint({"gymnasium", "zmq", "pydantic", "cdq.envs", "cdq.learner", "cdq.training"})
+    if command[0] not in WITH_HYPERPARAMETERS:
+        assert loaded.isdisjoint({"numpy", "cdq.settings"})
     if command == ["--version"]:
         assert loaded.isdisjoint({"rich", "cdq.cli.train", "cdq.comm"})
 

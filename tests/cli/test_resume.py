@@ -218,16 +218,6 @@ def test_damaged_checkpoints_are_one_line(tmp_path: Path) -> None:
     )
 
 
-def test_a_second_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [*QUICK, "--steps", "1e4", "--checkpoint", str(tmp_path / "run")]
-    assert main(arguments) == 0
-    capsys.readouterr()
-    assert main(arguments) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert (
-        "holds checkpoints of another run: go on with that run (cdq.QLearner.resume, cdq train --resume)"
-        in err
-    )
+def test_checkpoints_are_every_so_often_in_a_directory_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*QUICK, "--checkpoint-every", "10"]) == 2
     assert "there is no checkpoint directory; name one" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -162,6 +164,15 @@ def test_shifts_make_values_bounds(seed: int, gamma: float, ahead: int) -> None:
     assert ((delta / ends).max(axis=1) <= high).all()
     assert onward.sum(axis=1).max() <= most <= onward.sum(axis=1).max() + 1e-14
     assert excess > 1.0
+
+
+def test_rounding_is_bounded_where_a_discounted_probability_underflows() -> None:
+    model = MDP.from_outcomes([0, 0, 1], [0, 0, 0], [0, 1, 1], [1e-10, 1.0 - 1e-10, 1.0], [0.0, 0.0, 1e290])
+    values = np.array([1e300, 0.0])
+    table, error = fold(model, 1e-300).rounded_action_values(1e-300, values)
+    exact = float(Fraction(1e-300) * Fraction(1e-10) * Fraction(1e300))
+    assert 0.0 < error[0, 0] < 1e-20
+    assert abs(table[0, 0] - exact) <= error[0, 0]
 
 
 def test_shifts_where_the_weight_may_be_one() -> None:

@@ -17,8 +17,8 @@ from cdq.schedules import Constant, StepSize
 from cdq.training.course import Course, Plan, Progress, learn_rounds
 from cdq.training.interrupts import Requests
 from cdq.training.threads import run_workers
+from cdq.windows import AutoWindow, FixedWindow, Window
 from cdq.workers.contribution import WorkerContribution
-from cdq.workers.windows import AutoWindow, FixedWindow, Window
 from cdq.workers.worker import Worker
 
 FloatArray = npt.NDArray[np.float64]

@@ -12,7 +12,7 @@ import pytest
 
 from cdq import QLearner
 from cdq.schedules import RescaledLinear
-from cdq.workers.windows import FixedWindow
+from cdq.windows import FixedWindow
 from tests.experiments.harness import SHORTEST, Errors, FloatArray, garnet, learn, plan, slope
 
 GAMMA, SEEDS, ENOUGH = 0.9, 8, 0.05

@@ -86,6 +86,9 @@ class Playing:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def name_of(self, key: str) -> str:
+        return ""
+
     def run(self, stop: Any) -> None:
         service = self.machine._service
         rehearsal = Rehearsal(service)

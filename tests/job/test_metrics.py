@@ -95,6 +95,13 @@ def test_the_text_is_what_prometheus_reads() -> None:
     assert "cdq_gap" not in found  # it was not measured
 
 
+def test_no_name_ends_the_hub(endpoint: Endpoint) -> None:
+    endpoint._next = 0.0
+    endpoint.look(lambda: {**TOLD, "workers": [{**WORKERS[0], "name": "z\udcff", "host": "\ud800"}]})
+    with urllib.request.urlopen(endpoint.url, timeout=10) as answer:
+        assert answer.status == 200
+
+
 def test_names_are_escaped() -> None:
     told = {**TOLD, "workers": [{**WORKERS[1], "seen": 1.0}]}
     ((labels, value),) = parsed(text_of(told))["cdq_worker_seen_seconds"].items()

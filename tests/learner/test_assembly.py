@@ -183,7 +183,7 @@ def test_files_remember_how(env: str, arguments: dict[str, Any], tmp_path: Any) 
     agent.save(tmp_path / "agent.safetensors")
     again = cdq.QLearner.load(tmp_path / "agent.safetensors")
     assert again.table.digest() == agent.table.digest()
-    assert again.settings.approach == agent.settings.approach
+    assert again.settings == agent.settings
     assert again.representation.split(",")[0] == agent.representation.split(",")[0]
     again.learn(500)
     assert again.steps > agent.steps

@@ -13,7 +13,7 @@ from cdq.errors import ConfigError, FileError, TableError, UnsupportedEnvironmen
 from cdq.merges import MergeRule
 from cdq.schedules import LinearDecay, Polynomial
 from cdq.storage.files import read_tensors, write_tensors
-from cdq.workers.windows import FixedWindow
+from cdq.windows import FixedWindow
 from tests.strategies import DTYPES, random_model
 
 MODEL = random_model(12, 3, seed=8, time_limit=20)
@@ -104,7 +104,7 @@ def test_a_rule_of_ones_own_is_given_again(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown merge 'Mean'"):
         cdq.QLearner.load(tmp_path / "agent", MODEL)
     loaded = cdq.QLearner.load(tmp_path / "agent", MODEL, merge=Mean())
-    assert loaded.settings.window == FixedWindow(100)
+    assert loaded.settings.sync_every == FixedWindow(100)
     loaded.learn(1000)
 
 

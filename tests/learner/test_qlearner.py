@@ -38,7 +38,7 @@ def test_defaults_are_those_of_the_docstring() -> None:
     settings = cdq.QLearner(MODEL).settings
     assert settings.step_size == RescaledLinear(0.99)
     assert settings.exploration == Constant(0.1)
-    assert settings.window == cdq.AutoWindow()
+    assert settings.sync_every == cdq.AutoWindow()
     assert (settings.gamma, settings.merge, settings.workers, settings.num_envs) == (0.99, "pooled", 1, 16)
     assert (settings.comm, settings.dtype, settings.initial_value) == ("auto", "float64", 0.0)
     assert cdq.QLearner(MODEL, gamma=1).settings.step_size == Polynomial(0.77)
@@ -60,9 +60,9 @@ BAD = [
     ({"gamma": "0.9"}, "gamma is '?0.9"),
     ({"gamma": None}, "gamma is None"),
     ({"step_size": 1.5}, "step_size is 1.5; allowed: a number from 0 to 1"),
-    ({"step_size": "fast"}, "step_size is 'fast'; allowed"),
+    ({"step_size": "fast"}, "step_size is 'fast': unknown schedule 'fast'; known: constant"),
     ({"exploration": -0.1}, "exploration is -0.1; allowed: a number from 0 to 1"),
-    ({"exploration": "greedy"}, "exploration is 'greedy'; allowed"),
+    ({"exploration": "greedy"}, "exploration is 'greedy': unknown schedule 'greedy'; known"),
     ({"exploration": RescaledLinear(0.9)}, "exploration is RescaledLinear"),
     ({"merge": "poled"}, "unknown merge 'poled'; known: affine, .*Did you mean 'pooled'"),
     ({"merge": None}, "unknown merge None"),

@@ -117,7 +117,8 @@ def learn(case: Case, **how: Any) -> Outcome:
     with observed() as (touched, ways):
         agent.learn(ROUNDS * case.steps * agent.settings.workers)
     everything = agent._state.merged.digest().hex()
-    return Outcome(agent.table.digest(), everything, agent.history[-1].rounds, touched, ways)
+    rounds = agent.history[-1].rounds if len(agent.history) else 0  # rank 0 keeps the history
+    return Outcome(agent.table.digest(), everything, rounds, touched, ways)
 
 
 @cache

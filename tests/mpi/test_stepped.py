@@ -12,6 +12,11 @@ from tests.mpi import pool
 
 TABLES: dict[str, dict[str, Any]] = {
     "table": {"env": "cdq/RiverSwim-v0"},
+    "model, SARSA": {"env": "FrozenLake-v1", "rule": "sarsa"},
+    "model, Expected SARSA": {"env": "FrozenLake-v1", "rule": "expected-sarsa", "dtype": "float32"},
+    "model, Double Q": {"env": "FrozenLake-v1", "rule": "double-q"},
+    "hash, Double Q": {"env": "cdq/GridWorld-v0", "table": "hash", "rule": "double-q"},
+    "tiles, SARSA": {"env": "MountainCar-v0", "features": cdq.TileCoding(4, 4), "rule": "sarsa"},
     "hash": {"env": "cdq/GridWorld-v0", "table": "hash"},
     "tiles": {"env": "MountainCar-v0", "features": cdq.TileCoding(4, 4), "dtype": "float32"},
     "fourier": {"env": "MountainCar-v0", "features": cdq.FourierBasis(2), "step_size": 0.1},

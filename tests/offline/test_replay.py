@@ -167,10 +167,10 @@ def test_each_worker_learns_its_part_as_often_as_there_are_passes(
     steps = steps_of(log, size, passes) // size
     seen: list[list[int]] = []
     for rank in range(size):
-        position = np.frombuffer(replays.lane(rank, size), np.uint8)[-32:].view(np.int64).copy()
+        position = np.frombuffer(replays.lane(rank, size), np.uint8)[-40:].view(np.int64).copy()
         met: list[int] = []
 
-        def learn(law: Any, first: int, last: int, met: list[int] = met) -> int:
+        def learn(law: Any, explored: float, turn: int, first: int, last: int, met: list[int] = met) -> int:
             met.extend(range(first, last))
             return last - first
 
@@ -180,7 +180,7 @@ def test_each_worker_learns_its_part_as_often_as_there_are_passes(
             left -= min(sweeps, left)
         if left == 0:
             assert met == met[: len(met) // passes] * passes
-            assert position[2] == 0
+            assert position[[2, 4]].tolist() == [0, passes]
         seen.append(met)
     if sum(windows) >= steps:
         assert [i for met in seen for i in met[: len(met) // passes]] == list(range(n))
@@ -255,7 +255,7 @@ def test_kernels_refuse_columns_of_other_lengths_and_types() -> None:
             learn_log(rows, used, GAMMA, *right, first, last, NO_STOP)
         replay = Replay(TableQ(rows, 2), log.states, log.actions, rewards, log.next_states, log.terminated)
         with pytest.raises(ValueError, match="another type than the table, or"):
-            replay.learn(used, GAMMA, first, last, NO_STOP)
+            replay.learn(used, GAMMA, 0.0, 0, first, last, NO_STOP)
     features = TileCoding(1, 2).bind(np.zeros(1), np.ones(1))
     weights = MergedTable(features.n_features, 2, "float64", 0.0).new_rows()
     with pytest.raises(ValueError, match="one transition at a time"):

@@ -15,8 +15,8 @@ from cdq.schedules import Constant
 from cdq.testing.threads import run_in_threads
 from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.interrupts import INTERRUPTED, TERMINATED
+from cdq.windows import FixedWindow
 from cdq.workers.contribution import WorkerContribution
-from cdq.workers.windows import FixedWindow
 from cdq.workers.worker import Worker
 from tests.strategies import random_model
 

@@ -111,7 +111,7 @@ class Gate:
         gone = self._allowed and not allowed.keys and not folder.exists()
         told = f"{printable(folder)} is not there any more: nobody may join, and who was in is out"
         self._name((told,) if gone else allowed.wrong)
-        self._names_of = {key.decode(): name for key, name in allowed.keys.items()}
+        self._names_of = {key.decode(): name for key, name in allowed.names.items()}
         return frozenset(self._names_of)
 
     def _name(self, wrong: Iterable[str]) -> None:

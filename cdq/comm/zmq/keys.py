@@ -146,14 +146,17 @@ class Allowed(NamedTuple):
 
     Parameters
     ----------
-    keys : mapping of bytes to str
-        Public keys that may join, and their names.
+    keys : frozenset of bytes
+        Public keys that may join.
     wrong : tuple of str
         Sentences about files that hold no key, or are no regular file, one for each.
+    names : mapping of bytes to str
+        Name of each key: that of its file, fit to be printed.
     """
 
-    keys: Mapping[bytes, str]
+    keys: frozenset[bytes]
     wrong: tuple[str, ...]
+    names: Mapping[bytes, str]
 
 
 class Keys:
@@ -195,24 +198,24 @@ class Keys:
             If the directory cannot be read, or everybody may write there: nobody may join then.
         """
         folder, wrong = self.directory / "allowed", []
-        keys: dict[bytes, str] = {}
+        names: dict[bytes, str] = {}
         try:
             with os.scandir(folder) as entries:
                 paths = sorted(Path(entry.path) for entry in entries if entry.name.endswith(".public"))
             if folder.stat().st_mode & stat.S_IWOTH:
                 raise ConfigError(f"{folder}: everybody may write there; chmod o-w {folder}")
         except FileNotFoundError:
-            return Allowed({}, ())  # nobody has been allowed yet
+            return Allowed(frozenset(), (), {})  # nobody has been allowed yet
         except OSError as error:
             raise ConfigError(
                 f"{printable(folder)} cannot be read: {error.strerror}; nobody may join"
             ) from None
         for path in paths:
             try:
-                keys[read_key(path, follow=False)] = path.name.removesuffix(".public")
+                names[read_key(path, follow=False)] = printable(Path(path.name.removesuffix(".public")))
             except ConfigError as error:
                 wrong.append(str(error))
-        return Allowed(keys, tuple(wrong))
+        return Allowed(frozenset(names), tuple(wrong), names)
 
     def be_client(self, socket: Any) -> None:
         """Let a socket speak to the hub whose key is known, and to no other."""

@@ -34,7 +34,7 @@ cdef extern from *:
         cdq_located state, successor
         void *q
         void *target
-        double largest_reward, largest_value, first_value
+        double largest_reward, largest_value, largest_discount, first_value
 
 
 cdef class Features:
@@ -48,5 +48,4 @@ cdef class LinearQ(QFunction):
     cdef readonly Features features
     cdef cdq_linear c
     cdef double *phi64
-    cdef double gamma
     cdef object memory               # keeps the scratch alive

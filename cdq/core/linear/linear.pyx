@@ -4,14 +4,14 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from cdq.core.table.qfunction cimport STATE, QFunction
-from cdq.core.table.rows cimport Rows, cdq_law, cdq_rows
+from cdq.core.table.rows cimport Rows, cdq_law, cdq_rows, cdq_rule
 
 
 cdef extern from *:
     ctypedef struct cdq_outcomes:
         const uint32_t *action
         const double *reward
-        const uint8_t *terminated
+        const double *discount
         const uint8_t *masks
         const uint8_t *active
 
@@ -24,19 +24,23 @@ cdef extern from *:
         const cdq_rows *rows, const cdq_features *features, const double *observations,
         const cdq_located *located, int64_t first, int64_t count, double *phi64) nogil
     void cdq_choose_float(
-        const cdq_rows *rows, const cdq_linear *linear, uint64_t threshold, const uint64_t *random,
-        const uint8_t *masks, uint32_t *action) nogil
+        const cdq_rows *rows, const cdq_rule *rule, const cdq_linear *linear, const uint8_t *masks,
+        uint32_t *action) nogil
     void cdq_choose_double(
-        const cdq_rows *rows, const cdq_linear *linear, uint64_t threshold, const uint64_t *random,
-        const uint8_t *masks, uint32_t *action) nogil
+        const cdq_rows *rows, const cdq_rule *rule, const cdq_linear *linear, const uint8_t *masks,
+        uint32_t *action) nogil
     void cdq_choose_lowest_float(
-        const cdq_rows *rows, const cdq_linear *linear, const uint8_t *masks, uint32_t *action) nogil
+        const cdq_rows *rows, const cdq_rule *rule, const cdq_linear *linear, const uint8_t *masks,
+        uint32_t *action) nogil
     void cdq_choose_lowest_double(
-        const cdq_rows *rows, const cdq_linear *linear, const uint8_t *masks, uint32_t *action) nogil
+        const cdq_rows *rows, const cdq_rule *rule, const cdq_linear *linear, const uint8_t *masks,
+        uint32_t *action) nogil
     void cdq_learn_float(
-        cdq_rows *rows, const cdq_law *law, cdq_linear *linear, const cdq_outcomes *steps, double gamma) nogil
+        cdq_rows *rows, const cdq_rule *rule, const cdq_law *law, cdq_linear *linear,
+        const cdq_outcomes *steps) nogil
     void cdq_learn_double(
-        cdq_rows *rows, const cdq_law *law, cdq_linear *linear, const cdq_outcomes *steps, double gamma) nogil
+        cdq_rows *rows, const cdq_rule *rule, const cdq_law *law, cdq_linear *linear,
+        const cdq_outcomes *steps) nogil
     const float *cdq_values_float(
         const cdq_rows *rows, const cdq_linear *linear, const cdq_located *located, int64_t lane,
         int64_t n_actions) nogil
@@ -133,7 +137,7 @@ cdef class LinearQ(QFunction):
         cdef bint tiles = features.c.offset != NULL
         if n < 1 or rows.c.n_states != features.c.n_features:
             raise ValueError(f"{n} lanes, {rows.c.n_states} rows for {features.c.n_features} features")
-        self.rows, self.n, self.n_actions = rows, n, rows.c.n_actions
+        self.lay_out(rows, n)
         self.width, self.continuous, self.features = features.c.width, True, features
         phi64 = 0 if tiles else 2 * features.c.n_features
         self.memory = memory = memoryview(bytearray(8 * (2 * slot + q + phi64))).cast("d")
@@ -157,33 +161,34 @@ cdef class LinearQ(QFunction):
 
     cdef void choose(
             self, uint64_t threshold, const uint64_t *bits, const uint8_t *masks, uint32_t *actions) noexcept nogil:
+        self.rule.c.threshold, self.rule.c.random = threshold, bits
         if self.rows.c.real_size == 4:
-            cdq_choose_float(&self.rows.c, &self.c, threshold, bits, masks, actions)
+            cdq_choose_float(&self.rows.c, &self.rule.c, &self.c, masks, actions)
         else:
-            cdq_choose_double(&self.rows.c, &self.c, threshold, bits, masks, actions)
+            cdq_choose_double(&self.rows.c, &self.rule.c, &self.c, masks, actions)
 
     cdef void greedy(self, const uint8_t *masks, uint32_t *actions) noexcept nogil:
         if self.rows.c.real_size == 4:
-            cdq_choose_lowest_float(&self.rows.c, &self.c, masks, actions)
+            cdq_choose_lowest_float(&self.rows.c, &self.rule.c, &self.c, masks, actions)
         else:
-            cdq_choose_lowest_double(&self.rows.c, &self.c, masks, actions)
+            cdq_choose_lowest_double(&self.rows.c, &self.rule.c, &self.c, masks, actions)
 
     cdef void learn(
-            self, const cdq_law *law, double gamma, const uint32_t *actions, const double *rewards,
-            const uint8_t *terminated, const uint8_t *masks, const uint8_t *active) noexcept nogil:
-        cdef cdq_outcomes steps = cdq_outcomes(actions, rewards, terminated, masks, active)
-        self.gamma = gamma
+            self, const cdq_law *law, const uint32_t *actions, const double *rewards, const double *discounts,
+            const uint8_t *masks, const uint8_t *active) noexcept nogil:
+        cdef cdq_outcomes steps = cdq_outcomes(actions, rewards, discounts, masks, active)
         if self.rows.c.real_size == 4:
-            cdq_learn_float(&self.rows.c, law, &self.c, &steps, gamma)
+            cdq_learn_float(&self.rows.c, &self.rule.c, law, &self.c, &steps)
         else:
-            cdq_learn_double(&self.rows.c, law, &self.c, &steps, gamma)
+            cdq_learn_double(&self.rows.c, &self.rule.c, law, &self.c, &steps)
 
     cdef void advance(self) noexcept nogil:
         self.c.state, self.c.successor = self.c.successor, self.c.state
 
     cdef bint diverged(self) noexcept nogil:
         """Return whether a value is beyond what rewards add up to; finite values and targets leave finite weights."""
-        cdef double horizon = 1 / (1 - self.gamma) if self.gamma < 1 else UNDISCOUNTED_STEPS
+        cdef double discount = self.c.largest_discount
+        cdef double horizon = 1 / (1 - discount) if discount < 1 else UNDISCOUNTED_STEPS
         cdef double most = INFINITY
         if self.c.largest_reward > 0:
             most = EXPLODING * (self.c.largest_reward * horizon + self.c.first_value)

@@ -16,23 +16,24 @@ typedef struct {
 typedef struct {
     int64_t n, n_active, n_actions;
     cdq_located state, successor;
-    void *q; /* scratch, (n_actions,) */
+    void *q; /* scratch, (n_actions,) of all tables */
     void *target; /* scratch, (n,) */
     double largest_reward, largest_value; /* absolute, among all rewards, values and targets that were learnt from */
+    double largest_discount; /* among all that were learnt from */
     double first_value; /* bound of all absolute values before the first sweep; negative until it is known */
 } cdq_linear;
 
 typedef struct {
     const uint32_t *action;
-    const double *reward;
-    const uint8_t *terminated, *masks, *active; /* masks of the successors; masks and active may be NULL */
+    const double *reward, *discount; /* a discount of 0: the episode terminated */
+    const uint8_t *masks, *active; /* masks of the successors; masks and active may be NULL */
 } cdq_outcomes;
 
 /* The larger one; not-a-number once there was one. */
 CDQ_INLINE double cdq_larger(double a, double b) { return b > a || b != b ? b : a; }
 #endif
 
-#include "table/choice.h"
+#include "table/rules.h"
 #include "table/target.h"
 #include "table/touch.h"
 
@@ -81,25 +82,42 @@ CDQ_INLINE void NAME(cdq_choose_among)(const cdq_rows *rows, const cdq_linear *l
     }
 }
 
-CDQ_CLONES static void NAME(cdq_choose)(const cdq_rows *rows, const cdq_linear *linear, uint64_t threshold,
-                                        const uint64_t *random, const uint8_t *masks, uint32_t *action)
+static void NAME(cdq_choose_by_rule)(const cdq_rows *rows, const cdq_rule *rule, const cdq_linear *linear,
+                                     const uint8_t *masks, uint32_t *action)
 {
+    const int64_t n_actions = linear->n_actions;
+    for (int64_t i = 0; i < linear->n; i++) {
+        const REAL *q = NAME(cdq_values)(rows, linear, &linear->state, i, rows->n_actions);
+        action[i] = NAME(cdq_action_by_rule)(rule, q, masks ? masks + i * n_actions : NULL, n_actions, i);
+    }
+}
+
+CDQ_CLONES static void NAME(cdq_choose)(const cdq_rows *rows, const cdq_rule *rule, const cdq_linear *linear,
+                                        const uint8_t *masks, uint32_t *action)
+{
+    const uint64_t threshold = rule->threshold, *random = rule->random;
+    if (rule->kind != CDQ_Q_LEARNING) {
+        NAME(cdq_choose_by_rule)(rows, rule, linear, masks, action);
+        return;
+    }
 #define CDQ_BODY(actions) NAME(cdq_choose_among)(rows, linear, threshold, random, masks, action, actions)
     CDQ_UNROLLED(linear->n_actions, CDQ_BODY)
 #undef CDQ_BODY
 }
 
-static void NAME(cdq_choose_lowest)(const cdq_rows *rows, const cdq_linear *linear, const uint8_t *masks,
-                                    uint32_t *action)
+static void NAME(cdq_choose_lowest)(const cdq_rows *rows, const cdq_rule *rule, const cdq_linear *linear,
+                                    const uint8_t *masks, uint32_t *action)
 {
     const int64_t n_actions = linear->n_actions;
-    for (int64_t i = 0; i < linear->n; i++)
-        action[i] = NAME(cdq_lowest_greedy)(NAME(cdq_values)(rows, linear, &linear->state, i, n_actions),
+    for (int64_t i = 0; i < linear->n; i++) {
+        const REAL *q = NAME(cdq_values)(rows, linear, &linear->state, i, rows->n_actions);
+        action[i] = NAME(cdq_lowest_greedy)(NAME(cdq_acting_values)(rule, q, n_actions),
                                             masks ? masks + i * n_actions : NULL, n_actions);
+    }
 }
 
 CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_linear *linear, const cdq_outcomes *steps,
-                                  REAL gamma, const int64_t n_actions)
+                                  const int64_t n_actions)
 {
     REAL *target = (REAL *)linear->target;
     for (int64_t i = 0; i < linear->n; i++) {
@@ -107,7 +125,23 @@ CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_linear *linear
             continue;
         const REAL *q = NAME(cdq_values)(rows, linear, &linear->successor, i, n_actions);
         REAL next = NAME(cdq_max_allowed)(q, steps->masks ? steps->masks + i * n_actions : NULL, n_actions);
-        target[i] = NAME(cdq_target)((REAL)steps->reward[i], gamma, steps->terminated[i], next);
+        target[i] = NAME(cdq_target)((REAL)steps->reward[i], (REAL)steps->discount[i], next);
+    }
+}
+
+static void NAME(cdq_targets_by_rule)(const cdq_rows *rows, const cdq_rule *rule, const cdq_linear *linear,
+                                      const cdq_outcomes *steps)
+{
+    const int64_t n_actions = linear->n_actions;
+    REAL *target = (REAL *)linear->target;
+    cdq_forget_actions(rule, 0, linear->n);
+    for (int64_t i = 0; i < linear->n; i++) {
+        if (steps->active && !steps->active[i])
+            continue;
+        const REAL *q = NAME(cdq_values)(rows, linear, &linear->successor, i, rows->n_actions);
+        rule->column[i] = steps->action[i];
+        REAL next = NAME(cdq_next_value)(rule, q, steps->masks ? steps->masks + i * n_actions : NULL, n_actions, i);
+        target[i] = NAME(cdq_target)((REAL)steps->reward[i], (REAL)steps->discount[i], next);
     }
 }
 
@@ -146,32 +180,39 @@ static double NAME(cdq_largest_sum)(const cdq_rows *rows, int64_t n_active)
     return largest * (double)n_active;
 }
 
-CDQ_INLINE void NAME(cdq_learn_among)(cdq_rows *rows, const cdq_law *law, cdq_linear *linear,
-                                      const cdq_outcomes *steps, double gamma, const int64_t n_actions)
+/* Update the weights of each lane's column towards its target, in lane order. */
+CDQ_INLINE void NAME(cdq_adjust_lanes)(cdq_rows *rows, const cdq_law *law, cdq_linear *linear,
+                                       const cdq_outcomes *steps, const uint32_t *column)
 {
     const int64_t n_active = linear->n_active;
-    if (linear->first_value < 0)
-        linear->first_value = NAME(cdq_largest_sum)(rows, n_active);
-    NAME(cdq_targets)(rows, linear, steps, (REAL)gamma, n_actions);
     for (int64_t i = 0; i < linear->n; i++) {
         if (steps->active && !steps->active[i])
             continue;
         const uint32_t *index = linear->state.index ? linear->state.index + i * n_active : NULL;
         const REAL *phi = NAME(cdq_phi)(&linear->state, i, n_active);
-        CDQ_CHECK(steps->action[i] < n_actions);
-        REAL q = NAME(cdq_value)(rows, index, phi, n_active, steps->action[i]), target = ((REAL *)linear->target)[i];
-        NAME(cdq_adjust)(rows, law, index, phi, n_active, steps->action[i], target - q);
+        CDQ_CHECK(column[i] < rows->n_actions);
+        REAL q = NAME(cdq_value)(rows, index, phi, n_active, column[i]), target = ((REAL *)linear->target)[i];
+        NAME(cdq_adjust)(rows, law, index, phi, n_active, column[i], target - q);
         linear->largest_reward = cdq_larger(linear->largest_reward, fabs(steps->reward[i]));
         linear->largest_value = cdq_larger(cdq_larger(linear->largest_value, fabs((double)q)), fabs((double)target));
+        linear->largest_discount = cdq_larger(linear->largest_discount, steps->discount[i]);
     }
 }
 
-CDQ_CLONES static void NAME(cdq_learn)(cdq_rows *rows, const cdq_law *law, cdq_linear *linear,
-                                       const cdq_outcomes *steps, double gamma)
+CDQ_CLONES static void NAME(cdq_learn)(cdq_rows *rows, const cdq_rule *rule, const cdq_law *law, cdq_linear *linear,
+                                       const cdq_outcomes *steps)
 {
-#define CDQ_BODY(actions) NAME(cdq_learn_among)(rows, law, linear, steps, gamma, actions)
+    if (linear->first_value < 0)
+        linear->first_value = NAME(cdq_largest_sum)(rows, linear->n_active);
+    if (rule->kind != CDQ_Q_LEARNING) {
+        NAME(cdq_targets_by_rule)(rows, rule, linear, steps);
+        NAME(cdq_adjust_lanes)(rows, law, linear, steps, rule->column);
+        return;
+    }
+#define CDQ_BODY(actions) NAME(cdq_targets)(rows, linear, steps, actions)
     CDQ_UNROLLED(linear->n_actions, CDQ_BODY)
 #undef CDQ_BODY
+    NAME(cdq_adjust_lanes)(rows, law, linear, steps, steps->action);
 }
 
 /* Locate a lane; 0 if its observation is not finite. phi64 is scratch for 2 n_features numbers. */

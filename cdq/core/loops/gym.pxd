@@ -49,6 +49,7 @@ cdef class Loop:
     cdef uint64_t *bits
     cdef uint32_t *actions
     cdef double *rewards
+    cdef double *discounts
     cdef uint8_t *terminated
     cdef uint8_t *truncated
     cdef uint8_t *ended            # lanes whose episode ended

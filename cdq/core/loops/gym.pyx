@@ -60,7 +60,7 @@ cdef class Loop:
             raise ValueError("the lanes and the Q-function differ in number")
         if q.continuous != encoding.real or width != encoding.width or stop.shape[0] != 1:
             raise ValueError("the observations are not what the Q-function reads, or stop is not one flag")
-        cdef unsigned char[::1] memory = bytearray(n * (8 * (2 * width + 5) + 5 + 2 * n_actions))
+        cdef unsigned char[::1] memory = bytearray(n * (8 * (2 * width + 6) + 5 + 2 * n_actions))
         self.q, self.encoding, self.n, self.gamma = q, encoding, n, gamma
         self.most = largest_reward(q.rows.c.real_size, gamma)
         self.masking, self.failure = MASKING[masks], failure
@@ -72,7 +72,8 @@ cdef class Loop:
         self.elapsed = self.following + n * width
         self.returns = <double *> (self.elapsed + n)
         self.rewards = self.returns + n
-        self.bits = <uint64_t *> (self.rewards + n)
+        self.discounts = self.rewards + n
+        self.bits = <uint64_t *> (self.discounts + n)
         self.actions = <uint32_t *> (self.bits + n)
         self.terminated = <uint8_t *> (self.bits + 2 * n)
         self.truncated, self.ended = self.terminated + n, self.terminated + 2 * n
@@ -109,6 +110,7 @@ cdef class Loop:
             self.reset()
         if self.q.room() < 2 * self.n:
             self.q.make_room()
+        self.q.forget_actions(0, self.n)
         self.locate(STATE, 0, self.n)
         while t < sweeps and not self.stop[0]:
             cdq_next_of_all(self.words, self.n, self.bits)
@@ -168,11 +170,14 @@ cdef class Loop:
     cdef int sweep(self) except -1:
         """Take the chosen actions and learn from what they bring."""
         cdef QFunction q = self.q
+        cdef int64_t i
         self.step()
         if q.room() < 2 * self.n:
             q.make_room()
         self.locate(SUCCESSOR, 0, self.n)
-        q.learn(self.law, self.gamma, self.actions, self.rewards, self.terminated,
+        for i in range(self.n):
+            self.discounts[i] = 0.0 if self.terminated[i] else self.gamma
+        q.learn(self.law, self.actions, self.rewards, self.discounts,
                 self.masks_or_null(self.masks_following), self.active)
         self.move()
         self.book()
@@ -195,6 +200,7 @@ cdef class Loop:
                     cdq_end_episode(&self.tally.part, self.elapsed[i], self.returns[i])
                     self.returns[i] = 0
                     self.elapsed[i] = 0
+                    self.q.forget_actions(i, 1)
         return 0
 
     cdef int restart(self) except -1:

@@ -66,7 +66,7 @@ CDQ_INLINE void NAME(cdq_learn_logged)(cdq_rows *rows, const cdq_law *law, const
         uint32_t a = action[i];
         CDQ_CHECK(a < n_actions);
         REAL next = NAME(cdq_best_of)((const REAL *)cdq_row(&table, successor[i]), n_actions);
-        REAL target = NAME(cdq_target)(reward[i], gamma, terminated[i], next);
+        REAL target = NAME(cdq_target_unless)(terminated[i], reward[i], gamma, next);
         REAL alpha = NAME(cdq_touch)(&table, &sizes, state[i], a, n_actions, logging);
         REAL *q = (REAL *)cdq_row(&table, state[i]);
         q[a] += alpha * (target - q[a]);

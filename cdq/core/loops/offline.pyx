@@ -1,9 +1,10 @@
 """Learning from logged transitions: a table by a loop of its own, every Q-function by the interface of all."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from cdq.core cimport turn
 from cdq.core.envs.encode cimport Encoding
+from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_threshold
 from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction, TableQ
 from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows
 
@@ -29,6 +30,9 @@ cdef extern from *:
     void cdq_learn_log_float(cdq_rows *rows, const cdq_law *law, cdq_logged *steps, double gamma) nogil
     void cdq_learn_log_double(cdq_rows *rows, const cdq_law *law, cdq_logged *steps, double gamma) nogil
 
+
+cdef extern from "table/mixed.h":
+    uint64_t cdq_mixed(uint64_t x) nogil
 
 # Transitions between two looks at the stop flag.
 cdef int64_t CHUNK = 1 << 16
@@ -87,7 +91,8 @@ cdef class Replay:
 
     *states* and *next_states* are (n, width) of int64 or float64, *rewards* of the table's type for tables and float64
     otherwise. A table locates as many observations at a time as it has lanes; other Q-functions have one lane. So has
-    a table, whose *rewards* are then float64, with *masks*, (n, n_actions): which actions the next states allow.
+    a table, whose *rewards* are then float64, with *masks*, (n, n_actions): which actions the next states allow; and
+    one that is learnt by another rule than Q-learning.
     """
 
     cdef QFunction q
@@ -106,7 +111,7 @@ cdef class Replay:
         cdef const unsigned char[::1] before = memoryview(states).cast("B"), after = memoryview(next_states).cast("B")
         cdef const unsigned char[::1] paid = memoryview(rewards).cast("B")
         cdef const uint8_t[:, ::1] allowed = masks
-        cdef bint is_table = isinstance(q, TableQ) and masks is None
+        cdef bint is_table = isinstance(q, TableQ) and masks is None and q.rows.rule == 0
         self.q, self.n, self.stride = q, actions.shape[0], 8 * q.width
         self.real_size = q.rows.c.real_size if is_table else 8
         if not (terminated.shape[0] == self.n > 0 and paid.shape[0] == self.n * self.real_size
@@ -122,29 +127,40 @@ cdef class Replay:
         self.states, self.next_states, self.rewards = &before[0], &after[0], &paid[0]
         self.actions, self.terminated = &actions[0], &terminated[0]
 
-    def learn(self, Law law not None, double gamma, int64_t first, int64_t last, const int32_t[::1] stop):
-        """Learn the transitions first .. last - 1 in order; return how many were, before the flag *stop* was set."""
+    def learn(self, Law law not None, double gamma, double explored, int64_t turn_number, int64_t first,
+              int64_t last, const int32_t[::1] stop):
+        """Learn the transitions first .. last - 1 in order; return how many were, before the flag *stop* was set.
+
+        A rule that values what exploration leads to takes *explored* for the probability of a random action. Random
+        bits of a rule follow from *turn_number*, which tells one pass through the log from another, and a
+        transition's place.
+        """
         cdef int64_t at = first, count
         cdef const volatile int32_t *flag = &stop[0]
+        cdef cdq_exploration explore = cdq_explore(explored, explored, 1)
         if law.real_size != self.q.rows.c.real_size or not 0 <= first <= last <= self.n:
             raise ValueError(f"the law has another type than the table, or {first} to {last} is no part of {self.n}")
+        self.q.rule.c.threshold = cdq_next_threshold(&explore)
         while at < last and not flag[0] and not self.q.diverged():
             if self.q.room() < 2 * self.q.n:
                 self.q.make_room()
             with nogil:
                 while at < last and not flag[0] and self.q.room() >= 2 * self.q.n and not self.q.diverged():
                     count = min(self.q.n, last - at)
-                    self.learn_some(&law.c, gamma, at, count)
+                    self.learn_some(&law.c, gamma, cdq_mixed(<uint64_t> turn_number), at, count)
                     at += count
         return at - first
 
-    cdef void learn_some(self, const cdq_law *law, double gamma, int64_t at, int64_t count) noexcept nogil:
+    cdef void learn_some(
+            self, const cdq_law *law, double gamma, uint64_t bits, int64_t at, int64_t count) noexcept nogil:
         cdef cdq_logged steps
+        cdef double discount = 0.0 if self.terminated[at] else gamma
         self.q.locate(self.states + at * self.stride, STATE, 0, count)
         self.q.locate(self.next_states + at * self.stride, SUCCESSOR, 0, count)
         if self.table is None:
+            self.q.rule.c.target_random[0] = cdq_mixed(bits + <uint64_t> at)
             self.q.learn(
-                law, gamma, self.actions + at, <const double *> self.rewards + at, self.terminated + at,
+                law, self.actions + at, <const double *> self.rewards + at, &discount,
                 NULL if self.masks == NULL else self.masks + at * self.q.n_actions, NULL)
             return
         steps.first, steps.last, steps.logging = 0, count, CDQ_FIRST_TOUCHES

@@ -6,7 +6,7 @@ from cdq.core cimport turn
 from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore
 from cdq.core.loops.model cimport Sampler, cdq_model
 from cdq.core.loops.tally cimport cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of
-from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows
+from cdq.core.table.rows cimport Law, RuleLanes, Rows, cdq_forget_actions, cdq_law, cdq_rows, cdq_rule
 
 
 cdef extern from *:
@@ -34,10 +34,10 @@ cdef extern from *:
     uint64_t cdq_next_of_lane(uint64_t *words, int64_t lanes, int64_t lane) nogil
     void cdq_window_float(
         cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-        cdq_exploration *explore, cdq_episodes *done, double gamma, int64_t sweeps) nogil
+        cdq_exploration *explore, cdq_episodes *done, cdq_rule *rule, double gamma, int64_t sweeps) nogil
     void cdq_window_double(
         cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-        cdq_exploration *explore, cdq_episodes *done, double gamma, int64_t sweeps) nogil
+        cdq_exploration *explore, cdq_episodes *done, cdq_rule *rule, double gamma, int64_t sweeps) nogil
     void cdq_follow_float(
         const cdq_model *model, const uint32_t *policy, int64_t n_actions, uint64_t *words, int64_t lanes,
         int64_t lane, int64_t longest, double *episode_return, int64_t *length) nogil
@@ -62,6 +62,7 @@ cdef class Rollout:
 
     cdef cdq_lanes lanes
     cdef Rows rows
+    cdef RuleLanes rule
     cdef Sampler sampler
     cdef double gamma
     cdef object memory
@@ -78,9 +79,10 @@ cdef class Rollout:
         if scratch.shape[0] < 5 * n or stop.shape[0] != 1:
             raise ValueError("scratch is too small, or stop is not one flag")
         if (rows.c.n_states, rows.c.n_actions, rows.c.real_size) != (
-                sampler.n_states, sampler.n_actions, sampler.real_size):
+                sampler.n_states, sampler.n_actions * rows.tables, sampler.real_size):
             raise ValueError("the table and the model differ in size or type")
         self.rows, self.sampler, self.gamma = rows, sampler, gamma
+        self.rule = RuleLanes(rows, n)
         self.memory = (words, state, elapsed, returns, scratch, stop)
         self.stop = &stop[0]
         self.lanes.n = n
@@ -111,18 +113,19 @@ cdef class Rollout:
         cdef int64_t left = sweeps, n
         if law.real_size != self.rows.c.real_size:
             raise ValueError("the law and the table differ in type")
+        cdq_forget_actions(&self.rule.c, 0, self.lanes.n)
         with nogil:
             turn.release()
             while left > 0 and not self.stop[0]:
                 n = min(left, CHUNK, cdq_part_left(&tally))
                 if self.rows.c.real_size == 4:
                     cdq_window_float(
-                        &self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &tally.part, self.gamma,
-                        n)
+                        &self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &tally.part,
+                        &self.rule.c, self.gamma, n)
                 else:
                     cdq_window_double(
-                        &self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &tally.part, self.gamma,
-                        n)
+                        &self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &tally.part,
+                        &self.rule.c, self.gamma, n)
                 left -= n
                 cdq_tally_sweeps(&tally, n)
             turn.take()

@@ -15,6 +15,7 @@
 typedef struct {
     int64_t n, width; /* lanes; numbers in an observation, 0: an index */
     int64_t uniforms, time_limit; /* 0: none */
+    double gamma;
     cdq_call step, reset, encode; /* encode may be NULL */
     const void *context;
     cdq_lane *lanes;
@@ -24,9 +25,8 @@ typedef struct {
     /* scratch, (n,) each but observation, (n, width) */
     uint64_t *bits;
     uint32_t *action, *ended;
-    double *reward, *observation;
+    double *reward, *discount, *observation;
     int64_t *index;
-    uint8_t *terminated;
 } cdq_stepping;
 
 /* 52 random bits as a number on [0, 1); this form vectorises. */
@@ -102,7 +102,7 @@ static int64_t cdq_step_all(cdq_stepping *s)
         if (s->encode)
             s->encode(lane);
         s->reward[i] = lane->reward;
-        s->terminated[i] = lane->terminated;
+        s->discount[i] = lane->terminated ? 0.0 : s->gamma;
         sum += 0.0 * lane->reward;
         cdq_show(s, i);
     }

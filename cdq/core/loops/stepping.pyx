@@ -6,7 +6,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_
 from cdq.core cimport turn
 from cdq.core.lane cimport cdq_call, cdq_lane
 from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_threshold
-from cdq.core.loops.tally cimport cdq_end_episode, cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of
+from cdq.core.loops.tally cimport (
+    cdq_end_episode, cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of)
 from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.table.rows cimport Law, cdq_law
 
@@ -14,6 +15,7 @@ from cdq.core.table.rows cimport Law, cdq_law
 cdef extern from "loops/stepping.h":
     ctypedef struct cdq_stepping:
         int64_t n, width, uniforms, time_limit
+        double gamma
         cdq_call step, reset, encode
         const void *context
         cdq_lane *lanes
@@ -24,9 +26,9 @@ cdef extern from "loops/stepping.h":
         uint32_t *action
         uint32_t *ended
         double *reward
+        double *discount
         double *observation
         int64_t *index
-        uint8_t *terminated
 
     void cdq_draw_bits(cdq_stepping *s) nogil
     void cdq_draw_uniforms(cdq_stepping *s) nogil
@@ -73,7 +75,6 @@ cdef class Stepper:
     cdef cdq_stepping c
     cdef cdq_tally tally
     cdef QFunction q
-    cdef double gamma
     cdef object memory, failure
     cdef const void *context
     cdef const volatile int32_t *stop
@@ -93,7 +94,7 @@ cdef class Stepper:
             raise ValueError("the lanes are not of the size that they should be, or stop is not one flag")
         if step == 0 or reset == 0 or not 0 <= uniforms <= MOST_UNIFORMS or (q.continuous and q.width > 8):
             raise ValueError("there is no function, or more numbers than a lane has")
-        self.q, self.gamma, self.failure, self.context = q, gamma, failure, <const void *> context
+        self.q, self.c.gamma, self.failure, self.context = q, gamma, failure, <const void *> context
         self.stop = &stop[0]
         self.c.n, self.c.width = n, q.width if q.continuous else 0
         self.c.uniforms, self.c.time_limit = uniforms, time_limit
@@ -111,8 +112,8 @@ cdef class Stepper:
         self.c.bits, self.c.reward, self.c.index = <uint64_t *> &memory[0], <double *> &memory[n], &memory[2 * n]
         self.c.action = <uint32_t *> &memory[3 * n]
         self.c.ended = self.c.action + n
-        self.c.terminated = <uint8_t *> &memory[4 * n]
-        self.c.observation = <double *> (&memory[4 * n] + n)
+        self.c.discount = <double *> &memory[4 * n]
+        self.c.observation = self.c.discount + n
 
     def reset(self):
         """Start an episode in every lane."""
@@ -177,6 +178,7 @@ cdef class Stepper:
         cdq_set_context(&self.c, self.context)
         cdq_show_all(&self.c)
         self._make_room()
+        self.q.forget_actions(0, self.c.n)
         self._locate(STATE, 0, self.c.n)
 
     cdef _close(self):
@@ -215,7 +217,7 @@ cdef class Stepper:
             self.q.choose(cdq_next_threshold(explore), s.bits, NULL, s.action)
             if self._step():
                 return t
-            self.q.learn(law, self.gamma, s.action, s.reward, s.terminated, NULL, NULL)
+            self.q.learn(law, s.action, s.reward, s.discount, NULL, NULL)
             n_ended = cdq_book(s)
             self.q.advance()
             if n_ended and self._begin_ended(n_ended):
@@ -229,6 +231,7 @@ cdef class Stepper:
             i = self.c.ended[j]
             cdq_end_episode(&self.tally.part, self.c.elapsed[i], self.c.returns[i])
             cdq_begin_episode(&self.c, i)
+            self.q.forget_actions(i, 1)
             if self._locate(STATE, i, 1):
                 return True
         return False

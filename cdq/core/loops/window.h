@@ -1,4 +1,4 @@
-/* A window of Q-learning over lanes, in phases; included once per type: REAL, NAME.
+/* A window over lanes, in phases, by Q-learning or (window_by_rule.h) another rule; included once per type: REAL, NAME.
  *
  * A sweep steps every lane once: draw, choose actions, sample outcomes, compute targets, update, book-keep, each a
  * loop over the lanes. All lanes act, and all targets are computed, on the table as it stood at the sweep's start;
@@ -31,7 +31,7 @@ CDQ_INLINE const uint8_t *cdq_actions_of(const cdq_model *model, uint32_t state,
 }
 #endif
 
-#include "table/choice.h"
+#include "table/rules.h"
 #include "table/target.h"
 #include "table/update.h"
 
@@ -76,7 +76,7 @@ CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_model *model, 
         uint32_t next_state = CDQ_STATE(successor[i]);
         REAL next = NAME(cdq_max_allowed)((const REAL *)cdq_row(rows, next_state),
                                           cdq_actions_of(model, next_state, n_actions, masked), n_actions);
-        target[i] = NAME(cdq_target)(reward[i], gamma, (successor[i] & CDQ_TERMINATED) != 0, next);
+        target[i] = NAME(cdq_target_unless)((successor[i] & CDQ_TERMINATED) != 0, reward[i], gamma, next);
     }
 }
 
@@ -151,10 +151,15 @@ CDQ_CLONES static void NAME(cdq_window_masked)(cdq_rows *rows, const cdq_law *la
         NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, done, gamma, sweeps, rows->n_actions, 1);
 }
 
+#include "loops/window_by_rule.h"
+
 static void NAME(cdq_window)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-                             cdq_exploration *explore, cdq_episodes *done, double gamma, int64_t sweeps)
+                             cdq_exploration *explore, cdq_episodes *done, cdq_rule *rule, double gamma,
+                             int64_t sweeps)
 {
-    if (model->actions)
+    if (rule->kind != CDQ_Q_LEARNING)
+        NAME(cdq_window_by_rule)(rows, law, model, lanes, explore, done, rule, gamma, sweeps);
+    else if (model->actions)
         NAME(cdq_window_masked)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
     else
         NAME(cdq_window_whole)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);

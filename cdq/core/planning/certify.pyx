@@ -92,17 +92,19 @@ def action_values(
     """Fill the backup of every pair from V; return the greatest error."""
     cdef Py_ssize_t n_pairs = values.shape[0], n_actions = n_pairs // state_values.shape[0], pair, far
     cdef int64_t k
-    cdef double bulk, off, greatest = 0.0
+    cdef double onward, total, bulk, off, greatest = 0.0
     cdef bint filled = error is not None
     with nogil:
         for pair in range(n_pairs):
             far = pair + ahead * n_actions
             if ahead > 0 and far < n_pairs:
                 fetch(offsets, next_state, state_values, far, far + 1)
-            values[pair] = backup(offsets, next_state, weight, reward, state_values, gamma, pair)
-            bulk = off = 0.0
+            total = bulk = off = 0.0
             for k in range(offsets[pair], offsets[pair + 1]):
-                bulk += weight[k] * fabs(state_values[next_state[k]])
+                onward = weight[k] * state_values[next_state[k]]
+                total += onward
+                bulk += fabs(onward)
+            values[pair] = reward[pair] + gamma * total
             if offsets[pair] < offsets[pair + 1]:
                 off = error_of(offsets[pair + 1] - offsets[pair], fabs(size[pair]) + gamma * bulk, 0.0)
             greatest = greater(greatest, off)

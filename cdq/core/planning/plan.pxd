@@ -35,7 +35,10 @@ cdef inline double backup(
     const double[::1] weight, const double[::1] reward,
     const double[::1] state_values, double gamma, Py_ssize_t pair,
 ) noexcept nogil:
-    """Return reward[p] + gamma * sum_k weight[k] * V[next_state[k]]."""
+    """Return reward[p] + gamma * sum_k weight[k] * V[next_state[k]].
+
+    The value comes last: a sweep in place waits for it. What is certified takes gamma last, as less can underflow.
+    """
     cdef double total = reward[pair]
     cdef int64_t k
     for k in range(offsets[pair], offsets[pair + 1]):

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from cdq.core.table.rows cimport Rows, cdq_law
+from cdq.core.table.rows cimport Rows, RuleLanes, cdq_law
 
 
 # The two slots of located observations.
@@ -13,16 +13,19 @@ cdef enum:
 
 cdef class QFunction:
     cdef readonly Rows rows
+    cdef RuleLanes rule
     cdef readonly int64_t n, n_actions
     cdef readonly int64_t width
     cdef readonly bint continuous
+    cdef int lay_out(self, Rows rows, int64_t n) except -1
     cdef int64_t locate(self, const void *observations, int slot, int64_t first, int64_t count) noexcept nogil
     cdef void choose(
         self, uint64_t threshold, const uint64_t *bits, const uint8_t *masks, uint32_t *actions) noexcept nogil
     cdef void greedy(self, const uint8_t *masks, uint32_t *actions) noexcept nogil
     cdef void learn(
-        self, const cdq_law *law, double gamma, const uint32_t *actions, const double *rewards,
-        const uint8_t *terminated, const uint8_t *masks, const uint8_t *active) noexcept nogil
+        self, const cdq_law *law, const uint32_t *actions, const double *rewards, const double *discounts,
+        const uint8_t *masks, const uint8_t *active) noexcept nogil
+    cdef void forget_actions(self, int64_t first, int64_t count) noexcept nogil
     cdef void advance(self) noexcept nogil
     cdef int64_t room(self) noexcept nogil
     cdef bint diverged(self) noexcept nogil

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 
-from cdq.core.table.rows cimport Rows, cdq_law, cdq_rows
+from cdq.core.table.rows cimport Rows, RuleLanes, cdq_forget_actions, cdq_law, cdq_rows, cdq_rule
 
 
 cdef extern from *:
@@ -16,7 +16,7 @@ cdef extern from *:
         const uint32_t *successor
         const uint32_t *action
         const double *reward
-        const uint8_t *terminated
+        const double *discount
         const uint8_t *masks
         const uint8_t *active
         void *target
@@ -25,17 +25,21 @@ cdef extern from *:
     unsigned char *cdq_row(const cdq_rows *rows, uint32_t state) nogil
     void CDQ_PREFETCH(const void *address) nogil
     void cdq_choose_float(
-        const cdq_rows *rows, const uint32_t *state, uint64_t threshold, const uint64_t *random,
-        const uint8_t *masks, uint32_t *action, int64_t n) nogil
+        const cdq_rows *rows, const cdq_rule *rule, const uint32_t *state, const uint8_t *masks, uint32_t *action,
+        int64_t n) nogil
     void cdq_choose_double(
-        const cdq_rows *rows, const uint32_t *state, uint64_t threshold, const uint64_t *random,
-        const uint8_t *masks, uint32_t *action, int64_t n) nogil
+        const cdq_rows *rows, const cdq_rule *rule, const uint32_t *state, const uint8_t *masks, uint32_t *action,
+        int64_t n) nogil
     void cdq_choose_lowest_float(
-        const cdq_rows *rows, const uint32_t *state, const uint8_t *masks, uint32_t *action, int64_t n) nogil
+        const cdq_rows *rows, const cdq_rule *rule, const uint32_t *state, const uint8_t *masks, uint32_t *action,
+        int64_t n) nogil
     void cdq_choose_lowest_double(
-        const cdq_rows *rows, const uint32_t *state, const uint8_t *masks, uint32_t *action, int64_t n) nogil
-    void cdq_learn_float(cdq_rows *rows, const cdq_law *law, const cdq_transitions *steps, double gamma) nogil
-    void cdq_learn_double(cdq_rows *rows, const cdq_law *law, const cdq_transitions *steps, double gamma) nogil
+        const cdq_rows *rows, const cdq_rule *rule, const uint32_t *state, const uint8_t *masks, uint32_t *action,
+        int64_t n) nogil
+    void cdq_learn_float(
+        cdq_rows *rows, const cdq_rule *rule, const cdq_law *law, const cdq_transitions *steps) nogil
+    void cdq_learn_double(
+        cdq_rows *rows, const cdq_rule *rule, const cdq_law *law, const cdq_transitions *steps) nogil
 
 
 cdq_fill_bit_tables()
@@ -49,9 +53,20 @@ cdef class QFunction:
     first lane whose observation is not allowed. `choose` explores with probability threshold / 2^32 and is greedy
     otherwise, in slot STATE; `greedy` takes the lowest index among equals. Both return the action n_actions where a
     mask allows none. `learn` updates slot STATE towards targets from slot SUCCESSOR in the lanes that *active* lists
-    (NULL: in all); *masks* are the successors'. `advance` makes SUCCESSOR the STATE. Where `room` has become
+    (NULL: in all), by the rule of the table; *masks* are the successors', and a transition that terminated has the
+    discount 0. A rule may choose the next actions by it, with the exploration and the bits of the last `choose`, which
+    must still be there; `forget_actions` has the lanes choose afresh, for they begin an episode or a window. `advance`
+    makes SUCCESSOR the STATE. Where `room` has become
     small, a loop calls `make_room`. Once `diverged`, what was learnt is worthless.
     """
+
+    cdef int lay_out(self, Rows rows, int64_t n) except -1:
+        """Hold a table, and what its update rule keeps for *n* lanes."""
+        if n < 1:
+            raise ValueError(f"{n} lanes")
+        self.rows, self.n, self.n_actions = rows, n, rows.c.n_actions // rows.tables
+        self.rule = RuleLanes(rows, n)
+        return 0
 
     cdef int64_t locate(self, const void *observations, int slot, int64_t first, int64_t count) noexcept nogil:
         return first
@@ -64,9 +79,12 @@ cdef class QFunction:
         pass
 
     cdef void learn(
-            self, const cdq_law *law, double gamma, const uint32_t *actions, const double *rewards,
-            const uint8_t *terminated, const uint8_t *masks, const uint8_t *active) noexcept nogil:
+            self, const cdq_law *law, const uint32_t *actions, const double *rewards, const double *discounts,
+            const uint8_t *masks, const uint8_t *active) noexcept nogil:
         pass
+
+    cdef void forget_actions(self, int64_t first, int64_t count) noexcept nogil:
+        cdq_forget_actions(&self.rule.c, first, count)
 
     cdef void advance(self) noexcept nogil:
         pass
@@ -91,9 +109,8 @@ cdef class TableQ(QFunction):
 
     def __init__(self, Rows rows not None, int64_t n):
         cdef int64_t[::1] memory
-        if n < 1:
-            raise ValueError(f"{n} lanes")
-        self.rows, self.n, self.n_actions, self.width = rows, n, rows.c.n_actions, 1
+        self.lay_out(rows, n)
+        self.width = 1
         self.memory = memory = memoryview(bytearray(16 * n)).cast("q")
         self.located[0] = <uint32_t *> &memory[0]
         self.located[1] = self.located[0] + n
@@ -112,27 +129,28 @@ cdef class TableQ(QFunction):
 
     cdef void choose(
             self, uint64_t threshold, const uint64_t *bits, const uint8_t *masks, uint32_t *actions) noexcept nogil:
+        self.rule.c.threshold, self.rule.c.random = threshold, bits
         if self.rows.c.real_size == 4:
-            cdq_choose_float(&self.rows.c, self.located[STATE], threshold, bits, masks, actions, self.n)
+            cdq_choose_float(&self.rows.c, &self.rule.c, self.located[STATE], masks, actions, self.n)
         else:
-            cdq_choose_double(&self.rows.c, self.located[STATE], threshold, bits, masks, actions, self.n)
+            cdq_choose_double(&self.rows.c, &self.rule.c, self.located[STATE], masks, actions, self.n)
 
     cdef void greedy(self, const uint8_t *masks, uint32_t *actions) noexcept nogil:
         if self.rows.c.real_size == 4:
-            cdq_choose_lowest_float(&self.rows.c, self.located[STATE], masks, actions, self.n)
+            cdq_choose_lowest_float(&self.rows.c, &self.rule.c, self.located[STATE], masks, actions, self.n)
         else:
-            cdq_choose_lowest_double(&self.rows.c, self.located[STATE], masks, actions, self.n)
+            cdq_choose_lowest_double(&self.rows.c, &self.rule.c, self.located[STATE], masks, actions, self.n)
 
     cdef void learn(
-            self, const cdq_law *law, double gamma, const uint32_t *actions, const double *rewards,
-            const uint8_t *terminated, const uint8_t *masks, const uint8_t *active) noexcept nogil:
+            self, const cdq_law *law, const uint32_t *actions, const double *rewards, const double *discounts,
+            const uint8_t *masks, const uint8_t *active) noexcept nogil:
         cdef cdq_transitions steps = cdq_transitions(
-            self.n, self.located[STATE], self.located[SUCCESSOR], actions, rewards, terminated, masks, active,
+            self.n, self.located[STATE], self.located[SUCCESSOR], actions, rewards, discounts, masks, active,
             self.target)
         if self.rows.c.real_size == 4:
-            cdq_learn_float(&self.rows.c, law, &steps, gamma)
+            cdq_learn_float(&self.rows.c, &self.rule.c, law, &steps)
         else:
-            cdq_learn_double(&self.rows.c, law, &steps, gamma)
+            cdq_learn_double(&self.rows.c, &self.rule.c, law, &steps)
 
     cdef void advance(self) noexcept nogil:
         self.located[STATE], self.located[SUCCESSOR] = self.located[SUCCESSOR], self.located[STATE]

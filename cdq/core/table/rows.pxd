@@ -25,12 +25,27 @@ cdef extern from "table/rows.h":
         const double *slope
         const uint32_t *allowance
 
+cdef extern from "table/rule.h":
+    ctypedef struct cdq_rule:
+        int kind
+        int64_t tables
+        uint64_t threshold
+        const uint64_t *random
+        uint64_t *target_random
+        uint32_t *column
+        uint32_t *next_action
+        void *sum
+
+    void cdq_forget_actions(const cdq_rule *rule, int64_t first, int64_t count) nogil
+
 
 cdef class Rows:
     cdef cdq_rows c
     cdef readonly object data    # keeps the memory alive
     cdef readonly object log
     cdef object shared           # keeps the base's memory alive
+    cdef readonly int rule       # update rule, a number of rules.h
+    cdef readonly int64_t tables
     cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size)
 
 
@@ -38,3 +53,8 @@ cdef class Law:
     cdef cdq_law c
     cdef readonly object arrays  # step sizes, log_keep, slope and allowance
     cdef readonly int real_size  # bytes of the step sizes' type
+
+
+cdef class RuleLanes:
+    cdef cdq_rule c
+    cdef object memory           # keeps the scratch alive

@@ -9,13 +9,13 @@
 typedef struct {
     int64_t n;
     const uint32_t *state, *successor, *action;
-    const double *reward;
-    const uint8_t *terminated, *masks, *active; /* masks of the successors; masks and active may be NULL */
+    const double *reward, *discount; /* a discount of 0: the episode terminated */
+    const uint8_t *masks, *active; /* masks of the successors; masks and active may be NULL */
     void *target; /* scratch */
 } cdq_transitions;
 #endif
 
-#include "table/choice.h"
+#include "table/rules.h"
 #include "table/target.h"
 #include "table/update.h"
 
@@ -27,10 +27,24 @@ CDQ_INLINE void NAME(cdq_choose_among)(const cdq_rows *rows, const uint32_t *res
         action[i] = NAME(cdq_choice)((const REAL *)cdq_row(rows, state[i]), n_actions, threshold, random[i]);
 }
 
-CDQ_CLONES static void NAME(cdq_choose)(const cdq_rows *rows, const uint32_t *state, uint64_t threshold,
-                                        const uint64_t *random, const uint8_t *masks, uint32_t *action, int64_t n)
+static void NAME(cdq_choose_by_rule)(const cdq_rows *rows, const cdq_rule *rule, const uint32_t *state,
+                                     const uint8_t *masks, uint32_t *action, int64_t n)
+{
+    const int64_t n_actions = rows->n_actions / rule->tables;
+    for (int64_t i = 0; i < n; i++)
+        action[i] = NAME(cdq_action_by_rule)(rule, (const REAL *)cdq_row(rows, state[i]),
+                                             masks ? masks + i * n_actions : NULL, n_actions, i);
+}
+
+CDQ_CLONES static void NAME(cdq_choose)(const cdq_rows *rows, const cdq_rule *rule, const uint32_t *state,
+                                        const uint8_t *masks, uint32_t *action, int64_t n)
 {
     const int64_t n_actions = rows->n_actions;
+    const uint64_t threshold = rule->threshold, *random = rule->random;
+    if (rule->kind != CDQ_Q_LEARNING) {
+        NAME(cdq_choose_by_rule)(rows, rule, state, masks, action, n);
+        return;
+    }
     if (masks) {
         for (int64_t i = 0; i < n; i++)
             action[i] = NAME(cdq_choice_allowed)((const REAL *)cdq_row(rows, state[i]), masks + i * n_actions,
@@ -42,16 +56,17 @@ CDQ_CLONES static void NAME(cdq_choose)(const cdq_rows *rows, const uint32_t *st
 #undef CDQ_BODY
 }
 
-static void NAME(cdq_choose_lowest)(const cdq_rows *rows, const uint32_t *state, const uint8_t *masks,
-                                    uint32_t *action, int64_t n)
+static void NAME(cdq_choose_lowest)(const cdq_rows *rows, const cdq_rule *rule, const uint32_t *state,
+                                    const uint8_t *masks, uint32_t *action, int64_t n)
 {
-    const int64_t n_actions = rows->n_actions;
-    for (int64_t i = 0; i < n; i++)
-        action[i] = NAME(cdq_lowest_greedy)((const REAL *)cdq_row(rows, state[i]),
-                                            masks ? masks + i * n_actions : NULL, n_actions);
+    const int64_t n_actions = rows->n_actions / rule->tables;
+    for (int64_t i = 0; i < n; i++) {
+        const REAL *q = NAME(cdq_acting_values)(rule, (const REAL *)cdq_row(rows, state[i]), n_actions);
+        action[i] = NAME(cdq_lowest_greedy)(q, masks ? masks + i * n_actions : NULL, n_actions);
+    }
 }
 
-CDQ_INLINE void NAME(cdq_targets_of)(const cdq_rows *rows, const cdq_transitions *steps, REAL gamma,
+CDQ_INLINE void NAME(cdq_targets_of)(const cdq_rows *rows, const cdq_transitions *steps,
                                      const int64_t n_actions)
 {
     const uint8_t *masks = steps->masks, *active = steps->active;
@@ -61,21 +76,43 @@ CDQ_INLINE void NAME(cdq_targets_of)(const cdq_rows *rows, const cdq_transitions
             continue;
         const REAL *q = (const REAL *)cdq_row(rows, steps->successor[i]);
         REAL next = NAME(cdq_max_allowed)(q, masks ? masks + i * n_actions : NULL, n_actions);
-        target[i] = NAME(cdq_target)((REAL)steps->reward[i], gamma, steps->terminated[i], next);
+        target[i] = NAME(cdq_target)((REAL)steps->reward[i], (REAL)steps->discount[i], next);
     }
 }
 
-CDQ_INLINE void NAME(cdq_learn_on)(cdq_rows *rows, const cdq_law *law, const cdq_transitions *steps, REAL gamma,
+CDQ_INLINE void NAME(cdq_learn_on)(cdq_rows *rows, const cdq_law *law, const cdq_transitions *steps,
                                    const int64_t n_actions)
 {
-    NAME(cdq_targets_of)(rows, steps, gamma, n_actions);
+    NAME(cdq_targets_of)(rows, steps, n_actions);
     NAME(cdq_update)(rows, law, steps->state, steps->action, (const REAL *)steps->target, steps->active, steps->n,
                      n_actions);
 }
 
-CDQ_CLONES static void NAME(cdq_learn)(cdq_rows *rows, const cdq_law *law, const cdq_transitions *steps, double gamma)
+static void NAME(cdq_learn_by_rule)(cdq_rows *rows, const cdq_rule *rule, const cdq_law *law,
+                                    const cdq_transitions *steps)
 {
-#define CDQ_BODY(actions) NAME(cdq_learn_on)(rows, law, steps, (REAL)gamma, actions)
+    const int64_t n_actions = rows->n_actions / rule->tables;
+    REAL *target = (REAL *)steps->target;
+    cdq_forget_actions(rule, 0, steps->n);
+    for (int64_t i = 0; i < steps->n; i++) {
+        if (steps->active && !steps->active[i])
+            continue;
+        rule->column[i] = steps->action[i];
+        REAL next = NAME(cdq_next_value)(rule, (const REAL *)cdq_row(rows, steps->successor[i]),
+                                         steps->masks ? steps->masks + i * n_actions : NULL, n_actions, i);
+        target[i] = NAME(cdq_target)((REAL)steps->reward[i], (REAL)steps->discount[i], next);
+    }
+    NAME(cdq_update)(rows, law, steps->state, rule->column, target, steps->active, steps->n, rows->n_actions);
+}
+
+CDQ_CLONES static void NAME(cdq_learn)(cdq_rows *rows, const cdq_rule *rule, const cdq_law *law,
+                                       const cdq_transitions *steps)
+{
+    if (rule->kind != CDQ_Q_LEARNING) {
+        NAME(cdq_learn_by_rule)(rows, rule, law, steps);
+        return;
+    }
+#define CDQ_BODY(actions) NAME(cdq_learn_on)(rows, law, steps, actions)
     CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
 #undef CDQ_BODY
 }

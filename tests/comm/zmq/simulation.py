@@ -20,11 +20,11 @@ from cdq.job.membership.events import (
     Deliver,
     Failed,
     HubSettings,
+    HubState,
     Joined,
     Leave,
     Left,
     Refused,
-    State,
     Submission,
     Submit,
     WorkerEvent,
@@ -70,7 +70,7 @@ class Disk:
 
     tables: list[Table] = field(default_factory=lambda: [np.arange(4, dtype=np.int64)])
     log: list[list[tuple[int, int, int, int]]] = field(default_factory=list)
-    state: State | None = None
+    state: HubState | None = None
 
 
 class Adding:
@@ -82,9 +82,10 @@ class Adding:
         self.disk = disk
         self._crash = crash
 
-    def admit(self, hello: bytes) -> None:
+    def admit(self, hello: bytes) -> str:
         if hello != b"adds":
             raise Refused("adds not")
+        return "here"
 
     def welcome(self, uid: int, members: Sequence[int]) -> bytes:
         assert uid in members
@@ -98,20 +99,20 @@ class Adding:
         return None if bytes(submission.payload) == wanted.tobytes() else "another delta"
 
     def close_round(
-        self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], State]
+        self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], HubState]
     ) -> Mapping[int, Body]:
         assert list(members) == sorted(set(members))
         assert list(submissions) == sorted(submissions)
         self._save(submissions, state)
         return dict.fromkeys(submissions, Body(self.disk.tables[-1].tobytes()))
 
-    def single(self, uid: int, submission: Submission, state: Callable[[], State]) -> bytes:
+    def single(self, uid: int, submission: Submission, state: Callable[[], HubState]) -> bytes:
         if len(self.disk.log) - submission.base > STALENESS:
             raise Refused("too old")
         self._save({uid: submission}, state)
         return self.disk.tables[-1].tobytes()
 
-    def _save(self, submissions: Mapping[int, Submission], state: Callable[[], State]) -> None:
+    def _save(self, submissions: Mapping[int, Submission], state: Callable[[], HubState]) -> None:
         if self._crash():
             raise HubCrash
         disk = self.disk

@@ -8,7 +8,7 @@ import pytest
 import cdq
 from cdq.merges import MergeRule
 from cdq.schedules import Constant, ExponentialDecay, LinearDecay, Polynomial
-from cdq.training.settings import as_arguments, make_settings, whole
+from cdq.settings.settings import as_arguments, make_settings, whole
 
 DEFAULTS: dict[str, Any] = {
     "gamma": 0.9,

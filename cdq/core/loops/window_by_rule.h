@@ -1,0 +1,64 @@
+/* A window on a model by any update rule; included once per type, after window.h, whose phases these are: REAL, NAME. The
+ * rule has a say in three of them: which action, which target and which column. A body serves all rules, masks and
+ * numbers of actions, and two the most common ones: each takes seconds to compile. */
+
+CDQ_INLINE void NAME(cdq_act_by_rule)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
+                                      const cdq_rule *rule, const int64_t n_actions)
+{
+    for (int64_t i = 0; i < lanes->n; i++) {
+        uint32_t state = lanes->state[i];
+        const uint8_t *mask = cdq_actions_of(model, state, n_actions, model->actions != NULL);
+        uint32_t chosen = NAME(cdq_action_by_rule)(rule, (const REAL *)cdq_row(rows, state), mask, n_actions, i);
+        lanes->action[i] = chosen;
+        NAME(cdq_prefetch_outcome)(model, (uint64_t)state * (uint64_t)n_actions + chosen);
+    }
+}
+
+CDQ_INLINE void NAME(cdq_targets_by_rule)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
+                                          const cdq_rule *rule, REAL gamma, const int64_t n_actions)
+{
+    const REAL *reward = (const REAL *)lanes->reward;
+    REAL *target = (REAL *)lanes->target;
+    for (int64_t i = 0; i < lanes->n; i++) {
+        uint32_t next_state = CDQ_STATE(lanes->successor[i]);
+        const uint8_t *mask = cdq_actions_of(model, next_state, n_actions, model->actions != NULL);
+        rule->column[i] = lanes->action[i];
+        REAL next = NAME(cdq_next_value)(rule, (const REAL *)cdq_row(rows, next_state), mask, n_actions, i);
+        target[i] = NAME(cdq_target_unless)((lanes->successor[i] & CDQ_TERMINATED) != 0, reward[i], gamma, next);
+    }
+}
+
+CDQ_INLINE void NAME(cdq_sweeps_by_rule)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
+                                         cdq_exploration *explore, cdq_episodes *done, cdq_rule *rule, REAL gamma,
+                                         int64_t sweeps, const int64_t n_actions)
+{
+    const int64_t n = lanes->n;
+    rule->random = lanes->bits_action;
+    for (int64_t t = 0; t < sweeps; t++) {
+        cdq_next_of_all(lanes->words, n, lanes->bits_action);
+        cdq_next_of_all(lanes->words, n, lanes->bits_outcome);
+        rule->threshold = cdq_next_threshold(explore);
+        NAME(cdq_act_by_rule)(rows, model, lanes, rule, n_actions);
+        NAME(cdq_sample)(rows, model, lanes, n, n_actions);
+        NAME(cdq_targets_by_rule)(rows, model, lanes, rule, gamma, n_actions);
+        NAME(cdq_update)(rows, law, lanes->state, rule->column, (const REAL *)lanes->target, NULL, n,
+                         rows->n_actions);
+        NAME(cdq_advance)(rows, model, lanes, done, n);
+        for (int64_t i = 0; i < n; i++)
+            if (!lanes->elapsed[i]) /* an episode begins */
+                rule->next_action[i] = CDQ_NO_ACTION;
+    }
+}
+
+CDQ_CLONES static void NAME(cdq_window_by_rule)(cdq_rows *rows, const cdq_law *law, const cdq_model *model,
+                                                cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done,
+                                                cdq_rule *rule, double gamma, int64_t sweeps)
+{
+    const int64_t n_actions = rows->n_actions / rule->tables;
+    if (n_actions == 4)
+        NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, done, rule, (REAL)gamma, sweeps, 4);
+    else if (n_actions == 6)
+        NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, done, rule, (REAL)gamma, sweeps, 6);
+    else
+        NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, done, rule, (REAL)gamma, sweeps, n_actions);
+}

@@ -1,0 +1,26 @@
+/* State that update rules (rules.h) keep for the lanes of a loop. */
+#ifndef CDQ_RULE_H
+#define CDQ_RULE_H
+
+#include "base.h"
+
+#define CDQ_NO_ACTION 0xffffffffu
+
+typedef struct {
+    int kind;
+    int64_t tables;
+    uint64_t threshold; /* exploration of this sweep, in units of 2^-32 */
+    const uint64_t *random; /* words to choose this sweep's actions, one a lane */
+    uint64_t *target_random; /* (n,): words for its targets, which a choice of actions leaves */
+    uint32_t *column; /* (n,): what is updated */
+    uint32_t *next_action; /* (n,): the action of the next sweep, or CDQ_NO_ACTION where it is yet to be chosen */
+    void *sum; /* scratch, (n_actions,) */
+} cdq_rule;
+
+/* Lanes begin something, an episode or a window: their next actions are yet to be chosen. */
+CDQ_INLINE void cdq_forget_actions(const cdq_rule *rule, int64_t first, int64_t count)
+{
+    for (int64_t i = first; i < first + count; i++)
+        rule->next_action[i] = CDQ_NO_ACTION;
+}
+#endif
