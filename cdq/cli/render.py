@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from cdq.cli.output import printable
 from cdq.mdp import MDP
 from cdq.qfunctions import ARROWS, ASCII_ARROWS, LEGEND, policy_lines
 from cdq.storage import replacing
+from cdq.training import is_for_a_person
 
 
 def console_for_people(json_path: Path | None) -> Console:
-    """Return the console; a silent one if JSON takes standard output."""
-    return Console(quiet=is_stdout(json_path))
+    """Return the console; a silent one if JSON takes standard output, one without codes where no person looks at it."""
+    plain = sys.stdout is not None and sys.stdout.isatty() and not is_for_a_person(sys.stdout)
+    return Console(quiet=is_stdout(json_path), force_terminal=False if plain else None)
 
 
 def write_json(path: Path | None, report: Mapping[str, Any]) -> None:

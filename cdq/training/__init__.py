@@ -35,7 +35,7 @@ from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
-from cdq.training.progress import ProgressBar, duration, watched_by
+from cdq.training.progress import ProgressBar, duration, is_for_a_person, watched_by
 from cdq.training.state import State, Tensors, lanes_of
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 from cdq.training.team import Team
@@ -77,6 +77,7 @@ __all__ = [
     "from_rank_0",
     "heard",
     "heard_here",
+    "is_for_a_person",
     "lanes_of",
     "learn_rounds",
     "require_same",

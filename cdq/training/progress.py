@@ -17,7 +17,7 @@ from cdq.training.callbacks import Callback, RunView
 
 _AT_LEAST = 1.0  # seconds: of a shorter call nothing is shown, but where all is to be
 _REDRAW, _LATELY = 0.2, 5.0  # seconds between two looks; over which the speed is measured
-_WIDTH = 30
+_WIDTH = 10  # of a bar: texts take the rest of 80 columns
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -60,7 +60,7 @@ class ProgressBar(Callback):
     def on_start(self, run: RunView) -> None:
         """Start the clock."""
         stream = self._given if self._given is not None else sys.stderr
-        self._display = _display_for(stream, self._seconds) if stream is not None else None
+        self._display = _display_for(stream, self._seconds, run.environment) if stream is not None else None
         self._begun = self._looked = time.monotonic()
         self._speed = Speed(self._begun, run.steps)
         self._shown = False
@@ -87,7 +87,7 @@ class ProgressBar(Callback):
         if self._shown:
             self._write(
                 1.0,
-                _with_name(run, f"{amount(run.steps)} steps done", self._speed.overall(run.steps)),
+                _in_words(run, f"{amount(run.steps)} steps done", self._speed.overall(run.steps)),
                 last=True,
             )
 
@@ -103,7 +103,7 @@ class ProgressBar(Callback):
         speed = self._speed.lately(time.monotonic(), run.steps)
         left = max(run.target - run.steps, 0)
         done = f"{_share(run):.0%} of {amount(run.target)} steps"
-        return _with_name(run, done, speed, f"{duration(left / speed)} left" if speed and left else "")
+        return _in_words(run, done, speed, f"{duration(left / speed)} left" if speed and left else "")
 
     def _write(self, share: float, text: str, **how: bool) -> None:
         if self._display is not None:
@@ -131,9 +131,9 @@ def _share(run: RunView) -> float:
     return min((run.steps - run.begun) / whole, 1.0) if whole > 0 else 1.0
 
 
-def _with_name(run: RunView, done: str, speed: float, left: str = "") -> str:
+def _in_words(run: RunView, done: str, speed: float, left: str = "") -> str:
     parts = [done, f"{amount(speed)} steps/s" if speed else "", left, *_measured(run)]
-    return f"cdq: {run.environment}: {', '.join(filter(None, parts))}"
+    return ", ".join(filter(None, parts))
 
 
 def _measured(run: RunView) -> list[str]:
@@ -207,10 +207,10 @@ def duration(seconds: float) -> str:
 # ---- where it is shown
 
 
-def _display_for(stream: TextIO, seconds: float) -> Any:
+def _display_for(stream: TextIO, seconds: float, name: str) -> Any:
     if stream is sys.stderr and _in_notebook():
         return _Notebook()
-    return _Terminal(stream) if is_for_a_person(stream) else _Lines(stream, seconds)
+    return _Terminal(stream) if is_for_a_person(stream) else _Lines(stream, seconds, f"cdq: {name}: ")
 
 
 def is_for_a_person(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
@@ -230,14 +230,15 @@ def _in_notebook() -> bool:
 class _Lines:
     """Plain lines, every so many seconds."""
 
-    def __init__(self, stream: TextIO, seconds: float) -> None:
-        self._stream, self._seconds, self._due = stream, seconds, -math.inf
+    def __init__(self, stream: TextIO, seconds: float, before: str) -> None:
+        self._stream, self._seconds, self._before = stream, seconds, before
+        self._due = -math.inf
 
     def draw(self, share: float, text: str, *, now: bool = False, last: bool = False) -> None:
         """Write a line, where one is due."""
         if now or last or time.monotonic() >= self._due:
             self._due = time.monotonic() + self._seconds
-            self._stream.write(text + "\n")
+            self._stream.write(f"{self._before}{text}\n")
             self._stream.flush()
 
 
@@ -281,5 +282,5 @@ def _bar(share: float, text: str) -> Any:
     line = Table.grid(padding=(0, 1))
     line.add_column(width=_WIDTH, no_wrap=True)
     line.add_column(no_wrap=True, overflow="ellipsis")
-    line.add_row(Bar(total=1.0, completed=share, width=_WIDTH), Text(text.removeprefix("cdq: ")))
+    line.add_row(Bar(total=1.0, completed=share, width=_WIDTH), Text(text))
     return line

@@ -57,14 +57,22 @@ def test_a_name_of_another_library_is_told_ours(call: Callable[..., Any], wrong:
 
 def test_a_name_like_no_other_is_told_all_there_are() -> None:
     with pytest.raises(
-        UnknownArgument, match=r"unknown argument of learn 'zzz'; known: hosting, steps, until\.$"
+        UnknownArgument,
+        match=r"unknown argument of learn 'zzz'; known: callbacks, hosting, steps, until, verbose\.$",
     ):
         learner().learn(10, zzz=1)  # type: ignore[call-arg]
 
 
 def test_signatures_are_still_those_of_the_methods() -> None:
     assert list(inspect.signature(cdq.QLearner).parameters)[:3] == ["env", "env_kwargs", "gamma"]
-    assert list(inspect.signature(cdq.QLearner.learn).parameters) == ["self", "steps", "until", "hosting"]
+    assert list(inspect.signature(cdq.QLearner.learn).parameters) == [
+        "self",
+        "steps",
+        "until",
+        "callbacks",
+        "verbose",
+        "hosting",
+    ]
     assert inspect.getdoc(cdq.QLearner.learn).startswith("Learn for")  # type: ignore[union-attr]
 
 

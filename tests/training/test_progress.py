@@ -66,7 +66,7 @@ def test_a_terminal_shows_a_bar_that_is_removed() -> None:
     assert len(frames) > 2
     assert "━" in frames[1]
     assert re.search(
-        r"FrozenLake-v1: \d+% of 20,000 steps, [\d,]+ steps/s, \d+ s left, return \S+ \(exploring\)",
+        r"\d+% of 20,000 steps, [\d,]+ steps/s, \d+ s left, return \S+ \(exploring\)",
         frames[2],
     )
     assert frames[-1] == ""
@@ -208,3 +208,18 @@ def test_the_command_line_shows_lines_as_often_as_it_is_told() -> None:
     )
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "seconds is -1" in refused.stderr
+
+
+def test_a_report_has_no_codes_where_progress_has_none() -> None:
+    train = [sys.executable, "-m", "cdq", "train", "FrozenLake-v1", "--seed", "0", "--steps", "20000"]
+    own, its = pty.openpty()
+    environment = {**os.environ, **PLACE, "TERM": "xterm", "NO_COLOR": "1"}
+    with subprocess.Popen(
+        train, stdout=its, stderr=its, stdin=subprocess.DEVNULL, env=environment
+    ) as process:
+        assert process.wait(60) == 0
+    os.close(its)
+    shown = os.read(own, 1 << 16)
+    os.close(own)
+    assert b"mean return" in shown
+    assert b"\x1b" not in shown
