@@ -3,7 +3,8 @@
  * Include this header in C or C++, or `from cdq.core.lane cimport cdq_lane` in Cython; cdq.envs.lane_dtype() is the
  * same for NumPy and Numba. It needs nothing else of cdq.
  *
- * step     takes `action` and writes the next state, `reward`, and `terminated` or `truncated` (both come as 0);
+ * step     takes `action` and writes the next state, `reward`, and `terminated` or `truncated` (both come as 0), and,
+ *          where the usual ones are not meant, `discount` and `successor`;
  * reset    writes the first state of an episode;
  * both     write what is observed: `index` (tables: 0 .. n_states - 1; hashed tables: a key) or `observation` (linear
  *          functions), unless the environment has
@@ -33,6 +34,8 @@ typedef struct {
     double observation[8]; /* finite */
     uint8_t terminated; /* nonzero: the episode ended in a state without a future */
     uint8_t truncated; /* nonzero: it was cut off; the state has a future */
+    double discount; /* 1 before each call: what gamma is multiplied by for this step, -1 to 1 */
+    int64_t successor; /* -1 before each call: the target bootstraps from `index`; else from this row or key (tables) */
 } cdq_lane;
 
 typedef void (*cdq_call)(cdq_lane *lane);

@@ -16,5 +16,7 @@ cdef extern from "lane.h":
         double observation[8]       # for linear functions
         uint8_t terminated
         uint8_t truncated
+        double discount             # gamma is multiplied by it
+        int64_t successor           # what the target bootstraps from; -1: index
 
     ctypedef void (*cdq_call)(cdq_lane *lane) noexcept nogil

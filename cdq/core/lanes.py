@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 # Stream, steps and return of the running episode, state.
 _COMMON = 32 + 8 + 8 + 4
 _ALIGNMENT = 64
+# Bytes at the end of a compiled environment's lane that files of earlier versions lack: its discount and successor,
+# which are set before they are read.
+_ADDED = 16
 
 
 class Lanes:
@@ -48,3 +52,15 @@ class Lanes:
     def seeds(self) -> list[int]:
         """Return a seed for each lane's environment, of 31 bits, from its stream as it is."""
         return [int(word >> np.uint64(33)) for word in self.words[0]]
+
+
+def widened(rows: npt.NDArray[np.uint8], n: int, own_bytes: int) -> npt.NDArray[np.uint8]:
+    """Return saved lanes of several workers, a row each; those of an earlier version in the layout of today."""
+    today = Lanes(n, own_bytes)
+    first, former = today.memory.nbytes - n * own_bytes, own_bytes - _ADDED
+    if former <= 0 or rows.shape[1:] != (first + n * former,):
+        return rows
+    wider = np.zeros((len(rows), today.memory.nbytes), np.uint8)
+    wider[:, :first] = rows[:, :first]
+    wider[:, first:].reshape(len(rows), n, own_bytes)[:, :, :former] = rows[:, first:].reshape(-1, n, former)
+    return wider

@@ -29,7 +29,7 @@ def lane_dtype() -> np.dtype[Any]:
     Examples
     --------
     >>> lane_dtype()["uniform"].shape, lane_dtype().itemsize
-    ((4,), 200)
+    ((4,), 216)
     """
     fields = {
         "state": ("f8", (8,), 0),
@@ -42,6 +42,8 @@ def lane_dtype() -> np.dtype[Any]:
         "observation": ("f8", (8,), 128),
         "terminated": ("u1", (), 192),
         "truncated": ("u1", (), 193),
+        "discount": ("f8", (), 200),
+        "successor": ("i8", (), 208),
     }
     return np.dtype(
         {
@@ -215,7 +217,15 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         self._call(self._step)
         self._elapsed += 1
         truncated = bool(self._lane["truncated"]) or self._elapsed == self.time_limit
-        return self._observation(), float(self._lane["reward"]), bool(self._lane["terminated"]), truncated, {}
+        discount = float(self._lane["discount"])
+        info = {} if discount == 1 else {"discount": discount}
+        return (
+            self._observation(),
+            float(self._lane["reward"]),
+            bool(self._lane["terminated"]),
+            truncated,
+            info,
+        )
 
     def render(self) -> Any:
         """Refuse: a compiled environment draws a picture only where its class says how.
@@ -237,6 +247,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
 
     def _call(self, function: int) -> None:
         self._lane["terminated"] = self._lane["truncated"] = 0
+        self._lane["discount"], self._lane["successor"] = 1.0, -1
         call(function, self._memory, self.context)
         if self._encode:
             call(self._encode, self._memory, self.context)

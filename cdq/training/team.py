@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cdq.comm.base import Communicator
 from cdq.contracts import Task
-from cdq.core.lanes import Lanes
+from cdq.core.lanes import Lanes, widened
 from cdq.errors import FileError
 from cdq.qfunctions import MergedTable
 from cdq.settings import Settings
@@ -64,6 +64,7 @@ class Team:
             If they are no lanes of what is learnt.
         """
         if lanes is not None:
+            lanes = widened(lanes, self._settings.num_envs, self._problem.own_bytes)
             self._check(lanes)
         if lanes is not None and (comes_and_goes or len(lanes) == self._settings.workers):
             self.lane_states = dict(enumerate(lanes))

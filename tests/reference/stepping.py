@@ -50,6 +50,7 @@ class Learner:
 
     def _call(self, lane: Lane, function: int) -> None:
         lane.struct["terminated"] = lane.struct["truncated"] = 0
+        lane.struct["discount"], lane.struct["successor"] = 1.0, -1
         call(function, lane.memory, self.env.context)
         if self.env.functions[2]:
             call(self.env.functions[2], lane.memory, self.env.context)

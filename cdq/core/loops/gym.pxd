@@ -50,6 +50,7 @@ cdef class Loop:
     cdef uint32_t *actions
     cdef double *rewards
     cdef double *discounts
+    cdef double *factors           # of gamma, as the infos say; 1 where they do not
     cdef uint8_t *terminated
     cdef uint8_t *truncated
     cdef uint8_t *ended            # lanes whose episode ended
@@ -67,6 +68,7 @@ cdef class Loop:
     cdef int tell(self) except -1
     cdef int look_up(self) except -1
     cdef int sweep(self) except -1
+    cdef void forget_factors(self) noexcept
     cdef int move(self) except -1
     cdef int book(self) except -1
     cdef int end(self, int64_t lane) except -1
@@ -74,9 +76,3 @@ cdef class Loop:
     cdef const uint8_t *masks_or_null(self, uint8_t *masks) noexcept
     cdef int allow(self, int64_t lane, uint8_t *masks) except -1
     cdef int fail(self, object error, object lane, object step) except -1
-
-
-cdef double reward_of(object value) except? -1.0
-cdef int flag_of(object value, str what) except -1
-cdef bint has(object info, object key)
-cdef int same_space(object now, object before, str what) except -1

@@ -4,22 +4,17 @@ A sweep is that of window.h: all lanes act on the table as it stands, all target
 applied in lane order. A lane draws one word a sweep: the environments have random numbers of their own.
 """
 
-from cpython.dict cimport PyDict_Check, PyDict_GetItemWithError
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.float cimport PyFloat_AsDouble, PyFloat_Check
-from cpython.long cimport PyLong_CheckExact
 from libc.float cimport DBL_MAX, FLT_MAX
 from libc.math cimport fabs, isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy, memset
 
-from cdq.core.envs.encode cimport Encoding, shown
+from cdq.core.envs.encode cimport Encoding
 from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_threshold
 from cdq.core.loops.tally cimport cdq_end_episode, cdq_episodes, cdq_tally_sweeps, cdq_whole, tally_of
 from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.table.rows cimport Law
-
-import numpy as np
 
 
 cdef extern from "rng.h":
@@ -36,8 +31,6 @@ cdef int64_t CHUNK = 1024
 cdef int64_t TURN = 20_000_000
 
 cdef double LONGEST = 1e12  # steps: without discount a value may become the sum of all that there is time for
-
-cdef object BOOL = np.bool_
 
 MASKING = {"auto": UNKNOWN, "nowhere": NOWHERE, "info": INFO, "observation": OBSERVATION}
 
@@ -60,7 +53,7 @@ cdef class Loop:
             raise ValueError("the lanes and the Q-function differ in number")
         if q.continuous != encoding.real or width != encoding.width or stop.shape[0] != 1:
             raise ValueError("the observations are not what the Q-function reads, or stop is not one flag")
-        cdef unsigned char[::1] memory = bytearray(n * (8 * (2 * width + 6) + 5 + 2 * n_actions))
+        cdef unsigned char[::1] memory = bytearray(n * (8 * (2 * width + 7) + 5 + 2 * n_actions))
         self.q, self.encoding, self.n, self.gamma = q, encoding, n, gamma
         self.most = largest_reward(q.rows.c.real_size, gamma)
         self.masking, self.failure = MASKING[masks], failure
@@ -73,7 +66,8 @@ cdef class Loop:
         self.returns = <double *> (self.elapsed + n)
         self.rewards = self.returns + n
         self.discounts = self.rewards + n
-        self.bits = <uint64_t *> (self.discounts + n)
+        self.factors = self.discounts + n
+        self.bits = <uint64_t *> (self.factors + n)
         self.actions = <uint32_t *> (self.bits + n)
         self.terminated = <uint8_t *> (self.bits + 2 * n)
         self.truncated, self.ended = self.terminated + n, self.terminated + 2 * n
@@ -81,6 +75,7 @@ cdef class Loop:
         self.masks = self.terminated + 5 * n
         self.masks_following = self.masks + n * n_actions
         memset(self.active, 1, n)
+        self.forget_factors()
 
     def reset(self):
         """Start an episode in every lane."""
@@ -176,12 +171,17 @@ cdef class Loop:
             q.make_room()
         self.locate(SUCCESSOR, 0, self.n)
         for i in range(self.n):
-            self.discounts[i] = 0.0 if self.terminated[i] else self.gamma
+            self.discounts[i] = 0.0 if self.terminated[i] else self.gamma * self.factors[i]
         q.learn(self.law, self.actions, self.rewards, self.discounts,
                 self.masks_or_null(self.masks_following), self.active)
         self.move()
         self.book()
         return self.revive()
+
+    cdef void forget_factors(self) noexcept:
+        cdef int64_t i
+        for i in range(self.n):
+            self.factors[i] = 1.0
 
     cdef int move(self) except -1:
         """Make the following observations the present ones."""
@@ -273,43 +273,3 @@ cdef double largest_reward(int64_t real_size, double gamma) noexcept:
     """Return the largest reward whose discounted sums, and differences of these, numbers of that size hold."""
     cdef double steps = max(1.0 / max(1.0 - gamma, 0.0) if gamma < 1.0 else LONGEST, 1.0)
     return (FLT_MAX if real_size == 4 else DBL_MAX) / (2.0 * min(steps, LONGEST))
-
-
-cdef double reward_of(object value) except? -1.0:
-    """Return a reward, a real number of any type, as float64."""
-    if PyFloat_Check(value):
-        return PyFloat_AsDouble(value)
-    try:
-        if PyLong_CheckExact(value) or (
-                getattr(value, "ndim", 0) == 0
-                and getattr(getattr(value, "dtype", None), "kind", "f") in "biuf"):
-            return PyFloat_AsDouble(value)
-    except (TypeError, ValueError, OverflowError):  # no number, or none of float64
-        pass
-    hint = "; return reward.item()" if getattr(value, "size", 0) == 1 and getattr(value, "ndim", 0) else ""
-    raise ValueError(f"the reward is {shown(value)}; allowed: one finite number{hint}")
-
-
-cdef int flag_of(object value, str what) except -1:
-    """Return whether a flag is true: a bool of Python or NumPy, or a number that is 0 or 1."""
-    if value is True or value is False:
-        return value is True
-    if isinstance(value, BOOL):
-        return bool(value)
-    try:
-        number = reward_of(value)
-    except ValueError:
-        number = 2.0
-    if number != 0.0 and number != 1.0:
-        raise ValueError(f"{what} is {shown(value)}; allowed: True or False")
-    return number == 1.0
-
-
-cdef bint has(object info, object key):
-    return PyDict_Check(info) and PyDict_GetItemWithError(info, key) != NULL
-
-
-cdef int same_space(object now, object before, str what) except -1:
-    if now is not before and now != before:
-        raise ValueError(f"the environment changed its {what} space from {before} to {now}")
-    return 0

@@ -4,8 +4,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy
 
 from cdq.core.envs.encode cimport SINGLE, Encoding, brief, read_masks, shown
-from cdq.core.loops.gym cimport (
-    INFO, NOTHING, NOWHERE, RESETTING, STEPPING, UNKNOWN, Loop, flag_of, has, reward_of, same_space)
+from cdq.core.loops.answers cimport factor_of, flag_of, has, reward_of, same_space
+from cdq.core.loops.gym cimport INFO, NOTHING, NOWHERE, RESETTING, STEPPING, UNKNOWN, Loop
 from cdq.core.table.qfunction cimport STATE, QFunction
 
 
@@ -91,6 +91,7 @@ cdef class EnvLoop(Loop):
         self.rewards[i] = reward_of(reward)
         self.terminated[i] = flag_of(terminated, "terminated")
         self.truncated[i] = flag_of(truncated, "truncated")
+        self.factors[i] = factor_of(info["discount"]) if has(info, "discount") else 1.0
         self.end(i)
         self.encoding.encode(observation, following, mask)
         if self.masking >= INFO and not self.terminated[i]:

@@ -10,7 +10,8 @@ from libc.string cimport memchr, memcpy, memset
 import numpy as np
 
 from cdq.core.envs.encode cimport SINGLE, Encoding, read_masks, read_numbers, shown
-from cdq.core.loops.gym cimport INFO, NOTHING, NOWHERE, RESETTING, STEPPING, UNKNOWN, Loop, has, same_space
+from cdq.core.loops.answers cimport factor_of, has, same_space
+from cdq.core.loops.gym cimport INFO, NOTHING, NOWHERE, RESETTING, STEPPING, UNKNOWN, Loop
 from cdq.core.table.qfunction cimport STATE, QFunction
 
 cdef enum:
@@ -33,6 +34,7 @@ cdef class VectorLoop(Loop):
     cdef int mode
     cdef int64_t steps
     cdef object buffers
+    cdef bint told             # true where the last infos gave discounts
     cdef int64_t *fresh        # (n, width): the observations that new episodes start with, where apart from following
     cdef uint8_t *masks_fresh
     cdef double *numbers       # (n,): what is read, before it is what it is for
@@ -93,6 +95,7 @@ cdef class VectorLoop(Loop):
             self.read_flags(terminations, "terminated", self.terminated)
             self.read_flags(truncations, "truncated", self.truncated)
             self.all_end()
+            self.read_factors(infos)
             self.arrive(observations, infos)
         except self.failure:
             raise
@@ -130,6 +133,21 @@ cdef class VectorLoop(Loop):
                 else:
                     self.end(i)
                 self.pending[i] = self.mode == NEXT_STEP and self.ended[i]
+        except Exception as error:
+            self.fail(error, i, self.elapsed[i] + 1)
+        return 0
+
+    cdef int read_factors(self, object infos) except -1:
+        """Read the discounts that infos give, of an episode that ended in the same step those of its own info."""
+        cdef int64_t i = 0
+        if self.told:
+            self.forget_factors()
+        final = infos["final_info"] if self.mode == SAME_STEP and has(infos, "final_info") else None
+        self.told = has(infos, "discount") or final is not None
+        try:
+            for i in range(self.n if self.told else 0):
+                if self.active[i]:
+                    self.factors[i] = factor_in(final if final is not None and self.ended[i] else infos, i)
         except Exception as error:
             self.fail(error, i, self.elapsed[i] + 1)
         return 0
@@ -256,6 +274,15 @@ cdef class VectorLoop(Loop):
         except Exception as error:
             self.fail(error, None, self.steps)
         return 0
+
+
+cdef double factor_in(object infos, int64_t i) except? -2.0:
+    """Return the discount of a lane in infos: a dictionary of arrays, or a dictionary for each lane."""
+    if not isinstance(infos, dict):
+        return factor_of(infos[i]["discount"]) if has(infos[i], "discount") else 1.0
+    if not has(infos, "discount") or has(infos, "_discount") and not infos["_discount"][i]:
+        return 1.0
+    return factor_of(infos["discount"][i])
 
 
 cdef object entry(object batch, int64_t i):

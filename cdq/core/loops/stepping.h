@@ -27,6 +27,7 @@ typedef struct {
     uint32_t *action, *ended;
     double *reward, *discount, *observation;
     int64_t *index;
+    int64_t n_apart; /* lanes whose last target bootstraps from another row than the one that is acted on next */
 } cdq_stepping;
 
 /* 52 random bits as a number on [0, 1); this form vectorises. */
@@ -69,6 +70,24 @@ static void cdq_show_all(cdq_stepping *s)
         cdq_show(s, i);
 }
 
+CDQ_INLINE int cdq_is_apart(const cdq_lane *lane) { return lane->successor != -1; }
+
+/* Copy what a lane's target bootstraps from to where the Q-function reads it. */
+CDQ_INLINE void cdq_show_successor(cdq_stepping *s, int64_t i)
+{
+    cdq_show(s, i);
+    if (cdq_is_apart(s->lanes + i) && !s->width)
+        s->index[i] = s->lanes[i].successor;
+}
+
+/* Set what an environment may leave as it is. */
+CDQ_INLINE void cdq_clear(cdq_lane *lane)
+{
+    lane->terminated = lane->truncated = 0;
+    lane->discount = 1.0;
+    lane->successor = -1;
+}
+
 /* The environments' parameters are at another address in every process: lanes that are saved hold none. */
 static void cdq_set_context(cdq_stepping *s, const void *context)
 {
@@ -81,33 +100,44 @@ static void cdq_begin_episode(cdq_stepping *s, int64_t i)
     cdq_lane *lane = s->lanes + i;
     for (int k = 0; k < CDQ_RESET_UNIFORMS; k++)
         lane->uniform[k] = cdq_uniform(cdq_next_of_lane(s->words, s->n, i));
-    lane->terminated = lane->truncated = 0;
+    cdq_clear(lane);
     s->elapsed[i] = 0;
     s->returns[i] = 0.0;
     s->reset(lane);
     if (s->encode)
         s->encode(lane);
+    lane->successor = -1;
     cdq_show(s, i);
 }
 
-/* Step every lane; return the first whose reward is not finite, or -1. */
+/* Return 1 where a step wrote a discount that is none, or a successor where rows have no numbers. */
+CDQ_INLINE int cdq_is_wrong(const cdq_stepping *s, const cdq_lane *lane)
+{
+    return !(lane->discount >= -1.0 && lane->discount <= 1.0) || (s->width && cdq_is_apart(lane));
+}
+
+/* Step every lane; return the first whose reward is not finite, or whose discount or successor is wrong, or -1. */
 static int64_t cdq_step_all(cdq_stepping *s)
 {
     double sum = 0.0; /* sum of zeros, or not a number */
+    int wrong = 0;
+    s->n_apart = 0;
     for (int64_t i = 0; i < s->n; i++) {
         cdq_lane *lane = s->lanes + i;
         lane->action = s->action[i];
-        lane->terminated = lane->truncated = 0;
+        cdq_clear(lane);
         s->step(lane);
         if (s->encode)
             s->encode(lane);
         s->reward[i] = lane->reward;
-        s->discount[i] = lane->terminated ? 0.0 : s->gamma;
+        s->discount[i] = lane->terminated ? 0.0 : s->gamma * lane->discount;
         sum += 0.0 * lane->reward;
-        cdq_show(s, i);
+        wrong |= cdq_is_wrong(s, lane);
+        s->n_apart += cdq_is_apart(lane);
+        cdq_show_successor(s, i);
     }
-    for (int64_t i = 0; sum != 0.0 && i < s->n; i++)
-        if (!isfinite(s->reward[i]))
+    for (int64_t i = 0; (wrong || sum != 0.0) && i < s->n; i++)
+        if (!isfinite(s->reward[i]) || cdq_is_wrong(s, s->lanes + i))
             return i;
     return -1;
 }

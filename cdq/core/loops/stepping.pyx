@@ -29,7 +29,10 @@ cdef extern from "loops/stepping.h":
         double *discount
         double *observation
         int64_t *index
+        int64_t n_apart
 
+    bint cdq_is_apart(const cdq_lane *lane) nogil
+    void cdq_show(cdq_stepping *s, int64_t lane) nogil
     void cdq_draw_bits(cdq_stepping *s) nogil
     void cdq_draw_uniforms(cdq_stepping *s) nogil
     const void *cdq_shown(const cdq_stepping *s) nogil
@@ -220,9 +223,20 @@ cdef class Stepper:
             self.q.learn(law, s.action, s.reward, s.discount, NULL, NULL)
             n_ended = cdq_book(s)
             self.q.advance()
-            if n_ended and self._begin_ended(n_ended):
+            if n_ended and self._begin_ended(n_ended) or s.n_apart and self._leave_successors():
                 return t
         return sweeps
+
+    cdef bint _leave_successors(self) noexcept nogil:
+        """Act next on what is observed, where targets bootstrapped from something else; return whether one failed."""
+        cdef int64_t i
+        for i in range(self.c.n):
+            if cdq_is_apart(self.c.lanes + i):
+                cdq_show(&self.c, i)
+                self.q.forget_actions(i, 1)
+                if self._locate(STATE, i, 1):
+                    return True
+        return False
 
     cdef bint _begin_ended(self, int64_t n_ended) noexcept nogil:
         """Count the episodes that ended and begin new ones; return whether one failed."""
@@ -254,7 +268,7 @@ cdef class Stepper:
                     left -= 1
                 episode[i] += s.n
             self.q.advance()
-            if n_ended and self._begin_ended(n_ended):
+            if n_ended and self._begin_ended(n_ended) or s.n_apart and self._leave_successors():
                 return left
         return left
 
@@ -262,7 +276,12 @@ cdef class Stepper:
         cdef int64_t i = self.failed, k
         acted = f" (action {self.c.action[i]})" if self.slot == SUCCESSOR else ""
         step = self.c.elapsed[i] + (self.slot == SUCCESSOR)
-        if not self.not_located:
+        cdef cdq_lane *lane = self.c.lanes + i
+        if not self.not_located and not -1 <= lane.discount <= 1:
+            what = f"its discount is {lane.discount}{acted}; allowed: -1 to 1"
+        elif not self.not_located and self.c.width and cdq_is_apart(lane):
+            what = f"its successor is {lane.successor}{acted}; a linear Q-function has none: leave it at -1"
+        elif not self.not_located:
             what = f"its reward is {self.c.reward[i]}{acted}, not a finite number"
         elif self.q.continuous:
             seen = [self.c.observation[i * self.c.width + k] for k in range(self.c.width)]

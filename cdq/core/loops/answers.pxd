@@ -1,0 +1,8 @@
+"""Answers of environments in Python, read strictly."""
+
+
+cdef double factor_of(object value) except? -2.0
+cdef double reward_of(object value) except? -1.0
+cdef int flag_of(object value, str what) except -1
+cdef bint has(object info, object key)
+cdef int same_space(object now, object before, str what) except -1
