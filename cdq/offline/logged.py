@@ -124,10 +124,11 @@ class LoggedTask:
         return row
 
     def split(self, observations: Any) -> list[Any] | None:
-        """Return the names in a batch, a list or an array; None if it is a single name."""
+        """Return the names in a batch, a list or an array; None if it is a single name, which may be a row of numbers."""
         if hasattr(observations, "to_numpy"):
             observations = observations.to_numpy()
-        return list(observations) if isinstance(observations, (list, np.ndarray)) else None
+        several = isinstance(observations, (list, np.ndarray)) and not self.names.has_state(observations)
+        return list(observations) if several else None
 
     def values_now(self, values: Floats) -> Callable[[Any], Floats]:
         """Return the action values of a state as a function of its name, which later learning does not change."""

@@ -84,6 +84,13 @@ class Names:
         ]
         return cls(dict.fromkeys([*acted_in, *met]), dict.fromkeys(taken))
 
+    def has_state(self, name: Any) -> bool:
+        """Return whether the log had a state of this name."""
+        try:
+            return _plain(name) in self._numbers["state"]
+        except TypeError:  # it has no hash
+            return False
+
     def number_of(self, what: str, name: Any) -> int:
         """Return the number of a state or an action, as *what* says.
 
