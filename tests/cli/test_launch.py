@@ -12,11 +12,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import cdq
 from cdq.cli import main
+from cdq.comm.zmq.ranks import launch
 
 COMMAND = [sys.executable, "-c", "import sys; from cdq.cli import main; sys.exit(main())", "launch"]
 # The command, which gives processes that do not hear it half a second in place of three.
@@ -208,3 +210,24 @@ for seed in range(2):
         cdq.QLearner("FrozenLake-v1", seed=seed, workers=2).learn(2000).table.digest() for seed in range(2)
     ]
     assert sorted(out.split()) == sorted(2 * alone)
+
+
+def test_a_signal_that_comes_while_a_rank_is_started_is_passed_on_to_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rank may run before the process that starts it has taken note of it."""
+    processes = launch.Processes()
+    popen = subprocess.Popen
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        started = popen(*arguments, **named)
+        processes.pass_on(signal.SIGTERM)
+        return started
+
+    monkeypatch.setattr(launch.subprocess, "Popen", slow)
+    processes.start([sys.executable, "-c", "import time; time.sleep(60)"], os.environ)
+    deadline = time.monotonic() + 20
+    while not processes.have_ended() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    processes.kill()
+    assert processes.failed == (0, 128 + signal.SIGTERM)

@@ -103,10 +103,13 @@ class Processes:
         self._requests = iter((signal.SIGTERM, signal.SIGKILL))
         self._next_request = math.inf
         self._interrupts = 0
+        self._is_starting = False
+        self._held_back: list[int] = []  # signals that came while a process was being started
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start the next rank."""
+        """Start the next rank; a signal that comes meanwhile is passed on to it too."""
         rank = len(self._threads)
+        self._is_starting = True
         try:
             # A session of its own: Ctrl-C comes to this process alone, which passes it on to each once.
             process = subprocess.Popen(
@@ -116,7 +119,13 @@ class Processes:
             raise ConfigError(
                 f"cannot start {command[0]}: {error.strerror}; give a script or program"
             ) from None
-        self._running[rank] = process
+        else:
+            self._running[rank] = process
+        finally:
+            self._is_starting = False
+        held_back, self._held_back = self._held_back, []
+        for number in held_back:
+            self.pass_on(number)
         self._threads.append(threading.Thread(target=self._watch, args=(rank, process.pid)))
         self._threads[-1].start()
 
@@ -143,6 +152,9 @@ class Processes:
 
     def pass_on(self, number: int) -> None:
         """Send a signal that came to this process to all, and leave them time for what they do about it."""
+        if self._is_starting:
+            self._held_back.append(number)
+            return
         self._patience = _REPORT
         self._interrupts += number == signal.SIGINT
         self._signal(number if self._interrupts <= 2 else signal.SIGKILL)
