@@ -124,7 +124,7 @@ class LoggedTask:
         return row
 
     def split(self, observations: Any) -> list[Any] | None:
-        """Return the names in a batch, a list or an array; None if it is a single name, which may be a row of numbers."""
+        """Return the names in a batch, a list or an array; None if it is one name, perhaps a row of numbers."""
         if hasattr(observations, "to_numpy"):
             observations = observations.to_numpy()
         several = isinstance(observations, (list, np.ndarray)) and not self.names.has_state(observations)
