@@ -20,6 +20,9 @@ class Rows:
     def roll_back(self) -> None: ...
     def close_window(self, beyond: Any) -> None: ...
 
+class RuleLanes:
+    def __init__(self, rows: Rows, n: int) -> None: ...
+
 class Law:
     real_size: int
     arrays: tuple[Any, Any, Any, Any]
