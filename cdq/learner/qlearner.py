@@ -52,7 +52,8 @@ class QLearner(Learning):
         Update rule, by which values move. "q-learning": towards the best action of the next state. "expected-sarsa":
         towards the mean of what exploration will do there, and "sarsa": towards the action that it does, so that the
         values are those of the policy that explores. "double-q": two tables, of which each is updated with the other
-        one's values, and which acts and answers by their mean; it does not take luck for value.
+        one's values, and which acts and answers by their mean; it does not take luck for value, and wants
+        a small step size, such as 0.1.
     merge : str or MergeRule
         Rule by which the workers' tables become one: "pooled", "mean", "visits", "importance",
         "affine", "sum", "max".
