@@ -249,7 +249,7 @@ class Task(Protocol):
 
     @property
     def n_actions(self) -> int:
-        """Columns of the table."""
+        """Actions are 0 to n_actions - 1."""
 
     @property
     def own_bytes(self) -> int:
@@ -261,7 +261,7 @@ class Task(Protocol):
 
     @property
     def n_rows(self) -> int:
-        """Rows of the table."""
+        """Rows of the table; an update rule with two tables has both side by side in a row."""
 
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and lanes; the flag *stop* ends its windows early."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cdq.contracts import Model
 from cdq.core.planning import plan as core
-from cdq.envs.spaces import MASK, Encoder
+from cdq.envs.spaces import DISCOUNT, MASK, Encoder
 
 # Steps in all; without a new pair, after which those left are given up; and between two plans, or of an episode.
 _LEAST, _PATIENCE, _FAR = 10_000, 6_000, 500
@@ -186,10 +186,12 @@ class _Player:
         """Try a pair."""
         self.doing = "step"
         action = self.encoder.first_action + pair % self.n_actions
-        observation, reward, terminated, truncated, _ = self.env.step(action)
+        observation, reward, terminated, truncated, info = self.env.step(action)
         after, ends = self.encoder.state_of(observation), bool(terminated)
         if truncated:
             raise _Against(f"step truncates an episode by itself {self._at(pair)})")
+        if isinstance(info, dict) and DISCOUNT in info:
+            raise _Against(f"step says a discount {self._at(pair)}), which P does not hold")
         self.counts[self.outcome(pair, after, ends, float(reward))] += 1
         self.tries[pair] += 1
         self.steps += 1

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import gymnasium
 
 MASK, OBSERVATION = "action_mask", "observation"
+DISCOUNT = "discount"  # entry of an info, by which gamma is multiplied
 SHIMMY = (
     "wrap the environment by the package shimmy: gymnasium.make('GymV26Environment-v0', env=env), or "
     "'GymV21Environment-v0' where its step returns four values"

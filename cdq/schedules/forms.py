@@ -11,6 +11,7 @@ from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import real, shown
 from cdq.schedules.rates import (
     RATE,
+    ClockLaw,
     Constant,
     ExponentialDecay,
     LinearDecay,
@@ -60,7 +61,7 @@ def as_step_size(value: float | str | Callable[[int], float] | StepSize | None, 
     if value is None:
         return RescaledLinear(gamma) if gamma < 1 else Polynomial(0.77)
     known = _read(value, "step_size") if isinstance(value, str) else value
-    if isinstance(known, (RescaledLinear, Polynomial)):
+    if isinstance(known, ClockLaw):
         return known
     rate = as_rate(known, "step_size")
     if not any(_ends(rate)):

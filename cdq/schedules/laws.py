@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.core.table.rows import Law
-from cdq.schedules.rates import ClockLaw, Polynomial, RescaledLinear, StepSize
+from cdq.schedules.rates import ClockLaw, StepSize
 
 # Entries of a law by clock have relative width 2**(1 - LAW_BITS) beyond 2**LAW_BITS counts and are exact below.
 LAW_BITS = 12
@@ -31,7 +31,7 @@ def build_law(step_size: StepSize, steps: int, mass: float, dtype: str, scale: f
     nothing of MountainCar-v0 (tests/benchmarks/linear.py). Laws are kept: a law by clock takes some milliseconds to
     tabulate, and is the same in every round.
     """
-    if isinstance(step_size, (RescaledLinear, Polynomial)):
+    if isinstance(step_size, ClockLaw):
         return _law_by_clock(step_size, mass, dtype, scale)
     return _constant_law(step_size.at(steps), mass, dtype, scale)
 
@@ -57,7 +57,7 @@ def log_keep(step_size: StepSize, steps: int, clock: Counts, visits: Counts) -> 
     >>> log_keep(Constant(0.5), 0, np.array([7]), np.array([2])) / math.log(0.5)
     array([2.])
     """
-    if isinstance(step_size, (RescaledLinear, Polynomial)):
+    if isinstance(step_size, ClockLaw):
         bits, (_, table, slope) = LAW_BITS, _entries_by_clock(step_size)
     else:
         bits, (_, table, slope) = 1, _entries(1, [step_size.at(steps)] * _n_entries(1))

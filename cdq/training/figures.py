@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from cdq.schedules import Polynomial, Rate, RescaledLinear, StepSize
+from cdq.schedules import ClockLaw, Rate, StepSize
 from cdq.training.history import MOST_ROWS, Row
 from cdq.training.state import State
 
@@ -50,7 +50,7 @@ class Figures:
         step_size, visited = before.step_size, before.visited
         if math.isnan(visited) or self._is_due(row.steps, before.steps):
             step_size, visited = self._clock_step_size(), self._visited()
-        if not isinstance(self._step_size, (RescaledLinear, Polynomial)):
+        if not isinstance(self._step_size, ClockLaw):
             step_size = self._step_size.at(row.steps) * self._step_scale
         return row._replace(epsilon=epsilon, step_size=step_size, visited=visited)
 
@@ -63,6 +63,6 @@ class Figures:
         """Return the step size at the mean clock of the visited pairs, where the law is one of clocks."""
         law, clock = self._step_size, self._state.merged.clock
         visited = int((clock > 0).sum())
-        if not isinstance(law, (RescaledLinear, Polynomial)) or not visited:
+        if not isinstance(law, ClockLaw) or not visited:
             return math.nan
         return law.of(int(clock.sum(dtype="i8")) / visited) * self._step_scale

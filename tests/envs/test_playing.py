@@ -60,6 +60,18 @@ def test_rewards_of_32_bits_are_those_of_the_table() -> None:
     assert not played(env)[0]
 
 
+def test_a_discount_that_steps_say_is_against_a_table() -> None:
+    class Discounting(Walk):
+        def step(self, action: Any) -> Any:
+            return *super().step(action)[:4], {"discount": 0.5}
+
+    fits, why = played(Discounting(table_of_walk()))
+    assert not fits
+    assert "says a discount" in why
+    agent = cdq.QLearner(lambda: Discounting(table_of_walk()), seed=0)
+    assert agent.stepping == "Python environment"
+
+
 def test_sizes_of_gymnasium_are_played_in_a_moment() -> None:
     """Some 15 microseconds a step of Gymnasium's in Python, so that steps are what is counted."""
 
