@@ -35,9 +35,9 @@ _VARIABLES = (
     ("an mpiexec of the MPICH family", "MPI_LOCALNRANKS", "MPI_LOCALRANKID"),
     ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
-# What srun sets for a terminal (--pty), and the step of a shell that salloc starts: programs are typed there.
+# Variables that srun sets for a terminal (--pty), and the step of a shell that salloc starts: programs are typed there.
 _TERMINAL, _STEP, _INTERACTIVE = "SLURM_PTY_PORT", "SLURM_STEP_ID", "4294967290"
-# What tells one start of a rank from another.
+# Variables that tell one start of a rank from another.
 _IDENTITY = ("PMIX_NAMESPACE", "PMI_PORT", "PMI_FD", "PMI_ID", "SLURM_JOB_ID", "SLURM_STEP_ID")
 # Set in a process that a launcher started, for its children: they inherit the launcher's variables, and are no ranks.
 MARK = "CDQ_RANK_PROCESS"

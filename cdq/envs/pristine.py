@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-# What every environment of Gymnasium is made of.
+# Classes that every environment of Gymnasium is made of.
 _COMMON = ("gymnasium.core", "gymnasium.utils.seeding")
 
 

@@ -22,7 +22,7 @@ from cdq.errors import ConfigError
 
 # Wrappers that come and go with how an environment is made, and change nothing in how it plays.
 _CHECKERS = (gymnasium.wrappers.OrderEnforcing, gymnasium.wrappers.PassiveEnvChecker)
-# What the first reset sets anyway, and what says how an environment was made.
+# Attributes that the first reset sets anyway, and those that say how an environment was made.
 _PASSING = {
     "_np_random",
     "_np_random_seed",
@@ -35,7 +35,7 @@ _PASSING = {
     "env_fns",
     "spec",
 }
-# Of compiled environments: where an episode is, and addresses.
+# Attributes of compiled environments: the place in an episode, and addresses.
 _OF_LANE = {"_step", "_reset", "_encode", "_memory", "_elapsed"}
 # Compared by their text.
 PLAIN = (bool, int, float, complex, str, bytes, np.generic, type(None))

@@ -74,7 +74,7 @@ def processes(
     *inputs* are their standard inputs, by default nothing.
     """
     package = str(Path(__file__).parents[2])
-    # What this process imports they can import too, where it stands in sys.path; the empty entry is this directory.
+    # They can import the modules that this process can, from sys.path; its empty entry is this directory.
     path = [package, *(os.path.abspath(entry) for entry in sys.path)]
     environment = {
         **os.environ,

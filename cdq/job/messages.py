@@ -24,7 +24,7 @@ from cdq.workers import GO_ON, LARGEST_SUMMARY, Summary, require_tallies
 _TASK = struct.Struct("<qqddq")
 _CHECKSUM = struct.Struct("<q")
 _HEADER = struct.Struct("<qqqq")  # of a slice: first pair or -1, pairs; of a merged one also mass and visits
-# Of a lane: four words of its stream, steps and return of its episode, state.
+# A lane: four words of its stream, steps and return of its episode, state.
 LANE_BYTES = 52
 # An episode's return that is beyond this is a mistake, whatever the rewards.
 _LARGEST = 1e300
@@ -229,7 +229,7 @@ def check_contribution(
 def check_summary(summary: Summary, steps: int) -> None:
     """Raise `ValueError` unless a window of *steps* steps may have had these episodes."""
     possible = 0 <= summary.episodes <= steps and summary.length_sum >= summary.episodes
-    # What is sent, and when to stop, is the hub's to say.
+    # The contents of messages, and when to stop, are the hub's to say.
     if not possible or not abs(summary.return_sum) < _LARGEST or summary[3:5] != (0, GO_ON):
         raise ValueError(f"a contribution has episodes that cannot be: {summary[:5]}")
     require_tallies(summary.tallies, steps, *summary[:3])

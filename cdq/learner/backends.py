@@ -181,8 +181,8 @@ def _is_spread(comm: str | Communicator) -> bool:
 # ---- the connection to ranks that are other processes
 
 
-# What the learners of this process have connected, in order: a hub lets a process in once, and MPI has room for so
-# many; the others are made of the first.
+# Communicators that the learners of this process have connected, in order: a hub lets a process in once, and MPI has
+# room for so many; the others are made of the first.
 _joined: dict[str, list[Communicator]] = {}
 
 

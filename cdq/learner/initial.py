@@ -51,7 +51,7 @@ def fill(merged: MergedTable, given: Any, task: EnvironmentTask, initial_value: 
             f"initial_table has shape {table.values.shape}; allowed: {shape} ({task.representation})"
         )
     _require_all(table, task)
-    # Of pairs that a model does not have tables say -inf, and learners hold any finite value, which nobody reads.
+    # Tables say -inf for pairs that a model does not have; learners hold any finite value there, which nobody reads.
     values = _in_type(np.where(np.isneginf(table.values), 0.0, table.values), merged.values.dtype)
     values = np.tile(values, (1, merged.rule.tables))
     if table.keys is None:

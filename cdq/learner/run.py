@@ -25,7 +25,7 @@ from cdq.training import (
 )
 from cdq.workers import Worker
 
-# Of what a rank brings to a checkpoint, before its lanes: the digest of its table, bytes sent in rounds.
+# Head of what a rank brings to a checkpoint, before its lanes: the digest of its table, bytes sent in rounds.
 _HEAD = struct.Struct("<32sq")
 
 Show = Callable[[], None]

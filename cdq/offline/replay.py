@@ -22,7 +22,7 @@ from cdq.qfunctions import DivergenceGuard
 # another; returns how many it learnt.
 Learn = Callable[[Law, float, int, int, int], int]
 
-# How many observations a hashed table looks up at a time.
+# Observations that a hashed table looks up at a time.
 _LOOKUPS = 256
 
 

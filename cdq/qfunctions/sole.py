@@ -17,7 +17,7 @@ from cdq.rules import Q_LEARNING, UpdateRule
 # pairs, 62 against 66 with 2^18 (GridWorld, 64 lanes, float64).
 LARGE = 2**19
 
-# How many rows are hashed at a time: as they are, they are not contiguous.
+# Rows that are hashed at a time: as they are, they are not contiguous.
 _CHUNK = 2**20
 
 

@@ -30,7 +30,7 @@ _LONGEST_HEADER, _LONGEST_HEAD = 1 << 23, 20 << 20
 # Numbers of a header that are larger than this fit nothing that a header counts.
 _LARGEST = 1 << 1000
 
-# How to read what: a hint for who took the wrong way.
+# Ways to read each kind of file: a hint for who took the wrong one.
 _READERS = {
     "table": "read it with cdq.QTable.load",
     "learner": "read it with cdq.QLearner.load",

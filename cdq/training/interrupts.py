@@ -20,7 +20,7 @@ from cdq.errors import ConfigError
 INTERRUPTED, TERMINATED = 1, 2
 
 
-# How often a thread that waits wakes up to hear signals, in seconds: one that comes to another thread does not wake it.
+# Seconds after which a thread that waits wakes up to hear signals: one that comes to another thread does not wake it.
 _TICK = 0.1
 
 Result = TypeVar("Result")

@@ -52,7 +52,7 @@ class WorkerThread(threading.Thread):
             super().join(timeout)
 
 
-# How often the waiting thread wakes up to show progress, in seconds.
+# Seconds after which the waiting thread wakes up to show progress.
 _TICK = 0.2
 # Seconds that workers which are to stop have: until they need not wait for others, and until nobody waits for them.
 _PATIENCE, _GRACE = 0.3, 2.0
@@ -81,7 +81,7 @@ def run_workers(
         except BaseException as error:  # handed to the caller below, whatever it is
             errors.append(error)
 
-    # Of the kind that nobody waits for at the end of the program: one may be in the user's code for good.
+    # Threads that nobody waits for at the end of the program: one may be in the user's code for good.
     threads = [
         WorkerThread(target=guarded, args=pair, name=f"cdq-worker-{pair[1].rank}", daemon=True)
         for pair in zip(tasks, comms, strict=True)

@@ -15,7 +15,7 @@ from cdq.workers.tallies import MOST_PARTS, PART_BYTES
 from cdq.workers.worker import Episodes, Worker
 
 _EXTENT = struct.Struct("<qq")  # touched pairs, bytes of the merged part
-# Of a summary: its first four fields, the request, and the number of tallies behind it.
+# A summary: its first four fields, the request, and the number of tallies behind it.
 _SUMMARY = struct.Struct("<qqdqii")
 
 

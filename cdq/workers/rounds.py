@@ -9,7 +9,7 @@ from cdq.core.table.rows import Law
 from cdq.workers.contribution import Rule, Summary, WorkerContribution
 from cdq.workers.worker import Worker
 
-# What a worker asks of all: to go on, to end before the window that it contributes, or after it.
+# Requests of a worker to all: to go on, to end before the window that it contributes, or after it.
 GO_ON, STOP_BEFORE, STOP_AFTER = 0, 1, 2
 
 

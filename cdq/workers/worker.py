@@ -18,7 +18,7 @@ from cdq.errors import EnvironmentFailure
 from cdq.qfunctions import MergedTable
 from cdq.workers.tallies import WIDTH, parts_of
 
-# What a spawn key starts with, so that no two uses of one seed share a stream.
+# First numbers of spawn keys, so that no two uses of one seed share a stream.
 LEARNING, EVALUATION, PREDICTION = 0, 1, 2
 
 

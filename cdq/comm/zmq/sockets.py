@@ -121,7 +121,7 @@ def _guard(made: Any, silence: int) -> None:
     # No limit on what came and is not read yet: ZeroMQ aborts the process when a peer that has reached it goes while a
     # heartbeat is due (libzmq issue 4841). Who sends a hub too much is cut by its guard.
     made.rcvhwm = 0
-    # What is told the peer (ttl) is how long it is to wait for us, which is its own to say: as long as anybody.
+    # The peer is told a time (ttl) that it is to wait for us, which is its own to say: as long as anybody.
     made.heartbeat_ivl, made.heartbeat_timeout, made.heartbeat_ttl = _HEARTBEAT, silence, _LONG_SILENCE
     made.handshake_ivl = _HANDSHAKE
 
