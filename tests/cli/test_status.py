@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,18 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
+def scraped_with_workers(where: str, count: int) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
+    """Return the samples of the first page that tells steps of *count* workers: a page is up to a second old."""
+    deadline = time.monotonic() + 30
+    while True:
+        with urllib.request.urlopen(f"http://{where}/metrics", timeout=10) as answer:
+            found = parsed(answer.read().decode())
+        if len(found.get("cdq_worker_steps_total", {})) == count:
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+
+
 def test_a_job_is_seen_by_a_person_a_program_and_a_scraper(processes: Processes, tmp_path: Path) -> None:
     hub_keys, job = tmp_path / "keys" / "hub", tmp_path / "job"
     keygen(hub_keys)
@@ -203,8 +216,7 @@ def test_a_job_is_seen_by_a_person_a_program_and_a_scraper(processes: Processes,
     )
     assert "north on " in asked.stdout
     assert "of 1,000,000,000,000 (0%)" in asked.stdout
-    with urllib.request.urlopen(f"http://{where}/metrics", timeout=10) as answer:
-        found = parsed(answer.read().decode())
+    found = scraped_with_workers(where, 2)
     names = {dict(labels)["name"] for labels in found["cdq_worker_steps_total"]}
     assert names == {"north", "south"}
     assert found["cdq_workers_needed"] == {(): 2.0}
