@@ -1,4 +1,4 @@
-/* An environment that the compiled loop steps: a state of up to 64 bytes, and functions that step and reset it.
+/* An environment that the compiled loop steps: a state, of 64 bytes or more, and functions that step and reset it.
  *
  * Include this header in C or C++, or `from cdq.core.lane cimport cdq_lane` in Cython; cdq.envs.lane_dtype() is the
  * same for NumPy and Numba. It needs nothing else of cdq.
@@ -12,9 +12,13 @@
  *
  * The index or observation of a state that terminates an episode is read, so it must be a valid one; its value is
  * never used. Randomness comes from `uniform` and nowhere else: then a run is a function of its seed, and goes on from
- * a checkpoint as if it had not stopped. All that an episode has besides its parameters is in `state`, for the same
- * reason. Functions are called without the GIL, for different lanes in different threads: they write to their lane
- * alone. */
+ * a checkpoint as if it had not stopped. All that an episode has besides its parameters is in `state` and `memory`, for
+ * the same reason. Functions are called without the GIL, for different lanes in different threads: they write to their
+ * lane alone.
+ *
+ * Where several agents act at the same time, each has a lane. Those of an environment lie side by side, and its
+ * functions get a pointer to the first of them: lane[0], lane[1], ... The memory is that of all. The episode of all
+ * agents ends where that of one does. */
 #ifndef CDQ_LANE_H
 #define CDQ_LANE_H
 
@@ -36,6 +40,7 @@ typedef struct {
     uint8_t truncated; /* nonzero: it was cut off; the state has a future */
     double discount; /* 1 before each call: what gamma is multiplied by for this step, -1 to 1 */
     int64_t successor; /* -1 before each call: the target bootstraps from `index`; else from this row or key (tables) */
+    void *memory; /* more of the state, zeroed like it: as many bytes as the environment says that it needs */
 } cdq_lane;
 
 typedef void (*cdq_call)(cdq_lane *lane);

@@ -18,5 +18,6 @@ cdef extern from "lane.h":
         uint8_t truncated
         double discount             # gamma is multiplied by it
         int64_t successor           # what the target bootstraps from; -1: index
+        void *memory                # more of the state
 
     ctypedef void (*cdq_call)(cdq_lane *lane) noexcept nogil

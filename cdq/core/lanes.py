@@ -9,8 +9,8 @@ import numpy.typing as npt
 _COMMON = 32 + 8 + 8 + 4
 _ALIGNMENT = 64
 # Bytes at the end of a compiled environment's lane that files of earlier versions lack: its discount and successor,
-# which are set before they are read.
-_ADDED = 16
+# which are set before they are read, and the address of its memory.
+_ADDED = 24
 
 
 class Lanes:

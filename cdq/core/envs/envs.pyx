@@ -21,6 +21,14 @@ cdef extern from "envs/env_classic.h":
     void cdq_acrobot_step() noexcept nogil
     void cdq_acrobot_reset() noexcept nogil
 
+cdef extern from "envs/env_signals.h":
+    void cdq_signals_step() noexcept nogil
+    void cdq_signals_reset() noexcept nogil
+
+cdef extern from "envs/env_routing.h":
+    void cdq_routing_step() noexcept nogil
+    void cdq_routing_reset() noexcept nogil
+
 
 # Name -> (step, reset).
 FUNCTIONS = {
@@ -31,4 +39,6 @@ FUNCTIONS = {
     "car": (<uintptr_t> cdq_car_step, <uintptr_t> cdq_car_reset),
     "pole": (<uintptr_t> cdq_pole_step, <uintptr_t> cdq_pole_reset),
     "acrobot": (<uintptr_t> cdq_acrobot_step, <uintptr_t> cdq_acrobot_reset),
+    "signals": (<uintptr_t> cdq_signals_step, <uintptr_t> cdq_signals_reset),
+    "routing": (<uintptr_t> cdq_routing_step, <uintptr_t> cdq_routing_reset),
 }

@@ -1,7 +1,8 @@
 /* The phases of a sweep over compiled environments, but for those of the Q-function (qfunction.pxd).
  *
  * A lane's stream gives, in this order: in a sweep a word to choose the action and one for each uniform number that the
- * environment uses, then, where its episode ended, four for the reset. */
+ * environment uses, then, where its episode ended, four for the reset. An environment of several agents has a lane for
+ * each, side by side. */
 #ifndef CDQ_STEPPING_H
 #define CDQ_STEPPING_H
 
@@ -14,17 +15,22 @@
 
 typedef struct {
     int64_t n, width; /* lanes; numbers in an observation, 0: an index */
+    int64_t agents; /* lanes that are one environment, which are stepped, reset and encoded by one call */
     int64_t uniforms, time_limit; /* 0: none */
     double gamma;
     cdq_call step, reset, encode; /* encode may be NULL */
     const void *context;
+    const int64_t *first; /* (n,): the first row of the block, of n_own rows, of each lane; NULL: there are no blocks */
+    int64_t n_own;
+    int64_t memory_bytes; /* of an environment */
     cdq_lane *lanes;
+    unsigned char *memory;
     uint64_t *words; /* (4, n) */
     int64_t *elapsed;
     double *returns;
     /* scratch, (n,) each but observation, (n, width) */
     uint64_t *bits;
-    uint32_t *action, *ended;
+    uint32_t *action, *ended; /* ended: the first lane of each environment whose episode did */
     double *reward, *discount, *observation;
     int64_t *index;
     int64_t n_apart; /* lanes whose last target bootstraps from another row than the one that is acted on next */
@@ -50,13 +56,21 @@ CDQ_CLONES static void cdq_draw_uniforms(cdq_stepping *s)
     }
 }
 
+/* The row of an agent's state; -1, which is none, where it is beyond its block. */
+CDQ_INLINE int64_t cdq_row_of(const cdq_stepping *s, int64_t i, int64_t index)
+{
+    if (!s->first)
+        return index;
+    return (uint64_t)index < (uint64_t)s->n_own ? s->first[i] + index : -1;
+}
+
 /* Copy what a lane shows to where the Q-function reads it. */
 CDQ_INLINE void cdq_show(cdq_stepping *s, int64_t i)
 {
     if (s->width)
         memcpy(s->observation + i * s->width, s->lanes[i].observation, (size_t)s->width * sizeof(double));
     else
-        s->index[i] = s->lanes[i].index;
+        s->index[i] = cdq_row_of(s, i, s->lanes[i].index);
 }
 
 CDQ_INLINE const void *cdq_shown(const cdq_stepping *s)
@@ -77,7 +91,7 @@ CDQ_INLINE void cdq_show_successor(cdq_stepping *s, int64_t i)
 {
     cdq_show(s, i);
     if (cdq_is_apart(s->lanes + i) && !s->width)
-        s->index[i] = s->lanes[i].successor;
+        s->index[i] = cdq_row_of(s, i, s->lanes[i].successor);
 }
 
 /* Set what an environment may leave as it is. */
@@ -88,26 +102,33 @@ CDQ_INLINE void cdq_clear(cdq_lane *lane)
     lane->successor = -1;
 }
 
-/* The environments' parameters are at another address in every process: lanes that are saved hold none. */
-static void cdq_set_context(cdq_stepping *s, const void *context)
+/* Parameters and memory are at another address in every process: lanes that are saved hold none. */
+static void cdq_set_addresses(cdq_stepping *s, const void *context, unsigned char *memory)
 {
-    for (int64_t i = 0; i < s->n; i++)
+    for (int64_t i = 0; i < s->n; i++) {
         s->lanes[i].context = context;
+        s->lanes[i].memory = memory && s->memory_bytes ? memory + i / s->agents * s->memory_bytes : NULL;
+    }
 }
 
-static void cdq_begin_episode(cdq_stepping *s, int64_t i)
+/* Begin an episode in the environment whose first lane this is. */
+static void cdq_begin_episode(cdq_stepping *s, int64_t first)
 {
-    cdq_lane *lane = s->lanes + i;
-    for (int k = 0; k < CDQ_RESET_UNIFORMS; k++)
-        lane->uniform[k] = cdq_uniform(cdq_next_of_lane(s->words, s->n, i));
-    cdq_clear(lane);
-    s->elapsed[i] = 0;
-    s->returns[i] = 0.0;
-    s->reset(lane);
+    cdq_lane *lanes = s->lanes + first;
+    for (int64_t j = 0; j < s->agents; j++) {
+        for (int k = 0; k < CDQ_RESET_UNIFORMS; k++)
+            lanes[j].uniform[k] = cdq_uniform(cdq_next_of_lane(s->words, s->n, first + j));
+        cdq_clear(lanes + j);
+        s->elapsed[first + j] = 0;
+        s->returns[first + j] = 0.0;
+    }
+    s->reset(lanes);
     if (s->encode)
-        s->encode(lane);
-    lane->successor = -1;
-    cdq_show(s, i);
+        s->encode(lanes);
+    for (int64_t j = 0; j < s->agents; j++) {
+        lanes[j].successor = -1;
+        cdq_show(s, first + j);
+    }
 }
 
 /* Return 1 where a step wrote a discount that is none, or a successor where rows have no numbers. */
@@ -116,43 +137,69 @@ CDQ_INLINE int cdq_is_wrong(const cdq_stepping *s, const cdq_lane *lane)
     return !(lane->discount >= -1.0 && lane->discount <= 1.0) || (s->width && cdq_is_apart(lane));
 }
 
-/* Step every lane; return the first whose reward is not finite, or whose discount or successor is wrong, or -1. */
-static int64_t cdq_step_all(cdq_stepping *s)
+/* Copy what a lane's step wrote to where the Q-function reads it; add 0 to *sum*, or what is not a number. */
+CDQ_INLINE int cdq_collect(cdq_stepping *s, int64_t i, double *sum)
+{
+    const cdq_lane *lane = s->lanes + i;
+    s->reward[i] = lane->reward;
+    s->discount[i] = lane->terminated ? 0.0 : s->gamma * lane->discount;
+    *sum += 0.0 * lane->reward;
+    s->n_apart += cdq_is_apart(lane);
+    cdq_show_successor(s, i);
+    return cdq_is_wrong(s, lane);
+}
+
+/* Step every environment; return whether one wrote a reward that is not finite, or a wrong discount or successor. */
+CDQ_INLINE int cdq_step_environments(cdq_stepping *s, const int64_t agents)
 {
     double sum = 0.0; /* sum of zeros, or not a number */
     int wrong = 0;
     s->n_apart = 0;
-    for (int64_t i = 0; i < s->n; i++) {
-        cdq_lane *lane = s->lanes + i;
-        lane->action = s->action[i];
-        cdq_clear(lane);
-        s->step(lane);
+    for (int64_t i = 0; i < s->n; i += agents) {
+        for (int64_t j = i; j < i + agents; j++) {
+            s->lanes[j].action = s->action[j];
+            cdq_clear(s->lanes + j);
+        }
+        s->step(s->lanes + i);
         if (s->encode)
-            s->encode(lane);
-        s->reward[i] = lane->reward;
-        s->discount[i] = lane->terminated ? 0.0 : s->gamma * lane->discount;
-        sum += 0.0 * lane->reward;
-        wrong |= cdq_is_wrong(s, lane);
-        s->n_apart += cdq_is_apart(lane);
-        cdq_show_successor(s, i);
+            s->encode(s->lanes + i);
+        for (int64_t j = i; j < i + agents; j++)
+            wrong |= cdq_collect(s, j, &sum);
     }
-    for (int64_t i = 0; (wrong || sum != 0.0) && i < s->n; i++)
+    return wrong || sum != 0.0;
+}
+
+/* Step every lane; return the first whose reward is not finite, or whose discount or successor is wrong, or -1. */
+static int64_t cdq_step_all(cdq_stepping *s)
+{
+    int wrong = s->agents == 1 ? cdq_step_environments(s, 1) : cdq_step_environments(s, s->agents);
+    for (int64_t i = 0; wrong && i < s->n; i++)
         if (!isfinite(s->reward[i]) || cdq_is_wrong(s, s->lanes + i))
             return i;
     return -1;
 }
 
-/* Count the step; list the lanes whose episode ended; return how many. */
-static int64_t cdq_book(cdq_stepping *s)
+/* Count the step; list the environments in which an episode ended: all agents' does where one's does. */
+CDQ_INLINE int64_t cdq_book_environments(cdq_stepping *s, const int64_t agents)
 {
     int64_t n_ended = 0, limit = s->time_limit;
-    for (int64_t i = 0; i < s->n; i++) {
-        s->returns[i] += s->reward[i];
-        s->elapsed[i]++;
+    for (int64_t i = 0; i < s->n; i += agents) {
+        int ended = 0;
+        for (int64_t j = i; j < i + agents; j++) {
+            s->returns[j] += s->reward[j];
+            s->elapsed[j]++;
+            ended |= s->lanes[j].terminated | s->lanes[j].truncated;
+        }
         s->ended[n_ended] = (uint32_t)i;
-        n_ended += (s->lanes[i].terminated | s->lanes[i].truncated) || s->elapsed[i] == limit;
+        n_ended += ended || s->elapsed[i] == limit;
     }
     return n_ended;
+}
+
+/* Count the step; list the environments whose episode ended, by their first lanes; return how many. */
+static int64_t cdq_book(cdq_stepping *s)
+{
+    return s->agents == 1 ? cdq_book_environments(s, 1) : cdq_book_environments(s, s->agents);
 }
 
 #endif

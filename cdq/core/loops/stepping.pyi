@@ -8,7 +8,7 @@ LANE_BYTES: int
 MOST_UNIFORMS: int
 
 def capsule(pointer: Any) -> tuple[int, str]: ...
-def call(function: int, lane: Any, context: int) -> None: ...
+def call(function: int, lanes: Any, context: int, memory: int = 0) -> None: ...
 
 class Stepper:
     def __init__(
@@ -19,6 +19,7 @@ class Stepper:
         reset: int,
         encode: int,
         context: int,
+        agents: int,
         uniforms: int,
         time_limit: int,
         words: Any,
@@ -28,6 +29,8 @@ class Stepper:
         gamma: float,
         stop: Any,
         failure: Callable[[str, int, int], Exception],
+        first: Any = None,
+        n_own: int = 0,
     ) -> None: ...
     def reset(self) -> None: ...
     def run(

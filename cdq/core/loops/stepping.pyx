@@ -14,11 +14,15 @@ from cdq.core.table.rows cimport Law, cdq_law
 
 cdef extern from "loops/stepping.h":
     ctypedef struct cdq_stepping:
-        int64_t n, width, uniforms, time_limit
+        int64_t n, width, agents, uniforms, time_limit
         double gamma
         cdq_call step, reset, encode
         const void *context
+        const int64_t *first
+        int64_t n_own
+        int64_t memory_bytes
         cdq_lane *lanes
+        unsigned char *memory
         uint64_t *words
         int64_t *elapsed
         double *returns
@@ -37,8 +41,8 @@ cdef extern from "loops/stepping.h":
     void cdq_draw_uniforms(cdq_stepping *s) nogil
     const void *cdq_shown(const cdq_stepping *s) nogil
     void cdq_show_all(cdq_stepping *s) nogil
-    void cdq_set_context(cdq_stepping *s, const void *context) nogil
-    void cdq_begin_episode(cdq_stepping *s, int64_t lane) nogil
+    void cdq_set_addresses(cdq_stepping *s, const void *context, unsigned char *memory) nogil
+    void cdq_begin_episode(cdq_stepping *s, int64_t first) nogil
     int64_t cdq_step_all(cdq_stepping *s) nogil
     int64_t cdq_book(cdq_stepping *s) nogil
 
@@ -56,12 +60,14 @@ def capsule(pointer):
     return <uintptr_t> PyCapsule_GetPointer(pointer, name), "" if name == NULL else name.decode()
 
 
-def call(uintptr_t function, uint8_t[::1] lane not None, uintptr_t context):
-    """Call a function of an environment on a lane (`LANE_BYTES`)."""
-    if function == 0 or lane.shape[0] != sizeof(cdq_lane):
+def call(uintptr_t function, uint8_t[::1] lanes not None, uintptr_t context, uintptr_t memory=0):
+    """Call a function of an environment on its lanes (`LANE_BYTES` each)."""
+    cdef int64_t i, agents = lanes.shape[0] // <int64_t> sizeof(cdq_lane)
+    if function == 0 or not agents or lanes.shape[0] != agents * <int64_t> sizeof(cdq_lane):
         raise ValueError("there is no function, or no lane")
-    cdef cdq_lane *own = <cdq_lane *> &lane[0]
-    own.context = <const void *> context
+    cdef cdq_lane *own = <cdq_lane *> &lanes[0]
+    for i in range(agents):
+        own[i].context, own[i].memory = <const void *> context, <void *> memory
     with nogil:
         (<cdq_call> <void *> function)(own)
 
@@ -69,9 +75,11 @@ def call(uintptr_t function, uint8_t[::1] lane not None, uintptr_t context):
 cdef class Stepper:
     """A worker's lanes of a compiled environment, which learn on one Q-function.
 
-    *step*, *reset*, *encode* (0: none) and *context* are addresses (lane.h); *uniforms* says how many random numbers a
-    step uses. *words* (4, n), *elapsed* and *returns* (n,) and *own* (n, `LANE_BYTES`) are the lanes, borrowed, so
-    that they can be saved and restored. *stop* is a flag that another thread may set. *failure* is called with what,
+    *step*, *reset*, *encode* (0: none) and *context* are addresses (lane.h); *agents* lanes, side by side, are one
+    environment; *uniforms* says how many random numbers a step uses, for each lane. *first* (n,) are the first rows of the
+    lanes' blocks, of *n_own* rows each. *words* (4, n), *elapsed* and *returns* (n,) and *own* are the lanes, borrowed, so
+    that they can be saved and restored; *own* (n, `LANE_BYTES` and more) holds the structs of all lanes, and after
+    them the environments' memory. *stop* is a flag that another thread may set. *failure* is called with what,
     lane and step where an environment fails, and returns the exception to raise.
     """
 
@@ -87,25 +95,34 @@ cdef class Stepper:
 
     def __init__(
         self, QFunction q not None, *, uintptr_t step, uintptr_t reset, uintptr_t encode, uintptr_t context,
-        int64_t uniforms, int64_t time_limit, uint64_t[:, ::1] words, int64_t[::1] elapsed, double[::1] returns,
-        uint8_t[:, ::1] own, double gamma, const int32_t[::1] stop, failure,
+        int64_t agents, int64_t uniforms, int64_t time_limit, uint64_t[:, ::1] words, int64_t[::1] elapsed, double[::1] returns,
+        uint8_t[:, ::1] own, double gamma, const int32_t[::1] stop, failure, const int64_t[::1] first=None,
+        int64_t n_own=0,
     ):
         cdef int64_t n = q.n
         if not (words.shape[0] == 4 and words.shape[1] == elapsed.shape[0] == returns.shape[0] == own.shape[0] == n):
             raise ValueError("the lanes' arrays differ in length")
-        if own.shape[1] != sizeof(cdq_lane) or <uintptr_t> &own[0, 0] % 8 or stop.shape[0] != 1:
+        if agents < 1 or n % agents:
+            raise ValueError(f"{n} lanes are no environments of {agents} agents")
+        cdef int64_t more = own.shape[1] - <int64_t> sizeof(cdq_lane)
+        if more < 0 or more % 8 or <uintptr_t> &own[0, 0] % 8 or stop.shape[0] != 1:
             raise ValueError("the lanes are not of the size that they should be, or stop is not one flag")
         if step == 0 or reset == 0 or not 0 <= uniforms <= MOST_UNIFORMS or (q.continuous and q.width > 8):
             raise ValueError("there is no function, or more numbers than a lane has")
         self.q, self.c.gamma, self.failure, self.context = q, gamma, failure, <const void *> context
         self.stop = &stop[0]
         self.c.n, self.c.width = n, q.width if q.continuous else 0
-        self.c.uniforms, self.c.time_limit = uniforms, time_limit
+        self.c.agents, self.c.uniforms, self.c.time_limit = agents, uniforms, time_limit
         self.c.step, self.c.reset = <cdq_call> <void *> step, <cdq_call> <void *> reset
         self.c.encode = <cdq_call> <void *> encode
         self.c.words, self.c.elapsed, self.c.returns = &words[0, 0], &elapsed[0], &returns[0]
-        self.c.lanes = <cdq_lane *> &own[0, 0]
-        self.memory = [words, elapsed, returns, own, stop]
+        self.c.lanes, self.c.memory_bytes = <cdq_lane *> &own[0, 0], more * agents
+        self.c.memory = <unsigned char *> (self.c.lanes + n)
+        self.memory = [words, elapsed, returns, own, stop, first]
+        if first is not None:
+            if first.shape[0] != n or n_own < 1 or q.continuous:
+                raise ValueError(f"{first.shape[0]} blocks of {n_own} rows for {n} lanes")
+            self.c.first, self.c.n_own = &first[0], n_own
         self._allocate(n)
 
     cdef _allocate(self, int64_t n):
@@ -121,10 +138,10 @@ cdef class Stepper:
     def reset(self):
         """Start an episode in every lane."""
         cdef int64_t i
-        cdq_set_context(&self.c, self.context)
-        for i in range(self.c.n):
+        cdq_set_addresses(&self.c, self.context, self.c.memory)
+        for i in range(0, self.c.n, self.c.agents):
             cdq_begin_episode(&self.c, i)
-        cdq_set_context(&self.c, NULL)
+        cdq_set_addresses(&self.c, NULL, NULL)
 
     def run(
         self, Law law not None, int64_t sweeps, double explore_first, double explore_last, double[:, ::1] parts=None
@@ -178,14 +195,14 @@ cdef class Stepper:
     cdef _open(self):
         """Begin a window: the table may have changed, and the lanes."""
         self.failed = -1
-        cdq_set_context(&self.c, self.context)
+        cdq_set_addresses(&self.c, self.context, self.c.memory)
         cdq_show_all(&self.c)
         self._make_room()
         self.q.forget_actions(0, self.c.n)
         self._locate(STATE, 0, self.c.n)
 
     cdef _close(self):
-        cdq_set_context(&self.c, NULL)
+        cdq_set_addresses(&self.c, NULL, NULL)
         if self.failed >= 0:
             raise self._failure()
 
@@ -240,13 +257,14 @@ cdef class Stepper:
 
     cdef bint _begin_ended(self, int64_t n_ended) noexcept nogil:
         """Count the episodes that ended and begin new ones; return whether one failed."""
-        cdef int64_t j, i
+        cdef int64_t j, i, first
         for j in range(n_ended):
-            i = self.c.ended[j]
-            cdq_end_episode(&self.tally.part, self.c.elapsed[i], self.c.returns[i])
-            cdq_begin_episode(&self.c, i)
-            self.q.forget_actions(i, 1)
-            if self._locate(STATE, i, 1):
+            first = self.c.ended[j]
+            for i in range(first, first + self.c.agents):
+                cdq_end_episode(&self.tally.part, self.c.elapsed[i], self.c.returns[i])
+            cdq_begin_episode(&self.c, first)
+            self.q.forget_actions(first, self.c.agents)
+            if self._locate(STATE, first, self.c.agents):
                 return True
         return False
 
@@ -262,11 +280,11 @@ cdef class Stepper:
                 return left
             n_ended = cdq_book(s)
             for j in range(n_ended):
-                i = s.ended[j]
-                if episode[i] < returns.shape[0]:
-                    returns[episode[i]], lengths[episode[i]] = s.returns[i], s.elapsed[i]
-                    left -= 1
-                episode[i] += s.n
+                for i in range(s.ended[j], s.ended[j] + s.agents):
+                    if episode[i] < returns.shape[0]:
+                        returns[episode[i]], lengths[episode[i]] = s.returns[i], s.elapsed[i]
+                        left -= 1
+                    episode[i] += s.n
             self.q.advance()
             if n_ended and self._begin_ended(n_ended) or s.n_apart and self._leave_successors():
                 return left
@@ -287,5 +305,7 @@ cdef class Stepper:
             seen = [self.c.observation[i * self.c.width + k] for k in range(self.c.width)]
             what = f"its observation is {seen}{acted}; all of it must be finite"
         else:
-            what = f"its index is {self.c.index[i]}{acted}; allowed: 0 to {self.q.rows.c.n_states - 1}"
+            seen = lane.successor if self.slot == SUCCESSOR and cdq_is_apart(lane) else lane.index
+            most = self.c.n_own if self.c.first else self.q.rows.c.n_states
+            what = f"its index is {seen}{acted}; allowed: 0 to {most - 1}"
         return self.failure(what, i, step)
