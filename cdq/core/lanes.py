@@ -8,9 +8,9 @@ import numpy.typing as npt
 # Stream, steps and return of the running episode, state.
 _COMMON = 32 + 8 + 8 + 4
 _ALIGNMENT = 64
-# Bytes at the end of a compiled environment's lane that files of earlier versions lack: its discount and successor,
-# which are set before they are read.
-_ADDED = 16
+# Bytes at the end of a compiled environment's lane that files of earlier versions lack: its discount, successor and
+# allowed actions. The first two are set before they are read, and no environment of those versions has the third.
+_ADDED = 24
 
 
 class Lanes:

@@ -21,6 +21,14 @@ cdef extern from "envs/env_classic.h":
     void cdq_acrobot_step() noexcept nogil
     void cdq_acrobot_reset() noexcept nogil
 
+cdef extern from "envs/env_games.h":
+    void cdq_tictactoe_step() noexcept nogil
+    void cdq_tictactoe_reset() noexcept nogil
+    void cdq_nim_step() noexcept nogil
+    void cdq_nim_reset() noexcept nogil
+    void cdq_connectfour_step() noexcept nogil
+    void cdq_connectfour_reset() noexcept nogil
+
 
 # Name -> (step, reset).
 FUNCTIONS = {
@@ -31,4 +39,7 @@ FUNCTIONS = {
     "car": (<uintptr_t> cdq_car_step, <uintptr_t> cdq_car_reset),
     "pole": (<uintptr_t> cdq_pole_step, <uintptr_t> cdq_pole_reset),
     "acrobot": (<uintptr_t> cdq_acrobot_step, <uintptr_t> cdq_acrobot_reset),
+    "tictactoe": (<uintptr_t> cdq_tictactoe_step, <uintptr_t> cdq_tictactoe_reset),
+    "nim": (<uintptr_t> cdq_nim_step, <uintptr_t> cdq_nim_reset),
+    "connectfour": (<uintptr_t> cdq_connectfour_step, <uintptr_t> cdq_connectfour_reset),
 }

@@ -15,6 +15,7 @@
 typedef struct {
     int64_t n, width; /* lanes; numbers in an observation, 0: an index */
     int64_t uniforms, time_limit; /* 0: none */
+    int64_t masked; /* the number of actions, where lanes say which are allowed; else 0 */
     double gamma;
     cdq_call step, reset, encode; /* encode may be NULL */
     const void *context;
@@ -27,6 +28,7 @@ typedef struct {
     uint32_t *action, *ended;
     double *reward, *discount, *observation;
     int64_t *index;
+    uint8_t *masks; /* (n, masked): of what is shown */
     int64_t n_apart; /* lanes whose last target bootstraps from another row than the one that is acted on next */
 } cdq_stepping;
 
@@ -50,9 +52,18 @@ CDQ_CLONES static void cdq_draw_uniforms(cdq_stepping *s)
     }
 }
 
+/* A byte for each action: 1 where it is allowed. */
+CDQ_INLINE void cdq_spread(uint64_t allowed, uint8_t *restrict mask, int64_t n_actions)
+{
+    for (int64_t a = 0; a < n_actions; a++)
+        mask[a] = (uint8_t)(allowed >> a & 1);
+}
+
 /* Copy what a lane shows to where the Q-function reads it. */
 CDQ_INLINE void cdq_show(cdq_stepping *s, int64_t i)
 {
+    if (s->masked)
+        cdq_spread(s->lanes[i].allowed, s->masks + i * s->masked, s->masked);
     if (s->width)
         memcpy(s->observation + i * s->width, s->lanes[i].observation, (size_t)s->width * sizeof(double));
     else
@@ -86,6 +97,7 @@ CDQ_INLINE void cdq_clear(cdq_lane *lane)
     lane->terminated = lane->truncated = 0;
     lane->discount = 1.0;
     lane->successor = -1;
+    lane->allowed = UINT64_MAX;
 }
 
 /* The environments' parameters are at another address in every process: lanes that are saved hold none. */
@@ -95,12 +107,20 @@ static void cdq_set_context(cdq_stepping *s, const void *context)
         s->lanes[i].context = context;
 }
 
-static void cdq_begin_episode(cdq_stepping *s, int64_t i)
+/* Return 1 where a state that goes on allows no action. */
+CDQ_INLINE int cdq_is_stuck(const cdq_stepping *s, const cdq_lane *lane)
+{
+    return s->masked && !lane->terminated && !(lane->allowed << (64 - s->masked));
+}
+
+/* Begin an episode; return 1 where its first state allows no action. */
+static int cdq_begin_episode(cdq_stepping *s, int64_t i)
 {
     cdq_lane *lane = s->lanes + i;
     for (int k = 0; k < CDQ_RESET_UNIFORMS; k++)
         lane->uniform[k] = cdq_uniform(cdq_next_of_lane(s->words, s->n, i));
     cdq_clear(lane);
+    lane->seat = 0;
     s->elapsed[i] = 0;
     s->returns[i] = 0.0;
     s->reset(lane);
@@ -108,15 +128,17 @@ static void cdq_begin_episode(cdq_stepping *s, int64_t i)
         s->encode(lane);
     lane->successor = -1;
     cdq_show(s, i);
+    return cdq_is_stuck(s, lane);
 }
 
-/* Return 1 where a step wrote a discount that is none, or a successor where rows have no numbers. */
+/* Return 1 where a step wrote a discount that is none, a successor where rows have no numbers, or no action at all. */
 CDQ_INLINE int cdq_is_wrong(const cdq_stepping *s, const cdq_lane *lane)
 {
-    return !(lane->discount >= -1.0 && lane->discount <= 1.0) || (s->width && cdq_is_apart(lane));
+    return !(lane->discount >= -1.0 && lane->discount <= 1.0) || (s->width && cdq_is_apart(lane)) ||
+           cdq_is_stuck(s, lane);
 }
 
-/* Step every lane; return the first whose reward is not finite, or whose discount or successor is wrong, or -1. */
+/* Step every lane; return the first whose reward is not finite, or where cdq_is_wrong, or -1. */
 static int64_t cdq_step_all(cdq_stepping *s)
 {
     double sum = 0.0; /* sum of zeros, or not a number */
@@ -142,15 +164,17 @@ static int64_t cdq_step_all(cdq_stepping *s)
     return -1;
 }
 
-/* Count the step; list the lanes whose episode ended; return how many. */
+/* Count the step; list the lanes whose episode ended; return how many. In games the return is that of the first seat. */
 static int64_t cdq_book(cdq_stepping *s)
 {
     int64_t n_ended = 0, limit = s->time_limit;
     for (int64_t i = 0; i < s->n; i++) {
-        s->returns[i] += s->reward[i];
+        cdq_lane *lane = s->lanes + i;
+        s->returns[i] += lane->seat ? -s->reward[i] : s->reward[i];
+        lane->seat ^= lane->discount < 0.0;
         s->elapsed[i]++;
         s->ended[n_ended] = (uint32_t)i;
-        n_ended += (s->lanes[i].terminated | s->lanes[i].truncated) || s->elapsed[i] == limit;
+        n_ended += (lane->terminated | lane->truncated) || s->elapsed[i] == limit;
     }
     return n_ended;
 }

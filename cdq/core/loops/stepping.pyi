@@ -6,6 +6,7 @@ from cdq.core.table.rows import Law
 
 LANE_BYTES: int
 MOST_UNIFORMS: int
+MOST_MASKED: int
 
 def capsule(pointer: Any) -> tuple[int, str]: ...
 def call(function: int, lane: Any, context: int) -> None: ...
@@ -28,6 +29,7 @@ class Stepper:
         gamma: float,
         stop: Any,
         failure: Callable[[str, int, int], Exception],
+        masked: bool = False,
     ) -> None: ...
     def reset(self) -> None: ...
     def run(

@@ -14,7 +14,7 @@ from cdq.core.table.rows cimport Law, cdq_law
 
 cdef extern from "loops/stepping.h":
     ctypedef struct cdq_stepping:
-        int64_t n, width, uniforms, time_limit
+        int64_t n, width, uniforms, time_limit, masked
         double gamma
         cdq_call step, reset, encode
         const void *context
@@ -29,22 +29,25 @@ cdef extern from "loops/stepping.h":
         double *discount
         double *observation
         int64_t *index
+        uint8_t *masks
         int64_t n_apart
 
     bint cdq_is_apart(const cdq_lane *lane) nogil
+    bint cdq_is_stuck(const cdq_stepping *s, const cdq_lane *lane) nogil
     void cdq_show(cdq_stepping *s, int64_t lane) nogil
     void cdq_draw_bits(cdq_stepping *s) nogil
     void cdq_draw_uniforms(cdq_stepping *s) nogil
     const void *cdq_shown(const cdq_stepping *s) nogil
     void cdq_show_all(cdq_stepping *s) nogil
     void cdq_set_context(cdq_stepping *s, const void *context) nogil
-    void cdq_begin_episode(cdq_stepping *s, int64_t lane) nogil
+    bint cdq_begin_episode(cdq_stepping *s, int64_t lane) nogil
     int64_t cdq_step_all(cdq_stepping *s) nogil
     int64_t cdq_book(cdq_stepping *s) nogil
 
 
 LANE_BYTES = sizeof(cdq_lane)
 MOST_UNIFORMS = 4
+MOST_MASKED = 64  # actions, where an environment says which are allowed
 
 # Sweeps between two looks at the stop flag, the same as in rollout.pyx.
 cdef int64_t CHUNK = 4096
@@ -70,7 +73,7 @@ cdef class Stepper:
     """A worker's lanes of a compiled environment, which learn on one Q-function.
 
     *step*, *reset*, *encode* (0: none) and *context* are addresses (lane.h); *uniforms* says how many random numbers a
-    step uses. *words* (4, n), *elapsed* and *returns* (n,) and *own* (n, `LANE_BYTES`) are the lanes, borrowed, so
+    step uses, *masked* whether lanes say which actions are allowed. *words* (4, n), *elapsed* and *returns* (n,) and *own* (n, `LANE_BYTES`) are the lanes, borrowed, so
     that they can be saved and restored. *stop* is a flag that another thread may set. *failure* is called with what,
     lane and step where an environment fails, and returns the exception to raise.
     """
@@ -88,7 +91,7 @@ cdef class Stepper:
     def __init__(
         self, QFunction q not None, *, uintptr_t step, uintptr_t reset, uintptr_t encode, uintptr_t context,
         int64_t uniforms, int64_t time_limit, uint64_t[:, ::1] words, int64_t[::1] elapsed, double[::1] returns,
-        uint8_t[:, ::1] own, double gamma, const int32_t[::1] stop, failure,
+        uint8_t[:, ::1] own, double gamma, const int32_t[::1] stop, failure, bint masked=False,
     ):
         cdef int64_t n = q.n
         if not (words.shape[0] == 4 and words.shape[1] == elapsed.shape[0] == returns.shape[0] == own.shape[0] == n):
@@ -97,6 +100,9 @@ cdef class Stepper:
             raise ValueError("the lanes are not of the size that they should be, or stop is not one flag")
         if step == 0 or reset == 0 or not 0 <= uniforms <= MOST_UNIFORMS or (q.continuous and q.width > 8):
             raise ValueError("there is no function, or more numbers than a lane has")
+        if masked and q.n_actions > MOST_MASKED:
+            raise ValueError(f"{q.n_actions} actions, where a lane allows up to {MOST_MASKED}")
+        self.c.masked = q.n_actions if masked else 0
         self.q, self.c.gamma, self.failure, self.context = q, gamma, failure, <const void *> context
         self.stop = &stop[0]
         self.c.n, self.c.width = n, q.width if q.continuous else 0
@@ -111,7 +117,9 @@ cdef class Stepper:
     cdef _allocate(self, int64_t n):
         scratch = memoryview(bytearray(8 * (5 + self.c.width) * n)).cast("q")
         cdef int64_t[::1] memory = scratch
-        self.memory.append(scratch)
+        cdef uint8_t[::1] masks = bytearray(max(self.c.masked, 1) * n)
+        self.memory += [scratch, masks]
+        self.c.masks = &masks[0]
         self.c.bits, self.c.reward, self.c.index = <uint64_t *> &memory[0], <double *> &memory[n], &memory[2 * n]
         self.c.action = <uint32_t *> &memory[3 * n]
         self.c.ended = self.c.action + n
@@ -121,10 +129,11 @@ cdef class Stepper:
     def reset(self):
         """Start an episode in every lane."""
         cdef int64_t i
+        self.failed = -1
         cdq_set_context(&self.c, self.context)
         for i in range(self.c.n):
-            cdq_begin_episode(&self.c, i)
-        cdq_set_context(&self.c, NULL)
+            self._begin(i)
+        self._close()
 
     def run(
         self, Law law not None, int64_t sweeps, double explore_first, double explore_last, double[:, ::1] parts=None
@@ -202,6 +211,10 @@ cdef class Stepper:
             self.failed, self.not_located, self.slot = failed, True, slot
         return failed >= 0
 
+    cdef const uint8_t *_masks(self) noexcept nogil:
+        """Return the allowed actions of what the lanes show."""
+        return self.c.masks if self.c.masked else NULL
+
     cdef bint _step(self) noexcept nogil:
         """Step all lanes by their actions; return whether one failed."""
         cdq_draw_uniforms(&self.c)
@@ -217,10 +230,10 @@ cdef class Stepper:
             if self.q.room() < 2 * s.n:
                 return t
             cdq_draw_bits(s)
-            self.q.choose(cdq_next_threshold(explore), s.bits, NULL, s.action)
+            self.q.choose(cdq_next_threshold(explore), s.bits, self._masks(), s.action)
             if self._step():
                 return t
-            self.q.learn(law, s.action, s.reward, s.discount, NULL, NULL)
+            self.q.learn(law, s.action, s.reward, s.discount, self._masks(), NULL)
             n_ended = cdq_book(s)
             self.q.advance()
             if n_ended and self._begin_ended(n_ended) or s.n_apart and self._leave_successors():
@@ -238,15 +251,21 @@ cdef class Stepper:
                     return True
         return False
 
+    cdef bint _begin(self, int64_t i) noexcept nogil:
+        """Begin an episode; return whether its first state allows no action."""
+        if not cdq_begin_episode(&self.c, i):
+            return False
+        self.failed, self.not_located, self.slot = i, False, STATE
+        return True
+
     cdef bint _begin_ended(self, int64_t n_ended) noexcept nogil:
         """Count the episodes that ended and begin new ones; return whether one failed."""
         cdef int64_t j, i
         for j in range(n_ended):
             i = self.c.ended[j]
             cdq_end_episode(&self.tally.part, self.c.elapsed[i], self.c.returns[i])
-            cdq_begin_episode(&self.c, i)
             self.q.forget_actions(i, 1)
-            if self._locate(STATE, i, 1):
+            if self._begin(i) or self._locate(STATE, i, 1):
                 return True
         return False
 
@@ -257,7 +276,7 @@ cdef class Stepper:
         cdef cdq_stepping *s = &self.c
         cdef int64_t j, i, n_ended
         while left > 0 and not self.stop[0] and self.q.room() >= 2 * s.n:
-            self.q.greedy(NULL, s.action)
+            self.q.greedy(self._masks(), s.action)
             if self._step():
                 return left
             n_ended = cdq_book(s)
@@ -281,6 +300,8 @@ cdef class Stepper:
             what = f"its discount is {lane.discount}{acted}; allowed: -1 to 1"
         elif not self.not_located and self.c.width and cdq_is_apart(lane):
             what = f"its successor is {lane.successor}{acted}; a linear Q-function has none: leave it at -1"
+        elif not self.not_located and cdq_is_stuck(&self.c, lane):
+            what = f"it allows no action{acted}; allowed: at least one where the episode goes on"
         elif not self.not_located:
             what = f"its reward is {self.c.reward[i]}{acted}, not a finite number"
         elif self.q.continuous:
