@@ -6,6 +6,7 @@
  * step     takes `action` and writes the next state, `reward`, and `terminated` or `truncated` (both come as 0), and,
  *          where the usual ones are not meant, `discount` and `successor`;
  * reset    writes the first state of an episode;
+ * both     write `allowed` where states do not have every action, and the environment says that it writes them;
  * both     write what is observed: `index` (tables: 0 .. n_states - 1; hashed tables: a key) or `observation` (linear
  *          functions), unless the environment has
  * encode   which is called after either and writes them from the state.
@@ -38,8 +39,10 @@ typedef struct {
     double observation[8]; /* finite */
     uint8_t terminated; /* nonzero: the episode ended in a state without a future */
     uint8_t truncated; /* nonzero: it was cut off; the state has a future */
+    uint8_t seat; /* the loop's own: 1 where the opponent of the first player moves, as discounts below 0 tell */
     double discount; /* 1 before each call: what gamma is multiplied by for this step, -1 to 1 */
     int64_t successor; /* -1 before each call: the target bootstraps from `index`; else from this row or key (tables) */
+    uint64_t allowed; /* all bits before each call: bit a says that action a may come next, and counts in the target */
     void *memory; /* more of the state, zeroed like it: as many bytes as the environment says that it needs */
 } cdq_lane;
 

@@ -1,6 +1,6 @@
 """The struct of an environment that the compiled loop steps; lane.h says what each function does with it."""
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 
 cdef extern from "lane.h":
@@ -16,8 +16,10 @@ cdef extern from "lane.h":
         double observation[8]       # for linear functions
         uint8_t terminated
         uint8_t truncated
+        uint8_t seat                # of who moves, in games
         double discount             # gamma is multiplied by it
         int64_t successor           # what the target bootstraps from; -1: index
         void *memory                # more of the state
+        uint64_t allowed            # a bit for each action that may come next
 
     ctypedef void (*cdq_call)(cdq_lane *lane) noexcept nogil

@@ -8,9 +8,10 @@ import numpy.typing as npt
 # Stream, steps and return of the running episode, state.
 _COMMON = 32 + 8 + 8 + 4
 _ALIGNMENT = 64
-# Bytes at the end of a compiled environment's lane that files of earlier versions lack: its discount and successor,
-# which are set before they are read, and the address of its memory.
-_ADDED = 24
+# Bytes at the end of a compiled environment's lane that files of earlier versions lack: its discount, successor, allowed
+# actions, and the address of its memory. The first two and the last are set before they are read, and no environment of
+# those versions has the third.
+_ADDED = 32
 
 
 class Lanes:

@@ -19,6 +19,9 @@ _SHIPPED: dict[str, tuple[str, int | None, float | None]] = {
     "MountainCar": ("classic", 200, -110.0),
     "CartPole": ("classic", 500, 475.0),
     "Acrobot": ("classic", 500, -100.0),
+    "TicTacToe": ("games", None, None),
+    "Nim": ("games", None, None),
+    "ConnectFour": ("games", None, None),
 }
 
 for _name, (_module, _limit, _threshold) in _SHIPPED.items():

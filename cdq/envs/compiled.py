@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.core.lanes import Lanes
-from cdq.core.loops.stepping import LANE_BYTES, MOST_UNIFORMS, Stepper, call
+from cdq.core.loops.stepping import LANE_BYTES, MOST_MASKED, MOST_UNIFORMS, Stepper, call
 from cdq.core.table.qfunction import QFunction
 from cdq.envs.pointers import address_of, from_names, to_names
 from cdq.envs.spaces import actions_of
@@ -20,6 +20,7 @@ from cdq.envs.wrappers import time_limit_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 
 MOST_NUMBERS = 8  # in an observation
+_EVERY = np.uint64(2**64 - 1)
 _WITH_ADDRESSES = {"grid", "garnet"}  # functions whose context holds some: `_link` writes them
 
 
@@ -29,7 +30,7 @@ def lane_dtype() -> np.dtype[Any]:
     Examples
     --------
     >>> lane_dtype()["uniform"].shape, lane_dtype().itemsize
-    ((4,), 216)
+    ((4,), 224)
     """
     fields = {
         "state": ("f8", (8,), 0),
@@ -42,8 +43,10 @@ def lane_dtype() -> np.dtype[Any]:
         "observation": ("f8", (8,), 128),
         "terminated": ("u1", (), 192),
         "truncated": ("u1", (), 193),
+        "seat": ("u1", (), 194),
         "discount": ("f8", (), 200),
         "successor": ("i8", (), 208),
+        "allowed": ("u8", (), 216),
     }
     return np.dtype(
         {
@@ -83,6 +86,8 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         Number of random numbers that a step uses, 0 to 4; those beyond are not drawn. A reset always has 4.
     time_limit : int, optional
         Steps after which an episode is truncated.
+    masked : bool
+        True where the functions write `allowed`: states do not have every action, of up to 64.
     name : str
         Name for reports. A table is loaded for an environment of the same name, sizes and context.
 
@@ -122,12 +127,14 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         context: npt.NDArray[Any] | bytes | None = None,
         uniforms: int = MOST_UNIFORMS,
         time_limit: int | None = None,
+        masked: bool = False,
         name: str = "CompiledEnv",
     ) -> None:
         self._functions = (step, reset, encode)  # kept alive
         self._step, self._reset = address_of(step, "step"), address_of(reset, "reset")
         self._encode = 0 if encode is None else address_of(encode, "encode")
-        self.n_actions = _whole("n_actions", n_actions, 1, 2**31 - 1)
+        self.n_actions = _whole("n_actions", n_actions, 1, MOST_MASKED if masked else 2**31 - 1)
+        self.masked = bool(masked)
         self.uniforms = _whole("uniforms", uniforms, 0, MOST_UNIFORMS)
         self.time_limit = None if time_limit is None else _whole("time_limit", time_limit, 1, 2**62)
         self.name = name
@@ -204,7 +211,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         self._lane["uniform"] = self.np_random.random(4)
         self._call(self._reset)
         self._elapsed = 0
-        return self._observation(), {}
+        return self._observation(), self._mask()
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take a step."""
@@ -217,8 +224,9 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         self._call(self._step)
         self._elapsed += 1
         truncated = bool(self._lane["truncated"]) or self._elapsed == self.time_limit
-        discount = float(self._lane["discount"])
-        info = {} if discount == 1 else {"discount": discount}
+        discount, info = float(self._lane["discount"]), self._mask()
+        if discount != 1:
+            info["discount"] = discount
         return (
             self._observation(),
             float(self._lane["reward"]),
@@ -247,10 +255,21 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
 
     def _call(self, function: int) -> None:
         self._lane["terminated"] = self._lane["truncated"] = 0
-        self._lane["discount"], self._lane["successor"] = 1.0, -1
+        self._lane["discount"], self._lane["successor"], self._lane["allowed"] = 1.0, -1, _EVERY
         call(function, self._memory, self.context)
         if self._encode:
             call(self._encode, self._memory, self.context)
+
+    def _mask(self) -> dict[str, Any]:
+        """Return an info with the actions that are allowed, where states do not have every action."""
+        if not self.masked:
+            return {}
+        allowed = int(self._lane["allowed"])
+        return {"action_mask": np.array([allowed >> a & 1 for a in range(self.n_actions)], np.int8)}
+
+    def mask_of(self, observation: Any) -> Any:
+        """Return the actions that an observation allows, where it tells; None where every one is taken for allowed."""
+        return None
 
     def _observation(self) -> Any:
         space = self.observation_space
@@ -266,6 +285,8 @@ class CompiledEnvironment:
     ----------
     env : gymnasium.Env
         A `CompiledEnv`, or one in Gymnasium's wrappers for order, time limit and checks.
+    masks : bool
+        False: take no notice of the actions that states do not have.
 
     Raises
     ------
@@ -279,11 +300,11 @@ class CompiledEnvironment:
     threads = True
     default_num_envs = 16
 
-    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any], *, masks: bool = True) -> None:
         base = env.unwrapped
         if not isinstance(base, CompiledEnv):
             raise UnsupportedEnvironment(f"{env} is not compiled; give a CompiledEnv")
-        self.env, self._base = env, base
+        self.env, self._base, self._masked = env, base, base.masked and masks
         self.name = env.spec.id if env.spec is not None else base.name
         self.n_actions, self.n_states = actions_of(env.action_space)[0], base.n_states
         limits = (base.time_limit, time_limit_of(env))
@@ -328,19 +349,21 @@ class CompiledEnvironment:
             gamma=gamma,
             stop=stop,
             failure=self._failure,
+            masked=self._masked,
         )
 
     def _failure(self, what: str, lane: int, step: int) -> EnvironmentFailure:
         return EnvironmentFailure(f"{self.name} cannot be learnt on: {what}", lane=lane, step=step)
 
     def mask_of(self, observation: Any) -> Any:
-        """Return None: all actions are allowed."""
-        return None
+        """Return the actions that an observation allows, where it tells and that is heeded; else None."""
+        return self._base.mask_of(observation) if self._masked else None
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of name, sizes, limit and parameters, on which a learnt table depends."""
         base = self._base
         about = f"{base.name} {base.observation_space} {base.n_actions} {self.time_limit}"
+        about += " masked" if self._masked else ""
         return hashlib.sha256(about.encode() + base.parameters()).hexdigest()
 
     def close(self) -> None:

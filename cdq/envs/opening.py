@@ -18,7 +18,14 @@ from cdq.envs.drawn import has_advice, is_compiled, known_of
 from cdq.envs.playing import play
 from cdq.envs.python import PythonEnvironment
 from cdq.envs.spaces import Encoder
-from cdq.envs.toy_text import TransitionTable, make_env, name_of, read_table, refuse_vector
+from cdq.envs.toy_text import (
+    TransitionTable,
+    make_env,
+    name_of,
+    players_of,
+    read_table,
+    refuse_vector,
+)
 from cdq.envs.trial import silence
 from cdq.envs.vector import VectorEnvironment
 from cdq.envs.wrappers import change_by_wrappers, records_episodes, time_limit_of
@@ -36,12 +43,13 @@ M = TypeVar("M", bound=Model)
 
 
 class Opened(NamedTuple):
-    """A source of transitions or a model, its observations and actions, the reason for it, and a test for changes."""
+    """A source of transitions or a model, its observations and actions, why, a test for changes, and its players."""
 
     origin: Model | Environment
     encoder: Encoder
     why: str
     changed: Callable[[], bool] = bool  # that is, False
+    players: int = 1
 
 
 def open_environment(
@@ -88,7 +96,7 @@ def open_environment(
     if isinstance(env, gymnasium.vector.VectorEnv):
         if not given:
             env.close()
-        return _as_vector(env if given else env_like, stepping, masks, bins)
+        return _as_vector(env if given else env_like, stepping, masks, bins)._replace(players=players_of(env))
     found: Opened | str = "stepping='python' says so"
     try:
         if stepping == "model":
@@ -101,7 +109,8 @@ def open_environment(
             env.close()
     if isinstance(found, str):
         source = PythonEnvironment(env_like, num_envs, masks=masks, bins=bins)
-        return Opened(source, source.encoder, found)
+        return Opened(source, source.encoder, found, players=players_of(env))
+    found = found._replace(players=players_of(env))
     if isinstance(found.origin, CompiledEnvironment):
         refuse_bins(found.encoder, bins)
     if twin is not None:
@@ -157,12 +166,12 @@ def _fastest(
 ) -> Opened | str:
     """Return the fastest way to step an environment that is what its `step` does, or why there is none but that."""
     base: Any = env.unwrapped
-    if masks is True:
+    compiled = isinstance(base, CompiledEnv)
+    if masks is True and not (compiled and base.masked):
         return "masks=True is for infos and observations, which only step gives"
     against = change_by_wrappers(env)
     if against is not None:
         return against
-    compiled = isinstance(base, CompiledEnv)
     if compiled and not is_compiled(base):
         return f"{type(base).__name__} has a step, reset or space of its own in Python"
     why = "features, bins and hashed tables are learnt by stepping"
@@ -172,7 +181,8 @@ def _fastest(
             return found  # faster still, and how far from optimal a table is is then known
         why = found
     if compiled:
-        return Opened(CompiledEnvironment(env), _encoder_of(env), "its step and reset are compiled functions")
+        source = CompiledEnvironment(env, masks=masks is not False)
+        return Opened(source, _encoder_of(env), "its step and reset are compiled functions")
     return why
 
 

@@ -43,6 +43,7 @@ class TransitionTable(NamedTuple):
     time_limit: int | None
     name: str
     grid: tuple[int, int] | None
+    players: int
 
 
 def read_table(env_like: EnvLike, **kwargs: object) -> TransitionTable:
@@ -188,6 +189,12 @@ def _read(env: gymnasium.Env[Any, Any]) -> TransitionTable:
         ) from error
 
 
+def players_of(env: Any) -> int:
+    """Return how many players take turns in an environment of plies: its metadata's entry "players"; 1 without one."""
+    metadata = _attribute(env, "metadata")
+    return int(metadata.get("players", 1)) if isinstance(metadata, Mapping) else 1
+
+
 def _attribute(base: Any, name: str) -> Any:
     try:
         return getattr(base, name, None)
@@ -223,6 +230,7 @@ def _as_table(env: gymnasium.Env[Any, Any], name: str, table: Any, start: Any) -
         time_limit=time_limit_of(env),
         name=name,
         grid=_grid(env.unwrapped, n_states),
+        players=players_of(env),
     )
 
 

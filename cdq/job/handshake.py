@@ -190,6 +190,8 @@ def pack_welcome(
     }
     if settings.rule != Q_LEARNING:
         about["rule"] = settings.rule.name
+    if job.model.opponent is not None:
+        about["opponent"] = job.model.opponent
     tensors = {"values": merged.values, "clock": merged.clock, "lanes": np.frombuffer(lanes, np.uint8)}
     return pack_tensors({**tensors, **model_tensors(job.model)}, about)
 
@@ -263,4 +265,5 @@ def model_of(about: Mapping[str, Any], tensors: Tensors) -> MDP:
         name=str(about["name"]),
         actions=tensors.get("model.actions"),
         grid=None if grid is None else tuple(grid),
+        opponent=about.get("opponent"),
     )

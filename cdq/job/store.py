@@ -34,6 +34,8 @@ def write_beginning(
         "rounds": service.rounds,
         "grid": model.grid,
     }
+    if model.opponent is not None:
+        header["opponent"] = model.opponent
     write_tensors(directory / NAME, {**tensors, **model_tensors(model), "lanes": lanes}, header)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cdq.contracts import Environment, QFunctionKind
 from cdq.errors import ConfigError, TableError
 from cdq.features import FeatureMap, TileCoding
-from cdq.mdp import MDP
+from cdq.mdp import MDP, from_table
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import (
     LARGE,
@@ -46,24 +46,27 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
         If there is no way; says which there would be.
     """
     if isinstance(env, Names):
+        require_opponent("a log", 1, settings.opponent)
         _require_none_given(settings, "a log is learnt with a table of its states")
         return LoggedTask(env), replace(settings, num_envs=1)
     if isinstance(env, MDP):
         _require_none_given(settings, "an MDP is learnt as it is")
+        require_opponent(env.name, 1 if env.opponent is None else 2, settings.opponent)
         return _with_lanes(ModelTask(env, settings.dtype), settings)
     from cdq.envs.opening import open_environment
     from cdq.envs.sending import sendable
     from cdq.envs.wrappers import records_episodes
 
-    origin, encoder, why, changed = open_environment(
+    origin, encoder, why, changed, players = open_environment(
         env,
         settings.num_envs or 1,
-        lambda table: MDP.from_outcomes(**table._asdict()),
+        partial(from_table, MDP),
         stepping=settings.stepping,
         masks=settings.masks,
         bins=settings.bins,
         plain=_is_plain(settings),
     )
+    require_opponent(origin.name, players, settings.opponent)
     if isinstance(origin, MDP):
         task = ModelTask(origin, settings.dtype, encoder, why, changed)
         return _with_lanes(task, settings)
@@ -77,6 +80,24 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
         _log.warning("%s is stepped by several processes: %s", environment.name, notice)
         why = f"{why}; {notice}"
     return SteppedTask(environment, representation, partial(sendable, env), why, changed), settings
+
+
+def require_opponent(name: str, players: int, opponent: str | None) -> None:
+    """Raise `ConfigError` if a game is to be learnt without its opponent, or an opponent is given where there is none."""
+    if players > 2:
+        raise ConfigError(
+            f"{name} has {players} players; opponent='self' learns games of two in turn, whose gains are each other's "
+            "losses"
+        )
+    if players == 2 and opponent is None:
+        raise ConfigError(
+            f"{name} is a game of two players in turn; give opponent='self' (--opponent self), which learns both sides"
+        )
+    if players < 2 and opponent is not None:
+        raise ConfigError(
+            f"opponent={opponent!r} is for games of two players in turn, and {name} is none; leave it out. An environment "
+            "of plies says that it is a game: metadata['players'] is 2, and info['discount'] -1 while the game goes on"
+        )
 
 
 def _with_lanes(task: ModelTask, settings: Settings) -> tuple[EnvironmentTask, Settings]:

@@ -44,8 +44,8 @@ class QLearner(Learning):
     step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial, str, callable or None
         Step size, or its law; text and functions as for *exploration*. None: `RescaledLinear(gamma)`, that is
         1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`, or 0.1 with features.
-    exploration : float, Constant, LinearDecay, ExponentialDecay, str or callable
-        Probability of a uniformly random action. Text is read as on the command line: "linear(1.0, 0.05, 1e5)". A
+    exploration : float, Constant, LinearDecay, ExponentialDecay, str, callable or None
+        Probability of a uniformly random action. None: 0.1, or 0.3 in games. Text is read as on the command line: "linear(1.0, 0.05, 1e5)". A
         function gets the number of environment steps of all workers; it is tabulated at once, with straight lines
         between places that are 3 % apart, so that files hold it and every rank has the same.
     rule : {"q-learning", "expected-sarsa", "sarsa", "double-q"}
@@ -93,6 +93,10 @@ class QLearner(Learning):
         "auto": by the fastest way that is what `step` does: from a transition table ``P`` where that is known to hold,
         or where playing the environment first finds nothing against it. "model": from ``P``, whatever `step` does.
         "python": by the environment's own `step`, even where there is a faster way.
+    opponent : {None, "self"}
+        "self", for games of two players in turn, which need it: both sides are learnt from one table, of positions as
+        whoever moves sees them. Values are the mover's; what is gained is lost by the opponent, in a zero-sum game.
+        Keep *exploration* at 0.2 or more: greedy play never visits the moves that refute it.
     overlap : bool
         Let each merge travel while the next window is learnt; it is applied one window late.
     checkpoint : path, optional
@@ -140,7 +144,7 @@ class QLearner(Learning):
         env_kwargs: Mapping[str, Any] | None = None,
         gamma: float = 0.99,
         step_size: float | str | Callable[[int], float] | StepSize | None = None,
-        exploration: float | str | Callable[[int], float] | Rate = 0.1,
+        exploration: float | str | Callable[[int], float] | Rate | None = None,
         rule: str = "q-learning",
         merge: str | MergeRule = "pooled",
         sync_every: str | int | Window = "auto",
@@ -156,6 +160,7 @@ class QLearner(Learning):
         table: str = "dense",
         masks: bool | str = "auto",
         stepping: str = "auto",
+        opponent: str | None = None,
         overlap: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float | None = None,
@@ -181,6 +186,7 @@ class QLearner(Learning):
             table=table,
             masks=masks,
             stepping=stepping,
+            opponent=opponent,
         )
         workers = backends.count_workers(comm, self.settings.workers)
         self.settings = replace(self.settings, workers=workers)

@@ -12,6 +12,8 @@
   make one.
 - `finite_horizon`: Optimal plans for a finite horizon, by backward induction.
 - `functions`: Models from functions: the outcomes of every pair, asked for one pair at a time.
+- `games`: Games of two players in turn, as models whose discount has the other sign: optimum, bounds, and the worst
+  result.
 - `gap`: Bounds of a table's values, and the distance of the greedy policy from optimal.
 - `matrices`: Outcomes of a model from transition and reward matrices, dense or sparse.
 - `model`: MDP: an immutable finite model, from Gymnasium, from arrays, from flat outcomes, from samples, or random.
@@ -26,6 +28,7 @@
 """
 
 from cdq.mdp.arguments import model_of
+from cdq.mdp.complete import from_table
 from cdq.mdp.gap import optimality_gap
 from cdq.mdp.model import MDP
 from cdq.mdp.planning import bounds, evaluate_policy, solve
@@ -43,6 +46,7 @@ __all__ = [
     "bounds",
     "evaluate_policy",
     "follow_policy",
+    "from_table",
     "model_of",
     "optimality_gap",
     "pack_model",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,7 @@ from cdq.mdp.checks import pair_name
 from cdq.mdp.outcomes import Columns
 
 Empty = Literal["end", "missing"]
+M = TypeVar("M", bound=Any)
 
 _LARGEST = float(np.finfo(np.float64).max)
 
@@ -41,6 +43,17 @@ class Rules(NamedTuple):
     empty: Empty | None
     normalise: bool
     kind: np.dtype[Any] = np.dtype(np.float64)
+
+
+def from_table(kind: type[M], table: Any) -> M:
+    """Return the model of a class, `MDP`, that a transition table lists (`cdq.envs.toy_text.TransitionTable`).
+
+    In a game, states lack the moves that are not allowed.
+    """
+    columns = table._asdict()
+    game = columns.pop("players") == 2
+    model: M = kind.from_outcomes(**columns, empty="missing" if game else None)
+    return replace(model, opponent="self") if game else model
 
 
 def complete(

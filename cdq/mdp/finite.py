@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cdq.core.planning import graph
 from cdq.core.planning import outcomes as core
 from cdq.errors import ConfigError, FileError, ModelError
-from cdq.errors.checks import flags, path_of, shown
+from cdq.errors.checks import flags, one_of, path_of, shown
 from cdq.mdp import checks, outcomes
 from cdq.mdp.arrays import BoolArray, FloatArray
 from cdq.mdp.checks import SUM_TOLERANCE, check_start, fault_of_element, pair_name
@@ -52,6 +52,7 @@ class FiniteModel:
     name: str = "MDP"
     grid: tuple[int, int] | None = None
     actions: BoolArray | None = None
+    opponent: str | None = None
 
     def __post_init__(self) -> None:
         self._make_plain()
@@ -64,6 +65,7 @@ class FiniteModel:
             if kind in {np.int64, np.int32}:
                 checked = outcomes.fitting(field, checked, kind)
             object.__setattr__(self, field, outcomes.frozen(checked, kind))
+        one_of("opponent", self.opponent, (None, "self"))
         object.__setattr__(self, "actions", outcomes.mask(self.actions, (self.n_states, self.n_actions)))
         check_model(self)
 
@@ -140,6 +142,8 @@ class FiniteModel:
         if self.actions is not None:
             tensors["actions"] = self.actions
         header = {"kind": "model", **{name: getattr(self, name) for name in _PLAIN}}
+        if self.opponent is not None:
+            header["opponent"] = self.opponent
         write_tensors(path_of("the file", path), tensors, header)
 
     @classmethod
@@ -160,7 +164,7 @@ class FiniteModel:
         if not needed or not isinstance(header["name"], str):
             raise FileError(f"{path} lacks what a model is made of; use another file")
         arguments: dict[str, Any] = {**{name: header[name] for name in _PLAIN}, **tensors}
-        return cls(**arguments)
+        return cls(**arguments, opponent=header.get("opponent"))
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table learnt on the model depends on, as hexadecimal digits."""
@@ -169,6 +173,8 @@ class FiniteModel:
             digest.update(getattr(self, field).data)
         if self.actions is not None:
             digest.update(self.actions.data)
+        if self.opponent is not None:
+            digest.update(self.opponent.encode())
         return digest.hexdigest()
 
     def reachable(self) -> BoolArray:

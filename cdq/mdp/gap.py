@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cdq.core.planning import graph, plan
 from cdq.errors import ConfigError, ModelError
 from cdq.errors.checks import real
+from cdq.mdp import games
 from cdq.mdp.arguments import actions_of, check_scale, model_of, table_of
 from cdq.mdp.arrays import FloatArray
 from cdq.mdp.bellman import Backups, chain_of, fold
@@ -100,6 +101,9 @@ def optimality_gap(model: Any, values: Any, gamma: float, optimum: Solution | No
         policy = actions_of(values.policy, known, backups.missing)
     if optimum is not None and optimum.values.shape != table.shape:
         raise ConfigError(f"optimum has shape {optimum.values.shape}; this model has {table.shape}")
+    if known.opponent is not None:
+        best = optimum or games.optimum(known, discount, _TOLERANCE, _MAX_ITERATIONS)
+        return games.gap(known, policy, discount, best)
     if optimum is None and discount < 1.0 and known.n_outcomes > _SOLVED_OUTCOMES:
         check_scale(backups, discount)
         return _gap_by_one_sweep(backups, known, table, policy, discount)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from cdq.core.draws import distinct
 from cdq.errors import ConfigError
 from cdq.mdp import checks, functions, matrices, outcomes, samples
-from cdq.mdp.complete import Empty, Rules, complete, start_of
+from cdq.mdp.complete import Empty, Rules, complete, from_table, start_of
 from cdq.mdp.finite import FiniteModel
 
 Matrices = Any  # an array of three dimensions, or a sequence of matrices, dense or scipy.sparse
@@ -48,8 +48,9 @@ class MDP(FiniteModel):
     grid : (int, int), optional
         (rows, columns) if the states are the cells of a grid, row by row.
     actions : ndarray of bool, shape (n_states, n_actions), optional
-        The actions that each state has, at least one; a pair that is False has no outcome. None: every state
-        has every action.
+        The actions that each state has, at least one; a pair that is False has no outcome. None: all.
+    opponent : {None, "self"}
+        "self": a game of two players in turn, where the state that follows is the opponent's to move in.
 
     Raises
     ------
@@ -70,8 +71,7 @@ class MDP(FiniteModel):
         Parameters
         ----------
         env : str, gymnasium.envs.registration.EnvSpec, gymnasium.Env or callable
-            An id (``"module:Env-v0"`` imports the module first), a spec, an environment (left open), or a
-            callable that makes one. The time limit is the tightest of its wrappers'. An environment whose ``P`` is not
+            An id (``"module:Env-v0"`` imports the module), a spec, an environment (left open), or a maker. The time limit is the tightest of its wrappers'. An environment whose ``P`` is not
             known to be what its `step` does is played first, as a copy where there is one.
         **kwargs
             Arguments that are passed to ``gymnasium.make`` or to the callable.
@@ -89,7 +89,7 @@ class MDP(FiniteModel):
         """
         from cdq.envs.opening import read_model
 
-        return read_model(env, lambda table: cls.from_outcomes(**table._asdict()), **kwargs)
+        return read_model(env, lambda table: from_table(cls, table), **kwargs)
 
     @classmethod
     def from_arrays(

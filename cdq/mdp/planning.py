@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import one_of, real, whole
-from cdq.mdp import average_reward, finite_horizon
+from cdq.mdp import average_reward, finite_horizon, games
 from cdq.mdp.arguments import check_scale, check_stop, gamma_of, model_of, stages_of, start_of, table_of
 from cdq.mdp.arrays import FloatArray
 from cdq.mdp.bellman import Backups, fold
@@ -142,8 +142,13 @@ def solve(
     if criterion == "average":
         if gamma is not None or horizon is not None or initial_policy is not None:
             raise ConfigError("the average reward takes no gamma, horizon or initial_policy; leave them out")
+        games.refuse(known, "average reward")
         return average_reward.solve(known, tolerance, max_iterations, initial_values)
     discount = gamma_of(gamma, horizon)
+    if known.opponent is not None:
+        if horizon is not None or initial_values is not None or initial_policy is not None:
+            games.refuse(known, "horizon, and no initial values or policy")
+        return games.optimum(known, discount, tolerance, max_iterations)
     backups = fold(known, discount)
     start = start_of(initial_values, initial_policy, known, backups)
     if horizon is not None:
@@ -212,6 +217,7 @@ def evaluate_policy(
     0.59049
     """
     known = model_of(model)
+    games.refuse(known, "value of a policy alone")
     one_of("criterion", criterion, ("discounted", "average"))
     if criterion == "average":
         if gamma is not None or horizon is not None:
@@ -278,6 +284,8 @@ def bounds(model: Any, values: Any, gamma: float) -> Bounds:
     missing = backups.missing
     table = table_of(values, known, missing)
     check_scale(backups, discount)
+    if known.opponent is not None:
+        return games.bounds(known, table, discount)
     reachable = known.reachable()
     low, high = state_bounds(backups, discount, table.max(axis=1), reachable)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):

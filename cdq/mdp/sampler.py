@@ -21,6 +21,7 @@ class PackedModel(Sampler):
 
     own_bytes = 0
     resumable = True
+    opponent: str | None = None
 
     @property
     def n_rows(self) -> int:
@@ -30,15 +31,16 @@ class PackedModel(Sampler):
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and lanes."""
         scratch = np.zeros(5 * lanes.n, np.int64)
+        factor = gamma if self.opponent is None else -gamma  # what the opponent gains is lost
         return Rollout(
-            rows, self, gamma, lanes.words, lanes.state, lanes.elapsed, lanes.returns, scratch, stop
+            rows, self, factor, lanes.words, lanes.state, lanes.elapsed, lanes.returns, scratch, stop
         )
 
 
 def pack_model(model: MDP, dtype: npt.DTypeLike) -> PackedModel:
     """Return *model* as the loop samples it, for tables of *dtype*."""
     start = np.flatnonzero(model.start)
-    return PackedModel(
+    packed = PackedModel(
         model.n_states,
         model.n_actions,
         np.dtype(dtype).itemsize,
@@ -52,6 +54,8 @@ def pack_model(model: MDP, dtype: npt.DTypeLike) -> PackedModel:
         model.time_limit or 0,
         None if model.actions is None else model.actions.reshape(-1).view(np.uint8),
     )
+    packed.opponent = model.opponent
+    return packed
 
 
 def follow_policy(

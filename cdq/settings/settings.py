@@ -129,9 +129,9 @@ class Settings:
         decode=schedules.from_config,
     )
     exploration: Rate = hyperparameter(
-        0.1,
-        lambda name, value: schedules.as_rate(value, name),
-        Option(str, "SCHEDULE", f"Chance of a random action; one of: {_RATES}."),
+        None,
+        lambda name, value: None if value is None else schedules.as_rate(value, name),
+        Option(str, "SCHEDULE", f"Chance of a random action; one of: {_RATES}.", "0.1; 0.3 in games"),
         encode=schedules.to_config,
         decode=schedules.from_config,
     )
@@ -226,6 +226,12 @@ class Settings:
         unsaid_default=True,
         of_environment=True,
     )
+    opponent: str | None = hyperparameter(
+        None,
+        choice(None, "self"),
+        Option(str, "WHO", "Who moves in between, in games of two players in turn: self."),
+        unsaid_default=True,
+    )
     comm: str = hyperparameter(
         "auto",
         _checked_comm,
@@ -304,14 +310,20 @@ def _completed(known: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that follow from others, or are drawn."""
     import secrets  # here: it takes OpenSSL with it, which help has no use for
 
-    dtype, seed = known["dtype"], known["seed"]
+    dtype, seed, explore = known["dtype"], known["seed"], known["exploration"]
     largest = float(np.finfo(dtype).max)
     finite = number(f"finite numbers that {dtype} holds", -largest, largest)
     return {
         "step_size": schedules.as_step_size(known["step_size"], known["gamma"]),
         "initial_value": finite("initial_value", known["initial_value"]),
         "seed": secrets.randbits(63) if seed is None else seed,
+        "exploration": _usual_exploration(known["opponent"]) if explore is None else explore,
     }
+
+
+def _usual_exploration(opponent: str | None) -> Rate:
+    """Return the exploration rate of a learner whose user gives none; greedy self-play never sees what refutes it."""
+    return schedules.as_rate(0.1 if opponent is None else 0.3, "exploration")
 
 
 # ---- files

@@ -21,7 +21,7 @@ from cdq.errors import EnvironmentFailure
 from cdq.features import TileCoding
 from cdq.qfunctions.merged import MergedTable
 from cdq.workers.worker import EVALUATION, LEARNING, streams
-from tests.envs.compiled import FINITE, function, scripted
+from tests.envs.compiled import FINITE, GAMES, function, scripted
 from tests.reference import stepping as reference
 from tests.reference.qfunction import QFunction
 from tests.reference.schedules import Law
@@ -85,8 +85,11 @@ def compare(run: Run, other: reference.Learner) -> None:
     assert run.lanes.own.tobytes() == b"".join(lane.memory.tobytes() for lane in other.lanes)
 
 
+ALL = {**FINITE, **GAMES}
+
+
 @given(
-    st.sampled_from(sorted(FINITE)),
+    st.sampled_from(sorted(ALL)),
     st.sampled_from(DTYPES),
     st.integers(1, 5),
     st.sampled_from(STEP_SIZES),
@@ -97,7 +100,7 @@ def compare(run: Run, other: reference.Learner) -> None:
 def test_windows_are_the_definition_to_the_bit(
     name: str, dtype: str, n: int, step_size: Any, windows: Any, limit: int | None, seed: int
 ) -> None:
-    env = FINITE[name]()
+    env = ALL[name]()
     env.time_limit = limit
     run = Run(env, dtype, n, seed=seed)
     shape = run.merged.values.shape
@@ -113,11 +116,11 @@ def test_windows_are_the_definition_to_the_bit(
         compare(run, other)
 
 
-@given(st.sampled_from(sorted(FINITE)), st.integers(1, 4), st.integers(0, 9), st.integers(1, 30), seeds)
+@given(st.sampled_from(sorted(ALL)), st.integers(1, 4), st.integers(0, 9), st.integers(1, 30), seeds)
 def test_greedy_episodes_are_the_definition(
     name: str, n: int, episodes: int, longest: int, seed: int
 ) -> None:
-    env = FINITE[name]()
+    env = ALL[name]()
     run = Run(env, n=n)
     run.values[:] = np.random.default_rng(seed).integers(0, 3, run.values.shape)
     words = streams(seed, (EVALUATION, 0), n)

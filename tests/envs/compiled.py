@@ -11,6 +11,7 @@ import numpy as np
 from cdq.core.loops.stepping import LANE_BYTES
 from cdq.envs import CompiledEnv, lane_dtype
 from cdq.envs.finite import DeepSea, Garnet, RiverSwim
+from cdq.envs.games import Nim, TicTacToe
 from cdq.envs.grids import GridWorld
 
 FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -24,6 +25,9 @@ FINITE: dict[str, Callable[[], Any]] = {
     "sea": lambda: DeepSea(4, seed=1),
     "sea without seed": lambda: DeepSea(3, seed=None),
 }
+
+
+GAMES: dict[str, Callable[[], Any]] = {"tic-tac-toe": TicTacToe, "nim": lambda: Nim((2, 3))}
 
 
 def function(body: Callable[[Any], None]) -> Any:

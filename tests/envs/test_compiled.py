@@ -25,7 +25,10 @@ from tests.envs.compiled import FUNCTION, scripted
 
 STEP, RESET = FUNCTIONS["river"]
 BOX = gymnasium.spaces.Box(-1, 1, (2,))
-SHIPPED = ["GridWorld", "Garnet", "RiverSwim", "DeepSea", "MountainCar", "CartPole", "Acrobot"]
+SHIPPED = [
+    *("GridWorld", "Garnet", "RiverSwim", "DeepSea", "MountainCar", "CartPole", "Acrobot"),
+    *("TicTacToe", "Nim", "ConnectFour"),
+]
 
 
 def river(**changes: Any) -> CompiledEnv:

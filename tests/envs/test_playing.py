@@ -14,12 +14,13 @@ from gymnasium.envs.toy_text.taxi import TaxiEnv
 import cdq
 from cdq.envs.playing import _evidence, play
 from cdq.envs.spaces import Encoder
+from cdq.mdp import from_table
 from cdq.envs.toy_text import read_table
 from tests.envs.tables import Lake, Walk, table_of_walk
 
 
 def played(env: Any, table: Any = None) -> tuple[bool, str]:
-    model = cdq.MDP.from_outcomes(**read_table(table or env)._asdict())
+    model = from_table(cdq.MDP, read_table(table or env))
     return play(env, model, Encoder(env.observation_space, env.action_space), masks=False)
 
 

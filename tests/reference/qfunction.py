@@ -91,18 +91,21 @@ class QFunction:
         return int(allowed[q[allowed].argmax()]) if len(allowed) else len(q)
 
     def learn(self, law: Any, gamma: float, transitions: Sequence[Any]) -> None:
-        """Learn from (observation, action, reward, successor, terminated, mask) of every lane; None is skipped."""
+        """Learn from (observation, action, reward, successor, terminated, mask) of every lane; None is skipped.
+
+        A discount may follow, by which gamma is multiplied.
+        """
         targets = [step and self._target(gamma, *step[2:]) for step in transitions]
         for step, target in zip(transitions, targets, strict=True):
             if step is not None:
                 self._update(law, step[0], int(step[1]), target)
 
-    def _target(self, gamma: float, reward: float, successor: Any, terminated: bool, mask: Any) -> Any:
+    def _target(self, gamma: float, reward: float, successor: Any, terminated: bool, mask: Any, discount: float = 1.0) -> Any:
         if terminated:
             return self.real(reward)
         q = self.of(successor)
         allowed = q if mask is None else q[np.flatnonzero(mask)]
-        return self.real(reward) + self.real(gamma) * (allowed.max() if len(allowed) else self.real(0))
+        return self.real(reward) + self.real(gamma * discount) * (allowed.max() if len(allowed) else self.real(0))
 
     def _update(self, law: Any, observation: Any, action: int, target: Any) -> None:
         difference = target - self.of(observation)[action]

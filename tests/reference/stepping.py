@@ -20,7 +20,7 @@ class Lane:
     stream: Xoshiro
     memory: Any
     elapsed: int = 0
-    episode_return: float = 0.0
+    episode_return: float = 0.0  # in games that of the first seat
 
     @property
     def struct(self) -> Any:
@@ -46,15 +46,20 @@ class Learner:
     def _begin(self, lane: Lane) -> None:
         lane.draw(4)
         self._call(lane, self.env.functions[1])
-        lane.elapsed, lane.episode_return = 0, 0.0
+        lane.elapsed, lane.episode_return, lane.struct["seat"] = 0, 0.0, 0
 
     def _call(self, lane: Lane, function: int) -> None:
         lane.struct["terminated"] = lane.struct["truncated"] = 0
-        lane.struct["discount"], lane.struct["successor"] = 1.0, -1
+        lane.struct["discount"], lane.struct["successor"], lane.struct["allowed"] = 1.0, -1, 2**64 - 1
         call(function, lane.memory, self.env.context)
         if self.env.functions[2]:
             call(self.env.functions[2], lane.memory, self.env.context)
         lane.struct["context"] = 0
+
+    def mask(self, lane: Lane) -> Any:
+        """Return whether each action is allowed; None where states have every action."""
+        bits = int(lane.struct["allowed"])
+        return [bits >> action & 1 for action in range(self.env.n_actions)] if self.env.masked else None
 
     def observe(self, lane: Lane) -> Any:
         space = self.env.observation_space
@@ -76,7 +81,7 @@ class Learner:
         states = [self.observe(lane) for lane in self.lanes]
         steps = []
         for lane, state in zip(self.lanes, states, strict=True):
-            action = self.q.choose(state, explore, lane.stream.next())
+            action = self.q.choose(state, explore, lane.stream.next(), self.mask(lane))
             steps.append(self._step(lane, state, action))
         self.q.learn(law, self.gamma, steps)
         for lane in self.lanes:
@@ -88,8 +93,10 @@ class Learner:
         self._call(lane, self.env.functions[0])
         reward, terminated = float(lane.struct["reward"]), bool(lane.struct["terminated"])
         lane.elapsed += 1
-        lane.episode_return += reward
-        return state, action, reward, self.observe(lane), terminated, None
+        lane.episode_return += -reward if lane.struct["seat"] else reward
+        discount = float(lane.struct["discount"])
+        lane.struct["seat"] ^= discount < 0
+        return state, action, reward, self.observe(lane), terminated, self.mask(lane), discount
 
     def _settle(self, lane: Lane) -> None:
         if lane.struct["terminated"] or lane.struct["truncated"] or lane.elapsed == self.time_limit:
@@ -107,7 +114,7 @@ def follow(env: Any, q: QFunction, words: Any, limit: int, episodes: int) -> tup
             learner.ended = []
             while not learner.ended:
                 state = learner.observe(lane)
-                learner._step(lane, state, q.greedy(state))
+                learner._step(lane, state, q.greedy(state, learner.mask(lane)))
                 learner._settle(lane)
             found[episode] = learner.ended[0]
     return [found[i][1] for i in range(episodes)], [found[i][0] for i in range(episodes)]

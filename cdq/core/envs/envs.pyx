@@ -29,6 +29,14 @@ cdef extern from "envs/env_routing.h":
     void cdq_routing_step() noexcept nogil
     void cdq_routing_reset() noexcept nogil
 
+cdef extern from "envs/env_games.h":
+    void cdq_tictactoe_step() noexcept nogil
+    void cdq_tictactoe_reset() noexcept nogil
+    void cdq_nim_step() noexcept nogil
+    void cdq_nim_reset() noexcept nogil
+    void cdq_connectfour_step() noexcept nogil
+    void cdq_connectfour_reset() noexcept nogil
+
 
 # Name -> (step, reset).
 FUNCTIONS = {
@@ -41,4 +49,7 @@ FUNCTIONS = {
     "acrobot": (<uintptr_t> cdq_acrobot_step, <uintptr_t> cdq_acrobot_reset),
     "signals": (<uintptr_t> cdq_signals_step, <uintptr_t> cdq_signals_reset),
     "routing": (<uintptr_t> cdq_routing_step, <uintptr_t> cdq_routing_reset),
+    "tictactoe": (<uintptr_t> cdq_tictactoe_step, <uintptr_t> cdq_tictactoe_reset),
+    "nim": (<uintptr_t> cdq_nim_step, <uintptr_t> cdq_nim_reset),
+    "connectfour": (<uintptr_t> cdq_connectfour_step, <uintptr_t> cdq_connectfour_reset),
 }

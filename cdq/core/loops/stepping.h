@@ -17,11 +17,14 @@ typedef struct {
     int64_t n, width; /* lanes; numbers in an observation, 0: an index */
     int64_t agents; /* lanes that are one environment, which are stepped, reset and encoded by one call */
     int64_t uniforms, time_limit; /* 0: none */
+    int64_t masked; /* the number of actions, where lanes say which are allowed; else 0 */
     double gamma;
     cdq_call step, reset, encode; /* encode may be NULL */
     const void *context;
     const int64_t *first; /* (n,): the first row of the block, of n_own rows, of each lane; NULL: there are no blocks */
     int64_t n_own;
+    const uint64_t *allowed_of; /* of each row or key, its allowed actions, for all lanes; or NULL: lanes say them */
+    int64_t n_allowed_of;
     int64_t memory_bytes; /* of an environment */
     cdq_lane *lanes;
     unsigned char *memory;
@@ -33,6 +36,7 @@ typedef struct {
     uint32_t *action, *ended; /* ended: the first lane of each environment whose episode did */
     double *reward, *discount, *observation;
     int64_t *index;
+    uint8_t *masks; /* (n, masked): of what is shown */
     int64_t n_apart; /* lanes whose last target bootstraps from another row than the one that is acted on next */
 } cdq_stepping;
 
@@ -64,13 +68,33 @@ CDQ_INLINE int64_t cdq_row_of(const cdq_stepping *s, int64_t i, int64_t index)
     return (uint64_t)index < (uint64_t)s->n_own ? s->first[i] + index : -1;
 }
 
+/* A byte for each action: 1 where it is allowed. */
+CDQ_INLINE void cdq_spread(uint64_t allowed, uint8_t *restrict mask, int64_t n_actions)
+{
+    for (int64_t a = 0; a < n_actions; a++)
+        mask[a] = (uint8_t)(allowed >> a & 1);
+}
+
+/* Copy an index, which a lane shows or bootstraps from, to where the Q-function reads it. */
+CDQ_INLINE void cdq_show_index(cdq_stepping *s, int64_t i, int64_t index)
+{
+    uint64_t allowed = s->lanes[i].allowed;
+    s->index[i] = index = cdq_row_of(s, i, index);
+    if (s->allowed_of && (uint64_t)index < (uint64_t)s->n_allowed_of)
+        allowed = s->allowed_of[index];
+    if (s->masked)
+        cdq_spread(allowed, s->masks + i * s->masked, s->masked);
+}
+
 /* Copy what a lane shows to where the Q-function reads it. */
 CDQ_INLINE void cdq_show(cdq_stepping *s, int64_t i)
 {
+    if (s->masked && s->width)
+        cdq_spread(s->lanes[i].allowed, s->masks + i * s->masked, s->masked);
     if (s->width)
         memcpy(s->observation + i * s->width, s->lanes[i].observation, (size_t)s->width * sizeof(double));
     else
-        s->index[i] = cdq_row_of(s, i, s->lanes[i].index);
+        cdq_show_index(s, i, s->lanes[i].index);
 }
 
 CDQ_INLINE const void *cdq_shown(const cdq_stepping *s)
@@ -89,9 +113,10 @@ CDQ_INLINE int cdq_is_apart(const cdq_lane *lane) { return lane->successor != -1
 /* Copy what a lane's target bootstraps from to where the Q-function reads it. */
 CDQ_INLINE void cdq_show_successor(cdq_stepping *s, int64_t i)
 {
-    cdq_show(s, i);
     if (cdq_is_apart(s->lanes + i) && !s->width)
-        s->index[i] = cdq_row_of(s, i, s->lanes[i].successor);
+        cdq_show_index(s, i, s->lanes[i].successor);
+    else
+        cdq_show(s, i);
 }
 
 /* Set what an environment may leave as it is. */
@@ -100,6 +125,7 @@ CDQ_INLINE void cdq_clear(cdq_lane *lane)
     lane->terminated = lane->truncated = 0;
     lane->discount = 1.0;
     lane->successor = -1;
+    lane->allowed = UINT64_MAX;
 }
 
 /* Parameters and memory are at another address in every process: lanes that are saved hold none. */
@@ -111,14 +137,22 @@ static void cdq_set_addresses(cdq_stepping *s, const void *context, unsigned cha
     }
 }
 
-/* Begin an episode in the environment whose first lane this is. */
-static void cdq_begin_episode(cdq_stepping *s, int64_t first)
+/* Return 1 where a state that goes on allows no action. */
+CDQ_INLINE int cdq_is_stuck(const cdq_stepping *s, const cdq_lane *lane)
+{
+    return s->masked && !lane->terminated && !(lane->allowed << (64 - s->masked));
+}
+
+/* Begin an episode in the environment whose first lane this is; return a lane whose state allows no action, or -1. */
+static int64_t cdq_begin_episode(cdq_stepping *s, int64_t first)
 {
     cdq_lane *lanes = s->lanes + first;
+    int64_t stuck = -1;
     for (int64_t j = 0; j < s->agents; j++) {
         for (int k = 0; k < CDQ_RESET_UNIFORMS; k++)
             lanes[j].uniform[k] = cdq_uniform(cdq_next_of_lane(s->words, s->n, first + j));
         cdq_clear(lanes + j);
+        lanes[j].seat = 0;
         s->elapsed[first + j] = 0;
         s->returns[first + j] = 0.0;
     }
@@ -128,13 +162,16 @@ static void cdq_begin_episode(cdq_stepping *s, int64_t first)
     for (int64_t j = 0; j < s->agents; j++) {
         lanes[j].successor = -1;
         cdq_show(s, first + j);
+        stuck = cdq_is_stuck(s, lanes + j) ? first + j : stuck;
     }
+    return stuck;
 }
 
-/* Return 1 where a step wrote a discount that is none, or a successor where rows have no numbers. */
+/* Return 1 where a step wrote a discount that is none, a successor where rows have no numbers, or no action at all. */
 CDQ_INLINE int cdq_is_wrong(const cdq_stepping *s, const cdq_lane *lane)
 {
-    return !(lane->discount >= -1.0 && lane->discount <= 1.0) || (s->width && cdq_is_apart(lane));
+    return !(lane->discount >= -1.0 && lane->discount <= 1.0) || (s->width && cdq_is_apart(lane)) ||
+           cdq_is_stuck(s, lane);
 }
 
 /* Copy what a lane's step wrote to where the Q-function reads it; add 0 to *sum*, or what is not a number. */
@@ -149,7 +186,7 @@ CDQ_INLINE int cdq_collect(cdq_stepping *s, int64_t i, double *sum)
     return cdq_is_wrong(s, lane);
 }
 
-/* Step every environment; return whether one wrote a reward that is not finite, or a wrong discount or successor. */
+/* Step every environment; return whether a lane's reward is not finite, or cdq_is_wrong. */
 CDQ_INLINE int cdq_step_environments(cdq_stepping *s, const int64_t agents)
 {
     double sum = 0.0; /* sum of zeros, or not a number */
@@ -179,16 +216,18 @@ static int64_t cdq_step_all(cdq_stepping *s)
     return -1;
 }
 
-/* Count the step; list the environments in which an episode ended: all agents' does where one's does. */
+/* Count the step, by cdq_book; all agents' episode ends where one's does. */
 CDQ_INLINE int64_t cdq_book_environments(cdq_stepping *s, const int64_t agents)
 {
     int64_t n_ended = 0, limit = s->time_limit;
     for (int64_t i = 0; i < s->n; i += agents) {
         int ended = 0;
         for (int64_t j = i; j < i + agents; j++) {
-            s->returns[j] += s->reward[j];
+            cdq_lane *lane = s->lanes + j;
+            s->returns[j] += lane->seat ? -s->reward[j] : s->reward[j];
+            lane->seat ^= lane->discount < 0.0;
             s->elapsed[j]++;
-            ended |= s->lanes[j].terminated | s->lanes[j].truncated;
+            ended |= lane->terminated | lane->truncated;
         }
         s->ended[n_ended] = (uint32_t)i;
         n_ended += ended || s->elapsed[i] == limit;

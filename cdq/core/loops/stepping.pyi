@@ -6,6 +6,7 @@ from cdq.core.table.rows import Law
 
 LANE_BYTES: int
 MOST_UNIFORMS: int
+MOST_MASKED: int
 
 def capsule(pointer: Any) -> tuple[int, str]: ...
 def call(function: int, lanes: Any, context: int, memory: int = 0) -> None: ...
@@ -29,8 +30,10 @@ class Stepper:
         gamma: float,
         stop: Any,
         failure: Callable[[str, int, int], Exception],
+        masked: bool = False,
         first: Any = None,
         n_own: int = 0,
+        allowed_of: Any = None,
     ) -> None: ...
     def reset(self) -> None: ...
     def run(

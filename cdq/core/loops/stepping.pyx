@@ -12,43 +12,9 @@ from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.table.rows cimport Law, cdq_law
 
 
-cdef extern from "loops/stepping.h":
-    ctypedef struct cdq_stepping:
-        int64_t n, width, agents, uniforms, time_limit
-        double gamma
-        cdq_call step, reset, encode
-        const void *context
-        const int64_t *first
-        int64_t n_own
-        int64_t memory_bytes
-        cdq_lane *lanes
-        unsigned char *memory
-        uint64_t *words
-        int64_t *elapsed
-        double *returns
-        uint64_t *bits
-        uint32_t *action
-        uint32_t *ended
-        double *reward
-        double *discount
-        double *observation
-        int64_t *index
-        int64_t n_apart
-
-    bint cdq_is_apart(const cdq_lane *lane) nogil
-    void cdq_show(cdq_stepping *s, int64_t lane) nogil
-    void cdq_draw_bits(cdq_stepping *s) nogil
-    void cdq_draw_uniforms(cdq_stepping *s) nogil
-    const void *cdq_shown(const cdq_stepping *s) nogil
-    void cdq_show_all(cdq_stepping *s) nogil
-    void cdq_set_addresses(cdq_stepping *s, const void *context, unsigned char *memory) nogil
-    void cdq_begin_episode(cdq_stepping *s, int64_t first) nogil
-    int64_t cdq_step_all(cdq_stepping *s) nogil
-    int64_t cdq_book(cdq_stepping *s) nogil
-
-
 LANE_BYTES = sizeof(cdq_lane)
 MOST_UNIFORMS = 4
+MOST_MASKED = 64  # actions, where an environment says which are allowed
 
 # Sweeps between two looks at the stop flag, the same as in rollout.pyx.
 cdef int64_t CHUNK = 4096
@@ -76,10 +42,13 @@ cdef class Stepper:
     """A worker's lanes of a compiled environment, which learn on one Q-function.
 
     *step*, *reset*, *encode* (0: none) and *context* are addresses (lane.h); *agents* lanes, side by side, are one
-    environment; *uniforms* says how many random numbers a step uses, for each lane. *first* (n,) are the first rows of the
-    lanes' blocks, of *n_own* rows each. *words* (4, n), *elapsed* and *returns* (n,) and *own* are the lanes, borrowed, so
-    that they can be saved and restored; *own* (n, `LANE_BYTES` and more) holds the structs of all lanes, and after
-    them the environments' memory. *stop* is a flag that another thread may set. *failure* is called with what,
+    environment; *uniforms* says how many random numbers a step uses, for each lane, and *masked* whether lanes say
+    which actions are allowed. *first* (n,) are the first rows of the lanes' blocks, of *n_own* rows each. *allowed_of*
+    has the allowed actions of each row as bits, where they do not change.
+
+    *words* (4, n), *elapsed* and *returns* (n,) and *own* are the lanes, borrowed, so that they can be saved and
+    restored; *own* (n, `LANE_BYTES` and more) holds the structs of all lanes, and after them the environments' memory.
+    *stop* is a flag that another thread may set. *failure* is called with what,
     lane and step where an environment fails, and returns the exception to raise.
     """
 
@@ -95,9 +64,9 @@ cdef class Stepper:
 
     def __init__(
         self, QFunction q not None, *, uintptr_t step, uintptr_t reset, uintptr_t encode, uintptr_t context,
-        int64_t agents, int64_t uniforms, int64_t time_limit, uint64_t[:, ::1] words, int64_t[::1] elapsed, double[::1] returns,
-        uint8_t[:, ::1] own, double gamma, const int32_t[::1] stop, failure, const int64_t[::1] first=None,
-        int64_t n_own=0,
+        int64_t agents, int64_t uniforms, int64_t time_limit, uint64_t[:, ::1] words, int64_t[::1] elapsed,
+        double[::1] returns, uint8_t[:, ::1] own, double gamma, const int32_t[::1] stop, failure, bint masked=False,
+        const int64_t[::1] first=None, int64_t n_own=0, const uint64_t[::1] allowed_of=None,
     ):
         cdef int64_t n = q.n
         if not (words.shape[0] == 4 and words.shape[1] == elapsed.shape[0] == returns.shape[0] == own.shape[0] == n):
@@ -109,6 +78,9 @@ cdef class Stepper:
             raise ValueError("the lanes are not of the size that they should be, or stop is not one flag")
         if step == 0 or reset == 0 or not 0 <= uniforms <= MOST_UNIFORMS or (q.continuous and q.width > 8):
             raise ValueError("there is no function, or more numbers than a lane has")
+        if masked and q.n_actions > MOST_MASKED:
+            raise ValueError(f"{q.n_actions} actions, where a lane allows up to {MOST_MASKED}")
+        self.c.masked = q.n_actions if masked else 0
         self.q, self.c.gamma, self.failure, self.context = q, gamma, failure, <const void *> context
         self.stop = &stop[0]
         self.c.n, self.c.width = n, q.width if q.continuous else 0
@@ -118,17 +90,21 @@ cdef class Stepper:
         self.c.words, self.c.elapsed, self.c.returns = &words[0, 0], &elapsed[0], &returns[0]
         self.c.lanes, self.c.memory_bytes = <cdq_lane *> &own[0, 0], more * agents
         self.c.memory = <unsigned char *> (self.c.lanes + n)
-        self.memory = [words, elapsed, returns, own, stop, first]
+        self.memory = [words, elapsed, returns, own, stop, first, allowed_of]
         if first is not None:
             if first.shape[0] != n or n_own < 1 or q.continuous:
                 raise ValueError(f"{first.shape[0]} blocks of {n_own} rows for {n} lanes")
             self.c.first, self.c.n_own = &first[0], n_own
+        if allowed_of is not None:
+            self.c.allowed_of, self.c.n_allowed_of = &allowed_of[0], allowed_of.shape[0]
         self._allocate(n)
 
     cdef _allocate(self, int64_t n):
         scratch = memoryview(bytearray(8 * (5 + self.c.width) * n)).cast("q")
         cdef int64_t[::1] memory = scratch
-        self.memory.append(scratch)
+        cdef uint8_t[::1] masks = bytearray(max(self.c.masked, 1) * n)
+        self.memory += [scratch, masks]
+        self.c.masks = &masks[0]
         self.c.bits, self.c.reward, self.c.index = <uint64_t *> &memory[0], <double *> &memory[n], &memory[2 * n]
         self.c.action = <uint32_t *> &memory[3 * n]
         self.c.ended = self.c.action + n
@@ -138,10 +114,11 @@ cdef class Stepper:
     def reset(self):
         """Start an episode in every lane."""
         cdef int64_t i
+        self.failed = -1
         cdq_set_addresses(&self.c, self.context, self.c.memory)
         for i in range(0, self.c.n, self.c.agents):
-            cdq_begin_episode(&self.c, i)
-        cdq_set_addresses(&self.c, NULL, NULL)
+            self._begin(i)
+        self._close()
 
     def run(
         self, Law law not None, int64_t sweeps, double explore_first, double explore_last, double[:, ::1] parts=None
@@ -219,6 +196,10 @@ cdef class Stepper:
             self.failed, self.not_located, self.slot = failed, True, slot
         return failed >= 0
 
+    cdef const uint8_t *_masks(self) noexcept nogil:
+        """Return the allowed actions of what the lanes show."""
+        return self.c.masks if self.c.masked else NULL
+
     cdef bint _step(self) noexcept nogil:
         """Step all lanes by their actions; return whether one failed."""
         cdq_draw_uniforms(&self.c)
@@ -234,10 +215,10 @@ cdef class Stepper:
             if self.q.room() < 2 * s.n:
                 return t
             cdq_draw_bits(s)
-            self.q.choose(cdq_next_threshold(explore), s.bits, NULL, s.action)
+            self.q.choose(cdq_next_threshold(explore), s.bits, self._masks(), s.action)
             if self._step():
                 return t
-            self.q.learn(law, s.action, s.reward, s.discount, NULL, NULL)
+            self.q.learn(law, s.action, s.reward, s.discount, self._masks(), NULL)
             n_ended = cdq_book(s)
             self.q.advance()
             if n_ended and self._begin_ended(n_ended) or s.n_apart and self._leave_successors():
@@ -255,6 +236,14 @@ cdef class Stepper:
                     return True
         return False
 
+    cdef bint _begin(self, int64_t first) noexcept nogil:
+        """Begin an episode in the environment of a lane; return whether a first state allows no action."""
+        cdef int64_t stuck = cdq_begin_episode(&self.c, first)
+        if stuck < 0:
+            return False
+        self.failed, self.not_located, self.slot = stuck, False, STATE
+        return True
+
     cdef bint _begin_ended(self, int64_t n_ended) noexcept nogil:
         """Count the episodes that ended and begin new ones; return whether one failed."""
         cdef int64_t j, i, first
@@ -262,9 +251,8 @@ cdef class Stepper:
             first = self.c.ended[j]
             for i in range(first, first + self.c.agents):
                 cdq_end_episode(&self.tally.part, self.c.elapsed[i], self.c.returns[i])
-            cdq_begin_episode(&self.c, first)
             self.q.forget_actions(first, self.c.agents)
-            if self._locate(STATE, first, self.c.agents):
+            if self._begin(first) or self._locate(STATE, first, self.c.agents):
                 return True
         return False
 
@@ -275,7 +263,7 @@ cdef class Stepper:
         cdef cdq_stepping *s = &self.c
         cdef int64_t j, i, n_ended
         while left > 0 and not self.stop[0] and self.q.room() >= 2 * s.n:
-            self.q.greedy(NULL, s.action)
+            self.q.greedy(self._masks(), s.action)
             if self._step():
                 return left
             n_ended = cdq_book(s)
@@ -299,6 +287,8 @@ cdef class Stepper:
             what = f"its discount is {lane.discount}{acted}; allowed: -1 to 1"
         elif not self.not_located and self.c.width and cdq_is_apart(lane):
             what = f"its successor is {lane.successor}{acted}; a linear Q-function has none: leave it at -1"
+        elif not self.not_located and cdq_is_stuck(&self.c, lane):
+            what = f"it allows no action{acted}; allowed: at least one where the episode goes on"
         elif not self.not_located:
             what = f"its reward is {self.c.reward[i]}{acted}, not a finite number"
         elif self.q.continuous:
