@@ -14,49 +14,15 @@ import numpy.typing as npt
 from cdq.core.lanes import Lanes
 from cdq.core.loops.stepping import LANE_BYTES, MOST_MASKED, MOST_UNIFORMS, Stepper, call
 from cdq.core.table.qfunction import QFunction
+from cdq.envs.lane import lane_dtype as lane_dtype
 from cdq.envs.pointers import address_of, from_names, to_names
-from cdq.envs.spaces import actions_of
 from cdq.envs.wrappers import time_limit_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 
 MOST_NUMBERS = 8  # in an observation
+MOST_MEMORY = 1 << 30  # bytes of a state
 _EVERY = np.uint64(2**64 - 1)
 _WITH_ADDRESSES = {"grid", "garnet"}  # functions whose context holds some: `_link` writes them
-
-
-def lane_dtype() -> np.dtype[Any]:
-    """Return the struct that a compiled environment steps, as a structured dtype; core/lane.h describes the fields.
-
-    Examples
-    --------
-    >>> lane_dtype()["uniform"].shape, lane_dtype().itemsize
-    ((4,), 224)
-    """
-    fields = {
-        "state": ("f8", (8,), 0),
-        "integer": ("i8", (8,), 0),
-        "uniform": ("f8", (4,), 64),
-        "context": ("u8", (), 96),
-        "action": ("i8", (), 104),
-        "reward": ("f8", (), 112),
-        "index": ("i8", (), 120),
-        "observation": ("f8", (8,), 128),
-        "terminated": ("u1", (), 192),
-        "truncated": ("u1", (), 193),
-        "seat": ("u1", (), 194),
-        "discount": ("f8", (), 200),
-        "successor": ("i8", (), 208),
-        "allowed": ("u8", (), 216),
-    }
-    return np.dtype(
-        {
-            "names": list(fields),
-            "formats": [(kind, shape) if shape else kind for kind, shape, _ in fields.values()],
-            "offsets": [offset for *_, offset in fields.values()],
-            "itemsize": LANE_BYTES,
-        },
-        align=True,
-    )
 
 
 class CompiledEnv(gymnasium.Env[Any, Any]):
@@ -128,6 +94,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         uniforms: int = MOST_UNIFORMS,
         time_limit: int | None = None,
         masked: bool = False,
+        memory: int = 0,
         name: str = "CompiledEnv",
     ) -> None:
         self._functions = (step, reset, encode)  # kept alive
@@ -142,6 +109,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         self.n_states = n_states
         self.action_space = gymnasium.spaces.Discrete(self.n_actions)
         self._context = _context(context)
+        self._more = np.zeros(-(-_whole("memory", memory, 0, MOST_MEMORY) // 8), np.int64)
         self._memory = np.zeros(LANE_BYTES, np.uint8)
         self._lane = self._memory.view(lane_dtype())[0]
         self._elapsed: int | None = None
@@ -158,6 +126,16 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
     def context(self) -> int:
         """The address of the parameters; 0 without any."""
         return int(self._context.ctypes.data) if self._context.size else 0
+
+    @property
+    def memory(self) -> int:
+        """Bytes of its state beyond those of a lane."""
+        return self._more.nbytes
+
+    @property
+    def allowed_of(self) -> npt.NDArray[np.uint64] | None:
+        """The allowed actions of each state as bits, where no step changes them; None: lanes say them, or all are."""
+        return None
 
     def parameters(self) -> bytes:
         """Return the bytes by which this environment differs from others of its name and sizes."""
@@ -256,9 +234,10 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
     def _call(self, function: int) -> None:
         self._lane["terminated"] = self._lane["truncated"] = 0
         self._lane["discount"], self._lane["successor"], self._lane["allowed"] = 1.0, -1, _EVERY
-        call(function, self._memory, self.context)
+        more = int(self._more.ctypes.data) if self._more.size else 0
+        call(function, self._memory, self.context, more)
         if self._encode:
-            call(self._encode, self._memory, self.context)
+            call(self._encode, self._memory, self.context, more)
 
     def _mask(self) -> dict[str, Any]:
         """Return an info with the actions that are allowed, where states do not have every action."""
@@ -295,7 +274,6 @@ class CompiledEnvironment:
     """
 
     stepping = "compiled environment"
-    own_bytes = LANE_BYTES
     resumable = True
     threads = True
     default_num_envs = 16
@@ -306,7 +284,8 @@ class CompiledEnvironment:
             raise UnsupportedEnvironment(f"{env} is not compiled; give a CompiledEnv")
         self.env, self._base, self._masked = env, base, base.masked and masks
         self.name = env.spec.id if env.spec is not None else base.name
-        self.n_actions, self.n_states = actions_of(env.action_space)[0], base.n_states
+        self.n_actions, self.n_states = base.n_actions, base.n_states
+        self.own_bytes = LANE_BYTES + base.memory
         limits = (base.time_limit, time_limit_of(env))
         self.time_limit = min((limit for limit in limits if limit is not None), default=None)
 
@@ -340,6 +319,7 @@ class CompiledEnvironment:
             reset=reset,
             encode=encode,
             context=self._base.context,
+            agents=1,
             uniforms=self._base.uniforms,
             time_limit=time_limit,
             words=lanes.words,
@@ -350,6 +330,7 @@ class CompiledEnvironment:
             stop=stop,
             failure=self._failure,
             masked=self._masked,
+            allowed_of=self._base.allowed_of,
         )
 
     def _failure(self, what: str, lane: int, step: int) -> EnvironmentFailure:
