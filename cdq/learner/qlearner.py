@@ -201,7 +201,7 @@ class QLearner(Learning):
             initial.fill(merged, initial_table, task, self.settings.initial_value)
         progress = Progress(0, float(self.settings.sync_every.floor))
         actions = None if task.model is None else task.model.actions
-        self._state = State(merged, progress, actions=actions)
+        self._state = State(merged, progress, actions=actions, blocks=task.blocks)
         self._team = Team(task, self._state, self.settings, self._requests.stop)
 
     def __repr__(self) -> str:
