@@ -33,8 +33,9 @@ class QLearner(Learning):
 
     Parameters
     ----------
-    env : str, gymnasium.Env, gymnasium.vector.VectorEnv, callable or MDP
-        A Gymnasium id, an environment, a callable that makes one, or a model. It is stepped by the fastest way there
+    env : str, gymnasium.Env, gymnasium.vector.VectorEnv, PettingZoo environment, callable or MDP
+        A Gymnasium id, an environment, a callable that makes one, or a model. One of several agents has `tables`, one
+        for each of them or for each of *groups*. It is stepped by the fastest way there
         is: as a compiled model where it carries its transition table (FrozenLake, CliffWalking and Taxi do), as a
         compiled environment (`cdq.envs`), else by its own `step`. Several workers are then processes, not threads.
     env_kwargs : dict, optional
@@ -97,6 +98,9 @@ class QLearner(Learning):
         "self", for games of two players in turn, which need it: both sides are learnt from one table, of positions as
         whoever moves sees them. Values are the mover's; what is gained is lost by the opponent, in a zero-sum game.
         Keep *exploration* at 0.2 or more: greedy play never visits the moves that refute it.
+    groups : {"own", "shared"} or dict
+        Tables of an environment of several agents: one for each of them, one for all, or one for each group, such as
+        ``{"lights": ["n0", "n1"], "buses": ["b0"]}``. Agents share a table only where their spaces are equal.
     overlap : bool
         Let each merge travel while the next window is learnt; it is applied one window late.
     checkpoint : path, optional
@@ -161,6 +165,7 @@ class QLearner(Learning):
         masks: bool | str = "auto",
         stepping: str = "auto",
         opponent: str | None = None,
+        groups: str | Mapping[str, Sequence[str]] = "own",
         overlap: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float | None = None,
@@ -187,6 +192,7 @@ class QLearner(Learning):
             masks=masks,
             stepping=stepping,
             opponent=opponent,
+            groups=groups,
         )
         workers = backends.count_workers(comm, self.settings.workers)
         self.settings = replace(self.settings, workers=workers)
@@ -207,7 +213,7 @@ class QLearner(Learning):
             initial.fill(merged, initial_table, task, self.settings.initial_value)
         progress = Progress(0, float(self.settings.sync_every.floor))
         actions = None if task.model is None else task.model.actions
-        self._state = State(merged, progress, actions=actions)
+        self._state = State(merged, progress, actions=actions, blocks=task.blocks)
         self._team = Team(task, self._state, self.settings, self._requests.stop)
 
     def __repr__(self) -> str:

@@ -23,9 +23,11 @@ from cdq.settings.hyperparameters import (
     Hyperparameter,
     Option,
     bins_of,
+    checked_groups,
     choice,
     count,
     features_of,
+    groups_of,
     hyperparameter,
     masks_of,
     merge_to_config,
@@ -231,6 +233,19 @@ class Settings:
         choice(None, "self"),
         Option(str, "WHO", "Who moves in between, in games of two players in turn: self."),
         unsaid_default=True,
+    )
+    groups: str | dict[str, list[str]] = hyperparameter(
+        "own",
+        checked_groups,
+        Option(
+            str,
+            "GROUPS",
+            "Tables of several agents: own, shared, or NAME:AGENT,AGENT,... of each group, after semicolons.",
+            read=groups_of,
+        ),
+        decode=lambda groups: checked_groups("groups", groups),
+        unsaid_default=True,
+        of_environment=True,
     )
     comm: str = hyperparameter(
         "auto",
