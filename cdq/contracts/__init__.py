@@ -260,6 +260,10 @@ class Task(Protocol):
         """True if a lane goes on from its memory; else it begins an episode."""
 
     @property
+    def lanes_each(self) -> int:
+        """Lanes of an environment: one for each agent that acts in every step."""
+
+    @property
     def n_rows(self) -> int:
         """Rows of the table; an update rule with two tables has both side by side in a row."""
 

@@ -7,7 +7,9 @@ from typing import Any
 import gymnasium
 
 from cdq.envs.compiled import CompiledEnv as CompiledEnv
-from cdq.envs.compiled import lane_dtype as lane_dtype
+from cdq.envs.compiled_agents import CompiledAgents as CompiledAgents
+from cdq.envs.compiled_agents import Parallel as Parallel
+from cdq.envs.lane import lane_dtype as lane_dtype
 from cdq.errors.lazy import submodule
 
 # Name -> module, time limit and reward threshold; those of classic control are Gymnasium's.
@@ -22,12 +24,14 @@ _SHIPPED: dict[str, tuple[str, int | None, float | None]] = {
     "TicTacToe": ("games", None, None),
     "Nim": ("games", None, None),
     "ConnectFour": ("games", None, None),
+    "Signals": ("signals:SignalsEnv", 1000, None),
+    "Routing": ("routing", None, None),
 }
 
 for _name, (_module, _limit, _threshold) in _SHIPPED.items():
     gymnasium.register(
         f"cdq/{_name}-v0",
-        entry_point=f"cdq.envs.{_module}:{_name}",
+        entry_point=f"cdq.envs.{_module}" if ":" in _module else f"cdq.envs.{_module}:{_name}",
         max_episode_steps=_limit,
         reward_threshold=_threshold,
     )

@@ -128,7 +128,7 @@ class AgentsEnvironment:
             self.name = _name_of(self._env)
             _require_agents(self.agents, self.name)
             self.parallel = not (hasattr(self._env, "agent_selection") or hasattr(self._env, "agent_iter"))
-            self._groups = _grouped(groups, self.agents)
+            self._groups = grouped(groups, self.agents)
             self._encoders = [_encoder_of(self._env, player) for player in self._players]
             self._members = self._number_members()
             firsts = [self._encoders[self.agents.index(members[0])] for members in self._groups.values()]
@@ -262,7 +262,7 @@ def _encoder_of(env: Any, agent: Any) -> Encoder:
         raise UnsupportedEnvironment(f"agent {agent!r}: {error}") from None
 
 
-def _grouped(groups: Groups, agents: Sequence[str]) -> dict[str, list[str]]:
+def grouped(groups: Groups, agents: Sequence[str]) -> dict[str, list[str]]:
     """Return the agents of each table, by its name: those of groups, then agents that are in none.
 
     Raises

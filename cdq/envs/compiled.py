@@ -54,6 +54,8 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         Steps after which an episode is truncated.
     masked : bool
         True where the functions write `allowed`: states do not have every action, of up to 64.
+    memory : int
+        Bytes of state that an environment needs beyond the 64 of a lane, to which `memory` points.
     name : str
         Name for reports. A table is loaded for an environment of the same name, sizes and context.
 
@@ -319,7 +321,6 @@ class CompiledEnvironment:
             reset=reset,
             encode=encode,
             context=self._base.context,
-            agents=1,
             uniforms=self._base.uniforms,
             time_limit=time_limit,
             words=lanes.words,
@@ -330,8 +331,13 @@ class CompiledEnvironment:
             stop=stop,
             failure=self._failure,
             masked=self._masked,
-            allowed_of=self._base.allowed_of,
+            allowed_of=self._base.allowed_of if self._masked else None,
+            **self._of_agents(q.n),
         )
+
+    def _of_agents(self, n: int) -> dict[str, Any]:
+        """Return what the loop of so many lanes knows of their agents; here each lane is one."""
+        return {"agents": 1}
 
     def _failure(self, what: str, lane: int, step: int) -> EnvironmentFailure:
         return EnvironmentFailure(f"{self.name} cannot be learnt on: {what}", lane=lane, step=step)

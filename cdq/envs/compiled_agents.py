@@ -7,10 +7,13 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
+import numpy.typing as npt
+from gymnasium.spaces import Discrete, MultiDiscrete
 
 from cdq.core.loops.stepping import LANE_BYTES
-from cdq.envs.compiled import CompiledEnv, lane_dtype
+from cdq.core.table.qfunction import QFunction
+from cdq.envs.compiled import CompiledEnv
+from cdq.envs.lane import lane_dtype
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown
 
@@ -25,8 +28,8 @@ class CompiledAgents(CompiledEnv):
     all agents where it ends for one; one that leaves earlier writes the discount 0, and then stays in a state of its
     own.
 
-    By Gymnasium's interface, actions and observations are those of all agents, one after another, and the reward is
-    the sum. `parallel` gives PettingZoo's interface.
+    By Gymnasium's interface, an action is one of each agent, an observation what each of them sees, and the reward the
+    sum of theirs, which are in the info as `rewards`. `Parallel` is PettingZoo's interface.
 
     Parameters
     ----------
@@ -34,8 +37,11 @@ class CompiledAgents(CompiledEnv):
         Functions as core/lane.h describes them, in any form that `CompiledEnv` takes.
     agents : sequence of str
         Names of the agents, in the order of their lanes.
+    n_actions, n_states : int
+        Numbers of actions and states of each agent.
     **arguments
-        The other arguments of `CompiledEnv`. Numbers of states, actions and random numbers are those of each agent.
+        The other arguments of `CompiledEnv`, but `observation_space`. *uniforms* are those of each agent, *memory* is
+        that of all.
 
     Raises
     ------
@@ -49,22 +55,19 @@ class CompiledAgents(CompiledEnv):
     (('n0', 'n1'), [0, 0])
     """
 
-    def __init__(self, step: Any, reset: Any, *, agents: Sequence[str], **arguments: Any) -> None:
-        super().__init__(step, reset, **arguments)
-        self.agents = _names(agents)
-        self.agent_spaces: tuple[Space[Any], Space[Any]] = self.observation_space, self.action_space
-        n = len(self.agents)
-        self.observation_space, self.action_space = _joint(self.observation_space, n), _joint(self.action_space, n)
+    def __init__(
+        self, step: Any, reset: Any, *, agents: Sequence[str], n_actions: int, n_states: int, **arguments: Any
+    ) -> None:
+        self.agents, n = (names := _names(agents)), len(names)
+        super().__init__(step, reset, n_actions=n_actions, n_states=n_states, **arguments)
+        self.observation_space = MultiDiscrete(np.full(n, self.n_states))
+        self.action_space = MultiDiscrete(np.full(n, self.n_actions))
         self._memory = np.zeros(LANE_BYTES * n, np.uint8)
         self._lane = self._memory.view(lane_dtype())
 
     def _restore(self, state: dict[str, Any]) -> None:
         super()._restore(state)
         self._lane = self._memory.view(lane_dtype())
-
-    def parallel(self) -> Parallel:
-        """Return PettingZoo's interface of the agents of this environment."""
-        return Parallel(self)
 
     # ---- Gymnasium
 
@@ -76,28 +79,33 @@ class CompiledAgents(CompiledEnv):
         self._lane["uniform"] = self.np_random.random((len(self.agents), 4))
         self._call(self._reset)
         self._elapsed = 0
-        return self._observation(), {}
+        return self._observation(), self._mask()
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Take a step of all agents; the info has the reward of each."""
+        """Take a step of all agents."""
         if self._elapsed is None:
             raise gymnasium.error.ResetNeeded(f"{self.name} is stepped before it was reset")
         if not self.action_space.contains(np.asarray(action)):
-            raise gymnasium.error.InvalidAction(f"actions {action!r}; allowed: one of {self.action_space}")
+            raise gymnasium.error.InvalidAction(
+                f"actions {shown(action)}; allowed: 0 to {self.n_actions - 1} for each of {len(self.agents)} agents"
+            )
         self._lane["action"] = action
         self._lane["uniform"][:, : self.uniforms] = self.np_random.random((len(self.agents), self.uniforms))
         self._call(self._step)
         self._elapsed += 1
-        rewards = self._lane["reward"].copy()
+        rewards, terminated = self._lane["reward"].copy(), bool(self._lane["terminated"].any())
         truncated = bool(self._lane["truncated"].any()) or self._elapsed == self.time_limit
-        info = {"rewards": rewards}
-        return self._observation(), float(rewards.sum()), bool(self._lane["terminated"].any()), truncated, info
+        info = {"rewards": rewards, **self._mask()}
+        return self._observation(), float(rewards.sum()), terminated, truncated, info
 
     def _observation(self) -> Any:
-        space = self.observation_space
-        if isinstance(space, Box):
-            return self._lane["observation"][:, : space.shape[1]].astype(space.dtype)
         return self._lane["index"].copy()
+
+    def _mask(self) -> dict[str, Any]:
+        if not self.masked:
+            return {}
+        bits = np.arange(self.n_actions, dtype=np.uint64)
+        return {"action_mask": (self._lane["allowed"][:, np.newaxis] >> bits & np.uint64(1)).astype(np.int8)}
 
 
 class Parallel:
@@ -140,6 +148,7 @@ class Parallel:
             raise ConfigError(f"{env} has no agents; give a CompiledAgents")
         self.env, self._base = env, base
         self.possible_agents, self.agents = list(base.agents), list[str]()
+        self._spaces = {name: (Discrete(base.n_states), Discrete(base.n_actions)) for name in base.agents}
         self.metadata = {"name": base.name, **base.metadata}
         self.render_mode = env.render_mode
 
@@ -161,13 +170,13 @@ class Parallel:
         """Number of all agents."""
         return len(self.possible_agents)
 
-    def observation_space(self, agent: str) -> Space[Any]:
+    def observation_space(self, agent: str) -> Discrete:
         """Return the space of an agent's observations."""
-        return self._base.agent_spaces[0]
+        return self._spaces[agent][0]
 
-    def action_space(self, agent: str) -> Space[Any]:
+    def action_space(self, agent: str) -> Discrete:
         """Return the space of an agent's actions."""
-        return self._base.agent_spaces[1]
+        return self._spaces[agent][1]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
@@ -175,7 +184,7 @@ class Parallel:
         """Begin an episode; return what each agent observes, and an info for each."""
         observations, _ = self.env.reset(seed=seed, options=options)
         self.agents = list(self.possible_agents)
-        return self._each(observations), {name: {} for name in self.agents}
+        return self._each(observations.tolist()), self._each([_info(lane, self._base) for lane in self._base._lane])
 
     def step(
         self, actions: Mapping[str, Any]
@@ -185,19 +194,17 @@ class Parallel:
             raise gymnasium.error.InvalidAction(
                 f"actions of {shown(sorted(actions))}; allowed: one of each of {shown(sorted(self.agents))}"
             )
-        observations, _, _, truncated, info = self.env.step(np.array([actions[name] for name in self.agents]))
-        names, lanes = self.agents, self._base._lane
-        ended = truncated or bool(lanes["terminated"].any() | lanes["truncated"].any())
-        terminated = {name: bool(lane["terminated"]) for name, lane in zip(names, lanes, strict=True)}
-        rewards = dict(zip(names, info["rewards"].tolist(), strict=True))
-        if ended:
-            self.agents = []
+        joint = np.array([actions[name] for name in self.agents])
+        observations, _, terminated, truncated, info = self.env.step(joint)
+        lanes, ended, names = self._base._lane, terminated or truncated, self.agents
+        ends = lanes["terminated"].astype(bool).tolist()
+        self.agents = [] if ended else names
         return (
-            self._each(observations),
-            rewards,
-            terminated,
-            {name: ended and not terminated[name] for name in names},
-            {name: {} if lane["discount"] == 1 else {"discount": float(lane["discount"])} for name, lane in zip(names, lanes, strict=True)},
+            self._each(observations.tolist()),
+            self._each(info["rewards"].tolist()),
+            self._each(ends),
+            self._each([ended and not end for end in ends]),
+            self._each([_info(lane, self._base) for lane in lanes]),
         )
 
     def render(self) -> Any:
@@ -208,8 +215,17 @@ class Parallel:
         """Close the environment."""
         self.env.close()
 
-    def _each(self, observations: Any) -> dict[str, Any]:
-        return dict(zip(self.possible_agents, observations, strict=True))
+    def _each(self, values: Sequence[Any]) -> dict[str, Any]:
+        return dict(zip(self.possible_agents, values, strict=True))
+
+
+def _info(lane: Any, env: CompiledAgents) -> dict[str, Any]:
+    """Return what a lane says besides."""
+    info: dict[str, Any] = {} if lane["discount"] == 1 else {"discount": float(lane["discount"])}
+    if env.masked:
+        allowed = int(lane["allowed"])
+        info["action_mask"] = np.array([allowed >> a & 1 for a in range(env.n_actions)], np.int8)
+    return info
 
 
 def _names(agents: Any) -> tuple[str, ...]:
@@ -219,11 +235,3 @@ def _names(agents: Any) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ConfigError(f"agents are {shown(agents)}; allowed: each name once")
     return names
-
-
-def _joint(space: Space[Any], n: int) -> Space[Any]:
-    """Return the space of as many agents side by side."""
-    if isinstance(space, Discrete):
-        return MultiDiscrete(np.full(n, space.n))
-    assert isinstance(space, Box)
-    return Box(np.stack([space.low] * n), np.stack([space.high] * n), dtype=space.dtype.type)

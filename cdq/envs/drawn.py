@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from gymnasium.envs.toy_text.cliffwalking import CliffWalkingEnv
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 from gymnasium.envs.toy_text.taxi import TaxiEnv
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Discrete, MultiDiscrete
 
 from cdq.envs.compiled import CompiledEnv
+from cdq.envs.compiled_agents import CompiledAgents
 from cdq.envs.pristine import is_pristine
 from cdq.envs.wrappers import is_patched
 
@@ -85,11 +86,16 @@ def has_advice(env: Any) -> bool:
 
 def is_compiled(base: Any) -> bool:
     """Return whether `step` and `reset` call the compiled functions and do nothing else, of actions from 0 on."""
-    kind, actions, states = type(base), base.action_space, base.observation_space
-    numbered = type(actions) is Discrete and (actions.start, actions.n) == (0, base.n_actions)
-    numbered &= base.n_states is None or (
-        type(states) is Discrete and (states.start, states.n) == (0, base.n_states)
-    )
+    kind, owner = type(base), CompiledAgents if isinstance(base, CompiledAgents) else CompiledEnv
+    numbered = _counts(base.action_space, base.n_actions, owner)
+    numbered &= base.n_states is None or _counts(base.observation_space, base.n_states, owner)
     methods = ("step", "reset", "_call", "_observation", "np_random")
-    same = all(getattr(kind, name) is getattr(CompiledEnv, name) for name in methods)
+    same = all(getattr(kind, name) is getattr(owner, name) for name in methods)
     return numbered and same and not is_patched(base)
+
+
+def _counts(space: Any, n: int, owner: type) -> bool:
+    """Return whether a space is that of n numbers from 0 on, or of as many for each agent."""
+    if owner is CompiledAgents:
+        return type(space) is MultiDiscrete and bool((space.nvec == n).all()) and not space.start.any()
+    return type(space) is Discrete and (space.start, space.n) == (0, n)

@@ -14,6 +14,8 @@ from cdq.envs.agents import OWN, Groups, has_agents, open_agents
 from cdq.envs.bins import refuse_bins
 from cdq.envs.classic import twin_of
 from cdq.envs.compiled import CompiledEnv, CompiledEnvironment
+from cdq.envs.compiled_agents import Parallel
+from cdq.envs.compiled_groups import compiled_in, open_compiled
 from cdq.envs.copying import true_copy_of
 from cdq.envs.drawn import has_advice, is_compiled, known_of
 from cdq.envs.playing import play
@@ -99,6 +101,13 @@ def open_environment(
     given = isinstance(env_like, (gymnasium.Env, gymnasium.vector.VectorEnv))
     twin = twin_of(env_like) if stepping == "auto" else None
     env = env_like if given or has_agents(env_like) else make_any(twin or env_like)
+    inner = compiled_in(env)
+    if inner is not None:
+        found = open_compiled(inner, masks=masks, bins=bins, groups=groups) if stepping == "auto" else stepping
+        if not isinstance(found, str):
+            return Opened(found, cast(Encoder, found.encoder), "its step and reset are compiled functions of all agents")
+        if not isinstance(env, Parallel):
+            env_like = env = Parallel(inner)
     if has_agents(env):
         several = open_agents(
             env_like, env, num_envs, stepping=stepping, masks=masks, bins=bins, groups=groups

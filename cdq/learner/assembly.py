@@ -74,7 +74,8 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
     environment = cast("Environment", origin)
     if getattr(environment, "blocks", None) is not None:
         _require_tables(settings, environment)
-        settings = replace(settings, num_envs=environment.default_num_envs)
+        if not environment.threads:
+            settings = replace(settings, num_envs=environment.default_num_envs)
     settings = replace(settings, num_envs=settings.num_envs or environment.default_num_envs)
     if not encoder.countable and _is_plain(settings):
         settings = replace(settings, features=_features_for(environment, encoder))

@@ -120,7 +120,7 @@ class Run:
             progress=progress if self._is_keeper(comm) else Progress(progress.steps, progress.window),
             target=call.state.goal.target,
             size=comm.size,
-            num_envs=call.settings.num_envs,
+            num_envs=call.settings.num_envs * call.task.lanes_each,
             watch=call.watch if comm.rank == 0 else watch_nothing,
             finish=call.requests.finish,
         )

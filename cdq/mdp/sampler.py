@@ -20,6 +20,7 @@ class PackedModel(Sampler):
     """A model as the compiled loop samples it; several workers may share it. Made by `pack_model`."""
 
     own_bytes = 0
+    lanes_each = 1
     resumable = True
     opponent: str | None = None
 

@@ -143,6 +143,7 @@ class ModelTask:
     own_table = None
     input_bounds = None
     blocks = None
+    lanes_each = 1
 
     def __init__(
         self,
@@ -283,6 +284,7 @@ class SteppedTask:
         self.q_function, self.mask_of = kind.q_function, environment.mask_of
         self.close, self.recipe = environment.close, recipe
         self.blocks: Blocks | None = getattr(environment, "blocks", None)
+        self.lanes_each: int = getattr(environment, "lanes_each", 1)
 
     @property
     def representation(self) -> str:

@@ -49,6 +49,7 @@ class Team:
     ) -> None:
         self._problem, self._state, self._settings, self._stop = problem, state, settings, stop
         self.lane_states: dict[int, Any] = {}
+        self._lanes = settings.num_envs * problem.lanes_each
         self._temporary = False
         self.workers: dict[int, Worker] = {}
 
@@ -64,7 +65,7 @@ class Team:
             If they are no lanes of what is learnt.
         """
         if lanes is not None:
-            lanes = widened(lanes, self._settings.num_envs, self._problem.own_bytes)
+            lanes = widened(lanes, self._lanes, self._problem.own_bytes)
             self._check(lanes)
         if lanes is not None and (comes_and_goes or len(lanes) == self._settings.workers):
             self.lane_states = dict(enumerate(lanes))
@@ -76,11 +77,11 @@ class Team:
     def _check(self, lanes: npt.NDArray[np.uint8]) -> None:
         """Raise unless lanes, of a file, are such that loops may go on from them."""
         problem = self._problem
-        usual = Lanes(self._settings.num_envs, problem.own_bytes)
+        usual = Lanes(self._lanes, problem.own_bytes)
         if lanes.dtype != np.uint8 or lanes.ndim != 2 or lanes.shape[1] != usual.memory.nbytes:
             raise FileError(
-                f"the lanes are {lanes.dtype} of shape {lanes.shape}; {self._settings.num_envs} environments of a "
-                f"worker take {usual.memory.nbytes} bytes: use another checkpoint"
+                f"the lanes are {lanes.dtype} of shape {lanes.shape}; {self._lanes} of a worker "
+                f"take {usual.memory.nbytes} bytes: use another checkpoint"
             )
         for row in lanes:
             usual.memory[:] = row
@@ -128,7 +129,7 @@ class Team:
             seed=self._settings.seed,
             rank=rank,
             session=self._state.session,
-            num_envs=self._settings.num_envs,
+            num_envs=self._lanes,
             stop=self._stop,
             lanes=self.lane_states.get(rank),
             memory=memory,
