@@ -45,6 +45,7 @@ class LoggedTask:
     input_bounds = None
     blocks = None
     lanes_each = 1
+    agents = ()
     first_action = 0
     changed = staticmethod(lambda: False)
 

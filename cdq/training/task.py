@@ -32,6 +32,8 @@ from cdq.offline import encoding_of_states
 from cdq.qfunctions import DivergenceGuard
 from cdq.schedules import Constant, StepSize, as_step_size
 
+_SHOWN = 6  # names of blocks in words
+
 
 class EnvironmentTask(EnvironmentSpec, Task, Protocol):
     """An environment together with a Q-function: what workers need, and what evaluation, files and reports do."""
@@ -55,6 +57,10 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
     @property
     def blocks(self) -> Blocks | None:
         """The blocks of its table, where that has parts with names; else None."""
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Names of the agents of its environment, where it has several; episodes then have a column for each."""
 
     @property
     def step_scale(self) -> float:
@@ -144,6 +150,7 @@ class ModelTask:
     input_bounds = None
     blocks = None
     lanes_each = 1
+    agents = ()
 
     def __init__(
         self,
@@ -285,11 +292,17 @@ class SteppedTask:
         self.close, self.recipe = environment.close, recipe
         self.blocks: Blocks | None = getattr(environment, "blocks", None)
         self.lanes_each: int = getattr(environment, "lanes_each", 1)
+        self.agents: tuple[str, ...] = getattr(environment, "agents", ())
+        self.encoder: Any = getattr(environment, "encoder", None)
 
     @property
     def representation(self) -> str:
         """The Q-function in words: its kind and its size."""
-        return str(self.kind)
+        if self.blocks is None:
+            return str(self.kind)
+        names = self.blocks.names
+        shown = ", ".join(names if len(names) <= _SHOWN else [*names[: _SHOWN - 1], "..."])
+        return f"{len(names)} table{'s' * (len(names) > 1)} ({shown}), together a {self.kind}"
 
     def step_size(self, gamma: float) -> StepSize:
         """Return the step size of tables, but for undiscounted features.
