@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from cdq.contracts.blocks import Blocks
 from cdq.core.lanes import Lanes
 from cdq.core.loops.stepping import LANE_BYTES, MOST_MASKED, MOST_UNIFORMS, Stepper, call
 from cdq.core.table.qfunction import QFunction
@@ -82,6 +83,9 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium's
+    # The allowed actions of each state as bits, and the blocks of its table, where a class has such.
+    allowed_of: npt.NDArray[np.uint64] | None = None
+    blocks: Blocks | None = None
 
     def __init__(
         self,
@@ -133,11 +137,6 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
     def memory(self) -> int:
         """Bytes of its state beyond those of a lane."""
         return self._more.nbytes
-
-    @property
-    def allowed_of(self) -> npt.NDArray[np.uint64] | None:
-        """The allowed actions of each state as bits, where no step changes them; None: lanes say them, or all are."""
-        return None
 
     def parameters(self) -> bytes:
         """Return the bytes by which this environment differs from others of its name and sizes."""
@@ -245,7 +244,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         """Return an info with the actions that are allowed, where states do not have every action."""
         if not self.masked:
             return {}
-        allowed = int(self._lane["allowed"])
+        allowed = int(self._lane["allowed"] if self.allowed_of is None else self.allowed_of[self._lane["index"]])
         return {"action_mask": np.array([allowed >> a & 1 for a in range(self.n_actions)], np.int8)}
 
     def mask_of(self, observation: Any) -> Any:
@@ -279,6 +278,7 @@ class CompiledEnvironment:
     resumable = True
     threads = True
     default_num_envs = 16
+    encoder: Any = None
 
     def __init__(self, env: gymnasium.Env[Any, Any], *, masks: bool = True) -> None:
         base = env.unwrapped
@@ -287,7 +287,7 @@ class CompiledEnvironment:
         self.env, self._base, self._masked = env, base, base.masked and masks
         self.name = env.spec.id if env.spec is not None else base.name
         self.n_actions, self.n_states = base.n_actions, base.n_states
-        self.own_bytes = LANE_BYTES + base.memory
+        self.own_bytes, self.blocks = LANE_BYTES + base.memory, base.blocks
         limits = (base.time_limit, time_limit_of(env))
         self.time_limit = min((limit for limit in limits if limit is not None), default=None)
 

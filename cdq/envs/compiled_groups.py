@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from cdq.contracts.blocks import Blocks
+from cdq.contracts.blocks import Blocks, Placed
 from cdq.core.loops.stepping import LANE_BYTES
 from cdq.core.table.qfunction import QFunction
 from cdq.envs.agents import OWN, Groups, grouped
@@ -21,6 +21,31 @@ from cdq.envs.spaces import Encoder
 from cdq.envs.wrappers import change_by_wrappers
 from cdq.errors import ConfigError
 from cdq.schedules import Constant
+
+
+class PartsEncoder(BlockEncoder):
+    """The observations of an environment whose states are those of blocks, end to end: of a block by its name, or of all.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        The blocks.
+    """
+
+    def __init__(self, blocks: Blocks) -> None:
+        super().__init__(blocks, [_encoder(block.rows, block.actions) for block in blocks.blocks])
+        self._whole = _encoder(blocks.n_rows, blocks.n_actions)
+
+    def split(self, given: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+        return super().split(given) if isinstance(given, Placed) else self._whole.split(given)
+
+    def _as_placed(self, given: Any) -> Placed:
+        if isinstance(given, Placed):
+            return given
+        state = self._whole.state_of(given)
+        number = int(self.blocks.of_rows(state))
+        return Placed(number, state - int(self.blocks.first[number]))
 
 
 class CompiledAgentsEnvironment(CompiledEnvironment):
@@ -61,8 +86,8 @@ class CompiledAgentsEnvironment(CompiledEnvironment):
         self.lanes_each = len(self.agents)
         self.own_bytes = LANE_BYTES + 8 * -(-base.memory // (8 * self.lanes_each))
         tables = grouped(groups, self.agents)
-        one = Encoder(gymnasium.spaces.Discrete(base.n_states), gymnasium.spaces.Discrete(base.n_actions))
-        self.blocks: Blocks = blocks_of(list(tables), [one] * len(tables))
+        one = _encoder(base.n_states, base.n_actions)
+        self.blocks = blocks_of(list(tables), [one] * len(tables))
         members = {agent: number for number, named in enumerate(tables.values()) for agent in named}
         self.encoder = BlockEncoder(self.blocks, [one] * len(tables), members)
         self._first = self.blocks.first[[members[agent] for agent in self.agents]].astype(np.int64)
@@ -83,6 +108,10 @@ class CompiledAgentsEnvironment(CompiledEnvironment):
         """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""
         told = f"{super().fingerprint()} {self.agents} {self.blocks.to_config()} {self._first.tolist()}"
         return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _encoder(n_states: int, n_actions: int) -> Encoder:
+    return Encoder(gymnasium.spaces.Discrete(n_states), gymnasium.spaces.Discrete(n_actions))
 
 
 def compiled_in(env: Any) -> gymnasium.Env[Any, Any] | None:

@@ -15,7 +15,7 @@ from cdq.envs.bins import refuse_bins
 from cdq.envs.classic import twin_of
 from cdq.envs.compiled import CompiledEnv, CompiledEnvironment
 from cdq.envs.compiled_agents import Parallel
-from cdq.envs.compiled_groups import compiled_in, open_compiled
+from cdq.envs.compiled_groups import PartsEncoder, compiled_in, open_compiled
 from cdq.envs.copying import true_copy_of
 from cdq.envs.drawn import has_advice, is_compiled, known_of
 from cdq.envs.playing import play
@@ -207,7 +207,8 @@ def _fastest(
         why = found
     if compiled:
         source = CompiledEnvironment(env, masks=masks is not False)
-        return Opened(source, _encoder_of(env), "its step and reset are compiled functions")
+        source.encoder = _encoder_of(env)
+        return Opened(source, source.encoder, "its step and reset are compiled functions")
     return why
 
 
@@ -274,6 +275,9 @@ def _as_vector(envs: Any, stepping: str, masks: bool | str, bins: Any) -> Opened
 
 
 def _encoder_of(env: gymnasium.Env[Any, Any]) -> Encoder:
+    blocks = getattr(env.unwrapped, "blocks", None) if isinstance(env.unwrapped, CompiledEnv) else None
+    if blocks is not None:
+        return cast(Encoder, PartsEncoder(blocks))
     return Encoder(env.observation_space, env.action_space)
 
 

@@ -45,7 +45,7 @@ def part_of(task: EnvironmentTask, name: object) -> Part:
     ConfigError
         If there is no such name, or none is given where there are several.
     """
-    if task.blocks is not None:
+    if task.blocks is not None and (task.agents or name is not None):
         encoder = getattr(task, "encoder")  # noqa: B009 - of `cdq.envs.blocks`, which takes Gymnasium with it
         return _OfBlock(task, encoder, encoder.number_of(name))
     if name is not None:
