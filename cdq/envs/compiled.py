@@ -337,7 +337,7 @@ class CompiledEnvironment:
 
     def _of_agents(self, n: int) -> dict[str, Any]:
         """Return what the loop of so many lanes knows of their agents; here each lane is one."""
-        return {"agents": 1}
+        return {}
 
     def _failure(self, what: str, lane: int, step: int) -> EnvironmentFailure:
         return EnvironmentFailure(f"{self.name} cannot be learnt on: {what}", lane=lane, step=step)

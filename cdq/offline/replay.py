@@ -59,6 +59,7 @@ class Replays:
 
     # The first and the last of the part, the next one, after how many the part begins again, and the turn's number.
     own_bytes = 40
+    lanes_each = 1
     resumable = True
 
     def __init__(

@@ -161,10 +161,10 @@ def test_lanes_of_an_earlier_version_go_on() -> None:
     today, n, own = Lanes(3, lane_dtype().itemsize), 3, lane_dtype().itemsize
     today.memory[:] = np.random.default_rng(0).integers(0, 256, len(today.memory), np.uint8)
     own_part = today.own.copy()
-    own_part[:, -24:] = 0
+    own_part[:, -32:] = 0
     today.own[:] = own_part
     first = today.memory.nbytes - n * own
-    former = np.concatenate([today.memory[:first], today.own[:, :-24].reshape(-1)])
+    former = np.concatenate([today.memory[:first], today.own[:, :-32].reshape(-1)])
     assert widened(np.stack([former, former]), n, own).tolist() == [today.memory.tolist()] * 2
     assert widened(today.memory[None], n, own).tolist() == [today.memory.tolist()]
     assert widened(former[None], n, 0).tolist() == [former.tolist()]

@@ -64,9 +64,9 @@ cdef class Stepper:
 
     def __init__(
         self, QFunction q not None, *, uintptr_t step, uintptr_t reset, uintptr_t encode, uintptr_t context,
-        int64_t agents, int64_t uniforms, int64_t time_limit, uint64_t[:, ::1] words, int64_t[::1] elapsed,
+        int64_t uniforms, int64_t time_limit, uint64_t[:, ::1] words, int64_t[::1] elapsed,
         double[::1] returns, uint8_t[:, ::1] own, double gamma, const int32_t[::1] stop, failure, bint masked=False,
-        const int64_t[::1] first=None, int64_t n_own=0, const uint64_t[::1] allowed_of=None,
+        int64_t agents=1, const int64_t[::1] first=None, int64_t n_own=0, const uint64_t[::1] allowed_of=None,
     ):
         cdef int64_t n = q.n
         if not (words.shape[0] == 4 and words.shape[1] == elapsed.shape[0] == returns.shape[0] == own.shape[0] == n):
