@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cdq.mdp.planning import solve as solve
     from cdq.merges import MergeRule as MergeRule
     from cdq.qfunctions.qtable import QTable as QTable
+    from cdq.rules import Hysteretic as Hysteretic
     from cdq.schedules import Constant as Constant
     from cdq.schedules import ExponentialDecay as ExponentialDecay
     from cdq.schedules import LinearDecay as LinearDecay
@@ -71,6 +72,7 @@ _HOMES = {
     "FourierBasis": "features",
     "History": "training.history",
     "HorizonSolution": "mdp.planning",
+    "Hysteretic": "rules",
     "JSONLogger": "training.loggers",
     "LinearDecay": "schedules",
     "MDP": "mdp.model",

@@ -17,6 +17,8 @@ Values: TypeAlias = npt.NDArray[np.floating[Any]]
 Counts: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 
 NAMES: tuple[str, ...] = tuple(sorted(_core.RULES))
+# Rules that read the step sizes that visits spent, off the clocks.
+READ_STEP_SIZES = frozenset({"pooled", "importance", "affine"})
 
 
 class MergeRule(ABC):

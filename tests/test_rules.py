@@ -33,3 +33,37 @@ def test_each_rule_is_documented(name: str) -> None:
     """The module says of each what merging does with it, the learner what it moves values towards."""
     assert f'\n"{name}"\n' in (rules.__doc__ or "")
     assert f'"{name}"' in (inspect.getdoc(cdq.QLearner) or "")
+
+
+@pytest.mark.parametrize("text", ["hysteretic(0.01)", "hysteretic:0.01", " hysteretic( 1e-2 ) "])
+def test_the_hysteretic_rule_is_written_with_its_step_size(text: str) -> None:
+    assert rules.as_rule(text) == rules.as_rule(cdq.Hysteretic(0.01))
+    assert rules.as_rule(rules.as_rule(text).name) == rules.as_rule(text)
+
+
+@pytest.mark.parametrize("beta", [-0.1, 1.1, float("nan"), "0.1", None, True])
+def test_a_step_size_that_is_none(beta: Any) -> None:
+    with pytest.raises(ConfigError, match="beta of Hysteretic is .*; allowed: a number from 0 to 1"):
+        cdq.Hysteretic(beta)
+
+
+@pytest.mark.parametrize(
+    "text", ["hysteretic", "hysteretic()", "hysteretic(a)", "hysteretic(0.1", "hysteretic(2)"]
+)
+def test_a_text_that_says_none(text: str) -> None:
+    with pytest.raises(ConfigError, match="rule is|beta of"):
+        rules.as_rule(text)
+
+
+def test_merging_does_not_read_step_sizes_that_were_not_spent() -> None:
+    hysteretic = {"rule": cdq.Hysteretic(0.1), "workers": 2}
+    for merge in ("pooled", "importance", "affine"):
+        with pytest.raises(ConfigError, match=f"merge='{merge}' weighs visits by .* give merge='visits'"):
+            cdq.QLearner("FrozenLake-v1", merge=merge, **hysteretic)
+    with pytest.raises(ConfigError, match="overlap weighs visits"):
+        cdq.QLearner("FrozenLake-v1", merge="visits", overlap=True, **hysteretic)
+    with pytest.raises(ConfigError, match="is for tables, and features are learnt"):
+        cdq.QLearner("CartPole-v1", rule=cdq.Hysteretic(0.1))
+    agent = cdq.QLearner("FrozenLake-v1", merge="visits", seed=0, **hysteretic).learn(2000)
+    assert agent.settings.rule.name == "hysteretic(0.1)"
+    assert cdq.QLearner("FrozenLake-v1", rule=cdq.Hysteretic(0.1)).settings.merge == "pooled"

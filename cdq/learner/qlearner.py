@@ -16,9 +16,10 @@ from cdq.learner.exclusion import Turn
 from cdq.learner.learning import Learning
 from cdq.learner.naming import named
 from cdq.merges import MergeRule, resolve
+from cdq.rules import Hysteretic
 from cdq.schedules import Rate, StepSize
 from cdq.schedules.windows import Window
-from cdq.settings import make_settings
+from cdq.settings import make_settings, require_rule_fits
 from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed
 
 if TYPE_CHECKING:
@@ -49,12 +50,13 @@ class QLearner(Learning):
         Probability of a uniformly random action. None: 0.1, or 0.3 in games. Text is read as on the command line: "linear(1.0, 0.05, 1e5)". A
         function gets the number of environment steps of all workers; it is tabulated at once, with straight lines
         between places that are 3 % apart, so that files hold it and every rank has the same.
-    rule : {"q-learning", "expected-sarsa", "sarsa", "double-q"}
+    rule : {"q-learning", "expected-sarsa", "sarsa", "double-q"} or Hysteretic
         Update rule, by which values move. "q-learning": towards the best action of the next state. "expected-sarsa":
         towards the mean of what exploration will do there, and "sarsa": towards the action that it does, so that the
         values are those of the policy that explores. "double-q": two tables, of which each is updated with the other
         one's values, and which acts and answers by their mean; it does not take luck for value, and wants
-        a small step size, such as 0.1.
+        a small step size, such as 0.1. `cdq.Hysteretic` (beta): agents with a common reward do not punish an action for
+        what another agent tried; with several workers it wants ``merge="visits"``.
     merge : str or MergeRule
         Rule by which the workers' tables become one: "pooled", "mean", "visits", "importance",
         "affine", "sum", "max".
@@ -149,7 +151,7 @@ class QLearner(Learning):
         gamma: float = 0.99,
         step_size: float | str | Callable[[int], float] | StepSize | None = None,
         exploration: float | str | Callable[[int], float] | Rate | None = None,
-        rule: str = "q-learning",
+        rule: str | Hysteretic = "q-learning",
         merge: str | MergeRule = "pooled",
         sync_every: str | int | Window = "auto",
         workers: int | None = None,
@@ -199,6 +201,7 @@ class QLearner(Learning):
         self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
         self._origin = origin_of(env)
         self._task, self.settings = make_task(env, self.settings)
+        require_rule_fits(self.settings)
         if step_size is None:
             usual = self._task.step_size(self.settings.gamma)
             self.settings = replace(self.settings, step_size=usual)

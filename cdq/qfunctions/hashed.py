@@ -161,7 +161,7 @@ class HashedTable(MergedTable):
         """Return a worker's table that starts from here, in memory of its own, which grows."""
         assert memory is None, "a hashed table grows out of any memory"
         rows = HashedRows(self.values, self.clock, self.keys, self._initial_value, allocate)
-        rows.learn_by(self.rule.number, self.rule.tables)
+        rows.learn_by(self.rule.number, self.rule.tables, self.rule.beta or 0.0)
         return rows
 
     def align_rows(self, rows: Rows, comm: Communicator) -> None:

@@ -176,7 +176,7 @@ def rows_over(memory: npt.NDArray[np.uint8], merged: MergedTable) -> Rows:
     data = memory[: n_states * row].reshape(n_states, row)
     log = memory[n_states * row :][: 4 * (values.size + 1)].view(np.uint32)
     rows = Rows(data, log, values.reshape(-1), merged.clock.reshape(-1), n_actions)
-    rows.learn_by(merged.rule.number, merged.rule.tables)
+    rows.learn_by(merged.rule.number, merged.rule.tables, merged.rule.beta or 0.0)
     return rows
 
 

@@ -61,7 +61,7 @@ class SoleTable(MergedTable):
         self.clock = data[:, end : end + 4 * columns].view(np.uint32)
         self._beyond = allocate(8 * n_states * columns).view(np.int64)  # seldom written to: it takes no space
         self._rows = Rows.alone(data, columns, real.itemsize)
-        self._rows.learn_by(rule.number, rule.tables)
+        self._rows.learn_by(rule.number, rule.tables, rule.beta or 0.0)
         if np.any(initial_value):
             self.values[:] = initial_value
 

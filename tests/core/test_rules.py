@@ -19,7 +19,7 @@ from cdq.core.table.qfunction import TableQ
 from cdq.features import TileCoding
 from cdq.mdp.model import MDP
 from cdq.qfunctions.merged import MergedTable
-from cdq.rules import RULES
+from cdq.rules import RULES, as_rule
 from cdq.workers.worker import LEARNING, streams
 from tests.core.test_rollout import RATES, STEP_SIZES, assert_same
 from tests.reference import qfunction, rules
@@ -28,6 +28,7 @@ from tests.small_tables import assert_same as assert_same_table
 from tests.small_tables import make_table, random_mask, random_values
 from tests.strategies import DTYPES, make_worker, models, random_model, seeds, set_table, values_of
 
+HYSTERETIC = "hysteretic(0.125)"
 NAMES = [name for name in RULES if name != "q-learning"]
 every_rule = pytest.mark.parametrize("rule", RULES)
 
@@ -35,7 +36,7 @@ every_rule = pytest.mark.parametrize("rule", RULES)
 def compare(
     rule: str, model: MDP, dtype: str, lanes: int, step_size: Any, windows: Any, gamma: float, seed: int
 ) -> None:
-    merged = MergedTable(model.n_states, model.n_actions, dtype, 0.0, RULES[rule])
+    merged = MergedTable(model.n_states, model.n_actions, dtype, 0.0, as_rule(rule))
     worker = make_worker(model, dtype, merged=merged, num_envs=lanes, gamma=gamma, seed=seed)
     other = rules.Learner(rule, model, gamma, dtype, streams(seed, (LEARNING, 0, 0), lanes))
     steps = 0
@@ -52,7 +53,7 @@ def compare(
 
 
 @given(
-    st.sampled_from(sorted(RULES)),
+    st.sampled_from([*sorted(RULES), HYSTERETIC]),
     models(),
     st.sampled_from(DTYPES),
     st.integers(1, 9),
@@ -118,7 +119,7 @@ def probe_sweeps(
 
 
 @given(
-    st.sampled_from(NAMES),
+    st.sampled_from([*NAMES, HYSTERETIC]),
     st.integers(1, 6),
     st.integers(1, 12),
     st.integers(1, 9),
@@ -130,11 +131,10 @@ def probe_sweeps(
 def test_a_stepped_table_is_the_definition_to_the_bit(
     rule: str, n_states: int, n_actions: int, n: int, dtype: str, masked: bool, skipping: bool, seed: int
 ) -> None:
-    random = np.random.default_rng(seed)
-    tables = RULES[rule].tables
-    values, clock = random_values(random, (n_states, n_actions * tables), dtype)
+    random, known = np.random.default_rng(seed), as_rule(rule)
+    values, clock = random_values(random, (n_states, n_actions * known.tables), dtype)
     table = make_table(values, clock)
-    table.rows.learn_by(RULES[rule].number, tables)
+    table.rows.learn_by(known.number, known.tables, known.beta or 0.0)
     other = rules.QFunction(rule, values.copy(), clock, lambda state: [(int(state), 1)])
     probe = Probe(TableQ(table.rows, n))
     observe = lambda: random.integers(0, n_states, n)  # noqa: E731
@@ -218,5 +218,5 @@ def test_numbers_are_those_of_the_header() -> None:
     found = re.search(r"enum \{ (.*?) \};", header)
     assert found
     names = [name.strip().removeprefix("CDQ_").lower().replace("_", "-") for name in found[1].split(",")]
-    assert names == sorted(RULES, key=lambda name: RULES[name].number)
-    assert [RULES[name].number for name in names] == list(range(len(RULES)))
+    assert names == [*sorted(RULES, key=lambda name: RULES[name].number), "hysteretic"]
+    assert [as_rule(name).number for name in [*names[:-1], HYSTERETIC]] == list(range(len(RULES) + 1))

@@ -116,4 +116,7 @@ class QFunction:
                 self._touched.add(pair)
             self.counts[row, action] += 1
             alpha = law.of(int(self.counts[row, action]))
-            self.values[row, action] += alpha * (difference * self.real(x))
+            self.values[row, action] += self._step_size(alpha, difference) * (difference * self.real(x))
+
+    def _step_size(self, alpha: Any, difference: Any) -> Any:
+        return alpha

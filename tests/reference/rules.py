@@ -9,7 +9,7 @@ import numpy as np
 from tests.reference import qfunction, rollout
 from tests.reference.rng import below, halves
 
-TABLES = {"q-learning": 1, "expected-sarsa": 1, "sarsa": 1, "double-q": 2}
+TABLES = {"q-learning": 1, "expected-sarsa": 1, "sarsa": 1, "double-q": 2, "hysteretic(0.125)": 1}
 
 
 class Next(NamedTuple):
@@ -46,7 +46,7 @@ def successor(rule: str, row: Any, allowed: Any, explore: int, word: int) -> Nex
     coin = random >> 63 if rule == "double-q" else 0
     if not len(allowed):
         return Next(real(0), coin, len(row) // TABLES[rule])
-    if rule == "q-learning":
+    if rule in {"q-learning", "hysteretic(0.125)"}:
         return Next(row[allowed].max())
     if rule == "expected-sarsa":
         epsilon, total = real(explore / 2**32), real(0)
@@ -58,6 +58,11 @@ def successor(rule: str, row: Any, allowed: Any, explore: int, word: int) -> Nex
         return Next(row[action], 0, action)
     tables = row.reshape(2, -1)
     return Next(tables[1 - coin][choose(tables[coin], allowed, 0, random)], coin)
+
+
+def step_size(rule: str, alpha: Any, error: Any) -> Any:
+    """Return the step size of an error: the hysteretic rule has one of 1/8 where a value falls."""
+    return type(alpha)(0.125) if rule.startswith("hysteretic") and error < 0 else alpha
 
 
 class Learner(rollout.Learner):
@@ -96,7 +101,8 @@ class Learner(rollout.Learner):
             window.log.append(pair)
         self.visits[state, action] += 1
         alpha = law.of(int(self.clock[state, action]) + int(self.visits[state, action]))
-        self.values[state, action] += alpha * (target - self.values[state, action])
+        error = target - self.values[state, action]
+        self.values[state, action] += step_size(self.rule, alpha, error) * error
         window.targets.append((pair, target))
 
     def _advance(self, lane: rollout.Lane, *args: Any) -> None:
@@ -145,6 +151,9 @@ class QFunction(qfunction.QFunction):
         for step, target in zip(steps, targets, strict=True):
             if step is not None:
                 self._update(law, step[0], *target)
+
+    def _step_size(self, alpha: Any, difference: Any) -> Any:
+        return step_size(self.rule, alpha, difference)
 
     def _allowed(self, masks: Any, lane: int) -> Any:
         return np.flatnonzero(np.ones(self.n_actions) if masks is None else masks[lane])

@@ -39,6 +39,7 @@ CHANGED: dict[str, Any] = {
     "table": "hash",
     "masks": False,
     "stepping": "python",
+    "groups": {"lights": ["n0", "n1"], "buses": ["b0"]},
     "comm": "zmq",
     "overlap": True,
 }

@@ -34,6 +34,7 @@ cdef extern from "table/rule.h":
         uint64_t *target_random
         uint32_t *column
         uint32_t *next_action
+        double beta
         void *sum
 
     void cdq_forget_actions(const cdq_rule *rule, int64_t first, int64_t count) nogil
@@ -46,6 +47,7 @@ cdef class Rows:
     cdef object shared           # keeps the base's memory alive
     cdef readonly int rule       # update rule, a number of rules.h
     cdef readonly int64_t tables
+    cdef readonly double beta    # step size of errors below 0, of the rule that has one
     cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size)
 
 

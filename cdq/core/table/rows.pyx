@@ -86,11 +86,14 @@ cdef class Rows:
         rows._lay_out(values.shape[1], stride, values.itemsize)
         return rows
 
-    def learn_by(self, int rule, int64_t tables):
-        """Say by which rule (a number of rules.h) the table is learnt; its columns are those of so many tables."""
+    def learn_by(self, int rule, int64_t tables, double beta=0.0):
+        """Say by which rule (a number of rules.h) the table is learnt; its columns are those of so many tables.
+
+        *beta* is the step size of errors below 0, of the rule that has one.
+        """
         if tables < 1 or self.c.n_actions % tables:
             raise ValueError(f"{self.c.n_actions} columns are not those of {tables} tables")
-        self.rule, self.tables = rule, tables
+        self.rule, self.tables, self.beta = rule, tables, beta
 
     cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size):
         self.tables = 1
@@ -196,7 +199,7 @@ cdef class RuleLanes:
     def __init__(self, Rows rows not None, int64_t n):
         cdef uint64_t[::1] memory = memoryview(bytearray(8 * (2 * n + rows.c.n_actions))).cast("Q")
         self.memory = memory
-        self.c.kind, self.c.tables = rows.rule, rows.tables
+        self.c.kind, self.c.tables, self.c.beta = rows.rule, rows.tables, rows.beta
         self.c.target_random, self.c.sum = &memory[0], &memory[2 * n]
         self.c.column = <uint32_t *> &memory[n]
         self.c.next_action = self.c.column + n

@@ -14,6 +14,7 @@ typedef struct {
     uint64_t *target_random; /* (n,): words for its targets, which a choice of actions leaves */
     uint32_t *column; /* (n,): what is updated */
     uint32_t *next_action; /* (n,): the action of the next sweep, or CDQ_NO_ACTION where it is yet to be chosen */
+    double beta; /* step size of errors below 0, of the rule that has one */
     void *sum; /* scratch, (n_actions,) */
 } cdq_rule;
 

@@ -4,6 +4,8 @@
  * rule takes a number and a case in `cdq_next_value` here, and a line in `cdq/rules.py`: the loops ask for what they
  * need, and know no rule by name. Q-learning has loops of its own besides, unrolled by the number of actions.
  *
+ * The hysteretic rule is Q-learning with another step size for errors below 0 (update.h).
+ *
  * A rule that has several tables has their columns side by side: n_actions of the first, then those of the next. It
  * acts by their sum. */
 #ifndef CDQ_RULES_H
@@ -12,7 +14,7 @@
 #include "table/mixed.h"
 #include "table/rule.h"
 
-enum { CDQ_Q_LEARNING, CDQ_EXPECTED_SARSA, CDQ_SARSA, CDQ_DOUBLE_Q };
+enum { CDQ_Q_LEARNING, CDQ_EXPECTED_SARSA, CDQ_SARSA, CDQ_DOUBLE_Q, CDQ_HYSTERETIC };
 
 #endif
 

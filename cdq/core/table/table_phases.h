@@ -102,7 +102,7 @@ static void NAME(cdq_learn_by_rule)(cdq_rows *rows, const cdq_rule *rule, const 
                                          steps->masks ? steps->masks + i * n_actions : NULL, n_actions, i);
         target[i] = NAME(cdq_target)((REAL)steps->reward[i], (REAL)steps->discount[i], next);
     }
-    NAME(cdq_update)(rows, law, steps->state, rule->column, target, steps->active, steps->n, rows->n_actions);
+    NAME(cdq_update_by_rule)(rows, rule, law, steps->state, target, steps->active, steps->n);
 }
 
 CDQ_CLONES static void NAME(cdq_learn)(cdq_rows *rows, const cdq_rule *rule, const cdq_law *law,
