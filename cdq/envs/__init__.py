@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium
 
 from cdq.envs.compiled import CompiledEnv as CompiledEnv
-from cdq.envs.compiled import lane_dtype as lane_dtype
+from cdq.envs.lane import lane_dtype as lane_dtype
 from cdq.errors.lazy import submodule
 
 # Name -> module, time limit and reward threshold; those of classic control are Gymnasium's.

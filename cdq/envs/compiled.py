@@ -11,52 +11,21 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from cdq.contracts import Board
 from cdq.core.lanes import Lanes
 from cdq.core.loops.stepping import LANE_BYTES, MOST_MASKED, MOST_UNIFORMS, Stepper, call
 from cdq.core.table.qfunction import QFunction
+from cdq.envs.boards import EnvBoard, Positions, all_positions
+from cdq.envs.lane import lane_dtype
 from cdq.envs.pointers import address_of, from_names, to_names
 from cdq.envs.spaces import actions_of
+from cdq.envs.toy_text import read_table
 from cdq.envs.wrappers import time_limit_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 
 MOST_NUMBERS = 8  # in an observation
 _EVERY = np.uint64(2**64 - 1)
 _WITH_ADDRESSES = {"grid", "garnet"}  # functions whose context holds some: `_link` writes them
-
-
-def lane_dtype() -> np.dtype[Any]:
-    """Return the struct that a compiled environment steps, as a structured dtype; core/lane.h describes the fields.
-
-    Examples
-    --------
-    >>> lane_dtype()["uniform"].shape, lane_dtype().itemsize
-    ((4,), 224)
-    """
-    fields = {
-        "state": ("f8", (8,), 0),
-        "integer": ("i8", (8,), 0),
-        "uniform": ("f8", (4,), 64),
-        "context": ("u8", (), 96),
-        "action": ("i8", (), 104),
-        "reward": ("f8", (), 112),
-        "index": ("i8", (), 120),
-        "observation": ("f8", (8,), 128),
-        "terminated": ("u1", (), 192),
-        "truncated": ("u1", (), 193),
-        "seat": ("u1", (), 194),
-        "discount": ("f8", (), 200),
-        "successor": ("i8", (), 208),
-        "allowed": ("u8", (), 216),
-    }
-    return np.dtype(
-        {
-            "names": list(fields),
-            "formats": [(kind, shape) if shape else kind for kind, shape, _ in fields.values()],
-            "offsets": [offset for *_, offset in fields.values()],
-            "itemsize": LANE_BYTES,
-        },
-        align=True,
-    )
 
 
 class CompiledEnv(gymnasium.Env[Any, Any]):
@@ -358,6 +327,17 @@ class CompiledEnvironment:
     def mask_of(self, observation: Any) -> Any:
         """Return the actions that an observation allows, where it tells and that is heeded; else None."""
         return self._base.mask_of(observation) if self._masked else None
+
+    def board(self) -> Board:
+        """Return a board for a copy of the environment."""
+        return EnvBoard(copy.deepcopy(self.env))
+
+    def positions(self) -> Positions:
+        """Return the model of a small game, and an observation of each of its positions (`all_positions`)."""
+        if hasattr(self._base, "P"):
+            table = read_table(self.env)
+            return table, list(range(table.n_states))
+        return all_positions(copy.deepcopy(self.env), int, self.n_actions)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of name, sizes, limit and parameters, on which a learnt table depends."""
