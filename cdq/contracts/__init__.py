@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,9 @@ class EnvironmentSpec(Protocol):
     def mask_of(self, observation: Any) -> Any:
         """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""
 
+    def board(self) -> Board:
+        """Return a board of its own, where it is a game."""
+
     def close(self) -> None:
         """Close the environments that were made here; loops must not be used afterwards."""
 
@@ -91,6 +94,40 @@ class Environment(EnvironmentSpec, Protocol):
 
         Episode i has the stream i % words.shape[1].
         """
+
+
+class Ply(NamedTuple):
+    """Result of a move in a game of two players in turn.
+
+    Attributes
+    ----------
+    observation : object
+        The position, as whoever is next sees it.
+    mask : array or None
+        Nonzero where a move is allowed; None: all are.
+    reward : float
+        Reward of whoever has moved.
+    over : bool
+        True if the game is over.
+    turns : bool
+        True if the other player is next.
+    """
+
+    observation: Any
+    mask: Any
+    reward: float
+    over: bool
+    turns: bool
+
+
+class Board(Protocol):
+    """A game as it is played move by move; moves are numbered from 0."""
+
+    def begin(self, random: np.random.Generator) -> Ply:
+        """Begin a game, and return the position."""
+
+    def move(self, action: int) -> Ply:
+        """Make a move, and return what came of it."""
 
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -11,12 +11,15 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from cdq.contracts import Board
 from cdq.contracts.blocks import Blocks
 from cdq.core.lanes import Lanes
 from cdq.core.loops.stepping import LANE_BYTES, MOST_MASKED, MOST_UNIFORMS, Stepper, call
 from cdq.core.table.qfunction import QFunction
+from cdq.envs.boards import EnvBoard, Positions, all_positions
 from cdq.envs.lane import lane_dtype as lane_dtype
 from cdq.envs.pointers import address_of, from_names, to_names
+from cdq.envs.toy_text import read_table
 from cdq.envs.wrappers import time_limit_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 
@@ -345,6 +348,17 @@ class CompiledEnvironment:
     def mask_of(self, observation: Any) -> Any:
         """Return the actions that an observation allows, where it tells and that is heeded; else None."""
         return self._base.mask_of(observation) if self._masked else None
+
+    def board(self) -> Board:
+        """Return a board for a copy of the environment."""
+        return EnvBoard(copy.deepcopy(self.env))
+
+    def positions(self) -> Positions:
+        """Return the model of a small game, and an observation of each of its positions (`all_positions`)."""
+        if hasattr(self._base, "P"):
+            table = read_table(self.env)
+            return table, list(range(table.n_states))
+        return all_positions(copy.deepcopy(self.env), int, self.n_actions)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of name, sizes, limit and parameters, on which a learnt table depends."""

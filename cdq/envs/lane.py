@@ -1,4 +1,4 @@
-"""The lane of a compiled environment as a NumPy dtype."""
+"""The struct of a compiled environment, for NumPy and Numba."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cdq.core.lanes import Lanes
 from cdq.core.loops.gym_scalar import EnvLoop
 from cdq.envs.bins import discretized
+from cdq.envs.boards import EnvBoard, Positions, all_positions
 from cdq.envs.copying import copy_of, true_copy_of
 from cdq.envs.drawn import has_advice
 from cdq.envs.sending import kinds_of
@@ -25,6 +26,7 @@ from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 if TYPE_CHECKING:
     import gymnasium
 
+    from cdq.contracts import Board
     from cdq.core.table.qfunction import QFunction
 
 Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
@@ -168,6 +170,14 @@ class PythonEnvironment:
     def mask_of(self, observation: Any) -> Any:
         """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""
         return self.encoder.mask_of(observation) if self._masks == "observation" else None
+
+    def board(self) -> Board:
+        """Return a board for an environment of evaluation."""
+        return EnvBoard(self._copies_of(1)[0], self.encoder.first_action)
+
+    def positions(self) -> Positions:
+        """Return the model of a small game, and an observation of each of its positions (`all_positions`)."""
+        return all_positions(self._copies_of(1)[0], self.encoder.state_of, self.n_actions, self.encoder.first_action)
 
     def kinds(self) -> list[str]:
         """Return the names of the classes of an environment and its wrappers."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.learner.evaluation import Evaluation
+from cdq.learner.matches import Match
 from cdq.mdp import MDP, OptimalityGap
 from cdq.settings import Settings
 from cdq.storage import html
@@ -42,7 +43,7 @@ def make_report(
     settings: Settings,
     history: History,
     gap: OptimalityGap | None,
-    evaluation: Evaluation | None,
+    evaluation: Evaluation | Match | None,
 ) -> dict[str, Any]:
     """Return a JSON object: *about*, then settings, speed, the greedy policy's return, and the gap, where known."""
     last = history[-1] if len(history) else _NO_ROUND
@@ -67,19 +68,23 @@ def make_report(
     }
 
 
-def played(evaluation: Evaluation | None) -> dict[str, Any]:
+def played(evaluation: Evaluation | Match | None) -> dict[str, Any]:
     """Return the figures of the greedy policy's episodes; None for those that there are not."""
     if evaluation is None:
         names = ("mean_return", "mean_return_error", "mean_reward", "episodes_evaluated", "episodes_unended")
         return dict.fromkeys(names)
     mean, error = evaluation.mean_return, evaluation.standard_error
-    return {
+    figures = {
         "mean_return": None if math.isnan(mean) else mean,
         "mean_return_error": None if evaluation.unended else error,
         "mean_reward": evaluation.mean_reward,
         "episodes_evaluated": evaluation.episodes,
         "episodes_unended": evaluation.unended,
     }
+    if isinstance(evaluation, Match):
+        seats = {"first": evaluation.first._asdict(), "second": evaluation.second._asdict()}
+        return {**figures, "opponent": evaluation.opponent, "seats": seats}
+    return figures
 
 
 def unvisited(model: MDP | None, visits: npt.NDArray[np.int64]) -> float | None:

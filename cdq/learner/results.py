@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from cdq.errors import ConfigError, LearnerBusy
 from cdq.errors.checks import is_flag, shown, whole
-from cdq.learner.acting import Acting
 from cdq.learner.backends import Backend
 from cdq.learner.elsewhere import learner_in
 from cdq.learner.evaluation import Evaluation, evaluate_greedy
 from cdq.learner.exclusion import exclusive, playing
+from cdq.learner.matches import Match, Matches
 from cdq.learner.naming import named
 from cdq.learner.report import Report, hints, make_report, played, unvisited, visited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
@@ -39,7 +39,7 @@ _STEPPED_LEAST, _STEPPED_EPISODES = 20_000, 100
 _SOLVED_OUTCOMES = 2_000_000
 
 
-class Results(Acting):
+class Results(Matches):
     """A table of action values, and the record of how it was learnt; see `QLearner`."""
 
     _origin: dict[str, Any]
@@ -47,7 +47,7 @@ class Results(Acting):
     _env: Any
     _requests: Requests
     _optimum: Solution | None = None
-    _evaluated: tuple[int, Evaluation | None] = (0, None)  # steps so far, and what came of it
+    _evaluated: tuple[int, Evaluation | Match | None] = (0, None)  # steps so far, and what came of it
     _by_agent: Mapping[str, Evaluation] = MappingProxyType({})  # of the same evaluation
 
     @property
@@ -172,8 +172,18 @@ class Results(Acting):
 
     @named
     @exclusive
-    def evaluate(self, episodes: float | None = None, *, seed: int | None = None, env: Any = None) -> Any:
+    def evaluate(
+        self,
+        episodes: float | None = None,
+        *,
+        seed: int | None = None,
+        env: Any = None,
+        opponent: Any = None,
+    ) -> Any:
         """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
+
+        A game is played in either seat, *episodes* times in each, and the result is a `Match`: the parts of the games
+        that were won, drawn and lost, in each seat, with standard errors.
 
         An episode is cut at the environment's time limit, or after 10,000 steps where it has none. Where that happens,
         the mean return is NaN, and `mean_reward`, that of a step, is the figure to look at.
@@ -188,17 +198,20 @@ class Results(Acting):
         env : str, gymnasium.Env, callable or MDP, optional
             Another environment in which to play, with the same observations and actions: harder, say, or without
             noise. By default that which was learnt.
+        opponent : "random", QLearner or callable, optional
+            In games, the opponent: uniformly random moves, which is the default, the greedy policy of another learner
+            of the game, or a function of a position and its action mask that returns an action.
 
         Returns
         -------
-        Evaluation, or mapping of str to Evaluation
+        Evaluation, Match, or mapping of str to Evaluation
             Figures of the policy; of an environment of several agents those of each agent, by its name.
 
         Raises
         ------
         ConfigError
             If *episodes* is not a whole number of at least 1, or *seed* none of at least 0; if *env* has other
-            observations or actions; or the environment that was given has changed since the learner was made of its
+            observations or actions; if *opponent* is none, or there is no game; or the environment that was given has changed since the learner was made of its
             model.
         LearnerBusy
             If the learner is in the course of another call, or another learner is stepping the environment that was
@@ -216,12 +229,12 @@ class Results(Acting):
         """
         if env is not None:
             with learner_in(env, self) as other:
-                found: Evaluation = other.evaluate(
-                    episodes, seed=self.settings.seed if seed is None else seed
+                found: Evaluation | Match = other.evaluate(
+                    episodes, seed=self.settings.seed if seed is None else seed, opponent=opponent
                 )
                 return found
         with self._stepped("evaluate"):
-            whole_of = self._evaluate(episodes, seed)
+            whole_of = self._evaluate(episodes, seed, opponent)
         return self._by_agent or whole_of
 
     def _stepped(self, call: str) -> AbstractContextManager[None]:
@@ -233,8 +246,12 @@ class Results(Acting):
         }
         return playing(self._env, call) if itself else nullcontext()
 
-    def _evaluate(self, episodes: float | None = None, seed: int | None = None) -> Evaluation:
+    def _evaluate(
+        self, episodes: float | None = None, seed: int | None = None, opponent: Any = None
+    ) -> Evaluation | Match:
         self._require_unchanged()
+        if opponent is not None:
+            self._require_game("an opponent")
         usual = _EPISODES if self._task.threads else _EPISODES_IN_PYTHON
         n = usual if episodes is None else whole("episodes", episodes, 1, _MOST_EPISODES)
         if seed is None:
@@ -243,16 +260,18 @@ class Results(Acting):
             entropy = self.settings.seed
         else:
             key, entropy = (), whole("the seed", seed, 0, MOST_SEED)
-        result, self._by_agent = self._play_each(n, entropy, key)
+        result, self._by_agent = self._play_each(n, entropy, key, "random" if opponent is None else opponent)
         self._evaluated = (self.steps, result)
         return result
 
-    def _play(self, episodes: int, seed: int, key: tuple[int, ...] = ()) -> Evaluation:
+    def _play(self, episodes: int, seed: int, key: tuple[int, ...] = ()) -> Evaluation | Match:
         return self._play_each(episodes, seed, key)[0]
 
     def _play_each(
-        self, episodes: int, seed: int, key: tuple[int, ...] = ()
-    ) -> tuple[Evaluation, dict[str, Evaluation]]:
+        self, episodes: int, seed: int, key: tuple[int, ...] = (), opponent: Any = "random"
+    ) -> tuple[Evaluation | Match, dict[str, Evaluation]]:
+        if self.settings.opponent is not None:
+            return self._match(opponent, episodes, seed, key), {}
         values, stop = self._state.merged.mean_values(), self._requests.stop
         return evaluate_greedy(self._task, values, stop, seed=seed, key=key, episodes=episodes)
 
@@ -331,7 +350,7 @@ class Results(Acting):
         rows = {"history": self.history.to_json()} if history else {}
         return Report(report, pairs_unvisited=missed, hints=found, **rows)
 
-    def _last_evaluation(self, play: bool) -> Evaluation | None:
+    def _last_evaluation(self, play: bool) -> Evaluation | Match | None:
         """Return how the policy of now did when it was played last; if it never was, it is, unless *play* is False."""
         steps, result = self._evaluated
         if play:

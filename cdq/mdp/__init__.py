@@ -4,6 +4,7 @@
 - `arrays`: Types of the arrays of models and solutions.
 - `average_reward`: Average reward per step: relative value iteration, and the bounds that certify the gain.
 - `bellman`: Models folded for backups: the mean reward of each pair, and the successors with their weights.
+- `board`: Board of a game that is a model: it is played by drawing from the model's outcomes.
 - `certify`: Bounds of each state's own error: rounding, summed over the ways that near-optimal actions take.
 - `checks`: Checks of the arrays of a finite model, and the limits of its size.
 - `complete`: Arguments of a model from outcomes in order: missing actions, ends, rounded probabilities, the start.
@@ -28,7 +29,9 @@
 """
 
 from cdq.mdp.arguments import model_of
+from cdq.mdp.board import ModelBoard
 from cdq.mdp.complete import from_table
+from cdq.mdp.games import worst_results
 from cdq.mdp.gap import optimality_gap
 from cdq.mdp.model import MDP
 from cdq.mdp.planning import bounds, evaluate_policy, solve
@@ -40,6 +43,7 @@ __all__ = [
     "AverageSolution",
     "Bounds",
     "HorizonSolution",
+    "ModelBoard",
     "OptimalityGap",
     "PackedModel",
     "Solution",
@@ -51,4 +55,5 @@ __all__ = [
     "optimality_gap",
     "pack_model",
     "solve",
+    "worst_results",
 ]

@@ -74,6 +74,18 @@ def gap(model: FiniteModel, policy: NDArray[np.int64], gamma: float, best: Solut
     return OptimalityGap(value, optimal, max(0.0, optimal - value) + best.above)
 
 
+def worst_results(model: FiniteModel, policy: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the mean result of a policy against the opponent that is best against it: as the first player, and second.
+
+    Raises
+    ------
+    ModelError
+        If a game may go on for ever.
+    """
+    mine, theirs = worst(model, policy, 1.0)
+    return float(model.start @ mine), float(model.start @ theirs)
+
+
 def worst(model: FiniteModel, policy: NDArray[np.int64], gamma: float) -> tuple[FloatArray, FloatArray]:
     """Return what a policy comes to against the best opponent, in its own eyes: where it moves, and where that one does.
 

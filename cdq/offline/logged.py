@@ -147,7 +147,7 @@ class LoggedTask:
             "a log has no environment to act in; learn more of it by learn_from, or make a QLearner of an environment"
         )
 
-    loop = run_episodes = recipe = refuse
+    loop = run_episodes = recipe = board = positions = refuse
 
     def close(self) -> None:
         """Do nothing: a log holds nothing."""

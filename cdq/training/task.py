@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.contracts import (
+    Board,
     Environment,
     EnvironmentSpec,
     Episodes,
@@ -27,7 +28,7 @@ from cdq.core.table.qfunction import QFunction, TableQ
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError
 from cdq.errors.checks import batch_of
-from cdq.mdp import MDP, follow_policy, pack_model
+from cdq.mdp import MDP, ModelBoard, follow_policy, from_table, pack_model
 from cdq.offline import encoding_of_states
 from cdq.qfunctions import DivergenceGuard
 from cdq.schedules import Constant, StepSize, as_step_size
@@ -98,6 +99,9 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
 
     def initial(self, value: float) -> float:
         """Return the entry of the table for which every action has the value *value*."""
+
+    def positions(self) -> tuple[MDP, list[Any]]:
+        """Return the model of a small game, and an observation of each of its positions."""
 
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
@@ -230,6 +234,14 @@ class ModelTask:
         """Return None: states hold no masks."""
         return None
 
+    def board(self) -> Board:
+        """Return a board on which the model is played."""
+        return ModelBoard(self.model)
+
+    def positions(self) -> tuple[MDP, list[Any]]:
+        """Return the model, and an observation of each of its positions."""
+        return self.model, list(range(self.n_rows))
+
     def run_episodes(
         self,
         values: Floats,
@@ -324,6 +336,19 @@ class SteppedTask:
         """Return how it plays, where it is stepped in Python one by one."""
         played: Callable[[], list[Any]] = getattr(self._environment, "trial", list)
         return played()
+
+    def board(self) -> Board:
+        """Return a board for a game of its own."""
+        return self._environment.board()
+
+    def positions(self) -> tuple[MDP, list[Any]]:
+        """Return the model of a small game, and an observation of each of its positions."""
+        listed: Callable[[], tuple[Any, list[Any]]] = getattr(self._environment, "positions", self._unknown)
+        table, seen = listed()
+        return from_table(MDP, table), seen
+
+    def _unknown(self) -> tuple[Any, list[Any]]:
+        raise ConfigError(f"the positions of {self.name} cannot be listed; give one environment, not several")
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table depends on, as hexadecimal digits."""

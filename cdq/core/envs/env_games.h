@@ -7,12 +7,15 @@
 #include "base.h"
 #include "lane.h"
 
-/* End a ply: the opponent moves next, unless the game is won, over without a winner, or lost by a move that is none. */
-CDQ_INLINE void cdq_end_ply(cdq_lane *lane, double reward, int over)
+/* End a ply: the opponent moves next, unless the game is won, over without a winner, or lost by a move that is none.
+ * What a game ends in is worth nothing: the position before stands for it, so that hashed tables get no row for it. */
+CDQ_INLINE void cdq_end_ply(cdq_lane *lane, int64_t before, int won, int legal, int over)
 {
-    lane->reward = reward;
+    over |= won | !legal;
+    lane->reward = (double)won - (double)!legal;
     lane->terminated = (uint8_t)over;
     lane->discount = over ? 1.0 : -1.0;
+    lane->successor = over ? before : -1;
 }
 
 /* ---- Tic-tac-toe. The state: the cells of the mover and of the opponent, a bit each, and the number in base 3 that
@@ -47,7 +50,7 @@ static void cdq_tictactoe_reset(cdq_lane *lane)
 
 static void cdq_tictactoe_step(cdq_lane *lane)
 {
-    int64_t *board = lane->integer, cell = (int64_t)1 << lane->action;
+    int64_t *board = lane->integer, cell = (int64_t)1 << lane->action, before = lane->index;
     int legal = !((board[CDQ_MINE] | board[CDQ_THEIRS]) & cell);
     int64_t mine = board[CDQ_MINE] | cell, theirs = board[CDQ_THEIRS];
     int64_t code = board[CDQ_CODE] + (legal ? cdq_power_of_3[lane->action] : 0);
@@ -57,7 +60,7 @@ static void cdq_tictactoe_step(cdq_lane *lane)
     board[CDQ_MINE] = theirs;
     board[CDQ_THEIRS] = mine & ~(legal ? 0 : theirs);
     cdq_show_cells(lane);
-    cdq_end_ply(lane, (double)won - (double)!legal, won || !legal || (mine | theirs) == 0x1ff);
+    cdq_end_ply(lane, before, won, legal, (mine | theirs) == 0x1ff);
 }
 
 /* ---- Nim: action heap * largest + taken - 1; whoever takes the last wins. */
@@ -90,12 +93,12 @@ static void cdq_nim_reset(cdq_lane *lane)
 static void cdq_nim_step(cdq_lane *lane)
 {
     const cdq_nim *nim = (const cdq_nim *)lane->context;
-    int64_t heap = lane->action / nim->largest, taken = lane->action % nim->largest + 1;
+    int64_t before = lane->index, heap = lane->action / nim->largest, taken = lane->action % nim->largest + 1;
     int legal = lane->integer[heap] >= taken;
     lane->integer[heap] -= legal ? taken : 0;
     cdq_show_heaps(nim, lane);
     int won = legal && lane->index == 0;
-    cdq_end_ply(lane, (double)won - (double)!legal, won || !legal);
+    cdq_end_ply(lane, before, won, legal, won);
 }
 
 /* ---- Connect four: columns of 7 bits, of which the uppermost stays free, from the left. The key is the mover's pieces
@@ -133,6 +136,7 @@ static void cdq_connectfour_reset(cdq_lane *lane)
 static void cdq_connectfour_step(cdq_lane *lane)
 {
     int64_t mine = lane->integer[CDQ_MINE], theirs = lane->integer[CDQ_THEIRS], all = mine | theirs;
+    int64_t before = lane->index;
     int legal = !(all >> (7 * lane->action + 5) & 1);
     int64_t column = (int64_t)0x3f << (7 * lane->action);
     int64_t piece = ((all & column) + ((int64_t)1 << (7 * lane->action))) & column; /* the lowest free cell */
@@ -141,7 +145,7 @@ static void cdq_connectfour_step(cdq_lane *lane)
     lane->integer[CDQ_MINE] = theirs;
     lane->integer[CDQ_THEIRS] = mine;
     cdq_show_columns(lane);
-    cdq_end_ply(lane, (double)won - (double)!legal, won || !legal || (mine | theirs) == 0x3f * CDQ_BOTTOM);
+    cdq_end_ply(lane, before, won, legal, (mine | theirs) == 0x3f * CDQ_BOTTOM);
 }
 
 #endif
