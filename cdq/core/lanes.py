@@ -8,9 +8,9 @@ import numpy.typing as npt
 # Stream, steps and return of the running episode, state.
 _COMMON = 32 + 8 + 8 + 4
 _ALIGNMENT = 64
-# Bytes at the end of a compiled environment's lane that files of earlier versions lack: its discount, successor, allowed
-# actions, and the address of its memory. The first two and the last are set before they are read, and no environment of
-# those versions has the third.
+# Bytes at the end of a compiled environment's lane that files of earlier versions lack: its discount, successor, its
+# allowed actions, which no environment of those versions has, and the address of its memory. All but those are set
+# before they are read.
 _ADDED = 32
 
 

@@ -17,13 +17,13 @@ from cdq.core.lanes import Lanes
 from cdq.core.loops.stepping import LANE_BYTES, MOST_MASKED, MOST_UNIFORMS, Stepper, call
 from cdq.core.table.qfunction import QFunction
 from cdq.envs.boards import EnvBoard, Positions, all_positions
-from cdq.envs.lane import lane_dtype as lane_dtype
+from cdq.envs.given import context_of, space_of, whole_of
+from cdq.envs.lane import lane_dtype
 from cdq.envs.pointers import address_of, from_names, to_names
 from cdq.envs.toy_text import read_table
 from cdq.envs.wrappers import time_limit_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 
-MOST_NUMBERS = 8  # in an observation
 MOST_MEMORY = 1 << 30  # bytes of a state
 _EVERY = np.uint64(2**64 - 1)
 _WITH_ADDRESSES = {"grid", "garnet"}  # functions whose context holds some: `_link` writes them
@@ -109,16 +109,16 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         self._functions = (step, reset, encode)  # kept alive
         self._step, self._reset = address_of(step, "step"), address_of(reset, "reset")
         self._encode = 0 if encode is None else address_of(encode, "encode")
-        self.n_actions = _whole("n_actions", n_actions, 1, MOST_MASKED if masked else 2**31 - 1)
+        self.n_actions = whole_of("n_actions", n_actions, 1, MOST_MASKED if masked else 2**31 - 1)
         self.masked = bool(masked)
-        self.uniforms = _whole("uniforms", uniforms, 0, MOST_UNIFORMS)
-        self.time_limit = None if time_limit is None else _whole("time_limit", time_limit, 1, 2**62)
+        self.uniforms = whole_of("uniforms", uniforms, 0, MOST_UNIFORMS)
+        self.time_limit = None if time_limit is None else whole_of("time_limit", time_limit, 1, 2**62)
         self.name = name
-        self.observation_space = _space(n_states, observation_space)
+        self.observation_space = space_of(n_states, observation_space)
         self.n_states = n_states
         self.action_space = gymnasium.spaces.Discrete(self.n_actions)
-        self._context = _context(context)
-        self._more = np.zeros(-(-_whole("memory", memory, 0, MOST_MEMORY) // 8), np.int64)
+        self._context = context_of(context)
+        self._more = np.zeros(-(-whole_of("memory", memory, 0, MOST_MEMORY) // 8), np.int64)
         self._memory = np.zeros(LANE_BYTES, np.uint8)
         self._lane = self._memory.view(lane_dtype())[0]
         self._elapsed: int | None = None
@@ -247,7 +247,9 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         """Return an info with the actions that are allowed, where states do not have every action."""
         if not self.masked:
             return {}
-        allowed = int(self._lane["allowed"] if self.allowed_of is None else self.allowed_of[self._lane["index"]])
+        allowed = int(
+            self._lane["allowed"] if self.allowed_of is None else self.allowed_of[self._lane["index"]]
+        )
         return {"action_mask": np.array([allowed >> a & 1 for a in range(self.n_actions)], np.int8)}
 
     def mask_of(self, observation: Any) -> Any:
@@ -370,43 +372,3 @@ class CompiledEnvironment:
     def close(self) -> None:
         """Close the environment."""
         self.env.close()
-
-
-def _whole(what: str, value: Any, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
-        raise ConfigError(f"{what} is {value!r}; allowed: a whole number from {least} to {most}")
-    return int(value)
-
-
-def _space(n_states: Any, space: Any) -> gymnasium.spaces.Space[Any]:
-    if (n_states is None) == (space is None):
-        raise ConfigError(
-            "give n_states, where the environment shows an index, or observation_space, where it shows a vector; "
-            f"got n_states={n_states!r} and observation_space={space!r}"
-        )
-    if space is None:
-        return gymnasium.spaces.Discrete(_whole("n_states", n_states, 1, 2**63 - 1))
-    if not isinstance(space, gymnasium.spaces.Box) or space.shape not in [
-        (n,) for n in range(1, MOST_NUMBERS + 1)
-    ]:
-        raise ConfigError(
-            f"observation_space is {space!r}; allowed: a Box of shape (n,) with n from 1 to {MOST_NUMBERS}; "
-            "observe an index (n_states) otherwise"
-        )
-    return space
-
-
-def _context(given: Any) -> npt.NDArray[Any]:
-    """Return the parameters as an array that is the environment's own, or borrowed where it is an array."""
-    if given is None:
-        return np.zeros(0, np.uint8)
-    if isinstance(given, (bytes, bytearray, memoryview)):
-        return np.frombuffer(bytes(given), np.uint8)
-    if not isinstance(given, (np.ndarray, np.void)) or given.dtype.hasobject:
-        raise ConfigError(f"context is a {type(given).__name__}; allowed: a NumPy array or record, or bytes")
-    array = np.atleast_1d(np.asarray(given))
-    if not array.size:
-        raise ConfigError("context is an empty array; leave it out")
-    if not array.flags.c_contiguous:
-        raise ConfigError("context is an array that is not contiguous; give a copy: context.copy()")
-    return array

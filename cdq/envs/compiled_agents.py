@@ -7,11 +7,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import numpy.typing as npt
 from gymnasium.spaces import Discrete, MultiDiscrete
 
 from cdq.core.loops.stepping import LANE_BYTES
-from cdq.core.table.qfunction import QFunction
 from cdq.envs.compiled import CompiledEnv
 from cdq.envs.lane import lane_dtype
 from cdq.errors import ConfigError
@@ -148,7 +146,9 @@ class Parallel:
             raise ConfigError(f"{env} has no agents; give a CompiledAgents")
         self.env, self._base = env, base
         self.possible_agents, self.agents = list(base.agents), list[str]()
-        self._spaces = {name: (Discrete(base.n_states), Discrete(base.n_actions)) for name in base.agents}
+        self._spaces = {
+            name: (Discrete(base.n_states or 0), Discrete(base.n_actions)) for name in base.agents
+        }
         self.metadata = {"name": base.name, **base.metadata}
         self.render_mode = env.render_mode
 
@@ -157,7 +157,7 @@ class Parallel:
 
     @property
     def unwrapped(self) -> Parallel:
-        """This environment: nothing is wrapped around it."""
+        """The environment itself: nothing is wrapped around it."""
         return self
 
     @property
@@ -184,7 +184,9 @@ class Parallel:
         """Begin an episode; return what each agent observes, and an info for each."""
         observations, _ = self.env.reset(seed=seed, options=options)
         self.agents = list(self.possible_agents)
-        return self._each(observations.tolist()), self._each([_info(lane, self._base) for lane in self._base._lane])
+        return self._each(observations.tolist()), self._each(
+            [_info(lane, self._base) for lane in self._base._lane]
+        )
 
     def step(
         self, actions: Mapping[str, Any]

@@ -24,7 +24,7 @@ from cdq.schedules import Constant
 
 
 class PartsEncoder(BlockEncoder):
-    """The observations of an environment whose states are those of blocks, end to end: of a block by its name, or of all.
+    """The observations of an environment whose states are those of blocks, end to end: of one block by name, or of all.
 
     Parameters
     ----------
@@ -87,11 +87,12 @@ class CompiledAgentsEnvironment(CompiledEnvironment):
         self.own_bytes = LANE_BYTES + 8 * -(-base.memory // (8 * self.lanes_each))
         tables = grouped(groups, self.agents)
         one = _encoder(base.n_states, base.n_actions)
-        self.blocks = blocks_of(list(tables), [one] * len(tables))
+        blocks = blocks_of(list(tables), [one] * len(tables))
         members = {agent: number for number, named in enumerate(tables.values()) for agent in named}
-        self.encoder = BlockEncoder(self.blocks, [one] * len(tables), members)
-        self._first = self.blocks.first[[members[agent] for agent in self.agents]].astype(np.int64)
-        self._n_own, self.n_states = base.n_states, self.blocks.n_rows
+        self.encoder = BlockEncoder(blocks, [one] * len(tables), members)
+        self.blocks = blocks
+        self._first = blocks.first[[members[agent] for agent in self.agents]].astype(np.int64)
+        self._n_own, self.n_states = base.n_states, blocks.n_rows
 
     def episodes(
         self, q: QFunction, words: npt.NDArray[np.uint64], n: int, longest: int, stop: npt.NDArray[np.int32]
@@ -106,7 +107,9 @@ class CompiledAgentsEnvironment(CompiledEnvironment):
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""
-        told = f"{super().fingerprint()} {self.agents} {self.blocks.to_config()} {self._first.tolist()}"
+        told = (
+            f"{super().fingerprint()} {self.agents} {self.encoder.blocks.to_config()} {self._first.tolist()}"
+        )
         return hashlib.sha256(told.encode()).hexdigest()
 
 
@@ -115,13 +118,13 @@ def _encoder(n_states: int, n_actions: int) -> Encoder:
 
 
 def compiled_in(env: Any) -> gymnasium.Env[Any, Any] | None:
-    """Return the environment of Gymnasium with which compiled agents are stepped; None where *env* is something else."""
+    """Return the environment of Gymnasium that steps compiled agents; None where *env* is something else."""
     inner = env.env if isinstance(env, Parallel) else env
     return inner if isinstance(getattr(inner, "unwrapped", None), CompiledAgents) else None
 
 
 def open_compiled(
-    env: gymnasium.Env[Any, Any], *, masks: bool | str, bins: Any, groups: Groups
+    env: gymnasium.Env[Any, Any], *, stepping: str, masks: bool | str, bins: Any, groups: Groups
 ) -> CompiledAgentsEnvironment | str:
     """Return the transitions of compiled agents, or why they are stepped in Python.
 
@@ -131,6 +134,8 @@ def open_compiled(
         If an argument does not go with them.
     """
     base: Any = env.unwrapped
+    if stepping != "auto":
+        return f"stepping={stepping!r} says so"
     against = change_by_wrappers(env)
     if against is not None:
         return against

@@ -101,18 +101,9 @@ def open_environment(
     given = isinstance(env_like, (gymnasium.Env, gymnasium.vector.VectorEnv))
     twin = twin_of(env_like) if stepping == "auto" else None
     env = env_like if given or has_agents(env_like) else make_any(twin or env_like)
-    inner = compiled_in(env)
-    if inner is not None:
-        found = open_compiled(inner, masks=masks, bins=bins, groups=groups) if stepping == "auto" else stepping
-        if not isinstance(found, str):
-            return Opened(found, cast(Encoder, found.encoder), "its step and reset are compiled functions of all agents")
-        if not isinstance(env, Parallel):
-            env_like = env = Parallel(inner)
-    if has_agents(env):
-        several = open_agents(
-            env_like, env, num_envs, stepping=stepping, masks=masks, bins=bins, groups=groups
-        )
-        return Opened(several, cast(Encoder, several.encoder), "it has several agents")
+    several = _of_agents(env_like, env, num_envs, stepping=stepping, masks=masks, bins=bins, groups=groups)
+    if several is not None:
+        return several
     require_single(env_like, env)
     if groups != OWN:
         raise ConfigError(f"groups are of several agents, and {name_of(env)} has no agents; leave groups out")
@@ -142,6 +133,24 @@ def open_environment(
         opened, before = found, _look(env, found, build)
         found = found._replace(changed=lambda: _look(env, opened, build) != before)
     return _with_notice(env, found) if given else found
+
+
+def _of_agents(
+    env_like: Any, env: Any, num_envs: int, *, stepping: str, masks: bool | str, bins: Any, groups: Groups
+) -> Opened | None:
+    """Return how an environment of several agents is stepped; None where it has one."""
+    inner, why = compiled_in(env), "it has several agents"
+    if inner is not None:
+        found = open_compiled(inner, stepping=stepping, masks=masks, bins=bins, groups=groups)
+        if not isinstance(found, str):
+            why = "its step and reset are compiled functions of all agents"
+            return Opened(found, cast(Encoder, found.encoder), why)
+        env_like, why = (env_like if isinstance(env, Parallel) else lambda: Parallel(inner)), found
+        env = env if isinstance(env, Parallel) else Parallel(inner)
+    if not has_agents(env):
+        return None
+    several = open_agents(env_like, env, num_envs, stepping=stepping, masks=masks, bins=bins, groups=groups)
+    return Opened(cast(Environment, several), cast(Encoder, several.encoder), why)
 
 
 def read_model(env_like: Any, build: Callable[[TransitionTable], M], **kwargs: object) -> M:

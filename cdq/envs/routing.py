@@ -1,4 +1,4 @@
-"""Packets in a network: a decision at each node to which neighbour a packet is sent, and the shortest way to compare."""
+"""Packets in a network: a decision at each node to which neighbour a packet goes, and shortest ways to compare with."""
 
 from __future__ import annotations
 
@@ -56,7 +56,11 @@ def grids(rows: int = 6, columns: int = 3, bridges: Sequence[int] = (1, 5)) -> l
     56
     """
     across = 2 * columns
-    down = [((row - 1) * across + column, row * across + column) for row in range(1, rows) for column in range(across)]
+    down = [
+        ((row - 1) * across + column, row * across + column)
+        for row in range(1, rows)
+        for column in range(across)
+    ]
     along = [
         (row * across + column - 1, row * across + column)
         for row in range(rows)
@@ -141,7 +145,9 @@ class Routing(CompiledEnv):
         )
         bits = np.array([2 ** len(near) - 1 for near in self.neighbours], np.uint64)
         self.allowed_of = np.repeat(bits, n)
-        self.blocks = Blocks(tuple(Block(f"n{node}", n, len(near)) for node, near in enumerate(self.neighbours)))
+        self.blocks = Blocks(
+            tuple(Block(f"n{node}", n, len(near)) for node, near in enumerate(self.neighbours))
+        )
 
     @property
     def tick(self) -> int:
@@ -149,8 +155,10 @@ class Routing(CompiledEnv):
         return int(self._lane["integer"][_TICK])
 
     def totals(self) -> tuple[int, int, int, int]:
-        """Return figures of the episode: packets delivered, the ticks that took them, packets that wait, and lost ones."""
-        delivered, delay, waiting, lost = self._lane["integer"][[_DELIVERED, _DELAY, _WAITING, _LOST]].tolist()
+        """Return figures of the episode: packets delivered, the ticks of these, packets that wait, and lost ones."""
+        delivered, delay, waiting, lost = self._lane["integer"][
+            [_DELIVERED, _DELAY, _WAITING, _LOST]
+        ].tolist()
         return delivered, delay, waiting, lost
 
     def mask_of(self, observation: Any) -> Any:
@@ -161,7 +169,7 @@ class Routing(CompiledEnv):
 
 
 def shortest(network: Routing, node: int, destination: int) -> int:
-    """Act by the policy that sends a packet on a shortest way: the first neighbour that is nearest to its destination."""
+    """Act by the policy of shortest ways: the first neighbour that is nearest to the destination."""
     near = network.neighbours[node]
     return min(range(len(near)), key=lambda action: int(network.distances[near[action], destination]))
 
@@ -180,7 +188,7 @@ def deliver(network: Routing, policy: Policy, ticks: int, seed: int | None = 0) 
         if since is None and network.tick >= ticks * 9 // 10:
             since = network.totals()
         state = network.step(policy(network, *divmod(int(state), n)))[0]
-    delivered, delay, waiting, lost = (
+    delivered, delay, _, lost = (
         now - before for now, before in zip(network.totals(), since or (0, 0, 0, 0), strict=True)
     )
     return Delivery(delay / delivered if delivered else math.nan, delivered, network.totals()[2], lost)
@@ -188,7 +196,9 @@ def deliver(network: Routing, policy: Policy, ticks: int, seed: int | None = 0) 
 
 def _neighbours(links: Any) -> list[list[int]]:
     """Return the neighbours of each node, in ascending order."""
-    pairs = [_link(link) for link in links] if isinstance(links, Iterable) and not isinstance(links, str) else []
+    pairs = (
+        [_link(link) for link in links] if isinstance(links, Iterable) and not isinstance(links, str) else []
+    )
     if not pairs:
         raise ConfigError(f"links is {shown(links)}; allowed: pairs of nodes, such as [(0, 1), (1, 2)]")
     near: list[set[int]] = [set() for _ in range(max(max(pair) for pair in pairs) + 1)]

@@ -32,9 +32,9 @@ class SignalsEnv(CompiledAgents):
     for 5 ticks; after a change all approaches have red in the first 2. With green, a vehicle of each approach moves to
     the next crossing in a tick. At most 40 wait before a crossing on the border to come in.
 
-    An agent observes its green direction and how many vehicles wait on north and south and on east and west, each in
-    the bins 0, 1-2, 3-5, 6-10 and more: (green * 5 + bin) * 5 + bin, of 50 states. Its reward is minus the vehicles that
-    wait at its crossing, a mean over the ticks.
+    An agent observes its green direction and how many vehicles wait from north and south and from east and west, each
+    in the bins 0, 1-2, 3-5, 6-10 and more: (green * 5 + bin) * 5 + bin, of 50 states. Its reward is minus the number of
+    vehicles that wait at its crossing, a mean over the ticks.
 
     Parameters
     ----------

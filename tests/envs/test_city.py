@@ -52,7 +52,16 @@ def compare(source: Any, n_envs: int, other: Any, dtype: str, seed: int, sweeps:
     st.integers(1, 40), st.sampled_from([3, 1000]), seeds,
 )  # fmt: skip
 def test_signals_are_the_definition(
-    rows: int, columns: int, n: int, rates: Any, reward: str, groups: str, dtype: str, sweeps: int, limit: int, seed: int
+    rows: int,
+    columns: int,
+    n: int,
+    rates: Any,
+    reward: str,
+    groups: str,
+    dtype: str,
+    sweeps: int,
+    limit: int,
+    seed: int,
 ) -> None:
     env = SignalsEnv(rows, columns, rates=rates, reward=reward)
     env.time_limit = limit
@@ -81,5 +90,3 @@ def test_routing_is_the_definition(
         return reference.Learner(networks, q, 0.9, words, [0], 2**62)
 
     compare(CompiledEnvironment(env), n, definition, dtype, seed, sweeps, 0.3)
-
-

@@ -107,9 +107,8 @@ class Network:
     def go_on(self) -> int:
         while self.node == self.n_nodes or not self.queues[self.node]:
             self.node += 1
-            if self.node >= self.n_nodes:
-                if self.node > self.n_nodes:
-                    self.next_tick()
+            if self.node > self.n_nodes:
+                self.next_tick()
         return self.node * self.n_nodes + self.queues[self.node][0][0]
 
     def next_tick(self) -> None:
@@ -138,7 +137,11 @@ class Network:
         told: dict[str, Any] = {"reward": float(came - self.tick - 1)}
         if to == end:
             told["discount"] = 0.0
-            self.delivered, self.delay, self.inside = self.delivered + 1, self.delay + self.tick + 1 - born, self.inside - 1
+            self.delivered, self.delay, self.inside = (
+                self.delivered + 1,
+                self.delay + self.tick + 1 - born,
+                self.inside - 1,
+            )
         else:
             told["successor"] = to * self.n_nodes + end
             self.flying.append((to, [end, self.tick + 1, born]))
@@ -155,7 +158,9 @@ class Network:
 class Learner:
     """Environments of agents that learn on one Q-function; *words* (4, lanes), *first* the first row of each agent."""
 
-    def __init__(self, envs: list[Any], q: QFunction, gamma: float, words: Any, first: list[int], limit: int) -> None:
+    def __init__(
+        self, envs: list[Any], q: QFunction, gamma: float, words: Any, first: list[int], limit: int
+    ) -> None:
         self.envs, self.q, self.gamma, self.limit = envs, q, gamma, limit
         self.agents = envs[0].n
         self.first = first * len(envs)
