@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cdq import plot as plot
     from cdq import testing as testing
     from cdq.contracts.blocks import Block as Block
+    from cdq.envs.signals import Signals as Signals
     from cdq.errors import CdqError as CdqError
     from cdq.features import FourierBasis as FourierBasis
     from cdq.features import PolynomialBasis as PolynomialBasis
@@ -87,6 +88,7 @@ _HOMES = {
     "QTable": "qfunctions.qtable",
     "RescaledLinear": "schedules",
     "RunView": "training.callbacks",
+    "Signals": "envs.signals",
     "Solution": "mdp.planning",
     "StopOnReturn": "training.stopping",
     "StopOnTime": "training.stopping",

@@ -27,7 +27,7 @@ STEP, RESET = FUNCTIONS["river"]
 BOX = gymnasium.spaces.Box(-1, 1, (2,))
 SHIPPED = [
     *("GridWorld", "Garnet", "RiverSwim", "DeepSea", "MountainCar", "CartPole", "Acrobot"),
-    *("TicTacToe", "Nim", "ConnectFour"),
+    *("TicTacToe", "Nim", "ConnectFour", "Signals", "Routing"),
 ]
 
 

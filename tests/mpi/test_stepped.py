@@ -20,6 +20,9 @@ TABLES: dict[str, dict[str, Any]] = {
     "hash": {"env": "cdq/GridWorld-v0", "table": "hash"},
     "tiles": {"env": "MountainCar-v0", "features": cdq.TileCoding(4, 4), "dtype": "float32"},
     "fourier": {"env": "MountainCar-v0", "features": cdq.FourierBasis(2), "step_size": 0.1},
+    "agents": {"env": "cdq/Signals-v0", "num_envs": 2, "env_kwargs": {"rows": 2, "columns": 2}},
+    "agents, shared, hash": {"env": "cdq/Signals-v0", "num_envs": 2, "groups": "shared", "table": "hash"},
+    "nodes": {"env": "cdq/Routing-v0", "num_envs": 2, "gamma": 1.0, "step_size": 0.5},
     "Python": {"env": "Blackjack-v1"},
     "Python, hash": {"env": "Blackjack-v1", "table": "hash"},
 }
