@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +12,8 @@ from cdq.contracts import Ply
 from cdq.envs.toy_text import TransitionTable, name_of
 from cdq.errors import ConfigError
 
-# Positions of a game up to which all are listed: some seconds of Python.
-MOST_POSITIONS = 100_000
+# Positions of a game up to which all are played to: some seconds of Python.
+MOST_POSITIONS = 20_000
 _RESETS = 32  # to see whether games begin with one position
 
 
@@ -41,7 +40,9 @@ class EnvBoard:
         """Make a move, and return what came of it, seen by whoever is next."""
         observation, reward, terminated, truncated, info = self.env.step(action + self._first)
         over = bool(terminated) or bool(truncated)
-        return Ply(observation, mask_in(observation, info), float(reward), over, info.get("discount", 1.0) < 0)
+        return Ply(
+            observation, mask_in(observation, info), float(reward), over, info.get("discount", 1.0) < 0
+        )
 
 
 def mask_in(observation: Any, info: Any) -> Any:
@@ -60,7 +61,7 @@ def all_positions(env: Any, encode: Any, n_actions: int, first_action: int = 0) 
     Parameters
     ----------
     env : gymnasium.Env
-        An environment of plies, which is copied for every move.
+        An environment of plies, in which every position is played to.
     encode : callable
         Returns a number that stands for an observation.
     n_actions, first_action : int
@@ -74,25 +75,23 @@ def all_positions(env: Any, encode: Any, n_actions: int, first_action: int = 0) 
     name, rows = name_of(env), []
     _require_sure(env, encode, name)
     observation, info = env.reset(seed=0)
-    numbers = {encode(observation): 0}
-    boards, seen = [copy.deepcopy(env)], [observation]
-    masks = [mask_in(observation, info)]
-    for position, board in enumerate(boards):  # it grows
+    numbers: dict[Any, int] = {encode(observation): 0}
+    ways: list[tuple[int, ...]] = [()]
+    seen, masks = [observation], [mask_in(observation, info)]
+    for position, way in enumerate(ways):  # it grows
         for action in _allowed(masks[position], n_actions):
-            after = copy.deepcopy(board)
-            observation, reward, terminated, truncated, info = after.step(action + first_action)
+            observation, reward, terminated, truncated, info = _replayed(env, (*way, action), first_action)
             over = bool(terminated) or bool(truncated)
             if not over and not info.get("discount", 1.0) < 0:
                 raise ConfigError(f"{name} lets one player move twice in a row, which its model cannot say")
             key = encode(observation)
             if not over and key not in numbers:
                 numbers[key] = len(numbers)
-                boards.append(after)
+                ways.append((*way, action))
                 seen.append(observation)
                 masks.append(mask_in(observation, info))
             rows.append((position, action, 0 if over else numbers[key], float(reward), over))
-        boards[position] = None  # its memory
-        if len(boards) > MOST_POSITIONS:
+        if len(seen) > MOST_POSITIONS:
             raise ConfigError(
                 f"{name} has more than {MOST_POSITIONS:,} positions, too many to look at all; "
                 "evaluate(opponent=...) plays against one opponent"
@@ -100,10 +99,18 @@ def all_positions(env: Any, encode: Any, n_actions: int, first_action: int = 0) 
     return _table_of(rows, len(seen), n_actions, name), seen
 
 
+def _replayed(env: Any, way: tuple[int, ...], first_action: int) -> Any:
+    """Return what the last of some moves gives, from the beginning of a game: copies may be pristine environments."""
+    env.reset(seed=0)
+    for action in way[:-1]:
+        env.step(action + first_action)
+    return env.step(way[-1] + first_action)
+
+
 def _require_sure(env: Any, encode: Any, name: str) -> None:
     """Raise `ConfigError` if games begin with several positions, or moves are known to draw random numbers."""
     starts = {encode(env.reset(seed=seed)[0]) for seed in range(_RESETS)}
-    if len(starts) > 1 or getattr(env.unwrapped, "uniforms", 0):
+    if len(starts) > 1 or getattr(env.unwrapped, "uniforms", None):
         raise ConfigError(
             f"{name} depends on chance, and has no table P that says how; evaluate(opponent=...) plays against one "
             "opponent"

@@ -83,7 +83,7 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
 
 
 def require_opponent(name: str, players: int, opponent: str | None) -> None:
-    """Raise `ConfigError` if a game is to be learnt without its opponent, or an opponent is given where there is none."""
+    """Raise `ConfigError` if a game is to be learnt without an opponent, or an opponent is given to what is no game."""
     if players > 2:
         raise ConfigError(
             f"{name} has {players} players; opponent='self' learns games of two in turn, whose gains are each other's "
@@ -95,8 +95,8 @@ def require_opponent(name: str, players: int, opponent: str | None) -> None:
         )
     if players < 2 and opponent is not None:
         raise ConfigError(
-            f"opponent={opponent!r} is for games of two players in turn, and {name} is none; leave it out. An environment "
-            "of plies says that it is a game: metadata['players'] is 2, and info['discount'] -1 while the game goes on"
+            f"opponent={opponent!r} is for games of two players in turn, and {name} is none; leave it out. An "
+            "environment of plies says that it is a game: metadata['players'] is 2, info['discount'] -1 until its end"
         )
 
 
@@ -180,8 +180,12 @@ def _described(features: FeatureMap) -> str:
     return f"{type(features).__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
 
 
-def made_with(env: Any, arguments: Mapping[str, Any] | None) -> Any:
-    """Return what makes an environment with arguments of `QLearner` (`cdq.envs.arguments`)."""
+def made_with(env: Any, arguments: Mapping[str, Any] | None, opponent: str | None = None) -> Any:
+    """Return what makes an environment with arguments of `QLearner` (`cdq.envs.arguments`), a game as plies."""
+    if hasattr(env, "possible_agents"):
+        from cdq.envs.turns import as_plies, is_aec
+
+        env = as_plies(env) if opponent is not None or is_aec(env) else env
     if arguments is None:
         return env
     from cdq.envs.arguments import with_arguments

@@ -39,6 +39,7 @@ CHANGED: dict[str, Any] = {
     "table": "hash",
     "masks": False,
     "stepping": "python",
+    "opponent": "self",
     "comm": "zmq",
     "overlap": True,
 }
