@@ -45,6 +45,7 @@ def evaluate(
         console_for_people,
         mean_and_error,
         per_step,
+        seats,
         show_figures,
         show_policy,
         write_json,
@@ -67,7 +68,7 @@ def evaluate(
         ("environment", agent.name),
         ("played by", agent.stepping),
         ("because", agent.stepping_reason),
-        ("mean return", mean_and_error(report)),
+        *(seats(report) or [("mean return", mean_and_error(report))]),
         *per_step(report),
         ("mean length", f"{result.mean_length:.1f} steps, over {result.episodes:,} episodes"),
     ]

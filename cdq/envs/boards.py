@@ -29,7 +29,7 @@ class EnvBoard:
     """
 
     def __init__(self, env: Any, first_action: int = 0) -> None:
-        self.env, self._first = env, first_action
+        self.env, self._first, self._base = env, first_action, env.unwrapped
 
     def begin(self, random: np.random.Generator) -> Ply:
         """Begin a game, and return the position."""
@@ -43,6 +43,25 @@ class EnvBoard:
         return Ply(
             observation, mask_in(observation, info), float(reward), over, info.get("discount", 1.0) < 0
         )
+
+    def allowed(self, ply: Ply) -> list[int]:
+        """Return the moves of a position."""
+        return (
+            list(range(self._base.action_space.n)) if ply.mask is None else np.flatnonzero(ply.mask).tolist()
+        )
+
+    def number_of(self, action: Any) -> int:
+        """Return the number of an action of the environment."""
+        return int(action) - self._first
+
+    def text_of(self, ply: Ply) -> str:
+        """Return a position as people see it: in the game's own words, where it has some."""
+        return str(getattr(self._base, "text_of", str)(ply.observation))
+
+    def word_of(self, action: int) -> str:
+        """Return the word by which a person calls a move."""
+        word = getattr(self._base, "word_of", None)
+        return str(action + self._first) if word is None else str(word(action))
 
 
 def mask_in(observation: Any, info: Any) -> Any:

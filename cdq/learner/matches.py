@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from cdq.learner.exclusion import exclusive
 from cdq.mdp import worst_results
 from cdq.training import EnvironmentTask
 from cdq.workers import EVALUATION
+
+if TYPE_CHECKING:
+    from cdq.envs.boards import EnvBoard
 
 Policy = Callable[[Any, Any], Any]
 # A game that nobody ends is cut here, and counts as drawn if nobody has won anything.
@@ -132,6 +135,15 @@ def _seat(results: npt.NDArray[np.float64]) -> Seat:
     won, drawn, lost = (float(part.mean()) for part in (results > 0, results == 0, results < 0))
     errors = [math.sqrt(part * (1 - part) / (n - 1)) if n > 1 else math.nan for part in (won, drawn, lost)]
     return Seat(won, drawn, lost, errors[0], errors[1], errors[2], float(results.mean()), n)
+
+
+def stage(agent: Any) -> EnvBoard:
+    """Return a board on which the game of a learner is played in its environment's own words."""
+    from cdq.envs.boards import EnvBoard
+    from cdq.envs.toy_text import make_env
+
+    env = agent._env if hasattr(agent._env, "step") else make_env(agent._env)
+    return EnvBoard(env, agent._task.first_action)
 
 
 class Matches(Acting):
