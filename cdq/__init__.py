@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from cdq.learner.comparison import Comparison as Comparison
     from cdq.learner.comparison import compare as compare
     from cdq.learner.evaluation import Evaluation as Evaluation
+    from cdq.learner.matches import Match as Match
+    from cdq.learner.matches import Seat as Seat
+    from cdq.learner.matches import Worst as Worst
     from cdq.learner.qlearner import QLearner as QLearner
     from cdq.mdp.model import MDP as MDP
     from cdq.mdp.planning import AverageSolution as AverageSolution
@@ -77,6 +80,7 @@ _HOMES = {
     "JSONLogger": "training.loggers",
     "LinearDecay": "schedules",
     "MDP": "mdp.model",
+    "Match": "learner.matches",
     "MeanReturn": "training.goals",
     "MergeRule": "merges",
     "OptimalWithin": "training.goals",
@@ -89,11 +93,13 @@ _HOMES = {
     "RescaledLinear": "schedules",
     "RunView": "training.callbacks",
     "Signals": "envs.signals",
+    "Seat": "learner.matches",
     "Solution": "mdp.planning",
     "StopOnReturn": "training.stopping",
     "StopOnTime": "training.stopping",
     "TensorBoardLogger": "training.loggers",
     "TileCoding": "features",
+    "Worst": "learner.matches",
     "bounds": "mdp.planning",
     "compare": "learner.comparison",
     "evaluate_policy": "mdp.planning",

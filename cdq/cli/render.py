@@ -104,6 +104,22 @@ def mean_and_error(report: Mapping[str, Any]) -> str:
     return f"{report['mean_return']:.4g} ± {report['mean_return_error']:.2g}"
 
 
+def seats(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return a line for each seat of a game, with the parts of games that were won, drawn and lost; else nothing."""
+    return [
+        (
+            f"{seat} seat",
+            f"{_share(found, 'wins')} won, {_share(found, 'draws')} drawn, {_share(found, 'losses')} lost, of "
+            f"{found['games']:,} games against {report['opponent']}",
+        )
+        for seat, found in report.get("seats", {}).items()
+    ]
+
+
+def _share(found: Mapping[str, Any], what: str) -> str:
+    return f"{found[what]:.1%} ± {found[what + '_error']:.1%}"
+
+
 def per_step(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the mean reward of a step as a figure, where episodes do not end."""
     unended = report["mean_return"] is None

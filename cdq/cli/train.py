@@ -276,14 +276,14 @@ def _certified(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    from cdq.cli.render import mean_and_error, of_agents, per_step, quantity
+    from cdq.cli.render import mean_and_error, of_agents, per_step, quantity, seats
 
     workers = "1 worker" if report["workers"] == 1 else f"{report['workers']} workers"
     figures = [
         ("environment", f"{report['env']}, {workers}, seed {report['seed']}"),
         ("learnt by", f"{report['stepping']}; {report['representation']}"),
         ("because", report["stepping_reason"]),
-        ("mean return", f"{mean_and_error(report)} (greedy policy){_solved(report)}"),
+        *(seats(report) or [("mean return", f"{mean_and_error(report)} (greedy policy){_solved(report)}")]),
         *per_step(report),
         *of_agents(report),
         *_certified(report),

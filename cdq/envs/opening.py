@@ -32,6 +32,7 @@ from cdq.envs.toy_text import (
     require_single,
 )
 from cdq.envs.trial import silence
+from cdq.envs.turns import Plies
 from cdq.envs.vector import VectorEnvironment
 from cdq.envs.wrappers import change_by_wrappers, records_episodes, time_limit_of
 from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
@@ -118,6 +119,8 @@ def open_environment(
             found = _asked_for(env, build)
         elif stepping == "auto":
             found = _fastest(env, build, given=given, masks=masks, plain=plain)
+        if isinstance(env.unwrapped, Plies):
+            env.unwrapped.rehearse()
     finally:
         if not given and not (isinstance(found, Opened) and isinstance(found.origin, CompiledEnvironment)):
             env.close()

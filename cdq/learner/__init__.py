@@ -12,6 +12,7 @@
 - `filing`: Files of a learner, and copies of it, which are made by way of a file.
 - `initial`: Initial tables, which users give to learners.
 - `learning`: Calls of a learner that learn: by acting, and from logged transitions.
+- `matches`: Matches of a game's policy: how it does in either seat, against an opponent or against the worst of all.
 - `naming`: Names of arguments: one that a call does not have is refused with the name that was meant.
 - `offline`: A call of `learn_from`: a run whose workers replay a log.
 - `parcel`: Parcels: all that a process gets from the learner that starts it, to be a rank beside it.
@@ -26,7 +27,8 @@
 
 from cdq.learner.comparison import Comparison, compare
 from cdq.learner.evaluation import Evaluation
+from cdq.learner.matches import Match, Seat, Worst, stage
 from cdq.learner.qlearner import QLearner
 from cdq.learner.report import played
 
-__all__ = ["Comparison", "Evaluation", "QLearner", "compare", "played"]
+__all__ = ["Comparison", "Evaluation", "Match", "QLearner", "Seat", "Worst", "compare", "played", "stage"]

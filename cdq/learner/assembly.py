@@ -88,7 +88,7 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
 
 
 def require_opponent(name: str, players: int, opponent: str | None) -> None:
-    """Raise `ConfigError` if a game is to be learnt without its opponent, or an opponent is given where there is none."""
+    """Raise `ConfigError` if a game is to be learnt without an opponent, or an opponent is given to what is no game."""
     if players > 2:
         raise ConfigError(
             f"{name} has {players} players; opponent='self' learns games of two in turn, whose gains are each other's "
@@ -100,8 +100,8 @@ def require_opponent(name: str, players: int, opponent: str | None) -> None:
         )
     if players < 2 and opponent is not None:
         raise ConfigError(
-            f"opponent={opponent!r} is for games of two players in turn, and {name} is none; leave it out. An environment "
-            "of plies says that it is a game: metadata['players'] is 2, and info['discount'] -1 while the game goes on"
+            f"opponent={opponent!r} is for games of two players in turn, and {name} is none; leave it out. An "
+            "environment of plies says that it is a game: metadata['players'] is 2, info['discount'] -1 until its end"
         )
 
 
@@ -209,13 +209,17 @@ def _described(features: FeatureMap) -> str:
     return f"{type(features).__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
 
 
-def made_with(env: Any, arguments: Mapping[str, Any] | None) -> Any:
-    """Return what makes an environment with arguments of `QLearner` (`cdq.envs.arguments`)."""
-    if arguments is None:
-        return env
-    from cdq.envs.arguments import with_arguments
+def made_with(env: Any, arguments: Mapping[str, Any] | None, opponent: str | None = None) -> Any:
+    """Return what makes an environment with arguments of `QLearner` (`cdq.envs.arguments`), a game as plies."""
+    if arguments is not None:
+        from cdq.envs.arguments import with_arguments
 
-    return with_arguments(env, arguments)
+        env = with_arguments(env, arguments)
+    if opponent is None:
+        return env
+    from cdq.envs.turns import by_plies
+
+    return by_plies(env)
 
 
 def origin_of(env: Any) -> dict[str, Any]:

@@ -47,9 +47,9 @@ class QLearner(Learning):
         Step size, or its law; text and functions as for *exploration*. None: `RescaledLinear(gamma)`, that is
         1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`, or 0.1 with features.
     exploration : float, Constant, LinearDecay, ExponentialDecay, str, callable or None
-        Probability of a uniformly random action. None: 0.1, or 0.3 in games. Text is read as on the command line: "linear(1.0, 0.05, 1e5)". A
-        function gets the number of environment steps of all workers; it is tabulated at once, with straight lines
-        between places that are 3 % apart, so that files hold it and every rank has the same.
+        Probability of a uniformly random action. None: 0.1, or 0.3 in games. Text is read as on the command line:
+        "linear(1.0, 0.05, 1e5)". A function gets the number of environment steps of all workers; it is tabulated at
+        once, with straight lines between places that are 3 % apart, so that files hold it and every rank has the same.
     rule : {"q-learning", "expected-sarsa", "sarsa", "double-q"} or Hysteretic
         Update rule, by which values move. "q-learning": towards the best action of the next state. "expected-sarsa":
         towards the mean of what exploration will do there, and "sarsa": towards the action that it does, so that the
@@ -172,7 +172,7 @@ class QLearner(Learning):
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float | None = None,
     ) -> None:
-        self._turn, self._env = Turn(), (env := made_with(env, env_kwargs))
+        self._turn, self._env = Turn(), (env := made_with(env, env_kwargs, opponent))
         self._rule = resolve(merge)
         self.settings = make_settings(
             gamma=gamma,

@@ -20,7 +20,7 @@ from cdq.learner.evaluation import Evaluation, evaluate_greedy
 from cdq.learner.exclusion import exclusive, playing
 from cdq.learner.matches import Match, Matches
 from cdq.learner.naming import named
-from cdq.learner.report import Report, hints, make_report, played, unvisited, visited
+from cdq.learner.report import Report, hints, hints_on_games, make_report, played, unvisited, visited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable, tables_of
@@ -211,8 +211,8 @@ class Results(Matches):
         ------
         ConfigError
             If *episodes* is not a whole number of at least 1, or *seed* none of at least 0; if *env* has other
-            observations or actions; if *opponent* is none, or there is no game; or the environment that was given has changed since the learner was made of its
-            model.
+            observations or actions; if *opponent* is none, or there is no game; or the environment that was given has
+            changed since the learner was made of its model.
         LearnerBusy
             If the learner is in the course of another call, or another learner is stepping the environment that was
             given.
@@ -346,7 +346,7 @@ class Results(Matches):
             report["agents"] = {agent: played(one) for agent, one in self._by_agent.items()}
         merged = self._state.merged
         missed = unvisited(self.model, merged.updates())
-        found = hints(report, self.model, merged.values, missed)
+        found = hints(report, self.model, merged.values, missed) + hints_on_games(self.settings, self.steps)
         rows = {"history": self.history.to_json()} if history else {}
         return Report(report, pairs_unvisited=missed, hints=found, **rows)
 

@@ -19,6 +19,7 @@ from tests.cli.test_cli import ENVIRONMENT, QUICK, run_json
 COMMANDS = (
     "train",
     "evaluate",
+    "play",
     "solve",
     "plot",
     "bench",

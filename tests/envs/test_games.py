@@ -115,7 +115,8 @@ class Board:
         """Let a piece fall, see the board from the other side, and return whether it won."""
         self.columns[column] += "m"
         at = column, len(self.columns[column]) - 1
-        won = any(self.run(at, step) + self.run(at, (-step[0], -step[1])) >= 3 for step in ((0, 1), (1, 0), (1, 1), (1, -1)))
+        ways = ((0, 1), (1, 0), (1, 1), (1, -1))
+        won = any(self.run(at, way) + self.run(at, (-way[0], -way[1])) >= 3 for way in ways)
         self.columns = [pieces.translate({109: "t", 116: "m"}) for pieces in self.columns]
         return won
 

@@ -40,6 +40,7 @@ CHANGED: dict[str, Any] = {
     "masks": False,
     "stepping": "python",
     "groups": {"lights": ["n0", "n1"], "buses": ["b0"]},
+    "opponent": "self",
     "comm": "zmq",
     "overlap": True,
 }

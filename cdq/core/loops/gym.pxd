@@ -55,6 +55,7 @@ cdef class Loop:
     cdef uint8_t *truncated
     cdef uint8_t *ended            # lanes whose episode ended
     cdef uint8_t *active           # lanes that made a transition
+    cdef uint8_t *seats            # 1 where the opponent of the first player moves, in games
     cdef uint8_t *idle             # lanes without another episode to run; only in `follow`
     cdef cdq_tally tally
     cdef int64_t next_turn         # when the GIL is to be released

@@ -53,7 +53,7 @@ cdef class Loop:
             raise ValueError("the lanes and the Q-function differ in number")
         if q.continuous != encoding.real or width != encoding.width or stop.shape[0] != 1:
             raise ValueError("the observations are not what the Q-function reads, or stop is not one flag")
-        cdef unsigned char[::1] memory = bytearray(n * (8 * (2 * width + 7) + 5 + 2 * n_actions))
+        cdef unsigned char[::1] memory = bytearray(n * (8 * (2 * width + 7) + 6 + 2 * n_actions))
         self.q, self.encoding, self.n, self.gamma = q, encoding, n, gamma
         self.most = largest_reward(q.rows.c.real_size, gamma)
         self.masking, self.failure = MASKING[masks], failure
@@ -72,7 +72,8 @@ cdef class Loop:
         self.terminated = <uint8_t *> (self.bits + 2 * n)
         self.truncated, self.ended = self.terminated + n, self.terminated + 2 * n
         self.active, self.idle = self.terminated + 3 * n, self.terminated + 4 * n
-        self.masks = self.terminated + 5 * n
+        self.seats = self.terminated + 5 * n
+        self.masks = self.terminated + 6 * n
         self.masks_following = self.masks + n * n_actions
         memset(self.active, 1, n)
         self.forget_factors()
@@ -80,6 +81,7 @@ cdef class Loop:
     def reset(self):
         """Start an episode in every lane."""
         memset(self.idle, 0, self.n)
+        memset(self.seats, 0, self.n)
         memset(self.elapsed, 0, 8 * self.n)
         memset(self.returns, 0, 8 * self.n)
         self.restart()
@@ -194,9 +196,11 @@ cdef class Loop:
         cdef int64_t i
         for i in range(self.n):
             if self.active[i]:
-                self.returns[i] += self.rewards[i]
+                self.returns[i] += -self.rewards[i] if self.seats[i] else self.rewards[i]
+                self.seats[i] ^= self.factors[i] < 0
                 self.elapsed[i] += 1
                 if self.ended[i]:
+                    self.seats[i] = 0
                     cdq_end_episode(&self.tally.part, self.elapsed[i], self.returns[i])
                     self.returns[i] = 0
                     self.elapsed[i] = 0

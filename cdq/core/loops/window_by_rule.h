@@ -42,7 +42,7 @@ CDQ_INLINE void NAME(cdq_sweeps_by_rule)(cdq_rows *rows, const cdq_law *law, con
         NAME(cdq_sample)(rows, model, lanes, n, n_actions);
         NAME(cdq_targets_by_rule)(rows, model, lanes, rule, gamma, n_actions);
         NAME(cdq_update_by_rule)(rows, rule, law, lanes->state, (const REAL *)lanes->target, NULL, n);
-        NAME(cdq_advance)(rows, model, lanes, done, n);
+        NAME(cdq_advance)(rows, model, lanes, done, gamma, n);
         for (int64_t i = 0; i < n; i++)
             if (!lanes->elapsed[i]) /* an episode begins */
                 rule->next_action[i] = CDQ_NO_ACTION;
