@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.contracts import Floats
-from cdq.training import EnvironmentTask, heard, heard_here
+from cdq.training import EnvironmentTask, WideTask, heard, heard_here
 from cdq.workers import EVALUATION, streams
 
 _STREAMS = 64
@@ -43,6 +43,63 @@ class Evaluation(NamedTuple):
     episodes: int
     mean_reward: float
     unended: int
+
+
+class Evaluations(dict[Any, Evaluation]):
+    """Evaluation of each of several tasks, by name; of all together it has the attributes of an `Evaluation`, too.
+
+    Attributes
+    ----------
+    mean_return, mean_length, mean_reward : float
+        Means over the tasks.
+    standard_error : float
+        Standard error of `mean_return`.
+    episodes, unended : int
+        Sums over the tasks.
+    """
+
+    def _mean(self, name: str) -> float:
+        return float(np.mean([getattr(one, name) for one in self.values()]))
+
+    @property
+    def mean_return(self) -> float:  # noqa: D102
+        return self._mean("mean_return")
+
+    @property
+    def mean_length(self) -> float:  # noqa: D102
+        return self._mean("mean_length")
+
+    @property
+    def mean_reward(self) -> float:  # noqa: D102
+        return self._mean("mean_reward")
+
+    @property
+    def standard_error(self) -> float:  # noqa: D102
+        return math.sqrt(sum(one.standard_error**2 for one in self.values())) / len(self)
+
+    @property
+    def episodes(self) -> int:  # noqa: D102
+        return sum(one.episodes for one in self.values())
+
+    @property
+    def unended(self) -> int:  # noqa: D102
+        return sum(one.unended for one in self.values())
+
+
+def evaluate_each(
+    task: WideTask,
+    values: Floats,
+    stop: npt.NDArray[np.int32],
+    *,
+    seed: int,
+    key: tuple[int, ...],
+    episodes: int,
+) -> Evaluations:
+    """Run *episodes* of the greedy policy of each task, on the same streams."""
+    return Evaluations(
+        (name, evaluate_greedy(alone, own, stop, seed=seed, key=key, episodes=episodes))
+        for name, alone, own in task.each(values)
+    )
 
 
 def evaluate_greedy(

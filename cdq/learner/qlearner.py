@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cdq.learner.results import Results
     from cdq.mdp import Solution
     from cdq.qfunctions import QTable
+    from cdq.settings import Goals, Rewards, Weights
 
 
 class QLearner(Learning):
@@ -93,6 +94,9 @@ class QLearner(Learning):
         "auto": by the fastest way that is what `step` does: from a transition table ``P`` where that is known to hold,
         or where playing the environment first finds nothing against it. "model": from ``P``, whatever `step` does.
         "python": by the environment's own `step`, even where there is a faster way.
+    tasks : Goals, Rewards or Weights, optional
+        Learn several tasks of the same environment at once: every transition teaches each. The lanes of the workers act
+        for one after another. `tables`, `predict` and `evaluate` have each task by its name.
     overlap : bool
         Let each merge travel while the next window is learnt; it is applied one window late.
     checkpoint : path, optional
@@ -156,6 +160,7 @@ class QLearner(Learning):
         table: str = "dense",
         masks: bool | str = "auto",
         stepping: str = "auto",
+        tasks: Goals | Rewards | Weights | None = None,
         overlap: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float | None = None,
@@ -181,6 +186,7 @@ class QLearner(Learning):
             table=table,
             masks=masks,
             stepping=stepping,
+            tasks=tasks,
         )
         workers = backends.count_workers(comm, self.settings.workers)
         self.settings = replace(self.settings, workers=workers)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.learner.evaluation import Evaluation
-from cdq.mdp import MDP, OptimalityGap
+from cdq.learner.evaluation import Evaluation, Evaluations
+from cdq.mdp import MDP, OptimalityGap, optimality_gap
 from cdq.settings import Settings
 from cdq.storage import html
-from cdq.training import History, Row
+from cdq.training import History, Row, WideTask
 
 
 class Report(dict[str, Any]):
@@ -34,6 +34,8 @@ def _shown(value: Any) -> str:
 _OPTIMAL = 1e-6  # a gap of so much of the optimal value counts as none
 _MISSED = 0.01  # pairs never visited, as a part of all, from which on it is worth a word
 
+_MOST_SOLVED = 128  # tasks, each of which a report solves
+
 _NO_ROUND = Row(0, 0.0, 0.0, 0, 0, 0, 0.0)
 
 
@@ -42,7 +44,7 @@ def make_report(
     settings: Settings,
     history: History,
     gap: OptimalityGap | None,
-    evaluation: Evaluation | None,
+    evaluation: Evaluation | Evaluations | None,
 ) -> dict[str, Any]:
     """Return a JSON object: *about*, then settings, speed, the greedy policy's return, and the gap, where known."""
     last = history[-1] if len(history) else _NO_ROUND
@@ -67,7 +69,7 @@ def make_report(
     }
 
 
-def played(evaluation: Evaluation | None) -> dict[str, Any]:
+def played(evaluation: Evaluation | Evaluations | None) -> dict[str, Any]:
     """Return the figures of the greedy policy's episodes; None for those that there are not."""
     if evaluation is None:
         names = ("mean_return", "mean_return_error", "mean_reward", "episodes_evaluated", "episodes_unended")
@@ -80,6 +82,27 @@ def played(evaluation: Evaluation | None) -> dict[str, Any]:
         "episodes_evaluated": evaluation.episodes,
         "episodes_unended": evaluation.unended,
     }
+
+
+def of_each(
+    task: WideTask,
+    values: npt.NDArray[np.floating[Any]],
+    evaluation: Evaluation | Evaluations | None,
+    gamma: float,
+) -> list[dict[str, Any]]:
+    """Return the figures of each of several tasks, in their order: its episodes, and the gap where it has a model."""
+    found = []
+    for number, name in enumerate(task.names):
+        alone = evaluation.get(name) if isinstance(evaluation, Evaluations) else None
+        model = task.model_of(number) if len(task.names) <= _MOST_SOLVED else None
+        gap = None if model is None else optimality_gap(model, task.values_to(values, number), gamma)
+        bounds = {
+            "policy_value": None if gap is None else gap.policy_value,
+            "optimal_value": None if gap is None else gap.optimal_value,
+            "gap": None if gap is None else gap.gap,
+        }
+        found.append({"task": name, **played(alone), **bounds})
+    return found
 
 
 def unvisited(model: MDP | None, visits: npt.NDArray[np.int64]) -> float | None:

@@ -15,15 +15,16 @@ from cdq.errors.checks import is_flag, shown, whole
 from cdq.learner.acting import Acting
 from cdq.learner.backends import Backend
 from cdq.learner.elsewhere import learner_in
-from cdq.learner.evaluation import Evaluation, evaluate_greedy
+from cdq.learner.evaluation import Evaluation, Evaluations, evaluate_each, evaluate_greedy
 from cdq.learner.exclusion import exclusive, playing
 from cdq.learner.naming import named
-from cdq.learner.report import Report, hints, make_report, unvisited, visited
+from cdq.learner.parts import tables_of
+from cdq.learner.report import Report, hints, make_report, of_each, unvisited, visited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable
 from cdq.settings import MOST_SEED
-from cdq.training import STEPS_PER_OUTCOME, Figures, History, Monitor, Requests, RunView, Until
+from cdq.training import STEPS_PER_OUTCOME, Figures, History, Monitor, Requests, RunView, Until, WideTask
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -45,7 +46,7 @@ class Results(Acting):
     _env: Any
     _requests: Requests
     _optimum: Solution | None = None
-    _evaluated: tuple[int, Evaluation | None] = (0, None)  # steps so far, and what came of it
+    _evaluated: tuple[int, Evaluation | Evaluations | None] = (0, None)  # steps so far, and what came of it
 
     @property
     def model(self) -> MDP | None:
@@ -132,6 +133,22 @@ class Results(Acting):
             model=self.model,
         )
 
+    @property
+    def tables(self) -> dict[Any, QTable]:
+        """A table of each task, by its name, as they are now; copies. Of `Weights` the values are worth to the task.
+
+        Raises
+        ------
+        ConfigError
+            If one task is learnt, which `table` has.
+        LearnerBusy
+            If the learner is in the course of another call.
+        """
+        with self._turn.taken("tables"):
+            if not isinstance(self._task, WideTask):
+                raise ConfigError(f"{self.name} is learnt with one table, which has no name; use table")
+            return dict(tables_of(self._task, self._state.merged))
+
     def _repr_html_(self) -> str:
         caption = f"<p>{escape(repr(self))}</p>"
         try:
@@ -144,7 +161,7 @@ class Results(Acting):
     @exclusive
     def evaluate(
         self, episodes: float | None = None, *, seed: int | None = None, env: Any = None
-    ) -> Evaluation:
+    ) -> Evaluation | Evaluations:
         """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
 
         An episode is cut at the environment's time limit, or after 10,000 steps where it has none. Where that happens,
@@ -160,6 +177,11 @@ class Results(Acting):
         env : str, gymnasium.Env, callable or MDP, optional
             Another environment in which to play, with the same observations and actions: harder, say, or without
             noise. By default that which was learnt.
+
+        Returns
+        -------
+        Evaluation, or Evaluations
+            How it did; of several tasks a dictionary, with the evaluation of each by its name.
 
         Raises
         ------
@@ -183,7 +205,7 @@ class Results(Acting):
         """
         if env is not None:
             with learner_in(env, self) as other:
-                found: Evaluation = other.evaluate(
+                found: Evaluation | Evaluations = other.evaluate(
                     episodes, seed=self.settings.seed if seed is None else seed
                 )
                 return found
@@ -195,7 +217,7 @@ class Results(Acting):
         itself = self._task.stepping in {"Python environment", "vector environment"}
         return playing(self._env, call) if itself else nullcontext()
 
-    def _evaluate(self, episodes: float | None = None, seed: int | None = None) -> Evaluation:
+    def _evaluate(self, episodes: float | None = None, seed: int | None = None) -> Evaluation | Evaluations:
         self._require_unchanged()
         usual = _EPISODES if self._task.threads else _EPISODES_IN_PYTHON
         n = usual if episodes is None else whole("episodes", episodes, 1, _MOST_EPISODES)
@@ -209,8 +231,10 @@ class Results(Acting):
         self._evaluated = (self.steps, result)
         return result
 
-    def _play(self, episodes: int, seed: int, key: tuple[int, ...] = ()) -> Evaluation:
+    def _play(self, episodes: int, seed: int, key: tuple[int, ...] = ()) -> Evaluation | Evaluations:
         values, stop = self._state.merged.mean_values(), self._requests.stop
+        if isinstance(self._task, WideTask):
+            return evaluate_each(self._task, values, stop, seed=seed, key=key, episodes=episodes)
         return evaluate_greedy(self._task, values, stop, seed=seed, key=key, episodes=episodes)
 
     def _view(self) -> RunView:
@@ -276,17 +300,19 @@ class Results(Acting):
             "digest": self._table().digest(),
         }
         evaluation = self._last_evaluation(play)
-        threshold = reward_threshold(self.name)
+        threshold = None if isinstance(self._task, WideTask) else reward_threshold(self.name)
         reached = None if threshold is None or evaluation is None else evaluation.mean_return >= threshold
         solved = {"reward_threshold": threshold, "solved": reached}
         report = {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
         merged = self._state.merged
         missed = unvisited(self.model, merged.updates())
         found = hints(report, self.model, merged.values, missed)
-        rows = {"history": self.history.to_json()} if history else {}
+        rows: dict[str, Any] = {"history": self.history.to_json()} if history else {}
+        if isinstance(self._task, WideTask):
+            rows["tasks"] = of_each(self._task, merged.values, evaluation, self.settings.gamma)
         return Report(report, pairs_unvisited=missed, hints=found, **rows)
 
-    def _last_evaluation(self, play: bool) -> Evaluation | None:
+    def _last_evaluation(self, play: bool) -> Evaluation | Evaluations | None:
         """Return how the policy of now did when it was played last; if it never was, it is, unless *play* is False."""
         steps, result = self._evaluated
         if play:

@@ -19,6 +19,7 @@ from cdq.merges import MergeRule, resolve
 from cdq.rules import Q_LEARNING, RULES, UpdateRule, as_rule
 from cdq.schedules import Rate, StepSize
 from cdq.schedules.windows import Window, as_window
+from cdq.settings import tasks as several
 from cdq.settings.hyperparameters import (
     Hyperparameter,
     Option,
@@ -226,6 +227,20 @@ class Settings:
         unsaid_default=True,
         of_environment=True,
     )
+    tasks: several.Tasks | None = hyperparameter(
+        None,
+        several.checked_tasks,
+        Option(
+            str,
+            "TASKS",
+            "Learn several at once: goals:14,37,60, goals:all, or weights:1,0;0,1 of vector rewards.",
+            "the environment's own rewards",
+            several.tasks_of,
+        ),
+        encode=several.tasks_to_config,
+        decode=several.tasks_from_config,
+        unsaid_default=True,
+    )
     comm: str = hyperparameter(
         "auto",
         _checked_comm,
@@ -295,9 +310,22 @@ def _require_compatible(known: Mapping[str, Any]) -> None:
         raise ConfigError(
             "overlap and a hashed table exclude each other: its rows are agreed on before a merge"
         )
+    if known["tasks"] is not None:
+        _require_of_tables(known)
     if known["features"] is not None and (known["bins"] is not None or known["table"] == "hash"):
         other = "bins" if known["bins"] is not None else "a hashed table"
         raise ConfigError(f"features and {other} exclude each other; choose one")
+
+
+def _require_of_tables(known: Mapping[str, Any]) -> None:
+    if known["features"] is not None:
+        raise ConfigError(
+            "tasks and features exclude each other: tasks are learnt in tables; give bins, or leave one out"
+        )
+    if known["rule"] is not Q_LEARNING:
+        raise ConfigError(
+            f"several tasks are learnt by rule={Q_LEARNING.name!r}, and rule is {known['rule'].name!r}; leave one out"
+        )
 
 
 def _completed(known: Mapping[str, Any]) -> dict[str, Any]:

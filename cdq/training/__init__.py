@@ -23,6 +23,7 @@
 - `team`: Teams: the workers of a process, the data that they share, and their lanes between two calls of `learn`.
 - `threads`: Threads that the main thread waits for, while a signal handler of the user's may raise there at any
   moment.
+- `wide`: Several tasks in one environment: what a learner learns of them, and each of them by itself.
 """
 
 from cdq.training.agreement import agree_on_seed, from_rank_0, require_same, require_same_tables
@@ -40,6 +41,7 @@ from cdq.training.state import State, Tensors, lanes_of
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 from cdq.training.team import Team
 from cdq.training.threads import run_workers
+from cdq.training.wide import WideTask, width_of
 
 __all__ = [
     "JOURNAL",
@@ -71,6 +73,7 @@ __all__ = [
     "Tensors",
     "Until",
     "Watch",
+    "WideTask",
     "about",
     "agree_on_seed",
     "duration",
@@ -86,4 +89,5 @@ __all__ = [
     "signals_deferred",
     "watch_nothing",
     "watched_by",
+    "width_of",
 ]

@@ -80,6 +80,7 @@ cdef class Stepper:
     cdef QFunction q
     cdef object memory, failure
     cdef const void *context
+    cdef uint8_t *over          # lanes that have no more to do, while greedy episodes are played
     cdef const volatile int32_t *stop
     cdef int64_t failed         # the first lane that failed, or -1
     cdef bint not_located       # it failed by its observation, else by its reward
@@ -95,6 +96,8 @@ cdef class Stepper:
             raise ValueError("the lanes' arrays differ in length")
         if own.shape[1] != sizeof(cdq_lane) or <uintptr_t> &own[0, 0] % 8 or stop.shape[0] != 1:
             raise ValueError("the lanes are not of the size that they should be, or stop is not one flag")
+        if q.reward_width != 1:
+            raise ValueError("a compiled environment pays one number")
         if step == 0 or reset == 0 or not 0 <= uniforms <= MOST_UNIFORMS or (q.continuous and q.width > 8):
             raise ValueError("there is no function, or more numbers than a lane has")
         self.q, self.c.gamma, self.failure, self.context = q, gamma, failure, <const void *> context
@@ -109,14 +112,15 @@ cdef class Stepper:
         self._allocate(n)
 
     cdef _allocate(self, int64_t n):
-        scratch = memoryview(bytearray(8 * (5 + self.c.width) * n)).cast("q")
+        scratch = memoryview(bytearray(8 * (6 + self.c.width) * n)).cast("q")
         cdef int64_t[::1] memory = scratch
         self.memory.append(scratch)
         self.c.bits, self.c.reward, self.c.index = <uint64_t *> &memory[0], <double *> &memory[n], &memory[2 * n]
         self.c.action = <uint32_t *> &memory[3 * n]
         self.c.ended = self.c.action + n
         self.c.discount = <double *> &memory[4 * n]
-        self.c.observation = self.c.discount + n
+        self.over = <uint8_t *> &memory[5 * n]
+        self.c.observation = <double *> &memory[6 * n]
 
     def reset(self):
         """Start an episode in every lane."""
@@ -220,6 +224,7 @@ cdef class Stepper:
             self.q.choose(cdq_next_threshold(explore), s.bits, NULL, s.action)
             if self._step():
                 return t
+            self.q.judge(s.action, s.reward, s.reward, NULL)
             self.q.learn(law, s.action, s.reward, s.discount, NULL, NULL)
             n_ended = cdq_book(s)
             self.q.advance()
@@ -244,6 +249,7 @@ cdef class Stepper:
         for j in range(n_ended):
             i = self.c.ended[j]
             cdq_end_episode(&self.tally.part, self.c.elapsed[i], self.c.returns[i])
+            self.q.end_episode(i)
             cdq_begin_episode(&self.c, i)
             self.q.forget_actions(i, 1)
             if self._locate(STATE, i, 1):
@@ -260,6 +266,7 @@ cdef class Stepper:
             self.q.greedy(NULL, s.action)
             if self._step():
                 return left
+            self._judge()
             n_ended = cdq_book(s)
             for j in range(n_ended):
                 i = s.ended[j]
@@ -271,6 +278,15 @@ cdef class Stepper:
             if n_ended and self._begin_ended(n_ended) or s.n_apart and self._leave_successors():
                 return left
         return left
+
+    cdef void _judge(self) noexcept nogil:
+        """Make the rewards those of what the lanes act for, and end the episodes in which that has no more to do."""
+        cdef int64_t i
+        for i in range(self.c.n):
+            self.over[i] = 0
+        self.q.judge(self.c.action, self.c.reward, self.c.reward, self.over)
+        for i in range(self.c.n):
+            self.c.lanes[i].terminated |= self.over[i]
 
     cdef _failure(self):
         cdef int64_t i = self.failed, k
