@@ -50,13 +50,15 @@ class Log:
     def __len__(self) -> int:
         return len(self.actions)
 
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of all columns, as hexadecimal digits."""
+    def fingerprint(self, paid: npt.NDArray[np.float64] | None = None) -> str:
+        """Return the SHA-256 of all columns, and of what several tasks are paid, as hexadecimal digits."""
         digest = hashlib.sha256()
         for column in (self.states, self.actions, self.rewards, self.next_states, self.terminated):
             digest.update(column.data)
         if self.next_masks is not None:
             digest.update(self.next_masks.data)
+        if paid is not None:
+            digest.update(paid.data)
         return digest.hexdigest()
 
 

@@ -16,19 +16,23 @@ from cdq.contracts import Floats, Loop, QFunctionKind
 from cdq.core.lanes import Lanes
 from cdq.core.loops.wide_rollout import WideRollout
 from cdq.core.table.qfunction import QFunction, TableQ
-from cdq.core.table.rows import Law, Rows
+from cdq.core.table.rows import Rows
 from cdq.core.table.wide import Tasks as CoreTasks
-from cdq.core.table.wide import WideQ, signals_of
+from cdq.core.table.wide import WideQ
 from cdq.errors import ConfigError, FileError
-from cdq.errors.checks import as_array, shown
+from cdq.errors.checks import shown
 from cdq.mdp import MDP, pack_model
-from cdq.settings import Goals, Rewards, Tasks, Weights
+from cdq.settings import Goals, Tasks, Weights
+from cdq.training.paid import (
+    MOST_VALUES,
+    FunctionGuard,
+    function_of,
+    of_outcomes,
+    owners_of,
+    require_paid,
+    width_of,
+)
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
-
-# Values of a table, or rewards of a model's outcomes, beyond which tasks are refused: each takes 12 bytes or more.
-MOST_VALUES = 2**28
-# The numbers of a model's outcomes take the place of its rewards, which are of the table's type.
-_MOST_OUTCOMES = {"float32": 2**24, "float64": 2**53}
 
 
 class WideTask:
@@ -83,9 +87,9 @@ class WideTask:
             inner.mask_of,
             inner.close,
         )
-        self._signals = self._of_outcomes() if isinstance(inner, ModelTask) else None
+        self._signals = of_outcomes(inner.model, self.tasks, dtype) if isinstance(inner, ModelTask) else None
         if isinstance(inner, SteppedTask):
-            _require_paid(inner, self.tasks)
+            require_paid(inner, self.tasks)
 
     @property
     def names(self) -> tuple[Any, ...]:
@@ -118,75 +122,14 @@ class WideTask:
             digest.update(self._signals.data)
         return digest.hexdigest()
 
-    # ---- rewards
-
-    def _of_outcomes(self) -> npt.NDArray[np.float64] | None:
-        """Return what each outcome of the model pays, (n_outcomes, width); None of goals."""
-        model, tasks = self.inner.model, self.tasks
-        assert model is not None
-        if model.n_outcomes > _MOST_OUTCOMES[self._dtype]:
-            raise ConfigError(
-                f"{model.name} has {model.n_outcomes:,} outcomes; allowed with tasks in {self._dtype}: up to "
-                f"{_MOST_OUTCOMES[self._dtype]:,}"
-            )
-        if isinstance(tasks, Goals):
-            return None
-        if model.n_outcomes * signals_in(tasks) > MOST_VALUES:
-            raise ConfigError(
-                f"{model.n_outcomes:,} outcomes of {model.name} with {signals_in(tasks):,} rewards each are "
-                f"{model.n_outcomes * signals_in(tasks):,} numbers; allowed: up to {MOST_VALUES:,}"
-            )
-        if isinstance(tasks, Rewards) and isinstance(tasks.function, tuple):
-            return _rewards_of_models(tasks, model)
-        pair = np.repeat(np.arange(model.n_pairs), np.diff(model.offsets))
-        state, action = np.divmod(pair, model.n_actions)
-        return self._by_function(state, action, model.reward, model.next_state.astype(np.int64))
-
-    def _by_function(
-        self, states: Any, actions: Any, rewards: Any, next_states: Any
-    ) -> npt.NDArray[np.float64]:
-        """Return what the user's function makes of transitions."""
-        function = _function_of(self.tasks)
-        if function is None:
-            raise ConfigError(
-                f"{self.name} pays one number at a step, of which weights of {signals_in(self.tasks)} features make "
-                "nothing; give cdq.Weights(weights, features), a function that makes them"
-            )
-        try:
-            made: npt.NDArray[np.float64] = signals_of(
-                function, states, actions, rewards, next_states, signals_in(self.tasks)
-            )
-        except Exception as error:
-            raise ConfigError(_failed(error)) from error
-        return made
-
-    def of_log(self, log: Any, paid: Any) -> npt.NDArray[np.float64]:
-        """Return what each transition of a log pays to the tasks, (n, width).
-
-        *paid* are the rewards as they were given, which features without a function are.
-
-        Raises
-        ------
-        ConfigError
-            If they have another shape, or the function fails.
-        """
-        if isinstance(self.tasks, Goals):
-            return np.zeros((len(log), 1))
-        if _function_of(self.tasks) is not None:
-            columns = [
-                np.ascontiguousarray(one, np.int64) for one in (log.states, log.actions, log.next_states)
-            ]
-            return self._by_function(columns[0], columns[1], log.rewards, columns[2])
-        return rewards_of_features(paid, len(log), signals_in(self.tasks))
-
     # ---- learning
 
     def _core(self, *, paid: bool) -> CoreTasks:
         """Return the tasks as the core knows them; *paid*: transitions bring what the function would make."""
         tasks, n = self.tasks, len(self.names)
         if isinstance(tasks, Goals):
-            return CoreTasks("goals", self.n_actions, n, owner=_owners(tasks))
-        function = None if paid else _function_of(tasks)
+            return CoreTasks("goals", self.n_actions, n, owner=owners_of(tasks))
+        function = None if paid else function_of(tasks)
         weights = tasks.array if isinstance(tasks, Weights) else None
         return CoreTasks(tasks.kind, self.n_actions, n, weights=weights, function=function)
 
@@ -323,31 +266,6 @@ class WideTask:
         raise ConfigError("each task is evaluated by itself")
 
 
-class FunctionGuard:
-    """A loop that raises an error when the function of a user's failed in it.
-
-    Parameters
-    ----------
-    loop : Loop
-        The loop that learns.
-    q : WideQ
-        Its Q-function.
-    """
-
-    def __init__(self, loop: Loop, q: WideQ) -> None:
-        self._loop, self._q = loop, q
-        self.reset = loop.reset
-
-    def run(
-        self, law: Law, sweeps: int, explore_first: float, explore_last: float, parts: Floats | None = None
-    ) -> tuple[bool, int, int, float]:
-        """Learn; raises `ConfigError`."""
-        result = self._loop.run(law, sweeps, explore_first, explore_last, parts)
-        if self._q.error is not None:
-            raise ConfigError(_failed(self._q.error)) from self._q.error
-        return result
-
-
 class _KindAlone:
     """Kind of Q-function by which a single task is played."""
 
@@ -365,81 +283,3 @@ class _KindAlone:
         located = self._kind.reader(values, n)
         assert isinstance(located, TableQ)
         return WideQ(located, self._tasks, None, self._number)
-
-
-def width_of(tasks: Tasks | None) -> int:
-    """Return the number of columns that an action has; that of goals in all states is not known here."""
-    if tasks is None:
-        return 1
-    return len(tasks.names) * (signals_in(tasks) if isinstance(tasks, Weights) else 1)
-
-
-def signals_in(tasks: Tasks) -> int:
-    """Return how many numbers a transition pays: rewards of tasks, or features."""
-    return tasks.array.shape[1] if isinstance(tasks, Weights) else len(tasks.names)
-
-
-def _function_of(tasks: Tasks) -> Callable[..., Any] | None:
-    if isinstance(tasks, Weights):
-        return tasks.features
-    assert isinstance(tasks, Rewards)
-    if not callable(tasks.function):
-        raise ConfigError(
-            "models with rewards of tasks are for an environment that is a model; give a function"
-        )
-    return tasks.function
-
-
-def _failed(error: Exception) -> str:
-    said = str(error) if type(error) is ValueError and str(error).startswith("it returned") else repr(error)
-    return f"the function of the tasks failed: {said}"
-
-
-def _owners(goals: Goals) -> npt.NDArray[np.int32]:
-    owners = np.full(max(goals.names) + 1, -1, np.int32)
-    owners[list(goals.names)] = np.arange(len(goals.names))
-    return owners
-
-
-def _rewards_of_models(tasks: Rewards, model: MDP) -> npt.NDArray[np.float64]:
-    assert isinstance(tasks.function, tuple)
-    for name, other in zip(tasks.names, tasks.function, strict=True):
-        for field in ("offsets", "next_state", "probability", "terminated"):
-            if not np.array_equal(getattr(other, field), getattr(model, field)):
-                raise ConfigError(
-                    f"the model of task {name!r} differs from {model.name} in {field}; tasks differ in rewards alone"
-                )
-    return np.ascontiguousarray(np.stack([other.reward for other in tasks.function], axis=1))
-
-
-def rewards_of_features(paid: Any, n: int, width: int) -> npt.NDArray[np.float64]:
-    """Return the features that a log has in place of rewards; `ConfigError` where they are none."""
-    features = as_array("the rewards", paid)
-    if features.shape != (n, width) or features.dtype.kind not in "biuf":
-        raise ConfigError(
-            f"the rewards are {features.dtype} of shape {features.shape}; allowed: numbers of shape ({n}, {width}), "
-            "the features of each transition"
-        )
-    wrong = ~np.isfinite(features).all(axis=1)
-    if wrong.any():
-        first = int(wrong.argmax())
-        raise ConfigError(
-            f"the features of transition {first} are {features[first]}; allowed: finite numbers"
-        )
-    return np.ascontiguousarray(features, np.float64)
-
-
-def _require_paid(inner: SteppedTask, tasks: Tasks) -> None:
-    """Raise `ConfigError` unless the environment pays what the tasks are made of."""
-    if isinstance(tasks, Goals) or _function_of(tasks) is not None:
-        return
-    space = getattr(inner.environment, "reward_space", None)
-    shape, width = getattr(space, "shape", None), signals_in(tasks)
-    if shape != (width,):
-        pays = (
-            "one number at a step (it has no reward_space)" if shape is None else f"rewards of shape {shape}"
-        )
-        raise ConfigError(
-            f"{inner.name} pays {pays}, and the weights are of {width} features; give an environment with a "
-            f"reward_space of shape ({width},), or cdq.Weights(weights, features), a function that makes them"
-        )
