@@ -59,6 +59,7 @@ def log_for(task: EnvironmentTask, observations: Any, *others: Any, next_masks: 
         first_action=task.first_action,
         next_masks=next_masks,
         masked=masked,
+        ends=isinstance(task, WideTask) and not pays_features(task.tasks),
     )
     model = task.inner.model if isinstance(task, WideTask) else task.model
     actions = getattr(model, "actions", None)

@@ -44,10 +44,11 @@ class Tasks:
 
 @dataclass(frozen=True, repr=False)
 class Goals(Tasks):
-    """Tasks of reaching a state each: entering it pays 1 and ends the task, though not the episode.
+    """Tasks of reaching a state each: entering it pays 1, and nothing follows for that task.
 
-    The value of a pair is then gamma to the number of steps that are left before the last, on average: the task is a
-    shortest path. A worker's lane acts for one goal after another, from the place where it reached the last.
+    The value of a pair is then the mean of gamma to the number of steps that are left after the first: a task is a
+    shortest path. A worker's lane acts for one goal after another, and begins an episode where it reached its own; for
+    the other tasks that episode was cut off.
 
     Parameters
     ----------

@@ -81,7 +81,9 @@ def _by_function(tasks: Tasks, name: str, transitions: tuple[Any, ...]) -> npt.N
         )
     states, actions, rewards, next_states = transitions
     try:
-        made: npt.NDArray[np.float64] = signals_of(function, *transitions, signals_in(tasks))
+        made: npt.NDArray[np.float64] = signals_of(
+            function, states, actions, rewards, next_states, signals_in(tasks)
+        )
     except Exception as error:
         raise ConfigError(_failed(error)) from error
     return made

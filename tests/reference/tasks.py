@@ -86,9 +86,9 @@ class Weights(Rewards):
 
 
 class Learner(rollout.Learner):
-    """A table of several tasks and its lanes: lane i of worker k acts for task k + i + its episodes, modulo their number.
+    """A table of several tasks and its lanes: lane i of worker k acts for task k + i + its episodes, modulo all.
 
-    An episode begins, too, where a lane enters the goal of its task. Values are (n_states, n_actions, n_tasks, parts),
+    An episode ends, too, where a lane enters the goal of its task. Values are (n_states, n_actions, n_tasks, parts),
     counts (n_states, n_actions).
     """
 
@@ -114,10 +114,9 @@ class Learner(rollout.Learner):
             self._update(law, window, *pair, targets)
             task, (number, successor, terminated) = self.followed(i), outcome
             reward = self.tasks.worth(self.tasks.pays(number, successor, task), task)
-            before = window.episodes
-            self._advance(self.lanes[i], window, reward, successor, terminated)
-            reached = self.tasks.ends(successor, task) and not terminated
-            self.turns[i] += reached or window.episodes > before
+            before, reached = window.episodes, self.tasks.ends(successor, task)
+            self._advance(self.lanes[i], window, reward, successor, terminated or reached)
+            self.turns[i] += window.episodes > before
 
     def _made(self, table: Any, i: int, explore: int) -> tuple[Any, Any, Any]:
         lane, tasks = self.lanes[i], self.tasks

@@ -175,7 +175,7 @@ cdef class Loop:
         self.locate(SUCCESSOR, 0, self.n)
         for i in range(self.n):
             self.discounts[i] = 0.0 if self.terminated[i] else self.gamma * self.factors[i]
-        q.judge(self.actions, self.paid, self.rewards, NULL)
+        q.judge(self.actions, self.paid, self.rewards, self.ended)
         q.learn(self.law, self.actions, self.rewards, self.discounts,
                 self.masks_or_null(self.masks_following), self.active)
         self.move()

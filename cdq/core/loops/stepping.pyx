@@ -80,7 +80,7 @@ cdef class Stepper:
     cdef QFunction q
     cdef object memory, failure
     cdef const void *context
-    cdef uint8_t *over          # lanes that have no more to do, while greedy episodes are played
+    cdef uint8_t *over          # lanes for which nothing is left to do
     cdef const volatile int32_t *stop
     cdef int64_t failed         # the first lane that failed, or -1
     cdef bint not_located       # it failed by its observation, else by its reward
@@ -224,7 +224,7 @@ cdef class Stepper:
             self.q.choose(cdq_next_threshold(explore), s.bits, NULL, s.action)
             if self._step():
                 return t
-            self.q.judge(s.action, s.reward, s.reward, NULL)
+            self._judge()
             self.q.learn(law, s.action, s.reward, s.discount, NULL, NULL)
             n_ended = cdq_book(s)
             self.q.advance()
@@ -286,7 +286,7 @@ cdef class Stepper:
             self.over[i] = 0
         self.q.judge(self.c.action, self.c.reward, self.c.reward, self.over)
         for i in range(self.c.n):
-            self.c.lanes[i].terminated |= self.over[i]
+            self.c.lanes[i].truncated |= self.over[i]
 
     cdef _failure(self):
         cdef int64_t i = self.failed, k

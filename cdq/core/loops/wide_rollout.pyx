@@ -50,7 +50,7 @@ cdef class WideRollout:
     cdef uint64_t *bits
     cdef uint64_t *bits_outcome
     cdef uint32_t *action
-    cdef uint8_t *over             # lanes whose episode terminated
+    cdef uint8_t *over             # lanes whose episode is over
     cdef double *rewards
     cdef double *discounts
     cdef double *paid
@@ -141,7 +141,7 @@ cdef class WideRollout:
         masks = self.masks_of(state)
         self.q.choose(threshold, self.bits, masks, self.action)
         self.sample()
-        self.q.judge(self.action, self.paid, self.rewards, NULL)
+        self.q.judge(self.action, self.paid, self.rewards, self.over)
         masks = self.masks_of(self.q.inner.located[SUCCESSOR])
         self.q.learn(law, self.action, self.rewards, self.discounts, masks, NULL)
         for i in range(self.n):

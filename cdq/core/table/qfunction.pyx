@@ -53,7 +53,7 @@ cdef class QFunction:
     first lane whose observation is not allowed. `choose` explores with probability threshold / 2^32 and is greedy
     otherwise, in slot STATE; `greedy` takes the lowest index among equals. Both return the action n_actions where a
     mask allows none. `judge` makes of what transitions paid, *reward_width* numbers each, the rewards of what the lanes
-    act for, and marks lanes *over* (unless NULL) for which nothing is left to do; it is called before `learn`, once
+    act for, and marks lanes *over* (unless NULL), for which nothing is left to do, as cut off; it is called before `learn`, once
     successors are located. `learn` updates slot STATE towards targets from slot SUCCESSOR in the lanes that *active*
     lists (NULL: in all), by the rule of the table; *masks* are the successors', and a transition that terminated has
     the discount 0. A rule may choose the next actions by it, with the exploration and the bits of the last `choose`,

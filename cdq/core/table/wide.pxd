@@ -47,7 +47,6 @@ cdef class WideQ(QFunction):
     cdef cdq_wide c
     cdef uint64_t *episodes        # of each lane; NULL: all act for one task
     cdef uint64_t first            # the task of lane 0 in its first episode
-    cdef uint8_t *turned           # lanes that reached their goal in this sweep
     cdef double *made              # signals that the function returned
     cdef bint calls, failed        # whether there is a function, and whether it failed
     cdef readonly object error     # what the function raised

@@ -78,8 +78,7 @@ cdef class WideQ(QFunction):
     """The Q-function of *tasks* over the rows of *inner*, which locates observations.
 
     Lane i acts for the task (*first* + i + its episodes) modulo the number of tasks. *episodes*, (n,) uint64, is
-    borrowed; an episode begins when one of the environment ends, and where a lane reaches the goal of its task. Without
-    it all lanes act for the task *first*. Once the function failed, `is_divergent` is true, and `error` says why.
+    borrowed; without it all lanes act for the task *first*. A lane that reaches the goal of its task is over. Once the function failed, `is_divergent` is true, and `error` says why.
     """
 
     def __init__(self, TableQ inner not None, Tasks tasks not None, uint64_t[::1] episodes, int64_t first=0):
@@ -95,14 +94,13 @@ cdef class WideQ(QFunction):
         self.reward_width = 1 if self.calls else max(1, tasks.n_signals())
         self.c.kind, self.c.n_actions = tasks.kind, tasks.n_actions
         self.c.tasks, self.c.parts = tasks.n_tasks, tasks.parts
-        words = 3 * n + tasks.n_actions + n * (tasks.n_tasks * tasks.parts + tasks.n_signals())
+        words = 2 * n + tasks.n_actions + n * (tasks.n_tasks * tasks.parts + tasks.n_signals())
         self.memory = memory = memoryview(bytearray(8 * words)).cast("q")
         self.c.task = <uint32_t *> &memory[0]
         self.c.goal = <int32_t *> (self.c.task + n)
         self.c.signal = <const double **> &memory[n]
-        self.turned = <uint8_t *> &memory[2 * n]
-        self.c.acting = &memory[3 * n]
-        self.c.target = &memory[3 * n + tasks.n_actions]
+        self.c.acting = &memory[2 * n]
+        self.c.target = &memory[2 * n + tasks.n_actions]
         self.made = <double *> self.c.target + n * tasks.n_tasks * tasks.parts
         self.first, self.episodes = <uint64_t> first, NULL
         if episodes is not None:
@@ -204,27 +202,17 @@ cdef class WideQ(QFunction):
             const uint8_t *masks, const uint8_t *active) noexcept nogil:
         cdef cdq_wide_steps steps = cdq_wide_steps(
             self.n, self.inner.located[STATE], self.inner.located[SUCCESSOR], actions, discounts, masks, active)
-        cdef int64_t i
         if self.failed:
             return
         if self.rows.c.real_size == 4:
             cdq_wide_learn_float(&self.rows.c, law, &self.c, &steps)
         else:
             cdq_wide_learn_double(&self.rows.c, law, &self.c, &steps)
-        if self.c.kind != CDQ_GOALS or self.episodes == NULL:
-            return
-        for i in range(self.n):
-            self.turned[i] = (active == NULL or active[i]) and discounts[i] != 0 and (
-                self.c.goal[i] == <int32_t> self.c.task[i])
-            if self.turned[i]:
-                self.episodes[i] += 1
-                self.turn_to(i)
 
     cdef void end_episode(self, int64_t lane) noexcept nogil:
-        if self.episodes == NULL or self.turned[lane]:
-            return
-        self.episodes[lane] += 1
-        self.turn_to(lane)
+        if self.episodes != NULL:
+            self.episodes[lane] += 1
+            self.turn_to(lane)
 
     cdef void forget_actions(self, int64_t first, int64_t count) noexcept nogil:
         cdef int64_t i
