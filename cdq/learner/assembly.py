@@ -25,7 +25,7 @@ from cdq.qfunctions import (
     SoleTable,
     Table,
 )
-from cdq.settings import OF_ENVIRONMENT, Settings
+from cdq.settings import OF_ENVIRONMENT, Goals, Settings
 from cdq.training import EnvironmentTask, ModelTask, SteppedTask, WideTask, width_of
 
 if TYPE_CHECKING:
@@ -157,6 +157,8 @@ def _representation(settings: Settings, environment: Environment, encoder: Encod
         features = _bounded(features, environment)
         bound, bounds = features.bind(encoder.low, encoder.high), features.bounds(encoder.low, encoder.high)
     if settings.table == "hash":
+        if isinstance(settings.tasks, Goals):
+            settings.tasks.among(None, environment.name)  # raises if they are all states
         columns = environment.n_actions * width_of(settings.tasks)
         merged = HashedTable(columns, settings.dtype, settings.initial_value, settings.rule)
         if settings.bins is not None and features is not None:

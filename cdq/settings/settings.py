@@ -345,19 +345,30 @@ def _completed(known: Mapping[str, Any]) -> dict[str, Any]:
 # ---- files
 
 
-def arguments_of(path: object, header: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:
+def arguments_of(
+    path: object, header: Mapping[str, Any], merge: MergeRule | None, tasks: several.Tasks | None = None
+) -> dict[str, Any]:
     """Return the arguments of `QLearner` that a file, which *path* names, says in its header.
+
+    *merge* and *tasks* are those of a user's own, which no file holds.
 
     Raises
     ------
     FileError
         If it does not.
+    ConfigError
+        If its tasks are of a function, and *tasks* are not given.
     """
     try:
         text(header["environment"])
-        return as_arguments(header["settings"], merge)
+        told = {**header["settings"], **({} if tasks is None else {"tasks": None})}
+        lacking = several.lacks_function(told.get("tasks"))
+        arguments = {} if lacking else as_arguments(told, merge)
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path} lacks what a learner is made with: {error!r}; use another") from None
+    if lacking:
+        raise ConfigError(several.NO_FUNCTION.format(path))
+    return arguments if tasks is None else {**arguments, "tasks": tasks}
 
 
 def as_arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:

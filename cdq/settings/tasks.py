@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -305,28 +305,26 @@ def tasks_to_config(tasks: Tasks | None) -> dict[str, Any] | None:
     return None if tasks is None else tasks.to_config()
 
 
-def tasks_from_config(config: Any) -> Tasks | None:
-    """Return the tasks that `tasks_to_config` described.
+NO_FUNCTION = (
+    "the tasks of {} were made with a function, which no file holds; give them: tasks=cdq.Rewards(names, function), or "
+    "cdq.Weights(weights, function)"
+)
 
-    Raises
-    ------
-    ConfigError
-        If they are of a function, which no file holds.
-    """
+
+def lacks_function(config: Any) -> bool:
+    """Return whether the tasks that `tasks_to_config` described are of a function, which a file does not hold."""
+    return config is not None and (config["kind"] == Rewards.kind or bool(config.get("by_function")))
+
+
+def tasks_from_config(config: Any) -> Tasks | None:
+    """Return the tasks that `tasks_to_config` described, where no function makes them."""
     if config is None:
         return None
-    if not isinstance(config, Mapping):
-        raise TypeError(f"tasks {config!r} should be an object")
     if config["kind"] == Goals.kind:
         return Goals(config["states"])
-    if config["kind"] == Weights.kind and not config["by_function"]:
+    if config["kind"] == Weights.kind:
         return Weights(config["weights"], names=config.get("names"))
-    if config["kind"] not in {Rewards.kind, Weights.kind}:
-        raise ValueError(f"no tasks are of the kind {config['kind']!r}")
-    raise ConfigError(
-        "the tasks were made with a function, which no file holds; give them: "
-        "QLearner.load(path, tasks=cdq.Rewards(names, function)), or cdq.Weights(weights, function)"
-    )
+    raise ValueError(f"no tasks are of the kind {config['kind']!r}")
 
 
 def tasks_of(text: str) -> Tasks:

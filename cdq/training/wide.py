@@ -22,6 +22,7 @@ from cdq.core.table.wide import WideQ
 from cdq.errors import ConfigError, FileError
 from cdq.errors.checks import shown
 from cdq.mdp import MDP, pack_model
+from cdq.qfunctions import HashedStates, Table
 from cdq.settings import Goals, Tasks, Weights
 from cdq.training.paid import (
     MOST_VALUES,
@@ -61,6 +62,8 @@ class WideTask:
         self, inner: ModelTask | SteppedTask, tasks: Tasks, dtype: str, recipe: Callable[[], Any]
     ) -> None:
         self.inner, self.recipe, self._dtype = inner, recipe, dtype
+        if isinstance(inner, SteppedTask):
+            _require_table(inner, tasks)
         known = None if inner.own_table is not None else inner.n_rows
         self.tasks = tasks.among(known, inner.name) if isinstance(tasks, Goals) else tasks
         self.n_actions, self.columns = inner.n_actions, inner.n_actions * width_of(self.tasks)
@@ -175,7 +178,7 @@ class WideTask:
         if name is None and len(self.names) == 1:
             return 0
         for number, own in enumerate(self.names):
-            if type(own) is type(name) and own == name:
+            if isinstance(own, str) == isinstance(name, str) and own == name:
                 return number
         said = (
             "several tasks are learnt, and no name was given"
@@ -283,3 +286,17 @@ class _KindAlone:
         located = self._kind.reader(values, n)
         assert isinstance(located, TableQ)
         return WideQ(located, self._tasks, None, self._number)
+
+
+def _require_table(inner: SteppedTask, tasks: Tasks) -> None:
+    """Raise `ConfigError` unless an environment is learnt with a table, whose states goals can name."""
+    if not isinstance(inner.kind, (Table, HashedStates)):
+        raise ConfigError(
+            f"several tasks are learnt in a table, and {inner.name} is learnt with another Q-function ({inner.kind}); "
+            "give bins and table='hash', or wrap it so that it observes whole numbers"
+        )
+    if isinstance(tasks, Goals) and inner.input_bounds is not None:
+        raise ConfigError(
+            f"goals are numbers of states, and {inner.name} observes vectors; give cdq.Rewards(names, function), or "
+            "wrap it so that it observes whole numbers"
+        )
