@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cdq.cli.options import JsonPath, check_writable
 from cdq.cli.parameters import argument, option
@@ -43,18 +43,19 @@ def evaluate(
     """
     from cdq.cli.render import (
         console_for_people,
+        each_task,
         mean_and_error,
         per_step,
         show_figures,
         show_policy,
         write_json,
     )
-    from cdq.learner import QLearner, played
+    from cdq.learner import Evaluations, QLearner, played
 
     check_writable(json_path)
     agent = QLearner.load(path, env)
     result = agent.evaluate(episodes, seed=seed)
-    report = {
+    report: dict[str, Any] = {
         "env": agent.name,
         "path": str(path),
         "stepping": agent.stepping,
@@ -63,12 +64,17 @@ def evaluate(
         **played(result),
         "mean_length": result.mean_length,
     }
+    if isinstance(result, Evaluations):
+        report["tasks"] = [
+            {"task": name, **played(one), "mean_length": one.mean_length} for name, one in result.items()
+        ]
     figures = [
         ("environment", agent.name),
         ("played by", agent.stepping),
         ("because", agent.stepping_reason),
         ("mean return", mean_and_error(report)),
         *per_step(report),
+        *each_task(report.get("tasks", [])),
         ("mean length", f"{result.mean_length:.1f} steps, over {result.episodes:,} episodes"),
     ]
     write_json(json_path, report)

@@ -101,7 +101,8 @@ def of_each(
             "optimal_value": None if gap is None else gap.optimal_value,
             "gap": None if gap is None else gap.gap,
         }
-        found.append({"task": name, **played(alone), **bounds})
+        length = None if alone is None else alone.mean_length
+        found.append({"task": name, **played(alone), "mean_length": length, **bounds})
     return found
 
 

@@ -39,6 +39,7 @@ CHANGED: dict[str, Any] = {
     "table": "hash",
     "masks": False,
     "stepping": "python",
+    "tasks": {"kind": "goals", "states": [3, 5]},
     "comm": "zmq",
     "overlap": True,
 }
