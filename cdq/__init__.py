@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from cdq.schedules import Polynomial as Polynomial
     from cdq.schedules import RescaledLinear as RescaledLinear
     from cdq.schedules.windows import AutoWindow as AutoWindow
+    from cdq.settings.tasks import Goals as Goals
+    from cdq.settings.tasks import Rewards as Rewards
+    from cdq.settings.tasks import Weights as Weights
     from cdq.training.callbacks import Callback as Callback
     from cdq.training.callbacks import EvalCallback as EvalCallback
     from cdq.training.callbacks import RunView as RunView
@@ -74,6 +77,7 @@ _HOMES = {
     "Evaluation": "learner.evaluation",
     "ExponentialDecay": "schedules",
     "FourierBasis": "features",
+    "Goals": "settings.tasks",
     "History": "training.history",
     "HorizonSolution": "mdp.planning",
     "Hysteretic": "rules",
@@ -91,6 +95,7 @@ _HOMES = {
     "QLearner": "learner.qlearner",
     "QTable": "qfunctions.qtable",
     "RescaledLinear": "schedules",
+    "Rewards": "settings.tasks",
     "RunView": "training.callbacks",
     "Signals": "envs.signals",
     "Seat": "learner.matches",
@@ -100,6 +105,7 @@ _HOMES = {
     "TensorBoardLogger": "training.loggers",
     "TileCoding": "features",
     "Worst": "learner.matches",
+    "Weights": "settings.tasks",
     "bounds": "mdp.planning",
     "compare": "learner.comparison",
     "evaluate_policy": "mdp.planning",

@@ -43,6 +43,7 @@ def evaluate(
     """
     from cdq.cli.render import (
         console_for_people,
+        each_task,
         mean_and_error,
         of_agents,
         per_step,
@@ -51,13 +52,12 @@ def evaluate(
         show_policy,
         write_json,
     )
-    from cdq.learner import QLearner, played
+    from cdq.learner import Evaluations, QLearner, played
 
     check_writable(json_path)
     agent = QLearner.load(path, env)
-    by_agent = agent.evaluate(episodes, seed=seed)
-    result: Any = agent.evaluation if agent.agents else by_agent
-    report = {
+    result = agent.evaluate(episodes, seed=seed)
+    report: dict[str, Any] = {
         "env": agent.name,
         "path": str(path),
         "stepping": agent.stepping,
@@ -67,7 +67,11 @@ def evaluate(
         "mean_length": result.mean_length,
     }
     if agent.agents:
-        report["agents"] = {name: played(one) for name, one in by_agent.items()}
+        report["agents"] = {name: played(one) for name, one in result.items()}
+    elif isinstance(result, Evaluations):
+        report["tasks"] = [
+            {"task": name, **played(one), "mean_length": one.mean_length} for name, one in result.items()
+        ]
     figures = [
         ("environment", agent.name),
         ("played by", agent.stepping),
@@ -75,6 +79,7 @@ def evaluate(
         *(seats(report) or [("mean return", mean_and_error(report))]),
         *per_step(report),
         *of_agents(report),
+        *each_task(report.get("tasks", [])),
         ("mean length", f"{result.mean_length:.1f} steps, over {result.episodes:,} episodes"),
     ]
     write_json(json_path, report)

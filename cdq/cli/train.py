@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cdq.training import Callback, Until
 
 _INTERRUPTED = 130
-_REPRESENTATION = {"features", "bins", "table"}
+_REPRESENTATION = {"features", "bins", "table", "tasks"}
 _WITH_RESUME = {*MAY_CHANGE, "steps", "save", "progress", "json_path", "env_again"}
 Checkpoint = Annotated[
     Path | None, option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
@@ -100,6 +100,7 @@ def train(
     cdq train Taxi-v4 --steps 2e7 --workers 2 --save taxi.safetensors
     cdq train CliffWalking-v1 --exploration linear:1:0.05:1e6
     cdq train FrozenLake8x8-v1 --until-optimal 0.01 --json -
+    cdq train FrozenLake8x8-v1 --tasks goals:14,37,60
     mpiexec -n 4 cdq train Taxi-v4 --steps 1e9 --checkpoint runs/taxi
     mpiexec -n 4 cdq train --resume runs/taxi
     """
@@ -276,7 +277,7 @@ def _certified(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    from cdq.cli.render import mean_and_error, of_agents, per_step, quantity, seats
+    from cdq.cli.render import each_task, mean_and_error, of_agents, per_step, quantity, seats
 
     workers = "1 worker" if report["workers"] == 1 else f"{report['workers']} workers"
     figures = [
@@ -286,6 +287,7 @@ def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         *(seats(report) or [("mean return", f"{mean_and_error(report)} (greedy policy){_solved(report)}")]),
         *per_step(report),
         *of_agents(report),
+        *each_task(report.get("tasks", [])),
         *_certified(report),
         ("speed", f"{quantity(report['steps_per_second'])} steps/s"),
         ("steps", f"{report['steps']:,} in {report['seconds']:.2f} s"),

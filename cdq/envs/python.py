@@ -116,6 +116,11 @@ class PythonEnvironment:
         """Number of environments."""
         return len(self._envs)
 
+    @property
+    def reward_space(self) -> Any:
+        """Space of rewards that are arrays, as MO-Gymnasium's environments have one; None where there is none."""
+        return getattr(self._envs[0].unwrapped, "reward_space", None)
+
     def loop(
         self, q: QFunction, lanes: Lanes, gamma: float, seeds: Sequence[int], stop: npt.NDArray[np.int32]
     ) -> EnvLoop:

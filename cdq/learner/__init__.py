@@ -16,6 +16,7 @@
 - `naming`: Names of arguments: one that a call does not have is refused with the name that was meant.
 - `offline`: A call of `learn_from`: a run whose workers replay a log.
 - `parcel`: Parcels: all that a process gets from the learner that starts it, to be a rank beside it.
+- `parts`: Parts of a learner's table by name: what acts by the values of a task.
 - `qlearner`: QLearner, the public class: learn, predict, evaluate, save, load.
 - `rank`: A process that is a rank beside the one that started it: ``python -m cdq.learner.rank URL RANK SIZE
   TIMEOUT``.
@@ -26,9 +27,20 @@
 """
 
 from cdq.learner.comparison import Comparison, compare
-from cdq.learner.evaluation import Evaluation
+from cdq.learner.evaluation import Evaluation, Evaluations
 from cdq.learner.matches import Match, Seat, Worst, stage
 from cdq.learner.qlearner import QLearner
 from cdq.learner.report import played
 
-__all__ = ["Comparison", "Evaluation", "Match", "QLearner", "Seat", "Worst", "compare", "played", "stage"]
+__all__ = [
+    "Comparison",
+    "Evaluation",
+    "Evaluations",
+    "Match",
+    "QLearner",
+    "Seat",
+    "Worst",
+    "compare",
+    "played",
+    "stage",
+]

@@ -25,8 +25,8 @@ from cdq.qfunctions import (
     SoleTable,
     Table,
 )
-from cdq.settings import OF_ENVIRONMENT, Settings
-from cdq.training import EnvironmentTask, ModelTask, SteppedTask
+from cdq.settings import OF_ENVIRONMENT, Goals, Settings
+from cdq.training import EnvironmentTask, ModelTask, SteppedTask, WideTask, width_of
 
 if TYPE_CHECKING:
     from cdq.envs.spaces import Encoder
@@ -48,7 +48,25 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
     if isinstance(env, Names):
         require_opponent("a log", 1, settings.opponent)
         _require_none_given(settings, "a log is learnt with a table of its states")
+        if settings.tasks is not None:
+            raise ConfigError("a log without an environment is one task; make a QLearner of the environment")
         return LoggedTask(env), replace(settings, num_envs=1)
+    task, settings = _task_of(env, settings)
+    if settings.tasks is None:
+        return task, settings
+    return WideTask(task, settings.tasks, settings.dtype, partial(_sendable, env)), settings
+
+
+def _sendable(env: Any) -> Any:
+    if isinstance(env, MDP):
+        return env
+    from cdq.envs.sending import sendable
+
+    return sendable(env)
+
+
+def _task_of(env: Any, settings: Settings) -> tuple[ModelTask | SteppedTask, Settings]:
+    """Return what is learnt of an environment, as if it were one task."""
     if isinstance(env, MDP):
         _require_none_given(settings, "an MDP is learnt as it is")
         require_opponent(env.name, 1 if env.opponent is None else 2, settings.opponent)
@@ -105,7 +123,7 @@ def require_opponent(name: str, players: int, opponent: str | None) -> None:
         )
 
 
-def _with_lanes(task: ModelTask, settings: Settings) -> tuple[EnvironmentTask, Settings]:
+def _with_lanes(task: ModelTask, settings: Settings) -> tuple[ModelTask, Settings]:
     return task, replace(settings, num_envs=settings.num_envs or task.default_num_envs)
 
 
@@ -156,13 +174,13 @@ def _bounded(features: FeatureMap, environment: Environment) -> FeatureMap:
 def make_table(task: EnvironmentTask, settings: Settings, *, alone: bool) -> MergedTable:
     """Return the table that all workers of this process begin with; *alone*, where there is but one of the run."""
     # The log of a worker alone has an entry for every update, of which a step on features has many.
-    large = task.n_rows * task.n_actions * settings.rule.tables >= LARGE and task.step_scale == 1.0
+    large = task.n_rows * task.columns * settings.rule.tables >= LARGE and task.step_scale == 1.0
     if task.own_table is not None:
         own: MergedTable = task.own_table
         return own
     initial = task.initial(settings.initial_value)
     table = (SoleTable if alone and large else MergedTable)(
-        task.n_rows, task.n_actions, settings.dtype, initial, settings.rule
+        task.n_rows, task.columns, settings.dtype, initial, settings.rule
     )
     table.own_rows = 0 if task.blocks is None else task.blocks.own_rows
     return table
@@ -189,7 +207,10 @@ def _representation(settings: Settings, environment: Environment, encoder: Encod
         features = _bounded(features, environment)
         bound, bounds = features.bind(encoder.low, encoder.high), features.bounds(encoder.low, encoder.high)
     if settings.table == "hash":
-        merged = HashedTable(environment.n_actions, settings.dtype, settings.initial_value, settings.rule)
+        if isinstance(settings.tasks, Goals):
+            settings.tasks.among(None, environment.name)  # raises if they are all states
+        columns = environment.n_actions * width_of(settings.tasks)
+        merged = HashedTable(columns, settings.dtype, settings.initial_value, settings.rule)
         if settings.bins is not None and features is not None:
             return HashedCells(encoder, merged, settings.bins, bound, bounds)
         encoder.encoding(vectors=False)  # raises if observations have no number each

@@ -24,6 +24,7 @@ from cdq.training import (
     Requests,
     State,
     Until,
+    WideTask,
     watched_by,
 )
 from cdq.workers import Rule
@@ -104,6 +105,8 @@ class Learning(Filed):
         backend = self._backend.hosted(hosting, self._task)
         goal = make_goal(self._state, self._checkpoints, steps, until)
         watchers = CallbackList(watched_by(callbacks, verbose), self._view())
+        if isinstance(self._task, WideTask) and isinstance(goal.until, OptimalWithin):
+            raise ConfigError("several tasks have a distance from optimal each; use cdq.MeanReturn(...)")
         if self.model is None and isinstance(goal.until, OptimalWithin):
             raise ConfigError(
                 f"{self.name} has no model ({self.stepping_reason}), so that no distance from optimal is known; use "
@@ -140,8 +143,8 @@ class Learning(Filed):
         actions : (n,) integers
             Actions in the numbering of the environment. Whole numbers may be floats, here and in
             observations.
-        rewards : (n,) numbers
-            Rewards; finite.
+        rewards : (n,) numbers, or (n, n_features)
+            Rewards; finite. Features, where tasks weigh those that the environment pays.
         terminated : (n,) bool, or 0 and 1
             True where the transition ended its episode; False where a time limit cut it. Where it
             is true, the next observation may be anything, and may be missing (None, NaN).
@@ -177,7 +180,7 @@ class Learning(Filed):
         masked = self.settings.masks is not False
         log = offline.log_for(self._task, *columns, next_masks=next_masks, masked=masked)
         with self._aiming_at(offline.goal_of(self._state, log, self.settings.workers, passes)):
-            offline.replay(self._backend, self._call(explores=False), log)
+            offline.replay(self._backend, self._call(explores=False), log, rewards)
         return self
 
     @classmethod

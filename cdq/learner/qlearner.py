@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cdq.learner.results import Results
     from cdq.mdp import Solution
     from cdq.qfunctions import QTable
+    from cdq.settings import Goals, Rewards, Weights
 
 
 class QLearner(Learning):
@@ -103,6 +104,9 @@ class QLearner(Learning):
     groups : {"own", "shared"} or dict
         Tables of an environment of several agents: one for each of them, one for all, or one for each group, such as
         ``{"lights": ["n0", "n1"], "buses": ["b0"]}``. Agents share a table only where their spaces are equal.
+    tasks : Goals, Rewards or Weights, optional
+        Learn several tasks of the same environment at once: every transition teaches each. The lanes of the workers act
+        for one after another. `tables`, `predict` and `evaluate` have each task by its name.
     overlap : bool
         Let each merge travel while the next window is learnt; it is applied one window late.
     checkpoint : path, optional
@@ -168,6 +172,7 @@ class QLearner(Learning):
         stepping: str = "auto",
         opponent: str | None = None,
         groups: str | Mapping[str, Sequence[str]] = "own",
+        tasks: Goals | Rewards | Weights | None = None,
         overlap: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float | None = None,
@@ -195,6 +200,7 @@ class QLearner(Learning):
             stepping=stepping,
             opponent=opponent,
             groups=groups,
+            tasks=tasks,
         )
         workers = backends.count_workers(comm, self.settings.workers)
         self.settings = replace(self.settings, workers=workers)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.learner.evaluation import Evaluation
+from cdq.learner.evaluation import Evaluation, Evaluations
 from cdq.learner.matches import Match
-from cdq.mdp import MDP, OptimalityGap
+from cdq.mdp import MDP, OptimalityGap, optimality_gap
 from cdq.settings import Settings
 from cdq.storage import html
-from cdq.training import History, Row
+from cdq.training import History, Row, WideTask
 
 
 class Report(dict[str, Any]):
@@ -36,6 +36,8 @@ _OPTIMAL = 1e-6  # a gap of so much of the optimal value counts as none
 _EXPLORED = 0.2  # games want so much exploration
 _MISSED = 0.01  # pairs never visited, as a part of all, from which on it is worth a word
 
+_MOST_SOLVED = 128  # tasks, each of which a report solves
+
 _NO_ROUND = Row(0, 0.0, 0.0, 0, 0, 0, 0.0)
 
 
@@ -44,7 +46,7 @@ def make_report(
     settings: Settings,
     history: History,
     gap: OptimalityGap | None,
-    evaluation: Evaluation | Match | None,
+    evaluation: Evaluation | Evaluations | Match | None,
 ) -> dict[str, Any]:
     """Return a JSON object: *about*, then settings, speed, the greedy policy's return, and the gap, where known."""
     last = history[-1] if len(history) else _NO_ROUND
@@ -69,7 +71,7 @@ def make_report(
     }
 
 
-def played(evaluation: Evaluation | Match | None) -> dict[str, Any]:
+def played(evaluation: Evaluation | Evaluations | Match | None) -> dict[str, Any]:
     """Return the figures of the greedy policy's episodes; None for those that there are not."""
     if evaluation is None:
         names = ("mean_return", "mean_return_error", "mean_reward", "episodes_evaluated", "episodes_unended")
@@ -86,6 +88,28 @@ def played(evaluation: Evaluation | Match | None) -> dict[str, Any]:
         seats = {"first": evaluation.first._asdict(), "second": evaluation.second._asdict()}
         return {**figures, "opponent": evaluation.opponent, "seats": seats}
     return figures
+
+
+def of_each(
+    task: WideTask,
+    values: npt.NDArray[np.floating[Any]],
+    evaluation: Evaluation | Evaluations | None,
+    gamma: float,
+) -> list[dict[str, Any]]:
+    """Return the figures of each of several tasks, in their order: its episodes, and the gap where it has a model."""
+    found = []
+    for number, name in enumerate(task.names):
+        alone = evaluation.get(name) if isinstance(evaluation, Evaluations) else None
+        model = task.model_of(number) if len(task.names) <= _MOST_SOLVED else None
+        gap = None if model is None else optimality_gap(model, task.values_to(values, number), gamma)
+        bounds = {
+            "policy_value": None if gap is None else gap.policy_value,
+            "optimal_value": None if gap is None else gap.optimal_value,
+            "gap": None if gap is None else gap.gap,
+        }
+        length = None if alone is None else alone.mean_length
+        found.append({"task": name, **played(alone), "mean_length": length, **bounds})
+    return found
 
 
 def unvisited(model: MDP | None, visits: npt.NDArray[np.int64]) -> float | None:

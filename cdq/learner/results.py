@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from html import escape
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,16 +15,26 @@ from cdq.errors import ConfigError, LearnerBusy
 from cdq.errors.checks import is_flag, shown, whole
 from cdq.learner.backends import Backend
 from cdq.learner.elsewhere import learner_in
-from cdq.learner.evaluation import Evaluation, evaluate_greedy
+from cdq.learner.evaluation import Evaluation, Evaluations, evaluate_each, evaluate_greedy
 from cdq.learner.exclusion import exclusive, playing
 from cdq.learner.matches import Match, Matches
 from cdq.learner.naming import named
-from cdq.learner.report import Report, hints, hints_on_games, make_report, played, unvisited, visited
+from cdq.learner.parts import tables_of_tasks
+from cdq.learner.report import (
+    Report,
+    hints,
+    hints_on_games,
+    make_report,
+    of_each,
+    played,
+    unvisited,
+    visited,
+)
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable, tables_of
 from cdq.settings import MOST_SEED
-from cdq.training import STEPS_PER_OUTCOME, Figures, History, Monitor, Requests, RunView, Until
+from cdq.training import STEPS_PER_OUTCOME, Figures, History, Monitor, Requests, RunView, Until, WideTask
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -47,8 +56,7 @@ class Results(Matches):
     _env: Any
     _requests: Requests
     _optimum: Solution | None = None
-    _evaluated: tuple[int, Evaluation | Match | None] = (0, None)  # steps so far, and what came of it
-    _by_agent: Mapping[str, Evaluation] = MappingProxyType({})  # of the same evaluation
+    _evaluated: tuple[int, Evaluation | Evaluations | Match | None] = (0, None)  # steps so far, and what came of it
 
     @property
     def model(self) -> MDP | None:
@@ -88,11 +96,6 @@ class Results(Matches):
     def agents(self) -> tuple[str, ...]:
         """Names of the agents, where the environment has several."""
         return self._task.agents
-
-    @property
-    def evaluation(self) -> Evaluation | None:
-        """Figures of the last evaluation; of several agents, the mean of those that took part in an episode."""
-        return self._evaluated[1]
 
     @property
     def input_bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
@@ -147,19 +150,24 @@ class Results(Matches):
         )
 
     @property
-    def tables(self) -> Mapping[str, QTable]:
-        """A copy of the table of each block, by its name: of an agent, or of a group of them.
+    def tables(self) -> Mapping[Any, QTable]:
+        """A copy of each table by its name: of an agent or a group of them, or of a task, where there are several.
+
+        Of tasks that are `Weights` the values are worth to the task.
 
         Raises
         ------
         ConfigError
-            If the table has no blocks: it is one of one environment.
+            If there is one table, which `table` has.
         LearnerBusy
             If the learner is in the course of another call.
         """
+        if isinstance(self._task, WideTask):
+            with self._turn.taken("tables"):
+                return tables_of_tasks(self._task, self._state.merged)
         blocks = self._state.blocks
         if blocks is None:
-            raise ConfigError(f"{self.name} is learnt with one table: agent.table")
+            raise ConfigError(f"{self.name} is learnt with one table, which has no name; use table")
         return tables_of(self.table, blocks)
 
     def _repr_html_(self) -> str:
@@ -207,6 +215,11 @@ class Results(Matches):
         Evaluation, Match, or mapping of str to Evaluation
             Figures of the policy; of an environment of several agents those of each agent, by its name.
 
+        Returns
+        -------
+        Evaluation, or Evaluations
+            How it did; of several tasks a dictionary, with the evaluation of each by its name.
+
         Raises
         ------
         ConfigError
@@ -229,13 +242,12 @@ class Results(Matches):
         """
         if env is not None:
             with learner_in(env, self) as other:
-                found: Evaluation | Match = other.evaluate(
+                found: Evaluation | Evaluations | Match = other.evaluate(
                     episodes, seed=self.settings.seed if seed is None else seed, opponent=opponent
                 )
                 return found
         with self._stepped("evaluate"):
-            whole_of = self._evaluate(episodes, seed, opponent)
-        return self._by_agent or whole_of
+            return self._evaluate(episodes, seed, opponent)
 
     def _stepped(self, call: str) -> AbstractContextManager[None]:
         """Return a context that has the environment for this learner alone, where it is stepped itself."""
@@ -248,7 +260,7 @@ class Results(Matches):
 
     def _evaluate(
         self, episodes: float | None = None, seed: int | None = None, opponent: Any = None
-    ) -> Evaluation | Match:
+    ) -> Evaluation | Evaluations | Match:
         self._require_unchanged()
         if opponent is not None:
             self._require_game("an opponent")
@@ -260,19 +272,18 @@ class Results(Matches):
             entropy = self.settings.seed
         else:
             key, entropy = (), whole("the seed", seed, 0, MOST_SEED)
-        result, self._by_agent = self._play_each(n, entropy, key, "random" if opponent is None else opponent)
+        result = self._play(n, entropy, key, "random" if opponent is None else opponent)
         self._evaluated = (self.steps, result)
         return result
 
-    def _play(self, episodes: int, seed: int, key: tuple[int, ...] = ()) -> Evaluation | Match:
-        return self._play_each(episodes, seed, key)[0]
-
-    def _play_each(
+    def _play(
         self, episodes: int, seed: int, key: tuple[int, ...] = (), opponent: Any = "random"
-    ) -> tuple[Evaluation | Match, dict[str, Evaluation]]:
+    ) -> Evaluation | Evaluations | Match:
         if self.settings.opponent is not None:
-            return self._match(opponent, episodes, seed, key), {}
+            return self._match(opponent, episodes, seed, key)
         values, stop = self._state.merged.mean_values(), self._requests.stop
+        if isinstance(self._task, WideTask):
+            return evaluate_each(self._task, values, stop, seed=seed, key=key, episodes=episodes)
         return evaluate_greedy(self._task, values, stop, seed=seed, key=key, episodes=episodes)
 
     def _view(self) -> RunView:
@@ -338,19 +349,22 @@ class Results(Matches):
             "digest": self._table().digest(),
         }
         evaluation = self._last_evaluation(play)
-        threshold = reward_threshold(self.name)
+        threshold = None if isinstance(self._task, WideTask) else reward_threshold(self.name)
         reached = None if threshold is None or evaluation is None else evaluation.mean_return >= threshold
         solved = {"reward_threshold": threshold, "solved": reached}
         report = {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
         if self._task.agents:
-            report["agents"] = {agent: played(one) for agent, one in self._by_agent.items()}
+            each = evaluation if isinstance(evaluation, Evaluations) else {}
+            report["agents"] = {agent: played(one) for agent, one in each.items()}
         merged = self._state.merged
         missed = unvisited(self.model, merged.updates())
         found = hints(report, self.model, merged.values, missed) + hints_on_games(self.settings, self.steps)
-        rows = {"history": self.history.to_json()} if history else {}
+        rows: dict[str, Any] = {"history": self.history.to_json()} if history else {}
+        if isinstance(self._task, WideTask):
+            rows["tasks"] = of_each(self._task, merged.values, evaluation, self.settings.gamma)
         return Report(report, pairs_unvisited=missed, hints=found, **rows)
 
-    def _last_evaluation(self, play: bool) -> Evaluation | Match | None:
+    def _last_evaluation(self, play: bool) -> Evaluation | Evaluations | Match | None:
         """Return how the policy of now did when it was played last; if it never was, it is, unless *play* is False."""
         steps, result = self._evaluated
         if play:

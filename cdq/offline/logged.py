@@ -52,6 +52,7 @@ class LoggedTask:
     def __init__(self, names: Names) -> None:
         self.names = names
         self.n_rows, self.n_actions = len(names.states), len(names.actions)
+        self.columns = self.n_actions
         self.tried = np.zeros((self.n_rows, self.n_actions), np.bool_)
 
     @property

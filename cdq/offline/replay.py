@@ -51,6 +51,9 @@ class Replays:
     horizon : float
         Steps that a discounted reward counts for at most: a value may become so many rewards.
 
+    paid : (n, width) array, optional
+        Numbers that each transition pays to several tasks; by default its reward to one.
+
     Raises
     ------
     ConfigError
@@ -72,15 +75,17 @@ class Replays:
         q_function: Callable[[Rows, int], QFunction],
         name: str,
         horizon: float = 1.0,
+        paid: npt.NDArray[np.float64] | None = None,
     ) -> None:
-        self.n_rows, self.n_actions = n_rows, n_actions
+        self.n_rows, self.n_actions, self._paid = n_rows, n_actions, paid
         self._log, self._q_function, self._dtype, self._name = log, q_function, np.dtype(dtype), name
         most = float(np.finfo(self._dtype).max) / max(2.0 * horizon, 1.0)
-        beyond = np.abs(log.rewards) > most
+        rewards = (log.rewards if paid is None else paid).reshape(len(log), -1)
+        beyond = np.abs(rewards) > most
         if beyond.any():
-            first = int(beyond.argmax())
+            first, column = np.argwhere(beyond)[0]
             raise ConfigError(
-                f"the reward of transition {first} is {log.rewards[first]}; allowed: up to {most:.3g}, whose sums "
+                f"the reward of transition {first} is {rewards[first, column]}; allowed: up to {most:.3g}, whose sums "
                 f"{self._dtype} holds"
             )
 
@@ -121,8 +126,9 @@ class Replays:
 
     def _of_function(self, q: QFunction, gamma: float, stop: npt.NDArray[np.int32]) -> Learn:
         log = self._log
-        one_by_one = q.continuous or log.next_masks is not None or q.rows.rule != 0
-        rewards = log.rewards if one_by_one else log.rewards.astype(self._dtype)
+        one_by_one = q.continuous or log.next_masks is not None or q.rows.rule != 0 or self._paid is not None
+        paid = log.rewards if self._paid is None else self._paid
+        rewards = paid if one_by_one else paid.astype(self._dtype)
         q = q if one_by_one else self._q_function(q.rows, _LOOKUPS)
         columns = log.states, log.actions, rewards, log.next_states, log.terminated
         replay = Replay(q, *columns, log.next_masks)

@@ -3,6 +3,7 @@
 - `hyperparameters`: Parts of which a hyper-parameter is made: its check, its form in a file, its option on a command
   line.
 - `settings`: Settings of a learner: the one table of hyper-parameters, with their checks, JSON forms and options.
+- `tasks`: Tasks that a learner learns at the same time: goals, rewards of its user's own, weights of features.
 """
 
 from cdq.settings.settings import (
@@ -17,6 +18,7 @@ from cdq.settings.settings import (
     make_settings,
     require_rule_fits,
 )
+from cdq.settings.tasks import Goals, Rewards, Tasks, Weights
 
 __all__ = [
     "DEFAULTS",
@@ -24,7 +26,11 @@ __all__ = [
     "MAY_CHANGE",
     "MOST_SEED",
     "OF_ENVIRONMENT",
+    "Goals",
+    "Rewards",
     "Settings",
+    "Tasks",
+    "Weights",
     "arguments_of",
     "differing",
     "make_settings",

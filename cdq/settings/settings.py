@@ -19,6 +19,7 @@ from cdq.merges import READ_STEP_SIZES, MergeRule, resolve
 from cdq.rules import Q_LEARNING, RULES, UpdateRule, as_rule
 from cdq.schedules import Rate, StepSize
 from cdq.schedules.windows import Window, as_window
+from cdq.settings import tasks as several
 from cdq.settings.hyperparameters import (
     Hyperparameter,
     Option,
@@ -247,6 +248,20 @@ class Settings:
         unsaid_default=True,
         of_environment=True,
     )
+    tasks: several.Tasks | None = hyperparameter(
+        None,
+        several.checked_tasks,
+        Option(
+            str,
+            "TASKS",
+            "Learn several at once: goals:14,37,60, goals:all, or weights:1,0;0,1 of vector rewards.",
+            "the environment's own rewards",
+            several.tasks_of,
+        ),
+        encode=several.tasks_to_config,
+        decode=several.tasks_from_config,
+        unsaid_default=True,
+    )
     comm: str = hyperparameter(
         "auto",
         _checked_comm,
@@ -316,6 +331,8 @@ def _require_compatible(known: Mapping[str, Any]) -> None:
         raise ConfigError(
             "overlap and a hashed table exclude each other: its rows are agreed on before a merge"
         )
+    if known["tasks"] is not None:
+        _require_of_tables(known)
     if known["features"] is not None and (known["bins"] is not None or known["table"] == "hash"):
         other = "bins" if known["bins"] is not None else "a hashed table"
         raise ConfigError(f"features and {other} exclude each other; choose one")
@@ -337,6 +354,17 @@ def require_rule_fits(settings: Settings) -> None:
         raise ConfigError(
             f"{what} weighs visits by their step sizes, of which rule={rule.name!r} has two; give merge='visits', and "
             "no overlap"
+        )
+
+
+def _require_of_tables(known: Mapping[str, Any]) -> None:
+    if known["features"] is not None:
+        raise ConfigError(
+            "tasks and features exclude each other: tasks are learnt in tables; give bins, or leave one out"
+        )
+    if known["rule"] is not Q_LEARNING:
+        raise ConfigError(
+            f"several tasks are learnt by rule={Q_LEARNING.name!r}, and rule is {known['rule'].name!r}; leave one out"
         )
 
 
@@ -363,19 +391,30 @@ def _usual_exploration(opponent: str | None) -> Rate:
 # ---- files
 
 
-def arguments_of(path: object, header: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:
+def arguments_of(
+    path: object, header: Mapping[str, Any], merge: MergeRule | None, tasks: several.Tasks | None = None
+) -> dict[str, Any]:
     """Return the arguments of `QLearner` that a file, which *path* names, says in its header.
+
+    *merge* and *tasks* are those of a user's own, which no file holds.
 
     Raises
     ------
     FileError
         If it does not.
+    ConfigError
+        If its tasks are of a function, and *tasks* are not given.
     """
     try:
         text(header["environment"])
-        return as_arguments(header["settings"], merge)
+        told = {**header["settings"], **({} if tasks is None else {"tasks": None})}
+        lacking = several.lacks_function(told.get("tasks"))
+        arguments = {} if lacking else as_arguments(told, merge)
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path} lacks what a learner is made with: {error!r}; use another") from None
+    if lacking:
+        raise ConfigError(several.NO_FUNCTION.format(path))
+    return arguments if tasks is None else {**arguments, "tasks": tasks}
 
 
 def as_arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:

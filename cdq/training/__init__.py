@@ -15,6 +15,7 @@
 - `loggers`: Loggers: callbacks that write the figures of each round to a file as it is played.
 - `monitor`: Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition
   holds.
+- `paid`: Numbers that transitions pay to several tasks: rewards of all, or features that tasks weigh.
 - `progress`: Progress of a run, for the one who looks on: a bar on a terminal or in a notebook, plain lines elsewhere.
 - `rows`: Rows that a round adds to a history: one for itself, and more where its window was long.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
@@ -23,6 +24,7 @@
 - `team`: Teams: the workers of a process, the data that they share, and their lanes between two calls of `learn`.
 - `threads`: Threads that the main thread waits for, while a signal handler of the user's may raise there at any
   moment.
+- `wide`: Several tasks in one environment: what a learner learns of them, and each of them by itself.
 """
 
 from cdq.training.agreement import agree_on_seed, from_rank_0, require_same, require_same_tables
@@ -35,11 +37,13 @@ from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
+from cdq.training.paid import of_log, pays_features, width_of
 from cdq.training.progress import ProgressBar, duration, is_for_a_person, watched_by
 from cdq.training.state import State, Tensors, lanes_of
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 from cdq.training.team import Team
 from cdq.training.threads import run_workers
+from cdq.training.wide import WideTask
 
 __all__ = [
     "JOURNAL",
@@ -71,6 +75,7 @@ __all__ = [
     "Tensors",
     "Until",
     "Watch",
+    "WideTask",
     "about",
     "agree_on_seed",
     "duration",
@@ -80,10 +85,13 @@ __all__ = [
     "is_for_a_person",
     "lanes_of",
     "learn_rounds",
+    "of_log",
+    "pays_features",
     "require_same",
     "require_same_tables",
     "run_workers",
     "signals_deferred",
     "watch_nothing",
     "watched_by",
+    "width_of",
 ]

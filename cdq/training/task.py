@@ -52,6 +52,10 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
         """The Q-function in words: its kind and its size."""
 
     @property
+    def columns(self) -> int:
+        """Columns of a row, of one table of the update rule: the actions, or more of each."""
+
+    @property
     def model(self) -> MDP | None:
         """The environment's finite model, where that is known."""
 
@@ -169,6 +173,7 @@ class ModelTask:
         self._packed = pack_model(model, dtype)
         self.loop = self._packed.loop
         self.n_rows, self.n_actions = model.n_states, model.n_actions
+        self.columns = self.n_actions
         self.name, self.time_limit = model.name, model.time_limit
 
     @property
@@ -212,10 +217,18 @@ class ModelTask:
         """Return *value*."""
         return value
 
+    def state_of(self, observation: Any) -> int:
+        """Return the state that is observed; raises `ConfigError` if it is none."""
+        state_of = self.model.state_of if self._encoder is None else self._encoder.state_of
+        return state_of(observation)
+
+    def of_model(self, model: MDP, dtype: npt.DTypeLike) -> ModelTask:
+        """Return another model with the same states, as observations and actions are here."""
+        return ModelTask(model, dtype, self._encoder, self.why, self.changed)
+
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the row of the observed state, -inf at actions that it does not have."""
-        state_of = self.model.state_of if self._encoder is None else self._encoder.state_of
-        state = state_of(observation)
+        state = self.state_of(observation)
         row: Floats = values[state]
         allowed = self.model.actions_in(state)
         return row if allowed is None else np.where(allowed, row, -np.inf)
@@ -287,7 +300,7 @@ class SteppedTask:
         why: str,
         changed: Callable[[], bool],
     ) -> None:
-        self._environment, self.kind, self.why, self.changed = environment, kind, why, changed
+        self.environment, self.kind, self.why, self.changed = environment, kind, why, changed
         self.name, self.stepping, self.time_limit = (
             environment.name,
             environment.stepping,
@@ -296,6 +309,7 @@ class SteppedTask:
         self.threads, self.resumable = environment.threads, environment.resumable
         self.own_bytes, self.default_num_envs = environment.own_bytes, environment.default_num_envs
         self.n_rows, self.n_actions = kind.n_rows, environment.n_actions
+        self.columns = self.n_actions
         self.step_scale, self.initial = kind.step_scale, kind.initial
         self.action_values, self.own_table = kind.action_values, kind.own_table
         self.split, self.values_now, self.input_bounds = kind.split, kind.values_now, kind.input_bounds
@@ -329,12 +343,12 @@ class SteppedTask:
 
     def kinds(self) -> list[str]:
         """Return the names of the classes that step it, where they are of Python."""
-        kinds: Callable[[], list[str]] = getattr(self._environment, "kinds", list)
+        kinds: Callable[[], list[str]] = getattr(self.environment, "kinds", list)
         return kinds()
 
     def trial(self) -> list[Any]:
         """Return how it plays, where it is stepped in Python one by one."""
-        played: Callable[[], list[Any]] = getattr(self._environment, "trial", list)
+        played: Callable[[], list[Any]] = getattr(self.environment, "trial", list)
         return played()
 
     def board(self) -> Board:
@@ -352,14 +366,18 @@ class SteppedTask:
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table depends on, as hexadecimal digits."""
-        parts = f"{self._environment.fingerprint()} {self.kind.fingerprint}"
+        parts = f"{self.environment.fingerprint()} {self.kind.fingerprint}"
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and lanes."""
         q = self.kind.q_function(rows, lanes.n)
-        loop = self._environment.loop(q, lanes, gamma, lanes.seeds(), stop)
+        loop = self.environment.loop(q, lanes, gamma, lanes.seeds(), stop)
         return DivergenceGuard(loop, q, self.name) if q.continuous else loop
+
+    def with_kind(self, kind: QFunctionKind) -> SteppedTask:
+        """Return the same environment with another kind of Q-function."""
+        return SteppedTask(self.environment, kind, self.recipe, self.why, self.changed)
 
     def run_episodes(
         self,
@@ -371,4 +389,4 @@ class SteppedTask:
     ) -> Episodes:
         """Run episodes in the environment."""
         q = self.kind.reader(values, words.shape[1])
-        return self._environment.episodes(q, words, n, longest, stop)
+        return self.environment.episodes(q, words, n, longest, stop)

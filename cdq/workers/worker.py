@@ -80,7 +80,7 @@ class Worker:
         self._merged, self._is_keeper = merged, is_keeper
         self._open = False
         self.rows = merged.new_rows(memory)
-        self._lanes = Lanes(num_envs, problem.own_bytes)
+        self._lanes = Lanes(num_envs, problem.own_bytes, rank)
         if lanes is None:
             self._lanes.words[:] = streams(seed, (LEARNING, session, rank), num_envs)
         else:

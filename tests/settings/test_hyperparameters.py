@@ -41,6 +41,7 @@ CHANGED: dict[str, Any] = {
     "stepping": "python",
     "groups": {"lights": ["n0", "n1"], "buses": ["b0"]},
     "opponent": "self",
+    "tasks": {"kind": "goals", "states": [3, 5]},
     "comm": "zmq",
     "overlap": True,
 }

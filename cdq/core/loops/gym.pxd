@@ -48,7 +48,8 @@ cdef class Loop:
     cdef uint8_t *masks_following  # and of the following ones
     cdef uint64_t *bits
     cdef uint32_t *actions
-    cdef double *rewards
+    cdef double *rewards           # of what the lanes act for,
+    cdef double *paid              # made of (n, reward_width) numbers that the transitions pay
     cdef double *discounts
     cdef double *factors           # of gamma, as the infos say; 1 where they do not
     cdef uint8_t *terminated

@@ -5,6 +5,7 @@ class QFunction:
     n: int
     n_actions: int
     width: int
+    reward_width: int
     continuous: bool
     is_divergent: bool
     def make_room(self) -> None: ...
