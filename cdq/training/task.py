@@ -336,7 +336,7 @@ class SteppedTask:
         A weight is met in many states, so that a law by clock is small before it is right: MountainCar's returns were
         -156 to -200 with it, and -100 to -109 with a constant.
         """
-        usual: StepSize | None = getattr(self._environment, "step_size", None)
+        usual: StepSize | None = getattr(self.environment, "step_size", None)
         if usual is not None:
             return usual
         return Constant(0.1) if gamma == 1 and self.step_scale < 1 else as_step_size(None, gamma)
@@ -353,11 +353,11 @@ class SteppedTask:
 
     def board(self) -> Board:
         """Return a board for a game of its own."""
-        return self._environment.board()
+        return self.environment.board()
 
     def positions(self) -> tuple[MDP, list[Any]]:
         """Return the model of a small game, and an observation of each of its positions."""
-        listed: Callable[[], tuple[Any, list[Any]]] = getattr(self._environment, "positions", self._unknown)
+        listed: Callable[[], tuple[Any, list[Any]]] = getattr(self.environment, "positions", self._unknown)
         table, seen = listed()
         return from_table(MDP, table), seen
 
