@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cdq.contracts import Environment, QFunctionKind
 from cdq.errors import ConfigError, TableError
 from cdq.features import FeatureMap, TileCoding
+from cdq.learner.elsewhere import described, reads_alike
 from cdq.mdp import MDP
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import (
@@ -26,7 +27,7 @@ from cdq.qfunctions import (
     Table,
 )
 from cdq.settings import OF_ENVIRONMENT, Settings
-from cdq.training import EnvironmentTask, ModelTask, SteppedTask
+from cdq.training import EnvironmentTask, FleetTask, ModelTask, SteppedTask
 
 if TYPE_CHECKING:
     from cdq.envs.spaces import Encoder
@@ -45,6 +46,8 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
     UnsupportedEnvironment, ConfigError
         If there is no way; says which there would be.
     """
+    if isinstance(env, (list, tuple)):
+        return make_fleet(env, settings)
     if isinstance(env, Names):
         _require_none_given(settings, "a log is learnt with a table of its states")
         return LoggedTask(env), replace(settings, num_envs=1)
@@ -77,6 +80,30 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
         _log.warning("%s is stepped by several processes: %s", environment.name, notice)
         why = f"{why}; {notice}"
     return SteppedTask(environment, representation, partial(sendable, env), why, changed), settings
+
+
+def make_fleet(envs: Sequence[Any], settings: Settings) -> tuple[EnvironmentTask, Settings]:
+    """Return the task of workers that have an environment each, and the settings that follow; as `make_task`.
+
+    Raises
+    ------
+    ConfigError
+        If there are not as many environments as workers, or a Q-function of one does not read another.
+    """
+    if len(envs) != settings.workers:
+        raise ConfigError(
+            f"there are {len(envs)} environments and {settings.workers} workers; give one environment to each worker"
+        )
+    made = [make_task(env, settings) for env in envs]
+    first = made[0][0]
+    for number, (task, _) in enumerate(made):
+        if not reads_alike(first, task):
+            raise ConfigError(
+                f"environment {number} ({task.name}) has other observations or actions than environment 0 ({first.name})"
+                f": {described(task)}, there {described(first)}; one table is for environments with the same ones"
+            )
+    num_envs = min(own.num_envs for _, own in made)
+    return FleetTask([task for task, _ in made]), replace(made[0][1], num_envs=num_envs)
 
 
 def _with_lanes(task: ModelTask, settings: Settings) -> tuple[EnvironmentTask, Settings]:
@@ -165,6 +192,8 @@ def made_with(env: Any, arguments: Mapping[str, Any] | None) -> Any:
         return env
     from cdq.envs.arguments import with_arguments
 
+    if isinstance(env, (list, tuple)):
+        return [with_arguments(one, arguments) for one in env]
     return with_arguments(env, arguments)
 
 

@@ -182,7 +182,8 @@ class QLearner(Learning):
             masks=masks,
             stepping=stepping,
         )
-        workers = backends.count_workers(comm, self.settings.workers)
+        asked = self.settings.workers or (len(env) if isinstance(env, (list, tuple)) else 0)
+        workers = backends.count_workers(comm, asked)
         self.settings = replace(self.settings, workers=workers)
         self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
         self._origin = origin_of(env)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,9 @@ from cdq.mdp import MDP, follow_policy, pack_model
 from cdq.offline import encoding_of_states
 from cdq.qfunctions import DivergenceGuard
 from cdq.schedules import Constant, StepSize, as_step_size
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class EnvironmentTask(EnvironmentSpec, Task, Protocol):
@@ -158,6 +161,10 @@ class ModelTask:
         """The Q-function in words: its kind and its size."""
         return f"table of {self.n_rows:,} states"
 
+    def of_worker(self, rank: int) -> Self:
+        """Return the task itself, which all workers learn."""
+        return self
+
     def encoding(self) -> Encoding:
         """Return the encoding of states."""
         return (
@@ -281,6 +288,10 @@ class SteppedTask:
     def representation(self) -> str:
         """The Q-function in words: its kind and its size."""
         return str(self.kind)
+
+    def of_worker(self, rank: int) -> Self:
+        """Return the task itself, which all workers learn."""
+        return self
 
     def step_size(self, gamma: float) -> StepSize:
         """Return the step size of tables, but for undiscounted features.

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.contracts import Task
+from cdq.contracts import WorkerTask
 from cdq.core.lanes import Lanes
 from cdq.core.merge.merge import commit
 from cdq.core.merge.overlap import hand_over, take_back
@@ -39,7 +39,7 @@ class Worker:
 
     Parameters
     ----------
-    problem : Task
+    problem : WorkerTask
         The task to learn; several workers may share one.
     gamma : float
         Discount.
@@ -63,7 +63,7 @@ class Worker:
 
     def __init__(
         self,
-        problem: Task,
+        problem: WorkerTask,
         merged: MergedTable,
         *,
         is_keeper: bool,

@@ -1,0 +1,142 @@
+"""Fleets: an environment for each worker, and one Q-function that all of them learn."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.contracts import Episodes, Floats
+from cdq.core.envs.encode import Encoding
+from cdq.core.table.qfunction import QFunction
+from cdq.core.table.rows import Rows
+from cdq.schedules import StepSize
+from cdq.training.task import EnvironmentTask
+
+_MOST_NAMED = 3
+
+
+class FleetTask:
+    """Tasks of one Q-function, of which each worker learns one: that of its rank.
+
+    Parameters
+    ----------
+    members : sequence of EnvironmentTask
+        A task per worker, in rank order; their observations and actions mean the same rows and columns.
+    """
+
+    model = None
+    default_num_envs = 1
+
+    def __init__(self, members: Sequence[EnvironmentTask]) -> None:
+        self.members = tuple(members)
+        first = self.members[0]
+        self.name = _named([task.name for task in members])
+        self.stepping = _same([task.stepping for task in members], "environments stepped in several ways")
+        self.why = _same([task.why for task in members], "each environment for reasons of its own")
+        self.threads = all(task.threads for task in members)
+        self.resumable = all(task.resumable for task in members)
+        self.own_bytes = max(task.own_bytes for task in members)
+        self.n_rows, self.n_actions = first.n_rows, first.n_actions
+        self.step_scale, self.own_table = first.step_scale, first.own_table
+        self.input_bounds, self.first_action = first.input_bounds, first.first_action
+        for task in self.members:  # lanes of all workers have one size: checkpoints hold them side by side
+            task.own_bytes = self.own_bytes
+        limits = [task.time_limit for task in members if task.time_limit is not None]
+        self.time_limit = max(limits) if len(limits) == len(members) else None
+
+    @property
+    def representation(self) -> str:
+        """The Q-function in words: its kind and its size."""
+        return self.members[0].representation
+
+    def of_worker(self, rank: int) -> EnvironmentTask:
+        """Return the task that the worker of this rank learns."""
+        return self.members[rank]
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of all tasks, in rank order."""
+        parts = " ".join(task.fingerprint() for task in self.members)
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+    def changed(self) -> bool:
+        """Return whether an environment has changed since it was read."""
+        return any(task.changed() for task in self.members)
+
+    def kinds(self) -> list[str]:
+        """Return the names of the classes that step the environments, where they are of Python."""
+        return [kind for task in self.members for kind in task.kinds()]
+
+    def trial(self) -> list[Any]:
+        """Return how the environments play that are stepped in Python."""
+        return [played for task in self.members for played in task.trial()]
+
+    def recipe(self) -> Any:
+        """Return the recipes of all environments, in rank order."""
+        return [task.recipe() for task in self.members]
+
+    def run_episodes(
+        self,
+        values: Floats,
+        words: npt.NDArray[np.uint64],
+        n: int,
+        longest: int,
+        stop: npt.NDArray[np.int32],
+    ) -> Episodes:
+        """Run as many episodes in each environment, *n* in all or a few more; return them in rank order."""
+        each = -(-n // len(self.members))
+        played = [task.run_episodes(values, words, each, longest, stop) for task in self.members]
+        returns, lengths = zip(*played, strict=True)
+        return np.concatenate(returns), np.concatenate(lengths)
+
+    def close(self) -> None:
+        """Close the environments that were made here."""
+        for task in self.members:
+            task.close()
+
+    # ---- the Q-function, which the first task reads for all
+
+    def encoding(self) -> Encoding:
+        """Return the encoding that makes observations into arguments of the Q-function."""
+        return self.members[0].encoding()
+
+    def q_function(self, rows: Rows, n: int) -> QFunction:
+        """Return the Q-function over a table, for *n* lanes."""
+        return self.members[0].q_function(rows, n)
+
+    def step_size(self, gamma: float) -> StepSize:
+        """Return the step sizes with which it is learnt unless its user says so."""
+        return self.members[0].step_size(gamma)
+
+    def initial(self, value: float) -> float:
+        """Return the entry of the table for which every action has the value *value*."""
+        return self.members[0].initial(value)
+
+    def action_values(self, values: Floats, observation: Any) -> Floats:
+        """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
+        return self.members[0].action_values(values, observation)
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+        return self.members[0].split(observations)
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of an observation as a function, which later learning does not change."""
+        return self.members[0].values_now(values)
+
+    def mask_of(self, observation: Any) -> Any:
+        """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""
+        return self.members[0].mask_of(observation)
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = [*dict.fromkeys(names)]
+    more = f" and {len(shown) - _MOST_NAMED} more" if len(shown) > _MOST_NAMED else ""
+    return f"{len(names)} environments: {', '.join(shown[:_MOST_NAMED])}{more}"
+
+
+def _same(words: Sequence[str], otherwise: str) -> str:
+    return words[0] if len(set(words)) == 1 else otherwise
