@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-
 class LoggedTask:
     """The states and actions of a log, and a table with a row for each of its states (`cdq.training.EnvironmentTask`).
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-
 def steps_of(log: Log, size: int, passes: int) -> int:
     """Return how many steps, of all of *size* workers, *passes* take: shorter parts wait at their end."""
     return passes * size * -(-len(log) // size)

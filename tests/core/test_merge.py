@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,43 @@ def test_rules_are_their_definition_to_the_bit(rule: str, given: Tables, place: 
 
 
 @pytest.mark.parametrize("rule", reference.RULES)
+@given(tables(), st.data())
+def test_workers_have_laws_of_their_own_and_some_are_left_out(
+    rule: str, given: Tables, data: st.DataObject
+) -> None:
+    """One that is left out has touched nothing: its window was undone."""
+    size, dtype = len(given.values), str(given.base.dtype)
+    own = data.draw(st.lists(laws, min_size=size, max_size=size))
+    out = data.draw(st.sets(st.integers(0, size - 1), max_size=size - 1))
+    values, visits = given.values.copy(), given.visits.copy()
+    for rank in out:
+        values[rank], visits[rank] = given.base, 0
+    law, reference_law = LAWS[0, dtype]
+    contributions = contributions_of(replace(given, values=values, visits=visits).workers(), law)
+    for one in contributions:
+        one.laws = [None if rank in out else LAWS[own[rank], dtype][0] for rank in range(size)]
+    among = [rank for rank in range(size) if rank not in out]
+    expected = reference.merge(
+        rule,
+        given.base.ravel(),
+        given.values.reshape(size, -1)[among],
+        given.visits.reshape(size, -1)[among],
+        given.clock.ravel(),
+        reference_law,
+        [LAWS[own[rank], dtype][1] for rank in among],
+    )
+    for merge in (merge_shared, merge_wire):
+        worker = fresh(given)
+        mass = worker.commit(merge(contributions, rule))
+        n = int(expected.total.sum())
+        assert values_of(worker).tobytes() == expected.values.tobytes()
+        assert (
+            clock_of(worker).tobytes() == reference.clock_after(given.clock.ravel(), expected.gain).tobytes()
+        )
+        assert mass == (expected.mass / 2**20 / n if n else 0.0)
+
+
+@pytest.mark.parametrize("rule", reference.RULES)
 @pytest.mark.parametrize(("n_states", "n_actions"), [(70, 4), (40, 9), (3, 256), (3, 300), (1, 1), (300, 1)])
 def test_tables_of_several_blocks(rule: str, n_states: int, n_actions: int) -> None:
     random = np.random.default_rng(0)
@@ -122,7 +160,8 @@ def test_rules_are_their_formulas(rule: str, given: Tables, place: int) -> None:
     expected = expected_of(given, rule, LAWS[place, str(given.base.dtype)][1])
     workers = len(given.values)
     values, visits = given.values.reshape(workers, -1), given.visits.reshape(workers, -1)
-    logs = reference.log_keeps(visits, given.clock.ravel(), LAWS[place, str(given.base.dtype)][1])
+    law = LAWS[place, str(given.base.dtype)][1]
+    logs = reference.log_keeps(visits, given.clock.ravel(), [law] * workers)
     logs = logs.astype(given.base.dtype)
     tolerance = 1e-12 if given.base.dtype == np.float64 else 2e-5
     for i, base in enumerate(given.base.ravel()):
