@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cdq.qfunctions.qtable import QTable as QTable
     from cdq.schedules import Constant as Constant
     from cdq.schedules import ExponentialDecay as ExponentialDecay
+    from cdq.schedules import Federation as Federation
     from cdq.schedules import LinearDecay as LinearDecay
     from cdq.schedules import Polynomial as Polynomial
     from cdq.schedules import RescaledLinear as RescaledLinear
@@ -63,6 +64,7 @@ _HOMES = {
     "CdqError": "errors",
     "Comparison": "learner.comparison",
     "Constant": "schedules",
+    "Federation": "schedules",
     "EvalCallback": "training.callbacks",
     "Evaluation": "learner.evaluation",
     "ExponentialDecay": "schedules",

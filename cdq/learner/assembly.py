@@ -99,8 +99,9 @@ def make_fleet(envs: Sequence[Any], settings: Settings) -> tuple[EnvironmentTask
     for number, (task, _) in enumerate(made):
         if not reads_alike(first, task):
             raise ConfigError(
-                f"environment {number} ({task.name}) has other observations or actions than environment 0 ({first.name})"
-                f": {described(task)}, there {described(first)}; one table is for environments with the same ones"
+                f"environment {number} ({task.name}) has other observations or actions than environment 0 "
+                f"({first.name}): {described(task)}, there {described(first)}; one table is for environments with the "
+                "same ones"
             )
     num_envs = min(own.num_envs for _, own in made)
     return FleetTask([task for task, _ in made]), replace(made[0][1], num_envs=num_envs)

@@ -16,9 +16,9 @@ from cdq.learner.exclusion import Turn
 from cdq.learner.learning import Learning
 from cdq.learner.naming import named
 from cdq.merges import MergeRule, resolve
-from cdq.schedules import Rate, StepSize
+from cdq.schedules import Federation, Rate, StepSize
 from cdq.schedules.windows import Window
-from cdq.settings import make_settings
+from cdq.settings import make_settings, require_workers
 from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed
 
 if TYPE_CHECKING:
@@ -95,6 +95,12 @@ class QLearner(Learning):
         "python": by the environment's own `step`, even where there is a faster way.
     overlap : bool
         Let each merge travel while the next window is learnt; it is applied one window late.
+    per_worker : dict of lists, optional
+        Schedules of each worker in place of the common ones, in rank order: ``{"exploration": [0.05, 0.2, 0.5]}``, and
+        "step_size" likewise. Workers that explore differently see more of an environment.
+    federation : Federation, optional
+        Conditions of federated learning: rounds without some of the workers, contributions that are lost, and workers
+        that send nonsense.
     checkpoint : path, optional
         A directory for checkpoints, from which `resume` goes on exactly where the run was. One run writes it at a time.
         With it, SIGTERM ends `learn` after the round in hand, with a checkpoint and exit status 0, and so does Ctrl-C,
@@ -157,6 +163,8 @@ class QLearner(Learning):
         masks: bool | str = "auto",
         stepping: str = "auto",
         overlap: bool = False,
+        per_worker: Mapping[str, Sequence[Any]] | None = None,
+        federation: Federation | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float | None = None,
     ) -> None:
@@ -176,6 +184,8 @@ class QLearner(Learning):
             seed=seed,
             initial_value=initial_value,
             overlap=overlap,
+            per_worker=per_worker,
+            federation=federation,
             features=features,
             bins=bins,
             table=table,
@@ -185,6 +195,7 @@ class QLearner(Learning):
         asked = self.settings.workers or (len(env) if isinstance(env, (list, tuple)) else 0)
         workers = backends.count_workers(comm, asked)
         self.settings = replace(self.settings, workers=workers)
+        require_workers(self.settings)
         self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
         self._origin = origin_of(env)
         self._task, self.settings = make_task(env, self.settings)

@@ -123,6 +123,7 @@ class Run:
             num_envs=call.settings.num_envs,
             watch=call.watch if comm.rank == 0 else watch_nothing,
             finish=call.requests.finish,
+            rank=comm.rank,
         )
 
     def _take_part(self, comm: Communicator, course: Course) -> None:

@@ -15,6 +15,7 @@ from cdq.settings.settings import (
     arguments_of,
     differing,
     make_settings,
+    require_workers,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "arguments_of",
     "differing",
     "make_settings",
+    "require_workers",
 ]

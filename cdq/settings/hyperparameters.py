@@ -10,6 +10,7 @@ from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import MOST_STEPS, one_of, real, whole
 from cdq.features import FeatureMap, FourierBasis, PolynomialBasis, TileCoding
 from cdq.merges import MergeRule
+from cdq.schedules import Federation
 from cdq.schedules.windows import AutoWindow, FixedWindow, Window
 
 Check = Callable[[str, Any], Any]
@@ -187,3 +188,35 @@ def window_of(text: str) -> str | int:
     except ValueError:
         return text
     return int(value) if value.is_integer() else text
+
+
+def per_worker_of(text: str) -> dict[str, list[str]]:
+    """Return what ``--per-worker`` says.
+
+    Examples
+    --------
+    >>> per_worker_of("exploration:0.05,0.2")
+    {'exploration': ['0.05', '0.2']}
+    """
+    name, _, values = text.partition(":")
+    return {name.replace("-", "_"): values.split(",")}
+
+
+def federation_of(text: str) -> Federation:
+    """Return what ``--federation`` says.
+
+    Examples
+    --------
+    >>> federation_of("0.5:0.1").dropped
+    0.1
+    """
+    try:
+        numbers = [float(number) for number in text.split(":")]
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= 2:
+        raise ConfigError(
+            f"federation is {text!r}; allowed: a number, or two with a colon between them: 0.5:0.1"
+        )
+    participation, dropped = [*numbers, 0.0][:2]
+    return Federation(participation, dropped)

@@ -26,10 +26,12 @@ from cdq.settings.hyperparameters import (
     choice,
     count,
     features_of,
+    federation_of,
     hyperparameter,
     masks_of,
     merge_to_config,
     number,
+    per_worker_of,
     table_of,
     text,
     window_from_config,
@@ -84,6 +86,14 @@ def _checked_features(name: str, features: Any) -> Any:
             f"{name} is {features!r}; allowed: cdq.TileCoding, cdq.PolynomialBasis or cdq.FourierBasis"
         )
     return features
+
+
+def _checked_federation(name: str, value: Any) -> Any:
+    if value is not None and not isinstance(value, schedules.Federation):
+        raise ConfigError(
+            f"{name} is {shown(value)}; allowed: cdq.Federation(participation=..., dropped=...)"
+        )
+    return value
 
 
 def _comm_from_config(comm: Any) -> str:
@@ -239,6 +249,35 @@ class Settings:
         Option(bool, None, "Merge while the next window is learnt, one window late."),
     )
 
+    per_worker: Mapping[str, Any] | None = hyperparameter(
+        None,
+        schedules.as_per_worker,
+        Option(
+            str,
+            "NAME:VALUE,VALUE,...",
+            "Schedules of each worker: exploration or step_size, as exploration:0.05,0.2,0.5.",
+            "none",
+            per_worker_of,
+        ),
+        encode=schedules.per_worker_to_config,
+        decode=schedules.per_worker_from_config,
+        unsaid_default=True,
+    )
+    federation: schedules.Federation | None = hyperparameter(
+        None,
+        _checked_federation,
+        Option(
+            str,
+            "PART[:DROPPED]",
+            "Part of the workers in each round, and the chance that what one of them learns is lost.",
+            "all, and none",
+            federation_of,
+        ),
+        encode=lambda value: None if value is None else value.to_config(),
+        decode=lambda config: None if config is None else schedules.Federation.from_config(config),
+        unsaid_default=True,
+    )
+
     def to_config(self) -> dict[str, Any]:
         """Return the settings as a JSON object."""
         return {
@@ -289,12 +328,32 @@ def make_settings(**arguments: Any) -> Settings:
     return Settings(**{**known, **_completed(known)})
 
 
+def require_workers(settings: Settings) -> None:
+    """Raise `ConfigError` unless what is said of single workers is of all of them, once their number is known."""
+    for name, values in (settings.per_worker or {}).items():
+        if len(values) != settings.workers:
+            raise ConfigError(
+                f"per_worker has {len(values)} entries of {name}, and there are {settings.workers} workers; give one "
+                "for each"
+            )
+    ranks = [] if settings.federation is None else settings.federation.corrupted
+    beyond = [rank for rank in ranks if rank >= settings.workers]
+    if beyond:
+        raise ConfigError(
+            f"corrupted names rank {beyond[0]}; there are {settings.workers} workers, numbered from 0"
+        )
+    if settings.federation is not None and settings.workers == 1:
+        raise ConfigError("federation is of several workers, and there is one; give workers=")
+
+
 def _require_compatible(known: Mapping[str, Any]) -> None:
     """Raise `ConfigError` if two hyper-parameters exclude each other."""
     if known["overlap"] and known["table"] == "hash":
         raise ConfigError(
             "overlap and a hashed table exclude each other: its rows are agreed on before a merge"
         )
+    if known["overlap"] and (known["federation"] is not None or known["per_worker"] is not None):
+        raise ConfigError("overlap, and workers that differ (per_worker, federation), exclude each other")
     if known["features"] is not None and (known["bins"] is not None or known["table"] == "hash"):
         other = "bins" if known["bins"] is not None else "a hashed table"
         raise ConfigError(f"features and {other} exclude each other; choose one")

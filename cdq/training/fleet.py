@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cdq.contracts import Episodes, Floats
+from cdq.contracts import Episodes, Floats, Loop, WorkerTask
 from cdq.core.envs.encode import Encoding
+from cdq.core.lanes import Lanes
 from cdq.core.table.qfunction import QFunction
 from cdq.core.table.rows import Rows
 from cdq.schedules import StepSize
 from cdq.training.task import EnvironmentTask
 
 _MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class _OwnTask:
+    """Task of one worker; its lanes are as large as everybody's, as checkpoints hold them side by side."""
+
+    own_bytes: int
+    resumable: bool
+    loop: Callable[[Rows, Lanes, float, npt.NDArray[np.int32]], Loop]
 
 
 class FleetTask:
@@ -43,8 +54,6 @@ class FleetTask:
         self.n_rows, self.n_actions = first.n_rows, first.n_actions
         self.step_scale, self.own_table = first.step_scale, first.own_table
         self.input_bounds, self.first_action = first.input_bounds, first.first_action
-        for task in self.members:  # lanes of all workers have one size: checkpoints hold them side by side
-            task.own_bytes = self.own_bytes
         limits = [task.time_limit for task in members if task.time_limit is not None]
         self.time_limit = max(limits) if len(limits) == len(members) else None
 
@@ -53,9 +62,10 @@ class FleetTask:
         """The Q-function in words: its kind and its size."""
         return self.members[0].representation
 
-    def of_worker(self, rank: int) -> EnvironmentTask:
+    def of_worker(self, rank: int) -> WorkerTask:
         """Return the task that the worker of this rank learns."""
-        return self.members[rank]
+        own = self.members[rank]
+        return _OwnTask(self.own_bytes, own.resumable, own.of_worker(rank).loop)
 
     def fingerprint(self) -> str:
         """Return the fingerprint of all tasks, in rank order."""

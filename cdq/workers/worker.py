@@ -129,6 +129,22 @@ class Worker:
             self._lanes.memory[:] = self._lanes_before
             self._open = False
 
+    def forget_window(self) -> None:
+        """Undo what the open window has learnt; its steps stay made, and lanes and streams are where they are.
+
+        Another worker of the process may be in `commit`, and so change what this reads of pairs that were merged: the
+        commit of this worker must follow, which sets them.
+        """
+        self.rows.roll_back()
+
+    def shift(self, number: float) -> None:
+        """Add a number to every value that the open window has changed."""
+        touched = np.asarray(self.rows.log)[: self.rows.touched]
+        merged = self._merged.values
+        n_actions, dtype = merged.shape[1], merged.dtype
+        values = np.asarray(self.rows.data)[:, : n_actions * dtype.itemsize].view(dtype)
+        values[touched // n_actions, touched % n_actions] += number
+
     def align_rows(self, comm: Communicator) -> None:
         """Make the rows of all workers the same ones before they are merged; a collective where rows are added."""
         self._merged.align_rows(self.rows, comm)

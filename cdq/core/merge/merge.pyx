@@ -79,10 +79,7 @@ cdef list _merged(int64_t size, laws):
     """Return the ranks whose windows are merged: those that have a law, or all where no worker has one of its own."""
     if laws is not None and len(laws) != size:
         raise ValueError(f"{size} workers have {len(laws)} laws")
-    among = [rank for rank in range(size) if laws is None or laws[rank] is not None]
-    if not among:
-        raise ValueError("no worker's window is merged")
-    return among
+    return [rank for rank in range(size) if laws is None or laws[rank] is not None]
 
 
 cdef int64_t _finish(cdq_merge_job *job, rule, Law law, laws, bint needs_mass, out) except -1:
@@ -90,7 +87,7 @@ cdef int64_t _finish(cdq_merge_job *job, rule, Law law, laws, bint needs_mass, o
     cdef const cdq_law **own = NULL
     try:
         if laws is not None:
-            own = <const cdq_law **> malloc(job.workers * sizeof(void *))
+            own = <const cdq_law **> malloc((job.workers + 1) * sizeof(void *))
             if own == NULL:
                 raise MemoryError("no memory to merge")
             for i, one in enumerate(each for each in laws if each is not None):
@@ -134,8 +131,8 @@ def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_m
     """Merge this rank's part of what the tables of all workers, in shared memory, have learnt, into *out*; return its
     bytes. *out* is a bytearray, or memory of `most_merged_bytes`.
 
-    *laws* has the law of each worker where they differ, and None for one whose window is not merged and has touched
-    nothing; clocks go on by *law*.
+    *laws* has the law of each worker where they differ, and None for one whose window is not merged; clocks go on by
+    *law*.
 
     *rule* is a name of `RULES` or a function on the arrays of a block (see `cdq.merges`). The part is a slice of all
     pairs if many were touched, else the touched pairs of this rank's log that no lower rank has touched.
@@ -145,7 +142,7 @@ def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_m
     cdef list among = _merged(size, laws)
     _require_base(tables[rank])
     job.own, job.workers = &(<Rows?> tables[rank]).c, len(among)
-    cdef const cdq_rows **rows = <const cdq_rows **> malloc(job.workers * sizeof(void *))
+    cdef const cdq_rows **rows = <const cdq_rows **> malloc((job.workers + 1) * sizeof(void *))
     cdef uint32_t *pairs = <uint32_t *> malloc((job.own.n_log + 1) * sizeof(uint32_t))
     if rows == NULL or pairs == NULL:
         free(rows)
@@ -162,8 +159,9 @@ def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_m
             job.first = _slice_bound(job.own, rank, size)
             job.count = _slice_bound(job.own, rank + 1, size) - job.first
         else:
-            job.pairs, job.first = pairs, -1
-            job.count = cdq_own_pairs(job.own, rows, before, pairs)
+            job.pairs, job.first, job.count = pairs, -1, 0
+            if rank in among:
+                job.count = cdq_own_pairs(job.own, rows, before, pairs)
         return _finish(&job, rule, law, laws, needs_mass, out)
     finally:
         free(rows)
@@ -249,7 +247,7 @@ def merge_slices(
     cdef int64_t size = len(among), listed = 0, i
     cdef bint dense = False
     cdef cdq_merge_job job
-    cdef cdq_slice *slices = <cdq_slice *> malloc(size * sizeof(cdq_slice))
+    cdef cdq_slice *slices = <cdq_slice *> malloc((size + 1) * sizeof(cdq_slice))
     cdef uint32_t *pairs = NULL
     try:
         if slices == NULL:
