@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cdq import errors as errors
     from cdq import plot as plot
     from cdq import testing as testing
+    from cdq.contracts.blocks import Block as Block
     from cdq.errors import CdqError as CdqError
     from cdq.features import FourierBasis as FourierBasis
     from cdq.features import PolynomialBasis as PolynomialBasis
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AutoWindow": "schedules.windows",
     "AverageSolution": "mdp.planning",
+    "Block": "contracts.blocks",
     "Bounds": "mdp.planning",
     "CSVLogger": "training.loggers",
     "Callback": "training.callbacks",

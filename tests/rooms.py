@@ -25,7 +25,7 @@ ROOMS = {
     "errors": _room("typed errors, and the checks that raise them"),
     "_version": _room("the version"),
     "core": _room("compiled loops over buffers; knows only itself"),
-    "contracts": _room("seams between rooms, as protocols", "core"),
+    "contracts": _room("seams between rooms: protocols, and blocks of a table", "core errors"),
     "schedules": _room("step sizes, exploration rates, lengths of windows", "core errors"),
     "merges": _room("merge rules", "core errors"),
     "rules": _room("update rules, by name", "errors"),

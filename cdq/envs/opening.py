@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import gymnasium
 
 from cdq.contracts import Environment, Model
+from cdq.envs.agents import OWN, Groups, has_agents, open_agents
 from cdq.envs.bins import refuse_bins
 from cdq.envs.classic import twin_of
 from cdq.envs.compiled import CompiledEnv, CompiledEnvironment
@@ -18,7 +19,15 @@ from cdq.envs.drawn import has_advice, is_compiled, known_of
 from cdq.envs.playing import play
 from cdq.envs.python import PythonEnvironment
 from cdq.envs.spaces import Encoder
-from cdq.envs.toy_text import TransitionTable, make_env, name_of, read_table, refuse_vector
+from cdq.envs.toy_text import (
+    TransitionTable,
+    make_any,
+    make_env,
+    name_of,
+    read_table,
+    refuse_vector,
+    require_single,
+)
 from cdq.envs.trial import silence
 from cdq.envs.vector import VectorEnvironment
 from cdq.envs.wrappers import change_by_wrappers, records_episodes, time_limit_of
@@ -53,6 +62,7 @@ def open_environment(
     masks: bool | str,
     bins: Any,
     plain: bool,
+    groups: Groups = OWN,
 ) -> Opened:
     """Return the model of an environment, or how it is stepped.
 
@@ -76,6 +86,8 @@ def open_environment(
         Number of parts into which Gymnasium's wrapper is to cut each number of an observation.
     plain : bool
         True if a table of the states of a model is asked for.
+    groups : str or dict
+        Tables of an environment of several agents (`cdq.envs.agents`).
 
     Raises
     ------
@@ -84,7 +96,17 @@ def open_environment(
     """
     given = isinstance(env_like, (gymnasium.Env, gymnasium.vector.VectorEnv))
     twin = twin_of(env_like) if stepping == "auto" else None
-    env = env_like if given else make_env(twin or env_like)
+    env = env_like if given or has_agents(env_like) else make_any(twin or env_like)
+    if has_agents(env):
+        several = open_agents(
+            env_like, env, num_envs, stepping=stepping, masks=masks, bins=bins, groups=groups
+        )
+        return Opened(several, cast(Encoder, several.encoder), "it has several agents")
+    require_single(env_like, env)
+    if groups != OWN:
+        raise ConfigError(
+            f"groups are for environments of several agents, and {name_of(env)} has one; leave groups out"
+        )
     if isinstance(env, gymnasium.vector.VectorEnv):
         if not given:
             env.close()

@@ -84,7 +84,7 @@ class Encoder:
 
     def __init__(self, observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> None:
         self.n_actions, self.first_action = actions_of(action_space)
-        self._whole = observation_space
+        self._whole, self._actions = observation_space, action_space
         self.space, self.observation_key = _without_mask(observation_space)
         self.masked = self.space is not observation_space
         if self.masked:
@@ -178,6 +178,14 @@ class Encoder:
         (None, [(13, 10, 1), (20, 9, 0)])
         """
         return split(self._whole, observations)
+
+    def same_as(self, other: Encoder) -> bool:
+        """Return whether another one is of equal spaces."""
+        return bool(self._whole == other._whole) and self._actions == other._actions
+
+    def in_words(self) -> str:
+        """Return both spaces in words."""
+        return f"observations in {_brief(self._whole)}, actions in {_brief(self._actions)}"
 
     def observation_of(self, state: int) -> Any:
         """Return the observation with an index, without a mask.

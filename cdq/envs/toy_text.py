@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -80,6 +80,24 @@ def read_table(env_like: EnvLike, **kwargs: object) -> TransitionTable:
 
 def make_env(env_like: EnvLike, **kwargs: object) -> Any:
     """Make an environment from an id, an EnvSpec or a callable, without Gymnasium's warnings and checker."""
+    env = make_any(env_like, **kwargs)
+    require_single(env_like, env)
+    return env
+
+
+def require_single(env_like: EnvLike, env: Any) -> None:
+    """Raise `UnsupportedEnvironment` unless *env*, which *env_like* made, is an environment of Gymnasium."""
+    import gymnasium
+
+    if not isinstance(env, (gymnasium.Env, gymnasium.vector.VectorEnv)):
+        hint = f", which is {_NO_ENV}" if hasattr(env, "step") else ""
+        raise UnsupportedEnvironment(
+            f"{env_like!r} returned {type(env).__name__}{hint}; it must return a gymnasium.Env or VectorEnv"
+        )
+
+
+def make_any(env_like: EnvLike, **kwargs: object) -> Any:
+    """Make an environment as `make_env` does, which may turn out to be of another kind, such as of several agents."""
     import gymnasium
 
     with warnings.catch_warnings():
@@ -88,7 +106,7 @@ def make_env(env_like: EnvLike, **kwargs: object) -> Any:
         if isinstance(env_like, (str, gymnasium.envs.registration.EnvSpec)):
             return _make_registered(env_like, kwargs)
         if callable(env_like):
-            return _call(env_like, kwargs)
+            return env_like(**kwargs)
     if isinstance(env_like, gymnasium.vector.VectorEnv):
         refuse_vector()
     if hasattr(env_like, "step"):
@@ -132,18 +150,6 @@ def _called(env_id: Any) -> str:
     if isinstance(env_id, str):
         return shown(env_id)
     return f"{shown(env_id.id)} with the arguments {shown(env_id.kwargs)}"
-
-
-def _call(make: Callable[..., object], kwargs: dict[str, Any]) -> Any:
-    import gymnasium
-
-    env = make(**kwargs)
-    if not isinstance(env, (gymnasium.Env, gymnasium.vector.VectorEnv)):
-        hint = f", which is {_NO_ENV}" if hasattr(env, "step") else ""
-        raise UnsupportedEnvironment(
-            f"{make!r} returned {type(env).__name__}{hint}; it must return a gymnasium.Env or VectorEnv"
-        )
-    return env
 
 
 def _unknown_id(env_id: str, known: list[str]) -> str:

@@ -66,11 +66,15 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
         masks=settings.masks,
         bins=settings.bins,
         plain=_is_plain(settings),
+        groups=settings.groups,
     )
     if isinstance(origin, MDP):
         task = ModelTask(origin, settings.dtype, encoder, why, changed)
         return _with_lanes(task, settings)
     environment = cast("Environment", origin)
+    if getattr(environment, "blocks", None) is not None:
+        _require_tables(settings, environment)
+        settings = replace(settings, num_envs=environment.default_num_envs)
     settings = replace(settings, num_envs=settings.num_envs or environment.default_num_envs)
     if not encoder.countable and _is_plain(settings):
         settings = replace(settings, features=_features_for(environment, encoder))
@@ -116,6 +120,15 @@ def _require_none_given(settings: Settings, why: str) -> None:
     if settings.of_environment():
         *others, last = OF_ENVIRONMENT
         raise ConfigError(f"{why}: leave out {', '.join(others)} and {last}")
+
+
+def _require_tables(settings: Settings, environment: Environment) -> None:
+    """Raise `ConfigError` unless tables are asked for, which several agents are learnt with."""
+    if settings.features is not None:
+        raise ConfigError(
+            f"{environment.name} has several agents, which are learnt with tables: leave features out, and let the "
+            "environment give whole numbers, such as the number of a bin"
+        )
 
 
 def _is_plain(settings: Settings) -> bool:

@@ -31,6 +31,10 @@ def log_for(task: EnvironmentTask, observations: Any, *others: Any, next_masks: 
     ConfigError
         If a column is missing, or an entry is not allowed.
     """
+    if task.blocks is not None:
+        raise ConfigError(
+            f"{task.name} is learnt with several tables, and a log does not say which each transition is of"
+        )
     columns = (observations, *others)
     if isinstance(observations, str) or hasattr(observations, "iterate_episodes"):
         if any(other is not None for other in others):

@@ -33,8 +33,9 @@ class QLearner(Learning):
 
     Parameters
     ----------
-    env : str, gymnasium.Env, gymnasium.vector.VectorEnv, callable or MDP
-        A Gymnasium id, an environment, a callable that makes one, or a model. It is stepped by the fastest way there
+    env : str, gymnasium.Env, gymnasium.vector.VectorEnv, PettingZoo environment, callable or MDP
+        A Gymnasium id, an environment, a callable that makes one, or a model. One of several agents has `tables`, one
+        for each of them or for each of *groups*. It is stepped by the fastest way there
         is: as a compiled model where it carries its transition table (FrozenLake, CliffWalking and Taxi do), as a
         compiled environment (`cdq.envs`), else by its own `step`. Several workers are then processes, not threads.
     env_kwargs : dict, optional
@@ -93,6 +94,9 @@ class QLearner(Learning):
         "auto": by the fastest way that is what `step` does: from a transition table ``P`` where that is known to hold,
         or where playing the environment first finds nothing against it. "model": from ``P``, whatever `step` does.
         "python": by the environment's own `step`, even where there is a faster way.
+    groups : {"own", "shared"} or dict
+        Tables of an environment of several agents: one for each of them, one for all, or one for each group, such as
+        ``{"lights": ["n0", "n1"], "buses": ["b0"]}``. Agents share a table only where their spaces are equal.
     overlap : bool
         Let each merge travel while the next window is learnt; it is applied one window late.
     per_worker : dict of lists, optional
@@ -162,6 +166,7 @@ class QLearner(Learning):
         table: str = "dense",
         masks: bool | str = "auto",
         stepping: str = "auto",
+        groups: str | Mapping[str, Sequence[str]] = "own",
         overlap: bool = False,
         per_worker: Mapping[str, Sequence[Any]] | None = None,
         federation: Federation | None = None,
@@ -191,6 +196,7 @@ class QLearner(Learning):
             table=table,
             masks=masks,
             stepping=stepping,
+            groups=groups,
         )
         asked = self.settings.workers or (len(env) if isinstance(env, (list, tuple)) else 0)
         workers = backends.count_workers(comm, asked)
@@ -213,7 +219,7 @@ class QLearner(Learning):
             initial.fill(merged, initial_table, task, self.settings.initial_value)
         progress = Progress(0, float(self.settings.sync_every.floor))
         actions = None if task.model is None else task.model.actions
-        self._state = State(merged, progress, actions=actions)
+        self._state = State(merged, progress, actions=actions, blocks=task.blocks)
         self._team = Team(task, self._state, self.settings, self._requests.stop)
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from cdq.learner.naming import named
 from cdq.learner.report import Report, hints, make_report, unvisited, visited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
-from cdq.qfunctions import HashedTable, QTable
+from cdq.qfunctions import HashedTable, QTable, tables_of
 from cdq.settings import MOST_SEED
 from cdq.training import STEPS_PER_OUTCOME, Figures, History, Monitor, Requests, RunView, Until
 
@@ -128,9 +129,25 @@ class Results(Acting):
             merged.updates().copy(),
             self.name,
             keys,
-            self._state.actions,
+            self._state.allowed(),
             model=self.model,
         )
+
+    @property
+    def tables(self) -> Mapping[str, QTable]:
+        """A copy of the table of each block, by its name: of an agent, or of a group of them.
+
+        Raises
+        ------
+        ConfigError
+            If the table has no blocks: it is one of one environment.
+        LearnerBusy
+            If the learner is in the course of another call.
+        """
+        blocks = self._state.blocks
+        if blocks is None:
+            raise ConfigError(f"{self.name} is learnt with one table: agent.table")
+        return tables_of(self.table, blocks)
 
     def _repr_html_(self) -> str:
         caption = f"<p>{escape(repr(self))}</p>"

@@ -46,6 +46,7 @@ class LoggedTask:
     model = None
     own_table = None
     input_bounds = None
+    blocks = None
     first_action = 0
     changed = staticmethod(lambda: False)
 

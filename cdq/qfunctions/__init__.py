@@ -1,5 +1,6 @@
 """Q-functions: tables that workers share, hashed tables, and linear functions of features.
 
+- `blocks`: Tables of the blocks of a table.
 - `dense`: Dense tables: a row for each state.
 - `divergence`: Detection of a Q-function whose values grow without bound.
 - `grid`: Policies on the grid that a model's states are the cells of: aims of actions, kinds of cells, lines of arrows.
@@ -12,6 +13,7 @@
   memory.
 """
 
+from cdq.qfunctions.blocks import tables_of
 from cdq.qfunctions.dense import Table
 from cdq.qfunctions.divergence import DivergenceGuard
 from cdq.qfunctions.grid import ARROWS, ASCII_ARROWS, LEGEND, MOVES, aims, kinds, policy_lines, signs
@@ -46,4 +48,5 @@ __all__ = [
     "rows_over",
     "signs",
     "table_bytes",
+    "tables_of",
 ]

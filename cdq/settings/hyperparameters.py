@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cdq.errors import ConfigError, unknown_name
-from cdq.errors.checks import MOST_STEPS, one_of, real, whole
+from cdq.errors.checks import MOST_STEPS, one_of, real, shown, whole
 from cdq.features import FeatureMap, FourierBasis, PolynomialBasis, TileCoding
 from cdq.merges import MergeRule
 from cdq.schedules import Federation
@@ -114,6 +114,26 @@ def choice(*allowed: object) -> Check:
     return check
 
 
+def checked_groups(name: str, groups: Any) -> str | dict[str, list[str]]:
+    """Return groups of agents that share a table: "own" (none), "shared" (all), or lists of names by the group's."""
+    if isinstance(groups, Mapping) and groups:
+        members = {group: named for group, named in groups.items() if _is_group(group, named)}
+        if len(members) == len(groups):
+            return {group: list(named) for group, named in members.items()}
+    elif isinstance(groups, str) and groups in {"own", "shared"}:
+        return groups
+    raise ConfigError(
+        f"{name} is {shown(groups)}; allowed: 'own', 'shared', or a dict with the agents of each group, such as "
+        "{'lights': ['n0', 'n1']}"
+    )
+
+
+def _is_group(group: Any, members: Any) -> bool:
+    """Return whether a group has a name, and agents, each by its name."""
+    several = isinstance(members, (list, tuple)) and len(members) > 0
+    return isinstance(group, str) and group != "" and several and all(isinstance(one, str) for one in members)
+
+
 # ---- ways to files and back
 
 
@@ -179,6 +199,20 @@ def masks_of(text: str) -> bool | str:
     if text not in _SWITCH:
         raise ConfigError(unknown_name("masks", text, _SWITCH))
     return _SWITCH[text]
+
+
+def groups_of(text: str) -> str | dict[str, list[str]]:
+    """Return what ``--groups`` says.
+
+    Examples
+    --------
+    >>> groups_of("lights:n0,n1;buses:b0")
+    {'lights': ['n0', 'n1'], 'buses': ['b0']}
+    """
+    if ":" not in text:
+        return text  # a word, which is checked
+    pairs = [part.partition(":") for part in text.split(";")]
+    return {group: members.split(",") for group, _, members in pairs}
 
 
 def window_of(text: str) -> str | int:

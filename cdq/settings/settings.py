@@ -23,10 +23,12 @@ from cdq.settings.hyperparameters import (
     Hyperparameter,
     Option,
     bins_of,
+    checked_groups,
     choice,
     count,
     features_of,
     federation_of,
+    groups_of,
     hyperparameter,
     masks_of,
     merge_to_config,
@@ -233,6 +235,19 @@ class Settings:
             "WAY",
             "The fastest way that is what step does (auto), its table P (model), or its own step (python).",
         ),
+        unsaid_default=True,
+        of_environment=True,
+    )
+    groups: str | dict[str, list[str]] = hyperparameter(
+        "own",
+        checked_groups,
+        Option(
+            str,
+            "GROUPS",
+            "Tables of several agents: own, shared, or NAME:AGENT,AGENT,... of each group, after semicolons.",
+            read=groups_of,
+        ),
+        decode=lambda groups: checked_groups("groups", groups),
         unsaid_default=True,
         of_environment=True,
     )

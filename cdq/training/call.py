@@ -144,5 +144,11 @@ def about(
     task: EnvironmentTask, settings: Settings, origin: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return a learner's description as a JSON object; *origin* is that of the environment (`cdq.envs.origin`)."""
-    told = {"environment": task.name, "model": task.fingerprint(), "settings": settings.to_config()}
+    told: dict[str, Any] = {
+        "environment": task.name,
+        "model": task.fingerprint(),
+        "settings": settings.to_config(),
+    }
+    if task.blocks is not None:
+        told["blocks"] = task.blocks.to_config()
     return {**told, "made_of": origin} if origin else told

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cdq.contracts.blocks import Blocks
 from cdq.errors import ConfigError, FileError, TableError
 from cdq.errors.checks import MOST_STEPS, real, shown, whole
 from cdq.qfunctions import MergedTable, QTable
@@ -43,6 +44,8 @@ class State:
         Goal of the last call of `learn`.
     actions : (n_states, n_actions) array of bool, optional
         The actions that states have, where a model says that they do not have all (`cdq.MDP.actions`).
+    blocks : Blocks, optional
+        The blocks of the table, where it has some.
     """
 
     merged: MergedTable
@@ -52,11 +55,21 @@ class State:
     evaluations: int = 0
     goal: Goal = field(default_factory=lambda: Goal(0))
     actions: npt.NDArray[np.bool_] | None = None
+    blocks: Blocks | None = None
+
+    def allowed(self) -> npt.NDArray[np.bool_] | None:
+        """Return the actions that each row has, of the model or of its block; None where all rows have all."""
+        if self.blocks is None or not self.blocks.uneven:
+            return self.actions
+        keys = getattr(self.merged, "keys", None)
+        rows = np.arange(len(self.merged.values)) if keys is None else keys
+        return self.blocks.masks[self.blocks.of_rows(rows)].astype(np.bool_)
 
     def tables(self) -> Tensors:
-        """Return the part of the table that is saved; views."""
+        """Return the part of the table that is saved; views, but for the actions of blocks."""
         tables = {name: getattr(self.merged, name) for name in self.merged.names}
-        return tables if self.actions is None else {**tables, "actions": self.actions}
+        actions = self.allowed()
+        return tables if actions is None else {**tables, "actions": actions}
 
     def counters(self) -> dict[str, Any]:
         """Return the counters that are saved, as a JSON object."""

@@ -20,6 +20,7 @@ from cdq.contracts import (
     QFunctionKind,
     Task,
 )
+from cdq.contracts.blocks import Blocks
 from cdq.core.envs.encode import Encoding
 from cdq.core.lanes import Lanes
 from cdq.core.table.qfunction import QFunction, TableQ
@@ -53,6 +54,10 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
     @property
     def model(self) -> MDP | None:
         """The environment's finite model, where that is known."""
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """The blocks of its table, where that has parts with names; else None."""
 
     @property
     def step_scale(self) -> float:
@@ -140,6 +145,7 @@ class ModelTask:
     step_scale = 1.0
     own_table = None
     input_bounds = None
+    blocks = None
 
     def __init__(
         self,
@@ -283,6 +289,7 @@ class SteppedTask:
         self.first_action, self.encoding = kind.first_action, kind.encoding
         self.q_function, self.mask_of = kind.q_function, environment.mask_of
         self.close, self.recipe = environment.close, recipe
+        self.blocks: Blocks | None = getattr(environment, "blocks", None)
 
     @property
     def representation(self) -> str:
@@ -299,6 +306,9 @@ class SteppedTask:
         A weight is met in many states, so that a law by clock is small before it is right: MountainCar's returns were
         -156 to -200 with it, and -100 to -109 with a constant.
         """
+        usual: StepSize | None = getattr(self._environment, "step_size", None)
+        if usual is not None:
+            return usual
         return Constant(0.1) if gamma == 1 and self.step_scale < 1 else as_step_size(None, gamma)
 
     def kinds(self) -> list[str]:

@@ -1,0 +1,3 @@
+from cdq.core.loops.agents import AgentsLoop
+
+class TurnsLoop(AgentsLoop): ...
