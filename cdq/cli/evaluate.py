@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cdq.cli.options import JsonPath, check_writable
 from cdq.cli.parameters import argument, option
@@ -44,6 +44,7 @@ def evaluate(
     from cdq.cli.render import (
         console_for_people,
         mean_and_error,
+        of_agents,
         per_step,
         show_figures,
         show_policy,
@@ -53,7 +54,8 @@ def evaluate(
 
     check_writable(json_path)
     agent = QLearner.load(path, env)
-    result = agent.evaluate(episodes, seed=seed)
+    by_agent = agent.evaluate(episodes, seed=seed)
+    result: Any = agent.evaluation if agent.agents else by_agent
     report = {
         "env": agent.name,
         "path": str(path),
@@ -63,12 +65,15 @@ def evaluate(
         **played(result),
         "mean_length": result.mean_length,
     }
+    if agent.agents:
+        report["agents"] = {name: played(one) for name, one in by_agent.items()}
     figures = [
         ("environment", agent.name),
         ("played by", agent.stepping),
         ("because", agent.stepping_reason),
         ("mean return", mean_and_error(report)),
         *per_step(report),
+        *of_agents(report),
         ("mean length", f"{result.mean_length:.1f} steps, over {result.episodes:,} episodes"),
     ]
     write_json(json_path, report)

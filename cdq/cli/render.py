@@ -48,7 +48,9 @@ def write_json(path: Path | None, report: Mapping[str, Any]) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """Return *value*, or None for an infinity or NaN: JSON has none."""
+    """Return *value*, or None for an infinity or NaN: JSON has none; in a dictionary, too."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -106,6 +108,11 @@ def per_step(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the mean reward of a step as a figure, where episodes do not end."""
     unended = report["mean_return"] is None
     return [("mean reward", f"{report['mean_reward']:.4g} a step, of the first 10,000")] if unended else []
+
+
+def of_agents(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the mean return of each agent as a figure, where there are several."""
+    return [(agent, mean_and_error(played)) for agent, played in report.get("agents", {}).items()]
 
 
 def _has_unicode(console: Console) -> bool:

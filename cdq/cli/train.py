@@ -276,7 +276,7 @@ def _certified(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    from cdq.cli.render import mean_and_error, per_step, quantity
+    from cdq.cli.render import mean_and_error, of_agents, per_step, quantity
 
     workers = "1 worker" if report["workers"] == 1 else f"{report['workers']} workers"
     figures = [
@@ -285,6 +285,7 @@ def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("because", report["stepping_reason"]),
         ("mean return", f"{mean_and_error(report)} (greedy policy){_solved(report)}"),
         *per_step(report),
+        *of_agents(report),
         *_certified(report),
         ("speed", f"{quantity(report['steps_per_second'])} steps/s"),
         ("steps", f"{report['steps']:,} in {report['seconds']:.2f} s"),

@@ -52,7 +52,7 @@ class EnvironmentSpec(Protocol):
 
     @property
     def stepping(self) -> str:
-        """Way of stepping: "compiled model", "compiled environment", "vector environment", "Python environment"."""
+        """Way of stepping: "compiled model", "compiled environment", "vector environment", ..."""
 
     @property
     def threads(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -170,6 +170,13 @@ class Blocks:
     def from_config(cls, config: Iterable[Any]) -> Blocks:
         """Return the blocks that `to_config` described; `ConfigError` or `TypeError` if it describes none."""
         return cls(tuple(Block(*one) for one in config))
+
+
+class Placed(NamedTuple):
+    """An observation, and the number of the block that it is of."""
+
+    block: int
+    observation: Any
 
 
 def blocks_in(header: Mapping[str, Any]) -> Blocks | None:

@@ -18,6 +18,7 @@ from cdq.core.loops.agents_turns import TurnsLoop
 from cdq.envs.blocks import BlockEncoder, blocks_of
 from cdq.envs.python import seeds_of
 from cdq.envs.spaces import Encoder
+from cdq.envs.toy_text import make_any
 from cdq.errors import CdqError, ConfigError, EnvironmentFailure, UnsupportedEnvironment
 from cdq.errors.checks import shown
 from cdq.schedules import Constant
@@ -74,7 +75,7 @@ class AgentsEnvironment:
     """Transitions of an environment of several agents.
 
     Its agents act at the same time (PettingZoo's ParallelEnv: `step` takes and returns dictionaries by agent) or in
-    turn (AECEnv: it has `agent_selection`, and `last` says what came since an agent's last turn).
+    turn (AECEnv: its `last` says what came since the last turn of the agent that is `agent_selection`).
 
     Parameters
     ----------
@@ -127,7 +128,7 @@ class AgentsEnvironment:
             self.agents = tuple(map(str, self._players))
             self.name = _name_of(self._env)
             _require_agents(self.agents, self.name)
-            self.parallel = not (hasattr(self._env, "agent_selection") or hasattr(self._env, "agent_iter"))
+            self.parallel = not hasattr(self._env, "last")
             self._groups = _grouped(groups, self.agents)
             self._encoders = [_encoder_of(self._env, player) for player in self._players]
             self._members = self._number_members()
@@ -173,7 +174,7 @@ class AgentsEnvironment:
         then goes on with a new episode.
         """
         if self._copy is None:
-            self._copy = self._env if self._given else self._like()
+            self._copy = self._env if self._given else make_any(self._like)
         seed = seeds_of(words, 1)[0]
         loop = self._loop_over(self._copy, q, Lanes(q.n), gamma=0.0, seed=seed, stop=stop)
         returns, lengths = np.zeros((n, len(self.agents))), np.zeros((n, len(self.agents)), np.int64)

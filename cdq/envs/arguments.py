@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gymnasium.envs.registration import EnvSpec
 
 from cdq.envs.origin import spec_of
-from cdq.envs.toy_text import make_env
+from cdq.envs.toy_text import make_any
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown
 
@@ -56,12 +57,15 @@ def with_arguments(env_like: Any, arguments: Mapping[str, Any] | None) -> Any:
     return functools.partial(env_like, **arguments)
 
 
-def _spec_with(env_like: str | EnvSpec, arguments: Mapping[str, Any]) -> EnvSpec:
+def _spec_with(env_like: str | EnvSpec, arguments: Mapping[str, Any]) -> EnvSpec | Callable[[], Any]:
     spec = spec_of(env_like) if isinstance(env_like, str) else env_like
-    if spec is None:  # an id without a version, or none: making it says what is wrong
-        env = make_env(env_like, **arguments)
-        spec = env.spec
-        env.close()
+    if spec is None:  # an id without a version, what a module has, or none: making it says what is wrong
+        env = make_any(env_like, **arguments)
+        spec = getattr(env, "spec", None)
+        with contextlib.suppress(AttributeError):  # not all that modules make has something to close
+            env.close()
+    if spec is None:
+        return functools.partial(make_any, env_like, **arguments)
     changed = copy.deepcopy(spec)
     changed.kwargs.update(arguments)
     return changed

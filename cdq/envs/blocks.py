@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cdq.contracts.blocks import MOST_ROWS, Block, Blocks
+from cdq.contracts.blocks import MOST_ROWS, Block, Blocks, Placed
 from cdq.core.envs.encode import Encoding
 from cdq.envs.spaces import Encoder
 from cdq.errors import ConfigError, UnsupportedEnvironment, unknown_name
-
-
-class Placed(NamedTuple):
-    """An observation, and the number of the block that it is of."""
-
-    block: int
-    observation: Any
 
 
 def blocks_of(names: Sequence[str], encoders: Sequence[Encoder]) -> Blocks:

@@ -104,9 +104,7 @@ def open_environment(
         return Opened(several, cast(Encoder, several.encoder), "it has several agents")
     require_single(env_like, env)
     if groups != OWN:
-        raise ConfigError(
-            f"groups are for environments of several agents, and {name_of(env)} has one; leave groups out"
-        )
+        raise ConfigError(f"groups are of several agents, and {name_of(env)} has no agents; leave groups out")
     if isinstance(env, gymnasium.vector.VectorEnv):
         if not given:
             env.close()

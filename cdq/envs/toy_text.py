@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -122,7 +123,7 @@ def refuse_vector() -> NoReturn:
     raise UnsupportedEnvironment("a vector environment has no model; give one of its environments")
 
 
-def _make_registered(env_id: Any, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+def _make_registered(env_id: Any, kwargs: dict[str, Any]) -> Any:
     import gymnasium
 
     called = _called(env_id)
@@ -130,6 +131,9 @@ def _make_registered(env_id: Any, kwargs: dict[str, Any]) -> gymnasium.Env[Any, 
     if colon and (":" in name or not name or not all(part.isidentifier() for part in module.split("."))):
         raise UnsupportedEnvironment(f"cannot make {called}: write it as module:Env-v0")
     try:
+        make = _in_module(module, name) if colon else None
+        if make is not None:
+            return make(**kwargs)
         return gymnasium.make(env_id, disable_env_checker=True, **kwargs)
     except gymnasium.error.DeprecatedEnv as error:
         raise UnsupportedEnvironment(_one_line(error)) from None
@@ -150,6 +154,14 @@ def _called(env_id: Any) -> str:
     if isinstance(env_id, str):
         return shown(env_id)
     return f"{shown(env_id.id)} with the arguments {shown(env_id.kwargs)}"
+
+
+def _in_module(module: str, name: str) -> Callable[..., Any] | None:
+    """Return what a module, which its user named, calls so, if it can be called and is no id of Gymnasium."""
+    import gymnasium
+
+    found = getattr(importlib.import_module(module), name, None)
+    return found if callable(found) and name not in gymnasium.registry else None
 
 
 def _unknown_id(env_id: str, known: list[str]) -> str:

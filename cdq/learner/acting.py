@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from cdq.contracts import Floats
 from cdq.errors import ConfigError
 from cdq.errors.checks import as_array, is_flag, shown
 from cdq.learner.exclusion import Turn
+from cdq.learner.parts import Part, part_of
 from cdq.offline import LoggedTask
 from cdq.settings import Settings
 from cdq.training import EnvironmentTask, State
@@ -22,13 +24,13 @@ from cdq.workers import PREDICTION
 Choice = Callable[[Floats, Any], int]
 
 
-def act(task: EnvironmentTask, values_of: Callable[[Any], Floats], choose: Choice) -> Callable[..., Any]:
+def act(task: Part, values_of: Callable[[Any], Floats], choose: Choice) -> Callable[..., Any]:
     """Return a policy: a function of an observation, or a batch, and a mask, that returns what `step` takes.
 
     Parameters
     ----------
-    task : EnvironmentTask
-        Environment of the observations.
+    task : Part
+        Task of the observations, or a part of one.
     values_of : callable
         Returns the action values of an observation.
     choose : callable
@@ -110,7 +112,9 @@ class Acting:
         """Environment steps taken so far, by all workers in all lanes."""
         return self._state.progress.steps
 
-    def predict(self, observation: Any, action_mask: Any = None, *, deterministic: bool = True) -> Any:
+    def predict(
+        self, observation: Any, name: Any = None, action_mask: Any = None, *, deterministic: bool = True
+    ) -> Any:
         """Return the greedy action for an observation, the lowest among equals, as `step` takes it.
 
         Parameters
@@ -119,6 +123,8 @@ class Acting:
             An observation of the environment, or a batch of them: an array with one axis more, as vector environments
             give it, or a list. If a log was learnt, the name of a state, or a list of names; names of actions are
             returned.
+        name : str, optional
+            Agent, or group of them, whose observation it is, where there are several. A mask may stand here, too.
         action_mask : (n_actions,) array, optional
             Nonzero where an action is allowed, a row for each observation of a batch; by default what the observation
             says, if it holds a mask, else all.
@@ -134,7 +140,8 @@ class Acting:
         Raises
         ------
         ConfigError
-            If the observation is not one of the environment's, or the mask allows nothing.
+            If the observation is not one of the environment's, the mask allows nothing, or a name is missing or not
+            known.
         LearnerBusy
             If the table is hashed, and the learner in the course of another call: its rows may be moving.
 
@@ -145,13 +152,20 @@ class Acting:
         >>> agent.predict(14), agent.predict([0, 13, 14]).tolist()
         (1, [0, 2, 1])
         """
-        grows = self._state.merged.grows
+        if not isinstance(name, (str, int, NoneType)) and action_mask is None:
+            name, action_mask = None, name  # the second argument was the mask before there were names
+        part, grows = part_of(self._task, name), self._state.merged.grows
         with self._turn.taken("predict") if grows else nullcontext():
-            values_of = partial(self._task.action_values, self._state.merged.mean_values())
-            return act(self._task, values_of, self._choice(deterministic))(observation, action_mask)
+            values_of = partial(part.action_values, self._state.merged.mean_values())
+            return act(part, values_of, self._choice(deterministic))(observation, action_mask)
 
-    def action_values(self, observation: Any) -> Floats:
+    def action_values(self, observation: Any, name: Any = None) -> Floats:
         """Return the value of each action for an observation, (n_actions,), or for each of a batch, a row each.
+
+        Parameters
+        ----------
+        observation, name
+            The same as for `predict`.
 
         Raises
         ------
@@ -167,7 +181,7 @@ class Acting:
         >>> agent.action_values(14).tolist(), agent.action_values([13, 14]).shape
         ([1.0, 1.0, 1.0, 1.0], (2, 4))
         """
-        task, merged = self._task, self._state.merged
+        task, merged = part_of(self._task, name), self._state.merged
         with self._turn.taken("action_values") if merged.grows else nullcontext():
             several = task.split(observation)
             if several is None:
@@ -175,11 +189,13 @@ class Acting:
             rows = [task.action_values(merged.mean_values(), one) for one in several]
             return np.array(rows, merged.values.dtype).reshape(len(rows), task.n_actions)
 
-    def policy(self, *, deterministic: bool = True) -> Callable[..., Any]:
+    def policy(self, name: Any = None, *, deterministic: bool = True) -> Callable[..., Any]:
         """Return the policy of now as a plain function of an observation, which what is learnt later does not change.
 
         Parameters
         ----------
+        name : str, optional
+            Agent, or group of them, whose policy it is, where there are several.
         deterministic : bool
             False: as in learning, any action with the probability of exploration that holds now.
 
@@ -194,8 +210,9 @@ class Acting:
             If the learner is in the course of another call.
         """
         with self._turn.taken("policy"):
-            values_of = self._task.values_now(self._state.merged.mean_values())
-            return act(self._task, values_of, self._choice(deterministic))
+            part = part_of(self._task, name)
+            values_of = part.values_now(self._state.merged.mean_values())
+            return act(part, values_of, self._choice(deterministic))
 
     def _choice(self, deterministic: bool) -> Choice:
         if not is_flag(deterministic):

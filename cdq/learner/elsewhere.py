@@ -24,7 +24,7 @@ def learner_in(env: Any, own: Any) -> Iterator[Any]:
     if own.names is not None:
         raise ConfigError("a log has names of states, which no environment shows; evaluate without env")
     how = {"workers": 1, "comm": "inprocess", "gamma": settings.gamma, "dtype": settings.dtype}
-    what = {name: getattr(settings, name) for name in ("features", "bins", "table", "masks")}
+    what = {name: getattr(settings, name) for name in ("features", "bins", "table", "masks", "groups")}
     try:
         other = type(own)(env, **how, **what, seed=settings.seed)
     except ConfigError as error:

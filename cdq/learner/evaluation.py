@@ -53,10 +53,17 @@ def evaluate_greedy(
     seed: int,
     key: tuple[int, ...],
     episodes: int,
-) -> Evaluation:
+) -> tuple[Evaluation, dict[str, Evaluation]]:
     """Run *episodes* of the greedy policy of a table, the lowest action among equals; *key* names the streams.
 
     Ctrl-C ends them: compiled episodes are run in a thread, as only the main one hears it, and not in compiled code.
+
+    Returns
+    -------
+    evaluation : Evaluation
+        How it did; where there are several agents, by the mean of those that took part in an episode.
+    agents : dict of str to Evaluation
+        How each agent did, by its name.
     """
     lanes = (
         min(episodes, _STREAMS) if task.threads else task.default_num_envs
@@ -65,7 +72,25 @@ def evaluate_greedy(
     longest = max(_LONGEST_EPISODE, task.time_limit or 0)  # the environment heeds its own limit
     run = partial(task.run_episodes, values, words, episodes, longest)
     returns, lengths = heard(run, stop) if task.threads else heard_here(run, stop)
-    unended = 0 if task.time_limit else int((lengths >= longest).sum())
+    limit = None if task.time_limit else longest
+    if not task.agents:
+        return _judged(returns, lengths, limit), {}
+    took_part = np.maximum((lengths > 0).sum(axis=1), 1)
+    each = {
+        agent: _judged(returns[there, number], lengths[there, number], limit)
+        for number, agent in enumerate(task.agents)
+        if (there := lengths[:, number] > 0).any()
+    }
+    overall = _judged(returns.sum(axis=1) / took_part, lengths.max(axis=1), limit)
+    return overall._replace(mean_reward=float(returns.sum() / lengths.sum())), each
+
+
+def _judged(
+    returns: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64], limit: int | None
+) -> Evaluation:
+    """Return the figures of episodes, of which those of *limit* steps did not end."""
+    episodes = len(returns)
+    unended = 0 if limit is None else int((lengths >= limit).sum())
     mean = math.nan if unended else float(returns.mean())
     error = float(returns.std(ddof=1) / math.sqrt(episodes)) if episodes > 1 and not unended else math.nan
     per_step = float(returns.sum() / lengths.sum())

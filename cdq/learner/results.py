@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from html import escape
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from cdq.learner.elsewhere import learner_in
 from cdq.learner.evaluation import Evaluation, evaluate_greedy
 from cdq.learner.exclusion import exclusive, playing
 from cdq.learner.naming import named
-from cdq.learner.report import Report, hints, make_report, unvisited, visited
+from cdq.learner.report import Report, hints, make_report, played, unvisited, visited
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable, tables_of
@@ -47,6 +48,7 @@ class Results(Acting):
     _requests: Requests
     _optimum: Solution | None = None
     _evaluated: tuple[int, Evaluation | None] = (0, None)  # steps so far, and what came of it
+    _by_agent: Mapping[str, Evaluation] = MappingProxyType({})  # of the same evaluation
 
     @property
     def model(self) -> MDP | None:
@@ -62,7 +64,8 @@ class Results(Acting):
     def stepping(self) -> str:
         """The way in which the environment is stepped.
 
-        "compiled model", "compiled environment", "vector environment" or "Python environment".
+        "compiled model", "compiled environment", "vector environment", "multi-agent environment" or
+        "Python environment".
         """
         return self._task.stepping
 
@@ -80,6 +83,16 @@ class Results(Acting):
     def representation(self) -> str:
         """The Q-function in words: its kind and its size."""
         return self._task.representation
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Names of the agents, where the environment has several."""
+        return self._task.agents
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """Figures of the last evaluation; of several agents, the mean of those that took part in an episode."""
+        return self._evaluated[1]
 
     @property
     def input_bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
@@ -159,9 +172,7 @@ class Results(Acting):
 
     @named
     @exclusive
-    def evaluate(
-        self, episodes: float | None = None, *, seed: int | None = None, env: Any = None
-    ) -> Evaluation:
+    def evaluate(self, episodes: float | None = None, *, seed: int | None = None, env: Any = None) -> Any:
         """Run episodes of the greedy policy, the lowest action among equals, and return how it did.
 
         An episode is cut at the environment's time limit, or after 10,000 steps where it has none. Where that happens,
@@ -177,6 +188,11 @@ class Results(Acting):
         env : str, gymnasium.Env, callable or MDP, optional
             Another environment in which to play, with the same observations and actions: harder, say, or without
             noise. By default that which was learnt.
+
+        Returns
+        -------
+        Evaluation, or mapping of str to Evaluation
+            Figures of the policy; of an environment of several agents those of each agent, by its name.
 
         Raises
         ------
@@ -205,11 +221,16 @@ class Results(Acting):
                 )
                 return found
         with self._stepped("evaluate"):
-            return self._evaluate(episodes, seed)
+            whole_of = self._evaluate(episodes, seed)
+        return self._by_agent or whole_of
 
     def _stepped(self, call: str) -> AbstractContextManager[None]:
         """Return a context that has the environment for this learner alone, where it is stepped itself."""
-        itself = self._task.stepping in {"Python environment", "vector environment"}
+        itself = self._task.stepping in {
+            "Python environment",
+            "vector environment",
+            "multi-agent environment",
+        }
         return playing(self._env, call) if itself else nullcontext()
 
     def _evaluate(self, episodes: float | None = None, seed: int | None = None) -> Evaluation:
@@ -222,11 +243,16 @@ class Results(Acting):
             entropy = self.settings.seed
         else:
             key, entropy = (), whole("the seed", seed, 0, MOST_SEED)
-        result = self._play(n, entropy, key)
+        result, self._by_agent = self._play_each(n, entropy, key)
         self._evaluated = (self.steps, result)
         return result
 
     def _play(self, episodes: int, seed: int, key: tuple[int, ...] = ()) -> Evaluation:
+        return self._play_each(episodes, seed, key)[0]
+
+    def _play_each(
+        self, episodes: int, seed: int, key: tuple[int, ...] = ()
+    ) -> tuple[Evaluation, dict[str, Evaluation]]:
         values, stop = self._state.merged.mean_values(), self._requests.stop
         return evaluate_greedy(self._task, values, stop, seed=seed, key=key, episodes=episodes)
 
@@ -297,6 +323,8 @@ class Results(Acting):
         reached = None if threshold is None or evaluation is None else evaluation.mean_return >= threshold
         solved = {"reward_threshold": threshold, "solved": reached}
         report = {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
+        if self._task.agents:
+            report["agents"] = {agent: played(one) for agent, one in self._by_agent.items()}
         merged = self._state.merged
         missed = unvisited(self.model, merged.updates())
         found = hints(report, self.model, merged.values, missed)

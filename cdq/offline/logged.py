@@ -47,6 +47,7 @@ class LoggedTask:
     own_table = None
     input_bounds = None
     blocks = None
+    agents = ()
     first_action = 0
     changed = staticmethod(lambda: False)
 

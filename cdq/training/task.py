@@ -35,6 +35,8 @@ from cdq.schedules import Constant, StepSize, as_step_size
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_SHOWN = 6  # names of blocks in words
+
 
 class EnvironmentTask(EnvironmentSpec, Task, Protocol):
     """An environment together with a Q-function: what workers need, and what evaluation, files and reports do."""
@@ -58,6 +60,10 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
     @property
     def blocks(self) -> Blocks | None:
         """The blocks of its table, where that has parts with names; else None."""
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Names of the agents of its environment, where it has several; episodes then have a column for each."""
 
     @property
     def step_scale(self) -> float:
@@ -146,6 +152,7 @@ class ModelTask:
     own_table = None
     input_bounds = None
     blocks = None
+    agents = ()
 
     def __init__(
         self,
@@ -290,11 +297,17 @@ class SteppedTask:
         self.q_function, self.mask_of = kind.q_function, environment.mask_of
         self.close, self.recipe = environment.close, recipe
         self.blocks: Blocks | None = getattr(environment, "blocks", None)
+        self.agents: tuple[str, ...] = getattr(environment, "agents", ())
+        self.encoder: Any = getattr(environment, "encoder", None)
 
     @property
     def representation(self) -> str:
         """The Q-function in words: its kind and its size."""
-        return str(self.kind)
+        if self.blocks is None:
+            return str(self.kind)
+        names = self.blocks.names
+        shown = ", ".join(names if len(names) <= _SHOWN else [*names[: _SHOWN - 1], "..."])
+        return f"{len(names)} table{'s' * (len(names) > 1)} ({shown}), together a {self.kind}"
 
     def of_worker(self, rank: int) -> Self:
         """Return the task itself, which all workers learn."""

@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memset
 
 from cdq.core.envs.encode cimport SINGLE, Encoding, read_masks
 from cdq.core.loops.answers cimport has
-from cdq.core.loops.gym cimport INFO, NOTHING, NOWHERE, OBSERVATION, RESETTING, STEPPING, UNKNOWN, Loop
+from cdq.core.loops.gym cimport INFO, NOTHING, NOWHERE, OBSERVATION, RESETTING, UNKNOWN, Loop
 from cdq.core.table.qfunction cimport QFunction
 
 

@@ -6,13 +6,13 @@ that are absent make no transition. The environment is reset once no agent is le
 
 from cpython.dict cimport PyDict_Check, PyDict_GetItemWithError, PyDict_SetItem
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memcpy
 
 from cdq.core.envs.encode cimport brief, shown
 from cdq.core.loops.agents cimport AgentsLoop
 from cdq.core.loops.answers cimport factor_of, flag_of, has, reward_of
-from cdq.core.loops.gym cimport INFO, NOTHING, NOWHERE, STEPPING, UNKNOWN
+from cdq.core.loops.gym cimport NOTHING, NOWHERE, STEPPING, UNKNOWN
 from cdq.core.table.qfunction cimport STATE, SUCCESSOR
 
 cdef tuple PARTS = ("observations", "rewards", "terminations", "truncations", "infos")
@@ -37,7 +37,7 @@ cdef class ParallelLoop(AgentsLoop):
         self.alive, self.over = &memory[0], &memory[0] + self.n
 
     cdef int begin(self) except -1:
-        cdef int64_t i = 0, n = self.n, seen = 0
+        cdef int64_t i = -1, n = self.n, seen = 0
         cdef uint8_t *mask
         cdef PyObject *observation
         cdef object infos
@@ -58,7 +58,8 @@ cdef class ParallelLoop(AgentsLoop):
                 observation = PyDict_GetItemWithError(observations, self.names[i])
                 self.alive[i], self.over[i] = observation != NULL, False
                 if observation == NULL:
-                    self.stand_by(i, self.present, self.masks)
+                    self.present[i] = self.first[i]
+                    memcpy(mask, self.block_masks + i * self.q.n_actions, self.q.n_actions)
                     continue
                 seen += 1
                 self.see(i, <object> observation, entry(infos, self.names[i]), &self.present[i], mask)
@@ -71,10 +72,11 @@ cdef class ParallelLoop(AgentsLoop):
             self.fail_of(i, error, None) if i >= 0 else self.fail(error, None, None)
         return 0
 
-    cdef int stand_by(self, int64_t i, int64_t *cells, uint8_t *masks) except -1:
-        """Let an absent agent's lane stand on a row of its own, where it learns nothing."""
-        cells[i] = self.first[i]
-        memcpy(masks + i * self.q.n_actions, self.block_masks + i * self.q.n_actions, self.q.n_actions)
+    cdef int stand_by(self, int64_t i) except -1:
+        """Let an agent's lane stay on its row, which its target does not read."""
+        cdef int64_t n_actions = self.q.n_actions
+        self.following[i] = self.present[i]
+        memcpy(self.masks_following + i * n_actions, self.block_masks + i * n_actions, n_actions)
         return 0
 
     cdef int require_known(self, object observations, int64_t seen) except -1:
@@ -113,7 +115,7 @@ cdef class ParallelLoop(AgentsLoop):
             self.fail(error, None, self.steps + (self.doing == STEPPING))
         return 0
 
-    cdef int hear(self, int64_t i, dict observations, dict rewards, dict terminations, dict truncations,
+    cdef int hear(self, int64_t i, object observations, object rewards, object terminations, object truncations,
                   object infos) except -1:
         """Read what an agent's action led to; return whether there is an observation of it."""
         cdef object name = self.names[i]
@@ -137,7 +139,7 @@ cdef class ParallelLoop(AgentsLoop):
         if observation == NULL and not self.terminated[i]:
             raise ValueError("there is a reward of it, and no observation, though its episode did not terminate")
         if self.terminated[i]:
-            self.stand_by(i, self.following, self.masks_following)
+            self.stand_by(i)
         else:
             self.see(i, <object> observation, info, &self.following[i], self.masks_following + i * self.q.n_actions)
         if self.ended[i]:
@@ -149,15 +151,16 @@ cdef class ParallelLoop(AgentsLoop):
         self.alive[i] = self.terminated[i] = self.truncated[i] = self.ended[i] = False
         self.n_alive -= 1
         self.rewards[i] = 0
-        return self.stand_by(i, self.following, self.masks_following)
+        return self.stand_by(i)
 
-    cdef int await_(self, int64_t i, dict observations, dict terminations, dict truncations, object infos) except -1:
+    cdef int await_(self, int64_t i, object observations, object terminations, object truncations,
+                    object infos) except -1:
         """Let an absent agent begin an episode where there is an observation of it; return whether there is."""
         cdef PyObject *observation = PyDict_GetItemWithError(observations, self.names[i])
         cdef PyObject *flag
         self.active[i] = self.terminated[i] = self.truncated[i] = self.ended[i] = False
         self.rewards[i] = 0
-        self.stand_by(i, self.following, self.masks_following)
+        self.stand_by(i)
         if observation == NULL:
             return 0
         for flags in (terminations, truncations):

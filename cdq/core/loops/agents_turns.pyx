@@ -114,7 +114,7 @@ cdef class TurnsLoop(AgentsLoop):
         self.factors[0] = factor_of((<dict> info)["discount"]) if has(info, "discount") else 1.0
         self.end(0)
         if self.terminated[0]:
-            self.following[0] = self.first[i]
+            self.following[0] = self.cells[i] if self.opened[i] else self.present[0]  # which no target reads
             memcpy(self.masks_following, self.block_masks + i * self.q.n_actions, self.q.n_actions)
         else:
             self.see(i, observation, info, self.following, self.masks_following)

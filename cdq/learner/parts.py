@@ -1,0 +1,80 @@
+"""Parts of a learner's table by name: what acts by the block of an agent or a group, and sees its observations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from cdq.contracts import Floats
+from cdq.contracts.blocks import Placed
+from cdq.errors import ConfigError
+from cdq.training import EnvironmentTask
+
+
+class Part(Protocol):
+    """A table, or a part of one, with the observations that lead to its rows."""
+
+    @property
+    def n_actions(self) -> int:
+        """Number of actions."""
+
+    @property
+    def first_action(self) -> int:
+        """The number that the environment has for action 0."""
+
+    def action_values(self, values: Floats, observation: Any) -> Floats:
+        """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of an observation as a function, which later learning does not change."""
+
+    def mask_of(self, observation: Any) -> Any:
+        """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""
+
+
+def part_of(task: EnvironmentTask, name: object) -> Part:
+    """Return the part of a task's table that a name means; all of it where the table has no names.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such name, or none is given where there are several.
+    """
+    if task.blocks is not None:
+        encoder = getattr(task, "encoder")  # noqa: B009 - of `cdq.envs.blocks`, which takes Gymnasium with it
+        return _OfBlock(task, encoder, encoder.number_of(name))
+    if name is not None:
+        raise ConfigError(f"{task.name} is learnt with one table, which has no name; leave {name!r} out")
+    return task
+
+
+class _OfBlock:
+    """The block of a name."""
+
+    def __init__(self, task: EnvironmentTask, encoder: Any, number: int) -> None:
+        self._task, self._encoder, self._number = task, encoder, number
+        self.n_actions: int = encoder.blocks.blocks[number].actions
+        self.first_action: int = encoder.encoders[number].first_action
+
+    def action_values(self, values: Floats, observation: Any) -> Floats:
+        return self._own(self._task.action_values(values, Placed(self._number, observation)))
+
+    def split(self, observations: Any) -> list[Any] | None:
+        found: list[Any] | None = self._encoder.encoders[self._number].split(observations)
+        return found
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        now = self._task.values_now(values)
+        return lambda observation: self._own(now(Placed(self._number, observation)))
+
+    def mask_of(self, observation: Any) -> Any:
+        return self._task.mask_of(Placed(self._number, observation))
+
+    def _own(self, values: Floats) -> Floats:
+        """Return the values of the block's own actions."""
+        return np.asarray(values)[: self.n_actions]
