@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cdq.mdp.planning import optimality_gap as optimality_gap
     from cdq.mdp.planning import solve as solve
     from cdq.merges import MergeRule as MergeRule
+    from cdq.merges import Personal as Personal
     from cdq.qfunctions.qtable import QTable as QTable
     from cdq.schedules import Constant as Constant
     from cdq.schedules import ExponentialDecay as ExponentialDecay
@@ -67,6 +68,7 @@ _HOMES = {
     "Comparison": "learner.comparison",
     "Constant": "schedules",
     "Federation": "schedules",
+    "Personal": "merges",
     "EvalCallback": "training.callbacks",
     "Evaluation": "learner.evaluation",
     "ExponentialDecay": "schedules",

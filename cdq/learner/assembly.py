@@ -15,6 +15,7 @@ from cdq.errors import ConfigError, TableError
 from cdq.features import FeatureMap, TileCoding
 from cdq.learner.elsewhere import described, reads_alike
 from cdq.mdp import MDP
+from cdq.merges import Personal
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import (
     LARGE,
@@ -23,8 +24,10 @@ from cdq.qfunctions import (
     HashedTable,
     Linear,
     MergedTable,
+    PersonalTable,
     SoleTable,
     Table,
+    blocks_of_fleet,
 )
 from cdq.settings import OF_ENVIRONMENT, Settings
 from cdq.training import EnvironmentTask, FleetTask, ModelTask, SteppedTask
@@ -107,8 +110,35 @@ def make_fleet(envs: Sequence[Any], settings: Settings) -> tuple[EnvironmentTask
                 f"({first.name}): {described(task)}, there {described(first)}; one table is for environments with the "
                 "same ones"
             )
-    num_envs = min(own.num_envs for _, own in made)
-    return FleetTask([task for task, _ in made]), replace(made[0][1], num_envs=num_envs)
+    settings = replace(made[0][1], num_envs=min(own.num_envs for _, own in made))
+    return FleetTask([task for task, _ in made], _personal(first, settings)), settings
+
+
+def require_fleet(task: EnvironmentTask, settings: Settings) -> None:
+    """Raise `ConfigError` if workers are to have tables of their own where all of them learn one environment."""
+    if isinstance(settings.merge, Personal) and not isinstance(task, FleetTask):
+        raise ConfigError(
+            "merge=cdq.Personal(...) is for workers that have an environment each: give a list of environments"
+        )
+
+
+def _personal(task: EnvironmentTask, settings: Settings) -> PersonalTable | None:
+    """Return the table of a fleet whose workers have one of their own beside the common one; None where none has."""
+    merge = settings.merge
+    if not isinstance(merge, Personal):
+        return None
+    if task.step_scale != 1.0:
+        raise ConfigError(
+            f"{task.name} is learnt with features ({task.representation}); merge=cdq.Personal(...) is for tables"
+        )
+    blocks = blocks_of_fleet(task.n_rows, task.n_actions, settings.workers)
+    if blocks.n_rows * blocks.n_actions > _MOST_PAIRS:
+        raise ConfigError(
+            f"a table of {task.n_rows:,} rows for all and for each of {settings.workers} workers has "
+            f"{blocks.n_rows * blocks.n_actions:,} pairs; allowed: up to {_MOST_PAIRS:,}"
+        )
+    initial = task.initial(settings.initial_value)
+    return PersonalTable(blocks, merge.prior, merge.memory, settings.dtype, initial)
 
 
 def _with_lanes(task: ModelTask, settings: Settings) -> tuple[EnvironmentTask, Settings]:

@@ -10,7 +10,7 @@ import numpy as np
 from cdq.contracts import Floats
 from cdq.contracts.blocks import Placed
 from cdq.errors import ConfigError
-from cdq.training import EnvironmentTask
+from cdq.training import EnvironmentTask, FleetTask
 
 
 class Part(Protocol):
@@ -45,6 +45,8 @@ def part_of(task: EnvironmentTask, name: object) -> Part:
     ConfigError
         If there is no such name, or none is given where there are several.
     """
+    if isinstance(task, FleetTask):
+        return task if name is None else _OfRobot(task, task.number_of(name))
     if task.blocks is not None:
         encoder = getattr(task, "encoder")  # noqa: B009 - of `cdq.envs.blocks`, which takes Gymnasium with it
         return _OfBlock(task, encoder, encoder.number_of(name))
@@ -78,3 +80,18 @@ class _OfBlock:
     def _own(self, values: Floats) -> Floats:
         """Return the values of the block's own actions."""
         return np.asarray(values)[: self.n_actions]
+
+
+class _OfRobot:
+    """A worker of a fleet, which acts in an environment of its own."""
+
+    def __init__(self, fleet: FleetTask, number: int) -> None:
+        self._fleet, self._number, self._task = fleet, number, fleet.members[number]
+        self.n_actions, self.first_action = self._task.n_actions, self._task.first_action
+        self.split, self.mask_of = self._task.split, self._task.mask_of
+
+    def action_values(self, values: Floats, observation: Any) -> Floats:
+        return self._task.action_values(self._fleet.values_of(values, self._number), observation)
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        return self._task.values_now(self._fleet.values_of(values, self._number))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cdq.comm.base import Communicator
 from cdq.learner import backends, initial
-from cdq.learner.assembly import made_with, make_table, make_task, origin_of
+from cdq.learner.assembly import made_with, make_table, make_task, origin_of, require_fleet
 from cdq.learner.exclusion import Turn
 from cdq.learner.learning import Learning
 from cdq.learner.naming import named
@@ -208,6 +208,7 @@ class QLearner(Learning):
         if step_size is None:
             usual = self._task.step_size(self.settings.gamma)
             self.settings = replace(self.settings, step_size=usual)
+        require_fleet(self._task, self.settings)
         self._requests = Requests()
         self._backend = backends.choose_backend(comm, self._task, workers)
         if self._backend.comm is not None:

@@ -25,7 +25,7 @@ from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable, tables_of
 from cdq.settings import MOST_SEED
-from cdq.training import STEPS_PER_OUTCOME, Figures, History, Monitor, Requests, RunView, Until
+from cdq.training import STEPS_PER_OUTCOME, Figures, FleetTask, History, Monitor, Requests, RunView, Until
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -160,7 +160,8 @@ class Results(Acting):
         blocks = self._state.blocks
         if blocks is None:
             raise ConfigError(f"{self.name} is learnt with one table: agent.table")
-        return tables_of(self.table, blocks)
+        tables = tables_of(self.table, blocks)
+        return tables if not isinstance(self._task, FleetTask) else self._task.by_number(tables)
 
     def _repr_html_(self) -> str:
         caption = f"<p>{escape(repr(self))}</p>"

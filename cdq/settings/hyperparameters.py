@@ -9,7 +9,7 @@ from typing import Any
 from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import MOST_STEPS, one_of, real, shown, whole
 from cdq.features import FeatureMap, FourierBasis, PolynomialBasis, TileCoding
-from cdq.merges import MergeRule
+from cdq.merges import MergeRule, Personal
 from cdq.schedules import Federation
 from cdq.schedules.windows import AutoWindow, FixedWindow, Window
 
@@ -144,9 +144,16 @@ def text(value: Any) -> str:
     return value
 
 
-def merge_to_config(merge: str | MergeRule) -> str:
-    """Return the name of a merge rule."""
+def merge_to_config(merge: str | MergeRule | Personal) -> Any:
+    """Return a merge rule as JSON has it; of a user's own the name."""
+    if isinstance(merge, Personal):
+        return merge.to_config()
     return merge if isinstance(merge, str) else type(merge).__name__
+
+
+def merge_from_config(config: Any) -> str | Personal:
+    """Return the merge rule that `merge_to_config` described, or the name of a user's own."""
+    return Personal.from_config(config) if isinstance(config, dict) else text(config)
 
 
 def window_to_config(window: Window) -> dict[str, Any]:
@@ -213,6 +220,23 @@ def groups_of(text: str) -> str | dict[str, list[str]]:
         return text  # a word, which is checked
     pairs = [part.partition(":") for part in text.split(";")]
     return {group: members.split(",") for group, _, members in pairs}
+
+
+def merge_of(text: str) -> str | Personal:
+    """Return what ``--merge`` says.
+
+    Examples
+    --------
+    >>> merge_of("personal:30").prior
+    30.0
+    """
+    kind, *numbers = text.split(":")
+    if kind != "personal":
+        return text
+    try:
+        return Personal(*map(float, numbers))
+    except (TypeError, ValueError):
+        raise ConfigError(f"merge is {text!r}; allowed: personal:PRIOR or personal:PRIOR:MEMORY") from None
 
 
 def window_of(text: str) -> str | int:

@@ -15,7 +15,7 @@ from cdq import schedules
 from cdq.errors import ConfigError, FileError
 from cdq.errors.checks import shown, whole
 from cdq.merges import NAMES as MERGES
-from cdq.merges import MergeRule, resolve
+from cdq.merges import MergeRule, Personal, resolve
 from cdq.rules import Q_LEARNING, RULES, UpdateRule, as_rule
 from cdq.schedules import Rate, StepSize
 from cdq.schedules.windows import Window, as_window
@@ -31,6 +31,8 @@ from cdq.settings.hyperparameters import (
     groups_of,
     hyperparameter,
     masks_of,
+    merge_from_config,
+    merge_of,
     merge_to_config,
     number,
     per_worker_of,
@@ -155,12 +157,12 @@ class Settings:
         decode=text,
         unsaid_default=True,
     )
-    merge: str | MergeRule = hyperparameter(
+    merge: str | MergeRule | Personal = hyperparameter(
         "pooled",
         _checked_merge,
-        Option(str, "RULE", f"How tables become one: {', '.join(MERGES)}."),
+        Option(str, "RULE", f"How tables become one: {', '.join(MERGES)}, or personal:PRIOR.", read=merge_of),
         encode=merge_to_config,
-        decode=text,
+        decode=merge_from_config,
     )
     sync_every: Window = hyperparameter(
         "auto",
@@ -369,6 +371,10 @@ def _require_compatible(known: Mapping[str, Any]) -> None:
         )
     if known["overlap"] and (known["federation"] is not None or known["per_worker"] is not None):
         raise ConfigError("overlap, and workers that differ (per_worker, federation), exclude each other")
+    if isinstance(known["merge"], Personal) and (known["rule"].number or known["table"] == "hash"):
+        raise ConfigError(
+            "merge=cdq.Personal(...) learns by rule 'q-learning', and with a dense table or features"
+        )
     if known["features"] is not None and (known["bins"] is not None or known["table"] == "hash"):
         other = "bins" if known["bins"] is not None else "a hashed table"
         raise ConfigError(f"features and {other} exclude each other; choose one")

@@ -33,9 +33,9 @@ class Learner(rollout.Learner):
         table = self.values.copy()
         counts = self.clock.astype(np.int64) + self.visits
         steps = [self._personal(table, counts, lane, explore) for lane in self.lanes]
-        for lane, (state, action, own, _, outcome) in zip(self.lanes, steps, strict=True):
+        for state, action, own, _, _ in steps:
             self._update(law, window, state + self.own, action, own)
-        for lane, (state, action, _, common, outcome) in zip(self.lanes, steps, strict=True):
+        for state, action, _, common, _ in steps:
             self._update(law, window, state, action, common)
         for lane, (*_, outcome) in zip(self.lanes, steps, strict=True):
             self._advance(lane, window, *outcome)
