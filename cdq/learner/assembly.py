@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from numpy.typing import NDArray
 
 from cdq.contracts import Environment, QFunctionKind
-from cdq.errors import ConfigError, TableError
+from cdq.errors import ConfigError, FileError, TableError
 from cdq.features import FeatureMap, TileCoding
 from cdq.learner.elsewhere import described, reads_alike
 from cdq.mdp import MDP
@@ -39,6 +39,8 @@ _log = logging.getLogger("cdq")
 
 # Rows are numbered with 32 bits, a pair too.
 _MOST_PAIRS = 2**32 - 1
+
+_MEMBERS = "members"  # entry of a file's header with the environments of a fleet
 
 
 def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
@@ -97,6 +99,8 @@ def make_fleet(envs: Sequence[Any], settings: Settings) -> tuple[EnvironmentTask
     ConfigError
         If there are not as many environments as workers, or a Q-function of one does not read another.
     """
+    if not envs or any(isinstance(env, (list, tuple, Names)) for env in envs):
+        raise ConfigError("a list of environments holds an environment, or what makes one, for each worker")
     if len(envs) != settings.workers:
         raise ConfigError(
             f"there are {len(envs)} environments and {settings.workers} workers; give one environment to each worker"
@@ -111,7 +115,10 @@ def make_fleet(envs: Sequence[Any], settings: Settings) -> tuple[EnvironmentTask
                 "same ones"
             )
     settings = replace(made[0][1], num_envs=min(own.num_envs for _, own in made))
-    return FleetTask([task for task, _ in made], _personal(first, settings)), settings
+    from cdq.envs.sending import sendable
+
+    recipe = lambda: [sendable(env) for env in envs]  # noqa: E731
+    return FleetTask([task for task, _ in made], recipe, _personal(first, settings)), settings
 
 
 def require_fleet(task: EnvironmentTask, settings: Settings) -> None:
@@ -241,8 +248,11 @@ def made_with(env: Any, arguments: Mapping[str, Any] | None) -> Any:
     return with_arguments(env, arguments)
 
 
-def origin_of(env: Any) -> dict[str, Any]:
-    """Return what a file says of an environment besides its name (`cdq.envs.origin`)."""
+def origin_of(env: Any, task: EnvironmentTask) -> dict[str, Any]:
+    """Return what a file says of a task's environment besides its name (`cdq.envs.origin`); of a fleet, of each."""
+    if isinstance(task, FleetTask):
+        each = zip(env, task.members, strict=True)
+        return {_MEMBERS: [{"environment": own.name, "made_of": origin_of(one, own)} for one, own in each]}
     if isinstance(env, MDP):
         return {}
     from cdq.envs import origin
@@ -284,4 +294,16 @@ def environment_of(path: object, header: Mapping[str, Any], given: Any) -> Any:
     from cdq.envs import origin
 
     told = header.get("made_of", {})
+    if isinstance(told, dict) and isinstance(told.get(_MEMBERS), list):
+        return _fleet_of(path, told[_MEMBERS])
     return origin.environment_of(path, header["environment"], told if isinstance(told, dict) else {}, given)
+
+
+def _fleet_of(path: object, members: list[Any]) -> list[Any]:
+    """Return the environments of a file's fleet, where all can be made again."""
+    if not all(isinstance(one, dict) and isinstance(one.get("environment"), str) for one in members):
+        raise FileError(f"{path} lacks what its environments are made of; use another")
+    try:
+        return [environment_of(path, one, None) for one in members]
+    except ConfigError as error:
+        raise ConfigError(f"{error}. Of several environments give a list: env=[...]") from None

@@ -203,8 +203,8 @@ class QLearner(Learning):
         self.settings = replace(self.settings, workers=workers)
         require_workers(self.settings)
         self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
-        self._origin = origin_of(env)
         self._task, self.settings = make_task(env, self.settings)
+        self._origin = origin_of(env, self._task)
         if step_size is None:
             usual = self._task.step_size(self.settings.gamma)
             self.settings = replace(self.settings, step_size=usual)

@@ -40,15 +40,22 @@ class FleetTask:
     ----------
     members : sequence of EnvironmentTask
         A task per worker, in rank order; their observations and actions mean the same rows and columns.
-    own_table : PersonalTable, optional
+    recipe : callable
+        Returns what other processes make the environments of, a list; raises `ConfigError` if they cannot.
+    personal : PersonalTable, optional
         Table in which every worker has rows of its own behind the common ones.
     """
 
     model = None
     default_num_envs = 1
 
-    def __init__(self, members: Sequence[EnvironmentTask], personal: PersonalTable | None = None) -> None:
-        self.members, self._personal = tuple(members), personal
+    def __init__(
+        self,
+        members: Sequence[EnvironmentTask],
+        recipe: Callable[[], Any],
+        personal: PersonalTable | None = None,
+    ) -> None:
+        self.members, self.recipe, self._personal = tuple(members), recipe, personal
         first = self.members[0]
         self.agents: tuple[Any, ...] = tuple(range(len(members)))
         self.name = _named([task.name for task in members])
@@ -117,12 +124,9 @@ class FleetTask:
         return [kind for task in self.members for kind in task.kinds()]
 
     def trial(self) -> list[Any]:
-        """Return how the environments play that are stepped in Python."""
-        return [played for task in self.members for played in task.trial()]
-
-    def recipe(self) -> Any:
-        """Return the recipes of all environments, in rank order."""
-        return [task.recipe() for task in self.members]
+        """Return how each environment plays, in rank order; empty where none is stepped in Python."""
+        played = [task.trial() for task in self.members]
+        return played if any(played) else []
 
     def run_episodes(
         self,
