@@ -134,10 +134,6 @@ def _personal(task: EnvironmentTask, settings: Settings) -> PersonalTable | None
     merge = settings.merge
     if not isinstance(merge, Personal):
         return None
-    if task.step_scale != 1.0:
-        raise ConfigError(
-            f"{task.name} is learnt with features ({task.representation}); merge=cdq.Personal(...) is for tables"
-        )
     blocks = blocks_of_fleet(task.n_rows, task.n_actions, settings.workers)
     if blocks.n_rows * blocks.n_actions > _MOST_PAIRS:
         raise ConfigError(

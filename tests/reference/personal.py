@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tests.reference import rollout
+from tests.reference import rollout, rules
 from tests.reference.rules import choose
 
 
@@ -53,3 +54,58 @@ class Learner(rollout.Learner):
     def _acting(self, table: Any, counts: Any, state: int) -> Any:
         own = state + self.own
         return blended(table[state], table[own], counts[own], self.prior, self.memory)
+
+
+class QFunction(rules.QFunction):
+    """The Q-function of `rules`, whose worker's own rows lie *own* rows behind the common ones."""
+
+    def __init__(self, own: int, prior: float, memory: float, *args: Any) -> None:
+        super().__init__("q-learning", *args)
+        self.own, self.prior, self.memory = own, prior, memory
+        self._common = self.phi
+
+    def of(self, observation: Any) -> Any:
+        """Return the values by which the worker acts."""
+        total = np.zeros(self.values.shape[1], self.values.dtype)
+        for row, x in self._common(observation):
+            own = row + self.own
+            now = self.values[row], self.values[own], self.counts[own]
+            total += blended(*now, self.prior, self.memory) * self.real(x)
+        return total
+
+    def learn_all(self, law: Any, steps: Any, masks: Any) -> None:
+        """Learn own and common values; the targets of each are of all values as they stand."""
+        targets = [None if step is None else self._targets(step, masks, i) for i, step in enumerate(steps)]
+        for place, first in enumerate((self.own, 0)):
+            self.phi = partial(self._shifted, first)
+            for step, target in zip(steps, targets, strict=True):
+                if step is not None:
+                    self._learn(law, step[0], int(step[1]), target[place])
+
+    def _targets(self, step: Any, masks: Any, lane: int) -> list[Any]:
+        allowed, reward, discount = self._allowed(masks, lane), self.real(step[2]), self.real(step[4])
+        rows = self.of(step[3]), self._sum(0, step[3])
+        following = [row[allowed].max() if len(allowed) else self.real(0) for row in rows]
+        return [reward + discount * value if step[4] else reward for value in following]
+
+    def _learn(self, law: Any, observation: Any, action: int, target: Any) -> None:
+        """Move the weights that `phi` leads to towards a target, by what these alone say."""
+        first = self.phi.args[0]  # type: ignore[attr-defined]
+        difference = target - self._sum(first, observation)[action]
+        for row, x in self.phi(observation):
+            pair = row * self.values.shape[1] + action
+            if pair not in self._touched:
+                self.log.append(pair)
+                self._touched.add(pair)
+            self.counts[row, action] += 1
+            alpha = law.of(int(self.counts[row, action]))
+            self.values[row, action] += alpha * (difference * self.real(x))
+
+    def _shifted(self, first: int, observation: Any) -> list[tuple[int, Any]]:
+        return [(first + row, x) for row, x in self._common(observation)]
+
+    def _sum(self, first: int, observation: Any) -> Any:
+        total = np.zeros(self.values.shape[1], self.values.dtype)
+        for row, x in self._shifted(first, observation):
+            total += self.values[row] * self.real(x)
+        return total
