@@ -247,6 +247,8 @@ def made_with(env: Any, arguments: Mapping[str, Any] | None) -> Any:
 def origin_of(env: Any, task: EnvironmentTask) -> dict[str, Any]:
     """Return what a file says of a task's environment besides its name (`cdq.envs.origin`); of a fleet, of each."""
     if isinstance(task, FleetTask):
+        if any(isinstance(one, MDP) for one in env):
+            return {_MEMBERS: []}  # no file holds them
         each = zip(env, task.members, strict=True)
         return {_MEMBERS: [{"environment": own.name, "made_of": origin_of(one, own)} for one, own in each]}
     if isinstance(env, MDP):
@@ -299,6 +301,8 @@ def _fleet_of(path: object, members: list[Any]) -> list[Any]:
     """Return the environments of a file's fleet, where all can be made again."""
     if not all(isinstance(one, dict) and isinstance(one.get("environment"), str) for one in members):
         raise FileError(f"{path} lacks what its environments are made of; use another")
+    if not members:
+        raise ConfigError(f"{path} was learnt on models, which it does not hold: give the list of them, env=[...]")
     try:
         return [environment_of(path, one, None) for one in members]
     except ConfigError as error:
