@@ -77,28 +77,16 @@ cdef unsigned char *_room(out, int64_t n_bytes) except NULL:
 
 cdef list _merged(int64_t size, laws):
     """Return the ranks whose windows are merged: those that have a law, or all where no worker has one of its own."""
-    if laws is not None and len(laws) != size:
-        raise ValueError(f"{size} workers have {len(laws)} laws")
     return [rank for rank in range(size) if laws is None or laws[rank] is not None]
 
 
 cdef int64_t _finish(cdq_merge_job *job, rule, Law law, laws, bint needs_mass, out) except -1:
     """Run a job whose sources and pairs are set, into *out*; return its bytes."""
-    cdef const cdq_law **own = NULL
-    try:
-        if laws is not None:
-            own = <const cdq_law **> malloc((job.workers + 1) * sizeof(void *))
-            if own == NULL:
-                raise MemoryError("no memory to merge")
-            for i, one in enumerate(each for each in laws if each is not None):
-                own[<int64_t> i] = &(<Law?> one).c
-        job.laws = own
-        return _run(job, rule, law, needs_mass, out)
-    finally:
-        free(own)
-
-
-cdef int64_t _run(cdq_merge_job *job, rule, Law law, bint needs_mass, out) except -1:
+    memory = bytearray(sizeof(void *) * (job.workers + 1))
+    cdef const cdq_law **own = <const cdq_law **> PyByteArray_AS_STRING(memory)
+    for i, one in enumerate([] if laws is None else [each for each in laws if each is not None]):
+        own[<int64_t> i] = &(<Law?> one).c
+    job.laws = NULL if laws is None else own
     cdef int64_t real_size = job.own.real_size
     failure = []
     context = (rule, real_size, failure)
