@@ -233,15 +233,13 @@ def _described(features: FeatureMap) -> str:
     return f"{type(features).__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
 
 
-def made_with(env: Any, arguments: Mapping[str, Any] | None) -> Any:
-    """Return what makes an environment with arguments of `QLearner` (`cdq.envs.arguments`)."""
+def made_with(env: Any, arguments: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> Any:
+    """Return what makes an environment, or each of several, with arguments of `QLearner` (`cdq.envs.arguments`)."""
     if arguments is None:
         return env
-    from cdq.envs.arguments import with_arguments
+    from cdq.envs.arguments import with_arguments_of_each
 
-    if isinstance(env, (list, tuple)):
-        return [with_arguments(one, arguments) for one in env]
-    return with_arguments(env, arguments)
+    return with_arguments_of_each(env, arguments)
 
 
 def origin_of(env: Any, task: EnvironmentTask) -> dict[str, Any]:
@@ -302,7 +300,9 @@ def _fleet_of(path: object, members: list[Any]) -> list[Any]:
     if not all(isinstance(one, dict) and isinstance(one.get("environment"), str) for one in members):
         raise FileError(f"{path} lacks what its environments are made of; use another")
     if not members:
-        raise ConfigError(f"{path} was learnt on models, which it does not hold: give the list of them, env=[...]")
+        raise ConfigError(
+            f"{path} was learnt on models, which it does not hold: give the list of them, env=[...]"
+        )
     try:
         return [environment_of(path, one, None) for one in members]
     except ConfigError as error:

@@ -15,7 +15,7 @@ from cdq.learner.assembly import made_with, make_table, make_task, origin_of, re
 from cdq.learner.exclusion import Turn
 from cdq.learner.learning import Learning
 from cdq.learner.naming import named
-from cdq.merges import MergeRule, resolve
+from cdq.merges import MergeRule, Personal, resolve
 from cdq.schedules import Federation, Rate, StepSize
 from cdq.schedules.windows import Window
 from cdq.settings import make_settings, require_workers
@@ -33,13 +33,15 @@ class QLearner(Learning):
 
     Parameters
     ----------
-    env : str, gymnasium.Env, gymnasium.vector.VectorEnv, PettingZoo environment, callable or MDP
+    env : str, gymnasium.Env, gymnasium.vector.VectorEnv, PettingZoo environment, callable, MDP, or list of these
         A Gymnasium id, an environment, a callable that makes one, or a model. One of several agents has `tables`, one
         for each of them or for each of *groups*. It is stepped by the fastest way there
         is: as a compiled model where it carries its transition table (FrozenLake, CliffWalking and Taxi do), as a
         compiled environment (`cdq.envs`), else by its own `step`. Several workers are then processes, not threads.
-    env_kwargs : dict, optional
-        Arguments with which *env*, an id or a callable, makes the environment; files keep them with its name.
+        A list has an environment for each worker, with the same observations and actions.
+    env_kwargs : dict or list of dict, optional
+        Arguments with which *env*, an id or a callable, makes the environment; files keep them with its name. A list of
+        them makes an environment for each worker.
     gamma : float
         Discount, from 0 to 1.
     step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial, str, callable or None
@@ -55,9 +57,9 @@ class QLearner(Learning):
         values are those of the policy that explores. "double-q": two tables, of which each is updated with the other
         one's values, and which acts and answers by their mean; it does not take luck for value, and wants
         a small step size, such as 0.1.
-    merge : str or MergeRule
+    merge : str, MergeRule or Personal
         Rule by which the workers' tables become one: "pooled", "mean", "visits", "importance",
-        "affine", "sum", "max".
+        "affine", "sum", "max". `Personal`: each worker of a list of environments has a table of its own beside it.
     sync_every : "auto", int or AutoWindow
         Steps per worker between two merges; "auto" chooses each window from what was merged.
     workers : int, optional
@@ -147,12 +149,12 @@ class QLearner(Learning):
         self,
         env: Any,
         *,
-        env_kwargs: Mapping[str, Any] | None = None,
+        env_kwargs: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         gamma: float = 0.99,
         step_size: float | str | Callable[[int], float] | StepSize | None = None,
         exploration: float | str | Callable[[int], float] | Rate = 0.1,
         rule: str = "q-learning",
-        merge: str | MergeRule = "pooled",
+        merge: str | MergeRule | Personal = "pooled",
         sync_every: str | int | Window = "auto",
         workers: int | None = None,
         num_envs: int | None = None,

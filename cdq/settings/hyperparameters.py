@@ -234,9 +234,12 @@ def merge_of(text: str) -> str | Personal:
     if kind != "personal":
         return text
     try:
-        return Personal(*map(float, numbers))
-    except (TypeError, ValueError):
-        raise ConfigError(f"merge is {text!r}; allowed: personal:PRIOR or personal:PRIOR:MEMORY") from None
+        values = [float(number) for number in numbers]
+    except ValueError:
+        values = [math.nan] * 3
+    if len(values) > 2:
+        raise ConfigError(f"merge is {text!r}; allowed: personal:PRIOR or personal:PRIOR:MEMORY")
+    return Personal(*values)
 
 
 def window_of(text: str) -> str | int:
