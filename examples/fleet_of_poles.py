@@ -21,7 +21,7 @@ def mean_returns(merge: str | cdq.Personal, seed: int) -> list[float]:
     agent = cdq.QLearner("cdq/CartPole-v0", env_kwargs=POLES, features=features, merge=merge, seed=seed)
     found = []
     for steps in STEPS:
-        agent.learn(steps - agent.steps)
+        agent.learn(steps - agent.steps, verbose=0)
         results = agent.evaluate(episodes=50, seed=1)
         found.append(float(np.mean([result.mean_return for result in results.values()])))
     return found
