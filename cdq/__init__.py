@@ -38,10 +38,12 @@ if TYPE_CHECKING:
     from cdq.mdp.planning import optimality_gap as optimality_gap
     from cdq.mdp.planning import solve as solve
     from cdq.merges import MergeRule as MergeRule
+    from cdq.merges import Personal as Personal
     from cdq.qfunctions.qtable import QTable as QTable
     from cdq.rules import Hysteretic as Hysteretic
     from cdq.schedules import Constant as Constant
     from cdq.schedules import ExponentialDecay as ExponentialDecay
+    from cdq.schedules import Federation as Federation
     from cdq.schedules import LinearDecay as LinearDecay
     from cdq.schedules import Polynomial as Polynomial
     from cdq.schedules import RescaledLinear as RescaledLinear
@@ -73,6 +75,8 @@ _HOMES = {
     "CdqError": "errors",
     "Comparison": "learner.comparison",
     "Constant": "schedules",
+    "Federation": "schedules",
+    "Personal": "merges",
     "EvalCallback": "training.callbacks",
     "Evaluation": "learner.evaluation",
     "ExponentialDecay": "schedules",

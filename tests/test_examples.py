@@ -34,6 +34,7 @@ SAID = {
     "mountain_car.py": ["mean return -1", " steps, ", "in the valley, at rest, push "],
     "blackjack.py": ["mean return -0.0", "hands alike", "with 16 against a 7: hit"],
     "cooperation.py": ["q-learning              0 of 10", "Hysteretic(beta=0.01)  10 of 10"],
+    "fleet_of_poles.py": ["alone                     2", "beside all                3"],
     "frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"],
     "numba_chain.py": ["million steps/s; an episode takes 63 steps, the shortest way 63"],
     "routes.py": ["104 goals: 1.000 of 10,712 routes are shortest", "20 steps, the shortest way 20"],

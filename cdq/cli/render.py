@@ -130,8 +130,11 @@ def per_step(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def of_agents(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the mean return of each agent as a figure, where there are several."""
-    return [(agent, mean_and_error(played)) for agent, played in report.get("agents", {}).items()]
+    """Return the mean return of each agent, or of each worker of a fleet, as a figure, where there are several."""
+    return [
+        (f"worker {agent}" if isinstance(agent, int) else agent, mean_and_error(played))
+        for agent, played in report.get("agents", {}).items()
+    ]
 
 
 def each_task(tasks: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from cdq.cli.hyperparameters import arguments_of, takes_hyperparameters
 from cdq.cli.options import (
     CheckpointEvery,
     EnvArgs,
+    Fleet,
     JsonPath,
     OptionalEnvId,
     Progress,
@@ -22,6 +23,7 @@ from cdq.cli.options import (
     check_apart,
     check_writable,
     env_kwargs_of,
+    fleet_of,
     given_in,
     until_of,
 )
@@ -65,6 +67,7 @@ def train(
     env: OptionalEnvId = None,
     *,
     env_arg: EnvArgs = None,
+    fleet: Fleet = None,
     steps: Steps = 5e6,
     checkpoint: Checkpoint = None,
     checkpoint_every: CheckpointEvery = None,
@@ -130,7 +133,7 @@ def train(
     if known is not None:
         options.update({name: value for name, value in known.arguments.items() if name not in given})
         steps = steps if "steps" in given else known.steps
-    env_kwargs = env_kwargs_of(env_arg)
+    env_kwargs = fleet_of(fleet, env_kwargs_of(env_arg))
     if checkpoint is not None and not new:
         begun = run_in(checkpoint, env, env_kwargs, options, given=given, every=checkpoint_every)
         if begun is not None:

@@ -51,6 +51,8 @@ def as_plies(env: Any) -> Any:
 
 def by_plies(env_like: Any) -> Any:
     """Return what makes an environment, or one that exists, such that an AEC environment is one of plies."""
+    if isinstance(env_like, (list, tuple)):
+        return [by_plies(one) for one in env_like]
     if _has_agents(env_like):
         return as_plies(env_like)
     exists = isinstance(env_like, (gymnasium.Env, gymnasium.vector.VectorEnv))

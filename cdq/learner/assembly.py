@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 from numpy.typing import NDArray
 
 from cdq.contracts import Environment, QFunctionKind
-from cdq.errors import ConfigError, TableError
+from cdq.errors import ConfigError, FileError, TableError
 from cdq.features import FeatureMap, TileCoding
+from cdq.learner.fleets import make_fleet
 from cdq.mdp import MDP, from_table
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import (
@@ -26,7 +27,7 @@ from cdq.qfunctions import (
     Table,
 )
 from cdq.settings import OF_ENVIRONMENT, Goals, Settings
-from cdq.training import EnvironmentTask, ModelTask, SteppedTask, WideTask, width_of
+from cdq.training import EnvironmentTask, FleetTask, ModelTask, SteppedTask, WideTask, width_of
 
 if TYPE_CHECKING:
     from cdq.envs.spaces import Encoder
@@ -35,6 +36,8 @@ _log = logging.getLogger("cdq")
 
 # Rows are numbered with 32 bits, a pair too.
 _MOST_PAIRS = 2**32 - 1
+
+_MEMBERS = "members"  # entry of a file's header with the environments of a fleet
 
 
 def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
@@ -45,6 +48,8 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
     UnsupportedEnvironment, ConfigError
         If there is no way; says which there would be.
     """
+    if isinstance(env, (list, tuple)):
+        return make_fleet(env, settings, make_task)
     if isinstance(env, Names):
         require_opponent("a log", 1, settings.opponent)
         _require_none_given(settings, "a log is learnt with a table of its states")
@@ -230,12 +235,15 @@ def _described(features: FeatureMap) -> str:
     return f"{type(features).__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
 
 
-def made_with(env: Any, arguments: Mapping[str, Any] | None, opponent: str | None = None) -> Any:
-    """Return what makes an environment with arguments of `QLearner` (`cdq.envs.arguments`), a game as plies."""
-    if arguments is not None:
-        from cdq.envs.arguments import with_arguments
+def made_with(env: Any, arguments: Any, opponent: str | None = None) -> Any:
+    """Return what makes an environment with arguments of `QLearner` (`cdq.envs.arguments`), a game as plies.
 
-        env = with_arguments(env, arguments)
+    Of several environments it is a list.
+    """
+    if arguments is not None:
+        from cdq.envs.arguments import with_arguments_of_each
+
+        env = with_arguments_of_each(env, arguments)
     if opponent is None:
         return env
     from cdq.envs.turns import by_plies
@@ -243,8 +251,13 @@ def made_with(env: Any, arguments: Mapping[str, Any] | None, opponent: str | Non
     return by_plies(env)
 
 
-def origin_of(env: Any) -> dict[str, Any]:
-    """Return what a file says of an environment besides its name (`cdq.envs.origin`)."""
+def origin_of(env: Any, task: EnvironmentTask) -> dict[str, Any]:
+    """Return what a file says of a task's environment besides its name (`cdq.envs.origin`); of a fleet, of each."""
+    if isinstance(task, FleetTask):
+        if any(isinstance(one, MDP) for one in env):
+            return {_MEMBERS: []}  # no file holds them
+        each = zip(env, task.members, strict=True)
+        return {_MEMBERS: [{"environment": own.name, "made_of": origin_of(one, own)} for one, own in each]}
     if isinstance(env, MDP):
         return {}
     from cdq.envs import origin
@@ -286,4 +299,20 @@ def environment_of(path: object, header: Mapping[str, Any], given: Any) -> Any:
     from cdq.envs import origin
 
     told = header.get("made_of", {})
+    if isinstance(told, dict) and isinstance(told.get(_MEMBERS), list):
+        return _fleet_of(path, told[_MEMBERS])
     return origin.environment_of(path, header["environment"], told if isinstance(told, dict) else {}, given)
+
+
+def _fleet_of(path: object, members: list[Any]) -> list[Any]:
+    """Return the environments of a file's fleet, where all can be made again."""
+    if not all(isinstance(one, dict) and isinstance(one.get("environment"), str) for one in members):
+        raise FileError(f"{path} lacks what its environments are made of; use another")
+    if not members:
+        raise ConfigError(
+            f"{path} was learnt on models, which it does not hold: give the list of them, env=[...]"
+        )
+    try:
+        return [environment_of(path, one, None) for one in members]
+    except ConfigError as error:
+        raise ConfigError(f"{error}. Of several environments give a list: env=[...]") from None

@@ -73,7 +73,7 @@ def evaluate_each(
     episodes: int,
 ) -> Evaluations:
     """Run *episodes* of the greedy policy of each task, on the same streams; together they have the tasks' means."""
-    each = {
+    each: dict[Any, Any] = {
         name: evaluate_greedy(alone, own, stop, seed=seed, key=key, episodes=episodes)
         for name, alone, own in task.each(values)
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from cdq.errors.checks import shown
 from cdq.learner.acting import Acting, act, best_action
 from cdq.learner.exclusion import exclusive
 from cdq.mdp import worst_results
-from cdq.training import EnvironmentTask
+from cdq.training import EnvironmentTask, GameTask
 from cdq.workers import EVALUATION
 
 if TYPE_CHECKING:
@@ -172,22 +172,24 @@ class Matches(Acting):
         >>> QLearner("cdq/TicTacToe-v0", opponent="self", seed=0).learn(800_000).exploit()
         Worst(first=0.0, second=0.0)
         """
-        self._require_game("exploit")
-        model, seen = self._task.positions()
+        task = self._game("exploit")
+        model, seen = task.positions()
         values = self._state.merged.mean_values()
         policy = np.zeros(model.n_states, np.int64) if model.actions is None else model.actions.argmax(axis=1)
         for position in np.flatnonzero(model.reachable()).tolist():
             allowed = model.actions_in(position)
-            policy[position] = best_action(self._task.action_values(values, seen[position]), allowed)
+            policy[position] = best_action(task.action_values(values, seen[position]), allowed)
         return Worst(*worst_results(model, policy))
 
-    def _require_game(self, call: str) -> None:
+    def _game(self, call: str) -> GameTask:
+        """Return the task as that of a game; `ConfigError` if it is none."""
         if self.settings.opponent is None:
             raise ConfigError(f"{call} is for games, and {self._task.name} is none; see opponent of QLearner")
+        return cast("GameTask", self._task)
 
     def _match(self, opponent: Any, games: int, seed: int, key: tuple[int, ...]) -> Match:
         """Play *games* games in each seat against an opponent."""
-        task = self._task
+        task = self._game("a match")
         own = act(task, task.values_now(self._state.merged.mean_values()), best_action)
         other, name = self._player(own if opponent is self else opponent, (seed, key))
         players = _numbered(own, task), _numbered(other, task)

@@ -15,7 +15,7 @@ from cdq.errors import ConfigError
 from cdq.errors.checks import as_array, shown
 from cdq.qfunctions import HashedTable, MergedTable, QTable
 from cdq.settings import Weights
-from cdq.training import EnvironmentTask, WideTask
+from cdq.training import EnvironmentTask, FleetTask, WideTask
 
 
 class Part(Protocol):
@@ -52,6 +52,8 @@ def part_of(task: EnvironmentTask, name: object, weights: object = None) -> Part
     ConfigError
         If there is no such name, or none is given where there are several; or if the weights are none.
     """
+    if isinstance(task, FleetTask):
+        return task if name is None else _OfRobot(task, task.number_of(name))
     if isinstance(task, WideTask):
         if weights is None:
             number = task.number_of(name)
@@ -124,6 +126,21 @@ class _OfTask:
     def values_now(self, values: Floats) -> Callable[[Any], Floats]:
         now = self._task.values_now(values)
         return lambda observation: self._task.allowed_in(self._values_of(now(observation)), observation)
+
+
+class _OfRobot:
+    """A worker of a fleet, which acts in an environment of its own."""
+
+    def __init__(self, fleet: FleetTask, number: int) -> None:
+        self._fleet, self._number, self._task = fleet, number, fleet.members[number]
+        self.n_actions, self.first_action = self._task.n_actions, self._task.first_action
+        self.split, self.mask_of = self._task.split, self._task.mask_of
+
+    def action_values(self, values: Floats, observation: Any) -> Floats:
+        return self._task.action_values(self._fleet.values_of(values, self._number), observation)
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        return self._task.values_now(self._fleet.values_of(values, self._number))
 
 
 def tables_of_tasks(task: WideTask, merged: MergedTable) -> Mapping[Any, QTable]:

@@ -13,13 +13,14 @@ from cdq.comm.base import Communicator
 from cdq.learner import backends, initial
 from cdq.learner.assembly import made_with, make_table, make_task, origin_of, require_homes
 from cdq.learner.exclusion import Turn
+from cdq.learner.fleets import require_fleet
 from cdq.learner.learning import Learning
 from cdq.learner.naming import named
-from cdq.merges import MergeRule, resolve
+from cdq.merges import MergeRule, Personal, resolve
 from cdq.rules import Hysteretic
-from cdq.schedules import Rate, StepSize
+from cdq.schedules import Federation, Rate, StepSize
 from cdq.schedules.windows import Window
-from cdq.settings import make_settings, require_rule_fits
+from cdq.settings import make_settings, require_rule_fits, require_workers
 from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed
 
 if TYPE_CHECKING:
@@ -35,13 +36,15 @@ class QLearner(Learning):
 
     Parameters
     ----------
-    env : str, gymnasium.Env, gymnasium.vector.VectorEnv, PettingZoo environment, callable or MDP
+    env : str, gymnasium.Env, gymnasium.vector.VectorEnv, PettingZoo environment, callable, MDP, or list of these
         A Gymnasium id, an environment, a callable that makes one, or a model. One of several agents has `tables`, one
         for each of them or for each of *groups*. It is stepped by the fastest way there
         is: as a compiled model where it carries its transition table (FrozenLake, CliffWalking and Taxi do), as a
         compiled environment (`cdq.envs`), else by its own `step`. Several workers are then processes, not threads.
-    env_kwargs : dict, optional
-        Arguments with which *env*, an id or a callable, makes the environment; files keep them with its name.
+        A list has an environment for each worker, with the same observations and actions.
+    env_kwargs : dict or list of dict, optional
+        Arguments with which *env*, an id or a callable, makes the environment; files keep them with its name. A list of
+        them makes an environment for each worker.
     gamma : float
         Discount, from 0 to 1.
     step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial, str, callable or None
@@ -58,9 +61,9 @@ class QLearner(Learning):
         one's values, and which acts and answers by their mean; it does not take luck for value, and wants
         a small step size, such as 0.1. `cdq.Hysteretic` (beta): agents with a common reward do not punish an action for
         what another agent tried; with several workers it wants ``merge="visits"``.
-    merge : str or MergeRule
+    merge : str, MergeRule or Personal
         Rule by which the workers' tables become one: "pooled", "mean", "visits", "importance",
-        "affine", "sum", "max".
+        "affine", "sum", "max". `Personal`: each worker of a list of environments has a table of its own beside it.
     sync_every : "auto", int or AutoWindow
         Steps per worker between two merges; "auto" chooses each window from what was merged.
     workers : int, optional
@@ -109,6 +112,12 @@ class QLearner(Learning):
         for one after another. `tables`, `predict` and `evaluate` have each task by its name.
     overlap : bool
         Let each merge travel while the next window is learnt; it is applied one window late.
+    per_worker : dict of lists, optional
+        Schedules of each worker in place of the common ones, in rank order: ``{"exploration": [0.05, 0.2, 0.5]}``, and
+        "step_size" likewise. Workers that explore differently see more of an environment.
+    federation : Federation, optional
+        Conditions of federated learning: rounds without some of the workers, contributions that are lost, and workers
+        that send nonsense.
     checkpoint : path, optional
         A directory for checkpoints, from which `resume` goes on exactly where the run was. One run writes it at a time.
         With it, SIGTERM ends `learn` after the round in hand, with a checkpoint and exit status 0, and so does Ctrl-C,
@@ -151,12 +160,12 @@ class QLearner(Learning):
         self,
         env: Any,
         *,
-        env_kwargs: Mapping[str, Any] | None = None,
+        env_kwargs: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         gamma: float = 0.99,
         step_size: float | str | Callable[[int], float] | StepSize | None = None,
         exploration: float | str | Callable[[int], float] | Rate | None = None,
         rule: str | Hysteretic = "q-learning",
-        merge: str | MergeRule = "pooled",
+        merge: str | MergeRule | Personal = "pooled",
         sync_every: str | int | Window = "auto",
         workers: int | None = None,
         num_envs: int | None = None,
@@ -174,6 +183,8 @@ class QLearner(Learning):
         groups: str | Mapping[str, Sequence[str]] = "own",
         tasks: Goals | Rewards | Weights | None = None,
         overlap: bool = False,
+        per_worker: Mapping[str, Sequence[Any]] | None = None,
+        federation: Federation | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float | None = None,
     ) -> None:
@@ -193,6 +204,8 @@ class QLearner(Learning):
             seed=seed,
             initial_value=initial_value,
             overlap=overlap,
+            per_worker=per_worker,
+            federation=federation,
             features=features,
             bins=bins,
             table=table,
@@ -202,16 +215,19 @@ class QLearner(Learning):
             groups=groups,
             tasks=tasks,
         )
-        workers = backends.count_workers(comm, self.settings.workers)
+        asked = self.settings.workers or (len(env) if isinstance(env, (list, tuple)) else 0)
+        workers = backends.count_workers(comm, asked)
         self.settings = replace(self.settings, workers=workers)
+        require_workers(self.settings)
         self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
-        self._origin = origin_of(env)
         self._task, self.settings = make_task(env, self.settings)
+        self._origin = origin_of(env, self._task)
         require_rule_fits(self.settings)
         require_homes(self._task, self.settings)
         if step_size is None:
             usual = self._task.step_size(self.settings.gamma)
             self.settings = replace(self.settings, step_size=usual)
+        require_fleet(self._task, self.settings)
         self._requests = Requests()
         self._backend = backends.choose_backend(comm, self._task, workers)
         if self._backend.comm is not None:

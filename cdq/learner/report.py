@@ -93,7 +93,7 @@ def played(evaluation: Evaluation | Evaluations | Match | None) -> dict[str, Any
 def of_each(
     task: WideTask,
     values: npt.NDArray[np.floating[Any]],
-    evaluation: Evaluation | Evaluations | None,
+    evaluation: Evaluation | Evaluations | Match | None,
     gamma: float,
 ) -> list[dict[str, Any]]:
     """Return the figures of each of several tasks, in their order: its episodes, and the gap where it has a model."""

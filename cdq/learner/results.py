@@ -34,7 +34,17 @@ from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable, tables_of
 from cdq.settings import MOST_SEED
-from cdq.training import STEPS_PER_OUTCOME, Figures, History, Monitor, Requests, RunView, Until, WideTask
+from cdq.training import (
+    STEPS_PER_OUTCOME,
+    Figures,
+    FleetTask,
+    History,
+    Monitor,
+    Requests,
+    RunView,
+    Until,
+    WideTask,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,7 +66,10 @@ class Results(Matches):
     _env: Any
     _requests: Requests
     _optimum: Solution | None = None
-    _evaluated: tuple[int, Evaluation | Evaluations | Match | None] = (0, None)  # steps so far, and what came of it
+    _evaluated: tuple[int, Evaluation | Evaluations | Match | None] = (
+        0,
+        None,
+    )  # steps so far, and what came of it
 
     @property
     def model(self) -> MDP | None:
@@ -168,7 +181,8 @@ class Results(Matches):
         blocks = self._state.blocks
         if blocks is None:
             raise ConfigError(f"{self.name} is learnt with one table, which has no name; use table")
-        return tables_of(self.table, blocks)
+        tables = tables_of(self.table, blocks)
+        return tables if not isinstance(self._task, FleetTask) else self._task.by_number(tables)
 
     def _repr_html_(self) -> str:
         caption = f"<p>{escape(repr(self))}</p>"
@@ -263,7 +277,7 @@ class Results(Matches):
     ) -> Evaluation | Evaluations | Match:
         self._require_unchanged()
         if opponent is not None:
-            self._require_game("an opponent")
+            self._game("an opponent")
         usual = _EPISODES if self._task.threads else _EPISODES_IN_PYTHON
         n = usual if episodes is None else whole("episodes", episodes, 1, _MOST_EPISODES)
         if seed is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ Learn = Callable[[Law, float, int, int, int], int]
 
 # Observations that a hashed table looks up at a time.
 _LOOKUPS = 256
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def steps_of(log: Log, size: int, passes: int) -> int:
@@ -105,6 +108,10 @@ class Replays:
         first, last = n * rank // size, n * (rank + 1) // size
         lanes.own.view(np.int64)[0] = first, last, 0, -(-n // size), turn
         return lanes.memory.tobytes()
+
+    def of_worker(self, rank: int) -> Self:
+        """Return the task itself, which all workers learn."""
+        return self
 
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and its lane."""

@@ -1,11 +1,16 @@
 """Hyper-parameters: one table of them, which is light enough to be imported for the help of a command.
 
+- `files`: Settings in files: arguments of a learner that a file describes, and hyper-parameters in which two of them
+  differ.
 - `hyperparameters`: Parts of which a hyper-parameter is made: its check, its form in a file, its option on a command
   line.
+- `making`: Settings made of arguments: checks of what excludes each other, and values that follow from others.
 - `settings`: Settings of a learner: the one table of hyper-parameters, with their checks, JSON forms and options.
 - `tasks`: Tasks that a learner learns at the same time: goals, rewards of its user's own, weights of features.
 """
 
+from cdq.settings.files import arguments_of, differing
+from cdq.settings.making import make_settings, require_rule_fits, require_workers
 from cdq.settings.settings import (
     DEFAULTS,
     HYPERPARAMETERS,
@@ -13,10 +18,6 @@ from cdq.settings.settings import (
     MOST_SEED,
     OF_ENVIRONMENT,
     Settings,
-    arguments_of,
-    differing,
-    make_settings,
-    require_rule_fits,
 )
 from cdq.settings.tasks import Goals, Rewards, Tasks, Weights
 
@@ -35,4 +36,5 @@ __all__ = [
     "differing",
     "make_settings",
     "require_rule_fits",
+    "require_workers",
 ]

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from cdq import features as bases
 from cdq import schedules
-from cdq.errors import ConfigError, FileError
+from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
 from cdq.merges import NAMES as MERGES
-from cdq.merges import READ_STEP_SIZES, MergeRule, resolve
+from cdq.merges import MergeRule, Personal, resolve
 from cdq.rules import Q_LEARNING, RULES, UpdateRule, as_rule
 from cdq.schedules import Rate, StepSize
 from cdq.schedules.windows import Window, as_window
@@ -28,11 +28,15 @@ from cdq.settings.hyperparameters import (
     choice,
     count,
     features_of,
+    federation_of,
     groups_of,
     hyperparameter,
     masks_of,
+    merge_from_config,
+    merge_of,
     merge_to_config,
     number,
+    per_worker_of,
     table_of,
     text,
     window_from_config,
@@ -87,6 +91,14 @@ def _checked_features(name: str, features: Any) -> Any:
             f"{name} is {features!r}; allowed: cdq.TileCoding, cdq.PolynomialBasis or cdq.FourierBasis"
         )
     return features
+
+
+def _checked_federation(name: str, value: Any) -> Any:
+    if value is not None and not isinstance(value, schedules.Federation):
+        raise ConfigError(
+            f"{name} is {shown(value)}; allowed: cdq.Federation(participation=..., dropped=...)"
+        )
+    return value
 
 
 def _comm_from_config(comm: Any) -> str:
@@ -146,12 +158,12 @@ class Settings:
         decode=text,
         unsaid_default=True,
     )
-    merge: str | MergeRule = hyperparameter(
+    merge: str | MergeRule | Personal = hyperparameter(
         "pooled",
         _checked_merge,
-        Option(str, "RULE", f"How tables become one: {', '.join(MERGES)}."),
+        Option(str, "RULE", f"How tables become one: {', '.join(MERGES)}, or personal:PRIOR.", read=merge_of),
         encode=merge_to_config,
-        decode=text,
+        decode=merge_from_config,
     )
     sync_every: Window = hyperparameter(
         "auto",
@@ -275,6 +287,35 @@ class Settings:
         Option(bool, None, "Merge while the next window is learnt, one window late."),
     )
 
+    per_worker: Mapping[str, Any] | None = hyperparameter(
+        None,
+        schedules.as_per_worker,
+        Option(
+            str,
+            "NAME:VALUE,VALUE,...",
+            "Schedules of each worker: exploration or step_size, as exploration:0.05,0.2,0.5.",
+            "none",
+            per_worker_of,
+        ),
+        encode=schedules.per_worker_to_config,
+        decode=schedules.per_worker_from_config,
+        unsaid_default=True,
+    )
+    federation: schedules.Federation | None = hyperparameter(
+        None,
+        _checked_federation,
+        Option(
+            str,
+            "PART[:DROPPED]",
+            "Part of the workers in each round, and the chance that what one of them learns is lost.",
+            "all, and none",
+            federation_of,
+        ),
+        encode=lambda value: None if value is None else value.to_config(),
+        decode=lambda config: None if config is None else schedules.Federation.from_config(config),
+        unsaid_default=True,
+    )
+
     def to_config(self) -> dict[str, Any]:
         """Return the settings as a JSON object."""
         return {
@@ -305,140 +346,3 @@ MAY_CHANGE = frozenset(name for name, known in HYPERPARAMETERS.items() if known.
 
 def _is_unsaid(known: Hyperparameter, name: str, value: Any) -> bool:
     return known.unsaid_default and bool(value == known.check(name, DEFAULTS[name]))
-
-
-def make_settings(**arguments: Any) -> Settings:
-    """Return arguments of `QLearner` by name, checked.
-
-    `num_envs` is 0 where it follows from the environment, `workers` where it follows from the communicator.
-
-    Raises
-    ------
-    ConfigError
-        If one is not allowed; the message says what is.
-    """
-    given = {**DEFAULTS, **arguments}
-    known = {name: one.check(name, given.pop(name)) for name, one in HYPERPARAMETERS.items()}
-    if given:
-        raise TypeError(f"no hyper-parameter: {', '.join(given)}")
-    _require_compatible(known)
-    return Settings(**{**known, **_completed(known)})
-
-
-def _require_compatible(known: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` if two hyper-parameters exclude each other."""
-    if known["overlap"] and known["table"] == "hash":
-        raise ConfigError(
-            "overlap and a hashed table exclude each other: its rows are agreed on before a merge"
-        )
-    if known["tasks"] is not None:
-        _require_of_tables(known)
-    if known["features"] is not None and (known["bins"] is not None or known["table"] == "hash"):
-        other = "bins" if known["bins"] is not None else "a hashed table"
-        raise ConfigError(f"features and {other} exclude each other; choose one")
-    if known["features"] is not None and not known["rule"].spends_by_clock:
-        raise ConfigError(
-            f"rule={known['rule'].name!r} is for tables; leave features out, or take another rule"
-        )
-
-
-def require_rule_fits(settings: Settings) -> None:
-    """Raise `ConfigError` if the update rule is not one for what is learnt, or merging would read other step sizes."""
-    rule = settings.rule
-    if rule.spends_by_clock:
-        return
-    if settings.features is not None:
-        raise ConfigError(f"rule={rule.name!r} is for tables, and features are learnt; take another rule")
-    if settings.workers > 1 and (settings.overlap or settings.merge in READ_STEP_SIZES):
-        what = "overlap" if settings.overlap else f"merge={settings.merge!r}"
-        raise ConfigError(
-            f"{what} weighs visits by their step sizes, of which rule={rule.name!r} has two; give merge='visits', and "
-            "no overlap"
-        )
-
-
-def _require_of_tables(known: Mapping[str, Any]) -> None:
-    if known["features"] is not None:
-        raise ConfigError(
-            "tasks and features exclude each other: tasks are learnt in tables; give bins, or leave one out"
-        )
-    if known["rule"] is not Q_LEARNING:
-        raise ConfigError(
-            f"several tasks are learnt by rule={Q_LEARNING.name!r}, and rule is {known['rule'].name!r}; leave one out"
-        )
-
-
-def _completed(known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that follow from others, or are drawn."""
-    import secrets  # here: it takes OpenSSL with it, which help has no use for
-
-    dtype, seed, explore = known["dtype"], known["seed"], known["exploration"]
-    largest = float(np.finfo(dtype).max)
-    finite = number(f"finite numbers that {dtype} holds", -largest, largest)
-    return {
-        "step_size": schedules.as_step_size(known["step_size"], known["gamma"]),
-        "initial_value": finite("initial_value", known["initial_value"]),
-        "seed": secrets.randbits(63) if seed is None else seed,
-        "exploration": _usual_exploration(known["opponent"]) if explore is None else explore,
-    }
-
-
-def _usual_exploration(opponent: str | None) -> Rate:
-    """Return the exploration rate of a learner whose user gives none; greedy self-play never sees what refutes it."""
-    return schedules.as_rate(0.1 if opponent is None else 0.3, "exploration")
-
-
-# ---- files
-
-
-def arguments_of(
-    path: object, header: Mapping[str, Any], merge: MergeRule | None, tasks: several.Tasks | None = None
-) -> dict[str, Any]:
-    """Return the arguments of `QLearner` that a file, which *path* names, says in its header.
-
-    *merge* and *tasks* are those of a user's own, which no file holds.
-
-    Raises
-    ------
-    FileError
-        If it does not.
-    ConfigError
-        If its tasks are of a function, and *tasks* are not given.
-    """
-    try:
-        text(header["environment"])
-        told = {**header["settings"], **({} if tasks is None else {"tasks": None})}
-        lacking = several.lacks_function(told.get("tasks"))
-        arguments = {} if lacking else as_arguments(told, merge)
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileError(f"{path} lacks what a learner is made with: {error!r}; use another") from None
-    if lacking:
-        raise ConfigError(several.NO_FUNCTION.format(path))
-    return arguments if tasks is None else {**arguments, "tasks": tasks}
-
-
-def as_arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:
-    """Return the arguments of `QLearner` that `Settings.to_config` described."""
-    told = {"overlap": False, **config}  # files of 0.1 know none
-    arguments = {
-        name: known.decode(told[known.key or name])
-        for name, known in HYPERPARAMETERS.items()
-        if (known.key or name) in told or not known.unsaid_default
-    }
-    return arguments if merge is None else {**arguments, "merge": merge}
-
-
-def differing(has: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return the names of hyper-parameters in which a job differs from another one, both as JSON objects.
-
-    What one of them does not name, as an older cdq did not know it, is its default.
-    """
-
-    def of(config: Mapping[str, Any], name: str, known: Hyperparameter) -> Any:
-        return config.get(known.key or name, DEFAULTS[name])
-
-    return [
-        name
-        for name, known in HYPERPARAMETERS.items()
-        if not known.may_change and of(has, name, known) != of(wanted, name, known)
-    ]

@@ -9,6 +9,7 @@
   end.
 - `figures`: Figures of a run beside its episodes: exploration rate, step size, and the part of the pairs that were
   visited.
+- `fleet`: Fleets: an environment for each worker, and one Q-function that all of them learn.
 - `goals`: Goals of `learn`: a number of steps, or a condition that may end it sooner.
 - `history`: The record of a run: rows that are evenly spaced in steps, some 1,000 at most.
 - `interrupts`: Requests to end a run early: signals make them, workers read them.
@@ -33,6 +34,7 @@ from cdq.training.callbacks import Callback, CallbackList, RunView
 from cdq.training.checkpoints import JOURNAL, Checkpoints
 from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.figures import Figures
+from cdq.training.fleet import FleetTask
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
@@ -40,7 +42,7 @@ from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.training.paid import of_log, pays_features, width_of
 from cdq.training.progress import ProgressBar, duration, is_for_a_person, watched_by
 from cdq.training.state import State, Tensors, lanes_of
-from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
+from cdq.training.task import EnvironmentTask, GameTask, ModelTask, SteppedTask
 from cdq.training.team import Team
 from cdq.training.threads import run_workers
 from cdq.training.wide import WideTask
@@ -56,6 +58,8 @@ __all__ = [
     "Ended",
     "EnvironmentTask",
     "Figures",
+    "FleetTask",
+    "GameTask",
     "Goal",
     "History",
     "LearnCall",

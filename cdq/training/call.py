@@ -11,6 +11,7 @@ from cdq.mdp import MDP
 from cdq.settings import Settings
 from cdq.training.callbacks import CallbackList
 from cdq.training.checkpoints import Checkpoints
+from cdq.training.cohort import Cohort
 from cdq.training.course import Ended, Plan
 from cdq.training.goals import Goal
 from cdq.training.interrupts import Requests
@@ -82,7 +83,17 @@ class LearnCall:
             settings.overlap,
             self.state.goal.keep_every,
             self.task.step_scale,
+            self._cohort,
         )
+
+    @property
+    def _cohort(self) -> Cohort | None:
+        """Differences between the workers, where there are any."""
+        settings, known = self.settings, self.settings.per_worker or {}
+        if not known and settings.federation is None:
+            return None
+        schedules = known.get("exploration", ()), known.get("step_size", ())
+        return Cohort(*schedules, settings.federation, settings.seed, self.state.session)
 
     @property
     def model(self) -> MDP:

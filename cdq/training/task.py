@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,9 @@ from cdq.mdp import MDP, ModelBoard, follow_policy, from_table, pack_model
 from cdq.offline import encoding_of_states
 from cdq.qfunctions import DivergenceGuard
 from cdq.schedules import Constant, StepSize, as_step_size
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _SHOWN = 6  # names of blocks in words
 
@@ -104,9 +107,6 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
     def initial(self, value: float) -> float:
         """Return the entry of the table for which every action has the value *value*."""
 
-    def positions(self) -> tuple[MDP, list[Any]]:
-        """Return the model of a small game, and an observation of each of its positions."""
-
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
 
@@ -129,6 +129,16 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
         Stream i % words.shape[1] serves episode i, which is cut after *longest* steps. They end early, and what they
         came to is void, once *stop* is not 0.
         """
+
+
+class GameTask(EnvironmentTask, Protocol):
+    """A game of two players together with a Q-function."""
+
+    def board(self) -> Board:
+        """Return a board for a game of its own."""
+
+    def positions(self) -> tuple[MDP, list[Any]]:
+        """Return the model of a small game, and an observation of each of its positions."""
 
 
 class ModelTask:
@@ -180,6 +190,10 @@ class ModelTask:
     def representation(self) -> str:
         """The Q-function in words: its kind and its size."""
         return f"table of {self.n_rows:,} states"
+
+    def of_worker(self, rank: int) -> Self:
+        """Return the task itself, which all workers learn."""
+        return self
 
     def encoding(self) -> Encoding:
         """Return the encoding of states."""
@@ -329,6 +343,10 @@ class SteppedTask:
         names = self.blocks.names
         shown = ", ".join(names if len(names) <= _SHOWN else [*names[: _SHOWN - 1], "..."])
         return f"{len(names)} table{'s' * (len(names) > 1)} ({shown}), together a {self.kind}"
+
+    def of_worker(self, rank: int) -> Self:
+        """Return the task itself, which all workers learn."""
+        return self
 
     def step_size(self, gamma: float) -> StepSize:
         """Return the step size of tables, but for undiscounted features.

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,9 @@ from cdq.training.paid import (
 )
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class WideTask:
     """Several tasks in one environment, and a table with the values of all (`cdq.training.EnvironmentTask`).
@@ -57,6 +60,9 @@ class WideTask:
     """
 
     model = None
+    blocks = None
+    agents = ()
+    lanes_each = 1
 
     def __init__(
         self, inner: ModelTask | SteppedTask, tasks: Tasks, dtype: str, recipe: Callable[[], Any]
@@ -93,6 +99,10 @@ class WideTask:
         self._signals = of_outcomes(inner.model, self.tasks, dtype) if isinstance(inner, ModelTask) else None
         if isinstance(inner, SteppedTask):
             require_paid(inner, self.tasks)
+
+    def of_worker(self, rank: int) -> Self:
+        """Return the task itself, which all workers learn."""
+        return self
 
     @property
     def names(self) -> tuple[Any, ...]:

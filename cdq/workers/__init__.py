@@ -9,7 +9,7 @@
 
 from cdq.workers.contribution import LARGEST_SUMMARY, PeerTable, Rule, Summary, WorkerContribution, peer_bytes
 from cdq.workers.overlap import Pipeline
-from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Interrupted, Round, Step, play
+from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Apart, Interrupted, Round, Step, play
 from cdq.workers.tallies import Tallies, parts_of, require_tallies, tallies_in
 from cdq.workers.worker import EVALUATION, PREDICTION, Worker, streams
 
@@ -20,6 +20,7 @@ __all__ = [
     "PREDICTION",
     "STOP_AFTER",
     "STOP_BEFORE",
+    "Apart",
     "Interrupted",
     "PeerTable",
     "Pipeline",

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.contracts import Task
+from cdq.contracts import WorkerTask
 from cdq.core.lanes import Lanes
 from cdq.core.merge.merge import commit
 from cdq.core.merge.overlap import hand_over, take_back
@@ -39,7 +39,7 @@ class Worker:
 
     Parameters
     ----------
-    problem : Task
+    problem : WorkerTask
         The task to learn; several workers may share one.
     gamma : float
         Discount.
@@ -63,7 +63,7 @@ class Worker:
 
     def __init__(
         self,
-        problem: Task,
+        problem: WorkerTask,
         merged: MergedTable,
         *,
         is_keeper: bool,
@@ -128,6 +128,22 @@ class Worker:
             self._merged.undo(self.rows)
             self._lanes.memory[:] = self._lanes_before
             self._open = False
+
+    def forget_window(self) -> None:
+        """Undo what the open window has learnt; its steps stay made, and lanes and streams are where they are.
+
+        Another worker of the process may be in `commit`, and so change what this reads of pairs that were merged: the
+        commit of this worker must follow, which sets them.
+        """
+        self.rows.roll_back()
+
+    def shift(self, number: float) -> None:
+        """Add a number to every value that the open window has changed."""
+        touched = np.asarray(self.rows.log)[: self.rows.touched]
+        merged = self._merged.values
+        n_actions, dtype = merged.shape[1], merged.dtype
+        values = np.asarray(self.rows.data)[:, : n_actions * dtype.itemsize].view(dtype)
+        values[touched // n_actions, touched % n_actions] += number
 
     def align_rows(self, comm: Communicator) -> None:
         """Make the rows of all workers the same ones before they are merged; a collective where rows are added."""

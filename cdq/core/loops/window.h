@@ -152,13 +152,14 @@ CDQ_CLONES static void NAME(cdq_window_masked)(cdq_rows *rows, const cdq_law *la
         NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, done, gamma, sweeps, rows->n_actions, 1);
 }
 
+#include "table/personal.h"
 #include "loops/window_by_rule.h"
 
 static void NAME(cdq_window)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
                              cdq_exploration *explore, cdq_episodes *done, cdq_rule *rule, double gamma,
                              int64_t sweeps)
 {
-    if (rule->kind != CDQ_Q_LEARNING)
+    if (cdq_is_by_rule(rule))
         NAME(cdq_window_by_rule)(rows, law, model, lanes, explore, done, rule, gamma, sweeps);
     else if (model->actions)
         NAME(cdq_window_masked)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
