@@ -130,7 +130,7 @@ class Further:
 
 
 def test_one_more_is_checked_stored_and_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cdq.settings.settings.Settings", extended := dataclass_with(Further))
+    monkeypatch.setattr("cdq.settings.making.Settings", extended := dataclass_with(Further))
     more = table_of(fields(extended))
     for module in (
         "cdq.settings.settings",
