@@ -233,11 +233,8 @@ def _head(tensors: Tensors, text: str, checksum: str) -> bytes:
     for name in _order(tensors):
         tensor = tensors[name]
         begin, end = end, end + tensor.nbytes
-        entries[name] = {
-            "dtype": TYPES[tensor.dtype.str],
-            "shape": tensor.shape,
-            "data_offsets": [begin, end],
-        }
+        dtype = TYPES[tensor.dtype.str]
+        entries[name] = {"dtype": dtype, "shape": tensor.shape, "data_offsets": [begin, end]}
     head = json.dumps(entries).encode()
     head += b" " * (-len(head) % 8)
     return len(head).to_bytes(8, "little") + head
