@@ -15,6 +15,8 @@
 - `loggers`: Loggers: callbacks that write the figures of each round to a file as it is played.
 - `monitor`: Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition
   holds.
+- `picture`: Picture of a run in bounded size, as a JSON object: its curves, and its table on the grid or by its first
+  rows.
 - `progress`: Progress of a run, for the one who looks on: a bar on a terminal or in a notebook, plain lines elsewhere.
 - `rows`: Rows that a round adds to a history: one for itself, and more where its window was long.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
@@ -35,14 +37,16 @@ from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
+from cdq.training.picture import MOST_CELLS, Grid, Pictures, action_values, curves_of, grid_of, table_of
 from cdq.training.progress import ProgressBar, duration, is_for_a_person, watched_by
-from cdq.training.state import State, Tensors, lanes_of
+from cdq.training.state import State, Tensors, history_of, lanes_of
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 from cdq.training.team import Team
 from cdq.training.threads import run_workers
 
 __all__ = [
     "JOURNAL",
+    "MOST_CELLS",
     "STEPS_PER_OUTCOME",
     "TERMINATED",
     "Callback",
@@ -53,12 +57,14 @@ __all__ = [
     "EnvironmentTask",
     "Figures",
     "Goal",
+    "Grid",
     "History",
     "LearnCall",
     "MeanReturn",
     "ModelTask",
     "Monitor",
     "OptimalWithin",
+    "Pictures",
     "Plan",
     "Progress",
     "ProgressBar",
@@ -72,11 +78,15 @@ __all__ = [
     "Until",
     "Watch",
     "about",
+    "action_values",
     "agree_on_seed",
+    "curves_of",
     "duration",
     "from_rank_0",
+    "grid_of",
     "heard",
     "heard_here",
+    "history_of",
     "is_for_a_person",
     "lanes_of",
     "learn_rounds",
@@ -84,6 +94,7 @@ __all__ = [
     "require_same_tables",
     "run_workers",
     "signals_deferred",
+    "table_of",
     "watch_nothing",
     "watched_by",
 ]

@@ -1,0 +1,248 @@
+"""A run as its directory of checkpoints has it: the newest one, who writes there, a hub's last rounds."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cdq.cli.output import printable
+from cdq.cli.render import quantity
+from cdq.cli.watching.model import has_features, model_of_run
+from cdq.errors import CdqError, FileError, UnsupportedEnvironment
+from cdq.job.journal import Entry, tail
+from cdq.qfunctions import tables_in
+from cdq.storage import CheckpointDirectory, Part, read_part, require_kind
+from cdq.training import (
+    JOURNAL,
+    Goal,
+    Grid,
+    action_values,
+    curves_of,
+    duration,
+    grid_of,
+    history_of,
+    table_of,
+)
+
+_MOST = 1 << 20  # bytes that are read of each tensor of a checkpoint
+_LATELY = 5  # rows of the history, or rounds, of which the speed is
+
+
+class DirectoryWatch:
+    """Looks at a directory of checkpoints, again and again; it reads one when there is a new one, and a part of it.
+
+    Parameters
+    ----------
+    path : Path
+        Directory of the run.
+    env : str, optional
+        The environment, where it is of a module.
+
+    Raises
+    ------
+    FileError
+        If there is no such directory, or no run in it.
+    ConfigError
+        If the environment is another one than the run's.
+    """
+
+    def __init__(self, path: Path, env: str | None) -> None:
+        self._path, self._env = path, env
+        self._directory = CheckpointDirectory(path)
+        self._seen: tuple[object, ...] = ()
+        self._part: Part | None = None
+        self._at = 0.0  # when the newest checkpoint was written
+        self._grid: Grid | None = None
+        self._model: object = None  # fingerprint of the model whose grid this is
+        self._trouble = ""
+        self._shown: dict[str, Any] = {}
+        _require_run(path, self._directory)
+
+    def look(self) -> dict[str, Any]:
+        """Return the picture of the run."""
+        self._read()
+        says = _state_of(self._path, self._directory, self._part)
+        rounds = tail(self._path) if (self._path / JOURNAL).exists() else []
+        figures: list[tuple[str, str]] = [("checkpoint", "none yet")]
+        run: dict[str, Any] = {"title": self._path.name, "share": 0.0}
+        if self._part is not None:
+            run, figures = _figures(self._part, rounds, time.time() - self._at)
+        shown = [(name, printable(text)) for name, text in figures]
+        told = {"source": str(self._path), "figures": shown, "troubles": [t for t in (self._trouble,) if t]}
+        return {**self._shown, "run": {**run, **told, **says}}
+
+    def _read(self) -> None:
+        """Read the newest checkpoint, if it is another one than before."""
+        newest = self._directory.last_path()
+        seen = () if newest is None else (newest, *_stamp(newest))
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            found = self._directory.newest_by(partial(_read_checkpoint, most=_MOST))
+            if found is not None:
+                self._at = _stamp(found[0])[0] / 1e9
+                self._trouble = ""
+                self._take(found[1])
+        except (FileError, KeyError, TypeError, ValueError) as error:
+            self._trouble = printable(f"The newest checkpoint cannot be shown: {error}")
+
+    def _take(self, part: Part) -> None:
+        values = part.tensors["values"]
+        if part.header.get("model") != self._model:
+            self._model = part.header.get("model")
+            self._grid = self._find_grid(part)
+        actions = part.tensors.get("actions")
+        table = action_values(values, tables_in(part.header), actions)
+        self._part = part
+        self._shown = {
+            "curves": curves_of(history_of(part.tensors)),
+            "table": {
+                **table_of(table, self._grid, n_rows=part.rows["values"], keys=part.tensors.get("keys")),
+                "weights": has_features(part.header),
+            },
+        }
+
+    def _find_grid(self, part: Part) -> Grid | None:
+        """Return the grid of the run's model, if it is known and has one; a user's environment must be the run's."""
+        try:
+            return grid_of(model_of_run(self._path, part, self._env))
+        except UnsupportedEnvironment:
+            pass  # it has no table of transitions, and so no grid
+        except CdqError as error:
+            if self._env is not None:
+                raise
+            self._trouble = printable(f"The table is shown without its grid: {error}")
+        return None
+
+
+def _read_checkpoint(path: Path, most: int) -> Part:
+    part = read_part(path, most, follow=False)
+    require_kind(path, part.header, "checkpoint")
+    try:
+        Goal.from_config(part.header["goal"])
+        history_of(part.tensors)
+        if part.tensors["values"].ndim != 2 or not isinstance(part.header["steps"], int):
+            raise ValueError("no table")
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(f"{path} lacks what a run goes on from: {error!r}; use another") from None
+    return part
+
+
+def _require_run(path: Path, directory: CheckpointDirectory) -> None:
+    if not path.is_dir():
+        kind = "is no directory" if path.exists() else "does not exist"
+        raise FileError(f"{path} {kind}; name a directory of checkpoints, or the URL of a hub")
+    if directory.last_path() is None and not any((path / name).exists() for name in ("lock", JOURNAL)):
+        raise FileError(
+            f"{path} holds no run; name the directory that --checkpoint names, or the URL of a hub"
+        )
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat(follow_symlinks=False)
+    except OSError:  # it was deleted since
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+# ---- what a page says
+
+
+def _figures(part: Part, rounds: list[Entry], age: float) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    header, history = part.header, history_of(part.tensors)
+    goal = Goal.from_config(header["goal"])
+    steps = max([header["steps"], *(int(entry["steps"]) for entry in rounds[-1:])])
+    share = min(steps / goal.target, 1.0) if goal.target else 1.0
+    speed = _speed_of(rounds) if len(rounds) > 1 else _speed(history["steps"], history["seconds"])
+    figures = [
+        ("steps", f"{steps:,} of {goal.target:,} ({share:.0%})"),
+        ("speed", f"{quantity(speed)} steps/s"),
+        ("time left", _left(goal.target - steps, speed)),
+        *_newest(history),
+        ("checkpoint", f"{duration(max(age, 0.0))} ago, at {header['steps']:,} steps"),
+    ]
+    return {"title": str(header.get("environment"))[:200], "share": share}, figures
+
+
+def _left(steps: int, speed: float) -> str:
+    if steps <= 0:
+        return "none"
+    return duration(steps / speed) if speed else "not known"
+
+
+def _newest(history: Any) -> list[tuple[str, str]]:
+    """Return the newest figures of a history, of those that there are."""
+    if not len(history):
+        return []
+    known = [
+        ("mean return", "mean_return", "{:.4g}, exploring"),
+        ("greedy return", "greedy_return", "{:.4g}"),
+        ("gap", "gap", "at most {:.2g}, as last measured"),
+        ("visited", "visited", "{:.0%} of the pairs"),
+        ("exploration", "epsilon", "{:.3g}"),
+        ("window", "window", "{:,.0f} steps of each worker"),
+    ]
+    row = history[-1]
+    figures = [(name, text.format(history.newest(column))) for name, column, text in known]
+    return [
+        *((name, text) for name, text in figures if "nan" not in text),
+        ("episodes", f"{row.episodes:,}"),
+        ("rounds", f"{row.rounds:,}, {row.bytes:,} bytes exchanged"),
+    ]
+
+
+def _speed(steps: Any, seconds: Any) -> float:
+    """Return the steps a second of the last rows."""
+    passed = float(seconds[-1] - seconds[-_LATELY:][0]) if len(seconds) > 1 else 0.0
+    if passed > 0:
+        return float(steps[-1] - steps[-_LATELY:][0]) / passed
+    return float(steps[-1] / seconds[-1]) if len(seconds) and seconds[-1] > 0 else 0.0
+
+
+def _speed_of(rounds: list[Entry]) -> float:
+    last = rounds[-50:]
+    passed = float(last[-1]["time"]) - float(last[0]["time"])
+    return (int(last[-1]["steps"]) - int(last[0]["steps"])) / passed if passed > 0 else 0.0
+
+
+def _state_of(path: Path, directory: CheckpointDirectory, part: Part | None) -> dict[str, str]:
+    """Return whether a run goes on, and what to do where it does not."""
+    holder, is_hub = directory.holder(), (path / JOURNAL).exists()
+    done = part is not None and part.header["steps"] >= Goal.from_config(part.header["goal"]).target
+    again = (
+        "start the same cdq hub command again" if is_hub else f"cdq train --resume {shlex.quote(str(path))}"
+    )
+    if holder is not None and _may_live(*holder):
+        where = "" if holder[1] == socket.gethostname() else f" on {holder[1]}"
+        what = "The hub" if is_hub else "The run"
+        return {"state": "running", "says": f"{what} goes on, in process {holder[0]}{where}."}
+    if holder is not None:
+        return {
+            "state": "gone",
+            "says": f"Process {holder[0]}, which learnt here, was killed. To go on: {again}.",
+        }
+    if part is None:
+        return {"state": "waiting", "says": "There is no checkpoint yet."}
+    if done:
+        return {"state": "ended", "says": "The run has ended: it reached its goal."}
+    return {"state": "stopped", "says": f"The run was ended before its goal. To go on: {again}."}
+
+
+def _may_live(process: int, host: str) -> bool:
+    """Return whether a process may be there; of another machine nobody knows here."""
+    if host != socket.gethostname()[:256]:
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True

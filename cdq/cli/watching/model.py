@@ -1,0 +1,50 @@
+"""Model of a run that is looked at, for the grid of its table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cdq.errors import TableError
+from cdq.job import model_in
+from cdq.mdp import MDP, model_of
+from cdq.storage import Part
+from cdq.training import JOURNAL, MOST_CELLS
+
+
+def has_features(header: Mapping[str, Any]) -> bool:
+    """Return whether the Q-function of a run is a sum of weights of features."""
+    settings = header.get("settings")
+    return isinstance(settings, dict) and not {"features", "bins"}.isdisjoint(settings)
+
+
+def model_of_run(directory: Path, part: Part, env: str | None) -> MDP | None:
+    """Return the model of a run; None where its table is too large for a picture of its grid, or it has none.
+
+    Parameters
+    ----------
+    directory : Path
+        Directory of the run.
+    part : Part
+        Part of its newest checkpoint.
+    env : str or None
+        The environment that the user names.
+
+    Raises
+    ------
+    CdqError
+        If the environment cannot be made, or has another model.
+    """
+    if part.rows["values"] > MOST_CELLS:
+        return None
+    model = model_in(directory) if (directory / JOURNAL).exists() else None
+    if model is None:
+        if "keys" in part.tensors or has_features(part.header):
+            return None
+        from cdq.learner.assembly import environment_of
+
+        model = model_of(environment_of(directory, part.header, env))
+    if model.fingerprint() != part.header.get("model"):
+        raise TableError(f"{model.name} as it is here is not the environment that {directory} was learnt on")
+    return model
