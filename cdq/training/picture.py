@@ -19,7 +19,7 @@ from cdq.training.state import State
 CURVES = ("mean_return", "greedy_return", "gap", "window", "bytes")
 MOST_CELLS = 4096  # of a grid that is sent
 _FRESH = 1.0  # seconds in which a picture is not made again
-_POINTS = 256  # of a curve
+_POINTS, _PARTS = 256, 128  # of a curve
 _ROWS, _COLUMNS = 12, 8  # of a table that is no grid
 
 
@@ -64,10 +64,22 @@ def curves_of(history: History) -> dict[str, list[list[float]]]:
     for name in CURVES:
         figures = history[name].astype(np.float64)
         known = np.flatnonzero(np.isfinite(figures))
-        if len(known):
+        if len(known) and name == "mean_return":
+            weights = np.diff(history["episodes"], prepend=0)[known]
+            found[name] = _means(steps[known], figures[known], np.maximum(weights, 1))
+        elif len(known):
             taken = known[np.unique(np.linspace(0, len(known) - 1, _POINTS).round().astype(np.int64))]
             found[name] = [steps[taken].tolist(), figures[taken].tolist()]
     return found
+
+
+def _means(steps: Floats, figures: Floats, weights: npt.NDArray[np.int64]) -> list[list[float]]:
+    """Return the mean figure of each part of the steps, at the part's last row: newer rows are of fewer episodes."""
+    parts = np.floor(steps * (_PARTS / max(steps[-1], 1.0)))
+    first = np.flatnonzero(np.append(True, parts[1:] != parts[:-1]))
+    means = np.add.reduceat(figures * weights, first) / np.add.reduceat(weights, first)
+    last = np.append(first[1:], len(steps)) - 1
+    return [steps[last].tolist(), means.tolist()]
 
 
 class Pictures:

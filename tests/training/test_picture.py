@@ -29,12 +29,20 @@ def test_a_curve_has_its_ends_and_a_bounded_number_of_points(n: int) -> None:
     for steps, figures in found.values():
         assert len(steps) == len(figures) <= 256
         assert steps == sorted(set(steps))
-        assert steps[0] == 0
+        assert steps[0] <= 10 * n / 128
     if n:
         assert found["mean_return"][0][-1] == 10 * (n - 1)
-        assert len(found["mean_return"][0]) == min(n, 256)
+        assert len(found["window"][0]) == min(n, 256)
+        assert len(found["mean_return"][0]) == min(n, 129)
         assert found["gap"][1][0] == 1.0
         assert len(found["gap"][0]) == len(range(0, n, 10))
+
+
+def test_returns_are_means_by_episodes_of_equal_parts_of_the_steps() -> None:
+    made = History()
+    for step, mean, episodes in [(1000, 2.0, 1), (128_000, 1.0, 10), (128_300, 4.0, 40), (128_600, 5.0, 100)]:
+        made.append(Row(step, 0.1, mean, episodes, 1, 0, math.nan))
+    assert curves_of(made)["mean_return"] == [[1000, 128_300, 128_600], [2.0, (9 + 4 * 30) / 39, 5.0]]
 
 
 def test_figures_that_are_not_finite_are_left_out() -> None:

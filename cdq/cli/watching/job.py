@@ -15,6 +15,8 @@ from cdq.errors import CommError, ConfigError
 from cdq.job.membership.connection import status
 
 _PATIENCE = 3.0  # seconds in which a hub must answer that was there before
+# Figures of `cdq status` that the page shows elsewhere, or that say nothing to one who looks.
+_ELSEWHERE = {"environment", "worker", "epoch", "staleness", "messages"}
 
 
 class JobWatch:
@@ -61,9 +63,9 @@ class JobWatch:
         if told.get("run") != self._told.get("run"):  # another job has the address by now
             self._workers = Workers()
         try:
-            self._workers.see(told, now)
             if self._gone_since is not None:
                 self._workers.note(now, "the hub is back")
+            self._workers.see(told, now)
             self._gone_since, self._told = None, told
             return {
                 **told["picture"],
@@ -90,21 +92,19 @@ class JobWatch:
         return {"run": {**_job(self._told, self._url), "state": state, "says": says}, **self._of_workers()}
 
     def _of_workers(self) -> dict[str, Any]:
-        known = self._workers.rows()
-        if self._gone_since is not None:
-            known = [{**row, "speed": None, "seen": None} for row in known]
-        return {"workers": known, "events": list(self._workers.events)}
+        known = self._gone_since is None
+        return {"workers": self._workers.rows(known=known), "events": list(self._workers.events)}
 
 
 def _job(told: Mapping[str, Any], url: str) -> dict[str, Any]:
     """Return what a page says of a job at its top."""
     job = told["service"]
-    shown = [(name, printable(text)) for name, text in figures(told) if not name.startswith("worker ")]
+    shown = [(name, printable(text)) for name, text in figures(told) if name.split()[0] not in _ELSEWHERE]
     return {
         "title": printable(str(job["environment"]))[:200],
         "source": url,
         "share": min(job["steps"] / job["target"], 1.0) if job["target"] else 1.0,
-        "figures": shown[1:],
+        "figures": shown,
         "troubles": [],
     }
 

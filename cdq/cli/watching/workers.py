@@ -54,14 +54,9 @@ class Workers:
         """Give a worker another state, and write down what that means."""
         before = worker["state"]
         worker.update(told or {}, state=state)
-        here = {"learning", "delivered"}
-        if state in here and before not in here:
-            words = {"": "joined", "waiting": "joined"}.get(before, "is back")
-        elif state != before and state not in here:
-            words = _WORDS.get(state, state)
-        else:
-            return
-        self.events.append((when, f"{_name_of(worker)} {words}"))
+        if state != before:
+            back = "joined" if before in {"", "waiting"} else "is back"
+            self.note(when, f"{_name_of(worker)} {_WORDS.get(state, back)}")
 
     def _forget(self) -> None:
         gone = [uid for uid, worker in self._known.items() if worker["state"] in _GONE]
@@ -72,9 +67,19 @@ class Workers:
         """Write down what happened to the job itself."""
         self.events.append((when, text))
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return what a table shows of each worker, in the order of their numbers."""
-        return [{**worker, "who": _name_of(worker)} for _, worker in sorted(self._known.items())[:_MOST]]
+    def rows(self, *, known: bool) -> list[dict[str, Any]]:
+        """Return what a table shows of each worker, in the order of their numbers.
+
+        Parameters
+        ----------
+        known : bool
+            False: nobody tells at present where workers are that were there.
+        """
+        unknown = {} if known else {"state": "unknown", "speed": None, "seen": None}
+        return [
+            {**worker, "who": _name_of(worker), **({} if worker["state"] in _GONE else unknown)}
+            for _, worker in sorted(self._known.items())[:_MOST]
+        ]
 
 
 def _present(told: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
@@ -82,8 +87,7 @@ def _present(told: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
     states = dict.fromkeys(map(int, told["waiting"]), "waiting")
     for uid in map(int, told["members"]):
         states[uid] = "learning"
-    for name in ("delivered", "unreachable"):
-        states.update((int(uid), name) for uid in told[name] if int(uid) in states)
+    states.update((int(uid), "unreachable") for uid in told["unreachable"] if int(uid) in states)
     described = {int(worker["uid"]): worker for worker in told["workers"]}
     paces = told["service"]["speeds"]
     found = {}
