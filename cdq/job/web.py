@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -46,7 +47,8 @@ class Answer(NamedTuple):
     content : str
         Type of the content.
     body : bytes or iterator of bytes
-        The content, or the pieces of a stream, which are sent as they come.
+        The content, or the pieces of a stream, which are sent as they come; at an empty one, too, it is seen whether
+        the reader has gone.
     headers : mapping of str to str
         Headers beside those that each answer has.
     """
@@ -183,6 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not whole:
             self._hang_up.cancel()  # from now on each piece has its own time
         for piece in [answer.body] if isinstance(answer.body, bytes) else answer.body:
+            if _has_gone(self.connection):
+                return
             self.wfile.write(piece)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
@@ -192,6 +196,13 @@ class _Handler(BaseHTTPRequestHandler):
 def _hang_up_on(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):  # it is gone
         connection.shutdown(socket.SHUT_RDWR)
+
+
+def _has_gone(connection: socket.socket) -> bool:
+    """Return whether the reader of an answer has hung up."""
+    waiting = select.poll()
+    waiting.register(connection, select.POLLIN)
+    return bool(waiting.poll(0)) and not connection.recv(1, socket.MSG_PEEK)
 
 
 def _is_of_another_site(headers: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cdq.job.web import Answer
 
-_BEAT = 5.0  # seconds in which a reader that has gone is noticed
+_BEAT = 1.0  # seconds in which a reader that has gone is noticed
 _RETRY = b"retry: 2000\n\n"  # milliseconds until a browser asks again
 
 
@@ -42,7 +42,7 @@ class Board:
             self._changed.notify_all()
 
     def stream(self) -> Iterator[bytes]:
-        """Yield the parts, and again those that change, until the board is closed."""
+        """Yield the parts, and again those that change, until the board is closed; nothing at each beat without one."""
         sent: dict[str, bytes] = {}
         yield _RETRY
         while not self._closed:
@@ -51,7 +51,7 @@ class Board:
                     self._changed.wait(_BEAT)
                 new = [part for name, part in self._parts.items() if sent.get(name) is not part]
                 sent = self._parts
-            yield b"".join(new) or b": nothing new\n\n"
+            yield b"".join(new)
 
     def pages(self) -> dict[str, Callable[[], Answer]]:
         """Return the pages of a site, the one for people first."""
