@@ -80,13 +80,14 @@ def _watch_of(source: str, keys: Path | None, env: str | None, timeout: float) -
     from cdq.comm.base import checked_timeout
     from cdq.comm.zmq.address import parse
 
+    seconds = checked_timeout(timeout)
     if "://" not in source:
         if keys is not None:
             raise ConfigError("--keys are those for a hub; leave them out for a directory")
         return DirectoryWatch(Path(source), env)
     if env is not None:
         raise ConfigError("--env belongs to a directory; a hub knows its environment")
-    return JobWatch(str(parse(source)), checked_timeout(timeout), keys_in(keys))
+    return JobWatch(str(parse(source)), seconds, keys_in(keys))
 
 
 def _open(url: str) -> None:

@@ -6,14 +6,15 @@ import os
 import shlex
 import socket
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cdq.cli.output import printable
 from cdq.cli.render import quantity
-from cdq.cli.watching.model import has_features, model_of_run
+from cdq.cli.watching.model import has_features, has_no_table, model_of_run
+from cdq.contracts import Floats
 from cdq.errors import CdqError, FileError, UnsupportedEnvironment
+from cdq.errors.checks import whole
 from cdq.job.journal import Entry, tail
 from cdq.qfunctions import tables_in
 from cdq.storage import CheckpointDirectory, Part, read_part, require_kind
@@ -30,6 +31,7 @@ from cdq.training import (
 )
 
 _MOST = 1 << 20  # bytes that are read of each tensor of a checkpoint
+_ROWS = 12  # of a table without a grid, that are shown
 _LATELY = 5  # rows of the history, or rounds, of which the speed is
 
 
@@ -82,56 +84,60 @@ class DirectoryWatch:
         seen = () if newest is None else (newest, *_stamp(newest))
         if seen == self._seen:
             return
-        self._seen = seen
+        self._seen, self._trouble = seen, ""
         try:
-            found = self._directory.newest_by(partial(_read_checkpoint, most=_MOST))
-            if found is not None:
-                self._at = _stamp(found[0])[0] / 1e9
-                self._trouble = ""
-                self._take(found[1])
-        except (FileError, KeyError, TypeError, ValueError) as error:
-            self._trouble = printable(f"The newest checkpoint cannot be shown: {error}")
+            found = self._directory.newest_by(_read_checkpoint)
+        except FileError as error:
+            self._trouble = printable(f"No checkpoint can be shown: {error}")
+            return
+        if found is not None:
+            self._at = _stamp(found[0])[0] / 1e9
+            self._take(found[1])
 
     def _take(self, part: Part) -> None:
-        values = part.tensors["values"]
         if part.header.get("model") != self._model:
-            self._model = part.header.get("model")
             self._grid = self._find_grid(part)
-        actions = part.tensors.get("actions")
-        table = action_values(values, tables_in(part.header), actions)
+            self._model = part.header.get("model")
         self._part = part
+        n_rows, keys = part.rows["values"], part.tensors.get("keys")
+        table = table_of(_action_values(part), self._grid, n_rows=n_rows, keys=keys)
         self._shown = {
             "curves": curves_of(history_of(part.tensors)),
-            "table": {
-                **table_of(table, self._grid, n_rows=part.rows["values"], keys=part.tensors.get("keys")),
-                "weights": has_features(part.header),
-            },
+            "table": {**table, "weights": has_features(part.header)},
         }
 
     def _find_grid(self, part: Part) -> Grid | None:
         """Return the grid of the run's model, if it is known and has one; a user's environment must be the run's."""
         try:
             return grid_of(model_of_run(self._path, part, self._env))
-        except UnsupportedEnvironment:
-            pass  # it has no table of transitions, and so no grid
         except CdqError as error:
-            if self._env is not None:
+            if self._env is not None and self._part is None and not has_no_table(self._env, error):
                 raise
-            self._trouble = printable(f"The table is shown without its grid: {error}")
+            if not isinstance(error, UnsupportedEnvironment):
+                self._trouble = printable(f"The table is shown without its grid: {error}")
         return None
 
 
-def _read_checkpoint(path: Path, most: int) -> Part:
-    part = read_part(path, most, follow=False)
+def _read_checkpoint(path: Path) -> Part:
+    """Return what is shown of a checkpoint; raise `FileError` if it lacks any of it."""
+    part = read_part(path, _MOST, follow=False)
     require_kind(path, part.header, "checkpoint")
     try:
+        whole("steps", part.header["steps"], 0)
         Goal.from_config(part.header["goal"])
         history_of(part.tensors)
-        if part.tensors["values"].ndim != 2 or not isinstance(part.header["steps"], int):
-            raise ValueError("no table")
-    except (KeyError, TypeError, ValueError) as error:
+        _action_values(part)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise FileError(f"{path} lacks what a run goes on from: {error!r}; use another") from None
     return part
+
+
+def _action_values(part: Part) -> Floats:
+    """Return the action values of the first states."""
+    values, keys = part.tensors["values"], part.tensors.get("keys")
+    if keys is not None and (keys.ndim != 1 or len(keys) < min(len(values), _ROWS)):
+        raise ValueError(f"{len(keys)} keys for {len(values)} rows")
+    return action_values(values, tables_in(part.header), part.tensors.get("actions"))
 
 
 def _require_run(path: Path, directory: CheckpointDirectory) -> None:
@@ -214,14 +220,14 @@ def _speed_of(rounds: list[Entry]) -> float:
 
 def _state_of(path: Path, directory: CheckpointDirectory, part: Part | None) -> dict[str, str]:
     """Return whether a run goes on, and what to do where it does not."""
-    holder, is_hub = directory.holder(), (path / JOURNAL).exists()
+    holder, hosted = directory.holder(), (path / JOURNAL).exists()
     done = part is not None and part.header["steps"] >= Goal.from_config(part.header["goal"]).target
     again = (
-        "start the same cdq hub command again" if is_hub else f"cdq train --resume {shlex.quote(str(path))}"
+        "start the same cdq hub command again" if hosted else f"cdq train --resume {shlex.quote(str(path))}"
     )
     if holder is not None and _may_live(*holder):
         where = "" if holder[1] == socket.gethostname() else f" on {holder[1]}"
-        what = "The hub" if is_hub else "The run"
+        what = "The hub" if hosted else "The run"
         return {"state": "running", "says": f"{what} goes on, in process {holder[0]}{where}."}
     if holder is not None:
         return {
@@ -241,8 +247,9 @@ def _may_live(process: int, host: str) -> bool:
         return True
     try:
         os.kill(process, 0)
+        state = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()[0]
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
+    except (OSError, OverflowError, IndexError):  # it is another user's, or the system tells no more
+        return True
+    return state != b"Z"  # killed, and not yet taken note of by the process that started it

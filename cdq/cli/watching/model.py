@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cdq.errors import TableError
+from cdq.errors import CdqError, TableError, UnsupportedEnvironment
 from cdq.job import model_in
 from cdq.mdp import MDP, model_of
 from cdq.storage import Part
@@ -48,3 +48,10 @@ def model_of_run(directory: Path, part: Part, env: str | None) -> MDP | None:
     if model.fingerprint() != part.header.get("model"):
         raise TableError(f"{model.name} as it is here is not the environment that {directory} was learnt on")
     return model
+
+
+def has_no_table(env: str, error: CdqError) -> bool:
+    """Return whether an error says that an environment, which there is, has no table of transitions."""
+    from cdq.envs.origin import spec_of
+
+    return isinstance(error, UnsupportedEnvironment) and spec_of(env) is not None
