@@ -4,6 +4,7 @@
 - `directory`: A run as its directory of checkpoints has it: the newest one, who writes there, a hub's last rounds.
 - `job`: A job as its hub tells of it: figures, curves, table and workers, also while the hub is gone.
 - `model`: Model of a run that is looked at, for the grid of its table.
+- `rounds`: Last rounds of a hub, by its journal: their steps, their speed, and the workers that brought something.
 - `workers`: Workers of a job as one who looks on has seen them join, learn, be lost and come back.
 """
 

@@ -9,13 +9,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from cdq.cli.output import printable
 from cdq.cli.render import quantity
 from cdq.cli.watching.model import has_features, has_no_table, model_of_run
-from cdq.contracts import Floats
+from cdq.cli.watching.rounds import last_rounds, speed_of, workers_of
 from cdq.errors import CdqError, FileError, UnsupportedEnvironment
 from cdq.errors.checks import whole
-from cdq.job.journal import Entry, tail
+from cdq.job.journal import Entry
 from cdq.qfunctions import tables_in
 from cdq.storage import CheckpointDirectory, Part, read_part, require_kind
 from cdq.training import (
@@ -32,7 +34,7 @@ from cdq.training import (
 
 _MOST = 1 << 20  # bytes that are read of each tensor of a checkpoint
 _ROWS = 12  # of a table without a grid, that are shown
-_LATELY = 5  # rows of the history, or rounds, of which the speed is
+_LATELY = 5  # rows of the history of which the speed is
 
 
 class DirectoryWatch:
@@ -61,22 +63,37 @@ class DirectoryWatch:
         self._at = 0.0  # when the newest checkpoint was written
         self._grid: Grid | None = None
         self._model: object = None  # fingerprint of the model whose grid this is
-        self._trouble = ""
+        self._troubles: dict[str, str] = {}
         self._shown: dict[str, Any] = {}
         _require_run(path, self._directory)
 
     def look(self) -> dict[str, Any]:
         """Return the picture of the run."""
         self._read()
+        rounds = self._rounds()
         says = _state_of(self._path, self._directory, self._part)
-        rounds = tail(self._path) if (self._path / JOURNAL).exists() else []
         figures: list[tuple[str, str]] = [("checkpoint", "none yet")]
         run: dict[str, Any] = {"title": self._path.name, "share": 0.0}
+        now = time.time()
         if self._part is not None:
-            run, figures = _figures(self._part, rounds, time.time() - self._at)
+            run, figures = _figures(self._part, rounds, now - self._at)
         shown = [(name, printable(text)) for name, text in figures]
-        told = {"source": str(self._path), "figures": shown, "troubles": [t for t in (self._trouble,) if t]}
-        return {**self._shown, "run": {**run, **told, **says}}
+        troubles = [text for text in self._troubles.values() if text]
+        workers = workers_of(rounds, now, goes_on=says["state"] == "running")
+        return {
+            **self._shown,
+            **({"workers": workers} if workers else {}),
+            "run": {**run, "source": str(self._path), "figures": shown, "troubles": troubles, **says},
+        }
+
+    def _rounds(self) -> list[Entry]:
+        """Return the last rounds, where a hub has the directory."""
+        self._troubles["journal"] = ""
+        try:
+            return last_rounds(self._path)
+        except FileError as error:
+            self._troubles["journal"] = printable(f"The rounds of the hub cannot be shown: {error}")
+        return []
 
     def _read(self) -> None:
         """Read the newest checkpoint, if it is another one than before."""
@@ -84,11 +101,11 @@ class DirectoryWatch:
         seen = () if newest is None else (newest, *_stamp(newest))
         if seen == self._seen:
             return
-        self._seen, self._trouble = seen, ""
+        self._seen, self._troubles["checkpoint"] = seen, ""
         try:
             found = self._directory.newest_by(_read_checkpoint)
         except FileError as error:
-            self._trouble = printable(f"No checkpoint can be shown: {error}")
+            self._troubles["checkpoint"] = printable(f"No checkpoint can be shown: {error}")
             return
         if found is not None:
             self._at = _stamp(found[0])[0] / 1e9
@@ -108,13 +125,14 @@ class DirectoryWatch:
 
     def _find_grid(self, part: Part) -> Grid | None:
         """Return the grid of the run's model, if it is known and has one; a user's environment must be the run's."""
+        self._troubles["grid"] = ""
         try:
             return grid_of(model_of_run(self._path, part, self._env))
         except CdqError as error:
             if self._env is not None and self._part is None and not has_no_table(self._env, error):
                 raise
             if not isinstance(error, UnsupportedEnvironment):
-                self._trouble = printable(f"The table is shown without its grid: {error}")
+                self._troubles["grid"] = printable(f"The table is shown without its grid: {error}")
         return None
 
 
@@ -132,7 +150,7 @@ def _read_checkpoint(path: Path) -> Part:
     return part
 
 
-def _action_values(part: Part) -> Floats:
+def _action_values(part: Part) -> npt.NDArray[Any]:
     """Return the action values of the first states."""
     values, keys = part.tensors["values"], part.tensors.get("keys")
     if keys is not None and (keys.ndim != 1 or len(keys) < min(len(values), _ROWS)):
@@ -164,9 +182,9 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _figures(part: Part, rounds: list[Entry], age: float) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     header, history = part.header, history_of(part.tensors)
     goal = Goal.from_config(header["goal"])
-    steps = max([header["steps"], *(int(entry["steps"]) for entry in rounds[-1:])])
+    steps = max([header["steps"], *(entry["steps"] for entry in rounds[-1:])])
     share = min(steps / goal.target, 1.0) if goal.target else 1.0
-    speed = _speed_of(rounds) if len(rounds) > 1 else _speed(history["steps"], history["seconds"])
+    speed = speed_of(rounds) or _speed(history["steps"], history["seconds"])
     figures = [
         ("steps", f"{steps:,} of {goal.target:,} ({share:.0%})"),
         ("speed", f"{quantity(speed)} steps/s"),
@@ -212,14 +230,10 @@ def _speed(steps: Any, seconds: Any) -> float:
     return float(steps[-1] / seconds[-1]) if len(seconds) and seconds[-1] > 0 else 0.0
 
 
-def _speed_of(rounds: list[Entry]) -> float:
-    last = rounds[-50:]
-    passed = float(last[-1]["time"]) - float(last[0]["time"])
-    return (int(last[-1]["steps"]) - int(last[0]["steps"])) / passed if passed > 0 else 0.0
-
-
 def _state_of(path: Path, directory: CheckpointDirectory, part: Part | None) -> dict[str, str]:
     """Return whether a run goes on, and what to do where it does not."""
+    if not path.is_dir():
+        return {"state": "gone", "says": "The directory is not there any more."}
     holder, hosted = directory.holder(), (path / JOURNAL).exists()
     done = part is not None and part.header["steps"] >= Goal.from_config(part.header["goal"]).target
     again = (
