@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cdq.cli.output import printable
 from cdq.cli.render import quantity
 from cdq.cli.watching.model import has_features, has_no_table, model_of_run
-from cdq.cli.watching.rounds import last_rounds, speed_of, workers_of
+from cdq.cli.watching.rounds import Bringers, last_rounds, speed_of
 from cdq.errors import CdqError, FileError, UnsupportedEnvironment
 from cdq.errors.checks import whole
 from cdq.job.journal import Entry
@@ -64,6 +64,7 @@ class DirectoryWatch:
         self._grid: Grid | None = None
         self._model: object = None  # fingerprint of the model whose grid this is
         self._troubles: dict[str, str] = {}
+        self._bringers = Bringers()
         self._shown: dict[str, Any] = {}
         _require_run(path, self._directory)
 
@@ -79,7 +80,8 @@ class DirectoryWatch:
             run, figures = _figures(self._part, rounds, now - self._at)
         shown = [(name, printable(text)) for name, text in figures]
         troubles = [text for text in self._troubles.values() if text]
-        workers = workers_of(rounds, now, goes_on=says["state"] == "running")
+        self._bringers.see(rounds)
+        workers = self._bringers.rows(rounds, now, goes_on=says["state"] == "running")
         return {
             **self._shown,
             **({"workers": workers} if workers else {}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -48,34 +47,55 @@ def _of_late(rounds: list[Entry]) -> list[Entry]:
     return [entry for entry in rounds if entry["time"] >= rounds[-1]["time"] - _LATELY]
 
 
-def workers_of(rounds: list[Entry], now: float, *, goes_on: bool) -> list[dict[str, Any]]:
-    """Return what a table shows of the workers of the last rounds, in the order of their numbers.
+class Bringers:
+    """Workers that bring something to the rounds of a journal, also those that do so no more."""
 
-    Parameters
-    ----------
-    rounds : list of dict
-        The rounds.
-    now : float
-        Time, in seconds since 1970.
-    goes_on : bool
-        True while the hub is there.
-    """
-    seen, brought = dict[int, float](), Counter[int]()
-    lately = _of_late(rounds)
-    for entry in rounds:
-        seen.update((one[0], entry["time"]) for one in entry["members"])
-    for before, entry in pairwise(lately):
-        each = (entry["steps"] - before["steps"]) / max(len(entry["members"]), 1)
-        brought.update({one[0]: each for one in entry["members"]})
+    def __init__(self) -> None:
+        self._seen: dict[int, float] = {}
+
+    def see(self, rounds: list[Entry]) -> None:
+        """Take in the last rounds."""
+        for entry in rounds:
+            self._seen.update((one[0], entry["time"]) for one in entry["members"])
+        if len(self._seen) > _MOST:
+            newest = sorted(self._seen.items(), key=lambda item: -item[1])
+            self._seen = dict(newest[:_MOST])
+
+    def rows(self, rounds: list[Entry], now: float, *, goes_on: bool) -> list[dict[str, Any]]:
+        """Return what a table shows of each worker, in the order of their numbers.
+
+        Parameters
+        ----------
+        rounds : list of dict
+            The last rounds.
+        now : float
+            Time, in seconds since 1970.
+        goes_on : bool
+            True while the hub is there.
+        """
+        since = rounds[-1]["time"] - _LATELY if rounds else 0.0
+        speeds = _speeds(_of_late(rounds)) if goes_on else {}
+        here = "learning" if goes_on else "left"
+        return [
+            {
+                "who": f"worker {uid}",
+                "state": here if self._seen[uid] >= since else "absent",
+                "speed": speeds.get(uid),
+                "steps": None,
+                "seen": max(now - self._seen[uid], 0.0),
+            }
+            for uid in sorted(self._seen)
+        ]
+
+
+def _speeds(lately: list[Entry]) -> dict[int, float]:
+    """Return the steps a second of each worker."""
     passed = lately[-1]["time"] - lately[0]["time"] if lately else 0.0
-    here = "learning" if goes_on else "left"
-    return [
-        {
-            "who": f"worker {uid}",
-            "state": here if lately[0]["time"] <= seen[uid] else "absent",
-            "speed": brought[uid] / passed if passed > 0 and goes_on else None,
-            "steps": None,
-            "seen": max(now - seen[uid], 0.0),
-        }
-        for uid in sorted(seen)[:_MOST]
-    ]
+    if passed <= 0:
+        return {}
+    brought: dict[int, float] = {}
+    for before, entry in pairwise(lately):
+        each = (entry["steps"] - before["steps"]) / max(len(entry["members"]), 1) / passed
+        for one in entry["members"]:
+            brought[one[0]] = brought.get(one[0], 0.0) + each
+    return brought
