@@ -146,7 +146,7 @@ def table_of(
     keys : (n,) array, optional
         Keys of the states, where the table is hashed.
     """
-    if grid is not None and len(values) == len(grid.kinds):
+    if grid is not None and values.shape == (len(grid.kinds), len(grid.arrows)):
         return _on_grid(values, grid)
     shown = values[:_ROWS]
     return {

@@ -78,10 +78,11 @@ class DirectoryWatch:
         now = time.time()
         if self._part is not None:
             run, figures = _figures(self._part, rounds, now - self._at)
-        shown = [(name, printable(text)) for name, text in figures]
+        goes_on = says["state"] == "running"
+        shown = [(name, printable(text)) for name, text in figures if goes_on or name != "time left"]
         troubles = [text for text in self._troubles.values() if text]
         self._bringers.see(rounds)
-        workers = self._bringers.rows(rounds, now, goes_on=says["state"] == "running")
+        workers = self._bringers.rows(rounds, now, goes_on=goes_on)
         return {
             **self._shown,
             **({"workers": workers} if workers else {}),
@@ -155,6 +156,8 @@ def _read_checkpoint(path: Path) -> Part:
 def _action_values(part: Part) -> npt.NDArray[Any]:
     """Return the action values of the first states."""
     values, keys = part.tensors["values"], part.tensors.get("keys")
+    if values.ndim != 2 or not values.shape[1]:
+        raise ValueError(f"values of shape {values.shape}")
     if keys is not None and (keys.ndim != 1 or len(keys) < min(len(values), _ROWS)):
         raise ValueError(f"{len(keys)} keys for {len(values)} rows")
     return action_values(values, tables_in(part.header), part.tensors.get("actions"))

@@ -11,7 +11,7 @@ from cdq.cli.status import figures, may_be_done
 from cdq.cli.troubles import troubles
 from cdq.cli.watching.workers import Workers
 from cdq.comm.zmq.keys import Keys
-from cdq.errors import CommError, ConfigError
+from cdq.errors import CommError
 from cdq.job.membership.connection import status
 
 _PATIENCE = 3.0  # seconds in which a hub must answer that was there before
@@ -30,13 +30,6 @@ class JobWatch:
         Seconds in which it must answer at first.
     keys : Keys, optional
         Keys for ``zmq+curve``.
-
-    Raises
-    ------
-    CommError
-        If it does not answer, or is no hub of this cdq.
-    ConfigError
-        If it has no job.
     """
 
     def __init__(self, url: str, timeout: float, keys: Keys | None) -> None:
@@ -46,36 +39,34 @@ class JobWatch:
         self._told: Mapping[str, Any] = {}
 
     def look(self) -> dict[str, Any]:
-        """Return the picture of the job."""
+        """Return the picture of the job; raise `CommError` if its hub never answered, or has no job of this cdq."""
         now = time.strftime("%H:%M:%S")
         try:
-            told = status(self._url, self._timeout, self._keys, picture=True)
+            shown = self._with_hub(status(self._url, self._timeout, self._keys, picture=True), now)
         except CommError:
             if not self._told:
                 raise
             return self._without_hub(now)
         self._timeout = min(self._timeout, _PATIENCE)
-        return self._with_hub(told, now)
+        return shown
 
     def _with_hub(self, told: Mapping[str, Any], now: str) -> dict[str, Any]:
         if "size" in told:
-            raise ConfigError(f"{self._url}: this hub has ranks, and no job to watch; ask it by cdq status")
-        if told.get("run") != self._told.get("run"):  # another job has the address by now
-            self._workers = Workers()
+            raise CommError(f"{self._url}: this hub has ranks, and no job to watch; ask it by cdq status")
         try:
+            if told["run"] != self._told.get("run"):  # another job has the address by now
+                self._workers = Workers()
+            run = {**_job(told, self._url), **_state_of(told), "troubles": troubles(told)}
+            picture = {"curves": told["picture"]["curves"], "table": told["picture"]["table"]}
             if self._gone_since is not None:
                 self._workers.note(now, "the hub is back")
             self._workers.see(told, now)
-            self._gone_since, self._told = None, told
-            return {
-                **told["picture"],
-                **self._of_workers(),
-                "run": {**_job(told, self._url), **_state_of(told), "troubles": troubles(told)},
-            }
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise CommError(
                 f"{self._url}: the hub has another cdq ({error!r}); use the same one to watch it"
             ) from None
+        self._gone_since, self._told = None, told
+        return {**picture, **self._of_workers(), "run": run}
 
     def _without_hub(self, now: str) -> dict[str, Any]:
         done = bool(self._told["service"]["finished"]) or may_be_done(self._told)
@@ -89,7 +80,9 @@ class JobWatch:
             "on where it was; the figures below are the last that it told."
         )
         state = "ended" if done else "gone"
-        return {"run": {**_job(self._told, self._url), "state": state, "says": says}, **self._of_workers()}
+        run = _job(self._told, self._url)
+        figures = [(name, text) for name, text in run["figures"] if name != "time left"]
+        return {"run": {**run, "figures": figures, "state": state, "says": says}, **self._of_workers()}
 
     def _of_workers(self) -> dict[str, Any]:
         known = self._gone_since is None
