@@ -17,7 +17,7 @@ import pytest
 import cdq
 from cdq.cli import main
 from cdq.comm.zmq.keys import allow, keygen
-from tests.cli.test_hub import JOB, Processes, end, processes, wait_for_rounds
+from tests.cli.test_hub import BRIEF, JOB, Processes, end, processes, wait_for_rounds
 
 __all__ = ["processes"]
 
@@ -130,7 +130,7 @@ def test_workers_join_are_killed_and_others_come(
         (keys / name / "hub.public").write_text((keys / "hub" / "own.public").read_text())
     url = f"zmq+curve://127.0.0.1:{free_port()}"
     command = ("hub", "--bind", url, "--keys", keys / "hub", *GRID, "--steps", "1e12", "--checkpoint", job)
-    hub = processes.start(*command, "--progress", "0")
+    hub = processes.start(*command, "--progress", "0", program=BRIEF)
     workers = {
         name: processes.start("join", url, "--keys", keys / name) for name in ("north", "south", "east")
     }
@@ -153,7 +153,7 @@ def test_workers_join_are_killed_and_others_come(
     hub.kill()
     seen.until(lambda parts: parts["run"]["state"] == "gone")
     assert set(states(seen.parts).values()) == {"unknown"}
-    hub = processes.start(*command, "--progress", "0")
+    hub = processes.start(*command, "--progress", "0", program=BRIEF)
     seen.until(lambda parts: parts["run"]["state"] == "running" and "learning" in states(parts).values())
     seen.until(lambda parts: "the hub is back" in told(parts))
     hub.terminate()
@@ -180,7 +180,7 @@ def test_who_has_no_key_sees_nothing(processes: Processes, tmp_path: Path) -> No
     hub = processes.start(
         "hub", "--bind", url, "--keys", keys / "hub", *GRID, "--checkpoint", tmp_path / "job"
     )
-    page = processes.start("watch", url, "--keys", keys / "stranger", "--timeout", "3")
+    page = processes.start("watch", url, "--keys", keys / "stranger", "--timeout", "1")
     ended, out, err = end(page, 60)
     assert (ended, out) == (2, "")
     assert err.startswith(f"cdq: {url}: ")
