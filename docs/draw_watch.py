@@ -97,7 +97,9 @@ def picture(folder: Path) -> bytes:
 def small(png: bytes) -> bytes:
     """Return a picture with 256 colours."""
     written = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(256).save(written, "png", optimize=True)
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE).save(
+        written, "png", optimize=True
+    )
     return written.getvalue()
 
 
