@@ -208,7 +208,7 @@ def _has_gone(connection: socket.socket) -> bool:
 def _is_of_another_site(headers: Any) -> bool:
     """Return whether a browser says that a page of another site asks, for more than to lead its reader here."""
     site = headers.get("Sec-Fetch-Site", "none")
-    return site not in {"none", "same-origin"} and headers.get("Sec-Fetch-Mode") != "navigate"
+    return site not in {"none", "same-origin"} and headers.get("Sec-Fetch-Dest") != "document"
 
 
 def _is_numeric(host: str) -> bool:

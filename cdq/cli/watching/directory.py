@@ -131,7 +131,12 @@ class DirectoryWatch:
         self._troubles["grid"] = ""
         try:
             return grid_of(model_of_run(self._path, part, self._env))
-        except CdqError as error:
+        except (
+            CdqError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:  # also of a file that nobody of ours wrote
             if self._env is not None and self._part is None and not has_no_table(self._env, error):
                 raise
             if not isinstance(error, UnsupportedEnvironment):

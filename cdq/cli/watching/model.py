@@ -16,7 +16,7 @@ from cdq.training import JOURNAL, MOST_CELLS
 def has_features(header: Mapping[str, Any]) -> bool:
     """Return whether the Q-function of a run is a sum of weights of features."""
     settings = header.get("settings")
-    return isinstance(settings, dict) and not {"features", "bins"}.isdisjoint(settings)
+    return isinstance(settings, dict) and "features" in settings
 
 
 def model_of_run(directory: Path, part: Part, env: str | None) -> MDP | None:
@@ -38,16 +38,19 @@ def model_of_run(directory: Path, part: Part, env: str | None) -> MDP | None:
     """
     if part.rows["values"] > MOST_CELLS:
         return None
-    model = model_in(directory) if (directory / JOURNAL).exists() else None
-    if model is None:
-        if "keys" in part.tensors or has_features(part.header):
-            return None
-        from cdq.learner.assembly import environment_of
+    if (directory / JOURNAL).exists():
+        return model_in(directory)
+    if "keys" in part.tensors or has_features(part.header):
+        return None
+    from cdq.learner.assembly import environment_of, make_task
+    from cdq.settings import arguments_of, make_settings
 
-        model = model_of(environment_of(directory, part.header, env))
-    if model.fingerprint() != part.header.get("model"):
-        raise TableError(f"{model.name} as it is here is not the environment that {directory} was learnt on")
-    return model
+    settings = make_settings(**arguments_of(directory, part.header, None))
+    known = environment_of(directory, part.header, env)
+    task = make_task(known, settings)[0]
+    if task.fingerprint() != part.header.get("model"):
+        raise TableError(f"{task.name} as it is here is not the environment that {directory} was learnt on")
+    return model_of(known) if task.model is None else task.model
 
 
 def has_no_table(env: str, error: CdqError) -> bool:

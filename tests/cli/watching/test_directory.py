@@ -79,9 +79,11 @@ def test_tables_without_a_grid(
     assert shown["table"]["weights"] is (env == "CartPole-v1")
 
 
-@pytest.mark.parametrize("settings", [{"rule": "double-q"}, {"dtype": "float32"}, {"workers": 2}])
+@pytest.mark.parametrize(
+    "settings", [{"rule": "double-q"}, {"dtype": "float32"}, {"workers": 2}, {"stepping": "python"}]
+)
 def test_tables_of_every_kind_are_on_the_grid(settings: dict[str, Any], tmp_path: Path) -> None:
-    shown = look(learnt(tmp_path / "run", **settings))
+    shown = look(learnt(tmp_path / "run", steps=5000, **settings))
     assert len(shown["table"]["values"]) == 16
 
 
@@ -238,6 +240,14 @@ def test_no_module_is_imported_because_a_file_names_it(run: Path) -> None:
 def test_an_environment_that_is_not_the_runs_is_refused(lake: Path, env: str) -> None:
     with pytest.raises(CdqError):
         look(lake, env)
+
+
+@pytest.mark.parametrize(
+    "settings", [3, {}, {"gamma": "much"}, {"rule": ["double-q"]}, {"features": 1}], ids=str
+)
+def test_settings_that_are_none_leave_the_table_without_its_grid(run: Path, settings: Any) -> None:
+    damage(run, settings=settings, model="00")
+    assert "grid" not in look(run)["table"]
 
 
 def test_the_environment_of_the_run_may_be_named(lake: Path) -> None:
