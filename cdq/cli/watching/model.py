@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cdq.errors import CdqError, TableError, UnsupportedEnvironment
+from cdq.errors import TableError, UnsupportedEnvironment
 from cdq.job import model_in
 from cdq.mdp import MDP, model_of
 from cdq.storage import Part
@@ -53,7 +53,7 @@ def model_of_run(directory: Path, part: Part, env: str | None) -> MDP | None:
     return model_of(known) if task.model is None else task.model
 
 
-def has_no_table(env: str, error: CdqError) -> bool:
+def has_no_table(env: str, error: Exception) -> bool:
     """Return whether an error says that an environment, which there is, has no table of transitions."""
     from cdq.envs.origin import spec_of
 
