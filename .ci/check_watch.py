@@ -123,7 +123,14 @@ def of_a_board(driver: webdriver.Chrome) -> Iterator[str]:
         board.show(EMPTY)
         yield from faults(driver, site.url, "nothing", "Waiting.")
         board.close()
+        port = int(site.url.rsplit(":", 1)[1].strip("/"))
     wait_for(driver, "cdq watch has ended.")
+    board = Board()
+    board.show(JOB)
+    with Site(Address("127.0.0.1", port), board.pages(), "the page"):
+        wait_for(driver, JOB["run"]["says"])
+        board.close()
+    driver.get_log("browser")  # that nobody was there was to be expected
 
 
 def of_a_run(driver: webdriver.Chrome, folder: Path) -> Iterator[str]:

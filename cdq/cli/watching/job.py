@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -61,6 +62,7 @@ class JobWatch:
             if self._gone_since is not None:
                 self._workers.note(now, "the hub is back")
             self._workers.see(told, now)
+            json.dumps([picture, run, self._workers.rows(known=True)], allow_nan=False)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise CommError(
                 f"{self._url}: the hub has another cdq ({error!r}); use the same one to watch it"

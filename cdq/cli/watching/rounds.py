@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from cdq.errors.checks import MOST_STEPS
 from cdq.job.journal import Entry, tail
 from cdq.training import JOURNAL
 
@@ -27,10 +29,12 @@ def last_rounds(directory: Path) -> list[Entry]:
 
 
 def _is_whole(entry: Entry) -> bool:
-    members = entry.get("members")
+    members, steps, when = (entry.get(name) for name in ("members", "steps", "time"))
     return (
-        isinstance(entry.get("steps"), int)
-        and isinstance(entry.get("time"), float)
+        isinstance(steps, int)
+        and steps <= MOST_STEPS
+        and isinstance(when, float)
+        and math.isfinite(when)
         and isinstance(members, list)
         and all(isinstance(one, list) and one and isinstance(one[0], int) for one in members)
     )

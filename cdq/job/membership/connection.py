@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import threading
@@ -31,7 +32,6 @@ from cdq.job.membership.events import (
     WorkerEvent,
 )
 from cdq.job.membership.worker_machine import Phase, WorkerMachine
-from cdq.storage import strict_json
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -200,7 +200,7 @@ def _frame(url: str, data: Received) -> Frame:
 
 def _told(url: str, frame: Frame) -> dict[str, Any]:
     with contextlib.suppress(ValueError, RecursionError):
-        told = strict_json(bytes(frame.payload))
+        told = json.loads(bytes(frame.payload))
         if isinstance(told, dict):
             return told
     raise CommError(f"{url}: what the hub tells of itself cannot be read; use the same cdq")

@@ -113,6 +113,8 @@ def test_a_hub_of_ranks_has_no_job(hub: Hub) -> None:
         changed(workers=[3]),
         changed(service={"target": "much"}),
         changed(counts=[]),
+        changed(workers=[{**STATE["workers"][0], "seen": math.inf}]),
+        changed(picture={**PICTURE, "table": math.nan}),
     ],
 )
 def test_a_hub_of_another_version_is_told_apart(hub: Hub, state: dict[str, Any]) -> None:
@@ -121,12 +123,3 @@ def test_a_hub_of_another_version_is_told_apart(hub: Hub, state: dict[str, Any])
     watched = hub(STATE, state)
     watched.look()
     assert watched.look()["run"]["state"] == "gone"  # a page goes on
-
-
-def test_numbers_that_are_none_do_not_come_from_a_hub() -> None:
-    from cdq.comm.zmq.wire import Frame, Kind
-    from cdq.job.membership.connection import _told
-
-    told = json.dumps({"service": {"gap": math.nan}}).encode()
-    with pytest.raises(CommError, match="cannot be read"):
-        _told("tcp://127.0.0.1:1", Frame(Kind.STATUS_REPLY, payload=told))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -41,12 +42,27 @@ def test_a_short_journal_is_read_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"steps": "many"}, {"time": None}, {"members": 3}, {"members": [[]]}, {"members": [["x", 1, 2]]}],
+    [
+        {"steps": "many"},
+        {"steps": 2**63},
+        {"time": None},
+        {"time": 3},
+        {"members": 3},
+        {"members": [[]]},
+        {"members": [["x", 1, 2]]},
+    ],
     ids=str,
 )
 def test_lines_that_are_no_rounds_are_left_out(tmp_path: Path, changes: dict[str, Any]) -> None:
     good = entry(1, 1.0, 0)
     assert last_rounds(write(tmp_path, good, entry(2, 2.0, 0, **changes))) == [good]
+
+
+def test_a_time_that_is_no_number_is_left_out(tmp_path: Path) -> None:
+    good = entry(1, 1.0, 0)
+    endless = json.dumps(entry(2, 1e308, 0), sort_keys=True).replace("1e+308", "1e+999")
+    line = f'{endless[:-1]}, "crc": {crc32(endless.encode())}}}\n'.encode()
+    assert last_rounds(write(tmp_path, good, end=line)) == [good]
 
 
 def test_lines_that_were_altered_are_left_out(tmp_path: Path) -> None:
