@@ -115,6 +115,8 @@ class _Server(ThreadingMixIn, HTTPServer):
 
     def server_bind(self) -> None:
         """Bind without asking a name server for the host's name."""
+        # Else connections that have ended keep the port from the next one for a minute.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
 

@@ -148,3 +148,13 @@ def test_a_port_that_is_taken_is_refused_and_one_is_free_again(site: Site) -> No
         assert six.url.startswith("http://[::1]:")
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(six.url, timeout=5)
+
+
+def test_the_port_can_be_had_again_at_once() -> None:
+    """Connections that the server ended keep it for a minute, unless that is said not to matter."""
+    pages = {"/": lambda: Answer("text/plain", iter([b"all of it"]))}
+    address = Address("127.0.0.1", 0)
+    for _ in range(2):
+        with Site(address, pages, "it") as served:
+            address = Address(*address_of(served))
+            assert ask(served).read() == b"all of it"
