@@ -76,6 +76,7 @@ const wide = [...document.querySelectorAll('main *')].filter(
 const unnamed = [...document.querySelectorAll('svg')].filter(picture => !picture.getAttribute('aria-label'));
 const entries = performance.getEntriesByType('resource').map(entry => entry.name);
 return [
+    document.documentElement.scrollWidth > width ? `the page is ${document.documentElement.scrollWidth} wide` : '',
     wide.length ? `scrolls sideways: ${wide.slice(0, 3).map(part => part.outerHTML.slice(0, 80))}` : '',
     unnamed.length ? 'a picture has no words' : '',
     document.images.length || document.title.startsWith('harm') ? 'a text was taken for more' : '',
