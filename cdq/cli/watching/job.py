@@ -12,7 +12,7 @@ from cdq.cli.status import figures, may_be_done
 from cdq.cli.troubles import troubles
 from cdq.cli.watching.workers import Workers
 from cdq.comm.zmq.keys import Keys
-from cdq.errors import CommError
+from cdq.errors import CdqError, CommError
 from cdq.job.membership.connection import status
 
 _PATIENCE = 3.0  # seconds in which a hub must answer that was there before
@@ -44,7 +44,7 @@ class JobWatch:
         now = time.strftime("%H:%M:%S")
         try:
             shown = self._with_hub(status(self._url, self._timeout, self._keys, picture=True), now)
-        except CommError:
+        except CdqError:  # also of keys that were deleted meanwhile
             if not self._told:
                 raise
             return self._without_hub(now)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cdq.cli.watching.job import JobWatch
-from cdq.errors import CommError, CommTimeout
+from cdq.errors import CommError, CommTimeout, ConfigError
 from tests.job.test_metrics import TOLD
 
 PICTURE = {"curves": {"gap": [[1.0], [0.5]]}, "table": {"grid": [1, 1], "values": [1.0], "signs": ["G"]}}
@@ -65,7 +65,7 @@ def test_a_job_that_waits_and_one_that_is_done(hub: Hub) -> None:
 
 
 def test_a_hub_that_goes_and_comes_back(hub: Hub) -> None:
-    watched = hub(STATE, GONE, CommError("what answers is no hub of cdq"), STATE)
+    watched = hub(STATE, GONE, ConfigError("own.secret cannot be read"), STATE)
     watched.look()
     gone = watched.look()
     assert gone["run"]["state"] == "gone"
