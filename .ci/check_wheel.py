@@ -16,6 +16,7 @@ compiled = {name.parent / name.name.split(".")[0] for name in core if name.suffi
 stubs = {name.with_suffix("") for name in core if name.suffix == ".pyi"}
 assert compiled == stubs, f"modules without a stub, or stubs without a module: {compiled ^ stubs}"
 assert PurePosixPath("cdq/py.typed") in names, "py.typed is missing"
+assert PurePosixPath("cdq/cli/watching/page.html") in names, "the page of cdq watch is missing"
 assert not [name for name in names if name.suffix in {".c", ".pyx"}], (
     "sources of compiled modules are in the wheel"
 )

@@ -41,6 +41,7 @@ SHORTER = {"1e9": "2e6", "1e8": "2e5"}
 STABLE = re.compile(
     r"  (environment|learnt by|because|policy value|optimal value|gap|table) +\S|workers \d|table \w{64}$|\d ranks, "
 )
+PORT = re.compile(r"(?<=127\.0\.0\.1):\d+")
 LABEL = re.compile(r"  ([a-z]+(?: [a-z]+)*)  +\S")
 
 
@@ -74,10 +75,12 @@ def session(lines: list[str]) -> str:
         if line.startswith("cdq join"):
             joins.append(line)
             continue
-        if joins and not line.startswith("cdq status"):
+        if joins and not line.startswith(("cdq status", "cdq watch")):
             end_the_job()
         if line.startswith("cdq hub"):
             needed = int(line.partition("--workers ")[2].split()[0])
+        if line.startswith("cdq watch"):
+            line = f"timeout --preserve-status --signal=INT 5 {line}"  # noqa: PLW2901  # Ctrl-C
         script.append(f"{line} & pids+=($!)" if line.startswith("cdq hub") else line)
     if joins:
         end_the_job()
@@ -120,6 +123,8 @@ def not_said(page: str, said: str, directory: Path) -> list[str]:
             right = line in lines
         elif label := LABEL.match(line):
             right = label[1] in labels
+        elif " is shown at " in line:
+            right = any(PORT.sub("", other) == PORT.sub("", line) for other in lines)
         elif line.startswith("keys/"):
             right = (directory / line).is_file()
         elif file.endswith(".json"):
@@ -137,6 +142,7 @@ def not_said(page: str, said: str, directory: Path) -> list[str]:
         pytest.param("docs/mpi.md", "console|bash", marks=pytest.mark.alone),  # eight ranks
         ("docs/from_mpi4py.md", "bash"),
         ("docs/zmq.md", "console|bash"),
+        ("docs/watching.md", "bash"),
     ],
 )
 def test_commands_of_a_page_succeed_and_print_what_it_shows(

@@ -39,3 +39,9 @@ def test_the_text_on_the_page_is_what_the_table_says() -> None:
     agent = cdq.QLearner("FrozenLake8x8-v1", workers=2, seed=0).learn(4_000_000)
     assert f"```text\n{agent.table.render()}\n```" in PAGE
     assert np.array_equal(PROGRAM["lake"]().table, agent.table)
+
+
+def test_the_picture_of_the_page_of_a_run_is_small_and_has_its_place() -> None:
+    """It is taken by docs/draw_watch.py, which needs a browser."""
+    assert 10_000 < (DOCS / "pictures" / "watch.png").stat().st_size <= 120_000
+    assert "{image} pictures/watch.png\n:alt: " in (DOCS / "watching.md").read_text(encoding="utf-8")

@@ -67,7 +67,7 @@ _HELP = """Learn action values with several workers in compiled loops, and say h
 
 Try: cdq train FrozenLake-v1 --workers 2
 """
-_ALONE = ("train", "evaluate", "play", "solve", "plot", "bench", "hub", "join", "status", "replay")
+_ALONE = ("train", "evaluate", "play", "solve", "plot", "bench", "hub", "join", "status", "watch", "replay")
 _KEYS = {"allow": partial(_load, "keys", "allow", no_args_is_help=True)}
 app = _Commands(
     {

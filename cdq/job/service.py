@@ -34,7 +34,7 @@ from cdq.job.pace import Pace, learnt
 from cdq.mdp import MDP, pack_model
 from cdq.qfunctions import MergedTable, allocate, rows_over, table_bytes
 from cdq.settings import Settings
-from cdq.training import Course, Ended, Plan, State, Watch
+from cdq.training import Course, Ended, Pictures, Plan, State, Watch
 from cdq.workers import Round, Rule, Worker
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
@@ -140,6 +140,7 @@ class LearningService:
         self._opened: dict[int, ReceivedContribution] = {}
         self.rounds, self.bytes = rounds, 0
         self._pace, self._paces = Pace(), dict[int, Pace]()
+        self._pictures = Pictures(model)
         self.window, self.finished = DONE, False
         self.open(least)
 
@@ -221,6 +222,10 @@ class LearningService:
                 for uid, pace in sorted(self._paces.items())[:_DESCRIBED]
             },
         }
+
+    def picture(self) -> dict[str, Any]:
+        """Return curves and table, for whoever looks at the job."""
+        return self._pictures.of(self._state)
 
     def _count(self, uids: Sequence[int], steps: int) -> None:
         """Take note of who brought how many steps."""

@@ -17,12 +17,12 @@
 from cdq.qfunctions.blocks import bring_together, tables_of
 from cdq.qfunctions.dense import Table
 from cdq.qfunctions.divergence import DivergenceGuard
-from cdq.qfunctions.grid import ARROWS, ASCII_ARROWS, LEGEND, MOVES, aims, kinds, policy_lines, signs
+from cdq.qfunctions.grid import ARROWS, ASCII_ARROWS, LEGEND, MOVES, aims, kinds, policy_lines, signs, symbols
 from cdq.qfunctions.hashed import HashedCells, HashedStates, HashedTable
 from cdq.qfunctions.linear import Linear
-from cdq.qfunctions.merged import MergedTable, allocate, rows_over, table_bytes
+from cdq.qfunctions.merged import MergedTable, allocate, mean_of_tables, rows_over, table_bytes
 from cdq.qfunctions.personal import PersonalTable, blocks_of_fleet
-from cdq.qfunctions.qtable import QTable
+from cdq.qfunctions.qtable import QTable, tables_in
 from cdq.qfunctions.showing import as_html, model_as_html
 from cdq.qfunctions.sole import LARGE, SoleTable
 
@@ -48,10 +48,13 @@ __all__ = [
     "blocks_of_fleet",
     "bring_together",
     "kinds",
+    "mean_of_tables",
     "model_as_html",
     "policy_lines",
     "rows_over",
     "signs",
+    "symbols",
     "table_bytes",
+    "tables_in",
     "tables_of",
 ]

@@ -17,6 +17,8 @@
 - `monitor`: Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition
   holds.
 - `paid`: Numbers that transitions pay to several tasks: rewards of all, or features that tasks weigh.
+- `picture`: Picture of a run in bounded size, as a JSON object: its curves, and its table on the grid or by its first
+  rows.
 - `progress`: Progress of a run, for the one who looks on: a bar on a terminal or in a notebook, plain lines elsewhere.
 - `rows`: Rows that a round adds to a history: one for itself, and more where its window was long.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
@@ -40,8 +42,9 @@ from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.training.paid import of_log, pays_features, width_of
+from cdq.training.picture import MOST_CELLS, Grid, Pictures, action_values, curves_of, grid_of, table_of
 from cdq.training.progress import ProgressBar, duration, is_for_a_person, watched_by
-from cdq.training.state import State, Tensors, lanes_of
+from cdq.training.state import State, Tensors, history_of, lanes_of
 from cdq.training.task import EnvironmentTask, GameTask, ModelTask, SteppedTask
 from cdq.training.team import Team
 from cdq.training.threads import run_workers
@@ -49,6 +52,7 @@ from cdq.training.wide import WideTask
 
 __all__ = [
     "JOURNAL",
+    "MOST_CELLS",
     "STEPS_PER_OUTCOME",
     "TERMINATED",
     "Callback",
@@ -61,12 +65,14 @@ __all__ = [
     "FleetTask",
     "GameTask",
     "Goal",
+    "Grid",
     "History",
     "LearnCall",
     "MeanReturn",
     "ModelTask",
     "Monitor",
     "OptimalWithin",
+    "Pictures",
     "Plan",
     "Progress",
     "ProgressBar",
@@ -81,11 +87,15 @@ __all__ = [
     "Watch",
     "WideTask",
     "about",
+    "action_values",
     "agree_on_seed",
+    "curves_of",
     "duration",
     "from_rank_0",
+    "grid_of",
     "heard",
     "heard_here",
+    "history_of",
     "is_for_a_person",
     "lanes_of",
     "learn_rounds",
@@ -95,6 +105,7 @@ __all__ = [
     "require_same_tables",
     "run_workers",
     "signals_deferred",
+    "table_of",
     "watch_nothing",
     "watched_by",
     "width_of",
