@@ -7,7 +7,6 @@ import doctest
 import importlib
 import inspect
 import re
-import shlex
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -17,10 +16,8 @@ from typing import Any
 import pytest
 
 import cdq
-from cdq.cli import main
+from tests.shown import PAGES, ROOT, blocks, is_said, python_and_output
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGE = Path(cdq.__file__).parent
 MODULES = {
     ".".join(("cdq", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
@@ -29,47 +26,29 @@ MODULES = {
 WITH_EXAMPLES = [module for module, path in MODULES.items() if ">>> " in path.read_text(encoding="utf-8")]
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(
-        rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
-
-
-def names(pages: list[Path]) -> list[str]:
-    return [page.name for page in pages]
-
-
 PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
-CONSOLE_PAGES = [page for page in PAGES if blocks(page, "console")]
 
 
-@pytest.mark.parametrize("page", PYTHON_PAGES, ids=names(PYTHON_PAGES))
+@pytest.mark.parametrize("page", PYTHON_PAGES, ids=[page.name for page in PYTHON_PAGES])
 def test_python_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The blocks of a page run in order, as one program, and print the numbers that their comments say."""
+    """The blocks of a page run in order, as one program, and print what the page says that they print."""
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": page.stem}
-    for block in blocks(page, "python"):
-        namespace["print"] = partial(check_printed, block.splitlines())
+    for block, shown in python_and_output(page):
+        rest = list[str]()
+        namespace["print"] = partial(check_printed, block.splitlines(), rest)
         exec(compile(block, page.name, "exec"), namespace)
+        assert "".join(rest) == shown
 
 
-def check_printed(lines: list[str], *values: object) -> None:
-    """Stand for `print`: where the line has a comment that begins with a number, this is what is printed."""
-    comment = lines[sys._getframe(1).f_lineno - 1].rpartition("  # ")[2]
-    number = re.match(r"-?\d[\d.]*", comment)
-    assert number is None or str(values[0]) == number[0]
-
-
-@pytest.mark.parametrize("page", CONSOLE_PAGES, ids=names(CONSOLE_PAGES))
-def test_commands_of_a_page(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The lines that start with cdq succeed, one after another in one directory."""
-    monkeypatch.chdir(tmp_path)
-    for line in "".join(blocks(page, "console")).splitlines():
-        program, *arguments = shlex.split(line)
-        if program == "cdq":
-            assert main(arguments) == 0, capsys.readouterr().err
+def check_printed(lines: list[str], rest: list[str], *values: object) -> None:
+    """Stand for `print`: a comment in the line says what is printed, or a block of text below does, which *rest* is for."""
+    text = " ".join(map(str, values))
+    _, mark, comment = lines[sys._getframe(1).f_lineno - 1].rpartition("  # ")
+    if mark:
+        assert is_said(comment, text), f"printed {text!r}; the page says {comment!r}"
+    else:
+        rest.append(f"{text}\n")
 
 
 def test_every_module_can_be_imported() -> None:
