@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\S*).*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # Figures that depend on the machine and the moment; all others on a page are the same each time.
 NUMBER = r"[\d,]+(?:\.\d+)?(?:e[+-]\d+)?"
@@ -17,13 +18,15 @@ VARYING = [
     (re.compile(rf"{NUMBER} ?[kMG]? steps/s"), "SPEED"),
     (re.compile(rf"(\bin|  time) +{NUMBER} s\b"), "SECONDS"),
     (re.compile(r"127\.0\.0\.1:\d+"), "ADDRESS"),
+    (re.compile(rf"early after {NUMBER} steps"), "early after N steps"),
+    (re.compile(r"/[\w./-]+/"), ""),  # folders
 ]
 # A job that is under way: none of its figures is the same twice, nor is the host, nor the state of a worker.
 MOVING = re.compile(r"  time left  |\d+% of ")
 MOMENT = [
     *VARYING,
     (re.compile(r"on [\w.-]+, (?:learning|delivered)"), "on HOST, STATE"),
-    (re.compile(r"(?:\d+ (?:min|h) )?\d+ s left"), "TIME left"),
+    (re.compile(r"(?:\d+ (?:h|min|s) )+left"), "TIME left"),
     (re.compile(r"time left +.*"), "time left TIME"),
     (re.compile(rf"-?{NUMBER}"), "N"),
     (re.compile(r" G steps| M steps"), " steps"),
@@ -39,9 +42,15 @@ def blocks(page: Path, languages: str) -> list[str]:
 def python_and_output(page: Path) -> Iterator[tuple[str, str]]:
     """Yield each block of Python with the block of text that follows it, if it prints and one does."""
     found = [*FENCE.findall(page.read_text(encoding="utf-8")), ("", "")]
-    for (language, block), (following, output) in zip(found, found[1:], strict=False):
+    for (language, block), (following, output) in pairwise(found):
         if language == "python":
             yield block, output if following == "text" and "print(" in block else ""
+
+
+def output_of_commands(page: Path) -> Iterator[str]:
+    """Yield the blocks of text that no Python before them prints."""
+    of_python = [output for _, output in python_and_output(page)]
+    yield from (output for output in blocks(page, "text") if output not in of_python)
 
 
 def masked(line: str, patterns: Iterable[tuple[re.Pattern[str], str]]) -> str:

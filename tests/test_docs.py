@@ -42,7 +42,7 @@ def test_python_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def check_printed(lines: list[str], rest: list[str], *values: object) -> None:
-    """Stand for `print`: a comment in the line says what is printed, or a block of text below does, which *rest* is for."""
+    """Stand for `print`: a comment in the line says what is printed, or a block of text below, which *rest* is for."""
     text = " ".join(map(str, values))
     _, mark, comment = lines[sys._getframe(1).f_lineno - 1].rpartition("  # ")
     if mark:
