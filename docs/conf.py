@@ -17,7 +17,15 @@ copyright = author
 version = release = cdq.__version__
 
 sys.path.insert(0, str(Path(__file__).parent))
-extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_parser", "sphinx_design", "sphinx_copybutton", "mathml"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_design",
+    "sphinx_copybutton",
+    "mathml",
+    "notebooks",
+]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"cdq {release}"

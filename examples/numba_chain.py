@@ -39,3 +39,4 @@ if __name__ == "__main__":
     seconds = time.perf_counter() - began
     print(f"{agent.steps / seconds / 1e6:.0f} million steps/s; an episode takes", end=" ")
     print(f"{agent.evaluate(100).mean_length:.0f} steps, the shortest way {LENGTH - 1}")
+    cdq.plot.learning_curve(agent).figure.savefig("numba_chain.svg")
