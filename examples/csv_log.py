@@ -52,6 +52,8 @@ def main() -> None:
             rows.writerow([state, agent.predict(state), *values.round(2), visits.sum()])
             print(f"{state}: {agent.predict(state)}")
     ax = cdq.plot.table(agent)
+    ax.set_xticks(range(len(names.actions)), names.actions)
+    ax.set_yticks(range(len(names.states)), names.states)
     ax.figure.savefig("csv_log.svg")
 
 

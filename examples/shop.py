@@ -42,7 +42,7 @@ gymnasium.register("Shop-v0", Shop, max_episode_steps=100)
 
 def draw(agent: cdq.QLearner) -> None:
     figure, ax = pyplot.subplots(layout="constrained")
-    stock = np.arange(ROOM + 1)
+    stock = np.arange(13)  # more are seldom there
     for price, cost in enumerate(PRICES):
         pieces = [3 * agent.predict((pieces, price)) for pieces in stock]
         ax.step(stock, pieces, where="mid", label=f"a piece costs {cost:g}")
@@ -52,8 +52,8 @@ def draw(agent: cdq.QLearner) -> None:
 
 
 def main() -> None:
-    agent = cdq.QLearner(Shop, workers=2, gamma=0.95, exploration=0.3, seed=0)
-    agent.learn(300_000)
+    agent = cdq.QLearner(Shop, workers=2, gamma=0.9, exploration=0.2, seed=0)
+    agent.learn(600_000)
     draw(agent)
     cheap, dear = (3 * agent.predict((2, price)) for price in (0, 1))
     print(f"with 2 pieces left, order {cheap} where they are cheap and {dear} where they are dear")
