@@ -37,7 +37,10 @@ SAID = {
     "numba_chain.py": ["million steps/s; an episode takes 63 steps, the shortest way 63"],
     "csv_log.py": ["new: run\ngood: run\nworn: repair\nbroken: repair\n"],
     "inventory.py": ["99,856 rows in orders.csv", "with nothing left, order both; with 100 of each, nothing"],
-    "shop.py": ["with 2 pieces left, order 6 where they are cheap and 0 where they are dear", "table 9ae6e3ea99"],
+    "shop.py": [
+        "with 2 pieces left, order 6 where they are cheap and 0 where they are dear",
+        "table 9ae6e3ea99",
+    ],
     "taxi_zmq.py": ["mean return 8.", "processes: table "],
     "textbook_mpi.py": ["1 ranks, 50,000 steps: error 0.075"],
     "taxi_mpi.py": ["workers 1, mean return 8.", "gap ", "table "],
