@@ -76,13 +76,14 @@ numpydoc_xref_aliases = {
     "array_like": "numpy.ndarray",
     "array-like": "numpy.ndarray",
     "sequence": "collections.abc.Sequence",
-    "gymnasium.Env": "gymnasium.Env",
-    "matplotlib.axes.Axes": "matplotlib.axes.Axes",
+    "gymnasium.Env": ":class:`gymnasium.Env`",
+    "gymnasium.vector.VectorEnv": ":class:`gymnasium.vector.VectorEnv`",
+    "matplotlib.axes.Axes": ":class:`matplotlib.axes.Axes`",
     "Axes": "matplotlib.axes.Axes",
     "DataFrame": "pandas.DataFrame",
     "callable": "collections.abc.Callable",
     "path": "os.PathLike",
-    **{name: name for name in ("bool", "bytes", "dict", "float", "int", "list", "str", "tuple")},
+    **{name: f":class:`{name}`" for name in ("bool", "bytes", "dict", "float", "int", "list", "str", "tuple")},
 }
 
 
