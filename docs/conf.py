@@ -83,7 +83,9 @@ numpydoc_xref_aliases = {
     "DataFrame": "pandas.DataFrame",
     "callable": "collections.abc.Callable",
     "path": "os.PathLike",
-    **{name: f":class:`{name}`" for name in ("bool", "bytes", "dict", "float", "int", "list", "str", "tuple")},
+    **{
+        name: f":class:`{name}`" for name in ("bool", "bytes", "dict", "float", "int", "list", "str", "tuple")
+    },
 }
 
 

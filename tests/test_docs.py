@@ -7,6 +7,8 @@ import doctest
 import importlib
 import inspect
 import re
+import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -33,12 +35,22 @@ PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
 def test_python_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of a page run in order, as one program, and print what the page says that they print."""
     monkeypatch.chdir(tmp_path)
+    compile_c(page)
     namespace: dict[str, Any] = {"__name__": page.stem}
     for block, shown in python_and_output(page):
         rest = list[str]()
         namespace["print"] = partial(check_printed, block.splitlines(), rest)
         exec(compile(block, page.name, "exec"), namespace)
         assert "".join(rest) == shown
+
+
+def compile_c(page: Path) -> None:
+    """Compile the page's environment in C by the page's command."""
+    for source in blocks(page, "c"):
+        Path("chain.c").write_text(source)
+        (command,) = (line for line in blocks(page, "bash") if line.startswith("cc "))
+        python = shlex.quote(sys.executable)
+        subprocess.run(["bash", "-ec", command.replace("$(python ", f"$({python} ")], check=True, timeout=60)
 
 
 def check_printed(lines: list[str], rest: list[str], *values: object) -> None:
@@ -66,7 +78,11 @@ def test_examples_of_docstrings(module: str, tmp_path: Path, monkeypatch: pytest
 
 def test_every_public_name_is_in_the_reference() -> None:
     """Building the documentation fails on this, too; here it takes no time."""
-    entries = re.findall(r"^\.\. auto\w+:: cdq\.(\w+)$", "".join(page.read_text() for page in (ROOT / "docs/api").glob("*.md")), re.MULTILINE)
+    entries = re.findall(
+        r"^\.\. auto\w+:: cdq\.(\w+)$",
+        "".join(page.read_text() for page in (ROOT / "docs/api").glob("*.md")),
+        re.MULTILINE,
+    )
     assert set(cdq.__all__) - {"__version__"} <= set(entries)
 
 

@@ -131,6 +131,8 @@ def wrong_files(shown: str, directory: Path) -> list[str]:
 def test_commands_of_a_page_succeed_and_print_what_it_shows(page: Path, tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as door:
         port = door.getsockname()[1]
+    for source in blocks(page, "c"):
+        (tmp_path / "chain.c").write_text(source)
     said = run(session(commands(page, port)), tmp_path)
     for shown in output_of_commands(page):
         wrong = wrong_files(shown, tmp_path) if FILES.match(shown) else not_said(shown, said)
