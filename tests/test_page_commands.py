@@ -39,7 +39,12 @@ WAIT = 'for pid in "${pids[@]}"; do wait "$pid"; done; pids=()'
 # What stands for a number of steps that takes minutes.
 SHORTER = {"1e9": "2e6", "1e8": "2e5"}
 
-COMMAND_PAGES = [page for page in PAGES if blocks(page, "console|bash")]
+WITH_COMMANDS = [page for page in PAGES if blocks(page, "console|bash")]
+# Pages with more ranks than there are cores.
+COMMAND_PAGES = [
+    pytest.param(page, id=page.stem, marks=[pytest.mark.alone] * (page.stem in {"README", "mpi"}))
+    for page in WITH_COMMANDS
+]
 FILES = re.compile(r"keys/|\w+\.json: ")
 
 
@@ -126,8 +131,7 @@ def wrong_files(shown: str, directory: Path) -> list[str]:
     return wrong
 
 
-@pytest.mark.alone  # ranks and hubs, more than there are cores
-@pytest.mark.parametrize("page", COMMAND_PAGES, ids=[page.stem for page in COMMAND_PAGES])
+@pytest.mark.parametrize("page", COMMAND_PAGES)
 def test_commands_of_a_page_succeed_and_print_what_it_shows(page: Path, tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as door:
         port = door.getsockname()[1]
@@ -141,7 +145,7 @@ def test_commands_of_a_page_succeed_and_print_what_it_shows(page: Path, tmp_path
 
 def test_output_is_shown_where_something_is_run() -> None:
     """Blocks of text are compared above, or with what the Python before them prints."""
-    others = [page for page in PAGES if page not in COMMAND_PAGES]
+    others = [page for page in PAGES if page not in WITH_COMMANDS]
     assert [page.name for page in others if list(output_of_commands(page))] == [
         "project.md"
     ]  # an entry of BibTeX
