@@ -154,3 +154,32 @@ def test_a_room_lists_the_first_lines_of_its_files() -> None:
             if " ".join(text.split()) != first:
                 wrong.append(f"{path}: {first!r}, in the list: {' '.join(text.split())!r}")
     assert wrong == []
+
+
+# Messages of the system and of MPI libraries, and names of exceptions, variables and fields.
+NOT_OURS = re.compile(
+    r"prterun has|There are not enough|Read -1|Bus error|No module named|No space left|\w+$|OMPI_|step$|PeerLost: ... rank 2"
+)
+MESSAGES = re.compile(r"^\| *(?:what is )?(?:said|seen) [^\n]*\n\|[-|]+\n((?:\|.*\n)+)", re.MULTILINE)
+
+
+def test_messages_on_pages_are_those_of_the_package() -> None:
+    """Three words on end of each message that a table explains stand in the source."""
+    source = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    source = re.sub(r'"\s*\n\s*f?"', "", source)  # a text that goes on in the next line
+    said = [
+        message
+        for page in PAGES
+        for table in MESSAGES.findall(page.read_text(encoding="utf-8"))
+        for row in table.splitlines()
+        for message in re.findall(r"`([^`]+)`", row.split("|")[1])
+        if not NOT_OURS.match(message)
+    ]
+    assert len(said) > 25
+    phrases = [
+        [" ".join(words) for words in zip(*(message.split()[k:] for k in range(3)), strict=False)]
+        for message in said
+    ]
+    assert [
+        text for text, parts in zip(said, phrases, strict=True) if not any(part in source for part in parts)
+    ] == []
