@@ -158,7 +158,8 @@ def test_a_room_lists_the_first_lines_of_its_files() -> None:
 
 # Messages of the system and of MPI libraries, and names of exceptions, variables and fields.
 NOT_OURS = re.compile(
-    r"prterun has|There are not enough|Read -1|Bus error|No module named|No space left|\w+$|OMPI_|step$|PeerLost: ... rank 2"
+    r"prterun has|There are not enough|Read -1|Bus error|No module named|No space left"
+    r"|\w+$|OMPI_|step$|PeerLost: ... rank 2"
 )
 MESSAGES = re.compile(r"^\| *(?:what is )?(?:said|seen) [^\n]*\n\|[-|]+\n((?:\|.*\n)+)", re.MULTILINE)
 
