@@ -47,7 +47,7 @@ SAID = {
 }
 SCRIPT = EXAMPLES / "taxi.slurm"
 # What a run of some seconds says where standard error is no terminal.
-PROGRESS = re.compile(r"cdq: [\w.-]+: .* steps.*")
+PROGRESS = re.compile(r"cdq: [\w./-]+: .* steps.*")
 VIDEO = "record_video.py"
 
 
