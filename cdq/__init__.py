@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cdq.learner.comparison import Comparison as Comparison
     from cdq.learner.comparison import compare as compare
     from cdq.learner.evaluation import Evaluation as Evaluation
+    from cdq.learner.evaluation import Evaluations as Evaluations
     from cdq.learner.matches import Match as Match
     from cdq.learner.matches import Seat as Seat
     from cdq.learner.matches import Worst as Worst
@@ -75,11 +76,11 @@ _HOMES = {
     "CdqError": "errors",
     "Comparison": "learner.comparison",
     "Constant": "schedules",
-    "Federation": "schedules",
-    "Personal": "merges",
     "EvalCallback": "training.callbacks",
     "Evaluation": "learner.evaluation",
+    "Evaluations": "learner.evaluation",
     "ExponentialDecay": "schedules",
+    "Federation": "schedules",
     "FourierBasis": "features",
     "Goals": "settings.tasks",
     "History": "training.history",
@@ -93,6 +94,7 @@ _HOMES = {
     "MergeRule": "merges",
     "OptimalWithin": "training.goals",
     "OptimalityGap": "mdp.planning",
+    "Personal": "merges",
     "Polynomial": "schedules",
     "PolynomialBasis": "features",
     "ProgressBar": "training.progress",
@@ -101,15 +103,15 @@ _HOMES = {
     "RescaledLinear": "schedules",
     "Rewards": "settings.tasks",
     "RunView": "training.callbacks",
-    "Signals": "envs.signals",
     "Seat": "learner.matches",
+    "Signals": "envs.signals",
     "Solution": "mdp.planning",
     "StopOnReturn": "training.stopping",
     "StopOnTime": "training.stopping",
     "TensorBoardLogger": "training.loggers",
     "TileCoding": "features",
-    "Worst": "learner.matches",
     "Weights": "settings.tasks",
+    "Worst": "learner.matches",
     "bounds": "mdp.planning",
     "compare": "learner.comparison",
     "evaluate_policy": "mdp.planning",
