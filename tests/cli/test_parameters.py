@@ -25,6 +25,7 @@ COMMANDS = (
     "hub",
     "join",
     "status",
+    "watch",
     "replay",
     "keygen",
     "launch",
