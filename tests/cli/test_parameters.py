@@ -26,6 +26,7 @@ COMMANDS = (
     "hub",
     "join",
     "status",
+    "watch",
     "replay",
     "keygen",
     "launch",
