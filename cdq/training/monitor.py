@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from cdq.training.figures import Figures
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin
-from cdq.training.history import History, Row
+from cdq.training.history import FIRST_ROW, History, Played, Row, Rows
 from cdq.training.rows import rows_of
-from cdq.workers import Round
+from cdq.workers import Round, Summary
 
 # Steps between two measurements: half of those so far, a twentieth where a condition waits for them, but no fewer
 # than a hundred per outcome of the model, so that measuring takes a small part of the time whatever the model.
@@ -33,8 +34,8 @@ class Monitor:
         Returns the greedy policy's mean return.
     goal : Goal
         Goal of the call: has the condition, and where a call goes on that was cut short, when to measure next.
-    complete : callable, optional
-        Returns a row, given the one before it, with figures that the round does not tell (`Figures.complete`).
+    figures : Figures, optional
+        Figures of rows that rounds do not tell.
 
     Attributes
     ----------
@@ -50,19 +51,17 @@ class Monitor:
         mean_return: Callable[[], float],
         goal: Goal,
         *,
-        complete: Callable[[Row, Row], Row] = lambda row, before: row,
+        figures: Figures | None = None,
     ) -> None:
         self._history, self._gap, self._mean_return, self._until = history, gap, mean_return, goal.until
-        self._least, self._complete = least, complete
+        self._least, self._figures = least, figures
         self._greedy_return = math.nan
         last = self.go_on()
         self.measure_at = goal.measure_at or last.steps + self._least
 
     def aimed_at(self, goal: Goal) -> Monitor:
         """Return a monitor of the same run that judges by another goal."""
-        return Monitor(
-            self._history, self._least, self._gap, self._mean_return, goal, complete=self._complete
-        )
+        return Monitor(self._history, self._least, self._gap, self._mean_return, goal, figures=self._figures)
 
     def go_on(self) -> Row:
         """Count from the newest row, which is returned, for rounds whose bytes and seconds begin at 0."""
@@ -70,6 +69,8 @@ class Monitor:
         self._episodes, self._rounds, self._bytes = last.episodes, last.rounds, last.bytes
         self._bytes_before, self._seconds_before = last.bytes, last.seconds
         self._started = time.perf_counter()
+        if self._figures is not None:
+            self._figures.go_on(last)
         return last
 
     def __call__(self, steps: int, played: Round) -> bool:
@@ -82,7 +83,6 @@ class Monitor:
         self._episodes += episodes
         self._rounds += 1
         self._bytes = self._bytes_before + bytes_sent  # up to the round before
-        self._history.recount(self._bytes)
         gap, met = math.nan, False
         self._greedy_return = math.nan
         if steps >= self.measure_at:
@@ -90,30 +90,29 @@ class Monitor:
             self.measure_at = max(int(steps * growth), steps + self._least)
             gap = self._gap()
             met = self._holds(gap)
-        self._write(
-            Row(
-                steps,
-                self._seconds_before + time.perf_counter() - self._started,
-                return_sum / episodes if episodes else math.nan,
-                self._episodes,
-                self._rounds,
-                self._bytes,
-                gap,
-                greedy_return=self._greedy_return,
-            ),
-            played,
+        row = Row(
+            steps,
+            self._seconds_before + time.perf_counter() - self._started,
+            return_sum / episodes if episodes else math.nan,
+            self._episodes,
+            self._rounds,
+            self._bytes,
+            gap,
+            greedy_return=self._greedy_return,
         )
+        self._write(row, played.summaries)
         return met
 
-    def _last(self) -> Row:
-        return self._history[-1] if len(self._history) else Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
+    def _write(self, row: Row, summaries: Sequence[Summary]) -> None:
+        if self._figures is None:
+            self._history.add_round(Played(row, summaries), _rows_of)
+            return
+        step_size, visited = self._figures.look(row.steps)
+        row = row._replace(step_size=step_size, visited=visited)
+        self._history.add_round(Played(row, summaries, self._figures.pairs), self._figures.rows_of)
 
-    def _write(self, newest: Row, played: Round) -> None:
-        """Write the rows of a round, of which *newest* is the last."""
-        before = self._last()
-        for row in rows_of(newest, before, played.summaries):
-            before = self._complete(row, before)
-            self._history.append(before)
+    def _last(self) -> Row:
+        return self._history[-1] if len(self._history) else FIRST_ROW
 
     def _holds(self, gap: float) -> bool:
         until = self._until
@@ -123,3 +122,7 @@ class Monitor:
             self._greedy_return = self._mean_return()
             return self._greedy_return >= until.at_least
         return False
+
+
+def _rows_of(before: Row, rounds: Sequence[Played]) -> Rows:
+    return rows_of(before, rounds)[0]
