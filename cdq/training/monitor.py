@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from cdq.training.figures import Figures
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin
-from cdq.training.history import FIRST_ROW, History, Played, Row, Rows
-from cdq.training.rows import rows_of
-from cdq.workers import Round, Summary
+from cdq.training.history import FIRST_ROW, History, Played, Row
+from cdq.workers import Round
 
 # Steps between two measurements: half of those so far, a twentieth where a condition waits for them, but no fewer
 # than a hundred per outcome of the model, so that measuring takes a small part of the time whatever the model.
@@ -34,7 +33,7 @@ class Monitor:
         Returns the greedy policy's mean return.
     goal : Goal
         Goal of the call: has the condition, and where a call goes on that was cut short, when to measure next.
-    figures : Figures, optional
+    figures : Figures
         Figures of rows that rounds do not tell.
 
     Attributes
@@ -51,7 +50,7 @@ class Monitor:
         mean_return: Callable[[], float],
         goal: Goal,
         *,
-        figures: Figures | None = None,
+        figures: Figures,
     ) -> None:
         self._history, self._gap, self._mean_return, self._until = history, gap, mean_return, goal.until
         self._least, self._figures = least, figures
@@ -61,7 +60,7 @@ class Monitor:
 
     def aimed_at(self, goal: Goal) -> Monitor:
         """Return a monitor of the same run that judges by another goal."""
-        return Monitor(self._history, self._least, self._gap, self._mean_return, goal, figures=self._figures)
+        return Monitor(self._history, self._least, self._gap, self._mean_return, goal, self._figures)
 
     def go_on(self) -> Row:
         """Count from the newest row, which is returned, for rounds whose bytes and seconds begin at 0."""
@@ -69,8 +68,7 @@ class Monitor:
         self._episodes, self._rounds, self._bytes = last.episodes, last.rounds, last.bytes
         self._bytes_before, self._seconds_before = last.bytes, last.seconds
         self._started = time.perf_counter()
-        if self._figures is not None:
-            self._figures.go_on(last)
+        self._figures.go_on(last)
         return last
 
     def __call__(self, steps: int, played: Round) -> bool:
@@ -90,6 +88,8 @@ class Monitor:
             self.measure_at = max(int(steps * growth), steps + self._least)
             gap = self._gap()
             met = self._holds(gap)
+        figures = self._figures
+        step_size, visited = figures.look(steps)
         row = Row(
             steps,
             self._seconds_before + time.perf_counter() - self._started,
@@ -99,17 +99,11 @@ class Monitor:
             self._bytes,
             gap,
             greedy_return=self._greedy_return,
+            step_size=step_size,
+            visited=visited,
         )
-        self._write(row, played.summaries)
+        self._history.add_round(Played(row, played.summaries, figures.pairs), figures.rows_of)
         return met
-
-    def _write(self, row: Row, summaries: Sequence[Summary]) -> None:
-        if self._figures is None:
-            self._history.add_round(Played(row, summaries), _rows_of)
-            return
-        step_size, visited = self._figures.look(row.steps)
-        row = row._replace(step_size=step_size, visited=visited)
-        self._history.add_round(Played(row, summaries, self._figures.pairs), self._figures.rows_of)
 
     def _last(self) -> Row:
         return self._history[-1] if len(self._history) else FIRST_ROW
@@ -122,7 +116,3 @@ class Monitor:
             self._greedy_return = self._mean_return()
             return self._greedy_return >= until.at_least
         return False
-
-
-def _rows_of(before: Row, rounds: Sequence[Played]) -> Rows:
-    return rows_of(before, rounds)[0]
