@@ -60,7 +60,7 @@ class Monitor:
 
     def aimed_at(self, goal: Goal) -> Monitor:
         """Return a monitor of the same run that judges by another goal."""
-        return Monitor(self._history, self._least, self._gap, self._mean_return, goal, self._figures)
+        return Monitor(self._history, self._least, self._gap, self._mean_return, goal, figures=self._figures)
 
     def go_on(self) -> Row:
         """Count from the newest row, which is returned, for rounds whose bytes and seconds begin at 0."""

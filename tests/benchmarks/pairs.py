@@ -1,11 +1,11 @@
 """Two builds of cdq in turn in one run: the CPU time of the one over that of the other, pair by pair.
 
-Run: python tests/benchmarks/pairs.py --python OLD/bin/python NEW/bin/python [--pairs 9] [--only WORDS]
+Run: python tests/benchmarks/pairs.py --python OLD/bin/python NEW/bin/python [--pairs 4] [--starts 3] [--only WORDS]
 
-Each interpreter imports the cdq that is installed in it, once, and does the same work again and again, in turn with the
-other; which one begins changes from pair to pair. Prints a row per case: the median ratio, old over new, so that below
-1 the new build is slower, with the least and the greatest. CPU time of all threads counts, as other work on the machine
-changes it least. This file is run by either build, and so takes what both have.
+Each interpreter imports the cdq that is installed in it and does the same work again and again, in turn with the other;
+which one begins changes from pair to pair, and both are started anew some times. Prints a row per case: the median
+ratio, old over new, so that below 1 the new build is slower, with the least and the greatest. CPU time of all threads
+counts, as other work on the machine changes it least. This file is run by either build, and so takes what both have.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -173,14 +173,17 @@ class Build:
         self._process.wait()
 
 
-def compare(old: Build, new: Build, case: int, pairs: int) -> tuple[list[float], float]:
-    """Return the ratios of *pairs* pairs, old over new, and the median CPU seconds of the new build."""
-    old.seconds(case), new.seconds(case)  # whatever happens once
+def compare(pythons: Sequence[str], case: int, pairs: int, starts: int) -> tuple[list[float], float]:
+    """Return the ratios of all pairs, old over new, and the median CPU seconds of the new build."""
     taken = []
-    for i in range(pairs):
-        order = (old, new) if i % 2 else (new, old)
-        first, second = order[0].seconds(case), order[1].seconds(case)
-        taken.append((first, second) if i % 2 else (second, first))
+    for _ in range(starts):  # where memory lies decides some percents for as long as a process lives
+        old, new = map(Build, pythons)
+        old.seconds(case), new.seconds(case)  # whatever happens once
+        for i in range(pairs):
+            order = (old, new) if i % 2 else (new, old)
+            first, second = order[0].seconds(case), order[1].seconds(case)
+            taken.append((first, second) if i % 2 else (second, first))
+        old.end(), new.end()
     return [one / other for one, other in taken], median(other for _, other in taken)
 
 
@@ -190,24 +193,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--python", nargs=2, metavar=("OLD", "NEW"), help="interpreters of the two builds")
-    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--pairs", type=int, default=4, help="pairs with the same two processes")
+    parser.add_argument("--starts", type=int, default=3, help="times that both are started")
     parser.add_argument("--only", default="", help="cases whose names contain these words")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
         serve()
         return
-    builds = [Build(python) for python in arguments.python]
     print("| work | CPU ms | old / new | least | greatest |\n|---|---|---|---|---|")
     for number, case in enumerate(CASES):
         if all(word in case.name for word in arguments.only.split()):
-            ratios, seconds = compare(*builds, number, arguments.pairs)
+            ratios, seconds = compare(arguments.python, number, arguments.pairs, arguments.starts)
             print(
                 f"| {case.name} | {1e3 * seconds:.1f} | {median(ratios):.3f} | {min(ratios):.2f} | {max(ratios):.2f} |",
                 flush=True,
             )
-    for build in builds:
-        build.end()
 
 
 if __name__ == "__main__":
