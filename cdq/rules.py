@@ -12,7 +12,8 @@
 "double-q"
     r + discount Q_B(s', argmax_b Q_A(s', b)) for table A, or the same for B, by a coin. Merging treats the columns of
     both tables alike, each by the visits, step sizes and clock of its own: "pooled" reads the mass of a pair in one
-    table, about half of what Q-learning spends on the pair.
+    table, about half of what Q-learning spends on the pair. Its step size is 0.05 by default: with steps near 1 each
+    table takes over single values of the other one.
 
 A rule has a number and a case in the header `cdq/core/table/rules.h`, and a line in `RULES` here. Loops, tables, files,
 communicators and the command line take it from there.
@@ -38,12 +39,15 @@ class UpdateRule(NamedTuple):
         Tables of values that it learns; their columns stand side by side.
     acts_ahead : bool
         True if a target takes the action that is made next, which a log does not tell.
+    step_size : float, optional
+        Step size by default, of a rule that the usual one, which begins near 1, leads astray.
     """
 
     name: str
     number: int
     tables: int = 1
     acts_ahead: bool = False
+    step_size: float | None = None
 
 
 RULES = {
@@ -52,7 +56,7 @@ RULES = {
         UpdateRule("q-learning", 0),
         UpdateRule("expected-sarsa", 1),
         UpdateRule("sarsa", 2, acts_ahead=True),
-        UpdateRule("double-q", 3, tables=2),
+        UpdateRule("double-q", 3, tables=2, step_size=0.05),
     )
 }
 Q_LEARNING = RULES["q-learning"]
