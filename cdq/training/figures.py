@@ -47,7 +47,7 @@ class Figures:
     ) -> None:
         self._state, self._exploration, self._step_size = state, exploration, step_size
         self._step_scale, self._visited = step_scale, visited
-        self._steps, self._unseen = 0, True
+        self._steps, self._unseen, self._pairs_seen = 0, True, 0
 
     @property
     def pairs(self) -> int:
@@ -56,7 +56,7 @@ class Figures:
 
     def go_on(self, last: Row) -> None:
         """Go on from the newest row."""
-        self._steps, self._unseen = last.steps, math.isnan(last.visited)
+        self._steps, self._unseen, self._pairs_seen = last.steps, math.isnan(last.visited), 0
 
     def look(self, steps: int) -> tuple[float, float]:
         """Return step size and visited part of a table after a round at so many steps; NaN where none need be known.
@@ -69,8 +69,10 @@ class Figures:
         self._steps = steps
         if not is_due:
             return math.nan, math.nan
-        visited = self._visited()
+        # Visits stay: pairs that were all visited are so until there are more.
+        visited = 1.0 if self._pairs_seen == self.pairs else self._visited()
         self._unseen = math.isnan(visited)
+        self._pairs_seen = self.pairs if visited == 1.0 else 0
         return self._clock_step_size(), visited
 
     def rows_of(self, before: Row, rounds: Sequence[Played]) -> Rows:

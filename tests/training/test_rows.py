@@ -239,3 +239,24 @@ def test_rows_do_not_depend_on_when_somebody_looks(seed: int, law: Any, look: in
                 rounds.figures.go_on(looked_at[-1])
     assert quiet == looked_at
     assert quiet[-1].rounds == 200
+
+
+def test_a_table_that_was_visited_throughout_is_not_looked_at_again() -> None:
+    table, looks = Table(), []
+
+    def visited() -> float:
+        looks.append(table.clock.size)
+        return table.seen
+
+    figures = Figures(table, None, Constant(0.5), 1.0, visited)  # type: ignore[arg-type]
+    steps = iter(range(1000, 10_000, 1000))
+    table.seen = 0.5
+    assert figures.look(next(steps)) == (pytest.approx(math.nan, nan_ok=True), 0.5)
+    table.seen = 1.0
+    assert [figures.look(next(steps))[1] for _ in range(3)] == [1.0] * 3
+    assert looks == [4, 4]
+    table.clock, table.seen = np.zeros(6, np.uint32), 0.75  # rows were added
+    assert figures.look(next(steps))[1] == 0.75
+    figures.go_on(FIRST_ROW)
+    assert figures.look(next(steps))[1] == 0.75
+    assert looks == [4, 4, 6, 6]
