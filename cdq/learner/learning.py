@@ -113,8 +113,10 @@ class Learning(Filed):
                 "cdq.MeanReturn(...)"
             )
         with self._stepped("learn"), self._aiming_at(goal):
-            self._optimum = self._solved()  # before the clock starts
-            backends.learn(backend, replace(self._call(), callbacks=watchers))
+            call = replace(self._call(), callbacks=watchers)
+            if call.measures:
+                self._optimum = self._solved()  # before the clock starts
+            backends.learn(backend, call)
         return self
 
     @named

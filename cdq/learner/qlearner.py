@@ -18,7 +18,7 @@ from cdq.learner.learning import Learning
 from cdq.learner.naming import named
 from cdq.merges import MergeRule, Personal, resolve
 from cdq.rules import Hysteretic
-from cdq.schedules import Federation, Rate, StepSize
+from cdq.schedules import Constant, Federation, Rate, StepSize
 from cdq.schedules.windows import Window
 from cdq.settings import make_settings, require_rule_fits, require_workers
 from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed
@@ -49,7 +49,7 @@ class QLearner(Learning):
         Discount, from 0 to 1.
     step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial, str, callable or None
         Step size, or its law; text and functions as for *exploration*. None: `RescaledLinear(gamma)`, that is
-        1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`, or 0.1 with features.
+        1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`, or 0.1 with features; 0.05 with "double-q".
     exploration : float, Constant, LinearDecay, ExponentialDecay, str, callable or None
         Probability of a uniformly random action. None: 0.1, or 0.3 in games. Text is read as on the command line:
         "linear(1.0, 0.05, 1e5)". A function gets the number of environment steps of all workers; it is tabulated at
@@ -59,7 +59,7 @@ class QLearner(Learning):
         towards the mean of what exploration will do there, and "sarsa": towards the action that it does, so that the
         values are those of the policy that explores. "double-q": two tables, of which each is updated with the other
         one's values, and which acts and answers by their mean; it does not take luck for value, and wants
-        a small step size, such as 0.1. `cdq.Hysteretic` (beta): agents with a common reward do not punish an action for
+        a small step size. `cdq.Hysteretic` (beta): agents with a common reward do not punish an action for
         what another agent tried; with several workers it wants ``merge="visits"``.
     merge : str, MergeRule or Personal
         Rule by which the workers' tables become one: "pooled", "mean", "visits", "importance",
@@ -225,7 +225,8 @@ class QLearner(Learning):
         require_rule_fits(self.settings)
         require_homes(self._task, self.settings)
         if step_size is None:
-            usual = self._task.step_size(self.settings.gamma)
+            own = self.settings.rule.step_size
+            usual = self._task.step_size(self.settings.gamma) if own is None else Constant(own)
             self.settings = replace(self.settings, step_size=usual)
         require_fleet(self._task, self.settings)
         self._requests = Requests()

@@ -116,20 +116,20 @@ def unvisited(model: MDP | None, visits: npt.NDArray[np.int64]) -> float | None:
     """Return the part of the pairs that episodes can reach which was never visited; None without a model."""
     if model is None:
         return None
-    known = visits[_reachable(model)]
-    return float((known == 0).mean()) if known.size else 0.0
+    known = _of_reachable(model, visits)
+    return (known.size - np.count_nonzero(known)) / known.size if known.size else 0.0
 
 
 def visited(model: MDP | None, visits: npt.NDArray[np.int64]) -> float:
     """Return the part of the pairs that was visited: of those that episodes can reach, where there is a model."""
-    known = visits if model is None else visits[_reachable(model)]
-    return float((known > 0).mean()) if known.size else math.nan
+    known = visits if model is None else _of_reachable(model, visits)
+    return np.count_nonzero(known) / known.size if known.size else math.nan
 
 
-def _reachable(model: MDP) -> npt.NDArray[np.bool_]:
-    """Return the pairs that episodes can reach, (n_states, n_actions)."""
-    there: npt.NDArray[np.bool_] = np.diff(model.offsets).reshape(model.n_states, model.n_actions) > 0
-    return there & model.reachable()[:, None]
+def _of_reachable(model: MDP, visits: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the visits of the pairs that episodes can reach."""
+    states = model.reachable()
+    return visits[states] if model.actions is None else visits[states][model.actions[states]]
 
 
 def hints(

@@ -401,13 +401,13 @@ class Results(Matches):
             lambda: math.nan if (gap := self._gap()) is None else gap.gap,
             lambda: self._evaluate(episodes).mean_return,
             self._state.goal,
-            complete=Figures(
+            figures=Figures(
                 self._state,
                 self.settings.exploration if explores else None,
                 self.settings.step_size,
                 self._task.step_scale,
                 lambda: visited(self.model, self._state.merged.updates()),
-            ).complete,
+            ),
         )
 
     def _workers_are(self) -> str:

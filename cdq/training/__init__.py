@@ -20,7 +20,7 @@
 - `picture`: Picture of a run in bounded size, as a JSON object: its curves, and its table on the grid or by its first
   rows.
 - `progress`: Progress of a run, for the one who looks on: a bar on a terminal or in a notebook, plain lines elsewhere.
-- `rows`: Rows that a round adds to a history: one for itself, and more where its window was long.
+- `rows`: Rows that rounds add to a history: one for each, and more where its window was long; of many rounds at once.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
 - `stopping`: Callbacks that stop a run: by the return of its episodes, or by the clock.
 - `task`: A learning task: an environment together with a Q-function, and the loops that workers run on it.

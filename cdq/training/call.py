@@ -96,6 +96,11 @@ class LearnCall:
         return Cohort(*schedules, settings.federation, settings.seed, self.state.session)
 
     @property
+    def measures(self) -> bool:
+        """True if the gap or the greedy return is measured before the steps of the call are done."""
+        return self.monitor is not None and self.monitor.measure_at <= self.state.goal.target
+
+    @property
     def model(self) -> MDP:
         """The finite model; there is one where a hub merges."""
         assert self.task.model is not None

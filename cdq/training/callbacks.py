@@ -13,14 +13,13 @@ from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
 from cdq.qfunctions import QTable
 from cdq.settings import Settings
-from cdq.training.history import History, Row
+from cdq.training.history import FIRST_ROW, History, Row
 from cdq.training.state import State
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 _log = logging.getLogger("cdq")
-_NO_ROW = Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
 
 
 class RunView:
@@ -62,12 +61,16 @@ class RunView:
     def row(self) -> Row:
         """The newest row of the history, whose `gap` and `greedy_return` are NaN unless this round measured them."""
         history = self._state.history
-        return history[-1] if len(history) else _NO_ROW
+        return history[-1] if len(history) else FIRST_ROW
 
     @property
     def rows(self) -> list[Row]:
         """The rows that the last round added to the history, oldest first: several where its window was long."""
         return self._state.history.after(self._before)
+
+    @property
+    def _is_measured(self) -> bool:
+        return self._state.history.measured
 
     def newest(self, name: str) -> float:
         """Return the newest figure of a column of the history that is not NaN; NaN if there is none."""
@@ -191,11 +194,9 @@ class CallbackList:
         """Call `on_round` of each, and `on_evaluation` after a measurement; return whether one asks to stop."""
         for one in self._of_rounds:
             self._hear(one.on_round(self._seen))
-        if self._of_evaluations:
-            row = self._seen.row
-            if not (math.isnan(row.gap) and math.isnan(row.greedy_return)):
-                for one in self._of_evaluations:
-                    self._hear(one.on_evaluation(self._seen))
+        if self._of_evaluations and self._seen._is_measured:
+            for one in self._of_evaluations:
+                self._hear(one.on_evaluation(self._seen))
         if self._of_rounds:
             self._seen._end_round()
         return self._asked

@@ -16,7 +16,7 @@ from cdq.core.merge.overlap import hand_over, take_back
 from cdq.core.table.rows import Law, Rows
 from cdq.errors import EnvironmentFailure
 from cdq.qfunctions import MergedTable
-from cdq.workers.tallies import WIDTH, parts_of
+from cdq.workers.tallies import TALLY_WIDTH, parts_of
 
 # First numbers of spawn keys, so that no two uses of one seed share a stream.
 LEARNING, EVALUATION, PREDICTION = 0, 1, 2
@@ -109,7 +109,7 @@ class Worker:
         """Learn for *sweeps* steps of every lane; None if the stop flag ended it: roll back then."""
         self._lanes_before[:] = self._lanes.memory
         self._open = True
-        parts = np.zeros((parts_of(sweeps * self.num_envs), WIDTH))
+        parts = np.zeros((parts_of(sweeps * self.num_envs), TALLY_WIDTH))
         try:
             completed, episodes, length_sum, return_sum = self._loop.run(
                 law, sweeps, explore_first, explore_last, parts

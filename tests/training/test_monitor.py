@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
-from cdq.training.course import watch_nothing
+from cdq.qfunctions import MergedTable
+from cdq.schedules import Constant
+from cdq.training.course import Progress, watch_nothing
+from cdq.training.figures import Figures
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin
 from cdq.training.history import History, Row
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
+from cdq.training.state import State
 from cdq.workers.contribution import Summary
 from cdq.workers.rounds import Round
 
@@ -29,6 +33,9 @@ def monitor(
         lambda: next(each_gap, 9.0),
         lambda: next(each_return, 0.0),
         Goal(10**9, until),
+        figures=Figures(
+            State(MergedTable(2, 2, "float64", 0.0), Progress(0, 1.0)), None, Constant(0.5), 1.0, lambda: 0.75
+        ),
     )
 
 
@@ -40,6 +47,7 @@ def test_a_row_per_round() -> None:
     first, second = history
     assert (first.steps, first.mean_return, first.episodes, first.rounds, first.bytes) == (40, 3.0, 3, 1, 500)
     assert math.isnan(first.gap)
+    assert (first.step_size, first.visited) == (0.5, 0.75)
     assert math.isnan(second.mean_return)
     assert (second.steps, second.episodes, second.rounds, second.bytes) == (80, 3, 2, 500)
     assert 0 <= first.seconds <= second.seconds
