@@ -6,8 +6,12 @@
 - `windows`: Lengths of windows: fixed, or chosen after each round from merged data.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from cdq.schedules.forms import as_rate, as_step_size, from_config, parse, to_config
-from cdq.schedules.laws import LAW_BITS, build_law, log_keep
 from cdq.schedules.rates import (
     ClockLaw,
     Constant,
@@ -20,6 +24,11 @@ from cdq.schedules.rates import (
     StepSize,
     Tabulated,
 )
+
+if TYPE_CHECKING:
+    from cdq.schedules.laws import LAW_BITS, build_law, log_keep
+
+_OF_LAWS = ("LAW_BITS", "build_law", "log_keep")  # on first use: they take NumPy with them
 
 __all__ = [
     "LAW_BITS",
@@ -41,3 +50,9 @@ __all__ = [
     "parse",
     "to_config",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OF_LAWS:
+        return getattr(importlib.import_module("cdq.schedules.laws"), name)
+    raise AttributeError(f"module 'cdq.schedules' has no attribute {name!r}")
