@@ -14,7 +14,7 @@ from cdq.errors import ConfigError
 
 if TYPE_CHECKING:
     from cdq.comm.zmq.keys import Keys
-    from cdq.training import Until
+    from cdq.training import ProgressBar, Until
 
 EnvId = Annotated[
     str, argument(metavar="ENV", help="A Gymnasium id; one of your own package is module:Env-v0.")
@@ -141,6 +141,13 @@ def check_apart(**paths: Path | None) -> None:
         other = named.setdefault(path.absolute(), name)
         if other != name:
             raise ConfigError(f"--{other} and --{name} both name {path}; name two places")
+
+
+def progress_by(seconds: float) -> ProgressBar | None:
+    """Return what shows progress, with a plain line every so many seconds; None where they are 0."""
+    from cdq.training import ProgressBar
+
+    return ProgressBar(seconds) if seconds else None
 
 
 def until_of(optimal: float | None, mean_return: float | None) -> Until | None:

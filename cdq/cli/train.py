@@ -23,6 +23,7 @@ from cdq.cli.options import (
     check_writable,
     env_kwargs_of,
     given_in,
+    progress_by,
     until_of,
 )
 from cdq.cli.parameters import option
@@ -107,7 +108,8 @@ def train(
     from cdq.learner import QLearner
 
     check_apart(save=save, json=json_path, checkpoint=checkpoint, resume=resume)
-    until, callbacks = until_of(until_optimal, until_return), progress_by(progress)
+    until, bar = until_of(until_optimal, until_return), progress_by(progress)
+    callbacks = [] if bar is None else [bar]
     if resume is not None:
         given = given_in(context)
         agent = _resumed(resume, given, env_again, {name: hyperparameters[name] for name in MAY_CHANGE})
@@ -212,13 +214,6 @@ def finish(
             last.callback(agent.save, save)
     if interrupted:
         raise click.exceptions.Exit(_INTERRUPTED)
-
-
-def progress_by(seconds: float) -> list[Callback]:
-    """Return what shows the progress, with a plain line every so many seconds; nothing where they are 0."""
-    from cdq.training import ProgressBar
-
-    return [ProgressBar(seconds)] if seconds else []
 
 
 def _saved(agent: QLearner, path: Path) -> str:
