@@ -13,12 +13,12 @@
 - `history`: The record of a run: rows that are evenly spaced in steps, some 1,000 at most.
 - `interrupts`: Requests to end a run early: signals make them, workers read them.
 - `loggers`: Loggers: callbacks that write the figures of each round to a file as it is played.
-- `monitor`: Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition
-  holds.
+- `monitor`: Monitor of a run: writes the history, and measures the gap now and then, and the return where one is a
+  goal.
 - `progress`: Progress of a run, for the one who looks on: a bar on a terminal or in a notebook, plain lines elsewhere.
 - `rows`: Rows that a round adds to a history: one for itself, and more where its window was long.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
-- `stopping`: Callbacks that stop a run: by the return of its episodes, or by the clock.
+- `stopping`: Callbacks that stop a run: by the condition of the call, the return of its episodes, or the clock.
 - `task`: A learning task: an environment together with a Q-function, and the loops that workers run on it.
 - `team`: Teams: the workers of a process, the data that they share, and their lanes between two calls of `learn`.
 - `threads`: Threads that the main thread waits for, while a signal handler of the user's may raise there at any
@@ -37,6 +37,7 @@ from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, sig
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.training.progress import ProgressBar, duration, is_for_a_person, watched_by
 from cdq.training.state import State, Tensors, lanes_of
+from cdq.training.stopping import conditions
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 from cdq.training.team import Team
 from cdq.training.threads import run_workers
@@ -73,6 +74,7 @@ __all__ = [
     "Watch",
     "about",
     "agree_on_seed",
+    "conditions",
     "duration",
     "from_rank_0",
     "heard",

@@ -1,4 +1,4 @@
-"""Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition holds."""
+"""Monitor of a run: writes the history, and measures the gap now and then, and the return where one is a goal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-from cdq.training.goals import Goal, MeanReturn, OptimalWithin
+from cdq.training.goals import Goal, MeanReturn
 from cdq.training.history import History, Row
 from cdq.training.rows import rows_of
 from cdq.workers import Round
@@ -32,7 +32,8 @@ class Monitor:
     mean_return : callable
         Returns the greedy policy's mean return.
     goal : Goal
-        Goal of the call: has the condition, and where a call goes on that was cut short, when to measure next.
+        Goal of the call: has the condition, for which more is measured, and where a call goes on that was cut short,
+        when to measure next.
     complete : callable, optional
         Returns a row, given the one before it, with figures that the round does not tell (`Figures.complete`).
 
@@ -59,7 +60,7 @@ class Monitor:
         self.measure_at = goal.measure_at or last.steps + self._least
 
     def aimed_at(self, goal: Goal) -> Monitor:
-        """Return a monitor of the same run that judges by another goal."""
+        """Return a monitor of the same run that measures for another goal."""
         return Monitor(
             self._history, self._least, self._gap, self._mean_return, goal, complete=self._complete
         )
@@ -73,7 +74,7 @@ class Monitor:
         return last
 
     def __call__(self, steps: int, played: Round) -> bool:
-        """Write the round down; return whether the condition of the goal holds, as far as it was measured."""
+        """Write the round down; return whether anything was measured."""
         episodes, return_sum, bytes_sent = 0, 0.0, 0
         for summary in played.summaries:  # in rank order
             episodes += summary.episodes
@@ -83,13 +84,14 @@ class Monitor:
         self._rounds += 1
         self._bytes = self._bytes_before + bytes_sent  # up to the round before
         self._history.recount(self._bytes)
-        gap, met = math.nan, False
+        gap, measured = math.nan, steps >= self.measure_at
         self._greedy_return = math.nan
-        if steps >= self.measure_at:
+        if measured:
             growth = _GROWTH_UNTIL if self._until else _GROWTH
             self.measure_at = max(int(steps * growth), steps + self._least)
             gap = self._gap()
-            met = self._holds(gap)
+            if isinstance(self._until, MeanReturn):
+                self._greedy_return = self._mean_return()
         self._write(
             Row(
                 steps,
@@ -103,7 +105,7 @@ class Monitor:
             ),
             played,
         )
-        return met
+        return measured
 
     def _last(self) -> Row:
         return self._history[-1] if len(self._history) else Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
@@ -114,12 +116,3 @@ class Monitor:
         for row in rows_of(newest, before, played.summaries):
             before = self._complete(row, before)
             self._history.append(before)
-
-    def _holds(self, gap: float) -> bool:
-        until = self._until
-        if isinstance(until, OptimalWithin):
-            return gap <= until.tolerance
-        if isinstance(until, MeanReturn):
-            self._greedy_return = self._mean_return()
-            return self._greedy_return >= until.at_least
-        return False
