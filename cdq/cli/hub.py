@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
+from cdq.cli.completion import environments
 from cdq.cli.hyperparameters import arguments_of, takes_hyperparameters
 from cdq.cli.log import logging_as
 from cdq.cli.options import (
@@ -48,7 +49,12 @@ Checkpoint = Annotated[
 ]
 Env = Annotated[
     str | None,
-    option(metavar="ENV", help="A Gymnasium id.", show_default="what the directory's job has"),
+    option(
+        metavar="ENV",
+        help="A Gymnasium id.",
+        show_default="what the directory's job has",
+        shell_complete=environments,
+    ),
 ]
 Workers = Annotated[
     int,

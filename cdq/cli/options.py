@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
+from cdq.cli.completion import environments
 from cdq.cli.parameters import argument, option
 from cdq.errors import ConfigError
 
@@ -17,11 +18,16 @@ if TYPE_CHECKING:
     from cdq.training import ProgressBar, Until
 
 EnvId = Annotated[
-    str, argument(metavar="ENV", help="A Gymnasium id; one of your own package is module:Env-v0.")
+    str,
+    argument(
+        metavar="ENV",
+        help="A Gymnasium id; one of your own package is module:Env-v0.",
+        shell_complete=environments,
+    ),
 ]
 OptionalEnvId = Annotated[
     str | None,
-    argument(metavar="[ENV]", help="A Gymnasium id, as for the other commands."),
+    argument(metavar="[ENV]", help="A Gymnasium id, as for the other commands.", shell_complete=environments),
 ]
 EnvArgs = Annotated[
     list[str] | None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
+from cdq.cli.completion import environments
 from cdq.cli.hyperparameters import arguments_of, takes_hyperparameters
 from cdq.cli.options import (
     CheckpointEvery,
@@ -55,6 +56,7 @@ EnvAgain = Annotated[
         metavar="ENV",
         help="With --resume: the environment, where it is of a module (module:Env-v0).",
         show_default="what the checkpoint names",
+        shell_complete=environments,
     ),
 ]
 Save = Annotated[Path | None, option(metavar="PATH", help="Write what was learnt to this file.")]
