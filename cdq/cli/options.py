@@ -12,6 +12,7 @@ import click
 from cdq.cli.completion import environments
 from cdq.cli.parameters import argument, option
 from cdq.errors import ConfigError
+from cdq.errors.checks import real
 
 if TYPE_CHECKING:
     from cdq.comm.zmq.keys import Keys
@@ -150,10 +151,17 @@ def check_apart(**paths: Path | None) -> None:
 
 
 def progress_by(seconds: float) -> ProgressBar | None:
-    """Return what shows progress, with a plain line every so many seconds; None where they are 0."""
+    """Return what shows progress, with a plain line every so many seconds; None where they are 0.
+
+    Raises
+    ------
+    ConfigError
+        If they are no number that is allowed.
+    """
     from cdq.training import ProgressBar
 
-    return ProgressBar(seconds) if seconds else None
+    between = real("--progress", seconds, "a finite number of seconds above 0, or 0 to show none", 0.0)
+    return ProgressBar(between) if between else None
 
 
 def until_of(optimal: float | None, mean_return: float | None) -> Until | None:
