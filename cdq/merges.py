@@ -8,17 +8,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from numbers import Real
-from typing import Any, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cdq.core.merge import merge as _core
 from cdq.errors import ConfigError, TableError, unknown_name
 from cdq.errors.checks import shown
 
-Values: TypeAlias = npt.NDArray[np.floating[Any]]
-Counts: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
+if TYPE_CHECKING:  # help of a command lists the rules, without NumPy
+    import numpy as np
+    import numpy.typing as npt
+
+    Values: TypeAlias = npt.NDArray[np.floating[Any]]
+    Counts: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 
 NAMES: tuple[str, ...] = tuple(sorted(_core.RULES))
 # Rules that read the step sizes that visits spent, off the clocks.
@@ -169,6 +170,8 @@ def _check_signature(rule: MergeRule) -> None:
 
 
 def _on_blocks(rule: MergeRule) -> Callable[..., None]:
+    import numpy as np
+
     def combine(workers: int, n: int, *raw: memoryview) -> None:
         base, values, visits, clock, log_keep, merged = raw
         real = np.dtype("f4" if len(base) == 4 * n else "f8")

@@ -9,19 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
+from cdq.cli.completion import environments
 from cdq.cli.parameters import argument, option
 from cdq.errors import ConfigError
+from cdq.errors.checks import real
 
 if TYPE_CHECKING:
     from cdq.comm.zmq.keys import Keys
-    from cdq.training import Until
+    from cdq.training import ProgressBar, Until
 
 EnvId = Annotated[
-    str, argument(metavar="ENV", help="A Gymnasium id; one of your own package is module:Env-v0.")
+    str,
+    argument(
+        metavar="ENV",
+        help="A Gymnasium id; one of your own package is module:Env-v0.",
+        shell_complete=environments,
+    ),
 ]
 OptionalEnvId = Annotated[
     str | None,
-    argument(metavar="[ENV]", help="A Gymnasium id, as for the other commands."),
+    argument(metavar="[ENV]", help="A Gymnasium id, as for the other commands.", shell_complete=environments),
 ]
 EnvArgs = Annotated[
     list[str] | None,
@@ -162,6 +169,20 @@ def check_apart(**paths: Path | None) -> None:
         other = named.setdefault(path.absolute(), name)
         if other != name:
             raise ConfigError(f"--{other} and --{name} both name {path}; name two places")
+
+
+def progress_by(seconds: float) -> ProgressBar | None:
+    """Return what shows progress, with a plain line every so many seconds; None where they are 0.
+
+    Raises
+    ------
+    ConfigError
+        If they are no number that is allowed.
+    """
+    from cdq.training import ProgressBar
+
+    between = real("--progress", seconds, "a finite number of seconds above 0, or 0 to show none", 0.0)
+    return ProgressBar(between) if between else None
 
 
 def until_of(optimal: float | None, mean_return: float | None) -> Until | None:

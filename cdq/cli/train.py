@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
+from cdq.cli.completion import environments
 from cdq.cli.hyperparameters import arguments_of, takes_hyperparameters
 from cdq.cli.options import (
     CheckpointEvery,
@@ -25,6 +26,7 @@ from cdq.cli.options import (
     env_kwargs_of,
     fleet_of,
     given_in,
+    progress_by,
     until_of,
 )
 from cdq.cli.parameters import option
@@ -56,6 +58,7 @@ EnvAgain = Annotated[
         metavar="ENV",
         help="With --resume: the environment, where it is of a module (module:Env-v0).",
         show_default="what the checkpoint names",
+        shell_complete=environments,
     ),
 ]
 Save = Annotated[Path | None, option(metavar="PATH", help="Write what was learnt to this file.")]
@@ -111,7 +114,8 @@ def train(
     from cdq.learner import QLearner
 
     check_apart(save=save, json=json_path, checkpoint=checkpoint, resume=resume)
-    until, callbacks = until_of(until_optimal, until_return), progress_by(progress)
+    until, bar = until_of(until_optimal, until_return), progress_by(progress)
+    callbacks = [] if bar is None else [bar]
     if resume is not None:
         given = given_in(context)
         agent = _resumed(resume, given, env_again, {name: hyperparameters[name] for name in MAY_CHANGE})
@@ -216,13 +220,6 @@ def finish(
             last.callback(agent.save, save)
     if interrupted:
         raise click.exceptions.Exit(_INTERRUPTED)
-
-
-def progress_by(seconds: float) -> list[Callback]:
-    """Return what shows the progress, with a plain line every so many seconds; nothing where they are 0."""
-    from cdq.training import ProgressBar
-
-    return [ProgressBar(seconds)] if seconds else []
 
 
 def _saved(agent: QLearner, path: Path) -> str:

@@ -163,7 +163,9 @@ class LearningService:
 
     def welcome(self, uid: int, members: Sequence[int]) -> bytes:
         """Return all that a worker begins with."""
-        return pack_welcome(self._job, self._state.merged, self.lanes(uid), self.window)
+        return pack_welcome(
+            self._job, self._state.merged, self.lanes(uid), self.window, target=self._state.goal.target
+        )
 
     def limit(self, uid: int) -> int:
         """Return the bytes of the largest contribution."""
@@ -264,7 +266,11 @@ class LearningService:
         step = None if course.met else course.next()
         self.finished, self._checksum = step is None, None
         compare = int(self.rounds % _COMPARE_EVERY == 0)
-        self.window = DONE if step is None else OpenWindow(step.sweeps, before, *step.rates, compare)
+        self.window = (
+            DONE._replace(before=before)
+            if step is None
+            else OpenWindow(step.sweeps, before, *step.rates, compare)
+        )
         if step is not None:
             self._law = step.law
 

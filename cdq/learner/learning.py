@@ -25,6 +25,7 @@ from cdq.training import (
     State,
     Until,
     WideTask,
+    conditions,
     watched_by,
 )
 from cdq.workers import Rule
@@ -104,7 +105,7 @@ class Learning(Filed):
         self._require_unchanged()
         backend = self._backend.hosted(hosting, self._task)
         goal = make_goal(self._state, self._checkpoints, steps, until)
-        watchers = CallbackList(watched_by(callbacks, verbose), self._view())
+        watchers = CallbackList(watched_by(callbacks, verbose), self._view(), first=conditions(goal.until))
         if isinstance(self._task, WideTask) and isinstance(goal.until, OptimalWithin):
             raise ConfigError("several tasks have a distance from optimal each; use cdq.MeanReturn(...)")
         if self.model is None and isinstance(goal.until, OptimalWithin):
@@ -131,6 +132,7 @@ class Learning(Filed):
         *,
         next_masks: Any = None,
         passes: int = 1,
+        callbacks: Iterable[Callback | Callable[[RunView], object]] = (),
     ) -> Self:
         """Learn from logged transitions, in the order in which they are given; each counts as a step.
 
@@ -155,6 +157,8 @@ class Learning(Filed):
             what the next observations say, where they hold masks and those are heeded, else all.
         passes : int
             Number of times that the log is gone through.
+        callbacks : list of Callback or callable
+            The same as for `learn`; there are no checkpoints.
 
         Returns
         -------
@@ -181,8 +185,11 @@ class Learning(Filed):
         columns = observations, actions, rewards, next_observations, terminated
         masked = self.settings.masks is not False
         log = offline.log_for(self._task, *columns, next_masks=next_masks, masked=masked)
+        watchers = CallbackList(callbacks, self._view())
         with self._aiming_at(offline.goal_of(self._state, log, self.settings.workers, passes)):
-            offline.replay(self._backend, self._call(explores=False), log, rewards)
+            offline.replay(
+                self._backend, replace(self._call(explores=False), callbacks=watchers), log, rewards
+            )
         return self
 
     @classmethod
@@ -195,6 +202,7 @@ class Learning(Filed):
         terminated: Any,
         *,
         passes: int = 1,
+        callbacks: Iterable[Callback | Callable[[RunView], object]] = (),
         **settings: Any,
     ) -> Self:
         """Return a learner of logged transitions alone, without an environment: states and actions have names.
@@ -209,7 +217,7 @@ class Learning(Filed):
         states, actions, next_states : sequence of hashable objects
             Text, numbers, tuples, or whatever may be a key of a dictionary; rows of arrays and frames are tuples.
             Where an episode ended, the next state may be anything.
-        rewards, terminated, passes
+        rewards, terminated, passes, callbacks
             The same as for `learn_from`.
         **settings
             Arguments of `QLearner`, such as *gamma*, *workers* and *seed*; none of an environment's.
@@ -238,7 +246,7 @@ class Learning(Filed):
             )
         names = Names.of_log(states, actions, next_states, terminated)
         return cls(names, **settings).learn_from(  # type: ignore[call-arg]  # of QLearner
-            states, actions, rewards, next_states, terminated, passes=passes
+            states, actions, rewards, next_states, terminated, passes=passes, callbacks=callbacks
         )
 
     @contextmanager

@@ -7,6 +7,11 @@
 - `windows`: Lengths of windows: fixed, or chosen after each round from merged data.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from cdq.schedules.federation import (
     Federation,
     Part,
@@ -15,7 +20,6 @@ from cdq.schedules.federation import (
     per_worker_to_config,
 )
 from cdq.schedules.forms import as_rate, as_step_size, from_config, parse, to_config
-from cdq.schedules.laws import LAW_BITS, build_law, log_keep
 from cdq.schedules.rates import (
     ClockLaw,
     Constant,
@@ -28,6 +32,11 @@ from cdq.schedules.rates import (
     StepSize,
     Tabulated,
 )
+
+if TYPE_CHECKING:
+    from cdq.schedules.laws import LAW_BITS, build_law, log_keep
+
+_OF_LAWS = ("LAW_BITS", "build_law", "log_keep")  # on first use: they take NumPy with them
 
 __all__ = [
     "LAW_BITS",
@@ -54,3 +63,9 @@ __all__ = [
     "per_worker_to_config",
     "to_config",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OF_LAWS:
+        return getattr(importlib.import_module("cdq.schedules.laws"), name)
+    raise AttributeError(f"module 'cdq.schedules' has no attribute {name!r}")

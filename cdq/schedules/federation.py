@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from cdq.errors import ConfigError
 from cdq.errors.checks import real, shown, whole
 from cdq.schedules.forms import as_law, as_rate, from_config, to_config
@@ -110,6 +108,8 @@ class Federation:
 
     def parts(self, entropy: int, session: int, steps: int, size: int) -> list[Part]:
         """Return the part of each worker in the round that begins after *steps* steps, in rank order."""
+        import numpy as np  # here: the help of a command needs none
+
         random = np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(_DRAWS, session, steps)))
         learning = set(random.permutation(size)[: self.learners(size)].tolist())
         arriving = random.random(size) >= self.dropped

@@ -142,4 +142,8 @@ def _parts(text: str) -> list[str]:
     kind, bracket, inside = text.strip().partition("(")
     if not bracket:
         return text.strip().split(":")
+    if ")" not in inside:
+        raise ConfigError(
+            f"a bracket is open in {shown(text)}; write it as {kind.rstrip()}(NUMBER, ...), in quotes"
+        )
     return [kind.rstrip(), *inside.removesuffix(")").split(",")] if inside.endswith(")") else [text]

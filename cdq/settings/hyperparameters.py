@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import MOST_STEPS, one_of, real, shown, whole
-from cdq.features import FeatureMap, FourierBasis, PolynomialBasis, TileCoding
 from cdq.merges import MergeRule, Personal
 from cdq.schedules import Federation
 from cdq.schedules.windows import AutoWindow, FixedWindow, Window
 
+if TYPE_CHECKING:
+    from cdq.features import FeatureMap
+
 Check = Callable[[str, Any], Any]
 
 _PART = "hyperparameter"
-_BASES = {"tiles": (TileCoding, 2), "polynomial": (PolynomialBasis, 1), "fourier": (FourierBasis, 1)}
+# Name on a command line: the class of `cdq.features`, and the most numbers that follow.
+_BASES = {"tiles": ("TileCoding", 2), "polynomial": ("PolynomialBasis", 1), "fourier": ("FourierBasis", 1)}
 _SWITCH: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
 
 
@@ -157,6 +160,20 @@ def merge_from_config(config: Any) -> str | Personal:
     return Personal.from_config(config) if isinstance(config, dict) else text(config)
 
 
+def features_to_config(basis: FeatureMap) -> dict[str, Any]:
+    """Return features as a JSON object; `features_from_config` reads it back."""
+    from cdq import features
+
+    return features.to_config(basis)
+
+
+def features_from_config(config: Mapping[str, Any]) -> FeatureMap:
+    """Return the features that `features_to_config` described."""
+    from cdq import features
+
+    return features.from_config(config)
+
+
 def window_to_config(window: Window) -> dict[str, Any]:
     """Return a rule of windows as a JSON object; `window_from_config` reads it back."""
     return {"kind": type(window).__name__, **asdict(window)}
@@ -188,8 +205,10 @@ def features_of(text: str) -> FeatureMap:
         raise ConfigError(
             f"features {text!r}; allowed: {kind}, followed by up to {most} whole numbers after colons"
         )
-    features: FeatureMap = basis(*map(int, numbers))
-    return features
+    from cdq import features
+
+    made: FeatureMap = getattr(features, basis)(*map(int, numbers))
+    return made
 
 
 def bins_of(text: str) -> int | tuple[int, ...]:

@@ -1,11 +1,12 @@
-"""Settings made of arguments: checks of what excludes each other, and values that follow from others."""
+"""Settings made of arguments: checks of what excludes each other, and values that follow from others.
+
+The help of a command imports it: NumPy and OpenSSL, for which help has no use, are imported where they are needed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from cdq import schedules
 from cdq.errors import ConfigError
@@ -103,7 +104,9 @@ def _require_of_tables(known: Mapping[str, Any]) -> None:
 
 def _completed(known: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that follow from others, or are drawn."""
-    import secrets  # here: it takes OpenSSL with it, which help has no use for
+    import secrets
+
+    import numpy as np
 
     dtype, seed, explore = known["dtype"], known["seed"], known["exploration"]
     largest = float(np.finfo(dtype).max)

@@ -1,16 +1,15 @@
-"""Settings of a learner: the one table of hyper-parameters, with their checks, JSON forms and options."""
+"""Settings of a learner: the one table of hyper-parameters, with their checks, JSON forms and options.
+
+The help of a command is made of it: what only checks need, such as NumPy and OpenSSL, is imported by them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from cdq import features as bases
 from cdq import schedules
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
@@ -27,7 +26,9 @@ from cdq.settings.hyperparameters import (
     checked_groups,
     choice,
     count,
+    features_from_config,
     features_of,
+    features_to_config,
     federation_of,
     groups_of,
     hyperparameter,
@@ -44,6 +45,11 @@ from cdq.settings.hyperparameters import (
     window_to_config,
 )
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from cdq.features import FeatureMap
+
 # More threads or lanes than any machine of today has use for; each takes memory and time to set up.
 MOST_WORKERS, MOST_LANES = 4096, 65_536
 # A digest of 256 bits may be a seed; numbers without end are a mistake.
@@ -57,6 +63,8 @@ _RATES = "a number, linear:FIRST:LAST:STEPS, exponential:FIRST:LAST:STEPS"
 
 def type_of(dtype: npt.DTypeLike) -> str:
     """Return the name of a table's type: "float64" or "float32", however it was given."""
+    import numpy as np
+
     try:
         name = np.dtype(dtype).name if dtype is not None else None
     except TypeError:
@@ -80,13 +88,17 @@ def _checked_comm(name: str, comm: Any) -> Any:
 
 
 def _checked_bins(name: str, bins: Any) -> Any:
+    import numpy as np
+
     if isinstance(bins, (Sequence, np.ndarray)) and not isinstance(bins, str):
         return tuple(whole(name, n, 1, _MOST_BINS) for n in bins)
     return None if bins is None else whole(name, bins, 1, _MOST_BINS)
 
 
 def _checked_features(name: str, features: Any) -> Any:
-    if features is not None and not isinstance(features, bases.FeatureMap):
+    from cdq.features import FeatureMap
+
+    if features is not None and not isinstance(features, FeatureMap):
         raise ConfigError(
             f"{name} is {features!r}; allowed: cdq.TileCoding, cdq.PolynomialBasis or cdq.FourierBasis"
         )
@@ -194,7 +206,7 @@ class Settings:
         lambda name, value: value,  # the range follows from dtype
         Option(float, "X", "What the table holds before learning."),
     )
-    features: bases.FeatureMap | None = hyperparameter(
+    features: FeatureMap | None = hyperparameter(
         None,
         _checked_features,
         Option(
@@ -204,8 +216,8 @@ class Settings:
             "tiles, where observations are vectors",
             features_of,
         ),
-        encode=bases.to_config,
-        decode=bases.from_config,
+        encode=features_to_config,
+        decode=features_from_config,
         unsaid_default=True,
         of_environment=True,
     )

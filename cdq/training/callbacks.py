@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -142,6 +142,9 @@ class Callback:
     def on_checkpoint(self, run: RunView) -> object:
         """After a checkpoint is written; at a hub also for those that only take the place of its records."""
 
+    def _judge(self, row: Row) -> object:
+        """Judge what the run itself has measured, before a callback measures more."""
+
     def _look(self, run: RunView) -> None:
         """Look at the run now and then, in the thread that waits for the workers."""
 
@@ -169,6 +172,8 @@ class CallbackList:
         The callbacks; a plain function is called after each round.
     view : RunView, optional
         View that they get.
+    first : sequence of Callback
+        Callbacks that come before them: those of the call itself.
 
     Raises
     ------
@@ -176,9 +181,13 @@ class CallbackList:
         If one of them is neither.
     """
 
-    def __init__(self, callbacks: Iterable[Any] = (), view: RunView | None = None) -> None:
-        self._all = sorted(map(_as_callback, _listed(callbacks)), key=attrgetter("_writes"))
+    def __init__(
+        self, callbacks: Iterable[Any] = (), view: RunView | None = None, *, first: Sequence[Callback] = ()
+    ) -> None:
+        given = sorted(map(_as_callback, _listed(callbacks)), key=attrgetter("_writes"))
+        self._all = [*first, *given]
         self._view, self._begun, self._asked = view, list[Callback](), False
+        self._of_measurements = [one for one in self._all if _does(one, "_judge")]
         self._of_rounds = [one for one in self._all if _does(one, "on_round")]
         self._of_evaluations = [one for one in self._all if _does(one, "on_evaluation")]
 
@@ -190,8 +199,14 @@ class CallbackList:
         if self._view is not None:
             self._view._end_round()
 
-    def see_round(self) -> bool:
-        """Call `on_round` of each, and `on_evaluation` after a measurement; return whether one asks to stop."""
+    def see_round(self, measured: Row | None = None) -> bool:
+        """Call `on_round` of each, and `on_evaluation` after a measurement; return whether one asks to stop.
+
+        *measured* is the row of the round, where the run itself measured something for it.
+        """
+        if measured is not None:
+            for one in self._of_measurements:
+                self._hear(one._judge(measured))
         for one in self._of_rounds:
             self._hear(one.on_round(self._seen))
         if self._of_evaluations and self._seen._is_measured:

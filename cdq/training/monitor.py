@@ -1,4 +1,4 @@
-"""Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition holds."""
+"""Monitor of a run: writes the history, and measures the gap now and then, and the return where one is a goal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from cdq.training.figures import Figures
-from cdq.training.goals import Goal, MeanReturn, OptimalWithin
+from cdq.training.goals import Goal, MeanReturn
 from cdq.training.history import FIRST_ROW, History, Played, Row
 from cdq.workers import Round
 
@@ -32,7 +32,8 @@ class Monitor:
     mean_return : callable
         Returns the greedy policy's mean return.
     goal : Goal
-        Goal of the call: has the condition, and where a call goes on that was cut short, when to measure next.
+        Goal of the call: has the condition, for which more is measured, and where a call goes on that was cut short,
+        when to measure next.
     figures : Figures
         Figures of rows that rounds do not tell.
 
@@ -59,7 +60,7 @@ class Monitor:
         self.measure_at = goal.measure_at or last.steps + self._least
 
     def aimed_at(self, goal: Goal) -> Monitor:
-        """Return a monitor of the same run that judges by another goal."""
+        """Return a monitor of the same run that measures for another goal."""
         return Monitor(self._history, self._least, self._gap, self._mean_return, goal, figures=self._figures)
 
     def go_on(self) -> Row:
@@ -72,7 +73,7 @@ class Monitor:
         return last
 
     def __call__(self, steps: int, played: Round) -> bool:
-        """Write the round down; return whether the condition of the goal holds, as far as it was measured."""
+        """Write the round down; return whether anything was measured."""
         episodes, return_sum, bytes_sent = 0, 0.0, 0
         for summary in played.summaries:  # in rank order
             episodes += summary.episodes
@@ -81,13 +82,14 @@ class Monitor:
         self._episodes += episodes
         self._rounds += 1
         self._bytes = self._bytes_before + bytes_sent  # up to the round before
-        gap, met = math.nan, False
+        gap, measured = math.nan, steps >= self.measure_at
         self._greedy_return = math.nan
-        if steps >= self.measure_at:
+        if measured:
             growth = _GROWTH_UNTIL if self._until else _GROWTH
             self.measure_at = max(int(steps * growth), steps + self._least)
             gap = self._gap()
-            met = self._holds(gap)
+            if isinstance(self._until, MeanReturn):
+                self._greedy_return = self._mean_return()
         figures = self._figures
         step_size, visited = figures.look(steps)
         row = Row(
@@ -103,16 +105,7 @@ class Monitor:
             visited=visited,
         )
         self._history.add_round(Played(row, played.summaries, figures.pairs), figures.rows_of)
-        return met
+        return measured
 
     def _last(self) -> Row:
         return self._history[-1] if len(self._history) else FIRST_ROW
-
-    def _holds(self, gap: float) -> bool:
-        until = self._until
-        if isinstance(until, OptimalWithin):
-            return gap <= until.tolerance
-        if isinstance(until, MeanReturn):
-            self._greedy_return = self._mean_return()
-            return self._greedy_return >= until.at_least
-        return False

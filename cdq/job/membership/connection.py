@@ -9,6 +9,7 @@ import secrets
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +85,10 @@ class Connection:
         self._check_usable()
         self._step(Submit(payload, base, time.monotonic()))
 
-    def wait(self, timeout: float | None = None) -> Deliver | Joined | Left | None:
-        """Return the next event, or None if there is none within `timeout` seconds.
+    def wait(
+        self, timeout: float | None = None, look: Callable[[], None] = lambda: None
+    ) -> Deliver | Joined | Left | None:
+        """Return the next event, or None if there is none within `timeout` seconds; `look` is called now and then.
 
         Returns
         -------
@@ -111,6 +114,7 @@ class Connection:
                     f"{self.url}: the hub has been silent for {self.timeout:g} s; is it running?"
                 )
             self._turn(_TICK if timeout is None else min(_TICK, began + timeout - now))
+            look()
         happened = self._happened.popleft()
         if isinstance(happened, Failed):
             raise CommError(f"{self.url}: {happened.text or happened.reason.name}")
