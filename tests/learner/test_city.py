@@ -86,7 +86,9 @@ def test_copies_of_a_city_are_lanes() -> None:
 # ---- files, checkpoints, backends
 
 
-@pytest.mark.parametrize("arguments", [SIGNALS, {**SIGNALS, "groups": "shared"}, ROUTING], ids=["own", "shared", "routing"])
+@pytest.mark.parametrize(
+    "arguments", [SIGNALS, {**SIGNALS, "groups": "shared"}, ROUTING], ids=["own", "shared", "routing"]
+)
 def test_files_and_checkpoints_go_on(arguments: dict[str, Any], tmp_path: Path) -> None:
     whole = cdq.QLearner(**arguments, workers=3, sync_every=200).learn(24_000)
     whole.learn(24_000)
