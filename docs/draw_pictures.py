@@ -16,6 +16,7 @@ from matplotlib import pyplot
 
 import cdq
 import cdq.envs
+from tests.experiments.test_agents import GAMES, comes_to_the_best
 
 TARGET = Path(__file__).with_name("pictures")
 
@@ -100,6 +101,20 @@ def speedup() -> Any:
     return cdq.plot.speedup(runs)
 
 
+def cooperation() -> Any:
+    """Draw how often two agents with one reward come to the best pair of actions, by game and rule."""
+    games = list(GAMES)
+    ax = pyplot.figure(figsize=(7, 3), layout="constrained").add_subplot()
+    for at, rule in enumerate(("q-learning", cdq.Hysteretic(0.01), cdq.Hysteretic(0.0))):
+        parts = [sum(comes_to_the_best(game, rule, seed) for seed in range(40)) / 40 for game in games]
+        bars = ax.bar([place + 0.27 * at for place in range(len(games))], parts, 0.25, label=f"{rule}")
+        ax.bar_label(bars, fmt="{:.2g}", padding=2)
+    ax.set_xticks([place + 0.27 for place in range(len(games))], games)
+    ax.set(ylabel="runs at the best pair", ylim=(0, 1.25))
+    ax.legend(ncols=3, frameon=False, loc="upper center")
+    return ax
+
+
 def surface() -> Any:
     """Draw values over position and speed."""
     ax = cdq.plot.surface(car())
@@ -115,7 +130,7 @@ def surface_3d() -> Any:
     return ax
 
 
-SVG = (values, maze, visits, table, learning_curve, gap, communication, speedup)
+SVG = (values, maze, visits, table, learning_curve, gap, communication, speedup, cooperation)
 PNG = (surface, surface_3d)  # smooth shades, which take megabytes as lines
 FILES: dict[str, Callable[[], Any]] = {
     **{f"{draw.__name__}.svg": draw for draw in SVG},

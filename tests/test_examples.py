@@ -33,6 +33,7 @@ SAID = {
     "cartpole.py": ["mean return 500.0", "steps, "],
     "mountain_car.py": ["mean return -1", " steps, ", "in the valley, at rest, push "],
     "blackjack.py": ["mean return -0.0", "hands alike", "with 16 against a 7: hit"],
+    "cooperation.py": ["q-learning              0 of 10", "Hysteretic(beta=0.01)  10 of 10"],
     "frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"],
     "numba_chain.py": ["million steps/s; an episode takes 63 steps, the shortest way 63"],
     "taxi_zmq.py": ["mean return 8.", "processes: table "],

@@ -14,13 +14,14 @@ import cdq
 DOCS = Path(__file__).parents[1] / "docs"
 PROGRAM = runpy.run_path(str(DOCS / "draw_pictures.py"))
 PAGE = (DOCS / "results.md").read_text(encoding="utf-8")
+PAGES = PAGE + (DOCS / "agents.md").read_text(encoding="utf-8")
 
 
 def test_every_picture_has_its_file_and_its_place_on_the_page() -> None:
     files = sorted(PROGRAM["FILES"])
     assert {name for name in files if not (DOCS / "pictures" / name).exists()} == set()
-    assert sorted(re.findall(r"{image} pictures/(\S+)$", PAGE, re.MULTILINE)) == files
-    assert len(re.findall(r"^:alt: .{30,}$", PAGE, re.MULTILINE)) == len(files)
+    assert sorted(re.findall(r"{image} pictures/(\S+)$", PAGES, re.MULTILINE)) == files
+    assert len(re.findall(r"^:alt: .{30,}$", PAGES, re.MULTILINE)) == len(files)
 
 
 def test_pictures_are_small() -> None:

@@ -103,6 +103,11 @@ class Blocks:
         )
         if twice:
             raise ConfigError(f"blocks have the same name: {shown(twice[0])}; give each another one")
+        homes = [block.home for block in self.blocks]
+        if "own" in homes and "all" in homes[homes.index("own") :]:
+            raise ConfigError(
+                "blocks that one worker keeps come last: their rows lie behind those that are merged"
+            )
         if self.n_rows > MOST_ROWS:
             raise ConfigError(f"the blocks have {self.n_rows:,} rows together; allowed: up to 2**63")
 
@@ -156,6 +161,11 @@ class Blocks:
             np.searchsorted(self.first, np.asarray(rows, np.uint64), side="right") - 1
         )
         return found
+
+    @property
+    def own_rows(self) -> int:
+        """Number of rows, the last ones, that one worker keeps each."""
+        return sum(block.rows for block in self.blocks if block.home == "own")
 
     def owner_of(self, number: int) -> int | None:
         """Return the worker that keeps a block for itself; None where all workers merge it."""

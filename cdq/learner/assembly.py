@@ -161,9 +161,24 @@ def make_table(task: EnvironmentTask, settings: Settings, *, alone: bool) -> Mer
         own: MergedTable = task.own_table
         return own
     initial = task.initial(settings.initial_value)
-    return (SoleTable if alone and large else MergedTable)(
+    table = (SoleTable if alone and large else MergedTable)(
         task.n_rows, task.n_actions, settings.dtype, initial, settings.rule
     )
+    table.own_rows = 0 if task.blocks is None else task.blocks.own_rows
+    return table
+
+
+def require_homes(task: EnvironmentTask, settings: Settings) -> None:
+    """Raise `ConfigError` if blocks that one worker keeps for itself are not those of the workers that there are."""
+    n = 0 if task.blocks is None else [block.home for block in task.blocks.blocks].count("own")
+    if n and n != settings.workers:
+        raise ConfigError(
+            f"{task.name} has {n} blocks of home 'own', one for each worker, and there are {settings.workers} workers; "
+            f"give workers={n}"
+        )
+    if n and (settings.table == "hash" or settings.overlap):
+        what = "a hashed table" if settings.table == "hash" else "overlap"
+        raise ConfigError(f"{what} and blocks of home 'own' exclude each other; leave it out")
 
 
 def _representation(settings: Settings, environment: Environment, encoder: Encoder) -> QFunctionKind:

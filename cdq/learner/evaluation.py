@@ -61,9 +61,9 @@ def evaluate_greedy(
     Returns
     -------
     evaluation : Evaluation
-        How it did; where there are several agents, by the mean of those that took part in an episode.
+        Figures of the policy; of several agents, by the mean of those that took part in an episode.
     agents : dict of str to Evaluation
-        How each agent did, by its name.
+        Figures of each agent, by its name.
     """
     lanes = (
         min(episodes, _STREAMS) * task.lanes_each if task.threads else task.default_num_envs

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cdq.comm.base import Communicator
 from cdq.learner import backends, initial
-from cdq.learner.assembly import made_with, make_table, make_task, origin_of
+from cdq.learner.assembly import made_with, make_table, make_task, origin_of, require_homes
 from cdq.learner.exclusion import Turn
 from cdq.learner.learning import Learning
 from cdq.learner.naming import named
@@ -202,6 +202,7 @@ class QLearner(Learning):
         self._origin = origin_of(env)
         self._task, self.settings = make_task(env, self.settings)
         require_rule_fits(self.settings)
+        require_homes(self._task, self.settings)
         if step_size is None:
             usual = self._task.step_size(self.settings.gamma)
             self.settings = replace(self.settings, step_size=usual)

@@ -57,7 +57,7 @@ def open_parcel(parcel: Parcel, rank: int) -> tuple[EnvironmentTask, Settings]:
 def take_part(comm: Communicator, task: EnvironmentTask, settings: Settings) -> None:
     """Learn what rank 0 says, until its call of `learn` ends."""
     tensors, header = parse_tensors(bytes(comm.broadcast(b"", 0)), _BEGIN)
-    state = State(make_table(task, settings, alone=False), Progress(0, 0.0))
+    state = State(make_table(task, settings, alone=False), Progress(0, 0.0), blocks=task.blocks)
     state.restore(_BEGIN, tensors, header, task)
     requests = Requests()
     team = Team(task, state, settings, requests.stop)

@@ -11,6 +11,7 @@ from typing import Any
 from cdq._version import __version__
 from cdq.comm.base import Communicator
 from cdq.errors import EnvironmentFailure, PeerLost
+from cdq.qfunctions import bring_together
 from cdq.training import (
     TERMINATED,
     Course,
@@ -144,10 +145,16 @@ class Run:
                 course=course,
                 write_checkpoint=self._write_checkpoint,
             )
+            self._bring_together(comm)
         finally:
             call.team.leave(comm.rank)
         if self._is_keeper(comm):
             call.end(ended)
+
+    def _bring_together(self, comm: Communicator) -> None:
+        """Let the processes know what each keeps for itself; the workers of one have a table in common."""
+        if self._among_processes:
+            bring_together(self._call.state.merged, self._call.state.blocks, comm)
 
     def _write_checkpoint(self, worker: Worker, comm: Communicator) -> None:
         """Write a checkpoint, from rank 0; all ranks compare their tables first."""
@@ -156,11 +163,12 @@ class Run:
         digest = worker.digest() if apart else bytes(32)  # else they have one table
         sent = comm.bytes_sent
         parts = [bytes(part) for part in comm.allgather(_HEAD.pack(digest, sent) + worker.lane_state)]
-        comm.bytes_sent = sent
         digests, all_sent = zip(*map(_HEAD.unpack_from, parts), strict=True)
         steps = call.state.progress.steps
         if apart:
             require_same_tables(digests, steps)
+        self._bring_together(comm)
+        comm.bytes_sent = sent
         if comm.rank == 0:
             call.state.history.recount(self._bytes_before + sum(all_sent))
             if call.checkpoints.path is None:  # a large table is not copied for nothing

@@ -1,6 +1,6 @@
 """Q-functions: tables that workers share, hashed tables, and linear functions of features.
 
-- `blocks`: Tables of the blocks of a table.
+- `blocks`: Blocks of a table: the table of each, and those that one worker keeps for itself.
 - `dense`: Dense tables: a row for each state.
 - `divergence`: Detection of a Q-function whose values grow without bound.
 - `grid`: Policies on the grid that a model's states are the cells of: aims of actions, kinds of cells, lines of arrows.
@@ -13,7 +13,7 @@
   memory.
 """
 
-from cdq.qfunctions.blocks import tables_of
+from cdq.qfunctions.blocks import bring_together, tables_of
 from cdq.qfunctions.dense import Table
 from cdq.qfunctions.divergence import DivergenceGuard
 from cdq.qfunctions.grid import ARROWS, ASCII_ARROWS, LEGEND, MOVES, aims, kinds, policy_lines, signs
@@ -42,6 +42,7 @@ __all__ = [
     "aims",
     "allocate",
     "as_html",
+    "bring_together",
     "kinds",
     "model_as_html",
     "policy_lines",

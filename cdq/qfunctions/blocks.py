@@ -1,13 +1,18 @@
-"""Tables of the blocks of a table."""
+"""Blocks of a table: the table of each, and those that one worker keeps for itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from cdq.comm.base import Communicator
 from cdq.contracts.blocks import Blocks
+from cdq.errors import TableError
+from cdq.qfunctions.merged import MergedTable
 from cdq.qfunctions.qtable import QTable
 
 
@@ -38,3 +43,34 @@ def _part(table: QTable, blocks: Blocks, number: int, rows: np.ndarray) -> QTabl
     keys = None if table.keys is None else table.keys[rows] - blocks.first[number]
     name = f"{block.name} of {table.environment}" if table.environment else block.name
     return QTable(table.values[rows, : block.actions], table.visits[rows, : block.actions], name, keys)
+
+
+def bring_together(merged: MergedTable, blocks: Blocks | None, comm: Communicator) -> None:
+    """Give every rank what the others keep for themselves, of which they see nothing in rounds; a collective.
+
+    Raises
+    ------
+    TableError
+        If another rank has blocks of another size.
+    """
+    if blocks is None or not blocks.own_rows:
+        return
+    owners = [blocks.owner_of(number) for number in range(len(blocks.blocks))]
+    parts = comm.allgather(b"".join(array.tobytes() for array in _kept(merged, blocks, owners, comm.rank)))
+    for rank, part in enumerate(parts):
+        arrays = _kept(merged, blocks, owners, rank)
+        if len(part) != sum(array.nbytes for array in arrays):
+            raise TableError(
+                f"rank {rank} keeps {len(part)} bytes for itself, of which this one knows otherwise"
+            )
+        at = 0
+        for array in arrays if rank != comm.rank else []:
+            array[:] = np.frombuffer(part, array.dtype, array.size, at).reshape(array.shape)
+            at += array.nbytes
+
+
+def _kept(merged: MergedTable, blocks: Blocks, owners: list[int | None], rank: int) -> list[npt.NDArray[Any]]:
+    """Return the parts of a table that a rank keeps for itself; views."""
+    numbers = [number for number, owner in enumerate(owners) if owner == rank]
+    rows = [slice(int(blocks.first[number]), int(blocks.first[number + 1])) for number in numbers]
+    return [getattr(merged, name)[part] for part in rows for name in merged.names]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.core.merge.merge import commit_alone
+from cdq.core.merge.merge import commit_alone, commit_aside
 from cdq.core.table.rows import Rows, row_size
 from cdq.errors import ConfigError, TableError
 from cdq.rules import Q_LEARNING, UpdateRule
@@ -45,6 +45,7 @@ class MergedTable:
     """
 
     names: tuple[str, ...] = ("values", "visits", "clock")
+    own_rows = 0  # the last ones, each of which one worker alone learns
     grows = False  # whether rows are added as they are met (`cdq.qfunctions.hashed`)
 
     def __init__(
@@ -76,6 +77,7 @@ class MergedTable:
             other.clock[:], other.visits[:] = self.clock, self.visits
         if self.values.any():
             other.values[:] = self.values
+        other.own_rows = self.own_rows
         return other
 
     def mean_values(self) -> npt.NDArray[Any]:
@@ -87,10 +89,10 @@ class MergedTable:
         return sum_of_tables(self.visits, self.rule.tables)
 
     def digest(self) -> bytes:
-        """Return the SHA-256 of all of it."""
-        result = hashlib.sha256()
+        """Return the SHA-256 of all that workers merge."""
+        result, n_merged = hashlib.sha256(), len(self.values) - self.own_rows
         for name in self.names:
-            result.update(getattr(self, name).data)
+            result.update(getattr(self, name)[:n_merged].data)
         return result.digest()
 
     def fill(self, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -119,6 +121,13 @@ class MergedTable:
 
     def align_rows(self, rows: Rows, comm: Communicator) -> None:
         """Make the rows of all workers the same ones before they are merged; a collective where rows are added."""
+        if comm.size > 1:
+            rows.set_aside()
+
+    def commit_aside(self, rows: Rows, merged: int) -> None:
+        """Keep what a worker learnt in rows of its own; *merged* is the number of pairs that it touched elsewhere."""
+        if self.own_rows:
+            commit_aside(rows, merged, self.visits.reshape(-1))
 
     def accept(self, rows: Rows) -> None:
         """Take note that the rows that the workers agreed on are merged now."""
@@ -177,6 +186,7 @@ def rows_over(memory: npt.NDArray[np.uint8], merged: MergedTable) -> Rows:
     log = memory[n_states * row :][: 4 * (values.size + 1)].view(np.uint32)
     rows = Rows(data, log, values.reshape(-1), merged.clock.reshape(-1), n_actions)
     rows.learn_by(merged.rule.number, merged.rule.tables, merged.rule.beta or 0.0)
+    rows.keep_last(merged.own_rows)
     return rows
 
 

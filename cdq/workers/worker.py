@@ -139,7 +139,9 @@ class Worker:
         Returns the round's pooled mass: the visit-weighted mean over the touched pairs.
         """
         self._merged.accept(self.rows)
+        touched = self.rows.touched
         mass, total = commit(self.rows, slices, self._merged.visits.reshape(-1) if self._is_keeper else None)
+        self._merged.commit_aside(self.rows, touched)
         self._open = False
         return mass / 2**20 / total if total else 0.0
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 import cdq
+from tests.envs.agents import Corridors, Equal, Turns
 from tests.mpi import pool
 
+BY_VISITS: dict[str, Any] = {"rule": cdq.Hysteretic(0.01), "merge": "visits"}
 TABLES: dict[str, dict[str, Any]] = {
     "table": {"env": "cdq/RiverSwim-v0"},
     "model, SARSA": {"env": "FrozenLake-v1", "rule": "sarsa"},
@@ -25,6 +27,9 @@ TABLES: dict[str, dict[str, Any]] = {
     "nodes": {"env": "cdq/Routing-v0", "num_envs": 2, "gamma": 1.0, "step_size": 0.5},
     "Python": {"env": "Blackjack-v1"},
     "Python, hash": {"env": "Blackjack-v1", "table": "hash"},
+    "Python, agents": {"env": Corridors},
+    "Python, agents, hash": {"env": Turns, "table": "hash"},
+    "Python, groups, hysteretic": {"env": Equal, "groups": {"g": ["n0", "n2"]}, **BY_VISITS},
 }
 RANKS, STEPS = 3, 6000
 

@@ -23,8 +23,8 @@ cdef int64_t BRIEF = 1000
 
 
 cdef int64_t _slice_bound(const cdq_rows *rows, int64_t rank, int64_t size) noexcept nogil:
-    """Return the first pair of a rank's slice; slices end between rows."""
-    return rows.n_states * rank // size * rows.n_actions
+    """Return the first pair of a rank's slice of the rows that are merged; slices end between rows."""
+    return (rows.n_states - rows.own_rows) * rank // size * rows.n_actions
 
 
 def slice_bounds(Rows rows not None, int64_t rank, int64_t size):
@@ -293,3 +293,18 @@ def commit_alone(Rows rows not None, int64_t[::1] visits not None):
     _require_base(rows)
     with nogil:
         cdq_commit_alone(&rows.c, &visits[0])
+
+
+def commit_aside(Rows rows not None, int64_t merged, int64_t[::1] visits not None):
+    """Keep what a worker learnt in rows that are not merged; *merged* is the number of pairs that it had touched else.
+
+    No other worker learns these rows, so that base, clocks and visits of the process are this one's to change.
+    """
+    cdef cdq_rows own = rows.c
+    _require_base(rows)
+    if not 0 <= merged <= own.n_states * own.n_actions - own.n_aside or rows.c.n_log:
+        raise ValueError("what is merged is yet to be committed")
+    own.log, own.n_log = own.log + merged, own.n_aside
+    with nogil:
+        cdq_commit_alone(&own, &visits[0])
+    rows.c.n_aside = 0

@@ -28,6 +28,8 @@ typedef struct {
     int64_t n_actions;
     int64_t stride; /* bytes of a row */
     int64_t real_size; /* 4 or 8 */
+    int64_t own_rows; /* the last ones, each of which one worker alone learns: they are not merged */
+    int64_t n_aside; /* entries of the log, behind the others, that are of such rows */
     uint64_t inverse; /* 2^64 / n_actions, rounded up; 0 for a single action */
 } cdq_rows;
 
@@ -77,6 +79,22 @@ CDQ_INLINE void cdq_reserve(cdq_rows *rows, int64_t more)
         fprintf(stderr, "cdq: no memory for the log of a window\n");
         abort();
     }
+}
+
+/* Put the log's entries of rows that are not merged behind the others, whose order stays. */
+CDQ_INLINE void cdq_set_aside(cdq_rows *rows)
+{
+    const uint32_t first = (uint32_t)((rows->n_states - rows->own_rows) * rows->n_actions);
+    int64_t merged = 0;
+    for (int64_t i = 0; i < rows->n_log; i++) {
+        uint32_t pair = rows->log[i];
+        if (pair < first) {
+            rows->log[i] = rows->log[merged];
+            rows->log[merged++] = pair;
+        }
+    }
+    rows->n_aside = rows->n_log - merged;
+    rows->n_log = merged;
 }
 
 CDQ_INLINE unsigned char *cdq_row(const cdq_rows *rows, uint32_t state)

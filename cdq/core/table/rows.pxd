@@ -16,6 +16,8 @@ cdef extern from "table/rows.h":
         int64_t n_actions
         int64_t stride
         int64_t real_size
+        int64_t own_rows
+        int64_t n_aside
         uint64_t inverse
 
     ctypedef struct cdq_law:

@@ -8,6 +8,7 @@ cdef extern from "table/rows.h":
     uint32_t CDQ_CLOCK_LIMIT
     unsigned char *cdq_row(const cdq_rows *rows, uint32_t state) nogil
     uint32_t cdq_state(const cdq_rows *rows, uint32_t pair) nogil
+    void cdq_set_aside(cdq_rows *rows) nogil
 
 
 ctypedef fused real_t:
@@ -95,9 +96,20 @@ cdef class Rows:
             raise ValueError(f"{self.c.n_actions} columns are not those of {tables} tables")
         self.rule, self.tables, self.beta = rule, tables, beta
 
+    def keep_last(self, int64_t n):
+        """Say that the last *n* rows are not merged: one worker learns each."""
+        if not 0 <= n <= self.c.n_states:
+            raise ValueError(f"{n} of {self.c.n_states} rows")
+        self.c.own_rows = n
+
+    def set_aside(self):
+        """Leave what was learnt in rows that are not merged out of the window that the others see."""
+        if self.c.own_rows:
+            cdq_set_aside(&self.c)
+
     cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size):
         self.tables = 1
-        self.c.n_log = 0
+        self.c.n_log = self.c.n_aside = self.c.own_rows = 0
         self.c.n_actions = n_actions
         self.c.stride = stride
         self.c.real_size = real_size
@@ -125,12 +137,12 @@ cdef class Rows:
         cdef int64_t i
         cdef cdq_rows *rows = &self.c
         with nogil:
-            for i in range(rows.n_log - 1, -1, -1):  # alone, a pair's first update is undone last
+            for i in range(rows.n_log + rows.n_aside - 1, -1, -1):  # alone, a pair's first update is undone last
                 if rows.real_size == 4:
                     _restore[float](rows, rows.log[i], i if rows.alone else rows.log[i], 0)
                 else:
                     _restore[double](rows, rows.log[i], i if rows.alone else rows.log[i], 0)
-            rows.n_log = 0
+            rows.n_log = rows.n_aside = 0
 
     def close_window(self, int64_t[::1] beyond not None):
         """Begin the next window of a worker alone; *beyond* gains the visits of pairs whose clock is at its limit."""
