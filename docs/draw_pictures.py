@@ -126,8 +126,9 @@ def signals() -> Any:
             cdq.Signals(reward=reward, time_limit=500), groups=groups, gamma=0.9, step_size=0.05, num_envs=1, seed=0,
             exploration=cdq.LinearDecay(0.2, 0.0, 288_000), sync_every=4500,
         ).learn(360_000, verbose=0)  # fmt: skip
-        waiting = -agent.history.column("mean_return") / 500 * (1 if reward == "global" else 9)
-        ax.plot(agent.history.column("steps") / 9, waiting, label=name)
+        steps, returns = (agent.history.column(column) for column in ("steps", "mean_return"))
+        ended = ~np.isnan(returns)
+        ax.plot(steps[ended] / 9, -returns[ended] / 500 * (1 if reward == "global" else 9), label=name)
     ax.axhline(30.1, color=GREY, linestyle=":", label="a fixed cycle")
     ax.axhline(23.5, color=GREY, linestyle="--", label="the longest queue")
     ax.set(xlabel="decisions of each light", ylabel="vehicles that wait", ylim=(15, 80))
