@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,15 +10,29 @@ import numpy.typing as npt
 
 from cdq.comm.base import Communicator
 from cdq.contracts.blocks import Blocks
-from cdq.errors import TableError
+from cdq.errors import TableError, unknown_name
 from cdq.qfunctions.merged import MergedTable
 from cdq.qfunctions.qtable import QTable
 
 
-def tables_of(table: QTable, blocks: Blocks) -> Mapping[str, QTable]:
+class Tables(dict[str, QTable]):
+    """Tables by the names of their blocks; an agent's name leads to the table that it shares, too."""
+
+    def __init__(self, tables: Mapping[str, QTable], members: Mapping[str, int]) -> None:
+        super().__init__(tables)
+        self._members = members
+
+    def __missing__(self, name: str) -> QTable:
+        if name not in self._members:
+            raise KeyError(unknown_name("table", name, {*self, *self._members}))
+        return list(self.values())[self._members[name]]
+
+
+def tables_of(table: QTable, blocks: Blocks, members: Mapping[str, int] | None = None) -> Tables:
     """Return the table of each block, by its name, with the rows and the actions of the block alone.
 
-    Where the table is hashed, the keys of a block's table are those of its own observations.
+    Where the table is hashed, the keys of a block's table are those of its own observations. *members* are further
+    names, and the numbers of the blocks that they mean.
 
     Examples
     --------
@@ -30,12 +43,11 @@ def tables_of(table: QTable, blocks: Blocks) -> Mapping[str, QTable]:
     ([[1.0], [2.0]], [[3.0, 4.0]])
     """
     of = blocks.of_rows(np.arange(len(table)) if table.keys is None else table.keys)
-    return MappingProxyType(
-        {
-            block.name: _part(table, blocks, number, np.flatnonzero(of == number))
-            for number, block in enumerate(blocks.blocks)
-        }
-    )
+    each = {
+        block.name: _part(table, blocks, number, np.flatnonzero(of == number))
+        for number, block in enumerate(blocks.blocks)
+    }
+    return Tables(each, members or {})
 
 
 def _part(table: QTable, blocks: Blocks, number: int, rows: np.ndarray) -> QTable:
