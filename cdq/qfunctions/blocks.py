@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.contracts.blocks import Blocks
-from cdq.errors import TableError, unknown_name
+from cdq.contracts.blocks import Blocks, blocks_in
+from cdq.errors import ConfigError, FileError, TableError, unknown_name
 from cdq.qfunctions.merged import MergedTable
 from cdq.qfunctions.qtable import QTable
 
@@ -48,6 +48,28 @@ def tables_of(table: QTable, blocks: Blocks, members: Mapping[str, int] | None =
         for number, block in enumerate(blocks.blocks)
     }
     return Tables(each, members or {})
+
+
+def table_in(path: object, header: Mapping[str, Any], table: QTable, name: str) -> QTable:
+    """Return the table of a name that is part of *table*, as the header of a file says.
+
+    Raises
+    ------
+    FileError
+        If the header describes other blocks than the table has.
+    ConfigError
+        If there is none of that name.
+    """
+    try:
+        blocks = blocks_in(header)
+    except (ConfigError, TypeError, ValueError) as error:
+        raise FileError(f"the header of {path} describes no blocks: {error}; use another file") from None
+    if blocks is None:
+        raise ConfigError(f"{path} holds one table, which has no name; leave {name!r} out")
+    if (table.keys is None and blocks.n_rows != len(table)) or blocks.n_actions != table.n_actions:
+        raise FileError(f"the header of {path} describes blocks of another table; use another file")
+    number = blocks.number_of(name)
+    return tables_of(table, blocks)[blocks.names[number]]
 
 
 def _part(table: QTable, blocks: Blocks, number: int, rows: np.ndarray) -> QTable:

@@ -150,6 +150,12 @@ def test_files_hold_all_tables(tmp_path: Path) -> None:
         assert back.tables[name].digest() == table.digest()
     whole = cdq.QTable.load(tmp_path / "agents.safetensors")
     np.testing.assert_array_equal(whole.values, agent.table.values)
+    assert cdq.QTable.load(tmp_path / "agents.safetensors", "long").digest() == agent.tables["n2"].digest()
+    with pytest.raises(ConfigError, match="unknown table 'n2'; known: long, n0, n1"):
+        cdq.QTable.load(tmp_path / "agents.safetensors", "n2")
+    agent.tables["long"].save(tmp_path / "one.safetensors")
+    with pytest.raises(ConfigError, match="holds one table, which has no name; leave 'long' out"):
+        cdq.QTable.load(tmp_path / "one.safetensors", "long")
     with pytest.raises(cdq.errors.TableError, match="differ"):
         cdq.QLearner.load(tmp_path / "agents.safetensors", partial(Corridors, (4, 5, 7)))
 
