@@ -148,7 +148,7 @@ class Results(Matches):
 
     @property
     def tables(self) -> Mapping[str, QTable]:
-        """A copy of the table of each block, by its name: of an agent, or of a group of them.
+        """A copy of each table, by its name: that of an agent or of a group; the name of an agent in a group means it.
 
         Raises
         ------
@@ -160,7 +160,8 @@ class Results(Matches):
         blocks = self._state.blocks
         if blocks is None:
             raise ConfigError(f"{self.name} is learnt with one table: agent.table")
-        return tables_of(self.table, blocks)
+        encoder = getattr(self._task, "encoder", None)
+        return tables_of(self.table, blocks, getattr(encoder, "members", None))
 
     def _repr_html_(self) -> str:
         caption = f"<p>{escape(repr(self))}</p>"

@@ -15,7 +15,6 @@ from cdq.settings.settings import (
     arguments_of,
     differing,
     make_settings,
-    require_rule_fits,
 )
 
 __all__ = [
@@ -28,5 +27,4 @@ __all__ = [
     "arguments_of",
     "differing",
     "make_settings",
-    "require_rule_fits",
 ]

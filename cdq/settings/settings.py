@@ -15,7 +15,7 @@ from cdq import schedules
 from cdq.errors import ConfigError, FileError
 from cdq.errors.checks import shown, whole
 from cdq.merges import NAMES as MERGES
-from cdq.merges import READ_STEP_SIZES, MergeRule, resolve
+from cdq.merges import MergeRule, resolve
 from cdq.rules import Q_LEARNING, RULES, UpdateRule, as_rule
 from cdq.schedules import Rate, StepSize
 from cdq.schedules.windows import Window, as_window
@@ -322,21 +322,6 @@ def _require_compatible(known: Mapping[str, Any]) -> None:
     if known["features"] is not None and not known["rule"].spends_by_clock:
         raise ConfigError(
             f"rule={known['rule'].name!r} is for tables; leave features out, or take another rule"
-        )
-
-
-def require_rule_fits(settings: Settings) -> None:
-    """Raise `ConfigError` if the update rule is not one for what is learnt, or merging would read other step sizes."""
-    rule = settings.rule
-    if rule.spends_by_clock:
-        return
-    if settings.features is not None:
-        raise ConfigError(f"rule={rule.name!r} is for tables, and features are learnt; take another rule")
-    if settings.workers > 1 and (settings.overlap or settings.merge in READ_STEP_SIZES):
-        what = "overlap" if settings.overlap else f"merge={settings.merge!r}"
-        raise ConfigError(
-            f"{what} weighs visits by their step sizes, of which rule={rule.name!r} has two; give merge='visits', and "
-            "no overlap"
         )
 
 

@@ -1,6 +1,6 @@
 """Several agents in Python: time of an agent's step beyond the environment's own, and two workers against one.
 
-Run: python tests/benchmarks/agents.py. The environments of the first part answer from prepared dictionaries, so that
+Run: python -m tests.benchmarks.agents. The environments of the first part answer from prepared dictionaries, so that
 nearly all of the time is cdq's. Those of the second compute for a while in each step, as a simulator does.
 """
 
