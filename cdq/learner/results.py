@@ -90,7 +90,7 @@ class Results(Matches):
         return self._task.agents
 
     @property
-    def evaluation(self) -> Evaluation | None:
+    def evaluation(self) -> Evaluation | Match | None:
         """Figures of the last evaluation; of several agents, the mean of those that took part in an episode."""
         return self._evaluated[1]
 
@@ -240,11 +240,7 @@ class Results(Matches):
 
     def _stepped(self, call: str) -> AbstractContextManager[None]:
         """Return a context that has the environment for this learner alone, where it is stepped itself."""
-        itself = self._task.stepping in {
-            "Python environment",
-            "vector environment",
-            "multi-agent environment",
-        }
+        itself = self._task.stepping.partition(" ")[0] in {"Python", "vector", "multi-agent"}
         return playing(self._env, call) if itself else nullcontext()
 
     def _evaluate(
