@@ -12,10 +12,12 @@ from typing import Any
 
 import gymnasium
 import matplotlib
+import numpy as np
 from matplotlib import pyplot
 
 import cdq
 import cdq.envs
+from cdq.envs.routing import Routing, deliver, shortest
 from tests.experiments.test_agents import GAMES, comes_to_the_best
 
 TARGET = Path(__file__).with_name("pictures")
@@ -115,6 +117,42 @@ def cooperation() -> Any:
     return ax
 
 
+def signals() -> Any:
+    """Draw how many vehicles wait in a city of traffic lights as these learn."""
+    ax = pyplot.figure(figsize=(7, 3.6), layout="constrained").add_subplot()
+    kinds = {"a table each": ("own", "local"), "one table": ("shared", "local"), "the city's reward": ("own", "global")}
+    for name, (groups, reward) in kinds.items():
+        agent = cdq.QLearner(
+            cdq.Signals(reward=reward, time_limit=500), groups=groups, gamma=0.9, step_size=0.05, num_envs=1, seed=0,
+            exploration=cdq.LinearDecay(0.2, 0.0, 288_000), sync_every=4500,
+        ).learn(360_000, verbose=0)  # fmt: skip
+        steps, returns = (agent.history.column(column) for column in ("steps", "mean_return"))
+        ended = ~np.isnan(returns)
+        ax.plot(steps[ended] / 9, -returns[ended] / 500 * (1 if reward == "global" else 9), label=name)
+    ax.axhline(30.1, color=GREY, linestyle=":", label="a fixed cycle")
+    ax.axhline(23.5, color=GREY, linestyle="--", label="the longest queue")
+    ax.set(xlabel="decisions of each light", ylabel="vehicles that wait", ylim=(15, 80))
+    ax.legend(frameon=False, ncols=2)
+    return ax
+
+
+def routing() -> Any:
+    """Draw how long a packet takes by the load of a network."""
+    loads, fixed, learnt = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0), [], []
+    for load in loads:
+        network = Routing(load=load)
+        fixed.append(deliver(network, shortest, 2000).ticks)
+        agent = cdq.QLearner(network, gamma=1.0, step_size=0.5, exploration=0.0, num_envs=1, seed=1)
+        returns = agent.learn(3_000_000, verbose=0).history.column("mean_return")
+        learnt.append(network.packet_time(float(returns[~np.isnan(returns)][-1])))
+    ax = pyplot.figure(figsize=(7, 3.6), layout="constrained").add_subplot()
+    ax.semilogy(loads, fixed, "o-", label="shortest ways, after 2,000 ticks")
+    ax.semilogy(loads, learnt, "o-", label="Q-routing")
+    ax.set(xlabel="packets that come in a tick", ylabel="ticks that a packet takes")
+    ax.legend(frameon=False)
+    return ax
+
+
 def surface() -> Any:
     """Draw values over position and speed."""
     ax = cdq.plot.surface(car())
@@ -130,7 +168,7 @@ def surface_3d() -> Any:
     return ax
 
 
-SVG = (values, maze, visits, table, learning_curve, gap, communication, speedup, cooperation)
+SVG = (values, maze, visits, table, learning_curve, gap, communication, speedup, cooperation, signals, routing)
 PNG = (surface, surface_3d)  # smooth shades, which take megabytes as lines
 FILES: dict[str, Callable[[], Any]] = {
     **{f"{draw.__name__}.svg": draw for draw in SVG},

@@ -45,6 +45,12 @@ SAID = {
         "with 2 pieces left, order 6 where they are cheap and 0 where they are dear",
         "table 9ae6e3ea99",
     ],
+    "routing.py": [
+        "1.5 packets a tick: shortest ways take 4.7 ticks, ",
+        "learnt ones take 5.",
+        "3.0 packets a tick",
+    ],
+    "traffic.py": ["a fixed cycle           3", "the longest queue       23", "one table     10,000    23"],
     "taxi_zmq.py": ["mean return 8.", "processes: table "],
     "textbook_mpi.py": ["1 ranks, 50,000 steps: error 0.075"],
     "taxi_mpi.py": ["workers 1, mean return 8.", "gap ", "table "],

@@ -16,7 +16,9 @@ from tests.shown import VARYING, masked
 DOCS = Path(__file__).parents[1] / "docs"
 PROGRAM = runpy.run_path(str(DOCS / "draw_pictures.py"))
 PAGE = (DOCS / "results.md").read_text(encoding="utf-8")
-PAGES = PAGE + (DOCS / "agents.md").read_text(encoding="utf-8")
+PAGES = PAGE + "".join(
+    (DOCS / page).read_text(encoding="utf-8") for page in ("agents.md", "traffic.md", "routing.md")
+)
 
 
 def test_every_picture_has_its_file_and_its_place_on_the_page() -> None:

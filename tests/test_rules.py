@@ -10,6 +10,7 @@ import pytest
 import cdq
 from cdq import rules
 from cdq.errors import ConfigError
+from cdq.job import Hosting
 
 
 def test_each_rule_has_a_number_of_its_own() -> None:
@@ -64,6 +65,11 @@ def test_merging_does_not_read_step_sizes_that_were_not_spent() -> None:
         cdq.QLearner("FrozenLake-v1", merge="visits", overlap=True, **hysteretic)
     with pytest.raises(ConfigError, match="is for tables, and features are learnt"):
         cdq.QLearner("CartPole-v1", rule=cdq.Hysteretic(0.1))
+    with pytest.raises(ConfigError, match="merge='pooled' weighs visits"):
+        cdq.QLearner("FrozenLake-v1", rule=cdq.Hysteretic(0.1), comm="zmq")  # others may join
+    hosted = cdq.QLearner("FrozenLake-v1", rule=cdq.Hysteretic(0.1), comm="zmq", merge="visits")
+    with pytest.raises(ConfigError, match="an asynchronous hub weighs visits"):
+        hosted.learn(100, hosting=Hosting("tcp://127.0.0.1:0", asynchronous=True))
     agent = cdq.QLearner("FrozenLake-v1", merge="visits", seed=0, **hysteretic).learn(2000)
     assert agent.settings.rule.name == "hysteretic(0.1)"
     assert cdq.QLearner("FrozenLake-v1", rule=cdq.Hysteretic(0.1)).settings.merge == "pooled"

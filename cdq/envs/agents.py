@@ -138,7 +138,7 @@ class AgentsEnvironment:
         except BaseException:
             self.close()
             raise
-        self._masks = "nowhere" if masks is False else "auto"
+        self._masks = "auto" if isinstance(masks, str) else "info" if masks else "nowhere"
         self.n_actions = self.encoder.n_actions
         self.default_num_envs = len(self.agents) if self.parallel else 1
 
@@ -174,7 +174,7 @@ class AgentsEnvironment:
         then goes on with a new episode.
         """
         if self._copy is None:
-            self._copy = self._env if self._given else make_any(self._like)
+            self._copy = self._env if self._given else self._another()
         seed = seeds_of(words, 1)[0]
         loop = self._loop_over(self._copy, q, Lanes(q.n), gamma=0.0, seed=seed, stop=stop)
         returns, lengths = np.zeros((n, len(self.agents))), np.zeros((n, len(self.agents)), np.int64)
@@ -182,6 +182,14 @@ class AgentsEnvironment:
         if self._given and self._loop is not None:
             self._loop.reset()
         return returns, lengths
+
+    def _another(self) -> Any:
+        made = make_any(self._like)
+        if made is self._env:
+            raise ConfigError(
+                f"{self._like!r} returned the same environment twice; it must make a new one at each call"
+            )
+        return made
 
     def mask_of(self, observation: Any) -> Any:
         """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""

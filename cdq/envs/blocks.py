@@ -72,19 +72,18 @@ class BlockEncoder:
     ) -> None:
         self.blocks, self.encoders = blocks, tuple(encoders)
         self.n_states, self.n_actions = blocks.n_rows, blocks.n_actions
+        self.members = dict(members or {})
         self._numbers = {**(members or {}), **{name: number for number, name in enumerate(blocks.names)}}
 
     def number_of(self, name: object) -> int:
         """Return the number of the block that a name means; `ConfigError` if it means none."""
-        if name is None and len(self.encoders) == 1:
-            return 0
-        if not isinstance(name, str) or name not in self._numbers:
-            if name is None:
-                raise ConfigError(
-                    f"whose observation is it? Give one of the names {', '.join(self._numbers)} after it"
-                )
+        if name is None and len(self.encoders) > 1:
+            names = ", ".join(self._numbers)
+            raise ConfigError(f"whose observation is it? Give one of the names {names} after it")
+        number = 0 if name is None else self._numbers.get(str(name))
+        if number is None:
             raise ConfigError(unknown_name("name", name, self._numbers))
-        return self._numbers[name]
+        return number
 
     def placed(self, observation: Any, name: object = None) -> Placed:
         """Return an observation of the block of a name, as the other methods take it."""

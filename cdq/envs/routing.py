@@ -161,6 +161,14 @@ class Routing(CompiledEnv):
         ].tolist()
         return delivered, delay, waiting, lost
 
+    def packet_time(self, mean_return: float) -> float:
+        """Return the ticks that a packet takes to its destination, of the mean return of episodes.
+
+        The return is minus the ticks of all packets; so many come as are expected to.
+        """
+        n = len(self.neighbours)
+        return -mean_return / (self.load * self.ticks * (n - 1) / n)
+
     def mask_of(self, observation: Any) -> Any:
         """Return the neighbours that the node of an observation has; None for one of a block, which has no others."""
         if isinstance(observation, Placed):

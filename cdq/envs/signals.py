@@ -107,9 +107,10 @@ class Signals(Parallel):
     Examples
     --------
     >>> city = Signals(rows=2, columns=2)
-    >>> agent = QLearner(city, groups="shared", gamma=0.9, seed=0).learn(100_000)
-    >>> round(mean_queued(city, fixed_cycle(4), 2000)) > round(mean_queued(city, learnt(agent), 2000))
-    True
+    >>> observations, infos = city.reset(seed=0)
+    >>> observations, rewards, *_ = city.step(dict.fromkeys(city.agents, 1))
+    >>> observations["n3"], city.waiting().shape
+    (30, (4, 4))
     """
 
     def __init__(

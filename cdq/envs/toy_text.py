@@ -94,6 +94,8 @@ def require_single(env_like: EnvLike, env: Any) -> None:
 
     if not isinstance(env, (gymnasium.Env, gymnasium.vector.VectorEnv)):
         hint = f", which is {_NO_ENV}" if hasattr(env, "step") else ""
+        if callable(getattr(env, "observation_space", None)):
+            hint = ", which has several agents and no possible_agents: let it list all that may take part"
         raise UnsupportedEnvironment(
             f"{env_like!r} returned {type(env).__name__}{hint}; it must return a gymnasium.Env or VectorEnv"
         )

@@ -15,6 +15,7 @@ from cdq.errors import ConfigError, FileError, TableError
 from cdq.features import FeatureMap, TileCoding
 from cdq.learner.fleets import make_fleet
 from cdq.mdp import MDP, from_table
+from cdq.merges import READ_STEP_SIZES
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import (
     LARGE,
@@ -202,6 +203,24 @@ def require_homes(task: EnvironmentTask, settings: Settings) -> None:
     if n and (settings.table == "hash" or settings.overlap):
         what = "a hashed table" if settings.table == "hash" else "overlap"
         raise ConfigError(f"{what} and blocks of home 'own' exclude each other; leave it out")
+
+
+def require_rule_fits(settings: Settings, *, alone: bool) -> None:
+    """Raise `ConfigError` if the update rule is not one for what is learnt, or merging would read other step sizes.
+
+    *alone* says that there is one worker, and never another one.
+    """
+    rule = settings.rule
+    if rule.spends_by_clock:
+        return
+    if settings.features is not None:
+        raise ConfigError(f"rule={rule.name!r} is for tables, and features are learnt; take another rule")
+    if not alone and (settings.overlap or settings.merge in READ_STEP_SIZES):
+        what = "overlap" if settings.overlap else f"merge={settings.merge!r}"
+        raise ConfigError(
+            f"{what} weighs visits by their step sizes, of which rule={rule.name!r} has two; give merge='visits', and "
+            "no overlap"
+        )
 
 
 def _representation(settings: Settings, environment: Environment, encoder: Encoder) -> QFunctionKind:

@@ -104,6 +104,11 @@ class Learning(Filed):
             self._task.refuse()
         self._require_unchanged()
         backend = self._backend.hosted(hosting, self._task)
+        if hosting is not None and hosting.asynchronous and not self.settings.rule.spends_by_clock:
+            raise ConfigError(
+                f"an asynchronous hub weighs visits by their step sizes, of which rule={self.settings.rule.name!r} has "
+                "two; let it merge in rounds"
+            )
         goal = make_goal(self._state, self._checkpoints, steps, until)
         watchers = CallbackList(watched_by(callbacks, verbose), self._view(), first=conditions(goal.until))
         if isinstance(self._task, WideTask) and isinstance(goal.until, OptimalWithin):

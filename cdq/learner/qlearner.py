@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cdq.comm.base import Communicator
 from cdq.learner import backends, initial
-from cdq.learner.assembly import made_with, make_table, make_task, origin_of, require_homes
+from cdq.learner.assembly import made_with, make_table, make_task, origin_of, require_homes, require_rule_fits
 from cdq.learner.exclusion import Turn
 from cdq.learner.fleets import require_fleet
 from cdq.learner.learning import Learning
@@ -20,7 +20,7 @@ from cdq.merges import MergeRule, Personal, resolve
 from cdq.rules import Hysteretic
 from cdq.schedules import Constant, Federation, Rate, StepSize
 from cdq.schedules.windows import Window
-from cdq.settings import make_settings, require_rule_fits, require_workers
+from cdq.settings import make_settings, require_workers
 from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed
 
 if TYPE_CHECKING:
@@ -222,7 +222,6 @@ class QLearner(Learning):
         self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
         self._task, self.settings = make_task(env, self.settings)
         self._origin = origin_of(env, self._task)
-        require_rule_fits(self.settings)
         require_homes(self._task, self.settings)
         if step_size is None:
             own = self.settings.rule.step_size
@@ -231,6 +230,7 @@ class QLearner(Learning):
         require_fleet(self._task, self.settings)
         self._requests = Requests()
         self._backend = backends.choose_backend(comm, self._task, workers)
+        require_rule_fits(self.settings, alone=self._backend.alone)
         if self._backend.comm is not None:
             agreed = agree_on_seed(self._backend.comm, self.settings.seed, seed is not None)
             self.settings = replace(self.settings, seed=agreed)

@@ -166,7 +166,8 @@ class Results(Matches):
     def tables(self) -> Mapping[Any, QTable]:
         """A copy of each table by its name: of an agent or a group of them, or of a task, where there are several.
 
-        Of tasks that are `Weights` the values are worth to the task.
+        The name of an agent in a group means the table of the group. Of tasks that are `Weights` the values are worth
+        to the task.
 
         Raises
         ------
@@ -181,7 +182,8 @@ class Results(Matches):
         blocks = self._state.blocks
         if blocks is None:
             raise ConfigError(f"{self.name} is learnt with one table, which has no name; use table")
-        tables = tables_of(self.table, blocks)
+        encoder = getattr(self._task, "encoder", None)
+        tables = tables_of(self.table, blocks, getattr(encoder, "members", None))
         return tables if not isinstance(self._task, FleetTask) else self._task.by_number(tables)
 
     def _repr_html_(self) -> str:
@@ -265,11 +267,7 @@ class Results(Matches):
 
     def _stepped(self, call: str) -> AbstractContextManager[None]:
         """Return a context that has the environment for this learner alone, where it is stepped itself."""
-        itself = self._task.stepping in {
-            "Python environment",
-            "vector environment",
-            "multi-agent environment",
-        }
+        itself = self._task.stepping.partition(" ")[0] in {"Python", "vector", "multi-agent"}
         return playing(self._env, call) if itself else nullcontext()
 
     def _evaluate(

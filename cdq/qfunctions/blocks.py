@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.contracts.blocks import Blocks
-from cdq.errors import TableError
+from cdq.contracts.blocks import Blocks, blocks_in
+from cdq.errors import ConfigError, FileError, TableError, unknown_name
 from cdq.qfunctions.merged import MergedTable
 from cdq.qfunctions.qtable import QTable
 
 
-def tables_of(table: QTable, blocks: Blocks) -> Mapping[str, QTable]:
+class Tables(dict[str, QTable]):
+    """Tables by the names of their blocks; an agent's name leads to the table that it shares, too."""
+
+    def __init__(self, tables: Mapping[str, QTable], members: Mapping[str, int]) -> None:
+        super().__init__(tables)
+        self._members = members
+
+    def __missing__(self, name: str) -> QTable:
+        if name not in self._members:
+            raise KeyError(unknown_name("table", name, {*self, *self._members}))
+        return list(self.values())[self._members[name]]
+
+
+def tables_of(table: QTable, blocks: Blocks, members: Mapping[str, int] | None = None) -> Tables:
     """Return the table of each block, by its name, with the rows and the actions of the block alone.
 
-    Where the table is hashed, the keys of a block's table are those of its own observations.
+    Where the table is hashed, the keys of a block's table are those of its own observations. *members* are further
+    names, and the numbers of the blocks that they mean.
 
     Examples
     --------
@@ -30,12 +43,33 @@ def tables_of(table: QTable, blocks: Blocks) -> Mapping[str, QTable]:
     ([[1.0], [2.0]], [[3.0, 4.0]])
     """
     of = blocks.of_rows(np.arange(len(table)) if table.keys is None else table.keys)
-    return MappingProxyType(
-        {
-            block.name: _part(table, blocks, number, np.flatnonzero(of == number))
-            for number, block in enumerate(blocks.blocks)
-        }
-    )
+    each = {
+        block.name: _part(table, blocks, number, np.flatnonzero(of == number))
+        for number, block in enumerate(blocks.blocks)
+    }
+    return Tables(each, members or {})
+
+
+def table_in(path: object, header: Mapping[str, Any], table: QTable, name: str) -> QTable:
+    """Return the table of a name that is part of *table*, as the header of a file says.
+
+    Raises
+    ------
+    FileError
+        If the header describes other blocks than the table has.
+    ConfigError
+        If there is none of that name.
+    """
+    try:
+        blocks = blocks_in(header)
+    except (ConfigError, TypeError, ValueError) as error:
+        raise FileError(f"the header of {path} describes no blocks: {error}; use another file") from None
+    if blocks is None:
+        raise ConfigError(f"{path} holds one table, which has no name; leave {name!r} out")
+    if (table.keys is None and blocks.n_rows != len(table)) or blocks.n_actions != table.n_actions:
+        raise FileError(f"the header of {path} describes blocks of another table; use another file")
+    number = blocks.number_of(name)
+    return tables_of(table, blocks)[blocks.names[number]]
 
 
 def _part(table: QTable, blocks: Blocks, number: int, rows: np.ndarray) -> QTable:

@@ -256,23 +256,35 @@ class QTable:
         write_tensors(path_of("the file", path), tensors, header)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> QTable:
+    def load(cls, path: str | os.PathLike[str], name: str | None = None) -> QTable:
         """Return the table of a file that `QTable.save` or `QLearner.save` wrote.
+
+        Parameters
+        ----------
+        path : path
+            Path of the file.
+        name : str, optional
+            Name of one of the tables that the file holds (`QLearner.tables`); by default all of them as one.
 
         Raises
         ------
         FileError
             If it is missing, truncated, altered or no such file.
+        ConfigError
+            If it holds no table of that name.
         """
+        from cdq.qfunctions.blocks import table_in  # which has tables of this class
+
         tensors, header = read_tensors(path_of("the file", path))
-        name = header.get("environment", "")
-        if not {"values", "visits"} <= set(tensors) or not isinstance(name, str):
+        environment = header.get("environment", "")
+        if not {"values", "visits"} <= set(tensors) or not isinstance(environment, str):
             raise FileError(f"{path} holds no table: {', '.join(tensors) or 'no tensors'}; use another file")
         values, visits = tensors["values"], tensors["visits"]
         n = tables_in(header)
         if values.ndim == 2 and values.shape == visits.shape and values.shape[1] % n == 0:
             values, visits = mean_of_tables(values, n), sum_of_tables(visits, n)
-        return cls(values, visits, name, tensors.get("keys"), tensors.get("actions"))
+        table = cls(values, visits, environment, tensors.get("keys"), tensors.get("actions"))
+        return table if name is None else table_in(path, header, table, name)
 
 
 def tables_in(header: Mapping[str, Any]) -> int:

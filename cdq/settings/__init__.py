@@ -10,7 +10,7 @@
 """
 
 from cdq.settings.files import arguments_of, differing
-from cdq.settings.making import make_settings, require_rule_fits, require_workers
+from cdq.settings.making import make_settings, require_workers
 from cdq.settings.settings import (
     DEFAULTS,
     HYPERPARAMETERS,
@@ -35,6 +35,5 @@ __all__ = [
     "arguments_of",
     "differing",
     "make_settings",
-    "require_rule_fits",
     "require_workers",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from cdq import schedules
 from cdq.errors import ConfigError
-from cdq.merges import READ_STEP_SIZES, Personal
+from cdq.merges import Personal
 from cdq.rules import Q_LEARNING
 from cdq.schedules import Rate
 from cdq.settings.hyperparameters import number
@@ -73,21 +73,6 @@ def _require_compatible(known: Mapping[str, Any]) -> None:
     if known["features"] is not None and not known["rule"].spends_by_clock:
         raise ConfigError(
             f"rule={known['rule'].name!r} is for tables; leave features out, or take another rule"
-        )
-
-
-def require_rule_fits(settings: Settings) -> None:
-    """Raise `ConfigError` if the update rule is not one for what is learnt, or merging would read other step sizes."""
-    rule = settings.rule
-    if rule.spends_by_clock:
-        return
-    if settings.features is not None:
-        raise ConfigError(f"rule={rule.name!r} is for tables, and features are learnt; take another rule")
-    if settings.workers > 1 and (settings.overlap or settings.merge in READ_STEP_SIZES):
-        what = "overlap" if settings.overlap else f"merge={settings.merge!r}"
-        raise ConfigError(
-            f"{what} weighs visits by their step sizes, of which rule={rule.name!r} has two; give merge='visits', and "
-            "no overlap"
         )
 
 

@@ -109,7 +109,7 @@ def samples_until_known(n: int, together: bool) -> int:
 def test_rewards_of_ones_own_scale(together: bool, least: float, most: float) -> None:
     """Bagnell and Ng 2005: samples grow with the agents where all see one reward, hardly where each sees its own.
 
-    Of 1, 4, 16 and 64 agents they were 50, 50, 60, 60 and 40, 160, 780, 2,980.
+    Of 1, 4, 16 and 64 agents they are 50, 50, 60, 60 and 50, 180, 760, 2,880.
     """
     agents = [1, 4, 16, 64]
     samples = [samples_until_known(n, together) for n in agents]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -94,6 +95,9 @@ def test_groups_share_a_table() -> None:
     agent = cdq.QLearner(Equal, groups={"pair": ["n0", "n2"]}, seed=0).learn(3000)
     assert list(agent.tables) == ["pair", "n1"]
     assert agent.predict(1, "n2") == agent.predict(1, "pair")
+    assert agent.tables["n2"].digest() == agent.tables["n0"].digest() == agent.tables["pair"].digest()
+    with pytest.raises(KeyError, match=r"unknown table 'n3'; known: n0, n1, n2, pair"):
+        agent.tables["n3"]
     assert agent.tables["pair"].visits.sum() > agent.tables["n1"].visits.sum() > 0
 
 
@@ -146,6 +150,12 @@ def test_files_hold_all_tables(tmp_path: Path) -> None:
         assert back.tables[name].digest() == table.digest()
     whole = cdq.QTable.load(tmp_path / "agents.safetensors")
     np.testing.assert_array_equal(whole.values, agent.table.values)
+    assert cdq.QTable.load(tmp_path / "agents.safetensors", "long").digest() == agent.tables["n2"].digest()
+    with pytest.raises(ConfigError, match="unknown table 'n2'; known: long, n0, n1"):
+        cdq.QTable.load(tmp_path / "agents.safetensors", "n2")
+    agent.tables["long"].save(tmp_path / "one.safetensors")
+    with pytest.raises(ConfigError, match="holds one table, which has no name; leave 'long' out"):
+        cdq.QTable.load(tmp_path / "one.safetensors", "long")
     with pytest.raises(cdq.errors.TableError, match="differ"):
         cdq.QLearner.load(tmp_path / "agents.safetensors", partial(Corridors, (4, 5, 7)))
 
@@ -382,3 +392,141 @@ def test_a_file_imports_no_module(tmp_path: Path) -> None:
     assert cdq.QLearner.load(tmp_path / "agents.safetensors", name).table.digest() == agent.table.digest()
     with pytest.raises(FileError):
         cdq.QLearner.load(tmp_path / "none.safetensors", name)
+
+
+def test_a_given_environment_is_copied_for_other_workers() -> None:
+    given, made = (cdq.QLearner(like, seed=1, workers=2).learn(2000) for like in (Corridors(), Corridors))
+    assert given.table.digest() == made.table.digest()
+
+
+def test_a_copy_learns_on_as_the_learner_does() -> None:
+    agent = cdq.QLearner(Corridors, seed=1).learn(300)
+    twin = copy.deepcopy(agent)
+    assert twin.tables["n1"].digest() == agent.tables["n1"].digest()
+    assert twin.learn(300).steps == 600
+
+
+def test_another_environment_is_evaluated_by_agent() -> None:
+    agent = cdq.QLearner(Corridors, seed=1, exploration=0.3).learn(30_000)
+    found = agent.evaluate(3, env=partial(Corridors, limit=4))
+    assert {name: one.mean_return for name, one in found.items()} == {"n0": 1.0, "n1": 1.0, "n2": 0.0}
+
+
+class Numbered(Equal):
+    """Agents whose names are numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.possible_agents = [0, 1, 2]  # type: ignore[assignment]
+        self.lengths = dict.fromkeys(self.possible_agents, 5)
+
+
+def test_names_may_be_numbers() -> None:
+    agent = cdq.QLearner(Numbered, seed=0, exploration=0.3, groups={"both": ["0", "2"]}).learn(20_000)
+    assert agent.predict(0, 1) == agent.predict(0, "1") == agent.predict(0, 2) == 4
+    assert list(agent.tables) == ["both", "1"]
+
+
+class Masked(Corridors):
+    """Corridors in which the first agent must not go back, as its info says."""
+
+    def step(self, actions: Any) -> Any:
+        *parts, infos = super().step(actions)
+        return (*parts, self._told(infos))
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        observations, infos = super().reset()
+        return observations, self._told(infos)
+
+    def _told(self, infos: Any) -> Any:
+        return {**infos, "n0": {"action_mask": np.array([0, 1], np.int8)}} if "n0" in infos else infos
+
+
+def test_masks_of_infos() -> None:
+    heeding = cdq.QLearner(Masked, seed=0, exploration=0.5).learn(3000)
+    assert heeding.tables["n0"].visits[:, 0].sum() == 0
+    assert heeding.tables["n1"].visits[:, 0].sum() > 0
+    blind = cdq.QLearner(Masked, seed=0, exploration=0.5, masks=False).learn(3000)
+    assert blind.tables["n0"].visits[:, 0].sum() > 0
+    with pytest.raises(EnvironmentFailure, match="n1: there is no action_mask in its observation or info"):
+        cdq.QLearner(Masked, masks=True).learn(300)
+
+
+class Unmovable(Turns):
+    """Turns in which nobody leaves whose episode ended."""
+
+    def step(self, action: int | None) -> None:
+        if action is not None:
+            super().step(action)
+
+
+class NoList(Turns):
+    """Turns without a list of agents."""
+
+    @property
+    def agents(self) -> Any:
+        raise AttributeError("no list of agents")
+
+    @agents.setter
+    def agents(self, value: Any) -> None:
+        pass
+
+
+class Stranger(Turns):
+    """Turns in which somebody's turn comes who is not known."""
+
+    def step(self, action: int | None) -> None:
+        super().step(action)
+        self.agent_selection = "nobody"
+
+
+class Raising(Corridors):
+    """Corridors that raise."""
+
+    def step(self, actions: Any) -> Any:
+        raise RuntimeError("the bridge is up")
+
+
+class Unlisted(Corridors):
+    """Corridors that list somebody who is not known, once all others ended."""
+
+    def step(self, actions: Any) -> Any:
+        parts = super().step(actions)
+        self.agents = self.agents or ["nobody"]
+        return parts
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Unmovable, r"its episode has ended, and step\(None\) does not remove it from agents"),
+        (NoList, "no list of agents"),
+        (Stranger, "the turn of agent 'nobody', who is none of possible_agents"),
+        (Raising, "step raised RuntimeError: the bridge is up"),
+        (Unlisted, "agents has 'nobody', who is none of possible_agents"),
+    ],
+)
+def test_environments_that_break_the_rules(make: Any, words: str) -> None:
+    with pytest.raises(EnvironmentFailure, match=words):
+        cdq.QLearner(make, seed=0).learn(3000)
+
+
+def test_what_makes_the_same_twice() -> None:
+    env = Corridors()
+    agent = cdq.QLearner(lambda: env, seed=0).learn(300)
+    with pytest.raises(ConfigError, match="returned the same environment twice"):
+        agent.evaluate(2)
+
+
+def test_agents_that_are_not_listed() -> None:
+    class Silent:
+        agents: ClassVar = ["a"]
+
+        def observation_space(self, agent: str) -> Any:
+            return gymnasium.spaces.Discrete(2)
+
+        def step(self, actions: Any) -> Any:
+            raise AssertionError
+
+    with pytest.raises(UnsupportedEnvironment, match="has several agents and no possible_agents"):
+        cdq.QLearner(Silent)

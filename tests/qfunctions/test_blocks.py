@@ -10,8 +10,9 @@ import cdq
 from cdq.contracts.blocks import Block, Blocks, blocks_in
 from cdq.envs.blocks import BlockEncoder, blocks_of
 from cdq.envs.spaces import Encoder
-from cdq.errors import ConfigError, UnsupportedEnvironment
+from cdq.errors import ConfigError, FileError, UnsupportedEnvironment
 from cdq.qfunctions import tables_of
+from cdq.qfunctions.blocks import table_in
 
 THREE = Blocks((Block("a", 3, 2), Block("b", 1, 4, "own"), Block("c", 5, 3, "own")))
 
@@ -123,3 +124,12 @@ def test_names_that_are_not_known_and_missing_ones() -> None:
 def test_vectors_are_refused_by_the_name_of_the_block() -> None:
     with pytest.raises(UnsupportedEnvironment, match="n1: observations in Box"):
         encoder_of((Discrete(2), 2), (Box(0.0, 1.0, (2,)), 2))
+
+
+@pytest.mark.parametrize(
+    "told", [3, [], [["a"]], [["a", 3, 2]], [["a", 9, 4, "moon"]], [["a", 9, 5]], [["a", -9, 4]]]
+)
+def test_headers_that_describe_another_table(told: object) -> None:
+    table = cdq.QTable(np.zeros((9, 4)))
+    with pytest.raises(FileError, match=r"the header of t\.safetensors describes"):
+        table_in("t.safetensors", {"blocks": told}, table, "a")

@@ -17,7 +17,8 @@ cdef class AgentsLoop(Loop):
     cdef int64_t *widths           # number of the agent's actions
     cdef double *sums              # of rewards, in `play`
     cdef uint8_t *block_masks      # (n_agents, n_actions): actions that the block has
-    cdef bint heeds                # true if masks of observations and infos are heeded
+    cdef bint heeds                # true if masks of observations and infos are heeded,
+    cdef bint wants                # and true if there must be one
 
     # Methods of each kind of loop:
     cdef int begin(self) except -1                  # reset the environment: present, masks

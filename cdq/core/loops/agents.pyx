@@ -44,7 +44,7 @@ cdef class AgentsLoop(Loop):
         self.numbers = {name: number for number, name in enumerate(names)}
         self.actions_as_objects = tuple(
             [tuple(range(least, least + width)) for least, width in zip(first_actions, widths)])
-        self.heeds = self.masking != NOWHERE
+        self.heeds, self.wants = self.masking != NOWHERE, self.masking == INFO
         if min(widths) < n_actions or self.heeds and any([encoding.n_actions for encoding in encodings]):
             self.masking = OBSERVATION
 
@@ -100,6 +100,8 @@ cdef class AgentsLoop(Loop):
                 memcpy(mask, self.block_masks + agent * n_actions, n_actions)
             elif has(info, "action_mask"):
                 read_masks(info["action_mask"], SINGLE, self.widths[agent], mask, NULL)
+            elif self.wants and not encoding.n_actions:
+                raise ValueError("there is no action_mask in its observation or info")
             self.allow(0, mask)
         cell[0] = self.first[agent] + (cell[0] if cell[0] < self.rows[agent] else cell[0] % self.rows[agent])
         return 0

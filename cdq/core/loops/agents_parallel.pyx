@@ -186,6 +186,8 @@ cdef class ParallelLoop(AgentsLoop):
         elif not self.n_alive:
             self.finished = True
             for name in agents:
+                if name not in self.numbers:
+                    raise ValueError(f"agents has {brief(name)}, who is none of possible_agents")
                 if not self.over[<int64_t> self.numbers[name]]:
                     self.finished = False
         return 0

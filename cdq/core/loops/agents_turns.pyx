@@ -75,12 +75,16 @@ cdef class TurnsLoop(AgentsLoop):
     cdef int pass_on(self) except -1:
         """Find out whose turn is next, close its transition, and see what it observes; agents that end leave."""
         cdef bint gone = True
+        cdef int64_t left = 2 * self.n_agents  # each of them once, and those that come in their place
         self.finished = False
         while gone:
-            if not len(self.env.agents):
-                self.finished = True
-                return 0
             try:
+                if not len(self.env.agents):
+                    self.finished = True
+                    return 0
+                if left < 0:
+                    raise ValueError("its episode has ended, and step(None) does not remove it from agents")
+                left -= 1
                 self.now = self.turn_of(self.env.agent_selection)
                 gone = self.hear(self.env.last())
             except self.failure:

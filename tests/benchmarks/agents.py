@@ -1,0 +1,116 @@
+"""Several agents in Python: time of an agent's step beyond the environment's own, and two workers against one.
+
+Run: python -m tests.benchmarks.agents. The environments of the first part answer from prepared dictionaries, so that
+nearly all of the time is cdq's. Those of the second compute for a while in each step, as a simulator does.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gymnasium.spaces import Discrete
+
+import cdq
+
+ROUNDS, STEPS = 9, 640_000
+Answer = dict[str, Any]
+
+
+class Prepared:
+    """Agents who act at the same time, whose answers are prepared."""
+
+    def __init__(self, n: int = 16) -> None:
+        self.possible_agents = [f"a{number}" for number in range(n)]
+        self.agents = list(self.possible_agents)
+        self.none, self.infos = dict.fromkeys(self.agents, False), {agent: {} for agent in self.agents}
+        self.rewards = dict.fromkeys(self.agents, 1.0)
+        self.seen = [{agent: (7 * i + j) % 50 for i, agent in enumerate(self.agents)} for j in range(64)]
+        self.steps = 0
+
+    def observation_space(self, agent: str) -> Discrete:
+        return Discrete(50)
+
+    def action_space(self, agent: str) -> Discrete:
+        return Discrete(3)
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        return self.seen[0], self.infos
+
+    def step(self, actions: Answer) -> tuple[Answer, Answer, Answer, Answer, Answer]:
+        self.steps += 1
+        return self.seen[self.steps % 64], self.rewards, self.none, self.none, self.infos
+
+
+class PreparedTurns(Prepared):
+    """Agents who act in turn, whose answers are prepared."""
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        self.agent_selection = self.agents[0]
+
+    def last(self, observe: bool = True) -> tuple[int, float, bool, bool, Answer]:
+        return 7 * self.steps % 50, 1.0, False, False, self.none
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        self.agent_selection = self.agents[self.steps % len(self.agents)]
+
+
+class Simulated(Prepared):
+    """Agents whose environment computes for a while."""
+
+    def step(self, actions: Answer) -> tuple[Answer, Answer, Answer, Answer, Answer]:
+        sum(number * number for number in range(400))
+        return super().step(actions)
+
+
+def microseconds(work: Callable[[], object], steps: int) -> float:
+    began = time.process_time()
+    work()
+    return (time.process_time() - began) / steps * 1e6
+
+
+def play(env: Any) -> None:
+    """Play an environment without learning."""
+    env.reset()
+    if hasattr(env, "last"):
+        for _ in range(STEPS):
+            env.last()
+            env.step(0)
+        return
+    actions = dict.fromkeys(env.agents, 0)
+    for _ in range(STEPS // len(actions)):
+        env.step(actions)
+
+
+def beyond(kind: Any, **settings: Any) -> None:
+    """Print how long a step of an agent takes, and how much of it is the environment's own."""
+    agent = cdq.QLearner(kind, seed=0, **settings).learn(STEPS, verbose=0)
+    learnt = [microseconds(lambda: agent.learn(STEPS, verbose=0), STEPS) for _ in range(ROUNDS)]
+    played = [microseconds(lambda: play(kind()), STEPS) for _ in range(ROUNDS)]
+    own = statistics.median(played)
+    spread = f"{min(learnt) - own:.2f} to {max(learnt) - own:.2f}"
+    print(
+        f"{kind.__name__} {settings}: {statistics.median(learnt) - own:.2f} us beyond its own {own:.2f} ({spread})"
+    )
+
+
+def speedup() -> None:
+    """Print how much faster two workers take as many steps as one, start of the processes apart."""
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(5):
+        for workers, found in rates.items():
+            agent = cdq.QLearner(Simulated, workers=workers, seed=0).learn(2_000_000, verbose=0)
+            found.append(agent.steps / agent.history[-1].seconds)
+    one, two = statistics.median(rates[1]), statistics.median(rates[2])
+    print(f"two workers: {two / one:.2f} times the steps of one ({one:,.0f} steps/s)")
+
+
+if __name__ == "__main__":
+    beyond(Prepared)
+    beyond(Prepared, table="hash")
+    beyond(Prepared, groups="shared")
+    beyond(PreparedTurns)
+    speedup()
