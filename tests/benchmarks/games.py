@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def main() -> None:
         loop = compiled(directory)
         for repeat in range(options.repeats):
             ours.append(per_second(plies, lambda: agent.learn(plies, verbose=0)))
-            theirs.append(per_second(plies, lambda: loop(lanes, plies // lanes, GAMMA, EXPLORATION, repeat)))
+            theirs.append(per_second(plies, partial(loop, lanes, plies // lanes, GAMMA, EXPLORATION, repeat)))
     shares = [one / other for one, other in zip(ours, theirs, strict=True)]
     for name, figures in (("cdq, plies/s", ours), ("C loop, plies/s", theirs), ("cdq / C loop", shares)):
         found = spread(figures)

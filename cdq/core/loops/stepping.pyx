@@ -73,9 +73,10 @@ cdef class Stepper:
     """A worker's lanes of a compiled environment, which learn on one Q-function.
 
     *step*, *reset*, *encode* (0: none) and *context* are addresses (lane.h); *uniforms* says how many random numbers a
-    step uses, *masked* whether lanes say which actions are allowed. *words* (4, n), *elapsed* and *returns* (n,) and *own* (n, `LANE_BYTES`) are the lanes, borrowed, so
-    that they can be saved and restored. *stop* is a flag that another thread may set. *failure* is called with what,
-    lane and step where an environment fails, and returns the exception to raise.
+    step uses, *masked* whether lanes say which actions are allowed. *words* (4, n), *elapsed* and *returns* (n,) and
+    *own* (n, `LANE_BYTES`) are the lanes, borrowed, so that they can be saved and restored. *stop* is a flag that
+    another thread may set. *failure* is called with what, lane and step where an environment fails, and returns the
+    exception to raise.
     """
 
     cdef cdq_stepping c

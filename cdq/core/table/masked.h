@@ -1,4 +1,4 @@
-/* Rows of which a mask allows some actions: a byte for each, 0 or 1; included once per type: REAL, NAME.
+/* Rows of which a mask allows some actions: a byte for each, 0 where it does not; included once per type: REAL, NAME.
  *
  * Without a branch where that can be: which actions are allowed is hard to foresee. Up to 64 actions are a set of bits. */
 
@@ -24,12 +24,14 @@ static void cdq_fill_bit_tables(void)
                 cdq_nth_bit[mask][cdq_bits_set[mask]++] = (unsigned char)bit;
 }
 
-/* Eight bytes, 0 or 1 each, as bits: the product moves byte k to bit 56 + k. */
+/* Eight bytes as bits, 1 where a byte is not 0: the product moves the lowest bit of byte k to bit 56 + k. */
 CDQ_INLINE uint64_t cdq_eight_bits(const uint8_t *mask)
 {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     uint64_t bytes;
     memcpy(&bytes, mask, 8);
+    bytes |= (bytes & 0x7f7f7f7f7f7f7f7fu) + 0x7f7f7f7f7f7f7f7fu; /* the highest bit of each */
+    bytes = bytes >> 7 & 0x0101010101010101u;
     return bytes * 0x0102040810204080u >> 56;
 #else
     uint64_t bits = 0;
