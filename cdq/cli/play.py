@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cdq.cli.options import EnvId
 from cdq.cli.output import printable
@@ -14,7 +14,6 @@ from cdq.errors import ConfigError
 if TYPE_CHECKING:
     import numpy as np
 
-    from cdq.contracts import Ply
     from cdq.envs.boards import EnvBoard
     from cdq.learner import QLearner
 
@@ -79,7 +78,7 @@ def _game(agent: QLearner, board: EnvBoard, random: np.random.Generator, person:
     return total
 
 
-def _asked(board: EnvBoard, ply: Ply) -> int:
+def _asked(board: EnvBoard, ply: Any) -> int:
     """Return the move that the person types; ask again until it is one."""
     words = {board.word_of(int(action)): int(action) for action in board.allowed(ply)}
     question = f"Your move ({', '.join(words)}): "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -375,6 +375,10 @@ class SteppedTask:
 
     def positions(self) -> tuple[MDP, list[Any]]:
         """Return the model of a small game, and an observation of each of its positions."""
+        return self._positions
+
+    @cached_property
+    def _positions(self) -> tuple[MDP, list[Any]]:
         listed: Callable[[], tuple[Any, list[Any]]] = getattr(self.environment, "positions", self._unknown)
         table, seen = listed()
         return from_table(MDP, table), seen

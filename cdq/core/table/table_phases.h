@@ -28,6 +28,16 @@ CDQ_INLINE void NAME(cdq_choose_among)(const cdq_rows *rows, const uint32_t *res
         action[i] = NAME(cdq_choice)((const REAL *)cdq_row(rows, state[i]), n_actions, threshold, random[i]);
 }
 
+CDQ_INLINE void NAME(cdq_choose_among_allowed)(const cdq_rows *rows, const uint32_t *restrict state,
+                                               const uint8_t *masks, uint64_t threshold,
+                                               const uint64_t *restrict random, uint32_t *restrict action,
+                                               const int64_t n, const int64_t n_actions)
+{
+    for (int64_t i = 0; i < n; i++)
+        action[i] = NAME(cdq_choice_allowed)((const REAL *)cdq_row(rows, state[i]), masks + i * n_actions, n_actions,
+                                             threshold, random[i]);
+}
+
 static void NAME(cdq_choose_by_rule)(const cdq_rows *rows, const cdq_rule *rule, const uint32_t *state,
                                      const uint8_t *masks, uint32_t *action, int64_t n)
 {
@@ -46,12 +56,12 @@ CDQ_CLONES static void NAME(cdq_choose)(const cdq_rows *rows, const cdq_rule *ru
         NAME(cdq_choose_by_rule)(rows, rule, state, masks, action, n);
         return;
     }
-    if (masks) {
-        for (int64_t i = 0; i < n; i++)
-            action[i] = NAME(cdq_choice_allowed)((const REAL *)cdq_row(rows, state[i]), masks + i * n_actions,
-                                                 n_actions, threshold, random[i]);
+    if (masks && n_actions == 9) /* a board of nine cells */
+        NAME(cdq_choose_among_allowed)(rows, state, masks, threshold, random, action, n, 9);
+    else if (masks)
+        NAME(cdq_choose_among_allowed)(rows, state, masks, threshold, random, action, n, n_actions);
+    if (masks)
         return;
-    }
 #define CDQ_BODY(actions) NAME(cdq_choose_among)(rows, state, threshold, random, action, n, actions)
     CDQ_UNROLLED(n_actions, CDQ_BODY)
 #undef CDQ_BODY
@@ -113,6 +123,10 @@ CDQ_CLONES static void NAME(cdq_learn)(cdq_rows *rows, const cdq_rule *rule, con
 {
     if (cdq_is_by_rule(rule)) {
         NAME(cdq_learn_by_rule)(rows, rule, law, steps);
+        return;
+    }
+    if (rows->n_actions == 9) {
+        NAME(cdq_learn_on)(rows, law, steps, 9);
         return;
     }
 #define CDQ_BODY(actions) NAME(cdq_learn_on)(rows, law, steps, actions)
