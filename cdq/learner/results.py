@@ -234,7 +234,7 @@ class Results(Matches):
         Returns
         -------
         Evaluation, or Evaluations
-            How it did; of several tasks a dictionary, with the evaluation of each by its name.
+            Figures of the episodes; of several tasks a dictionary, with the evaluation of each by its name.
 
         Raises
         ------

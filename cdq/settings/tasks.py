@@ -343,14 +343,17 @@ def tasks_of(text: str) -> Tasks:
     kind, _, given = text.partition(":")
     if kind == "goals" and given == "all":
         return Goals("all")
-    parts = [part.split(",") for part in given.split(";")]
+    read: Callable[[str], float] | None = {"goals": int, "weights": float}.get(kind)
     try:
-        if kind == "goals" and len(parts) == 1:
-            return Goals([int(number) for number in parts[0]])
-        if kind == "weights":
-            return Weights([[float(number) for number in row] for row in parts])
+        rows = (
+            [] if read is None else [[read(number) for number in row.split(",")] for row in given.split(";")]
+        )
     except ValueError:
-        pass
+        rows = []
+    if rows and kind == "weights":
+        return Weights(rows)
+    if len(rows) == 1:
+        return Goals([int(state) for state in rows[0]])
     raise ConfigError(
         f"tasks is {shown(text)}; allowed: goals:14,37,60, goals:all, or weights:1,0;0,1 with a row for each task"
     )

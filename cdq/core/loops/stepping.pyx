@@ -288,6 +288,8 @@ cdef class Stepper:
     cdef void _judge(self) noexcept nogil:
         """Make the rewards those of what the lanes act for, and end the episodes in which that has no more to do."""
         cdef int64_t i
+        if not self.q.judges:
+            return
         for i in range(self.c.n):
             self.over[i] = 0
         self.q.judge(self.c.action, self.c.reward, self.c.reward, self.over)

@@ -14,13 +14,19 @@ from cdq.core.table.wide cimport WideQ
 
 
 cdef extern from *:
+    """
+    #define CDQ_HEADER "loops/numbered.h"
+    #include "per_type.h"
+    """
     uint32_t CDQ_TERMINATED
     uint32_t CDQ_STATE(uint32_t successor) nogil
     uint32_t cdq_start(const cdq_model *model, uint64_t bits) nogil
-    uint32_t cdq_outcome_of_record_float(const cdq_model *model, uint64_t pair, uint64_t bits, float *reward) nogil
-    uint32_t cdq_outcome_of_record_double(const cdq_model *model, uint64_t pair, uint64_t bits, double *reward) nogil
-    uint32_t cdq_outcome_of_alias_float(const cdq_model *model, uint64_t pair, uint64_t bits, float *reward) nogil
-    uint32_t cdq_outcome_of_alias_double(const cdq_model *model, uint64_t pair, uint64_t bits, double *reward) nogil
+    void cdq_sample_numbered_float(
+        const cdq_model *model, const uint32_t *state, const uint32_t *action, const uint64_t *random,
+        uint32_t *successor, int64_t *outcome, int64_t n, int64_t n_actions) nogil
+    void cdq_sample_numbered_double(
+        const cdq_model *model, const uint32_t *state, const uint32_t *action, const uint64_t *random,
+        uint32_t *successor, int64_t *outcome, int64_t n, int64_t n_actions) nogil
 
 cdef extern from "rng.h":
     uint64_t cdq_next_of_lane(uint64_t *words, int64_t lanes, int64_t lane) nogil
@@ -53,7 +59,7 @@ cdef class WideRollout:
     cdef uint8_t *over             # lanes whose episode is over
     cdef double *rewards
     cdef double *discounts
-    cdef double *paid
+    cdef int64_t *outcome
     cdef uint8_t *masks
     cdef object memory
     cdef const volatile int32_t *stop
@@ -82,13 +88,13 @@ cdef class WideRollout:
         self.elapsed, self.returns, self.stop = &elapsed[0], &returns[0], &stop[0]
         self.signals = &known[0, 0] if self.width else NULL
         cdef uint64_t[::1] scratch = memoryview(
-            bytearray(8 * n * (6 + self.width + self.n_actions))).cast("Q")
+            bytearray(8 * n * (6 + self.n_actions))).cast("Q")
         self.bits, self.bits_outcome = &scratch[0], &scratch[n]
         self.action = <uint32_t *> &scratch[2 * n]
         self.over = <uint8_t *> (self.action + n)
         self.rewards, self.discounts = <double *> &scratch[3 * n], <double *> &scratch[4 * n]
-        self.paid = <double *> &scratch[5 * n]
-        self.masks = <uint8_t *> (self.paid + n * self.width)
+        self.outcome = <int64_t *> &scratch[5 * n]
+        self.masks = <uint8_t *> &scratch[6 * n]
         self.memory = (words, state, elapsed, returns, known, stop, scratch)
 
     def reset(self):
@@ -141,7 +147,6 @@ cdef class WideRollout:
         masks = self.masks_of(state)
         self.q.choose(threshold, self.bits, masks, self.action)
         self.sample()
-        self.q.judge(self.action, self.paid, self.rewards, self.over)
         masks = self.masks_of(self.q.inner.located[SUCCESSOR])
         self.q.learn(law, self.action, self.rewards, self.discounts, masks, NULL)
         for i in range(self.n):
@@ -163,26 +168,22 @@ cdef class WideRollout:
         return self.masks
 
     cdef void sample(self) noexcept nogil:
-        """Draw what the actions lead to, and what that pays."""
-        cdef int64_t i, outcome
-        cdef uint64_t pair
-        cdef uint32_t successor
-        cdef float single = 0
-        cdef double number = 0
-        cdef const cdq_model *model = &self.sampler.c
+        """Draw what the actions lead to, and find what that pays."""
+        cdef int64_t i
+        cdef uint32_t *successor = self.q.inner.located[SUCCESSOR]
+        cdef const uint32_t *state = self.q.inner.located[STATE]
+        if self.sampler.real_size == 4:
+            cdq_sample_numbered_float(
+                &self.sampler.c, state, self.action, self.bits_outcome, successor, self.outcome, self.n, self.n_actions)
+        else:
+            cdq_sample_numbered_double(
+                &self.sampler.c, state, self.action, self.bits_outcome, successor, self.outcome, self.n, self.n_actions)
         for i in range(self.n):
-            pair = self.state[i] * <uint64_t> self.n_actions + self.action[i]
-            if self.sampler.real_size == 4 and model.width:
-                successor = cdq_outcome_of_record_float(model, pair, self.bits_outcome[i], &single)
-            elif self.sampler.real_size == 4:
-                successor = cdq_outcome_of_alias_float(model, pair, self.bits_outcome[i], &single)
-            elif model.width:
-                successor = cdq_outcome_of_record_double(model, pair, self.bits_outcome[i], &number)
-            else:
-                successor = cdq_outcome_of_alias_double(model, pair, self.bits_outcome[i], &number)
-            outcome = <int64_t> (single if self.sampler.real_size == 4 else number)
-            self.over[i] = (successor & CDQ_TERMINATED) != 0
+            self.over[i] = (successor[i] & CDQ_TERMINATED) != 0
             self.discounts[i] = 0.0 if self.over[i] else self.gamma
-            self.q.inner.located[SUCCESSOR][i] = CDQ_STATE(successor)
+            successor[i] = CDQ_STATE(successor[i])
             if self.width:
-                memcpy(self.paid + i * self.width, self.signals + outcome * self.width, self.width * sizeof(double))
+                self.q.c.signal[i] = self.signals + self.outcome[i] * self.width
+            else:
+                self.q.c.goal[i] = self.q.tasks.goal_of(successor[i])
+        self.q.reward(self.rewards, self.over)

@@ -7,6 +7,7 @@ class QFunction:
     width: int
     reward_width: int
     continuous: bool
+    judges: bool
     is_divergent: bool
     def make_room(self) -> None: ...
 

@@ -9,12 +9,11 @@
 #include "table/target.h"
 #include "table/tasks.h"
 
-/* What an action's features, *psi*, are worth to a task. */
-CDQ_INLINE REAL NAME(cdq_worth)(const cdq_wide *wide, const REAL *psi, int64_t task)
+/* Worth of an action's features, *psi*, to a task. */
+CDQ_INLINE REAL NAME(cdq_worth)(const REAL *psi, const REAL *weight, const int64_t parts)
 {
-    const REAL *weight = (const REAL *)wide->weights + task * wide->parts;
     REAL sum = 0;
-    for (int64_t i = 0; i < wide->parts; i++)
+    for (int64_t i = 0; i < parts; i++)
         sum += psi[i] * weight[i];
     return sum;
 }
@@ -22,10 +21,11 @@ CDQ_INLINE REAL NAME(cdq_worth)(const cdq_wide *wide, const REAL *psi, int64_t t
 /* The value of each action to a task. */
 CDQ_INLINE const REAL *NAME(cdq_values_to)(const cdq_wide *wide, const REAL *q, int64_t task)
 {
-    const int64_t columns = wide->tasks * wide->parts;
+    const int64_t columns = wide->tasks * wide->parts, first = task * wide->parts;
+    const REAL *weight = (const REAL *)wide->weights + first;
     REAL *values = (REAL *)wide->acting;
     for (int64_t a = 0; a < wide->n_actions; a++)
-        values[a] = wide->kind == CDQ_FEATURES ? NAME(cdq_worth)(wide, q + a * columns + task * wide->parts, task)
+        values[a] = wide->kind == CDQ_FEATURES ? NAME(cdq_worth)(q + a * columns + first, weight, wide->parts)
                                                : q[a * columns + task];
     return values;
 }
@@ -42,22 +42,31 @@ CDQ_INLINE uint32_t NAME(cdq_greedy_apart)(const REAL *q, const int64_t n_action
     return cdq_nth_bit[ties][cdq_below(bits, (uint32_t)cdq_bits_set[ties])];
 }
 
+CDQ_INLINE void NAME(cdq_choose_apart)(const cdq_rows *rows, const cdq_wide *wide, uint64_t threshold,
+                                       const uint64_t *restrict random, const uint32_t *restrict state,
+                                       uint32_t *restrict action, int64_t n, const int64_t n_actions)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const REAL *q = (const REAL *)cdq_row(rows, state[i]) + wide->task[i];
+        uint32_t bits = (uint32_t)random[i], greedy = NAME(cdq_greedy_apart)(q, n_actions, wide->tasks, bits);
+        action[i] = random[i] >> 32 < threshold ? cdq_below(bits, (uint32_t)n_actions) : greedy;
+    }
+}
+
 /* The choice of every lane for its own task. */
 static void NAME(cdq_wide_choose)(const cdq_rows *rows, const cdq_wide *wide, uint64_t threshold,
                                   const uint64_t *random, const uint32_t *state, const uint8_t *masks,
                                   uint32_t *action, int64_t n)
 {
     const int64_t n_actions = wide->n_actions;
-    const int plain = !masks && n_actions <= 8 && wide->kind != CDQ_FEATURES;
+    if (!masks && n_actions <= 8 && wide->kind != CDQ_FEATURES) {
+#define CDQ_BODY(actions) NAME(cdq_choose_apart)(rows, wide, threshold, random, state, action, n, actions)
+        CDQ_UNROLLED(n_actions, CDQ_BODY)
+#undef CDQ_BODY
+        return;
+    }
     for (int64_t i = 0; i < n; i++) {
-        const REAL *q = (const REAL *)cdq_row(rows, state[i]);
-        if (plain) {
-            uint32_t bits = (uint32_t)random[i];
-            uint32_t greedy = NAME(cdq_greedy_apart)(q + wide->task[i], n_actions, wide->tasks, bits);
-            action[i] = random[i] >> 32 < threshold ? cdq_below(bits, (uint32_t)n_actions) : greedy;
-            continue;
-        }
-        const REAL *values = NAME(cdq_values_to)(wide, q, wide->task[i]);
+        const REAL *values = NAME(cdq_values_to)(wide, (const REAL *)cdq_row(rows, state[i]), wide->task[i]);
         action[i] = masks ? NAME(cdq_choice_allowed)(values, masks + i * n_actions, n_actions, threshold, random[i])
                           : NAME(cdq_choice)(values, n_actions, threshold, random[i]);
     }
@@ -102,16 +111,35 @@ CDQ_INLINE void NAME(cdq_best_to_all)(const REAL *restrict q, const uint8_t *mas
 /* The features to each task of the action that is the best to it, the lowest among equals. Every part of a value
  * bootstraps from the action that their sum chooses: parts that each take their own maximum chase what no action
  * gives. */
-CDQ_INLINE void NAME(cdq_features_to_all)(const cdq_wide *wide, const REAL *q, const uint8_t *mask, REAL *next)
+CDQ_INLINE void NAME(cdq_features_of)(const cdq_wide *wide, const REAL *restrict q, const uint8_t *mask,
+                                      REAL *restrict next, const int64_t parts, const int64_t n_actions)
 {
-    const int64_t parts = wide->parts, columns = wide->tasks * parts;
-    for (int64_t t = 0; t < wide->tasks; t++) {
-        const REAL *values = NAME(cdq_values_to)(wide, q, t);
-        uint32_t best = NAME(cdq_lowest_greedy)(values, mask, wide->n_actions);
-        if (best < wide->n_actions)
-            memcpy(next + t * parts, q + best * columns + t * parts, (size_t)parts * sizeof(REAL));
-        else
-            memset(next + t * parts, 0, (size_t)parts * sizeof(REAL));
+    const int64_t columns = wide->tasks * parts;
+    for (int64_t first = 0; first < columns; first += parts) {
+        const REAL *weight = (const REAL *)wide->weights + first;
+        int64_t best = -1;
+        REAL most = 0;
+        for (int64_t a = 0; a < n_actions; a++) {
+            if (mask && !mask[a])
+                continue;
+            REAL worth = NAME(cdq_worth)(q + a * columns + first, weight, parts);
+            int better = best < 0 || worth > most;
+            most = better ? worth : most;
+            best = better ? a : best;
+        }
+        for (int64_t i = 0; i < parts; i++)
+            next[first + i] = best < 0 ? (REAL)0 : q[best * columns + first + i];
+    }
+}
+
+CDQ_INLINE void NAME(cdq_features_to_all)(const cdq_wide *wide, const REAL *q, const uint8_t *mask, REAL *next,
+                                          const int64_t n_actions)
+{
+    switch (wide->parts) {
+    case 2: NAME(cdq_features_of)(wide, q, mask, next, 2, n_actions); break;
+    case 3: NAME(cdq_features_of)(wide, q, mask, next, 3, n_actions); break;
+    case 4: NAME(cdq_features_of)(wide, q, mask, next, 4, n_actions); break;
+    default: NAME(cdq_features_of)(wide, q, mask, next, wide->parts, n_actions);
     }
 }
 
@@ -146,7 +174,7 @@ CDQ_INLINE void NAME(cdq_wide_targets)(const cdq_rows *rows, const cdq_wide *wid
         const uint8_t *mask = steps->masks ? steps->masks + i * n_actions : NULL;
         REAL *target = (REAL *)wide->target + i * columns;
         if (wide->kind == CDQ_FEATURES)
-            NAME(cdq_features_to_all)(wide, q, mask, target);
+            NAME(cdq_features_to_all)(wide, q, mask, target, n_actions);
         else
             NAME(cdq_best_to_all)(q, mask, target, wide->tasks, n_actions);
         NAME(cdq_complete)(wide, target, i, (REAL)steps->discount[i]);
@@ -155,14 +183,14 @@ CDQ_INLINE void NAME(cdq_wide_targets)(const cdq_rows *rows, const cdq_wide *wid
 
 /* Count a visit in all columns of a pair and log them; return the step size. */
 CDQ_INLINE REAL NAME(cdq_touch_all)(cdq_rows *rows, const cdq_law *law, const REAL *q, uint32_t *restrict count,
-                                    uint32_t first, const int64_t columns)
+                                    uint32_t first, const int64_t columns, const int alone)
 {
-    const uint32_t before = count[0], touched = rows->alone ? 0 : CDQ_TOUCHED, after = (before + 1) | touched;
-    if (rows->alone || !(before & CDQ_TOUCHED)) {
+    const uint32_t before = count[0], touched = alone ? 0 : CDQ_TOUCHED, after = (before + 1) | touched;
+    if (alone || !(before & CDQ_TOUCHED)) {
         uint32_t *restrict log = rows->log + rows->n_log;
         for (int64_t c = 0; c < columns; c++)
             log[c] = first + (uint32_t)c;
-        if (rows->alone) {
+        if (alone) {
             memcpy((REAL *)rows->base + rows->n_log, q, (size_t)columns * sizeof(REAL));
             memcpy(rows->clock + rows->n_log, count, (size_t)columns * sizeof(uint32_t));
         }
@@ -174,12 +202,11 @@ CDQ_INLINE REAL NAME(cdq_touch_all)(cdq_rows *rows, const cdq_law *law, const RE
 }
 
 /* Q(s, a) += alpha (target - Q(s, a)) for all tasks, and all lanes in order. */
-CDQ_INLINE void NAME(cdq_wide_update)(cdq_rows *rows, const cdq_law *law, const cdq_wide *wide,
-                                      const cdq_wide_steps *steps)
+CDQ_INLINE void NAME(cdq_wide_update_of)(cdq_rows *rows, const cdq_law *law, const cdq_wide *wide,
+                                         const cdq_wide_steps *steps, const int64_t columns, const int alone)
 {
-    const int64_t columns = wide->tasks * wide->parts;
-    cdq_reserve(rows, steps->n * columns);
     cdq_rows table = *rows;
+    const cdq_law sizes = *law;
     for (int64_t i = 0; i < steps->n; i++) {
         if (steps->active && !steps->active[i])
             continue;
@@ -189,11 +216,25 @@ CDQ_INLINE void NAME(cdq_wide_update)(cdq_rows *rows, const cdq_law *law, const 
         uint32_t *count = (uint32_t *)(row + table.n_actions) + at;
         const REAL *restrict target = (const REAL *)wide->target + i * columns;
         uint32_t first = steps->state[i] * (uint32_t)table.n_actions + (uint32_t)at;
-        REAL alpha = NAME(cdq_touch_all)(&table, law, q, count, first, columns);
+        REAL alpha = NAME(cdq_touch_all)(&table, &sizes, q, count, first, columns, alone);
         for (int64_t c = 0; c < columns; c++)
             q[c] += alpha * (target[c] - q[c]);
     }
     rows->n_log = table.n_log;
+}
+
+/* Few numbers of columns have a body of their own: each takes seconds to compile. */
+CDQ_INLINE void NAME(cdq_wide_update)(cdq_rows *rows, const cdq_law *law, const cdq_wide *wide,
+                                      const cdq_wide_steps *steps)
+{
+    const int64_t columns = wide->tasks * wide->parts;
+    cdq_reserve(rows, steps->n * columns);
+    if (rows->alone)
+        NAME(cdq_wide_update_of)(rows, law, wide, steps, columns, 1);
+    else if (columns == 16)
+        NAME(cdq_wide_update_of)(rows, law, wide, steps, 16, 0);
+    else
+        NAME(cdq_wide_update_of)(rows, law, wide, steps, columns, 0);
 }
 
 CDQ_CLONES static void NAME(cdq_wide_learn)(cdq_rows *rows, const cdq_law *law, const cdq_wide *wide,

@@ -39,6 +39,9 @@ cdef class Tasks:
     cdef int64_t n_named
     cdef object memory
     cdef int64_t n_signals(self) noexcept nogil
+    cdef inline int32_t goal_of(self, uint64_t state) noexcept nogil:
+        """Return the task whose goal a state is, or -1."""
+        return self.owner[state] if state < <uint64_t> self.n_named else -1
 
 
 cdef class WideQ(QFunction):
@@ -52,6 +55,7 @@ cdef class WideQ(QFunction):
     cdef readonly object error     # what the function raised
     cdef object memory, arrays
     cdef int call_function(self, const uint32_t *actions, const double *paid) except -1
+    cdef void reward(self, double *rewards, uint8_t *over) noexcept nogil
     cdef void make_signals(self, const uint32_t *actions, const double *paid) noexcept nogil
     cdef void turn_to(self, int64_t lane) noexcept nogil
     cdef double reward_of(self, int64_t lane) noexcept nogil

@@ -78,7 +78,8 @@ cdef class WideQ(QFunction):
     """The Q-function of *tasks* over the rows of *inner*, which locates observations.
 
     Lane i acts for the task (*first* + i + its episodes) modulo the number of tasks. *episodes*, (n,) uint64, is
-    borrowed; without it all lanes act for the task *first*. A lane that reaches the goal of its task is over. Once the function failed, `is_divergent` is true, and `error` says why.
+    borrowed; without it all lanes act for the task *first*. A lane that reaches the goal of its task is over. Once the
+    function failed, `is_divergent` is true, and `error` says why.
     """
 
     def __init__(self, TableQ inner not None, Tasks tasks not None, uint64_t[::1] episodes, int64_t first=0):
@@ -89,7 +90,7 @@ cdef class WideQ(QFunction):
         if episodes is not None and episodes.shape[0] != n or episodes is None and first >= tasks.n_tasks:
             raise ValueError("there is no number of episodes for each lane, or no such task")
         self.lay_out(inner.rows, n)
-        self.inner, self.tasks, self.n_actions = inner, tasks, tasks.n_actions
+        self.inner, self.tasks, self.n_actions, self.judges = inner, tasks, tasks.n_actions, True
         self.width, self.continuous, self.calls = inner.width, inner.continuous, tasks.function is not None
         self.reward_width = 1 if self.calls else max(1, tasks.n_signals())
         self.c.kind, self.c.n_actions = tasks.kind, tasks.n_actions
@@ -140,21 +141,27 @@ cdef class WideQ(QFunction):
 
     cdef void judge(
             self, const uint32_t *actions, const double *paid, double *rewards, uint8_t *over) noexcept nogil:
-        cdef int64_t i
         self.make_signals(actions, paid)
+        self.reward(rewards, over)
+
+    cdef void reward(self, double *rewards, uint8_t *over) noexcept nogil:
+        """Write what is paid for the tasks for which the lanes act, and which lanes reached their goal."""
+        cdef int64_t i
+        if self.c.kind != CDQ_GOALS:
+            for i in range(self.n):
+                rewards[i] = self.reward_of(i)
+            return
         for i in range(self.n):
-            rewards[i] = self.reward_of(i)
-            if over != NULL and self.c.kind == CDQ_GOALS and rewards[i] != 0:
-                over[i] = 1
+            rewards[i] = self.c.goal[i] == <int32_t> self.c.task[i]
+        for i in range(self.n if over != NULL else 0):
+            over[i] |= rewards[i] != 0
 
     cdef void make_signals(self, const uint32_t *actions, const double *paid) noexcept nogil:
         """Find which goals were entered, or what each transition pays."""
         cdef int64_t i, width = self.tasks.n_signals()
-        cdef uint64_t name
         if self.c.kind == CDQ_GOALS:
             for i in range(self.n):
-                name = self.inner.name_of(self.inner.located[SUCCESSOR][i])
-                self.c.goal[i] = self.tasks.owner[name] if name < <uint64_t> self.tasks.n_named else -1
+                self.c.goal[i] = self.tasks.goal_of(self.inner.name_of(self.inner.located[SUCCESSOR][i]))
             return
         if self.calls and not self.failed:
             with gil:
@@ -171,8 +178,6 @@ cdef class WideQ(QFunction):
         cdef int64_t task = self.c.task[lane], i
         cdef const double *signal = self.c.signal[lane]
         cdef double total = 0.0
-        if self.c.kind == CDQ_GOALS:
-            return self.c.goal[lane] == task
         if self.c.kind == CDQ_REWARDS:
             return signal[task]
         for i in range(self.c.parts):
