@@ -108,6 +108,8 @@ def test_the_video_example_hands_over_every_frame(tmp_path: Path) -> None:
     """A stand-in takes the frames: moviepy brings 165 MB of ffmpeg."""
     folder = tmp_path / "first/moviepy/video/io"
     folder.mkdir(parents=True)
+    for package in (folder, *folder.parents[:2]):
+        (package / "__init__.py").touch()  # or an installed moviepy would come first
     (folder / "ImageSequenceClip.py").write_text(
         "from pathlib import Path\n"
         "class ImageSequenceClip:\n"
