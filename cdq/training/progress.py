@@ -16,6 +16,7 @@ from cdq.errors.checks import one_of, real
 from cdq.training.callbacks import Callback
 
 _AT_LEAST = 1.0  # seconds: of a shorter call no bar is shown, and no line that nobody asked for
+_SOON = 0.5  # seconds: of a shorter call no line is written, though progress was asked for
 _REDRAW, _LATELY = 0.2, 5.0  # seconds between two looks; over which the speed is measured
 _WIDTH = 10  # of a bar: texts take the rest of 80 columns
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -43,8 +44,8 @@ class ProgressBar(Callback):
     """Show the progress of a call on standard error, as `learn` does by itself: share, steps/s, time left, return, gap.
 
     A bar on a terminal and in a notebook. Elsewhere, and under mpiexec, with ``NO_COLOR`` or ``TERM=dumb``, plain lines
-    without any control code: at the start, every so many *seconds*, and at the end. Those that `learn` shows by itself
-    begin once a call has taken a second.
+    without any control code: after half a second, every so many *seconds*, and at the end. Those that `learn` shows by
+    itself begin once a call has taken a second.
 
     Parameters
     ----------
@@ -78,19 +79,20 @@ class ProgressBar(Callback):
         self._asked_for = True
 
     def on_start(self, run: Seen) -> None:
-        """Start the clock, and write the first of the plain lines."""
+        """Start the clock."""
         stream = self._given if self._given is not None else sys.stderr
         self._display = _display_for(stream, self._seconds, run.environment) if stream is not None else None
         self._begun = self._looked = time.monotonic()
         self._speed = Speed(self._begun, run.steps)
         self._shown = False
-        if self._all or (self._asked_for and isinstance(self._display, _Lines)):
+        if self._all:
             self._show(run)
 
     def _look(self, run: Seen) -> None:
         """Show where the run is, now and then; called by the thread that waits for the workers."""
         now = time.monotonic()
-        if now - self._looked >= _REDRAW and (self._all or now - self._begun >= _AT_LEAST):
+        soon = _SOON if self._asked_for and isinstance(self._display, _Lines) else _AT_LEAST
+        if now - self._looked >= _REDRAW and (self._all or now - self._begun >= soon):
             self._looked = now
             self._show(run)
 
