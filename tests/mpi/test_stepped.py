@@ -20,7 +20,10 @@ TABLES: dict[str, dict[str, Any]] = {
     "hash": {"env": "cdq/GridWorld-v0", "table": "hash"},
     "tiles": {"env": "MountainCar-v0", "features": cdq.TileCoding(4, 4), "dtype": "float32"},
     "fourier": {"env": "MountainCar-v0", "features": cdq.FourierBasis(2), "step_size": 0.1},
+    "game": {"env": "cdq/TicTacToe-v0", "opponent": "self", "table": "hash"},
+    "game, model": {"env": "cdq/Nim-v0", "opponent": "self"},
     "Python": {"env": "Blackjack-v1"},
+    "Python, game": {"env": "pettingzoo.classic.tictactoe_v3", "opponent": "self", "table": "hash"},
     "Python, hash": {"env": "Blackjack-v1", "table": "hash"},
 }
 RANKS, STEPS = 3, 6000
