@@ -34,7 +34,9 @@ def draw() -> Any:
         of_seat = [getattr(match, seat) for _, match, _ in found]
         plies = [steps for steps, *_ in found]
         for name, field in (("won", "wins"), ("drawn", "draws"), ("lost", "losses")):
-            axis.plot(plies, [getattr(one, field) for one in of_seat], color=COLOURS[name], marker="o", label=name)
+            axis.plot(
+                plies, [getattr(one, field) for one in of_seat], color=COLOURS[name], marker="o", label=name
+            )
         safe = [steps for steps, _, worst in found if getattr(worst, seat) == 0.0]
         axis.axvspan(min(safe), max(plies), color=GREY, alpha=0.15, lw=0, label="nobody beats it")
         axis.set_xscale("log")

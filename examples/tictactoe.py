@@ -17,7 +17,9 @@ def until_unbeatable(seed: int) -> cdq.QLearner:
     while agent.steps < PLIES:
         agent.learn(STEP)
         worst = agent.exploit()
-        print(f"{agent.steps:>9,} plies: worst result moving first {worst.first:+.0f}, second {worst.second:+.0f}")
+        print(
+            f"{agent.steps:>9,} plies: worst result moving first {worst.first:+.0f}, second {worst.second:+.0f}"
+        )
         if worst == (0.0, 0.0):
             break
     return agent
@@ -27,7 +29,9 @@ def main() -> None:
     agent = until_unbeatable(seed=0)
     match = agent.evaluate(opponent="random", seed=0)
     for name, seat in (("first", match.first), ("second", match.second)):
-        print(f"{name} seat against random: {seat.wins:.1%} won, {seat.draws:.1%} drawn, {seat.losses:.1%} lost")
+        print(
+            f"{name} seat against random: {seat.wins:.1%} won, {seat.draws:.1%} drawn, {seat.losses:.1%} lost"
+        )
 
     nim = cdq.QLearner("cdq/Nim-v0", env_kwargs={"heaps": (7, 7, 7)}, opponent="self", gamma=1.0, seed=0)
     nim.learn(300_000)
