@@ -32,6 +32,7 @@ SAID = {
     "acrobot.py": ["mean return -8", "after       500,"],
     "cartpole.py": ["mean return 500.0", "steps, "],
     "mountain_car.py": ["mean return -1", " steps, ", "in the valley, at rest, push "],
+    "tictactoe.py": ["second +0", "first seat against random: 9", "Nim 7, 7, 7: 511 of 511 positions"],
     "blackjack.py": ["mean return -0.0", "hands alike", "with 16 against a 7: hit"],
     "cooperation.py": ["q-learning              0 of 10", "Hysteretic(beta=0.01)  10 of 10"],
     "fleet_of_poles.py": ["alone                     2", "beside all                3"],

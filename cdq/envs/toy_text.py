@@ -215,7 +215,13 @@ def _read(env: gymnasium.Env[Any, Any]) -> TransitionTable:
 def players_of(env: Any) -> int:
     """Return how many players take turns in an environment of plies: its metadata's entry "players"; 1 without one."""
     metadata = _attribute(env, "metadata")
-    return int(metadata.get("players", 1)) if isinstance(metadata, Mapping) else 1
+    players = metadata.get("players", 1) if isinstance(metadata, Mapping) else 1
+    if isinstance(players, bool) or not isinstance(players, (int, np.integer)) or players < 1:
+        raise ConfigError(
+            f"metadata['players'] of {name_of(env)} is {shown(players)}; allowed: a whole number of at least 1, 2 in a "
+            "game of two players in turn"
+        )
+    return int(players)
 
 
 def _attribute(base: Any, name: str) -> Any:

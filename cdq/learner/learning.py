@@ -174,8 +174,8 @@ class Learning(Filed):
         ------
         ConfigError
             Before any work starts, if a column is missing or has another length, or an entry is not allowed; names
-            the transition; or if the learner's rule is "sarsa", which needs more than a log says. On all ranks, if they
-            were given different logs.
+            the transition; or if the learner's rule is "sarsa", or it learns a game, which need more than a log says.
+            On all ranks, if they were given different logs.
         CommError
             As `learn`.
 
@@ -187,6 +187,7 @@ class Learning(Filed):
         2
         """
         offline.require_loggable(self.settings.rule)
+        offline.require_no_game(self.settings.opponent)
         columns = observations, actions, rewards, next_observations, terminated
         masked = self.settings.masks is not False
         log = offline.log_for(self._task, *columns, next_masks=next_masks, masked=masked)

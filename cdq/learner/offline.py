@@ -101,6 +101,14 @@ def among(log: Log, actions: npt.NDArray[np.bool_]) -> Log:
     return replace(log, next_masks=masks(left, actions.shape[1], log.terminated))
 
 
+def require_no_game(opponent: str | None) -> None:
+    """Raise `ConfigError` if a learner learns a game: a log does not say who moves next, nor which moves there are."""
+    if opponent is not None:
+        raise ConfigError(
+            "a game is learnt by playing, and this is a log; call learn, which plays both sides"
+        )
+
+
 def require_loggable(rule: UpdateRule) -> None:
     """Raise `ConfigError` if a rule needs more than a log says."""
     if rule.acts_ahead:

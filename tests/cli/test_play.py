@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -14,6 +15,9 @@ import pytest
 import cdq
 from cdq.cli import main
 from tests.cli.test_cli import ENVIRONMENT
+from tests.cli.test_hub import Processes, end, processes, url
+
+__all__ = ["processes", "url"]  # fixtures
 
 COMMAND = [sys.executable, "-m", "cdq", "play"]
 
@@ -143,3 +147,22 @@ def test_train_prints_a_line_per_seat(capsys: pytest.CaptureFixture[str]) -> Non
         assert seat in told
     assert "games against random" in told
     assert "mean return" not in told
+
+
+def test_a_hub_holds_the_job_of_a_game(
+    processes: Processes, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "job"
+    command = ["hub", "--bind", url, "--env", "cdq/Nim-v0", "--checkpoint", str(job), "--opponent", "self"]
+    options = ["--sync-every", "16000", "--seed", "0", "--steps", "6e5", "--workers", "3"]
+    hub = processes.start(*command, *options, "--json", "-")
+    workers = [processes.start("join", url) for _ in range(3)]
+    ended, out, err = end(hub)
+    assert ended == 0, err
+    assert [end(worker)[0] for worker in workers] == [0, 0, 0]
+    threads = cdq.QLearner("cdq/Nim-v0", opponent="self", workers=3, sync_every=16_000, seed=0).learn(6e5)
+    report = json.loads(out)
+    assert report["digest"] == threads.table.digest()
+    assert report["gap"] < 1e-3
+    assert main(["replay", str(job), "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["digest"] == threads.table.digest()

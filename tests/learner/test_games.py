@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 import cdq
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
-from cdq.job import replay
 from cdq.learner.matches import Match, Worst
 from tests.envs.aec import Again, Takeaway, Together, Uneven
 from tests.envs.test_games import GAMES
@@ -22,6 +21,19 @@ from tests.reference import games as reference
 
 NIM: dict[str, Any] = {"env": "cdq/Nim-v0", "env_kwargs": {"heaps": (2, 3)}, "opponent": "self", "seed": 0}
 BOARD: dict[str, Any] = {"env": "cdq/TicTacToe-v0", "opponent": "self", "seed": 0, "table": "hash"}
+
+
+class Ply(gymnasium.Env[Any, Any]):
+    """A game of one ply."""
+
+    observation_space, action_space = gymnasium.spaces.Discrete(1), gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action: Any) -> Any:
+        return 0, 1.0, True, False, {}
 
 
 # ---- what is refused
@@ -51,9 +63,24 @@ def test_an_opponent_needs_a_game(env: Any) -> None:
 
 
 def test_a_log_has_no_opponent() -> None:
-    log = {"state": [0], "action": [0], "reward": [1.0], "next_state": [0], "terminated": [True]}
-    with pytest.raises((ConfigError, TypeError)):
-        cdq.QLearner.from_log(**log, opponent="self")
+    for arguments in (NIM, BOARD):
+        with pytest.raises(ConfigError, match="a game is learnt by playing, and this is a log"):
+            cdq.QLearner(**arguments).learn_from([1], [0], [1.0], [0], [True])
+    with pytest.raises(
+        ConfigError, match="opponent='self' is for games of two players in turn, and a log is none"
+    ):
+        cdq.QLearner.from_log([0], [0], [1.0], [0], [True], opponent="self")
+
+
+@pytest.mark.parametrize("players", ["two", 2.5, 0, True, None])
+def test_a_number_of_players_that_is_none(players: Any) -> None:
+    class Odd(Ply):
+        metadata = {"players": players, "render_modes": []}  # noqa: RUF012 - Gymnasium's
+
+    with pytest.raises(
+        ConfigError, match=r"metadata\['players'\] of Odd is .*; allowed: a whole number of at least 1"
+    ):
+        cdq.QLearner(Odd)
 
 
 @pytest.mark.parametrize("opponent", ["other", "random", True, 3])
@@ -347,39 +374,3 @@ def test_the_report_has_the_seats() -> None:
     assert report["seats"]["first"]["wins"] > 0.85
     assert report["gap"] < 1e-9
     assert report["mean_return"] > 0.3
-
-
-# ---- every backend
-
-
-@pytest.mark.parametrize(
-    "arguments", [NIM, {**NIM, "table": "hash"}, BOARD], ids=["model", "hashed", "board"]
-)
-def test_threads_and_processes_learn_the_same_bits(arguments: dict[str, Any]) -> None:
-    how = {**arguments, "workers": 3, "sync_every": 700}
-    one, other = (cdq.QLearner(**how, comm=comm).learn(30_000) for comm in ("inprocess", "zmq"))
-    assert one.table.digest() == other.table.digest()
-    assert one.history["mean_return"].tolist() == other.history["mean_return"].tolist()
-
-
-def test_processes_learn_a_game_of_pettingzoo() -> None:
-    how: dict[str, Any] = {"opponent": "self", "seed": 0, "workers": 3, "sync_every": 100}
-    one, other = (cdq.QLearner(partial(Takeaway, 7), **how).learn(1_500) for _ in range(2))
-    assert one.table.digest() == other.table.digest()
-    assert one.evaluate(20).first.losses <= 0.2
-
-
-@pytest.mark.parametrize("arguments", [NIM, BOARD], ids=["model", "board"])
-def test_a_resumed_game_is_the_one_that_went_on(arguments: dict[str, Any], tmp_path: Path) -> None:
-    how = {**arguments, "workers": 3, "sync_every": 300}
-    whole = cdq.QLearner(**how, checkpoint=tmp_path / "whole").learn(9_000).learn(9_000)
-    cdq.QLearner(**how, checkpoint=tmp_path / "half").learn(9_000)
-    resumed = cdq.QLearner.resume(tmp_path / "half", workers=3).learn(9_000)
-    assert resumed.table.digest() == whole.table.digest()
-
-
-def test_a_job_of_a_game_is_replayed(tmp_path: Path) -> None:
-    agent = cdq.QLearner(**NIM, workers=3, comm="zmq", sync_every=500, checkpoint=tmp_path).learn(20_000)
-    threads = cdq.QLearner(**NIM, workers=3, sync_every=500).learn(20_000)
-    assert agent.table.digest() == threads.table.digest()
-    assert replay is not None
