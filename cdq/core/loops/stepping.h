@@ -21,6 +21,7 @@ typedef struct {
     double gamma;
     cdq_call step, reset, encode; /* encode may be NULL */
     const void *context;
+    int64_t placed; /* rows or masks follow from an index: first, masked or allowed_of is set */
     const int64_t *first; /* (n,): the first row of the block, of n_own rows, of each lane; NULL: there are no blocks */
     int64_t n_own;
     const uint64_t *allowed_of; /* of each row or key, its allowed actions, for all lanes; or NULL: lanes say them */
@@ -89,12 +90,14 @@ CDQ_INLINE void cdq_show_index(cdq_stepping *s, int64_t i, int64_t index)
 /* Copy what a lane shows to where the Q-function reads it. */
 CDQ_INLINE void cdq_show(cdq_stepping *s, int64_t i)
 {
-    if (s->masked && s->width)
-        cdq_spread(s->lanes[i].allowed, s->masks + i * s->masked, s->masked);
-    if (s->width)
+    if (s->width) {
         memcpy(s->observation + i * s->width, s->lanes[i].observation, (size_t)s->width * sizeof(double));
-    else
+        if (s->masked)
+            cdq_spread(s->lanes[i].allowed, s->masks + i * s->masked, s->masked);
+    } else if (s->placed)
         cdq_show_index(s, i, s->lanes[i].index);
+    else
+        s->index[i] = s->lanes[i].index;
 }
 
 CDQ_INLINE const void *cdq_shown(const cdq_stepping *s)
