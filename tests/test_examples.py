@@ -36,7 +36,11 @@ SAID = {
     "cooperation.py": ["q-learning              0 of 10", "Hysteretic(beta=0.01)  10 of 10"],
     "frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"],
     "numba_chain.py": ["million steps/s; an episode takes 63 steps, the shortest way 63"],
-    "routing.py": ["1.5 packets a tick: shortest ways take 4.7 ticks, ", "learnt ones take 5.", "3.0 packets a tick"],
+    "routing.py": [
+        "1.5 packets a tick: shortest ways take 4.7 ticks, ",
+        "learnt ones take 5.",
+        "3.0 packets a tick",
+    ],
     "traffic.py": ["a fixed cycle           3", "the longest queue       23", "one table     10,000    23"],
     "taxi_zmq.py": ["mean return 8.", "processes: table "],
     "textbook_mpi.py": ["1 ranks, 50,000 steps: error 0.075"],
