@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.contracts.blocks import Blocks, blocks_in
-from cdq.errors import ConfigError, FileError, TableError, unknown_name
+from cdq.contracts.blocks import Blocks
+from cdq.errors import TableError, unknown_name
 from cdq.qfunctions.merged import MergedTable
-from cdq.qfunctions.qtable import QTable
+from cdq.qfunctions.qtable import QTable, part_of
 
 
 class Tables(dict[str, QTable]):
@@ -42,41 +42,8 @@ def tables_of(table: QTable, blocks: Blocks, members: Mapping[str, int] | None =
     >>> tables["lights"].values.tolist(), tables["buses"].values.tolist()
     ([[1.0], [2.0]], [[3.0, 4.0]])
     """
-    of = blocks.of_rows(np.arange(len(table)) if table.keys is None else table.keys)
-    each = {
-        block.name: _part(table, blocks, number, np.flatnonzero(of == number))
-        for number, block in enumerate(blocks.blocks)
-    }
+    each = {name: part_of(table, blocks, number) for number, name in enumerate(blocks.names)}
     return Tables(each, members or {})
-
-
-def table_in(path: object, header: Mapping[str, Any], table: QTable, name: str) -> QTable:
-    """Return the table of a name that is part of *table*, as the header of a file says.
-
-    Raises
-    ------
-    FileError
-        If the header describes other blocks than the table has.
-    ConfigError
-        If there is none of that name.
-    """
-    try:
-        blocks = blocks_in(header)
-    except (ConfigError, TypeError, ValueError) as error:
-        raise FileError(f"the header of {path} describes no blocks: {error}; use another file") from None
-    if blocks is None:
-        raise ConfigError(f"{path} holds one table, which has no name; leave {name!r} out")
-    if (table.keys is None and blocks.n_rows != len(table)) or blocks.n_actions != table.n_actions:
-        raise FileError(f"the header of {path} describes blocks of another table; use another file")
-    number = blocks.number_of(name)
-    return tables_of(table, blocks)[blocks.names[number]]
-
-
-def _part(table: QTable, blocks: Blocks, number: int, rows: np.ndarray) -> QTable:
-    block = blocks.blocks[number]
-    keys = None if table.keys is None else table.keys[rows] - blocks.first[number]
-    name = f"{block.name} of {table.environment}" if table.environment else block.name
-    return QTable(table.values[rows, : block.actions], table.visits[rows, : block.actions], name, keys)
 
 
 def bring_together(merged: MergedTable, blocks: Blocks | None, comm: Communicator) -> None:

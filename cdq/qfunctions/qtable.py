@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.contracts import Floats, Model
-from cdq.errors import FileError, TableError
+from cdq.contracts.blocks import Blocks, blocks_in
+from cdq.errors import ConfigError, FileError, TableError
 from cdq.errors.checks import path_of, read_only
 from cdq.qfunctions.merged import mean_of_tables, sum_of_tables
 from cdq.qfunctions.showing import as_html, as_text
@@ -273,8 +274,6 @@ class QTable:
         ConfigError
             If it holds no table of that name.
         """
-        from cdq.qfunctions.blocks import table_in  # which has tables of this class
-
         tensors, header = read_tensors(path_of("the file", path))
         environment = header.get("environment", "")
         if not {"values", "visits"} <= set(tensors) or not isinstance(environment, str):
@@ -284,7 +283,37 @@ class QTable:
         if values.ndim == 2 and values.shape == visits.shape and values.shape[1] % n == 0:
             values, visits = mean_of_tables(values, n), sum_of_tables(visits, n)
         table = cls(values, visits, environment, tensors.get("keys"), tensors.get("actions"))
-        return table if name is None else table_in(path, header, table, name)
+        return table if name is None else _named(path, header, table, name)
+
+
+def part_of(table: QTable, blocks: Blocks, number: int) -> QTable:
+    """Return the rows and the actions of a block; the keys of a hashed table become those of its own observations."""
+    rows = np.arange(len(table)) if table.keys is None else table.keys
+    inside, block = np.flatnonzero(blocks.of_rows(rows) == number), blocks.blocks[number]
+    keys = None if table.keys is None else table.keys[inside] - blocks.first[number]
+    name = f"{block.name} of {table.environment}" if table.environment else block.name
+    return QTable(table.values[inside, : block.actions], table.visits[inside, : block.actions], name, keys)
+
+
+def _named(path: object, header: Mapping[str, Any], table: QTable, name: str) -> QTable:
+    """Return the part of a file's table that has a name, as the header of the file says.
+
+    Raises
+    ------
+    FileError
+        If the header describes other blocks than the table has.
+    ConfigError
+        If there is none of that name.
+    """
+    try:
+        blocks = blocks_in(header)
+    except (ConfigError, TypeError, ValueError) as error:
+        raise FileError(f"the header of {path} describes no blocks: {error}; use another file") from None
+    if blocks is None:
+        raise ConfigError(f"{path} holds one table, which has no name; leave {name!r} out")
+    if (table.keys is None and blocks.n_rows != len(table)) or blocks.n_actions != table.n_actions:
+        raise FileError(f"the header of {path} describes blocks of another table; use another file")
+    return part_of(table, blocks, blocks.number_of(name))
 
 
 def _tables_in(header: Mapping[str, Any]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
@@ -12,7 +14,7 @@ from cdq.envs.blocks import BlockEncoder, blocks_of
 from cdq.envs.spaces import Encoder
 from cdq.errors import ConfigError, FileError, UnsupportedEnvironment
 from cdq.qfunctions import tables_of
-from cdq.qfunctions.blocks import table_in
+from cdq.storage import write_tensors
 
 THREE = Blocks((Block("a", 3, 2), Block("b", 1, 4, "own"), Block("c", 5, 3, "own")))
 
@@ -129,7 +131,10 @@ def test_vectors_are_refused_by_the_name_of_the_block() -> None:
 @pytest.mark.parametrize(
     "told", [3, [], [["a"]], [["a", 3, 2]], [["a", 9, 4, "moon"]], [["a", 9, 5]], [["a", -9, 4]]]
 )
-def test_headers_that_describe_another_table(told: object) -> None:
-    table = cdq.QTable(np.zeros((9, 4)))
-    with pytest.raises(FileError, match=r"the header of t\.safetensors describes"):
-        table_in("t.safetensors", {"blocks": told}, table, "a")
+def test_headers_that_describe_another_table(told: object, tmp_path: Path) -> None:
+    path = tmp_path / "table.safetensors"
+    tensors = {"values": np.zeros((9, 4)), "visits": np.zeros((9, 4), np.int64)}
+    write_tensors(path, tensors, {"kind": "table", "environment": "city", "blocks": told})
+    assert cdq.QTable.load(path).shape == (9, 4)
+    with pytest.raises(FileError, match=r"the header of .*table\.safetensors describes"):
+        cdq.QTable.load(path, "a")
