@@ -75,7 +75,7 @@ def stubs(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; warnings are errors. Then open every page in a browser."""
+    """Build the documentation; warnings are errors. Then open every page in a browser, and that of cdq watch."""
     install(session, "docs")  # and nothing else: who wants the site alone needs no other extra
     site = str(temporary(session, "site"))
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-n", "docs", site)
@@ -85,6 +85,7 @@ def docs(session: nox.Session) -> None:
         session.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages, external=True)
     session.install("-q", "selenium")
     session.run("python", ".ci/check_site.py", site)
+    session.run("python", ".ci/check_watch.py")
 
 
 @nox.session

@@ -18,11 +18,24 @@ HEADERS = [path.as_posix() for pattern in ("*.pxd", "*.h") for path in sorted(CO
 SHARED = "cdq.core.cython_utility"  # Cython's own code for memoryviews, once instead of in each module
 
 # -ffp-contract=off: a fused multiply-add changes the last bit of 14 % of the updates, and results
-# must be the same bits on every machine. -O3 vectorises the loops over lanes: 96 -> 111 million steps/s
-# (FrozenLake8x8-v1, 64 lanes); the loops over a row are written with vectors by hand.
-# -fno-trapping-math lets them compute both sides of a choice; no result changes.
-COMPILE_ARGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-COMPILE_ARGS += ["-DCDQ_DEBUG=1", "-g"] if DEBUG else ["-g0"]
+# must be the same bits on every machine. -fno-trapping-math lets loops compute both sides of a choice;
+# no result changes. Without tables for unwinding, which no C of ours does, a wheel is 3 % smaller.
+COMPILE_ARGS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+COMPILE_ARGS += ["-DCDQ_DEBUG=1", "-g"] if DEBUG else ["-g0", "-fno-asynchronous-unwind-tables"]
+# -O3 vectorises the loops over lanes: 96 -> 111 million steps/s (FrozenLake8x8-v1, 64 lanes), and those over
+# features; the loops over a row are written with vectors by hand. Elsewhere it makes code longer, and not faster.
+VECTORISED = {"loops.rollout", "linear.linear"}
+# Modules that wait for Python, go through a model once, or are entered once per window.
+SMALL = {"barrier", "build", "probe", "turn", "envs.cells", "envs.encode", "envs.envs", "loops.answers"}
+SMALL |= {
+    "loops.gym",
+    "loops.gym_scalar",
+    "loops.gym_vector",
+    "loops.stepping",
+    "table.qfunction",
+    "planning.matrices",
+}
+SMALL |= {"cython_utility", "planning.graph", "planning.outcomes"}
 # Without symbols, but for the linker of macOS, which knows no such option.
 LINK_ARGS = [] if DEBUG or sys.platform == "darwin" else ["-Wl,-s"]
 DIRECTIVES = {
@@ -33,17 +46,20 @@ DIRECTIVES = {
     "cdivision": True,
     "embedsignature": True,
     "embedsignature.format": "python",
+    "auto_pickle": False,  # what holds state is kept by files; Python refuses the rest by itself
 }
 
 
 def extension(name: str, sources: list[str]) -> Extension:
-    """Return a module of the core; without sources, the one that Cython writes itself, which no loop enters."""
+    """Return a module of the core; without sources, the one that Cython writes itself."""
+    inside = name.removeprefix("cdq.core.")
+    level = "-O3" if inside in VECTORISED else "-Os" if inside in SMALL else "-O2"
     return Extension(
         name,
         sources,
         depends=HEADERS,
         include_dirs=[CORE.as_posix()],  # headers name each other from there
-        extra_compile_args=COMPILE_ARGS if sources else [*COMPILE_ARGS, "-Os"],
+        extra_compile_args=[level, *COMPILE_ARGS],
         extra_link_args=LINK_ARGS,
     )
 

@@ -4,7 +4,7 @@ import sys
 import zipfile
 from pathlib import Path, PurePosixPath
 
-LARGEST_WHEEL, LARGEST_INSTALLED = 2_000_000, 5_000_000  # bytes
+LARGEST_WHEEL, LARGEST_INSTALLED = 1_550_000, 4_200_000  # bytes
 
 wheel = zipfile.ZipFile(sys.argv[1])
 names = [PurePosixPath(name) for name in wheel.namelist() if not name.endswith("/")]
@@ -16,8 +16,13 @@ compiled = {name.parent / name.name.split(".")[0] for name in core if name.suffi
 stubs = {name.with_suffix("") for name in core if name.suffix == ".pyi"}
 assert compiled == stubs, f"modules without a stub, or stubs without a module: {compiled ^ stubs}"
 assert PurePosixPath("cdq/py.typed") in names, "py.typed is missing"
+assert PurePosixPath("cdq/cli/watching/page.html") in names, "the page of cdq watch is missing"
 assert not [name for name in names if name.suffix in {".c", ".pyx"}], (
     "sources of compiled modules are in the wheel"
+)
+headers = {name.name for name in core if name.suffix in {".h", ".pxd"}}
+assert headers == {"lane.h", "lane.pxd", "__init__.pxd"}, (
+    f"headers that nobody compiles against: {sorted(headers)}"
 )
 top = {name.parts[0] for name in names}
 assert all(part == "cdq" or part.endswith(".dist-info") for part in top), f"the wheel installs {sorted(top)}"

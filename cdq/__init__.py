@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from cdq.learner.comparison import Comparison as Comparison
     from cdq.learner.comparison import compare as compare
     from cdq.learner.evaluation import Evaluation as Evaluation
+    from cdq.learner.evaluation import Evaluations as Evaluations
+    from cdq.learner.matches import Match as Match
+    from cdq.learner.matches import Seat as Seat
+    from cdq.learner.matches import Worst as Worst
     from cdq.learner.qlearner import QLearner as QLearner
     from cdq.mdp.model import MDP as MDP
     from cdq.mdp.planning import AverageSolution as AverageSolution
@@ -35,14 +39,19 @@ if TYPE_CHECKING:
     from cdq.mdp.planning import optimality_gap as optimality_gap
     from cdq.mdp.planning import solve as solve
     from cdq.merges import MergeRule as MergeRule
+    from cdq.merges import Personal as Personal
     from cdq.qfunctions.qtable import QTable as QTable
     from cdq.rules import Hysteretic as Hysteretic
     from cdq.schedules import Constant as Constant
     from cdq.schedules import ExponentialDecay as ExponentialDecay
+    from cdq.schedules import Federation as Federation
     from cdq.schedules import LinearDecay as LinearDecay
     from cdq.schedules import Polynomial as Polynomial
     from cdq.schedules import RescaledLinear as RescaledLinear
     from cdq.schedules.windows import AutoWindow as AutoWindow
+    from cdq.settings.tasks import Goals as Goals
+    from cdq.settings.tasks import Rewards as Rewards
+    from cdq.settings.tasks import Weights as Weights
     from cdq.training.callbacks import Callback as Callback
     from cdq.training.callbacks import EvalCallback as EvalCallback
     from cdq.training.callbacks import RunView as RunView
@@ -69,31 +78,40 @@ _HOMES = {
     "Constant": "schedules",
     "EvalCallback": "training.callbacks",
     "Evaluation": "learner.evaluation",
+    "Evaluations": "learner.evaluation",
     "ExponentialDecay": "schedules",
+    "Federation": "schedules",
     "FourierBasis": "features",
+    "Goals": "settings.tasks",
     "History": "training.history",
     "HorizonSolution": "mdp.planning",
     "Hysteretic": "rules",
     "JSONLogger": "training.loggers",
     "LinearDecay": "schedules",
     "MDP": "mdp.model",
+    "Match": "learner.matches",
     "MeanReturn": "training.goals",
     "MergeRule": "merges",
     "OptimalWithin": "training.goals",
     "OptimalityGap": "mdp.planning",
+    "Personal": "merges",
     "Polynomial": "schedules",
     "PolynomialBasis": "features",
     "ProgressBar": "training.progress",
     "QLearner": "learner.qlearner",
     "QTable": "qfunctions.qtable",
     "RescaledLinear": "schedules",
+    "Rewards": "settings.tasks",
     "RunView": "training.callbacks",
+    "Seat": "learner.matches",
     "Signals": "envs.signals",
     "Solution": "mdp.planning",
     "StopOnReturn": "training.stopping",
     "StopOnTime": "training.stopping",
     "TensorBoardLogger": "training.loggers",
     "TileCoding": "features",
+    "Weights": "settings.tasks",
+    "Worst": "learner.matches",
     "bounds": "mdp.planning",
     "compare": "learner.comparison",
     "evaluate_policy": "mdp.planning",

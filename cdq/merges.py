@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from dataclasses import asdict, dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cdq.core.merge import merge as _core
 from cdq.errors import ConfigError, TableError, unknown_name
+from cdq.errors.checks import shown
 
-Values: TypeAlias = npt.NDArray[np.floating[Any]]
-Counts: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
+if TYPE_CHECKING:  # help of a command lists the rules, without NumPy
+    import numpy as np
+    import numpy.typing as npt
+
+    Values: TypeAlias = npt.NDArray[np.floating[Any]]
+    Counts: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 
 NAMES: tuple[str, ...] = tuple(sorted(_core.RULES))
 # Rules that read the step sizes that visits spent, off the clocks.
@@ -59,7 +64,67 @@ class MergeRule(ABC):
         """
 
 
-def resolve(merge: str | MergeRule) -> str | Callable[..., None]:
+@dataclass(frozen=True)
+class Personal:
+    """Merging in which every worker keeps a table of its own beside the common one.
+
+    A worker acts by ``lambda Q + (1 - lambda) own`` with ``lambda = prior / (prior + N)``, where Q is the common table,
+    merged by "pooled", and N counts the worker's own visits of the pair: by what all have learnt where it has been
+    little, and by its own experience where it has been often. A transition teaches both tables.
+
+    Parameters
+    ----------
+    prior : float
+        Visits that the common table counts for, at least 0. 0: each worker learns by itself. Infinite: all act by the
+        common table. The best is the variance of an estimate of a value by one visit over that of the value among the
+        workers' environments.
+    memory : float
+        Visits that count at most, above 0: where environments change, finite, so that what the others learn arrives.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is not allowed.
+
+    Notes
+    -----
+    The weight is that of James and Stein (1961) for an estimate between a mean of many and one's own.
+
+    Examples
+    --------
+    >>> from cdq import MDP, Personal, QLearner
+    >>> robots = [MDP.garnet(10, 3, branching=2, seed=seed) for seed in range(3)]
+    >>> agent = QLearner(robots, merge=Personal(prior=100), seed=0).learn(30_000)
+    >>> sorted(agent.tables, key=str)
+    [0, 1, 2, 'fleet']
+    """
+
+    prior: float = 100.0
+    memory: float = math.inf
+
+    def __post_init__(self) -> None:
+        for name, least in (("prior", "at least 0"), ("memory", "above 0")):
+            value = getattr(self, name)
+            number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+            if not (number > 0 or (number == 0 and name == "prior")):
+                raise ConfigError(f"{name} is {shown(value)}; allowed: a number of {least}, or infinity")
+            object.__setattr__(self, name, number)
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the rule as a JSON object; infinity is None there."""
+        told = {name: None if math.isinf(value) else value for name, value in asdict(self).items()}
+        return {"kind": "Personal", **told}
+
+    @classmethod
+    def from_config(cls, config: Any) -> Personal:
+        """Return the rule that `to_config` described."""
+        told = {name: math.inf if value is None else value for name, value in dict(config).items()}
+        if told.pop("kind") != "Personal":
+            raise ValueError(f"{config!r} is no merge rule")
+        return cls(**told)
+
+
+def resolve(merge: str | MergeRule | Personal) -> str | Callable[..., None]:
     """Return what the merge kernels take for *merge*: a known name, or a function on raw blocks.
 
     Raises
@@ -70,6 +135,8 @@ def resolve(merge: str | MergeRule) -> str | Callable[..., None]:
     if isinstance(merge, MergeRule):
         _check_signature(merge)
         return _on_blocks(merge)
+    if isinstance(merge, Personal):
+        return "pooled"
     if isinstance(merge, str) and merge in _core.RULES:
         return merge
     if isinstance(merge, type) and issubclass(merge, MergeRule):
@@ -103,6 +170,8 @@ def _check_signature(rule: MergeRule) -> None:
 
 
 def _on_blocks(rule: MergeRule) -> Callable[..., None]:
+    import numpy as np
+
     def combine(workers: int, n: int, *raw: memoryview) -> None:
         base, values, visits, clock, log_keep, merged = raw
         real = np.dtype("f4" if len(base) == 4 * n else "f8")

@@ -205,7 +205,70 @@ def mass() -> str:
     )
 
 
-PICTURES = {"round": a_round, "communicators": communicators, "hub": hub, "tiles": tiles, "mass": mass}
+ROOMS = """
+#############
+#     #     #
+#     #     #
+#           #
+#     #     #
+#     #     #
+## ####     #
+#     ### ###
+#     #     #
+#     #     #
+#           #
+#     #     #
+#############
+""".strip().splitlines()
+
+
+def ways_to(goal: tuple[int, int]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return the next cell on a shortest way to a goal, from each cell of the four rooms."""
+    onward, edge = {goal: goal}, [goal]
+    while edge:
+        row, column = edge.pop(0)
+        for cell in ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)):
+            if ROOMS[cell[0]][cell[1]] == " " and cell not in onward:
+                onward[cell] = (row, column)
+                edge.append(cell)
+    return onward
+
+
+def tasks() -> str:
+    """Return four rooms, and one step in them that teaches the ways to two goals."""
+    parts, side = [], 22
+    for left, goal, colour in ((20, (11, 11), BLUE), (330, (1, 10), GREEN)):
+        onward = ways_to(goal)
+        for row in range(13):
+            for column in range(13):
+                x, y = left + column * side, 20 + row * side
+                if ROOMS[row][column] == "#":
+                    parts.append(f'<rect x="{x}" y="{y}" width="{side}" height="{side}" fill="{GREY}"/>')
+                elif (row, column) != goal:
+                    down, right = onward[row, column][0] - row, onward[row, column][1] - column
+                    middle = (x + side / 2 - 7 * right, y + side / 2 - 7 * down)
+                    parts.append(arrow(*middle, middle[0] + 14 * right, middle[1] + 14 * down, colour))
+        x, y = left + goal[1] * side, 20 + goal[0] * side
+        parts.append(f'<circle cx="{x + side / 2}" cy="{y + side / 2}" r="8" fill="{colour}"/>')
+    for left in (20, 330):
+        parts.append(
+            f'<rect x="{left + 3 * side}" y="{20 + 10 * side}" width="{2 * side}" height="{side}" fill="none" '
+            f'stroke="{ORANGE}" stroke-width="3"/>'
+        )
+    parts.append(
+        text(320, 332, "One step, framed, updates the values of both goals, and of all others.", "middle")
+    )
+    return picture("Ways to two goals in four rooms", 640, 350, parts)
+
+
+PICTURES = {
+    "round": a_round,
+    "communicators": communicators,
+    "hub": hub,
+    "tiles": tiles,
+    "mass": mass,
+    "tasks": tasks,
+}
 
 if __name__ == "__main__":
     TARGET.mkdir(exist_ok=True)

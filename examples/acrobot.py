@@ -1,4 +1,4 @@
-"""Swing two links up by tile coding with two threads, and say what 100 fresh episodes return."""
+"""Swing two links up by tile coding with two threads, say what 100 fresh episodes return, and draw the curve."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def main() -> None:
     result = agent.evaluate(episodes=100)
     print(f"mean return {result.mean_return:.1f} ± {result.standard_error:.1f}")
     print(f"after       {agent.steps:,} steps, {agent.history[-1].seconds:.2f} s")
+    cdq.plot.learning_curve(agent).figure.savefig("acrobot.svg")
 
 
 if __name__ == "__main__":

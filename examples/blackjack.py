@@ -7,6 +7,7 @@ measured: play at random, and count.
 from __future__ import annotations
 
 import gymnasium
+from matplotlib import pyplot
 
 import cdq
 from cdq.envs.spaces import Encoder
@@ -41,6 +42,16 @@ def learner(seed: int) -> cdq.QLearner:
     )
 
 
+def draw(agent: cdq.QLearner) -> None:
+    figure, axes = pyplot.subplots(1, 2, sharey=True, layout="constrained")
+    for ace, ax in enumerate(axes):
+        hits = [[agent.predict((own, dealer, ace)) for dealer in range(1, 11)] for own in range(12, 22)]
+        ax.imshow(hits, origin="lower", extent=(0.5, 10.5, 11.5, 21.5), cmap="cividis")
+        ax.set(xlabel="the dealer shows", title="with an ace" if ace else "without an ace")
+    axes[0].set(ylabel="own sum; light: hit")
+    figure.savefig("blackjack.svg")
+
+
 def main() -> None:
     model = measure(SAMPLES, seed=0)
     planned = cdq.solve(model, GAMMA)
@@ -55,6 +66,7 @@ def main() -> None:
     )
     print(f"both ways play {same:.0%} of the hands alike")
     print(f"with 16 against a 7: {('stick', 'hit')[agent.predict((16, 7, 0))]}")
+    draw(agent)
 
 
 if __name__ == "__main__":

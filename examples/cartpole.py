@@ -1,4 +1,4 @@
-"""Balance a pole by tile coding until 475 of 500 steps are reached, and say what 100 fresh episodes return."""
+"""Balance a pole by tile coding until 475 of 500 steps are reached, and draw how that came about."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def main() -> None:
     result = agent.evaluate(episodes=100)
     print(f"mean return {result.mean_return:.1f} ± {result.standard_error:.1f}")
     print(f"after       {agent.steps:,} steps, {agent.history[-1].seconds:.2f} s")
+    cdq.plot.learning_curve(agent).figure.savefig("cartpole.svg")
 
 
 if __name__ == "__main__":

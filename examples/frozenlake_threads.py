@@ -1,4 +1,4 @@
-"""Learn FrozenLake with two threads, draw the greedy policy, and say how far from optimal it can be."""
+"""Learn FrozenLake with two threads, draw values and policy, and say how far from optimal it can be."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def main() -> None:
     print(f"optimal value {report['optimal_value']:.6f}")
     print(f"gap           at most {report['gap']:.1e}")
     print(f"after         {agent.steps:,} steps in {report['rounds']} rounds")
+    cdq.plot.values(agent).figure.savefig("frozenlake_threads.svg")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Learn MountainCar by tile coding, in a fraction of a second, and say what 100 episodes return."""
+"""Learn MountainCar by tile coding, in a fraction of a second, and draw the value of every position and speed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ def main() -> None:
     print(f"mean return {result.mean_return:.1f} ± {result.standard_error:.1f}")
     print(f"after       {agent.steps:,} steps, {agent.history[-1].seconds:.2f} s")
     print(f"in the valley, at rest, push {('left', 'not', 'right')[agent.predict([-0.5, 0.0])]}")
+    ax = cdq.plot.surface(agent)
+    ax.set(xlabel="position", ylabel="speed")
+    ax.figure.savefig("mountain_car.png")
 
 
 if __name__ == "__main__":

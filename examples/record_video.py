@@ -15,6 +15,7 @@ def main() -> None:
     env = gymnasium.make("cdq/GridWorld-v0", walls=MAZE, slip=0.1, render_mode="rgb_array")
     agent = cdq.QLearner(env, seed=0).learn(200_000)
     print(agent.table.render())
+    cdq.plot.values(agent).figure.savefig("record_video.svg")
 
     policy = agent.policy()
     video = RecordVideo(env, "videos", name_prefix="maze", disable_logger=True)

@@ -14,6 +14,7 @@ def main() -> None:
             f"workers {report['workers']}, mean return {report['mean_return']:.2f}, gap {report['gap']:.1e}"
         )
         print(f"table {report['digest']}")
+        cdq.plot.gap(agent).figure.savefig("taxi_mpi.svg")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ def main() -> None:
     print(f"processes: table {report['digest']}")
     threads = cdq.QLearner("Taxi-v4", workers=2, seed=0).learn(5_000_000)
     print(f"threads:   table {threads.table.digest()}")
+    cdq.plot.communication(agent).figure.savefig("taxi_zmq.svg")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ broadcast throws away what ranks 1 to 3 have learnt. `docs/from_mpi4py.md` does 
 
 import gymnasium
 import numpy as np
+from matplotlib import pyplot
 from mpi4py import MPI
 
 import cdq
@@ -19,6 +20,7 @@ def learn(seed):
     env = gymnasium.make("FrozenLake-v1").unwrapped
     table, visits = np.zeros((16, 4)), np.zeros((16, 4))
     state, _ = env.reset(seed=int(random.integers(1 << 31)))
+    errors = []
     for _ in range(ROUNDS):
         for _ in range(WINDOW):
             explores = random.random() < EXPLORATION
@@ -30,10 +32,16 @@ def learn(seed):
             table[state, action] += step_size * (target - table[state, action])
             state = env.reset()[0] if terminated else after
         table = comm.bcast(table, root=0)  # and what the other ranks have learnt is lost
-    return table
+        errors.append(abs(table - optimal).max())
+    return errors
 
 
 optimal = cdq.solve("FrozenLake-v1", gamma=GAMMA).values
-errors = [abs(learn(seed) - optimal).max() for seed in range(5)]
+errors = np.median([learn(seed) for seed in range(5)], axis=0)
 if comm.rank == 0:
-    print(f"{comm.size} ranks, {comm.size * ROUNDS * WINDOW:,} steps: error {np.median(errors):.3f}")
+    print(f"{comm.size} ranks, {comm.size * ROUNDS * WINDOW:,} steps: error {errors[-1]:.3f}")
+    ax = pyplot.figure(layout="constrained").add_subplot(
+        xlabel="rounds of 1,000 steps", ylabel="largest error"
+    )
+    ax.plot(errors)
+    ax.figure.savefig("textbook_mpi.svg")

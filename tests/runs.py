@@ -54,6 +54,15 @@ WAYS: dict[str, dict[str, Any]] = {
         "rule": "double-q",
         "dtype": "float32",
     },
+    "workers that differ": {
+        "workers": 4,
+        "sync_every": cdq.AutoWindow(floor=20),
+        "per_worker": {
+            "exploration": [0.05, "linear:1:0.05:6e3", 0.3, 1.0],
+            "step_size": ["exponential:0.5:0.01:1e4", "rescaled-linear:0.9", 0.2, 0.1],
+        },
+        "federation": cdq.Federation(participation=0.75, dropped=0.3, corrupted={2: 0.01}),
+    },
     "until optimal": {"workers": 2, "sync_every": 200, "until": cdq.OptimalWithin(0.05), **_LATE},
     "until a return": {
         "workers": 3,

@@ -79,6 +79,7 @@ def models(draw: st.DrawFn) -> MDP:
 
 def make_worker(model: MDP, dtype: Any = "float64", **changes: Any) -> Worker:
     """Return a worker that is alone in its process, unless *changes* say otherwise."""
+    problem = changes.pop("problem", None) or pack_model(model, dtype)
     arguments: dict[str, Any] = {
         "merged": MergedTable(model.n_states, model.n_actions, dtype, 0.0),
         "is_keeper": True,
@@ -90,7 +91,7 @@ def make_worker(model: MDP, dtype: Any = "float64", **changes: Any) -> Worker:
         "stop": np.zeros(1, np.int32),
         **changes,
     }
-    return Worker(pack_model(model, dtype), **arguments)
+    return Worker(problem, **arguments)
 
 
 # What a worker holds (rows.h has the layout): views of its own values and counts, and what it shares.

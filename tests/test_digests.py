@@ -66,10 +66,12 @@ def by_other_rules() -> dict[str, tuple[Make, dict[str, Any]]]:
         "vector": {"env": vector_env, "steps": 2000},
     }
     for rule in ("expected-sarsa", "sarsa", "double-q"):
-        made[f"model, {rule}"] = garnet, {"rule": rule}
-        made |= {f"{name}, {rule}": (of_gymnasium, {**env, "rule": rule}) for name, env in stepped.items()}
+        # By default Double Q has smaller steps.
+        settings = {"rule": rule, "step_size": cdq.RescaledLinear(0.99)}
+        made[f"model, {rule}"] = garnet, settings
+        made |= {f"{name}, {rule}": (of_gymnasium, {**env, **settings}) for name, env in stepped.items()}
         if rule != "sarsa":
-            made[f"log, {rule}"] = of_log, {"rule": rule}
+            made[f"log, {rule}"] = of_log, settings
     return made
 
 

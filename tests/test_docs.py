@@ -8,6 +8,7 @@ import importlib
 import inspect
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -17,10 +18,8 @@ from typing import Any
 import pytest
 
 import cdq
-from cdq.cli import main
+from tests.shown import PAGES, ROOT, blocks, is_said, python_and_output
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGE = Path(cdq.__file__).parent
 MODULES = {
     ".".join(("cdq", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
@@ -29,47 +28,39 @@ MODULES = {
 WITH_EXAMPLES = [module for module, path in MODULES.items() if ">>> " in path.read_text(encoding="utf-8")]
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(
-        rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
-
-
-def names(pages: list[Path]) -> list[str]:
-    return [page.name for page in pages]
-
-
 PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
-CONSOLE_PAGES = [page for page in PAGES if blocks(page, "console")]
 
 
-@pytest.mark.parametrize("page", PYTHON_PAGES, ids=names(PYTHON_PAGES))
+@pytest.mark.parametrize("page", PYTHON_PAGES, ids=[page.name for page in PYTHON_PAGES])
 def test_python_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The blocks of a page run in order, as one program, and print the numbers that their comments say."""
+    """The blocks of a page run in order, as one program, and print what the page says that they print."""
     monkeypatch.chdir(tmp_path)
+    compile_c(page)
     namespace: dict[str, Any] = {"__name__": page.stem}
-    for block in blocks(page, "python"):
-        namespace["print"] = partial(check_printed, block.splitlines())
+    for block, shown in python_and_output(page):
+        rest = list[str]()
+        namespace["print"] = partial(check_printed, block.splitlines(), rest)
         exec(compile(block, page.name, "exec"), namespace)
+        assert "".join(rest) == shown
 
 
-def check_printed(lines: list[str], *values: object) -> None:
-    """Stand for `print`: where the line has a comment that begins with a number, this is what is printed."""
-    comment = lines[sys._getframe(1).f_lineno - 1].rpartition("  # ")[2]
-    number = re.match(r"-?\d[\d.]*", comment)
-    assert number is None or str(values[0]) == number[0]
+def compile_c(page: Path) -> None:
+    """Compile the page's environment in C by the page's command."""
+    for source in blocks(page, "c"):
+        Path("chain.c").write_text(source)
+        (command,) = (line for line in blocks(page, "bash") if line.startswith("cc "))
+        python = shlex.quote(sys.executable)
+        subprocess.run(["bash", "-ec", command.replace("$(python ", f"$({python} ")], check=True, timeout=60)
 
 
-@pytest.mark.parametrize("page", CONSOLE_PAGES, ids=names(CONSOLE_PAGES))
-def test_commands_of_a_page(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The lines that start with cdq succeed, one after another in one directory."""
-    monkeypatch.chdir(tmp_path)
-    for line in "".join(blocks(page, "console")).splitlines():
-        program, *arguments = shlex.split(line)
-        if program == "cdq":
-            assert main(arguments) == 0, capsys.readouterr().err
+def check_printed(lines: list[str], rest: list[str], *values: object) -> None:
+    """Stand for `print`: a comment in the line says what is printed, or a block of text below, which *rest* is for."""
+    text = " ".join(map(str, values))
+    _, mark, comment = lines[sys._getframe(1).f_lineno - 1].rpartition("  # ")
+    if mark:
+        assert is_said(comment, text), f"printed {text!r}; the page says {comment!r}"
+    else:
+        rest.append(f"{text}\n")
 
 
 def test_every_module_can_be_imported() -> None:
@@ -87,7 +78,11 @@ def test_examples_of_docstrings(module: str, tmp_path: Path, monkeypatch: pytest
 
 def test_every_public_name_is_in_the_reference() -> None:
     """Building the documentation fails on this, too; here it takes no time."""
-    entries = re.findall(r"^\.\. auto\w+:: cdq\.(\w+)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
+    entries = re.findall(
+        r"^\.\. auto\w+:: cdq\.(\w+)$",
+        "".join(page.read_text() for page in (ROOT / "docs/api").glob("*.md")),
+        re.MULTILINE,
+    )
     assert set(cdq.__all__) - {"__version__"} <= set(entries)
 
 
@@ -159,3 +154,33 @@ def test_a_room_lists_the_first_lines_of_its_files() -> None:
             if " ".join(text.split()) != first:
                 wrong.append(f"{path}: {first!r}, in the list: {' '.join(text.split())!r}")
     assert wrong == []
+
+
+# Messages of the system and of MPI libraries, and names of exceptions, variables and fields.
+NOT_OURS = re.compile(
+    r"prterun has|There are not enough|Read -1|Bus error|No module named|No space left"
+    r"|\w+$|OMPI_|step$|PeerLost: ... rank 2"
+)
+MESSAGES = re.compile(r"^\| *(?:what is )?(?:said|seen) [^\n]*\n\|[-|]+\n((?:\|.*\n)+)", re.MULTILINE)
+
+
+def test_messages_on_pages_are_those_of_the_package() -> None:
+    """Three words on end of each message that a table explains stand in the source."""
+    source = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    source = re.sub(r'"\s*\n\s*f?"', "", source)  # a text that goes on in the next line
+    said = [
+        message
+        for page in PAGES
+        for table in MESSAGES.findall(page.read_text(encoding="utf-8"))
+        for row in table.splitlines()
+        for message in re.findall(r"`([^`]+)`", row.split("|")[1])
+        if not NOT_OURS.match(message)
+    ]
+    assert len(said) > 25
+    phrases = [
+        [" ".join(words) for words in zip(*(message.split()[k:] for k in range(3)), strict=False)]
+        for message in said
+    ]
+    assert [
+        text for text, parts in zip(said, phrases, strict=True) if not any(part in source for part in parts)
+    ] == []

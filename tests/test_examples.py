@@ -34,8 +34,17 @@ SAID = {
     "mountain_car.py": ["mean return -1", " steps, ", "in the valley, at rest, push "],
     "blackjack.py": ["mean return -0.0", "hands alike", "with 16 against a 7: hit"],
     "cooperation.py": ["q-learning              0 of 10", "Hysteretic(beta=0.01)  10 of 10"],
+    "fleet_of_poles.py": ["alone                     2", "beside all                3"],
     "frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"],
     "numba_chain.py": ["million steps/s; an episode takes 63 steps, the shortest way 63"],
+    "routes.py": ["104 goals: 1.000 of 10,712 routes are shortest", "20 steps, the shortest way 20"],
+    "collecting_robot.py": ["0.96 of the best possible, at once; 0.88 by the best task alone"],
+    "csv_log.py": ["new: run\ngood: run\nworn: repair\nbroken: repair\n"],
+    "inventory.py": ["99,856 rows in orders.csv", "with nothing left, order both; with 100 of each, nothing"],
+    "shop.py": [
+        "with 2 pieces left, order 6 where they are cheap and 0 where they are dear",
+        "table 9ae6e3ea99",
+    ],
     "routing.py": [
         "1.5 packets a tick: shortest ways take 4.7 ticks, ",
         "learnt ones take 5.",
@@ -48,7 +57,7 @@ SAID = {
 }
 SCRIPT = EXAMPLES / "taxi.slurm"
 # What a run of some seconds says where standard error is no terminal.
-PROGRESS = re.compile(r"cdq: [\w.-]+: .* steps.*")
+PROGRESS = re.compile(r"cdq: [\w./-]+: .* steps.*")
 VIDEO = "record_video.py"
 
 
@@ -69,6 +78,10 @@ def run(name: str, directory: Path, *launcher: str, before: str = "") -> str:
     return result.stdout
 
 
+def pictures(name: str, folder: Path) -> list[Path]:
+    return [path for path in folder.glob(f"{Path(name).stem}.*") if path.suffix in {".svg", ".png"}]
+
+
 def test_every_example_is_here() -> None:
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*SAID, VIDEO])
 
@@ -77,12 +90,26 @@ def test_every_example_is_here() -> None:
 def test_example(name: str, tmp_path: Path) -> None:
     said = run(name, tmp_path)
     assert [text for text in SAID[name] if text not in said] == []
+    (picture,) = pictures(name, tmp_path)
+    assert picture.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", [*SAID, VIDEO])
+def test_the_page_shows_an_example_with_its_picture(name: str) -> None:
+    """`python -m docs.draw_examples` draws it; programs that fit a page are read."""
+    (picture,) = pictures(name, ROOT / "docs/pictures/examples")
+    page = (ROOT / "docs/examples.md").read_text(encoding="utf-8")
+    assert f"pictures/examples/{picture.name}" in page
+    assert f"```{{literalinclude}} ../examples/{name}" in page
+    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) <= 80
 
 
 def test_the_video_example_hands_over_every_frame(tmp_path: Path) -> None:
     """A stand-in takes the frames: moviepy brings 165 MB of ffmpeg."""
     folder = tmp_path / "first/moviepy/video/io"
     folder.mkdir(parents=True)
+    for package in (folder, *folder.parents[:2]):
+        (package / "__init__.py").touch()  # or an installed moviepy would come first
     (folder / "ImageSequenceClip.py").write_text(
         "from pathlib import Path\n"
         "class ImageSequenceClip:\n"

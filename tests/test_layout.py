@@ -160,7 +160,7 @@ def test_one_place_tells_backends_apart() -> None:
 
 def loaded_by(code: str) -> set[str]:
     """Return the packages that *code* loads in a fresh process, beside the standard library."""
-    script = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); {code}; print(*sys.modules)"
+    script = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); {code}\nprint(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     names = {name.split(".")[0] for name in result.stdout.split()}
     return names - set(sys.stdlib_module_names)
@@ -216,6 +216,16 @@ def test_learning_imports_no_optional_package() -> None:
     assert loaded.isdisjoint(
         {"mpi4py", "zmq", "matplotlib", "scipy", "numba", "pandas", "pytest", "rich", "tensorboardX"}
     )
+
+
+def test_help_imports_what_it_is_drawn_with() -> None:
+    """The help of each command: neither NumPy nor an environment, which take longer to load than all else."""
+    loaded = loaded_by(
+        "import contextlib, io; from cdq.cli import app, main; names = list(app._loaders)\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        "    assert not any([main(['--help']), *(main([name, '--help']) for name in names)])\n"
+    )
+    assert loaded.isdisjoint({"numpy", "gymnasium", "zmq", "mpi4py", "safetensors", "matplotlib"})
 
 
 def test_pictures_import_matplotlib_when_one_is_drawn() -> None:

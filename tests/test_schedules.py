@@ -247,7 +247,7 @@ def test_wrong_configurations_are_refused(config: Any, match: str) -> None:
         ("linear:1:0", "write it as linear:first:last:steps"),
         ("linear:1:zero:10", "write it as linear:first:last:steps"),
         ("polynomial:2", "omega is 2.0"),
-        ("linear(1, 0.05", "unknown schedule"),
+        ("linear(1, 0.05", r"write it as linear\(NUMBER"),
         ("linear(1, 0.05)", "write it as linear:first:last:steps"),
         ("linear()", "write it as linear:first:last:steps"),
         ("linear(1, (2), 3)", "write it as linear:first:last:steps"),

@@ -14,6 +14,7 @@ import click
 import rich_click
 
 from cdq import __version__
+from cdq.cli.completion import asked_by_a_shell, complete
 from cdq.cli.output import ReaderGone, printable, standard_streams
 from cdq.cli.parameters import Command, command
 from cdq.errors import CdqError, ConfigError, PeerLost, unknown_name
@@ -67,7 +68,7 @@ _HELP = """Learn action values with several workers in compiled loops, and say h
 
 Try: cdq train FrozenLake-v1 --workers 2
 """
-_ALONE = ("train", "evaluate", "solve", "plot", "bench", "hub", "join", "status", "replay")
+_ALONE = ("train", "evaluate", "play", "solve", "plot", "bench", "hub", "join", "status", "watch", "replay")
 _KEYS = {"allow": partial(_load, "keys", "allow", no_args_is_help=True)}
 app = _Commands(
     {
@@ -151,6 +152,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _invoke(arguments: list[str]) -> int:
     """Call the command that arguments name; return its exit status. `click` itself would hide Ctrl-C and errors."""
+    if asked := asked_by_a_shell():
+        return complete(app, asked)
     try:
         with app.make_context("cdq", arguments) as context:
             app.invoke(context)

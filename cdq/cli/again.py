@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cdq.envs.arguments import with_arguments
+from cdq.envs.arguments import with_arguments_of_each
 from cdq.envs.origin import origin_of
 from cdq.errors import ConfigError, FileError
 from cdq.learner import QLearner
@@ -20,7 +20,7 @@ from cdq.training import JOURNAL, OptimalWithin, Until
 def run_in(
     directory: Path,
     env: str,
-    env_kwargs: Mapping[str, Any] | None,
+    env_kwargs: Any,
     options: Mapping[str, Any],
     *,
     given: Collection[str],
@@ -34,8 +34,8 @@ def run_in(
         The directory.
     env : str
         Id of the environment that the command names.
-    env_kwargs : mapping or None
-        Arguments of the environment.
+    env_kwargs : mapping, list of them, or None
+        Arguments of the environment, or of each worker's.
     options : mapping
         Hyper-parameters of the command.
     given : collection of str
@@ -51,10 +51,10 @@ def run_in(
     changed = {name: options[name] for name in MAY_CHANGE}
     if not holds_run(directory, **changed):
         return None
-    wanted = with_arguments(env, env_kwargs)
+    wanted = with_arguments_of_each(env, env_kwargs)
     agent = QLearner.resume(directory, wanted, **changed, checkpoint_every=every)
     wrong = differing_options(agent, options, given)
-    if origin_of(wanted).get("arguments") != agent.made_of.get("arguments"):
+    if not isinstance(wanted, list) and origin_of(wanted).get("arguments") != agent.made_of.get("arguments"):
         wrong.append("env_arg")
     require_none_differ(
         agent, wrong, "run", "leave it out to go on with the run, name another directory, or --new"

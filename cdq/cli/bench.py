@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
+from cdq.cli.completion import environments
 from cdq.cli.hyperparameters import Dtype
 from cdq.cli.options import JsonPath, Workers, check_writable
 from cdq.cli.parameters import argument, option
@@ -13,7 +14,7 @@ from cdq.errors import ConfigError, unknown_name
 _LIST = "list"
 
 Name = Annotated[str, argument(metavar="NAME", help=f"What to measure; {_LIST} prints what there is.")]
-Env = Annotated[str, option(metavar="ENV", help="A Gymnasium id.")]
+Env = Annotated[str, option(metavar="ENV", help="A Gymnasium id.", shell_complete=environments)]
 Lanes = Annotated[int, option(metavar="N", help="Environments that a worker steps in lockstep.")]
 Repeats = Annotated[int, option(metavar="N", help="How often to measure.")]
 

@@ -43,20 +43,21 @@ def evaluate(
     """
     from cdq.cli.render import (
         console_for_people,
+        each_task,
         mean_and_error,
         of_agents,
         per_step,
+        seats,
         show_figures,
         show_policy,
         write_json,
     )
-    from cdq.learner import QLearner, played
+    from cdq.learner import Evaluations, QLearner, played
 
     check_writable(json_path)
     agent = QLearner.load(path, env)
-    by_agent = agent.evaluate(episodes, seed=seed)
-    result: Any = agent.evaluation if agent.agents else by_agent
-    report = {
+    result = agent.evaluate(episodes, seed=seed)
+    report: dict[str, Any] = {
         "env": agent.name,
         "path": str(path),
         "stepping": agent.stepping,
@@ -66,14 +67,19 @@ def evaluate(
         "mean_length": result.mean_length,
     }
     if agent.agents:
-        report["agents"] = {name: played(one) for name, one in by_agent.items()}
+        report["agents"] = {name: played(one) for name, one in result.items()}
+    elif isinstance(result, Evaluations):
+        report["tasks"] = [
+            {"task": name, **played(one), "mean_length": one.mean_length} for name, one in result.items()
+        ]
     figures = [
         ("environment", agent.name),
         ("played by", agent.stepping),
         ("because", agent.stepping_reason),
-        ("mean return", mean_and_error(report)),
+        *(seats(report) or [("mean return", mean_and_error(report))]),
         *per_step(report),
         *of_agents(report),
+        *each_task(report.get("tasks", [])),
         ("mean length", f"{result.mean_length:.1f} steps, over {result.episodes:,} episodes"),
     ]
     write_json(json_path, report)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
+from cdq.cli.completion import environments
 from cdq.cli.hyperparameters import arguments_of, takes_hyperparameters
 from cdq.cli.log import logging_as
 from cdq.cli.options import (
@@ -23,6 +24,7 @@ from cdq.cli.options import (
     env_kwargs_of,
     given_in,
     keys_in,
+    progress_by,
     until_of,
 )
 from cdq.cli.parameters import option
@@ -47,7 +49,12 @@ Checkpoint = Annotated[
 ]
 Env = Annotated[
     str | None,
-    option(metavar="ENV", help="A Gymnasium id.", show_default="what the directory's job has"),
+    option(
+        metavar="ENV",
+        help="A Gymnasium id.",
+        show_default="what the directory's job has",
+        shell_complete=environments,
+    ),
 ]
 Workers = Annotated[
     int,
@@ -136,7 +143,7 @@ def hub(
     cdq hub --bind tcp://127.0.0.1:5555 --env Taxi-v4 --steps 1e8 --checkpoint taxi
     cdq hub --bind zmq+curve://0.0.0.0:5555 --keys keys/hub --env Taxi-v4 --checkpoint taxi --workers 2
     """
-    from cdq.cli.train import finish, progress_by
+    from cdq.cli.train import finish
     from cdq.comm.zmq.address import parse
     from cdq.envs.arguments import with_arguments
     from cdq.job import Hosting, goal_of, last_start, model_in
@@ -163,7 +170,8 @@ def hub(
     )
     options = {**arguments_of(hyperparameters), "workers": workers, "comm": _COMM}
     until = until_of(until_optimal, until_return)
-    callbacks = progress_by(progress if log == "plain" else 0)  # standard error then has JSON alone
+    bar = progress_by(progress)
+    callbacks = [] if bar is None or log == "json" else [bar]  # standard error then has JSON alone
     with logging_as(log):
         if any(checkpoint.glob("checkpoint-*")):
             given = given_in(context)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-from cdq.cli.options import HubUrl, KeysDirectory, keys_in
+from cdq.cli.options import HubUrl, KeysDirectory, Progress, keys_in, progress_by
 from cdq.cli.parameters import option
 
 _SILENCE = 120.0
@@ -13,7 +13,9 @@ _SILENCE = 120.0
 Timeout = Annotated[float, option(metavar="SECONDS", help="How long the hub may be silent, or not be there.")]
 
 
-def join(url: HubUrl, *, keys: KeysDirectory = None, timeout: Timeout = _SILENCE) -> None:
+def join(
+    url: HubUrl, *, keys: KeysDirectory = None, timeout: Timeout = _SILENCE, progress: Progress = 10.0
+) -> None:
     """Learn for a hub until its job is done; what to learn comes from the hub.
 
     Start it as often as wanted, at any time, on any machine. Ctrl-C and
@@ -29,5 +31,7 @@ def join(url: HubUrl, *, keys: KeysDirectory = None, timeout: Timeout = _SILENCE
     from cdq.job.join import take_part
 
     address, seconds, known = parse(url), checked_timeout(timeout), keys_in(keys)
+    bar = progress_by(progress)
     print(f"learning for the hub at {address}, when it answers; Ctrl-C leaves", file=sys.stderr)
-    take_part(str(address), timeout=seconds, keys=known)
+    learnt = take_part(str(address), timeout=seconds, keys=known, progress=bar)
+    print(f"{learnt:,} steps were learnt here", file=sys.stderr)

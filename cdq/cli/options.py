@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
+from cdq.cli.completion import environments
 from cdq.cli.parameters import argument, option
 from cdq.errors import ConfigError
+from cdq.errors.checks import real
 
 if TYPE_CHECKING:
     from cdq.comm.zmq.keys import Keys
-    from cdq.training import Until
+    from cdq.training import ProgressBar, Until
 
 EnvId = Annotated[
-    str, argument(metavar="ENV", help="A Gymnasium id; one of your own package is module:Env-v0.")
+    str,
+    argument(
+        metavar="ENV",
+        help="A Gymnasium id; one of your own package is module:Env-v0.",
+        shell_complete=environments,
+    ),
 ]
 OptionalEnvId = Annotated[
     str | None,
-    argument(metavar="[ENV]", help="A Gymnasium id, as for the other commands."),
+    argument(metavar="[ENV]", help="A Gymnasium id, as for the other commands.", shell_complete=environments),
 ]
 EnvArgs = Annotated[
     list[str] | None,
@@ -29,6 +36,14 @@ EnvArgs = Annotated[
         "--env-arg",
         metavar="NAME=VALUE",
         help="Argument with which ENV is made, such as is_slippery=false; may be given again.",
+    ),
+]
+Fleet = Annotated[
+    list[str] | None,
+    option(
+        "--fleet",
+        metavar="NAME=VALUE,...",
+        help="One more worker, whose own ENV is made with these arguments; give it for each worker.",
     ),
 ]
 Workers = Annotated[int, option(metavar="N", help="How many learn together.")]
@@ -81,8 +96,8 @@ Progress = Annotated[
 ]
 
 
-def env_kwargs_of(texts: Sequence[str] | None) -> dict[str, Any] | None:
-    """Return the arguments of an environment that ``--env-arg`` gives: JSON, Python's True, False and None, or text.
+def env_kwargs_of(texts: Sequence[str] | None, name_of: str = "--env-arg") -> dict[str, Any] | None:
+    """Return the arguments of an environment that an option gives: JSON, Python's True, False and None, or text.
 
     Raises
     ------
@@ -98,11 +113,24 @@ def env_kwargs_of(texts: Sequence[str] | None) -> dict[str, Any] | None:
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
-            raise ConfigError(f"--env-arg is {text!r}; allowed: NAME=VALUE, such as is_slippery=false")
+            raise ConfigError(f"{name_of} is {text!r}; allowed: NAME=VALUE, such as is_slippery=false")
         if name in given:
-            raise ConfigError(f"--env-arg gives {name} twice; give it once")
+            raise ConfigError(f"{name_of} gives {name} twice; give it once")
         given[name] = _WORDS[value] if value in _WORDS else _value_of(value)
     return given or None
+
+
+def fleet_of(texts: Sequence[str] | None, common: Mapping[str, Any] | None) -> Any:
+    """Return the arguments of each worker's environment that ``--fleet`` gives, beside *common* ones; else these.
+
+    Examples
+    --------
+    >>> fleet_of(["length=0.3", "length=0.9,masspole=0.2"], None)
+    [{'length': 0.3}, {'length': 0.9, 'masspole': 0.2}]
+    """
+    if not texts:
+        return common
+    return [{**(common or {}), **(env_kwargs_of(text.split(","), "--fleet") or {})} for text in texts]
 
 
 def _value_of(text: str) -> Any:
@@ -141,6 +169,20 @@ def check_apart(**paths: Path | None) -> None:
         other = named.setdefault(path.absolute(), name)
         if other != name:
             raise ConfigError(f"--{other} and --{name} both name {path}; name two places")
+
+
+def progress_by(seconds: float) -> ProgressBar | None:
+    """Return what shows progress, with a plain line every so many seconds; None where they are 0.
+
+    Raises
+    ------
+    ConfigError
+        If they are no number that is allowed.
+    """
+    from cdq.training import ProgressBar
+
+    between = real("--progress", seconds, "a finite number of seconds above 0, or 0 to show none", 0.0)
+    return ProgressBar(between) if between else None
 
 
 def until_of(optimal: float | None, mean_return: float | None) -> Until | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from cdq.mdp import MDP
 from cdq.qfunctions import ARROWS, ASCII_ARROWS, LEGEND, policy_lines
 from cdq.storage import replacing
 from cdq.training import is_for_a_person
+
+# Tasks that are shown in full.
+_MOST_TASKS = 20
 
 
 def console_for_people(json_path: Path | None) -> Console:
@@ -104,6 +107,22 @@ def mean_and_error(report: Mapping[str, Any]) -> str:
     return f"{report['mean_return']:.4g} ± {report['mean_return_error']:.2g}"
 
 
+def seats(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return a line for each seat of a game, with the parts of games that were won, drawn and lost; else nothing."""
+    return [
+        (
+            f"{seat} seat",
+            f"{_share(found, 'wins')} won, {_share(found, 'draws')} drawn, {_share(found, 'losses')} lost, of "
+            f"{found['games']:,} games against {report['opponent']}",
+        )
+        for seat, found in report.get("seats", {}).items()
+    ]
+
+
+def _share(found: Mapping[str, Any], what: str) -> str:
+    return f"{found[what]:.1%} ± {found[what + '_error']:.1%}"
+
+
 def per_step(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the mean reward of a step as a figure, where episodes do not end."""
     unended = report["mean_return"] is None
@@ -111,8 +130,25 @@ def per_step(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def of_agents(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the mean return of each agent as a figure, where there are several."""
-    return [(agent, mean_and_error(played)) for agent, played in report.get("agents", {}).items()]
+    """Return the mean return of each agent, or of each worker of a fleet, as a figure, where there are several."""
+    return [
+        (f"worker {agent}" if isinstance(agent, int) else agent, mean_and_error(played))
+        for agent, played in report.get("agents", {}).items()
+    ]
+
+
+def each_task(tasks: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return a figure for each of several tasks; of many for the first."""
+    figures = []
+    for task in tasks[:_MOST_TASKS]:
+        said = [f"mean return {mean_and_error(task)}", *(value for _, value in per_step(task))]
+        if task["mean_length"] is not None:
+            said.append(f"{task['mean_length']:.4g} steps")
+        if task.get("gap") is not None:
+            said.append(f"gap at most {task['gap']:.2g}")
+        figures.append((f"task {task['task']}", ", ".join(said)))
+    left = len(tasks) - len(figures)
+    return [*figures, ("", f"and {left:,} more; --json has all")] if left else figures
 
 
 def _has_unicode(console: Console) -> bool:

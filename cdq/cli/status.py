@@ -54,7 +54,7 @@ def status(
         try:
             told = ask(url, seconds, known)
         except CommTimeout:
-            if not _may_be_done(told):
+            if not may_be_done(told):
                 raise
             return
         if sys.stdout.isatty():
@@ -80,7 +80,7 @@ def _is_done(told: Mapping[str, Any]) -> bool:
     return bool(told.get("service", {}).get("finished"))
 
 
-def _may_be_done(told: Mapping[str, Any]) -> bool:
+def may_be_done(told: Mapping[str, Any]) -> bool:
     """Return True if a hub that does not answer any more may have ended since, its job done."""
     if "service" not in told:
         return True

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
+from cdq.cli.completion import environments
 from cdq.cli.hyperparameters import arguments_of, takes_hyperparameters
 from cdq.cli.options import (
     CheckpointEvery,
     EnvArgs,
+    Fleet,
     JsonPath,
     OptionalEnvId,
     Progress,
@@ -22,7 +24,9 @@ from cdq.cli.options import (
     check_apart,
     check_writable,
     env_kwargs_of,
+    fleet_of,
     given_in,
+    progress_by,
     until_of,
 )
 from cdq.cli.parameters import option
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
     from cdq.training import Callback, Until
 
 _INTERRUPTED = 130
-_REPRESENTATION = {"features", "bins", "table"}
+_REPRESENTATION = {"features", "bins", "table", "tasks"}
 _WITH_RESUME = {*MAY_CHANGE, "steps", "save", "progress", "json_path", "env_again"}
 Checkpoint = Annotated[
     Path | None, option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
@@ -54,6 +58,7 @@ EnvAgain = Annotated[
         metavar="ENV",
         help="With --resume: the environment, where it is of a module (module:Env-v0).",
         show_default="what the checkpoint names",
+        shell_complete=environments,
     ),
 ]
 Save = Annotated[Path | None, option(metavar="PATH", help="Write what was learnt to this file.")]
@@ -65,6 +70,7 @@ def train(
     env: OptionalEnvId = None,
     *,
     env_arg: EnvArgs = None,
+    fleet: Fleet = None,
     steps: Steps = 5e6,
     checkpoint: Checkpoint = None,
     checkpoint_every: CheckpointEvery = None,
@@ -100,6 +106,7 @@ def train(
     cdq train Taxi-v4 --steps 2e7 --workers 2 --save taxi.safetensors
     cdq train CliffWalking-v1 --exploration linear:1:0.05:1e6
     cdq train FrozenLake8x8-v1 --until-optimal 0.01 --json -
+    cdq train FrozenLake8x8-v1 --tasks goals:14,37,60
     mpiexec -n 4 cdq train Taxi-v4 --steps 1e9 --checkpoint runs/taxi
     mpiexec -n 4 cdq train --resume runs/taxi
     """
@@ -107,7 +114,8 @@ def train(
     from cdq.learner import QLearner
 
     check_apart(save=save, json=json_path, checkpoint=checkpoint, resume=resume)
-    until, callbacks = until_of(until_optimal, until_return), progress_by(progress)
+    until, bar = until_of(until_optimal, until_return), progress_by(progress)
+    callbacks = [] if bar is None else [bar]
     if resume is not None:
         given = given_in(context)
         agent = _resumed(resume, given, env_again, {name: hyperparameters[name] for name in MAY_CHANGE})
@@ -129,7 +137,7 @@ def train(
     if known is not None:
         options.update({name: value for name, value in known.arguments.items() if name not in given})
         steps = steps if "steps" in given else known.steps
-    env_kwargs = env_kwargs_of(env_arg)
+    env_kwargs = fleet_of(fleet, env_kwargs_of(env_arg))
     if checkpoint is not None and not new:
         begun = run_in(checkpoint, env, env_kwargs, options, given=given, every=checkpoint_every)
         if begun is not None:
@@ -214,13 +222,6 @@ def finish(
         raise click.exceptions.Exit(_INTERRUPTED)
 
 
-def progress_by(seconds: float) -> list[Callback]:
-    """Return what shows the progress, with a plain line every so many seconds; nothing where they are 0."""
-    from cdq.training import ProgressBar
-
-    return [ProgressBar(seconds)] if seconds else []
-
-
 def _saved(agent: QLearner, path: Path) -> str:
     """Save the table of the last whole round of a run that failed; return what became of that."""
     try:
@@ -276,16 +277,17 @@ def _certified(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    from cdq.cli.render import mean_and_error, of_agents, per_step, quantity
+    from cdq.cli.render import each_task, mean_and_error, of_agents, per_step, quantity, seats
 
     workers = "1 worker" if report["workers"] == 1 else f"{report['workers']} workers"
     figures = [
         ("environment", f"{report['env']}, {workers}, seed {report['seed']}"),
         ("learnt by", f"{report['stepping']}; {report['representation']}"),
         ("because", report["stepping_reason"]),
-        ("mean return", f"{mean_and_error(report)} (greedy policy){_solved(report)}"),
+        *(seats(report) or [("mean return", f"{mean_and_error(report)} (greedy policy){_solved(report)}")]),
         *per_step(report),
         *of_agents(report),
+        *each_task(report.get("tasks", [])),
         *_certified(report),
         ("speed", f"{quantity(report['steps_per_second'])} steps/s"),
         ("steps", f"{report['steps']:,} in {report['seconds']:.2f} s"),

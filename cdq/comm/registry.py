@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
 from cdq.comm.base import API_VERSION, DEFAULT_TIMEOUT, LONGEST_TIMEOUT, Communicator, checked_timeout
@@ -162,7 +163,7 @@ def _without_timeout(url: str) -> tuple[str, float | None]:
 
 
 def _automatic() -> str:
-    chosen = os.environ.get(VARIABLE, "")
+    chosen = named = os.environ.get(VARIABLE, "")
     launch, parent = started_by(), parent_rank()
     if chosen:
         why = f"named by {VARIABLE}"
@@ -175,5 +176,11 @@ def _automatic() -> str:
         chosen, why = "inprocess", f"as rank {parent.rank} started this process, which is no rank itself"
     else:
         chosen, why = "inprocess", f"as {VARIABLE} is not set and no launcher started several processes"
-    _log.info("communicator: %s, %s", chosen, why)
+    _tell(chosen, why, logging.INFO if launch is not None or parent is not None or named else logging.DEBUG)
     return chosen
+
+
+@lru_cache(maxsize=64)
+def _tell(chosen: str, why: str, level: int) -> None:
+    """Log a choice: once in a process, as each learner makes it several times."""
+    _log.log(level, "communicator: %s, %s", chosen, why)

@@ -72,9 +72,6 @@ class EnvironmentSpec(Protocol):
     def mask_of(self, observation: Any) -> Any:
         """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""
 
-    def board(self) -> Board:
-        """Return a board of its own, where it is a game."""
-
     def close(self) -> None:
         """Close the environments that were made here; loops must not be used afterwards."""
 
@@ -94,6 +91,9 @@ class Environment(EnvironmentSpec, Protocol):
 
         Episode i has the stream i % words.shape[1].
         """
+
+    def board(self) -> Board:
+        """Return a board of its own, where it is a game."""
 
 
 class Ply(NamedTuple):
@@ -281,8 +281,23 @@ class QFunctionKind(Protocol):
 Episodes = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 
 
+class WorkerTask(Protocol):
+    """The task of one worker: an environment or a log together with a Q-function."""
+
+    @property
+    def own_bytes(self) -> int:
+        """Bytes that one lane needs besides its random stream, counters and state index."""
+
+    @property
+    def resumable(self) -> bool:
+        """True if a lane goes on from its memory; else it begins an episode."""
+
+    def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
+        """Return the loop of the worker over its table and lanes; the flag *stop* ends its windows early."""
+
+
 class Task(Protocol):
-    """An environment or a log together with a Q-function, as workers need it; the same for all workers of a run."""
+    """The task of a run: what its workers have in common, and the task of each."""
 
     @property
     def n_actions(self) -> int:
@@ -304,5 +319,5 @@ class Task(Protocol):
     def n_rows(self) -> int:
         """Rows of the table; an update rule with two tables has both side by side in a row."""
 
-    def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
-        """Return the loop of a worker over its table and lanes; the flag *stop* ends its windows early."""
+    def of_worker(self, rank: int) -> WorkerTask:
+        """Return the task that the worker of this rank learns."""

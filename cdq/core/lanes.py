@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,6 +25,8 @@ class Lanes:
         Number of lanes.
     own_bytes : int
         Bytes that each environment needs besides the arrays that all environments have.
+    rank : int
+        Number of the worker.
 
     Attributes
     ----------
@@ -40,15 +44,22 @@ class Lanes:
         Memory of each lane's environment, where no model is sampled.
     """
 
-    def __init__(self, n: int, own_bytes: int = 0) -> None:
+    def __init__(self, n: int, own_bytes: int = 0, rank: int = 0) -> None:
         first = -(-_COMMON * n // _ALIGNMENT) * _ALIGNMENT
-        self.n = n
+        self.n, self.rank = n, rank
         self.memory = np.zeros(first + own_bytes * n if own_bytes else _COMMON * n, np.uint8)
         self.words = self.memory[: 32 * n].view(np.uint64).reshape(4, n)
         self.elapsed = self.memory[32 * n : 40 * n].view(np.int64)
         self.returns = self.memory[40 * n : 48 * n].view(np.float64)
         self.state = self.memory[48 * n : _COMMON * n].view(np.uint32)
         self.own = self.memory[first : first + own_bytes * n].reshape(n, own_bytes)
+
+    def apart(self) -> tuple[Lanes, npt.NDArray[np.uint64]]:
+        """Return lanes whose environments have all but 8 bytes each of their own, and these bytes as numbers, (n,)."""
+        left, memory = copy.copy(self), self.own.reshape(-1)
+        end = memory.nbytes - 8 * self.n
+        left.own = memory[:end].reshape(self.n, end // self.n)
+        return left, memory[end:].view(np.uint64)
 
     def seeds(self) -> list[int]:
         """Return a seed for each lane's environment, of 31 bits, from its stream as it is."""

@@ -17,6 +17,35 @@ from cdq.errors import ConfigError
 from cdq.errors.checks import shown
 
 
+def with_arguments_of_each(env_like: Any, arguments: Any) -> Any:
+    """Return what makes an environment with arguments (`with_arguments`), or a list of them where there are several.
+
+    There are where *env_like* is a list, which has the arguments in common, or where *arguments* are.
+
+    Raises
+    ------
+    ConfigError
+        As `with_arguments`, or if both are lists.
+
+    Examples
+    --------
+    >>> [spec.kwargs["is_slippery"] for spec in with_arguments_of_each("FrozenLake-v1", [{"is_slippery": False}])]
+    [False]
+    """
+    if not isinstance(arguments, (list, tuple)):
+        several = isinstance(env_like, (list, tuple))
+        return (
+            [with_arguments(one, arguments) for one in env_like]
+            if several
+            else with_arguments(env_like, arguments)
+        )
+    if isinstance(env_like, (list, tuple)):
+        raise ConfigError(
+            "env and env_kwargs are both lists; give a list of environments, or one and a list of arguments"
+        )
+    return [with_arguments(env_like, one) for one in arguments]
+
+
 def with_arguments(env_like: Any, arguments: Mapping[str, Any] | None) -> Any:
     """Return what makes an environment with arguments, of what makes it without.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +12,8 @@ from cdq.contracts import Ply
 from cdq.envs.toy_text import TransitionTable, name_of
 from cdq.errors import ConfigError
 
-# Positions of a game up to which all are listed: some seconds of Python.
-MOST_POSITIONS = 100_000
+# Positions of a game up to which all are played to: some seconds of Python.
+MOST_POSITIONS = 20_000
 _RESETS = 32  # to see whether games begin with one position
 
 
@@ -30,7 +29,7 @@ class EnvBoard:
     """
 
     def __init__(self, env: Any, first_action: int = 0) -> None:
-        self.env, self._first = env, first_action
+        self.env, self._first, self._base = env, first_action, env.unwrapped
 
     def begin(self, random: np.random.Generator) -> Ply:
         """Begin a game, and return the position."""
@@ -41,7 +40,28 @@ class EnvBoard:
         """Make a move, and return what came of it, seen by whoever is next."""
         observation, reward, terminated, truncated, info = self.env.step(action + self._first)
         over = bool(terminated) or bool(truncated)
-        return Ply(observation, mask_in(observation, info), float(reward), over, info.get("discount", 1.0) < 0)
+        return Ply(
+            observation, mask_in(observation, info), float(reward), over, info.get("discount", 1.0) < 0
+        )
+
+    def allowed(self, ply: Ply) -> list[int]:
+        """Return the moves of a position."""
+        return (
+            list(range(self._base.action_space.n)) if ply.mask is None else np.flatnonzero(ply.mask).tolist()
+        )
+
+    def number_of(self, action: Any) -> int:
+        """Return the number of an action of the environment."""
+        return int(action) - self._first
+
+    def text_of(self, ply: Ply) -> str:
+        """Return a position as people see it: in the game's own words, where it has some."""
+        return str(getattr(self._base, "text_of", str)(ply.observation))
+
+    def word_of(self, action: int) -> str:
+        """Return the word by which a person calls a move."""
+        word = getattr(self._base, "word_of", None)
+        return str(action + self._first) if word is None else str(word(action))
 
 
 def mask_in(observation: Any, info: Any) -> Any:
@@ -60,7 +80,7 @@ def all_positions(env: Any, encode: Any, n_actions: int, first_action: int = 0) 
     Parameters
     ----------
     env : gymnasium.Env
-        An environment of plies, which is copied for every move.
+        An environment of plies, in which every position is played to.
     encode : callable
         Returns a number that stands for an observation.
     n_actions, first_action : int
@@ -74,25 +94,23 @@ def all_positions(env: Any, encode: Any, n_actions: int, first_action: int = 0) 
     name, rows = name_of(env), []
     _require_sure(env, encode, name)
     observation, info = env.reset(seed=0)
-    numbers = {encode(observation): 0}
-    boards, seen = [copy.deepcopy(env)], [observation]
-    masks = [mask_in(observation, info)]
-    for position, board in enumerate(boards):  # it grows
+    numbers: dict[Any, int] = {encode(observation): 0}
+    ways: list[tuple[int, ...]] = [()]
+    seen, masks = [observation], [mask_in(observation, info)]
+    for position, way in enumerate(ways):  # it grows
         for action in _allowed(masks[position], n_actions):
-            after = copy.deepcopy(board)
-            observation, reward, terminated, truncated, info = after.step(action + first_action)
+            observation, reward, terminated, truncated, info = _replayed(env, (*way, action), first_action)
             over = bool(terminated) or bool(truncated)
             if not over and not info.get("discount", 1.0) < 0:
                 raise ConfigError(f"{name} lets one player move twice in a row, which its model cannot say")
             key = encode(observation)
             if not over and key not in numbers:
                 numbers[key] = len(numbers)
-                boards.append(after)
+                ways.append((*way, action))
                 seen.append(observation)
                 masks.append(mask_in(observation, info))
             rows.append((position, action, 0 if over else numbers[key], float(reward), over))
-        boards[position] = None  # its memory
-        if len(boards) > MOST_POSITIONS:
+        if len(seen) > MOST_POSITIONS:
             raise ConfigError(
                 f"{name} has more than {MOST_POSITIONS:,} positions, too many to look at all; "
                 "evaluate(opponent=...) plays against one opponent"
@@ -100,10 +118,18 @@ def all_positions(env: Any, encode: Any, n_actions: int, first_action: int = 0) 
     return _table_of(rows, len(seen), n_actions, name), seen
 
 
+def _replayed(env: Any, way: tuple[int, ...], first_action: int) -> Any:
+    """Return what the last of some moves gives, from the beginning of a game: copies may be pristine environments."""
+    env.reset(seed=0)
+    for action in way[:-1]:
+        env.step(action + first_action)
+    return env.step(way[-1] + first_action)
+
+
 def _require_sure(env: Any, encode: Any, name: str) -> None:
     """Raise `ConfigError` if games begin with several positions, or moves are known to draw random numbers."""
     starts = {encode(env.reset(seed=seed)[0]) for seed in range(_RESETS)}
-    if len(starts) > 1 or getattr(env.unwrapped, "uniforms", 0):
+    if len(starts) > 1 or getattr(env.unwrapped, "uniforms", None):
         raise ConfigError(
             f"{name} depends on chance, and has no table P that says how; evaluate(opponent=...) plays against one "
             "opponent"

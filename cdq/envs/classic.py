@@ -12,6 +12,8 @@ from cdq.core.envs.envs import FUNCTIONS
 from cdq.envs.compiled import CompiledEnv
 from cdq.envs.drawing import checked_mode
 from cdq.envs.pristine import is_pristine
+from cdq.errors import ConfigError
+from cdq.errors.checks import real
 
 # Gymnasium's id, made without arguments -> the compiled environment that is the same, with the same time limit.
 TWINS = {
@@ -53,6 +55,13 @@ def _box(*high: float, low: tuple[float, ...] | None = None) -> gymnasium.spaces
     return gymnasium.spaces.Box(-most if low is None else np.array(low, np.float32), most, dtype=np.float32)
 
 
+def _above_0(name: str, value: float) -> float:
+    number = real(name, value, "a finite number above 0", 0.0)
+    if number == 0:
+        raise ConfigError(f"{name} is 0; allowed: a finite number above 0")
+    return number
+
+
 class MountainCar(CompiledEnv):
     """Gymnasium's MountainCar-v0: a car too weak to climb a hill without a run-up."""
 
@@ -65,13 +74,43 @@ class MountainCar(CompiledEnv):
 
 
 class CartPole(CompiledEnv):
-    """Gymnasium's CartPole-v1: a pole to balance on a cart."""
+    """Gymnasium's CartPole-v1: a pole to balance on a cart.
 
-    def __init__(self, render_mode: str | None = None) -> None:
+    Parameters
+    ----------
+    masspole : float
+        Mass of the pole, in kg; that of the cart is 1.
+    length : float
+        Half of the pole's length, in m.
+    render_mode : str, optional
+        The same as for Gymnasium's.
+
+    Raises
+    ------
+    ConfigError
+        If *masspole* or *length* is not a number above 0.
+
+    Examples
+    --------
+    >>> import gymnasium
+    >>> long = gymnasium.make("cdq/CartPole-v0", length=1.0)
+    """
+
+    def __init__(self, masspole: float = 0.1, length: float = 0.5, render_mode: str | None = None) -> None:
         self.render_mode = checked_mode(type(self), render_mode)
+        pole = np.array([_above_0("masspole", masspole), _above_0("length", length)])
+        usual = pole.tolist() == [
+            0.1,
+            0.5,
+        ]  # without a context, as tables of before there were others have it
         space = _box(4.8, np.inf, 24 * 2 * np.pi / 360, np.inf)
         super().__init__(
-            *FUNCTIONS["pole"], n_actions=2, observation_space=space, uniforms=0, name="CartPole"
+            *FUNCTIONS["pole"],
+            n_actions=2,
+            observation_space=space,
+            context=None if usual else pole,
+            uniforms=0,
+            name="CartPole",
         )
 
 

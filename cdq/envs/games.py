@@ -139,7 +139,9 @@ class Nim(Game, FiniteEnv):
 
     def text_of(self, observation: Any) -> str:
         """Return the heaps, a line each."""
-        return "\n".join(f"heap {k}: {'|' * size} {size}" for k, size in enumerate(self.sizes_of(observation)))
+        return "\n".join(
+            f"heap {k}: {'|' * size} {size}" for k, size in enumerate(self.sizes_of(observation))
+        )
 
     def word_of(self, action: int) -> str:
         """Return the heap, and how many are taken."""
@@ -174,7 +176,12 @@ class ConnectFour(Game):
     def __init__(self, render_mode: str | None = None) -> None:
         self.render_mode = checked_mode(type(self), render_mode)
         super().__init__(
-            *FUNCTIONS["connectfour"], n_actions=7, n_states=2**49, uniforms=0, masked=True, name="ConnectFour"
+            *FUNCTIONS["connectfour"],
+            n_actions=7,
+            n_states=2**49,
+            uniforms=0,
+            masked=True,
+            name="ConnectFour",
         )
 
     def mask_of(self, observation: Any) -> Any:
@@ -217,7 +224,13 @@ def _columns(observation: Any) -> list[str]:
 def _checked_heaps(heaps: Any) -> tuple[int, ...]:
     sizes = tuple(heaps) if isinstance(heaps, (list, tuple, np.ndarray)) else ()
     whole = all(isinstance(size, (int, np.integer)) and not isinstance(size, bool) for size in sizes)
-    if not sizes or not whole or min(sizes) < 1 or len(sizes) > _MOST_HEAPS or len(sizes) * max(sizes) > _MOST_MOVES:
+    if (
+        not sizes
+        or not whole
+        or min(sizes) < 1
+        or len(sizes) > _MOST_HEAPS
+        or len(sizes) * max(sizes) > _MOST_MOVES
+    ):
         raise ConfigError(
             f"heaps is {heaps!r}; allowed: 1 to {_MOST_HEAPS} whole numbers from 1 on, whose number times the largest "
             f"is at most {_MOST_MOVES}: (7, 7, 7)"

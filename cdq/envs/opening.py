@@ -32,6 +32,7 @@ from cdq.envs.toy_text import (
     require_single,
 )
 from cdq.envs.trial import silence
+from cdq.envs.turns import Plies
 from cdq.envs.vector import VectorEnvironment
 from cdq.envs.wrappers import change_by_wrappers, records_episodes, time_limit_of
 from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
@@ -111,13 +112,9 @@ def open_environment(
         if not given:
             env.close()
         return _as_vector(env if given else env_like, stepping, masks, bins)._replace(players=players_of(env))
-    found: Opened | str = "stepping='python' says so"
+    found: Opened | str = ""
     try:
-        if stepping == "model":
-            _require_plain(plain, masks)
-            found = _asked_for(env, build)
-        elif stepping == "auto":
-            found = _fastest(env, build, given=given, masks=masks, plain=plain)
+        found = _as_single(env, build, stepping, given=given, masks=masks, plain=plain)
     finally:
         if not given and not (isinstance(found, Opened) and isinstance(found.origin, CompiledEnvironment)):
             env.close()
@@ -133,6 +130,20 @@ def open_environment(
         opened, before = found, _look(env, found, build)
         found = found._replace(changed=lambda: _look(env, opened, build) != before)
     return _with_notice(env, found) if given else found
+
+
+def _as_single(
+    env: Any, build: Build, stepping: str, *, given: bool, masks: bool | str, plain: bool
+) -> Opened | str:
+    """Return how one environment is stepped, or in words why by its own `step`."""
+    if isinstance(env.unwrapped, Plies):
+        env.unwrapped.rehearse()
+    if stepping == "python":
+        return "stepping='python' says so"
+    if stepping == "auto":
+        return _fastest(env, build, given=given, masks=masks, plain=plain)
+    _require_plain(plain, masks)
+    return _asked_for(env, build)
 
 
 def _of_agents(

@@ -16,6 +16,7 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+from cdq.envs.turns import register
 from cdq.errors import ConfigError
 
 Origin = dict[str, Any]
@@ -45,6 +46,7 @@ def origin_of(env_like: Any) -> Origin:
     {}
     """
     if isinstance(env_like, str):
+        register(env_like)
         spec = gymnasium.registry.get(env_like)
         return {"id": env_like} if spec is None and ":" in env_like else _named(spec, {})
     spec = env_like if isinstance(env_like, EnvSpec) else getattr(env_like, "spec", None)
@@ -124,6 +126,7 @@ def environment_of(path: object, name: str, origin: Origin, given: Any) -> Any:
             f"{path} does not say which environment it was learnt on: {error}; give env"
         ) from None
     bare = full.rpartition(":")[2]
+    register(bare)
     spec = gymnasium.registry.get(bare)
     if given is None:
         _require_safe(path, full, spec, arguments, missing)
@@ -142,6 +145,7 @@ def environment_of(path: object, name: str, origin: Origin, given: Any) -> Any:
 
 def spec_of(env_id: str) -> EnvSpec | None:
     """Return the spec that is registered under an id; a module before the id is imported, as its user named it."""
+    register(env_id)
     module, _, bare = env_id.rpartition(":")
     with contextlib.suppress(ImportError):
         if module:

@@ -116,6 +116,11 @@ class PythonEnvironment:
         """Number of environments."""
         return len(self._envs)
 
+    @property
+    def reward_space(self) -> Any:
+        """Space of rewards that are arrays, as MO-Gymnasium's environments have one; None where there is none."""
+        return getattr(self._envs[0].unwrapped, "reward_space", None)
+
     def loop(
         self, q: QFunction, lanes: Lanes, gamma: float, seeds: Sequence[int], stop: npt.NDArray[np.int32]
     ) -> EnvLoop:
@@ -177,7 +182,9 @@ class PythonEnvironment:
 
     def positions(self) -> Positions:
         """Return the model of a small game, and an observation of each of its positions (`all_positions`)."""
-        return all_positions(self._copies_of(1)[0], self.encoder.state_of, self.n_actions, self.encoder.first_action)
+        return all_positions(
+            self._copies_of(1)[0], self.encoder.state_of, self.n_actions, self.encoder.first_action
+        )
 
     def kinds(self) -> list[str]:
         """Return the names of the classes of an environment and its wrappers."""
@@ -185,7 +192,9 @@ class PythonEnvironment:
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""
-        return fingerprint_of(self._envs[0].spec, type(self._envs[0].unwrapped), self.encoder, self._masks)
+        base: Any = self._envs[0].unwrapped
+        named = " ".join([self._masks, *filter(None, [getattr(base, "game", None)])])
+        return fingerprint_of(self._envs[0].spec, type(base), self.encoder, named)
 
     def close(self) -> None:
         """Close the environments that were made here; one that was given stays open."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cdq.envs.spaces import SHIMMY
+from cdq.envs.turns import register
 from cdq.envs.wrappers import time_limit_of
 from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
 from cdq.errors.checks import shown
@@ -129,6 +130,7 @@ def refuse_vector() -> NoReturn:
 def _make_registered(env_id: Any, kwargs: dict[str, Any]) -> Any:
     import gymnasium
 
+    register(env_id)
     called = _called(env_id)
     module, colon, name = env_id.partition(":") if isinstance(env_id, str) else ("", "", "")
     if colon and (":" in name or not name or not all(part.isidentifier() for part in module.split("."))):
@@ -184,8 +186,9 @@ def _one_line(error: BaseException) -> str:
 
 
 def name_of(env: gymnasium.Env[Any, Any]) -> str:
-    """Return an environment's name: its id, or else its class."""
-    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+    """Return an environment's name: its id, or else that of its game, or its class."""
+    base: Any = env.unwrapped
+    return env.spec.id if env.spec is not None else getattr(base, "game", type(base).__name__)
 
 
 def _read(env: gymnasium.Env[Any, Any]) -> TransitionTable:

@@ -19,6 +19,7 @@ from cdq.envs.trial import Played, trial, trial_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
 
 if TYPE_CHECKING:
+    from cdq.contracts import Board
     from cdq.core.table.qfunction import QFunction
 
 _logger = logging.getLogger("cdq")
@@ -107,6 +108,13 @@ class VectorEnvironment:
     def mask_of(self, observation: Any) -> Any:
         """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""
         return self.encoder.mask_of(observation) if self._masks == "observation" else None
+
+    def board(self) -> Board:
+        """Refuse: a vector environment plays several games at once; raises `ConfigError`."""
+        raise ConfigError(
+            f"{self.name} is a vector environment, whose games are played together; give one of its environments "
+            "to play against an opponent"
+        )
 
     def trial(self) -> list[Played]:
         """Return how the first environment plays, as far as it plays alone; see `PythonEnvironment.trial`."""

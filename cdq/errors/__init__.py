@@ -156,6 +156,7 @@ _ELSEWHERE = {
     "num_steps": "steps",
     "num_workers": "workers",
     "optimistic": "initial_value",
+    "progress_bar": "verbose",
     "q_init": "initial_value",
     "random_state": "seed",
     "timesteps": "steps",

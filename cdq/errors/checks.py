@@ -1,4 +1,4 @@
-"""Checks of what users give."""
+"""Checks of what users give. NumPy is imported where an array is looked at: help of a command has none."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import math
 import os
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cdq.errors import CdqError, ConfigError
 
-A = TypeVar("A", bound=npt.NDArray[Any])
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+A = TypeVar("A", bound="npt.NDArray[Any]")
 
 # Steps, and all that counts them, are 64-bit integers with room to add.
 MOST_STEPS = 2**62
@@ -30,7 +31,7 @@ def shown(value: Any) -> str:
 
 def whole(what: str, value: Any, least: int, most: float = MOST_STEPS) -> int:
     """Return *value* as an int, if it is a whole number from *least* to *most*."""
-    number: Any = value if isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) else math.nan
+    number: Any = value if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     exact = int(number) if isinstance(number, Integral) or math.isfinite(number) else None
     if exact is None or exact != number or not least <= exact <= most:
         upper = f" and at most {most:,}" if most != MOST_STEPS or number > most else ""
@@ -41,9 +42,7 @@ def whole(what: str, value: Any, least: int, most: float = MOST_STEPS) -> int:
 def real(what: str, value: Any, allowed: str, low: float = -math.inf, high: float = math.inf) -> float:
     """Return *value* as a finite float from *low* to *high*; *allowed* names the allowed values in words."""
     try:
-        number = (
-            float(value) if isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) else math.nan
-        )
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     except OverflowError:
         number = math.inf
     if not (math.isfinite(number) and low <= number <= high):
@@ -92,6 +91,8 @@ def flags(
     >>> flags("terminated of transition", [0.0, 1, True]).tolist()
     [False, True, True]
     """
+    import numpy as np
+
     array = as_array(what, given, error)
     if array.dtype == np.bool_:
         return array
@@ -115,9 +116,12 @@ def is_flag(value: Any) -> bool:
 
     Examples
     --------
+    >>> import numpy as np
     >>> [is_flag(value) for value in (True, 0.0, np.bool_(True), "False", float("nan"), 0.5, None)]
     [True, True, True, False, False, False, False]
     """
+    import numpy as np
+
     return isinstance(value, (bool, np.bool_, Real)) and value in {0, 1}
 
 
@@ -126,6 +130,7 @@ def read_only(array: A) -> A:
 
     Examples
     --------
+    >>> import numpy as np
     >>> read_only(np.zeros(2))[0] = 1.0
     Traceback (most recent call last):
     ValueError: assignment destination is read-only
@@ -137,6 +142,8 @@ def read_only(array: A) -> A:
 
 def as_array(what: str, given: Any, error: type[CdqError] = ConfigError) -> npt.NDArray[Any]:
     """Return a column of NumPy, pandas or Python as an array; entries that are masked are refused."""
+    import numpy as np
+
     if isinstance(given, np.ma.MaskedArray) and np.ma.getmaskarray(given).any():
         first = int(np.ma.getmaskarray(given).argmax())
         raise error(f"{what} {first} is masked; allowed: entries that are there")
@@ -154,6 +161,8 @@ def batch_of(given: Any, axes: int) -> list[Any] | None:
     >>> batch_of([3, 4], 1), batch_of(3, 1), batch_of([0.5, 1.5], 2)
     ([3, 4], None, None)
     """
+    import numpy as np
+
     values = given.to_numpy() if hasattr(given, "to_numpy") else given
     if not isinstance(values, (list, np.ndarray)):
         return None

@@ -64,7 +64,10 @@ class AsynchronousService(LearningService):
         """Return all that a worker begins with."""
         self._size = max(1, len(members))
         window = self.offer(uid).window
-        return pack_welcome(self._job, self._state.merged, self.lanes(uid), window, asynchronous=True)
+        goal = self._state.goal
+        return pack_welcome(
+            self._job, self._state.merged, self.lanes(uid), window, target=goal.target, asynchronous=True
+        )
 
     def limit(self, uid: int) -> int:
         """Return the bytes of the largest contribution."""
@@ -82,7 +85,7 @@ class AsynchronousService(LearningService):
         course, settings, size = self._course, self._job.settings, self._size
         before, left = course.progress.steps, self._state.goal.target - course.progress.steps
         if self.finished or left <= 0:
-            return DONE
+            return DONE._replace(before=before)
         sweeps = sweeps_of(course.progress.window, left, size, settings.num_envs)
         rate, after = settings.exploration, before + sweeps * settings.num_envs * size
         return OpenWindow(sweeps, before, rate.at(before), rate.at(after), 0)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from cdq import schedules
 from cdq._version import __version__
 from cdq.errors import CdqError, ConfigError
+from cdq.errors.checks import whole
 from cdq.job.messages import OpenWindow, Shape, check_lanes
 from cdq.mdp import MDP, PackedModel, pack_model
 from cdq.qfunctions import MergedTable
@@ -157,6 +158,10 @@ class Welcome:
         The window to learn first.
     asynchronous : bool
         True if there are no rounds.
+    name : str
+        Name of the environment.
+    target : int
+        Steps of all workers at which the job ends; 0: a hub of an older cdq does not say.
     """
 
     sampler: PackedModel
@@ -168,10 +173,12 @@ class Welcome:
     lanes: npt.NDArray[np.uint8]
     window: OpenWindow
     asynchronous: bool
+    name: str
+    target: int
 
 
 def pack_welcome(
-    job: Job, merged: MergedTable, lanes: Any, window: OpenWindow, asynchronous: bool = False
+    job: Job, merged: MergedTable, lanes: Any, window: OpenWindow, *, target: int, asynchronous: bool = False
 ) -> bytes:
     """Return all that a worker needs, as the hub sends it: no environment is made anywhere but at the hub."""
     settings = job.settings
@@ -186,6 +193,7 @@ def pack_welcome(
         "step_size": schedules.to_config(settings.step_size),
         "num_envs": settings.num_envs,
         "task": list(window),
+        "target": target,
         "asynchronous": asynchronous,
     }
     if settings.rule != Q_LEARNING:
@@ -223,6 +231,8 @@ def open_welcome(data: Any, samplers: dict[tuple[str, str], PackedModel]) -> Wel
             tensors["lanes"],
             OpenWindow(*about["task"]),
             bool(about["asynchronous"]),
+            str(about["name"]),
+            whole("the target", about.get("target", 0), 0),
         )
     except (CdqError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(

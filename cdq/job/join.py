@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cdq.comm.zmq.keys import Keys
@@ -16,6 +16,7 @@ from cdq.job.member import Member
 from cdq.job.membership.connection import Connection
 from cdq.job.membership.events import Deliver, Joined, Left
 from cdq.job.parent import PARENT, end_with_parent
+from cdq.training import ProgressBar
 
 # Seconds that a hub may be silent: as long as it takes to start it again.
 SILENCE = 120.0
@@ -50,11 +51,11 @@ class Departure:
         if self._waiting:
             raise _Leaving
 
-    def next(self, connection: Connection) -> Deliver | Joined | Left | None:
-        """Return the next event, None if the worker is to leave."""
+    def next(self, connection: Connection, look: Callable[[], None]) -> Deliver | Joined | Left | None:
+        """Return the next event, None if the worker is to leave; *look* is called while there is none."""
         try:
             self._waiting = True
-            happened = None if self.asked else connection.wait()
+            happened = None if self.asked else connection.wait(look=look)
             self._waiting = False
         except _Leaving:
             self._waiting = False
@@ -62,7 +63,9 @@ class Departure:
         return happened
 
 
-def take_part(url: str, *, timeout: float = SILENCE, keys: Keys | None = None) -> None:
+def take_part(
+    url: str, *, timeout: float = SILENCE, keys: Keys | None = None, progress: ProgressBar | None = None
+) -> int:
     """Learn for the hub at *url* until its job is done, or a signal asks to leave; from the main thread.
 
     Parameters
@@ -73,6 +76,13 @@ def take_part(url: str, *, timeout: float = SILENCE, keys: Keys | None = None) -
         Seconds that the hub may be silent.
     keys : Keys, optional
         Keys for ``zmq+curve``; those of `Keys.find` by default.
+    progress : ProgressBar, optional
+        Shows how far the job is, from when the hub has answered.
+
+    Returns
+    -------
+    int
+        Steps that were learnt here.
 
     Raises
     ------
@@ -80,23 +90,50 @@ def take_part(url: str, *, timeout: float = SILENCE, keys: Keys | None = None) -
         If the hub cannot be reached, is silent for too long, or refuses this worker; says why.
     """
     departure, member = Departure(), Member()
-    with departure.heard(), Connection(url, hello(), timeout=timeout, keys=keys) as connection:
-        while _learn_on(departure, connection, member):
+    with (
+        departure.heard(),
+        Connection(url, hello(), timeout=timeout, keys=keys) as connection,
+        _shown(progress, member) as look,
+    ):
+        while _learn_on(departure, connection, member, look):
             pass
+    return member.learnt
 
 
-def _learn_on(departure: Departure, connection: Connection, member: Member) -> bool:
+@contextmanager
+def _shown(progress: ProgressBar | None, member: Member) -> Iterator[Callable[[], None]]:
+    """Show how far the job is while the context lasts; yield what is called for that, ever again."""
+    begun = False
+
+    def look() -> None:
+        nonlocal begun
+        if progress is None or not member.has_joined:
+            return
+        if not begun:
+            begun = True
+            progress.on_start(member)
+        progress._look(member)
+
+    try:
+        yield look
+    finally:
+        if progress is not None and begun:
+            progress.on_end(member)
+
+
+def _learn_on(departure: Departure, connection: Connection, member: Member, look: Callable[[], None]) -> bool:
     """Take over what happened and bring a window; return whether there is more to do.
 
     When this returns, the others may still learn: that is when to give back the memory of what came.
     """
-    happened = departure.next(connection)
+    happened = departure.next(connection, look)
     if happened is None or isinstance(happened, Left):
         return False
     if isinstance(happened, Joined):
         member.join(happened.payload)
     else:
         member.settle(happened.payload)
+    look()
     point("worker:after_settle")
     if not member.window.sweeps:
         return False

@@ -170,6 +170,21 @@ def lines(directory: Path) -> Iterator[Entry]:
         yield entry
 
 
+def tail(directory: Path, most: int = 1 << 18) -> list[Entry]:
+    """Return the last rounds of a journal: those whose lines are whole among its last bytes, *most* of them.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read.
+    """
+    with open_to_read(directory / NAME, follow=False) as file:
+        begin = max(os.fstat(file.fileno()).st_size - most, 0)
+        file.seek(begin)
+        ends = file.read(most).splitlines(keepends=True)[bool(begin) :]  # the first may be the end of a line
+    return [entry for entry in map(_entry, ends) if entry is not None and "round" in entry]
+
+
 def hub_state(entries: Iterable[Entry]) -> dict[str, Any] | None:
     """Return the state of the hub's machine after the last line: the state written last, and the rounds since."""
     state: dict[str, Any] | None = None

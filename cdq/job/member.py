@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,10 @@ class Member:
     ----------
     window : OpenWindow
         The window to learn next.
+    environment : str
+        Name of the environment.
+    learnt, begun : int
+        Steps of the windows that were learnt here; steps of all workers when this one came.
     """
 
     def __init__(self, samplers: dict[tuple[str, str], PackedModel] | None = None) -> None:
@@ -35,14 +40,37 @@ class Member:
         self._welcome: Welcome
         self._worker: Worker
         self.window: OpenWindow
+        self.learnt = self.begun = 0
+        self.environment = ""
 
     def join(self, payload: Any) -> None:
         """Begin, or begin again, with what the hub says; a window in hand is forgotten."""
         welcome = open_welcome(payload, self._samplers)
         self._welcome, self.window = welcome, welcome.window
+        self.environment = welcome.name
+        self.begun = self.begun or self.steps
         self._worker = make_worker(
             welcome.sampler, welcome.merged, welcome.gamma, welcome.shape.num_envs, welcome.lanes
         )
+
+    @property
+    def has_joined(self) -> bool:
+        """True once the hub has said what to learn."""
+        return hasattr(self, "_welcome")
+
+    @property
+    def steps(self) -> int:
+        """Steps of all workers before the window."""
+        return self.window.before
+
+    @property
+    def target(self) -> int:
+        """Steps of all workers at which the job ends; 0: not known."""
+        return self._welcome.target
+
+    def newest(self, name: str) -> float:
+        """Return NaN: what a job has come to is at the hub."""
+        return math.nan
 
     def learn(self) -> Received:
         """Learn the window of `window`; return the contribution."""
@@ -51,6 +79,7 @@ class Member:
         checksum = self._worker.checksum() if window.compare else -1
         ended = self._worker.run(law, window.sweeps, window.first, window.last)
         assert ended is not None, "nobody sets the flag that ends a window early"
+        self.learnt += window.sweeps * welcome.shape.num_envs
         contribution = WorkerContribution(self._worker, needs_mass=False)
         contribution.summary = Summary.of(ended, bytes_sent=0, request=GO_ON)
         payload = pack_contribution(contribution.cut(1)[0], checksum, self._worker.lane_state)

@@ -1,25 +1,22 @@
-"""Metrics of a hub in the text form of Prometheus, served to whoever scrapes them: read-only, by one thread."""
+"""Metrics of a hub in the text form of Prometheus, served to whoever scrapes them."""
 
 from __future__ import annotations
 
 import ipaddress
 import logging
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from cdq._version import __version__
 from cdq.errors import ConfigError
+from cdq.job.web import Address, Answer, Site
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 _log = logging.getLogger("cdq.hub")
 _CONTENT = "text/plain; version=0.0.4; charset=utf-8"
-_PATIENCE = 2.0  # seconds for one request, as the next one waits for it
 _FRESH = 1.0  # seconds between two looks at the hub
 _ALLOWED = (
     "allowed: PORT of this machine, or HOST:PORT with a numeric host, as in 127.0.0.1:9464 or [::1]:9464"
@@ -27,17 +24,6 @@ _ALLOWED = (
 _STATES = ("learning", "delivered", "unreachable", "waiting")
 
 Sample = tuple[dict[str, str], float]
-
-
-class Address(NamedTuple):
-    """Address of an endpoint."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 def parse_address(text: str, insecure: bool = False) -> Address:
@@ -152,8 +138,8 @@ def _escaped(text: str) -> str:
 # ---- the endpoint
 
 
-class Endpoint:
-    """Serves metrics while it is open; one request at a time, none for longer than two seconds.
+class Endpoint(Site):
+    """Serves metrics while it is open.
 
     Parameters
     ----------
@@ -173,15 +159,7 @@ class Endpoint:
 
     def __init__(self, address: Address) -> None:
         self._text, self._next = b"", 0.0
-        try:
-            self._server = _server_at(address, lambda: self._text)
-        except OSError as error:
-            raise ConfigError(f"metrics cannot be at {address}: {error.strerror or error}") from None
-        port = self._server.server_address[1]
-        self.url = f"http://{address._replace(port=int(port))}/metrics"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.2,), name="cdq-metrics", daemon=True
-        )
+        super().__init__(address, {"/metrics": lambda: Answer(_CONTENT, self._text)}, "metrics")
 
     def look(self, status: Callable[[], Mapping[str, Any]]) -> None:
         """Take over what *status* returns, once a second; from the thread whose state it is."""
@@ -191,78 +169,6 @@ class Endpoint:
             self._text = text_of(status()).encode(errors="replace")
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        super().__enter__()
         _log.info("metrics at %s", self.url)
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(2 * _PATIENCE)
-
-
-def _server_at(address: Address, text: Callable[[], bytes]) -> HTTPServer:
-    class Handler(_Handler):
-        read = staticmethod(text)
-
-    class Server(HTTPServer):
-        address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        request_queue_size = 8
-
-        def server_bind(self) -> None:
-            """Bind without asking a name server for the host's name."""
-            self.socket.bind(self.server_address)
-            self.server_address = self.socket.getsockname()
-
-        def finish_request(self, request: Any, client_address: Any) -> None:
-            """Answer, and hang up on whoever takes too long: one byte a second would keep the next one waiting."""
-            hang_up = threading.Timer(_PATIENCE, request.shutdown, (socket.SHUT_RDWR,))
-            hang_up.daemon = True
-            hang_up.start()
-            try:
-                super().finish_request(request, client_address)
-            finally:
-                hang_up.cancel()
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """Say nothing: a client that leaves is no event."""
-
-    return Server((address.host, address.port), Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Answers GET /metrics, and refuses everything else."""
-
-    server_version, sys_version = "cdq", ""
-    timeout = _PATIENCE
-    read: Callable[[], bytes]
-
-    def do_GET(self) -> None:
-        """Send the metrics."""
-        if not _is_numeric(self.headers.get("Host", "")):
-            self.send_error(
-                403, "the host must be an address, not a name"
-            )  # a page elsewhere may own the name
-            return
-        if self.path.partition("?")[0] != "/metrics":
-            self.send_error(404, "there is /metrics, and nothing else")
-            return
-        text = self.read()
-        self.send_response(200)
-        self.send_header("Content-Type", _CONTENT)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Say nothing."""
-
-
-def _is_numeric(host: str) -> bool:
-    """Return whether a header names an address, or this machine as such."""
-    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return name == "localhost"
-    return True

@@ -34,7 +34,7 @@ from cdq.job.pace import Pace, learnt
 from cdq.mdp import MDP, pack_model
 from cdq.qfunctions import MergedTable, allocate, rows_over, table_bytes
 from cdq.settings import Settings
-from cdq.training import Course, Ended, Plan, State, Watch
+from cdq.training import Course, Ended, Pictures, Plan, State, Watch
 from cdq.workers import Round, Rule, Worker
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
@@ -140,6 +140,7 @@ class LearningService:
         self._opened: dict[int, ReceivedContribution] = {}
         self.rounds, self.bytes = rounds, 0
         self._pace, self._paces = Pace(), dict[int, Pace]()
+        self._pictures = Pictures(model)
         self.window, self.finished = DONE, False
         self.open(least)
 
@@ -162,7 +163,9 @@ class LearningService:
 
     def welcome(self, uid: int, members: Sequence[int]) -> bytes:
         """Return all that a worker begins with."""
-        return pack_welcome(self._job, self._state.merged, self.lanes(uid), self.window)
+        return pack_welcome(
+            self._job, self._state.merged, self.lanes(uid), self.window, target=self._state.goal.target
+        )
 
     def limit(self, uid: int) -> int:
         """Return the bytes of the largest contribution."""
@@ -222,6 +225,10 @@ class LearningService:
             },
         }
 
+    def picture(self) -> dict[str, Any]:
+        """Return curves and table, for whoever looks at the job."""
+        return self._pictures.of(self._state)
+
     def _count(self, uids: Sequence[int], steps: int) -> None:
         """Take note of who brought how many steps."""
         self._pace.add(steps * len(uids))
@@ -259,7 +266,11 @@ class LearningService:
         step = None if course.met else course.next()
         self.finished, self._checksum = step is None, None
         compare = int(self.rounds % _COMPARE_EVERY == 0)
-        self.window = DONE if step is None else OpenWindow(step.sweeps, before, *step.rates, compare)
+        self.window = (
+            DONE._replace(before=before)
+            if step is None
+            else OpenWindow(step.sweeps, before, *step.rates, compare)
+        )
         if step is not None:
             self._law = step.law
 
@@ -345,6 +356,11 @@ def plan_of(settings: Settings, rule: Rule, keep_every: int = 0) -> Plan:
     """
     if settings.overlap:
         raise ConfigError("overlap needs workers that stay: threads or MPI; leave it out with a hub")
+    if settings.federation is not None or settings.per_worker is not None:
+        raise ConfigError(
+            "per_worker and federation name workers by rank, and members of a hub come and go; use threads, MPI or "
+            "cdq launch"
+        )
     windows = settings.sync_every, settings.dtype
     return Plan(settings.step_size, settings.exploration, rule, *windows, keep_every=keep_every)
 

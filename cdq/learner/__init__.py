@@ -12,9 +12,11 @@
 - `filing`: Files of a learner, and copies of it, which are made by way of a file.
 - `initial`: Initial tables, which users give to learners.
 - `learning`: Calls of a learner that learn: by acting, and from logged transitions.
+- `matches`: Matches of a game's policy: how it does in either seat, against an opponent or against the worst of all.
 - `naming`: Names of arguments: one that a call does not have is refused with the name that was meant.
 - `offline`: A call of `learn_from`: a run whose workers replay a log.
 - `parcel`: Parcels: all that a process gets from the learner that starts it, to be a rank beside it.
+- `parts`: Parts of a learner's table by name: what acts by the values of a task.
 - `qlearner`: QLearner, the public class: learn, predict, evaluate, save, load.
 - `rank`: A process that is a rank beside the one that started it: ``python -m cdq.learner.rank URL RANK SIZE
   TIMEOUT``.
@@ -25,8 +27,20 @@
 """
 
 from cdq.learner.comparison import Comparison, compare
-from cdq.learner.evaluation import Evaluation
+from cdq.learner.evaluation import Evaluation, Evaluations
+from cdq.learner.matches import Match, Seat, Worst, stage
 from cdq.learner.qlearner import QLearner
 from cdq.learner.report import played
 
-__all__ = ["Comparison", "Evaluation", "QLearner", "compare", "played"]
+__all__ = [
+    "Comparison",
+    "Evaluation",
+    "Evaluations",
+    "Match",
+    "QLearner",
+    "Seat",
+    "Worst",
+    "compare",
+    "played",
+    "stage",
+]

@@ -113,7 +113,13 @@ class Acting:
         return self._state.progress.steps
 
     def predict(
-        self, observation: Any, name: Any = None, action_mask: Any = None, *, deterministic: bool = True
+        self,
+        observation: Any,
+        name: Any = None,
+        action_mask: Any = None,
+        *,
+        weights: Any = None,
+        deterministic: bool = True,
     ) -> Any:
         """Return the greedy action for an observation, the lowest among equals, as `step` takes it.
 
@@ -123,11 +129,14 @@ class Acting:
             An observation of the environment, or a batch of them: an array with one axis more, as vector environments
             give it, or a list. If a log was learnt, the name of a state, or a list of names; names of actions are
             returned.
-        name : str, optional
-            Agent, or group of them, whose observation it is, where there are several. A mask may stand here, too.
+        name : str or int, optional
+            Agent, group of agents, or task, where there are several: whose observation it is. A mask may stand here.
         action_mask : (n_actions,) array, optional
             Nonzero where an action is allowed, a row for each observation of a batch; by default what the observation
             says, if it holds a mask, else all.
+        weights : (n_features,) array, optional
+            Act for these weights of features, which no task need have, where tasks are `Weights`: the best action by
+            the policies of all tasks.
         deterministic : bool
             False: as in learning, any action with the probability of exploration that holds after the steps so far,
             else the greedy one. The actions are drawn from a stream of the learner's seed.
@@ -152,19 +161,19 @@ class Acting:
         >>> agent.predict(14), agent.predict([0, 13, 14]).tolist()
         (1, [0, 2, 1])
         """
-        if not isinstance(name, (str, int, NoneType)) and action_mask is None:
+        if not isinstance(name, (str, int, np.integer, NoneType)) and action_mask is None:
             name, action_mask = None, name  # the second argument was the mask before there were names
-        part, grows = part_of(self._task, name), self._state.merged.grows
+        part, grows = part_of(self._task, name, weights), self._state.merged.grows
         with self._turn.taken("predict") if grows else nullcontext():
             values_of = partial(part.action_values, self._state.merged.mean_values())
             return act(part, values_of, self._choice(deterministic))(observation, action_mask)
 
-    def action_values(self, observation: Any, name: Any = None) -> Floats:
+    def action_values(self, observation: Any, name: Any = None, *, weights: Any = None) -> Floats:
         """Return the value of each action for an observation, (n_actions,), or for each of a batch, a row each.
 
         Parameters
         ----------
-        observation, name
+        observation, name, weights
             The same as for `predict`.
 
         Raises
@@ -181,7 +190,7 @@ class Acting:
         >>> agent.action_values(14).tolist(), agent.action_values([13, 14]).shape
         ([1.0, 1.0, 1.0, 1.0], (2, 4))
         """
-        task, merged = part_of(self._task, name), self._state.merged
+        task, merged = part_of(self._task, name, weights), self._state.merged
         with self._turn.taken("action_values") if merged.grows else nullcontext():
             several = task.split(observation)
             if several is None:
@@ -189,13 +198,15 @@ class Acting:
             rows = [task.action_values(merged.mean_values(), one) for one in several]
             return np.array(rows, merged.values.dtype).reshape(len(rows), task.n_actions)
 
-    def policy(self, name: Any = None, *, deterministic: bool = True) -> Callable[..., Any]:
+    def policy(
+        self, name: Any = None, *, weights: Any = None, deterministic: bool = True
+    ) -> Callable[..., Any]:
         """Return the policy of now as a plain function of an observation, which what is learnt later does not change.
 
         Parameters
         ----------
-        name : str, optional
-            Agent, or group of them, whose policy it is, where there are several.
+        name, weights
+            The same as for `predict`.
         deterministic : bool
             False: as in learning, any action with the probability of exploration that holds now.
 
@@ -210,7 +221,7 @@ class Acting:
             If the learner is in the course of another call.
         """
         with self._turn.taken("policy"):
-            part = part_of(self._task, name)
+            part = part_of(self._task, name, weights)
             values_of = part.values_now(self._state.merged.mean_values())
             return act(part, values_of, self._choice(deterministic))
 

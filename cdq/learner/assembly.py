@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 from numpy.typing import NDArray
 
 from cdq.contracts import Environment, QFunctionKind
-from cdq.errors import ConfigError, TableError
+from cdq.errors import ConfigError, FileError, TableError
 from cdq.features import FeatureMap, TileCoding
+from cdq.learner.fleets import make_fleet
 from cdq.mdp import MDP, from_table
 from cdq.merges import READ_STEP_SIZES
 from cdq.offline import LoggedTask, Names
@@ -26,8 +27,8 @@ from cdq.qfunctions import (
     SoleTable,
     Table,
 )
-from cdq.settings import OF_ENVIRONMENT, Settings
-from cdq.training import EnvironmentTask, ModelTask, SteppedTask
+from cdq.settings import OF_ENVIRONMENT, Goals, Settings
+from cdq.training import EnvironmentTask, FleetTask, ModelTask, SteppedTask, WideTask, width_of
 
 if TYPE_CHECKING:
     from cdq.envs.spaces import Encoder
@@ -36,6 +37,8 @@ _log = logging.getLogger("cdq")
 
 # Rows are numbered with 32 bits, a pair too.
 _MOST_PAIRS = 2**32 - 1
+
+_MEMBERS = "members"  # entry of a file's header with the environments of a fleet
 
 
 def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
@@ -46,10 +49,30 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
     UnsupportedEnvironment, ConfigError
         If there is no way; says which there would be.
     """
+    if isinstance(env, (list, tuple)):
+        return make_fleet(env, settings, make_task)
     if isinstance(env, Names):
         require_opponent("a log", 1, settings.opponent)
         _require_none_given(settings, "a log is learnt with a table of its states")
+        if settings.tasks is not None:
+            raise ConfigError("a log without an environment is one task; make a QLearner of the environment")
         return LoggedTask(env), replace(settings, num_envs=1)
+    task, settings = _task_of(env, settings)
+    if settings.tasks is None:
+        return task, settings
+    return WideTask(task, settings.tasks, settings.dtype, partial(_sendable, env)), settings
+
+
+def _sendable(env: Any) -> Any:
+    if isinstance(env, MDP):
+        return env
+    from cdq.envs.sending import sendable
+
+    return sendable(env)
+
+
+def _task_of(env: Any, settings: Settings) -> tuple[ModelTask | SteppedTask, Settings]:
+    """Return what is learnt of an environment, as if it were one task."""
     if isinstance(env, MDP):
         _require_none_given(settings, "an MDP is learnt as it is")
         require_opponent(env.name, 1 if env.opponent is None else 2, settings.opponent)
@@ -89,7 +112,7 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
 
 
 def require_opponent(name: str, players: int, opponent: str | None) -> None:
-    """Raise `ConfigError` if a game is to be learnt without its opponent, or an opponent is given where there is none."""
+    """Raise `ConfigError` if a game is to be learnt without an opponent, or an opponent is given to what is no game."""
     if players > 2:
         raise ConfigError(
             f"{name} has {players} players; opponent='self' learns games of two in turn, whose gains are each other's "
@@ -101,12 +124,12 @@ def require_opponent(name: str, players: int, opponent: str | None) -> None:
         )
     if players < 2 and opponent is not None:
         raise ConfigError(
-            f"opponent={opponent!r} is for games of two players in turn, and {name} is none; leave it out. An environment "
-            "of plies says that it is a game: metadata['players'] is 2, and info['discount'] -1 while the game goes on"
+            f"opponent={opponent!r} is for games of two players in turn, and {name} is none; leave it out. An "
+            "environment of plies says that it is a game: metadata['players'] is 2, info['discount'] -1 until its end"
         )
 
 
-def _with_lanes(task: ModelTask, settings: Settings) -> tuple[EnvironmentTask, Settings]:
+def _with_lanes(task: ModelTask, settings: Settings) -> tuple[ModelTask, Settings]:
     return task, replace(settings, num_envs=settings.num_envs or task.default_num_envs)
 
 
@@ -157,13 +180,13 @@ def _bounded(features: FeatureMap, environment: Environment) -> FeatureMap:
 def make_table(task: EnvironmentTask, settings: Settings, *, alone: bool) -> MergedTable:
     """Return the table that all workers of this process begin with; *alone*, where there is but one of the run."""
     # The log of a worker alone has an entry for every update, of which a step on features has many.
-    large = task.n_rows * task.n_actions * settings.rule.tables >= LARGE and task.step_scale == 1.0
+    large = task.n_rows * task.columns * settings.rule.tables >= LARGE and task.step_scale == 1.0
     if task.own_table is not None:
         own: MergedTable = task.own_table
         return own
     initial = task.initial(settings.initial_value)
     table = (SoleTable if alone and large else MergedTable)(
-        task.n_rows, task.n_actions, settings.dtype, initial, settings.rule
+        task.n_rows, task.columns, settings.dtype, initial, settings.rule
     )
     table.own_rows = 0 if task.blocks is None else task.blocks.own_rows
     return table
@@ -208,7 +231,10 @@ def _representation(settings: Settings, environment: Environment, encoder: Encod
         features = _bounded(features, environment)
         bound, bounds = features.bind(encoder.low, encoder.high), features.bounds(encoder.low, encoder.high)
     if settings.table == "hash":
-        merged = HashedTable(environment.n_actions, settings.dtype, settings.initial_value, settings.rule)
+        if isinstance(settings.tasks, Goals):
+            settings.tasks.among(None, environment.name)  # raises if they are all states
+        columns = environment.n_actions * width_of(settings.tasks)
+        merged = HashedTable(columns, settings.dtype, settings.initial_value, settings.rule)
         if settings.bins is not None and features is not None:
             return HashedCells(encoder, merged, settings.bins, bound, bounds)
         encoder.encoding(vectors=False)  # raises if observations have no number each
@@ -228,17 +254,29 @@ def _described(features: FeatureMap) -> str:
     return f"{type(features).__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
 
 
-def made_with(env: Any, arguments: Mapping[str, Any] | None) -> Any:
-    """Return what makes an environment with arguments of `QLearner` (`cdq.envs.arguments`)."""
-    if arguments is None:
+def made_with(env: Any, arguments: Any, opponent: str | None = None) -> Any:
+    """Return what makes an environment with arguments of `QLearner` (`cdq.envs.arguments`), a game as plies.
+
+    Of several environments it is a list.
+    """
+    if arguments is not None:
+        from cdq.envs.arguments import with_arguments_of_each
+
+        env = with_arguments_of_each(env, arguments)
+    if opponent is None:
         return env
-    from cdq.envs.arguments import with_arguments
+    from cdq.envs.turns import by_plies
 
-    return with_arguments(env, arguments)
+    return by_plies(env)
 
 
-def origin_of(env: Any) -> dict[str, Any]:
-    """Return what a file says of an environment besides its name (`cdq.envs.origin`)."""
+def origin_of(env: Any, task: EnvironmentTask) -> dict[str, Any]:
+    """Return what a file says of a task's environment besides its name (`cdq.envs.origin`); of a fleet, of each."""
+    if isinstance(task, FleetTask):
+        if any(isinstance(one, MDP) for one in env):
+            return {_MEMBERS: []}  # no file holds them
+        each = zip(env, task.members, strict=True)
+        return {_MEMBERS: [{"environment": own.name, "made_of": origin_of(one, own)} for one, own in each]}
     if isinstance(env, MDP):
         return {}
     from cdq.envs import origin
@@ -280,4 +318,20 @@ def environment_of(path: object, header: Mapping[str, Any], given: Any) -> Any:
     from cdq.envs import origin
 
     told = header.get("made_of", {})
+    if isinstance(told, dict) and isinstance(told.get(_MEMBERS), list):
+        return _fleet_of(path, told[_MEMBERS])
     return origin.environment_of(path, header["environment"], told if isinstance(told, dict) else {}, given)
+
+
+def _fleet_of(path: object, members: list[Any]) -> list[Any]:
+    """Return the environments of a file's fleet, where all can be made again."""
+    if not all(isinstance(one, dict) and isinstance(one.get("environment"), str) for one in members):
+        raise FileError(f"{path} lacks what its environments are made of; use another")
+    if not members:
+        raise ConfigError(
+            f"{path} was learnt on models, which it does not hold: give the list of them, env=[...]"
+        )
+    try:
+        return [environment_of(path, one, None) for one in members]
+    except ConfigError as error:
+        raise ConfigError(f"{error}. Of several environments give a list: env=[...]") from None

@@ -23,7 +23,7 @@ from cdq.errors import CollectiveMismatch, ConfigError
 from cdq.errors.checks import shown
 from cdq.learner.run import Run, Show, conduct, learn_as_rank
 from cdq.storage import pack_tensors
-from cdq.training import Ended, EnvironmentTask, LearnCall, require_same
+from cdq.training import Ended, EnvironmentTask, LearnCall, WideTask, require_same
 
 if TYPE_CHECKING:
     from cdq.job import Hosting
@@ -101,6 +101,11 @@ class Backend:
         """
         if hosting is None or self.kind == MEMBERS:
             return replace(self, hosting=hosting)
+        if isinstance(task, WideTask):
+            raise ConfigError(
+                f"a hub holds jobs of one task, and {len(task.names)} are learnt here; let ranks learn them: "
+                "cdq launch, or mpiexec"
+            )
         if self.kind == PROCESSES:
             raise ConfigError(
                 f"a hub holds jobs of environments with a model; {task.name} has none "

@@ -16,10 +16,10 @@ from cdq.errors.checks import path_of, shown, whole
 from cdq.learner.learning import make_goal
 from cdq.learner.qlearner import QLearner
 from cdq.storage import html, to_pandas, write_csv
-from cdq.training import History
+from cdq.training import Callback, CallbackList, History
 
 _TICK = 0.1  # seconds after which a thread that waits looks for Ctrl-C
-_OF_LEARN = ("steps", "until")
+_OF_LEARN = ("steps", "until", "callbacks")
 
 
 class Comparison:
@@ -111,7 +111,8 @@ def compare(
     Parameters
     ----------
     settings : dict
-        Arguments of `QLearner` for each setting, by its name; also *env*, and *steps* and *until* of `QLearner.learn`.
+        Arguments of `QLearner` for each setting, by its name; also *env*, and *steps* and *until* of `QLearner.learn`;
+        and *callbacks*: a function without arguments that returns those of a run, as each run needs its own.
     env : str, callable or MDP, optional
         The environment of all settings that do not name one.
     seeds : int or sequence of int
@@ -202,6 +203,7 @@ def _tried(name: Any, arguments: Mapping[str, Any], learn: Mapping[str, Any], se
     try:
         agent = QLearner(**arguments, seed=seed)
         make_goal(agent._state, agent._checkpoints, learn.get("steps"), learn.get("until"))
+        CallbackList(_callbacks_of(learn))
     except TypeError as error:
         raise ConfigError(
             f"setting {shown(name)}: {str(error).replace('QLearner.__init__()', 'QLearner')}"
@@ -218,6 +220,17 @@ def _tried(name: Any, arguments: Mapping[str, Any], learn: Mapping[str, Any], se
     return agent.settings.workers
 
 
+def _callbacks_of(learn: Mapping[str, Any]) -> Any:
+    """Return the callbacks of one run."""
+    make = learn.get("callbacks", list)
+    if isinstance(make, Callback) or not callable(make):
+        raise ConfigError(
+            f"callbacks is {shown(make)}; allowed: a function that makes those of each run, as in "
+            "callbacks=lambda: [cdq.StopOnReturn(0.7)]"
+        )
+    return make()
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -232,7 +245,7 @@ def _run_all(jobs: Sequence[tuple[dict[str, Any], dict[str, Any], int]], at_once
         running.append(agent)
         try:
             if not ended:
-                agent.learn(**learn)
+                agent.learn(**{**learn, "callbacks": _callbacks_of(learn)})
             return agent.history
         finally:
             running.remove(agent)

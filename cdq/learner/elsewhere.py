@@ -24,7 +24,7 @@ def learner_in(env: Any, own: Any) -> Iterator[Any]:
     if own.names is not None:
         raise ConfigError("a log has names of states, which no environment shows; evaluate without env")
     how = {"workers": 1, "comm": "inprocess", "gamma": settings.gamma, "dtype": settings.dtype}
-    names = ("features", "bins", "table", "masks", "opponent", "groups")
+    names = ("features", "bins", "table", "masks", "opponent", "groups", "tasks")
     what = {name: getattr(settings, name) for name in names}
     try:
         other = type(own)(env, **how, **what, seed=settings.seed)
@@ -48,12 +48,22 @@ def require_readable(task: EnvironmentTask, by: EnvironmentTask) -> None:
     ConfigError
         If they differ in the number of rows or actions, or in what gives a row its meaning.
     """
-    if _reading(by) != _reading(task):
-        has, needs = (f"{one.representation} and {one.n_actions} actions" for one in (by, task))
+    if not reads_alike(by, task):
         raise ConfigError(
             f"what was learnt on {by.name} cannot be evaluated on {task.name}, whose observations or actions are "
-            f"others ({has}; there {needs}); give an environment with the same ones, within the same bounds"
+            f"others ({described(by)}; there {described(task)}); give an environment with the same ones, within the "
+            "same bounds"
         )
+
+
+def reads_alike(one: EnvironmentTask, other: EnvironmentTask) -> bool:
+    """Return whether rows and columns of a table mean the same for two tasks."""
+    return _reading(one) == _reading(other)
+
+
+def described(task: EnvironmentTask) -> str:
+    """Return the size of a task's table in words."""
+    return f"{task.representation} and {task.n_actions} actions"
 
 
 def _reading(task: EnvironmentTask) -> tuple[Any, ...]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.contracts import Floats
-from cdq.training import EnvironmentTask, heard, heard_here
+from cdq.training import EnvironmentTask, WideTask, heard, heard_here
 from cdq.workers import EVALUATION, streams
 
 _STREAMS = 64
@@ -45,6 +46,45 @@ class Evaluation(NamedTuple):
     unended: int
 
 
+class Evaluations(dict[Any, Evaluation]):
+    """Evaluation of each of several agents or tasks, by name, with the attributes of an `Evaluation` of all together.
+
+    Parameters
+    ----------
+    each : mapping of object to Evaluation
+        Evaluation of each.
+    together : Evaluation
+        Figures of all of them.
+    """
+
+    def __init__(self, each: Mapping[Any, Evaluation], together: Evaluation) -> None:
+        super().__init__(each)
+        self.mean_return, self.standard_error, self.mean_length = together[:3]
+        self.episodes, self.mean_reward, self.unended = together[3:]
+
+
+def evaluate_each(
+    task: WideTask,
+    values: Floats,
+    stop: npt.NDArray[np.int32],
+    *,
+    seed: int,
+    key: tuple[int, ...],
+    episodes: int,
+) -> Evaluations:
+    """Run *episodes* of the greedy policy of each task, on the same streams; together they have the tasks' means."""
+    each: dict[Any, Any] = {
+        name: evaluate_greedy(alone, own, stop, seed=seed, key=key, episodes=episodes)
+        for name, alone, own in task.each(values)
+    }
+    found = list(each.values())
+    returns, errors, lengths, _, rewards, _ = (list(column) for column in zip(*found, strict=True))
+    error = math.sqrt(sum(one**2 for one in errors)) / len(found)
+    counts = sum(one.episodes for one in found), sum(one.unended for one in found)
+    means = [float(np.mean(column)) for column in (returns, lengths, rewards)]
+    return Evaluations(each, Evaluation(means[0], error, means[1], counts[0], means[2], counts[1]))
+
+
 def evaluate_greedy(
     task: EnvironmentTask,
     values: Floats,
@@ -53,17 +93,16 @@ def evaluate_greedy(
     seed: int,
     key: tuple[int, ...],
     episodes: int,
-) -> tuple[Evaluation, dict[str, Evaluation]]:
+) -> Evaluation | Evaluations:
     """Run *episodes* of the greedy policy of a table, the lowest action among equals; *key* names the streams.
 
     Ctrl-C ends them: compiled episodes are run in a thread, as only the main one hears it, and not in compiled code.
 
     Returns
     -------
-    evaluation : Evaluation
-        Figures of the policy; of several agents, by the mean of those that took part in an episode.
-    agents : dict of str to Evaluation
-        Figures of each agent, by its name.
+    Evaluation or Evaluations
+        How it did; where there are several agents, that of each, and together the mean of those that took part in an
+        episode.
     """
     lanes = (
         min(episodes, _STREAMS) * task.lanes_each if task.threads else task.default_num_envs
@@ -74,7 +113,7 @@ def evaluate_greedy(
     returns, lengths = heard(run, stop) if task.threads else heard_here(run, stop)
     limit = None if task.time_limit else longest
     if not task.agents:
-        return _judged(returns, lengths, limit), {}
+        return _judged(returns, lengths, limit)
     took_part = np.maximum((lengths > 0).sum(axis=1), 1)
     each = {
         agent: _judged(returns[there, number], lengths[there, number], limit)
@@ -82,7 +121,7 @@ def evaluate_greedy(
         if (there := lengths[:, number] > 0).any()
     }
     overall = _judged(returns.sum(axis=1) / took_part, lengths.max(axis=1), limit)
-    return overall._replace(mean_reward=float(returns.sum() / lengths.sum())), each
+    return Evaluations(each, overall._replace(mean_reward=float(returns.sum() / lengths.sum())))
 
 
 def _judged(

@@ -81,6 +81,8 @@ def playing(env: Any, call: str) -> Iterator[None]:
 
 def _within(env: Any) -> set[int]:
     """Return the ids of an environment without its wrappers, and of those that a vector environment has in it."""
+    if isinstance(env, (list, tuple)):
+        return set().union(*map(_within, env))
     if isinstance(env, type) or not hasattr(env, "unwrapped"):
         return set()
     base = env.unwrapped

@@ -21,7 +21,7 @@ from cdq.learner.naming import named
 from cdq.learner.results import Results
 from cdq.merges import MergeRule
 from cdq.offline import LoggedTask, Names
-from cdq.settings import arguments_of
+from cdq.settings import Tasks, arguments_of
 from cdq.storage import (
     CheckpointDirectory,
     pack_tensors,
@@ -98,7 +98,7 @@ class Filed(Results):
         rule = self.settings.merge if isinstance(self.settings.merge, MergeRule) else None
         with self._turn.taken("a copy"):
             data = pack_tensors(*self._as_file())
-        return _unpacked, (type(self), data, self._env, rule)
+        return _unpacked, (type(self), data, self._env, rule, self.settings.tasks)
 
     def __copy__(self) -> Self:
         """Return what `copy.deepcopy` does: two learners cannot have one environment."""
@@ -106,20 +106,27 @@ class Filed(Results):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a learner of a copy of the environment; `ConfigError` if that plays otherwise than the environment."""
-        make, (kind, data, env, rule) = self.__reduce__()
+        make, (kind, data, env, rule, tasks) = self.__reduce__()
         twin = copy.deepcopy(env, memo)
         if not self._task.threads:
             from cdq.envs.trial import require_alike
 
             require_alike(env, twin)
-        made: Self = make(kind, data, twin, copy.deepcopy(rule, memo))
+        made: Self = make(kind, data, twin, copy.deepcopy(rule, memo), tasks)
         return made
 
     # ---- back
 
     @classmethod
     @named
-    def load(cls, path: str | os.PathLike[str], env: Any = None, *, merge: MergeRule | None = None) -> Self:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        env: Any = None,
+        *,
+        merge: MergeRule | None = None,
+        tasks: Tasks | None = None,
+    ) -> Self:
         """Return the learner of a file that `save` wrote; it may learn on, with fresh random streams.
 
         Parameters
@@ -131,11 +138,14 @@ class Filed(Results):
             a file names it: ``env="shop:Shop-v0"`` says that you trust it.
         merge : MergeRule, optional
             The rule, where it is one of your own.
+        tasks : Rewards or Weights, optional
+            The tasks, where a function of your own makes what they are paid.
 
         Raises
         ------
         ConfigError
-            If the environment is of a module, and *env* does not say so.
+            If the environment is of a module, and *env* does not say so; if the tasks are of a function, and *tasks*
+            does not give it.
         FileError
             If the file is missing, truncated, altered or holds no learner.
         TableError
@@ -143,7 +153,7 @@ class Filed(Results):
         """
         tensors, header = read_tensors(path_of("the file", path))
         require_kind(path, header, "learner")
-        return cls._made(path, env, arguments_of(path, header, merge), tensors, header)
+        return cls._made(path, env, arguments_of(path, header, merge, tasks), tensors, header)
 
     @classmethod
     @named
@@ -155,6 +165,7 @@ class Filed(Results):
         workers: int | None = None,
         comm: str | Communicator = "auto",
         merge: MergeRule | None = None,
+        tasks: Tasks | None = None,
         checkpoint_every: float | None = None,
     ) -> Self:
         """Return the learner of a directory's newest checkpoint; `learn` without steps finishes the call it is from.
@@ -174,6 +185,8 @@ class Filed(Results):
             Communicator, named as for `QLearner`; it need not be the one that the run began with.
         merge : MergeRule, optional
             The rule, where it is one of your own.
+        tasks : Rewards or Weights, optional
+            The tasks, where a function of your own makes what they are paid.
         checkpoint_every : float, optional
             Steps between two checkpoints from now on; default: as before.
 
@@ -192,7 +205,7 @@ class Filed(Results):
         checkpoints = Checkpoints(directory, checkpoint_every)
         path, tensors, header = checkpoints.newest(joined)
         require_kind(path, header, "checkpoint")
-        arguments = {**arguments_of(path, header, merge), "comm": comm if joined is None else joined}
+        arguments = {**arguments_of(path, header, merge, tasks), "comm": comm if joined is None else joined}
         if workers is not None:
             arguments["workers"] = workers
         learner = cls._made(path, env, arguments, tensors, header)
@@ -232,8 +245,10 @@ def holds_run(directory: Path, *, workers: int | None = None, comm: str | Commun
     return (look() if joined is None else from_rank_0(joined, look)) == b"1"
 
 
-def _unpacked(cls: type[Filed], data: bytes, env: Any, merge: MergeRule | None) -> Filed:
+def _unpacked(
+    cls: type[Filed], data: bytes, env: Any, merge: MergeRule | None, tasks: Tasks | None = None
+) -> Filed:
     name = "the copy of a learner"
     tensors, header = parse_tensors(data, name)
     require_kind(name, header, "learner")
-    return cls._made(name, env, arguments_of(name, header, merge), tensors, header)
+    return cls._made(name, env, arguments_of(name, header, merge, tasks), tensors, header)

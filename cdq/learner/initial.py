@@ -45,7 +45,7 @@ def fill(merged: MergedTable, given: Any, task: EnvironmentTask, initial_value: 
         raise ConfigError(f"initial_table has {has}; {task.name} is learnt with a table that needs {needs}")
     if initial_value and not merged.grows:
         raise ConfigError(f"initial_table and initial_value={initial_value:g} exclude each other; choose one")
-    shape = (table.n_states if merged.grows else task.n_rows, task.n_actions)
+    shape = (table.n_states if merged.grows else task.n_rows, task.columns)
     if table.values.shape != shape:
         raise ConfigError(
             f"initial_table has shape {table.values.shape}; allowed: {shape} ({task.representation})"
@@ -86,7 +86,7 @@ def _table_of(given: Any, task: EnvironmentTask) -> QTable:
     if isinstance(given, QTable):
         return given
     array = as_array("initial_table", given.values if isinstance(given, Solution) else given)
-    allowed = f"a QTable, a learner, a Solution, or ({task.n_rows}, {task.n_actions}) numbers"
+    allowed = f"a QTable, a learner, a Solution, or ({task.n_rows}, {task.columns}) numbers"
     if array.dtype.kind not in "biuf":
         raise ConfigError(f"initial_table is {shown(given)}, {type(given).__name__}; allowed: {allowed}")
     try:

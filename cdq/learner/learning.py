@@ -24,6 +24,8 @@ from cdq.training import (
     Requests,
     State,
     Until,
+    WideTask,
+    conditions,
     watched_by,
 )
 from cdq.workers import Rule
@@ -108,15 +110,19 @@ class Learning(Filed):
                 "two; let it merge in rounds"
             )
         goal = make_goal(self._state, self._checkpoints, steps, until)
-        watchers = CallbackList(watched_by(callbacks, verbose), self._view())
+        watchers = CallbackList(watched_by(callbacks, verbose), self._view(), first=conditions(goal.until))
+        if isinstance(self._task, WideTask) and isinstance(goal.until, OptimalWithin):
+            raise ConfigError("several tasks have a distance from optimal each; use cdq.MeanReturn(...)")
         if self.model is None and isinstance(goal.until, OptimalWithin):
             raise ConfigError(
                 f"{self.name} has no model ({self.stepping_reason}), so that no distance from optimal is known; use "
                 "cdq.MeanReturn(...)"
             )
         with self._stepped("learn"), self._aiming_at(goal):
-            self._optimum = self._solved()  # before the clock starts
-            backends.learn(backend, replace(self._call(), callbacks=watchers))
+            call = replace(self._call(), callbacks=watchers)
+            if call.measures:
+                self._optimum = self._solved()  # before the clock starts
+            backends.learn(backend, call)
         return self
 
     @named
@@ -131,6 +137,7 @@ class Learning(Filed):
         *,
         next_masks: Any = None,
         passes: int = 1,
+        callbacks: Iterable[Callback | Callable[[RunView], object]] = (),
     ) -> Self:
         """Learn from logged transitions, in the order in which they are given; each counts as a step.
 
@@ -145,8 +152,8 @@ class Learning(Filed):
         actions : (n,) integers
             Actions in the numbering of the environment. Whole numbers may be floats, here and in
             observations.
-        rewards : (n,) numbers
-            Rewards; finite.
+        rewards : (n,) numbers, or (n, n_features)
+            Rewards; finite. Features, where tasks weigh those that the environment pays.
         terminated : (n,) bool, or 0 and 1
             True where the transition ended its episode; False where a time limit cut it. Where it
             is true, the next observation may be anything, and may be missing (None, NaN).
@@ -155,6 +162,8 @@ class Learning(Filed):
             what the next observations say, where they hold masks and those are heeded, else all.
         passes : int
             Number of times that the log is gone through.
+        callbacks : list of Callback or callable
+            The same as for `learn`; there are no checkpoints.
 
         Returns
         -------
@@ -181,8 +190,11 @@ class Learning(Filed):
         columns = observations, actions, rewards, next_observations, terminated
         masked = self.settings.masks is not False
         log = offline.log_for(self._task, *columns, next_masks=next_masks, masked=masked)
+        watchers = CallbackList(callbacks, self._view())
         with self._aiming_at(offline.goal_of(self._state, log, self.settings.workers, passes)):
-            offline.replay(self._backend, self._call(explores=False), log)
+            offline.replay(
+                self._backend, replace(self._call(explores=False), callbacks=watchers), log, rewards
+            )
         return self
 
     @classmethod
@@ -195,6 +207,7 @@ class Learning(Filed):
         terminated: Any,
         *,
         passes: int = 1,
+        callbacks: Iterable[Callback | Callable[[RunView], object]] = (),
         **settings: Any,
     ) -> Self:
         """Return a learner of logged transitions alone, without an environment: states and actions have names.
@@ -209,7 +222,7 @@ class Learning(Filed):
         states, actions, next_states : sequence of hashable objects
             Text, numbers, tuples, or whatever may be a key of a dictionary; rows of arrays and frames are tuples.
             Where an episode ended, the next state may be anything.
-        rewards, terminated, passes
+        rewards, terminated, passes, callbacks
             The same as for `learn_from`.
         **settings
             Arguments of `QLearner`, such as *gamma*, *workers* and *seed*; none of an environment's.
@@ -238,7 +251,7 @@ class Learning(Filed):
             )
         names = Names.of_log(states, actions, next_states, terminated)
         return cls(names, **settings).learn_from(  # type: ignore[call-arg]  # of QLearner
-            states, actions, rewards, next_states, terminated, passes=passes
+            states, actions, rewards, next_states, terminated, passes=passes, callbacks=callbacks
         )
 
     @contextmanager

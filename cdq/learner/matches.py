@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from cdq.contracts import Board
 from cdq.errors import ConfigError
@@ -15,8 +16,11 @@ from cdq.errors.checks import shown
 from cdq.learner.acting import Acting, act, best_action
 from cdq.learner.exclusion import exclusive
 from cdq.mdp import worst_results
-from cdq.training import EnvironmentTask
+from cdq.training import EnvironmentTask, GameTask
 from cdq.workers import EVALUATION
+
+if TYPE_CHECKING:
+    from cdq.envs.boards import EnvBoard
 
 Policy = Callable[[Any, Any], Any]
 # A game that nobody ends is cut here, and counts as drawn if nobody has won anything.
@@ -91,15 +95,20 @@ class Match:
 
 
 def play_match(
-    board: Board, own: Policy, other: Policy, opponent: str, *, games: int, seed: int, key: tuple[int, ...]
+    board: Board,
+    players: tuple[Policy, Policy],
+    opponent: str,
+    *,
+    games: int,
+    seed: int,
+    key: tuple[int, ...],
 ) -> Match:
-    """Play *games* games in each seat; *key* names the streams."""
+    """Play *games* games of the first of two players in each seat; *key* names the streams."""
     random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(EVALUATION, *key)))
     results, lengths = np.zeros((2, games)), np.zeros((2, games), np.int64)
     for seat in (0, 1):
-        players = (own, other) if seat == 0 else (other, own)
         for game in range(games):
-            first, lengths[seat, game] = play(board, players, random)
+            first, lengths[seat, game] = play(board, players[::-1] if seat else players, random)
             results[seat, game] = -first if seat else first
     mean = float(results.mean())
     error = math.sqrt(sum(part.var(ddof=1) / games for part in results)) / 2 if games > 1 else math.nan
@@ -121,11 +130,20 @@ def play(board: Board, players: Sequence[Policy], random: np.random.Generator) -
     return total, _LONGEST_GAME
 
 
-def _seat(results: Any) -> Seat:
+def _seat(results: npt.NDArray[np.float64]) -> Seat:
     n = len(results)
-    parts = [float((results > 0).mean()), float((results == 0).mean()), float((results < 0).mean())]
-    errors = [math.sqrt(part * (1 - part) / (n - 1)) if n > 1 else math.nan for part in parts]
-    return Seat(*parts, *errors, float(results.mean()), n)
+    won, drawn, lost = (float(part.mean()) for part in (results > 0, results == 0, results < 0))
+    errors = [math.sqrt(part * (1 - part) / (n - 1)) if n > 1 else math.nan for part in (won, drawn, lost)]
+    return Seat(won, drawn, lost, errors[0], errors[1], errors[2], float(results.mean()), n)
+
+
+def stage(agent: Any) -> EnvBoard:
+    """Return a board on which the game of a learner is played in its environment's own words."""
+    from cdq.envs.boards import EnvBoard
+    from cdq.envs.toy_text import make_env
+
+    env = agent._env if hasattr(agent._env, "step") else make_env(agent._env)
+    return EnvBoard(env, agent._task.first_action)
 
 
 class Matches(Acting):
@@ -135,7 +153,7 @@ class Matches(Acting):
     def exploit(self) -> Worst:
         """Return the worst mean results of the greedy policy, against any opponent: by looking at every position.
 
-        Of a small game alone, of up to 100,000 positions, in which moves have no chance or the model is known. The
+        Of a small game alone, whose model is known, or which has up to 20,000 positions and moves without chance. The
         result is exact: no opponent whatever does better against the policy. Results are sums of rewards, without
         discount.
 
@@ -154,26 +172,29 @@ class Matches(Acting):
         >>> QLearner("cdq/TicTacToe-v0", opponent="self", seed=0).learn(800_000).exploit()
         Worst(first=0.0, second=0.0)
         """
-        self._require_game("exploit")
-        model, seen = self._task.positions()
+        task = self._game("exploit")
+        model, seen = task.positions()
         values = self._state.merged.mean_values()
         policy = np.zeros(model.n_states, np.int64) if model.actions is None else model.actions.argmax(axis=1)
-        for position in np.flatnonzero(model.reachable()):
+        for position in np.flatnonzero(model.reachable()).tolist():
             allowed = model.actions_in(position)
-            policy[position] = best_action(self._task.action_values(values, seen[position]), allowed)
+            policy[position] = best_action(task.action_values(values, seen[position]), allowed)
         return Worst(*worst_results(model, policy))
 
-    def _require_game(self, call: str) -> None:
+    def _game(self, call: str) -> GameTask:
+        """Return the task as that of a game; `ConfigError` if it is none."""
         if self.settings.opponent is None:
             raise ConfigError(f"{call} is for games, and {self._task.name} is none; see opponent of QLearner")
+        return cast("GameTask", self._task)
 
     def _match(self, opponent: Any, games: int, seed: int, key: tuple[int, ...]) -> Match:
         """Play *games* games in each seat against an opponent."""
-        task = self._task
+        task = self._game("a match")
         own = act(task, task.values_now(self._state.merged.mean_values()), best_action)
-        other, name = self._player(opponent, (seed, key))
-        numbered = [_numbered(policy, task) for policy in (own, other)]
-        return play_match(task.board(), *numbered, name, games=games, seed=seed, key=key)
+        other, name = self._player(own if opponent is self else opponent, (seed, key))
+        players = _numbered(own, task), _numbered(other, task)
+        name = "itself" if opponent is self else name
+        return play_match(task.board(), players, name, games=games, seed=seed, key=key)
 
     def _player(self, opponent: Any, stream: tuple[int, tuple[int, ...]]) -> tuple[Policy, str]:
         """Return the policy of an opponent, and its name."""
@@ -186,8 +207,8 @@ class Matches(Acting):
         if callable(opponent) and not isinstance(opponent, type):
             return opponent, str(getattr(opponent, "__name__", type(opponent).__name__))
         raise ConfigError(
-            f"opponent is {shown(opponent)}; allowed: 'random', a learner of the same game, or a function of a position "
-            "and its action mask that returns an action"
+            f"opponent is {shown(opponent)}; allowed: 'random', a learner of the same game, or a function of a "
+            "position and its action mask that returns an action"
         )
 
 
@@ -202,7 +223,9 @@ def _uniform(random: np.random.Generator, task: EnvironmentTask) -> Policy:
 def _of_learner(other: Matches, task: EnvironmentTask) -> Policy:
     has, needs = ((one.name, one.n_actions, one.first_action) for one in (other._task, task))
     if has != needs:
-        raise ConfigError(f"the opponent has learnt {has[0]}, and this is {needs[0]}; give a learner of the same game")
+        raise ConfigError(
+            f"the opponent has learnt {has[0]}, and this is {needs[0]}; give a learner of the same game"
+        )
     return other.policy()
 
 
@@ -222,4 +245,3 @@ def _numbered(policy: Policy, task: EnvironmentTask) -> Policy:
         return action
 
     return numbered
-

@@ -13,7 +13,17 @@ from cdq.errors.checks import MOST_STEPS, whole
 from cdq.learner import backends
 from cdq.offline import Log, LoggedTask, Replays, masks, read_log, read_minari, steps_of
 from cdq.rules import RULES, UpdateRule
-from cdq.training import Checkpoints, EnvironmentTask, Goal, LearnCall, State, Team
+from cdq.training import (
+    Checkpoints,
+    EnvironmentTask,
+    Goal,
+    LearnCall,
+    State,
+    Team,
+    WideTask,
+    of_log,
+    pays_features,
+)
 
 # Without discount a value may become the sum of all rewards that there are time for.
 _UNDISCOUNTED = 1e12
@@ -44,6 +54,8 @@ def log_for(task: EnvironmentTask, observations: Any, *others: Any, next_masks: 
         raise ConfigError(f"{', '.join(missing)} missing; a log has observations, {', '.join(_COLUMNS)}")
     if isinstance(task, LoggedTask):
         return task.read(columns, next_masks)
+    if isinstance(task, WideTask) and pays_features(task.tasks):
+        columns = (*columns[:2], np.zeros(np.shape(columns[1])), *columns[3:])
     log = read_log(
         *columns,
         encoding=task.encoding(),
@@ -51,8 +63,10 @@ def log_for(task: EnvironmentTask, observations: Any, *others: Any, next_masks: 
         first_action=task.first_action,
         next_masks=next_masks,
         masked=masked,
+        ends=isinstance(task, WideTask) and not pays_features(task.tasks),
     )
-    actions = getattr(task.model, "actions", None)
+    model = task.inner.model if isinstance(task, WideTask) else task.model
+    actions = getattr(model, "actions", None)
     return log if actions is None else among(log, actions)
 
 
@@ -108,12 +122,14 @@ def goal_of(state: State, log: Log, size: int, passes: int) -> Goal:
     return Goal(done + of_a_pass * whole("passes", passes, 1, (MOST_STEPS - done) // of_a_pass))
 
 
-def replay(backend: backends.Backend, call: LearnCall, log: Log) -> None:
+def replay(backend: backends.Backend, call: LearnCall, log: Log, rewards: Any) -> None:
     """Learn *log* with the workers of a backend, each its part, until the goal of the call.
 
-    Nothing is stepped: the workers are threads of this process where they would be processes that it starts.
+    *rewards* are those that were given: features, where the tasks weigh some. Nothing is stepped: the workers are
+    threads of this process where they would be processes that it starts.
     """
-    backends.require_same_log(backend, log.fingerprint())
+    paid = of_log(call.task.tasks, call.task.name, log, rewards) if isinstance(call.task, WideTask) else None
+    backends.require_same_log(backend, log.fingerprint(paid))
     task, settings, size = call.task, replace(call.settings, num_envs=1), call.settings.workers
     replays = Replays(
         log,
@@ -123,6 +139,7 @@ def replay(backend: backends.Backend, call: LearnCall, log: Log) -> None:
         q_function=task.q_function,
         name=task.name,
         horizon=1.0 / (1.0 - settings.gamma) if settings.gamma < 1.0 else _UNDISCOUNTED,
+        paid=paid,
     )
     team = Team(replays, call.state, settings, call.requests.stop)
     team.lane_states = {rank: replays.lane(rank, size, call.state.progress.steps) for rank in range(size)}

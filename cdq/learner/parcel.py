@@ -6,14 +6,13 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cdq.envs.by_value import pack
 from cdq.errors import ConfigError
 from cdq.settings import Settings
 
 if TYPE_CHECKING:
-    from cdq.envs.trial import Played
     from cdq.training import EnvironmentTask
 
 
@@ -31,13 +30,14 @@ class Parcel(NamedTuple):
     settings : bytes
         Settings of the learner; the merge rule may be one of the user's own.
     env : bytes
-        The environment's recipe: an environment is made of it in the other process.
+        The environment's recipe: an environment is made of it in the other process. Of a fleet a list, in rank order.
     made : (str, list of str)
         Fingerprint and class names of the environment that was made of the recipe here.
     steps : bool
         True where the environment is stepped in Python.
-    trial : list of Played
-        Record of steps played in the environment here, to be compared with the same steps there.
+    trial : list
+        Record of steps played in the environment here (`cdq.envs.trial.Played`), to be compared with the same steps
+        there; of a fleet a list.
     """
 
     directory: str
@@ -47,7 +47,7 @@ class Parcel(NamedTuple):
     env: bytes
     made: tuple[str, list[str]]
     steps: bool
-    trial: list[Played]
+    trial: list[Any]
 
 
 def make_parcel(task: EnvironmentTask, settings: Settings) -> bytes:

@@ -13,13 +13,14 @@ from cdq.comm.base import Communicator
 from cdq.learner import backends, initial
 from cdq.learner.assembly import made_with, make_table, make_task, origin_of, require_homes, require_rule_fits
 from cdq.learner.exclusion import Turn
+from cdq.learner.fleets import require_fleet
 from cdq.learner.learning import Learning
 from cdq.learner.naming import named
-from cdq.merges import MergeRule, resolve
+from cdq.merges import MergeRule, Personal, resolve
 from cdq.rules import Hysteretic
-from cdq.schedules import Rate, StepSize
+from cdq.schedules import Constant, Federation, Rate, StepSize
 from cdq.schedules.windows import Window
-from cdq.settings import make_settings
+from cdq.settings import make_settings, require_workers
 from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cdq.learner.results import Results
     from cdq.mdp import Solution
     from cdq.qfunctions import QTable
+    from cdq.settings import Goals, Rewards, Weights
 
 
 class QLearner(Learning):
@@ -34,32 +36,34 @@ class QLearner(Learning):
 
     Parameters
     ----------
-    env : str, gymnasium.Env, gymnasium.vector.VectorEnv, PettingZoo environment, callable or MDP
+    env : str, gymnasium.Env, gymnasium.vector.VectorEnv, PettingZoo environment, callable, MDP, or list of these
         A Gymnasium id, an environment, a callable that makes one, or a model. One of several agents has `tables`, one
         for each of them or for each of *groups*. It is stepped by the fastest way there
         is: as a compiled model where it carries its transition table (FrozenLake, CliffWalking and Taxi do), as a
         compiled environment (`cdq.envs`), else by its own `step`. Several workers are then processes, not threads.
-    env_kwargs : dict, optional
-        Arguments with which *env*, an id or a callable, makes the environment; files keep them with its name.
+        A list has an environment for each worker, with the same observations and actions.
+    env_kwargs : dict or list of dict, optional
+        Arguments with which *env*, an id or a callable, makes the environment; files keep them with its name. A list of
+        them makes an environment for each worker.
     gamma : float
         Discount, from 0 to 1.
     step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial, str, callable or None
         Step size, or its law; text and functions as for *exploration*. None: `RescaledLinear(gamma)`, that is
-        1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`, or 0.1 with features.
+        1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`, or 0.1 with features; 0.05 with "double-q".
     exploration : float, Constant, LinearDecay, ExponentialDecay, str, callable or None
-        Probability of a uniformly random action. None: 0.1, or 0.3 in games. Text is read as on the command line: "linear(1.0, 0.05, 1e5)". A
-        function gets the number of environment steps of all workers; it is tabulated at once, with straight lines
-        between places that are 3 % apart, so that files hold it and every rank has the same.
+        Probability of a uniformly random action. None: 0.1, or 0.3 in games. Text is read as on the command line:
+        "linear(1.0, 0.05, 1e5)". A function gets the number of environment steps of all workers; it is tabulated at
+        once, with straight lines between places that are 3 % apart, so that files hold it and every rank has the same.
     rule : {"q-learning", "expected-sarsa", "sarsa", "double-q"} or Hysteretic
         Update rule, by which values move. "q-learning": towards the best action of the next state. "expected-sarsa":
         towards the mean of what exploration will do there, and "sarsa": towards the action that it does, so that the
         values are those of the policy that explores. "double-q": two tables, of which each is updated with the other
         one's values, and which acts and answers by their mean; it does not take luck for value, and wants
-        a small step size, such as 0.1. `cdq.Hysteretic` (beta): agents with a common reward do not punish an action for
+        a small step size. `cdq.Hysteretic` (beta): agents with a common reward do not punish an action for
         what another agent tried; with several workers it wants ``merge="visits"``.
-    merge : str or MergeRule
+    merge : str, MergeRule or Personal
         Rule by which the workers' tables become one: "pooled", "mean", "visits", "importance",
-        "affine", "sum", "max".
+        "affine", "sum", "max". `Personal`: each worker of a list of environments has a table of its own beside it.
     sync_every : "auto", int or AutoWindow
         Steps per worker between two merges; "auto" chooses each window from what was merged.
     workers : int, optional
@@ -103,8 +107,17 @@ class QLearner(Learning):
     groups : {"own", "shared"} or dict
         Tables of an environment of several agents: one for each of them, one for all, or one for each group, such as
         ``{"lights": ["n0", "n1"], "buses": ["b0"]}``. Agents share a table only where their spaces are equal.
+    tasks : Goals, Rewards or Weights, optional
+        Learn several tasks of the same environment at once: every transition teaches each. The lanes of the workers act
+        for one after another. `tables`, `predict` and `evaluate` have each task by its name.
     overlap : bool
         Let each merge travel while the next window is learnt; it is applied one window late.
+    per_worker : dict of lists, optional
+        Schedules of each worker in place of the common ones, in rank order: ``{"exploration": [0.05, 0.2, 0.5]}``, and
+        "step_size" likewise. Workers that explore differently see more of an environment.
+    federation : Federation, optional
+        Conditions of federated learning: rounds without some of the workers, contributions that are lost, and workers
+        that send nonsense.
     checkpoint : path, optional
         A directory for checkpoints, from which `resume` goes on exactly where the run was. One run writes it at a time.
         With it, SIGTERM ends `learn` after the round in hand, with a checkpoint and exit status 0, and so does Ctrl-C,
@@ -147,12 +160,12 @@ class QLearner(Learning):
         self,
         env: Any,
         *,
-        env_kwargs: Mapping[str, Any] | None = None,
+        env_kwargs: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         gamma: float = 0.99,
         step_size: float | str | Callable[[int], float] | StepSize | None = None,
         exploration: float | str | Callable[[int], float] | Rate | None = None,
         rule: str | Hysteretic = "q-learning",
-        merge: str | MergeRule = "pooled",
+        merge: str | MergeRule | Personal = "pooled",
         sync_every: str | int | Window = "auto",
         workers: int | None = None,
         num_envs: int | None = None,
@@ -168,11 +181,14 @@ class QLearner(Learning):
         stepping: str = "auto",
         opponent: str | None = None,
         groups: str | Mapping[str, Sequence[str]] = "own",
+        tasks: Goals | Rewards | Weights | None = None,
         overlap: bool = False,
+        per_worker: Mapping[str, Sequence[Any]] | None = None,
+        federation: Federation | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float | None = None,
     ) -> None:
-        self._turn, self._env = Turn(), (env := made_with(env, env_kwargs))
+        self._turn, self._env = Turn(), (env := made_with(env, env_kwargs, opponent))
         self._rule = resolve(merge)
         self.settings = make_settings(
             gamma=gamma,
@@ -188,6 +204,8 @@ class QLearner(Learning):
             seed=seed,
             initial_value=initial_value,
             overlap=overlap,
+            per_worker=per_worker,
+            federation=federation,
             features=features,
             bins=bins,
             table=table,
@@ -195,16 +213,21 @@ class QLearner(Learning):
             stepping=stepping,
             opponent=opponent,
             groups=groups,
+            tasks=tasks,
         )
-        workers = backends.count_workers(comm, self.settings.workers)
+        asked = self.settings.workers or (len(env) if isinstance(env, (list, tuple)) else 0)
+        workers = backends.count_workers(comm, asked)
         self.settings = replace(self.settings, workers=workers)
+        require_workers(self.settings)
         self._checkpoints = Checkpoints(checkpoint, checkpoint_every)
-        self._origin = origin_of(env)
         self._task, self.settings = make_task(env, self.settings)
+        self._origin = origin_of(env, self._task)
         require_homes(self._task, self.settings)
         if step_size is None:
-            usual = self._task.step_size(self.settings.gamma)
+            own = self.settings.rule.step_size
+            usual = self._task.step_size(self.settings.gamma) if own is None else Constant(own)
             self.settings = replace(self.settings, step_size=usual)
+        require_fleet(self._task, self.settings)
         self._requests = Requests()
         self._backend = backends.choose_backend(comm, self._task, workers)
         require_rule_fits(self.settings, alone=self._backend.alone)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from cdq.comm.base import Communicator
 from cdq.comm.registry import connect
 from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE
-from cdq.envs.by_value import unpack
+from cdq.envs.by_value import pack, unpack
 from cdq.errors import CdqError, CommError, ConfigError
 from cdq.job import PARENT, answer, end_with_parent, receive
 from cdq.learner.assembly import make_table, make_task
@@ -41,11 +41,14 @@ def open_parcel(parcel: Parcel, rank: int) -> tuple[EnvironmentTask, Settings]:
 
     restore_surroundings(parcel)
     env, settings = unpack(parcel.env), unpack(parcel.settings)
-    register(env, parcel.registry)
+    is_fleet = isinstance(env, list)
+    for one in env if is_fleet else [env]:
+        register(one, parcel.registry)
     if parcel.trial:
-        require_same_play(parcel.env, parcel.trial, f"worker {rank}")
+        own, trial = (pack(env[rank]), parcel.trial[rank]) if is_fleet else (parcel.env, parcel.trial)
+        require_same_play(own, trial, f"worker {rank}")
     stepping = "python" if parcel.steps else settings.stepping
-    task, _ = make_task(env, replace(settings, stepping=stepping, workers=1))
+    task, _ = make_task(env, replace(settings, stepping=stepping, workers=len(env) if is_fleet else 1))
     if (task.fingerprint(), task.kinds()) != parcel.made:
         raise ConfigError(
             f"what is given makes another environment in worker {rank}: {' of '.join(task.kinds())} in place of "

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.learner.evaluation import Evaluation
+from cdq.learner.evaluation import Evaluation, Evaluations
 from cdq.learner.matches import Match
-from cdq.mdp import MDP, OptimalityGap
+from cdq.mdp import MDP, OptimalityGap, optimality_gap
 from cdq.settings import Settings
 from cdq.storage import html
-from cdq.training import History, Row
+from cdq.training import History, Row, WideTask
 
 
 class Report(dict[str, Any]):
@@ -33,7 +33,10 @@ def _shown(value: Any) -> str:
 
 
 _OPTIMAL = 1e-6  # a gap of so much of the optimal value counts as none
+_EXPLORED = 0.2  # games want so much exploration
 _MISSED = 0.01  # pairs never visited, as a part of all, from which on it is worth a word
+
+_MOST_SOLVED = 128  # tasks, each of which a report solves
 
 _NO_ROUND = Row(0, 0.0, 0.0, 0, 0, 0, 0.0)
 
@@ -43,7 +46,7 @@ def make_report(
     settings: Settings,
     history: History,
     gap: OptimalityGap | None,
-    evaluation: Evaluation | Match | None,
+    evaluation: Evaluation | Evaluations | Match | None,
 ) -> dict[str, Any]:
     """Return a JSON object: *about*, then settings, speed, the greedy policy's return, and the gap, where known."""
     last = history[-1] if len(history) else _NO_ROUND
@@ -68,7 +71,7 @@ def make_report(
     }
 
 
-def played(evaluation: Evaluation | Match | None) -> dict[str, Any]:
+def played(evaluation: Evaluation | Evaluations | Match | None) -> dict[str, Any]:
     """Return the figures of the greedy policy's episodes; None for those that there are not."""
     if evaluation is None:
         names = ("mean_return", "mean_return_error", "mean_reward", "episodes_evaluated", "episodes_unended")
@@ -87,24 +90,46 @@ def played(evaluation: Evaluation | Match | None) -> dict[str, Any]:
     return figures
 
 
+def of_each(
+    task: WideTask,
+    values: npt.NDArray[np.floating[Any]],
+    evaluation: Evaluation | Evaluations | Match | None,
+    gamma: float,
+) -> list[dict[str, Any]]:
+    """Return the figures of each of several tasks, in their order: its episodes, and the gap where it has a model."""
+    found = []
+    for number, name in enumerate(task.names):
+        alone = evaluation.get(name) if isinstance(evaluation, Evaluations) else None
+        model = task.model_of(number) if len(task.names) <= _MOST_SOLVED else None
+        gap = None if model is None else optimality_gap(model, task.values_to(values, number), gamma)
+        bounds = {
+            "policy_value": None if gap is None else gap.policy_value,
+            "optimal_value": None if gap is None else gap.optimal_value,
+            "gap": None if gap is None else gap.gap,
+        }
+        length = None if alone is None else alone.mean_length
+        found.append({"task": name, **played(alone), "mean_length": length, **bounds})
+    return found
+
+
 def unvisited(model: MDP | None, visits: npt.NDArray[np.int64]) -> float | None:
     """Return the part of the pairs that episodes can reach which was never visited; None without a model."""
     if model is None:
         return None
-    known = visits[_reachable(model)]
-    return float((known == 0).mean()) if known.size else 0.0
+    known = _of_reachable(model, visits)
+    return (known.size - np.count_nonzero(known)) / known.size if known.size else 0.0
 
 
 def visited(model: MDP | None, visits: npt.NDArray[np.int64]) -> float:
     """Return the part of the pairs that was visited: of those that episodes can reach, where there is a model."""
-    known = visits if model is None else visits[_reachable(model)]
-    return float((known > 0).mean()) if known.size else math.nan
+    known = visits if model is None else _of_reachable(model, visits)
+    return np.count_nonzero(known) / known.size if known.size else math.nan
 
 
-def _reachable(model: MDP) -> npt.NDArray[np.bool_]:
-    """Return the pairs that episodes can reach, (n_states, n_actions)."""
-    there: npt.NDArray[np.bool_] = np.diff(model.offsets).reshape(model.n_states, model.n_actions) > 0
-    return there & model.reachable()[:, None]
+def _of_reachable(model: MDP, visits: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the visits of the pairs that episodes can reach."""
+    states = model.reachable()
+    return visits[states] if model.actions is None else visits[states][model.actions[states]]
 
 
 def hints(
@@ -143,3 +168,13 @@ def hints(
             f"than {report['gap']:.2g}."
         )
     return found
+
+
+def hints_on_games(settings: Settings, steps: int) -> list[str]:
+    """Return a hint where a game is learnt with so little exploration that refutations are hardly ever seen."""
+    if settings.opponent is None or not steps or settings.exploration.at(steps) >= _EXPLORED:
+        return []
+    return [
+        f"Exploration is {settings.exploration.at(steps):g}: greedy self-play hardly visits moves that refute it. "
+        "exploration=0.3 (--exploration 0.3), and no less than 0.2 at the end, learns both sides of a game."
+    ]

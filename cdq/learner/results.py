@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from html import escape
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,16 +15,36 @@ from cdq.errors import ConfigError, LearnerBusy
 from cdq.errors.checks import is_flag, shown, whole
 from cdq.learner.backends import Backend
 from cdq.learner.elsewhere import learner_in
-from cdq.learner.evaluation import Evaluation, evaluate_greedy
+from cdq.learner.evaluation import Evaluation, Evaluations, evaluate_each, evaluate_greedy
 from cdq.learner.exclusion import exclusive, playing
 from cdq.learner.matches import Match, Matches
 from cdq.learner.naming import named
-from cdq.learner.report import Report, hints, make_report, played, unvisited, visited
+from cdq.learner.parts import tables_of_tasks
+from cdq.learner.report import (
+    Report,
+    hints,
+    hints_on_games,
+    make_report,
+    of_each,
+    played,
+    unvisited,
+    visited,
+)
 from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
 from cdq.offline import LoggedTask, Names
 from cdq.qfunctions import HashedTable, QTable, tables_of
 from cdq.settings import MOST_SEED
-from cdq.training import STEPS_PER_OUTCOME, Figures, History, Monitor, Requests, RunView, Until
+from cdq.training import (
+    STEPS_PER_OUTCOME,
+    Figures,
+    FleetTask,
+    History,
+    Monitor,
+    Requests,
+    RunView,
+    Until,
+    WideTask,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -47,8 +66,10 @@ class Results(Matches):
     _env: Any
     _requests: Requests
     _optimum: Solution | None = None
-    _evaluated: tuple[int, Evaluation | Match | None] = (0, None)  # steps so far, and what came of it
-    _by_agent: Mapping[str, Evaluation] = MappingProxyType({})  # of the same evaluation
+    _evaluated: tuple[int, Evaluation | Evaluations | Match | None] = (
+        0,
+        None,
+    )  # steps so far, and what came of it
 
     @property
     def model(self) -> MDP | None:
@@ -88,11 +109,6 @@ class Results(Matches):
     def agents(self) -> tuple[str, ...]:
         """Names of the agents, where the environment has several."""
         return self._task.agents
-
-    @property
-    def evaluation(self) -> Evaluation | Match | None:
-        """Figures of the last evaluation; of several agents, the mean of those that took part in an episode."""
-        return self._evaluated[1]
 
     @property
     def input_bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
@@ -147,21 +163,28 @@ class Results(Matches):
         )
 
     @property
-    def tables(self) -> Mapping[str, QTable]:
-        """A copy of each table, by its name: that of an agent or of a group; the name of an agent in a group means it.
+    def tables(self) -> Mapping[Any, QTable]:
+        """A copy of each table by its name: of an agent or a group of them, or of a task, where there are several.
+
+        The name of an agent in a group means the table of the group. Of tasks that are `Weights` the values are worth
+        to the task.
 
         Raises
         ------
         ConfigError
-            If the table has no blocks: it is one of one environment.
+            If there is one table, which `table` has.
         LearnerBusy
             If the learner is in the course of another call.
         """
+        if isinstance(self._task, WideTask):
+            with self._turn.taken("tables"):
+                return tables_of_tasks(self._task, self._state.merged)
         blocks = self._state.blocks
         if blocks is None:
-            raise ConfigError(f"{self.name} is learnt with one table: agent.table")
+            raise ConfigError(f"{self.name} is learnt with one table, which has no name; use table")
         encoder = getattr(self._task, "encoder", None)
-        return tables_of(self.table, blocks, getattr(encoder, "members", None))
+        tables = tables_of(self.table, blocks, getattr(encoder, "members", None))
+        return tables if not isinstance(self._task, FleetTask) else self._task.by_number(tables)
 
     def _repr_html_(self) -> str:
         caption = f"<p>{escape(repr(self))}</p>"
@@ -208,12 +231,17 @@ class Results(Matches):
         Evaluation, Match, or mapping of str to Evaluation
             Figures of the policy; of an environment of several agents those of each agent, by its name.
 
+        Returns
+        -------
+        Evaluation, or Evaluations
+            Figures of the episodes; of several tasks a dictionary, with the evaluation of each by its name.
+
         Raises
         ------
         ConfigError
             If *episodes* is not a whole number of at least 1, or *seed* none of at least 0; if *env* has other
-            observations or actions; if *opponent* is none, or there is no game; or the environment that was given has changed since the learner was made of its
-            model.
+            observations or actions; if *opponent* is none, or there is no game; or the environment that was given has
+            changed since the learner was made of its model.
         LearnerBusy
             If the learner is in the course of another call, or another learner is stepping the environment that was
             given.
@@ -230,13 +258,12 @@ class Results(Matches):
         """
         if env is not None:
             with learner_in(env, self) as other:
-                found: Evaluation | Match = other.evaluate(
+                found: Evaluation | Evaluations | Match = other.evaluate(
                     episodes, seed=self.settings.seed if seed is None else seed, opponent=opponent
                 )
                 return found
         with self._stepped("evaluate"):
-            whole_of = self._evaluate(episodes, seed, opponent)
-        return self._by_agent or whole_of
+            return self._evaluate(episodes, seed, opponent)
 
     def _stepped(self, call: str) -> AbstractContextManager[None]:
         """Return a context that has the environment for this learner alone, where it is stepped itself."""
@@ -245,10 +272,10 @@ class Results(Matches):
 
     def _evaluate(
         self, episodes: float | None = None, seed: int | None = None, opponent: Any = None
-    ) -> Evaluation | Match:
+    ) -> Evaluation | Evaluations | Match:
         self._require_unchanged()
         if opponent is not None:
-            self._require_game("an opponent")
+            self._game("an opponent")
         usual = _EPISODES if self._task.threads else _EPISODES_IN_PYTHON
         n = usual if episodes is None else whole("episodes", episodes, 1, _MOST_EPISODES)
         if seed is None:
@@ -257,19 +284,18 @@ class Results(Matches):
             entropy = self.settings.seed
         else:
             key, entropy = (), whole("the seed", seed, 0, MOST_SEED)
-        result, self._by_agent = self._play_each(n, entropy, key, "random" if opponent is None else opponent)
+        result = self._play(n, entropy, key, "random" if opponent is None else opponent)
         self._evaluated = (self.steps, result)
         return result
 
-    def _play(self, episodes: int, seed: int, key: tuple[int, ...] = ()) -> Evaluation | Match:
-        return self._play_each(episodes, seed, key)[0]
-
-    def _play_each(
+    def _play(
         self, episodes: int, seed: int, key: tuple[int, ...] = (), opponent: Any = "random"
-    ) -> tuple[Evaluation | Match, dict[str, Evaluation]]:
+    ) -> Evaluation | Evaluations | Match:
         if self.settings.opponent is not None:
-            return self._match(opponent, episodes, seed, key), {}
+            return self._match(opponent, episodes, seed, key)
         values, stop = self._state.merged.mean_values(), self._requests.stop
+        if isinstance(self._task, WideTask):
+            return evaluate_each(self._task, values, stop, seed=seed, key=key, episodes=episodes)
         return evaluate_greedy(self._task, values, stop, seed=seed, key=key, episodes=episodes)
 
     def _view(self) -> RunView:
@@ -335,19 +361,22 @@ class Results(Matches):
             "digest": self._table().digest(),
         }
         evaluation = self._last_evaluation(play)
-        threshold = reward_threshold(self.name)
+        threshold = None if isinstance(self._task, WideTask) else reward_threshold(self.name)
         reached = None if threshold is None or evaluation is None else evaluation.mean_return >= threshold
         solved = {"reward_threshold": threshold, "solved": reached}
         report = {**make_report(about, self.settings, self.history, self._gap(), evaluation), **solved}
         if self._task.agents:
-            report["agents"] = {agent: played(one) for agent, one in self._by_agent.items()}
+            each = evaluation if isinstance(evaluation, Evaluations) else {}
+            report["agents"] = {agent: played(one) for agent, one in each.items()}
         merged = self._state.merged
         missed = unvisited(self.model, merged.updates())
-        found = hints(report, self.model, merged.values, missed)
-        rows = {"history": self.history.to_json()} if history else {}
+        found = hints(report, self.model, merged.values, missed) + hints_on_games(self.settings, self.steps)
+        rows: dict[str, Any] = {"history": self.history.to_json()} if history else {}
+        if isinstance(self._task, WideTask):
+            rows["tasks"] = of_each(self._task, merged.values, evaluation, self.settings.gamma)
         return Report(report, pairs_unvisited=missed, hints=found, **rows)
 
-    def _last_evaluation(self, play: bool) -> Evaluation | Match | None:
+    def _last_evaluation(self, play: bool) -> Evaluation | Evaluations | Match | None:
         """Return how the policy of now did when it was played last; if it never was, it is, unless *play* is False."""
         steps, result = self._evaluated
         if play:
@@ -370,13 +399,13 @@ class Results(Matches):
             lambda: math.nan if (gap := self._gap()) is None else gap.gap,
             lambda: self._evaluate(episodes).mean_return,
             self._state.goal,
-            complete=Figures(
+            figures=Figures(
                 self._state,
                 self.settings.exploration if explores else None,
                 self.settings.step_size,
                 self._task.step_scale,
                 lambda: visited(self.model, self._state.merged.updates()),
-            ).complete,
+            ),
         )
 
     def _workers_are(self) -> str:

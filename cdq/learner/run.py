@@ -124,6 +124,7 @@ class Run:
             num_envs=call.settings.num_envs * call.task.lanes_each,
             watch=call.watch if comm.rank == 0 else watch_nothing,
             finish=call.requests.finish,
+            rank=comm.rank,
         )
 
     def _take_part(self, comm: Communicator, course: Course) -> None:

@@ -7,7 +7,7 @@ that the distance from Q* is at most |TQ - Q| and gamma times the largest distan
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from cdq.errors import ConfigError, ModelError
 from cdq.mdp.arrays import FloatArray
 from cdq.mdp.bellman import Backups, fold
+from cdq.mdp.model import MDP
 from cdq.mdp.solution import Bounds, OptimalityGap, Solution
-
-if TYPE_CHECKING:
-    from cdq.mdp.finite import FiniteModel
 
 _SETTLED = 2.0**-40  # of the largest value: rounding alone, where a discount makes sweeps converge
 
 
-def refuse(model: FiniteModel, what: str) -> None:
+def refuse(model: MDP, what: str) -> None:
     """Raise `ConfigError` if a model is that of a game, for which there is no such answer."""
     if model.opponent is not None:
         raise ConfigError(
@@ -32,7 +30,7 @@ def refuse(model: FiniteModel, what: str) -> None:
         )
 
 
-def optimum(model: FiniteModel, gamma: float, tolerance: float, max_iterations: int) -> Solution:
+def optimum(model: MDP, gamma: float, tolerance: float, max_iterations: int) -> Solution:
     """Return the value of a game to whoever moves, by sweeps of value iteration."""
     backups = fold(model, gamma)
     values, sweeps = np.zeros(backups.n_states), 0
@@ -49,12 +47,11 @@ def optimum(model: FiniteModel, gamma: float, tolerance: float, max_iterations: 
     error = _distances(backups, gamma, table, np.ones(backups.n_states, np.bool_))
     margin = float(np.max(error, initial=0.0, where=~backups.missing)) + spare
     best = table.max(axis=1)
-    return Solution(
-        table, best, table.argmax(axis=1), gamma * float(np.abs(best - values).max()), margin, margin, sweeps, (margin,) * 2
-    )
+    residual = gamma * float(np.abs(best - values).max())
+    return Solution(table, best, table.argmax(axis=1), residual, margin, margin, sweeps, (margin, margin))
 
 
-def bounds(model: FiniteModel, table: FloatArray, gamma: float) -> Bounds:
+def bounds(model: MDP, table: FloatArray, gamma: float) -> Bounds:
     """Return bounds of Q* from any table, by the distance of the table from its backup."""
     backups, reachable = fold(model, gamma), model.reachable()
     missing = backups.missing
@@ -67,14 +64,14 @@ def bounds(model: FiniteModel, table: FloatArray, gamma: float) -> Bounds:
     return Bounds(lower, upper, float(wide.max(axis=1)[reachable].max()))
 
 
-def gap(model: FiniteModel, policy: NDArray[np.int64], gamma: float, best: Solution) -> OptimalityGap:
+def gap(model: MDP, policy: NDArray[np.int64], gamma: float, best: Solution) -> OptimalityGap:
     """Return a policy's worst value, for whoever moves first, beside the value of the game."""
     mine, _ = worst(model, policy, gamma)
     value, optimal = float(model.start @ mine), float(model.start @ best.state_values)
     return OptimalityGap(value, optimal, max(0.0, optimal - value) + best.above)
 
 
-def worst_results(model: FiniteModel, policy: NDArray[np.int64]) -> tuple[float, float]:
+def worst_results(model: MDP, policy: NDArray[np.int64]) -> tuple[float, float]:
     """Return the mean result of a policy against the opponent that is best against it: as the first player, and second.
 
     Raises
@@ -86,8 +83,8 @@ def worst_results(model: FiniteModel, policy: NDArray[np.int64]) -> tuple[float,
     return float(model.start @ mine), float(model.start @ theirs)
 
 
-def worst(model: FiniteModel, policy: NDArray[np.int64], gamma: float) -> tuple[FloatArray, FloatArray]:
-    """Return what a policy comes to against the best opponent, in its own eyes: where it moves, and where that one does.
+def worst(model: MDP, policy: NDArray[np.int64], gamma: float) -> tuple[FloatArray, FloatArray]:
+    """Return the result of a policy against the best opponent: from states where it moves, and where the other does.
 
     Raises
     ------
@@ -107,7 +104,7 @@ def worst(model: FiniteModel, policy: NDArray[np.int64], gamma: float) -> tuple[
     raise _endless(model)
 
 
-def _endless(model: FiniteModel) -> ModelError:
+def _endless(model: MDP) -> ModelError:
     return ModelError(f"{model.name} without discount may go on for ever; give a gamma below 1")
 
 
@@ -119,8 +116,9 @@ def _backed_up(backups: Backups, gamma: float, values: FloatArray) -> tuple[Floa
 
 def _onward(backups: Backups, gamma: float, errors: FloatArray) -> FloatArray:
     """Return what errors of the successors come to in every pair; 0 where a state lacks the action."""
-    passed_on = backups.action_values(gamma, errors) - np.where(backups.missing, 0.0, backups.reward.reshape(backups.missing.shape))
-    return np.where(backups.missing, 0.0, passed_on * (1.0 + 2.0**-40))
+    unpaid = replace(backups, reward=np.zeros_like(backups.reward))
+    passed_on = unpaid.action_values(gamma, errors) * (1.0 + 2.0**-40)
+    return np.where(backups.missing, 0.0, passed_on)
 
 
 def _distances(backups: Backups, gamma: float, table: FloatArray, among: NDArray[np.bool_]) -> FloatArray:

@@ -102,8 +102,8 @@ def optimality_gap(model: Any, values: Any, gamma: float, optimum: Solution | No
     if optimum is not None and optimum.values.shape != table.shape:
         raise ConfigError(f"optimum has shape {optimum.values.shape}; this model has {table.shape}")
     if known.opponent is not None:
-        best = optimum or games.optimum(known, discount, _TOLERANCE, _MAX_ITERATIONS)
-        return games.gap(known, policy, discount, best)
+        known_best = optimum or games.optimum(known, discount, _TOLERANCE, _MAX_ITERATIONS)
+        return games.gap(known, policy, discount, known_best)
     if optimum is None and discount < 1.0 and known.n_outcomes > _SOLVED_OUTCOMES:
         check_scale(backups, discount)
         return _gap_by_one_sweep(backups, known, table, policy, discount)

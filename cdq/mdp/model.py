@@ -71,8 +71,8 @@ class MDP(FiniteModel):
         Parameters
         ----------
         env : str, gymnasium.envs.registration.EnvSpec, gymnasium.Env or callable
-            An id (``"module:Env-v0"`` imports the module), a spec, an environment (left open), or a maker. The time limit is the tightest of its wrappers'. An environment whose ``P`` is not
-            known to be what its `step` does is played first, as a copy where there is one.
+            An id (``"module:Env-v0"`` imports it), a spec, an environment (left open), or a maker. The time limit is
+            its wrappers' tightest. An environment whose ``P`` may not be what `step` does is played first, as a copy.
         **kwargs
             Arguments that are passed to ``gymnasium.make`` or to the callable.
 

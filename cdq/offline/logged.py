@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from cdq.errors import ConfigError
 from cdq.offline.logs import Log, encoding_of_states, read_log
 from cdq.offline.names import Names, ends
 from cdq.schedules import StepSize, as_step_size
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class LoggedTask:
@@ -52,6 +55,7 @@ class LoggedTask:
     def __init__(self, names: Names) -> None:
         self.names = names
         self.n_rows, self.n_actions = len(names.states), len(names.actions)
+        self.columns = self.n_actions
         self.tried = np.zeros((self.n_rows, self.n_actions), np.bool_)
 
     @property
@@ -92,6 +96,10 @@ class LoggedTask:
     def _allowed(self, tried: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         allowed: npt.NDArray[np.bool_] = tried | ~tried.any(axis=-1, keepdims=True)
         return allowed
+
+    def of_worker(self, rank: int) -> Self:
+        """Return the task itself, which all workers learn."""
+        return self
 
     def kinds(self) -> list[str]:
         """Return no names: nothing is stepped in Python."""

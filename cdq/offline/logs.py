@@ -28,8 +28,8 @@ class Log:
     Attributes
     ----------
     states, next_states : (n,) arrays of int64, or (n, width) arrays of float64
-        Indices, keys or vectors of the observations. After a termination the next one is the state itself: nothing
-        is read of it.
+        Indices, keys or vectors of the observations. After a termination the next one is the state itself, where
+        nothing is read of it.
     actions : (n,) array of uint32
         Actions, numbered from 0.
     rewards : (n,) array of float64
@@ -50,13 +50,15 @@ class Log:
     def __len__(self) -> int:
         return len(self.actions)
 
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of all columns, as hexadecimal digits."""
+    def fingerprint(self, paid: npt.NDArray[np.float64] | None = None) -> str:
+        """Return the SHA-256 of all columns, and of what several tasks are paid, as hexadecimal digits."""
         digest = hashlib.sha256()
         for column in (self.states, self.actions, self.rewards, self.next_states, self.terminated):
             digest.update(column.data)
         if self.next_masks is not None:
             digest.update(self.next_masks.data)
+        if paid is not None:
+            digest.update(paid.data)
         return digest.hexdigest()
 
 
@@ -77,6 +79,7 @@ def read_log(
     first_action: int = 0,
     next_masks: Any = None,
     masked: bool = False,
+    ends: bool = False,
 ) -> Log:
     """Check and encode logged transitions.
 
@@ -90,12 +93,14 @@ def read_log(
     rewards : (n,) numbers
         Rewards; finite.
     terminated : (n,) bool or 0 and 1
-        True where the transition ended its episode; the next observation may be anything there.
+        True where the transition ended its episode; the next observation may be anything there, unless *ends* is true.
     next_masks : (n, n_actions) bool or 0 and 1, optional
         Actions that the next state allows; by default what the next observations say where they hold masks and
         *masked* is true, else all.
     encoding : Encoding
         Makes indices, keys or vectors of observations.
+    ends : bool
+        True: what terminations led to is read, too.
     n_actions, first_action : int
         The actions are first_action to first_action + n_actions - 1.
 
@@ -123,8 +128,9 @@ def read_log(
     )
     _refuse("reward", paid, ~np.isfinite(paid), "finite numbers")
     states, _ = _encoded("observation", observations, encoding, np.zeros(n, np.uint8))
-    next_states, told = _encoded("next_observation", next_observations, encoding, over)
-    next_states[over == 1] = states[over == 1]
+    skipped = np.zeros_like(over) if ends else over
+    next_states, told = _encoded("next_observation", next_observations, encoding, skipped)
+    next_states[skipped == 1] = states[skipped == 1]
     if next_masks is None and masked and encoding.n_actions:
         next_masks = told
     allowed = None if next_masks is None else masks(next_masks, n_actions, over)

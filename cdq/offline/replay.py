@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ Learn = Callable[[Law, float, int, int, int], int]
 
 # Observations that a hashed table looks up at a time.
 _LOOKUPS = 256
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def steps_of(log: Log, size: int, passes: int) -> int:
@@ -51,6 +54,9 @@ class Replays:
     horizon : float
         Steps that a discounted reward counts for at most: a value may become so many rewards.
 
+    paid : (n, width) array, optional
+        Numbers that each transition pays to several tasks; by default its reward to one.
+
     Raises
     ------
     ConfigError
@@ -72,15 +78,17 @@ class Replays:
         q_function: Callable[[Rows, int], QFunction],
         name: str,
         horizon: float = 1.0,
+        paid: npt.NDArray[np.float64] | None = None,
     ) -> None:
-        self.n_rows, self.n_actions = n_rows, n_actions
+        self.n_rows, self.n_actions, self._paid = n_rows, n_actions, paid
         self._log, self._q_function, self._dtype, self._name = log, q_function, np.dtype(dtype), name
         most = float(np.finfo(self._dtype).max) / max(2.0 * horizon, 1.0)
-        beyond = np.abs(log.rewards) > most
+        rewards = (log.rewards if paid is None else paid).reshape(len(log), -1)
+        beyond = np.abs(rewards) > most
         if beyond.any():
-            first = int(beyond.argmax())
+            first, column = np.argwhere(beyond)[0]
             raise ConfigError(
-                f"the reward of transition {first} is {log.rewards[first]}; allowed: up to {most:.3g}, whose sums "
+                f"the reward of transition {first} is {rewards[first, column]}; allowed: up to {most:.3g}, whose sums "
                 f"{self._dtype} holds"
             )
 
@@ -100,6 +108,10 @@ class Replays:
         first, last = n * rank // size, n * (rank + 1) // size
         lanes.own.view(np.int64)[0] = first, last, 0, -(-n // size), turn
         return lanes.memory.tobytes()
+
+    def of_worker(self, rank: int) -> Self:
+        """Return the task itself, which all workers learn."""
+        return self
 
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and its lane."""
@@ -121,8 +133,9 @@ class Replays:
 
     def _of_function(self, q: QFunction, gamma: float, stop: npt.NDArray[np.int32]) -> Learn:
         log = self._log
-        one_by_one = q.continuous or log.next_masks is not None or q.rows.rule != 0
-        rewards = log.rewards if one_by_one else log.rewards.astype(self._dtype)
+        one_by_one = q.continuous or log.next_masks is not None or q.rows.rule != 0 or self._paid is not None
+        paid = log.rewards if self._paid is None else self._paid
+        rewards = paid if one_by_one else paid.astype(self._dtype)
         q = q if one_by_one else self._q_function(q.rows, _LOOKUPS)
         columns = log.states, log.actions, rewards, log.next_states, log.terminated
         replay = Replay(q, *columns, log.next_masks)

@@ -7,6 +7,7 @@
 - `hashed`: Hashed tables: the part that the workers of a process share, and the agreement of all workers on rows.
 - `linear`: Linear Q-functions: an observation leads to several rows of weights, whose entries add up.
 - `merged`: The table that the workers of a process share, and the memory that each worker's copy takes.
+- `personal`: A common table with a table of its own for each worker behind it.
 - `qtable`: QTable: values and visits of every pair, and the policy and state values that follow.
 - `showing`: Tables for people: as text, and in notebooks, on their grid where they have one.
 - `sole`: The table of a worker without peers: it needs no second copy, so that a large one takes a third of the
@@ -16,11 +17,12 @@
 from cdq.qfunctions.blocks import bring_together, tables_of
 from cdq.qfunctions.dense import Table
 from cdq.qfunctions.divergence import DivergenceGuard
-from cdq.qfunctions.grid import ARROWS, ASCII_ARROWS, LEGEND, MOVES, aims, kinds, policy_lines, signs
+from cdq.qfunctions.grid import ARROWS, ASCII_ARROWS, LEGEND, MOVES, aims, kinds, policy_lines, signs, symbols
 from cdq.qfunctions.hashed import HashedCells, HashedStates, HashedTable
 from cdq.qfunctions.linear import Linear
-from cdq.qfunctions.merged import MergedTable, allocate, rows_over, table_bytes
-from cdq.qfunctions.qtable import QTable
+from cdq.qfunctions.merged import MergedTable, allocate, mean_of_tables, rows_over, table_bytes
+from cdq.qfunctions.personal import PersonalTable, blocks_of_fleet
+from cdq.qfunctions.qtable import QTable, tables_in
 from cdq.qfunctions.showing import as_html, model_as_html
 from cdq.qfunctions.sole import LARGE, SoleTable
 
@@ -36,18 +38,23 @@ __all__ = [
     "HashedTable",
     "Linear",
     "MergedTable",
+    "PersonalTable",
     "QTable",
     "SoleTable",
     "Table",
     "aims",
     "allocate",
     "as_html",
+    "blocks_of_fleet",
     "bring_together",
     "kinds",
+    "mean_of_tables",
     "model_as_html",
     "policy_lines",
     "rows_over",
     "signs",
+    "symbols",
     "table_bytes",
+    "tables_in",
     "tables_of",
 ]

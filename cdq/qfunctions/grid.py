@@ -30,8 +30,13 @@ def policy_lines(model: Model, policy: npt.NDArray[np.int64], arrows: str = ARRO
 
 def signs(model: Model, policy: npt.NDArray[np.int64], arrows: str = ARROWS) -> list[str]:
     """Return the sign of each cell: an arrow, the number of an action without direction, or the kind of the cell."""
-    symbols = [str(action) if aim is None else arrows[aim] for action, aim in enumerate(aims(model))]
-    return [kind or symbols[action] for kind, action in zip(kinds(model), policy.tolist(), strict=True)]
+    names = symbols(model, arrows)
+    return [kind or names[action] for kind, action in zip(kinds(model), policy.tolist(), strict=True)]
+
+
+def symbols(model: Model, arrows: str = ARROWS) -> list[str]:
+    """Return the sign of each action: an arrow, or its number where it has no direction."""
+    return [str(action) if aim is None else arrows[aim] for action, aim in enumerate(aims(model))]
 
 
 def kinds(model: Model) -> list[str]:

@@ -279,7 +279,7 @@ class QTable:
         if not {"values", "visits"} <= set(tensors) or not isinstance(environment, str):
             raise FileError(f"{path} holds no table: {', '.join(tensors) or 'no tensors'}; use another file")
         values, visits = tensors["values"], tensors["visits"]
-        n = _tables_in(header)
+        n = tables_in(header)
         if values.ndim == 2 and values.shape == visits.shape and values.shape[1] % n == 0:
             values, visits = mean_of_tables(values, n), sum_of_tables(visits, n)
         table = cls(values, visits, environment, tensors.get("keys"), tensors.get("actions"))
@@ -316,7 +316,7 @@ def _named(path: object, header: Mapping[str, Any], table: QTable, name: str) ->
     return part_of(table, blocks, blocks.number_of(name))
 
 
-def _tables_in(header: Mapping[str, Any]) -> int:
+def tables_in(header: Mapping[str, Any]) -> int:
     """Return how many tables a learner's file holds side by side."""
     settings = header.get("settings")
     name = settings.get("rule") if isinstance(settings, dict) else None

@@ -57,15 +57,20 @@ def as_rate(value: float | str | Callable[[int], float] | Rate, what: str) -> Ra
 
 
 def as_step_size(value: float | str | Callable[[int], float] | StepSize | None, gamma: float) -> StepSize:
-    """Return *value* as a step size: as `as_rate` does, or a law by clock; None is the default for *gamma*."""
+    """Return *value* as a step size: as `as_law` does; None is the default for *gamma*."""
     if value is None:
         return RescaledLinear(gamma) if gamma < 1 else Polynomial(0.77)
-    known = _read(value, "step_size") if isinstance(value, str) else value
+    return as_law(value, "step_size")
+
+
+def as_law(value: float | str | Callable[[int], float] | StepSize, what: str) -> StepSize:
+    """Return *value* as a step size: as `as_rate` does, or a law by clock; *what* names the argument."""
+    known = _read(value, what) if isinstance(value, str) else value
     if isinstance(known, ClockLaw):
         return known
-    rate = as_rate(known, "step_size")
+    rate = as_rate(known, what)
     if not any(_ends(rate)):
-        raise ConfigError("step_size is 0, with which nothing is learnt; allowed: above 0 and up to 1")
+        raise ConfigError(f"{what} is 0, with which nothing is learnt; allowed: above 0 and up to 1")
     return rate
 
 
@@ -137,4 +142,8 @@ def _parts(text: str) -> list[str]:
     kind, bracket, inside = text.strip().partition("(")
     if not bracket:
         return text.strip().split(":")
+    if ")" not in inside:
+        raise ConfigError(
+            f"a bracket is open in {shown(text)}; write it as {kind.rstrip()}(NUMBER, ...), in quotes"
+        )
     return [kind.rstrip(), *inside.removesuffix(")").split(",")] if inside.endswith(")") else [text]

@@ -1,10 +1,16 @@
 """Hyper-parameters: one table of them, which is light enough to be imported for the help of a command.
 
+- `files`: Settings in files: arguments of a learner that a file describes, and hyper-parameters in which two of them
+  differ.
 - `hyperparameters`: Parts of which a hyper-parameter is made: its check, its form in a file, its option on a command
   line.
+- `making`: Settings made of arguments: checks of what excludes each other, and values that follow from others.
 - `settings`: Settings of a learner: the one table of hyper-parameters, with their checks, JSON forms and options.
+- `tasks`: Tasks that a learner learns at the same time: goals, rewards of its user's own, weights of features.
 """
 
+from cdq.settings.files import arguments_of, differing
+from cdq.settings.making import make_settings, require_workers
 from cdq.settings.settings import (
     DEFAULTS,
     HYPERPARAMETERS,
@@ -12,10 +18,8 @@ from cdq.settings.settings import (
     MOST_SEED,
     OF_ENVIRONMENT,
     Settings,
-    arguments_of,
-    differing,
-    make_settings,
 )
+from cdq.settings.tasks import Goals, Rewards, Tasks, Weights
 
 __all__ = [
     "DEFAULTS",
@@ -23,8 +27,13 @@ __all__ = [
     "MAY_CHANGE",
     "MOST_SEED",
     "OF_ENVIRONMENT",
+    "Goals",
+    "Rewards",
     "Settings",
+    "Tasks",
+    "Weights",
     "arguments_of",
     "differing",
     "make_settings",
+    "require_workers",
 ]

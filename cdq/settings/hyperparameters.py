@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import MOST_STEPS, one_of, real, shown, whole
-from cdq.features import FeatureMap, FourierBasis, PolynomialBasis, TileCoding
-from cdq.merges import MergeRule
+from cdq.merges import MergeRule, Personal
+from cdq.schedules import Federation
 from cdq.schedules.windows import AutoWindow, FixedWindow, Window
+
+if TYPE_CHECKING:
+    from cdq.features import FeatureMap
 
 Check = Callable[[str, Any], Any]
 
 _PART = "hyperparameter"
-_BASES = {"tiles": (TileCoding, 2), "polynomial": (PolynomialBasis, 1), "fourier": (FourierBasis, 1)}
+# Name on a command line: the class of `cdq.features`, and the most numbers that follow.
+_BASES = {"tiles": ("TileCoding", 2), "polynomial": ("PolynomialBasis", 1), "fourier": ("FourierBasis", 1)}
 _SWITCH: dict[str, bool | str] = {"auto": "auto", "on": True, "off": False}
 
 
@@ -143,9 +148,30 @@ def text(value: Any) -> str:
     return value
 
 
-def merge_to_config(merge: str | MergeRule) -> str:
-    """Return the name of a merge rule."""
+def merge_to_config(merge: str | MergeRule | Personal) -> Any:
+    """Return a merge rule as JSON has it; of a user's own the name."""
+    if isinstance(merge, Personal):
+        return merge.to_config()
     return merge if isinstance(merge, str) else type(merge).__name__
+
+
+def merge_from_config(config: Any) -> str | Personal:
+    """Return the merge rule that `merge_to_config` described, or the name of a user's own."""
+    return Personal.from_config(config) if isinstance(config, dict) else text(config)
+
+
+def features_to_config(basis: FeatureMap) -> dict[str, Any]:
+    """Return features as a JSON object; `features_from_config` reads it back."""
+    from cdq import features
+
+    return features.to_config(basis)
+
+
+def features_from_config(config: Mapping[str, Any]) -> FeatureMap:
+    """Return the features that `features_to_config` described."""
+    from cdq import features
+
+    return features.from_config(config)
 
 
 def window_to_config(window: Window) -> dict[str, Any]:
@@ -179,8 +205,10 @@ def features_of(text: str) -> FeatureMap:
         raise ConfigError(
             f"features {text!r}; allowed: {kind}, followed by up to {most} whole numbers after colons"
         )
-    features: FeatureMap = basis(*map(int, numbers))
-    return features
+    from cdq import features
+
+    made: FeatureMap = getattr(features, basis)(*map(int, numbers))
+    return made
 
 
 def bins_of(text: str) -> int | tuple[int, ...]:
@@ -214,6 +242,26 @@ def groups_of(text: str) -> str | dict[str, list[str]]:
     return {group: members.split(",") for group, _, members in pairs}
 
 
+def merge_of(text: str) -> str | Personal:
+    """Return what ``--merge`` says.
+
+    Examples
+    --------
+    >>> merge_of("personal:30").prior
+    30.0
+    """
+    kind, *numbers = text.split(":")
+    if kind != "personal":
+        return text
+    try:
+        values = [float(number) for number in numbers]
+    except ValueError:
+        values = [math.nan] * 3
+    if len(values) > 2:
+        raise ConfigError(f"merge is {text!r}; allowed: personal:PRIOR or personal:PRIOR:MEMORY")
+    return Personal(*values)
+
+
 def window_of(text: str) -> str | int:
     """Return what ``--sync-every`` says."""
     try:
@@ -221,3 +269,35 @@ def window_of(text: str) -> str | int:
     except ValueError:
         return text
     return int(value) if value.is_integer() else text
+
+
+def per_worker_of(text: str) -> dict[str, list[str]]:
+    """Return what ``--per-worker`` says.
+
+    Examples
+    --------
+    >>> per_worker_of("exploration:0.05,0.2")
+    {'exploration': ['0.05', '0.2']}
+    """
+    name, _, values = text.partition(":")
+    return {name.replace("-", "_"): values.split(",")}
+
+
+def federation_of(text: str) -> Federation:
+    """Return what ``--federation`` says.
+
+    Examples
+    --------
+    >>> federation_of("0.5:0.1").dropped
+    0.1
+    """
+    try:
+        numbers = [float(number) for number in text.split(":")]
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= 2:
+        raise ConfigError(
+            f"federation is {text!r}; allowed: a number, or two with a colon between them: 0.5:0.1"
+        )
+    participation, dropped = [*numbers, 0.0][:2]
+    return Federation(participation, dropped)

@@ -1,24 +1,24 @@
-"""Settings of a learner: the one table of hyper-parameters, with their checks, JSON forms and options."""
+"""Settings of a learner: the one table of hyper-parameters, with their checks, JSON forms and options.
+
+The help of a command is made of it: what only checks need, such as NumPy and OpenSSL, is imported by them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from cdq import features as bases
 from cdq import schedules
-from cdq.errors import ConfigError, FileError
+from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
 from cdq.merges import NAMES as MERGES
-from cdq.merges import MergeRule, resolve
+from cdq.merges import MergeRule, Personal, resolve
 from cdq.rules import Q_LEARNING, RULES, UpdateRule, as_rule
 from cdq.schedules import Rate, StepSize
 from cdq.schedules.windows import Window, as_window
+from cdq.settings import tasks as several
 from cdq.settings.hyperparameters import (
     Hyperparameter,
     Option,
@@ -26,18 +26,29 @@ from cdq.settings.hyperparameters import (
     checked_groups,
     choice,
     count,
+    features_from_config,
     features_of,
+    features_to_config,
+    federation_of,
     groups_of,
     hyperparameter,
     masks_of,
+    merge_from_config,
+    merge_of,
     merge_to_config,
     number,
+    per_worker_of,
     table_of,
     text,
     window_from_config,
     window_of,
     window_to_config,
 )
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from cdq.features import FeatureMap
 
 # More threads or lanes than any machine of today has use for; each takes memory and time to set up.
 MOST_WORKERS, MOST_LANES = 4096, 65_536
@@ -52,6 +63,8 @@ _RATES = "a number, linear:FIRST:LAST:STEPS, exponential:FIRST:LAST:STEPS"
 
 def type_of(dtype: npt.DTypeLike) -> str:
     """Return the name of a table's type: "float64" or "float32", however it was given."""
+    import numpy as np
+
     try:
         name = np.dtype(dtype).name if dtype is not None else None
     except TypeError:
@@ -75,17 +88,29 @@ def _checked_comm(name: str, comm: Any) -> Any:
 
 
 def _checked_bins(name: str, bins: Any) -> Any:
+    import numpy as np
+
     if isinstance(bins, (Sequence, np.ndarray)) and not isinstance(bins, str):
         return tuple(whole(name, n, 1, _MOST_BINS) for n in bins)
     return None if bins is None else whole(name, bins, 1, _MOST_BINS)
 
 
 def _checked_features(name: str, features: Any) -> Any:
-    if features is not None and not isinstance(features, bases.FeatureMap):
+    from cdq.features import FeatureMap
+
+    if features is not None and not isinstance(features, FeatureMap):
         raise ConfigError(
             f"{name} is {features!r}; allowed: cdq.TileCoding, cdq.PolynomialBasis or cdq.FourierBasis"
         )
     return features
+
+
+def _checked_federation(name: str, value: Any) -> Any:
+    if value is not None and not isinstance(value, schedules.Federation):
+        raise ConfigError(
+            f"{name} is {shown(value)}; allowed: cdq.Federation(participation=..., dropped=...)"
+        )
+    return value
 
 
 def _comm_from_config(comm: Any) -> str:
@@ -145,12 +170,12 @@ class Settings:
         decode=text,
         unsaid_default=True,
     )
-    merge: str | MergeRule = hyperparameter(
+    merge: str | MergeRule | Personal = hyperparameter(
         "pooled",
         _checked_merge,
-        Option(str, "RULE", f"How tables become one: {', '.join(MERGES)}."),
+        Option(str, "RULE", f"How tables become one: {', '.join(MERGES)}, or personal:PRIOR.", read=merge_of),
         encode=merge_to_config,
-        decode=text,
+        decode=merge_from_config,
     )
     sync_every: Window = hyperparameter(
         "auto",
@@ -181,7 +206,7 @@ class Settings:
         lambda name, value: value,  # the range follows from dtype
         Option(float, "X", "What the table holds before learning."),
     )
-    features: bases.FeatureMap | None = hyperparameter(
+    features: FeatureMap | None = hyperparameter(
         None,
         _checked_features,
         Option(
@@ -191,8 +216,8 @@ class Settings:
             "tiles, where observations are vectors",
             features_of,
         ),
-        encode=bases.to_config,
-        decode=bases.from_config,
+        encode=features_to_config,
+        decode=features_from_config,
         unsaid_default=True,
         of_environment=True,
     )
@@ -247,6 +272,20 @@ class Settings:
         unsaid_default=True,
         of_environment=True,
     )
+    tasks: several.Tasks | None = hyperparameter(
+        None,
+        several.checked_tasks,
+        Option(
+            str,
+            "TASKS",
+            "Learn several at once: goals:14,37,60, goals:all, or weights:1,0;0,1 of vector rewards.",
+            "the environment's own rewards",
+            several.tasks_of,
+        ),
+        encode=several.tasks_to_config,
+        decode=several.tasks_from_config,
+        unsaid_default=True,
+    )
     comm: str = hyperparameter(
         "auto",
         _checked_comm,
@@ -258,6 +297,35 @@ class Settings:
         False,
         choice(True, False),
         Option(bool, None, "Merge while the next window is learnt, one window late."),
+    )
+
+    per_worker: Mapping[str, Any] | None = hyperparameter(
+        None,
+        schedules.as_per_worker,
+        Option(
+            str,
+            "NAME:VALUE,VALUE,...",
+            "Schedules of each worker: exploration or step_size, as exploration:0.05,0.2,0.5.",
+            "none",
+            per_worker_of,
+        ),
+        encode=schedules.per_worker_to_config,
+        decode=schedules.per_worker_from_config,
+        unsaid_default=True,
+    )
+    federation: schedules.Federation | None = hyperparameter(
+        None,
+        _checked_federation,
+        Option(
+            str,
+            "PART[:DROPPED]",
+            "Part of the workers in each round, and the chance that what one of them learns is lost.",
+            "all, and none",
+            federation_of,
+        ),
+        encode=lambda value: None if value is None else value.to_config(),
+        decode=lambda config: None if config is None else schedules.Federation.from_config(config),
+        unsaid_default=True,
     )
 
     def to_config(self) -> dict[str, Any]:
@@ -290,101 +358,3 @@ MAY_CHANGE = frozenset(name for name, known in HYPERPARAMETERS.items() if known.
 
 def _is_unsaid(known: Hyperparameter, name: str, value: Any) -> bool:
     return known.unsaid_default and bool(value == known.check(name, DEFAULTS[name]))
-
-
-def make_settings(**arguments: Any) -> Settings:
-    """Return arguments of `QLearner` by name, checked.
-
-    `num_envs` is 0 where it follows from the environment, `workers` where it follows from the communicator.
-
-    Raises
-    ------
-    ConfigError
-        If one is not allowed; the message says what is.
-    """
-    given = {**DEFAULTS, **arguments}
-    known = {name: one.check(name, given.pop(name)) for name, one in HYPERPARAMETERS.items()}
-    if given:
-        raise TypeError(f"no hyper-parameter: {', '.join(given)}")
-    _require_compatible(known)
-    return Settings(**{**known, **_completed(known)})
-
-
-def _require_compatible(known: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` if two hyper-parameters exclude each other."""
-    if known["overlap"] and known["table"] == "hash":
-        raise ConfigError(
-            "overlap and a hashed table exclude each other: its rows are agreed on before a merge"
-        )
-    if known["features"] is not None and (known["bins"] is not None or known["table"] == "hash"):
-        other = "bins" if known["bins"] is not None else "a hashed table"
-        raise ConfigError(f"features and {other} exclude each other; choose one")
-    if known["features"] is not None and not known["rule"].spends_by_clock:
-        raise ConfigError(
-            f"rule={known['rule'].name!r} is for tables; leave features out, or take another rule"
-        )
-
-
-def _completed(known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that follow from others, or are drawn."""
-    import secrets  # here: it takes OpenSSL with it, which help has no use for
-
-    dtype, seed, explore = known["dtype"], known["seed"], known["exploration"]
-    largest = float(np.finfo(dtype).max)
-    finite = number(f"finite numbers that {dtype} holds", -largest, largest)
-    return {
-        "step_size": schedules.as_step_size(known["step_size"], known["gamma"]),
-        "initial_value": finite("initial_value", known["initial_value"]),
-        "seed": secrets.randbits(63) if seed is None else seed,
-        "exploration": _usual_exploration(known["opponent"]) if explore is None else explore,
-    }
-
-
-def _usual_exploration(opponent: str | None) -> Rate:
-    """Return the exploration rate of a learner whose user gives none; greedy self-play never sees what refutes it."""
-    return schedules.as_rate(0.1 if opponent is None else 0.3, "exploration")
-
-
-# ---- files
-
-
-def arguments_of(path: object, header: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:
-    """Return the arguments of `QLearner` that a file, which *path* names, says in its header.
-
-    Raises
-    ------
-    FileError
-        If it does not.
-    """
-    try:
-        text(header["environment"])
-        return as_arguments(header["settings"], merge)
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileError(f"{path} lacks what a learner is made with: {error!r}; use another") from None
-
-
-def as_arguments(config: Mapping[str, Any], merge: MergeRule | None) -> dict[str, Any]:
-    """Return the arguments of `QLearner` that `Settings.to_config` described."""
-    told = {"overlap": False, **config}  # files of 0.1 know none
-    arguments = {
-        name: known.decode(told[known.key or name])
-        for name, known in HYPERPARAMETERS.items()
-        if (known.key or name) in told or not known.unsaid_default
-    }
-    return arguments if merge is None else {**arguments, "merge": merge}
-
-
-def differing(has: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return the names of hyper-parameters in which a job differs from another one, both as JSON objects.
-
-    What one of them does not name, as an older cdq did not know it, is its default.
-    """
-
-    def of(config: Mapping[str, Any], name: str, known: Hyperparameter) -> Any:
-        return config.get(known.key or name, DEFAULTS[name])
-
-    return [
-        name
-        for name, known in HYPERPARAMETERS.items()
-        if not known.may_change and of(has, name, known) != of(wanted, name, known)
-    ]

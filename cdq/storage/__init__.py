@@ -5,6 +5,7 @@
 - `files`: Files: tensors with a JSON header and a checksum, written so that a crash leaves the old file or the new
   one.
 - `html`: Small tables and pictures in HTML, for notebooks: nothing is loaded, and every text is escaped.
+- `parts`: Part of a large file: its header and the first rows of each tensor, for whoever only looks at it.
 """
 
 from cdq.storage.columns import Columns, to_pandas, write_csv
@@ -22,17 +23,20 @@ from cdq.storage.files import (
     strict_json,
     write_tensors,
 )
+from cdq.storage.parts import Part, read_part
 
 __all__ = [
     "Checkpoint",
     "CheckpointDirectory",
     "Columns",
+    "Part",
     "Tensors",
     "check_replaceable",
     "open_regular",
     "open_to_read",
     "pack_tensors",
     "parse_tensors",
+    "read_part",
     "read_tensors",
     "replacing",
     "require_kind",

@@ -8,9 +8,10 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy.typing as npt
 
@@ -19,16 +20,19 @@ from cdq.storage.files import (
     Tensors,
     check_replaceable,
     open_regular,
+    open_to_read,
     read_tensors,
     unfinished,
     write_tensors,
 )
 
+T = TypeVar("T")
+
 _log = logging.getLogger("cdq")
 
 _KEPT = 3
 # A lock says who holds it, or nothing; a file that says something else is none, and is not ours to empty.
-_HOLDER, _LONGEST_LOCK = re.compile(rb"process \d+ on host [^\n]*"), 512
+_HOLDER, _LONGEST_LOCK = re.compile(rb"process (\d{1,18}) on host ([^\n]*)"), 512
 # Times that a directory is listed again because its writer deleted what was listed.
 _LISTINGS = 10
 _NAMES = f"checkpoint-{'[0-9]' * 20}.safetensors"
@@ -203,18 +207,23 @@ class CheckpointDirectory:
         FileError
             If there are checkpoints and none is whole; names them.
         """
+        found = self.newest_by(partial(read_tensors, follow=False))
+        return None if found is None else Checkpoint(found[0], *found[1])
+
+    def newest_by(self, read: Callable[[Path], T]) -> tuple[Path, T] | None:
+        """Return the path of the newest checkpoint that *read* reads, and what it returns; see `newest`."""
         skipped: list[str] = []
         for _ in range(_LISTINGS):
             paths, skipped = self._paths(), []
             for path in reversed(paths):
                 try:
-                    tensors, header = read_tensors(path, follow=False)
+                    found = read(path)
                 except FileError as error:
                     skipped.append(str(error).removeprefix("cannot read "))
                     continue
                 for damage in skipped:
                     _log.warning("skipped %s", damage)
-                return Checkpoint(path, tensors, header)
+                return path, found
             if paths == self._paths():  # else a run goes on there, and has deleted what was listed
                 break
         if skipped:
@@ -222,6 +231,18 @@ class CheckpointDirectory:
                 f"no checkpoint in {self.path} can be read; use another copy: {'; '.join(skipped)}"
             )
         return None
+
+    def holder(self) -> tuple[int, str] | None:
+        """Return the number of the process that holds the lock, and its host; None where none does, or says so.
+
+        One that was killed is named, too: it had no time to take its name out.
+        """
+        try:
+            with open_to_read(self.path / "lock", follow=False) as file:
+                said = _HOLDER.fullmatch(file.read(_LONGEST_LOCK))
+        except FileError:
+            return None
+        return None if said is None else (int(said[1]), said[2].decode(errors="replace"))
 
     def last_path(self) -> Path | None:
         """Return the path of the newest checkpoint, whole or not; None where there are none."""

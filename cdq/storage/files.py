@@ -26,7 +26,7 @@ FORMAT = 1
 Tensors = Mapping[str, npt.NDArray[Any]]
 
 # Bytes of the JSON in a file that is its header, and of all that stands before the data.
-_LONGEST_HEADER, _LONGEST_HEAD = 1 << 23, 20 << 20
+_LONGEST_HEADER, LONGEST_HEAD = 1 << 23, 20 << 20
 # Numbers of a header that are larger than this fit nothing that a header counts.
 _LARGEST = 1 << 1000
 
@@ -40,7 +40,7 @@ _READERS = {
 }
 
 # NumPy's names of the types, and safetensors'. Little-endian, as the format is.
-_TYPES = {
+TYPES = {
     "|b1": "BOOL",
     "|u1": "U8",
     "|i1": "I8",
@@ -233,11 +233,8 @@ def _head(tensors: Tensors, text: str, checksum: str) -> bytes:
     for name in _order(tensors):
         tensor = tensors[name]
         begin, end = end, end + tensor.nbytes
-        entries[name] = {
-            "dtype": _TYPES[tensor.dtype.str],
-            "shape": tensor.shape,
-            "data_offsets": [begin, end],
-        }
+        dtype = TYPES[tensor.dtype.str]
+        entries[name] = {"dtype": dtype, "shape": tensor.shape, "data_offsets": [begin, end]}
     head = json.dumps(entries).encode()
     head += b" " * (-len(head) % 8)
     return len(head).to_bytes(8, "little") + head
@@ -286,7 +283,7 @@ def read_file(path: str | os.PathLike[str], *, follow: bool = True) -> bytes:
 def _require_length(start: bytes, file: BinaryIO, size: int) -> bytes:
     """Return a whole file that begins with *start* if its head, which is read first, gives it this *size*."""
     length = int.from_bytes(start, "little")
-    if len(start) < 8 or length > min(size - 8, _LONGEST_HEAD):
+    if len(start) < 8 or length > min(size - 8, LONGEST_HEAD):
         raise FileError("it is too short, or no safetensors file; use another copy")
     head = file.read(length)
     try:
@@ -326,10 +323,15 @@ def parse_tensors(data: bytes, name: str) -> tuple[dict[str, npt.NDArray[Any]], 
 
 
 def _header(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, Any]:
+    if "cdq" in metadata and metadata.get("sha256") != _checksum(metadata["cdq"], tensors):
+        raise FileError("it was altered (its checksum differs); use another copy")
+    return header_of(metadata)
+
+
+def header_of(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return the header that the metadata of a file hold; raise `FileError` or `ValueError` if they hold none."""
     if "cdq" not in metadata:
         raise FileError("it was not written by cdq; use another file")
-    if metadata.get("sha256") != _checksum(metadata["cdq"], tensors):
-        raise FileError("it was altered (its checksum differs); use another copy")
     if len(metadata["cdq"]) > _LONGEST_HEADER:
         raise FileError(f"its header is longer than {_LONGEST_HEADER:,} bytes; use another copy")
     header = strict_json(metadata["cdq"])

@@ -9,20 +9,25 @@
   end.
 - `figures`: Figures of a run beside its episodes: exploration rate, step size, and the part of the pairs that were
   visited.
+- `fleet`: Fleets: an environment for each worker, and one Q-function that all of them learn.
 - `goals`: Goals of `learn`: a number of steps, or a condition that may end it sooner.
 - `history`: The record of a run: rows that are evenly spaced in steps, some 1,000 at most.
 - `interrupts`: Requests to end a run early: signals make them, workers read them.
 - `loggers`: Loggers: callbacks that write the figures of each round to a file as it is played.
-- `monitor`: Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition
-  holds.
+- `monitor`: Monitor of a run: writes the history, and measures the gap now and then, and the return where one is a
+  goal.
+- `paid`: Numbers that transitions pay to several tasks: rewards of all, or features that tasks weigh.
+- `picture`: Picture of a run in bounded size, as a JSON object: its curves, and its table on the grid or by its first
+  rows.
 - `progress`: Progress of a run, for the one who looks on: a bar on a terminal or in a notebook, plain lines elsewhere.
-- `rows`: Rows that a round adds to a history: one for itself, and more where its window was long.
+- `rows`: Rows that rounds add to a history: one for each, and more where its window was long; of many rounds at once.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
-- `stopping`: Callbacks that stop a run: by the return of its episodes, or by the clock.
+- `stopping`: Callbacks that stop a run: by the condition of the call, the return of its episodes, or the clock.
 - `task`: A learning task: an environment together with a Q-function, and the loops that workers run on it.
 - `team`: Teams: the workers of a process, the data that they share, and their lanes between two calls of `learn`.
 - `threads`: Threads that the main thread waits for, while a signal handler of the user's may raise there at any
   moment.
+- `wide`: Several tasks in one environment: what a learner learns of them, and each of them by itself.
 """
 
 from cdq.training.agreement import agree_on_seed, from_rank_0, require_same, require_same_tables
@@ -31,18 +36,24 @@ from cdq.training.callbacks import Callback, CallbackList, RunView
 from cdq.training.checkpoints import JOURNAL, Checkpoints
 from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.figures import Figures
+from cdq.training.fleet import FleetTask
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
+from cdq.training.paid import of_log, pays_features, width_of
+from cdq.training.picture import MOST_CELLS, Grid, Pictures, action_values, curves_of, grid_of, table_of
 from cdq.training.progress import ProgressBar, duration, is_for_a_person, watched_by
-from cdq.training.state import State, Tensors, lanes_of
-from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
+from cdq.training.state import State, Tensors, history_of, lanes_of
+from cdq.training.stopping import conditions
+from cdq.training.task import EnvironmentTask, GameTask, ModelTask, SteppedTask
 from cdq.training.team import Team
 from cdq.training.threads import run_workers
+from cdq.training.wide import WideTask
 
 __all__ = [
     "JOURNAL",
+    "MOST_CELLS",
     "STEPS_PER_OUTCOME",
     "TERMINATED",
     "Callback",
@@ -52,13 +63,17 @@ __all__ = [
     "Ended",
     "EnvironmentTask",
     "Figures",
+    "FleetTask",
+    "GameTask",
     "Goal",
+    "Grid",
     "History",
     "LearnCall",
     "MeanReturn",
     "ModelTask",
     "Monitor",
     "OptimalWithin",
+    "Pictures",
     "Plan",
     "Progress",
     "ProgressBar",
@@ -71,19 +86,29 @@ __all__ = [
     "Tensors",
     "Until",
     "Watch",
+    "WideTask",
     "about",
+    "action_values",
     "agree_on_seed",
+    "conditions",
+    "curves_of",
     "duration",
     "from_rank_0",
+    "grid_of",
     "heard",
     "heard_here",
+    "history_of",
     "is_for_a_person",
     "lanes_of",
     "learn_rounds",
+    "of_log",
+    "pays_features",
     "require_same",
     "require_same_tables",
     "run_workers",
     "signals_deferred",
+    "table_of",
     "watch_nothing",
     "watched_by",
+    "width_of",
 ]

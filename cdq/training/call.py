@@ -11,11 +11,13 @@ from cdq.mdp import MDP
 from cdq.settings import Settings
 from cdq.training.callbacks import CallbackList
 from cdq.training.checkpoints import Checkpoints
+from cdq.training.cohort import Cohort
 from cdq.training.course import Ended, Plan
 from cdq.training.goals import Goal
 from cdq.training.interrupts import Requests
 from cdq.training.monitor import Monitor
 from cdq.training.state import State, lanes_of
+from cdq.training.stopping import conditions
 from cdq.training.task import EnvironmentTask
 from cdq.training.team import Team
 from cdq.workers import Round, Rule
@@ -42,9 +44,9 @@ class LearnCall:
     requests : Requests
         Requests that end the call early.
     monitor : Monitor, optional
-        Writes the history and judges, on rank 0.
+        Writes the history and measures, on rank 0.
     callbacks : CallbackList
-        Callbacks of the user's; called on rank 0.
+        Callbacks, the condition of the goal first; called on rank 0.
     origin : dict
         Origin of the environment, for files, besides its name.
     """
@@ -82,7 +84,22 @@ class LearnCall:
             settings.overlap,
             self.state.goal.keep_every,
             self.task.step_scale,
+            self._cohort,
         )
+
+    @property
+    def _cohort(self) -> Cohort | None:
+        """Differences between the workers, where there are any."""
+        settings, known = self.settings, self.settings.per_worker or {}
+        if not known and settings.federation is None:
+            return None
+        schedules = known.get("exploration", ()), known.get("step_size", ())
+        return Cohort(*schedules, settings.federation, settings.seed, self.state.session)
+
+    @property
+    def measures(self) -> bool:
+        """True if the gap or the greedy return is measured before the steps of the call are done."""
+        return self.monitor is not None and self.monitor.measure_at <= self.state.goal.target
 
     @property
     def model(self) -> MDP:
@@ -91,14 +108,14 @@ class LearnCall:
         return self.task.model
 
     def watch(self, steps: int, played: Round) -> bool:
-        """Let the monitor write a round down and judge; return True if the goal is reached, or a callback asks."""
+        """Let the monitor write a round down, and the callbacks see it; return True if one of them asks to stop."""
         if self.monitor is None:
             return False
-        met = self.monitor(steps, played)
-        met = self.callbacks.see_round() or met
-        if met or self.monitor.measure_at != self.state.goal.measure_at:
-            self._aim_at(steps if met else self.state.goal.target, self.monitor.measure_at)
-        return met
+        measured = self.monitor(steps, played)
+        asked = self.callbacks.see_round(self.state.history[-1] if measured else None)
+        if asked or measured:
+            self._aim_at(steps if asked else self.state.goal.target, self.monitor.measure_at)
+        return asked
 
     def write_checkpoint(self, lanes: Sequence[bytes] | None = None) -> None:
         """Write a checkpoint with the lanes of all ranks, where their state is known."""
@@ -110,8 +127,8 @@ class LearnCall:
         self.callbacks.see_checkpoint()
 
     def unseen(self) -> LearnCall:
-        """Return the same call without its callbacks: they have seen the rounds that are repeated."""
-        return replace(self, callbacks=CallbackList())
+        """Return the same call without the callbacks that were given: they have seen the rounds that are repeated."""
+        return replace(self, callbacks=CallbackList(first=conditions(self.state.goal.until)))
 
     def end(self, ended: Ended) -> None:
         """Take note of the end of this process's workers, where another rank knew it before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,13 @@ from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
 from cdq.qfunctions import QTable
 from cdq.settings import Settings
-from cdq.training.history import History, Row
+from cdq.training.history import FIRST_ROW, History, Row
 from cdq.training.state import State
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 _log = logging.getLogger("cdq")
-_NO_ROW = Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
 
 
 class RunView:
@@ -62,12 +61,16 @@ class RunView:
     def row(self) -> Row:
         """The newest row of the history, whose `gap` and `greedy_return` are NaN unless this round measured them."""
         history = self._state.history
-        return history[-1] if len(history) else _NO_ROW
+        return history[-1] if len(history) else FIRST_ROW
 
     @property
     def rows(self) -> list[Row]:
         """The rows that the last round added to the history, oldest first: several where its window was long."""
         return self._state.history.after(self._before)
+
+    @property
+    def _is_measured(self) -> bool:
+        return self._state.history.measured
 
     def newest(self, name: str) -> float:
         """Return the newest figure of a column of the history that is not NaN; NaN if there is none."""
@@ -139,6 +142,9 @@ class Callback:
     def on_checkpoint(self, run: RunView) -> object:
         """After a checkpoint is written; at a hub also for those that only take the place of its records."""
 
+    def _judge(self, row: Row) -> object:
+        """Judge what the run itself has measured, before a callback measures more."""
+
     def _look(self, run: RunView) -> None:
         """Look at the run now and then, in the thread that waits for the workers."""
 
@@ -166,6 +172,8 @@ class CallbackList:
         The callbacks; a plain function is called after each round.
     view : RunView, optional
         View that they get.
+    first : sequence of Callback
+        Callbacks that come before them: those of the call itself.
 
     Raises
     ------
@@ -173,9 +181,13 @@ class CallbackList:
         If one of them is neither.
     """
 
-    def __init__(self, callbacks: Iterable[Any] = (), view: RunView | None = None) -> None:
-        self._all = sorted(map(_as_callback, _listed(callbacks)), key=attrgetter("_writes"))
+    def __init__(
+        self, callbacks: Iterable[Any] = (), view: RunView | None = None, *, first: Sequence[Callback] = ()
+    ) -> None:
+        given = sorted(map(_as_callback, _listed(callbacks)), key=attrgetter("_writes"))
+        self._all = [*first, *given]
         self._view, self._begun, self._asked = view, list[Callback](), False
+        self._of_measurements = [one for one in self._all if _does(one, "_judge")]
         self._of_rounds = [one for one in self._all if _does(one, "on_round")]
         self._of_evaluations = [one for one in self._all if _does(one, "on_evaluation")]
 
@@ -187,15 +199,19 @@ class CallbackList:
         if self._view is not None:
             self._view._end_round()
 
-    def see_round(self) -> bool:
-        """Call `on_round` of each, and `on_evaluation` after a measurement; return whether one asks to stop."""
+    def see_round(self, measured: Row | None = None) -> bool:
+        """Call `on_round` of each, and `on_evaluation` after a measurement; return whether one asks to stop.
+
+        *measured* is the row of the round, where the run itself measured something for it.
+        """
+        if measured is not None:
+            for one in self._of_measurements:
+                self._hear(one._judge(measured))
         for one in self._of_rounds:
             self._hear(one.on_round(self._seen))
-        if self._of_evaluations:
-            row = self._seen.row
-            if not (math.isnan(row.gap) and math.isnan(row.greedy_return)):
-                for one in self._of_evaluations:
-                    self._hear(one.on_evaluation(self._seen))
+        if self._of_evaluations and self._seen._is_measured:
+            for one in self._of_evaluations:
+                self._hear(one.on_evaluation(self._seen))
         if self._of_rounds:
             self._seen._end_round()
         return self._asked

@@ -15,6 +15,7 @@ from cdq.comm.base import Communicator
 from cdq.core.table.rows import Law
 from cdq.schedules import Decay, Rate, StepSize, build_law
 from cdq.schedules.windows import AutoWindow, Window, sweeps_of
+from cdq.training.cohort import Cohort, Member
 from cdq.training.interrupts import TERMINATED
 from cdq.workers import (
     GO_ON,
@@ -45,6 +46,7 @@ class Plan:
     overlap: bool = False
     keep_every: int = 0
     step_scale: float = 1.0
+    cohort: Cohort | None = None
 
     @property
     def needs_mass(self) -> bool:
@@ -53,7 +55,11 @@ class Plan:
 
     def law(self, steps: int) -> Law:
         """Return the step-size law of the window that starts after *steps* steps."""
-        return build_law(self.step_size, steps, self.window.mass, self.dtype, self.step_scale)
+        return self.law_of(self.step_size, steps)
+
+    def law_of(self, step_size: StepSize, steps: int) -> Law:
+        """Return the law of a step size in the window that starts after *steps* steps."""
+        return build_law(step_size, steps, self.window.mass, self.dtype, self.step_scale)
 
 
 @dataclass
@@ -121,6 +127,8 @@ class Course:
         with the table of that round.
     finish : (1,) array of int32
         A flag that asks all to end after the round in hand.
+    rank : int
+        Number of the worker, where workers differ.
     """
 
     def __init__(
@@ -133,6 +141,7 @@ class Course:
         num_envs: int,
         watch: Watch,
         finish: npt.NDArray[np.int32],
+        rank: int = 0,
     ) -> None:
         self._plan, self.progress, self._target = plan, progress, target
         self.size, self._num_envs = size, num_envs
@@ -140,6 +149,7 @@ class Course:
         self._begun = progress.steps  # steps of all windows that were begun
         self._open: deque[int] = deque()  # of those not yet merged: steps per worker
         self._law = plan.law(progress.steps)
+        self._member = None if plan.cohort is None else Member(plan.cohort, rank, size, plan.law_of)
         self.met = self._asked = False
         self.kept = progress.steps
 
@@ -172,18 +182,24 @@ class Course:
         self._begun = self.progress.steps
         self._open.clear()
 
+    @property
+    def learners(self) -> int:
+        """Number of workers that learn in a round."""
+        return self.size if self._plan.cohort is None else self._plan.cohort.learners(self.size)
+
     def next(self) -> Step | None:
         """Begin the next window; None where there is none."""
         left = self._target - self._begun
         if left <= 0 or self._asked or (self.met and self.size == 1):
             return None
-        sweeps = sweeps_of(self.progress.window, left, self.size, self._num_envs)
-        before, self._begun = self._begun, self._begun + sweeps * self._num_envs * self.size
+        sweeps = sweeps_of(self.progress.window, left, self.learners, self._num_envs)
+        before, self._begun = self._begun, self._begun + sweeps * self._num_envs * self.learners
         self._open.append(sweeps * self._num_envs)
         if isinstance(self._plan.step_size, Decay):
             self._law = self._plan.law(before)
         exploration = self._plan.exploration
-        return Step(self._law, sweeps, (exploration.at(before), exploration.at(self._begun)))
+        step = Step(self._law, sweeps, (exploration.at(before), exploration.at(self._begun)))
+        return step if self._member is None else self._member.step(step, before, self._begun)
 
     def settle(self, played: Round) -> None:
         """Take note of the oldest window's round, which is now in the table."""
@@ -194,7 +210,8 @@ class Course:
     def settle_one(self, played: Round, steps: int) -> None:
         """Take note of a round of windows of so many *steps* per worker, wherever they were begun."""
         progress = self.progress
-        progress.steps += steps * len(played.summaries)
+        absent = self.size - self.learners
+        progress.steps += steps * (len(played.summaries) - absent)
         if progress.steps < self._target:  # the last window is cut short, and says nothing of the next
             progress.window = self._plan.window.next(steps, played.mass)
         self._asked = any(summary.request == STOP_AFTER for summary in played.summaries)
@@ -250,9 +267,9 @@ def _overlapped(pipeline: Pipeline, course: Course) -> Generator[None, None, Non
     """Play the course, each round while the next window is learnt; yield where no window is open."""
     with closing(pipeline):
         while (step := course.next()) is not None:
-            pipeline.begin(*step)
+            pipeline.begin(*step[:3])
             while (step := None if course.due else course.next()) is not None:
-                if not _settled(pipeline.step(*step, course.request), course):
+                if not _settled(pipeline.step(*step[:3], course.request), course):
                     return
             if not _settled(pipeline.finish(course.request), course):
                 return

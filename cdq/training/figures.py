@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 from cdq.schedules import ClockLaw, Rate, StepSize
-from cdq.training.history import MOST_ROWS, Row
+from cdq.training.history import MOST_ROWS, Played, Row, Rows
+from cdq.training.rows import Counts, Places, bit_length, rows_of
 from cdq.training.state import State
 
 # Steps between two looks at the whole table, for each of its pairs: a look takes as long as a tenth of a step.
@@ -43,26 +47,65 @@ class Figures:
     ) -> None:
         self._state, self._exploration, self._step_size = state, exploration, step_size
         self._step_scale, self._visited = step_scale, visited
+        self._steps, self._unseen, self._pairs_seen = 0, True, 0
 
-    def complete(self, row: Row, before: Row) -> Row:
-        """Return a row with these figures; *before* is the one before it."""
-        epsilon = math.nan if self._exploration is None else self._exploration.at(row.steps)
-        step_size, visited = before.step_size, before.visited
-        if math.isnan(visited) or self._is_due(row.steps, before.steps):
-            step_size, visited = self._clock_step_size(), self._visited()
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of a state and an action of the table."""
+        return self._state.merged.clock.size
+
+    def go_on(self, last: Row) -> None:
+        """Go on from the newest row."""
+        self._steps, self._unseen, self._pairs_seen = last.steps, math.isnan(last.visited), 0
+
+    def look(self, steps: int) -> tuple[float, float]:
+        """Return step size and visited part of a table after a round at so many steps; NaN where none need be known.
+
+        The step size is the one at the mean clock of the visited pairs; NaN where the law is not one of clocks.
+        """
+        least = max(_STEPS_PER_PAIR * self.pairs, self._steps // MOST_ROWS).bit_length()
+        # Of all rows of the round, the first has the finest grid.
+        is_due = self._unseen or steps >> least != self._steps >> least
+        self._steps = steps
+        if not is_due:
+            return math.nan, math.nan
+        # Visits stay: pairs that were all visited are so until there are more.
+        visited = 1.0 if self._pairs_seen == self.pairs else self._visited()
+        self._unseen = math.isnan(visited)
+        self._pairs_seen = self.pairs if visited == 1.0 else 0
+        return self._clock_step_size(), visited
+
+    def rows_of(self, before: Row, rounds: Sequence[Played]) -> Rows:
+        """Return the rows of rounds (`cdq.training.rows.rows_of`), with all figures."""
+        rows, of = rows_of(before, rounds)
+        _spread_looks(rows, before, _is_due(rows["steps"], of, before, rounds))
+        steps = rows["steps"].tolist()
+        if self._exploration is not None:
+            rows["epsilon"] = [self._exploration.at(n) for n in steps]
         if not isinstance(self._step_size, ClockLaw):
-            step_size = self._step_size.at(row.steps) * self._step_scale
-        return row._replace(epsilon=epsilon, step_size=step_size, visited=visited)
-
-    def _is_due(self, steps: int, before: int) -> bool:
-        least = max(_STEPS_PER_PAIR * self._state.merged.clock.size, steps // MOST_ROWS)
-        width = 1 << least.bit_length()
-        return steps // width != before // width
+            rows["step_size"] = [self._step_size.at(n) * self._step_scale for n in steps]
+        return rows
 
     def _clock_step_size(self) -> float:
-        """Return the step size at the mean clock of the visited pairs, where the law is one of clocks."""
         law, clock = self._step_size, self._state.merged.clock
-        visited = int((clock > 0).sum())
-        if not isinstance(law, ClockLaw) or not visited:
+        if not isinstance(law, ClockLaw):
             return math.nan
-        return law.of(int(clock.sum(dtype="i8")) / visited) * self._step_scale
+        visited = np.count_nonzero(clock)
+        return law.of(int(clock.sum(dtype="i8")) / visited) * self._step_scale if visited else math.nan
+
+
+def _is_due(steps: Counts, of: Places, before: Row, rounds: Sequence[Played]) -> npt.NDArray[np.bool_]:
+    """Return which rows have the figures of the table after their round, *of* so many: others have those before."""
+    pairs = np.array([played.pairs for played in rounds])
+    width = bit_length(np.maximum(_STEPS_PER_PAIR * pairs[of], steps // MOST_ROWS))
+    crosses: npt.NDArray[np.bool_] = steps >> width != np.append(before.steps, steps[:-1]) >> width
+    seen = [before.visited, *(played.row.visited for played in rounds[:-1])]
+    unseen = np.logical_and.accumulate(np.isnan(seen))
+    return np.logical_or(crosses, unseen[of])
+
+
+def _spread_looks(rows: Rows, before: Row, is_due: npt.NDArray[np.bool_]) -> None:
+    """Let each row have what was seen of the table by the newest row, up to it, for which that was due."""
+    newest = np.maximum.accumulate(np.where(is_due, np.arange(len(rows)), -1))
+    for name in ("step_size", "visited"):
+        rows[name] = np.where(newest < 0, getattr(before, name), rows[name][newest])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import MOST_STEPS, path_of, read_only
 from cdq.storage import html, to_pandas, write_csv
+from cdq.workers import Summary
 
 
 class Row(NamedTuple):
@@ -77,11 +79,42 @@ class Row(NamedTuple):
 
 # Kept as arrays, which a file holds as they are.
 _COUNTS = ("steps", "episodes", "rounds", "bytes")
-_COLUMNS = np.dtype([(name, "i8" if name in _COUNTS else "f8") for name in Row._fields])
+COLUMNS = np.dtype([(name, "i8" if name in _COUNTS else "f8") for name in Row._fields])
+Rows = npt.NDArray[Any]  # of COLUMNS
 # Those that every file has.
 FIRST_COLUMNS = Row._fields[: Row._fields.index("gap") + 1]
 # A run may have a million rounds. So many rows are kept at most, and a quarter to a half of them where more come.
 MOST_ROWS = 1024
+# Rounds wait for their rows until so many bytes of summaries do: the more at once, the less each takes.
+_MOST_WAITING, _BYTES_OF_SUMMARY = 1 << 18, 256
+FIRST_ROW = Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
+
+
+class Played(NamedTuple):
+    """A round that was played, of which rows are made.
+
+    Attributes
+    ----------
+    row : Row
+        Figures of the run after the round, with the mean return of its episodes: the rest of theirs is added. Bytes are
+        those up to the round before; step size and visited part are NaN where the table was not looked at.
+    summaries : sequence of Summary
+        Summaries of the workers, in rank order. Where one has no tallies, there is one row without their figures.
+    pairs : int
+        Number of pairs of a state and an action of the table.
+    """
+
+    row: Row
+    summaries: Sequence[Summary]
+    pairs: int = 1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory, roughly."""
+        return len(self.summaries) * (len(self.summaries[0].tallies) + _BYTES_OF_SUMMARY)
+
+
+MakeRows = Callable[[Row, Sequence[Played]], Rows]
 
 
 class History:
@@ -100,8 +133,11 @@ class History:
     """
 
     def __init__(self) -> None:
-        self._rows = np.empty(MOST_ROWS, _COLUMNS)
-        self._length = 0
+        self._lock = threading.Lock()  # another thread may read meanwhile, to show the progress
+        # Memory, the number of rows in it, and rounds without rows yet; one value, which no signal handler can halve.
+        self._now: tuple[Rows, int, list[Played]] = np.empty(MOST_ROWS, COLUMNS), 0, []
+        self._make: MakeRows | None = None
+        self._bytes_waiting = 0
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> History:
@@ -120,7 +156,7 @@ class History:
                 f"a history has the columns {', '.join(Row._fields)}, of one length; "
                 f"got {', '.join(f'{name} {array.shape}' for name, array in arrays.items()) or 'none'}"
             )
-        rows = np.empty(shape[0], _COLUMNS)
+        rows = np.empty(shape[0], COLUMNS)
         for name in set(Row._fields) - set(arrays):
             rows[name] = np.nan
         for name, array in arrays.items():
@@ -129,7 +165,9 @@ class History:
             rows[name] = array
         _check(rows)
         history = cls()
-        history._take(rows if len(rows) < MOST_ROWS else _thinned(rows))
+        memory, _, waiting = history._now
+        kept = rows if len(rows) < MOST_ROWS else _thinned(rows)
+        history._now = *_appended(memory, 0, kept), waiting
         return history
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -181,41 +219,74 @@ class History:
 
     def append(self, row: Row) -> None:
         """Add the newest row."""
-        self._rows[self._length] = row
-        self._length += 1  # last: another thread may read meanwhile, to show the progress
-        if self._length == MOST_ROWS:
-            self._take(_thinned(self._rows))
+        with self._lock:
+            length = len(self._known())
+            self._now = *_appended(self._now[0], length, np.array([row], COLUMNS)), []
 
-    def _take(self, rows: npt.NDArray[Any]) -> None:
-        memory = np.empty(MOST_ROWS, _COLUMNS)
-        memory[: len(rows)] = rows
-        # In this order: a thread that reads between the two sees older rows, and no memory that nobody wrote to.
-        self._length = min(self._length, len(rows))
-        self._rows = memory
-        self._length = len(rows)
+    def add_round(self, played: Played, make: MakeRows) -> None:
+        """Add the rows of a round; *make* computes them when somebody looks, or many wait.
+
+        The rows of the round before get the bytes that were exchanged up to it, which are known by now.
+        """
+        with self._lock:
+            if make != self._make:
+                self._known()
+                self._make = make
+            rows, length, waiting = self._now
+            if length and not waiting:
+                rows["bytes"][length - 1] = played.row.bytes
+            waiting.append(played)
+            self._bytes_waiting += played.nbytes
+            if self._bytes_waiting > _MOST_WAITING:
+                self._known()
+
+    def _known(self) -> Rows:
+        """Return all rows, a view, computed where they were not; the lock must be held."""
+        rows, length, waiting = self._now
+        if waiting:
+            assert self._make is not None
+            before = Row._make(rows[length - 1].item()) if length else FIRST_ROW
+            self._now = *_appended(rows, length, self._make(before, waiting)), []
+            self._bytes_waiting = 0
+            rows, length, _ = self._now
+        return rows[:length]
+
+    @property
+    def _rows(self) -> Rows:
+        with self._lock:
+            return self._known()
+
+    @property
+    def measured(self) -> bool:
+        """True if the gap or the greedy return was measured at the newest row."""
+        _, length, waiting = self._now
+        if not (waiting or length):
+            return False
+        newest = waiting[-1].row if waiting else self[-1]
+        return not (math.isnan(newest.gap) and math.isnan(newest.greedy_return))
 
     def recount(self, n_bytes: int) -> None:
         """Set the bytes of the newest row, if there is one: it was written before those of its round were known."""
-        self._rows["bytes"][max(self._length - 1, 0)] = n_bytes
+        self._rows["bytes"][-1:] = n_bytes
 
     def after(self, steps: int) -> list[Row]:
         """Return the rows of more than so many steps, oldest first."""
-        rows = self._rows[: self._length]
+        rows = self._rows
         return list(map(Row._make, rows[rows["steps"].searchsorted(steps, "right") :].tolist()))
 
     def newest(self, name: str) -> float:
         """Return the newest figure of a column that is not NaN; NaN if there is none."""
-        column = self._rows[name][: self._length]
+        column = self._rows[name]
         there = np.flatnonzero(~np.isnan(column))
         return float(column[there[-1]]) if len(there) else math.nan
 
     def set_greedy_return(self, greedy_return: float) -> None:
         """Let the newest row, if there is one, have the greedy return that was measured after it was written."""
-        self._rows["greedy_return"][max(self._length - 1, 0)] = greedy_return
+        self._rows["greedy_return"][-1:] = greedy_return
 
     def add_seconds(self, seconds: float) -> None:
         """Let the newest row, if there is one, say that learning took so many more seconds."""
-        self._rows["seconds"][max(self._length - 1, 0)] += seconds
+        self._rows["seconds"][-1:] += seconds
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how copies are made, which have nothing in common with what they were made of."""
@@ -232,18 +303,18 @@ class History:
     __hash__ = None  # type: ignore[assignment]  # it grows
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._rows)
 
     def __iter__(self) -> Iterator[Row]:
-        return map(Row._make, self._rows[: self._length].tolist())
+        return map(Row._make, self._rows.tolist())
 
     def __reversed__(self) -> Iterator[Row]:
-        return map(Row._make, self._rows[: self._length][::-1].tolist())
+        return map(Row._make, self._rows[::-1].tolist())
 
     def __getitem__(self, key: int | str) -> Any:
         if isinstance(key, str):
             return self.column(key)
-        return Row._make(self._rows[: self._length][key].item())
+        return Row._make(self._rows[key].item())
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return one field of all rows as an array, a read-only copy.
@@ -255,7 +326,20 @@ class History:
         """
         if name not in Row._fields:
             raise ConfigError(unknown_name("column", name, Row._fields))
-        return read_only(self._rows[name][: self._length].copy())
+        return read_only(self._rows[name].copy())
+
+
+def _appended(memory: Rows, length: int, more: Rows) -> tuple[Rows, int]:
+    """Return memory and number of its rows once *more* are there, which are thinned as often as they fill it."""
+    while len(more):
+        new, more = more[: len(memory) - length], more[len(memory) - length :]
+        memory[length : length + len(new)] = new
+        length += len(new)
+        if length == len(memory):
+            kept = _thinned(memory)
+            memory = np.empty(MOST_ROWS, COLUMNS)  # a thread may be reading the former one
+            memory[: len(kept)], length = kept, len(kept)
+    return memory, length
 
 
 def _check(rows: npt.NDArray[Any]) -> None:
@@ -292,7 +376,7 @@ def _merged(rows: npt.NDArray[Any], kept: npt.NDArray[np.intp]) -> npt.NDArray[A
     """Return the rows at *kept*, the last among them, whose episodes are those of all rows since the one before."""
     ended = np.diff(rows["episodes"], prepend=0)
     first = np.append(0, kept[:-1] + 1)
-    result = rows[kept]
+    result = rows.take(kept)  # of structures, a fortieth of the time of rows[kept]
     counts = np.add.reduceat(ended, first)
     alone = np.diff(kept, prepend=-1) == 1  # these stay as they are, to the bit
     for name in ("mean_return", "mean_length"):

@@ -35,6 +35,8 @@ class _Logger(Callback):
 
     def on_round(self, run: RunView) -> None:
         """Write those of the round's rows that are due."""
+        if not (self._is_due(run.steps) or run._is_measured):  # nor is an earlier row of the round
+            return
         due = []
         for row in run.rows:
             if self._is_due(row.steps) or not (math.isnan(row.gap) and math.isnan(row.greedy_return)):

@@ -1,4 +1,4 @@
-"""Monitor of a run: writes the history, measures the gap now and then, and judges whether a condition holds."""
+"""Monitor of a run: writes the history, and measures the gap now and then, and the return where one is a goal."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 import time
 from collections.abc import Callable
 
-from cdq.training.goals import Goal, MeanReturn, OptimalWithin
-from cdq.training.history import History, Row
-from cdq.training.rows import rows_of
+from cdq.training.figures import Figures
+from cdq.training.goals import Goal, MeanReturn
+from cdq.training.history import FIRST_ROW, History, Played, Row
 from cdq.workers import Round
 
 # Steps between two measurements: half of those so far, a twentieth where a condition waits for them, but no fewer
@@ -32,9 +32,10 @@ class Monitor:
     mean_return : callable
         Returns the greedy policy's mean return.
     goal : Goal
-        Goal of the call: has the condition, and where a call goes on that was cut short, when to measure next.
-    complete : callable, optional
-        Returns a row, given the one before it, with figures that the round does not tell (`Figures.complete`).
+        Goal of the call: has the condition, for which more is measured, and where a call goes on that was cut short,
+        when to measure next.
+    figures : Figures
+        Figures of rows that rounds do not tell.
 
     Attributes
     ----------
@@ -50,19 +51,17 @@ class Monitor:
         mean_return: Callable[[], float],
         goal: Goal,
         *,
-        complete: Callable[[Row, Row], Row] = lambda row, before: row,
+        figures: Figures,
     ) -> None:
         self._history, self._gap, self._mean_return, self._until = history, gap, mean_return, goal.until
-        self._least, self._complete = least, complete
+        self._least, self._figures = least, figures
         self._greedy_return = math.nan
         last = self.go_on()
         self.measure_at = goal.measure_at or last.steps + self._least
 
     def aimed_at(self, goal: Goal) -> Monitor:
-        """Return a monitor of the same run that judges by another goal."""
-        return Monitor(
-            self._history, self._least, self._gap, self._mean_return, goal, complete=self._complete
-        )
+        """Return a monitor of the same run that measures for another goal."""
+        return Monitor(self._history, self._least, self._gap, self._mean_return, goal, figures=self._figures)
 
     def go_on(self) -> Row:
         """Count from the newest row, which is returned, for rounds whose bytes and seconds begin at 0."""
@@ -70,10 +69,11 @@ class Monitor:
         self._episodes, self._rounds, self._bytes = last.episodes, last.rounds, last.bytes
         self._bytes_before, self._seconds_before = last.bytes, last.seconds
         self._started = time.perf_counter()
+        self._figures.go_on(last)
         return last
 
     def __call__(self, steps: int, played: Round) -> bool:
-        """Write the round down; return whether the condition of the goal holds, as far as it was measured."""
+        """Write the round down; return whether anything was measured."""
         episodes, return_sum, bytes_sent = 0, 0.0, 0
         for summary in played.summaries:  # in rank order
             episodes += summary.episodes
@@ -82,44 +82,30 @@ class Monitor:
         self._episodes += episodes
         self._rounds += 1
         self._bytes = self._bytes_before + bytes_sent  # up to the round before
-        self._history.recount(self._bytes)
-        gap, met = math.nan, False
+        gap, measured = math.nan, steps >= self.measure_at
         self._greedy_return = math.nan
-        if steps >= self.measure_at:
+        if measured:
             growth = _GROWTH_UNTIL if self._until else _GROWTH
             self.measure_at = max(int(steps * growth), steps + self._least)
             gap = self._gap()
-            met = self._holds(gap)
-        self._write(
-            Row(
-                steps,
-                self._seconds_before + time.perf_counter() - self._started,
-                return_sum / episodes if episodes else math.nan,
-                self._episodes,
-                self._rounds,
-                self._bytes,
-                gap,
-                greedy_return=self._greedy_return,
-            ),
-            played,
+            if isinstance(self._until, MeanReturn):
+                self._greedy_return = self._mean_return()
+        figures = self._figures
+        step_size, visited = figures.look(steps)
+        row = Row(
+            steps,
+            self._seconds_before + time.perf_counter() - self._started,
+            return_sum / episodes if episodes else math.nan,
+            self._episodes,
+            self._rounds,
+            self._bytes,
+            gap,
+            greedy_return=self._greedy_return,
+            step_size=step_size,
+            visited=visited,
         )
-        return met
+        self._history.add_round(Played(row, played.summaries, figures.pairs), figures.rows_of)
+        return measured
 
     def _last(self) -> Row:
-        return self._history[-1] if len(self._history) else Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
-
-    def _write(self, newest: Row, played: Round) -> None:
-        """Write the rows of a round, of which *newest* is the last."""
-        before = self._last()
-        for row in rows_of(newest, before, played.summaries):
-            before = self._complete(row, before)
-            self._history.append(before)
-
-    def _holds(self, gap: float) -> bool:
-        until = self._until
-        if isinstance(until, OptimalWithin):
-            return gap <= until.tolerance
-        if isinstance(until, MeanReturn):
-            self._greedy_return = self._mean_return()
-            return self._greedy_return >= until.at_least
-        return False
+        return self._history[-1] if len(self._history) else FIRST_ROW

@@ -9,23 +9,42 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from cdq.comm.launchers import started_by
 from cdq.errors.checks import one_of, real
-from cdq.training.callbacks import Callback, RunView
+from cdq.training.callbacks import Callback
 
-_AT_LEAST = 1.0  # seconds: of a shorter call nothing is shown, but where all is to be
+_AT_LEAST = 1.0  # seconds: of a shorter call no bar is shown, and no line that nobody asked for
 _REDRAW, _LATELY = 0.2, 5.0  # seconds between two looks; over which the speed is measured
 _WIDTH = 10  # of a bar: texts take the rest of 80 columns
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+class Seen(Protocol):
+    """A run as progress shows it: a `RunView`, or the part of it that a worker of a hub sees."""
+
+    environment: str
+    begun: int
+
+    @property
+    def steps(self) -> int:
+        """Steps so far, of all workers."""
+
+    @property
+    def target(self) -> int:
+        """Steps at which the run ends; 0: not known."""
+
+    def newest(self, name: str) -> float:
+        """Return the newest figure of a column of the history; NaN if there is none."""
 
 
 class ProgressBar(Callback):
     """Show the progress of a call on standard error, as `learn` does by itself: share, steps/s, time left, return, gap.
 
     A bar on a terminal and in a notebook. Elsewhere, and under mpiexec, with ``NO_COLOR`` or ``TERM=dumb``, plain lines
-    without any control code: once a call has taken a second, every so many *seconds* from then on, and at the end.
+    without any control code: at the start, every so many *seconds*, and at the end. Those that `learn` shows by itself
+    begin once a call has taken a second.
 
     Parameters
     ----------
@@ -56,33 +75,34 @@ class ProgressBar(Callback):
         one_of("verbose", verbose, (1, 2))
         self._all, self._given = verbose == 2, stream
         self._display: Any = None
+        self._asked_for = True
 
-    def on_start(self, run: RunView) -> None:
-        """Start the clock."""
+    def on_start(self, run: Seen) -> None:
+        """Start the clock, and write the first of the plain lines."""
         stream = self._given if self._given is not None else sys.stderr
         self._display = _display_for(stream, self._seconds, run.environment) if stream is not None else None
         self._begun = self._looked = time.monotonic()
         self._speed = Speed(self._begun, run.steps)
         self._shown = False
-        if self._all:
+        if self._all or (self._asked_for and isinstance(self._display, _Lines)):
             self._show(run)
 
-    def _look(self, run: RunView) -> None:
+    def _look(self, run: Seen) -> None:
         """Show where the run is, now and then; called by the thread that waits for the workers."""
         now = time.monotonic()
         if now - self._looked >= _REDRAW and (self._all or now - self._begun >= _AT_LEAST):
             self._looked = now
             self._show(run)
 
-    def on_evaluation(self, run: RunView) -> None:
+    def on_evaluation(self, run: Seen) -> None:
         """Show a measurement, where all is to be shown."""
         self._show_now(run)
 
-    def on_checkpoint(self, run: RunView) -> None:
+    def on_checkpoint(self, run: Seen) -> None:
         """Show a checkpoint, where all is to be shown."""
         self._show_now(run)
 
-    def on_end(self, run: RunView) -> None:
+    def on_end(self, run: Seen) -> None:
         """Show where the run ended, if anything was shown."""
         if self._shown:
             self._write(
@@ -91,18 +111,19 @@ class ProgressBar(Callback):
                 last=True,
             )
 
-    def _show_now(self, run: RunView) -> None:
+    def _show_now(self, run: Seen) -> None:
         if self._all:
             self._write(_share(run), self._text(run), now=True)
 
-    def _show(self, run: RunView) -> None:
+    def _show(self, run: Seen) -> None:
         self._shown = True
         self._write(_share(run), self._text(run))
 
-    def _text(self, run: RunView) -> str:
+    def _text(self, run: Seen) -> str:
         speed = self._speed.lately(time.monotonic(), run.steps)
         left = max(run.target - run.steps, 0)
-        done = f"{_share(run):.0%} of {amount(run.target)} steps"
+        share = f"{_share(run):.0%} of {amount(run.target)} steps"
+        done = share if run.target else f"{amount(run.steps)} steps"
         return _in_words(run, done, speed, f"{duration(left / speed)} left" if speed and left else "")
 
     def _write(self, share: float, text: str, **how: bool) -> None:
@@ -122,21 +143,25 @@ def watched_by(callbacks: Any, verbose: int) -> Any:
     if not isinstance(callbacks, (list, tuple)) or threading.current_thread() is not threading.main_thread():
         return callbacks
     there = any(isinstance(one, ProgressBar) for one in callbacks)
-    return callbacks if there or not verbose else [*callbacks, ProgressBar(verbose=verbose)]
+    if there or not verbose:
+        return callbacks
+    bar = ProgressBar(verbose=verbose)
+    bar._asked_for = False
+    return [*callbacks, bar]
 
 
-def _share(run: RunView) -> float:
+def _share(run: Seen) -> float:
     """Return the share of the call that is done."""
     whole = run.target - run.begun
-    return min((run.steps - run.begun) / whole, 1.0) if whole > 0 else 1.0
+    return min((run.steps - run.begun) / whole, 1.0) if whole > 0 else float(run.target > 0)
 
 
-def _in_words(run: RunView, done: str, speed: float, left: str = "") -> str:
+def _in_words(run: Seen, done: str, speed: float, left: str = "") -> str:
     parts = [done, f"{amount(speed)} steps/s" if speed else "", left, *_measured(run)]
     return ", ".join(filter(None, parts))
 
 
-def _measured(run: RunView) -> list[str]:
+def _measured(run: Seen) -> list[str]:
     """Return the newest return, the greedy one where it was measured, and the newest gap, in words."""
     exploring, greedy, gap = (run.newest(name) for name in ("mean_return", "greedy_return", "gap"))
     returns = [f"return {exploring:.4g} (exploring)"] if not math.isnan(exploring) else []

@@ -121,7 +121,7 @@ class State:
             window = real("window", header["window"], f"1 to {LONGEST_WINDOW} steps", 1.0, LONGEST_WINDOW)
             goal = Goal.from_config(header["goal"]) if "goal" in header else self.goal
             history = (
-                _history_of(tensors) if "goal" in header or f"{_HISTORY}steps" in tensors else self.history
+                history_of(tensors) if "goal" in header or f"{_HISTORY}steps" in tensors else self.history
             )
             if tensors["visits"].max(initial=0) > MOST_STEPS:
                 raise ConfigError(f"visits go up to {tensors['visits'].max()}; allowed: up to 2**62")
@@ -145,7 +145,8 @@ def _made_in_words(header: Mapping[str, Any]) -> str:
     return " ".join([str(header.get("environment")), *parts])
 
 
-def _history_of(tensors: Mapping[str, npt.NDArray[Any]]) -> History:
+def history_of(tensors: Mapping[str, npt.NDArray[Any]]) -> History:
+    """Return the history of a file; raise `KeyError` or `ConfigError` if it has none."""
     names = [name for name in Row._fields if name in FIRST_COLUMNS or _HISTORY + name in tensors]
     return History.from_arrays({name: tensors[_HISTORY + name] for name in names})
 

@@ -1,4 +1,4 @@
-"""Callbacks that stop a run: by the return of its episodes, or by the clock."""
+"""Callbacks that stop a run: by the condition of the call, the return of its episodes, or the clock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,26 @@ from collections import deque
 from cdq.errors import ConfigError
 from cdq.errors.checks import is_flag, real, shown, whole
 from cdq.training.callbacks import Callback, RunView
+from cdq.training.goals import OptimalWithin, Until
 from cdq.training.history import Row
+
+
+class _StopOn(Callback):
+    """Stop once a condition holds, as far as the run has measured it: ``until=`` of a call."""
+
+    def __init__(self, until: Until) -> None:
+        self._until = until
+
+    def _judge(self, row: Row) -> bool:
+        until = self._until
+        if isinstance(until, OptimalWithin):
+            return row.gap <= until.tolerance
+        return row.greedy_return >= until.at_least
+
+
+def conditions(until: Until | None) -> list[Callback]:
+    """Return the callbacks that stop a call with the condition *until*."""
+    return [] if until is None else [_StopOn(until)]
 
 
 class StopOnReturn(Callback):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Protocol
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,9 @@ from cdq.offline import encoding_of_states
 from cdq.qfunctions import DivergenceGuard
 from cdq.schedules import Constant, StepSize, as_step_size
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 _SHOWN = 6  # names of blocks in words
 
 
@@ -50,6 +53,10 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
     @property
     def representation(self) -> str:
         """The Q-function in words: its kind and its size."""
+
+    @property
+    def columns(self) -> int:
+        """Columns of a row, of one table of the update rule: the actions, or more of each."""
 
     @property
     def model(self) -> MDP | None:
@@ -100,9 +107,6 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
     def initial(self, value: float) -> float:
         """Return the entry of the table for which every action has the value *value*."""
 
-    def positions(self) -> tuple[MDP, list[Any]]:
-        """Return the model of a small game, and an observation of each of its positions."""
-
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
 
@@ -125,6 +129,16 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
         Stream i % words.shape[1] serves episode i, which is cut after *longest* steps. They end early, and what they
         came to is void, once *stop* is not 0.
         """
+
+
+class GameTask(EnvironmentTask, Protocol):
+    """A game of two players together with a Q-function."""
+
+    def board(self) -> Board:
+        """Return a board for a game of its own."""
+
+    def positions(self) -> tuple[MDP, list[Any]]:
+        """Return the model of a small game, and an observation of each of its positions."""
 
 
 class ModelTask:
@@ -169,12 +183,17 @@ class ModelTask:
         self._packed = pack_model(model, dtype)
         self.loop = self._packed.loop
         self.n_rows, self.n_actions = model.n_states, model.n_actions
+        self.columns = self.n_actions
         self.name, self.time_limit = model.name, model.time_limit
 
     @property
     def representation(self) -> str:
         """The Q-function in words: its kind and its size."""
         return f"table of {self.n_rows:,} states"
+
+    def of_worker(self, rank: int) -> Self:
+        """Return the task itself, which all workers learn."""
+        return self
 
     def encoding(self) -> Encoding:
         """Return the encoding of states."""
@@ -212,10 +231,18 @@ class ModelTask:
         """Return *value*."""
         return value
 
+    def state_of(self, observation: Any) -> int:
+        """Return the state that is observed; raises `ConfigError` if it is none."""
+        state_of = self.model.state_of if self._encoder is None else self._encoder.state_of
+        return state_of(observation)
+
+    def of_model(self, model: MDP, dtype: npt.DTypeLike) -> ModelTask:
+        """Return another model with the same states, as observations and actions are here."""
+        return ModelTask(model, dtype, self._encoder, self.why, self.changed)
+
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the row of the observed state, -inf at actions that it does not have."""
-        state_of = self.model.state_of if self._encoder is None else self._encoder.state_of
-        state = state_of(observation)
+        state = self.state_of(observation)
         row: Floats = values[state]
         allowed = self.model.actions_in(state)
         return row if allowed is None else np.where(allowed, row, -np.inf)
@@ -287,7 +314,7 @@ class SteppedTask:
         why: str,
         changed: Callable[[], bool],
     ) -> None:
-        self._environment, self.kind, self.why, self.changed = environment, kind, why, changed
+        self.environment, self.kind, self.why, self.changed = environment, kind, why, changed
         self.name, self.stepping, self.time_limit = (
             environment.name,
             environment.stepping,
@@ -296,6 +323,7 @@ class SteppedTask:
         self.threads, self.resumable = environment.threads, environment.resumable
         self.own_bytes, self.default_num_envs = environment.own_bytes, environment.default_num_envs
         self.n_rows, self.n_actions = kind.n_rows, environment.n_actions
+        self.columns = self.n_actions
         self.step_scale, self.initial = kind.step_scale, kind.initial
         self.action_values, self.own_table = kind.action_values, kind.own_table
         self.split, self.values_now, self.input_bounds = kind.split, kind.values_now, kind.input_bounds
@@ -316,34 +344,42 @@ class SteppedTask:
         shown = ", ".join(names if len(names) <= _SHOWN else [*names[: _SHOWN - 1], "..."])
         return f"{len(names)} table{'s' * (len(names) > 1)} ({shown}), together a {self.kind}"
 
+    def of_worker(self, rank: int) -> Self:
+        """Return the task itself, which all workers learn."""
+        return self
+
     def step_size(self, gamma: float) -> StepSize:
         """Return the step size of tables, but for undiscounted features.
 
         A weight is met in many states, so that a law by clock is small before it is right: MountainCar's returns were
         -156 to -200 with it, and -100 to -109 with a constant.
         """
-        usual: StepSize | None = getattr(self._environment, "step_size", None)
+        usual: StepSize | None = getattr(self.environment, "step_size", None)
         if usual is not None:
             return usual
         return Constant(0.1) if gamma == 1 and self.step_scale < 1 else as_step_size(None, gamma)
 
     def kinds(self) -> list[str]:
         """Return the names of the classes that step it, where they are of Python."""
-        kinds: Callable[[], list[str]] = getattr(self._environment, "kinds", list)
+        kinds: Callable[[], list[str]] = getattr(self.environment, "kinds", list)
         return kinds()
 
     def trial(self) -> list[Any]:
         """Return how it plays, where it is stepped in Python one by one."""
-        played: Callable[[], list[Any]] = getattr(self._environment, "trial", list)
+        played: Callable[[], list[Any]] = getattr(self.environment, "trial", list)
         return played()
 
     def board(self) -> Board:
         """Return a board for a game of its own."""
-        return self._environment.board()
+        return self.environment.board()
 
     def positions(self) -> tuple[MDP, list[Any]]:
         """Return the model of a small game, and an observation of each of its positions."""
-        listed: Callable[[], tuple[Any, list[Any]]] = getattr(self._environment, "positions", self._unknown)
+        return self._positions
+
+    @cached_property
+    def _positions(self) -> tuple[MDP, list[Any]]:
+        listed: Callable[[], tuple[Any, list[Any]]] = getattr(self.environment, "positions", self._unknown)
         table, seen = listed()
         return from_table(MDP, table), seen
 
@@ -352,14 +388,18 @@ class SteppedTask:
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a table depends on, as hexadecimal digits."""
-        parts = f"{self._environment.fingerprint()} {self.kind.fingerprint}"
+        parts = f"{self.environment.fingerprint()} {self.kind.fingerprint}"
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def loop(self, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         """Return the loop of a worker over its table and lanes."""
         q = self.kind.q_function(rows, lanes.n)
-        loop = self._environment.loop(q, lanes, gamma, lanes.seeds(), stop)
+        loop = self.environment.loop(q, lanes, gamma, lanes.seeds(), stop)
         return DivergenceGuard(loop, q, self.name) if q.continuous else loop
+
+    def with_kind(self, kind: QFunctionKind) -> SteppedTask:
+        """Return the same environment with another kind of Q-function."""
+        return SteppedTask(self.environment, kind, self.recipe, self.why, self.changed)
 
     def run_episodes(
         self,
@@ -371,4 +411,4 @@ class SteppedTask:
     ) -> Episodes:
         """Run episodes in the environment."""
         q = self.kind.reader(values, words.shape[1])
-        return self._environment.episodes(q, words, n, longest, stop)
+        return self.environment.episodes(q, words, n, longest, stop)

@@ -122,7 +122,7 @@ class Team:
         self, rank: int, merged: MergedTable, is_keeper: bool, memory: npt.NDArray[np.uint8] | None = None
     ) -> Worker:
         return Worker(
-            self._problem,
+            self._problem.of_worker(rank),
             merged,
             is_keeper=is_keeper,
             gamma=self._settings.gamma,

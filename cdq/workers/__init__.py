@@ -9,17 +9,20 @@
 
 from cdq.workers.contribution import LARGEST_SUMMARY, PeerTable, Rule, Summary, WorkerContribution, peer_bytes
 from cdq.workers.overlap import Pipeline
-from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Interrupted, Round, Step, play
-from cdq.workers.tallies import Tallies, parts_of, require_tallies, tallies_in
+from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Apart, Interrupted, Round, Step, play
+from cdq.workers.tallies import PART_BYTES, TALLY_WIDTH, Tallies, parts_of, require_tallies, tallies_in
 from cdq.workers.worker import EVALUATION, PREDICTION, Worker, streams
 
 __all__ = [
     "EVALUATION",
     "GO_ON",
     "LARGEST_SUMMARY",
+    "PART_BYTES",
     "PREDICTION",
     "STOP_AFTER",
     "STOP_BEFORE",
+    "TALLY_WIDTH",
+    "Apart",
     "Interrupted",
     "PeerTable",
     "Pipeline",

@@ -110,6 +110,13 @@ class WorkerContribution:
         The workers of all ranks, this one included, where their tables are in memory that their processes share.
     rank : int
         The worker's own place among them.
+
+    Attributes
+    ----------
+    law : Law
+        Step sizes of the window.
+    laws : sequence of Law or None, optional
+        Step sizes of each worker, in rank order, where they differ; None for one whose window is not merged.
     """
 
     def __init__(
@@ -119,6 +126,7 @@ class WorkerContribution:
         self._needs_mass = needs_mass
         self._peers = peers
         self.law: Law
+        self.laws: Sequence[Law | None] | None = None
         self.summary: Summary
         # Kept from round to round: fresh memory costs more than the merge.
         self._bytes = bytearray()
@@ -137,7 +145,9 @@ class WorkerContribution:
         # Now, not when joining: then the others may be a window ahead.
         self._summaries = [contribution.summary for contribution in contributions]
         tables = [contribution.rows for contribution in contributions]
-        self._merged_bytes = _core.merge_tables(tables, rank, rule, self.law, self._needs_mass, self.merged)
+        self._merged_bytes = _core.merge_tables(
+            tables, rank, rule, self.law, self._needs_mass, self.merged, self.laws
+        )
 
     def join_shared(
         self, contributions: Sequence[WorkerContribution | PeerTable]
@@ -182,7 +192,9 @@ class WorkerContribution:
             memoryview(part)[summary.nbytes :] for part, summary in zip(parts, self._summaries, strict=True)
         ]
         bounds = _core.slice_bounds(self.rows, index, size)
-        _core.merge_slices(self.rows, slices, *bounds, rule, self.law, self._needs_mass, self._bytes)
+        _core.merge_slices(
+            self.rows, slices, *bounds, rule, self.law, self._needs_mass, self._bytes, self.laws
+        )
         return self._bytes
 
     def join(self, slices: Sequence[Any]) -> tuple[list[Any], list[Summary]]:

@@ -17,12 +17,37 @@ class Interrupted(Exception):
     """The stop flag ended a window early."""
 
 
+class Apart(NamedTuple):
+    """Differences of a worker from the others, in one window.
+
+    Attributes
+    ----------
+    clock_law : Law
+        Law by which clocks go on, the same for all.
+    laws : list of Law or None
+        Laws of all workers, in rank order; None for one whose window is not merged.
+    arrives : bool
+        False: the window is lost, and only the environments have moved on.
+    added : float
+        Number that is added to each value that the worker learnt.
+    """
+
+    clock_law: Law
+    laws: list[Law | None]
+    arrives: bool
+    added: float
+
+
 class Step(NamedTuple):
-    """A window to learn: the law of its step sizes, steps of each lane, exploration rates at its start and end."""
+    """A window to learn: the law of its step sizes, steps of each lane, exploration rates at its start and end.
+
+    `apart` says where the worker differs from the others, if workers do.
+    """
 
     law: Law
     sweeps: int
     rates: tuple[float, float]
+    apart: Apart | None = None
 
 
 class Round(NamedTuple):
@@ -54,10 +79,13 @@ def play(
         If the merge failed. Whenever nothing was swapped in, `Worker.roll_back` makes everything as it was before the
         round, once all workers of the process have ended.
     """
-    contribution.law = step.law
+    apart = step.apart
+    contribution.law, contribution.laws = (apart.clock_law, apart.laws) if apart else (step.law, None)
     ended = worker.run(step.law, step.sweeps, *step.rates)
     if ended is None:
         raise Interrupted
+    if apart and apart.added:
+        worker.shift(apart.added)
     worker.align_rows(comm)
     contribution.summary = Summary.of(ended, comm.bytes_sent, request)
     if comm.size == 1:
@@ -66,4 +94,6 @@ def play(
     slices, summaries = comm.merge(contribution, rule)
     if any(summary.request == STOP_BEFORE for summary in summaries):
         return None
+    if apart and not apart.arrives:
+        worker.forget_window()
     return Round(summaries, worker.commit(slices))

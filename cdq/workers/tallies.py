@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 # Numbers of a part: steps; episodes, sums of lengths and returns; least and greatest length; least and greatest return.
-WIDTH = 8
-PART_BYTES = 8 * WIDTH
+TALLY_WIDTH = 8
+PART_BYTES = 8 * TALLY_WIDTH
 # A part costs some 30 ns, and 64 bytes of the worker's contribution.
 MOST_PARTS = 128
 _SHORTEST = 128
@@ -34,7 +34,7 @@ def parts_of(steps: int) -> int:
 
 def tallies_in(data: Any) -> Tallies:
     """Return the (n, 8) array of bytes that hold n tallies; a view."""
-    return np.frombuffer(data, np.float64).reshape(-1, WIDTH)
+    return np.frombuffer(data, np.float64).reshape(-1, TALLY_WIDTH)
 
 
 def require_tallies(data: Any, steps: int, episodes: int, length_sum: int, return_sum: float) -> None:

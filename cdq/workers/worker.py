@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.contracts import Task
+from cdq.contracts import WorkerTask
 from cdq.core.lanes import Lanes
 from cdq.core.merge.merge import commit
 from cdq.core.merge.overlap import hand_over, take_back
 from cdq.core.table.rows import Law, Rows
 from cdq.errors import EnvironmentFailure
 from cdq.qfunctions import MergedTable
-from cdq.workers.tallies import WIDTH, parts_of
+from cdq.workers.tallies import TALLY_WIDTH, parts_of
 
 # First numbers of spawn keys, so that no two uses of one seed share a stream.
 LEARNING, EVALUATION, PREDICTION = 0, 1, 2
@@ -39,7 +39,7 @@ class Worker:
 
     Parameters
     ----------
-    problem : Task
+    problem : WorkerTask
         The task to learn; several workers may share one.
     gamma : float
         Discount.
@@ -63,7 +63,7 @@ class Worker:
 
     def __init__(
         self,
-        problem: Task,
+        problem: WorkerTask,
         merged: MergedTable,
         *,
         is_keeper: bool,
@@ -80,7 +80,7 @@ class Worker:
         self._merged, self._is_keeper = merged, is_keeper
         self._open = False
         self.rows = merged.new_rows(memory)
-        self._lanes = Lanes(num_envs, problem.own_bytes)
+        self._lanes = Lanes(num_envs, problem.own_bytes, rank)
         if lanes is None:
             self._lanes.words[:] = streams(seed, (LEARNING, session, rank), num_envs)
         else:
@@ -109,7 +109,7 @@ class Worker:
         """Learn for *sweeps* steps of every lane; None if the stop flag ended it: roll back then."""
         self._lanes_before[:] = self._lanes.memory
         self._open = True
-        parts = np.zeros((parts_of(sweeps * self.num_envs), WIDTH))
+        parts = np.zeros((parts_of(sweeps * self.num_envs), TALLY_WIDTH))
         try:
             completed, episodes, length_sum, return_sum = self._loop.run(
                 law, sweeps, explore_first, explore_last, parts
@@ -128,6 +128,22 @@ class Worker:
             self._merged.undo(self.rows)
             self._lanes.memory[:] = self._lanes_before
             self._open = False
+
+    def forget_window(self) -> None:
+        """Undo what the open window has learnt; its steps stay made, and lanes and streams are where they are.
+
+        Another worker of the process may be in `commit`, and so change what this reads of pairs that were merged: the
+        commit of this worker must follow, which sets them.
+        """
+        self.rows.roll_back()
+
+    def shift(self, number: float) -> None:
+        """Add a number to every value that the open window has changed."""
+        touched = np.asarray(self.rows.log)[: self.rows.touched]
+        merged = self._merged.values
+        n_actions, dtype = merged.shape[1], merged.dtype
+        values = np.asarray(self.rows.data)[:, : n_actions * dtype.itemsize].view(dtype)
+        values[touched // n_actions, touched % n_actions] += number
 
     def align_rows(self, comm: Communicator) -> None:
         """Make the rows of all workers the same ones before they are merged; a collective where rows are added."""

@@ -45,12 +45,12 @@ def measure(
         seconds.append(time.perf_counter() - start)
         returns.append(agent.evaluate(100).mean_return)
     spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
-    return f"{options.get('workers', 1)} | {most:,} | {spread} | {', '.join(f'{value:.1f}' for value in returns)} |"
+    return f"{', '.join(f'{value:.1f}' for value in returns)} | {spread} | {most:,} | {options.get('workers', 1)}"
 
 
 def main() -> None:
     print(
-        "| environment | features | workers | steps | seconds | mean return of 100 episodes, seeds 0 to 4 |"
+        "| environment | mean return of 100 episodes, seeds 0 to 4 | seconds | steps | workers | features |"
     )
     print("|---|---|---|---|---|---|")
     for name, env_id in IDS.items():
@@ -58,14 +58,14 @@ def main() -> None:
         tiles = settings.arguments["features"]
         for workers in (1, 4):
             row = measure(env_id, settings.steps, settings.arguments, workers=workers)
-            print(f"| {env_id} | {tiles.tilings} tilings of {tiles.tiles} | {row}", flush=True)
+            print(f"| {env_id} | {row} | {tiles.tilings} tilings of {tiles.tiles} |", flush=True)
     row = measure("MountainCar-v0", 2_000_000, EIGHT_BY_EIGHT, MeanReturn(-110))
-    print(f"| MountainCar-v0 until -110 | 8 tilings of 8 | {row}", flush=True)
+    print(f"| MountainCar-v0 until -110 | {row} | 8 tilings of 8 |", flush=True)
     for law, way in ((alone, "each weight merged as if alone"), (build_law, "by the whole step size")):
         with mock.patch.object(course, "build_law", law):
             for workers in (2, 4):
                 row = measure("MountainCar-v0", 500_000, FALLING, workers=workers)
-                print(f"| MountainCar-v0, {way} | 16 tilings of 8 | {row}", flush=True)
+                print(f"| MountainCar-v0, {way} | {row} | 16 tilings of 8 |", flush=True)
 
 
 if __name__ == "__main__":

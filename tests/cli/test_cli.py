@@ -140,7 +140,7 @@ def test_bench_shows_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: py
 MISTAKES = [
     (
         ["trian"],
-        "unknown command 'trian'; known: bench, .*, replay, solve, .*, train. Did you mean 'train'?",
+        "unknown command 'trian'; known: bench, .*, replay, solve, .*, train, watch. Did you mean 'train'?",
     ),
     (["train", "FrozenLake-v1", "--wrkers", "2"], "known: .*--workers.*Did you mean '--workers'?"),
     (["train", "FrozenLake-v1", "extra"], "extra"),

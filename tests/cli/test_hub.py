@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -114,7 +115,28 @@ def test_a_job_of_two_workers_is_that_of_two_threads(processes: Processes, url: 
     assert report["digest"] == digest_of_threads(3.2e7)
     lines = [json.loads(line) for line in err.splitlines()]
     assert sorted(line["uid"] for line in lines if line["text"] == "worker joins") == [0, 1]
-    assert [end(worker)[0] for worker in workers] == [0, 0]
+    ends = [end(worker) for worker in workers]
+    assert [status for status, _, _ in ends] == [0, 0]
+    for _, out, err in ends:  # how far the job is, and what this worker did for it
+        _, first, *_, last, learnt = err.splitlines()
+        assert re.match(r"cdq: FrozenLake-v1: \d+% of 32 M steps", first)
+        assert re.match(r"cdq: FrozenLake-v1: 32 M steps done, .* steps/s", last)
+        assert (out, "\x1b" in err, learnt) == ("", False, "16,000,000 steps were learnt here")
+
+
+def test_hub_and_worker_say_now_and_then_where_the_job_is(
+    processes: Processes, url: str, tmp_path: Path
+) -> None:
+    job = ("--env", "FrozenLake-v1", "--seed", "0", "--steps", "1e12", "--progress", "0.2")
+    hub = processes.start("hub", "--bind", url, *job, "--checkpoint", tmp_path / "job")
+    worker = processes.start("join", url, "--progress", "0.2")
+    assert worker.stderr is not None
+    seen = [worker.stderr.readline() for _ in range(4)]
+    assert all(line.startswith("cdq: FrozenLake-v1: 0% of 1,000 G steps") for line in seen[1:])
+    worker.terminate()
+    assert re.fullmatch(r"[\d,]+ steps were learnt here", end(worker)[2].splitlines()[-1])
+    hub.terminate()
+    assert end(hub)[2].count("cdq: FrozenLake-v1: 0% of 1,000 G steps") > 1
 
 
 def test_a_hub_that_is_killed_goes_on_by_the_same_command(

@@ -19,12 +19,14 @@ from tests.cli.test_cli import ENVIRONMENT, QUICK, run_json
 COMMANDS = (
     "train",
     "evaluate",
+    "play",
     "solve",
     "plot",
     "bench",
     "hub",
     "join",
     "status",
+    "watch",
     "replay",
     "keygen",
     "launch",
@@ -92,6 +94,9 @@ def test_the_package_is_a_program() -> None:
     assert run.stdout == f"cdq {cdq.__version__}\n"
 
 
+BETWEEN = "allowed: a finite number of seconds above 0, or 0 to show none"
+
+
 @pytest.mark.parametrize(("text", "number"), [("2", 2), ("2.0", 2), ("2e0", 2), ("+2", 2), (" 2", 2)])
 def test_whole_numbers(text: str, number: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_json(capsys, "train", *QUICK, "--workers", text)["workers"] == number
@@ -117,6 +122,8 @@ def test_what_is_no_whole_number(text: str, capsys: pytest.CaptureFixture[str]) 
         (["train", "FrozenLake-v1", "--overlap=3"], "Option '--overlap' does not take a value."),
         (["hub", "--bind", "tcp://127.0.0.1:1"], "Missing option '--checkpoint'."),
         (["launch", "-n", "2"], "Missing argument 'PROGRAM'."),
+        (["train", "FrozenLake-v1", "--progress", "-1"], f"--progress is -1.0; {BETWEEN}"),
+        (["join", "tcp://127.0.0.1:1", "--progress", "nan"], f"--progress is nan; {BETWEEN}"),
         (["keys", "alow"], "unknown command 'alow'; known: allow. Did you mean 'allow'?"),
     ],
 )

@@ -10,6 +10,7 @@ import cdq.envs  # noqa: F401 - registers
 from cdq.core.loops.stepping import LANE_BYTES, call
 from cdq.envs import lane_dtype
 from cdq.envs.classic import TWINS
+from cdq.errors import ConfigError
 
 TRANSITIONS = 100_000
 
@@ -33,7 +34,7 @@ class Twin:
     def step(self, state: Any, action: int) -> Any:
         self.lane["state"][: len(state)], self.lane["action"] = state, action
         self.lane["terminated"] = 0
-        call(self.env.functions[0], self.memory, 0)
+        call(self.env.functions[0], self.memory, self.env.context)
         return self.lane["state"][: len(state)]
 
     def reset(self, uniform: Any) -> Any:
@@ -102,3 +103,25 @@ def test_spaces_limits_and_thresholds_are_gymnasiums(name: str) -> None:
     assert theirs.spec is not None
     assert ours.spec.max_episode_steps == theirs.spec.max_episode_steps
     assert ours.spec.reward_threshold == theirs.spec.reward_threshold
+
+
+@pytest.mark.parametrize(("masspole", "length"), [(0.1, 1.0), (0.4, 0.5), (1.5, 0.2)])
+def test_a_pole_of_another_mass_and_length_is_gymnasiums(masspole: float, length: float) -> None:
+    theirs: Any = gymnasium.make("CartPole-v1").unwrapped
+    theirs.masspole, theirs.length = masspole, length
+    theirs.total_mass, theirs.polemass_length = masspole + theirs.masscart, masspole * length
+    twin = Twin(gymnasium.make("cdq/CartPole-v0", masspole=masspole, length=length))
+    random = np.random.default_rng(0)
+    for state in random.uniform(LOW["CartPole-v1"], HIGH["CartPole-v1"], (200, 4)):
+        action = int(random.integers(2))
+        theirs.state, theirs.steps_beyond_terminated = state, None
+        theirs.step(action)
+        np.testing.assert_allclose(twin.step(state, action), theirs.state, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "given", [{"length": 0}, {"masspole": -1.0}, {"length": float("nan")}, {"masspole": "1"}]
+)
+def test_poles_are_checked(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="allowed: a finite number above 0"):
+        gymnasium.make("cdq/CartPole-v0", **given)

@@ -11,7 +11,6 @@ import pytest
 
 import cdq
 from cdq.core.loops.stepping import LANE_BYTES, call
-from cdq.envs import CompiledEnv
 from cdq.envs.games import ConnectFour, Nim, TicTacToe
 from cdq.errors import ConfigError
 from tests.envs.compiled import scripted
@@ -115,7 +114,8 @@ class Board:
         """Let a piece fall, see the board from the other side, and return whether it won."""
         self.columns[column] += "m"
         at = column, len(self.columns[column]) - 1
-        won = any(self.run(at, step) + self.run(at, (-step[0], -step[1])) >= 3 for step in ((0, 1), (1, 0), (1, 1), (1, -1)))
+        ways = ((0, 1), (1, 0), (1, 1), (1, -1))
+        won = any(self.run(at, way) + self.run(at, (-way[0], -way[1])) >= 3 for way in ways)
         self.columns = [pieces.translate({109: "t", 116: "m"}) for pieces in self.columns]
         return won
 
@@ -224,7 +224,7 @@ def test_actions_that_are_not_allowed_are_neither_taken_nor_valued() -> None:
 
 def test_more_actions_than_bits_are_refused() -> None:
     with pytest.raises(ConfigError, match="n_actions is 65; allowed: a whole number from 1 to 64"):
-        CompiledEnv(lambda: None, lambda: None, n_actions=65, n_states=2, masked=True)
+        scripted(lambda lane: None, n_actions=65, masked=True)
 
 
 def test_a_lane_of_a_game_is_all_that_a_ply_needs() -> None:

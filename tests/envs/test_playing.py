@@ -14,8 +14,8 @@ from gymnasium.envs.toy_text.taxi import TaxiEnv
 import cdq
 from cdq.envs.playing import _evidence, play
 from cdq.envs.spaces import Encoder
-from cdq.mdp import from_table
 from cdq.envs.toy_text import read_table
+from cdq.mdp import from_table
 from tests.envs.tables import Lake, Walk, table_of_walk
 
 

@@ -83,6 +83,37 @@ def test_ranks_as_threads() -> None:
     assert second == ([], [], *threads[2:])
 
 
+LOG = ([13, 14, 13, 14], [2, 2, 1, 2], [0.0, 1.0, 0.0, 1.0], [14, 15, 14, 15], [False, True, False, True])
+
+
+def log_seen_by(comm: Any, workers: int | None = None) -> tuple[Any, Any, int, str]:
+    seen, agent = Seen(500), cdq.QLearner("FrozenLake-v1", seed=0, comm=comm, workers=workers, sync_every=100)
+    agent.learn_from(*LOG, passes=1000, callbacks=[seen])
+    return seen.rounds, seen.others, agent.steps, agent.table.digest()
+
+
+def test_a_log_is_seen_on_every_backend() -> None:
+    threads = log_seen_by("inprocess", 2)
+    assert (threads[1], 500 <= threads[2] < 1000) == (["start", "end"], True)
+    assert log_seen_by("zmq", 2) == threads
+    first, second = pool.run(2, log_seen_by)
+    assert first == threads
+    assert second == ([], [], *threads[2:])
+
+
+def until_reached(comm: Any, workers: int | None = None) -> tuple[int, str]:
+    agent = cdq.QLearner("FrozenLake-v1", seed=0, comm=comm, workers=workers, sync_every=1000)
+    agent.learn(1_000_000, until=cdq.OptimalWithin(0.1))
+    return agent.steps, agent.table.digest()
+
+
+def test_a_condition_stops_every_backend_after_the_same_round() -> None:
+    threads = until_reached("inprocess", 2)
+    assert 0 < threads[0] < 1_000_000
+    assert until_reached("zmq", 2) == threads
+    assert pool.run(2, until_reached) == [threads, threads]
+
+
 def test_an_error_ends_all_ranks() -> None:
     first, second = pool.run(2, fails_on_a_rank)
     assert first == ("ZeroDivisionError", 2016)

@@ -161,3 +161,24 @@ def test_runs_side_by_side_are_of_one_process(monkeypatch: pytest.MonkeyPatch) -
         ConfigError, match="workers would be reached by 'zmq', as a launcher or CDQ_COMM says"
     ):
         cdq.compare(SETTINGS, "FrozenLake-v1", seeds=2)
+
+
+def test_each_run_has_callbacks_of_its_own() -> None:
+    made: list[cdq.StopOnReturn] = []
+
+    def callbacks() -> list[cdq.StopOnReturn]:
+        made.append(cdq.StopOnReturn(0.2, episodes=20))
+        return made[-1:]
+
+    settings = {"stops": {"callbacks": callbacks}, "goes on": {}}
+    result = cdq.compare(settings, "FrozenLake-v1", steps=100_000, sync_every=1000, seeds=3)
+    alone = cdq.QLearner("FrozenLake-v1", seed=1, sync_every=1000).learn(100_000, callbacks=callbacks())
+    assert [history[-1].steps for history in result.runs["goes on"]] == [100_000] * 3
+    assert result.runs["stops"][1][-1].steps == alone.steps < 100_000
+    assert len(set(made)) >= 4
+
+
+@pytest.mark.parametrize("given", [[cdq.StopOnTime(1)], cdq.StopOnTime(1), None, lambda: 3, lambda: [3]])
+def test_callbacks_that_runs_would_share_are_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match="setting 'one': callbacks"):
+        cdq.compare({"one": {"callbacks": given}}, "FrozenLake-v1", seeds=1, steps=1000)

@@ -370,3 +370,22 @@ def test_an_observation_of_more_digits_than_python_writes_out(sign: int) -> None
     ):
         with pytest.raises(ConfigError, match=r"(?s)^(?!.*set_int_max_str_digits).*observation"):
             ask(sign * 10**5000)
+
+
+def test_a_model_is_solved_for_calls_that_measure_the_gap_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    solved = []
+
+    def solve(model: cdq.MDP, gamma: float) -> cdq.Solution:
+        solved.append(gamma)
+        return cdq.solve(model, gamma)
+
+    monkeypatch.setattr("cdq.learner.results.solve", solve)
+    agent = cdq.QLearner(cdq.MDP.garnet(50, 3, branching=3, seed=0), seed=0, gamma=0.9).learn(1000)
+    assert solved == []
+    gap = cdq.optimality_gap(agent.model, agent.table.values, 0.9).gap
+    assert agent.report()["gap"] == gap
+    agent.learn(100_000)
+    assert solved == [0.9]
+    assert not np.isnan(agent.history["gap"]).all()
+    agent.learn(100_000)  # it is kept
+    assert solved == [0.9]

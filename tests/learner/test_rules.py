@@ -147,6 +147,24 @@ def test_double_q_shows_the_mean_of_its_tables(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("seed", "workers"), [(0, 1), (1, 1), (2, 1), (1, 2)])
+def test_double_q_takes_the_shortest_path_along_the_cliff_by_default(seed: int, workers: int) -> None:
+    """With the step sizes of the other rules, which begin near 1, its greedy policy never arrives."""
+    agent = cdq.QLearner("CliffWalking-v1", rule="double-q", seed=seed, workers=workers).learn(300_000)
+    assert agent.settings.step_size == cdq.Constant(0.05)
+    assert agent.report(play=False)["gap"] < 1e-6
+
+
+@pytest.mark.parametrize("env", ["cdq/CartPole-v0", "cdq/GridWorld-v0", "Blackjack-v1"])
+def test_double_q_has_its_own_step_size_unless_another_is_given(env: str, tmp_path: Path) -> None:
+    assert cdq.QLearner(env, rule="double-q", seed=0).settings.step_size == cdq.Constant(0.05)
+    agent = cdq.QLearner(env, rule="double-q", seed=0, step_size=cdq.RescaledLinear(0.99)).learn(100)
+    agent.save(tmp_path / "agent")
+    assert cdq.QLearner.load(tmp_path / "agent", env).settings.step_size == cdq.RescaledLinear(0.99)
+    for rule in ("q-learning", "sarsa", "expected-sarsa"):
+        assert cdq.QLearner(env, rule=rule, seed=0).settings.step_size == cdq.RescaledLinear(0.99)
+
+
 @pytest.mark.parametrize("table", ["dense", "hash"])
 def test_double_q_begins_with_two_copies_of_a_table(table: str) -> None:
     arguments: dict[str, Any] = {"env": "cdq/GridWorld-v0", "table": table, "seed": 0}

@@ -267,9 +267,10 @@ def test_sigterm_ends_with_a_checkpoint_and_tells_how_to_go_on(
 ) -> None:
     whole, other = tmp_path / "whole", tmp_path / "with space"
     runs.begin(whole, way)
+    capsys.readouterr()  # progress, where the machine is slow
     agent = cdq.QLearner(runs.MODEL, **runs.arguments_of(way), checkpoint=other)
     with after_rounds(agent, 20, send(signal.SIGTERM, asked(agent))), pytest.raises(SystemExit) as ended:
-        agent.learn(runs.STEPS)
+        agent.learn(runs.STEPS, verbose=0)
     assert ended.value.code == 0
     assert 0 < agent.steps < runs.STEPS
     assert steps_kept(other)[-1] == agent.steps

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-Outcome = tuple[Any, float, bool]  # the next position, seen by its mover; the reward of the move; whether it ends
+Outcome = tuple[
+    Any, float, bool
+]  # the next position, seen by its mover; the reward of the move; whether it ends
 LINES = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6))
 
 
@@ -127,7 +129,7 @@ def greedy(game: Game, values: Floats) -> npt.NDArray[np.int64]:
     return np.where(game.legal, values, -np.inf).argmax(axis=1)
 
 
-def self_play(  # noqa: PLR0917
+def self_play(
     game: Game, sweeps: int, lanes: int, gamma: float, explore: float, step_size: Any, seed: int
 ) -> Floats:
     """Return Q after *sweeps* plies of every lane, each of an epsilon-greedy mover; *step_size* is one of a count."""

@@ -88,9 +88,11 @@ class MergedTable(NamedTuple):
     mass: int  # in units of 2^-20
 
 
-def merge(rule: str, base: Any, values: Any, visits: Any, clock: Any, law: Law) -> MergedTable:
-    """Merge flat tables: base and clock (n,), values and visits (workers, n)."""
-    log_keep = log_keeps(visits, clock, law)
+def merge(
+    rule: str, base: Any, values: Any, visits: Any, clock: Any, law: Law, laws: Sequence[Law] = ()
+) -> MergedTable:
+    """Merge flat tables: base and clock (n,), values and visits (workers, n); *laws* are the workers' own."""
+    log_keep = log_keeps(visits, clock, laws or [law] * len(visits))
     total, largest = visits.sum(axis=0, dtype=np.uint32), visits.max(axis=0)
     with np.errstate(all="ignore"):
         merged = _RULES[rule](base, values, visits, log_keep.astype(base.dtype))
@@ -106,11 +108,14 @@ def merge(rule: str, base: Any, values: Any, visits: Any, clock: Any, law: Law) 
     return MergedTable(np.where(total > 0, merged, base), total, gain, units)
 
 
-def log_keeps(visits: Any, clock: Any, law: Law) -> Any:
+def log_keeps(visits: Any, clock: Any, laws: Sequence[Law]) -> Any:
     """Return ln a_k per worker and pair, in float64."""
-    before = np.array([law.log_keep(int(count)) for count in clock])
-    after = [[law.log_keep(int(c) + int(n)) for c, n in zip(clock, own, strict=True)] for own in visits]
-    return np.array(after).reshape(visits.shape) - before
+    before = [[law.log_keep(int(c)) for c in clock] for law in laws]
+    after = [
+        [law.log_keep(int(c) + int(n)) for c, n in zip(clock, own, strict=True)]
+        for law, own in zip(laws, visits, strict=True)
+    ]
+    return np.array(after).reshape(visits.shape) - np.array(before).reshape(visits.shape)
 
 
 def clock_after(clock: Any, gain: Any) -> Any:

@@ -17,7 +17,7 @@ def rebased(merged: Any, then: Any, now: Any, counts: Any, since: Any, law: Law)
 
     *since* visits under *law* took the pairs from the values *then* and *counts* to the values *now*.
     """
-    left = log_keeps(since[None], counts, law)[0].astype(now.dtype)
+    left = log_keeps(since[None], counts, [law])[0].astype(now.dtype)
     keep = now.dtype.type(1) + left * phi(left)
     with np.errstate(all="ignore"):
         return np.where(since > 0, now + keep * (merged - then), merged)

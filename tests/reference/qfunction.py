@@ -100,12 +100,16 @@ class QFunction:
             if step is not None:
                 self._update(law, step[0], int(step[1]), target)
 
-    def _target(self, gamma: float, reward: float, successor: Any, terminated: bool, mask: Any, discount: float = 1.0) -> Any:
+    def _target(
+        self, gamma: float, reward: float, successor: Any, terminated: bool, mask: Any, discount: float = 1.0
+    ) -> Any:
         if terminated:
             return self.real(reward)
         q = self.of(successor)
         allowed = q if mask is None else q[np.flatnonzero(mask)]
-        return self.real(reward) + self.real(gamma * discount) * (allowed.max() if len(allowed) else self.real(0))
+        return self.real(reward) + self.real(gamma * discount) * (
+            allowed.max() if len(allowed) else self.real(0)
+        )
 
     def _update(self, law: Any, observation: Any, action: int, target: Any) -> None:
         difference = target - self.of(observation)[action]

@@ -12,8 +12,8 @@ import cdq
 from cdq.cli.hyperparameters import takes_hyperparameters
 from cdq.learner import qlearner
 from cdq.settings import DEFAULTS, HYPERPARAMETERS, MAY_CHANGE, Settings, differing, make_settings
+from cdq.settings.files import as_arguments
 from cdq.settings.hyperparameters import Option, choice, hyperparameter, table_of
-from cdq.settings.settings import as_arguments
 
 # Arguments of a learner that are no hyper-parameters: they name what is learnt, and where it is kept.
 OTHERS = {"env", "env_kwargs", "initial_table", "checkpoint", "checkpoint_every"}
@@ -40,6 +40,8 @@ CHANGED: dict[str, Any] = {
     "masks": False,
     "stepping": "python",
     "groups": {"lights": ["n0", "n1"], "buses": ["b0"]},
+    "opponent": "self",
+    "tasks": {"kind": "goals", "states": [3, 5]},
     "comm": "zmq",
     "overlap": True,
 }
@@ -128,9 +130,14 @@ class Further:
 
 
 def test_one_more_is_checked_stored_and_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cdq.settings.settings.Settings", extended := dataclass_with(Further))
+    monkeypatch.setattr("cdq.settings.making.Settings", extended := dataclass_with(Further))
     more = table_of(fields(extended))
-    for module in ("cdq.settings.settings", "cdq.cli.hyperparameters"):
+    for module in (
+        "cdq.settings.settings",
+        "cdq.settings.making",
+        "cdq.settings.files",
+        "cdq.cli.hyperparameters",
+    ):
         monkeypatch.setattr(f"{module}.HYPERPARAMETERS", more)
         monkeypatch.setattr(f"{module}.DEFAULTS", {one.name: one.default for one in fields(extended)})
     assert make_settings(temperature="hot").to_config()["temperature"] == "hot"

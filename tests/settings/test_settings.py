@@ -8,7 +8,9 @@ import pytest
 import cdq
 from cdq.merges import MergeRule
 from cdq.schedules import Constant, ExponentialDecay, LinearDecay, Polynomial
-from cdq.settings.settings import as_arguments, make_settings, whole
+from cdq.settings.files import as_arguments
+from cdq.settings.making import make_settings
+from cdq.settings.settings import whole
 
 DEFAULTS: dict[str, Any] = {
     "gamma": 0.9,

@@ -253,3 +253,40 @@ class Dies(cdq.Callback):
 def test_an_error_of_our_own_kind_is_raised_as_it_is() -> None:
     with pytest.raises(PeerLost, match="of the user's"):
         learner(workers=2).learn(10_000, callbacks=[Dies()])
+
+
+def test_a_condition_is_judged_by_what_the_run_measures_and_not_by_what_callbacks_do() -> None:
+    """An evaluation of one lucky episode does not reach ``until=``, and all callbacks see the last round."""
+    told, goal = Told(), cdq.MeanReturn(0.7)
+    lucky = cdq.EvalCallback(1000, episodes=1)
+    alone = learner().learn(500_000, until=goal)
+    watched = learner().learn(500_000, until=goal, callbacks=[lucky, told])
+    assert (watched.steps, watched.table.digest()) == (alone.steps, alone.table.digest())
+    assert alone.steps < 500_000
+    assert told.told[-3:] == ["round", "evaluation", "end"]
+
+
+LOG = ([13, 14, 13, 14], [2, 2, 1, 2], [0.0, 1.0, 0.0, 1.0], [14, 15, 14, 15], [False, True, False, True])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_log_is_learnt_with_callbacks(workers: int) -> None:
+    def stop(run: RunView) -> bool:
+        return run.steps >= 2000
+
+    told, alone = Told(), learner(workers=workers).learn_from(*LOG, passes=1000)
+    watched = learner(workers=workers).learn_from(*LOG, passes=1000, callbacks=[told])
+    assert watched.table.digest() == alone.table.digest()
+    assert (told.told[0], told.told[-1], "checkpoint" in told.told) == ("start", "end", False)
+    assert told.told.count("round") == watched.history[-1].rounds
+    stopped = learner(workers=workers, sync_every=100).learn_from(*LOG, passes=1000, callbacks=[stop])
+    assert 2000 <= stopped.steps < 4000
+    assert cdq.QLearner.from_log(*LOG, passes=10, callbacks=[told], seed=0).steps == 40
+
+
+def test_what_is_no_callback_of_a_log_is_refused() -> None:
+    agent = learner()
+    for given in (3, [3], Told(), [Told]):
+        with pytest.raises(ConfigError, match="callbacks"):
+            agent.learn_from(*LOG, callbacks=given)  # type: ignore[arg-type]
+    assert agent.steps == 0

@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
-from cdq.training.course import watch_nothing
+from cdq.qfunctions import MergedTable
+from cdq.schedules import Constant
+from cdq.training.callbacks import CallbackList
+from cdq.training.course import Progress, watch_nothing
+from cdq.training.figures import Figures
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin
 from cdq.training.history import History, Row
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
+from cdq.training.state import State
+from cdq.training.stopping import conditions
 from cdq.workers.contribution import Summary
 from cdq.workers.rounds import Round
 
@@ -29,6 +35,9 @@ def monitor(
         lambda: next(each_gap, 9.0),
         lambda: next(each_return, 0.0),
         Goal(10**9, until),
+        figures=Figures(
+            State(MergedTable(2, 2, "float64", 0.0), Progress(0, 1.0)), None, Constant(0.5), 1.0, lambda: 0.75
+        ),
     )
 
 
@@ -40,6 +49,7 @@ def test_a_row_per_round() -> None:
     first, second = history
     assert (first.steps, first.mean_return, first.episodes, first.rounds, first.bytes) == (40, 3.0, 3, 1, 500)
     assert math.isnan(first.gap)
+    assert (first.step_size, first.visited) == (0.5, 0.75)
     assert math.isnan(second.mean_return)
     assert (second.steps, second.episodes, second.rounds, second.bytes) == (80, 3, 2, 500)
     assert 0 <= first.seconds <= second.seconds
@@ -66,16 +76,29 @@ def test_the_gap_is_measured_when_steps_have_grown(until: OptimalWithin | None, 
         assert after <= max(before + 200, before * growth) + 10
 
 
+def asks_to_stop(until: OptimalWithin | MeanReturn, steps: tuple[int, ...], **measured: Any) -> list[bool]:
+    """Return, for each number of steps, whether the condition of the call holds at the round that ends there."""
+    history, asked = History(), []
+    watch = monitor(history, until, **measured)
+    for count in steps:
+        callbacks = CallbackList(first=conditions(until))
+        was_measured = watch(count, played((1, 1.0)))
+        asked.append(callbacks.see_round(history[-1] if was_measured else None))
+    return asked
+
+
 def test_stopping_at_a_gap() -> None:
-    history = History()
-    watch = monitor(history, OptimalWithin(0.1), gaps=[0.5, 0.1, 0.9])
-    assert [watch(steps, played((1, 1.0))) for steps in (100, 200, 300)] == [False, True, False]
-    assert watch.measure_at == 400
+    assert asks_to_stop(OptimalWithin(0.1), (100, 200, 300), gaps=[0.5, 0.1, 0.9]) == [False, True, False]
+    assert asks_to_stop(OptimalWithin(0.1), (100,), gaps=[math.nan]) == [False]
 
 
 def test_stopping_at_a_return() -> None:
-    watch = monitor(History(), MeanReturn(0.7), returns=[0.69, 0.7])
-    assert [watch(steps, played((1, 1.0))) for steps in (50, 100, 200)] == [False, False, True]
+    assert asks_to_stop(MeanReturn(0.7), (50, 100, 200), returns=[0.69, 0.7]) == [False, False, True]
+
+
+def test_without_a_condition_nothing_asks() -> None:
+    assert conditions(None) == []
+    assert CallbackList(first=conditions(None)).see_round(Row(1, 0.0, 1.0, 1, 1, 1, 0.0)) is False
 
 
 def test_others_watch_nothing() -> None:

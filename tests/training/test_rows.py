@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdq.training.history import Row
-from cdq.training.rows import rows_of
+from cdq.schedules import Constant, ExponentialDecay, RescaledLinear
+from cdq.training.figures import Figures
+from cdq.training.history import FIRST_ROW, History, Played, Row
+from cdq.training.rows import bit_length
+from cdq.training.rows import rows_of as rows_of_rounds
 from cdq.workers.contribution import Summary
+from tests.reference import rows as reference
 
 Episode = tuple[int, float]
 
@@ -35,6 +39,12 @@ BEFORE = Row(1000, 2.0, 0.5, 70, 9, 400, 0.1)
 
 def row(steps: int, episodes: int = 0, mean_return: float = math.nan) -> Row:
     return Row(steps, 3.0, mean_return, BEFORE.episodes + episodes, 10, 500, math.nan)
+
+
+def rows_of(row: Row, before: Row, summaries: list[Summary]) -> list[Row]:
+    rows, of = rows_of_rounds(before, [Played(row, summaries)])
+    assert of.tolist() == [0] * len(rows)
+    return list(map(Row._make, rows.tolist()))
 
 
 def same(left: Any, right: Any) -> bool:
@@ -124,3 +134,129 @@ def test_rows_have_all_episodes_between_them(workers: list[list[list[Episode]]],
             assert math.isnan(one.mean_return)
             assert math.isnan(one.least_return)
         before, done = one.episodes, last
+
+
+@given(st.lists(st.integers(0, 2**53), min_size=1))
+def test_bit_lengths(numbers: list[int]) -> None:
+    assert bit_length(np.array(numbers)).tolist() == [number.bit_length() for number in numbers]
+
+
+class Table:
+    """A table whose clocks and pairs change as a run goes on, and a state that holds it."""
+
+    def __init__(self) -> None:
+        self.merged, self.clock, self.seen = self, np.zeros(4, np.uint32), math.nan
+
+
+class Rounds:
+    """Rounds of a run one after another, and the rows that they have by definition."""
+
+    def __init__(self, seed: int, step_size: Any) -> None:
+        self.random, self.table = np.random.default_rng(seed), Table()
+        self.exploration, self.step_size = ExponentialDecay(1.0, 0.1, 1e5), step_size
+        self.figures = Figures(self.table, self.exploration, step_size, 1.0, lambda: self.table.seen)  # type: ignore[arg-type]
+        self.row, self.expected, self.appended = FIRST_ROW, list[Row](), list[Row]()
+        self.longest = int(self.random.choice([30, 3000, 300_000]))
+
+    def parts(self, n: int) -> Summary:
+        """Return the summary of a worker's window of *n* parts."""
+        chances = self.random.random(n)
+        lists = [
+            [(int(self.random.integers(1, 9)), float(self.random.normal())) for _ in range(int(3 * chance))]
+            for chance in chances
+        ]
+        return summary(*((self.steps // n, ended) for ended in lists))
+
+    def play(self) -> Played:
+        """Play a round; add the rows that it should have to `expected`."""
+        self.steps = 16 * int(self.random.integers(1, self.longest))
+        n, workers = int(self.random.choice([1, 2, 8, 16])), int(self.random.integers(1, 4))
+        summaries = [self.parts(n) for _ in range(workers)]
+        if self.random.random() < 0.1:
+            summaries[-1] = summaries[-1]._replace(tallies=b"")
+        if self.random.random() < 0.1:
+            self.table.clock = np.append(self.table.clock, np.ones(64, np.uint32))
+        if self.random.random() < 0.5:
+            self.table.seen = float(self.random.random())
+        self.table.clock += 1
+        return self.note(summaries, self.steps * workers)
+
+    def note(self, summaries: list[Summary], steps: int) -> Played:
+        before, ended = self.row, sum(one.episodes for one in summaries)
+        total = sum(one.return_sum for one in summaries)
+        n_bytes = before.bytes + int(self.random.integers(0, 100))
+        if self.expected:
+            self.expected[-1] = self.expected[-1]._replace(bytes=n_bytes)
+        self.row = Row(
+            before.steps + steps,
+            before.seconds + 0.25,
+            total / ended if ended else math.nan,
+            before.episodes + ended,
+            before.rounds + 1,
+            n_bytes,
+            0.5 if self.random.random() < 0.05 else math.nan,
+        )
+        pairs, clock = self.table.clock.size, self.table.clock
+        mean_clock = int(clock.sum(dtype="i8")) / np.count_nonzero(clock)
+        size = RescaledLinear.of(self.step_size, mean_clock) if hasattr(self.step_size, "of") else math.nan
+        newest = self.expected[-1] if self.expected else FIRST_ROW
+        for row in reference.rows_of(self.row, newest, summaries):
+            look = size, self.table.seen
+            newest = reference.complete(row, newest, pairs, look, self.exploration, self.step_size)
+            self.expected.append(newest)
+        step_size, visited = self.figures.look(self.row.steps)
+        return Played(self.row._replace(step_size=step_size, visited=visited), summaries, pairs)
+
+
+seeds = st.integers(0, 2**32)
+laws = st.sampled_from([RescaledLinear(0.9), Constant(0.25)])
+
+
+@given(seeds, laws, st.integers(1, 40))
+def test_rows_of_many_rounds_are_those_of_one_after_another(seed: int, law: Any, n: int) -> None:
+    rounds = Rounds(seed, law)
+    played = [rounds.play() for _ in range(n)]
+    rows = rounds.figures.rows_of(FIRST_ROW, played)
+    for name in Row._fields:
+        expected = [getattr(row, name) for row in rounds.expected]
+        if name in {"mean_return", "seconds"}:  # sums whose order is free
+            assert rows[name].tolist() == pytest.approx(expected, rel=1e-12, nan_ok=True)
+        else:
+            assert same(rows[name], expected), name
+
+
+@given(seeds, laws, st.integers(0, 3))
+def test_rows_do_not_depend_on_when_somebody_looks(seed: int, law: Any, look: int) -> None:
+    quiet, looked_at, rounds = History(), History(), Rounds(seed, law)
+    for i in range(200):
+        played = rounds.play()
+        for history in (quiet, looked_at):
+            history.add_round(played, rounds.figures.rows_of)
+        if look and rounds.random.random() < 0.3:
+            assert looked_at[-1].rounds == i + 1
+            if look > 1:  # as a run that goes on from a file does
+                looked_at = History.from_arrays(looked_at.to_arrays())
+                rounds.figures.go_on(looked_at[-1])
+    assert quiet == looked_at
+    assert quiet[-1].rounds == 200
+
+
+def test_a_table_that_was_visited_throughout_is_not_looked_at_again() -> None:
+    table, looks = Table(), []
+
+    def visited() -> float:
+        looks.append(table.clock.size)
+        return table.seen
+
+    figures = Figures(table, None, Constant(0.5), 1.0, visited)  # type: ignore[arg-type]
+    steps = iter(range(1000, 10_000, 1000))
+    table.seen = 0.5
+    assert figures.look(next(steps)) == (pytest.approx(math.nan, nan_ok=True), 0.5)
+    table.seen = 1.0
+    assert [figures.look(next(steps))[1] for _ in range(3)] == [1.0] * 3
+    assert looks == [4, 4]
+    table.clock, table.seen = np.zeros(6, np.uint32), 0.75  # rows were added
+    assert figures.look(next(steps))[1] == 0.75
+    figures.go_on(FIRST_ROW)
+    assert figures.look(next(steps))[1] == 0.75
+    assert looks == [4, 4, 6, 6]

@@ -46,6 +46,13 @@ static void cdq_car_step(cdq_lane *lane)
 
 /* ---- CartPole: position, velocity, angle, angular velocity. */
 
+/* Mass of the pole, and half of its length. */
+typedef struct {
+    double mass, length;
+} cdq_pole;
+
+static const cdq_pole cdq_usual_pole = {0.1, 0.5};
+
 static void cdq_pole_reset(cdq_lane *lane)
 {
     for (int i = 0; i < 4; i++)
@@ -55,12 +62,13 @@ static void cdq_pole_reset(cdq_lane *lane)
 
 static void cdq_pole_step(cdq_lane *lane)
 {
-    const double total_mass = 0.1 + 1.0, pole = 0.1 * 0.5, threshold = 12 * 2 * CDQ_PI / 360;
+    const cdq_pole *own = lane->context ? (const cdq_pole *)lane->context : &cdq_usual_pole;
+    const double total_mass = own->mass + 1.0, pole = own->mass * own->length, threshold = 12 * 2 * CDQ_PI / 360;
     double x = lane->state[0], x_dot = lane->state[1], theta = lane->state[2], theta_dot = lane->state[3];
     double force = lane->action == 1 ? 10.0 : -10.0, costheta = cos(theta), sintheta = sin(theta);
     double temp = (force + pole * (theta_dot * theta_dot) * sintheta) / total_mass;
     double thetaacc = (9.8 * sintheta - costheta * temp) /
-                      (0.5 * (4.0 / 3.0 - 0.1 * (costheta * costheta) / total_mass));
+                      (own->length * (4.0 / 3.0 - own->mass * (costheta * costheta) / total_mass));
     double xacc = temp - pole * thetaacc * costheta / total_mass;
     lane->state[0] = x += 0.02 * x_dot;
     lane->state[1] = x_dot + 0.02 * xacc;

@@ -135,7 +135,8 @@ cdef class LinearQ(QFunction):
         cdef int64_t slot = n * features.c.n_active, q = rows.c.n_actions + n
         cdef double[::1] memory
         cdef bint tiles = features.c.offset != NULL
-        if n < 1 or rows.c.n_states != features.c.n_features:
+        if n < 1 or rows.c.n_states < rows.own + features.c.n_features or (
+                not rows.own and rows.c.n_states != features.c.n_features):
             raise ValueError(f"{n} lanes, {rows.c.n_states} rows for {features.c.n_features} features")
         self.lay_out(rows, n)
         self.width, self.continuous, self.features = features.c.width, True, features

@@ -35,7 +35,8 @@ CDQ_INLINE double cdq_larger(double a, double b) { return b > a || b != b ? b : 
 
 #include "table/rules.h"
 #include "table/target.h"
-#include "table/touch.h"
+#include "table/update.h"
+#include "table/personal.h"
 
 CDQ_INLINE const REAL *NAME(cdq_phi)(const cdq_located *located, int64_t lane, int64_t n_active)
 {
@@ -60,12 +61,32 @@ CDQ_INLINE const REAL *NAME(cdq_values)(const cdq_rows *rows, const cdq_linear *
     return q;
 }
 
-CDQ_INLINE REAL NAME(cdq_value)(const cdq_rows *rows, const uint32_t *index, const REAL *phi, int64_t n_active,
-                                uint32_t a)
+/* Values of a lane by which a worker acts that has weights of its own (table/personal.h), into q. */
+CDQ_INLINE const REAL *NAME(cdq_values_by_rule)(const cdq_rows *rows, const cdq_rule *rule, const cdq_linear *linear,
+                                                const cdq_located *located, int64_t lane)
+{
+    const int64_t n_active = linear->n_active, columns = rows->n_actions;
+    if (!rule->own)
+        return NAME(cdq_values)(rows, linear, located, lane, columns);
+    const uint32_t *index = located->index ? located->index + lane * n_active : NULL;
+    const REAL *phi = NAME(cdq_phi)(located, lane, n_active);
+    REAL *restrict q = (REAL *)linear->q;
+    for (int64_t a = 0; a < columns; a++)
+        q[a] = 0;
+    for (int64_t k = 0; k < n_active; k++) {
+        const REAL *w = NAME(cdq_values_at)(rows, rule, index ? index[k] : (uint32_t)k);
+        for (int64_t a = 0; a < columns; a++)
+            q[a] += phi ? w[a] * phi[k] : w[a];
+    }
+    return q;
+}
+
+CDQ_INLINE REAL NAME(cdq_value)(const cdq_rows *rows, uint32_t first, const uint32_t *index, const REAL *phi,
+                                int64_t n_active, uint32_t a)
 {
     REAL q = 0;
     for (int64_t k = 0; k < n_active; k++) {
-        const REAL *w = (const REAL *)cdq_row(rows, index ? index[k] : (uint32_t)k);
+        const REAL *w = (const REAL *)cdq_row(rows, first + (index ? index[k] : (uint32_t)k));
         q += phi ? w[a] * phi[k] : w[a];
     }
     return q;
@@ -87,7 +108,7 @@ static void NAME(cdq_choose_by_rule)(const cdq_rows *rows, const cdq_rule *rule,
 {
     const int64_t n_actions = linear->n_actions;
     for (int64_t i = 0; i < linear->n; i++) {
-        const REAL *q = NAME(cdq_values)(rows, linear, &linear->state, i, rows->n_actions);
+        const REAL *q = NAME(cdq_values_by_rule)(rows, rule, linear, &linear->state, i);
         action[i] = NAME(cdq_action_by_rule)(rule, q, masks ? masks + i * n_actions : NULL, n_actions, i);
     }
 }
@@ -96,7 +117,7 @@ CDQ_CLONES static void NAME(cdq_choose)(const cdq_rows *rows, const cdq_rule *ru
                                         const uint8_t *masks, uint32_t *action)
 {
     const uint64_t threshold = rule->threshold, *random = rule->random;
-    if (rule->kind != CDQ_Q_LEARNING) {
+    if (cdq_is_by_rule(rule)) {
         NAME(cdq_choose_by_rule)(rows, rule, linear, masks, action);
         return;
     }
@@ -110,7 +131,7 @@ static void NAME(cdq_choose_lowest)(const cdq_rows *rows, const cdq_rule *rule, 
 {
     const int64_t n_actions = linear->n_actions;
     for (int64_t i = 0; i < linear->n; i++) {
-        const REAL *q = NAME(cdq_values)(rows, linear, &linear->state, i, rows->n_actions);
+        const REAL *q = NAME(cdq_values_by_rule)(rows, rule, linear, &linear->state, i);
         action[i] = NAME(cdq_lowest_greedy)(NAME(cdq_acting_values)(rule, q, n_actions),
                                             masks ? masks + i * n_actions : NULL, n_actions);
     }
@@ -138,21 +159,28 @@ static void NAME(cdq_targets_by_rule)(const cdq_rows *rows, const cdq_rule *rule
     for (int64_t i = 0; i < linear->n; i++) {
         if (steps->active && !steps->active[i])
             continue;
-        const REAL *q = NAME(cdq_values)(rows, linear, &linear->successor, i, rows->n_actions);
+        const uint8_t *mask = steps->masks ? steps->masks + i * n_actions : NULL;
+        const REAL *q = NAME(cdq_values_by_rule)(rows, rule, linear, &linear->successor, i);
+        REAL reward = (REAL)steps->reward[i], discount = (REAL)steps->discount[i];
         rule->column[i] = steps->action[i];
-        REAL next = NAME(cdq_next_value)(rule, q, steps->masks ? steps->masks + i * n_actions : NULL, n_actions, i);
-        target[i] = NAME(cdq_target)((REAL)steps->reward[i], (REAL)steps->discount[i], next);
+        target[i] = NAME(cdq_target)(reward, discount, NAME(cdq_next_value)(rule, q, mask, n_actions, i));
+        if (!rule->own)
+            continue;
+        q = NAME(cdq_values)(rows, linear, &linear->successor, i, n_actions);
+        REAL next = NAME(cdq_max_allowed)(q, mask, n_actions);
+        ((REAL *)rule->common_target)[i] = NAME(cdq_target)(reward, discount, next);
     }
 }
 
-/* w[i][a] += alpha (target - Q(s, a)) phi_i for every active feature i, alpha by the weight's own clock. */
-CDQ_INLINE void NAME(cdq_adjust_by)(cdq_rows *rows, const cdq_law *law, const uint32_t *index, const REAL *phi,
-                                    int64_t n_active, uint32_t a, REAL difference, const int logging)
+/* w[i][a] += alpha (target - Q(s, a)) phi_i for every active feature i, alpha by the weight's own clock. The row of
+ * feature i is first + i. */
+CDQ_INLINE void NAME(cdq_adjust_by)(cdq_rows *rows, const cdq_law *law, uint32_t first, const uint32_t *index,
+                                    const REAL *phi, int64_t n_active, uint32_t a, REAL difference, const int logging)
 {
     cdq_rows table = *rows;
     const cdq_law steps = *law;
     for (int64_t k = 0; k < n_active; k++) {
-        uint32_t feature = index ? index[k] : (uint32_t)k;
+        uint32_t feature = first + (index ? index[k] : (uint32_t)k);
         REAL alpha = NAME(cdq_touch)(&table, &steps, feature, a, table.n_actions, logging);
         REAL *w = (REAL *)cdq_row(&table, feature);
         w[a] += alpha * (phi ? difference * phi[k] : difference);
@@ -160,14 +188,14 @@ CDQ_INLINE void NAME(cdq_adjust_by)(cdq_rows *rows, const cdq_law *law, const ui
     rows->n_log = table.n_log;
 }
 
-CDQ_INLINE void NAME(cdq_adjust)(cdq_rows *rows, const cdq_law *law, const uint32_t *index, const REAL *phi,
-                                 int64_t n_active, uint32_t a, REAL difference)
+CDQ_INLINE void NAME(cdq_adjust)(cdq_rows *rows, const cdq_law *law, uint32_t first, const uint32_t *index,
+                                 const REAL *phi, int64_t n_active, uint32_t a, REAL difference)
 {
     cdq_reserve(rows, n_active);
     if (rows->alone)
-        NAME(cdq_adjust_by)(rows, law, index, phi, n_active, a, difference, CDQ_EVERY_UPDATE);
+        NAME(cdq_adjust_by)(rows, law, first, index, phi, n_active, a, difference, CDQ_EVERY_UPDATE);
     else
-        NAME(cdq_adjust_by)(rows, law, index, phi, n_active, a, difference, CDQ_FIRST_TOUCHES);
+        NAME(cdq_adjust_by)(rows, law, first, index, phi, n_active, a, difference, CDQ_FIRST_TOUCHES);
 }
 
 /* The largest absolute weight, times the features of an observation. */
@@ -180,9 +208,10 @@ static double NAME(cdq_largest_sum)(const cdq_rows *rows, int64_t n_active)
     return largest * (double)n_active;
 }
 
-/* Update the weights of each lane's column towards its target, in lane order. */
+/* Update the weights of each lane's column, in the rows from *first* on, towards its target, in lane order. */
 CDQ_INLINE void NAME(cdq_adjust_lanes)(cdq_rows *rows, const cdq_law *law, cdq_linear *linear,
-                                       const cdq_outcomes *steps, const uint32_t *column)
+                                       const cdq_outcomes *steps, const uint32_t *column, uint32_t first,
+                                       const REAL *targets)
 {
     const int64_t n_active = linear->n_active;
     for (int64_t i = 0; i < linear->n; i++) {
@@ -191,8 +220,8 @@ CDQ_INLINE void NAME(cdq_adjust_lanes)(cdq_rows *rows, const cdq_law *law, cdq_l
         const uint32_t *index = linear->state.index ? linear->state.index + i * n_active : NULL;
         const REAL *phi = NAME(cdq_phi)(&linear->state, i, n_active);
         CDQ_CHECK(column[i] < rows->n_actions);
-        REAL q = NAME(cdq_value)(rows, index, phi, n_active, column[i]), target = ((REAL *)linear->target)[i];
-        NAME(cdq_adjust)(rows, law, index, phi, n_active, column[i], target - q);
+        REAL q = NAME(cdq_value)(rows, first, index, phi, n_active, column[i]), target = targets[i];
+        NAME(cdq_adjust)(rows, law, first, index, phi, n_active, column[i], target - q);
         linear->largest_reward = cdq_larger(linear->largest_reward, fabs(steps->reward[i]));
         linear->largest_value = cdq_larger(cdq_larger(linear->largest_value, fabs((double)q)), fabs((double)target));
         linear->largest_discount = cdq_larger(linear->largest_discount, steps->discount[i]);
@@ -204,15 +233,20 @@ CDQ_CLONES static void NAME(cdq_learn)(cdq_rows *rows, const cdq_rule *rule, con
 {
     if (linear->first_value < 0)
         linear->first_value = NAME(cdq_largest_sum)(rows, linear->n_active);
-    if (rule->kind != CDQ_Q_LEARNING) {
+    const REAL *targets = (const REAL *)linear->target;
+    if (cdq_is_by_rule(rule)) {
         NAME(cdq_targets_by_rule)(rows, rule, linear, steps);
-        NAME(cdq_adjust_lanes)(rows, law, linear, steps, rule->column);
+        if (rule->own) {
+            NAME(cdq_adjust_lanes)(rows, law, linear, steps, rule->column, (uint32_t)rule->own, targets);
+            targets = (const REAL *)rule->common_target;
+        }
+        NAME(cdq_adjust_lanes)(rows, law, linear, steps, rule->column, 0, targets);
         return;
     }
 #define CDQ_BODY(actions) NAME(cdq_targets)(rows, linear, steps, actions)
     CDQ_UNROLLED(linear->n_actions, CDQ_BODY)
 #undef CDQ_BODY
-    NAME(cdq_adjust_lanes)(rows, law, linear, steps, steps->action);
+    NAME(cdq_adjust_lanes)(rows, law, linear, steps, steps->action, 0, targets);
 }
 
 /* Locate a lane; 0 if its observation is not finite. phi64 is scratch for 2 n_features numbers. */

@@ -3,6 +3,7 @@
 from cpython.dict cimport PyDict_Check, PyDict_GetItemWithError
 from cpython.float cimport PyFloat_AsDouble, PyFloat_Check
 from cpython.long cimport PyLong_CheckExact
+from libc.stdint cimport int64_t
 
 from cdq.core.envs.encode cimport shown
 
@@ -24,6 +25,20 @@ cdef double reward_of(object value) except? -1.0:
         pass
     hint = "; return reward.item()" if getattr(value, "size", 0) == 1 and getattr(value, "ndim", 0) else ""
     raise ValueError(f"the reward is {shown(value)}; allowed: one finite number{hint}")
+
+
+cdef int rewards_of(object value, int64_t n, double *out) except -1:
+    """Read the *n* rewards of a step, an array of numbers or a sequence of them."""
+    cdef int64_t i
+    try:
+        numbers = np.asarray(value)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (n,) or numbers.dtype.kind not in "biuf":
+        raise ValueError(f"the reward is {shown(value)}; allowed: an array of {n} finite numbers, one for each feature")
+    for i in range(n):
+        out[i] = numbers[i]
+    return 0
 
 
 cdef double factor_of(object value) except? -2.0:

@@ -48,13 +48,15 @@ cdef class Loop:
     cdef uint8_t *masks_following  # and of the following ones
     cdef uint64_t *bits
     cdef uint32_t *actions
-    cdef double *rewards
+    cdef double *rewards           # of what the lanes act for,
+    cdef double *paid              # made of (n, reward_width) numbers that the transitions pay
     cdef double *discounts
     cdef double *factors           # of gamma, as the infos say; 1 where they do not
     cdef uint8_t *terminated
     cdef uint8_t *truncated
     cdef uint8_t *ended            # lanes whose episode ended
     cdef uint8_t *active           # lanes that made a transition
+    cdef uint8_t *seats            # 1 where the opponent of the first player moves, in games
     cdef uint8_t *idle             # lanes without another episode to run; only in `follow`
     cdef cdq_tally tally
     cdef int64_t next_turn         # when the GIL is to be released

@@ -49,11 +49,12 @@ cdef class Loop:
         cdef int64_t[::1] elapsed = lanes.elapsed
         cdef double[::1] returns = lanes.returns
         cdef int64_t n = q.n, width = q.width, n_actions = q.n_actions
+        cdef int64_t apart = 0 if q.reward_width == 1 else q.reward_width
         if not (words.shape[0] == 4 and words.shape[1] == elapsed.shape[0] == returns.shape[0] == n):
             raise ValueError("the lanes and the Q-function differ in number")
         if q.continuous != encoding.real or width != encoding.width or stop.shape[0] != 1:
             raise ValueError("the observations are not what the Q-function reads, or stop is not one flag")
-        cdef unsigned char[::1] memory = bytearray(n * (8 * (2 * width + 7) + 5 + 2 * n_actions))
+        cdef unsigned char[::1] memory = bytearray(n * (8 * (2 * width + 7 + apart) + 6 + 2 * n_actions))
         self.q, self.encoding, self.n, self.gamma = q, encoding, n, gamma
         self.most = largest_reward(q.rows.c.real_size, gamma)
         self.masking, self.failure = MASKING[masks], failure
@@ -69,10 +70,12 @@ cdef class Loop:
         self.factors = self.discounts + n
         self.bits = <uint64_t *> (self.factors + n)
         self.actions = <uint32_t *> (self.bits + n)
-        self.terminated = <uint8_t *> (self.bits + 2 * n)
+        self.paid = <double *> (self.bits + 2 * n) if apart else self.rewards
+        self.terminated = <uint8_t *> (self.bits + 2 * n + apart * n)
         self.truncated, self.ended = self.terminated + n, self.terminated + 2 * n
         self.active, self.idle = self.terminated + 3 * n, self.terminated + 4 * n
-        self.masks = self.terminated + 5 * n
+        self.seats = self.terminated + 5 * n
+        self.masks = self.terminated + 6 * n
         self.masks_following = self.masks + n * n_actions
         memset(self.active, 1, n)
         self.forget_factors()
@@ -80,6 +83,7 @@ cdef class Loop:
     def reset(self):
         """Start an episode in every lane."""
         memset(self.idle, 0, self.n)
+        memset(self.seats, 0, self.n)
         memset(self.elapsed, 0, 8 * self.n)
         memset(self.returns, 0, 8 * self.n)
         self.restart()
@@ -137,6 +141,7 @@ cdef class Loop:
                 self.q.greedy(self.masks_or_null(self.masks), self.actions)
                 self.step()
                 self.locate(SUCCESSOR, 0, self.n)
+                self.q.judge(self.actions, self.paid, self.rewards, self.ended)
                 self.move()
                 for i in range(self.n):
                     if not self.idle[i] and self.active[i]:
@@ -172,6 +177,7 @@ cdef class Loop:
         self.locate(SUCCESSOR, 0, self.n)
         for i in range(self.n):
             self.discounts[i] = 0.0 if self.terminated[i] else self.gamma * self.factors[i]
+        q.judge(self.actions, self.paid, self.rewards, self.ended)
         q.learn(self.law, self.actions, self.rewards, self.discounts,
                 self.masks_or_null(self.masks_following), self.active)
         self.move()
@@ -194,12 +200,15 @@ cdef class Loop:
         cdef int64_t i
         for i in range(self.n):
             if self.active[i]:
-                self.returns[i] += self.rewards[i]
+                self.returns[i] += -self.rewards[i] if self.seats[i] else self.rewards[i]
+                self.seats[i] ^= self.factors[i] < 0
                 self.elapsed[i] += 1
                 if self.ended[i]:
+                    self.seats[i] = 0
                     cdq_end_episode(&self.tally.part, self.elapsed[i], self.returns[i])
                     self.returns[i] = 0
                     self.elapsed[i] = 0
+                    self.q.end_episode(i)
                     self.q.forget_actions(i, 1)
         return 0
 
@@ -241,11 +250,14 @@ cdef class Loop:
 
     cdef int end(self, int64_t lane) except -1:
         """Note whether a lane's step, which has just been read, ended its episode; check its reward."""
-        if not fabs(self.rewards[lane]) <= self.most:
-            allowed = f"up to {self.most:.3g}, whose sums float{8 * self.q.rows.c.real_size} holds"
-            raise ValueError(
-                f"the reward is {self.rewards[lane]}; allowed: "
-                f"{allowed if isfinite(self.rewards[lane]) else 'a finite number'}")
+        cdef int64_t i
+        cdef double reward
+        for i in range(self.q.reward_width):
+            reward = self.paid[lane * self.q.reward_width + i]
+            if not fabs(reward) <= self.most:
+                allowed = f"up to {self.most:.3g}, whose sums float{8 * self.q.rows.c.real_size} holds"
+                raise ValueError(
+                    f"the reward is {reward}; allowed: {allowed if isfinite(reward) else 'a finite number'}")
         self.ended[lane] = self.terminated[lane] | self.truncated[lane]
         return 0
 

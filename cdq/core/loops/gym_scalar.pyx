@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy
 
 from cdq.core.envs.encode cimport SINGLE, Encoding, brief, read_masks, shown
-from cdq.core.loops.answers cimport factor_of, flag_of, has, reward_of, same_space
+from cdq.core.loops.answers cimport factor_of, flag_of, has, reward_of, rewards_of, same_space
 from cdq.core.loops.gym cimport INFO, NOTHING, NOWHERE, RESETTING, STEPPING, UNKNOWN, Loop
 from cdq.core.table.qfunction cimport STATE, QFunction
 
@@ -88,7 +88,7 @@ cdef class EnvLoop(Loop):
         if not isinstance(answer, tuple) or len(<tuple> answer) != 5:
             raise ValueError(not_five(answer))
         observation, reward, terminated, truncated, info = <tuple> answer
-        self.rewards[i] = reward_of(reward)
+        self.pay(i, reward)
         self.terminated[i] = flag_of(terminated, "terminated")
         self.truncated[i] = flag_of(truncated, "truncated")
         self.factors[i] = factor_of(info["discount"]) if has(info, "discount") else 1.0
@@ -97,6 +97,14 @@ cdef class EnvLoop(Loop):
         if self.masking >= INFO and not self.terminated[i]:
             self.read_mask(info, i, mask)
             self.allow(i, self.masks_following)
+        return 0
+
+    cdef int pay(self, int64_t i, object reward) except -1:
+        """Read what a step pays: a number, or an array of them."""
+        if self.q.reward_width == 1:
+            self.paid[i] = reward_of(reward)
+        else:
+            rewards_of(reward, self.q.reward_width, self.paid + i * self.q.reward_width)
         return 0
 
     cdef int revive(self) except -1:

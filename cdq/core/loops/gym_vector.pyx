@@ -45,6 +45,8 @@ cdef class VectorLoop(Loop):
                  const int32_t[::1] stop, str masks, failure, envs, seeds, str mode, first_reset,
                  int64_t first_action, dtype):
         super().__init__(q, encoding, lanes, gamma, stop, masks, failure)
+        if q.reward_width != 1:
+            raise ValueError("a vector environment pays one number")
         cdef int64_t n = self.n, width = q.width
         cdef unsigned char[::1] memory = bytearray(n * (8 * (width + 1) + 2 + q.n_actions))
         self.envs, self.step_all, self.first_reset, self.seeds = envs, envs.step, first_reset, list(seeds)

@@ -33,6 +33,6 @@ cdef extern from *:
 
 cdef class Sampler:
     cdef cdq_model c
-    cdef readonly int64_t n_states, n_actions
+    cdef readonly int64_t n_states, n_actions, n_outcomes
     cdef readonly int real_size
     cdef object memory           # keeps the arrays alive

@@ -5,6 +5,7 @@ from typing_extensions import Self
 class Sampler:
     n_states: int
     n_actions: int
+    n_outcomes: int
     real_size: int
     def __new__(
         cls,

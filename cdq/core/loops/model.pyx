@@ -182,7 +182,7 @@ cdef class Sampler:
         const uint8_t[::1] actions=None,
     ):
         self.n_states, self.n_actions, self.real_size = n_states, n_actions, real_size
-        self.c.n_pairs = offsets.shape[0] - 1
+        self.c.n_pairs, self.n_outcomes = offsets.shape[0] - 1, next_state.shape[0]
         self.c.time_limit = time_limit
         cdef int64_t widest = 0, pair
         for pair in range(self.c.n_pairs):

@@ -114,7 +114,7 @@ cdef class Replay:
         cdef bint is_table = isinstance(q, TableQ) and masks is None and q.rows.rule == 0
         self.q, self.n, self.stride = q, actions.shape[0], 8 * q.width
         self.real_size = q.rows.c.real_size if is_table else 8
-        if not (terminated.shape[0] == self.n > 0 and paid.shape[0] == self.n * self.real_size
+        if not (terminated.shape[0] == self.n > 0 and paid.shape[0] == self.n * self.real_size * q.reward_width
                 and before.shape[0] == after.shape[0] == self.n * self.stride):
             raise ValueError("the columns of the log differ in length or type")
         if masks is not None and (allowed.shape[0], allowed.shape[1]) != (self.n, q.n_actions):
@@ -154,13 +154,17 @@ cdef class Replay:
     cdef void learn_some(
             self, const cdq_law *law, double gamma, uint64_t bits, int64_t at, int64_t count) noexcept nogil:
         cdef cdq_logged steps
-        cdef double discount = 0.0 if self.terminated[at] else gamma
+        cdef double discount = 0.0 if self.terminated[at] else gamma, reward = 0.0
+        cdef const double *paid
         self.q.locate(self.states + at * self.stride, STATE, 0, count)
         self.q.locate(self.next_states + at * self.stride, SUCCESSOR, 0, count)
         if self.table is None:
             self.q.rule.c.target_random[0] = cdq_mixed(bits + <uint64_t> at)
+            paid = <const double *> self.rewards + at * self.q.reward_width
+            reward = paid[0]
+            self.q.judge(self.actions + at, paid, &reward, NULL)
             self.q.learn(
-                law, self.actions + at, <const double *> self.rewards + at, &discount,
+                law, self.actions + at, &reward, &discount,
                 NULL if self.masks == NULL else self.masks + at * self.q.n_actions, NULL)
             return
         steps.first, steps.last, steps.logging = 0, count, CDQ_FIRST_TOUCHES

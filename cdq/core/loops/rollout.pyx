@@ -78,8 +78,8 @@ cdef class Rollout:
             raise ValueError("the lanes' arrays differ in length")
         if scratch.shape[0] < 5 * n or stop.shape[0] != 1:
             raise ValueError("scratch is too small, or stop is not one flag")
-        if (rows.c.n_states, rows.c.n_actions, rows.c.real_size) != (
-                sampler.n_states, sampler.n_actions * rows.tables, sampler.real_size):
+        if (rows.c.n_actions, rows.c.real_size) != (sampler.n_actions * rows.tables, sampler.real_size) or (
+                rows.c.n_states < rows.own + sampler.n_states if rows.own else rows.c.n_states != sampler.n_states):
             raise ValueError("the table and the model differ in size or type")
         self.rows, self.sampler, self.gamma = rows, sampler, gamma
         self.rule = RuleLanes(rows, n)

@@ -69,11 +69,30 @@ CDQ_INLINE int64_t cdq_row_of(const cdq_stepping *s, int64_t i, int64_t index)
     return (uint64_t)index < (uint64_t)s->n_own ? s->first[i] + index : -1;
 }
 
-/* A byte for each action: 1 where it is allowed. */
-CDQ_INLINE void cdq_spread(uint64_t allowed, uint8_t *restrict mask, int64_t n_actions)
+/* Eight bits as bytes, 0 or 1 each. */
+CDQ_INLINE void cdq_spread_eight(uint64_t bits, uint8_t *mask)
 {
-    for (int64_t a = 0; a < n_actions; a++)
-        mask[a] = (uint8_t)(allowed >> a & 1);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    uint64_t bytes = (bits & 255) * 0x0101010101010101u & 0x8040201008040201u; /* bit k in byte k */
+    bytes = (bytes + 0x7f7f7f7f7f7f7f7fu) >> 7 & 0x0101010101010101u;
+    memcpy(mask, &bytes, 8);
+#else
+    for (int k = 0; k < 8; k++)
+        mask[k] = (uint8_t)(bits >> k & 1);
+#endif
+}
+
+/* A byte for each action: 1 where it is allowed. */
+CDQ_INLINE void cdq_spread(uint64_t allowed, uint8_t *mask, int64_t n_actions)
+{
+    if (n_actions < 8) {
+        for (int64_t a = 0; a < n_actions; a++)
+            mask[a] = (uint8_t)(allowed >> a & 1);
+        return;
+    }
+    for (int64_t a = 0; a < n_actions - 8; a += 8)
+        cdq_spread_eight(allowed >> a, mask + a);
+    cdq_spread_eight(allowed >> (n_actions - 8), mask + n_actions - 8);
 }
 
 /* Copy an index, which a lane shows or bootstraps from, to where the Q-function reads it. */

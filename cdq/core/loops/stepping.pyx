@@ -57,6 +57,7 @@ cdef class Stepper:
     cdef QFunction q
     cdef object memory, failure
     cdef const void *context
+    cdef uint8_t *over          # lanes for which nothing is left to do
     cdef const volatile int32_t *stop
     cdef int64_t failed         # the first lane that failed, or -1
     cdef bint not_located       # it failed by its observation, else by its reward
@@ -76,6 +77,8 @@ cdef class Stepper:
         cdef int64_t more = own.shape[1] - <int64_t> sizeof(cdq_lane)
         if more < 0 or more % 8 or <uintptr_t> &own[0, 0] % 8 or stop.shape[0] != 1:
             raise ValueError("the lanes are not of the size that they should be, or stop is not one flag")
+        if q.reward_width != 1:
+            raise ValueError("a compiled environment pays one number")
         if step == 0 or reset == 0 or not 0 <= uniforms <= MOST_UNIFORMS or (q.continuous and q.width > 8):
             raise ValueError("there is no function, or more numbers than a lane has")
         if masked and q.n_actions > MOST_MASKED:
@@ -101,7 +104,7 @@ cdef class Stepper:
         self._allocate(n)
 
     cdef _allocate(self, int64_t n):
-        scratch = memoryview(bytearray(8 * (5 + self.c.width) * n)).cast("q")
+        scratch = memoryview(bytearray(8 * (6 + self.c.width) * n)).cast("q")
         cdef int64_t[::1] memory = scratch
         cdef uint8_t[::1] masks = bytearray(max(self.c.masked, 1) * n)
         self.memory += [scratch, masks]
@@ -110,7 +113,8 @@ cdef class Stepper:
         self.c.action = <uint32_t *> &memory[3 * n]
         self.c.ended = self.c.action + n
         self.c.discount = <double *> &memory[4 * n]
-        self.c.observation = self.c.discount + n
+        self.over = <uint8_t *> &memory[5 * n]
+        self.c.observation = <double *> &memory[6 * n]
 
     def reset(self):
         """Start an episode in every lane."""
@@ -219,6 +223,7 @@ cdef class Stepper:
             self.q.choose(cdq_next_threshold(explore), s.bits, self._masks(), s.action)
             if self._step():
                 return t
+            self._judge()
             self.q.learn(law, s.action, s.reward, s.discount, self._masks(), NULL)
             n_ended = cdq_book(s)
             self.q.advance()
@@ -252,6 +257,7 @@ cdef class Stepper:
             first = self.c.ended[j]
             for i in range(first, first + self.c.agents):
                 cdq_end_episode(&self.tally.part, self.c.elapsed[i], self.c.returns[i])
+                self.q.end_episode(i)
             self.q.forget_actions(first, self.c.agents)
             if self._begin(first) or self._locate(STATE, first, self.c.agents):
                 return True
@@ -267,6 +273,7 @@ cdef class Stepper:
             self.q.greedy(self._masks(), s.action)
             if self._step():
                 return left
+            self._judge()
             n_ended = cdq_book(s)
             for j in range(n_ended):
                 for i in range(s.ended[j], s.ended[j] + s.agents):
@@ -278,6 +285,17 @@ cdef class Stepper:
             if n_ended and self._begin_ended(n_ended) or s.n_apart and self._leave_successors():
                 return left
         return left
+
+    cdef void _judge(self) noexcept nogil:
+        """Make the rewards those of what the lanes act for, and end the episodes in which that has no more to do."""
+        cdef int64_t i
+        if not self.q.judges:
+            return
+        for i in range(self.c.n):
+            self.over[i] = 0
+        self.q.judge(self.c.action, self.c.reward, self.c.reward, self.over)
+        for i in range(self.c.n):
+            self.c.lanes[i].truncated |= self.over[i]
 
     cdef _failure(self):
         cdef int64_t i = self.failed, k

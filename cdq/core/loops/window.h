@@ -81,8 +81,9 @@ CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_model *model, 
 }
 
 CDQ_INLINE void NAME(cdq_advance)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
-                                  cdq_episodes *done, const int64_t n)
+                                  cdq_episodes *done, REAL gamma, const int64_t n)
 {
+    const int64_t turns = gamma < 0; /* a game: what the other player gains is lost */
     const int64_t limit = model->time_limit;
     const uint32_t *restrict successor = lanes->successor;
     const REAL *restrict reward = (const REAL *)lanes->reward;
@@ -90,7 +91,7 @@ CDQ_INLINE void NAME(cdq_advance)(const cdq_rows *rows, const cdq_model *model, 
     int64_t *restrict elapsed = lanes->elapsed;
     double *restrict returns = lanes->returns;
     for (int64_t i = 0; i < n; i++) {
-        returns[i] += (double)reward[i];
+        returns[i] += elapsed[i] & turns ? -(double)reward[i] : (double)reward[i];
         elapsed[i]++;
         state[i] = CDQ_STATE(successor[i]);
     }
@@ -116,7 +117,7 @@ CDQ_INLINE void NAME(cdq_sweeps)(cdq_rows *rows, const cdq_law *law, const cdq_m
         NAME(cdq_sample)(rows, model, lanes, n, n_actions);
         NAME(cdq_targets)(rows, model, lanes, gamma, n, n_actions, masked);
         NAME(cdq_update)(rows, law, lanes->state, lanes->action, (const REAL *)lanes->target, NULL, n, n_actions);
-        NAME(cdq_advance)(rows, model, lanes, done, n);
+        NAME(cdq_advance)(rows, model, lanes, done, gamma, n);
     }
 }
 
@@ -151,13 +152,14 @@ CDQ_CLONES static void NAME(cdq_window_masked)(cdq_rows *rows, const cdq_law *la
         NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, done, gamma, sweeps, rows->n_actions, 1);
 }
 
+#include "table/personal.h"
 #include "loops/window_by_rule.h"
 
 static void NAME(cdq_window)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
                              cdq_exploration *explore, cdq_episodes *done, cdq_rule *rule, double gamma,
                              int64_t sweeps)
 {
-    if (rule->kind != CDQ_Q_LEARNING)
+    if (cdq_is_by_rule(rule))
         NAME(cdq_window_by_rule)(rows, law, model, lanes, explore, done, rule, gamma, sweeps);
     else if (model->actions)
         NAME(cdq_window_masked)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);

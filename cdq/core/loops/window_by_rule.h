@@ -8,7 +8,7 @@ CDQ_INLINE void NAME(cdq_act_by_rule)(const cdq_rows *rows, const cdq_model *mod
     for (int64_t i = 0; i < lanes->n; i++) {
         uint32_t state = lanes->state[i];
         const uint8_t *mask = cdq_actions_of(model, state, n_actions, model->actions != NULL);
-        uint32_t chosen = NAME(cdq_action_by_rule)(rule, (const REAL *)cdq_row(rows, state), mask, n_actions, i);
+        uint32_t chosen = NAME(cdq_action_by_rule)(rule, NAME(cdq_values_at)(rows, rule, state), mask, n_actions, i);
         lanes->action[i] = chosen;
         NAME(cdq_prefetch_outcome)(model, (uint64_t)state * (uint64_t)n_actions + chosen);
     }
@@ -23,8 +23,10 @@ CDQ_INLINE void NAME(cdq_targets_by_rule)(const cdq_rows *rows, const cdq_model 
         uint32_t next_state = CDQ_STATE(lanes->successor[i]);
         const uint8_t *mask = cdq_actions_of(model, next_state, n_actions, model->actions != NULL);
         rule->column[i] = lanes->action[i];
-        REAL next = NAME(cdq_next_value)(rule, (const REAL *)cdq_row(rows, next_state), mask, n_actions, i);
-        target[i] = NAME(cdq_target_unless)((lanes->successor[i] & CDQ_TERMINATED) != 0, reward[i], gamma, next);
+        const int terminated = (lanes->successor[i] & CDQ_TERMINATED) != 0;
+        REAL next = NAME(cdq_next_value)(rule, NAME(cdq_values_at)(rows, rule, next_state), mask, n_actions, i);
+        target[i] = NAME(cdq_target_unless)(terminated, reward[i], gamma, next);
+        NAME(cdq_note_common_target)(rows, rule, next_state, mask, reward[i], terminated ? (REAL)0 : gamma, i);
     }
 }
 
@@ -41,8 +43,8 @@ CDQ_INLINE void NAME(cdq_sweeps_by_rule)(cdq_rows *rows, const cdq_law *law, con
         NAME(cdq_act_by_rule)(rows, model, lanes, rule, n_actions);
         NAME(cdq_sample)(rows, model, lanes, n, n_actions);
         NAME(cdq_targets_by_rule)(rows, model, lanes, rule, gamma, n_actions);
-        NAME(cdq_update_by_rule)(rows, rule, law, lanes->state, (const REAL *)lanes->target, NULL, n);
-        NAME(cdq_advance)(rows, model, lanes, done, n);
+        NAME(cdq_update_both)(rows, rule, law, lanes->state, (const REAL *)lanes->target, NULL, n);
+        NAME(cdq_advance)(rows, model, lanes, done, gamma, n);
         for (int64_t i = 0; i < n; i++)
             if (!lanes->elapsed[i]) /* an episode begins */
                 rule->next_action[i] = CDQ_NO_ACTION;

@@ -47,6 +47,7 @@ cdef extern from *:
     ctypedef struct cdq_merge_job:
         int rule, needs_mass
         const cdq_law *law
+        const cdq_law **laws
         int64_t workers
         const cdq_rows *own
         const cdq_rows **tables
@@ -59,7 +60,8 @@ cdef extern from *:
 
     int64_t cdq_slice_bytes(int64_t count, int sparse, int merged, int64_t real_size) nogil
     cdq_slice cdq_open_slice(const unsigned char *data, int merged, int64_t real_size) nogil
-    int64_t cdq_own_pairs(const cdq_rows **tables, int64_t rank, uint32_t *pairs) nogil
+    int64_t cdq_own_pairs(
+        const cdq_rows *own, const cdq_rows **tables, int64_t before, uint32_t *pairs) nogil
     int cdq_merge(const cdq_merge_job *job) nogil
     void cdq_commit(cdq_rows *rows, const cdq_slice *slice, int64_t *visits) nogil
     void cdq_commit_alone(cdq_rows *rows, int64_t *visits) nogil

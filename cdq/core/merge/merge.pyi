@@ -14,6 +14,7 @@ def merge_tables(
     law: Law,
     needs_mass: bool,
     out: bytearray | memoryview,
+    laws: Sequence[Law | None] | None = None,
 ) -> int: ...
 def pack(rows: Rows, pairs: Any, first: int, last: int, before: bytes = ...) -> bytearray: ...
 def merge_slices(
@@ -25,6 +26,7 @@ def merge_slices(
     law: Law,
     needs_mass: bool,
     out: bytearray | memoryview,
+    laws: Sequence[Law | None] | None = None,
 ) -> int: ...
 def commit(
     rows: Rows, merged: Sequence[Any], visits: Any, handed: Rows | None = None, law: Law | None = None

@@ -75,8 +75,18 @@ cdef unsigned char *_room(out, int64_t n_bytes) except NULL:
     return &memory[0]
 
 
-cdef int64_t _finish(cdq_merge_job *job, rule, Law law, bint needs_mass, out) except -1:
+cdef list _merged(int64_t size, laws):
+    """Return the ranks whose windows are merged: those that have a law, or all where no worker has one of its own."""
+    return [rank for rank in range(size) if laws is None or laws[rank] is not None]
+
+
+cdef int64_t _finish(cdq_merge_job *job, rule, Law law, laws, bint needs_mass, out) except -1:
     """Run a job whose sources and pairs are set, into *out*; return its bytes."""
+    memory = bytearray(sizeof(void *) * (job.workers + 1))
+    cdef const cdq_law **own = <const cdq_law **> PyByteArray_AS_STRING(memory)
+    for i, one in enumerate([] if laws is None else [each for each in laws if each is not None]):
+        own[<int64_t> i] = &(<Law?> one).c
+    job.laws = NULL if laws is None else own
     cdef int64_t real_size = job.own.real_size
     failure = []
     context = (rule, real_size, failure)
@@ -105,35 +115,42 @@ def most_merged_bytes(int64_t n_states, int64_t n_actions, int64_t real_size, in
     return max(cdq_slice_bytes(slice, 0, 1, real_size), cdq_slice_bytes(listed, 1, 1, real_size))
 
 
-def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_mass, out not None):
+def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_mass, out not None, laws=None):
     """Merge this rank's part of what the tables of all workers, in shared memory, have learnt, into *out*; return its
     bytes. *out* is a bytearray, or memory of `most_merged_bytes`.
+
+    *laws* has the law of each worker where they differ, and None for one whose window is not merged; clocks go on by
+    *law*.
 
     *rule* is a name of `RULES` or a function on the arrays of a block (see `cdq.merges`). The part is a slice of all
     pairs if many were touched, else the touched pairs of this rank's log that no lower rank has touched.
     """
-    cdef int64_t size = len(tables), touched = 0, i
+    cdef int64_t size = len(tables), touched = 0, before = 0, i
     cdef cdq_merge_job job
+    cdef list among = _merged(size, laws)
     _require_base(tables[rank])
-    cdef const cdq_rows **rows = <const cdq_rows **> malloc(size * sizeof(void *))
-    cdef uint32_t *pairs = <uint32_t *> malloc(((<Rows> tables[rank]).c.n_log + 1) * sizeof(uint32_t))
+    job.own, job.workers = &(<Rows?> tables[rank]).c, len(among)
+    cdef const cdq_rows **rows = <const cdq_rows **> malloc((job.workers + 1) * sizeof(void *))
+    cdef uint32_t *pairs = <uint32_t *> malloc((job.own.n_log + 1) * sizeof(uint32_t))
     if rows == NULL or pairs == NULL:
         free(rows)
         free(pairs)
         raise MemoryError("no memory to merge")
-    for i in range(size):
-        rows[i] = &(<Rows?> tables[i]).c
+    for i in range(job.workers):
+        rows[i] = &(<Rows?> tables[among[i]]).c
         touched += rows[i].n_log
+        before += among[i] < rank
     try:
-        job.workers, job.own, job.tables, job.slices = size, rows[rank], rows, NULL
+        job.tables, job.slices = rows, NULL
         if touched * DENSE_PART > job.own.n_states * job.own.n_actions:
             job.pairs = NULL
             job.first = _slice_bound(job.own, rank, size)
             job.count = _slice_bound(job.own, rank + 1, size) - job.first
         else:
-            job.pairs, job.first = pairs, -1
-            job.count = cdq_own_pairs(rows, rank, pairs)
-        return _finish(&job, rule, law, needs_mass, out)
+            job.pairs, job.first, job.count = pairs, -1, 0
+            if rank in among:
+                job.count = cdq_own_pairs(job.own, rows, before, pairs)
+        return _finish(&job, rule, law, laws, needs_mass, out)
     finally:
         free(rows)
         free(pairs)
@@ -208,16 +225,17 @@ cdef int64_t _union(cdq_slice *slices, int64_t size, uint32_t *pairs) noexcept n
 
 def merge_slices(
     Rows rows not None, list parts, int64_t first, int64_t last, rule, Law law not None, bint needs_mass,
-    out not None,
+    out not None, laws=None,
 ):
     """Merge what every worker packed (`pack`) of the pairs first .. last - 1, in rank order, into *out*.
 
-    Returns its bytes.
+    Returns its bytes. *laws* as for `merge_tables`.
     """
-    cdef int64_t size = len(parts), listed = 0, i
+    cdef list among = _merged(len(parts), laws)
+    cdef int64_t size = len(among), listed = 0, i
     cdef bint dense = False
     cdef cdq_merge_job job
-    cdef cdq_slice *slices = <cdq_slice *> malloc(size * sizeof(cdq_slice))
+    cdef cdq_slice *slices = <cdq_slice *> malloc((size + 1) * sizeof(cdq_slice))
     cdef uint32_t *pairs = NULL
     try:
         if slices == NULL:
@@ -226,7 +244,7 @@ def merge_slices(
             raise ValueError(f"there are no pairs {first} to {last}")
         _require_base(rows)
         for i in range(size):
-            slices[i] = _open(parts[i], rows, False, first, last)
+            slices[i] = _open(parts[among[i]], rows, False, first, last)
             dense = dense or slices[i].header.first >= 0
             listed += slices[i].header.count
         job.workers, job.own, job.tables, job.slices = size, &rows.c, NULL, slices
@@ -236,7 +254,7 @@ def merge_slices(
             if pairs == NULL:
                 raise MemoryError("no memory to merge")
             job.pairs, job.first, job.count = pairs, -1, _union(slices, size, pairs)
-        return _finish(&job, rule, law, needs_mass, out)
+        return _finish(&job, rule, law, laws, needs_mass, out)
     finally:
         free(slices)
         free(pairs)

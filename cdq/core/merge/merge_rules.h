@@ -213,8 +213,10 @@ CDQ_INLINE void NAME(cdq_log_keep)(const cdq_law *law, const uint32_t *base, con
 }
 
 /* L_k of every worker, and the visit-weighted sum of the pooled mass -sum_k L_k in units of 2^-20: integers, so that
- * the sum over pairs is the same however they are split among ranks. */
-CDQ_INLINE int64_t NAME(cdq_mass)(NAME(cdq_block) * b, const cdq_law *law, const int64_t n)
+ * the sum over pairs is the same however they are split among ranks. *laws* has the law of each worker, where they
+ * differ; else it is NULL. */
+CDQ_INLINE int64_t NAME(cdq_mass)(NAME(cdq_block) * b, const cdq_law *law, const cdq_law *const *laws,
+                                  const int64_t n)
 {
     double before[CDQ_BLOCK], after[CDQ_BLOCK], mass[CDQ_BLOCK];
     NAME(cdq_log_keep)(law, b->clock, NULL, before, n);
@@ -222,7 +224,10 @@ CDQ_INLINE int64_t NAME(cdq_mass)(NAME(cdq_block) * b, const cdq_law *law, const
         mass[i] = 0;
     for (int64_t k = 0; k < b->workers; k++) {
         REAL *restrict log_keep = b->log_keep + k * CDQ_BLOCK;
-        NAME(cdq_log_keep)(law, b->clock, b->visits + k * CDQ_BLOCK, after, n);
+        const cdq_law *own = laws ? laws[k] : law;
+        if (laws)
+            NAME(cdq_log_keep)(own, b->clock, NULL, before, n);
+        NAME(cdq_log_keep)(own, b->clock, b->visits + k * CDQ_BLOCK, after, n);
         for (int64_t i = 0; i < n; i++) {
             mass[i] += before[i] - after[i];
             log_keep[i] = (REAL)(after[i] - before[i]);
@@ -234,11 +239,12 @@ CDQ_INLINE int64_t NAME(cdq_mass)(NAME(cdq_block) * b, const cdq_law *law, const
     return sum;
 }
 
-CDQ_CLONES static int64_t NAME(cdq_combine)(NAME(cdq_block) * b, int rule, const cdq_law *law, int needs_mass)
+CDQ_CLONES static int64_t NAME(cdq_combine)(NAME(cdq_block) * b, int rule, const cdq_law *law,
+                                            const cdq_law *const *laws, int needs_mass)
 {
     const int64_t n = b->n;
     NAME(cdq_count)(b, law, n);
-    int64_t mass = needs_mass ? NAME(cdq_mass)(b, law, n) : 0;
+    int64_t mass = needs_mass ? NAME(cdq_mass)(b, law, laws, n) : 0;
     switch (rule) {
     case CDQ_POOLED: NAME(cdq_pooled)(b, n); break;
     case CDQ_MEAN: NAME(cdq_mean)(b, n); break;

@@ -9,8 +9,8 @@ typedef int (*cdq_custom)(void *context, int64_t workers, int64_t n, const void 
 
 typedef struct {
     int rule, needs_mass;
-    const cdq_law *law;
-    int64_t workers;
+    const cdq_law *law, **laws; /* everybody's law, by which clocks go on; laws of the workers, where they differ */
+    int64_t workers; /* those whose windows are merged */
     const cdq_rows *own; /* its base and clocks are everybody's */
     const cdq_rows **tables; /* tables of all workers, where memory is shared; else NULL */
     cdq_slice *slices; /* slices that travelled here from every worker */
@@ -27,14 +27,13 @@ CDQ_INLINE const uint32_t *cdq_count(const cdq_rows *rows, uint32_t pair)
     return (const uint32_t *)(cdq_row(rows, state) + rows->n_actions * rows->real_size) + action;
 }
 
-/* List the pairs of a rank's log that no lower rank has touched: each touched pair is merged once. */
-static int64_t cdq_own_pairs(const cdq_rows **tables, int64_t rank, uint32_t *pairs)
+/* List the pairs of a log that none of the first *before* tables has touched: each touched pair is merged once. */
+static int64_t cdq_own_pairs(const cdq_rows *own, const cdq_rows **tables, int64_t before, uint32_t *pairs)
 {
-    const cdq_rows *own = tables[rank];
     int64_t n = 0, last = own->n_log - 1;
     for (int64_t i = 0; i <= last; i++) {
         uint32_t pair = own->log[i], ahead = own->log[i + CDQ_AHEAD < last ? i + CDQ_AHEAD : last], touched = 0;
-        for (int64_t k = 0; k < rank; k++) {
+        for (int64_t k = 0; k < before; k++) {
             CDQ_PREFETCH(cdq_count(tables[k], ahead));
             touched |= *cdq_count(tables[k], pair);
         }
@@ -141,7 +140,7 @@ CDQ_CLONES static int NAME(cdq_merge)(const cdq_merge_job *job)
         if (job->pairs)
             NAME(cdq_prefetch_pairs)(job, at + step, step);
         NAME(cdq_load)(&b, job, at, whole_rows);
-        header->mass += NAME(cdq_combine)(&b, job->rule, job->law, job->needs_mass);
+        header->mass += NAME(cdq_combine)(&b, job->rule, job->law, job->laws, job->needs_mass);
         if (job->rule == CDQ_CUSTOM)
             failure = job->custom(job->context, b.workers, b.n, b.base, b.values, b.visits, b.clock, b.log_keep,
                                   b.merged);

@@ -2,24 +2,8 @@
 
 #ifndef CDQ_CHOICE_H
 #define CDQ_CHOICE_H
-#include <math.h>
-
 #include "rng.h"
 #include "table/row_max.h"
-
-/* cdq_nth_bit[mask][j]: the position of the j-th set bit. */
-static unsigned char cdq_nth_bit[256][8];
-
-/* Number of bits of each mask: popcount is no baseline instruction. */
-static unsigned char cdq_bits_set[256];
-
-static void cdq_fill_bit_tables(void)
-{
-    for (int mask = 0; mask < 256; mask++)
-        for (int bit = 0; bit < 8; bit++)
-            if (mask >> bit & 1 && cdq_bits_set[mask] < 8)
-                cdq_nth_bit[mask][cdq_bits_set[mask]++] = (unsigned char)bit;
-}
 
 /* A uniform action among those that a mask allows; n_actions where it allows none. */
 CDQ_INLINE uint32_t cdq_allowed(const uint8_t *mask, int64_t n_actions, uint32_t bits)
@@ -34,6 +18,8 @@ CDQ_INLINE uint32_t cdq_allowed(const uint8_t *mask, int64_t n_actions, uint32_t
     return (uint32_t)n_actions;
 }
 #endif
+
+#include "table/masked.h"
 
 /* A greedy action, uniform among ties. Up to 8 actions without a branch: equal values come and go as the table
  * converges, and a mispredicted branch costs more than the whole choice. */
@@ -73,34 +59,17 @@ CDQ_INLINE uint32_t NAME(cdq_lowest_greedy)(const REAL *q, const uint8_t *mask, 
     return (uint32_t)best;
 }
 
-/* The largest value among those that the mask allows, minus infinity where it allows none; without a branch. */
-CDQ_INLINE REAL NAME(cdq_masked_max)(const REAL *q, const uint8_t *mask, int64_t n_actions)
-{
-    REAL best = -(REAL)INFINITY;
-    for (int64_t a = 0; a < n_actions; a++) {
-        REAL value = mask[a] ? q[a] : -(REAL)INFINITY;
-        best = value > best ? value : best;
-    }
-    return best;
-}
-
 /* The choice of cdq_choice among the actions that the mask allows; n_actions where it allows none. */
 CDQ_INLINE uint32_t NAME(cdq_choice_allowed)(const REAL *q, const uint8_t *mask, int64_t n_actions,
                                              uint64_t threshold, uint64_t random)
 {
     uint32_t coin = (uint32_t)(random >> 32), bits = (uint32_t)random;
-    if (n_actions <= 8) {
-        REAL best = NAME(cdq_masked_max)(q, mask, n_actions);
-        uint32_t allowed = 0, ties = 0;
-        for (int64_t a = 0; a < n_actions; a++) {
-            allowed |= (uint32_t)(mask[a] != 0) << a;
-            ties |= (uint32_t)(q[a] == best) << a;
-        }
-        if (!allowed)
-            return (uint32_t)n_actions;
-        ties &= allowed; /* none where values have become NaN */
-        uint32_t candidates = coin < threshold || !ties ? allowed : ties;
-        return cdq_nth_bit[candidates][cdq_below(bits, (uint32_t)cdq_bits_set[candidates])];
+    if (n_actions > 1 && n_actions <= CDQ_MOST_BITS) {
+        uint64_t allowed = cdq_bits_of(mask, n_actions);
+        REAL greatest = NAME(cdq_max_of)(q, allowed, n_actions);
+        uint64_t ties = NAME(cdq_bits_equal)(q, n_actions, greatest) & allowed; /* none where values have become NaN */
+        uint64_t candidates = coin < threshold || !ties ? allowed : ties;
+        return allowed ? cdq_nth_of(candidates, cdq_below(bits, cdq_count_bits(candidates))) : (uint32_t)n_actions;
     }
     int64_t best = NAME(cdq_lowest_greedy)(q, mask, n_actions);
     if (coin < threshold || best == n_actions)

@@ -1,7 +1,7 @@
 """Hashed tables: a row for every key of 64 bits that was met, in the order in which they were."""
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
-from libc.stdint cimport UINT32_MAX, int64_t, uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, UINT64_MAX, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from cdq.core.table.qfunction cimport TableQ
@@ -217,6 +217,9 @@ cdef class HashQ(TableQ):
             self.located[slot] + first, count, self.hashed.initial_value)
         return -1
 
+    cdef uint64_t name_of(self, uint32_t row) noexcept nogil:
+        return self.hashed.index.c.keys[row]
+
     cdef int64_t room(self) noexcept nogil:
         return self.hashed.capacity - self.hashed.c.n_states
 
@@ -238,3 +241,6 @@ cdef class KnownQ(TableQ):
             &self.index.c, &self.rows.c, <const uint64_t *> observations + first, self.located[slot] + first, count,
             <uint32_t> (self.rows.c.n_states - 1))
         return -1
+
+    cdef uint64_t name_of(self, uint32_t row) noexcept nogil:
+        return self.index.c.keys[row] if row < self.index.c.n else UINT64_MAX

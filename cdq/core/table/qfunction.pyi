@@ -5,7 +5,9 @@ class QFunction:
     n: int
     n_actions: int
     width: int
+    reward_width: int
     continuous: bool
+    judges: bool
     is_divergent: bool
     def make_room(self) -> None: ...
 

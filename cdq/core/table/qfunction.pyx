@@ -52,12 +52,14 @@ cdef class QFunction:
     first + count - 1 of an array over all lanes, into one of two slots: STATE or SUCCESSOR. It returns -1, or the
     first lane whose observation is not allowed. `choose` explores with probability threshold / 2^32 and is greedy
     otherwise, in slot STATE; `greedy` takes the lowest index among equals. Both return the action n_actions where a
-    mask allows none. `learn` updates slot STATE towards targets from slot SUCCESSOR in the lanes that *active* lists
-    (NULL: in all), by the rule of the table; *masks* are the successors', and a transition that terminated has the
-    discount 0. A rule may choose the next actions by it, with the exploration and the bits of the last `choose`, which
-    must still be there; `forget_actions` has the lanes choose afresh, for they begin an episode or a window. `advance`
-    makes SUCCESSOR the STATE. Where `room` has become
-    small, a loop calls `make_room`. Once `diverged`, what was learnt is worthless.
+    mask allows none. `judge`, where *judges* is true, makes of what transitions paid, *reward_width* numbers each, the
+    rewards of what the lanes act for, and marks lanes *over* (unless NULL), for which nothing is left to do, as cut
+    off; it is called before `learn`, once successors are located. `learn` updates slot STATE towards targets from slot
+    SUCCESSOR in the lanes that *active* lists (NULL: in all), by the rule of the table; *masks* are the successors',
+    and a transition that terminated has the discount 0. A rule may choose the next actions by it, with the exploration
+    and the bits of the last `choose`, which must still be there; `forget_actions` has the lanes choose afresh, for they
+    begin an episode or a window. `end_episode` says that one of a lane ended. `advance` makes SUCCESSOR the STATE.
+    Where `room` has become small, a loop calls `make_room`. Once `diverged`, what was learnt is worthless.
     """
 
     cdef int lay_out(self, Rows rows, int64_t n) except -1:
@@ -65,6 +67,7 @@ cdef class QFunction:
         if n < 1:
             raise ValueError(f"{n} lanes")
         self.rows, self.n, self.n_actions = rows, n, rows.c.n_actions // rows.tables
+        self.reward_width = 1
         self.rule = RuleLanes(rows, n)
         return 0
 
@@ -78,9 +81,16 @@ cdef class QFunction:
     cdef void greedy(self, const uint8_t *masks, uint32_t *actions) noexcept nogil:
         pass
 
+    cdef void judge(
+            self, const uint32_t *actions, const double *paid, double *rewards, uint8_t *over) noexcept nogil:
+        pass
+
     cdef void learn(
             self, const cdq_law *law, const uint32_t *actions, const double *rewards, const double *discounts,
             const uint8_t *masks, const uint8_t *active) noexcept nogil:
+        pass
+
+    cdef void end_episode(self, int64_t lane) noexcept nogil:
         pass
 
     cdef void forget_actions(self, int64_t first, int64_t count) noexcept nogil:
@@ -154,3 +164,7 @@ cdef class TableQ(QFunction):
 
     cdef void advance(self) noexcept nogil:
         self.located[STATE], self.located[SUCCESSOR] = self.located[SUCCESSOR], self.located[STATE]
+
+    cdef uint64_t name_of(self, uint32_t row) noexcept nogil:
+        """Return the number or key of a row's state."""
+        return row

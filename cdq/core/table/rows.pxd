@@ -38,6 +38,12 @@ cdef extern from "table/rule.h":
         uint32_t *next_action
         double beta
         void *sum
+        int64_t own
+        double prior
+        double memory
+        uint32_t *own_row
+        void *blend
+        void *common_target
 
     void cdq_forget_actions(const cdq_rule *rule, int64_t first, int64_t count) nogil
 
@@ -50,6 +56,8 @@ cdef class Rows:
     cdef readonly int rule       # update rule, a number of rules.h
     cdef readonly int64_t tables
     cdef readonly double beta    # step size of errors below 0, of the rule that has one
+    cdef readonly int64_t own    # rows between a common row and the worker's own; 0: it has none
+    cdef double prior, memory
     cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size)
 
 

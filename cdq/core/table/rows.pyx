@@ -107,6 +107,12 @@ cdef class Rows:
         if self.c.own_rows:
             cdq_set_aside(&self.c)
 
+    def keep_own(self, int64_t own, double prior, double memory):
+        """Say that the worker has rows of its own, *own* rows behind the common ones (personal.h)."""
+        if not 0 < own < self.c.n_states or self.tables != 1 or not (prior >= 0 and memory >= 0):
+            raise ValueError(f"there are no rows of a worker's own {own} rows behind the first of {self.c.n_states}")
+        self.own, self.prior, self.memory = own, prior, memory
+
     cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size):
         self.tables = 1
         self.c.n_log = self.c.n_aside = self.c.own_rows = 0
@@ -209,9 +215,13 @@ cdef class RuleLanes:
     """State that the update rule of a table keeps for *n* lanes."""
 
     def __init__(self, Rows rows not None, int64_t n):
-        cdef uint64_t[::1] memory = memoryview(bytearray(8 * (2 * n + rows.c.n_actions))).cast("Q")
+        cdef int64_t columns = rows.c.n_actions
+        cdef uint64_t[::1] memory = memoryview(bytearray(8 * (4 * n + 2 * columns))).cast("Q")
         self.memory = memory
         self.c.kind, self.c.tables, self.c.beta = rows.rule, rows.tables, rows.beta
+        self.c.own, self.c.prior, self.c.memory = rows.own, rows.prior, rows.memory
+        self.c.own_row, self.c.common_target = <uint32_t *> &memory[2 * n + columns], &memory[3 * n + columns]
+        self.c.blend = &memory[4 * n + columns]
         self.c.target_random, self.c.sum = &memory[0], &memory[2 * n]
         self.c.column = <uint32_t *> &memory[n]
         self.c.next_action = self.c.column + n

@@ -16,6 +16,11 @@ typedef struct {
     uint32_t *next_action; /* (n,): the action of the next sweep, or CDQ_NO_ACTION where it is yet to be chosen */
     double beta; /* step size of errors below 0, of the rule that has one */
     void *sum; /* scratch, (n_actions,) */
+    /* a table of the worker's own (personal.h): rows between a common row and the worker's, 0 where there is none */
+    int64_t own;
+    double prior, memory;
+    uint32_t *own_row; /* scratch, (n,) */
+    void *blend, *common_target; /* scratch, (columns,) and (n,) */
 } cdq_rule;
 
 /* Lanes begin something, an episode or a window: their next actions are yet to be chosen. */

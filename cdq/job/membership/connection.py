@@ -9,6 +9,7 @@ import secrets
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,17 @@ from cdq.comm.zmq.keys import Keys
 from cdq.comm.zmq.link import Link
 from cdq.comm.zmq.wire import Frame, Kind, Rejected, decode, encode
 from cdq.errors import CommClosed, CommError, CommTimeout
-from cdq.job.membership.events import Arrived, Deliver, Failed, Joined, Leave, Left, Submit, WorkerEvent
+from cdq.job.membership.events import (
+    PICTURE,
+    Arrived,
+    Deliver,
+    Failed,
+    Joined,
+    Leave,
+    Left,
+    Submit,
+    WorkerEvent,
+)
 from cdq.job.membership.worker_machine import Phase, WorkerMachine
 
 if TYPE_CHECKING:
@@ -74,8 +85,10 @@ class Connection:
         self._check_usable()
         self._step(Submit(payload, base, time.monotonic()))
 
-    def wait(self, timeout: float | None = None) -> Deliver | Joined | Left | None:
-        """Return the next event, or None if there is none within `timeout` seconds.
+    def wait(
+        self, timeout: float | None = None, look: Callable[[], None] = lambda: None
+    ) -> Deliver | Joined | Left | None:
+        """Return the next event, or None if there is none within `timeout` seconds; `look` is called now and then.
 
         Returns
         -------
@@ -101,6 +114,7 @@ class Connection:
                     f"{self.url}: the hub has been silent for {self.timeout:g} s; is it running?"
                 )
             self._turn(_TICK if timeout is None else min(_TICK, began + timeout - now))
+            look()
         happened = self._happened.popleft()
         if isinstance(happened, Failed):
             raise CommError(f"{self.url}: {happened.text or happened.reason.name}")
@@ -147,7 +161,9 @@ class Connection:
         self.close()
 
 
-def status(url: str, timeout: float = 10.0, keys: Keys | None = None) -> dict[str, Any]:
+def status(
+    url: str, timeout: float = 10.0, keys: Keys | None = None, *, picture: bool = False
+) -> dict[str, Any]:
     """Return the public state of a hub.
 
     Parameters
@@ -158,6 +174,8 @@ def status(url: str, timeout: float = 10.0, keys: Keys | None = None) -> dict[st
         Seconds within which the hub must answer.
     keys : Keys, optional
         Keys for ``zmq+curve``; those of `Keys.find` by default.
+    picture : bool
+        Ask for curves and table, too, under "picture".
 
     Raises
     ------
@@ -167,7 +185,7 @@ def status(url: str, timeout: float = 10.0, keys: Keys | None = None) -> dict[st
     deadline = time.monotonic() + checked_timeout(timeout)
     link = Link(parse(url), timeout, keys)
     try:
-        link.send(encode(Frame(Kind.STATUS)))
+        link.send(encode(Frame(Kind.STATUS, payload=PICTURE if picture else b"")))
         while (data := link.receive(deadline)) is not None or time.monotonic() < deadline:
             frame = _frame(url, data) if data is not None else None
             if frame is not None and frame.kind == Kind.STATUS_REPLY:

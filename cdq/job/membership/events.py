@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from cdq.comm.contribution import Received as Payload
 from cdq.comm.zmq.events import Tick
-from cdq.comm.zmq.wire import Body, Reason
+from cdq.comm.zmq.wire import Body, Kind, Reason
 
 
 class Arrived(NamedTuple):
@@ -146,7 +146,12 @@ class Service(Protocol):
     def status(self) -> dict[str, Any]:
         """Return the public state of the job for `cdq status`; can be written as JSON."""
 
+    def picture(self) -> dict[str, Any]:
+        """Return curves and table of the job for `cdq watch`; can be written as JSON."""
 
+
+PICTURE = b"picture"  # what a request for the status says that wants the picture, too
+SHORT: dict[int, int] = {Kind.STATUS: len(PICTURE)}  # most bytes that these kinds of frames say to a hub
 HubState = dict[str, Any]  # what a hub's machine is restored from; can be written as JSON
 
 

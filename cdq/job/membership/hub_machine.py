@@ -27,7 +27,7 @@ from cdq.comm.zmq.events import (
     Unreachable,
 )
 from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, pack_header
-from cdq.job.membership.events import HubSettings, HubState, Refused, Service, Submission
+from cdq.job.membership.events import PICTURE, SHORT, HubSettings, HubState, Refused, Service, Submission
 from cdq.job.membership.fence import admit, answer_to, check, fence
 from cdq.job.membership.roster import Peer, Roster
 from cdq.job.membership.welcomes import Welcomes
@@ -101,8 +101,8 @@ class HubMachine:
             "peers": self._roster.state(),
         }
 
-    def status(self) -> dict[str, Any]:
-        """Return the public state of the hub; can be written as JSON."""
+    def status(self, picture: bool = False) -> dict[str, Any]:
+        """Return the public state of the hub, with the picture of its job if that is wanted; can be written as JSON."""
         return {
             "run": f"{self.run:016x}",
             "generation": self.generation,
@@ -112,6 +112,7 @@ class HubMachine:
             "least": self._settings.min_members,
             "counts": dict(self.counts),
             "service": self._service.status(),
+            **({"picture": self._service.picture()} if picture else {}),
         }
 
     def step(self, event: HubEvent) -> list[HubAction]:
@@ -145,7 +146,7 @@ class HubMachine:
             if frame.kind == Kind.HELLO:
                 self._greet(frame, event)
             elif frame.kind == Kind.STATUS:
-                reply = json.dumps(self.status()).encode()
+                reply = json.dumps(self.status(frame.payload == PICTURE)).encode()
                 self._send(route, Frame(Kind.STATUS_REPLY, self.run, self.generation, payload=reply))
             elif peer is not None:
                 peer.heard, peer.unread = self._now, event.unread
@@ -156,7 +157,7 @@ class HubMachine:
     def _accept(self, frame: Frame, peer: Peer | None) -> None:
         """Refuse, before its payload is read, a frame that is too long or not of the connection's session."""
         fence(frame, peer, self.run, self.generation)
-        limit = self._service.limit(frame.uid) if frame.kind == Kind.CONTRIB else 0
+        limit = self._service.limit(frame.uid) if frame.kind == Kind.CONTRIB else SHORT.get(frame.kind, 0)
         if frame.kind != Kind.HELLO and len(frame.payload) > limit:
             raise Rejected(Reason.TOO_LONG, frame, "the contribution is longer than the job allows")
 
@@ -164,8 +165,7 @@ class HubMachine:
         """Count it, and answer what can be answered."""
         if rejected.reason != Reason.WAIT:
             self._count(rejected.reason.name)
-        answer = answer_to(rejected, self.run, self.generation)
-        if answer is not None:
+        if (answer := answer_to(rejected, self.run, self.generation)) is not None:
             self._send(route, answer)
 
     def _count(self, why: str) -> None:
