@@ -120,7 +120,11 @@ def cooperation() -> Any:
 def signals() -> Any:
     """Draw how many vehicles wait in a city of traffic lights as these learn."""
     ax = pyplot.figure(figsize=(7, 3.6), layout="constrained").add_subplot()
-    kinds = {"a table each": ("own", "local"), "one table": ("shared", "local"), "the city's reward": ("own", "global")}
+    kinds = {
+        "a table each": ("own", "local"),
+        "one table": ("shared", "local"),
+        "the city's reward": ("own", "global"),
+    }
     for name, (groups, reward) in kinds.items():
         agent = cdq.QLearner(
             cdq.Signals(reward=reward, time_limit=500), groups=groups, gamma=0.9, step_size=0.05, num_envs=1, seed=0,
@@ -168,7 +172,19 @@ def surface_3d() -> Any:
     return ax
 
 
-SVG = (values, maze, visits, table, learning_curve, gap, communication, speedup, cooperation, signals, routing)
+SVG = (
+    values,
+    maze,
+    visits,
+    table,
+    learning_curve,
+    gap,
+    communication,
+    speedup,
+    cooperation,
+    signals,
+    routing,
+)
 PNG = (surface, surface_3d)  # smooth shades, which take megabytes as lines
 FILES: dict[str, Callable[[], Any]] = {
     **{f"{draw.__name__}.svg": draw for draw in SVG},

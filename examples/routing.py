@@ -6,6 +6,8 @@ many packets come; nodes that learn the times send some of them over the other o
 python examples/routing.py
 """
 
+import numpy as np
+
 import cdq
 from cdq.envs.routing import Routing, deliver, shortest
 
@@ -13,8 +15,11 @@ if __name__ == "__main__":
     for load in (1.5, 3.0):
         network = Routing(load=load)
         fixed = deliver(network, shortest, 4000)
-        print(f"{load} packets a tick: shortest ways take {fixed.ticks:.1f} ticks, {fixed.waiting:,} packets wait;", end=" ")
+        print(
+            f"{load} packets a tick: shortest ways take {fixed.ticks:.1f} ticks, {fixed.waiting:,} packets wait;",
+            end=" ",
+        )
         agent = cdq.QLearner(network, gamma=1.0, step_size=0.5, exploration=0.0, num_envs=1, seed=1)
-        history = agent.learn(4_000_000, verbose=0).history
-        returns = [value for value in history.column("mean_return") if value == value]
-        print(f"learnt ones take {network.packet_time(returns[-1]):.1f}")
+        returns = agent.learn(4_000_000, verbose=0).history.column("mean_return")
+        took = network.packet_time(returns[~np.isnan(returns)][-1])
+        print(f"learnt ones take {took:.1f}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import cdq
 
-ROUNDS, STEPS = 5, 10_000_000
+ROUNDS, STEPS, WINDOW = 5, 20_000_000, 20_000  # a window is some 320 decisions of each signal
 
 
 def rate(agent: Any) -> tuple[float, float]:

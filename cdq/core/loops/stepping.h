@@ -21,6 +21,7 @@ typedef struct {
     double gamma;
     cdq_call step, reset, encode; /* encode may be NULL */
     const void *context;
+    int64_t placed; /* rows or masks follow from an index: first, masked or allowed_of is set */
     const int64_t *first; /* (n,): the first row of the block, of n_own rows, of each lane; NULL: there are no blocks */
     int64_t n_own;
     const uint64_t *allowed_of; /* of each row or key, its allowed actions, for all lanes; or NULL: lanes say them */
@@ -108,12 +109,14 @@ CDQ_INLINE void cdq_show_index(cdq_stepping *s, int64_t i, int64_t index)
 /* Copy what a lane shows to where the Q-function reads it. */
 CDQ_INLINE void cdq_show(cdq_stepping *s, int64_t i)
 {
-    if (s->masked && s->width)
-        cdq_spread(s->lanes[i].allowed, s->masks + i * s->masked, s->masked);
-    if (s->width)
+    if (s->width) {
         memcpy(s->observation + i * s->width, s->lanes[i].observation, (size_t)s->width * sizeof(double));
-    else
+        if (s->masked)
+            cdq_spread(s->lanes[i].allowed, s->masks + i * s->masked, s->masked);
+    } else if (s->placed)
         cdq_show_index(s, i, s->lanes[i].index);
+    else
+        s->index[i] = s->lanes[i].index;
 }
 
 CDQ_INLINE const void *cdq_shown(const cdq_stepping *s)
@@ -194,19 +197,24 @@ CDQ_INLINE int cdq_is_wrong(const cdq_stepping *s, const cdq_lane *lane)
 }
 
 /* Copy what a lane's step wrote to where the Q-function reads it; add 0 to *sum*, or what is not a number. */
-CDQ_INLINE int cdq_collect(cdq_stepping *s, int64_t i, double *sum)
+CDQ_INLINE int cdq_collect(cdq_stepping *s, int64_t i, const int plain, double *sum)
 {
     const cdq_lane *lane = s->lanes + i;
     s->reward[i] = lane->reward;
     s->discount[i] = lane->terminated ? 0.0 : s->gamma * lane->discount;
     *sum += 0.0 * lane->reward;
     s->n_apart += cdq_is_apart(lane);
-    cdq_show_successor(s, i);
-    return cdq_is_wrong(s, lane);
+    if (!plain) {
+        cdq_show_successor(s, i);
+        return cdq_is_wrong(s, lane);
+    }
+    s->index[i] = cdq_is_apart(lane) ? lane->successor : lane->index;
+    return !(lane->discount >= -1.0 && lane->discount <= 1.0);
 }
 
-/* Step every environment; return whether a lane's reward is not finite, or cdq_is_wrong. */
-CDQ_INLINE int cdq_step_environments(cdq_stepping *s, const int64_t agents)
+/* Step every environment; return whether a lane's reward is not finite, or cdq_is_wrong. Lanes are plain where they
+ * show an index, and it is the row. */
+CDQ_INLINE int cdq_step_environments(cdq_stepping *s, const int64_t agents, const int plain)
 {
     double sum = 0.0; /* sum of zeros, or not a number */
     int wrong = 0;
@@ -220,7 +228,7 @@ CDQ_INLINE int cdq_step_environments(cdq_stepping *s, const int64_t agents)
         if (s->encode)
             s->encode(s->lanes + i);
         for (int64_t j = i; j < i + agents; j++)
-            wrong |= cdq_collect(s, j, &sum);
+            wrong |= cdq_collect(s, j, plain, &sum);
     }
     return wrong || sum != 0.0;
 }
@@ -228,7 +236,9 @@ CDQ_INLINE int cdq_step_environments(cdq_stepping *s, const int64_t agents)
 /* Step every lane; return the first whose reward is not finite, or whose discount or successor is wrong, or -1. */
 static int64_t cdq_step_all(cdq_stepping *s)
 {
-    int wrong = s->agents == 1 ? cdq_step_environments(s, 1) : cdq_step_environments(s, s->agents);
+    int wrong = s->agents > 1              ? cdq_step_environments(s, s->agents, 0)
+                : s->width || s->placed ? cdq_step_environments(s, 1, 0)
+                                        : cdq_step_environments(s, 1, 1);
     for (int64_t i = 0; wrong && i < s->n; i++)
         if (!isfinite(s->reward[i]) || cdq_is_wrong(s, s->lanes + i))
             return i;

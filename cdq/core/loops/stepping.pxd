@@ -11,6 +11,7 @@ cdef extern from "loops/stepping.h":
         double gamma
         cdq_call step, reset, encode
         const void *context
+        int64_t placed
         const int64_t *first
         int64_t n_own
         const uint64_t *allowed_of

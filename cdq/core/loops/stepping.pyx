@@ -100,6 +100,7 @@ cdef class Stepper:
             self.c.first, self.c.n_own = &first[0], n_own
         if allowed_of is not None:
             self.c.allowed_of, self.c.n_allowed_of = &allowed_of[0], allowed_of.shape[0]
+        self.c.placed = masked or first is not None
         self._allocate(n)
 
     cdef _allocate(self, int64_t n):
