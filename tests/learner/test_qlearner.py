@@ -313,7 +313,7 @@ def test_without_a_future_values_are_the_expected_rewards() -> None:
 )
 def test_what_is_no_mask_is_refused(mask: Any) -> None:
     with pytest.raises(ConfigError, match="the action mask"):
-        learner().predict(3, mask)
+        learner().predict(3, action_mask=mask)
 
 
 @pytest.mark.parametrize(
