@@ -63,7 +63,10 @@ def part_of(task: EnvironmentTask, name: object, weights: object = None) -> Part
     if weights is not None:
         raise ConfigError(f"{task.name} was not learnt by features; weights are for tasks=cdq.Weights(...)")
     if name is not None:
-        raise ConfigError(f"{task.name} is learnt with one table, which has no name; leave {shown(name)} out")
+        raise ConfigError(
+            f"{task.name} is learnt with one table, which has no name: leave {shown(name)} out; the action mask is "
+            "an array"
+        )
     return task
 
 

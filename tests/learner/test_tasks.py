@@ -178,6 +178,20 @@ WRONG = {
         lambda: cdq.QLearner(LAKE, tasks=cdq.Rewards(["a"], lambda s, a, r, s2: s[:, None] / 0.0)),
         "finite numbers",
     ),
+    "rewards beyond the table": (
+        lambda: cdq.QLearner(
+            LAKE, dtype="float32", tasks=cdq.Rewards(["a"], lambda s, a, r, s2: np.full((len(s), 1), 1e30))
+        ),
+        r"it returned 1e\+30 in column 0 .* up to 1.7e\+26",
+    ),
+    "weights beyond the table": (
+        lambda: cdq.QLearner(
+            LAKE, dtype="float32", tasks=cdq.Weights([[1e20]], lambda s, a, r, s2: r[:, None])
+        ),
+        r"a weight is 1e\+20; allowed in float32",
+    ),
+    "bytes": (lambda: cdq.Goals(b"ab"), "allowed: a list"),
+    "an array without axes": (lambda: cdq.Goals(np.array(3)), "allowed: a list"),
     "a failing function": (
         lambda: cdq.QLearner(LAKE, tasks=cdq.Rewards(["a"], lambda s, a, r, s2: s.missing)),
         "function of the tasks failed: AttributeError",
@@ -290,6 +304,20 @@ def test_vector_rewards_that_are_none_are_refused(paid: Any, said: str) -> None:
         cdq.QLearner(Wrong, tasks=cdq.Weights(np.eye(2)), seed=0) as agent,
         pytest.raises(CdqError, match=said),
     ):
+        agent.learn(100, verbose=0)
+
+
+def test_goals_and_functions_take_vector_rewards_as_they_are() -> None:
+    with cdq.QLearner(Line, tasks=cdq.Goals([0, 6]), seed=0, num_envs=2) as agent:
+        agent.learn(2000, verbose=0)
+        assert (agent.predict(3, 0), agent.predict(3, 6)) == (0, 1)
+        assert [one.mean_length for one in agent.evaluate(5).values()] == [3.0, 3.0]
+    tasks = cdq.Rewards(["left", "right"], lambda s, a, r, s2: r)
+    with cdq.QLearner(Line, tasks=tasks, seed=0, num_envs=2) as agent:
+        agent.learn(2000, verbose=0)
+        assert (agent.predict(3, "left"), agent.predict(3, "right")) == (0, 1)
+        assert [one.mean_return for one in agent.evaluate(5).values()] == [1.0, 1.0]
+    with cdq.QLearner(Line, seed=0) as agent, pytest.raises(CdqError, match="cdq.Weights"):
         agent.learn(100, verbose=0)
 
 
