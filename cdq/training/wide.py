@@ -38,6 +38,9 @@ from cdq.training.paid import (
 )
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 
+# Tasks up to which each has a model of its own.
+_MOST_MODELS = 128
+
 
 class WideTask:
     """Several tasks in one environment, and a table with the values of all (`cdq.training.EnvironmentTask`).
@@ -263,8 +266,10 @@ class WideTask:
         return self.inner.with_kind(kind)
 
     def model_of(self, number: int) -> MDP | None:
-        """Return the model of a task, where the environment's is known."""
-        return None if self.inner.model is None else self._with_rewards(self.inner.model, number)
+        """Return the model of a task, where the environment's is known, and the tasks are no more than 128."""
+        if self.inner.model is None or len(self.names) > _MOST_MODELS:  # each holds all outcomes
+            return None
+        return self._with_rewards(self.inner.model, number)
 
     def _with_rewards(self, model: MDP, number: int) -> MDP:
         tasks = self.tasks
