@@ -61,10 +61,9 @@ def main() -> None:
     for goal, table in tables.items():
         after = [moved(cell, action) for cell, action in enumerate(table.policy())]
         shortest += int((steps[after, goal] == steps[:, goal] - 1).sum())
-    pairs = len(CELLS) * (len(CELLS) - 1)
-    print(
-        f"{agent.steps:,} steps, {len(tables)} goals: {shortest / pairs:.3f} of {pairs:,} routes are shortest"
-    )
+    all_routes = len(CELLS) * (len(CELLS) - 1)
+    print(f"{agent.steps:,} steps, {len(tables)} goals:", end=" ")
+    print(f"{shortest / all_routes:.3f} of {all_routes:,} routes are shortest")
 
     here, goal = NUMBER[1, 1], NUMBER[11, 11]
     lines, walked = [list(line) for line in PLAN], 0

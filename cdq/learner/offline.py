@@ -136,7 +136,11 @@ def replay(backend: backends.Backend, call: LearnCall, log: Log, rewards: Any) -
     *rewards* are those that were given: features, where the tasks weigh some. Nothing is stepped: the workers are
     threads of this process where they would be processes that it starts.
     """
-    paid = of_log(call.task.tasks, call.task.name, log, rewards) if isinstance(call.task, WideTask) else None
+    paid = (
+        of_log(call.task.tasks, call.settings.dtype, call.task.name, log, rewards)
+        if isinstance(call.task, WideTask)
+        else None
+    )
     backends.require_same_log(backend, log.fingerprint(paid))
     task, settings, size = call.task, replace(call.settings, num_envs=1), call.settings.workers
     replays = Replays(

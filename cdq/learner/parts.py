@@ -70,7 +70,10 @@ def part_of(task: EnvironmentTask, name: object, weights: object = None) -> Part
         encoder = getattr(task, "encoder")  # noqa: B009 - of `cdq.envs.blocks`, which takes Gymnasium with it
         return _OfBlock(task, encoder, encoder.number_of(name))
     if name is not None:
-        raise ConfigError(f"{task.name} is learnt with one table, which has no name; leave {shown(name)} out")
+        raise ConfigError(
+            f"{task.name} is learnt with one table, which has no name: leave {shown(name)} out; the action mask is "
+            "an array"
+        )
     return task
 
 

@@ -36,8 +36,6 @@ _OPTIMAL = 1e-6  # a gap of so much of the optimal value counts as none
 _EXPLORED = 0.2  # games want so much exploration
 _MISSED = 0.01  # pairs never visited, as a part of all, from which on it is worth a word
 
-_MOST_SOLVED = 128  # tasks, each of which a report solves
-
 _NO_ROUND = Row(0, 0.0, 0.0, 0, 0, 0, 0.0)
 
 
@@ -100,7 +98,7 @@ def of_each(
     found = []
     for number, name in enumerate(task.names):
         alone = evaluation.get(name) if isinstance(evaluation, Evaluations) else None
-        model = task.model_of(number) if len(task.names) <= _MOST_SOLVED else None
+        model = task.model_of(number)
         gap = None if model is None else optimality_gap(model, task.values_to(values, number), gamma)
         bounds = {
             "policy_value": None if gap is None else gap.policy_value,

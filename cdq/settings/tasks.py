@@ -77,7 +77,8 @@ class Goals(Tasks):
                 raise ConfigError(f"the goals are {shown(states)}; allowed: numbers of states, or 'all'")
             object.__setattr__(self, "states", states)
             return
-        if not isinstance(states, (Sequence, np.ndarray)):
+        given = isinstance(states, np.ndarray) and states.ndim > 0
+        if not given and (not isinstance(states, Sequence) or isinstance(states, bytes)):
             raise ConfigError(
                 f"the goals are {shown(states)}; allowed: a list of numbers of states, or 'all'"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ from cdq.training.task import SteppedTask
 
 # Values of a table, or rewards of a model's outcomes, beyond which tasks are refused: each takes 12 bytes or more.
 MOST_VALUES = 2**28
+# Without discount a value may become the sum of all that there is time for, and differences twice that.
+_LONGEST = 2e12
 # The numbers of a model's outcomes take the place of its rewards, which are of the table's type.
 _MOST_OUTCOMES = {"float32": 2**24, "float64": 2**53}
 
@@ -48,10 +51,12 @@ def of_outcomes(model: MDP, tasks: Tasks, dtype: str) -> npt.NDArray[np.float64]
         return _rewards_of_models(tasks, model)
     pair = np.repeat(np.arange(model.n_pairs), np.diff(model.offsets))
     state, action = np.divmod(pair, model.n_actions)
-    return _by_function(tasks, model.name, (state, action, model.reward, model.next_state.astype(np.int64)))
+    return _by_function(
+        tasks, dtype, model.name, (state, action, model.reward, model.next_state.astype(np.int64))
+    )
 
 
-def of_log(tasks: Tasks, name: str, log: Log, paid: Any) -> npt.NDArray[np.float64]:
+def of_log(tasks: Tasks, dtype: str, name: str, log: Log, paid: Any) -> npt.NDArray[np.float64]:
     """Return what each transition of a log pays to the tasks, (n, width).
 
     *paid* are the rewards as they were given, which features without a function are.
@@ -64,14 +69,16 @@ def of_log(tasks: Tasks, name: str, log: Log, paid: Any) -> npt.NDArray[np.float
     if isinstance(tasks, Goals):
         return np.zeros((len(log), 1))
     if pays_features(tasks):
-        return features_of(paid, len(log), signals_in(tasks))
+        return features_of(paid, len(log), signals_in(tasks), most_in(tasks, dtype))
     states, actions, next_states = (
         np.ascontiguousarray(one, np.int64) for one in (log.states, log.actions, log.next_states)
     )
-    return _by_function(tasks, name, (states, actions, log.rewards, next_states))
+    return _by_function(tasks, dtype, name, (states, actions, log.rewards, next_states))
 
 
-def _by_function(tasks: Tasks, name: str, transitions: tuple[Any, ...]) -> npt.NDArray[np.float64]:
+def _by_function(
+    tasks: Tasks, dtype: str, name: str, transitions: tuple[Any, ...]
+) -> npt.NDArray[np.float64]:
     """Return what the user's function makes of transitions."""
     function = function_of(tasks)
     if function is None:
@@ -82,7 +89,7 @@ def _by_function(tasks: Tasks, name: str, transitions: tuple[Any, ...]) -> npt.N
     states, actions, rewards, next_states = transitions
     try:
         made: npt.NDArray[np.float64] = signals_of(
-            function, states, actions, rewards, next_states, signals_in(tasks)
+            function, states, actions, rewards, next_states, signals_in(tasks), most_in(tasks, dtype)
         )
     except Exception as error:
         raise ConfigError(_failed(error)) from error
@@ -126,6 +133,21 @@ def signals_in(tasks: Tasks) -> int:
     return tasks.array.shape[1] if isinstance(tasks, Weights) else len(tasks.names)
 
 
+def most_in(tasks: Tasks, dtype: str) -> float:
+    """Return the largest number that a transition may pay: discounted sums, weighed or not, are of the table's type."""
+    most = float(np.finfo(dtype).max) / _LONGEST
+    return math.sqrt(most) if isinstance(tasks, Weights) else most
+
+
+def require_light(tasks: Tasks, dtype: str) -> None:
+    """Raise `ConfigError` if a weight is so large that a weighted sum may be beyond the table's type."""
+    if isinstance(tasks, Weights) and np.abs(tasks.array).max() > most_in(tasks, dtype):
+        raise ConfigError(
+            f"a weight is {tasks.array.flat[np.abs(tasks.array).argmax()]:.3g}; allowed in {dtype}: up to "
+            f"{most_in(tasks, dtype):.3g}"
+        )
+
+
 def pays_features(tasks: Tasks) -> bool:
     """Return whether transitions pay features, with no function that makes them."""
     return isinstance(tasks, Weights) and tasks.features is None
@@ -166,7 +188,7 @@ def _rewards_of_models(tasks: Rewards, model: MDP) -> npt.NDArray[np.float64]:
     return np.ascontiguousarray(np.stack([other.reward for other in tasks.function], axis=1))
 
 
-def features_of(paid: Any, n: int, width: int) -> npt.NDArray[np.float64]:
+def features_of(paid: Any, n: int, width: int, most: float) -> npt.NDArray[np.float64]:
     """Return the features that a log has in place of rewards; `ConfigError` where they are none."""
     features = as_array("the rewards", paid)
     if features.shape != (n, width) or features.dtype.kind not in "biuf":
@@ -174,13 +196,25 @@ def features_of(paid: Any, n: int, width: int) -> npt.NDArray[np.float64]:
             f"the rewards are {features.dtype} of shape {features.shape}; allowed: numbers of shape ({n}, {width}), "
             "the features of each transition"
         )
-    wrong = ~np.isfinite(features).all(axis=1)
+    features = np.ascontiguousarray(features, np.float64)
+    wrong = ~(np.abs(features) <= most).all(axis=1)
     if wrong.any():
         first = int(wrong.argmax())
         raise ConfigError(
             f"the features of transition {first} are {features[first]}; allowed: finite numbers"
         )
-    return np.ascontiguousarray(features, np.float64)
+    return features
+
+
+def _shape_paid(inner: SteppedTask) -> tuple[int, ...] | None:
+    """Return the shape of the rewards of an environment whose rewards are arrays."""
+    return getattr(getattr(inner.environment, "reward_space", None), "shape", None)
+
+
+def width_paid(inner: Any) -> int:
+    """Return how many numbers a step of an environment pays."""
+    shape = _shape_paid(inner) if isinstance(inner, SteppedTask) else None
+    return 1 if not shape else int(np.prod(shape))
 
 
 def require_paid(inner: SteppedTask, tasks: Tasks) -> None:
@@ -189,8 +223,7 @@ def require_paid(inner: SteppedTask, tasks: Tasks) -> None:
         if not isinstance(tasks, Goals):
             function_of(tasks)  # raises where there is none
         return
-    space = getattr(inner.environment, "reward_space", None)
-    shape, width = getattr(space, "shape", None), signals_in(tasks)
+    shape, width = _shape_paid(inner), signals_in(tasks)
     if shape != (width,):
         pays = (
             "one number at a step (it has no reward_space)" if shape is None else f"rewards of shape {shape}"

@@ -28,15 +28,21 @@ from cdq.training.paid import (
     MOST_VALUES,
     FunctionGuard,
     function_of,
+    most_in,
     of_outcomes,
     owners_of,
+    require_light,
     require_paid,
     width_of,
+    width_paid,
 )
 from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+# Tasks up to which each has a model of its own.
+_MOST_MODELS = 128
 
 
 class WideTask:
@@ -74,6 +80,7 @@ class WideTask:
         self.tasks = tasks.among(known, inner.name) if isinstance(tasks, Goals) else tasks
         self.n_actions, self.columns = inner.n_actions, inner.n_actions * width_of(self.tasks)
         self._require_room()
+        require_light(self.tasks, dtype)
         self.name, self.stepping, self.why, self.changed = (
             inner.name,
             inner.stepping,
@@ -141,10 +148,20 @@ class WideTask:
         """Return the tasks as the core knows them; *paid*: transitions bring what the function would make."""
         tasks, n = self.tasks, len(self.names)
         if isinstance(tasks, Goals):
-            return CoreTasks("goals", self.n_actions, n, owner=owners_of(tasks))
+            return CoreTasks(
+                "goals", self.n_actions, n, owner=owners_of(tasks), paid=1 if paid else width_paid(self.inner)
+            )
         function = None if paid else function_of(tasks)
         weights = tasks.array if isinstance(tasks, Weights) else None
-        return CoreTasks(tasks.kind, self.n_actions, n, weights=weights, function=function)
+        return CoreTasks(
+            tasks.kind,
+            self.n_actions,
+            n,
+            weights=weights,
+            function=function,
+            most=most_in(tasks, self._dtype),
+            paid=width_paid(self.inner),
+        )
 
     def _q(self, rows: Rows, n: int, tasks: CoreTasks, episodes: Any, first: int) -> WideQ:
         located = self.inner.q_function(rows, n)
@@ -259,8 +276,10 @@ class WideTask:
         return self.inner.with_kind(kind)
 
     def model_of(self, number: int) -> MDP | None:
-        """Return the model of a task, where the environment's is known."""
-        return None if self.inner.model is None else self._with_rewards(self.inner.model, number)
+        """Return the model of a task, where the environment's is known, and the tasks are no more than 128."""
+        if self.inner.model is None or len(self.names) > _MOST_MODELS:  # each holds all outcomes
+            return None
+        return self._with_rewards(self.inner.model, number)
 
     def _with_rewards(self, model: MDP, number: int) -> MDP:
         tasks = self.tasks

@@ -1,10 +1,7 @@
-"""Learners of several tasks: names, wrong arguments, stepped environments, files, and other ranks."""
+"""Learners of several tasks: names, wrong arguments, and stepped environments."""
 
 from __future__ import annotations
 
-import copy
-import pickle
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -178,6 +175,20 @@ WRONG = {
         lambda: cdq.QLearner(LAKE, tasks=cdq.Rewards(["a"], lambda s, a, r, s2: s[:, None] / 0.0)),
         "finite numbers",
     ),
+    "rewards beyond the table": (
+        lambda: cdq.QLearner(
+            LAKE, dtype="float32", tasks=cdq.Rewards(["a"], lambda s, a, r, s2: np.full((len(s), 1), 1e30))
+        ),
+        r"it returned 1e\+30 in column 0 .* up to 1.7e\+26",
+    ),
+    "weights beyond the table": (
+        lambda: cdq.QLearner(
+            LAKE, dtype="float32", tasks=cdq.Weights([[1e20]], lambda s, a, r, s2: r[:, None])
+        ),
+        r"a weight is 1e\+20; allowed in float32",
+    ),
+    "bytes": (lambda: cdq.Goals(b"ab"), "allowed: a list"),
+    "an array without axes": (lambda: cdq.Goals(np.array(3)), "allowed: a list"),
     "a failing function": (
         lambda: cdq.QLearner(LAKE, tasks=cdq.Rewards(["a"], lambda s, a, r, s2: s.missing)),
         "function of the tasks failed: AttributeError",
@@ -293,6 +304,20 @@ def test_vector_rewards_that_are_none_are_refused(paid: Any, said: str) -> None:
         agent.learn(100, verbose=0)
 
 
+def test_goals_and_functions_take_vector_rewards_as_they_are() -> None:
+    with cdq.QLearner(Line, tasks=cdq.Goals([0, 6]), seed=0, num_envs=2) as agent:
+        agent.learn(2000, verbose=0)
+        assert (agent.predict(3, 0), agent.predict(3, 6)) == (0, 1)
+        assert [one.mean_length for one in agent.evaluate(5).values()] == [3.0, 3.0]
+    tasks = cdq.Rewards(["left", "right"], lambda s, a, r, s2: r)
+    with cdq.QLearner(Line, tasks=tasks, seed=0, num_envs=2) as agent:
+        agent.learn(2000, verbose=0)
+        assert (agent.predict(3, "left"), agent.predict(3, "right")) == (0, 1)
+        assert [one.mean_return for one in agent.evaluate(5).values()] == [1.0, 1.0]
+    with cdq.QLearner(Line, seed=0) as agent, pytest.raises(CdqError, match="cdq.Weights"):
+        agent.learn(100, verbose=0)
+
+
 def test_compiled_environments_teach_all_tasks() -> None:
     def step(lane: Any) -> None:
         place = lane["integer"][0] + (1 if lane["action"] else -1)
@@ -307,74 +332,3 @@ def test_compiled_environments_teach_all_tasks() -> None:
     by_function = cdq.Rewards(["end"], lambda s, a, r, s2: (s2 == 3)[:, None])
     agent = cdq.QLearner(scripted(step), tasks=by_function, seed=0, gamma=0.5).learn(5000, verbose=0)
     assert agent.tables["end"].values[0, 1] < agent.tables["end"].values[2, 1]
-
-
-# ---- other ranks, and files
-
-
-def digest(agent: Any) -> str:
-    return str(agent.report(play=False)["digest"])
-
-
-@pytest.mark.parametrize("tasks", [GOALS, cdq.Weights(np.eye(2), two_features)])
-def test_three_workers_come_to_the_same_on_every_backend(tasks: Any) -> None:
-    """Expected: the same bits by threads and by processes."""
-    found = {}
-    for comm in ("inprocess", "zmq"):
-        with cdq.QLearner(LAKE, tasks=tasks, workers=3, seed=5, comm=comm) as agent:
-            found[comm] = digest(agent.learn(30_000, verbose=0))
-    assert found["inprocess"] == found["zmq"]
-
-
-def test_a_file_holds_all_tasks(tmp_path: Path) -> None:
-    path = tmp_path / "all.safetensors"
-    agent = cdq.QLearner(LAKE, tasks=GOALS, **CALM).learn(10_000, verbose=0)
-    agent.save(path)
-    again = cdq.QLearner.load(path)
-    assert again.settings.tasks == GOALS
-    assert digest(again) == digest(agent)
-    assert again.predict(13, 14) == 2
-    for twin in (copy.deepcopy(agent), pickle.loads(pickle.dumps(agent))):
-        assert digest(twin) == digest(agent)
-        assert list(twin.tables) == [14, 10, 3]
-    weights = cdq.QLearner(Line, tasks=cdq.Weights(np.eye(2), names=["a", "b"]), seed=0).learn(100, verbose=0)
-    weights.save(path)
-    assert list(cdq.QLearner.load(path, Line).tables) == ["a", "b"]
-
-
-def test_a_file_of_functions_needs_them(tmp_path: Path) -> None:
-    path = tmp_path / "functions.safetensors"
-    tasks = cdq.Rewards(["end", "no left"], by_action)
-    agent = cdq.QLearner(LAKE, tasks=tasks, seed=0).learn(10_000, verbose=0)
-    agent.save(path)
-    with pytest.raises(ConfigError, match="which no file holds; give them"):
-        cdq.QLearner.load(path)
-    again = cdq.QLearner.load(path, tasks=tasks)
-    assert digest(again) == digest(agent)
-    other = cdq.Rewards(["end", "no left"], lambda *given: 2 * by_action(*given))
-    with pytest.raises(CdqError, match="differ"):
-        cdq.QLearner.load(path, tasks=other)
-    with pytest.raises(CdqError, match="differ"):
-        cdq.QLearner.load(path, tasks=GOALS)
-    assert digest(copy.deepcopy(agent)) == digest(agent)
-
-
-def test_a_run_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(tmp_path: Path) -> None:
-    common: dict[str, Any] = {"tasks": GOALS, "workers": 2, "seed": 3, "sync_every": 100}
-    whole = cdq.QLearner(LAKE, **common).learn(4000, verbose=0).learn(4000, verbose=0)
-    cdq.QLearner(LAKE, **common, checkpoint=tmp_path / "run").learn(4000, verbose=0)
-    again = cdq.QLearner.resume(tmp_path / "run").learn(4000, verbose=0)
-    assert digest(again) == digest(whole)
-    functions = {**common, "tasks": cdq.Rewards(["end", "no left"], by_action)}
-    whole = cdq.QLearner(LAKE, **functions).learn(4000, verbose=0).learn(4000, verbose=0)
-    cdq.QLearner(LAKE, **functions, checkpoint=tmp_path / "other").learn(4000, verbose=0)
-    again = cdq.QLearner.resume(tmp_path / "other", tasks=functions["tasks"]).learn(4000, verbose=0)
-    assert digest(again) == digest(whole)
-
-
-def test_a_hub_takes_one_task_alone() -> None:
-    from cdq.job import Hosting
-
-    agent = cdq.QLearner(LAKE, tasks=GOALS, comm="zmq", workers=2, seed=0)
-    with pytest.raises(ConfigError, match="one task"):
-        agent.learn(1000, hosting=Hosting("tcp://127.0.0.1:0"), verbose=0)

@@ -23,6 +23,9 @@ cdef double reward_of(object value) except? -1.0:
             return PyFloat_AsDouble(value)
     except (TypeError, ValueError, OverflowError):  # no number, or none of float64
         pass
+    if getattr(value, "size", 0) > 1:
+        raise ValueError(
+            f"the reward is {shown(value)}; allowed: one finite number, or with tasks=cdq.Weights(...) several")
     hint = "; return reward.item()" if getattr(value, "size", 0) == 1 and getattr(value, "ndim", 0) else ""
     raise ValueError(f"the reward is {shown(value)}; allowed: one finite number{hint}")
 

@@ -33,7 +33,8 @@ cdef extern from "table/tasks.h":
 
 cdef class Tasks:
     cdef readonly int kind
-    cdef readonly int64_t n_actions, n_tasks, parts
+    cdef readonly int64_t n_actions, n_tasks, parts, paid
+    cdef readonly double most
     cdef readonly object weights, function
     cdef const int32_t *owner      # of each state the task whose goal it is, or -1
     cdef int64_t n_named

@@ -10,6 +10,8 @@ class Tasks:
     n_actions: int
     n_tasks: int
     parts: int
+    paid: int
+    most: float
     columns: int
     weights: Any
     function: Callable[..., Any] | None
@@ -22,6 +24,8 @@ class Tasks:
         owner: Any = None,
         weights: Any = None,
         function: Callable[..., Any] | None = None,
+        most: float = ...,
+        paid: int = 1,
     ) -> None: ...
 
 class WideQ(QFunction):
@@ -30,5 +34,11 @@ class WideQ(QFunction):
     def __init__(self, inner: TableQ, tasks: Tasks, episodes: Any, first: int = 0) -> None: ...
 
 def signals_of(
-    function: Callable[..., Any], states: Any, actions: Any, rewards: Any, next_states: Any, width: int
+    function: Callable[..., Any],
+    states: Any,
+    actions: Any,
+    rewards: Any,
+    next_states: Any,
+    width: int,
+    most: float,
 ) -> Any: ...

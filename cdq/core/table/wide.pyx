@@ -1,5 +1,6 @@
 """Q-functions of several tasks on wide rows: each transition teaches all of them."""
 
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -43,14 +44,19 @@ cdef class Tasks:
 
     *kind* is a key of `KINDS`. Goals: *owner* is an int32 array with, for each state, the task whose goal it is, or
     -1. Features: *weights* is (n_tasks, parts). Rewards of all tasks, or features, are paid with each transition, or
-    *function* makes them of states, actions, rewards and next states: arrays in, (n, n_tasks or parts) out.
+    *function* makes them of states, actions, rewards and next states: arrays in, (n, n_tasks or parts) out, none
+    larger than *most*. *paid* is how many numbers a transition pays to a function, or where goals take no notice of it.
     """
 
-    def __init__(self, str kind, int64_t n_actions, int64_t n_tasks, *, owner=None, weights=None, function=None):
+    def __init__(
+        self, str kind, int64_t n_actions, int64_t n_tasks, *, owner=None, weights=None, function=None,
+        double most=INFINITY, int64_t paid=1,
+    ):
         cdef const int32_t[::1] owners = owner
         self.kind, self.n_actions, self.n_tasks = KINDS[kind], n_actions, n_tasks
         self.weights, self.function, self.parts = weights, function, 1
-        if n_actions < 1 or n_tasks < 1 or (self.kind == CDQ_GOALS) != (owner is not None):
+        self.most, self.paid = most, paid
+        if n_actions < 1 or n_tasks < 1 or paid < 1 or (self.kind == CDQ_GOALS) != (owner is not None):
             raise ValueError("there is no action, no task, or no goal")
         if (self.kind == CDQ_FEATURES) != (weights is not None):
             raise ValueError("there are no features, or no weights")
@@ -92,7 +98,9 @@ cdef class WideQ(QFunction):
         self.lay_out(inner.rows, n)
         self.inner, self.tasks, self.n_actions, self.judges = inner, tasks, tasks.n_actions, True
         self.width, self.continuous, self.calls = inner.width, inner.continuous, tasks.function is not None
-        self.reward_width = 1 if self.calls else max(1, tasks.n_signals())
+        self.reward_width = tasks.n_signals()
+        if self.calls or tasks.kind == CDQ_GOALS:
+            self.reward_width = tasks.paid
         self.c.kind, self.c.n_actions = tasks.kind, tasks.n_actions
         self.c.tasks, self.c.parts = tasks.n_tasks, tasks.parts
         words = 2 * n + tasks.n_actions + n * (tasks.n_tasks * tasks.parts + tasks.n_signals())
@@ -188,15 +196,16 @@ cdef class WideQ(QFunction):
         return total
 
     cdef int call_function(self, const uint32_t *actions, const double *paid) except -1:
-        cdef int64_t i, j, width = self.tasks.n_signals()
+        cdef int64_t i, j, width = self.tasks.n_signals(), paid_width = self.reward_width
         cdef double[:, ::1] made
+        rewards = np.array([paid[i] for i in range(self.n * paid_width)], np.float64)
         state, successor = self.inner.located[STATE], self.inner.located[SUCCESSOR]
         made = signals_of(
             self.tasks.function,
             np.array([self.inner.name_of(state[i]) for i in range(self.n)], np.int64),
             np.array([actions[i] for i in range(self.n)], np.int64),
-            np.array([paid[i] for i in range(self.n)], np.float64),
-            np.array([self.inner.name_of(successor[i]) for i in range(self.n)], np.int64), width)
+            rewards if paid_width == 1 else rewards.reshape(self.n, paid_width),
+            np.array([self.inner.name_of(successor[i]) for i in range(self.n)], np.int64), width, self.tasks.most)
         for i in range(self.n):
             for j in range(width):
                 self.made[i * width + j] = made[i, j]
@@ -237,8 +246,11 @@ cdef class WideQ(QFunction):
         self.inner.make_room()
 
 
-def signals_of(function, states, actions, rewards, next_states, int64_t width):
-    """Return what a function makes of transitions, (n, *width*) float64; `ValueError` where that is something else."""
+def signals_of(function, states, actions, rewards, next_states, int64_t width, double most):
+    """Return what a function makes of transitions, (n, *width*) float64; `ValueError` where that is something else.
+
+    No number is to be larger than *most*.
+    """
     n = len(states)
     made = np.asarray(function(states, actions, rewards, next_states))
     if made.shape != (n, width) or made.dtype.kind not in "biuf":
@@ -246,10 +258,10 @@ def signals_of(function, states, actions, rewards, next_states, int64_t width):
             f"it returned {made.dtype} of shape {made.shape} for {n} transitions; allowed: numbers of shape "
             f"({n}, {width}), a row for each transition")
     made = np.ascontiguousarray(made, np.float64)
-    wrong = ~np.isfinite(made)
+    wrong = ~(np.abs(made) <= most)
     if wrong.any():
         i, j = np.argwhere(wrong)[0]
         raise ValueError(
             f"it returned {made[i, j]} in column {j} for state {states[i]}, action {actions[i]}, reward {rewards[i]}, "
-            f"next state {next_states[i]}; allowed: finite numbers")
+            f"next state {next_states[i]}; allowed: finite numbers up to {most:.3g}, whose sums the table holds")
     return made
