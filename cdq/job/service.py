@@ -357,10 +357,8 @@ def plan_of(settings: Settings, rule: Rule, keep_every: int = 0) -> Plan:
     if settings.overlap:
         raise ConfigError("overlap needs workers that stay: threads or MPI; leave it out with a hub")
     if settings.federation is not None or settings.per_worker is not None:
-        raise ConfigError(
-            "per_worker and federation name workers by rank, and members of a hub come and go; use threads, MPI or "
-            "cdq launch"
-        )
+        what = "per_worker and federation name workers by rank, and members of a hub come and go"
+        raise ConfigError(f"{what}; use threads, MPI or cdq launch")
     windows = settings.sync_every, settings.dtype
     return Plan(settings.step_size, settings.exploration, rule, *windows, keep_every=keep_every)
 

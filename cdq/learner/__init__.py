@@ -1,5 +1,6 @@
 """QLearner, and the parts that only it assembles.
 
+- `about`: Description of what a learner learns: its environment, the way in which that is stepped, its Q-function.
 - `acting`: Actions by action values: the best of them, or now and then any other; for one observation, or for a
   batch.
 - `assembly`: Choice of the way in which an environment is learnt: the fastest one that there is for it.

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from cdq.contracts import Board
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown
-from cdq.learner.acting import Acting, act, best_action
+from cdq.learner.about import About
+from cdq.learner.acting import act, best_action
 from cdq.learner.exclusion import exclusive
 from cdq.mdp import worst_results
 from cdq.training import EnvironmentTask, GameTask
@@ -146,7 +147,7 @@ def stage(agent: Any) -> EnvBoard:
     return EnvBoard(env, agent._task.first_action)
 
 
-class Matches(Acting):
+class Matches(About):
     """Games of a learner against others; see `QLearner`."""
 
     @exclusive

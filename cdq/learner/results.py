@@ -8,9 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from cdq.errors import ConfigError, LearnerBusy
 from cdq.errors.checks import is_flag, shown, whole
 from cdq.learner.backends import Backend
@@ -30,8 +27,7 @@ from cdq.learner.report import (
     unvisited,
     visited,
 )
-from cdq.mdp import MDP, OptimalityGap, Solution, optimality_gap, solve
-from cdq.offline import LoggedTask, Names
+from cdq.mdp import OptimalityGap, Solution, optimality_gap, solve
 from cdq.qfunctions import HashedTable, QTable, tables_of
 from cdq.settings import MOST_SEED
 from cdq.training import (
@@ -70,50 +66,6 @@ class Results(Matches):
         0,
         None,
     )  # steps so far, and what came of it
-
-    @property
-    def model(self) -> MDP | None:
-        """The environment's finite model, where that is known."""
-        return self._task.model
-
-    @property
-    def name(self) -> str:
-        """The environment's name."""
-        return self._task.name
-
-    @property
-    def stepping(self) -> str:
-        """The way in which the environment is stepped.
-
-        "compiled model", "compiled environment", "vector environment", "multi-agent environment" or
-        "Python environment".
-        """
-        return self._task.stepping
-
-    @property
-    def names(self) -> Names | None:
-        """The names of a log's states and actions, in the order of the table's rows and columns; see `from_log`."""
-        return self._task.names if isinstance(self._task, LoggedTask) else None
-
-    @property
-    def stepping_reason(self) -> str:
-        """The reason for which it is stepped so: how its model is known to hold, or why it has none."""
-        return self._task.why
-
-    @property
-    def representation(self) -> str:
-        """The Q-function in words: its kind and its size."""
-        return self._task.representation
-
-    @property
-    def agents(self) -> tuple[str, ...]:
-        """Names of the agents, where the environment has several."""
-        return self._task.agents
-
-    @property
-    def input_bounds(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-        """Lowest and highest inputs that a Q-function of vectors tells apart; None where observations are states."""
-        return self._task.input_bounds
 
     @property
     def rank(self) -> int:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 # A task more costs a value for each pair, and time at each step.
 MOST_TASKS = 1 << 16
 _MOST_STATE = (1 << 24) - 1
 
 # Takes states, actions, rewards and next states of n transitions, arrays; returns a row of numbers for each.
-Function = Callable[
-    [npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]],
-    npt.ArrayLike,
-]
+Ints: TypeAlias = "npt.NDArray[np.int64]"
+Function: TypeAlias = "Callable[[Ints, Ints, npt.NDArray[np.float64], Ints], npt.ArrayLike]"
 
 
 class Tasks:
@@ -77,7 +76,7 @@ class Goals(Tasks):
                 raise ConfigError(f"the goals are {shown(states)}; allowed: numbers of states, or 'all'")
             object.__setattr__(self, "states", states)
             return
-        given = isinstance(states, np.ndarray) and states.ndim > 0
+        given = getattr(states, "ndim", 0) > 0  # of an array
         if not given and (not isinstance(states, Sequence) or isinstance(states, bytes)):
             raise ConfigError(
                 f"the goals are {shown(states)}; allowed: a list of numbers of states, or 'all'"
@@ -221,6 +220,8 @@ class Weights(Tasks):
     def __init__(
         self, weights: npt.ArrayLike, features: Function | None = None, *, names: Sequence[str] | None = None
     ) -> None:
+        import numpy as np  # here, and below: the help of a command needs none
+
         try:
             given = np.asarray(weights)
         except ValueError:
@@ -250,6 +251,8 @@ class Weights(Tasks):
     @property
     def array(self) -> npt.NDArray[np.float64]:
         """Weights, (n_tasks, n_features)."""
+        import numpy as np
+
         return np.array(self.weights)
 
     def to_config(self) -> dict[str, Any]:

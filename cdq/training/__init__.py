@@ -13,6 +13,7 @@
 - `goals`: Goals of `learn`: a number of steps, or a condition that may end it sooner.
 - `history`: The record of a run: rows that are evenly spaced in steps, some 1,000 at most.
 - `interrupts`: Requests to end a run early: signals make them, workers read them.
+- `kinds`: Kinds of learning tasks, as protocols: of an environment, and of a game.
 - `loggers`: Loggers: callbacks that write the figures of each round to a file as it is played.
 - `monitor`: Monitor of a run: writes the history, and measures the gap now and then, and the return where one is a
   goal.
@@ -40,13 +41,14 @@ from cdq.training.fleet import FleetTask
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
+from cdq.training.kinds import EnvironmentTask, GameTask
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.training.paid import of_log, pays_features, width_of
 from cdq.training.picture import MOST_CELLS, Grid, Pictures, action_values, curves_of, grid_of, table_of
 from cdq.training.progress import ProgressBar, duration, is_for_a_person, watched_by
 from cdq.training.state import State, Tensors, history_of, lanes_of
 from cdq.training.stopping import conditions
-from cdq.training.task import EnvironmentTask, GameTask, ModelTask, SteppedTask
+from cdq.training.task import ModelTask, SteppedTask
 from cdq.training.team import Team
 from cdq.training.threads import run_workers
 from cdq.training.wide import WideTask

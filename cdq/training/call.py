@@ -15,10 +15,10 @@ from cdq.training.cohort import Cohort
 from cdq.training.course import Ended, Plan
 from cdq.training.goals import Goal
 from cdq.training.interrupts import Requests
+from cdq.training.kinds import EnvironmentTask
 from cdq.training.monitor import Monitor
 from cdq.training.state import State, lanes_of
 from cdq.training.stopping import conditions
-from cdq.training.task import EnvironmentTask
 from cdq.training.team import Team
 from cdq.workers import Round, Rule
 

@@ -19,7 +19,7 @@ from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError
 from cdq.qfunctions import PersonalTable, QTable
 from cdq.schedules import StepSize
-from cdq.training.task import EnvironmentTask
+from cdq.training.kinds import EnvironmentTask
 
 _MOST_NAMED = 3
 

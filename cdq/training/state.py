@@ -17,7 +17,7 @@ from cdq.schedules.windows import LONGEST_WINDOW
 from cdq.training.course import Progress
 from cdq.training.goals import Goal
 from cdq.training.history import FIRST_COLUMNS, History, Row
-from cdq.training.task import EnvironmentTask
+from cdq.training.kinds import EnvironmentTask
 
 _HISTORY = "history."
 

@@ -24,6 +24,7 @@ from cdq.errors.checks import shown
 from cdq.mdp import MDP, pack_model
 from cdq.qfunctions import HashedStates, Table
 from cdq.settings import Goals, Tasks, Weights
+from cdq.training.kinds import EnvironmentTask
 from cdq.training.paid import (
     MOST_VALUES,
     FunctionGuard,
@@ -36,7 +37,7 @@ from cdq.training.paid import (
     width_of,
     width_paid,
 )
-from cdq.training.task import EnvironmentTask, ModelTask, SteppedTask
+from cdq.training.task import ModelTask, SteppedTask
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -207,7 +207,7 @@ def test_the_command_line_shows_lines_as_often_as_it_is_told() -> None:
         [*train, "--progress", "-1"], capture_output=True, text=True, env={**os.environ, **PLACE}, check=False
     )
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    assert "seconds is -1" in refused.stderr
+    assert "--progress is -1" in refused.stderr
 
 
 def test_a_report_has_no_codes_where_progress_has_none() -> None:

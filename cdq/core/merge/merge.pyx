@@ -41,8 +41,7 @@ cdef int _call(
     columns = CDQ_BLOCK
     try:
         combine(
-            workers,
-            n,
+            workers, n,
             PyMemoryView_FromMemory(<char *> base, n * size, PyBUF_READ),
             PyMemoryView_FromMemory(<char *> values, workers * columns * size, PyBUF_READ),
             PyMemoryView_FromMemory(<char *> visits, workers * columns * 4, PyBUF_READ),
@@ -83,10 +82,9 @@ cdef list _merged(int64_t size, laws):
 cdef int64_t _finish(cdq_merge_job *job, rule, Law law, laws, bint needs_mass, out) except -1:
     """Run a job whose sources and pairs are set, into *out*; return its bytes."""
     memory = bytearray(sizeof(void *) * (job.workers + 1))
-    cdef const cdq_law **own = <const cdq_law **> PyByteArray_AS_STRING(memory)
-    for i, one in enumerate([] if laws is None else [each for each in laws if each is not None]):
-        own[<int64_t> i] = &(<Law?> one).c
-    job.laws = NULL if laws is None else own
+    job.laws = NULL if laws is None else <const cdq_law **> PyByteArray_AS_STRING(memory)
+    for i, one in enumerate([each for each in laws or () if each is not None]):
+        job.laws[<int64_t> i] = &(<Law?> one).c
     cdef int64_t real_size = job.own.real_size
     failure = []
     context = (rule, real_size, failure)
@@ -117,10 +115,8 @@ def most_merged_bytes(int64_t n_states, int64_t n_actions, int64_t real_size, in
 
 def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_mass, out not None, laws=None):
     """Merge this rank's part of what the tables of all workers, in shared memory, have learnt, into *out*; return its
-    bytes. *out* is a bytearray, or memory of `most_merged_bytes`.
-
-    *laws* has the law of each worker where they differ, and None for one whose window is not merged; clocks go on by
-    *law*.
+    bytes. *out* is a bytearray, or memory of `most_merged_bytes`. *laws* has the law of each worker where they differ,
+    and None for one whose window is not merged; clocks go on by *law*.
 
     *rule* is a name of `RULES` or a function on the arrays of a block (see `cdq.merges`). The part is a slice of all
     pairs if many were touched, else the touched pairs of this rank's log that no lower rank has touched.
@@ -130,16 +126,15 @@ def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_m
     cdef list among = _merged(size, laws)
     _require_base(tables[rank])
     job.own, job.workers = &(<Rows?> tables[rank]).c, len(among)
-    cdef const cdq_rows **rows = <const cdq_rows **> malloc((job.workers + 1) * sizeof(void *))
-    cdef uint32_t *pairs = <uint32_t *> malloc((job.own.n_log + 1) * sizeof(uint32_t))
-    if rows == NULL or pairs == NULL:
-        free(rows)
-        free(pairs)
-        raise MemoryError("no memory to merge")
+    memory = bytearray(sizeof(void *) * (job.workers + 1))
+    cdef const cdq_rows **rows = <const cdq_rows **> PyByteArray_AS_STRING(memory)
     for i in range(job.workers):
         rows[i] = &(<Rows?> tables[among[i]]).c
         touched += rows[i].n_log
         before += among[i] < rank
+    cdef uint32_t *pairs = <uint32_t *> malloc((job.own.n_log + 1) * sizeof(uint32_t))
+    if pairs == NULL:
+        raise MemoryError("no memory to merge")
     try:
         job.tables, job.slices = rows, NULL
         if touched * DENSE_PART > job.own.n_states * job.own.n_actions:
@@ -152,7 +147,6 @@ def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_m
                 job.count = cdq_own_pairs(job.own, rows, before, pairs)
         return _finish(&job, rule, law, laws, needs_mass, out)
     finally:
-        free(rows)
         free(pairs)
 
 
@@ -227,10 +221,8 @@ def merge_slices(
     Rows rows not None, list parts, int64_t first, int64_t last, rule, Law law not None, bint needs_mass,
     out not None, laws=None,
 ):
-    """Merge what every worker packed (`pack`) of the pairs first .. last - 1, in rank order, into *out*.
-
-    Returns its bytes. *laws* as for `merge_tables`.
-    """
+    """Merge what every worker packed (`pack`) of the pairs first .. last - 1, in rank order, into *out*; return its
+    bytes. *laws* as for `merge_tables`."""
     cdef list among = _merged(len(parts), laws)
     cdef int64_t size = len(among), listed = 0, i
     cdef bint dense = False
