@@ -12,7 +12,7 @@ import cdq
 from docs.draw_pictures import GREY, STYLE
 
 TARGET = Path(__file__).parent / "pictures" / "games.svg"
-PLIES = (4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000)
+PLIES = (4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000, 1_024_000)
 COLOURS = {"won": "#3b7dbf", "drawn": "#8a8a8a", "lost": "#c4552d"}
 
 
