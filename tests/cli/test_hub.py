@@ -375,35 +375,6 @@ def test_a_worker_of_another_job(processes: Processes, url: str, tmp_path: Path)
     assert "this hub has another job" in err
 
 
-# ---- what is refused leaves nothing
-
-
-@pytest.mark.parametrize("case", ["open to all", "taken", "elsewhere", "no keys", "keys that cannot be read"])
-def test_a_hub_that_is_refused_neither_says_that_it_is_up_nor_leaves_a_job(
-    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    job = tmp_path / "job"
-    keys = ["--keys", str(tmp_path / "keys")]
-    assert main(["keygen", str(tmp_path / "keys")]) == 0
-    with closing(socket.create_server(("127.0.0.1", 0))) as door:
-        url, more = {
-            "open to all": ("tcp://*:0", []),
-            "taken": (f"tcp://127.0.0.1:{door.getsockname()[1]}", []),
-            "elsewhere": ("zmq+curve://192.0.2.1:0", keys),
-            "no keys": ("zmq+curve://127.0.0.1:0", ["--keys", str(tmp_path)]),
-            "keys that cannot be read": ("zmq+curve://127.0.0.1:0", keys),
-        }[case]
-        if case == "keys that cannot be read":
-            (tmp_path / "keys" / "allowed").write_text("")
-        command = ["hub", "--env", "FrozenLake-v1", "--steps", "1e5", "--checkpoint", str(job)]
-        capsys.readouterr()
-        assert main([*command, "--bind", url, *more]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("cdq: ")
-    assert said.count("\n") == 1
-    assert not job.exists() or {path.name for path in job.iterdir()} <= {"lock"}
-
-
 def test_the_next_hub_may_learn_something_else(
     processes: Processes, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

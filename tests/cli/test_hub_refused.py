@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,29 @@ def test_an_empty_path_is_not_the_working_directory(
     assert main(list(arguments)) == 2
     assert "is empty; give it a value" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("case", ["open to all", "taken", "elsewhere", "no keys", "keys that cannot be read"])
+def test_a_hub_that_is_refused_neither_says_that_it_is_up_nor_leaves_a_job(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "job"
+    keys = ["--keys", str(tmp_path / "keys")]
+    assert main(["keygen", str(tmp_path / "keys")]) == 0
+    with closing(socket.create_server(("127.0.0.1", 0))) as door:
+        url, more = {
+            "open to all": ("tcp://*:0", []),
+            "taken": (f"tcp://127.0.0.1:{door.getsockname()[1]}", []),
+            "elsewhere": ("zmq+curve://192.0.2.1:0", keys),
+            "no keys": ("zmq+curve://127.0.0.1:0", ["--keys", str(tmp_path)]),
+            "keys that cannot be read": ("zmq+curve://127.0.0.1:0", keys),
+        }[case]
+        if case == "keys that cannot be read":
+            (tmp_path / "keys" / "allowed").write_text("")
+        command = ["hub", "--env", "FrozenLake-v1", "--steps", "1e5", "--checkpoint", str(job)]
+        capsys.readouterr()
+        assert main([*command, "--bind", url, *more]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("cdq: ")
+    assert said.count("\n") == 1
+    assert not job.exists() or {path.name for path in job.iterdir()} <= {"lock"}
