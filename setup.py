@@ -26,7 +26,14 @@ COMPILE_ARGS += ["-DCDQ_DEBUG=1", "-g"] if DEBUG else ["-g0", "-fno-asynchronous
 # features; the loops over a row are written with vectors by hand. The loops over compiled environments enter
 # loops.stepping, table.* and envs.envs in every step: with -Os they had 47 million steps/s for 60 (RiverSwim, hashed).
 # Elsewhere -O3 makes code longer, and not faster.
-VECTORISED = {"loops.rollout", "loops.stepping", "linear.linear", "table.hash", "table.qfunction", "envs.envs"}
+VECTORISED = {
+    "loops.rollout",
+    "loops.stepping",
+    "linear.linear",
+    "table.hash",
+    "table.qfunction",
+    "envs.envs",
+}
 # Modules that wait for Python, go through a model once, or are entered once per window.
 SMALL = {"barrier", "build", "probe", "turn", "envs.cells", "envs.encode", "loops.answers"}
 SMALL |= {
