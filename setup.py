@@ -23,16 +23,23 @@ SHARED = "cdq.core.cython_utility"  # Cython's own code for memoryviews, once in
 COMPILE_ARGS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 COMPILE_ARGS += ["-DCDQ_DEBUG=1", "-g"] if DEBUG else ["-g0", "-fno-asynchronous-unwind-tables"]
 # -O3 vectorises the loops over lanes: 96 -> 111 million steps/s (FrozenLake8x8-v1, 64 lanes), and those over
-# features; the loops over a row are written with vectors by hand. Elsewhere it makes code longer, and not faster.
-VECTORISED = {"loops.rollout", "linear.linear"}
+# features; the loops over a row are written with vectors by hand. The loops over compiled environments enter
+# loops.stepping, table.* and envs.envs in every step: with -Os they had 47 million steps/s for 60 (RiverSwim, hashed).
+# Elsewhere -O3 makes code longer, and not faster.
+VECTORISED = {
+    "loops.rollout",
+    "loops.stepping",
+    "linear.linear",
+    "table.hash",
+    "table.qfunction",
+    "envs.envs",
+}
 # Modules that wait for Python, go through a model once, or are entered once per window.
-SMALL = {"barrier", "build", "probe", "turn", "envs.cells", "envs.encode", "envs.envs", "loops.answers"}
+SMALL = {"barrier", "build", "probe", "turn", "envs.cells", "envs.encode", "loops.answers"}
 SMALL |= {
     "loops.gym",
     "loops.gym_scalar",
     "loops.gym_vector",
-    "loops.stepping",
-    "table.qfunction",
     "planning.matrices",
 }
 SMALL |= {"cython_utility", "planning.graph", "planning.outcomes"}

@@ -6,6 +6,8 @@ crossing. Prints how many wait in the whole city, a mean over time.
 python examples/traffic.py
 """
 
+from matplotlib import pyplot
+
 import cdq
 from cdq.envs.signals import fixed_cycle, longest_queue, mean_queued
 
@@ -29,8 +31,16 @@ def waiting(groups, decisions):
 
 if __name__ == "__main__":
     city = cdq.Signals(rows=3, columns=3)
-    print(f"a fixed cycle           {mean_queued(city, fixed_cycle(3), 3000):4.1f}")
-    print(f"the longest queue       {mean_queued(city, longest_queue, 3000):4.1f}")
+    found = {
+        "a fixed cycle": mean_queued(city, fixed_cycle(3), 3000),
+        "the longest queue": mean_queued(city, longest_queue, 3000),
+    }
     for decisions in (10_000, 40_000):
         for groups, name in (("own", "a table each"), ("shared", "one table")):
-            print(f"{name:13} {decisions:,}    {waiting(groups, decisions):4.1f}")
+            found[f"{name:13} {decisions:,}"] = waiting(groups, decisions)
+    for name, queued in found.items():
+        print(f"{name:23} {queued:4.1f}")
+    ax = pyplot.figure(figsize=(7, 3), layout="constrained").add_subplot()
+    ax.bar_label(ax.barh([*reversed(found)], [*reversed(found.values())]), fmt="%.1f", padding=3)
+    ax.set_xlabel("vehicles that wait")
+    ax.figure.savefig("traffic.svg")

@@ -161,7 +161,7 @@ class Routing(CompiledEnv):
         ].tolist()
         return delivered, delay, waiting, lost
 
-    def packet_time(self, mean_return: float) -> float:
+    def packet_time(self, mean_return: Any) -> Any:
         """Return the ticks that a packet takes to its destination, of the mean return of episodes.
 
         The return is minus the ticks of all packets; so many come as are expected to.
