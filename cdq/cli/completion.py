@@ -14,7 +14,20 @@ from cdq.errors import CdqError, ConfigError, unknown_name
 
 VARIABLE = "_CDQ_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
-SHIPPED = ("Acrobot", "CartPole", "DeepSea", "Garnet", "GridWorld", "MountainCar", "RiverSwim")
+SHIPPED = (
+    *(
+        "Acrobot",
+        "CartPole",
+        "ConnectFour",
+        "DeepSea",
+        "Garnet",
+        "GridWorld",
+        "MountainCar",
+        "Nim",
+        "RiverSwim",
+    ),
+    *("Routing", "Signals", "TicTacToe"),
+)
 _CONTINUOUS = ("Pendulum", "MountainCarContinuous")  # their actions have no rows in a table
 # Gymnasium is read, and not imported: a shell waits for the answer.
 _REGISTERED = re.compile(r'id="([^"]+)",\s*entry_point="gymnasium\.envs\.(?:toy_text|classic_control)')

@@ -84,9 +84,9 @@ def play(
     ended = worker.run(step.law, step.sweeps, *step.rates)
     if ended is None:
         raise Interrupted
+    worker.align_rows(comm)
     if apart and apart.added:
         worker.shift(apart.added)
-    worker.align_rows(comm)
     contribution.summary = Summary.of(ended, comm.bytes_sent, request)
     if comm.size == 1:
         worker.commit_alone()

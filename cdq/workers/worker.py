@@ -130,15 +130,15 @@ class Worker:
             self._open = False
 
     def forget_window(self) -> None:
-        """Undo what the open window has learnt; its steps stay made, and lanes and streams are where they are.
+        """Undo what the open window has learnt for all; its steps stay made, and lanes and streams are where they are.
 
         Another worker of the process may be in `commit`, and so change what this reads of pairs that were merged: the
         commit of this worker must follow, which sets them.
         """
-        self.rows.roll_back()
+        self.rows.forget_merged()
 
     def shift(self, number: float) -> None:
-        """Add a number to every value that the open window has changed."""
+        """Add a number to every value that the open window has changed, and that others will see."""
         touched = np.asarray(self.rows.log)[: self.rows.touched]
         merged = self._merged.values
         n_actions, dtype = merged.shape[1], merged.dtype

@@ -326,9 +326,10 @@ def test_insecure_warns(processes: Processes, tmp_path: Path) -> None:
     while "is insecure" not in line:
         line = hub.stderr.readline() if hub.stderr else ""
         assert line, "the hub ended without a warning"
-    beginning = tmp_path / "job" / "job.safetensors"
-    deadline = time.monotonic() + 30
-    while not beginning.exists() and time.monotonic() < deadline:  # else what it is writing would be left
+    job, deadline = tmp_path / "job", time.monotonic() + 30
+    while (
+        not any(job.glob("checkpoint-*")) and time.monotonic() < deadline
+    ):  # else what it is writing would be left
         time.sleep(0.02)
     hub.kill()
 

@@ -150,6 +150,18 @@ def test_environments_of_several_kinds_learn_one_table() -> None:
     stepped.close()
 
 
+def test_what_is_lost_or_wrong_on_its_way_is_right_at_home() -> None:
+    """Whatever becomes of what workers send, their own tables are those of workers that are alone."""
+    how = {**HOW, "num_envs": 4, "exploration": 0.3}
+    alone = cdq.QLearner(robots(), merge=cdq.Personal(0.0), **how).learn(6144)
+    for conditions in (cdq.Federation(dropped=0.5), cdq.Federation(corrupted={1: 5.0})):
+        agent = cdq.QLearner(robots(), merge=cdq.Personal(0.0), federation=conditions, **how).learn(6144)
+        for rank in range(3):
+            assert agent.tables[rank].values.tobytes() == alone.tables[rank].values.tobytes()
+            assert agent.tables[rank].visits.tobytes() == alone.tables[rank].visits.tobytes()
+        assert agent.tables["fleet"].values.tolist() != alone.tables["fleet"].values.tolist()
+
+
 # ---- refusals
 
 

@@ -150,6 +150,16 @@ cdef class Rows:
                     _restore[double](rows, rows.log[i], i if rows.alone else rows.log[i], 0)
             rows.n_log = rows.n_aside = 0
 
+    def forget_merged(self):
+        """Undo what the window has learnt in rows that are merged; what was set aside stays."""
+        cdef int64_t aside = self.c.n_aside, i
+        self.c.n_aside = 0
+        cdef int64_t first = self.c.n_log
+        self.roll_back()
+        for i in range(aside):
+            self.c.log[i] = self.c.log[first + i]
+        self.c.n_aside = aside
+
     def close_window(self, int64_t[::1] beyond not None):
         """Begin the next window of a worker alone; *beyond* gains the visits of pairs whose clock is at its limit."""
         cdef cdq_rows *rows = &self.c
