@@ -19,7 +19,7 @@ from cdq.settings.hyperparameters import Option, choice, hyperparameter, table_o
 OTHERS = {"env", "env_kwargs", "initial_table", "checkpoint", "checkpoint_every"}
 
 # What would be drawn, or follow from something else.
-BASE: dict[str, Any] = {"workers": 1, "seed": 1, "num_envs": 1, "step_size": 0.5}
+BASE: dict[str, Any] = {"workers": 1, "seed": 1, "num_envs": 1, "step_size": 0.5, "exploration": 0.1}
 
 # A value of each besides its default, as it stands in a file.
 CHANGED: dict[str, Any] = {
