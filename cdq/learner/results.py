@@ -180,13 +180,9 @@ class Results(Matches):
 
         Returns
         -------
-        Evaluation, Match, or mapping of str to Evaluation
-            Figures of the policy; of an environment of several agents those of each agent, by its name.
-
-        Returns
-        -------
-        Evaluation, or Evaluations
-            Figures of the episodes; of several tasks a dictionary, with the evaluation of each by its name.
+        Evaluation, Evaluations or Match
+            Figures of the policy. Of several agents, environments or tasks a dictionary, with the evaluation of each by
+            its name, which has the figures of all together besides.
 
         Raises
         ------
