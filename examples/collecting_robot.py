@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from matplotlib import pyplot
 from routes import CELLS, NUMBER, moved
 
 import cdq
@@ -61,6 +62,13 @@ def main() -> None:
         best = cdq.solve(wanted, GAMMA).state_values.mean()
         by_all.append(np.mean(cdq.evaluate_policy(wanted, policy, GAMMA)) / best)
         by_one.append(max(np.mean(cdq.evaluate_policy(wanted, one, GAMMA)) for one in own) / best)
+    ax = pyplot.figure(figsize=(6, 3), layout="constrained").add_subplot()
+    wishes = np.arange(8)
+    ax.bar(wishes - 0.2, by_all, 0.4, label="all ways together")
+    ax.bar(wishes + 0.2, by_one, 0.4, label="the best of the four tasks alone")
+    ax.set(xlabel="wish", ylabel="part of the best possible", ylim=(0.6, 1.0))
+    ax.legend(loc="lower right")
+    ax.figure.savefig("collecting_robot.svg")
     print(f"{agent.steps:,} steps of 4 workers, 4 tasks; 8 wishes that none of them is:")
     print(
         f"{np.mean(by_all):.2f} of the best possible, at once; {np.mean(by_one):.2f} by the best task alone"

@@ -7,6 +7,7 @@ python examples/cooperation.py
 """
 
 from gymnasium.spaces import Discrete
+from matplotlib import pyplot
 
 import cdq
 
@@ -53,5 +54,11 @@ def best_pairs(rule):
 
 
 if __name__ == "__main__":
-    for rule in ("q-learning", cdq.Hysteretic(0.01), cdq.Hysteretic(0.0)):
-        print(f"{rule!s:22} {best_pairs(rule):2} of {RUNS} runs play the best pair")
+    rules = ("q-learning", cdq.Hysteretic(0.01), cdq.Hysteretic(0.0))
+    found = {str(rule): best_pairs(rule) for rule in rules}
+    for rule, runs in found.items():
+        print(f"{rule:22} {runs:2} of {RUNS} runs play the best pair")
+    ax = pyplot.figure(figsize=(6, 2), layout="constrained").add_subplot()
+    ax.bar_label(ax.barh([*reversed(found)], [*reversed(found.values())]), padding=3)
+    ax.set_xlabel(f"runs of {RUNS} that play the best pair")
+    ax.figure.savefig("cooperation.svg")

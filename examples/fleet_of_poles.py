@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib import pyplot
 
 import cdq
 
@@ -29,9 +30,14 @@ def mean_returns(merge: str | cdq.Personal, seed: int) -> list[float]:
 
 def main() -> None:
     print("steps of all workers " + " ".join(f"{steps:>8,}" for steps in STEPS))
+    ax = pyplot.figure(figsize=(6, 3), layout="constrained").add_subplot()
     for name, merge in WAYS.items():
         returns = np.mean([mean_returns(merge, seed) for seed in SEEDS], axis=0)
         print(f"{name:20} " + " ".join(f"{value:8.0f}" for value in returns))
+        ax.semilogx(STEPS, returns, "o-", label=name)
+    ax.set(xlabel="steps of all workers", ylabel="mean return", ylim=(0, 500))
+    ax.legend()
+    ax.figure.savefig("fleet_of_poles.svg")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """Plan routes between any two places of a building: every step teaches how to reach every place.
 
 Four rooms of 104 cells, joined by four doors. A robot walks at random; each cell is a goal, and each step updates the
-values of all 104. Then the way between any two cells is read off the table.
+values of all 104. The way between any two cells is then read off the table.
 """
 
-from __future__ import annotations
-
 import numpy as np
+from matplotlib import pyplot
 
 import cdq
 
@@ -57,22 +56,24 @@ def main() -> None:
         building(), tasks=cdq.Goals("all"), gamma=0.95, step_size=1.0, exploration=1.0, num_envs=1, seed=0
     )
     agent.learn(20_000)
-    steps, tables, shortest = distances(), agent.tables, 0
-    for goal, table in tables.items():
+    steps, shortest, routes = distances(), 0, len(CELLS) * (len(CELLS) - 1)
+    for goal, table in agent.tables.items():
         after = [moved(cell, action) for cell, action in enumerate(table.policy())]
         shortest += int((steps[after, goal] == steps[:, goal] - 1).sum())
-    all_routes = len(CELLS) * (len(CELLS) - 1)
-    print(f"{agent.steps:,} steps, {len(tables)} goals:", end=" ")
-    print(f"{shortest / all_routes:.3f} of {all_routes:,} routes are shortest")
-
+    print(
+        f"{agent.steps:,} steps, {len(CELLS)} goals: {shortest / routes:.3f} of {routes:,} routes are shortest"
+    )
     here, goal = NUMBER[1, 1], NUMBER[11, 11]
-    lines, walked = [list(line) for line in PLAN], 0
+    way = [CELLS[here]]
     while here != goal:
-        lines[CELLS[here][0]][CELLS[here][1]] = "·"
-        here, walked = moved(here, agent.predict(here, goal)), walked + 1
-    lines[CELLS[goal][0]][CELLS[goal][1]] = "G"
-    print("\n".join("".join(line) for line in lines))
-    print(f"from corner to corner: {walked} steps, the shortest way {steps[NUMBER[1, 1], goal]}")
+        here = moved(here, agent.predict(here, goal))
+        way.append(CELLS[here])
+    print(f"from corner to corner: {len(way) - 1} steps, the shortest way {steps[NUMBER[1, 1], goal]}")
+    ax = pyplot.figure(figsize=(4, 4), layout="constrained").add_subplot()
+    ax.imshow([[tile == "#" for tile in line] for line in PLAN], cmap="Greys")
+    ax.plot([column for _, column in way], [row for row, _ in way], "o-")
+    ax.set(title="a way that was never walked in learning", xticks=[], yticks=[])
+    ax.figure.savefig("routes.svg")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ playing it against itself, which is one game again and again: `exploit` looks at
 
 from __future__ import annotations
 
+from matplotlib import pyplot
+
 import cdq
 
 PLIES, STEP = 768_000, 64_000
@@ -32,6 +34,16 @@ def main() -> None:
         print(
             f"{name} seat against random: {seat.wins:.1%} won, {seat.draws:.1%} drawn, {seat.losses:.1%} lost"
         )
+
+    ax = pyplot.figure(figsize=(6, 2), layout="constrained").add_subplot()
+    left = [0.0, 0.0]
+    for what in ("wins", "draws", "losses"):
+        parts = [getattr(match.second, what), getattr(match.first, what)]
+        ax.barh(["second seat", "first seat"], parts, left=left, label=what)
+        left = [sum(pair) for pair in zip(left, parts, strict=True)]
+    ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    ax.set_xlabel("part of the games against random moves")
+    ax.figure.savefig("tictactoe.svg")
 
     nim = cdq.QLearner("cdq/Nim-v0", env_kwargs={"heaps": (7, 7, 7)}, opponent="self", gamma=1.0, seed=0)
     nim.learn(300_000)

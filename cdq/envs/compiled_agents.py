@@ -119,7 +119,7 @@ class Parallel:
     Attributes
     ----------
     env : gymnasium.Env
-        That environment.
+        The environment that gives its agents this interface.
     possible_agents, agents : list of str
         Names of all agents, and of those in the running episode.
 

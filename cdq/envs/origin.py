@@ -6,7 +6,6 @@ that a text of the file reaches code which is neither Gymnasium's nor this packa
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import importlib
 import json
@@ -147,9 +146,11 @@ def spec_of(env_id: str) -> EnvSpec | None:
     """Return the spec that is registered under an id; a module before the id is imported, as its user named it."""
     register(env_id)
     module, _, bare = env_id.rpartition(":")
-    with contextlib.suppress(ImportError):
+    try:
         if module:
             importlib.import_module(module)
+    except ImportError:  # another module may have registered the same name
+        return None
     return gymnasium.registry.get(bare)
 
 

@@ -1,4 +1,7 @@
-"""Checks of what users give. NumPy is imported where an array is looked at: help of a command has none."""
+"""Checks of what users give.
+
+NumPy is imported where an array is looked at: help of a command has none.
+"""
 
 from __future__ import annotations
 

@@ -101,8 +101,8 @@ def evaluate_greedy(
     Returns
     -------
     Evaluation or Evaluations
-        How it did; where there are several agents, that of each, and together the mean of those that took part in an
-        episode.
+        Figures of the episodes; where there are several agents, those of each, and together the mean of those that took
+        part in one.
     """
     lanes = (
         min(episodes, _STREAMS) * task.lanes_each if task.threads else task.default_num_envs

@@ -32,7 +32,7 @@ class PersonalTable(MergedTable):
     prior, memory : float
         Visits that the common table counts for, and that count at most (`cdq.merges.Personal`).
     dtype, initial_value
-        As for `MergedTable`.
+        The same as for `MergedTable`.
     """
 
     def __init__(

@@ -17,7 +17,9 @@ from tests.job.jobs import MODEL, Hub, journal_in
 
 def test_a_beginning_that_lacks_something_is_not_repeated(tmp_path: Path) -> None:
     hub = Hub(workers=1)
-    write_beginning(tmp_path, MODEL, about(MODEL, hub.learner.settings), hub.learner._state, hub.service)
+    write_beginning(
+        tmp_path, MODEL, about(hub.learner._task, hub.learner.settings), hub.learner._state, hub.service
+    )
     with journal_in(tmp_path):
         assert replay(tmp_path).digest() == hub.digest  # no round was learnt
     tensors, header = read_tensors(tmp_path / NAME)

@@ -41,7 +41,7 @@ class Ply(gymnasium.Env[Any, Any]):
 
 NEED: list[Any] = [
     *("cdq/TicTacToe-v0", "cdq/Nim-v0", "cdq/ConnectFour-v0"),
-    *(Takeaway(), Takeaway, cdq.MDP.from_gymnasium("cdq/Nim-v0")),
+    cdq.MDP.from_gymnasium("cdq/Nim-v0"),
 ]
 
 

@@ -44,6 +44,8 @@ CHANGED: dict[str, Any] = {
     "tasks": {"kind": "goals", "states": [3, 5]},
     "comm": "zmq",
     "overlap": True,
+    "per_worker": {"exploration": [{"kind": "constant", "value": 0.25}, {"kind": "constant", "value": 0.5}]},
+    "federation": {"participation": 0.5, "dropped": 0.25, "corrupted": {"1": 2.0}},
 }
 
 
