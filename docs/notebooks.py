@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 BLOCK = re.compile(r"^```\{notebook\} (\S+)\n```$", re.MULTILINE)
 FENCE = "``````"  # longer than any that a cell has

@@ -16,7 +16,8 @@ import cdq
 from cdq.cli import main
 from tests.cli.test_cli import ENVIRONMENT, PROGRAM, run_json
 
-QUICK = ["train", "FrozenLake-v1", "--seed", "0", "--workers", "2"]
+QUIETLY = ["train", "--progress", "0"]  # else a run of half a second on a slow machine has a line about it
+QUICK = [*QUIETLY, "FrozenLake-v1", "--seed", "0", "--workers", "2"]
 LONG = ["--steps", "2e7", "--checkpoint-every", "4e5"]  # fifty checkpoints, in half a second or so
 KEYS = ("digest", "steps", "workers", "seed", "rounds", "bytes", "episodes", "mean_return", "gap", "overlap")
 
@@ -65,13 +66,13 @@ def test_a_run_that_is_killed_again_and_again_reports_the_same(
     arguments = [*QUICK, *LONG, *overlap, "--checkpoint", str(other)]
     for after in (3, 20):
         assert signalled(arguments, other, signal.SIGKILL, after)[0] == -signal.SIGKILL
-        arguments = ["train", "--resume", str(other)]
+        arguments = [*QUIETLY, "--resume", str(other)]
     done = finished([*arguments, "--json", "-"])
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     assert {name: report[name] for name in KEYS} == {name: expected[name] for name in KEYS}
     # The run has finished; to resume it is to hear of it again.
-    again = run_json(capsys, "train", "--resume", str(other))
+    again = run_json(capsys, *QUIETLY, "--resume", str(other))
     assert {name: again[name] for name in ("digest", "steps")} == {
         name: expected[name] for name in ("digest", "steps")
     }
@@ -89,7 +90,7 @@ def test_sigterm_says_how_to_go_on_and_that_goes_on(
         f"cdq train --resume {directory}, or cdq.QLearner.resume('{directory}').learn()\n"
     )
     assert steps < 2e7
-    report = run_json(capsys, "train", "--resume", str(directory))
+    report = run_json(capsys, *QUIETLY, "--resume", str(directory))
     assert report["digest"] == cdq.QLearner("FrozenLake-v1", seed=0, workers=2).learn(2e7).table.digest()
 
 
@@ -144,11 +145,11 @@ def test_resumed_for_more_steps_with_other_workers_and_saved(
 ) -> None:
     directory, saved = str(tmp_path / "run"), tmp_path / "learner"
     report = run_json(capsys, *QUICK, "--steps", "1e5", "--checkpoint", directory)
-    more = run_json(capsys, "train", "--resume", directory, "--steps", "5e4", "--save", str(saved))
+    more = run_json(capsys, *QUIETLY, "--resume", directory, "--steps", "5e4", "--save", str(saved))
     assert 0 <= more["steps"] - report["steps"] - 5e4 < 32
     assert cdq.QLearner.load(saved).table.digest() == more["digest"]
     other = run_json(
-        capsys, "train", "--resume", directory, "--steps", "5e4", "--workers", "3", "--comm", "inprocess"
+        capsys, *QUIETLY, "--resume", directory, "--steps", "5e4", "--workers", "3", "--comm", "inprocess"
     )
     assert (other["workers"], other["seed"]) == (3, 0)
     assert other["steps"] > more["steps"]
@@ -158,7 +159,7 @@ def test_a_condition_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     directory = str(tmp_path / "run")
     until = ["--steps", "5e7", "--until-optimal", "0.1", "--checkpoint", directory]
     report = run_json(capsys, *QUICK, *until, "--checkpoint-every", "1e5")
-    again = run_json(capsys, "train", "--resume", directory)
+    again = run_json(capsys, *QUIETLY, "--resume", directory)
     assert again["until_reached"]
     assert (again["steps"], again["digest"]) == (report["steps"], report["digest"])
 
@@ -190,7 +191,7 @@ def test_what_cannot_be_resumed_is_one_line_and_status_2(
     if kind == "a run":
         assert main([*QUICK, "--steps", "1e4", "--checkpoint", str(directory)]) == 0
         capsys.readouterr()
-    status = main(["train", "--resume", str(directory), *arguments])
+    status = main([*QUIETLY, "--resume", str(directory), *arguments])
     out, err = capsys.readouterr()
     if kind == "a run" and not arguments:
         assert (status, err) == (0, "")
@@ -206,12 +207,12 @@ def test_damaged_checkpoints_are_one_line(tmp_path: Path) -> None:
     assert finished([*QUICK, "--steps", "1e5", "--checkpoint", str(directory)]).returncode == 0
     newest, *others = sorted(directory.glob("checkpoint-*"), reverse=True)
     newest.write_bytes(newest.read_bytes()[:-1])
-    done = finished(["train", "--resume", str(directory), "--json", "-"])
+    done = finished([*QUIETLY, "--resume", str(directory), "--json", "-"])
     assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
     assert done.stderr.startswith(f"skipped {newest}: ")
     for path in (newest, *others):
         path.write_bytes(b"damage")
-    done = finished(["train", "--resume", str(directory)])
+    done = finished([*QUIETLY, "--resume", str(directory)])
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(
         rf"cdq: no checkpoint in {directory} can be read; use another copy: .*\n", done.stderr
