@@ -104,7 +104,7 @@ cdef class Stepper:
         self._allocate(n)
 
     cdef _allocate(self, int64_t n):
-        scratch = memoryview(bytearray(8 * (6 + self.c.width) * n)).cast("q")
+        scratch = memoryview(bytearray(8 * (6 + max(self.c.width, 1)) * n)).cast("q")
         cdef int64_t[::1] memory = scratch
         cdef uint8_t[::1] masks = bytearray(max(self.c.masked, 1) * n)
         self.memory += [scratch, masks]
