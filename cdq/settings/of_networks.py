@@ -45,6 +45,11 @@ def lanes_of(workers: int) -> int:
     return max(_FEWEST, _LANES // workers)
 
 
+def averages(settings: Settings) -> bool:
+    """Return whether workers average what a window has learnt, and not the gradients of every minibatch."""
+    return settings.merge == MEAN
+
+
 def minibatch_of(settings: Settings) -> int:
     """Return the samples of each worker in a minibatch.
 
@@ -74,7 +79,7 @@ def with_window(settings: Settings) -> Settings:
     steps = settings.network.rollout * settings.num_envs
     window = settings.sync_every
     if isinstance(window, AutoWindow):
-        rollouts = _MEAN_ROLLOUTS if settings.merge == MEAN and settings.workers > 1 else 1
+        rollouts = _MEAN_ROLLOUTS if averages(settings) and settings.workers > 1 else 1
         window = FixedWindow(steps * rollouts) if steps * rollouts <= LONGEST_WINDOW else FixedWindow(steps)
     if window.steps % steps:
         raise ConfigError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from cdq.contracts.blocks import Blocks
 from cdq.errors import ConfigError, FileError, TableError
-from cdq.errors.checks import MOST_STEPS, real, shown, whole
+from cdq.errors.checks import MOST_STEPS, read_only, real, shown, whole
 from cdq.qfunctions import MergedNetwork, MergedTable, QTable
 from cdq.schedules.windows import LONGEST_WINDOW
 from cdq.training.course import Progress
@@ -70,6 +71,19 @@ class State:
         tables = self.merged.tensors()
         actions = self.allowed()
         return tables if actions is None else {**tables, "actions": actions}
+
+    def network(self) -> Mapping[str, npt.NDArray[np.float32]]:
+        """Return a copy of the network's tensors, by name; read-only.
+
+        Raises
+        ------
+        TableError
+            If a table is learnt.
+        """
+        if not isinstance(self.merged, MergedNetwork):
+            raise TableError("a table or features are learnt, and no network; use `table`")
+        views = self.merged.views(self.merged.values)
+        return MappingProxyType({name: read_only(tensor.copy()) for name, tensor in views.items()})
 
     def counters(self) -> dict[str, Any]:
         """Return the counters that are saved, as a JSON object."""

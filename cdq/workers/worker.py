@@ -14,7 +14,7 @@ from cdq.core.merge.merge import commit
 from cdq.core.merge.overlap import hand_over, take_back
 from cdq.core.table.rows import Law, Rows
 from cdq.errors import EnvironmentFailure
-from cdq.qfunctions import MergedTable
+from cdq.qfunctions import MergedTable, Trained
 from cdq.workers.tallies import TALLY_WIDTH, parts_of
 
 # First numbers of spawn keys, so that no two uses of one seed share a stream.
@@ -93,6 +93,11 @@ class Worker:
     def lane_state(self) -> bytes:
         """State of all lanes as bytes: states, random streams, episodes. After `roll_back`, that of the last merge."""
         return self._lanes.memory.tobytes()
+
+    def exchange_by(self, comm: Communicator | None) -> None:
+        """Average the gradients of every minibatch with the others of a communicator from now on; None: with nobody."""
+        assert isinstance(self._loop, Trained)
+        self._loop.comm = comm
 
     def digest(self) -> bytes:
         """Return the SHA-256 of the merged table."""
