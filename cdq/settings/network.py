@@ -94,7 +94,9 @@ def _checked_hidden(hidden: Any) -> tuple[int, ...]:
 def checked_network(name: str, network: Any) -> Network | None:
     """Return the argument *network* of a learner."""
     if network is not None and not isinstance(network, Network):
-        raise ConfigError(f"{name} is {shown(network)}; allowed: cdq.Network(...), or None for a table or features")
+        raise ConfigError(
+            f"{name} is {shown(network)}; allowed: cdq.Network(...), or None for a table or features"
+        )
     return network
 
 
