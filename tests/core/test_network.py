@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,9 +89,7 @@ class Rollout:
         columns = [
             np.array(c) for c in (self.rewards, self.discounts, self.following, self.ended, self.learns)
         ]
-        lanes = [
-            reference.targets(*(c[:, i] for c in columns), trace) for i in range(columns[0].shape[1])
-        ]
+        lanes = [reference.targets(*(c[:, i] for c in columns), trace) for i in range(columns[0].shape[1])]
         return np.array(lanes).T.reshape(-1)
 
 

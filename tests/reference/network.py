@@ -167,9 +167,7 @@ class RAdam:
         if length > 5:
             step *= math.sqrt((length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length))
             root = f(1 / math.sqrt(1 - self.powers[1]))
-            self.parameters = self.parameters - f(step) * self.first / (
-                np.sqrt(self.second) * root + f(1e-8)
-            )
+            self.parameters = self.parameters - f(step) * self.first / (np.sqrt(self.second) * root + f(1e-8))
         else:
             self.parameters = self.parameters - f(step) * self.first
 
