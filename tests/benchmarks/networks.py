@@ -1,7 +1,7 @@
 """Networks beside tile coding, and shared by several workers: returns, steps and seconds of the processor, by seed.
 
-Run it from the checkout: ``python -m tests.benchmarks.networks`` (some minutes). Prints Markdown. ``--two-threads`` says
-instead how much two threads do in the time of one, with wide layers; it wants an idle machine.
+Run it from the checkout: ``python -m tests.benchmarks.networks`` (some minutes). Prints Markdown. ``--two-threads``
+says instead how much two threads do in the time of one, with wide layers; it wants an idle machine.
 """
 
 from __future__ import annotations
@@ -43,11 +43,16 @@ def measure(name: str, steps: int, **arguments: Any) -> str:
 
 
 def first_steps(name: str, workers: int, merge: str) -> str:
-    """Return a row: the steps of each worker until the goal is reached first, median, least and greatest of the seeds."""
+    """Return a row: the steps of each worker until the goal is reached first; the median, least and greatest."""
     found, last = [], []
     for seed in SEEDS:
         first = First(GOALS[name])
-        settings: dict[str, Any] = {"network": cdq.Network(), "workers": workers, "merge": merge, "seed": seed}
+        settings: dict[str, Any] = {
+            "network": cdq.Network(),
+            "workers": workers,
+            "merge": merge,
+            "seed": seed,
+        }
         agent = cdq.QLearner(f"cdq/{name}-v0", **settings).learn(300_000, callbacks=[first], verbose=0)
         found += [first.steps // workers] * (first.steps > 0)
         last.append(agent.evaluate(100, seed=8).mean_return)
@@ -66,12 +71,15 @@ def two_threads() -> None:
 
 
 def main() -> None:
-    print("| environment | Q-function | mean return of 100 episodes, seeds 1 to 5 | seconds | steps |\n|---|---|---|---|---|")
+    print("| environment | Q-function | mean return of 100 episodes, seeds 1 to 5 | seconds | steps |")
+    print("|---|---|---|---|---|")
     for name in GOALS:
         known = RECOMMENDED[name]
         print(f"| {name} | tiles | {measure(name, known.steps, **known.arguments)} |", flush=True)
         print(f"| {name} | network | {measure(name, 300_000, network=cdq.Network())} |", flush=True)
-    print("\n| environment | merge | workers | steps of each | reached by | at the end |\n|---|---|---|---|---|---|")
+    print(
+        "\n| environment | merge | workers | steps of each | reached by | at the end |\n|---|---|---|---|---|---|"
+    )
     for name, merge, workers in [
         *(("CartPole", "gradient", workers) for workers in (1, 2, 4, 8)),
         *(("CartPole", "mean", workers) for workers in (2, 4, 8)),
