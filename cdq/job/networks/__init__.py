@@ -1,0 +1,13 @@
+"""Jobs whose workers train a network: the hub averages what each window has learnt.
+
+- `member`: A worker's start in such a job, and what it brings and takes over.
+- `messages`: Layouts of contributions and results, and the checks before anything is believed.
+- `service`: The hub's part: the mean of parameters and moments of whoever came.
+- `task`: The environment and the network of a job, made again wherever it is learnt.
+"""
+
+from cdq.job.networks.member import NetworkWelcome, open_network_welcome
+from cdq.job.networks.service import NetworkService, Picture
+from cdq.job.networks.task import NetworkJob, job_of_file
+
+__all__ = ["NetworkJob", "NetworkService", "NetworkWelcome", "Picture", "job_of_file", "open_network_welcome"]
