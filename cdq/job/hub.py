@@ -27,7 +27,8 @@ from cdq.job.journal import Entry, Journal, lines
 from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.metrics import Endpoint, parse_address
-from cdq.job.networks import NetworkJob, NetworkService
+from cdq.job.networks.service import NetworkService
+from cdq.job.networks.task import NetworkJob
 from cdq.job.record import NO_RECORD, Record
 from cdq.job.recovery import is_changed, recover, seconds_of
 from cdq.job.replay import goal_of

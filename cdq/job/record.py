@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cdq.comm.contribution import Received
-
-if TYPE_CHECKING:
-    from cdq.job.service import LearningService
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Record:
 
     write: Callable[[Mapping[str, Any]], None] | None = None
     store: Callable[[int, Sequence[Received]], None] | None = None
-    write_checkpoint: Callable[[LearningService], None] | None = None
+    write_checkpoint: Callable[[Any], None] | None = None
     is_crowded: Callable[[], bool] = lambda: False
 
 

@@ -16,7 +16,8 @@ from cdq.job.journal import Entry, read
 from cdq.job.member import Member
 from cdq.job.membership.events import Submission
 from cdq.job.messages import OpenWindow, is_of, pack_result
-from cdq.job.networks import NetworkService, job_of_file
+from cdq.job.networks.service import NetworkService
+from cdq.job.networks.task import job_of_file
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME, read_beginning
 from cdq.mdp import PackedModel

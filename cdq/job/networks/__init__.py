@@ -5,9 +5,3 @@
 - `service`: The hub's part: the mean of parameters and moments of whoever came.
 - `task`: The environment and the network of a job, made again wherever it is learnt.
 """
-
-from cdq.job.networks.member import NetworkWelcome, open_network_welcome
-from cdq.job.networks.service import NetworkService, Picture
-from cdq.job.networks.task import NetworkJob, job_of_file
-
-__all__ = ["NetworkJob", "NetworkService", "NetworkWelcome", "Picture", "job_of_file", "open_network_welcome"]
