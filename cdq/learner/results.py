@@ -19,6 +19,7 @@ from cdq.learner.naming import named
 from cdq.learner.parts import tables_of_tasks
 from cdq.learner.report import (
     Report,
+    digest_of,
     hints,
     hints_on_games,
     make_report,
@@ -43,8 +44,6 @@ from cdq.training import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from typing_extensions import Self
 
 # Steps of an environment in Python take a thousand times as long.
@@ -119,20 +118,6 @@ class Results(Matches):
             self._state.allowed(),
             model=self.model,
         )
-
-    @property
-    def network(self) -> Mapping[str, npt.NDArray[np.float32]]:
-        """A copy of the network's tensors by name, ``layer.0.kernel``, ``norm.0.gain``, ..., as they are; read-only.
-
-        Raises
-        ------
-        TableError
-            If a table or features are learnt.
-        LearnerBusy
-            If the learner is in the course of another call.
-        """
-        with self._turn.taken("network"):
-            return self._state.network()
 
     @property
     def tables(self) -> Mapping[Any, QTable]:
@@ -327,7 +312,7 @@ class Results(Matches):
             "comm": self._backend.name,
             "workers_are": self._workers_are(),
             "steps": self.steps,
-            "digest": self._digest(),
+            "digest": digest_of(self._state.merged, self._table),
         }
         evaluation = self._last_evaluation(play)
         threshold = None if isinstance(self._task, WideTask) else reward_threshold(self.name)
@@ -344,12 +329,6 @@ class Results(Matches):
         if isinstance(self._task, WideTask):
             rows["tasks"] = of_each(self._task, merged.values, evaluation, self.settings.gamma)
         return Report(report, pairs_unvisited=missed, hints=found, **rows)
-
-    def _digest(self) -> str:
-        """Return the SHA-256 of what was learnt: of a table its values and visits, of a network its parameters."""
-        if isinstance(self._state.merged, MergedNetwork):
-            return self._state.merged.digest().hex()
-        return self._table().digest()
 
     def _last_evaluation(self, play: bool) -> Evaluation | Evaluations | Match | None:
         """Return how the policy of now did when it was played last; if it never was, it is, unless *play* is False."""
