@@ -31,6 +31,7 @@ from cdq.cli.parameters import option
 from cdq.comm.zmq.address import EXAMPLES
 from cdq.errors import ConfigError, unknown_name
 from cdq.settings import OF_ENVIRONMENT
+from cdq.settings.of_networks import OF_HUBS
 
 if TYPE_CHECKING:
     from cdq.learner import QLearner
@@ -41,7 +42,7 @@ _DURABILITY = ("durable", "applied")
 _MODES = ("sync", "async")
 _STALENESS = 64
 # Hyper-parameters that a hub has no use for, or takes otherwise.
-_WITHOUT = {*OF_ENVIRONMENT, "overlap", "comm", "workers"}
+_WITHOUT = {*OF_ENVIRONMENT, "overlap", "comm", "workers"} - {"network"}
 
 Bind = Annotated[str, option(metavar="URL", help=f"Where to be: {EXAMPLES}.")]
 Checkpoint = Annotated[
@@ -169,6 +170,8 @@ def hub(
         metrics=metrics,
     )
     options = {**arguments_of(hyperparameters), "workers": workers, "comm": _COMM}
+    if options["network"] is not None and options["merge"] is None:
+        options["merge"] = OF_HUBS
     until = until_of(until_optimal, until_return)
     bar = progress_by(progress)
     callbacks = [] if bar is None or log == "json" else [bar]  # standard error then has JSON alone
@@ -204,12 +207,16 @@ def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: f
 def _require_same(agent: QLearner, env: Any, options: Mapping[str, Any], given: set[str]) -> None:
     """Raise if options of the command line differ from those of the job."""
     from cdq.cli.again import differing_options, require_none_differ
+    from cdq.envs.origin import origin_of
+    from cdq.learner import QLearner
     from cdq.mdp import MDP
 
     wrong = differing_options(agent, options, given)
-    if env is not None and (
-        agent.model is None or MDP.from_gymnasium(env).fingerprint() != agent.model.fingerprint()
-    ):
+    if agent.model is None:
+        other = env is not None and (origin_of(env) != agent.made_of or QLearner(env).name != agent.name)
+    else:
+        other = env is not None and MDP.from_gymnasium(env).fingerprint() != agent.model.fingerprint()
+    if other:
         wrong.append("env")
     require_none_differ(agent, wrong, "job", "leave it out to go on with the job, or name another directory")
 

@@ -17,11 +17,13 @@
 - `local`: Local workers: processes that a call of `learn` starts, and that end with it.
 - `member`: A worker's part of a job: learn the window that the hub names, contribute it, take over the merged table.
 - `messages`: Messages between hub and workers in each round: layouts, and the checks before anything is believed.
+- `record`: Record that the hub's part of learning keeps of its rounds.
 - `recovery`: Restart of the hub: rounds of the journal that the newest checkpoint lacks, applied as they were stored.
 - `parent`: The tie of a process to the one that started it, with which it ends.
 - `replay`: Replay of a job in this process: every round is learnt again, and compared with the journal.
 - `service`: The hub's part of learning: it opens windows, merges the contributions, and keeps the table.
 - `store`: Beginning of a job, in a file of its own: with the journal, all that it takes to repeat the job.
+- `networks/`: Jobs whose workers train a network: the hub averages what each window has learnt.
 - `membership/`: Membership of a job: the workers that take part, exactly once, in each round.
 """
 

@@ -16,16 +16,17 @@ import numpy.typing as npt
 
 from cdq import schedules
 from cdq._version import __version__
+from cdq.comm.contribution import Received
 from cdq.errors import CdqError, ConfigError
 from cdq.errors.checks import whole
-from cdq.job.messages import OpenWindow, Shape, check_lanes
+from cdq.job.messages import OpenWindow, Shape, check_lanes, open_result, pack_contribution
 from cdq.mdp import MDP, PackedModel, pack_model
 from cdq.qfunctions import MergedTable
 from cdq.rules import Q_LEARNING, as_rule
 from cdq.schedules import Polynomial, RescaledLinear, StepSize, build_law
 from cdq.settings import Settings
-from cdq.storage import Tensors, pack_tensors, parse_tensors
-from cdq.workers import Worker
+from cdq.storage import Tensors, pack_tensors
+from cdq.workers import Summary, Worker, WorkerContribution
 
 # Changes whenever messages, or what a worker does on them, change.
 PROTOCOL = 2
@@ -129,6 +130,11 @@ class Job:
         return self.model.fingerprint()
 
     @property
+    def name(self) -> str:
+        """Name of the environment."""
+        return self.model.name
+
+    @property
     def shape(self) -> Shape:
         """Sizes from which those of messages follow."""
         real = np.dtype(self.settings.dtype)
@@ -176,6 +182,27 @@ class Welcome:
     name: str
     target: int
 
+    @property
+    def dtype(self) -> str:
+        """Type of the table."""
+        return str(self.shape.real)
+
+    def worker(self) -> Worker:
+        """Return the worker, which goes on from the lanes."""
+        return make_worker(self.sampler, self.merged, self.gamma, self.shape.num_envs, self.lanes)
+
+    def contribution(self, worker: Worker, summary: Summary, checksum: int) -> Received:
+        """Return what the worker brings."""
+        own = WorkerContribution(worker, needs_mass=False)
+        own.summary = summary
+        return pack_contribution(own.cut(1)[0], checksum, worker.lane_state)
+
+    def take(self, worker: Worker, payload: Any) -> OpenWindow:
+        """Let the worker take over what a round has come to; return the next window. `ValueError` if it is none."""
+        window, merged = open_result(payload)
+        worker.commit([np.frombuffer(merged, np.uint8)])
+        return window
+
 
 def pack_welcome(
     job: Job, merged: MergedTable, lanes: Any, window: OpenWindow, *, target: int, asynchronous: bool = False
@@ -204,7 +231,9 @@ def pack_welcome(
     return pack_tensors({**tensors, **model_tensors(job.model)}, about)
 
 
-def open_welcome(data: Any, samplers: dict[tuple[str, str], PackedModel]) -> Welcome:
+def open_welcome(
+    tensors: Tensors, about: Mapping[str, Any], samplers: dict[tuple[str, str], PackedModel]
+) -> Welcome:
     """Return the hub's message, opened; *samplers* are the models that the worker has, by fingerprint and dtype.
 
     Raises
@@ -213,7 +242,6 @@ def open_welcome(data: Any, samplers: dict[tuple[str, str], PackedModel]) -> Wel
         If a worker cannot begin with it.
     """
     try:
-        tensors, about = parse_tensors(bytes(data), "the hub's welcome")
         values = tensors["values"]
         n_states, columns = values.shape
         shape = Shape(n_states, columns, values.dtype, int(about["num_envs"]))

@@ -27,14 +27,17 @@ from cdq.job.journal import Entry, Journal, lines
 from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.metrics import Endpoint, parse_address
+from cdq.job.networks.service import NetworkService
+from cdq.job.networks.task import NetworkJob
+from cdq.job.record import NO_RECORD, Record
 from cdq.job.recovery import is_changed, recover, seconds_of
 from cdq.job.replay import goal_of
-from cdq.job.service import NO_RECORD, LearningService, Record, make_service, plan_of
+from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME as BEGINNING
 from cdq.job.store import read_beginning, write_beginning
 from cdq.mdp import MDP
 from cdq.settings import differing
-from cdq.training import Ended, LearnCall, signals_deferred
+from cdq.training import Ended, LearnCall, SteppedTask, signals_deferred
 
 _log = logging.getLogger("cdq.hub")
 # Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
@@ -116,8 +119,10 @@ def service_of(
     """Return the service that merges for a call, from the state as it is; see `make_service`."""
     if call.monitor is not None:
         call.monitor.go_on()  # a service counts bytes from 0
+    if call.settings.network is not None and make is LearningService:
+        make = NetworkService
     return make_service(
-        call.model,
+        _subject(call),
         call.settings,
         plan=plan_of(call.settings, call.rule, call.state.goal.keep_every),
         state=call.state,
@@ -128,6 +133,27 @@ def service_of(
         make=make,
         record=record,
     )
+
+
+def _subject(call: LearnCall) -> Any:
+    """Return the model that is learnt, or the environment and its network."""
+    if call.settings.network is None:
+        return call.model
+    assert isinstance(call.task, SteppedTask)
+    return NetworkJob(call.task, call.settings, call.origin)
+
+
+def _limits(call: LearnCall, hosting: Hosting) -> tuple[int, int]:
+    """Return the bytes of the largest contribution, and of that of one mode or the other."""
+    if call.settings.network is not None:
+        if hosting.asynchronous:
+            raise ConfigError(
+                "the parameters of a network are averaged in rounds; leave the asynchronous mode out"
+            )
+        size = _subject(call).shape.largest
+        return size, size
+    shape = Job(call.model, call.settings).shape
+    return largest(shape) if hosting.asynchronous else shape.largest, max(shape.largest, largest(shape))
 
 
 def rounds_of(call: LearnCall) -> int:
@@ -160,9 +186,7 @@ def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
     directory = call.checkpoints.path
     if directory is None:
         raise ConfigError("a hub for workers that come and go needs a checkpoint directory; name one")
-    shape = Job(call.model, call.settings).shape
-    limit = largest(shape) if hosting.asynchronous else shape.largest
-    most = max(shape.largest, largest(shape))  # of one mode or the other
+    limit, most = _limits(call, hosting)
     with (
         # First, as it may be refused; nothing is written before.
         Hub(hosting.url, keys=hosting.keys, limit=limit, insecure=hosting.insecure) as hub,
@@ -176,7 +200,7 @@ def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
         start = {"goal": call.state.goal.to_config(), "time": time.time(), **how}
         journal.write({"start": machine.generation, "hub": machine.state(), **start})
         journal.sync()  # no two starts may have one number
-        _log.info("hub at %s: %s, %d steps so far", hub.url, call.model.name, call.state.progress.steps)
+        _log.info("hub at %s: %s, %d steps so far", hub.url, call.task.name, call.state.progress.steps)
         with _endpoint(hosting) as look:
             run(hub, call, show, lambda: look(machine.status))
         return service.ended
@@ -254,7 +278,7 @@ def go_on(
         )
     begun = last is None or not (journal.directory / BEGINNING).exists()
     if begun:  # perhaps again, after a hub that did not get as far as its first line
-        write_beginning(journal.directory, call.model, call.about, call.state, service)
+        write_beginning(journal.directory, call.task.model, call.about, call.state, service)
     # All rounds after a checkpoint are of one start, and have the checkpoint's goal.
     if begun or changed or rounds:
         journal.sync()
@@ -270,7 +294,7 @@ def _recorded(
 ) -> LearningService:
     """Return a service that stores contributions, and writes a checkpoint before they take too much room."""
     merged = call.state.merged
-    room = _ROOM + 2 * (merged.values.nbytes + merged.visits.nbytes + merged.clock.nbytes)
+    room = _ROOM + 2 * sum(tensor.nbytes for tensor in merged.tensors().values())
 
     def keep_and_begin(service: LearningService) -> None:
         journal.sync()  # a checkpoint has all of it
@@ -310,7 +334,7 @@ def last_start(directory: Path) -> Entry | None:
 
 
 def model_in(directory: Path) -> MDP | None:
-    """Return the model of the job in a directory, so that no environment need be made; None if there is no job."""
+    """Return the model of the job in a directory, so that no environment need be made; None if there is none."""
     return read_beginning(directory)[0] if (directory / BEGINNING).exists() else None
 
 

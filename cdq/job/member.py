@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from cdq.comm.contribution import Received
-from cdq.errors import ConfigError
-from cdq.job.handshake import Welcome, make_worker, open_welcome
+from cdq.errors import CdqError, ConfigError
+from cdq.job.handshake import Welcome, open_welcome
 from cdq.job.increments import Increment, own_mass, weights
-from cdq.job.messages import OpenWindow, open_contribution, open_result, pack_contribution
+from cdq.job.messages import OpenWindow, open_contribution
+from cdq.job.networks.member import NetworkWelcome, open_network_welcome
 from cdq.mdp import PackedModel
 from cdq.schedules import build_law, log_keep
-from cdq.workers import GO_ON, Summary, Worker, WorkerContribution
+from cdq.storage import Tensors, parse_tensors
+from cdq.workers import GO_ON, Summary, Worker
 
 
 class Member:
@@ -37,7 +39,7 @@ class Member:
 
     def __init__(self, samplers: dict[tuple[str, str], PackedModel] | None = None) -> None:
         self._samplers = samplers if samplers is not None else {}
-        self._welcome: Welcome
+        self._welcome: Welcome | NetworkWelcome
         self._worker: Worker
         self.window: OpenWindow
         self.learnt = self.begun = 0
@@ -45,13 +47,15 @@ class Member:
 
     def join(self, payload: Any) -> None:
         """Begin, or begin again, with what the hub says; a window in hand is forgotten."""
-        welcome = open_welcome(payload, self._samplers)
+        tensors, told = _parsed(payload)
+        is_network = isinstance(told.get("settings"), dict)
+        welcome = (
+            open_network_welcome(tensors, told) if is_network else open_welcome(tensors, told, self._samplers)
+        )
         self._welcome, self.window = welcome, welcome.window
         self.environment = welcome.name
         self.begun = self.begun or self.steps
-        self._worker = make_worker(
-            welcome.sampler, welcome.merged, welcome.gamma, welcome.shape.num_envs, welcome.lanes
-        )
+        self._worker = welcome.worker()
 
     @property
     def has_joined(self) -> bool:
@@ -75,19 +79,22 @@ class Member:
     def learn(self) -> Received:
         """Learn the window of `window`; return the contribution."""
         welcome, window = self._welcome, self.window
-        law = build_law(welcome.step_size, window.before, welcome.mass, str(welcome.shape.real))
+        law = build_law(welcome.step_size, window.before, welcome.mass, welcome.dtype)
         checksum = self._worker.checksum() if window.compare else -1
         ended = self._worker.run(law, window.sweeps, window.first, window.last)
         assert ended is not None, "nobody sets the flag that ends a window early"
         self.learnt += window.sweeps * welcome.shape.num_envs
-        contribution = WorkerContribution(self._worker, needs_mass=False)
-        contribution.summary = Summary.of(ended, bytes_sent=0, request=GO_ON)
-        payload = pack_contribution(contribution.cut(1)[0], checksum, self._worker.lane_state)
-        return self._increment(payload) if welcome.asynchronous else payload
+        summary = Summary.of(ended, bytes_sent=0, request=GO_ON)
+        payload = welcome.contribution(self._worker, summary, checksum)
+        return (
+            self._increment(welcome, payload)
+            if isinstance(welcome, Welcome) and welcome.asynchronous
+            else payload
+        )
 
-    def _increment(self, payload: Received) -> bytes:
+    def _increment(self, welcome: Welcome, payload: Received) -> bytes:
         """Return the same contribution in the form for a table that has changed meanwhile."""
-        welcome, brought = self._welcome, open_contribution(payload, self._welcome.shape)
+        brought = open_contribution(payload, welcome.shape)
         clock = welcome.merged.clock.reshape(-1)[brought.where]
         touched = brought.counts > clock
         visits = (brought.counts - clock)[touched]
@@ -107,8 +114,15 @@ class Member:
             If it is none.
         """
         try:
-            window, merged = open_result(payload)
-            self._worker.commit([np.frombuffer(merged, np.uint8)])
+            self.window = self._welcome.take(self._worker, payload)
         except ValueError as error:
             raise ConfigError(f"the hub sent what is no result: {error}; use the same cdq on both") from None
-        self.window = window
+
+
+def _parsed(payload: Any) -> tuple[Tensors, dict[str, Any]]:
+    try:
+        return parse_tensors(bytes(payload), "the hub's welcome")
+    except CdqError as error:
+        raise ConfigError(
+            f"a worker cannot begin with what the hub sent: {error!r}; use the same cdq"
+        ) from None

@@ -22,7 +22,7 @@ from cdq.comm.zmq.wire import joined
 from cdq.workers import GO_ON, LARGEST_SUMMARY, Summary, require_tallies
 
 _TASK = struct.Struct("<qqddq")
-_CHECKSUM = struct.Struct("<q")
+CHECKSUM = struct.Struct("<q")
 _HEADER = struct.Struct("<qqqq")  # of a slice: first pair or -1, pairs; of a merged one also mass and visits
 # A lane: four words of its stream, steps and return of its episode, state.
 LANE_BYTES = 52
@@ -78,7 +78,7 @@ class Shape(NamedTuple):
         """Bytes of the largest contribution: of all pairs, or of so few that listing them takes no more."""
         return (
             LARGEST_SUMMARY
-            + _CHECKSUM.size
+            + CHECKSUM.size
             + self.lanes
             + _slice_bytes(self.n_pairs, False, self.real.itemsize)
         )
@@ -123,7 +123,7 @@ class ReceivedContribution(NamedTuple):
 
 def pack_contribution(part: bytearray, checksum: int, lanes: bytes) -> memoryview:
     """Return a contribution, in the memory of *part*: the summary and the slice (`WorkerContribution.cut`)."""
-    part += _CHECKSUM.pack(checksum) + lanes
+    part += CHECKSUM.pack(checksum) + lanes
     return memoryview(part).toreadonly()
 
 
@@ -137,7 +137,7 @@ def result_parts(window: OpenWindow, merged: Received) -> tuple[Received, ...]:
 
     Where pairs are listed, each was visited, and how often is the hub's to know: a quarter less to send.
     """
-    head, n_listed = _TASK.pack(*window), _listed(merged)
+    head, n_listed = pack_window(window), _listed(merged)
     if not n_listed:
         return head, merged
     whole = memoryview(merged)
@@ -162,6 +162,17 @@ def _with_visits(merged: memoryview) -> Received:
 
 def open_result(payload: Any) -> tuple[OpenWindow, Received]:
     """Return the next window and the merged slice of a result; `ValueError` if it is none."""
+    window, merged = open_window(payload)
+    return window, _with_visits(merged)
+
+
+def pack_window(window: OpenWindow) -> bytes:
+    """Return a window as the head of a result."""
+    return _TASK.pack(*window)
+
+
+def open_window(payload: Any) -> tuple[OpenWindow, memoryview]:
+    """Return the window at the head of a result, and what follows it; `ValueError` if it is none."""
     if len(payload) < _TASK.size:
         raise ValueError(f"a result of {len(payload)} bytes is too short")
     window = OpenWindow(*_TASK.unpack_from(payload))
@@ -169,14 +180,14 @@ def open_result(payload: Any) -> tuple[OpenWindow, Received]:
         0 <= window.sweeps < 2**31 and window.before >= 0 and 0 <= window.first <= 1 and 0 <= window.last <= 1
     ):
         raise ValueError(f"a result asks for the impossible: {window}")
-    return window, _with_visits(memoryview(payload)[_TASK.size :])
+    return window, memoryview(payload)[_TASK.size :]
 
 
 def open_contribution(payload: Any, shape: Shape) -> ReceivedContribution:
     """Take a contribution apart; `ValueError` if its sizes, or the order of its pairs, are wrong."""
     data, summary = memoryview(payload), Summary.unpack(payload)
     head = summary.nbytes
-    end = len(data) - shape.lanes - _CHECKSUM.size
+    end = len(data) - shape.lanes - CHECKSUM.size
     if end < head + _HEADER.size:
         raise ValueError(f"a contribution of {len(data)} bytes is too short")
     first, count, *zeros = _HEADER.unpack_from(data, head)
@@ -193,8 +204,8 @@ def open_contribution(payload: Any, shape: Shape) -> ReceivedContribution:
     pairs = np.frombuffer(data, np.uint32, count if listed else 0, at + 4 * count)
     if listed and count and (pairs[-1] >= shape.n_pairs or (pairs[1:] <= pairs[:-1]).any()):
         raise ValueError("a contribution names pairs that there are not, or out of order")
-    (checksum,) = _CHECKSUM.unpack_from(data, end)
-    lanes = data[end + _CHECKSUM.size :]
+    (checksum,) = CHECKSUM.unpack_from(data, end)
+    lanes = data[end + CHECKSUM.size :]
     return ReceivedContribution(
         payload, lanes, checksum, summary, data[head:end], first, values, counts, pairs
     )
@@ -252,9 +263,11 @@ def check_lanes(lanes: Any, shape: Shape) -> None:
 
 def is_of(payload: Received, checksum: int) -> bool:
     """Return whether a contribution is the one of a CRC-32: as it is, or as it was before there were tallies."""
+    if crc32(payload) == checksum:
+        return True
     bare = Summary.unpack(payload)
     rest = memoryview(payload)[bare.nbytes :]
-    return checksum in {crc32(payload), crc32(rest, crc32(bare._replace(tallies=b"").pack()))}
+    return crc32(rest, crc32(bare._replace(tallies=b"").pack())) == checksum
 
 
 def merged_alone(brought: ReceivedContribution, clock: npt.NDArray[np.uint32], limit: int) -> bytes:

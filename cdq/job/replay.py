@@ -6,7 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from cdq.comm.contribution import Received
@@ -16,13 +16,15 @@ from cdq.job.journal import Entry, read
 from cdq.job.member import Member
 from cdq.job.membership.events import Submission
 from cdq.job.messages import OpenWindow, is_of, pack_result
+from cdq.job.networks.service import NetworkService
+from cdq.job.networks.task import job_of_file
 from cdq.job.service import LearningService, make_service, plan_of
 from cdq.job.store import NAME, read_beginning
 from cdq.mdp import PackedModel
 from cdq.merges import MergeRule, resolve
-from cdq.qfunctions import MergedTable, QTable
-from cdq.settings import arguments_of, make_settings
-from cdq.training import Goal, ModelTask, Progress, Requests, State, watch_nothing
+from cdq.qfunctions import MergedNetwork, MergedTable, QTable
+from cdq.settings import Settings, arguments_of, make_settings
+from cdq.training import Goal, ModelTask, Progress, Requests, State, Tensors, watch_nothing
 
 _MOST = 1 << 62  # no number of a line is larger
 
@@ -68,7 +70,7 @@ class Rehearsal:
         """Learn and merge a round again; raise `DivergenceError` if it comes out otherwise than its line says."""
         expected = {uid: crc for uid, _, crc in entry["members"]}
         brought = self.learn(expected, entry["size"])
-        odd = [uid for uid, one in brought.items() if not is_of(one.payload, expected[uid])]
+        odd = [uid for uid, one in brought.items() if not self._service.is_of(one.payload, expected[uid])]
         if odd or self.apply(brought) != entry["merged"]:
             raise divergence(entry, odd)
 
@@ -198,8 +200,8 @@ def replay(
     *,
     merge: MergeRule | None = None,
     told: Callable[[int], None] | None = None,
-) -> QTable:
-    """Learn a whole job again, its faults included, in this process; return the table that it comes to.
+) -> QTable | LearntNetwork:
+    """Learn a whole job again, its faults included, in this process; return the table, or network, that it comes to.
 
     Parameters
     ----------
@@ -219,29 +221,69 @@ def replay(
     """
     path = Path(directory)
     model, tensors, header = read_beginning(path)
+    if model is None:
+        return _replay_network(path, tensors, header, told)
     arguments = {**arguments_of(path / NAME, header, merge), "comm": "inprocess"}
     settings = make_settings(**arguments)
     merged = MergedTable(model.n_states, model.n_actions, settings.dtype, 0.0, settings.rule)
     state = State(merged, Progress(0, 0.0))
     state.restore(path / NAME, tensors, header, ModelTask(model, settings.dtype))
-    lanes: dict[int, Any] = dict(enumerate(tensors["lanes"]))
-    rounds = int(header["rounds"])
+    where = tensors["lanes"], int(header["rounds"])
+    _learn_again(path, model, settings, state, where, kind=kind_of, told=told)
+    return QTable(merged.mean_values(), merged.updates(), model.name, actions=model.actions)
+
+
+class LearntNetwork(NamedTuple):
+    """A network that a job has come to: the name of its environment, and its parameters."""
+
+    environment: str
+    merged: MergedNetwork
+
+    def digest(self) -> str:
+        """Return the SHA-256 of parameters and moments, as hexadecimal digits."""
+        return self.merged.digest().hex()
+
+
+def _replay_network(
+    path: Path, tensors: Tensors, header: Mapping[str, Any], told: Callable[[int], None] | None
+) -> LearntNetwork:
+    job = job_of_file(path / NAME, header)
+    assert job is not None
+    state = State(job.merged, Progress(0, 0.0))
+    state.restore(path / NAME, tensors, header, job.task)
+    where = tensors["lanes"], int(header["rounds"])
+    _learn_again(path, job, job.settings, state, where, kind=lambda _: NetworkService, told=told)
+    return LearntNetwork(job.name, job.merged)
+
+
+def _learn_again(
+    path: Path,
+    subject: Any,
+    settings: Settings,
+    state: State,
+    where: tuple[Any, int],
+    *,
+    kind: Callable[[Entry], type[LearningService]],
+    told: Callable[[int], None] | None,
+) -> None:
+    """Learn the rounds of a journal again, on a state that is where they began: lanes, and rounds before."""
+    lanes, rounds = where
+    known: dict[int, Any] = dict(enumerate(lanes))
     for start, entries in starts(read(path)):
         state.goal = goal_of(start)
         service = make_service(
-            model,
+            subject,
             settings,
             plan=plan_of(settings, resolve(settings.merge)),
             state=state,
-            lanes=lanes,
+            lanes=known,
             watch=watch_nothing,
             finish=Requests().finish,
             rounds=rounds,
-            make=kind_of(start),
+            make=kind(start),
         )
         repeat(service, entries, told)
         rounds = service.rounds
-    return QTable(merged.mean_values(), merged.updates(), model.name, actions=model.actions)
 
 
 def starts(entries: Iterable[Entry]) -> Iterator[tuple[Entry, list[Entry]]]:

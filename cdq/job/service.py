@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 from zlib import crc32
@@ -23,14 +22,15 @@ from cdq.job.membership.events import HubState, Refused, Submission
 from cdq.job.messages import (
     DONE,
     OpenWindow,
-    ReceivedContribution,
     check_contribution,
+    is_of,
     merged_alone,
     most_merged,
     open_contribution,
     result_parts,
 )
 from cdq.job.pace import Pace, learnt
+from cdq.job.record import NO_RECORD, Record
 from cdq.mdp import MDP, pack_model
 from cdq.qfunctions import MergedTable, allocate, rows_over, table_bytes
 from cdq.settings import Settings
@@ -45,31 +45,6 @@ _COMPARE_EVERY = 64
 _DESCRIBED = 256  # workers that the status describes one by one
 
 
-@dataclass(frozen=True)
-class Record:
-    """Record that a service keeps of its rounds; by default none.
-
-    Attributes
-    ----------
-    write : callable, optional
-        Makes a round durable, before it counts: gets its line for the journal.
-    store : callable, optional
-        Stores the contributions to a round, by its number, before it counts.
-    write_checkpoint : callable, optional
-        Called with the service after a round at which a checkpoint is due, and after the last.
-    is_crowded : callable
-        Returns True if so much is stored that a checkpoint, which makes it superfluous, is due.
-    """
-
-    write: Callable[[Mapping[str, Any]], None] | None = None
-    store: Callable[[int, Sequence[Received]], None] | None = None
-    write_checkpoint: Callable[[LearningService], None] | None = None
-    is_crowded: Callable[[], bool] = lambda: False
-
-
-NO_RECORD = Record()
-
-
 class LearningService:
     """Learning part of a hub: it opens windows, merges the contributions to them, and keeps the table.
 
@@ -79,7 +54,7 @@ class LearningService:
     Parameters
     ----------
     model, settings
-        Model and settings, the same for all workers from the first round to the last.
+        Model (of a network its `NetworkJob`) and settings, the same for all workers from the first round to the last.
     rule : str or callable
         Rule by which tables become one (`cdq.merges.resolve`).
     state : State
@@ -116,7 +91,7 @@ class LearningService:
 
     def __init__(
         self,
-        model: MDP,
+        model: Any,
         settings: Settings,
         *,
         rule: Rule,
@@ -128,21 +103,26 @@ class LearningService:
         rounds: int,
         record: Record = NO_RECORD,
     ) -> None:
-        self._job = Job(model, settings)
+        self._job: Any = Job(model, settings) if isinstance(model, MDP) else model
         self._shape = self._job.shape
         self._rule, self._state, self._lanes, self._course = rule, state, lanes, course
         self._needs_mass, self.least = needs_mass, least
         self._record = record
-        self._sampler = pack_model(model, settings.dtype)
-        self._rows = rows_over(allocate(table_bytes(state.merged)), state.merged)
         self._law: Law
         self._checksum: int | None = None  # of the table, in a round in which workers tell theirs
-        self._opened: dict[int, ReceivedContribution] = {}
+        self._opened: dict[int, Any] = {}
         self.rounds, self.bytes = rounds, 0
         self._pace, self._paces = Pace(), dict[int, Pace]()
-        self._pictures = Pictures(model)
+        self._pictures: Any
+        self._begin(model)
         self.window, self.finished = DONE, False
         self.open(least)
+
+    def _begin(self, model: Any) -> None:
+        """Make what it takes to merge."""
+        self._sampler = pack_model(model, self._job.settings.dtype)
+        self._rows = rows_over(allocate(table_bytes(self._state.merged)), self._state.merged)
+        self._pictures = Pictures(model)
 
     @property
     def ended(self) -> Ended:
@@ -174,19 +154,29 @@ class LearningService:
     def check(self, uid: int, submission: Submission) -> str | None:
         """Return why a contribution to this round is refused; None if it is not."""
         try:
-            brought = self._opened[uid] = open_contribution(submission.payload, self._shape)
-            check_contribution(brought, self._shape, self._state.merged.clock, self.window.sweeps)
+            brought = self._opened[uid] = self._open_contribution(submission.payload)
+            self._check_contribution(brought)
             self._compare(brought.checksum)
         except ValueError as error:
             return str(error)
         return None
 
+    def _open_contribution(self, payload: Any) -> Any:
+        return open_contribution(payload, self._shape)
+
+    def _check_contribution(self, brought: Any) -> None:
+        check_contribution(brought, self._shape, self._state.merged.clock, self.window.sweeps)
+
+    def is_of(self, payload: Received, checksum: int) -> bool:
+        """Return whether a contribution is the one of a CRC-32 in the journal."""
+        return is_of(payload, checksum)
+
+    def _result_parts(self, merged: Received) -> tuple[Received, ...]:
+        return result_parts(self.window, merged)
+
     def _compare(self, checksum: int) -> None:
         if self._checksum is None:
-            merged = self._state.merged
-            self._checksum = (
-                crc32(merged.clock.data, crc32(merged.values.data)) if self.window.compare else -1
-            )
+            self._checksum = self._state.merged.merged_checksum() if self.window.compare else -1
         if checksum != self._checksum:
             raise ValueError(
                 "a worker's table is not the hub's, as it must be after every round: memory or network are at fault; "
@@ -201,7 +191,7 @@ class LearningService:
         merged = self.apply(submissions, {"next": size, "hub": state()})
         self.open(size)
         point("hub:before_acknowledge")
-        return dict.fromkeys(submissions, Body(*result_parts(self.window, merged)))
+        return dict.fromkeys(submissions, Body(*self._result_parts(merged)))
 
     def single(self, uid: int, submission: Submission, state: Callable[[], HubState]) -> Received:
         """Refuse: this job has rounds."""
@@ -210,7 +200,7 @@ class LearningService:
     def status(self) -> dict[str, Any]:
         """Return the public state of the job."""
         return {
-            "environment": self._job.model.name,
+            "environment": self._job.name,
             "steps": self._course.progress.steps,
             "target": self._state.goal.target,
             "finished": self.finished,
@@ -227,7 +217,8 @@ class LearningService:
 
     def picture(self) -> dict[str, Any]:
         """Return curves and table, for whoever looks at the job."""
-        return self._pictures.of(self._state)
+        picture: dict[str, Any] = self._pictures.of(self._state)
+        return picture
 
     def _count(self, uids: Sequence[int], steps: int) -> None:
         """Take note of who brought how many steps."""
@@ -240,22 +231,25 @@ class LearningService:
     def lanes(self, uid: int) -> Any:
         """Return where a worker's environments are; at their start where it has learnt nothing yet."""
         if uid not in self._lanes:
-            settings, shape = self._job.settings, self._shape
-            worker = Worker(
-                self._sampler,
-                MergedTable(
-                    shape.n_states, self._job.model.n_actions, shape.real, 0.0, settings.rule
-                ),  # untouched, it takes no memory
-                is_keeper=False,
-                gamma=settings.gamma,
-                seed=settings.seed,
-                rank=uid,
-                session=self._state.session,
-                num_envs=settings.num_envs,
-                stop=np.zeros(1, np.int32),
-            )
-            self._lanes[uid] = worker.lane_state
+            self._lanes[uid] = self._first_lanes(uid)
         return self._lanes[uid]
+
+    def _first_lanes(self, uid: int) -> bytes:
+        settings, shape = self._job.settings, self._shape
+        worker = Worker(
+            self._sampler,
+            MergedTable(
+                shape.n_states, self._job.model.n_actions, shape.real, 0.0, settings.rule
+            ),  # untouched, it takes no memory
+            is_keeper=False,
+            gamma=settings.gamma,
+            seed=settings.seed,
+            rank=uid,
+            session=self._state.session,
+            num_envs=settings.num_envs,
+            stop=np.zeros(1, np.int32),
+        )
+        return worker.lane_state
 
     def open(self, size: int) -> None:
         """Open the next window, computed for *size* workers, in place of one that is open; `window` says which."""
@@ -301,14 +295,14 @@ class LearningService:
             record.write_checkpoint(self)
             course.kept = course.progress.steps
 
-    def _open_again(self, uid: int, submission: Submission) -> ReceivedContribution:
+    def _open_again(self, uid: int, submission: Submission) -> Any:
         """Return what `check` took apart, if it was this."""
         opened = self._opened.get(uid)
         if opened is not None and opened.payload is submission.payload:
             return opened
-        return open_contribution(submission.payload, self._shape)
+        return self._open_contribution(submission.payload)
 
-    def _merge(self, brought: Sequence[ReceivedContribution]) -> Received:
+    def _merge(self, brought: Sequence[Any]) -> Received:
         clock = self._state.merged.clock
         if len(brought) == 1:
             return merged_alone(brought[0], clock, _CLOCK_LIMIT)
@@ -320,19 +314,24 @@ class LearningService:
         )
         return room[:n_bytes].toreadonly()
 
-    def _commit(self, uids: Sequence[int], brought: Sequence[ReceivedContribution], merged: Received) -> None:
+    def _apply_merged(self, merged: Received) -> float:
+        """Make what was merged the table; return the pooled mass of the round."""
         visits = self._state.merged.visits.reshape(-1)
         mass, total = _core.commit(self._rows, [np.frombuffer(merged, np.uint8)], visits)
+        return mass / 2**20 / total if total else 0.0
+
+    def _commit(self, uids: Sequence[int], brought: Sequence[Any], merged: Received) -> None:
+        mass = self._apply_merged(merged)
         for uid, one in zip(uids, brought, strict=True):
             self._lanes[uid] = bytes(one.lanes)
         self.rounds += 1
-        result = sum(map(len, result_parts(self.window, merged)))
+        result = sum(map(len, self._result_parts(merged)))
         self.bytes += sum(len(one.payload) + result for one in brought)
         self._count(uids, self.window.sweeps * self._shape.num_envs)
         summaries = [one.summary for one in brought]
         # The hub's own, as it knows them: bytes of all, and whether somebody asked it to end.
         summaries[0] = summaries[0]._replace(bytes_sent=self.bytes, request=self._course.request)
-        self._course.settle(Round(summaries, mass / 2**20 / total if total else 0.0))
+        self._course.settle(Round(summaries, mass))
 
     def _line(self, submissions: Mapping[int, Submission], merged: Received) -> dict[str, Any]:
         window, came = self.window, sorted(submissions.items())
@@ -364,7 +363,7 @@ def plan_of(settings: Settings, rule: Rule, keep_every: int = 0) -> Plan:
 
 
 def make_service(
-    model: MDP,
+    model: Any,
     settings: Settings,
     *,
     plan: Plan,

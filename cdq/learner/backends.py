@@ -22,6 +22,8 @@ from cdq.comm.registry import LOCAL_HUB, connect
 from cdq.errors import CollectiveMismatch, ConfigError
 from cdq.errors.checks import shown
 from cdq.learner.run import Run, Show, conduct, learn_as_rank
+from cdq.merges import MEAN
+from cdq.qfunctions import MergedNetwork
 from cdq.storage import pack_tensors
 from cdq.training import Ended, EnvironmentTask, LearnCall, WideTask, require_same
 
@@ -91,7 +93,7 @@ class Backend:
         """Return the backend for a call that steps nothing: threads in place of processes that it would start."""
         return Backend(THREADS, self.size, "inprocess") if self.kind in {MEMBERS, PROCESSES} else self
 
-    def hosted(self, hosting: Hosting | None, task: EnvironmentTask) -> Backend:
+    def hosted(self, hosting: Hosting | None, task: EnvironmentTask, merge: object) -> Backend:
         """Return the backend whose members join a hub at *hosting*, where that is not None.
 
         Raises
@@ -101,6 +103,9 @@ class Backend:
         """
         if hosting is None or self.kind == MEMBERS:
             return replace(self, hosting=hosting)
+        if isinstance(task.own_table, MergedNetwork) and self.kind == PROCESSES:
+            _require_hosted_network(task, merge)
+            return replace(self, kind=MEMBERS, hosting=hosting)
         if isinstance(task, WideTask):
             raise ConfigError(
                 f"a hub holds jobs of one task, and {len(task.names)} are learnt here; let ranks learn them: "
@@ -112,6 +117,19 @@ class Backend:
                 f"({task.why}). Let ranks learn it: cdq launch, or mpiexec"
             )
         raise ConfigError(f"hosting is for workers of a hub, and comm is {self.name!r}; allowed: comm='zmq'")
+
+
+def _require_hosted_network(task: EnvironmentTask, merge: object) -> None:
+    """Raise `ConfigError` unless workers that come and go can train the network of a task."""
+    if not task.threads:
+        raise ConfigError(
+            f"a hub's workers make the environment of a network by its name, compiled, and {task.name} is stepped in "
+            "Python; let ranks learn it: cdq launch, or mpiexec"
+        )
+    if merge != MEAN:
+        raise ConfigError(
+            f"a hub averages what each window has learnt, and merge is {merge!r}; give merge='mean' (--merge mean)"
+        )
 
 
 # ---- the choice

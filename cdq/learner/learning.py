@@ -103,7 +103,7 @@ class Learning(Filed):
         if isinstance(self._task, LoggedTask):
             self._task.refuse()
         self._require_unchanged()
-        backend = self._backend.hosted(hosting, self._task)
+        backend = self._backend.hosted(hosting, self._task, self.settings.merge)
         if hosting is not None and hosting.asynchronous and not self.settings.rule.spends_by_clock:
             raise ConfigError(
                 f"an asynchronous hub weighs visits by their step sizes, of which rule={self.settings.rule.name!r} has "

@@ -97,13 +97,15 @@ class MergedNetwork(MergedTable):
     ----------
     values : (size,) array of float32
         The parameters, flat.
+    count : (1,) array of int64
+        Number of steps of gradient descent that led to them.
     """
 
     names = ("values", *_MOMENTS, "updates")
 
     def __init__(self, layout: Layout) -> None:
         self.layout, self._held = layout, Parameters(layout.size)
-        self.values = self._held.values
+        self.values, self.count = self._held.values, self._held.count
         self.clock, self.visits = np.zeros((0, 0), np.uint32), np.zeros((0, 0), np.int64)
 
     def begin(self, seed: int) -> None:
@@ -198,6 +200,10 @@ class MergedNetwork(MergedTable):
         """Return the CRC-32 of a worker's parameters."""
         result: int = rows.checksum()
         return result
+
+    def merged_checksum(self) -> int:
+        """Return the checksum of a worker's parameters that are the merged ones."""
+        return self._held.checksum()
 
     def accept(self, rows: Any) -> None:
         """Do nothing: no rows are added."""

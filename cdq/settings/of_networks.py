@@ -16,6 +16,8 @@ from cdq.schedules.rates import ClockLaw
 from cdq.schedules.windows import LONGEST_WINDOW, AutoWindow, FixedWindow
 from cdq.settings.settings import Settings
 
+# The rule of a hub's workers, which exchange once in a window.
+OF_HUBS = MEAN
 # Steps for which the defaults are: those of known environments.
 STEPS = 300_000
 # Lanes of all workers together: more workers share them, so that the network learns the same with each number.
