@@ -60,6 +60,10 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
         If there is no way; says which there would be.
     """
     if isinstance(env, (list, tuple)):
+        if settings.network is not None:
+            raise ConfigError(
+                "a network is learnt in one environment, and a list is given; leave network out"
+            )
         return make_fleet(env, settings, make_task)
     if isinstance(env, Names):
         require_opponent("a log", 1, settings.opponent)

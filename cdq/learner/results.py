@@ -97,19 +97,24 @@ class Results(Matches):
 
         Raises
         ------
+        TableError
+            If a network is learnt.
         LearnerBusy
             If the learner is in the course of another call: the table is whole between two.
         """
         with self._turn.taken("table"):
             return self._table()
 
-    def _table(self) -> QTable:
-        merged = self._state.merged
-        keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
-        if isinstance(merged, MergedNetwork):
+    def _require_table(self) -> None:
+        if isinstance(self._state.merged, MergedNetwork):
             raise TableError(
                 "a network has no table; `agent.network` has its tensors, `action_values` the values"
             )
+
+    def _table(self) -> QTable:
+        merged = self._state.merged
+        keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
+        self._require_table()
         return QTable(
             merged.mean_values().copy(),
             merged.updates().copy(),
@@ -130,6 +135,8 @@ class Results(Matches):
         ------
         ConfigError
             If there is one table, which `table` has.
+        TableError
+            If a network is learnt.
         LearnerBusy
             If the learner is in the course of another call.
         """
@@ -138,6 +145,7 @@ class Results(Matches):
                 return tables_of_tasks(self._task, self._state.merged)
         blocks = self._state.blocks
         if blocks is None:
+            self._require_table()
             raise ConfigError(f"{self.name} is learnt with one table, which has no name; use table")
         encoder = getattr(self._task, "encoder", None)
         tables = tables_of(self.table, blocks, getattr(encoder, "members", None))

@@ -150,6 +150,8 @@ def test_a_network_has_tensors_and_no_table(agent: cdq.QLearner) -> None:
         agent.network["layer.0.bias"] = 0  # type: ignore[index]
     with pytest.raises(TableError, match="a network has no table"):
         _ = agent.table
+    with pytest.raises(TableError, match="a network has no table"):
+        _ = agent.tables
     with pytest.raises(TableError, match="use `table`"):
         _ = cdq.QLearner("FrozenLake-v1").network
 
@@ -308,8 +310,10 @@ def test_states_as_vectors_of_0_and_1_are_learnt() -> None:
     assert found.learn(1000).network["layer.0.kernel"].shape == (16, 16)
 
 
-@pytest.mark.parametrize("env", [cdq.MDP.garnet(5, 2, branching=2, seed=0), "cdq/Signals-v0"])
-def test_models_and_several_agents_are_for_tables(env: Any) -> None:
+@pytest.mark.parametrize(
+    "env", [cdq.MDP.garnet(5, 2, branching=2, seed=0), "cdq/Signals-v0", ["CartPole-v1"] * 2]
+)
+def test_models_lists_and_several_agents_are_for_tables(env: Any) -> None:
     with pytest.raises(ConfigError, match="network"):
         cdq.QLearner(env, network=SMALL)
 
