@@ -16,6 +16,7 @@ from cdq.cli.options import (
     EnvArgs,
     JsonPath,
     KeysDirectory,
+    LogTo,
     Progress,
     Steps,
     UntilOptimal,
@@ -24,6 +25,7 @@ from cdq.cli.options import (
     env_kwargs_of,
     given_in,
     keys_in,
+    loggers_of,
     progress_by,
     until_of,
 )
@@ -130,6 +132,7 @@ def hub(
     checkpoint_every: CheckpointEvery = None,
     log: Log = "plain",
     progress: Progress = 10.0,
+    log_to: LogTo = None,
     json_path: JsonPath = None,
     **hyperparameters: Any,
 ) -> None:
@@ -171,7 +174,8 @@ def hub(
     options = {**arguments_of(hyperparameters), "workers": workers, "comm": _COMM}
     until = until_of(until_optimal, until_return)
     bar = progress_by(progress)
-    callbacks = [] if bar is None or log == "json" else [bar]  # standard error then has JSON alone
+    shown = [] if bar is None or log == "json" else [bar]  # standard error then has JSON alone
+    callbacks = [*shown, *loggers_of(log_to)]
     with logging_as(log):
         if any(checkpoint.glob("checkpoint-*")):
             given = given_in(context)

@@ -16,6 +16,7 @@ from cdq.cli.options import (
     EnvArgs,
     Fleet,
     JsonPath,
+    LogTo,
     OptionalEnvId,
     Progress,
     Steps,
@@ -26,6 +27,7 @@ from cdq.cli.options import (
     env_kwargs_of,
     fleet_of,
     given_in,
+    loggers_of,
     progress_by,
     until_of,
 )
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 _REPRESENTATION = {"features", "bins", "table", "tasks"}
-_WITH_RESUME = {*MAY_CHANGE, "steps", "save", "progress", "json_path", "env_again"}
+_WITH_RESUME = {*MAY_CHANGE, "steps", "save", "progress", "log_to", "json_path", "env_again"}
 Checkpoint = Annotated[
     Path | None, option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
 ]
@@ -81,6 +83,7 @@ def train(
     until_return: UntilReturn = None,
     save: Save = None,
     progress: Progress = 10.0,
+    log_to: LogTo = None,
     json_path: JsonPath = None,
     **hyperparameters: Any,
 ) -> None:
@@ -96,8 +99,8 @@ def train(
     on with it, to --steps in all; --new begins anew.
 
     With --resume, which takes everything else from the checkpoint, only
-    --workers, --comm, --steps (so many more), --save, --progress, --json and
-    --env may be given. --env says that a module of yours may be imported: no file says so.
+    --workers, --comm, --steps (so many more), --save, --progress, --log-to,
+    --json and --env may be given. --env says that a module of yours may be imported: no file says so.
 
     [bold]Examples[/bold]
 
@@ -115,7 +118,7 @@ def train(
 
     check_apart(save=save, json=json_path, checkpoint=checkpoint, resume=resume)
     until, bar = until_of(until_optimal, until_return), progress_by(progress)
-    callbacks = [] if bar is None else [bar]
+    callbacks = [*([] if bar is None else [bar]), *loggers_of(log_to)]
     if resume is not None:
         given = given_in(context)
         agent = _resumed(resume, given, env_again, {name: hyperparameters[name] for name in MAY_CHANGE})

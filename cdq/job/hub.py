@@ -179,6 +179,8 @@ def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
         _log.info("hub at %s: %s, %d steps so far", hub.url, call.model.name, call.state.progress.steps)
         with _endpoint(hosting) as look:
             run(hub, call, show, lambda: look(machine.status))
+        # A start without rounds: who left in order is not waited for when the hub goes on.
+        journal.write({**start, "start": machine.generation, "hub": machine.state(), "time": time.time()})
         return service.ended
 
 

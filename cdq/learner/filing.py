@@ -19,6 +19,7 @@ from cdq.learner.assembly import environment_of, require_size
 from cdq.learner.exclusion import exclusive
 from cdq.learner.naming import named
 from cdq.learner.results import Results
+from cdq.mdp import MDP
 from cdq.merges import MergeRule
 from cdq.offline import LoggedTask, Names
 from cdq.settings import Tasks, arguments_of
@@ -226,6 +227,8 @@ class Filed(Results):
             require_size(path, header, tensors.get("values"))
         learner = cls(environment_of(path, header, env), **arguments)  # type: ignore[call-arg]  # of QLearner
         learner._origin = header.get("made_of") or learner._origin
+        if isinstance(env, MDP) and isinstance(header.get("stepping_reason"), str):
+            learner._task.why = header["stepping_reason"]  # of this very model
         learner._state.restore(path, tensors, header, learner._task)
         if isinstance(learner._task, LoggedTask):
             learner._task.tried |= learner._state.merged.updates() > 0

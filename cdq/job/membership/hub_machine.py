@@ -304,8 +304,11 @@ class HubMachine:
             self._welcome(peer)
 
     def _evict(self, peer: Peer) -> None:
-        self.counts["evicted"] += 1
-        self._note(logging.WARNING, "worker dropped", uid=peer.uid, reachable=peer.route is not None)
+        if peer.has_come:
+            self.counts["evicted"] += 1
+            self._note(logging.WARNING, "worker dropped", uid=peer.uid, reachable=peer.route is not None)
+        else:
+            self._note(logging.INFO, "worker of the last start did not come back", uid=peer.uid)
         self._roster.drop(peer)
 
     def _let_in(self) -> list[Peer]:

@@ -73,6 +73,11 @@ class Peer:
     leaving: bool = False
     retired: deque[str] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
+    @property
+    def has_come(self) -> bool:
+        """True if it was heard since the start of the hub."""
+        return self.incarnation > 0 or self.heard > 0
+
     def begin_process(self, token: str) -> None:
         """Take in that another process stands for this worker: what the former one had open is void."""
         if self.token:
