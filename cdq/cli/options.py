@@ -197,7 +197,7 @@ def progress_by(seconds: float) -> ProgressBar | None:
 
 
 def loggers_of(paths: Sequence[Path] | None) -> list[Callback]:
-    """Return the loggers that ``--log-to`` stands for: by the end of a file's name, else of a directory for TensorBoard.
+    """Return the loggers that ``--log-to`` stands for: by the end of a file's name, or of a directory for TensorBoard.
 
     Raises
     ------
@@ -221,7 +221,9 @@ def loggers_of(paths: Sequence[Path] | None) -> list[Callback]:
         if path.absolute() in found:
             raise ConfigError(f"--log-to names {path} twice; name two places")
         if kind is None and not path.is_dir() and (path.exists() or path.suffix.lower() in _OTHER_FILES):
-            raise ConfigError(f"--log-to is {path}; allowed: FILE.csv, FILE.jsonl, or a directory for TensorBoard")
+            raise ConfigError(
+                f"--log-to is {path}; allowed: FILE.csv, FILE.jsonl, or a directory for TensorBoard"
+            )
         found[path.absolute()] = (kind or TensorBoardLogger)(path)
     return list(found.values())
 

@@ -270,12 +270,14 @@ def _solved(report: Mapping[str, Any]) -> str:
 
 def _certified(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the certified distance from optimal, where the model is known."""
+    from cdq.storage import in_digits
+
     if report["gap"] is None:
         return []
     return [
-        ("policy value", f"{report['policy_value']:.6g} from the start, gamma {report['gamma']:g}"),
-        ("optimal value", f"{report['optimal_value']:.6g}"),
-        ("gap", f"at most {report['gap']:.2g}"),
+        ("policy value", f"{in_digits(report['policy_value'], 6)} from the start, gamma {report['gamma']:g}"),
+        ("optimal value", f"{in_digits(report['optimal_value'], 6)}"),
+        ("gap", f"at most {in_digits(report['gap'], 2)}"),
     ]
 
 

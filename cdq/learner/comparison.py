@@ -15,7 +15,7 @@ from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import path_of, shown, whole
 from cdq.learner.learning import make_goal
 from cdq.learner.qlearner import QLearner
-from cdq.storage import html, to_pandas, write_csv
+from cdq.storage import html, in_digits, to_pandas, write_csv
 from cdq.training import Callback, CallbackList, History
 
 _TICK = 0.1  # seconds after which a thread that waits looks for Ctrl-C
@@ -95,7 +95,9 @@ def _last(histories: list[History]) -> list[str]:
     for name in _LAST:
         columns = [history[name] for history in histories]
         known = [column[~np.isnan(column)] for column in columns]
-        found.append(f"{np.median([one[-1] for one in known]):.6g}" if all(map(len, known)) else "")
+        found.append(
+            in_digits(float(np.median([one[-1] for one in known])), 6) if all(map(len, known)) else ""
+        )
     return found
 
 

@@ -31,7 +31,7 @@ from cdq.storage import (
     require_kind,
     write_tensors,
 )
-from cdq.training import Checkpoints, Team, Tensors, about, from_rank_0
+from cdq.training import Checkpoints, ModelTask, Team, Tensors, about, from_rank_0
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -227,8 +227,8 @@ class Filed(Results):
             require_size(path, header, tensors.get("values"))
         learner = cls(environment_of(path, header, env), **arguments)  # type: ignore[call-arg]  # of QLearner
         learner._origin = header.get("made_of") or learner._origin
-        if isinstance(env, MDP) and isinstance(header.get("stepping_reason"), str):
-            learner._task.why = header["stepping_reason"]  # of this very model
+        if isinstance(env, MDP) and isinstance(learner._task, ModelTask):
+            learner._task.why = str(header.get("stepping_reason", learner._task.why))  # of this very model
         learner._state.restore(path, tensors, header, learner._task)
         if isinstance(learner._task, LoggedTask):
             learner._task.tried |= learner._state.merged.updates() > 0

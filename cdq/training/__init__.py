@@ -45,7 +45,7 @@ from cdq.training.kinds import EnvironmentTask, GameTask
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.training.paid import of_log, pays_features, width_of
 from cdq.training.picture import MOST_CELLS, Grid, Pictures, action_values, curves_of, grid_of, table_of
-from cdq.training.progress import ProgressBar, duration, is_for_a_person, watched_by
+from cdq.training.progress import ProgressBar, Speed, duration, is_for_a_person, watched_by
 from cdq.training.state import State, Tensors, history_of, lanes_of
 from cdq.training.stopping import conditions
 from cdq.training.task import ModelTask, SteppedTask
@@ -82,6 +82,7 @@ __all__ = [
     "Requests",
     "Row",
     "RunView",
+    "Speed",
     "State",
     "SteppedTask",
     "Team",

@@ -192,8 +192,8 @@ class CallbackList:
         self._of_evaluations = [one for one in self._all if _does(one, "on_evaluation")]
 
     def begin(self) -> None:
-        """Call `on_start` of each."""
-        for one in self._all:
+        """Call `on_start` of each, first of those that open files: what cannot be written is all that is said."""
+        for one in sorted(self._all, key=attrgetter("_writes"), reverse=True):
             self._hear(one.on_start(self._seen))
             self._begun.append(one)
         if self._view is not None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import MOST_STEPS, path_of, read_only
-from cdq.storage import html, to_pandas, write_csv
+from cdq.storage import html, in_digits, to_pandas, write_csv
 from cdq.workers import Summary
 
 
@@ -199,7 +199,8 @@ class History:
             return html.table((), [], "History without rows")
         last = {name: column[-1:].tolist()[0] for name, column in self.to_arrays().items()}
         rows = [
-            [name, f"{value:,}" if isinstance(value, int) else f"{value:.4g}"] for name, value in last.items()
+            [name, f"{value:,}" if isinstance(value, int) else in_digits(value)]
+            for name, value in last.items()
         ]
         curves = (html.curve(self["steps"], self[name], name) for name in ("mean_return", "gap"))
         return "".join([*curves, html.table((), rows, f"History of {len(self):,} rows, the newest")])

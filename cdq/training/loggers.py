@@ -150,7 +150,7 @@ def _end_of_last_line(file: BinaryIO) -> int:
 def _end_of_run(
     lines: Iterable[tuple[int, tuple[int, ...]]], history: History, steps: int
 ) -> tuple[int, int]:
-    """Return where the lines end that a run of so many steps has behind it, and the steps of the last; 0 if it has none.
+    """Return where the lines end that a run of so many steps has behind it, and the steps of the last; 0 without one.
 
     Lines of a file are those of one run after another, each of which counts its steps upwards. Only the last one is
     looked at, which is this run if its history says so.
@@ -281,8 +281,8 @@ class TensorBoardLogger(_Logger):
     Parameters
     ----------
     directory : path
-        Directory of the event files of one run, one for each call of `learn`: ``tensorboard --logdir DIRECTORY``. Points
-        that a run wrote after the checkpoint from which it goes on are shown no more.
+        Directory of the event files of a run, one for each call of `learn`: ``tensorboard --logdir DIRECTORY``. Points
+        that the run wrote after the checkpoint from which it goes on are shown no more.
     every : float, optional
         Steps between two points, at least; as for `CSVLogger`.
 

@@ -304,11 +304,8 @@ class HubMachine:
             self._welcome(peer)
 
     def _evict(self, peer: Peer) -> None:
-        if peer.has_come:
-            self.counts["evicted"] += 1
-            self._note(logging.WARNING, "worker dropped", uid=peer.uid, reachable=peer.route is not None)
-        else:
-            self._note(logging.INFO, "worker of the last start did not come back", uid=peer.uid)
+        self.counts["evicted"] += peer.has_come  # else it is one of the last start
+        self._note(*peer.loss, uid=peer.uid, reachable=peer.route is not None)
         self._roster.drop(peer)
 
     def _let_in(self) -> list[Peer]:

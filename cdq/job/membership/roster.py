@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -77,6 +78,15 @@ class Peer:
     def has_come(self) -> bool:
         """True if it was heard since the start of the hub."""
         return self.incarnation > 0 or self.heard > 0
+
+    @property
+    def loss(self) -> tuple[int, str]:
+        """Level and text for the log where the job goes on without it."""
+        return (
+            (logging.WARNING, "worker dropped")
+            if self.has_come
+            else (logging.INFO, "worker did not come back")
+        )
 
     def begin_process(self, token: str) -> None:
         """Take in that another process stands for this worker: what the former one had open is void."""
