@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cdq.comm.registry import name_of
 from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import path_of, shown, whole
+from cdq.errors.naming import named
 from cdq.learner.learning import make_goal
 from cdq.learner.qlearner import QLearner
 from cdq.storage import html, in_digits, to_pandas, write_csv
@@ -55,6 +56,10 @@ class Comparison:
 
     def __getitem__(self, column: str) -> npt.NDArray[Any]:
         """Return a column of `to_arrays`; raises `ConfigError` if there is no such one."""
+        if isinstance(column, Hashable) and column in self.runs:
+            raise ConfigError(
+                f"{shown(column)} is a setting, and [] takes columns; its histories are in .runs[{shown(column)}]"
+            )
         columns = self.to_arrays()
         if column not in columns:
             raise ConfigError(unknown_name("column", column, columns))
@@ -101,6 +106,7 @@ def _last(histories: list[History]) -> list[str]:
     return found
 
 
+@named
 def compare(
     settings: Mapping[Any, Mapping[str, Any]],
     env: Any = None,
@@ -163,7 +169,8 @@ def compare(
 def _named(settings: Any) -> Mapping[Any, Any]:
     if not isinstance(settings, Mapping) or not settings:
         raise ConfigError(
-            f"settings are {shown(settings)}; allowed: a dictionary with one setting or more, by name"
+            f"settings are {shown(settings)}; allowed: a dictionary with one setting or more, by name, as in "
+            'cdq.compare({"default": {}, "slow": {"step_size": 0.1}}, "FrozenLake-v1", seeds=20)'
         )
     return settings
 
@@ -183,7 +190,8 @@ def _arguments(
     """Return the arguments of `QLearner` and of `learn` of a setting."""
     if not isinstance(given, Mapping):
         raise ConfigError(
-            f"setting {shown(name)} is {shown(given)}; allowed: a dictionary of arguments of QLearner"
+            f"setting {shown(name)} is {shown(given)}; allowed: a dictionary of arguments of QLearner, as in "
+            '{"step_size": 0.1}'
         )
     arguments = {"env": env, "steps": 1e5, **common, **given}
     if arguments["env"] is None:

@@ -14,10 +14,10 @@ import numpy as np
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
 from cdq.errors.checks import path_of
+from cdq.errors.naming import named
 from cdq.learner import backends
 from cdq.learner.assembly import environment_of, require_size
 from cdq.learner.exclusion import exclusive
-from cdq.learner.naming import named
 from cdq.learner.results import Results
 from cdq.mdp import MDP
 from cdq.merges import MergeRule

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
+from cdq.errors.naming import named
 from cdq.learner import backends, initial
 from cdq.learner.assembly import made_with, make_table, make_task, origin_of, require_homes, require_rule_fits
 from cdq.learner.exclusion import Turn
 from cdq.learner.fleets import require_fleet
 from cdq.learner.learning import Learning
-from cdq.learner.naming import named
 from cdq.merges import MergeRule, Personal, resolve
 from cdq.rules import Hysteretic
 from cdq.schedules import Constant, Federation, Rate, StepSize

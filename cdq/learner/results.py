@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError, LearnerBusy
 from cdq.errors.checks import is_flag, shown, whole
+from cdq.errors.naming import named
 from cdq.learner.backends import Backend
 from cdq.learner.elsewhere import learner_in
 from cdq.learner.evaluation import Evaluation, Evaluations, evaluate_each, evaluate_greedy
 from cdq.learner.exclusion import exclusive, playing
 from cdq.learner.matches import Match, Matches
-from cdq.learner.naming import named
 from cdq.learner.parts import tables_of_tasks
 from cdq.learner.report import (
     Report,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
+from cdq.errors.naming import named
 from cdq.qfunctions import QTable
 from cdq.settings import Settings
 from cdq.training.history import FIRST_ROW, History, Row
@@ -316,6 +317,7 @@ class EvalCallback(Callback):
 
     MOST = 1024
 
+    @named
     def __init__(self, every: float, *, episodes: float = 100, seed: int = 0) -> None:
         self.every = whole("every", every, 1)
         self.episodes, self.seed = whole("episodes", episodes, 1), whole("the seed", seed, 0)

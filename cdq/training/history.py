@@ -194,6 +194,14 @@ class History:
         """
         write_csv(path_of("the file", path), self.to_arrays())
 
+    def __repr__(self) -> str:
+        if not len(self):
+            return "History without rows"
+        figures = [(name, self.newest(name)) for name in ("mean_return", "greedy_return", "gap")]
+        said = [f"{name} {in_digits(value)}" for name, value in figures if not math.isnan(value)]
+        rows = "1 row" if len(self) == 1 else f"{len(self):,} rows"
+        return ", ".join([f"History of {rows} up to {self[-1].steps:,} steps", *said])
+
     def _repr_html_(self) -> str:
         if not len(self):
             return html.table((), [], "History without rows")
@@ -312,9 +320,11 @@ class History:
     def __reversed__(self) -> Iterator[Row]:
         return map(Row._make, self._rows[::-1].tolist())
 
-    def __getitem__(self, key: int | str) -> Any:
+    def __getitem__(self, key: int | slice | str) -> Any:
         if isinstance(key, str):
             return self.column(key)
+        if isinstance(key, slice):
+            return list(map(Row._make, self._rows[key].tolist()))
         return Row._make(self._rows[key].item())
 
     def column(self, name: str) -> npt.NDArray[Any]:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from cdq.errors import FileError, PackageMissing
 from cdq.errors.checks import path_of, whole
+from cdq.errors.naming import named
 from cdq.storage import open_regular
 from cdq.training.callbacks import Callback, RunView
 from cdq.training.history import History, Row
@@ -80,6 +81,7 @@ class _LineLogger(_Logger):
     _HEAD = b""
     _COUNTS: re.Pattern[bytes]  # steps, episodes and rounds of a line
 
+    @named
     def __init__(self, path: str | os.PathLike[str], *, every: float | None = None) -> None:
         super().__init__(every)
         self.path = Path(path_of("the file", path))
@@ -296,6 +298,7 @@ class TensorBoardLogger(_Logger):
         From `learn`, if the directory cannot be written.
     """
 
+    @named
     def __init__(self, directory: str | os.PathLike[str], *, every: float | None = None) -> None:
         super().__init__(every)
         self.directory = Path(path_of("the directory", directory))

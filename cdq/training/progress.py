@@ -13,6 +13,7 @@ from typing import Any, Protocol, TextIO
 
 from cdq.comm.launchers import started_by
 from cdq.errors.checks import one_of, real
+from cdq.errors.naming import named
 from cdq.storage import in_digits
 from cdq.training.callbacks import Callback
 
@@ -74,6 +75,7 @@ class ProgressBar(Callback):
     cdq: FrozenLake-v1: 8,000 steps done, ... steps/s...
     """
 
+    @named
     def __init__(self, seconds: float = 10.0, *, verbose: int = 1, stream: TextIO | None = None) -> None:
         self._seconds = real("seconds", seconds, "a finite number above 0", math.nextafter(0.0, 1.0))
         one_of("verbose", verbose, (1, 2))
