@@ -29,7 +29,7 @@
 """
 
 from cdq.job.handover import answer, hand_over, receive
-from cdq.job.hub import Hosting, env_in, last_start
+from cdq.job.hub import Hosting, env_in, holds_fleet, last_start
 from cdq.job.local import learn, processes
 from cdq.job.parent import PARENT, end_with_parent
 from cdq.job.replay import goal_of, replay
@@ -42,6 +42,7 @@ __all__ = [
     "env_in",
     "goal_of",
     "hand_over",
+    "holds_fleet",
     "last_start",
     "learn",
     "processes",

@@ -330,6 +330,11 @@ def env_in(directory: Path) -> Any:
     return model_in_file(*read_beginning(directory)) if (directory / BEGINNING).exists() else None
 
 
+def holds_fleet(directory: Path) -> bool:
+    """Return whether a directory has a job whose workers have an environment each."""
+    return (directory / BEGINNING).exists() and "members" in read_beginning(directory)[1]
+
+
 def run(hub: Hub, call: LearnCall, show: Callable[[], None], look: Callable[[], None] = lambda: None) -> None:
     """Let the hub work until it is done, or the call is asked to stop; *look* raises where something is wrong."""
     asked: float | None = None  # since when the run is to finish

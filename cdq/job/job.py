@@ -48,7 +48,7 @@ class Known:
 
 
 def make_worker(
-    problem: WorkerTask, merged: MergedTable, gamma: float, num_envs: int, lanes: Any, rank: int = 0
+    problem: WorkerTask, merged: MergedTable, gamma: float, num_envs: int, lanes: Any, *, rank: int = 0
 ) -> Worker:
     """Return a worker that goes on from *lanes*; the first of a run of seed 0 without them."""
     return Worker(

@@ -59,7 +59,7 @@ class Member:
             welcome.gamma,
             welcome.shape.num_envs,
             welcome.lanes,
-            welcome.rank,
+            rank=welcome.rank,
         )
 
     @property

@@ -55,7 +55,7 @@ def describe(task: EnvironmentTask, about: Mapping[str, Any]) -> Described:
         if isinstance(task, WideTask):
             told["tasks"] = task.tasks.to_config()
             if task.signals is not None:
-                tensors[_SIGNALS] = task.signals
+                tensors = {**tensors, _SIGNALS: task.signals}
         return told, tensors
     if isinstance(task, WideTask) and _is_by_function(task.tasks):
         raise ConfigError(
@@ -68,7 +68,7 @@ def describe(task: EnvironmentTask, about: Mapping[str, Any]) -> Described:
 
 
 def _describe_all(fleet: FleetTask, about: Mapping[str, Any]) -> Described:
-    told, tensors = list[dict[str, Any]](), Tensors()
+    told, tensors = list[dict[str, Any]](), dict[str, Any]()
     for number in range(len(fleet.members)):
         own, arrays = describe(*member_of(fleet, about, number))
         told.append(own)
