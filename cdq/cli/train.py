@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from cdq.training import Callback, Until
 
 _INTERRUPTED = 130
-_REPRESENTATION = {"features", "bins", "table", "tasks"}
+REPRESENTATION = {"features", "bins", "table", "tasks"}
 _WITH_RESUME = {*MAY_CHANGE, "steps", "save", "progress", "log_to", "json_path", "env_again"}
 Checkpoint = Annotated[
     Path | None, option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
@@ -136,7 +136,7 @@ def train(
     from cdq.envs.defaults import recommended  # here: it takes Gymnasium with it
 
     given = given_in(context)
-    known = None if given & _REPRESENTATION else recommended(env)
+    known = None if given & REPRESENTATION else recommended(env)
     if known is not None:
         options.update({name: value for name, value in known.arguments.items() if name not in given})
         steps = steps if "steps" in given else known.steps

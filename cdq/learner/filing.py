@@ -31,7 +31,7 @@ from cdq.storage import (
     require_kind,
     write_tensors,
 )
-from cdq.training import Checkpoints, ModelTask, Team, Tensors, about, from_rank_0
+from cdq.training import JOURNAL, Checkpoints, ModelTask, Team, Tensors, about, from_rank_0
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -233,7 +233,9 @@ class Filed(Results):
         if isinstance(learner._task, LoggedTask):
             learner._task.tried |= learner._state.merged.updates() > 0
         learner._team.go_on(
-            tensors.get("lanes"), learner.rank, comes_and_goes=learner._backend.comes_and_goes
+            tensors.get("lanes"),
+            learner.rank,
+            comes_and_goes=learner._backend.comes_and_goes or (Path(path).parent / JOURNAL).exists(),
         )
         return learner
 

@@ -125,13 +125,14 @@ class Roster:
         """Return all connections with a session or the wish for one."""
         return list(self._by_route.items())
 
-    def identify(self, route: bytes, key: str | None, frame: Frame) -> Peer:
+    def identify(self, route: bytes, key: str | None, frame: Frame, numbers: int | None = None) -> Peer:
         """Return the worker for which a process says HELLO; a new one gets the lowest free number.
 
         Raises
         ------
         Rejected
-            If another process took its place, or the connection is another one's.
+            If another process took its place, or the connection is another one's; or if all of so many *numbers* are
+            taken.
         """
         token = bytes(frame.payload[:TOKEN_BYTES]).hex()
         behind = self._by_route.get(route)
@@ -140,7 +141,7 @@ class Roster:
         identity = f"key:{key}" if key is not None else f"token:{token}"
         peer = self._by_identity.get(identity)
         if peer is None:
-            peer = self._number(identity)
+            peer = self._number(identity, numbers, frame)
         if peer.token == token:
             return peer
         if token in peer.retired:
@@ -149,8 +150,13 @@ class Roster:
         peer.begin_process(token)
         return peer
 
-    def _number(self, identity: str) -> Peer:
-        peer = next(peer for peer in self._candidates() if self._is_free(peer, identity))
+    def _number(self, identity: str, numbers: int | None, frame: Frame) -> Peer:
+        candidates = islice(self._candidates(), numbers)
+        peer = next((peer for peer in candidates if self._is_free(peer, identity)), None)
+        if peer is None:
+            raise Rejected(
+                Reason.WAIT, frame, "each environment of the job has a worker; one is free when that leaves"
+            )
         self._by_identity.pop(peer.identity, None)
         self.detach(peer)
         peer.identity, peer.token, peer.retired = identity, "", deque(maxlen=_REMEMBERED)
