@@ -166,12 +166,14 @@ def _without_timeout(url: str) -> tuple[str, float | None]:
 
 def _automatic() -> str:
     chosen = named = os.environ.get(VARIABLE, "")
-    launch, parent = started_by(), parent_rank() or parent_meeting()
+    launch = started_by()
+    meets = not named and launch is None
+    meeting, parent = rendezvous() if meets else None, parent_rank() or (parent_meeting() if meets else None)
     if chosen:
         why = f"named by {VARIABLE}"
     elif launch is not None and launch.size > 1:
         chosen, why = "mpi", f"as {launch.launcher} started {launch.size} processes"
-    elif launch is None and (meeting := rendezvous()) is not None:
+    elif meeting is not None:
         chosen, why = URL, f"as {meeting.launcher} started {meeting.size} processes"
     elif parent is not None:
         from cdq.comm.mpi.library import require_no_fork

@@ -209,7 +209,8 @@ class RelayMachine:
         """Return why a process cannot have a rank; empty if it can."""
         size = SIZE.unpack(told)[0] if told else self.size
         if size != self.size:
-            return f"workers is {size}, but the hub has {self.size} ranks, one worker each"
+            ranks = f"{self.size} rank{'s' * (self.size > 1)}"
+            return f"workers is {size}, but the hub has {ranks}, one worker each"
         if wanted >= self.size:
             return f"rank {wanted} is none of the hub, which has {self.size} ranks, from 0"
         if wanted >= 0 and wanted not in free:
@@ -218,8 +219,10 @@ class RelayMachine:
         return f"the {self.size} ranks of this hub have come already" if come else ""
 
     def missing(self) -> list[int]:
-        """Return the ranks that have not come, or are gone."""
-        return [rank for rank in range(self.size) if rank not in self._routes]
+        """Return the ranks that have not come; those that are gone where all have."""
+        ranks = range(self.size)
+        never = [rank for rank in ranks if rank not in self._tokens]
+        return never or [rank for rank in ranks if rank not in self._routes]
 
     def _make_group(self, frame: Frame, rank: int) -> None:
         parent, members = unpack_group(frame.payload)
