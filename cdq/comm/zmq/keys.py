@@ -152,13 +152,12 @@ def printable(path: Path) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-def _is_private(secret: Path) -> bool:
-    """Return whether nobody but this user, and root, can read or write a file.
+def _is_private(found: os.stat_result, user: int) -> bool:
+    """Return whether nobody but a user, and root, can read or write a file.
 
-    A group may read one that is root's, if this process is not root: so Kubernetes gives a pod its secrets (fsGroup).
+    A group may read one that is root's, where the user is not root: so Kubernetes gives a pod its secrets (fsGroup).
     """
-    found = secret.stat()
-    of_the_pod = found.st_uid == 0 and os.geteuid() != 0
+    of_the_pod = found.st_uid == 0 and user != 0
     others = stat.S_IRWXO | (stat.S_IWGRP | stat.S_IXGRP if of_the_pod else stat.S_IRWXG)
     return not found.st_mode & others
 
@@ -200,7 +199,7 @@ class Keys:
         secret = self.directory / "own.secret"
         self._secret = read_key(secret)
         self.public = read_key(self.directory / "own.public")
-        if not _is_private(secret):
+        if not _is_private(secret.stat(), os.geteuid()):
             raise ConfigError(f"{secret}: others may read it; chmod 600 {secret}, or make new keys")
 
     @classmethod

@@ -102,7 +102,7 @@ class ZmqCommunicator(ProcessCommunicator):
         rank = int(wanted) if wanted.isdecimal() else ANY
         deadline = time.monotonic() + timeout
         link = Link(_address(url), timeout)
-        return [cls(link, join(link, rank, workers, deadline), range(workers), timeout)]
+        return [cls(link, join(link, rank, workers, deadline, timeout), range(workers), timeout)]
 
     @classmethod
     def _meet(cls, meeting: Meeting, timeout: float) -> Self:

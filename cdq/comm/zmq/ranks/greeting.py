@@ -24,7 +24,7 @@ class Whole(NamedTuple):
     rank: int
 
 
-def join(link: Link, rank: int, size: int, deadline: float) -> Whole:
+def join(link: Link, rank: int, size: int, deadline: float, timeout: float) -> Whole:
     """Ask for a rank of *size*, and return what this process is when all have come.
 
     Raises
@@ -32,18 +32,17 @@ def join(link: Link, rank: int, size: int, deadline: float) -> Whole:
     ConfigError
         If the hub refuses: it has another number of ranks, or this one has come already.
     CommTimeout
-        If not all ranks come before the deadline, by the monotonic clock.
+        If not all ranks come before the deadline, by the monotonic clock, which is *timeout* seconds after the start.
     """
     try:
         with link:
-            return _join(link, rank, size, deadline)
+            return _join(link, rank, size, deadline, timeout)
     except BaseException:
         link.post(encode(Frame(Kind.BYE, payload=pack_loss(Why.FAILED, (), "could not join"))), last=True)
         raise
 
 
-def _join(link: Link, rank: int, size: int, deadline: float) -> Whole:
-    began = time.monotonic()
+def _join(link: Link, rank: int, size: int, deadline: float, timeout: float) -> Whole:
     payload = secrets.token_bytes(TOKEN_BYTES) + WANTED_RANK.pack(rank) + SIZE.pack(size)
     link.send(encode(Frame(Kind.HELLO, payload=payload)))
     while True:
@@ -52,9 +51,7 @@ def _join(link: Link, rank: int, size: int, deadline: float) -> Whole:
         if welcome is not None:
             return Whole(welcome.run, welcome.uid)
         if time.monotonic() >= deadline:
-            raise CommTimeout(
-                f"{link.address}: not all ranks connected within {max(deadline - began, 0.0):.3g} s"
-            )
+            raise CommTimeout(f"{link.address}: not all ranks connected within {timeout:g} s")
         link.offer(encode(Frame(Kind.HELLO, payload=payload)))
 
 

@@ -137,7 +137,7 @@ def meet(meeting: Meeting, timeout: float) -> tuple[Link, Whole, HostedRelay | N
     relay = _host(meeting, bound)
     try:
         link = Link(there, timeout)
-        return link, join(link, 0, meeting.size, time.monotonic() + timeout), relay
+        return link, join(link, 0, meeting.size, time.monotonic() + timeout, timeout), relay
     except BaseException as error:
         missing, refused = relay.machine.missing(), relay.machine.turned_away
         relay.end(0.0)
@@ -171,7 +171,7 @@ def _visit(meeting: Meeting, address: Address, deadline: float, timeout: float) 
     while True:
         try:
             link = Link(address, max(deadline - time.monotonic(), _PAUSE), hub=_HOST)
-            return link, join(link, meeting.rank, meeting.size, deadline)
+            return link, join(link, meeting.rank, meeting.size, deadline, timeout)
         except ConfigError as error:
             raise ConfigError(f"{address}: {error} ({here})") from None
         except (CommTimeout, PeerLost) as error:  # lost: rank 0 ended, and another may follow
