@@ -38,6 +38,11 @@ SAID = {
     "fleet_of_poles.py": ["alone                     2", "beside all                3"],
     "frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"],
     "numba_chain.py": ["million steps/s; an episode takes 63 steps, the shortest way 63"],
+    "highway.py": [
+        "acts at random       1",
+        "slows down            0 collisions on 20 roads, 20.0 m/s",
+        f"{'plans':20}  ",  # fewer than 10 collisions
+    ],
     "routes.py": ["104 goals: 1.000 of 10,712 routes are shortest", "20 steps, the shortest way 20"],
     "collecting_robot.py": ["0.96 of the best possible, at once; 0.88 by the best task alone"],
     "csv_log.py": ["new: run\ngood: run\nworn: repair\nbroken: repair\n"],

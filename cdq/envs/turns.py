@@ -79,7 +79,7 @@ def make_module(module: str, **kwargs: Any) -> Plies:
         made = importlib.import_module(module).env(**kwargs)
     except ImportError as error:
         raise UnsupportedEnvironment(
-            f"{module} cannot be imported: {error}; PettingZoo's classic games need pettingzoo and pygame"
+            f"{module} cannot be imported: {error}; PettingZoo's classic games need pettingzoo and pygame-ce"
         ) from None
     except AttributeError as error:
         raise UnsupportedEnvironment(f"{module} is no game of PettingZoo: {error}") from None
