@@ -21,6 +21,7 @@
 - `picture`: Picture of a run in bounded size, as a JSON object: its curves, and its table on the grid or by its first
   rows.
 - `progress`: Progress of a run, for the one who looks on: a bar on a terminal or in a notebook, plain lines elsewhere.
+- `quiet`: Schedules of rounds that are played without Python in between, as compiled code has them.
 - `rows`: Rows that rounds add to a history: one for each, and more where its window was long; of many rounds at once.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
 - `stopping`: Callbacks that stop a run: by the condition of the call, the return of its episodes, or the clock.
@@ -35,7 +36,7 @@ from cdq.training.agreement import agree_on_seed, from_rank_0, require_same, req
 from cdq.training.call import LearnCall, about
 from cdq.training.callbacks import Callback, CallbackList, RunView
 from cdq.training.checkpoints import JOURNAL, Checkpoints
-from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
+from cdq.training.course import Course, Ended, Nobody, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.figures import Figures
 from cdq.training.fleet import FleetTask, OwnTask
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
@@ -74,6 +75,7 @@ __all__ = [
     "MeanReturn",
     "ModelTask",
     "Monitor",
+    "Nobody",
     "OptimalWithin",
     "OwnTask",
     "Pictures",

@@ -192,6 +192,11 @@ class CallbackList:
         self._of_rounds = [one for one in self._all if _does(one, "on_round")]
         self._of_evaluations = [one for one in self._all if _does(one, "on_evaluation")]
 
+    @property
+    def of_rounds(self) -> bool:
+        """True if one of them sees each round."""
+        return bool(self._of_rounds)
+
     def begin(self) -> None:
         """Call `on_start` of each, first of those that open files: what cannot be written is all that is said."""
         for one in sorted(self._all, key=attrgetter("_writes"), reverse=True):

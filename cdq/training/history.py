@@ -113,8 +113,57 @@ class Played(NamedTuple):
         """Bytes that it takes in memory, roughly."""
         return len(self.summaries) * (len(self.summaries[0].tallies) + _BYTES_OF_SUMMARY)
 
+    @property
+    def bytes_before(self) -> int:
+        """Bytes up to the round before."""
+        return self.row.bytes
 
-MakeRows = Callable[[Row, Sequence[Played]], Rows]
+    @property
+    def measured(self) -> bool:
+        """True if the gap or the greedy return was measured at the newest round."""
+        return not (math.isnan(self.row.gap) and math.isnan(self.row.greedy_return))
+
+
+class Block(NamedTuple):
+    """Rounds that were played one after another, as arrays.
+
+    Attributes
+    ----------
+    rows : (n,) array of COLUMNS
+        Figures of the run after each round, as `Played.row` has them.
+    starts, workers, pairs : (n,) array of int64
+        Steps before each round, number of its workers, and of the pairs of a state and an action.
+    figures : (m, 8) array of float64
+        Tallies of all workers together, as many as the rounds have rows.
+    steps, of : (m,) array of int64
+        Steps at the end of each row, and the number of its round.
+    """
+
+    rows: Rows
+    starts: npt.NDArray[np.int64]
+    workers: npt.NDArray[np.int64]
+    pairs: npt.NDArray[np.int64]
+    figures: npt.NDArray[np.float64]
+    steps: npt.NDArray[np.int64]
+    of: npt.NDArray[np.int64]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory, roughly."""
+        return self.rows.nbytes + self.figures.nbytes
+
+    @property
+    def bytes_before(self) -> int:
+        """Bytes up to the round before the first one."""
+        return int(self.rows["bytes"][0])
+
+    @property
+    def measured(self) -> bool:
+        """True if the gap or the greedy return was measured at the newest round."""
+        return not np.isnan(self.rows[-1:][["gap", "greedy_return"]].tolist()).all()
+
+
+MakeRows = Callable[[Row, Sequence[Played | Block]], Rows]
 
 
 class History:
@@ -135,7 +184,7 @@ class History:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # another thread may read meanwhile, to show the progress
         # Memory, the number of rows in it, and rounds without rows yet; one value, which no signal handler can halve.
-        self._now: tuple[Rows, int, list[Played]] = np.empty(MOST_ROWS, COLUMNS), 0, []
+        self._now: tuple[Rows, int, list[Played | Block]] = np.empty(MOST_ROWS, COLUMNS), 0, []
         self._make: MakeRows | None = None
         self._bytes_waiting = 0
 
@@ -232,8 +281,8 @@ class History:
             length = len(self._known())
             self._now = *_appended(self._now[0], length, np.array([row], COLUMNS)), []
 
-    def add_round(self, played: Played, make: MakeRows) -> None:
-        """Add the rows of a round; *make* computes them when somebody looks, or many wait.
+    def add_round(self, played: Played | Block, make: MakeRows) -> None:
+        """Add the rows of a round, or of a block of them; *make* computes them when somebody looks, or many wait.
 
         The rows of the round before get the bytes that were exchanged up to it, which are known by now.
         """
@@ -243,7 +292,7 @@ class History:
                 self._make = make
             rows, length, waiting = self._now
             if length and not waiting:
-                rows["bytes"][length - 1] = played.row.bytes
+                rows["bytes"][length - 1] = played.bytes_before
             waiting.append(played)
             self._bytes_waiting += played.nbytes
             if self._bytes_waiting > _MOST_WAITING:
@@ -271,8 +320,7 @@ class History:
         _, length, waiting = self._now
         if not (waiting or length):
             return False
-        newest = waiting[-1].row if waiting else self[-1]
-        return not (math.isnan(newest.gap) and math.isnan(newest.greedy_return))
+        return waiting[-1].measured if waiting else Played(self[-1], ()).measured
 
     def recount(self, n_bytes: int) -> None:
         """Set the bytes of the newest row, if there is one: it was written before those of its round were known."""

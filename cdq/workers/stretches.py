@@ -1,0 +1,180 @@
+"""Stretches: rounds that are played one after another in compiled code, as nobody looks in between.
+
+A round of Python code takes as long as a thousand steps. What each round would have said is recorded, and read when the
+stretch is over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.comm.base import Communicator
+from cdq.comm.inprocess import InProcessCommunicator
+from cdq.core.merge.merge import RULES
+from cdq.core.rounds import ENDED, INTERRUPTED, NO_MEMORY, Pace, Seat
+from cdq.core.table.rows import Law
+from cdq.errors.checks import MOST_STEPS
+from cdq.workers.rounds import Interrupted
+from cdq.workers.tallies import TALLY_WIDTH, Tallies
+from cdq.workers.worker import Worker
+
+_RECORD = np.dtype(
+    [
+        ("steps", "i8"),  # of all workers, after the round
+        ("nanoseconds", "i8"),  # since the stretch began
+        ("episodes", "i8"),
+        ("return_sum", "f8"),
+        ("bytes_sent", "i8"),  # before the round
+        ("parts", "i8"),  # number of its tallies
+        ("clock_sum", "i8"),  # of the merged table
+        ("clocks", "i8"),  # those above 0; -1 where they were not counted
+    ]
+)
+# Room for what a worker says of a stretch: 64 KiB of records, and 256 KiB of tallies.
+_MOST_ROUNDS, _MOST_TALLIES = 1024, 4096
+
+
+class Look(NamedTuple):
+    """Moments at which rank 0 must look at a run.
+
+    Attributes
+    ----------
+    at : int
+        Steps from which on there is something to do after a round.
+    seconds : float
+        Seconds after which there is; 0 for never.
+    steps_per_look, most_rows : int
+        Steps between two looks at the table: at least so many, and one of so many parts of all steps; 0 for no look.
+    unseen, all_seen : bool
+        True if it was never looked at, and if its clocks are all that is looked at, which are recorded.
+    counts : bool
+        True if they are.
+    """
+
+    at: int = MOST_STEPS
+    seconds: float = 0.0
+    steps_per_look: int = 0
+    most_rows: int = 1
+    unseen: bool = False
+    all_seen: bool = True
+    counts: bool = False
+
+
+class Stretch(NamedTuple):
+    """Rounds that were played without Python in between.
+
+    Attributes
+    ----------
+    records : (workers, n) array
+        Record of each worker and round; moments and clocks in that of rank 0.
+    tallies : (workers, m, 8) array of float64
+        Tallies of the workers' windows, one round after another.
+    began : float
+        Moment at which the stretch began (`time.perf_counter`).
+    """
+
+    records: npt.NDArray[Any]
+    tallies: Tallies
+    began: float
+
+
+class Stretches:
+    """Stretches of rounds of a worker.
+
+    Parameters
+    ----------
+    worker : Worker
+        The worker.
+    comm : Communicator
+        Communicator to the others: of this process, or of one rank.
+    rule : str
+        Name of the merge rule.
+    law : Law
+        Step sizes of all windows.
+    needs_mass : bool
+        True if the length of the next window depends on the round's pooled mass.
+    pace : Pace
+        Lengths of windows and exploration rates.
+    target : int
+        Steps of all workers at which to end.
+    finish : (1,) array of int32
+        A flag that asks all to end after the round in hand.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        comm: Communicator,
+        rule: str,
+        law: Law,
+        *,
+        needs_mass: bool,
+        pace: Pace,
+        target: int,
+        finish: npt.NDArray[np.int32],
+    ) -> None:
+        self._worker, self._comm = worker, comm
+        self.records = np.zeros(_MOST_ROUNDS, _RECORD)
+        self.tallies = np.zeros((_MOST_TALLIES, TALLY_WIDTH))
+        self._seat = worker.seat(comm.rank, self.records, self.tallies)
+        self._fixed: dict[str, Any] = {
+            "law": law,
+            "rule": RULES[rule],
+            "needs_mass": needs_mass,
+            "pace": pace,
+            "target": target,
+            "finish": finish,
+        }
+
+    @property
+    def possible(self) -> bool:
+        """True if this worker's loop and table can do without Python."""
+        return self._seat is not None
+
+    def play(self, steps: int, window: float, look: Look | None) -> tuple[int, Seat, Stretch] | None:
+        """Play rounds from *steps* and a *window* on, until somebody must look; a collective.
+
+        Returns how it ended, for `end`, and where, and what there is to say of it, which is whole on rank 0; None where
+        a rank, which has no *look*, wants no more.
+        """
+        comm, own = self._comm, self if look is not None else None
+        together, barrier = comm.enter(own) if isinstance(comm, InProcessCommunicator) else ([own], None)
+        if look is None or not all(together):
+            return None
+        seat, began = self._seat, time.perf_counter()
+        assert seat is not None
+        status = seat.play(
+            [other._seat for other in together],
+            barrier,
+            comm.timeout,
+            steps=steps,
+            window=window,
+            bytes_sent=comm.bytes_sent,
+            look_at=look.at,
+            **self._fixed,
+            **dict(zip(Look._fields[1:], look[1:], strict=True)),
+        )
+        comm.bytes_sent = seat.bytes_sent
+        self._worker.take_seat_back(merged=status == ENDED)
+        return status, seat, self._said(together, began)
+
+    def _said(self, together: Sequence[Stretches], began: float) -> Stretch:
+        assert self._seat is not None
+        n = self._seat.rounds
+        m = int(self.records["parts"][:n].sum())
+        records = np.stack([other.records[:n] for other in together])
+        return Stretch(records, np.stack([other.tallies[:m] for other in together]), began)
+
+    def end(self, status: int) -> None:
+        """Raise unless a stretch ended as it should: `Interrupted`, `MemoryError` or an error of the communicator."""
+        if status == INTERRUPTED:
+            raise Interrupted
+        if status == NO_MEMORY:
+            raise MemoryError("no memory to merge")
+        if isinstance(self._comm, InProcessCommunicator):
+            self._comm.leave(status)
