@@ -1,6 +1,8 @@
 """One worker, and one round: windows, contributions, merging, overlap.
 
 - `contribution`: The contribution of a worker to a round, as its communicator sees it.
+- `network`: The contribution of a worker that trains a network: a checksum, or its parameters and moments, to be
+  averaged.
 - `overlap`: Overlap: the merge of a window travels while the next window is learnt, and is applied one window late.
 - `rounds`: One round as a transaction: contribution, communicator, staged table, agreement, swap.
 - `tallies`: Tallies: figures of the episodes that end in a window, in parts of the window one after another.
@@ -8,6 +10,7 @@
 """
 
 from cdq.workers.contribution import LARGEST_SUMMARY, PeerTable, Rule, Summary, WorkerContribution, peer_bytes
+from cdq.workers.network import NetworkContribution
 from cdq.workers.overlap import Pipeline
 from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Apart, Interrupted, Round, Step, play
 from cdq.workers.tallies import PART_BYTES, TALLY_WIDTH, Tallies, parts_of, require_tallies, tallies_in
@@ -24,6 +27,7 @@ __all__ = [
     "TALLY_WIDTH",
     "Apart",
     "Interrupted",
+    "NetworkContribution",
     "PeerTable",
     "Pipeline",
     "Round",
