@@ -34,53 +34,53 @@ def batch(model: Model, n: int = 6) -> tuple[Any, Any, Any]:
 
 @pytest.mark.parametrize(("build", "width", "n_actions"), [(dense, 3, 2), (convolution, 50, 3)])
 def test_values_are_those_of_the_model(build: Callable[[], Any], width: int, n_actions: int) -> None:
-    model = Model(build, 7, width, n_actions)
+    model = Model(build, width, n_actions)
     keras.utils.set_random_seed(7)
     plain = build()
     observations, _, _ = batch(model)
     expected = plain(observations.reshape(6, *plain.input_shape[1:]))
-    np.testing.assert_allclose(model.values(model.start, observations), np.asarray(expected), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.values(model.start(7), observations), np.asarray(expected), rtol=1e-5, atol=1e-6)
     assert [shape for _, _, shape in model.tensors] == [tuple(one.shape) for one in plain.trainable_variables]
 
 
 @pytest.mark.parametrize(("build", "width", "n_actions"), [(dense, 3, 2), (convolution, 50, 3)])
 def test_gradients_are_finite_differences(build: Callable[[], Any], width: int, n_actions: int) -> None:
-    model = Model(build, 7, width, n_actions)
+    model = Model(build, width, n_actions)
     observations, actions, targets = batch(model)
 
     def loss(parameters: Any) -> float:
         values = model.values(parameters, observations).astype(float)
         return float(np.mean((values[np.arange(len(actions)), actions] - targets) ** 2))
 
-    gradient = model.gradient(model.start, observations, actions, targets)
+    gradient = model.gradient(model.start(7), observations, actions, targets)
     random_direction = np.random.default_rng(2).normal(size=model.size).astype(np.float32)
     step = random_direction / np.linalg.norm(random_direction) * np.float32(1e-2)
-    slope = (loss(model.start + step) - loss(model.start - step)) / 2e-2
+    slope = (loss(model.start(7) + step) - loss(model.start(7) - step)) / 2e-2
     assert slope == pytest.approx(float(gradient @ (step * 100)), rel=2e-2, abs=1e-4)
 
 
 def test_losses_of_the_model_count() -> None:
-    plain = Model(dense, 7, 3, 2)
-    held = Model(lambda: dense(kernel_regularizer=keras.regularizers.L2(0.5)), 7, 3, 2)
-    difference = held.gradient(held.start, *batch(held)) - plain.gradient(plain.start, *batch(plain))
+    plain = Model(dense, 3, 2)
+    held = Model(lambda: dense(kernel_regularizer=keras.regularizers.L2(0.5)), 3, 2)
+    difference = held.gradient(held.start(7), *batch(held)) - plain.gradient(plain.start(7), *batch(plain))
     expected = np.zeros(plain.size, np.float32)
-    expected[:24] = plain.start[:24]  # of 0.5 w ** 2, in the first kernel alone
+    expected[:24] = plain.start(7)[:24]  # of 0.5 w ** 2, in the first kernel alone
     np.testing.assert_allclose(difference, expected, atol=1e-6)
 
 
 def test_a_seed_gives_the_same_weights_and_leaves_other_random_numbers_alone() -> None:
-    first = Model(dense, 7, 3, 2)
+    first = Model(dense, 3, 2)
     before = random.getstate()
-    second = Model(dense, 7, 3, 2)
-    assert first.start.tobytes() == second.start.tobytes() != Model(dense, 8, 3, 2).start.tobytes()
+    second = Model(dense, 3, 2)
+    assert first.start(7).tobytes() == second.start(7).tobytes() != first.start(8).tobytes()
     assert (first.tensors, first.fingerprint()) == (second.tensors, second.fingerprint())
     assert random.getstate() == before
-    assert first.fingerprint() != Model(lambda: dense(activation="tanh"), 7, 3, 2).fingerprint()
+    assert first.fingerprint() != Model(lambda: dense(activation="tanh"), 3, 2).fingerprint()
 
 
 def test_the_same_bits_each_time() -> None:
-    model = Model(convolution, 7, 50, 3)
-    results = {model.gradient(model.start, *batch(model, 256)).tobytes() for _ in range(5)}
+    model = Model(convolution, 50, 3)
+    results = {model.gradient(model.start(7), *batch(model, 256)).tobytes() for _ in range(5)}
     assert len(results) == 1
 
 
@@ -117,4 +117,4 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize(("build", "said"), REFUSED.values(), ids=REFUSED)
 def test_other_models_are_refused(build: Callable[[], Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        Model(build, 0, 3, 2)
+        Model(build, 3, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,24 +20,28 @@ _EPSILON = 1e-5  # of the layer normalization in the core
 _FORM = "Dense, LayerNormalization, ReLU for each hidden layer, and a Dense layer"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layers:
     """Layers of a network: Dense, LayerNormalization and ReLU for each hidden layer, and a Dense layer.
 
     Attributes
     ----------
     tensors : mapping of str to array of float32
-        "layer.0.kernel" (inputs, outputs), "layer.0.bias", "norm.0.gain", "norm.0.bias", and so on.
+        "layer.0.kernel" (inputs, outputs), "layer.0.bias", "norm.0.gain", "norm.0.bias", and so on; none where a file
+        tells of the layers, which holds them apart.
     low, scale : (inputs,) array of float64
         Input x is given to the first layer as (x - low) * scale - 1, and as it is where the scale is 0.
     reward_scale : float
         Outputs of the last layer are divided by it.
+    weights : str
+        SHA-256 of the tensors as they were read.
     """
 
     tensors: Tensors
     low: npt.NDArray[np.float64]
     scale: npt.NDArray[np.float64]
     reward_scale: float
+    weights: str = ""
 
     @property
     def hidden(self) -> tuple[int, ...]:
@@ -48,6 +53,18 @@ class Layers:
     def n_actions(self) -> int:
         """Number of outputs."""
         return len(list(self.tensors.values())[-1])
+
+    def to_config(self) -> dict[str, Any]:
+        """Return a JSON object of the layers, without the weights, of which it tells the SHA-256."""
+        return {"low": self.low.tolist(), "scale": self.scale.tolist(), "weights": self.weights}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Layers:
+        """Return the layers that `to_config` described; the network's file has their weights."""
+        low, scale = (np.array([float(x) for x in config[name]], np.float64) for name in ("low", "scale"))
+        if low.shape != scale.shape or not np.isfinite(low + scale).all():
+            raise ValueError("low and scale are not a finite number for each input")
+        return cls({}, low, scale, 1.0, str(config["weights"]))
 
 
 def write(layers: Layers) -> Any:
@@ -93,11 +110,13 @@ def read(model: Any, reward_scale: float) -> Layers:
     layers = _chain(model)
     low, scale, layers = _scaling_of(layers, _input_width(model))
     if layers and _kind(layers[-1]) == "Rescaling":
-        return Layers(_tensors_of(layers[:-1], model.name), low, scale, _reward_scale_of(layers[-1]))
-    tensors = _tensors_of(layers, model.name)
-    for name in list(tensors)[-2:]:
-        tensors[name] *= np.float32(reward_scale)
-    return Layers(tensors, low, scale, reward_scale)
+        tensors, reward_scale = _tensors_of(layers[:-1], model.name), _reward_scale_of(layers[-1])
+    else:
+        tensors = _tensors_of(layers, model.name)
+        for name in list(tensors)[-2:]:
+            tensors[name] *= np.float32(reward_scale)
+    weights = hashlib.sha256(b"".join(tensor.tobytes() for tensor in tensors.values()))
+    return Layers(tensors, low, scale, reward_scale, weights.hexdigest())
 
 
 def _chain(model: Any) -> list[Any]:

@@ -30,15 +30,11 @@ class Model:
     ----------
     build : callable
         Function without arguments that returns a Keras 3 model, its weights those to begin with.
-    seed : int
-        Seed of random weights: the same on all workers.
     width, n_actions : int
         Numbers of an observation, and number of actions.
 
     Attributes
     ----------
-    start : (size,) array of float32
-        Trainable variables as the model was made.
     tensors : tuple of (str, int, tuple of int)
         Name, offset and shape of each variable, in Keras's order.
     size : int
@@ -52,8 +48,8 @@ class Model:
         If Keras has another backend, or the model is not one that can be learnt; names the layer.
     """
 
-    def __init__(self, build: Callable[[], Any], seed: int, width: int, n_actions: int) -> None:
-        self._model = _built(build, seed)
+    def __init__(self, build: Callable[[], Any], width: int, n_actions: int) -> None:
+        self._build, self._model = build, _built(build, 0)
         _require_learnable(self._model)
         self._inputs = _input_shape(self._model, width)
         _require_outputs(self._model, n_actions)
@@ -63,11 +59,12 @@ class Model:
         self.tensors = tuple((f"variable.{i}.{one.name}", at, tuple(one.shape)) for i, one, at in places)
         self.size = sum(sizes)
         self.n_actions, self.width = n_actions, width
-        self.start: Floats32 = np.concatenate(
-            [variable.numpy().ravel() for variable in variables]
-        )
         self._forward, self._gradient = self._functions(tensorflow())
         self._require_same_values()
+
+    def start(self, seed: int) -> Floats32:
+        """Return the parameters to begin with, the random ones those of a seed."""
+        return _flat(_built(self._build, seed))
 
     def values(self, parameters: Floats32, observations: Floats32) -> Floats32:
         """Return the action values (n, n_actions) of observations, (n, width)."""
@@ -121,7 +118,7 @@ class Model:
     def _require_same_values(self) -> None:
         """Raise `ConfigError` if the model gives other values to the same observations the second time."""
         observations = np.random.default_rng(0).random((2, self.width), np.float32)
-        first, second = (self.values(self.start, observations) for _ in range(2))
+        first, second = (self.values(_flat(self._model), observations) for _ in range(2))
         if first.tobytes() != second.tobytes() or not np.isfinite(first).all():
             raise ConfigError(
                 f"network: model {self._model.name!r} gives random values, or values that are not finite; allowed: a "
@@ -129,11 +126,15 @@ class Model:
             )
 
 
+def _flat(model: Any) -> Floats32:
+    return np.concatenate([variable.numpy().ravel() for variable in model.trainable_variables])
+
+
 def _built(build: Callable[[], Any], seed: int) -> Any:
     """Return the model of a function, its random weights those of a seed."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # which Keras seeds, too
     try:
-        keras().utils.set_random_seed(seed)
+        keras().utils.set_random_seed(seed % 2**32)
         model = build()
     finally:
         random.setstate(python)
