@@ -30,6 +30,7 @@ VECTORISED = {
     "loops.rollout",
     "loops.stepping",
     "linear.linear",
+    "network.network",
     "table.hash",
     "table.qfunction",
     "envs.envs",
