@@ -66,7 +66,8 @@ class QLearner(Learning):
     merge : str, MergeRule, Personal or None
         Rule by which the workers' tables become one: "pooled", which None stands for, "mean", "visits", "importance",
         "affine", "sum", "max". Networks: "gradient" (None), the mean of the gradients of every minibatch, or "mean", of
-        parameters and moments at the end of a window. `Personal`: each worker of a list of environments has a table of its own beside it.
+        parameters and moments at the end of a window. `Personal`: each worker of a list of environments has a table of
+        its own beside it.
     sync_every : "auto", int or AutoWindow
         Steps per worker between two merges; "auto" chooses each window from what was merged. Of a network a multiple of
         its rollout times *num_envs*: "auto" is one, or four with ``merge="mean"``.
@@ -74,8 +75,8 @@ class QLearner(Learning):
         Number of workers that learn together. Default: 1, or as many as the communicator has ranks in
         other processes (under mpiexec, each process is one worker).
     num_envs : int, optional
-        Environments that a worker steps in lockstep; by default 16, and 1 where they are stepped in Python; of a network
-        64 in all, shared by the workers, at least 4 each.
+        Environments that a worker steps in lockstep; by default 16, and 1 where they are stepped in Python. Of a
+        network 64 in all, shared by the workers, and at least 4 of each.
     comm : str or Communicator
         "auto", the name of a communicator ("inprocess": threads of this process; "zmq": processes that `learn` starts;
         "mpi": those that mpiexec or srun started), a URL, or a communicator, of which this process is then one rank. A

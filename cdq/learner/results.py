@@ -108,7 +108,9 @@ class Results(Matches):
         merged = self._state.merged
         keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
         if isinstance(merged, MergedNetwork):
-            raise TableError("a network has no table; `agent.network` has its tensors, `action_values` the values")
+            raise TableError(
+                "a network has no table; `agent.network` has its tensors, `action_values` the values"
+            )
         return QTable(
             merged.mean_values().copy(),
             merged.updates().copy(),
@@ -120,7 +122,7 @@ class Results(Matches):
 
     @property
     def network(self) -> Mapping[str, npt.NDArray[np.float32]]:
-        """A copy of the network's tensors as they are now, by name: ``layer.0.kernel``, ``norm.0.gain``, ...; read-only.
+        """A copy of the network's tensors by name, ``layer.0.kernel``, ``norm.0.gain``, ..., as they are; read-only.
 
         Raises
         ------

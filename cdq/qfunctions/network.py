@@ -80,7 +80,7 @@ class Parameters:
         """Return the CRC-32 of all of it."""
         result = 0
         for array in self.arrays:
-            result = crc32(array, result)
+            result = crc32(array.data, result)
         return result
 
 
@@ -148,7 +148,9 @@ class MergedNetwork(MergedTable):
             check_tensor(name, tensors[name], tensor.shape, tensor.dtype)
             if not np.isfinite(tensors[name]).all():
                 raise TableError(f"the file's {name} are not all finite; use another file")
-        if tensors["updates"][0] < 0 or any((tensors[f"second.{name}"] < 0).any() for name in self.views(self.values)):
+        if tensors["updates"][0] < 0 or any(
+            (tensors[f"second.{name}"] < 0).any() for name in self.views(self.values)
+        ):
             raise TableError("the file's moments or updates are below 0; use another file")
         for name, tensor in own.items():
             tensor[:] = tensors[name]
@@ -256,7 +258,10 @@ class Perceptron:
         network = self.network
         return NetworkQ(
             self._shape,
-            *rows.arrays,
+            rows.values,
+            rows.first,
+            rows.second,
+            rows.count,
             n,
             low=self._low,
             scale=self._scale,
@@ -294,7 +299,8 @@ class Perceptron:
         found = np.empty((1, self._shape.actions))
         if self.reader(values, 1).action_values(vector, found) >= 0:
             raise ConfigError(f"the observation {vector[0].tolist()} is not finite")
-        return found[0]
+        values_found: Floats = found[0]
+        return values_found
 
     def split(self, observations: Any) -> list[Any] | None:
         """Return the single observations of a batch; None if it is no batch."""

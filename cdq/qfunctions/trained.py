@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -86,8 +87,8 @@ class Trained:
             rates = explore_first + slope * begin, explore_first + slope * end
             completed, *ended = self._loop.run(law, end - begin, *rates, tally)
             if not completed and not self._q.is_divergent:
-                return False, episodes, length_sum, return_sum
-            episodes, length_sum, return_sum = episodes + ended[0], length_sum + ended[1], return_sum + ended[2]
+                return False, 0, 0, 0.0
+            episodes, length_sum, return_sum = map(operator.add, (episodes, length_sum, return_sum), ended)
             self._train(float(law.arrays[0][0]))
         return True, episodes, length_sum, return_sum
 

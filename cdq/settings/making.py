@@ -67,7 +67,9 @@ def _require_compatible(known: Mapping[str, Any]) -> None:
     if known["network"] is not None:
         require_of_networks(known)
     elif known["merge"] == GRADIENT:
-        raise ConfigError("merge='gradient' is for networks, whose gradients it averages; give network=, or another rule")
+        raise ConfigError(
+            "merge='gradient' averages the gradients of a network; give network=, or another rule"
+        )
     if known["overlap"] and known["table"] == "hash":
         raise ConfigError(
             "overlap and a hashed table exclude each other: its rows are agreed on before a merge"

@@ -108,7 +108,11 @@ def _unless_none(reason: str) -> Any:
 def _merge(merge: Any) -> str:
     if isinstance(merge, str) and merge in OF_NETWORKS:
         return ""
-    fault = "no table to keep apart" if isinstance(merge, Personal) else "no visits of pairs that a rule could weigh"
+    fault = (
+        "no table to keep apart"
+        if isinstance(merge, Personal)
+        else "no visits of pairs that a rule could weigh"
+    )
     return f"it has {fault}; allowed: {' or '.join(map(repr, OF_NETWORKS))}"
 
 
@@ -128,16 +132,22 @@ def _step_size(step_size: Any) -> str:
 _FAULTS = {
     "merge": _merge,
     "dtype": lambda dtype: "" if dtype == "float32" else "its kernels compute in float32; leave dtype out",
-    "rule": lambda rule: "" if rule is Q_LEARNING else "it learns by Peng's Q(lambda), a rule of its own; leave rule out",
+    "rule": lambda rule: (
+        "" if rule is Q_LEARNING else "it learns by Peng's Q(lambda), its own rule; leave rule out"
+    ),
     "sync_every": _window,
     "step_size": _step_size,
     "features": _unless_none("both stand for the Q-function; choose one"),
     "bins": _unless_none("it reads the numbers themselves; leave bins out"),
     "table": lambda table: "" if table == "dense" else "it has no table; leave table out",
-    "initial_value": lambda value: "" if value == 0 else "its values begin with its weights, near 0; leave it out",
+    "initial_value": lambda value: (
+        "" if value == 0 else "its values begin with its weights, near 0; leave it out"
+    ),
     "opponent": _unless_none("games are learnt in tables; leave one out"),
     "tasks": _unless_none("tasks are learnt in tables; leave one out"),
-    "groups": lambda groups: "" if groups == "own" else "several agents are learnt with tables; leave one out",
+    "groups": lambda groups: (
+        "" if groups == "own" else "several agents are learnt with tables; leave one out"
+    ),
     "overlap": lambda overlap: "gradients are exchanged at once; leave it out" if overlap else "",
     "per_worker": _unless_none("all workers train one network, with the same schedules; leave it out"),
     "federation": _unless_none("every worker's gradient counts in every step; leave it out"),

@@ -21,6 +21,7 @@ from cdq.workers import (
     GO_ON,
     STOP_AFTER,
     STOP_BEFORE,
+    NetworkContribution,
     Pipeline,
     Round,
     Rule,
@@ -220,7 +221,7 @@ class Course:
 
 def learn_rounds(
     worker: Worker,
-    contribution: WorkerContribution,
+    contribution: WorkerContribution | NetworkContribution,
     comm: Communicator,
     *,
     plan: Plan,
@@ -250,7 +251,11 @@ def learn_rounds(
 
 
 def _one_by_one(
-    worker: Worker, contribution: WorkerContribution, comm: Communicator, rule: Rule, course: Course
+    worker: Worker,
+    contribution: WorkerContribution | NetworkContribution,
+    comm: Communicator,
+    rule: Rule,
+    course: Course,
 ) -> Generator[None, None, None]:
     """Play the course; yield after every round."""
     while (step := course.next()) is not None:

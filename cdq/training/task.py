@@ -295,7 +295,13 @@ class SteppedTask:
         q = self.kind.q_function(rows, lanes.n)
         loop = self.environment.loop(q, lanes, gamma, lanes.seeds(), stop)
         if isinstance(self.own_table, MergedNetwork):
-            return Trained(loop, cast("TrainedQ", q), self.own_table.layout.size, self.kind.network, self.name)
+            return Trained(
+                loop,
+                cast("TrainedQ", q),
+                self.own_table.layout.size,
+                cast("Any", self.kind).network,
+                self.name,
+            )
         return DivergenceGuard(loop, q, self.name) if q.continuous else loop
 
     def with_kind(self, kind: QFunctionKind) -> SteppedTask:

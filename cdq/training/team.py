@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from cdq.comm.base import Communicator
 from cdq.contracts import Task
 from cdq.core.lanes import Lanes, widened
 from cdq.errors import FileError
-from cdq.qfunctions import MergedNetwork
+from cdq.qfunctions import MergedNetwork, MergedTable, Parameters
 from cdq.settings import Settings
 from cdq.settings.of_networks import averages
 from cdq.training.course import Plan
@@ -128,7 +128,7 @@ class Team:
         self.workers[comm.rank] = worker
         by_window = averages(self._settings)
         worker.exchange_by(None if by_window or comm.size == 1 else comm)
-        return NetworkContribution(worker.rows, averages=by_window)
+        return NetworkContribution(cast(Parameters, worker.rows), averages=by_window)
 
     def _worker(
         self, rank: int, merged: MergedTable, is_keeper: bool, memory: npt.NDArray[np.uint8] | None = None

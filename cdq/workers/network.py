@@ -73,11 +73,12 @@ class NetworkContribution:
             If the ranks have made another number of steps, or have other parameters where they must be equal.
         """
         heads = [_HEAD.unpack_from(part) for part in parts]
-        odd = [rank for rank, head in enumerate(heads) if head != heads[0]]
+        most = max(heads, key=heads.count)  # among equals that of the lowest rank
+        odd = [rank for rank, head in enumerate(heads) if head != most]
         if odd:
             raise DivergenceError(
-                f"the networks differ: that of rank {', '.join(map(str, odd))} from that of rank 0, although all "
-                "applied the same gradients; memory or network are at fault",
+                f"the networks differ: rank {', '.join(map(str, odd))} against the others, although all made the same "
+                "steps; memory or the connection are at fault",
                 odd,
             )
         self._summaries = [Summary.unpack(part, _HEAD.size) for part in parts]
