@@ -248,3 +248,25 @@ def network_of(text: str) -> Network:
             "returns a Keras model"
         )
     return Network(tuple(map(int, sizes)))
+
+
+def told_network(path: object, config: Any, given: Any) -> Any:
+    """Return the network that a file tells of as a JSON object, a Keras model by the function that its user gives.
+
+    Raises
+    ------
+    ConfigError
+        If it has a Keras model, and none is given: nothing is imported because a file names it; or if it has none.
+    """
+    model = config.get("model") if isinstance(config, Mapping) else None
+    if model is None:
+        if given is not None:
+            raise ConfigError(f"{path} was learnt without a Keras model; leave network out")
+        return config
+    own = checked_network("network", given)
+    if own is None or own.model is None:
+        raise ConfigError(
+            f"{path} was learnt with the Keras model of {model!r:.200}, and no module is imported because a file names "
+            f"it; if you trust it, give network={model!r:.200}, or the function itself"
+        )
+    return {**config, "model": own.model}

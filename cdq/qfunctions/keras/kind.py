@@ -114,6 +114,10 @@ class KerasModel:
             raise ConfigError(f"the observation {vector[0].tolist()} is not finite")
         return found[0]
 
+    def to_keras(self, values: Floats) -> Any:
+        """Return the Keras model with these weights, its values in the units of the rewards."""
+        return self._model.with_weights(values, 1 / self.network.reward_scale)
+
     def split(self, observations: Any) -> list[Any] | None:
         """Return the single observations of a batch; None if it is no batch."""
         return self._encoder.split(observations)

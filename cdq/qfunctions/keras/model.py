@@ -66,6 +66,14 @@ class Model:
         """Return the parameters to begin with, the random ones those of a seed."""
         return _flat(_built(self._build, seed))
 
+    def with_weights(self, parameters: Floats32, factor: float) -> Any:
+        """Return a model of these weights, its outputs multiplied by a factor."""
+        model = _built(self._build, 0)
+        for variable, (_, at, shape) in zip(model.trainable_variables, self.tensors, strict=True):
+            variable.assign(parameters[at : at + math.prod(shape)].reshape(shape))
+        scaled = keras().layers.Rescaling(factor, name="unscale")(model.outputs[0])
+        return keras().Model(model.inputs[0], scaled)
+
     def values(self, parameters: Floats32, observations: Floats32) -> Floats32:
         """Return the action values (n, n_actions) of observations, (n, width)."""
         values: Floats32 = self._forward(parameters, observations).numpy()
