@@ -17,7 +17,6 @@ class Shape:
 class NetworkQ(QFunction):
     shape: Shape
     recorded: int
-    samples: int
     def __init__(
         self,
         shape: Shape,

@@ -10,61 +10,6 @@ import os
 import numpy as np
 
 
-cdef extern from "network/network.h":
-    int CDQ_MOST_HIDDEN
-    int CDQ_LARGEST_HIDDEN
-    int64_t cdq_lay_out_pass(const cdq_network *net, cdq_pass *scratch, float *memory) nogil
-
-cdef extern from "network/sets.h":
-    ctypedef struct cdq_samples:
-        const float *input
-        const uint32_t *action
-        const float *target
-        const int32_t *order
-        int64_t n
-
-    ctypedef struct cdq_update:
-        pass
-
-    ctypedef struct cdq_kernels:
-        const char *name
-        void (*values)(
-            const cdq_network *, const float *, int64_t, const float *, cdq_pass *, float *) noexcept nogil
-        void (*gradient)(
-            const cdq_network *, const float *, const cdq_samples *, cdq_pass *, float *) noexcept nogil
-        void (*mean)(int64_t, int64_t, const float **, float *) noexcept nogil
-        double (*squares)(int64_t, const float *) noexcept nogil
-        void (*step)(int64_t, const cdq_update *, const float *, float *, float *, float *) noexcept nogil
-
-    const cdq_kernels *cdq_kernels_of(bint baseline)
-    void cdq_raise(cdq_powers *powers, int64_t updates) nogil
-    cdq_update cdq_rectify(const cdq_powers *powers, double squares, double step_size) nogil
-
-cdef extern from "network/recording.h":
-    ctypedef struct cdq_sweep:
-        const uint32_t *action
-        const double *reward
-        const double *discount
-        const uint8_t *masks
-        const uint8_t *active
-
-    void cdq_fill_bit_tables()
-    bint cdq_read_input(
-        int64_t inputs, const double *observation, const double *low, const double *scale, float *input) nogil
-    bint cdq_all_finite(const cdq_network *net, const float *value, int64_t n) nogil
-    void cdq_choose_actions(
-        const cdq_network *net, const cdq_seen *seen, uint64_t threshold, const uint64_t *bits, const uint8_t *masks,
-        uint32_t *action, int64_t n) nogil
-    void cdq_greedy_actions(
-        const cdq_network *net, const cdq_seen *seen, const uint8_t *masks, uint32_t *action, int64_t n) nogil
-    void cdq_mix_key(cdq_recording *r, const uint64_t *bits) nogil
-    void cdq_record(
-        cdq_recording *r, const cdq_network *net, const cdq_seen *state, const cdq_seen *successor,
-        const cdq_sweep *sweep) nogil
-    void cdq_close_rollout(cdq_recording *r) nogil
-    void cdq_shuffle(cdq_recording *r) nogil
-
-
 cdq_fill_bit_tables()
 
 MOST_HIDDEN = CDQ_MOST_HIDDEN
@@ -310,7 +255,8 @@ cdef class NetworkQ(QFunction):
         return wrong
 
     cdef int64_t value_some(
-            self, const double[:, ::1] observations, double[:, ::1] values, int64_t first, int64_t count) noexcept nogil:
+        self, const double[:, ::1] observations, double[:, ::1] values, int64_t first, int64_t count
+    ) noexcept nogil:
         """Write the values of up to *n* observations, which take the place of the successors."""
         cdef const cdq_network *net = &self.shape.c
         cdef int64_t i, a

@@ -39,17 +39,23 @@ CDQ_INLINE void NAME(cdq_tile)(const int rows, const int vectors, cdq_factor a, 
     const float *start = sums->start ? sums->start + m * sums->start_step + n : NULL;
     float *out = sums->out + m * width + n;
     VECTOR sum[4][2];
+#pragma GCC unroll 4
     for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
             sum[r][v] = start ? NAME(cdq_load)(start + r * sums->start_step + v * LANES) : (VECTOR){0};
     for (int64_t k = 0; k < depth; k++) {
+#pragma GCC unroll 4
         for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
             for (int v = 0; v < vectors; v++)
                 sum[r][v] += left[r * a.row_step] * NAME(cdq_load)(b + v * LANES);
         left += step;
         b += width;
     }
+#pragma GCC unroll 4
     for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
             NAME(cdq_store)(out + r * width + v * LANES, sum[r][v]);
 }

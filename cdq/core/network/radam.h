@@ -52,18 +52,22 @@ static cdq_update cdq_rectify(const cdq_powers *powers, double squares, double s
 #endif
 
 /* The mean of the gradients of all ranks, added in rank order. */
-static void NAME(cdq_mean)(int64_t size, int64_t ranks, const float *const *gradients, float *restrict mean)
+static void NAME(cdq_mean)(int64_t size, int64_t ranks, const float *const *gradients, float *mean)
 {
-    const float *restrict first = gradients[0];
-    for (int64_t i = 0; i < size; i++)
-        mean[i] = first[i];
-    for (int64_t k = 1; k < ranks; k++) {
-        const float *restrict next = gradients[k];
-        for (int64_t i = 0; i < size; i++)
-            mean[i] += next[i];
+    const float n = (float)ranks;
+    int64_t i = 0;
+    for (; i + LANES <= size; i += LANES) {
+        VECTOR sum = NAME(cdq_load)(gradients[0] + i);
+        for (int64_t k = 1; k < ranks; k++)
+            sum += NAME(cdq_load)(gradients[k] + i);
+        NAME(cdq_store)(mean + i, sum / n);
     }
-    for (int64_t i = 0; i < size && ranks > 1; i++)
-        mean[i] /= (float)ranks;
+    for (; i < size; i++) {
+        float sum = gradients[0][i];
+        for (int64_t k = 1; k < ranks; k++)
+            sum += gradients[k][i];
+        mean[i] = sum / n;
+    }
 }
 
 /* The sum of squares, as eight partial sums: of the numbers 0, 8, 16 ..., of 1, 9, 17 ... and so on. */
@@ -72,6 +76,7 @@ static double NAME(cdq_squares)(int64_t size, const float *gradient)
     double s[8] = {0};
     int64_t i = 0;
     for (; i + 8 <= size; i += 8)
+#pragma GCC unroll 8
         for (int j = 0; j < 8; j++)
             s[j] += (double)gradient[i + j] * (double)gradient[i + j];
     for (int j = 0; i + j < size; j++)
@@ -79,18 +84,36 @@ static double NAME(cdq_squares)(int64_t size, const float *gradient)
     return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
 }
 
-static void NAME(cdq_step)(int64_t size, const cdq_update *update, const float *restrict gradient,
-                           float *restrict parameters, float *restrict first, float *restrict second)
+/* Update some parameters and their moments. */
+CDQ_INLINE void NAME(cdq_step_some)(const cdq_update *update, const float *gradient, float *parameters, float *first,
+                                    float *second)
 {
-    const float scale = update->scale, step = update->step, root = update->root;
-    const int adaptive = update->adaptive;
-    for (int64_t i = 0; i < size; i++) {
-        const float g = gradient[i] * scale;
-        first[i] = 0.9f * first[i] + 0.1f * g;
-        second[i] = 0.999f * second[i] + 0.001f * g * g;
-    }
-    for (int64_t i = 0; i < size && adaptive; i++)
-        parameters[i] -= step * first[i] / (sqrtf(second[i]) * root + CDQ_RADAM_EPSILON);
-    for (int64_t i = 0; i < size && !adaptive; i++)
-        parameters[i] -= step * first[i];
+    const VECTOR g = NAME(cdq_load)(gradient) * update->scale;
+    const VECTOR m = 0.9f * NAME(cdq_load)(first) + 0.1f * g;
+    const VECTOR v = 0.999f * NAME(cdq_load)(second) + 0.001f * g * g;
+    VECTOR step = update->step * m;
+    if (update->adaptive)
+        step /= NAME(cdq_root)(v) * update->root + CDQ_RADAM_EPSILON;
+    NAME(cdq_store)(first, m);
+    NAME(cdq_store)(second, v);
+    NAME(cdq_store)(parameters, NAME(cdq_load)(parameters) - step);
+}
+
+static void NAME(cdq_step)(int64_t size, const cdq_update *update, const float *gradient, float *parameters,
+                           float *first, float *second)
+{
+    int64_t i = 0;
+    for (; i + LANES <= size; i += LANES)
+        NAME(cdq_step_some)(update, gradient + i, parameters + i, first + i, second + i);
+    if (i == size)
+        return;
+    float rest[4][LANES] = {{0}}; /* less than a vector */
+    float *const all[3] = {parameters + i, first + i, second + i};
+    const size_t bytes = (size_t)(size - i) * sizeof(float);
+    memcpy(rest[3], gradient + i, bytes);
+    for (int k = 0; k < 3; k++)
+        memcpy(rest[k], all[k], bytes);
+    NAME(cdq_step_some)(update, rest[3], rest[0], rest[1], rest[2]);
+    for (int k = 0; k < 3; k++)
+        memcpy(all[k], rest[k], bytes);
 }

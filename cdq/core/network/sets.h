@@ -4,6 +4,9 @@
 #define CDQ_SETS_H
 
 #include "network/network.h"
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
 
 #define LANES 4
 #define VECTOR cdq_vector4
@@ -11,6 +14,11 @@
 #define NAME(x) CDQ_PASTE(x, baseline)
 typedef float VECTOR __attribute__((vector_size(4 * LANES)));
 typedef int32_t MASK __attribute__((vector_size(4 * LANES)));
+#ifdef __SSE2__
+CDQ_INLINE VECTOR NAME(cdq_root)(VECTOR x) { return _mm_sqrt_ps(x); }
+#else
+CDQ_INLINE VECTOR NAME(cdq_root)(VECTOR x) { return (VECTOR){sqrtf(x[0]), sqrtf(x[1]), sqrtf(x[2]), sqrtf(x[3])}; }
+#endif
 #include "network/kernels.h"
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
@@ -23,6 +31,7 @@ typedef int32_t MASK __attribute__((vector_size(4 * LANES)));
 #define NAME(x) CDQ_PASTE(x, avx2)
 typedef float VECTOR __attribute__((vector_size(4 * LANES)));
 typedef int32_t MASK __attribute__((vector_size(4 * LANES)));
+CDQ_INLINE VECTOR NAME(cdq_root)(VECTOR x) { return _mm256_sqrt_ps(x); }
 #include "network/kernels.h"
 #pragma GCC pop_options
 #endif
