@@ -214,7 +214,10 @@ class Filed(Results):
         checkpoints = Checkpoints(directory, checkpoint_every)
         path, tensors, header = checkpoints.newest(joined)
         require_kind(path, header, "checkpoint")
-        arguments = {**arguments_of(path, header, merge, tasks, network), "comm": comm if joined is None else joined}
+        arguments = {
+            **arguments_of(path, header, merge, tasks, network),
+            "comm": comm if joined is None else joined,
+        }
         if workers is not None:
             arguments["workers"] = workers
         learner = cls._made(path, env, arguments, tensors, header)

@@ -152,7 +152,9 @@ class Network:
         """
         from cdq.qfunctions.keras.layers import read
 
-        layers = read(model, real("reward_scale", reward_scale, "a number above 0", _LEAST_SCALE, _MOST_SCALE))
+        layers = read(
+            model, real("reward_scale", reward_scale, "a number above 0", _LEAST_SCALE, _MOST_SCALE)
+        )
         return cls(layers.hidden, reward_scale=layers.reward_scale, layers=layers, **arguments)
 
 
@@ -176,7 +178,9 @@ def _imported(name: str) -> Callable[[], Any]:
         for part in path.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"network is {name!r}, which cannot be imported ({error}); allowed: {_FUNCTION}") from error
+        raise ConfigError(
+            f"network is {name!r}, which cannot be imported ({error}); allowed: {_FUNCTION}"
+        ) from error
     if not callable(found):
         raise ConfigError(f"network is {name!r}, which is {shown(found)}; allowed: {_FUNCTION}")
     function: Callable[[], Any] = found
@@ -210,7 +214,9 @@ def network_to_config(network: Network | None) -> dict[str, Any] | None:
     """Return a network as a JSON object; `network_from_config` reads it back."""
     if network is None:
         return None
-    told = {one.name: getattr(network, one.name) for one in fields(network) if one.name not in {"model", "layers"}}
+    told = {
+        one.name: getattr(network, one.name) for one in fields(network) if one.name not in {"model", "layers"}
+    }
     told["hidden"] = list(network.hidden)
     if network.model is not None:
         told["model"] = network.model_name

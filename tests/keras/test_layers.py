@@ -14,7 +14,9 @@ from cdq.errors import ConfigError
 from cdq.qfunctions.keras.layers import Layers, read, write
 
 # NumPy 2 about arrays of TensorFlow, which Keras copies as it saves a model.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+)
 
 
 def random_layers(hidden: tuple[int, ...] = (16, 8), width: int = 3, n_actions: int = 4) -> Layers:
@@ -53,7 +55,9 @@ def test_a_written_model_has_the_values_of_the_layers(hidden: tuple[int, ...]) -
     layers = random_layers(hidden)
     observations = np.random.default_rng(1).normal(size=(4096, 3))
     values = values_of(layers, observations)
-    np.testing.assert_allclose(np.asarray(write(layers)(observations)), values, rtol=1e-5, atol=1e-5 * np.abs(values).max())
+    np.testing.assert_allclose(
+        np.asarray(write(layers)(observations)), values, rtol=1e-5, atol=1e-5 * np.abs(values).max()
+    )
 
 
 @pytest.mark.parametrize("reward_scale", [0.1, 0.02, 1.0, 1 / 3, 0.07, 49.0])
@@ -87,7 +91,9 @@ def test_models_of_others_are_read() -> None:
     ):
         observations = np.random.default_rng(1).normal(size=(64, 3))
         layers = read(model, 0.1)
-        np.testing.assert_allclose(np.asarray(model(observations)), values_of(layers, observations), atol=1e-5)
+        np.testing.assert_allclose(
+            np.asarray(model(observations)), values_of(layers, observations), atol=1e-5
+        )
         assert layers.reward_scale == 0.1
 
 
@@ -95,23 +101,39 @@ L = keras.layers
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "no model": (lambda: 3, "the model is 3"),
     "no input": (lambda: keras.Sequential([L.Dense(8)]), "no input"),
-    "convolution": (lambda: sequential(L.Reshape((3, 1), name="cut"), L.Conv1D(8, 1), L.Dense(2)), "'cut' is Reshape"),
+    "convolution": (
+        lambda: sequential(L.Reshape((3, 1), name="cut"), L.Conv1D(8, 1), L.Dense(2)),
+        "'cut' is Reshape",
+    ),
     "dropout": (lambda: sequential(*hidden(), L.Dropout(0.1, name="drop"), L.Dense(2)), "'drop' is Dropout"),
     "epsilon": (
         lambda: sequential(L.Dense(8), L.LayerNormalization(name="norm"), L.ReLU(), L.Dense(2)),
         r"'norm' \(LayerNormalization\) has epsilon=0.001; allowed: 1e-05",
     ),
-    "no normalization": (lambda: sequential(L.Dense(8), L.ReLU(name="rectify"), L.Dense(2)), "'rectify' is ReLU, where"),
-    "activation": (lambda: sequential(L.Dense(8, "relu", name="one"), *hidden()[1:], L.Dense(2)), "'one' .*activation='relu'"),
-    "last activation": (lambda: sequential(*hidden(), L.Dense(2, "tanh", name="out")), "'out' .*activation='tanh'"),
+    "no normalization": (
+        lambda: sequential(L.Dense(8), L.ReLU(name="rectify"), L.Dense(2)),
+        "'rectify' is ReLU, where",
+    ),
+    "activation": (
+        lambda: sequential(L.Dense(8, "relu", name="one"), *hidden()[1:], L.Dense(2)),
+        "'one' .*activation='relu'",
+    ),
+    "last activation": (
+        lambda: sequential(*hidden(), L.Dense(2, "tanh", name="out")),
+        "'out' .*activation='tanh'",
+    ),
     "other activation": (
-        lambda: sequential(*hidden()[:2], L.Activation("tanh", name="curve"), L.Dense(2)), "'curve' is Activation"
+        lambda: sequential(*hidden()[:2], L.Activation("tanh", name="curve"), L.Dense(2)),
+        "'curve' is Activation",
     ),
     "leaky": (
         lambda: sequential(*hidden()[:2], L.ReLU(negative_slope=0.1, name="leaky"), L.Dense(2)),
         "'leaky' .*negative_slope",
     ),
-    "no bias": (lambda: sequential(L.Dense(8, use_bias=False, name="one"), *hidden()[1:], L.Dense(2)), "use_bias=False"),
+    "no bias": (
+        lambda: sequential(L.Dense(8, use_bias=False, name="one"), *hidden()[1:], L.Dense(2)),
+        "use_bias=False",
+    ),
     "regularizer": (
         lambda: sequential(L.Dense(8, kernel_regularizer="l2", name="one"), *hidden()[1:], L.Dense(2)),
         "'one' .*kernel_regularizer",
@@ -123,11 +145,15 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "no hidden layer": (lambda: sequential(L.Dense(2)), "has 1 layers"),
     "no end": (lambda: sequential(*hidden()), "has 3 layers"),
-    "nested": (lambda: sequential(keras.Sequential(hidden(), name="inner"), L.Dense(2)), "'inner' is Sequential"),
+    "nested": (
+        lambda: sequential(keras.Sequential(hidden(), name="inner"), L.Dense(2)),
+        "'inner' is Sequential",
+    ),
     "image": (lambda: keras.Sequential([keras.Input((4, 4)), L.Flatten(), L.Dense(2)]), r"of shape \(4, 4\)"),
     "scale of 0": (lambda: sequential(L.Rescaling(0.0), *hidden(), L.Dense(2)), "scale of 0"),
     "offset at the end": (
-        lambda: sequential(*hidden(), L.Dense(2), L.Rescaling(2.0, 1.0, name="end")), "'end' .*at the model's end"
+        lambda: sequential(*hidden(), L.Dense(2), L.Rescaling(2.0, 1.0, name="end")),
+        "'end' .*at the model's end",
     ),
 }
 

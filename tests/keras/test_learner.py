@@ -12,7 +12,9 @@ import pytest
 import cdq
 from cdq.errors import ConfigError, TableError
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+)
 
 L = keras.layers
 
@@ -53,7 +55,9 @@ def test_a_network_that_began_with_keras_is_saved_and_loaded(tmp_path: Path) -> 
 
 def test_models_of_another_size_are_refused() -> None:
     of_cartpole = cdq.Network.from_keras(cdq.QLearner("CartPole-v1", network=cdq.Network((8,))).to_keras())
-    with pytest.raises(ConfigError, match="4 inputs and 2 outputs; the environment has 2 numbers .* 3 actions"):
+    with pytest.raises(
+        ConfigError, match="4 inputs and 2 outputs; the environment has 2 numbers .* 3 actions"
+    ):
         cdq.QLearner("MountainCar-v0", network=of_cartpole)
 
 
@@ -83,7 +87,9 @@ def test_a_keras_model_is_learnt_to_the_bit(tmp_path: Path) -> None:
 
 def test_a_keras_model_that_is_resumed_is_the_one_that_was_not_interrupted(tmp_path: Path) -> None:
     straight = cdq.QLearner("CartPole-v1", network=model, seed=1).learn(8192)
-    first = cdq.QLearner("CartPole-v1", network=model, seed=1, checkpoint=tmp_path / "run", checkpoint_every=4096)
-    first.learn(8192, callbacks=[lambda run: run.steps < 4096])
-    assert first.steps < 8192
-    assert digest_of(cdq.QLearner.resume(tmp_path / "run", network=model).learn()) == digest_of(straight)
+    first = cdq.QLearner(
+        "CartPole-v1", network=model, seed=1, checkpoint=tmp_path / "run", checkpoint_every=4096
+    )
+    first.learn(8192, callbacks=[lambda run: run.steps >= 4096])
+    assert first.steps == 4096
+    assert digest_of(cdq.QLearner.resume(tmp_path / "run", network=model).learn(4096)) == digest_of(straight)

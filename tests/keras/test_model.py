@@ -17,7 +17,13 @@ L = keras.layers
 
 
 def dense(*more: Any, n_actions: int = 2, **arguments: Any) -> Any:
-    layers = [L.Dense(8, **arguments), L.LayerNormalization(), L.ReLU(), *more, L.Dense(n_actions, name="last")]
+    layers = [
+        L.Dense(8, **arguments),
+        L.LayerNormalization(),
+        L.ReLU(),
+        *more,
+        L.Dense(n_actions, name="last"),
+    ]
     return keras.Sequential([keras.Input((3,)), *layers])
 
 
@@ -39,7 +45,9 @@ def test_values_are_those_of_the_model(build: Callable[[], Any], width: int, n_a
     plain = build()
     observations, _, _ = batch(model)
     expected = plain(observations.reshape(6, *plain.input_shape[1:]))
-    np.testing.assert_allclose(model.values(model.start(7), observations), np.asarray(expected), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        model.values(model.start(7), observations), np.asarray(expected), rtol=1e-5, atol=1e-6
+    )
     assert [shape for _, _, shape in model.tensors] == [tuple(one.shape) for one in plain.trainable_variables]
 
 
@@ -96,7 +104,10 @@ def two_outputs() -> Any:
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "dropout": (lambda: dense(L.Dropout(0.5, name="drop")), r"layer 'drop' \(Dropout\) has state that is not learnt"),
+    "dropout": (
+        lambda: dense(L.Dropout(0.5, name="drop")),
+        r"layer 'drop' \(Dropout\) has state that is not learnt",
+    ),
     "noise": (lambda: dense(L.GaussianNoise(0.5, name="noise")), "layer 'noise'"),
     "statistics": (lambda: dense(L.BatchNormalization(name="batch")), r"'batch' \(BatchNormalization\)"),
     "nested": (lambda: dense(keras.Sequential([L.Dense(8), L.Dropout(0.5, name="drop")])), "layer 'drop'"),

@@ -3,7 +3,9 @@ from typing import Any
 from cdq.core.network.network import NetworkQ, Shape
 
 class FlatShape(Shape):
-    def __init__(self, inputs: int, tensors: tuple[tuple[str, int, tuple[int, ...]], ...], actions: int) -> None: ...
+    def __init__(
+        self, inputs: int, tensors: tuple[tuple[str, int, tuple[int, ...]], ...], actions: int
+    ) -> None: ...
 
 class CalledQ(NetworkQ):
     def __init__(

@@ -11,6 +11,8 @@ from cdq.errors import ConfigError, PackageMissing
 
 _BACKEND = "tensorflow"
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+# Without lines about the processor, and without kernels whose order of additions depends on it.
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
 def keras() -> Any:
@@ -26,8 +28,7 @@ def keras() -> Any:
     _require_backend(os.environ.get("KERAS_BACKEND", _BACKEND))
     os.environ.setdefault("KERAS_BACKEND", _BACKEND)
     if "tensorflow" not in sys.modules:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no lines about the instruction set
-        os.environ.update(dict.fromkeys(_THREADS, "1"))
+        os.environ.update({**_QUIET, **os.environ, **dict.fromkeys(_THREADS, "1")})
     try:
         import keras as found
         import tensorflow  # noqa: F401  # which Keras may import later
@@ -70,9 +71,16 @@ def _require_no_fork() -> None:
     tasks = Path("/proc/self/task")
     if not tasks.is_dir() or not context.context()._initialized:
         return
-    names = [(task / "comm").read_text() for task in tasks.iterdir()]
-    if not any(name.startswith("tf_") for name in names):
+    if not any(_name_of(task).startswith("tf_") for task in tasks.iterdir()):
         raise ConfigError(
             "TensorFlow ran before this process was forked, and would hang in it; start processes by 'spawn' "
             "(multiprocessing.set_start_method), by mpiexec or by cdq launch, or import TensorFlow in the child alone"
         )
+
+
+def _name_of(task: Path) -> str:
+    """Return the name of a thread; none of one that has just ended."""
+    try:
+        return (task / "comm").read_text()
+    except OSError:
+        return ""

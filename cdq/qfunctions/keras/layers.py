@@ -86,7 +86,9 @@ def _parts(layers: Layers, given: Any) -> Iterator[Any]:
     if scaled.any():
         low, factor = np.where(scaled, layers.low, 0.0), np.where(scaled, layers.scale, 1.0)
         yield given.Rescaling(1.0, (-low).tolist(), name="shift", dtype="float32")
-        yield given.Rescaling(factor.tolist(), np.where(scaled, -1.0, 0.0).tolist(), name="scale", dtype="float32")
+        yield given.Rescaling(
+            factor.tolist(), np.where(scaled, -1.0, 0.0).tolist(), name="scale", dtype="float32"
+        )
     for number, units in enumerate(layers.hidden):
         yield given.Dense(units, name=f"layer_{number}", dtype="float32")
         yield given.LayerNormalization(epsilon=_EPSILON, name=f"norm_{number}", dtype="float32")
@@ -169,7 +171,9 @@ def _scaling_of(
         layers = layers[1:]
     raw = (low == 0) & (factor == 1) & (offset == 0)
     if not np.all(np.isfinite(low + factor + offset) & (factor != 0)):
-        raise ConfigError("a Rescaling layer at the model's beginning has a scale of 0, or numbers not finite")
+        raise ConfigError(
+            "a Rescaling layer at the model's beginning has a scale of 0, or numbers not finite"
+        )
     low = np.where(raw | (offset == -1), low, low - (offset + 1) / factor)
     return low, np.where(raw, 0.0, factor), layers
 
