@@ -81,7 +81,7 @@ cdef extern from "network/recording.h":
     void cdq_fill_bit_tables()
     bint cdq_read_input(
         int64_t inputs, const double *observation, const double *low, const double *scale, float *input) nogil
-    bint cdq_all_finite(const cdq_network *net, const float *value, int64_t n) nogil
+    bint cdq_all_finite(const float *number, int64_t n) nogil
     void cdq_choose_actions(
         const cdq_network *net, const cdq_seen *seen, uint64_t threshold, const uint64_t *bits, const uint8_t *masks,
         uint32_t *action, int64_t n) nogil

@@ -141,7 +141,7 @@ cdef class NetworkQ(QFunction):
         cdef float *value = seen.value + first * net.padded
         kernels.values(
             net, self.parameters, count, seen.input + first * net.width[0], &self.scratch, value)
-        self.c.wrong |= not cdq_all_finite(net, value, count)
+        self.c.wrong |= not cdq_all_finite(value, count * net.padded)
 
     cdef int64_t locate(self, const void *observations, int slot, int64_t first, int64_t count) noexcept nogil:
         cdef cdq_seen *seen = &self.state if slot == STATE else &self.successor
@@ -181,13 +181,14 @@ cdef class NetworkQ(QFunction):
             raise ValueError(f"a rollout has {self.c.room} sweeps, and all are recorded")
 
     cdef bint diverged(self) noexcept nogil:
-        """Return whether a value or a gradient was not finite."""
+        """Return whether a value, a parameter or a gradient was not finite."""
         return self.c.wrong
 
     def targets(self):
         """Close the rollout, which may be a short one; return the number of its samples."""
         with nogil:
             self.slots = self.c.recorded * self.n
+            self.c.wrong |= not cdq_all_finite(self.parameters, self.shape.c.size)
             cdq_close_rollout(&self.c)
             self.c.recorded = 0
         return self.c.n_samples

@@ -36,7 +36,7 @@ typedef struct {
     uint8_t *ended, *learns; /* the episode ended, also by a time limit; the lane made a transition */
     int32_t *order; /* samples, as minibatches take them */
     uint64_t key; /* mixed from the random bits of the rollout */
-    int wrong; /* a value was not finite */
+    int wrong; /* a value, a parameter or a gradient was not finite */
 } cdq_recording;
 
 /* What the loop says of a sweep. */
@@ -62,12 +62,12 @@ CDQ_INLINE int cdq_read_input(int64_t inputs, const double *observation, const d
     return zero == 0.0;
 }
 
-/* Return 1 where all values of a batch are finite. */
-static int cdq_all_finite(const cdq_network *net, const float *value, int64_t n)
+/* Return 1 where all numbers are finite. */
+static int cdq_all_finite(const float *number, int64_t n)
 {
     float zero = 0.0f;
-    for (int64_t i = 0; i < n * net->padded; i++)
-        zero += 0.0f * value[i];
+    for (int64_t i = 0; i < n; i++)
+        zero += 0.0f * number[i];
     return zero == 0.0f;
 }
 
