@@ -188,7 +188,13 @@ def _one_line(error: BaseException) -> str:
 def name_of(env: gymnasium.Env[Any, Any]) -> str:
     """Return an environment's name: its id, or else that of its game, or its class."""
     base: Any = env.unwrapped
-    return env.spec.id if env.spec is not None else getattr(base, "game", type(base).__name__)
+    return env.spec.id if env.spec is not None else game_of(base) or type(base).__name__
+
+
+def game_of(base: Any) -> str | None:
+    """Return the name of the game that an environment plays, where it tells one; others have a `game` of their own."""
+    game = getattr(base, "game", None)
+    return game if isinstance(game, str) else None
 
 
 def _read(env: gymnasium.Env[Any, Any]) -> TransitionTable:

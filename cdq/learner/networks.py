@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cdq.contracts import Environment
+from cdq.contracts import Environment, QFunctionKind
 from cdq.errors import ConfigError
 from cdq.qfunctions import Perceptron
 from cdq.settings import Settings
@@ -32,13 +32,16 @@ def with_lanes(settings: Settings, environment: Environment) -> Settings:
     return with_window(replace(settings, num_envs=settings.num_envs or lanes))
 
 
-def make_network(settings: Settings, environment: Environment, encoder: Encoder) -> Perceptron:
+def make_network(settings: Settings, environment: Environment, encoder: Encoder) -> QFunctionKind:
     """Return the network of an environment.
 
     Raises
     ------
     ConfigError
-        If its observations are numbered states, or a minibatch has fewer samples than there are workers.
+        If its observations are numbered states, a minibatch has fewer samples than there are workers, or a Keras model
+        does not fit.
+    PackageMissing
+        If Keras, or TensorFlow, is needed and not installed.
     """
     if _are_states(encoder.space):
         raise ConfigError(
@@ -46,8 +49,13 @@ def make_network(settings: Settings, environment: Environment, encoder: Encoder)
             "take neighbouring numbers for neighbours; leave network out, or show them as vectors of 0 and 1: "
             "gymnasium.wrappers.FlattenObservation(env)"
         )
-    bounds = encoder.low, encoder.high
-    return Perceptron(encoder, bounds, environment.n_actions, settings.network, minibatch_of(settings))
+    network, minibatch, n_actions = settings.network, minibatch_of(settings), environment.n_actions
+    assert network is not None
+    if network.model is not None:
+        from cdq.qfunctions.keras.kind import KerasModel
+
+        return KerasModel(encoder, n_actions, network, minibatch)
+    return Perceptron(encoder, (encoder.low, encoder.high), n_actions, network, minibatch)
 
 
 def _are_states(space: Any) -> bool:

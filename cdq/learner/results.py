@@ -134,6 +134,34 @@ class Results(Matches):
         with self._turn.taken("network"):
             return self._state.network()
 
+    def to_keras(self) -> Any:
+        """Return the network as a Keras model: from observations, (n, width), to action values, (n, n_actions).
+
+        Values are in the units of the rewards, as those of `action_values`. `Network.from_keras` is the way back.
+
+        Raises
+        ------
+        TableError
+            If a table or features are learnt.
+        PackageMissing
+            If Keras or TensorFlow is not installed (the extra ``keras``).
+        ConfigError
+            If Keras has another backend than TensorFlow.
+        LearnerBusy
+            If the learner is in the course of another call.
+
+        Examples
+        --------
+        >>> import cdq
+        >>> agent = cdq.QLearner("CartPole-v1", network=cdq.Network((16,)), seed=0)
+        >>> agent.to_keras().summary()  # doctest: +SKIP
+        """
+        with self._turn.taken("to_keras"):
+            merged = self._state.merged
+            if not isinstance(merged, MergedNetwork):
+                raise TableError("a table or features are learnt, and no network: Keras has no model of them")
+            return self._task.kind.to_keras(merged.values)
+
     @property
     def tables(self) -> Mapping[Any, QTable]:
         """A copy of each table by its name: of an agent or a group of them, or of a task, where there are several.
