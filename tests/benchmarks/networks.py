@@ -47,7 +47,12 @@ def first_steps(name: str, workers: int, merge: str) -> str:
     found, last = [], []
     for seed in SEEDS:
         first = First(GOALS[name])
-        settings: dict[str, Any] = {"network": cdq.Network(), "workers": workers, "merge": merge, "seed": seed}
+        settings: dict[str, Any] = {
+            "network": cdq.Network(),
+            "workers": workers,
+            "merge": merge,
+            "seed": seed,
+        }
         agent = cdq.QLearner(f"cdq/{name}-v0", **settings).learn(300_000, callbacks=[first], verbose=0)
         found += [first.steps // workers] * (first.steps > 0)
         last.append(agent.evaluate(100, seed=8).mean_return)
@@ -66,12 +71,16 @@ def two_threads() -> None:
 
 
 def main() -> None:
-    print("| environment | Q-function | mean return of 100 episodes, seeds 1 to 5 | seconds | steps |\n|---|---|---|---|---|")
+    print(
+        "| environment | Q-function | mean return of 100 episodes, seeds 1 to 5 | seconds | steps |\n|---|---|---|---|---|"
+    )
     for name in GOALS:
         known = RECOMMENDED[name]
         print(f"| {name} | tiles | {measure(name, known.steps, **known.arguments)} |", flush=True)
         print(f"| {name} | network | {measure(name, 300_000, network=cdq.Network())} |", flush=True)
-    print("\n| environment | merge | workers | steps of each | reached by | at the end |\n|---|---|---|---|---|---|")
+    print(
+        "\n| environment | merge | workers | steps of each | reached by | at the end |\n|---|---|---|---|---|---|"
+    )
     for name, merge, workers in [
         *(("CartPole", "gradient", workers) for workers in (1, 2, 4, 8)),
         *(("CartPole", "mean", workers) for workers in (2, 4, 8)),
