@@ -77,7 +77,7 @@ KeysDirectory = Annotated[
 HubUrl = Annotated[
     str,
     argument(
-        metavar="URL", help="Of the hub: zmq+ipc://PATH, zmq+curve://HOST:PORT or tcp://127.0.0.1:PORT."
+        metavar="URL", help="Of the hub: zmq+ipc:///PATH, zmq+curve://HOST:PORT or tcp://127.0.0.1:PORT."
     ),
 ]
 JsonPath = Annotated[

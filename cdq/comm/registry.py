@@ -141,7 +141,7 @@ def _unavailable(entry: EntryPoint, why: str) -> BackendUnavailable:
 
 
 def _name(url: str) -> str:
-    """Return the communicator's name: of ``zmq+ipc://PATH`` that is what stands before the plus."""
+    """Return the communicator's name: of ``zmq+ipc:///PATH`` that is what stands before the plus."""
     return url.partition("://")[0].partition("+")[0]
 
 

@@ -50,7 +50,7 @@ class Hosting:
     Parameters
     ----------
     url : str
-        Address of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://127.0.0.1:PORT``.
+        Address of the hub: ``zmq+ipc:///PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://127.0.0.1:PORT``.
     max_members : int
         Most workers that may take part at once.
     round_timeout : float, optional

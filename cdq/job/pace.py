@@ -56,12 +56,14 @@ class Pace:
 def learnt(history: History) -> dict[str, Any]:
     """Return what the newest row of a history says; None where it says nothing."""
     if not len(history):
-        return {"steps_per_second": 0.0, "seconds": 0.0, "episodes": 0, "mean_return": None, "gap": None}
+        nothing = {"steps_per_second": 0.0, "seconds": 0.0, "bytes": 0, "episodes": 0}
+        return {**nothing, "mean_return": None, "gap": None}
     row = history[-1]
     gaps = history["gap"][~np.isnan(history["gap"])]
     return {
         "steps_per_second": row.steps / row.seconds if row.seconds > 0 else 0.0,
         "seconds": row.seconds,
+        "bytes": row.bytes,
         "episodes": row.episodes,
         "mean_return": None if math.isnan(row.mean_return) else row.mean_return,
         "gap": float(gaps[-1]) if len(gaps) else None,

@@ -219,6 +219,10 @@ def test_runs_without_figures_are_refused_with_the_reason() -> None:
         cdq.plot.learning_curve(empty)
     with pytest.raises(ConfigError, match="the gap is measured where the model is known"):
         cdq.plot.gap(history((100, 0.0, 1, NAN)))
+    with pytest.raises(
+        ConfigError, match=r"no greedy_return over steps; it is measured by cdq\.EvalCallback"
+    ):
+        cdq.plot.learning_curve(history((100, 0.0, 1, NAN)), y="greedy_return")
     with pytest.raises(ConfigError, match="a worker without others exchanges none"):
         cdq.plot.communication(history((100, 0.0, 1, 0.5)))
 
