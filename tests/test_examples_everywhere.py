@@ -91,5 +91,7 @@ def test_a_hub_whose_workers_are_killed_and_come_back(name: str, tmp_path: Path,
     assert hub.returncode == 0
     (digest,) = re.findall(r"table (\w{64})", said)
     assert replay(tmp_path / f"{name}.job", make=task_of).digest() == digest
-    if given:  # of a fleet a worker has the number, and so the environment and the streams, that another one left
+    if (
+        given
+    ):  # of a fleet a worker has the number, and so the environment and the streams, that another one left
         assert tables(name, learnt) == {digest}

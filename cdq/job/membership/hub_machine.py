@@ -178,9 +178,7 @@ class HubMachine:
         if frame.run not in {0, self.run}:
             raise Rejected(Reason.RUN, frame, "this hub has another job")
         host = admit(self._service, frame)
-        if self._settings.numbers is not None:
-            self._free_numbers()
-        peer = self._roster.identify(event.route, event.key, frame, self._settings.numbers)
+        peer = self._roster.identify(event.route, event.key, frame, self._settings.numbers, self._excused)
         peer.host = host
         moved = peer.route != event.route
         self._roster.attach(peer, event.route, self._now)
@@ -192,13 +190,6 @@ class HubMachine:
         self._admit_if_short()
         if peer.uid in self._roster.waiting:
             raise Rejected(Reason.WAIT, frame, "the hub lets workers in between rounds, when it has place")
-
-    def _free_numbers(self) -> None:
-        """End the membership of those who need not be waited for: another process may take what they worked on."""
-        for peer in [*self._roster.members.values()]:
-            if peer.submission is None and peer.route is None and self._excused(peer):
-                self._evict(peer)
-                self.epoch += 1
 
     def _welcome_back(self, peer: Peer, frame: Frame, moved: bool) -> None:
         """Answer a member's HELLO; one that had this session asks for another, the rest for what was lost."""
