@@ -53,7 +53,7 @@ ROOMS = {
     ),
     "job": _room(
         "a hub's job: members, journal, replay",
-        "training settings workers mdp qfunctions storage comm schedules merges rules core errors _version",
+        "training settings workers mdp qfunctions storage comm schedules merges rules contracts core errors _version",
     ),
     "learner": _room(
         "QLearner, and the parts that only it assembles",

@@ -133,13 +133,13 @@ def open_task(about: Mapping[str, Any], tensors: Tensors, dtype: str, make: Make
             ],
             list,
         )
-    elif "sizes" in about:
+    elif _has_model(about, tensors):
         task = _open_models(about, tensors, dtype)
     else:
         task = make({**about, "settings": {**about["settings"], **_OF_HUB}})
     if task.fingerprint() != about["model"]:
         what = "its model is another one than it says"
-        if "sizes" not in about:
+        if not _has_model(about, tensors):
             what = f"{task.name} is another environment here; use the same versions, or name it: cdq join URL ENV"
         raise ConfigError(what)
     return task
@@ -150,10 +150,14 @@ def _of_member(tensors: Tensors, number: int) -> Tensors:
     return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
 
 
+def _has_model(about: Mapping[str, Any], tensors: Tensors) -> bool:
+    return "sizes" in about or any(name.startswith("model.") for name in tensors)
+
+
 def models_of(about: Mapping[str, Any], tensors: Tensors) -> list[MDP | None]:
     """Return the model of each worker of what was described, None where it learns none."""
     if _MEMBERS not in about:
-        return [model_of(about, tensors) if "sizes" in about else None]
+        return [model_of(about, tensors) if _has_model(about, tensors) else None]
     each = enumerate(about[_MEMBERS])
     return [model for number, own in each for model in models_of(own, _of_member(tensors, number))]
 

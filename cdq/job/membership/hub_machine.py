@@ -180,9 +180,7 @@ class HubMachine:
         if frame.run not in {0, self.run}:
             raise Rejected(Reason.RUN, frame, "this hub has another job")
         host = admit(self._service, frame)
-        if self._settings.numbers is not None:
-            self._evict_absent()
-        peer = self._roster.identify(event.route, event.key, frame, self._settings.numbers)
+        peer = self._roster.identify(event.route, event.key, frame, self._settings.numbers, self._excused)
         peer.host = host
         moved = peer.route != event.route
         self._roster.attach(peer, event.route, self._now)

@@ -126,14 +126,22 @@ class Roster:
         """Return all connections with a session or the wish for one."""
         return list(self._by_route.items())
 
-    def identify(self, route: bytes, key: str | None, frame: Frame, numbers: int | None = None) -> Peer:
+    def identify(
+        self,
+        route: bytes,
+        key: str | None,
+        frame: Frame,
+        numbers: int | None = None,
+        excused: Callable[[Peer], bool] = lambda peer: False,
+    ) -> Peer:
         """Return the worker for which a process says HELLO; a new one gets the lowest free number.
+
+        Where there are so many *numbers*, that of a member which is *excused* and cannot be reached is free, too.
 
         Raises
         ------
         Rejected
-            If another process took its place, or the connection is another one's; or if all of so many *numbers* are
-            taken.
+            If another process took its place, or the connection is another one's; or if all numbers are taken.
         """
         token = bytes(frame.payload[:TOKEN_BYTES]).hex()
         behind = self._by_route.get(route)
@@ -142,6 +150,8 @@ class Roster:
         identity = f"key:{key}" if key is not None else f"token:{token}"
         peer = self._by_identity.get(identity)
         if peer is None:
+            for gone in self._gone(excused) if numbers is not None else ():
+                self.drop(gone)
             peer = self._number(identity, numbers, frame)
         if peer.token == token:
             return peer
@@ -151,12 +161,15 @@ class Roster:
         peer.begin_process(token)
         return peer
 
+    def _gone(self, excused: Callable[[Peer], bool]) -> list[Peer]:
+        members = self.members.values()
+        return [peer for peer in members if peer.route is None and peer.submission is None and excused(peer)]
+
     def _number(self, identity: str, numbers: int | None, frame: Frame) -> Peer:
         peer = self._lowest_free(identity.startswith("token:"), numbers)
         if peer is None:
-            raise Rejected(
-                Reason.WAIT, frame, "each environment of the job has a worker; one is free when that leaves"
-            )
+            why = "each environment of the job has a worker; one is free when that leaves"
+            raise Rejected(Reason.WAIT, frame, why)
         self._by_identity.pop(peer.identity, None)
         self.detach(peer)
         peer.identity, peer.token, peer.retired = identity, "", deque(maxlen=_REMEMBERED)
