@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import gymnasium
 import numpy as np
 
 from cdq.errors import UnsupportedEnvironment
+from cdq.errors.checks import shown
 
 _ID = re.compile(r"pettingzoo(\.\w+)+")
 _ROUNDING = 1e-9
@@ -29,6 +30,24 @@ def is_aec(env: Any) -> bool:
 def _has_agents(env: Any) -> bool:
     several = not isinstance(env, (type, gymnasium.Env)) and hasattr(env, "possible_agents")
     return several and callable(getattr(env, "observation_space", None))
+
+
+def players_of(env: Any, name: str) -> list[Any]:
+    """Return all agents that may take part; `UnsupportedEnvironment` if they are no list."""
+    listed = env.possible_agents
+    if isinstance(listed, str) or not isinstance(listed, Iterable):
+        raise UnsupportedEnvironment(f"{name}: possible_agents is {shown(listed)}; allowed: a list of names")
+    return list(listed)
+
+
+def spaces_of(env: Any, agent: Any) -> tuple[Any, Any]:
+    """Return the spaces of observations and actions of an agent; `UnsupportedEnvironment` if it has none."""
+    try:
+        return env.observation_space(agent), env.action_space(agent)
+    except Exception as error:
+        raise UnsupportedEnvironment(
+            f"agent {agent!r}: its spaces cannot be had: {type(error).__name__}: {error}"
+        ) from error
 
 
 def as_plies(env: Any) -> Any:
@@ -106,11 +125,11 @@ class Plies(gymnasium.Env[Any, Any]):
 
     def __init__(self, aec: Any) -> None:
         self._aec, self.game, self._ply = aec, _name(aec), 0
-        self._agents = list(aec.possible_agents)
+        self._agents = players_of(aec, self.game)
         modes = getattr(aec, "metadata", {}).get("render_modes", [])
         self.metadata = {"render_modes": modes, "render_fps": 1, "players": len(self._agents)}
         self.render_mode = getattr(aec, "render_mode", None)
-        spaces = [(aec.observation_space(agent), aec.action_space(agent)) for agent in self._agents]
+        spaces = [spaces_of(aec, agent) for agent in self._agents]
         if len(self._agents) == 2 and spaces[0] != spaces[1]:
             first, second = self._agents
             raise UnsupportedEnvironment(

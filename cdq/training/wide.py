@@ -75,6 +75,8 @@ class WideTask:
         self, inner: ModelTask | SteppedTask, tasks: Tasks, dtype: str, recipe: Callable[[], Any]
     ) -> None:
         self.inner, self.recipe, self._dtype = inner, recipe, dtype
+        if inner.blocks is not None:
+            raise ConfigError(f"tasks are of one table, and {inner.name} has several; leave tasks out")
         if isinstance(inner, SteppedTask):
             _require_table(inner, tasks)
         known = None if inner.own_table is not None else inner.n_rows
