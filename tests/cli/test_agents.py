@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import cdq
 from cdq.cli import main
-from tests.envs.agents import Corridors
+from tests.envs.agents import Corridors, Equal
 
 CORRIDORS, EQUAL = "tests.envs.agents:Corridors", "tests.envs.agents:Equal"
 
@@ -67,6 +68,19 @@ def test_arguments_of_what_makes_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(json.loads(capsys.readouterr().out)["agents"]) == ["n0", "n1"]
 
 
+def broken() -> Any:
+    return 1 / 0
+
+
+def a_class() -> Any:
+    return Equal
+
+
+def test_several_agents_have_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", EQUAL]) == 2
+    assert "returned Equal, which has several agents, and so no model of one" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -92,6 +106,11 @@ def test_arguments_of_what_makes_it(capsys: pytest.CaptureFixture[str]) -> None:
             ["tests.nowhere:Corridors"],
             "cannot make 'tests.nowhere:Corridors': No module named 'tests.nowhere'",
         ),
+        (
+            ["tests.cli.test_agents:broken"],
+            "cannot make 'tests.cli.test_agents:broken': ZeroDivisionError: division by zero",
+        ),
+        (["tests.cli.test_agents:a_class"], "'tests.cli.test_agents:a_class' returned type Equal, a class"),
         (["FrozenLake-v1", "--groups", "shared"], "FrozenLake-v1 has no agents; leave groups out"),
     ],
 )
