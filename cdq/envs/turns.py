@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from cdq.errors import UnsupportedEnvironment
+from cdq.errors import CdqError, UnsupportedEnvironment
 from cdq.errors.checks import shown
 
 _ID = re.compile(r"pettingzoo(\.\w+)+")
@@ -184,11 +184,21 @@ class Plies(gymnasium.Env[Any, Any]):
         Raises
         ------
         UnsupportedEnvironment
-            If one is not; says which ply.
+            If one is not, or a ply fails; says which ply.
         """
-        random = np.random.default_rng(0)
-        if len(self._agents) != 2:  # refused anyway
+        if len(self._agents) != 2 or not hasattr(self.action_space, "n"):  # refused anyway
             return
+        try:
+            self._play_some()
+        except CdqError:
+            raise
+        except Exception as error:
+            raise UnsupportedEnvironment(
+                f"ply {self._ply + 1} of a game of {self.game} failed: {type(error).__name__}: {error}"
+            ) from error
+
+    def _play_some(self) -> None:
+        random = np.random.default_rng(0)
         for game in range(_REHEARSED):
             observation, info = self.reset(seed=game)
             for _ in range(_LONGEST):
@@ -203,6 +213,10 @@ class Plies(gymnasium.Env[Any, Any]):
         space: Any = self.action_space
         mask = observation.get("action_mask") if isinstance(observation, dict) else info.get("action_mask")
         allowed = range(space.n) if mask is None else np.flatnonzero(mask)
+        if not len(allowed):
+            raise UnsupportedEnvironment(
+                f"ply {self._ply + 1} of a game of {self.game} has no action that is allowed, and the game is not over"
+            )
         return int(getattr(space, "start", 0) + random.choice(allowed))
 
     def render(self) -> Any:

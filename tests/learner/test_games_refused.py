@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+from gymnasium import spaces
 
 import cdq
 from cdq.errors import ConfigError, UnsupportedEnvironment
@@ -34,3 +36,39 @@ def test_a_player_without_spaces() -> None:
 def test_a_game_is_one_task(env: Any) -> None:
     with pytest.raises(ConfigError, match="tasks and opponent exclude each other"):
         cdq.QLearner(env, opponent="self", tasks=cdq.Goals([1]))
+
+
+class Broken(Takeaway):
+    """A game whose third ply raises."""
+
+    def step(self, action: int) -> None:
+        if self.left <= 3:
+            raise RuntimeError("the board is gone")
+        super().step(action)
+
+
+class Odd(Takeaway):
+    """A game that has actions which are real numbers."""
+
+    def action_space(self, agent: str) -> Any:
+        return spaces.Box(0.0, 1.0, (2,))
+
+
+class Unmovable(Takeaway):
+    """A game in which nothing is allowed."""
+
+    def observe(self, agent: str) -> Any:
+        return {**super().observe(agent), "action_mask": np.zeros(2, np.int8)}
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Broken, r"ply 2 of a game of takeaway failed: RuntimeError: the board is gone"),
+        (Odd, "continuous"),
+        (Unmovable, "ply 1 of a game of takeaway has no action that is allowed, and the game is not over"),
+    ],
+)
+def test_games_that_cannot_be_played(make: Any, words: str) -> None:
+    with pytest.raises(UnsupportedEnvironment, match=words):
+        cdq.QLearner(make, opponent="self")
