@@ -13,7 +13,7 @@ import numpy as np
 
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
-from cdq.errors.checks import path_of
+from cdq.errors.checks import path_of, shown
 from cdq.errors.naming import named
 from cdq.learner import backends
 from cdq.learner.assembly import environment_of, require_size
@@ -237,7 +237,13 @@ class Filed(Results):
             env = Names.from_bytes(tensors[_NAMES].tobytes())
         if arguments.get("features") is None and arguments.get("bins") is None and "keys" not in tensors:
             require_size(path, header, tensors.get("values"))
-        learner = cls(environment_of(path, header, env), **arguments)  # type: ignore[call-arg]  # of QLearner
+        made_of = environment_of(path, header, env)
+        try:
+            learner = cls(made_of, **arguments)  # type: ignore[call-arg]  # of QLearner
+        except ConfigError as error:
+            if env is None:
+                raise
+            raise ConfigError(f"{path} does not go with {shown(env)}: {error}") from None
         learner._origin = header.get("made_of") or learner._origin
         if isinstance(env, MDP) and isinstance(learner._task, ModelTask):
             learner._task.why = str(header.get("stepping_reason", learner._task.why))  # of this very model
