@@ -33,6 +33,8 @@ STAND_INS = {
     "module": 'test "$1" = load',
     "pytest": "",
     "apt-get": 'test "$1" = install',
+    "docker": 'test "$1" = push || test -f "$3"',  # the Dockerfile
+    "kubectl": 'for each in "$@"; do case $each in *.yaml | --from-file=*) test -f "${each#*=}" || exit;; esac; done',
 }
 WAIT = 'for pid in "${pids[@]}"; do wait "$pid"; done; pids=()'
 
@@ -54,7 +56,7 @@ def commands(page: Path, port: int) -> list[str]:
     text = text.replace(".venv/bin/", "").replace("source activate", "source .venv/bin/activate")
     for number, shorter in SHORTER.items():
         text = text.replace(f" {number}", f" {shorter}")
-    return text.replace(":5555", f":{port}").splitlines()
+    return text.replace(":5555", f":{port}").replace("29500", str(port - 1)).splitlines()
 
 
 def session(lines: list[str]) -> str:
