@@ -65,6 +65,7 @@ SCRIPT = EXAMPLES / "taxi.slurm"
 # What a run of some seconds says where standard error is no terminal.
 PROGRESS = re.compile(r"cdq: [\w./-]+: .* steps.*")
 VIDEO = "record_video.py"
+ENGINES = ["ray_workers.py", "dask_workers.py"]  # which .ci/check_engines.py runs
 
 
 def run(name: str, directory: Path, *launcher: str, before: str = "") -> str:
@@ -89,7 +90,7 @@ def pictures(name: str, folder: Path) -> list[Path]:
 
 
 def test_every_example_is_here() -> None:
-    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*SAID, VIDEO])
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*SAID, VIDEO, *ENGINES])
 
 
 @pytest.mark.parametrize("name", SAID)
