@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.schedules import ClockLaw, Rate, StepSize
-from cdq.training.history import MOST_ROWS, Block, Played, Row, Rows
+from cdq.training.played import MOST_ROWS, Block, Played, Row, Rows
 from cdq.training.rows import Counts, bit_length, rows_of, together
 from cdq.training.state import State
 from cdq.workers import Look

@@ -14,7 +14,7 @@ from cdq.errors import FileError, PackageMissing
 from cdq.errors.checks import path_of, whole
 from cdq.storage import open_regular
 from cdq.training.callbacks import Callback, RunView
-from cdq.training.history import Row
+from cdq.training.played import Row
 
 
 class _Logger(Callback):

@@ -10,7 +10,8 @@ import numpy as np
 
 from cdq.training.figures import Figures
 from cdq.training.goals import Goal, MeanReturn
-from cdq.training.history import COLUMNS, FIRST_ROW, History, Played, Row
+from cdq.training.history import History
+from cdq.training.played import COLUMNS, FIRST_ROW, Played, Row
 from cdq.training.rows import block_of
 from cdq.workers import Look, Round, Stretch
 

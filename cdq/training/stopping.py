@@ -10,7 +10,7 @@ from cdq.errors import ConfigError
 from cdq.errors.checks import is_flag, real, shown, whole
 from cdq.training.callbacks import Callback, RunView
 from cdq.training.goals import OptimalWithin, Until
-from cdq.training.history import Row
+from cdq.training.played import Row
 
 
 class _StopOn(Callback):

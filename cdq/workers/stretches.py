@@ -78,14 +78,14 @@ class Stretch(NamedTuple):
     ----------
     records : (workers, n) array
         Record of each worker and round; moments and clocks in that of rank 0.
-    tallies : (workers, m, 8) array of float64
-        Tallies of the workers' windows, one round after another.
+    tallies : list of (m, 8) arrays of float64
+        Tallies of each worker's windows, one round after another: memory of the next stretch.
     began : float
         Moment at which the stretch began (`time.perf_counter`).
     """
 
     records: npt.NDArray[Any]
-    tallies: Tallies
+    tallies: list[Tallies]
     began: float
 
 
@@ -182,7 +182,7 @@ class Stretches:
         n = self.seat.rounds
         m = int(self.records["parts"][:n].sum())
         records = np.stack([other.records[:n] for other in together])
-        return Stretch(records, np.stack([other.tallies[:m] for other in together]), began)
+        return Stretch(records, [other.tallies[:m] for other in together], began)
 
     def end(self, status: int) -> None:
         """Raise unless a stretch ended as it should: `Interrupted`, `MemoryError` or an error of the communicator."""

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from cdq.schedules import Constant, ExponentialDecay, RescaledLinear
 from cdq.training.figures import Figures
-from cdq.training.history import FIRST_ROW, History, Played, Row
+from cdq.training.history import History
+from cdq.training.played import FIRST_ROW, Played, Row
 from cdq.training.rows import bit_length, together
 from cdq.training.rows import rows_of as rows_of_block
 from cdq.workers.contribution import Summary
