@@ -11,7 +11,6 @@ NO_MEMORY: Final[int]
 class Pace:
     def __init__(
         self,
-        *,
         mass: float,
         floor: float,
         longest: float,

@@ -77,7 +77,7 @@ cdef class Pace:
     cdef cdq_pace c
 
     def __init__(
-        self, *, double mass, double floor, double longest, int kind, double first, double last=0.0, double decay=1.0
+        self, double mass, double floor, double longest, int kind, double first, double last=0.0, double decay=1.0
     ):
         self.c.mass, self.c.floor, self.c.longest = mass, floor, longest
         self.c.kind, self.c.first, self.c.last, self.c.decay = kind, first, last, decay
