@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Any, Final
 
 from cdq.core.barrier import Barrier
@@ -12,7 +11,6 @@ NO_MEMORY: Final[int]
 class Pace:
     def __init__(
         self,
-        *,
         mass: float,
         floor: float,
         longest: float,
@@ -66,6 +64,7 @@ class Seat:
         steps_per_look: int = 0,
         most_rows: int = 1,
         unseen: bool = False,
-        all_seen: bool = True,
+        seen: int = 0,
+        known: Any = None,
         counts: bool = False,
     ) -> int: ...

@@ -5,9 +5,8 @@ says whether Python has something to do after the next one; all ranks read that 
 the same round.
 """
 
-from libc.math cimport ceil, exp
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from cdq.core cimport turn
@@ -20,8 +19,24 @@ from cdq.core.table.rows cimport Law, Rows, cdq_rows, close_alone
 cdef extern from "atomics.h":
     int64_t cdq_now() noexcept nogil
 
-cdef extern from "table/rows.h":
-    unsigned char *cdq_row(const cdq_rows *rows, uint32_t state) nogil
+cdef extern from "rounds.h":
+    ctypedef struct cdq_pace:
+        double mass, floor, longest
+        int kind
+        double first, last, decay
+
+    ctypedef struct cdq_look:
+        int64_t at, until, steps_per_look, most_rows
+        bint unseen, counts
+        const uint8_t *known
+        int64_t n_known, seen, tables
+
+    double cdq_rate(const cdq_pace *pace, int64_t steps) nogil
+    double cdq_next_window(const cdq_pace *pace, double steps, double mass) nogil
+    int64_t cdq_sweeps(double window, int64_t left, int64_t size, int64_t lanes) nogil
+    bint cdq_is_due(const cdq_look *look, int64_t before, int64_t after) nogil
+    void cdq_count_clocks(const cdq_rows *rows, int64_t *total, int64_t *above_zero) nogil
+    int64_t cdq_count_visited(const cdq_rows *rows, const int64_t *visits, const cdq_look *look) nogil
 
 cdef enum:
     # Requests of a rank to all: to go on, to end after the round in hand, or to return from here after it.
@@ -41,7 +56,8 @@ cdef enum:
     PARTS = 5
     CLOCK_SUM = 6
     CLOCKS = 7
-    N_COLUMNS = 8
+    VISITED = 8
+    N_COLUMNS = 9
 
 # Results of `Seat.play`: the rounds ended, a stop flag ended a window, there was no memory; else what the barrier said.
 ENDED = 0
@@ -49,56 +65,6 @@ INTERRUPTED = -1
 NO_MEMORY = -2
 
 cdef int _ENDED = 0, _INTERRUPTED = -1, _NO_MEMORY = -2
-
-
-cdef struct cdq_pace:
-    double mass, floor, longest     # lengths of windows; mass 0: they stay as they are
-    int kind                        # of exploration: constant, linear, exponential
-    double first, last, decay
-
-
-cdef struct cdq_look:
-    int64_t at                      # steps from which on Python has something to do
-    int64_t until                   # time by which it has
-    int64_t steps_per_look          # least steps between two looks at the table
-    int64_t most_rows
-    bint unseen, all_seen, counts
-
-
-cdef double _rate(const cdq_pace *pace, int64_t steps) noexcept nogil:
-    """Return the exploration rate after so many steps, as the schedules of `cdq.schedules` have it."""
-    if pace.kind == 0:
-        return pace.first
-    if pace.kind == 1:
-        return pace.first + (pace.last - pace.first) * min(<double> steps / pace.decay, 1.0)
-    return pace.last + (pace.first - pace.last) * exp(-(<double> steps) / pace.decay)
-
-
-cdef double _next_window(const cdq_pace *pace, double window, double mass) noexcept nogil:
-    """Return the length of the window after one of so many steps, as `AutoWindow.next` does."""
-    if pace.mass == 0:
-        return window
-    cdef double factor = min(max(pace.mass / mass, 0.5), 2.0) if mass > 0 else 2.0
-    return min(max(window * factor, pace.floor), pace.longest)
-
-
-cdef int64_t _sweeps(double window, int64_t left, int64_t lanes) noexcept nogil:
-    """Return how often each of so many lanes steps, as `sweeps_of` does; *left* is at least 1."""
-    cdef double needed = ceil(<double> left / <double> lanes)
-    return <int64_t> max(1.0, min(ceil(window), needed))
-
-
-cdef int64_t _parts_of(int64_t steps) noexcept nogil:
-    return min(max(steps // SHORTEST_PART, 1), MOST_PARTS)
-
-
-cdef bint _is_due(const cdq_look *look, int64_t before, int64_t after) noexcept nogil:
-    """Return whether the table is looked at after a round, as `Figures.look` has it."""
-    cdef int64_t least = max(look.steps_per_look, before // look.most_rows)
-    cdef int bits = 0
-    while least >> bits:
-        bits += 1
-    return look.unseen or after >> bits != before >> bits
 
 
 cdef class Pace:
@@ -111,7 +77,7 @@ cdef class Pace:
     cdef cdq_pace c
 
     def __init__(
-        self, *, double mass, double floor, double longest, int kind, double first, double last=0.0, double decay=1.0
+        self, double mass, double floor, double longest, int kind, double first, double last=0.0, double decay=1.0
     ):
         self.c.mass, self.c.floor, self.c.longest = mass, floor, longest
         self.c.kind, self.c.first, self.c.last, self.c.decay = kind, first, last, decay
@@ -167,15 +133,16 @@ cdef class Seat:
         self, list seats not None, Barrier barrier, double timeout, *, Law law not None, int rule, bint needs_mass,
         Pace pace not None, int64_t steps, double window, int64_t target, int64_t bytes_sent,
         const int32_t[::1] finish, int64_t look_at, double seconds=0.0, int64_t steps_per_look=0,
-        int64_t most_rows=1, bint unseen=False, bint all_seen=True, bint counts=False,
+        int64_t most_rows=1, bint unseen=False, int64_t seen=0, const uint8_t[::1] known=None, bint counts=False,
     ):
         """Play rounds with the workers of *seats*, in rank order, from *steps* and a window of *window* steps on.
 
         Ends at *target* steps, or after a round where a rank found the flag *finish* set, or rank 0 has steps of
-        *look_at* and more, has played for so many *seconds*, has no room to record another one, or must look at the
-        table itself: at every change of ``steps >> bits``, where *steps_per_look* and one of *most_rows* parts of the
-        steps have so many bits, or where it is *unseen*. Where *all_seen*, its clocks are all there is to look at, and
-        are recorded where it *counts* them.
+        *look_at* and more, has played for so many *seconds*, or has no room to record another one.
+
+        Rank 0 looks at the table where *steps_per_look* is above 0: at every change of ``steps >> bits``, where that
+        and one of *most_rows* parts of the steps have so many bits, or where it is *unseen*. Recorded are its clocks,
+        where it *counts* them, and the *known* pairs (None: all) that were visited, of which it has *seen* so many.
 
         Returns ENDED, INTERRUPTED, NO_MEMORY, or what the barrier said; unless it is ENDED, the round in hand is not
         merged. *rounds*, *steps*, *window*, *bytes_sent* and *asked* say how far it came.
@@ -198,7 +165,14 @@ cdef class Seat:
             others[i] = <void *> seats[i]
         look.at, look.until = look_at, cdq_now() + nanoseconds_of(seconds) if seconds else 0
         look.steps_per_look, look.most_rows = steps_per_look, most_rows
-        look.unseen, look.all_seen, look.counts = unseen, all_seen, counts
+        look.unseen, look.counts, look.seen, look.tables = unseen, counts, seen, self.rows.tables
+        look.known, look.n_known = NULL, self.rows.c.n_states * self.rows.c.n_actions // look.tables
+        if known is not None:
+            if known.shape[0] != look.n_known:
+                raise ValueError("known pairs are not those of the table")
+            look.known, look.n_known = &known[0], 0
+            for i in range(known.shape[0]):
+                look.n_known += known[i] != 0
         self.rounds, self.steps, self.window, self.bytes_sent, self.asked = 0, steps, window, bytes_sent, False
         with nogil:
             turn.release()
@@ -220,8 +194,8 @@ cdef class Seat:
             after = self._learn(law, pace, target, size, made)
             if after < 0:
                 return _INTERRUPTED
-            due = self.rank == 0 and look.steps_per_look and _is_due(look, self.steps, after)
-            self._ask(finish, look, due, after, made)
+            due = self.rank == 0 and look.steps_per_look and cdq_is_due(look, self.steps, after)
+            self._ask(finish, look, after, made)
             status = self._merge(
                 size, others, tables, parts, barrier, wait, law, rule, needs_mass, &mass, &total, &goes_on)
             if status:
@@ -229,8 +203,8 @@ cdef class Seat:
             made += self.records[N_COLUMNS * self.rounds + PARTS]
             if after < target:
                 taken = (after - self.steps) // size
-                self.window = _next_window(pace, <double> taken, mass / 1048576.0 / total if total else 0.0)
-            self._record(due and look.all_seen and look.counts, after, begun)
+                self.window = cdq_next_window(pace, <double> taken, mass / 1048576.0 / total if total else 0.0)
+            self._record(look if due else NULL, after, begun)
         return _ENDED
 
     cdef int64_t _learn(
@@ -238,8 +212,9 @@ cdef class Seat:
     ) noexcept nogil:
         """Learn for a window; return the steps of all workers after it, or -1 where it was ended early."""
         cdef int64_t lanes = self.loop.n_lanes
-        cdef int64_t sweeps = _sweeps(self.window / <double> lanes, target - self.steps, size * lanes)
-        cdef int64_t after = self.steps + sweeps * lanes * size, n_parts = _parts_of(sweeps * lanes)
+        cdef int64_t sweeps = cdq_sweeps(self.window, target - self.steps, size, lanes)
+        cdef int64_t after = self.steps + sweeps * lanes * size
+        cdef int64_t n_parts = min(max(sweeps * lanes // SHORTEST_PART, 1), MOST_PARTS)
         cdef int64_t *record = self.records + N_COLUMNS * self.rounds
         cdef double *rows = self.tallies + CDQ_TALLY_WIDTH * made
         cdef cdq_tally tally
@@ -247,7 +222,7 @@ cdef class Seat:
         memcpy(self.lanes_before, self.lanes, self.lane_bytes)
         memset(rows, 0, n_parts * CDQ_TALLY_WIDTH * sizeof(double))
         tally = cdq_begin_tally(rows, n_parts, lanes, sweeps)
-        if not self.loop.learn(&law.c, sweeps, _rate(pace, self.steps), _rate(pace, after), &tally):
+        if not self.loop.learn(&law.c, sweeps, cdq_rate(pace, self.steps), cdq_rate(pace, after), &tally):
             return -1
         whole = cdq_whole(&tally)
         record[EPISODES], record[PARTS], record[BYTES] = whole.episodes, n_parts, self.bytes_sent
@@ -255,16 +230,16 @@ cdef class Seat:
         return after
 
     cdef void _ask(
-        self, const volatile int32_t *finish, const cdq_look *look, bint due, int64_t after, int64_t made
+        self, const volatile int32_t *finish, const cdq_look *look, int64_t after, int64_t made
     ) noexcept nogil:
-        """Say what this rank wants after the round in hand; what is due is that the table is looked at."""
+        """Say what this rank wants after the round in hand."""
         cdef int64_t parts = made + self.records[N_COLUMNS * self.rounds + PARTS] + MOST_PARTS
         cdef bint full = parts > self.n_tallies or self.rounds + 2 > self.n_records
         self.request = GO_ON
         if finish[0]:
             self.request = STOP_AFTER
         elif self.rank == 0 and (
-                full or after >= look.at or (due and not look.all_seen) or (look.until and cdq_now() > look.until)):
+                full or after >= look.at or (look.until and cdq_now() > look.until)):
             self.request = LOOK_AFTER
 
     cdef int _merge(
@@ -299,27 +274,16 @@ cdef class Seat:
         self.bytes_sent += sent * (size - 1) // size
         return 0
 
-    cdef void _record(self, bint counts, int64_t after, int64_t begun) noexcept nogil:
-        """Record the round, which is in the table, with its clocks where that *counts*."""
+    cdef void _record(self, cdq_look *look, int64_t after, int64_t begun) noexcept nogil:
+        """Record the round, which is in the table; with a *look* at that where there is one."""
         cdef int64_t *record = self.records + N_COLUMNS * self.rounds
-        record[CLOCK_SUM], record[CLOCKS] = 0, -1
-        if counts:
-            _count_clocks(&self.rows.c, record + CLOCK_SUM, record + CLOCKS)
+        record[CLOCK_SUM], record[CLOCKS], record[VISITED] = 0, -1, -1
+        if look != NULL:
+            if look.counts:
+                cdq_count_clocks(&self.rows.c, record + CLOCK_SUM, record + CLOCKS)
+            if look.seen < look.n_known:  # visits stay: pairs that were all visited are so from then on
+                look.seen = cdq_count_visited(&self.rows.c, self.visits, look)
+            record[VISITED], look.unseen = look.seen, look.n_known == 0
         record[STEPS], record[NANOSECONDS] = after, cdq_now() - begun
         self.steps = after
         self.rounds += 1
-
-
-cdef void _count_clocks(const cdq_rows *rows, int64_t *total, int64_t *above_zero) noexcept nogil:
-    """Add up the clocks of the merged table, and count those above 0."""
-    cdef int64_t state, action
-    cdef const uint32_t *clocks
-    total[0] = above_zero[0] = 0
-    for state in range(rows.n_states):
-        if rows.alone:
-            clocks = <const uint32_t *> (cdq_row(rows, <uint32_t> state) + rows.n_actions * rows.real_size)
-        else:
-            clocks = rows.clock + state * rows.n_actions
-        for action in range(rows.n_actions):
-            total[0] += clocks[action]
-            above_zero[0] += clocks[action] > 0

@@ -21,6 +21,7 @@ from cdq.learner.report import (
     Report,
     hints,
     hints_on_games,
+    known_pairs,
     make_report,
     of_each,
     played,
@@ -408,6 +409,7 @@ class Results(Matches):
                 self.settings.step_size,
                 self._task.step_scale,
                 lambda: visited(self.model, self._state.merged.updates()),
+                known=known_pairs(self.model),
             ),
         )
 

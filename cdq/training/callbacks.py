@@ -14,7 +14,8 @@ from cdq.errors.checks import shown, whole
 from cdq.errors.naming import named
 from cdq.qfunctions import QTable
 from cdq.settings import Settings
-from cdq.training.history import FIRST_ROW, History, Row
+from cdq.training.history import History
+from cdq.training.played import FIRST_ROW, Row
 from cdq.training.state import State
 
 if TYPE_CHECKING:

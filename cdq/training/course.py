@@ -331,10 +331,10 @@ def _stretches_of(worker: Worker, comm: Communicator, plan: Plan, course: Course
 
     A collective where workers are threads of one process: all of them play in compiled code, or none.
     """
-    rule = plan.rule
+    rule, together = plan.rule, type(comm) is InProcessCommunicator  # another kind merges in its own way
     if course.onlooker is None or plan.cohort is not None or not isinstance(rule, str):
         return None
-    if not has_pace(plan.exploration, plan.step_size) or not (comm.size == 1 or isinstance(comm, InProcessCommunicator)):
+    if not has_pace(plan.exploration, plan.step_size) or not (together or comm.size == 1):
         return None
     stretches = Stretches(
         worker,
@@ -347,7 +347,7 @@ def _stretches_of(worker: Worker, comm: Communicator, plan: Plan, course: Course
         finish=course.finish,
     )
     possible = [stretches.possible]
-    if isinstance(comm, InProcessCommunicator):  # a vote counts as bytes that are sent
+    if type(comm) is InProcessCommunicator:  # a vote would count among the bytes of rounds
         possible, _ = comm.enter(stretches.possible)
     return stretches if all(possible) else None
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.schedules import ClockLaw, Rate, StepSize
-from cdq.training.history import MOST_ROWS, Block, Played, Row, Rows
+from cdq.training.played import MOST_ROWS, Block, Played, Row, Rows
 from cdq.training.rows import Counts, bit_length, rows_of, together
 from cdq.training.state import State
 from cdq.workers import Look
@@ -37,6 +37,8 @@ class Figures:
         Factor of every step size.
     visited : callable
         Returns the part of the pairs that were visited.
+    known : (n_states, n_actions) array of bool, optional
+        Pairs of which *visited* returns it; all by default.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class Figures:
         step_size: StepSize,
         step_scale: float,
         visited: Callable[[], float],
+        *,
+        known: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self._state, self._exploration, self._step_size = state, exploration, step_size
-        self._step_scale, self._visited = step_scale, visited
+        self._step_scale, self._visited, self._known = step_scale, visited, known
         self._steps, self._unseen, self._pairs_seen = 0, True, 0
 
     @property
@@ -73,9 +77,18 @@ class Figures:
             return math.nan, math.nan
         # Visits stay: pairs that were all visited are so until there are more.
         visited = 1.0 if self.pairs and self._pairs_seen == self.pairs else self._visited()
+        self._take_note(visited)
+        return self._clock_step_size(), visited
+
+    def _take_note(self, visited: float) -> None:
         self._unseen = math.isnan(visited)
         self._pairs_seen = self.pairs if visited == 1.0 else 0
-        return self._clock_step_size(), visited
+
+    @property
+    def _n_known(self) -> int:
+        """Number of known pairs."""
+        merged = self._state.merged
+        return merged.clock.size // merged.rule.tables if self._known is None else int(self._known.sum())
 
     @property
     def next_look(self) -> Look:
@@ -84,25 +97,22 @@ class Figures:
             steps_per_look=_STEPS_PER_PAIR * self.pairs,
             most_rows=MOST_ROWS,
             unseen=self._unseen,
-            all_seen=self._pairs_seen == self.pairs,
+            seen=self._n_known if self._pairs_seen == self.pairs else 0,
+            known=None if self._known is None else self._known.reshape(-1).view(np.uint8),
             counts=isinstance(self._step_size, ClockLaw),
         )
 
-    def look_back(self, record: npt.NDArray[Any], figures: Rows) -> None:
-        """Fill in step size and visited part of rounds that were played; the newest one is in the table.
-
-        *record* is that of rank 0, and *figures* are rows, one per round.
-        """
-        steps = figures["steps"]
-        if self._pairs_seen == self.pairs:
-            figures["visited"] = 1.0
-            for i in np.flatnonzero(record["clocks"] > 0).tolist():
-                figures["step_size"][i] = self._step_size_at(*record[["clock_sum", "clocks"]][i].item())
-            self._steps = int(steps[-1])
+    def look_back(self, record: npt.NDArray[Any], rows: Rows) -> None:
+        """Fill in step size and visited part of rounds that were played, of which rank 0 has a *record*."""
+        rows["step_size"] = rows["visited"] = math.nan
+        self._steps = int(rows["steps"][-1])
+        looks = np.flatnonzero(record["visited"] >= 0)
+        if not len(looks):
             return
-        if len(steps) > 1:
-            self._steps = int(steps[-2])
-        figures["step_size"][-1], figures["visited"][-1] = self.look(int(steps[-1]))
+        for i in looks[record["clocks"][looks] >= 0].tolist():
+            rows["step_size"][i] = self._step_size_at(*record[["clock_sum", "clocks"]][i].item())
+        rows["visited"][looks] = record["visited"][looks] / self._n_known if self._n_known else math.nan
+        self._take_note(float(rows["visited"][looks[-1]]))
 
     def rows_of(self, before: Row, rounds: Sequence[Played | Block]) -> Rows:
         """Return the rows of rounds (`cdq.training.rows.rows_of`), with all figures."""
@@ -120,7 +130,7 @@ class Figures:
         law, clock = self._step_size, self._state.merged.clock
         if not isinstance(law, ClockLaw):
             return math.nan
-        return self._step_size_at(int(clock.sum(dtype="i8")), np.count_nonzero(clock))
+        return self._step_size_at(int(clock.sum(dtype="i8")), int(np.count_nonzero(clock)))
 
     def _step_size_at(self, clock_sum: int, clocks: int) -> float:
         """Return the step size at the mean of so many clocks."""

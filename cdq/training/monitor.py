@@ -10,7 +10,8 @@ import numpy as np
 
 from cdq.training.figures import Figures
 from cdq.training.goals import Goal, MeanReturn
-from cdq.training.history import COLUMNS, FIRST_ROW, History, Played, Row
+from cdq.training.history import History
+from cdq.training.played import COLUMNS, FIRST_ROW, Played, Row
 from cdq.training.rows import block_of
 from cdq.workers import Look, Round, Stretch
 
@@ -124,7 +125,9 @@ class Monitor:
         for name in ("gap", *Row._field_defaults):
             rows[name] = math.nan
         rows["steps"] = records["steps"][0]
-        rows["seconds"] = self._seconds_before + (stretch.began - self._started) + 1e-9 * records["nanoseconds"][0]
+        rows["seconds"] = (
+            self._seconds_before + (stretch.began - self._started) + 1e-9 * records["nanoseconds"][0]
+        )
         rows["mean_return"] = np.where(episodes > 0, return_sum / np.maximum(episodes, 1), math.nan)
         rows["episodes"] = self._episodes + episodes.cumsum()
         rows["rounds"] = self._rounds + np.arange(1, n + 1)

@@ -18,11 +18,10 @@ def has_pace(exploration: Rate, step_size: StepSize) -> bool:
 def pace_of(window: Window, exploration: Rate) -> Pace:
     """Return lengths of windows and exploration rates as compiled code has them."""
     is_auto = isinstance(window, AutoWindow)
-    rates = (
-        {"first": exploration.value}
-        if isinstance(exploration, Constant)
-        else {"first": exploration.first, "last": exploration.last, "decay": exploration.steps}
-    )
+    if isinstance(exploration, (LinearDecay, ExponentialDecay)):
+        rates = {"first": exploration.first, "last": exploration.last, "decay": exploration.steps}
+    else:
+        rates = {"first": exploration.at(0)}
     return Pace(
         mass=window.mass if is_auto else 0.0,
         floor=float(window.floor),

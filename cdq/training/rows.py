@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.core.loops.parts import group
-from cdq.training.history import COLUMNS, MOST_ROWS, Block, Played, Row, Rows
+from cdq.training.played import COLUMNS, MOST_ROWS, Block, Played, Row, Rows
 from cdq.workers import PART_BYTES, TALLY_WIDTH, Tallies, tallies_in
 
 Places = npt.NDArray[np.int64]
@@ -40,29 +40,30 @@ def _workers_with_tallies(played: Played | Block) -> int | None:
 def _as_block(rounds: Sequence[Played], workers: int) -> Block:
     """Return rounds of so many workers that have tallies, all or none, as a block."""
     summaries = [played.summaries for played in rounds]
-    parts, counts = np.zeros((1, len(rounds), TALLY_WIDTH)), np.ones(len(rounds), np.int64)
+    parts, counts = [np.zeros((len(rounds), TALLY_WIDTH))], np.ones(len(rounds), np.int64)
     if workers:
-        joined = b"".join(brought[rank].tallies for rank in range(workers) for brought in summaries)
-        parts = tallies_in(joined).reshape(workers, -1, TALLY_WIDTH)
+        parts = [
+            tallies_in(b"".join(brought[rank].tallies for brought in summaries)) for rank in range(workers)
+        ]
         counts = np.array([len(brought[0].tallies) // PART_BYTES for brought in summaries])
     of_each = np.array([len(brought) for brought in summaries])
     pairs = np.array([played.pairs for played in rounds])
     return block_of(np.array([played.row for played in rounds], COLUMNS), parts, counts, of_each, pairs)
 
 
-def block_of(rows: Rows, tallies: Tallies, counts: Counts, workers: Counts, pairs: Counts) -> Block:
+def block_of(rows: Rows, tallies: list[Tallies], counts: Counts, workers: Counts, pairs: Counts) -> Block:
     """Return rounds as a block: a row of the history for each cell of its grid in which parts of a window end.
 
     Parameters
     ----------
     rows : (n,) array of COLUMNS
         Figures of the run after each round.
-    tallies : (workers, m, 8) array of float64
-        Tallies of the workers' windows, one round after another.
+    tallies : list of (m, 8) arrays of float64
+        Tallies of each worker's windows, one round after another.
     counts, workers, pairs : (n,) array of int64
         Number of tallies of each round, of its workers, and of the pairs of a state and an action.
     """
-    figures = np.empty(tallies.shape[1:])
+    figures = np.empty_like(tallies[0])
     steps, of = np.empty((2, len(figures)), np.int64)
     starts, ends = np.empty(len(rows), np.int64), np.ascontiguousarray(rows["steps"])
     n = group(tallies, counts, ends, MOST_ROWS // 2, figures, steps, of, starts)

@@ -33,10 +33,11 @@ _RECORD = np.dtype(
         ("parts", "i8"),  # number of its tallies
         ("clock_sum", "i8"),  # of the merged table
         ("clocks", "i8"),  # those above 0; -1 where they were not counted
+        ("visited", "i8"),  # known pairs that were visited; -1 where nobody looked
     ]
 )
-# Room for what a worker says of a stretch: 64 KiB of records, and 256 KiB of tallies.
-_MOST_ROUNDS, _MOST_TALLIES = 1024, 4096
+# Room for what a worker says of a stretch: 64 KiB of records, and 1 MiB of tallies.
+_MOST_ROUNDS, _MOST_TALLIES = 1024, 16384
 
 
 class Look(NamedTuple):
@@ -50,10 +51,14 @@ class Look(NamedTuple):
         Seconds after which there is; 0 for never.
     steps_per_look, most_rows : int
         Steps between two looks at the table: at least so many, and one of so many parts of all steps; 0 for no look.
-    unseen, all_seen : bool
-        True if it was never looked at, and if its clocks are all that is looked at, which are recorded.
+    unseen : bool
+        True if it was never looked at.
+    seen : int
+        Number of known pairs that are known to be visited.
+    known : (n_pairs,) array of uint8, optional
+        Pairs whose visits are counted: 1, else 0; all by default.
     counts : bool
-        True if they are.
+        True if clocks are added up.
     """
 
     at: int = MOST_STEPS
@@ -61,7 +66,8 @@ class Look(NamedTuple):
     steps_per_look: int = 0
     most_rows: int = 1
     unseen: bool = False
-    all_seen: bool = True
+    seen: int = 0
+    known: npt.NDArray[np.uint8] | None = None
     counts: bool = False
 
 
@@ -72,14 +78,14 @@ class Stretch(NamedTuple):
     ----------
     records : (workers, n) array
         Record of each worker and round; moments and clocks in that of rank 0.
-    tallies : (workers, m, 8) array of float64
-        Tallies of the workers' windows, one round after another.
+    tallies : list of (m, 8) arrays of float64
+        Tallies of each worker's windows, one round after another: memory of the next stretch.
     began : float
         Moment at which the stretch began (`time.perf_counter`).
     """
 
     records: npt.NDArray[Any]
-    tallies: Tallies
+    tallies: list[Tallies]
     began: float
 
 
@@ -91,7 +97,7 @@ class Stretches:
     worker : Worker
         The worker.
     comm : Communicator
-        Communicator to the others: of this process, or of one rank.
+        Communicator to the others: an `InProcessCommunicator`, not of a kind of its own, or of one rank.
     rule : str
         Name of the merge rule.
     law : Law
@@ -136,20 +142,29 @@ class Stretches:
         """True if this worker's loop and table can do without Python."""
         return self._seat is not None
 
+    @property
+    def seat(self) -> Seat:
+        """Place of the worker among the others."""
+        assert self._seat is not None
+        return self._seat
+
     def play(self, steps: int, window: float, look: Look | None) -> tuple[int, Seat, Stretch] | None:
         """Play rounds from *steps* and a *window* on, until somebody must look; a collective.
 
         Returns how it ended, for `end`, and where, and what there is to say of it, which is whole on rank 0; None where
         a rank, which has no *look*, wants no more.
         """
-        comm, own = self._comm, self if look is not None else None
-        together, barrier = comm.enter(own) if isinstance(comm, InProcessCommunicator) else ([own], None)
-        if look is None or not all(together):
+        comm, barrier = self._comm, None
+        together: list[Stretches | None] = [None if look is None else self]
+        if type(comm) is InProcessCommunicator:
+            together, barrier = comm.enter(together[0])
+        others = [other for other in together if other is not None]
+        if look is None or len(others) < len(together):
             return None
-        seat, began = self._seat, time.perf_counter()
-        assert seat is not None
+        when: dict[str, Any] = dict(zip(Look._fields[1:], look[1:], strict=True))
+        seat, began = self.seat, time.perf_counter()
         status = seat.play(
-            [other._seat for other in together],
+            [other.seat for other in others],
             barrier,
             comm.timeout,
             steps=steps,
@@ -157,18 +172,17 @@ class Stretches:
             bytes_sent=comm.bytes_sent,
             look_at=look.at,
             **self._fixed,
-            **dict(zip(Look._fields[1:], look[1:], strict=True)),
+            **when,
         )
         comm.bytes_sent = seat.bytes_sent
         self._worker.take_seat_back(merged=status == ENDED)
-        return status, seat, self._said(together, began)
+        return status, seat, self._said(others, began)
 
     def _said(self, together: Sequence[Stretches], began: float) -> Stretch:
-        assert self._seat is not None
-        n = self._seat.rounds
+        n = self.seat.rounds
         m = int(self.records["parts"][:n].sum())
         records = np.stack([other.records[:n] for other in together])
-        return Stretch(records, np.stack([other.tallies[:m] for other in together]), began)
+        return Stretch(records, [other.tallies[:m] for other in together], began)
 
     def end(self, status: int) -> None:
         """Raise unless a stretch ended as it should: `Interrupted`, `MemoryError` or an error of the communicator."""
@@ -176,5 +190,5 @@ class Stretches:
             raise Interrupted
         if status == NO_MEMORY:
             raise MemoryError("no memory to merge")
-        if isinstance(self._comm, InProcessCommunicator):
+        if type(self._comm) is InProcessCommunicator:
             self._comm.leave(status)

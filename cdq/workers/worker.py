@@ -123,9 +123,7 @@ class Worker:
             raise
         return Episodes(episodes, length_sum, return_sum, parts.tobytes()) if completed else None
 
-    def seat(
-        self, rank: int, records: npt.NDArray[Any], tallies: npt.NDArray[np.float64]
-    ) -> Seat | None:
+    def seat(self, rank: int, records: npt.NDArray[Any], tallies: npt.NDArray[np.float64]) -> Seat | None:
         """Return the place from which compiled code plays rounds (`cdq.workers.stretches`); None if it cannot.
 
         *rank* is that among the workers that merge; *records* and *tallies* get what there is to say of rounds.

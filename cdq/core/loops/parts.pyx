@@ -33,23 +33,23 @@ cdef void _clear(double *row) noexcept nogil:
 
 
 def group(
-    const double[:, :, ::1] tallies not None, const int64_t[::1] counts not None, const int64_t[::1] ends not None,
+    list tallies not None, const int64_t[::1] counts not None, const int64_t[::1] ends not None,
     int64_t cells, double[:, ::1] figures not None, int64_t[::1] steps not None, int64_t[::1] of not None,
     int64_t[::1] starts not None,
 ):
     """Put parts together that end in the same cell of a grid of steps, and are of the same round; return the rows.
 
-    *tallies* (workers, m, 8) are the parts (tally.h) of rounds, of which each has as many as *counts* says and *ends*
-    after so many steps of all workers. A cell has the least power of two of steps that is above one of *cells* parts
-    of these. *figures* (m, 8) get what is together; where nothing ended, least figures are infinite and greatest ones
-    minus infinite. *steps* and *of* (m,) get the steps and the round at which a row ends, *starts* those before each
-    round.
+    *tallies* has an array of each worker, (m, 8): the parts (tally.h) of rounds, of which each has as many as *counts*
+    says and *ends* after so many steps of all workers. A cell has the least power of two of steps that is above one of
+    *cells* parts of these. *figures* (m, 8) get what is together; where nothing ended, least figures are infinite and
+    greatest ones minus infinite. *steps* and *of* (m,) get the steps and the round at which a row ends, *starts* those
+    before each round.
     """
-    cdef int64_t workers = tallies.shape[0], m = tallies.shape[1], n = counts.shape[0], rows = 0, at = 0, r, i, k, now
+    cdef int64_t workers = len(tallies), m = figures.shape[0], n = counts.shape[0], rows = 0, at = 0, r, i, k, now
     cdef int bits
     cdef double part[8]
-    if tallies.shape[2] != CDQ_TALLY_WIDTH or figures.shape[1] != CDQ_TALLY_WIDTH or cells < 1 or workers < 1 or (
-            not figures.shape[0] == steps.shape[0] == of.shape[0] == m or not ends.shape[0] == starts.shape[0] == n):
+    if figures.shape[1] != CDQ_TALLY_WIDTH or cells < 1 or workers < 1 or (
+            not steps.shape[0] == of.shape[0] == m or not ends.shape[0] == starts.shape[0] == n):
         raise ValueError("parts or rows do not have the size that they should")
     for r in range(n):
         at += counts[r]
@@ -57,13 +57,22 @@ def group(
             raise ValueError("a round has no part")
     if at != m:
         raise ValueError(f"rounds have {at} parts, there are {m}")
+    memory = bytearray(sizeof(void *) * workers)
+    cdef unsigned char[::1] view = memory
+    cdef const double **parts = <const double **> &view[0]
+    cdef const double[:, ::1] own
+    for k in range(workers):
+        own = tallies[k]
+        if own.shape[0] != m or own.shape[1] != CDQ_TALLY_WIDTH:
+            raise ValueError(f"a worker has tallies of shape {own.shape[0]} x {own.shape[1]}, not {m} x 8")
+        parts[k] = &own[0, 0]
     at = 0
     with nogil:
         for r in range(n):
             now = ends[r]
             for i in range(at, at + counts[r]):
                 for k in range(workers):
-                    now -= <int64_t> tallies[k, i, 0]
+                    now -= <int64_t> parts[k][i * CDQ_TALLY_WIDTH]
             starts[r], bits = now, 0
             while ends[r] // cells >> bits:
                 bits += 1
@@ -71,7 +80,7 @@ def group(
             for i in range(at, at + counts[r]):
                 _clear(part)
                 for k in range(workers):
-                    cdq_take_in(part, &tallies[k, i, 0])
+                    cdq_take_in(part, parts[k] + i * CDQ_TALLY_WIDTH)
                 if i > at and now >> bits != now + <int64_t> part[0] >> bits:
                     steps[rows], of[rows] = now, r
                     rows += 1

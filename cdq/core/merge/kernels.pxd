@@ -28,7 +28,8 @@ cdef extern from *:
                                 : cdq_pack_double(rows, header, slice, pairs))
     #include "merge/part.h"
     """
-    int CDQ_DENSE_PART, CDQ_BLOCK, CDQ_POOLED, CDQ_MEAN, CDQ_VISITS, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_SUM, CDQ_MAX, CDQ_CUSTOM
+    int CDQ_DENSE_PART
+    int CDQ_BLOCK, CDQ_POOLED, CDQ_MEAN, CDQ_VISITS, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_SUM, CDQ_MAX, CDQ_CUSTOM
 
     ctypedef struct cdq_header:
         int64_t first, count, mass, visits
@@ -69,6 +70,7 @@ cdef extern from *:
     void cdq_choose_part(
         cdq_merge_job *job, int64_t rank, int64_t size, int64_t before, int takes_part, uint32_t *pairs) nogil
     int64_t cdq_slice_bound(const cdq_rows *rows, int64_t rank, int64_t size) nogil
+    int64_t cdq_union(cdq_slice *slices, int64_t size, uint32_t *pairs) nogil
     int64_t cdq_merge_shared(cdq_merge_job *job, int64_t rank, unsigned char **memory, int64_t *room) nogil
     void cdq_commit_parts(
         cdq_rows *rows, unsigned char **parts, int64_t size, int64_t *visits, int64_t *mass, int64_t *total) nogil

@@ -6,7 +6,11 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 
-from cdq.core.merge.kernels cimport *
+from cdq.core.merge.kernels cimport (
+    CDQ_AFFINE, CDQ_BLOCK, CDQ_CUSTOM, CDQ_DENSE_PART, CDQ_IMPORTANCE, CDQ_MAX, CDQ_MEAN, CDQ_POOLED, CDQ_SUM,
+    CDQ_VISITS, cdq_choose_part, cdq_commit, cdq_commit_alone, cdq_commit_parts, cdq_header, cdq_merge, cdq_merge_job,
+    cdq_merge_shared, cdq_open_slice, cdq_pack, cdq_rebase, cdq_slice, cdq_slice_bound, cdq_slice_bytes,
+    cdq_union)
 from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows
 
 RULES = {
@@ -179,28 +183,6 @@ cdef cdq_slice _open(
     return slice
 
 
-cdef int64_t _union(cdq_slice *slices, int64_t size, uint32_t *pairs) noexcept nogil:
-    """List the pairs of all sparse slices, ascending, each once; the cursors return to the start."""
-    cdef int64_t n = 0, k
-    cdef int64_t least
-    while True:
-        least = -1
-        for k in range(size):
-            if slices[k].cursor < slices[k].header.count and (
-                    least < 0 or slices[k].pairs[slices[k].cursor] < least):
-                least = slices[k].pairs[slices[k].cursor]
-        if least < 0:
-            break
-        for k in range(size):
-            if slices[k].cursor < slices[k].header.count and slices[k].pairs[slices[k].cursor] == least:
-                slices[k].cursor += 1
-        pairs[n] = <uint32_t> least
-        n += 1
-    for k in range(size):
-        slices[k].cursor = 0
-    return n
-
-
 def merge_slices(
     Rows rows not None, list parts, int64_t first, int64_t last, rule, Law law not None, bint needs_mass,
     out not None, laws=None,
@@ -229,7 +211,7 @@ def merge_slices(
             pairs = <uint32_t *> malloc((listed + 1) * sizeof(uint32_t))
             if pairs == NULL:
                 raise MemoryError("no memory to merge")
-            job.pairs, job.first, job.count = pairs, -1, _union(slices, size, pairs)
+            job.pairs, job.first, job.count = pairs, -1, cdq_union(slices, size, pairs)
         return _finish(&job, rule, law, laws, needs_mass, out)
     finally:
         free(slices)

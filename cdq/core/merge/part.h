@@ -1,4 +1,4 @@
-/* A rank's part of a merge from tables in shared memory, and the commit of all parts; for both types. */
+/* Parts of a merge, for both types: pairs that slices list, a rank's part of tables in shared memory, the commit of all. */
 #ifndef CDQ_PART_H
 #define CDQ_PART_H
 
@@ -10,6 +10,28 @@
 static inline int64_t cdq_slice_bound(const cdq_rows *rows, int64_t rank, int64_t size)
 {
     return (rows->n_states - rows->own_rows) * rank / size * rows->n_actions;
+}
+
+/* List the pairs of all sparse slices, ascending, each once; the cursors return to the start. */
+static int64_t cdq_union(cdq_slice *slices, int64_t size, uint32_t *pairs)
+{
+    int64_t n = 0;
+    for (;;) {
+        int64_t least = -1;
+        for (int64_t k = 0; k < size; k++)
+            if (slices[k].cursor < slices[k].header->count &&
+                (least < 0 || slices[k].pairs[slices[k].cursor] < least))
+                least = slices[k].pairs[slices[k].cursor];
+        if (least < 0)
+            break;
+        for (int64_t k = 0; k < size; k++)
+            slices[k].cursor += slices[k].cursor < slices[k].header->count &&
+                                slices[k].pairs[slices[k].cursor] == least;
+        pairs[n++] = (uint32_t)least;
+    }
+    for (int64_t k = 0; k < size; k++)
+        slices[k].cursor = 0;
+    return n;
 }
 
 /* Choose the part of a rank of *size*: its slice of all pairs if many were touched, else the touched pairs of its log
