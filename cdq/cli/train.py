@@ -16,6 +16,7 @@ from cdq.cli.options import (
     EnvArgs,
     Fleet,
     JsonPath,
+    LogTo,
     OptionalEnvId,
     Progress,
     Steps,
@@ -26,6 +27,7 @@ from cdq.cli.options import (
     env_kwargs_of,
     fleet_of,
     given_in,
+    loggers_of,
     progress_by,
     until_of,
 )
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
     from cdq.training import Callback, Until
 
 _INTERRUPTED = 130
-_REPRESENTATION = {"features", "network", "bins", "table", "tasks"}
-_WITH_RESUME = {*MAY_CHANGE, "steps", "save", "progress", "json_path", "env_again"}
+REPRESENTATION = {"features", "network", "bins", "table", "tasks"}
+_WITH_RESUME = {*MAY_CHANGE, "steps", "save", "progress", "log_to", "json_path", "env_again"}
 Checkpoint = Annotated[
     Path | None, option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
 ]
@@ -82,6 +84,7 @@ def train(
     until_return: UntilReturn = None,
     save: Save = None,
     progress: Progress = 10.0,
+    log_to: LogTo = None,
     json_path: JsonPath = None,
     **hyperparameters: Any,
 ) -> None:
@@ -97,8 +100,8 @@ def train(
     on with it, to --steps in all; --new begins anew.
 
     With --resume, which takes everything else from the checkpoint, only
-    --workers, --comm, --steps (so many more), --save, --progress, --json and
-    --env may be given. --env says that a module of yours may be imported: no file says so.
+    --workers, --comm, --steps (so many more), --save, --progress, --log-to,
+    --json and --env may be given. --env says that a module of yours may be imported: no file says so.
 
     [bold]Examples[/bold]
 
@@ -117,7 +120,7 @@ def train(
 
     check_apart(save=save, json=json_path, checkpoint=checkpoint, resume=resume)
     until, bar = until_of(until_optimal, until_return), progress_by(progress)
-    callbacks = [] if bar is None else [bar]
+    callbacks = [*([] if bar is None else [bar]), *loggers_of(log_to)]
     if resume is not None:
         given = given_in(context)
         agent = _resumed(resume, given, env_again, {name: hyperparameters[name] for name in MAY_CHANGE})
@@ -135,7 +138,7 @@ def train(
     from cdq.envs.defaults import recommended  # here: it takes Gymnasium with it
 
     given = given_in(context)
-    known = None if given & _REPRESENTATION else recommended(env)
+    known = None if given & REPRESENTATION else recommended(env)
     if known is not None:
         options.update({name: value for name, value in known.arguments.items() if name not in given})
         steps = steps if "steps" in given else known.steps
@@ -279,12 +282,14 @@ def _solved(report: Mapping[str, Any]) -> str:
 
 def _certified(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the certified distance from optimal, where the model is known."""
+    from cdq.storage import in_digits
+
     if report["gap"] is None:
         return []
     return [
-        ("policy value", f"{report['policy_value']:.6g} from the start, gamma {report['gamma']:g}"),
-        ("optimal value", f"{report['optimal_value']:.6g}"),
-        ("gap", f"at most {report['gap']:.2g}"),
+        ("policy value", f"{in_digits(report['policy_value'], 6)} from the start, gamma {report['gamma']:g}"),
+        ("optimal value", f"{in_digits(report['optimal_value'], 6)}"),
+        ("gap", f"at most {in_digits(report['gap'], 2)}"),
     ]
 
 

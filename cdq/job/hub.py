@@ -20,24 +20,22 @@ from cdq.errors.checks import one_of, real, whole
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
 from cdq.job.faults import point
-from cdq.job.handshake import Job
 from cdq.job.increments import largest
+from cdq.job.job import Job
 from cdq.job.journal import NAME as JOURNAL
 from cdq.job.journal import Entry, Journal, lines
 from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.metrics import Endpoint, parse_address
 from cdq.job.networks.service import NetworkService
-from cdq.job.networks.task import NetworkJob
-from cdq.job.record import NO_RECORD, Record
+from cdq.job.opening import make_service, plan_of
 from cdq.job.recovery import is_changed, recover, seconds_of
 from cdq.job.replay import goal_of
-from cdq.job.service import LearningService, make_service, plan_of
+from cdq.job.service import NO_RECORD, LearningService, Record
 from cdq.job.store import NAME as BEGINNING
-from cdq.job.store import read_beginning, write_beginning
-from cdq.mdp import MDP
+from cdq.job.store import model_in_file, read_beginning, write_beginning
 from cdq.settings import differing
-from cdq.training import Ended, LearnCall, SteppedTask, signals_deferred
+from cdq.training import Ended, LearnCall, signals_deferred
 
 _log = logging.getLogger("cdq.hub")
 # Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
@@ -53,9 +51,9 @@ class Hosting:
     Parameters
     ----------
     url : str
-        Address of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://127.0.0.1:PORT``.
+        Address of the hub: ``zmq+ipc:///PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://127.0.0.1:PORT``.
     max_members : int
-        Most workers that may take part at once. A round needs as many as the learner has `workers`.
+        Most workers that may take part at once.
     round_timeout : float, optional
         Seconds after which a round closes without the workers that have not delivered; None: never.
     grace : float
@@ -74,6 +72,8 @@ class Hosting:
     metrics : str, optional
         Address at which metrics are served in the text form of Prometheus: a port of this machine, or HOST:PORT, which
         other machines reach only where *insecure* is True.
+    least : int, optional
+        Number of workers that a round needs; by default as many as the learner has `workers`.
 
     Raises
     ------
@@ -96,10 +96,13 @@ class Hosting:
     asynchronous: bool = False
     staleness: int = 64
     metrics: str | None = None
+    least: int | None = None
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for what no hub could keep to."""
         whole("max_members", self.max_members, 1, 1 << 16)
+        if self.least is not None:
+            whole("least", self.least, 1, self.max_members)
         whole("staleness", self.staleness, 0)
         real("grace", self.grace, f"seconds from 0 to {LONGEST_TIMEOUT:g}", 0.0, LONGEST_TIMEOUT)
         if self.round_timeout is not None:
@@ -115,16 +118,17 @@ def service_of(
     call: LearnCall,
     make: Callable[..., LearningService] = LearningService,
     record: Record = NO_RECORD,
+    least: int | None = None,
 ) -> LearningService:
     """Return the service that merges for a call, from the state as it is; see `make_service`."""
     if call.monitor is not None:
         call.monitor.go_on()  # a service counts bytes from 0
+    job = job_of(call)
     if call.settings.network is not None and make is LearningService:
         make = NetworkService
     return make_service(
-        _subject(call),
-        call.settings,
-        plan=plan_of(call.settings, call.rule, call.state.goal.keep_every),
+        job,
+        plan=plan_of(job, call.rule, call.state.goal.keep_every),
         state=call.state,
         lanes=call.team.lane_states,
         watch=call.watch,
@@ -132,28 +136,26 @@ def service_of(
         rounds=rounds_of(call),
         make=make,
         record=record,
+        least=least,
     )
 
 
-def _subject(call: LearnCall) -> Any:
-    """Return the model that is learnt, or the environment and its network."""
-    if call.settings.network is None:
-        return call.model
-    assert isinstance(call.task, SteppedTask)
-    return NetworkJob(call.task, call.settings, call.origin)
+def job_of(call: LearnCall) -> Job:
+    """Return the job that a call is."""
+    return Job(call.task, call.settings, call.about)
 
 
 def _limits(call: LearnCall, hosting: Hosting) -> tuple[int, int]:
     """Return the bytes of the largest contribution, and of that of one mode or the other."""
-    if call.settings.network is not None:
-        if hosting.asynchronous:
-            raise ConfigError(
-                "the parameters of a network are averaged in rounds; leave the asynchronous mode out"
-            )
-        size = _subject(call).shape.largest
-        return size, size
-    shape = Job(call.model, call.settings).shape
-    return largest(shape) if hosting.asynchronous else shape.largest, max(shape.largest, largest(shape))
+    shape = job_of(call).shape
+    if call.settings.network is None:
+        limit = largest(shape) if hosting.asynchronous else shape.largest
+        return limit, max(shape.largest, largest(shape))
+    if hosting.asynchronous:
+        raise ConfigError(
+            "the parameters of a network are averaged in rounds; leave the asynchronous mode out"
+        )
+    return shape.largest, shape.largest
 
 
 def rounds_of(call: LearnCall) -> int:
@@ -203,6 +205,8 @@ def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
         _log.info("hub at %s: %s, %d steps so far", hub.url, call.task.name, call.state.progress.steps)
         with _endpoint(hosting) as look:
             run(hub, call, show, lambda: look(machine.status))
+        # A start without rounds: who left in order is not waited for when the hub goes on.
+        journal.write({**start, "start": machine.generation, "hub": machine.state(), "time": time.time()})
         return service.ended
 
 
@@ -223,10 +227,11 @@ def _machine(
     journal: Journal,
     name_of: Callable[[str], str],
 ) -> HubMachine:
-    workers = call.settings.workers
+    workers, places = service.least, service.job.places
     settings = HubSettings(
         min_members=workers,
-        max_members=max(hosting.max_members, workers),
+        max_members=max(hosting.max_members, workers) if places is None else places,
+        numbers=places,
         round_timeout=hosting.round_timeout,
         grace=hosting.grace,
         asynchronous=hosting.asynchronous,
@@ -278,14 +283,14 @@ def go_on(
         )
     begun = last is None or not (journal.directory / BEGINNING).exists()
     if begun:  # perhaps again, after a hub that did not get as far as its first line
-        write_beginning(journal.directory, call.task.model, call.about, call.state, service)
+        write_beginning(journal.directory, call.state, service)
     # All rounds after a checkpoint are of one start, and have the checkpoint's goal.
     if begun or changed or rounds:
         journal.sync()
         write_checkpoint(call, service)
     contributions.begin(service.rounds)
     size = rounds[-1].get("next") if rounds else None
-    service.open(size if isinstance(size, int) else call.settings.workers)
+    service.open(size if isinstance(size, int) else service.least)
     return service
 
 
@@ -303,11 +308,11 @@ def _recorded(
 
     record = Record(journal.write, contributions.write, keep_and_begin, lambda: contributions.size > room)
     if not hosting.asynchronous:
-        return service_of(call, record=record)
+        return service_of(call, record=record, least=hosting.least)
     with _whole(journal):
         offset = (0 if journal.hub is None else journal.hub["version"]) - rounds_of(call)
     make = partial(AsynchronousService, staleness=hosting.staleness, offset=offset)
-    return service_of(call, make, record)
+    return service_of(call, make, record, hosting.least)
 
 
 def _require_same_job(call: LearnCall, journal: Journal) -> None:
@@ -315,7 +320,7 @@ def _require_same_job(call: LearnCall, journal: Journal) -> None:
     path = journal.directory / BEGINNING
     if not journal.entries or not path.exists():
         return
-    has, wanted = read_beginning(journal.directory)[2], call.about
+    has, wanted = read_beginning(journal.directory)[1], call.about
     if has["model"] != wanted["model"] or differing(has["settings"], wanted["settings"]):
         raise FileError(
             f"{journal.directory} holds the rounds of another job, on {has['environment']}; name another directory"
@@ -333,9 +338,17 @@ def last_start(directory: Path) -> Entry | None:
     return last
 
 
-def model_in(directory: Path) -> MDP | None:
-    """Return the model of the job in a directory, so that no environment need be made; None if there is none."""
-    return read_beginning(directory)[0] if (directory / BEGINNING).exists() else None
+def env_in(directory: Path) -> Any:
+    """Return the model of the job in a directory, or the models of its fleet, so that no environment need be made.
+
+    None if there is no job, or one of an environment without a model.
+    """
+    return model_in_file(*read_beginning(directory)) if (directory / BEGINNING).exists() else None
+
+
+def holds_fleet(directory: Path) -> bool:
+    """Return whether a directory has a job whose workers have an environment each."""
+    return (directory / BEGINNING).exists() and "members" in read_beginning(directory)[1]
 
 
 def run(hub: Hub, call: LearnCall, show: Callable[[], None], look: Callable[[], None] = lambda: None) -> None:

@@ -21,7 +21,7 @@ from cdq.job.hub import Hosting, host, run, service_of, write_checkpoint
 from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.parent import PARENT
-from cdq.job.record import Record
+from cdq.job.service import Record
 from cdq.training import Ended, LearnCall
 
 JOIN = ("-m", "cdq.job.join")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from cdq.comm.contribution import Received
-from cdq.errors import CdqError, ConfigError
+from cdq.errors import ConfigError
 from cdq.job.handshake import Welcome, open_welcome
 from cdq.job.increments import Increment, own_mass, weights
-from cdq.job.messages import OpenWindow, open_contribution
-from cdq.job.networks.member import NetworkWelcome, open_network_welcome
-from cdq.mdp import PackedModel
+from cdq.job.job import Known, make_worker
+from cdq.job.messages import OpenWindow, Own, open_contribution, open_result, open_window, pack_contribution
+from cdq.job.networks import messages as networks
+from cdq.qfunctions import MergedNetwork, Parameters
 from cdq.schedules import build_law, log_keep
-from cdq.storage import Tensors, parse_tensors
-from cdq.workers import GO_ON, Summary, Worker
+from cdq.workers import GO_ON, NetworkContribution, Summary, Worker, WorkerContribution
+
+_COUNT = np.uint32(
+    0x7FFFFFFF
+)  # the count of a pair, beside which a bit says that the window has touched it (rows.h)
 
 
 class Member:
@@ -24,8 +28,8 @@ class Member:
 
     Parameters
     ----------
-    samplers : dict, optional
-        Packed models by fingerprint and dtype, which workers of one process may share.
+    known : Known, optional
+        Tasks that were made, which workers of one process may share, and the way to make others.
 
     Attributes
     ----------
@@ -33,29 +37,31 @@ class Member:
         The window to learn next.
     environment : str
         Name of the environment.
-    learnt, begun : int
-        Steps of the windows that were learnt here; steps of all workers when this one came.
+    learnt : int
+        Steps of the windows that were learnt here.
     """
 
-    def __init__(self, samplers: dict[tuple[str, str], PackedModel] | None = None) -> None:
-        self._samplers = samplers if samplers is not None else {}
-        self._welcome: Welcome | NetworkWelcome
+    def __init__(self, known: Known | None = None) -> None:
+        self._known = Known() if known is None else known
+        self._welcome: Welcome
         self._worker: Worker
         self.window: OpenWindow
-        self.learnt = self.begun = 0
+        self.learnt = 0
         self.environment = ""
 
     def join(self, payload: Any) -> None:
         """Begin, or begin again, with what the hub says; a window in hand is forgotten."""
-        tensors, told = _parsed(payload)
-        is_network = isinstance(told.get("settings"), dict)
-        welcome = (
-            open_network_welcome(tensors, told) if is_network else open_welcome(tensors, told, self._samplers)
-        )
+        welcome = open_welcome(payload, self._known)
         self._welcome, self.window = welcome, welcome.window
         self.environment = welcome.name
-        self.begun = self.begun or self.steps
-        self._worker = welcome.worker()
+        self._worker = make_worker(
+            welcome.problem,
+            welcome.merged,
+            welcome.gamma,
+            welcome.shape.num_envs,
+            welcome.lanes,
+            rank=welcome.rank,
+        )
 
     @property
     def has_joined(self) -> bool:
@@ -79,22 +85,46 @@ class Member:
     def learn(self) -> Received:
         """Learn the window of `window`; return the contribution."""
         welcome, window = self._welcome, self.window
-        law = build_law(welcome.step_size, window.before, welcome.mass, welcome.dtype)
+        law = build_law(
+            welcome.step_size, window.before, welcome.mass, str(welcome.shape.real), welcome.scale
+        )
         checksum = self._worker.checksum() if window.compare else -1
         ended = self._worker.run(law, window.sweeps, window.first, window.last)
         assert ended is not None, "nobody sets the flag that ends a window early"
         self.learnt += window.sweeps * welcome.shape.num_envs
         summary = Summary.of(ended, bytes_sent=0, request=GO_ON)
-        payload = welcome.contribution(self._worker, summary, checksum)
-        return (
-            self._increment(welcome, payload)
-            if isinstance(welcome, Welcome) and welcome.asynchronous
-            else payload
-        )
+        if isinstance(welcome.merged, MergedNetwork):
+            return self._network_part(summary, checksum)
+        own = self._own_part() if welcome.shape.keeps_own else b""
+        contribution = WorkerContribution(self._worker, needs_mass=False)
+        contribution.summary = summary
+        payload = pack_contribution(contribution.cut(1)[0], checksum, self._worker.lane_state, own)
+        return self._increment(payload) if welcome.asynchronous else payload
 
-    def _increment(self, welcome: Welcome, payload: Received) -> bytes:
+    def _network_part(self, summary: Summary, checksum: int) -> bytes:
+        """Return the contribution of a worker that trains a network."""
+        own = NetworkContribution(cast(Parameters, self._worker.rows), averages=True)
+        own.summary = summary
+        return networks.pack_contribution(own.cut(1)[0], checksum, self._worker.lane_state)
+
+    def _own_part(self) -> bytes:
+        """Return what the window taught the rows that this worker has to itself, and leave it out of the others'."""
+        rows, shape = self._worker.rows, self._welcome.shape
+        touched = rows.touched
+        rows.set_aside()
+        pairs = np.sort(np.asarray(rows.log)[rows.touched : touched])
+        values = shape.columns * shape.real.itemsize
+        row, column = np.divmod(pairs, np.uint32(shape.columns))
+        data = np.asarray(rows.data)
+        learnt, counts = (
+            data[:, first : first + shape.columns * kind.itemsize].view(kind)[row, column]
+            for first, kind in ((0, shape.real), (values, np.dtype(np.uint32)))
+        )
+        return Own(learnt, counts & _COUNT, pairs - np.uint32(shape.n_pairs)).pack()
+
+    def _increment(self, payload: Received) -> bytes:
         """Return the same contribution in the form for a table that has changed meanwhile."""
-        brought = open_contribution(payload, welcome.shape)
+        welcome, brought = self._welcome, open_contribution(payload, self._welcome.shape)
         clock = welcome.merged.clock.reshape(-1)[brought.where]
         touched = brought.counts > clock
         visits = (brought.counts - clock)[touched]
@@ -114,15 +144,18 @@ class Member:
             If it is none.
         """
         try:
-            self.window = self._welcome.take(self._worker, payload)
+            window = self._take(payload)
         except ValueError as error:
             raise ConfigError(f"the hub sent what is no result: {error}; use the same cdq on both") from None
+        self.window = window
 
-
-def _parsed(payload: Any) -> tuple[Tensors, dict[str, Any]]:
-    try:
-        return parse_tensors(bytes(payload), "the hub's welcome")
-    except CdqError as error:
-        raise ConfigError(
-            f"a worker cannot begin with what the hub sent: {error!r}; use the same cdq"
-        ) from None
+    def _take(self, payload: Any) -> OpenWindow:
+        """Take over what the round has come to; return the next window."""
+        if isinstance(self._welcome.merged, MergedNetwork):
+            window, numbers = open_window(payload)
+            networks.take_merged(cast(Parameters, self._worker.rows), numbers)
+            self._worker.commit([])
+            return window
+        window, merged = open_result(payload)
+        self._worker.commit([np.frombuffer(merged, np.uint8)])
+        return window

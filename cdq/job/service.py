@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
 
 from cdq.comm.contribution import Received
 from cdq.comm.zmq.wire import Body
@@ -17,11 +17,13 @@ from cdq.core.merge import merge as _core
 from cdq.core.table.rows import Law
 from cdq.errors import ConfigError
 from cdq.job.faults import point
-from cdq.job.handshake import Job, check_hello, pack_welcome
+from cdq.job.handshake import check_hello, pack_welcome
+from cdq.job.job import Job
 from cdq.job.membership.events import HubState, Refused, Submission
 from cdq.job.messages import (
     DONE,
     OpenWindow,
+    Own,
     check_contribution,
     is_of,
     merged_alone,
@@ -30,11 +32,8 @@ from cdq.job.messages import (
     result_parts,
 )
 from cdq.job.pace import Pace, learnt
-from cdq.job.record import NO_RECORD, Record
-from cdq.mdp import MDP, pack_model
-from cdq.qfunctions import MergedTable, allocate, rows_over, table_bytes
-from cdq.settings import Settings
-from cdq.training import Course, Ended, Pictures, Plan, State, Watch
+from cdq.qfunctions import allocate, rows_over, table_bytes
+from cdq.training import Course, Ended, Pictures, State
 from cdq.workers import Round, Rule, Worker
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
@@ -45,6 +44,31 @@ _COMPARE_EVERY = 64
 _DESCRIBED = 256  # workers that the status describes one by one
 
 
+@dataclass(frozen=True)
+class Record:
+    """Record that a service keeps of its rounds; by default none.
+
+    Attributes
+    ----------
+    write : callable, optional
+        Makes a round durable, before it counts: gets its line for the journal.
+    store : callable, optional
+        Stores the contributions to a round, by its number, before it counts.
+    write_checkpoint : callable, optional
+        Called with the service after a round at which a checkpoint is due, and after the last.
+    is_crowded : callable
+        Returns True if so much is stored that a checkpoint, which makes it superfluous, is due.
+    """
+
+    write: Callable[[Mapping[str, Any]], None] | None = None
+    store: Callable[[int, Sequence[Received]], None] | None = None
+    write_checkpoint: Callable[[LearningService], None] | None = None
+    is_crowded: Callable[[], bool] = lambda: False
+
+
+NO_RECORD = Record()
+
+
 class LearningService:
     """Learning part of a hub: it opens windows, merges the contributions to them, and keeps the table.
 
@@ -53,8 +77,8 @@ class LearningService:
 
     Parameters
     ----------
-    model, settings
-        Model (of a network its `NetworkJob`) and settings, the same for all workers from the first round to the last.
+    job : Job
+        Task and settings, the same for all workers from the first round to the last.
     rule : str or callable
         Rule by which tables become one (`cdq.merges.resolve`).
     state : State
@@ -91,8 +115,7 @@ class LearningService:
 
     def __init__(
         self,
-        model: Any,
-        settings: Settings,
+        job: Job,
         *,
         rule: Rule,
         state: State,
@@ -103,26 +126,24 @@ class LearningService:
         rounds: int,
         record: Record = NO_RECORD,
     ) -> None:
-        self._job: Any = Job(model, settings) if isinstance(model, MDP) else model
-        self._shape = self._job.shape
+        self.job, self._shape = job, job.shape
+        self._pictures: Any
         self._rule, self._state, self._lanes, self._course = rule, state, lanes, course
         self._needs_mass, self.least = needs_mass, least
         self._record = record
         self._law: Law
-        self._checksum: int | None = None  # of the table, in a round in which workers tell theirs
+        self._checksums: dict[int, int] = {}  # of the tables of workers, in a round in which they tell theirs
         self._opened: dict[int, Any] = {}
         self.rounds, self.bytes = rounds, 0
         self._pace, self._paces = Pace(), dict[int, Pace]()
-        self._pictures: Any
-        self._begin(model)
+        self._prepare()
         self.window, self.finished = DONE, False
         self.open(least)
 
-    def _begin(self, model: Any) -> None:
-        """Make what it takes to merge."""
-        self._sampler = pack_model(model, self._job.settings.dtype)
+    def _prepare(self) -> None:
+        """Make what it takes to merge, and to draw."""
         self._rows = rows_over(allocate(table_bytes(self._state.merged)), self._state.merged)
-        self._pictures = Pictures(model)
+        self._pictures = Pictures(self.job.task.model)
 
     @property
     def ended(self) -> Ended:
@@ -143,9 +164,8 @@ class LearningService:
 
     def welcome(self, uid: int, members: Sequence[int]) -> bytes:
         """Return all that a worker begins with."""
-        return pack_welcome(
-            self._job, self._state.merged, self.lanes(uid), self.window, target=self._state.goal.target
-        )
+        merged, target = self._state.merged, self._state.goal.target
+        return pack_welcome(self.job, uid, merged, self.lanes(uid), self.window, target=target)
 
     def limit(self, uid: int) -> int:
         """Return the bytes of the largest contribution."""
@@ -155,8 +175,8 @@ class LearningService:
         """Return why a contribution to this round is refused; None if it is not."""
         try:
             brought = self._opened[uid] = self._open_contribution(submission.payload)
-            self._check_contribution(brought)
-            self._compare(brought.checksum)
+            self._check_contribution(uid, brought)
+            self._compare(uid, brought.checksum)
         except ValueError as error:
             return str(error)
         return None
@@ -164,24 +184,34 @@ class LearningService:
     def _open_contribution(self, payload: Any) -> Any:
         return open_contribution(payload, self._shape)
 
-    def _check_contribution(self, brought: Any) -> None:
-        check_contribution(brought, self._shape, self._state.merged.clock, self.window.sweeps)
+    def _check_contribution(self, uid: int, brought: Any) -> None:
+        clock = self._state.merged.clock
+        own = clock[self.job.own_rows(uid)] if brought.own is not None else None
+        check_contribution(brought, self._shape, clock, self.window.sweeps, own)
 
     def is_of(self, payload: Received, checksum: int) -> bool:
         """Return whether a contribution is the one of a CRC-32 in the journal."""
         return is_of(payload, checksum)
 
-    def _result_parts(self, merged: Received) -> tuple[Received, ...]:
+    def result_parts(self, merged: Received) -> tuple[Received, ...]:
+        """Return the parts of a result: the next window, and the merged slice."""
         return result_parts(self.window, merged)
 
-    def _compare(self, checksum: int) -> None:
-        if self._checksum is None:
-            self._checksum = self._state.merged.merged_checksum() if self.window.compare else -1
-        if checksum != self._checksum:
+    def _compare(self, uid: int, checksum: int) -> None:
+        whose = uid if self._shape.keeps_own else 0
+        if whose not in self._checksums:
+            self._checksums[whose] = self._checksum_of(uid) if self.window.compare else -1
+        if checksum != self._checksums[whose]:
             raise ValueError(
                 "a worker's table is not the hub's, as it must be after every round: memory or network are at fault; "
                 "start the worker again, elsewhere if it happens again"
             )
+
+    def _checksum_of(self, uid: int) -> int:
+        """Return the checksum that a worker's table must have."""
+        table = self.job.table_of(self._state.merged, uid)
+        checksum: int = crc32(table["clock"].data, crc32(table["values"].data))
+        return checksum
 
     def close_round(
         self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], HubState]
@@ -191,7 +221,7 @@ class LearningService:
         merged = self.apply(submissions, {"next": size, "hub": state()})
         self.open(size)
         point("hub:before_acknowledge")
-        return dict.fromkeys(submissions, Body(*self._result_parts(merged)))
+        return dict.fromkeys(submissions, Body(*self.result_parts(merged)))
 
     def single(self, uid: int, submission: Submission, state: Callable[[], HubState]) -> Received:
         """Refuse: this job has rounds."""
@@ -200,12 +230,11 @@ class LearningService:
     def status(self) -> dict[str, Any]:
         """Return the public state of the job."""
         return {
-            "environment": self._job.name,
+            "environment": self.job.task.name,
             "steps": self._course.progress.steps,
             "target": self._state.goal.target,
             "finished": self.finished,
             "rounds": self.rounds,
-            "bytes": self.bytes,
             "staleness": self.stalest,
             **learnt(self._state.history),
             "speed": self._pace.per_second(),
@@ -231,25 +260,20 @@ class LearningService:
     def lanes(self, uid: int) -> Any:
         """Return where a worker's environments are; at their start where it has learnt nothing yet."""
         if uid not in self._lanes:
-            self._lanes[uid] = self._first_lanes(uid)
+            settings, (problem, table) = self.job.settings, self.job.problem_of(uid)
+            worker = Worker(
+                problem,
+                table,  # untouched, it takes no memory
+                is_keeper=False,
+                gamma=settings.gamma,
+                seed=settings.seed,
+                rank=uid,
+                session=self._state.session,
+                num_envs=self._shape.num_envs,
+                stop=np.zeros(1, np.int32),
+            )
+            self._lanes[uid] = worker.lane_state
         return self._lanes[uid]
-
-    def _first_lanes(self, uid: int) -> bytes:
-        settings, shape = self._job.settings, self._shape
-        worker = Worker(
-            self._sampler,
-            MergedTable(
-                shape.n_states, self._job.model.n_actions, shape.real, 0.0, settings.rule
-            ),  # untouched, it takes no memory
-            is_keeper=False,
-            gamma=settings.gamma,
-            seed=settings.seed,
-            rank=uid,
-            session=self._state.session,
-            num_envs=settings.num_envs,
-            stop=np.zeros(1, np.int32),
-        )
-        return worker.lane_state
 
     def open(self, size: int) -> None:
         """Open the next window, computed for *size* workers, in place of one that is open; `window` says which."""
@@ -258,7 +282,7 @@ class LearningService:
         self._size = course.size = size
         before = course.progress.steps
         step = None if course.met else course.next()
-        self.finished, self._checksum = step is None, None
+        self.finished, self._checksums = step is None, {}
         compare = int(self.rounds % _COMPARE_EVERY == 0)
         self.window = (
             DONE._replace(before=before)
@@ -310,7 +334,7 @@ class LearningService:
         # Fresh: it is kept until all have it.
         room = np.empty(most_merged(brought, self._shape), np.uint8).data
         n_bytes = _core.merge_slices(
-            self._rows, parts, 0, clock.size, self._rule, self._law, self._needs_mass, room
+            self._rows, parts, 0, self._shape.n_pairs, self._rule, self._law, self._needs_mass, room
         )
         return room[:n_bytes].toreadonly()
 
@@ -324,14 +348,25 @@ class LearningService:
         mass = self._apply_merged(merged)
         for uid, one in zip(uids, brought, strict=True):
             self._lanes[uid] = bytes(one.lanes)
+            if one.own is not None:
+                self._keep_own(uid, one.own)
         self.rounds += 1
-        result = sum(map(len, self._result_parts(merged)))
+        result = sum(map(len, self.result_parts(merged)))
         self.bytes += sum(len(one.payload) + result for one in brought)
         self._count(uids, self.window.sweeps * self._shape.num_envs)
         summaries = [one.summary for one in brought]
         # The hub's own, as it knows them: bytes of all, and whether somebody asked it to end.
         summaries[0] = summaries[0]._replace(bytes_sent=self.bytes, request=self._course.request)
         self._course.settle(Round(summaries, mass))
+
+    def _keep_own(self, uid: int, own: Own) -> None:
+        """Take over what a worker learnt in rows of its own."""
+        merged, rows = self._state.merged, self.job.own_rows(uid)
+        values, clock, visits = (
+            table[rows].reshape(-1) for table in (merged.values, merged.clock, merged.visits)
+        )
+        visits[own.pairs] += own.counts.astype(np.int64) - clock[own.pairs]
+        values[own.pairs], clock[own.pairs] = own.values, np.minimum(own.counts, np.uint32(_CLOCK_LIMIT))
 
     def _line(self, submissions: Mapping[int, Submission], merged: Received) -> dict[str, Any]:
         window, came = self.window, sorted(submissions.items())
@@ -343,57 +378,3 @@ class LearningService:
             "merged": crc32(merged),
             "time": time.time(),
         }
-
-
-def plan_of(settings: Settings, rule: Rule, keep_every: int = 0) -> Plan:
-    """Return the plan of every worker of a job.
-
-    Raises
-    ------
-    ConfigError
-        If the settings want what a hub cannot do.
-    """
-    if settings.overlap:
-        raise ConfigError("overlap needs workers that stay: threads or MPI; leave it out with a hub")
-    if settings.federation is not None or settings.per_worker is not None:
-        what = "per_worker and federation name workers by rank, and members of a hub come and go"
-        raise ConfigError(f"{what}; use threads, MPI or cdq launch")
-    windows = settings.sync_every, settings.dtype
-    return Plan(settings.step_size, settings.exploration, rule, *windows, keep_every=keep_every)
-
-
-def make_service(
-    model: Any,
-    settings: Settings,
-    *,
-    plan: Plan,
-    state: State,
-    lanes: dict[int, Any],
-    watch: Watch,
-    finish: npt.NDArray[np.int32],
-    rounds: int,
-    make: Callable[..., LearningService] = LearningService,
-    record: Record = NO_RECORD,
-) -> LearningService:
-    """Return the service that *make* makes: it merges from the state as it is until the goal is reached."""
-    course = Course(
-        plan=plan,
-        progress=state.progress,
-        target=state.goal.target,
-        size=settings.workers,
-        num_envs=settings.num_envs,
-        watch=watch,
-        finish=finish,
-    )
-    return make(
-        model,
-        settings,
-        rule=plan.rule,
-        state=state,
-        lanes=lanes,
-        course=course,
-        needs_mass=plan.needs_mass,
-        least=settings.workers,
-        rounds=rounds,
-        record=record,
-    )

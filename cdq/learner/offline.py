@@ -49,7 +49,8 @@ def log_for(task: EnvironmentTask, observations: Any, *others: Any, next_masks: 
         )
     if task.blocks is not None:
         raise ConfigError(
-            f"{task.name} is learnt with several tables, and a log does not say which each transition is of"
+            f"{task.name} is learnt with several tables, and a log does not say which each transition is of; learn "
+            "the log of each agent by itself, with cdq.QLearner.from_log(...)"
         )
     columns = (observations, *others)
     if isinstance(observations, str) or hasattr(observations, "iterate_episodes"):

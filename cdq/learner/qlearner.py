@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
+from cdq.errors.naming import named
 from cdq.learner import backends, initial
 from cdq.learner.assembly import made_with, make_table, make_task, origin_of, require_homes, require_rule_fits
 from cdq.learner.exclusion import Turn
 from cdq.learner.fleets import require_fleet
 from cdq.learner.learning import Learning
-from cdq.learner.naming import named
 from cdq.merges import MergeRule, Personal, resolve
 from cdq.rules import Hysteretic
 from cdq.schedules import Constant, Federation, Rate, StepSize
@@ -81,7 +81,8 @@ class QLearner(Learning):
         "auto", the name of a communicator ("inprocess": threads of this process; "zmq": processes that `learn` starts;
         "mpi": those that mpiexec or srun started), a URL, or a communicator, of which this process is then one rank. A
         URL may set the deadline of every merge, in seconds ("mpi://?timeout=60"; an hour by default). "auto" takes what
-        CDQ_COMM in the environment names, else "mpi" where a launcher started several processes, else "inprocess".
+        CDQ_COMM in the environment names, else "mpi" where mpiexec or srun started several processes, else
+        "zmq+env://" where torchrun, an indexed Job or AWS Batch did, else "inprocess".
     dtype : {"float64", "float32"}, or NumPy's types of these names, or None
         Type of the table. None: float64, of a network float32.
     seed : int or None

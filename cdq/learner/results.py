@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError, LearnerBusy, TableError
 from cdq.errors.checks import is_flag, shown, whole
+from cdq.errors.naming import named
 from cdq.learner.backends import Backend
 from cdq.learner.elsewhere import learner_in
 from cdq.learner.evaluation import Evaluation, Evaluations, evaluate_each, evaluate_greedy
 from cdq.learner.exclusion import exclusive, playing
 from cdq.learner.matches import Match, Matches
-from cdq.learner.naming import named
 from cdq.learner.parts import tables_of_tasks
 from cdq.learner.report import (
     Report,
     digest_of,
     hints,
     hints_on_games,
+    known_pairs,
     make_report,
     of_each,
     played,
@@ -367,6 +368,7 @@ class Results(Matches):
                 self.settings.step_size,
                 self._task.step_scale,
                 lambda: visited(self.model, self._state.merged.updates()),
+                known=known_pairs(self.model),
             ),
         )
 

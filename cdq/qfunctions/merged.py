@@ -156,6 +156,11 @@ class MergedTable:
     def accept(self, rows: Rows) -> None:
         """Take note that the rows that the workers agreed on are merged now."""
 
+    @property
+    def counters(self) -> npt.NDArray[np.int64]:
+        """Memory in which commits count visits, an entry per pair."""
+        return self.visits.reshape(-1)
+
     def close_window(self, rows: Rows) -> None:
         """Make the table of a worker without peers the merged one."""
         commit_alone(rows, self.visits.reshape(-1))

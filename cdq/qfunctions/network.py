@@ -92,6 +92,8 @@ class MergedNetwork(MergedTable):
     ----------
     layout : Layout
         The place of each tensor.
+    layers : Layers, optional
+        Layers of a Keras model, with whose weights it begins.
 
     Attributes
     ----------
@@ -103,13 +105,14 @@ class MergedNetwork(MergedTable):
 
     names = ("values", *_MOMENTS, "updates")
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, layers: Any = None) -> None:
+        self.layers = layers
         self.layout, self._held = layout, Parameters(layout.size)
         self.values, self.count = self._held.values, self._held.count
         self.clock, self.visits = np.zeros((0, 0), np.uint32), np.zeros((0, 0), np.int64)
 
     def begin(self, seed: int) -> None:
-        """Draw the first parameters: uniform weights, biases 0, gains 1; moments are 0.
+        """Draw the first parameters, where none are given: uniform weights, biases 0, gains 1; moments are 0.
 
         Weights are up to sqrt(6 / inputs), which keeps the size of what passes a ReLU (He et al. 2015), those of the
         last layer up to sqrt(3 / inputs).
@@ -118,7 +121,9 @@ class MergedNetwork(MergedTable):
         tensors = self.views(self.values)
         kernels = [name for name in tensors if name.endswith(".kernel")]
         for name, tensor in tensors.items():
-            if name in kernels:
+            if self.layers is not None and self.layers.tensors:
+                tensor[:] = self.layers.tensors[name]
+            elif name in kernels:
                 most = np.sqrt((3.0 if name == kernels[-1] else 6.0) / len(tensor))
                 tensor[:] = random.uniform(-most, most, tensor.shape)
             else:
@@ -160,7 +165,7 @@ class MergedNetwork(MergedTable):
 
     def copy(self) -> MergedNetwork:
         """Return another one that holds the same."""
-        other = MergedNetwork(self.layout)
+        other = MergedNetwork(self.layout, self.layers)
         other._held.take(self._held)
         return other
 
@@ -248,8 +253,10 @@ class Perceptron:
     ) -> None:
         self._encoder, self.network, self._minibatch = encoder, network, minibatch
         self._shape = Shape(encoder.width, network.hidden, n_actions)
-        self._low, self._scale = scaling(*bounds)
-        self.own_table, self.first_action = MergedNetwork(self._shape), encoder.first_action
+        self._low, self._scale = (
+            scaling(*bounds) if network.layers is None else _scaling_of(network.layers, self._shape)
+        )
+        self.own_table, self.first_action = MergedNetwork(self._shape, network.layers), encoder.first_action
         self.fingerprint = _fingerprint(self._shape, network.reward_scale, self._low, self._scale)
 
     def __str__(self) -> str:
@@ -309,6 +316,13 @@ class Perceptron:
         values_found: Floats = found[0]
         return values_found
 
+    def to_keras(self, values: Floats) -> Any:
+        """Return a Keras model of these parameters, from observations to values in the units of the rewards."""
+        from cdq.qfunctions.keras.layers import Layers, write
+
+        tensors = self.own_table.views(values)
+        return write(Layers(tensors, self._low, self._scale, self.network.reward_scale))
+
     def split(self, observations: Any) -> list[Any] | None:
         """Return the single observations of a batch; None if it is no batch."""
         return self._encoder.split(observations)
@@ -316,6 +330,17 @@ class Perceptron:
     def values_now(self, values: Floats) -> Callable[[Any], Floats]:
         """Return the action values of an observation as a function, which later learning does not change."""
         return partial(self.action_values, values.copy())
+
+
+def _scaling_of(layers: Any, shape: Shape) -> tuple[Floats, Floats]:
+    """Return the scaling of inputs of a Keras model's layers; raises `ConfigError` if they are not for such a shape."""
+    sizes = len(layers.low), layers.n_actions if layers.tensors else shape.actions
+    if sizes != (shape.inputs, shape.actions):
+        raise ConfigError(
+            f"the Keras model has {sizes[0]} inputs and {sizes[1]} outputs; the environment has {shape.inputs} numbers "
+            f"in an observation and {shape.actions} actions"
+        )
+    return layers.low, layers.scale
 
 
 def scaling(low: Floats, high: Floats) -> tuple[Floats, Floats]:

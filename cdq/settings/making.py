@@ -92,6 +92,8 @@ def _require_compatible(known: Mapping[str, Any]) -> None:
 
 
 def _require_of_tables(known: Mapping[str, Any]) -> None:
+    if known["opponent"] is not None:
+        raise ConfigError("tasks and opponent exclude each other: a game is one task; leave tasks out")
     if known["features"] is not None:
         raise ConfigError(
             "tasks and features exclude each other: tasks are learnt in tables; give bins, or leave one out"

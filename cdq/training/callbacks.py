@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
+from cdq.errors.naming import named
 from cdq.qfunctions import QTable
 from cdq.settings import Settings
-from cdq.training.history import FIRST_ROW, History, Row
+from cdq.training.history import History
+from cdq.training.played import FIRST_ROW, Row
 from cdq.training.state import State
 
 if TYPE_CHECKING:
@@ -198,9 +200,14 @@ class CallbackList:
         self._of_rounds = [one for one in self._all if _does(one, "on_round")]
         self._of_evaluations = [one for one in self._all if _does(one, "on_evaluation")]
 
+    @property
+    def of_rounds(self) -> bool:
+        """True if one of them sees each round."""
+        return bool(self._of_rounds)
+
     def begin(self) -> None:
-        """Call `on_start` of each."""
-        for one in self._all:
+        """Call `on_start` of each, first of those that open files: what cannot be written is all that is said."""
+        for one in sorted(self._all, key=attrgetter("_writes"), reverse=True):
             self._hear(one.on_start(self._seen))
             self._begun.append(one)
         if self._view is not None:
@@ -325,6 +332,7 @@ class EvalCallback(Callback):
 
     MOST = 1024
 
+    @named
     def __init__(self, every: float, *, episodes: float = 100, seed: int = 0) -> None:
         self.every = whole("every", every, 1)
         self.episodes, self.seed = whole("episodes", episodes, 1), whole("the seed", seed, 0)

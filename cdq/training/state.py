@@ -17,8 +17,9 @@ from cdq.qfunctions import MergedNetwork, MergedTable, QTable
 from cdq.schedules.windows import LONGEST_WINDOW
 from cdq.training.course import Progress
 from cdq.training.goals import Goal
-from cdq.training.history import FIRST_COLUMNS, History, Row
+from cdq.training.history import History
 from cdq.training.kinds import EnvironmentTask
+from cdq.training.played import FIRST_COLUMNS, Row
 
 _HISTORY = "history."
 

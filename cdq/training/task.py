@@ -217,7 +217,8 @@ class SteppedTask:
             environment.stepping,
             environment.time_limit,
         )
-        self.threads, self.resumable = environment.threads, environment.resumable
+        self.threads = environment.threads and getattr(kind, "threads", True)
+        self.resumable = environment.resumable
         self.own_bytes, self.default_num_envs = environment.own_bytes, environment.default_num_envs
         self.n_rows, self.n_actions = kind.n_rows, environment.n_actions
         self.columns = self.n_actions

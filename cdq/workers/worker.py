@@ -10,8 +10,10 @@ import numpy.typing as npt
 from cdq.comm.base import Communicator
 from cdq.contracts import WorkerTask
 from cdq.core.lanes import Lanes
+from cdq.core.loops.windows import Windows
 from cdq.core.merge.merge import commit
 from cdq.core.merge.overlap import hand_over, take_back
+from cdq.core.rounds import Seat
 from cdq.core.table.rows import Law, Rows
 from cdq.errors import EnvironmentFailure
 from cdq.qfunctions import MergedTable, Trained
@@ -120,6 +122,23 @@ class Worker:
             error.worker = self._rank
             raise
         return Episodes(episodes, length_sum, return_sum, parts.tobytes()) if completed else None
+
+    def seat(self, rank: int, records: npt.NDArray[Any], tallies: npt.NDArray[np.float64]) -> Seat | None:
+        """Return the place from which compiled code plays rounds (`cdq.workers.stretches`); None if it cannot.
+
+        *rank* is that among the workers that merge; *records* and *tallies* get what there is to say of rounds.
+        """
+        merged, loop = self._merged, self._loop
+        if not isinstance(loop, Windows) or merged.grows or merged.own_rows:
+            return None
+        visits = merged.counters if self._is_keeper else None
+        columns = records.view(np.int64).reshape(len(records), -1)
+        lanes = self._lanes.memory, self._lanes_before
+        return Seat(rank, loop, self.rows, *lanes, visits, columns, tallies)
+
+    def take_seat_back(self, *, merged: bool) -> None:
+        """Go on from where compiled code came to; *merged* says whether all that it learnt is."""
+        self._open = not merged
 
     def roll_back(self) -> None:
         """Undo a window that was not committed: table, lanes and streams are as after the last merge.
