@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from types import NoneType
@@ -111,6 +111,20 @@ class Acting:
     def steps(self) -> int:
         """Environment steps taken so far, by all workers in all lanes."""
         return self._state.progress.steps
+
+    @property
+    def network(self) -> Mapping[str, npt.NDArray[np.float32]]:
+        """A copy of the network's tensors by name, ``layer.0.kernel``, ``norm.0.gain``, ..., as they are; read-only.
+
+        Raises
+        ------
+        TableError
+            If a table or features are learnt.
+        LearnerBusy
+            If the learner is in the course of another call.
+        """
+        with self._turn.taken("network"):
+            return self._state.network()
 
     def predict(
         self,

@@ -26,8 +26,8 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 # Spawn key of the stream from which the first parameters are drawn; a seed's other streams have other keys.
 _FIRST_PARAMETERS = (3,)
 _FORMAT = 1  # of the meaning of the parameters
-# Inputs whose bounds are of the order of 1 are read as they are: 14 of 16 seeds learn Acrobot so, and 12 with all inputs
-# in [-1, 1]. Bounds beyond the last say that nobody knows them.
+# Inputs whose bounds are of the order of 1 are read as they are: 14 of 16 seeds learn Acrobot so, and 12 with all of
+# them in [-1, 1]. Bounds beyond the last say that nobody knows them.
 _USUAL_BOUNDS, _MOST_BOUND = (0.25, 100.0), 1e3
 _MOMENTS = ("first", "second")
 
