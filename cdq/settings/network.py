@@ -250,8 +250,8 @@ def network_of(text: str) -> Network:
     sizes = text.split(",")
     if not all(size.isdecimal() for size in sizes):
         raise ConfigError(
-            f"network is {text!r}; allowed: units of the hidden layers, {_HIDDEN[:-10]}: 64,64; or module:function, which "
-            "returns a Keras model"
+            f"network is {text!r}; allowed: units of the hidden layers, {_HIDDEN[:-10]}: 64,64; or module:function, "
+            "which returns a Keras model"
         )
     return Network(tuple(map(int, sizes)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings(
 def random_layers(hidden: tuple[int, ...] = (16, 8), width: int = 3, n_actions: int = 4) -> Layers:
     random = np.random.default_rng(0)
     sizes, tensors = (width, *hidden, n_actions), dict[str, np.ndarray]()
-    for number, (before, after) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for number, (before, after) in enumerate(pairwise(sizes)):
         tensors[f"layer.{number}.kernel"] = random.normal(size=(before, after)).astype(np.float32)
         tensors[f"layer.{number}.bias"] = random.normal(size=after).astype(np.float32)
         if number < len(hidden):

@@ -150,9 +150,7 @@ def _built(build: Callable[[], Any], seed: int) -> Any:
     if not isinstance(model, keras().Model):
         raise ConfigError(f"network: the function returned {shown(model)}; allowed: a Keras 3 model")
     if not model.built or not getattr(model, "inputs", None):
-        raise ConfigError(
-            f"network: model {model.name!r} has no input yet; begin it with keras.Input(shape), or build a functional one"
-        )
+        raise ConfigError(f"network: model {model.name!r} has no input yet; begin it with keras.Input(shape)")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ConfigError(
             f"network: model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
@@ -162,7 +160,7 @@ def _built(build: Callable[[], Any], seed: int) -> Any:
 
 
 def _require_learnable(model: Any) -> None:
-    """Raise `ConfigError` if a layer holds what is not learnt by gradients: random state, statistics, frozen weights."""
+    """Raise `ConfigError` if a layer holds what gradients do not change: random state, statistics, frozen weights."""
     for layer in reversed(list(model._flatten_layers())):  # those that are inside others first
         fixed = [variable.name for variable in layer.non_trainable_variables]
         if fixed:
