@@ -14,10 +14,6 @@ import pytest
 from cdq.errors import ConfigError
 from cdq.qfunctions.keras.layers import Layers, read, write
 
-# NumPy 2 about arrays of TensorFlow, which Keras copies as it saves a model.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
-)
 
 
 def random_layers(hidden: tuple[int, ...] = (16, 8), width: int = 3, n_actions: int = 4) -> Layers:

@@ -12,9 +12,6 @@ import pytest
 import cdq
 from cdq.errors import ConfigError, TableError
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
-)
 
 L = keras.layers
 
