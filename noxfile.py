@@ -234,8 +234,8 @@ def try_wheel(session: nox.Session, python: str, wheel: Path) -> None:
 
 def kept_packages(session: nox.Session, extra: str) -> Path:
     """Return a folder with the packages of an extra, which is kept in the user's cache for the runs to come."""
-    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    needed = config["project"]["optional-dependencies"][extra]
+    project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
+    needed = project["optional-dependencies"][extra]
     key = hashlib.sha256(" ".join([sys.version, *needed]).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cdq-nox"
     kept = cache / f"{extra}-{key}"
