@@ -273,6 +273,6 @@ def told_network(path: object, config: Any, given: Any) -> Any:
     if own is None or own.model is None:
         raise ConfigError(
             f"{path} was learnt with the Keras model of {model!r:.200}, and no module is imported because a file names "
-            f"it; if you trust it, give network={model!r:.200}, or the function itself"
+            f"it; if you trust it, give network={model!r:.200} (--network on the command line), or the function itself"
         )
     return {**config, "model": own.model}

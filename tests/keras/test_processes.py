@@ -58,6 +58,17 @@ def test_ranks_and_local_processes_learn_the_same(directory: Path) -> None:
     assert by_processes == by_mpi == by_launch
 
 
+def test_commands_go_on_with_a_model_that_is_named_again(directory: Path) -> None:
+    begun = run(directory, CDQ, "train", *COMMAND.split(), "--checkpoint", "run", "--save", "poles.safetensors")
+    assert begun.returncode == 0, begun.stderr
+    for command in (["train", "--resume", "run"], ["evaluate", "poles.safetensors", "--episodes", "2"]):
+        refused = run(directory, CDQ, *command)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
+        assert "give network='poles:model' (--network on the command line)" in refused.stderr
+        allowed = run(directory, CDQ, *command, "--network", "poles:model")
+        assert allowed.returncode == 0, allowed.stderr
+
+
 def model() -> Any:
     from keras import Input, Sequential, layers
 
