@@ -15,7 +15,6 @@ from cdq.errors import ConfigError
 from cdq.qfunctions.keras.layers import Layers, read, write
 
 
-
 def random_layers(hidden: tuple[int, ...] = (16, 8), width: int = 3, n_actions: int = 4) -> Layers:
     random = np.random.default_rng(0)
     sizes, tensors = (width, *hidden, n_actions), dict[str, np.ndarray]()

@@ -12,7 +12,6 @@ import pytest
 import cdq
 from cdq.errors import ConfigError, TableError
 
-
 L = keras.layers
 
 

@@ -59,7 +59,9 @@ def test_ranks_and_local_processes_learn_the_same(directory: Path) -> None:
 
 
 def test_commands_go_on_with_a_model_that_is_named_again(directory: Path) -> None:
-    begun = run(directory, CDQ, "train", *COMMAND.split(), "--checkpoint", "run", "--save", "poles.safetensors")
+    begun = run(
+        directory, CDQ, "train", *COMMAND.split(), "--checkpoint", "run", "--save", "poles.safetensors"
+    )
     assert begun.returncode == 0, begun.stderr
     for command in (["train", "--resume", "run"], ["evaluate", "poles.safetensors", "--episodes", "2"]):
         refused = run(directory, CDQ, *command)
