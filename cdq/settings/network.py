@@ -203,7 +203,8 @@ def checked_network(name: str, network: Any) -> Network | None:
     """Return the argument *network* of a learner."""
     if network is None or isinstance(network, Network):
         return network
-    if callable(network) or isinstance(network, str):
+    named = isinstance(network, str) and _names_function(network)
+    if named or (callable(network) and network is not Network):
         return Network(model=network)
     raise ConfigError(
         f"{name} is {shown(network)}; allowed: cdq.Network(...), {_FUNCTION}, or None for a table or features"

@@ -37,7 +37,7 @@ def test_another_backend_is_refused_before_keras_is_imported(monkeypatch: pytest
 
 @pytest.mark.parametrize("name", ["poles", "poles:", ":model", "a b:model", "poles:model()", "64,x", ""])
 def test_names_of_no_function(name: str) -> None:
-    with pytest.raises(ConfigError, match="allowed: .*module:function"):
+    with pytest.raises(ConfigError, match="network is .*module:function"):
         cdq.QLearner("CartPole-v1", network=name)
 
 
