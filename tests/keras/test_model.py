@@ -98,6 +98,19 @@ def frozen() -> Any:
     return model
 
 
+class Rounded(L.Layer):  # type: ignore[misc]
+    def call(self, x: Any) -> Any:
+        return keras.ops.cast(keras.ops.cast(x, "int32"), "float32") * 0
+
+
+class Failing(L.Layer):  # type: ignore[misc]
+    def call(self, x: Any) -> Any:
+        import tensorflow as tf
+
+        tf.debugging.assert_less(x, -1e9, message="too large")
+        return x
+
+
 def two_outputs() -> Any:
     given = keras.Input((3,))
     return keras.Model(given, [L.Dense(2)(given), L.Dense(2)(given)])
@@ -121,6 +134,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "no input": (lambda: keras.Sequential([L.Dense(2)]), "has no input yet"),
     "no model": (lambda: L.Dense(2), "the function returned .*Dense"),
     "no weights": (lambda: keras.Sequential([keras.Input((3,)), L.ReLU()]), "has no weights"),
+    "no gradient": (
+        lambda: keras.Sequential([keras.Input((3,)), L.Dense(2), Rounded()]),
+        "fails: ValueError: its values have no gradient",
+    ),
+    "failing": (lambda: dense(Failing(name="failing")), "fails: .*"),
     "not finite": (lambda: dense(L.Rescaling(float("nan"))), "values that are not finite"),
 }
 

@@ -60,7 +60,7 @@ class Model:
         self.size = sum(sizes)
         self.n_actions, self.width = n_actions, width
         self._forward, self._gradient = self._functions(tensorflow())
-        self._require_same_values()
+        self._try()
 
     def start(self, seed: int) -> Floats32:
         """Return the parameters to begin with, the random ones those of a seed."""
@@ -119,19 +119,33 @@ class Model:
                 values, losses = called(parameters, observations)
                 chosen = tf.gather(values, actions, batch_dims=1)
                 loss = tf.add_n([tf.reduce_mean(tf.square(chosen - targets)), *losses])
-            return tape.gradient(loss, parameters)
+            found = tape.gradient(loss, parameters)
+            if found is None:
+                raise ValueError("its values have no gradient by its weights")
+            return found
 
         return tf.function(forward, spec), tf.function(gradient, [*spec, *more])
 
-    def _require_same_values(self) -> None:
-        """Raise `ConfigError` if the model gives other values to the same observations the second time."""
-        observations = np.random.default_rng(0).random((2, self.width), np.float32)
-        first, second = (self.values(_flat(self._model), observations) for _ in range(2))
-        if first.tobytes() != second.tobytes() or not np.isfinite(first).all():
+    def _try(self) -> None:
+        """Raise `ConfigError` if values or gradients fail, are random or not finite: before work starts."""
+        numbers, parameters = np.random.default_rng(0), _flat(self._model)
+        observations, actions = numbers.random((2, self.width), np.float32), np.zeros(2, np.int32)
+        try:
+            first, second = (self.values(parameters, observations) for _ in range(2))
+            gradient = self.gradient(parameters, observations, actions, np.zeros(2, np.float32))
+        except Exception as error:  # of TensorFlow, or of a layer of the user's
+            raise ConfigError(f"network: model {self._model.name!r} fails: {_cause(error)}") from error
+        if first.tobytes() != second.tobytes() or not np.isfinite([first.sum(), gradient.sum()]).all():
             raise ConfigError(
                 f"network: model {self._model.name!r} gives random values, or values that are not finite; allowed: a "
                 "function of its observation and its weights"
             )
+
+
+def _cause(error: Exception) -> str:
+    """Return the last line of an error that tells of it: TensorFlow says first where it was met."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "[[" not in line]
+    return lines[-1][:300] if lines else type(error).__name__
 
 
 def _flat(model: Any) -> Floats32:
