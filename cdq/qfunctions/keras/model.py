@@ -144,7 +144,8 @@ class Model:
 
 def _cause(error: Exception) -> str:
     """Return the last line of an error that tells of it: TensorFlow says first where it was met."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "[[" not in line]
+    lines = [line.strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line and not line.startswith(('File "', "[[{{"))]
     return lines[-1][:300] if lines else type(error).__name__
 
 
