@@ -203,6 +203,11 @@ def checked_network(name: str, network: Any) -> Network | None:
     """Return the argument *network* of a learner."""
     if network is None or isinstance(network, Network):
         return network
+    if hasattr(network, "trainable_variables"):
+        raise ConfigError(
+            f"{name} is a Keras model, {type(network).__name__}; allowed: cdq.Network.from_keras(model), or a function "
+            "that returns the model"
+        )
     named = isinstance(network, str) and _names_function(network)
     if named or (callable(network) and network is not Network):
         return Network(model=network)

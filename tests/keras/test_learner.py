@@ -89,3 +89,18 @@ def test_a_keras_model_that_is_resumed_is_the_one_that_was_not_interrupted(tmp_p
     first.learn(8192, callbacks=[lambda run: run.steps >= 4096])
     assert first.steps == 4096
     assert digest_of(cdq.QLearner.resume(tmp_path / "run", network=model).learn(4096)) == digest_of(straight)
+
+
+def test_a_model_itself_is_no_network() -> None:
+    with pytest.raises(
+        ConfigError, match=r"network is a Keras model, Sequential; allowed: cdq.Network.from_keras"
+    ):
+        cdq.QLearner("CartPole-v1", network=model())
+
+
+def test_a_learner_is_not_used_in_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = cdq.QLearner("CartPole-v1", network=model, seed=1)
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    for asked in (lambda: agent.predict([0.0] * 4), lambda: agent.learn(2048), lambda: agent.evaluate(1)):
+        with pytest.raises(ConfigError, match="TensorFlow ran before this process was forked"):
+            asked()

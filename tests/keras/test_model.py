@@ -116,6 +116,12 @@ def two_outputs() -> Any:
     return keras.Model(given, [L.Dense(2)(given), L.Dense(2)(given)])
 
 
+def other_each_time() -> Any:
+    model = dense()
+    model.layers[-1].bias.assign(np.random.default_rng().random(2))
+    return model
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "dropout": (
         lambda: dense(L.Dropout(0.5, name="drop")),
@@ -125,6 +131,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "statistics": (lambda: dense(L.BatchNormalization(name="batch")), r"'batch' \(BatchNormalization\)"),
     "nested": (lambda: dense(keras.Sequential([L.Dense(8), L.Dropout(0.5, name="drop")])), "layer 'drop'"),
     "normalization": (lambda: dense(L.Normalization(name="norm")), "layer 'norm'"),
+    "other weights": (other_each_time, "of other weights each time"),
     "frozen": (frozen, "layer 'last'"),
     "constraint": (lambda: dense(kernel_constraint="non_neg", name="first"), "layer 'first' .*constraint"),
     "half": (lambda: dense(dtype="float64", name="first"), "layer 'first' .*float64"),

@@ -93,6 +93,7 @@ class KerasModel:
         return self._over(own, n, 1, 1, 0.0)
 
     def _over(self, own: Parameters, n: int, rollout: int, minibatch: int, trace: float) -> CalledQ:
+        self._model.require_process()
         return CalledQ(
             self._shape,
             self._model,
@@ -117,6 +118,8 @@ class KerasModel:
         found, q = np.empty((1, self._model.n_actions)), self.reader(values, 1)
         if q.action_values(vector, found) >= 0:
             raise ConfigError(f"the observation {vector[0].tolist()} is not finite")
+        if q.is_divergent:  # which raises what the model raised
+            raise ConfigError(f"the values of the observation {vector[0].tolist()} are not finite")
         values_of_one: Floats = found[0]
         return values_of_one
 

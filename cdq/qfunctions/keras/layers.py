@@ -126,7 +126,10 @@ def _chain(model: Any) -> list[Any]:
     """Return the layers of a model in their order, each of which has the one before it as its only input."""
     given = keras()
     if not isinstance(model, given.Model):
-        raise ConfigError(f"the model is {shown(model)}; allowed: a keras.Sequential or keras.Model")
+        raise ConfigError(
+            f"the model is {shown(model)}; allowed: a keras.Sequential or keras.Model, as network= "
+            "takes a function that returns one"
+        )
     if not model.built or not getattr(model, "inputs", None):
         raise ConfigError(
             f"model {model.name!r} has no order of layers that is known, or no input yet; allowed: a Sequential or "
