@@ -65,6 +65,8 @@ SAID = {
 # There is no wheel of box2d for later Pythons.
 HERE = [name for name in SAID if name != "lunar_lander.py" or sys.version_info < (3, 14)]
 SHORT = {"lunar_lander.py": ["20000"]}  # a run of fewer steps
+# Ranks may be more than the cores of the machine: that they are warned of.
+WARNINGS = ["-W", "error", "-W", "ignore::RuntimeWarning"]
 SCRIPT = EXAMPLES / "taxi.slurm"
 # What a run of some seconds says where standard error is no terminal.
 PROGRESS = re.compile(r"cdq: [\w./-]+: .* steps.*")
@@ -75,9 +77,7 @@ ENGINES = ["ray_workers.py", "dask_workers.py"]  # which .ci/check_engines.py ru
 def run(name: str, directory: Path, *launcher: str, before: str = "") -> str:
     """Run an example, in short where it takes a while; packages of the folder *before* come first."""
     result = subprocess.run(
-        # Ranks may be more than the cores of the machine: that they are warned of.
-        [*launcher, sys.executable, "-W", "error", "-W", "ignore::RuntimeWarning", str(EXAMPLES / name)]
-        + SHORT.get(name, []),
+        [*launcher, sys.executable, *WARNINGS, str(EXAMPLES / name), *SHORT.get(name, [])],
         cwd=directory,
         env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, [before, ENVIRONMENT["PYTHONPATH"]]))},
         capture_output=True,
