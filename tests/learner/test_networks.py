@@ -102,7 +102,7 @@ def test_windows_of_several_rollouts_count_their_episodes(sync_every: int) -> No
 
 @pytest.mark.parametrize("stepping", ["auto", "python"])
 def test_python_and_compiled_environments_are_learnt(stepping: str) -> None:
-    found = learner(stepping=stepping, network=cdq.Network((32, 32)), num_envs=64).learn(40_000)
+    found = learner(stepping=stepping, network=cdq.Network((32, 32)), num_envs=64).learn(60_000)
     assert found.evaluate(20, seed=1).mean_return > 100
 
 
