@@ -253,10 +253,9 @@ class Perceptron:
     ) -> None:
         self._encoder, self.network, self._minibatch = encoder, network, minibatch
         self._shape = Shape(encoder.width, network.hidden, n_actions)
-        self._low, self._scale = (
-            scaling(*bounds) if network.layers is None else _scaling_of(network.layers, self._shape)
-        )
-        self.own_table, self.first_action = MergedNetwork(self._shape, network.layers), encoder.first_action
+        given = network.layers
+        self._low, self._scale = scaling(*bounds) if given is None else _scaling_of(given, self._shape)
+        self.own_table, self.first_action = MergedNetwork(self._shape, given), encoder.first_action
         self.fingerprint = _fingerprint(self._shape, network.reward_scale, self._low, self._scale)
 
     def __str__(self) -> str:
