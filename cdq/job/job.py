@@ -156,7 +156,7 @@ def shape_of_network(task: EnvironmentTask, settings: Settings) -> NetworkShape:
     network, lanes = settings.network, bytes_of_lanes(settings.num_envs, task.own_bytes)
     assert network is not None
     how = network.rollout, network.epochs, minibatch_of(settings)
-    return NetworkShape(task.own_table.layout.size, settings.num_envs, lanes, *how)
+    return NetworkShape(task.own_table.layout.size, settings.num_envs, lanes, *how, task.own_bytes)
 
 
 def updates_of(task: EnvironmentTask) -> int:

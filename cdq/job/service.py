@@ -169,7 +169,8 @@ class LearningService:
 
     def limit(self, uid: int) -> int:
         """Return the bytes of the largest contribution."""
-        return self._shape.largest
+        largest: int = self._shape.largest
+        return largest
 
     def check(self, uid: int, submission: Submission) -> str | None:
         """Return why a contribution to this round is refused; None if it is not."""

@@ -15,22 +15,24 @@ import cdq
 from cdq.errors import ConfigError
 from cdq.job import Hosting
 from cdq.job.handshake import hello
+from cdq.job.job import Job, Known
 from cdq.job.journal import read
 from cdq.job.member import Member
 from cdq.job.membership.events import Submission
 from cdq.job.networks.messages import open_contribution
 from cdq.job.networks.service import NetworkService
-from cdq.job.networks.task import NetworkJob
+from cdq.job.opening import make_service, plan_of
 from cdq.job.replay import Rehearsal, replay
-from cdq.job.service import make_service, plan_of
+from cdq.learner.members import task_of
 from cdq.storage import pack_tensors, parse_tensors
-from cdq.training import Goal, watch_nothing
+from cdq.training import Goal, about, watch_nothing
 from tests.job.processes import processes
 from tests.job.test_chaos import rounds, until_rounds
 
 SMALL = cdq.Network((16, 8), rollout=8, epochs=2, minibatch=48)
 ARGUMENTS: dict[str, Any] = {"network": SMALL, "merge": "mean", "seed": 3, "num_envs": 4}
 STEPS = 2500
+KNOWN = Known(make=task_of)
 
 
 class Hub:
@@ -38,12 +40,12 @@ class Hub:
 
     def __init__(self, workers: int) -> None:
         self.learner = cdq.QLearner("CartPole-v1", comm="zmq", workers=workers, **ARGUMENTS)
-        settings, state = self.learner.settings, self.learner._state
+        settings, state, task = self.learner.settings, self.learner._state, self.learner._task
         state.goal = Goal(STEPS)
+        job = Job(task, settings, about(task, settings))
         self.service = make_service(
-            NetworkJob(self.learner._task, settings, {}),
-            settings,
-            plan=plan_of(settings, "mean"),
+            job,
+            plan=plan_of(job, "mean"),
             state=state,
             lanes=self.learner._team.lane_states,
             watch=watch_nothing,
@@ -93,7 +95,7 @@ def test_a_round_averages_whoever_came() -> None:
 def test_a_worker_that_comes_late_begins_with_the_network_as_it_is() -> None:
     hub = Hub(2)
     hub.play([0, 1], 2)
-    member = Member()
+    member = Member(KNOWN)
     member.join(hub.service.welcome(7, ()))
     assert member.environment == "cdq/CartPole-v0"
     assert member._worker.checksum() == hub.learner._state.merged.merged_checksum()
@@ -101,7 +103,7 @@ def test_a_worker_that_comes_late_begins_with_the_network_as_it_is() -> None:
 
 
 def submission(hub: Hub, uid: int = 0) -> bytearray:
-    member = Member()
+    member = Member(KNOWN)
     member.join(hub.service.welcome(uid, ()))
     return bytearray(member.learn())
 
@@ -172,7 +174,7 @@ def test_no_bytes_of_a_stranger_end_the_hub() -> None:
 def test_a_worker_begins_with_nothing_else_than_the_hub_has(name: str, value: Any, why: str) -> None:
     tensors, told = parse_tensors(Hub(1).service.welcome(0, ()), "welcome")
     with pytest.raises(ConfigError, match=why):
-        Member().join(pack_tensors(tensors, {**told, name: value}))
+        Member(Known(make=task_of)).join(pack_tensors(tensors, {**told, name: value}))
 
 
 def test_a_worker_begins_with_a_network_that_is_whole() -> None:
@@ -183,7 +185,7 @@ def test_a_worker_begins_with_a_network_that_is_whole() -> None:
         ("lanes", tensors["lanes"][:-8].copy()),
     ):
         with pytest.raises(ConfigError, match="cannot begin with what the hub sent"):
-            Member().join(pack_tensors({**tensors, name: changed_one}, told))
+            Member(KNOWN).join(pack_tensors({**tensors, name: changed_one}, told))
 
 
 def test_what_a_hub_cannot_train_is_refused(tmp_path: Path) -> None:
@@ -234,4 +236,4 @@ def test_three_workers_learn_while_they_and_the_hub_are_killed(tmp_path: Path) -
     )
     assert len({uid for entry in rounds(made.directory) for uid, _, _ in entry["members"]}) >= 3
     assert len([entry for entry in read(made.directory) if "start" in entry]) == 2
-    assert replay(made.directory).digest() == learnt
+    assert replay(made.directory, make=task_of).digest() == learnt

@@ -33,6 +33,8 @@ class NetworkShape:
         Lanes of a worker, and their bytes.
     rollout, epochs, minibatch : int
         Steps of every lane between two trainings, epochs of each, and samples of a worker in a minibatch.
+    own_bytes : int
+        Bytes of each lane's environment.
     """
 
     n_parameters: int
@@ -41,6 +43,7 @@ class NetworkShape:
     rollout: int
     epochs: int
     minibatch: int
+    own_bytes: int = 0
     n_states = 1  # of lanes, which have none
     real = np.dtype(np.float32)
     keeps_own = False
