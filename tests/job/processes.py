@@ -59,6 +59,10 @@ class Processes:
     ) -> subprocess.Popen[str]:
         return self._start([program, self.url, str(timeout)], fault)
 
+    def joiner(self) -> subprocess.Popen[str]:
+        """Start `cdq join`, which makes environments of what the hub says."""
+        return self._start(["cdq", "join", self.url, "--timeout", "60", "--progress", "0"], "")
+
     def _start(self, command: list[str], fault: str, **more: Any) -> subprocess.Popen[str]:
         root = str(Path(cdq.__file__).parents[1])
         environment = {**os.environ, "PYTHONPATH": root, local.PARENT: str(os.getpid()), "CDQ_FAULT": fault}

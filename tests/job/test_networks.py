@@ -216,17 +216,17 @@ def test_three_workers_learn_while_they_and_the_hub_are_killed(tmp_path: Path) -
         "num_envs": 4,
     }
     with processes(tmp_path, **job, steps=60_000, hosting={"grace": 0.2, "round_timeout": 2.0}) as made:
-        hub, workers = made.hub(), [made.worker() for _ in range(3)]
+        hub, workers = made.hub(), [made.joiner() for _ in range(3)]
         until_rounds(made.directory, 2)
         workers.pop().kill()
         until_rounds(made.directory, 5)
         hub.kill()
         hub.communicate(timeout=20)
         hub = made.hub(more=None)
-        workers.append(made.worker())
+        workers.append(made.joiner())
         until_rounds(made.directory, 5)
         workers.pop(0).send_signal(signal.SIGKILL)
-        workers.append(made.worker())
+        workers.append(made.joiner())
         printed, said = hub.communicate(timeout=120)
         assert hub.returncode == 0, said
     learnt, steps = printed.split()
@@ -235,5 +235,5 @@ def test_three_workers_learn_while_they_and_the_hub_are_killed(tmp_path: Path) -
         range(1, len(rounds(made.directory)) + 1)
     )
     assert len({uid for entry in rounds(made.directory) for uid, _, _ in entry["members"]}) >= 3
-    assert len([entry for entry in read(made.directory) if "start" in entry]) == 2
+    assert len([entry for entry in read(made.directory) if "start" in entry]) >= 2
     assert replay(made.directory, make=task_of).digest() == learnt
