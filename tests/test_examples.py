@@ -72,6 +72,7 @@ SCRIPT = EXAMPLES / "taxi.slurm"
 PROGRESS = re.compile(r"cdq: [\w./-]+: .* steps.*")
 VIDEO = "record_video.py"
 ENGINES = ["ray_workers.py", "dask_workers.py"]  # which .ci/check_engines.py runs
+KERAS = "keras_minatar.py"  # tests/keras runs it, and the page on Keras shows it
 
 
 def run(name: str, directory: Path, *launcher: str, before: str = "") -> str:
@@ -95,7 +96,7 @@ def pictures(name: str, folder: Path) -> list[Path]:
 
 
 def test_every_example_is_here() -> None:
-    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*SAID, VIDEO, *ENGINES])
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*SAID, VIDEO, *ENGINES, KERAS])
 
 
 @pytest.mark.parametrize("name", HERE)

@@ -12,6 +12,10 @@ File = Annotated[Path, argument(metavar="PATH", help="A file that cdq train --sa
 Env = Annotated[
     str | None, option(metavar="ENV", help="The environment.", show_default="what the file names")
 ]
+Network = Annotated[
+    str | None,
+    option(metavar="MODULE:FUNCTION", help="What returns its Keras model.", show_default="it has none"),
+]
 Episodes = Annotated[
     float | None,
     option(metavar="N", help="How many to run.", show_default="1000; 100 where they are stepped in Python"),
@@ -31,6 +35,7 @@ def evaluate(
     path: File,
     *,
     env: Env = None,
+    network: Network = None,
     episodes: Episodes = None,
     seed: Seed = None,
     json_path: JsonPath = None,
@@ -55,7 +60,7 @@ def evaluate(
     from cdq.learner import Evaluations, QLearner, played
 
     check_writable(json_path)
-    agent = QLearner.load(path, env)
+    agent = QLearner.load(path, env, network=network)
     result = agent.evaluate(episodes, seed=seed)
     report: dict[str, Any] = {
         "env": agent.name,
