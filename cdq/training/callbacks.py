@@ -278,8 +278,10 @@ def _as_callback(given: Any) -> Callback:
 class EvalCallback(Callback):
     """Evaluate the greedy policy every so many steps, and keep the best table.
 
-    An evaluation is due at the first round after each multiple of *every* steps: a window is not cut short for it
-    (``sync_every=`` sets how long windows are). Its mean return is in the history, as `greedy_return`.
+    An evaluation is due at the first round after each multiple of *every* steps: a window is not cut short for it, so
+    that the table is the same as without, and there are no more evaluations than rounds. Where that makes less than
+    half as many as were asked for, the log says so; ``sync_every=`` makes windows shorter. The mean return is in the
+    history, as `greedy_return`.
 
     Parameters
     ----------
@@ -324,21 +326,34 @@ class EvalCallback(Callback):
         self.evaluations: list[tuple[int, Any]] = []
         self.best: Any = None
         self.best_steps, self.best_table = 0, None  # type: int, QTable | None
-        self._last = 0
+        self._begun = self._last = self._made = 0
 
     def on_start(self, run: RunView) -> None:
         """Count from the steps that are done."""
-        self._last = run.steps
+        self._begun = self._last = run.steps
+        self._made = 0
 
     def on_round(self, run: RunView) -> None:
         """Evaluate, where it is due."""
         if run.steps // self.every == self._last // self.every:
             return
-        self._last = run.steps
+        self._last, self._made = run.steps, self._made + 1
         result = run.evaluate(self.episodes, seed=self.seed)
         self.evaluations = [*self.evaluations, (run.steps, result)][-self.MOST :]
         if self.best is None or _merit(result) > _merit(self.best):
             self.best, self.best_steps, self.best_table = result, run.steps, run.table
+
+    def on_end(self, run: RunView) -> None:
+        """Say where rounds were too long."""
+        due = run.steps // self.every - self._begun // self.every
+        if self._made < due / 2:
+            _log.warning(
+                "EvalCallback(every=%s) made %d of %d evaluations, as rounds are longer: QLearner(sync_every=...) makes"
+                " them shorter",
+                f"{self.every:,}",
+                self._made,
+                due,
+            )
 
 
 def _merit(result: Any) -> tuple[bool, float]:

@@ -290,3 +290,15 @@ def test_what_is_no_callback_of_a_log_is_refused() -> None:
         with pytest.raises(ConfigError, match="callbacks"):
             agent.learn_from(*LOG, callbacks=given)  # type: ignore[arg-type]
     assert agent.steps == 0
+
+
+def test_evaluations_that_rounds_leave_out_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    agent = cdq.QLearner("FrozenLake-v1", seed=0, sync_every=10_000)
+    seen = cdq.EvalCallback(1000, episodes=1)
+    agent.learn(50_000, callbacks=[seen])
+    assert len(seen.evaluations) == 5
+    (line,) = [record.getMessage() for record in caplog.records if "EvalCallback" in record.getMessage()]
+    assert line.startswith("EvalCallback(every=1,000) made 5 of 50 evaluations, as rounds are longer")
+    caplog.clear()
+    agent.learn(50_000, callbacks=[cdq.EvalCallback(10_000, episodes=1)])
+    assert not caplog.records
