@@ -36,6 +36,8 @@ STAND_INS = {
     "curl": f'test "$1" = -s && exec {PYTHON} -c "import sys, urllib.request as r; '
     'print(r.urlopen(sys.argv[1]).read().decode())" "$2"',
     "apt-get": 'test "$1" = install',
+    "docker": 'test "$1" = push || test -f "$3"',  # the Dockerfile
+    "kubectl": 'for each in "$@"; do case $each in *.yaml | --from-file=*) test -f "${each#*=}" || exit;; esac; done',
 }
 WAIT = 'for pid in "${pids[@]}"; do wait "$pid"; done; pids=()'
 
@@ -57,7 +59,8 @@ def commands(page: Path, port: int, of_metrics: int) -> list[str]:
     text = text.replace(".venv/bin/", "").replace("source activate", "source .venv/bin/activate")
     for number, shorter in SHORTER.items():
         text = text.replace(f" {number}", f" {shorter}")
-    return text.replace(":5555", f":{port}").replace(":9464", f":{of_metrics}").splitlines()
+    text = text.replace(":9464", f":{of_metrics}").replace("29500", str(port - 1))
+    return text.replace(":5555", f":{port}").splitlines()
 
 
 def session(lines: list[str]) -> str:

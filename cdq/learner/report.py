@@ -124,6 +124,16 @@ def visited(model: MDP | None, visits: npt.NDArray[np.int64]) -> float:
     return np.count_nonzero(known) / known.size if known.size else math.nan
 
 
+def known_pairs(model: MDP | None) -> npt.NDArray[np.bool_] | None:
+    """Return the pairs that episodes can reach, (n_states, n_actions); None without a model: they may be all."""
+    if model is None:
+        return None
+    pairs = np.zeros((model.n_states, model.n_actions), np.bool_)
+    states = model.reachable()
+    pairs[states] = True if model.actions is None else model.actions[states]
+    return pairs
+
+
 def _of_reachable(model: MDP, visits: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return the visits of the pairs that episodes can reach."""
     states = model.reachable()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,13 @@ from cdq.errors.checks import shown, whole
 from cdq.errors.naming import named
 from cdq.qfunctions import QTable
 from cdq.settings import Settings
-from cdq.training.history import FIRST_ROW, History, Row
+from cdq.training.history import History
+from cdq.training.played import FIRST_ROW, Row
 from cdq.training.state import State
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from typing_extensions import Self
 
 _log = logging.getLogger("cdq")
@@ -91,6 +94,11 @@ class RunView:
     def table(self) -> QTable:
         """A copy of the merged table; `digest()` of it tells two tables apart."""
         return self._table()
+
+    @property
+    def network(self) -> Mapping[str, npt.NDArray[np.float32]]:
+        """A copy of the network's tensors, by name, where no table is learnt."""
+        return self._state.network()
 
     def evaluate(self, episodes: float = 100, *, seed: int = 0) -> Any:
         """Run episodes of the greedy policy, and return a `cdq.Evaluation`; `row` then has the mean return.
@@ -191,6 +199,11 @@ class CallbackList:
         self._of_measurements = [one for one in self._all if _does(one, "_judge")]
         self._of_rounds = [one for one in self._all if _does(one, "on_round")]
         self._of_evaluations = [one for one in self._all if _does(one, "on_evaluation")]
+
+    @property
+    def of_rounds(self) -> bool:
+        """True if one of them sees each round."""
+        return bool(self._of_rounds)
 
     def begin(self) -> None:
         """Call `on_start` of each, first of those that open files: what cannot be written is all that is said."""
@@ -301,7 +314,9 @@ class EvalCallback(Callback):
     best_steps : int
         Steps at which it was made.
     best_table : QTable or None
-        The table of then.
+        The table of then; of a network None.
+    best_network : mapping or None
+        The tensors of then by name, of a network.
 
     Raises
     ------
@@ -326,6 +341,7 @@ class EvalCallback(Callback):
         self.evaluations: list[tuple[int, Any]] = []
         self.best: Any = None
         self.best_steps, self.best_table = 0, None  # type: int, QTable | None
+        self.best_network: Mapping[str, npt.NDArray[np.float32]] | None = None
         self._begun = self._last = self._made = 0
 
     def on_start(self, run: RunView) -> None:
@@ -341,7 +357,11 @@ class EvalCallback(Callback):
         result = run.evaluate(self.episodes, seed=self.seed)
         self.evaluations = [*self.evaluations, (run.steps, result)][-self.MOST :]
         if self.best is None or _merit(result) > _merit(self.best):
-            self.best, self.best_steps, self.best_table = result, run.steps, run.table
+            self.best, self.best_steps = result, run.steps
+            if run.settings.network is None:
+                self.best_table = run.table
+            else:
+                self.best_network = run.network
 
     def on_end(self, run: RunView) -> None:
         """Say where rounds were too long."""

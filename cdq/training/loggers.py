@@ -17,7 +17,8 @@ from cdq.errors.checks import path_of, whole
 from cdq.errors.naming import named
 from cdq.storage import open_regular
 from cdq.training.callbacks import Callback, RunView
-from cdq.training.history import History, Row
+from cdq.training.history import History
+from cdq.training.played import Row
 
 
 class _Logger(Callback):

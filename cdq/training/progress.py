@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
 
-from cdq.comm.launchers import started_by
+from cdq.comm.rendezvous import launched_rank
 from cdq.errors.checks import one_of, real
 from cdq.errors.naming import named
 from cdq.storage import in_digits
@@ -279,7 +279,7 @@ def is_for_a_person(stream: TextIO, environment: Mapping[str, str] = os.environ)
     Launchers such as mpiexec give a rank a terminal of their own, whose output goes to a file perhaps.
     """
     plain = environment.get("NO_COLOR") or environment.get("TERM", "dumb") in {"", "dumb", "unknown"}
-    return not plain and stream.isatty() and started_by() is None
+    return not plain and stream.isatty() and launched_rank() is None
 
 
 def _in_notebook() -> bool:

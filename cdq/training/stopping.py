@@ -11,7 +11,7 @@ from cdq.errors.checks import is_flag, real, shown, whole
 from cdq.errors.naming import named
 from cdq.training.callbacks import Callback, RunView
 from cdq.training.goals import OptimalWithin, Until
-from cdq.training.history import Row
+from cdq.training.played import Row
 
 
 class _StopOn(Callback):

@@ -12,7 +12,8 @@ from matplotlib import pyplot
 import cdq
 from cdq.errors import ConfigError, PackageMissing
 from cdq.plot.runs import band_of, floor_of
-from cdq.training.history import History, Row
+from cdq.training.history import History
+from cdq.training.played import Row
 
 NAN = float("nan")
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from cdq.errors import ConfigError
-from cdq.training.history import MOST_ROWS, History, Row
+from cdq.training.history import History
+from cdq.training.played import MOST_ROWS, Row
 
 
 def rows(n: int) -> list[Row]:

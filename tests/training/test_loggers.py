@@ -14,7 +14,7 @@ import pytest
 
 import cdq
 from cdq.errors import ConfigError, FileError, PackageMissing
-from cdq.training.history import Row
+from cdq.training.played import Row
 
 LINES = [cdq.CSVLogger, cdq.JSONLogger]
 

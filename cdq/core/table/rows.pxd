@@ -60,6 +60,8 @@ cdef class Rows:
     cdef double prior, memory
     cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size)
 
+cdef void close_alone(cdq_rows *rows, int64_t *beyond) noexcept nogil
+
 
 cdef class Law:
     cdef cdq_law c

@@ -11,6 +11,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from cdq.comm.zmq.events import (
@@ -76,6 +77,7 @@ class HubMachine:
         self._roster = Roster()
         self._welcomes = Welcomes()
         self._sessions = 0
+        self._awaited = 0  # contributions that must come before all have: at least so many
         self._round_began = self._now = now
         self._finished_at: float | None = None
         self._actions: list[HubAction] = []
@@ -178,7 +180,7 @@ class HubMachine:
         if frame.run not in {0, self.run}:
             raise Rejected(Reason.RUN, frame, "this hub has another job")
         host = admit(self._service, frame)
-        peer = self._roster.identify(event.route, event.key, frame)
+        peer = self._roster.identify(event.route, event.key, frame, self._settings.numbers, self._excused)
         peer.host = host
         moved = peer.route != event.route
         self._roster.attach(peer, event.route, self._now)
@@ -232,8 +234,9 @@ class HubMachine:
             self._apply_single(frame, peer, submission)
             return
         peer.submission = submission
-        if all(member.submission is not None for member in self._roster.members.values()):
-            self._close_if_ready()
+        self._awaited -= 1
+        if self._awaited <= 0:
+            self._close_if_all_came()
 
     def _apply_single(self, frame: Frame, peer: Peer, submission: Submission) -> None:
         former = peer.applied, self.version
@@ -269,6 +272,16 @@ class HubMachine:
         away = peer.away_since
         return peer.leaving or (away is not None and self._now - away >= self._settings.grace)
 
+    def _is_live(self, peer: Peer) -> bool:
+        """Return True for who has delivered, or is to be waited for."""
+        return peer.submission is not None or not self._excused(peer)
+
+    def _close_if_all_came(self) -> None:
+        """Close the round if nobody is missing; else look again when so many have come: each time takes all members."""
+        self._awaited = sum(peer.submission is None for peer in self._roster.members.values())
+        if not self._awaited:
+            self._close_if_ready()
+
     def _close_if_ready(self) -> None:
         """Close the round if all have delivered, or enough have and the others need not be waited for."""
         members = self._roster.members.values()
@@ -303,6 +316,12 @@ class HubMachine:
         for peer in joining:
             self._welcome(peer)
 
+    def _evict_absent(self) -> None:
+        """End the membership of those who need not be waited for: others may take their places."""
+        for peer in [peer for peer in self._roster.members.values() if not self._is_live(peer)]:
+            self._evict(peer)
+            self.epoch += 1
+
     def _evict(self, peer: Peer) -> None:
         self.counts["evicted"] += peer.has_come  # else it is one of the last start
         self._note(*peer.loss, uid=peer.uid, reachable=peer.route is not None)
@@ -319,16 +338,15 @@ class HubMachine:
 
     def _admit_if_short(self) -> None:
         """Let workers in at once where there are too few for a round, or none are needed for it."""
-        members, settings = self._roster.members, self._settings
-        live = {uid for uid, peer in members.items() if peer.submission or not self._excused(peer)}
-        rounds = not (settings.asynchronous or self._service.finished)
-        if rounds and not len(live) < settings.min_members <= len(live) + len(self._roster.waiting):
+        roster, least = self._roster, self._settings.min_members
+        live = sum(1 for _ in islice(filter(self._is_live, roster.members.values()), max(least, 1)))
+        rounds = not (self._settings.asynchronous or self._service.finished)
+        if rounds and not live < least <= live + len(roster.waiting):
             return
         if not live:
             self._round_began = self._now
-        if self._roster.waiting:
-            for peer in [peer for peer in members.values() if peer.uid not in live]:
-                self._evict(peer)
+        if roster.waiting:
+            self._evict_absent()
             self.epoch += 1
             for peer in self._let_in():
                 self._welcome(peer)
@@ -362,7 +380,7 @@ class HubMachine:
     def _bid_farewell(self, frame: Frame, peer: Peer) -> None:
         if peer.route is not None:
             self._send(peer.route, frame)
-        self._roster.waiting.pop(peer.uid, None)
+        self._roster.stop_waiting(peer)
         self._note(logging.INFO, "worker leaves", uid=peer.uid)
         if peer.submission is not None:
             peer.leaving = True
