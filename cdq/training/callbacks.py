@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,6 +51,9 @@ class RunView:
         self.environment, self.settings, self.begun = environment, settings, state.progress.steps
         self._state, self._table, self._evaluate = state, table, evaluate
         self._before = self.begun
+
+    def __repr__(self) -> str:
+        return f"RunView({self.environment!r}, {self.steps:,} of {self.target:,} steps)"
 
     @property
     def steps(self) -> int:
@@ -285,6 +289,14 @@ def _as_callback(given: Any) -> Callback:
         raise ConfigError(
             f"callbacks has {shown(given)}; allowed: objects of a cdq.Callback, as in cdq.StopOnTime(60), and functions"
         )
+    try:
+        inspect.signature(given).bind(None)
+    except TypeError:
+        raise ConfigError(
+            f"callbacks has {shown(given)}; allowed: functions of one argument, the run"
+        ) from None
+    except ValueError:  # of a function in C nobody knows
+        pass
     return _OnRound(given)
 
 

@@ -302,3 +302,17 @@ def test_evaluations_that_rounds_leave_out_are_told(caplog: pytest.LogCaptureFix
     caplog.clear()
     agent.learn(50_000, callbacks=[cdq.EvalCallback(10_000, episodes=1)])
     assert not caplog.records
+
+
+@pytest.mark.parametrize("function", [lambda: None, lambda run, more: None, lambda *, run: None])
+def test_functions_that_cannot_be_called_are_refused_before_work(function: Any) -> None:
+    agent = cdq.QLearner("FrozenLake-v1", seed=0)
+    with pytest.raises(ConfigError, match="allowed: functions of one argument, the run"):
+        agent.learn(1000, callbacks=[function])
+    assert agent.steps == 0
+
+
+def test_a_view_says_where_the_run_is() -> None:
+    said = list[str]()
+    cdq.QLearner("FrozenLake-v1", seed=0).learn(8000, callbacks=[lambda run: said.append(repr(run))])
+    assert said[-1] == "RunView('FrozenLake-v1', 8,000 of 8,000 steps)"
