@@ -37,7 +37,7 @@ from cdq.training.callbacks import Callback, CallbackList, RunView
 from cdq.training.checkpoints import JOURNAL, Checkpoints
 from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.figures import Figures
-from cdq.training.fleet import FleetTask, OwnTask
+from cdq.training.fleet import FleetTask, OwnTask, Reading, allowed_in
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History, Row
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
@@ -80,6 +80,7 @@ __all__ = [
     "Plan",
     "Progress",
     "ProgressBar",
+    "Reading",
     "Requests",
     "Row",
     "RunView",
@@ -93,6 +94,7 @@ __all__ = [
     "about",
     "action_values",
     "agree_on_seed",
+    "allowed_in",
     "conditions",
     "curves_of",
     "duration",
