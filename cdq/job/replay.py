@@ -224,7 +224,7 @@ def replay(
     tensors, header = read_beginning(path)
     job = _job_in(path / NAME, tensors, header, merge, make)
     merged, blocks = job.new_table()
-    state = State(merged, Progress(0, 0.0), actions=allowed_in(job.task), blocks=blocks)
+    state = State(merged, Progress(0, 0.0), actions=allowed_in(job.task, blocks), blocks=blocks)
     state.restore(path / NAME, tensors, header, job.task)
     lanes: dict[int, Any] = dict(enumerate(tensors["lanes"]))
     rounds = int(header["rounds"])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown
 from cdq.mdp import MDP
-from cdq.settings import Settings
+from cdq.settings import Settings, keys_of
 from cdq.training import EnvironmentTask, ModelTask, Reading
 
 Made = Sequence[tuple[EnvironmentTask, Settings]]
@@ -60,7 +60,8 @@ def _with_model(number: int, task: EnvironmentTask) -> ModelTask:
 
 def _rows(tasks: Sequence[ModelTask], settings: Settings) -> list[npt.NDArray[np.int64]]:
     """Return the row of each state of each environment: the same for equal keys, in the order in which they come."""
-    key, sizes = settings.key, [task.n_rows for task in tasks]
+    sizes = [task.n_rows for task in tasks]
+    key: Any = settings.key
     if key is None:
         if len(set(sizes)) > 1:
             raise ConfigError(
@@ -68,13 +69,16 @@ def _rows(tasks: Sequence[ModelTask], settings: Settings) -> list[npt.NDArray[np
                 "key=, a function of an observation"
             )
         return [np.arange(size) for size in sizes]
-    if not callable(key):
+    functions = keys_of(key, len(tasks))
+    if functions is None:
         if [len(own) for own in key] != sizes:
-            raise ConfigError(f"the environments have {_listed(sizes)} states, and the rows of a file do not")
+            raise ConfigError(f"a file has rows of other environments than these of {_listed(sizes)} states")
         rows = [np.array(own, np.int64) for own in key]
     else:
         numbers: dict[Any, int] = {}
-        rows = [_keyed(number, task, key, numbers) for number, task in enumerate(tasks)]
+        rows = [
+            _keyed(number, *one, numbers) for number, one in enumerate(zip(tasks, functions, strict=True))
+        ]
     for number, own in enumerate(rows):
         _require_apart(number, tasks[number], own)
     return rows

@@ -107,9 +107,9 @@ class QLearner(Learning):
     groups : {"own", "shared"} or dict
         Tables of an environment of several agents: one for each of them, one for all, or one for each group, such as
         ``{"lights": ["n0", "n1"], "buses": ["b0"]}``. Agents share a table only where their spaces are equal.
-    key : callable, optional
+    key : callable, or list of callables, optional
         Key of an observation, text or numbers, where the environments of a list differ in their states: states with
-        equal keys share a row of the table. It is called at once, for all states.
+        equal keys share a row of the table. One function, or one for each environment; called at once, for all states.
     actions : list of list of str, optional
         Names of the actions of each environment of a list, in its order: ``[["left", "right"], ["left", "up"]]``.
         Actions of one name share a column; those that an environment lacks are never taken there, nor valued.
@@ -187,7 +187,7 @@ class QLearner(Learning):
         stepping: str = "auto",
         opponent: str | None = None,
         groups: str | Mapping[str, Sequence[str]] = "own",
-        key: Callable[[Any], Any] | Sequence[Sequence[int]] | None = None,
+        key: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
         actions: Sequence[Sequence[str]] | None = None,
         tasks: Goals | Rewards | Weights | None = None,
         overlap: bool = False,
@@ -249,7 +249,7 @@ class QLearner(Learning):
         if initial_table is not None:
             initial.fill(merged, initial_table, task, self.settings.initial_value)
         progress = Progress(0, float(self.settings.sync_every.floor))
-        self._state = State(merged, progress, actions=allowed_in(task), blocks=task.blocks)
+        self._state = State(merged, progress, actions=allowed_in(task, task.blocks), blocks=task.blocks)
         self._team = Team(task, self._state, self.settings, self._requests.stop)
 
     def __repr__(self) -> str:

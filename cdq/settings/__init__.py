@@ -6,11 +6,13 @@
   line.
 - `making`: Settings made of arguments: checks of what excludes each other, and values that follow from others.
 - `settings`: Settings of a learner: the one table of hyper-parameters, with their checks, JSON forms and options.
+- `sets`: State and action sets of environments that differ: which states, and which actions, are the same.
 - `tasks`: Tasks that a learner learns at the same time: goals, rewards of its user's own, weights of features.
 """
 
 from cdq.settings.files import arguments_of, differing
 from cdq.settings.making import make_settings, require_workers
+from cdq.settings.sets import keys_of
 from cdq.settings.settings import (
     DEFAULTS,
     HYPERPARAMETERS,
@@ -34,6 +36,7 @@ __all__ = [
     "Weights",
     "arguments_of",
     "differing",
+    "keys_of",
     "make_settings",
     "require_workers",
 ]

@@ -9,32 +9,53 @@ from typing import Any
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
 
-Rows = tuple[tuple[int, ...], ...]
 Key = Callable[[Any], Any]
+Keys = tuple[Key, ...]
+Rows = tuple[tuple[int, ...], ...]
 
 _MOST_ROW = 2**31 - 2
 
 
-def checked_key(name: str, key: Any) -> Key | Rows | None:
-    """Return a function of observations, or the row of each state of each environment that one led to."""
+def checked_key(name: str, key: Any) -> Key | Keys | Rows | None:
+    """Return a function of observations, or one for each environment, or the rows that a file has of them."""
     if key is None:
         return None
     if callable(key):
         function: Key = key
         return function
-    plain = (
-        isinstance(key, Sequence)
-        and not isinstance(key, str)
-        and all(isinstance(one, Sequence) for one in key)
-    )
-    if not plain or not key:
-        raise ConfigError(f"{name} is {shown(key)}; allowed: a function of an observation, or None")
-    return tuple(tuple(whole(f"a row of {name}", row, 0, _MOST_ROW) for row in one) for one in key)
+    each = tuple(key) if isinstance(key, Sequence) and not isinstance(key, str) else ()
+    if each and all(map(callable, each)):
+        return each
+    if not each or not all(isinstance(one, Sequence) and not isinstance(one, str) for one in each):
+        raise ConfigError(
+            f"{name} is {shown(key)}; allowed: a function of an observation, or a list of them, one per environment"
+        )
+    return tuple(tuple(whole(f"a row of {name}", row, 0, _MOST_ROW) for row in one) for one in each)
 
 
-def key_to_config(key: Key | Rows | None) -> Any:
-    """Return rows as a JSON object; a function, which has no environments yet, is none."""
-    return None if key is None or callable(key) else [list(one) for one in key]
+def keys_of(key: Any, n: int) -> Sequence[Key] | None:
+    """Return the function of each of *n* environments; None where there are rows.
+
+    Raises
+    ------
+    ConfigError
+        If there are not as many.
+    """
+    if callable(key):
+        return [key] * n
+    if not callable(key[0]):
+        return None
+    if len(key) != n:
+        raise ConfigError(
+            f"key has {len(key)} functions, and there are {n} environments; give one for each, or one"
+        )
+    functions: Sequence[Key] = key
+    return functions
+
+
+def key_to_config(key: Any) -> Any:
+    """Return rows as a JSON object; functions, which have no environments yet, are none."""
+    return None if key is None or callable(key) or callable(key[0]) else [list(one) for one in key]
 
 
 def key_of(text: str) -> Key:

@@ -273,7 +273,7 @@ class Settings:
         unsaid_default=True,
         of_environment=True,
     )
-    key: sets.Key | sets.Rows | None = hyperparameter(
+    key: sets.Key | sets.Keys | sets.Rows | None = hyperparameter(
         None,
         sets.checked_key,
         Option(

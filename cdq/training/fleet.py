@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.contracts import Episodes, Floats, Loop, WorkerTask
+from cdq.contracts.blocks import Blocks
 from cdq.core.envs.encode import Encoding
 from cdq.core.lanes import Lanes
 from cdq.core.table.qfunction import QFunction
@@ -203,16 +204,6 @@ class FleetTask:
         for task in self.members:
             task.close()
 
-    @property
-    def allowed(self) -> npt.NDArray[np.bool_] | None:
-        """The actions that the rows of the table have, by all models together; None where all have all."""
-        models = [task.model for task in self.members]
-        if any(model is None for model in models) or all(model.actions is None for model in models if model):
-            return None
-        each = [_all_of(model) if model.actions is None else model.actions for model in models if model]
-        common: npt.NDArray[np.bool_] = np.logical_or.reduce(each)
-        return common if self._personal is None else np.concatenate([common, *each])
-
     def reader_of(self, number: int) -> Any:
         """Return what reads the observations of a worker's environment."""
         return self.readings[number] if self.readings else self.members[number]
@@ -261,11 +252,19 @@ class FleetTask:
         return self._reader().mask_of(observation)
 
 
-def allowed_in(task: EnvironmentTask) -> npt.NDArray[np.bool_] | None:
-    """Return the actions that the rows of a task's table have, where its models say that they do not have all."""
-    if isinstance(task, FleetTask):
-        return task.allowed
-    return None if task.model is None else task.model.actions
+def allowed_in(task: EnvironmentTask, blocks: Blocks | None) -> npt.NDArray[np.bool_] | None:
+    """Return the actions that the rows of a task's table have, where its models say that they do not have all.
+
+    Rows that all workers of a fleet have in common have those of any; *blocks* say whether each has rows of its own.
+    """
+    if not isinstance(task, FleetTask):
+        return None if task.model is None else task.model.actions
+    models = [one.model for one in task.members if one.model is not None]
+    if len(models) < len(task.members) or all(model.actions is None for model in models):
+        return None
+    each = [_all_of(model) if model.actions is None else model.actions for model in models]
+    common: npt.NDArray[np.bool_] = np.logical_or.reduce(each)
+    return common if blocks is None else np.concatenate([common, *each])
 
 
 def _all_of(model: MDP) -> npt.NDArray[np.bool_]:

@@ -12,6 +12,7 @@ import pytest
 
 import cdq
 from cdq.errors import ConfigError
+from tests.mpi import jobs
 
 STEPS = 9216
 HOW: dict[str, Any] = {"sync_every": 512, "seed": 3, "gamma": 0.9}
@@ -40,18 +41,11 @@ MAZES = [corridor("abcd", up=False), corridor("bcde", up=True), corridor("cbf", 
 ACTIONS = [["left", "right"], ["left", "right", "up"], ["left", "right"]]
 
 
-class Key:
-    """Name of a cell: environments are asked in their order."""
-
-    def __init__(self) -> None:
-        self.asked = iter([letter for cells in CELLS for letter in cells])
-
-    def __call__(self, observation: int) -> str:
-        return next(self.asked)
+KEYS = [cells.__getitem__ for cells in CELLS]
 
 
 def fleet(**more: Any) -> cdq.QLearner:
-    return cdq.QLearner(MAZES, key=Key(), actions=ACTIONS, **{**HOW, **more})
+    return cdq.QLearner(MAZES, key=KEYS, actions=ACTIONS, **{**HOW, **more})
 
 
 def test_common_states_have_the_visits_of_all() -> None:
@@ -178,6 +172,12 @@ def test_environments_of_gymnasium_by_their_cells() -> None:
     assert list(report["agents"]) == [0, 1]
 
 
+def test_ranks_of_mpi_come_to_the_same_bits() -> None:
+    ranks = jobs.run_job(3, [jobs.START, "tests.mpi.programs", "learns_mazes"], timeout=100.0)
+    assert ranks.returncode == 0, ranks.stderr
+    assert ranks.stdout.count(f"table {fleet().learn(STEPS).table.digest()}") == 3
+
+
 # ---- refusals
 
 
@@ -200,6 +200,7 @@ def test_environments_of_gymnasium_by_their_cells() -> None:
         ),
         (MAZES, {"key": lambda cell: 1 / (cell - 2), "actions": ACTIONS}, "the key of observation 2 of"),
         (MAZES, {"key": "cell"}, "allowed: a function of an observation"),
+        (MAZES, {"key": KEYS[:2], "actions": ACTIONS}, "key has 2 functions, and there are 3 environments"),
         (MAZES, {"key": lambda cell: cell, "actions": ACTIONS[:2]}, "actions names 2, 3 actions"),
         (
             MAZES,
