@@ -18,6 +18,7 @@ from cdq.merges import OF_NETWORKS, MergeRule, Personal, resolve
 from cdq.rules import Q_LEARNING, RULES, UpdateRule, as_rule
 from cdq.schedules import Rate, StepSize
 from cdq.schedules.windows import Window, as_window
+from cdq.settings import sets
 from cdq.settings import tasks as several
 from cdq.settings.hyperparameters import (
     Hyperparameter,
@@ -300,6 +301,28 @@ class Settings:
         decode=lambda groups: checked_groups("groups", groups),
         unsaid_default=True,
         of_environment=True,
+    )
+    key: sets.Key | sets.Keys | sets.Rows | None = hyperparameter(
+        None,
+        sets.checked_key,
+        Option(
+            str, "MODULE:FUNCTION", "Of a fleet: states with equal keys are one state.", "none", sets.key_of
+        ),
+        encode=sets.key_to_config,
+        unsaid_default=True,
+    )
+    actions: tuple[tuple[str, ...], ...] | None = hyperparameter(
+        None,
+        sets.checked_actions,
+        Option(
+            str,
+            "NAME,...;NAME,...",
+            "Of a fleet: names of the actions of each environment; equal names are one action.",
+            "all have the same",
+            sets.actions_of,
+        ),
+        encode=sets.actions_to_config,
+        unsaid_default=True,
     )
     tasks: several.Tasks | None = hyperparameter(
         None,
