@@ -24,6 +24,8 @@ from cdq.settings.hyperparameters import (
     Hyperparameter,
     Option,
     bins_of,
+    checked_features,
+    checked_federation,
     checked_groups,
     choice,
     count,
@@ -102,24 +104,6 @@ def _checked_bins(name: str, bins: Any) -> Any:
     if isinstance(bins, (Sequence, np.ndarray)) and not isinstance(bins, str):
         return tuple(whole(name, n, 1, _MOST_BINS) for n in bins)
     return None if bins is None else whole(name, bins, 1, _MOST_BINS)
-
-
-def _checked_features(name: str, features: Any) -> Any:
-    from cdq.features import FeatureMap
-
-    if features is not None and not isinstance(features, FeatureMap):
-        raise ConfigError(
-            f"{name} is {features!r}; allowed: cdq.TileCoding, cdq.PolynomialBasis or cdq.FourierBasis"
-        )
-    return features
-
-
-def _checked_federation(name: str, value: Any) -> Any:
-    if value is not None and not isinstance(value, schedules.Federation):
-        raise ConfigError(
-            f"{name} is {shown(value)}; allowed: cdq.Federation(participation=..., dropped=...)"
-        )
-    return value
 
 
 def _comm_from_config(comm: Any) -> str:
@@ -223,7 +207,7 @@ class Settings:
     )
     features: FeatureMap | None = hyperparameter(
         None,
-        _checked_features,
+        checked_features,
         Option(
             str,
             "BASIS",
@@ -367,7 +351,7 @@ class Settings:
     )
     federation: schedules.Federation | None = hyperparameter(
         None,
-        _checked_federation,
+        checked_federation,
         Option(
             str,
             "PART[:DROPPED]",
