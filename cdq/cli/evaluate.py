@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from cdq.cli.options import JsonPath, check_writable
+from cdq.cli.options import JsonPath, alone, check_writable
 from cdq.cli.parameters import argument, option
 
 File = Annotated[Path, argument(metavar="PATH", help="A file that cdq train --save wrote.")]
@@ -60,7 +60,8 @@ def evaluate(
     from cdq.learner import Evaluations, QLearner, played
 
     check_writable(json_path)
-    agent = QLearner.load(path, env, network=network)
+    with alone():
+        agent = QLearner.load(path, env, network=network)
     result = agent.evaluate(episodes, seed=seed)
     report: dict[str, Any] = {
         "env": agent.name,
