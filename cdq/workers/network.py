@@ -25,7 +25,7 @@ class NetworkContribution:
     Parameters
     ----------
     own : Parameters
-        What the worker has learnt.
+        The worker's parameters and moments.
     averages : bool
         True where parameters and moments of all workers are averaged; else they are the same on all of them, as every
         gradient was, and are compared.

@@ -102,8 +102,28 @@ def test_windows_of_several_rollouts_count_their_episodes(sync_every: int) -> No
 
 @pytest.mark.parametrize("stepping", ["auto", "python"])
 def test_python_and_compiled_environments_are_learnt(stepping: str) -> None:
-    found = learner(stepping=stepping, network=cdq.Network((32, 32)), num_envs=64).learn(40_000)
+    found = learner(stepping=stepping, network=cdq.Network((32, 32)), num_envs=64).learn(60_000)
     assert found.evaluate(20, seed=1).mean_return > 100
+
+
+@pytest.mark.parametrize(("workers", "merge"), [(1, None), (1, "mean"), (2, None), (2, "mean")])
+@pytest.mark.parametrize("laws", [{}, {"step_size": 1e-3, "exploration": 0.1}])
+def test_what_is_learnt_is_the_same_whoever_looks(
+    workers: int, merge: str | None, laws: dict[str, float]
+) -> None:
+    """Rounds of tables take no Python where laws stay the same and nobody looks; those of networks always do."""
+
+    class Looks(cdq.Callback):
+        def on_round(self, run: cdq.RunView) -> None:
+            rounds.append(run.steps)
+
+    rounds: list[int] = []
+    unseen, seen = (learner(workers=workers, merge=merge, **laws) for _ in range(2))
+    unseen.learn(5000, verbose=0)
+    seen.learn(5000, verbose=0, callbacks=[Looks()])
+    assert digest(unseen) == digest(seen)
+    assert unseen.history.column("steps").tolist() == seen.history.column("steps").tolist()
+    assert len(rounds) > 1
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
