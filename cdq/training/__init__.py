@@ -18,6 +18,8 @@
 - `monitor`: Monitor of a run: writes the history, and measures the gap now and then, and the return where one is a
   goal.
 - `paid`: Numbers that transitions pay to several tasks: rewards of all, or features that tasks weigh.
+- `policies`: Policies by which workers act, whatever they learn: Q-learning learns the best actions from those of any
+  policy.
 - `picture`: Picture of a run in bounded size, as a JSON object: its curves, and its table on the grid or by its first
   rows.
 - `progress`: Progress of a run, for the one who looks on: a bar on a terminal or in a notebook, plain lines elsewhere.
