@@ -130,6 +130,8 @@ def as_policy(given: Any, name: str) -> Any:
     """
     import numpy as np  # here: the help of a command needs none
 
+    if isinstance(given, str):  # of a command line
+        given = {"none": None}.get(given, int(given) if given.isdecimal() else given)
     if given is None or callable(given):
         return given
     try:
