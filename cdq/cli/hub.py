@@ -18,6 +18,7 @@ from cdq.cli.options import (
     Fleet,
     JsonPath,
     KeysDirectory,
+    LogTo,
     Progress,
     Steps,
     UntilOptimal,
@@ -27,6 +28,7 @@ from cdq.cli.options import (
     fleet_of,
     given_in,
     keys_in,
+    loggers_of,
     progress_by,
     until_of,
 )
@@ -134,6 +136,7 @@ def hub(
     checkpoint_every: CheckpointEvery = None,
     log: Log = "plain",
     progress: Progress = 10.0,
+    log_to: LogTo = None,
     json_path: JsonPath = None,
     **hyperparameters: Any,
 ) -> None:
@@ -174,7 +177,8 @@ def hub(
     options = {**arguments_of(hyperparameters), "workers": len(fleet) if fleet else workers, "comm": _COMM}
     until = until_of(until_optimal, until_return)
     bar = progress_by(progress)
-    callbacks = [] if bar is None or log == "json" else [bar]  # standard error then has JSON alone
+    shown = [] if bar is None or log == "json" else [bar]  # standard error then has JSON alone
+    callbacks = [*shown, *loggers_of(log_to)]
     with logging_as(log):
         given, every = given_in(context), checkpoint_every
         if any(checkpoint.glob("checkpoint-*")):

@@ -71,6 +71,35 @@ class InProcessCommunicator(Communicator):
         self.bytes_sent += contribution.nbytes * (self.size - 1) // self.size
         return joined
 
+    def enter(self, item: Any) -> tuple[list[Any], Barrier]:
+        """Return the items that all ranks brought, and the barrier at which compiled code of theirs meets from here on.
+
+        A collective. That code says how the last meeting ended: hand it to `leave`.
+        """
+        items = self._pass("enter", item)
+        if self._meeting is None:
+            raise CommClosed("closed by another thread during a call")
+        return items, self._meeting.barrier
+
+    def leave(self, status: int) -> None:
+        """End what `enter` began; raises as a collective does, unless compiled code of all ranks met each time."""
+        if status == DONE:
+            return
+        call, meeting = Call("meetings of compiled code", self._sequence), self._meeting
+        closed = CommClosed("closed by another thread during a call")
+        error = closed if meeting is None else self._failure(meeting, status, call)
+        self._fail(error)
+        raise error
+
+    def allgather_shared(self, item: Any) -> list[Any]:
+        """Return the items of all ranks in rank order, the objects themselves; raises as `allgather` does.
+
+        A rank leaves its item as it is until its next call has returned: then no other rank reads it any more.
+        """
+        items = self._pass("allgather_shared", item)
+        self.bytes_sent += memoryview(item).nbytes * (self.size - 1)
+        return items
+
     def _pass(self, operation: str, item: Any) -> list[Any]:
         """Return the items that all ranks brought, in rank order: the objects themselves."""
         call = self._begin(operation)

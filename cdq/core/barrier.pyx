@@ -94,7 +94,7 @@ cdef int wait_until(
     return result
 
 
-cdef inline int arrive(uint64_t *word, Py_ssize_t size, uint64_t *before) noexcept nogil:
+cdef inline int count_in(uint64_t *word, Py_ssize_t size, uint64_t *before) noexcept nogil:
     """Count one arrival; the last one opens the barrier. A barrier broken for any reason lets nobody in."""
     cdef uint64_t state
     cdef uint64_t after
@@ -140,11 +140,6 @@ cdef class Barrier:
     True
     """
 
-    cdef readonly Py_ssize_t size
-    cdef int64_t spin
-    cdef uint64_t *word
-    cdef uint64_t *marks
-
     def __cinit__(self, Py_ssize_t size):
         if not 1 <= size <= MAX_RANKS:
             raise ValueError(f"size is {size}; allowed are 1 to {MAX_RANKS}")
@@ -171,16 +166,30 @@ cdef class Barrier:
         if not 0 <= rank < self.size:
             raise ValueError(f"rank is {rank}; allowed are 0 to {self.size - 1}")
         cdef uint64_t arrived = 0
-        cdef int result = arrive(self.word, self.size, &arrived)
+        cdef int result = self.arrive(rank, &arrived)
+        return self._wait(arrived, timeout) if result == WAITING else result
+
+    cdef int arrive(self, Py_ssize_t rank, uint64_t *arrived) noexcept nogil:
+        """Come to the barrier; *arrived* is its state of before."""
+        cdef int result = count_in(self.word, self.size, arrived)
         if result == WAITING:
             # Not 0 in the first generation either, so that no rank looks as if it had come.
-            cdq_store(self.marks + rank * LINE, generation(arrived) + 1)
-            result = self._wait(arrived, timeout)
+            cdq_store(self.marks + rank * LINE, generation(arrived[0]) + 1)
         return result
+
+    cdef int meet(self, Py_ssize_t rank, int64_t nanoseconds) noexcept nogil:
+        """Wait as `wait` does, for compiled code without the GIL, which hears no signals."""
+        cdef uint64_t arrived = 0
+        cdef int64_t start
+        cdef int result = self.arrive(rank, &arrived)
+        if result == WAITING:
+            start = cdq_now()
+            result = wait_until(self.word, arrived, start, start + nanoseconds, self.spin)
+        return give_up(self.word, arrived) if result == WAITING else result
 
     cdef int _wait(self, uint64_t arrived, double timeout) except -1:
         cdef int64_t start = cdq_now()
-        cdef int64_t end = start + _nanoseconds(timeout)
+        cdef int64_t end = start + nanoseconds_of(timeout)
         cdef int64_t now = start
         cdef int result = WAITING
         while result == WAITING and now < end:
@@ -193,7 +202,7 @@ cdef class Barrier:
                 PyErr_CheckSignals()
         return give_up(self.word, arrived) if result == WAITING else result
 
-    cdef inline uint64_t _mark(self, Py_ssize_t rank) noexcept:
+    cdef uint64_t _mark(self, Py_ssize_t rank) noexcept:
         return cdq_load(self.marks + rank * LINE)
 
     def break_(self) -> None:
@@ -214,7 +223,7 @@ cdef class Barrier:
             sched_yield()
 
 
-cdef int64_t _nanoseconds(double seconds) except -1:
+cdef int64_t nanoseconds_of(double seconds) except -1:
     """Return a time in nanoseconds, a century at most; NaN is 0."""
     return <int64_t> (1e9 * min(max(seconds, 0.0), 3e9)) if not math.isnan(seconds) else 0
 

@@ -78,7 +78,7 @@ def take_part(
     Parameters
     ----------
     url : str
-        Address of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://HOST:PORT``.
+        Address of the hub: ``zmq+ipc:///PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://HOST:PORT``.
     timeout : float
         Seconds that the hub may be silent.
     keys : Keys, optional

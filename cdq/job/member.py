@@ -35,8 +35,8 @@ class Member:
         The window to learn next.
     environment : str
         Name of the environment.
-    learnt, begun : int
-        Steps of the windows that were learnt here; steps of all workers when this one came.
+    learnt : int
+        Steps of the windows that were learnt here.
     """
 
     def __init__(self, known: Known | None = None) -> None:
@@ -44,7 +44,7 @@ class Member:
         self._welcome: Welcome
         self._worker: Worker
         self.window: OpenWindow
-        self.learnt = self.begun = 0
+        self.learnt = 0
         self.environment = ""
 
     def join(self, payload: Any) -> None:
@@ -52,7 +52,6 @@ class Member:
         welcome = open_welcome(payload, self._known)
         self._welcome, self.window = welcome, welcome.window
         self.environment = welcome.name
-        self.begun = self.begun or self.steps
         self._worker = make_worker(
             welcome.problem,
             welcome.merged,

@@ -213,7 +213,6 @@ class LearningService:
             "target": self._state.goal.target,
             "finished": self.finished,
             "rounds": self.rounds,
-            "bytes": self.bytes,
             "staleness": self.stalest,
             **learnt(self._state.history),
             "speed": self._pace.per_second(),

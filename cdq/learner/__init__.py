@@ -13,10 +13,10 @@
 - `exclusion`: Exclusion of calls of a learner: during one call, any other is refused at once.
 - `filing`: Files of a learner, and copies of it, which are made by way of a file.
 - `initial`: Initial tables, which users give to learners.
+- `lanes`: Lanes of a learner: how many environments each worker steps, and of a network the windows that follow.
 - `learning`: Calls of a learner that learn: by acting, and from logged transitions.
 - `matches`: Matches of a game's policy: how it does in either seat, against an opponent or against the worst of all.
 - `members`: Environments of a hub's job without a model: each worker makes its own, of what the hub says of it.
-- `naming`: Names of arguments: one that a call does not have is refused with the name that was meant.
 - `offline`: A call of `learn_from`: a run whose workers replay a log.
 - `parcel`: Parcels: all that a process gets from the learner that starts it, to be a rank beside it.
 - `policies`: Policies that users give to workers, as the probability of each action in each row of the table.

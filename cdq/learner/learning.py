@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import MOST_STEPS, whole
+from cdq.errors.naming import named
 from cdq.learner import backends, offline
 from cdq.learner.exclusion import exclusive
 from cdq.learner.filing import Filed
-from cdq.learner.naming import named
 from cdq.merges import Personal
 from cdq.offline import LoggedTask, Names
 from cdq.settings import Settings

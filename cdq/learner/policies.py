@@ -45,8 +45,8 @@ def _require_rows(task: EnvironmentTask, settings: Settings) -> None:
     grows = task.own_table is not None and not isinstance(task.own_table, PersonalTable)
     if grows or task.step_scale != 1.0 or isinstance(task, WideTask) or (task.agents and not fleet):
         raise ConfigError(
-            f"a policy of a worker is for one task and a table with a row for each state, and {task.name} is learnt with "
-            f"{task.representation}"
+            f"a policy of a worker is for one task and a table with a row for each state, and {task.name} is learnt "
+            f"with {task.representation}"
         )
     if settings.rule.name in {"sarsa", "expected-sarsa"}:
         raise ConfigError(

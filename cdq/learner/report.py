@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -12,9 +13,15 @@ import numpy.typing as npt
 from cdq.learner.evaluation import Evaluation, Evaluations
 from cdq.learner.matches import Match
 from cdq.mdp import MDP, OptimalityGap, optimality_gap
+from cdq.qfunctions import MergedNetwork, MergedTable, QTable
 from cdq.settings import Settings
-from cdq.storage import html
+from cdq.storage import html, in_digits
 from cdq.training import History, Row, WideTask
+
+
+def digest_of(merged: MergedTable, table: Callable[[], QTable]) -> str:
+    """Return the SHA-256 of what was learnt: of a table its values and visits, of a network its parameters."""
+    return merged.digest().hex() if isinstance(merged, MergedNetwork) else table().digest()
 
 
 class Report(dict[str, Any]):
@@ -28,7 +35,7 @@ class Report(dict[str, Any]):
 
 def _shown(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return in_digits(value, 6)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
@@ -124,6 +131,16 @@ def visited(model: MDP | None, visits: npt.NDArray[np.int64]) -> float:
     return np.count_nonzero(known) / known.size if known.size else math.nan
 
 
+def known_pairs(model: MDP | None) -> npt.NDArray[np.bool_] | None:
+    """Return the pairs that episodes can reach, (n_states, n_actions); None without a model: they may be all."""
+    if model is None:
+        return None
+    pairs = np.zeros((model.n_states, model.n_actions), np.bool_)
+    states = model.reachable()
+    pairs[states] = True if model.actions is None else model.actions[states]
+    return pairs
+
+
 def _of_reachable(model: MDP, visits: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return the visits of the pairs that episodes can reach."""
     states = model.reachable()
@@ -163,7 +180,7 @@ def hints(
     if report["solved"] is False and optimal:
         found.append(
             f"Below Gymnasium's threshold, and yet optimal: at gamma {report['gamma']:g} no policy is better by more "
-            f"than {report['gap']:.2g}."
+            f"than {in_digits(report['gap'], 2)}."
         )
     return found
 

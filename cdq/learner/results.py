@@ -8,19 +8,21 @@ from contextlib import AbstractContextManager, nullcontext
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from cdq.errors import ConfigError, LearnerBusy
+from cdq.errors import ConfigError, LearnerBusy, TableError
 from cdq.errors.checks import is_flag, shown, whole
+from cdq.errors.naming import named
 from cdq.learner.backends import Backend
 from cdq.learner.elsewhere import learner_in
 from cdq.learner.evaluation import Evaluation, Evaluations, evaluate_each, evaluate_greedy
 from cdq.learner.exclusion import exclusive, playing
 from cdq.learner.matches import Match, Matches
-from cdq.learner.naming import named
 from cdq.learner.parts import tables_of_tasks
 from cdq.learner.report import (
     Report,
+    digest_of,
     hints,
     hints_on_games,
+    known_pairs,
     make_report,
     of_each,
     played,
@@ -28,7 +30,7 @@ from cdq.learner.report import (
     visited,
 )
 from cdq.mdp import OptimalityGap, Solution, optimality_gap, solve
-from cdq.qfunctions import HashedTable, QTable, tables_of
+from cdq.qfunctions import HashedTable, MergedNetwork, QTable, tables_of
 from cdq.settings import MOST_SEED
 from cdq.training import (
     STEPS_PER_OUTCOME,
@@ -105,6 +107,10 @@ class Results(Matches):
     def _table(self) -> QTable:
         merged = self._state.merged
         keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
+        if isinstance(merged, MergedNetwork):
+            raise TableError(
+                "a network has no table; `agent.network` has its tensors, `action_values` the values"
+            )
         return QTable(
             merged.mean_values().copy(),
             merged.updates().copy(),
@@ -141,7 +147,7 @@ class Results(Matches):
     def _repr_html_(self) -> str:
         caption = f"<p>{escape(repr(self))}</p>"
         try:
-            table = self.table._repr_html_()
+            table = "" if self.settings.network is not None else self.table._repr_html_()
         except LearnerBusy:  # it is learning, in another thread: the history may be looked at
             table = ""
         return f"{caption}{table}{self.history._repr_html_()}"
@@ -278,7 +284,8 @@ class Results(Matches):
         `solved` is whether `mean_return` reaches the environment's own `reward_threshold`; None where it has none.
         `policy_value` and `optimal_value` are exact discounted values from the start distribution, `gap` a bound on
         their difference that holds; None where the model is not known. `mean_return` is the undiscounted return of
-        the greedy policy over the episodes of `evaluate`; `digest` the SHA-256 of the values' and the visits' bytes.
+        the greedy policy over the episodes of `evaluate`; `digest` the SHA-256 of the values' and the visits' bytes,
+        of a network of its parameters and moments.
         `pairs_unvisited` is the part of the model's pairs that episodes can reach and none visited, and `hints` says in
         words what stands out: that no reward was seen, for example, and what helps.
 
@@ -306,7 +313,7 @@ class Results(Matches):
             "comm": self._backend.name,
             "workers_are": self._workers_are(),
             "steps": self.steps,
-            "digest": self._table().digest(),
+            "digest": digest_of(self._state.merged, self._table),
         }
         evaluation = self._last_evaluation(play)
         threshold = None if isinstance(self._task, WideTask) else reward_threshold(self.name)
@@ -353,6 +360,7 @@ class Results(Matches):
                 self.settings.step_size,
                 self._task.step_scale,
                 lambda: visited(self.model, self._state.merged.updates()),
+                known=known_pairs(self.model),
             ),
         )
 

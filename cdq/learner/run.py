@@ -17,6 +17,7 @@ from cdq.training import (
     Course,
     Ended,
     LearnCall,
+    Nobody,
     Progress,
     learn_rounds,
     require_same,
@@ -125,6 +126,7 @@ class Run:
             watch=call.watch if comm.rank == 0 else watch_nothing,
             finish=call.requests.finish,
             rank=comm.rank,
+            onlooker=call.onlooker and (call if comm.rank == 0 else Nobody()),
         )
 
     def _take_part(self, comm: Communicator, course: Course) -> None:

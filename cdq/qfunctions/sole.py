@@ -88,6 +88,11 @@ class SoleTable(MergedTable):
         """Return the worker's table, which is this one."""
         return self._rows
 
+    @property
+    def counters(self) -> npt.NDArray[np.int64]:
+        """Memory in which visits beyond the clocks are counted, an entry per pair."""
+        return self._beyond
+
     def close_window(self, rows: Rows) -> None:
         """Begin the worker's next window."""
         rows.close_window(self._beyond)

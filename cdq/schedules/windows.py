@@ -12,7 +12,7 @@ from cdq.errors.checks import real, shown, whole
 # Visit counts of a window are 32-bit, also summed over workers.
 LONGEST_WINDOW = 2**24
 # An automatic window costs nothing measurable to end at this length, and somebody may be waiting for it.
-_LONGEST_AUTOMATIC = 2**20
+LONGEST_AUTOMATIC = 2**20
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class AutoWindow:
     def next(self, window: float, mass: float) -> float:
         """Return the window after one of *window* steps whose round had the pooled *mass*."""
         factor = min(max(self.mass / mass, 0.5), 2.0) if mass > 0 else 2.0
-        return min(max(window * factor, float(self.floor)), float(max(self.floor, _LONGEST_AUTOMATIC)))
+        return min(max(window * factor, float(self.floor)), float(max(self.floor, LONGEST_AUTOMATIC)))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from cdq import schedules
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
 from cdq.merges import NAMES as MERGES
-from cdq.merges import MergeRule, Personal, resolve
+from cdq.merges import OF_NETWORKS, MergeRule, Personal, resolve
 from cdq.rules import Q_LEARNING, RULES, UpdateRule, as_rule
 from cdq.schedules import Rate, StepSize
 from cdq.schedules.windows import Window, as_window
@@ -24,6 +24,8 @@ from cdq.settings.hyperparameters import (
     Hyperparameter,
     Option,
     bins_of,
+    checked_features,
+    checked_federation,
     checked_groups,
     choice,
     count,
@@ -44,6 +46,13 @@ from cdq.settings.hyperparameters import (
     window_from_config,
     window_of,
     window_to_config,
+)
+from cdq.settings.network import (
+    Network,
+    checked_network,
+    network_from_config,
+    network_of,
+    network_to_config,
 )
 
 if TYPE_CHECKING:
@@ -78,7 +87,8 @@ def type_of(dtype: npt.DTypeLike) -> str:
 
 
 def _checked_merge(name: str, merge: Any) -> Any:
-    resolve(merge)
+    if merge is not None:  # what None stands for follows from network
+        resolve(merge)
     return merge
 
 
@@ -94,24 +104,6 @@ def _checked_bins(name: str, bins: Any) -> Any:
     if isinstance(bins, (Sequence, np.ndarray)) and not isinstance(bins, str):
         return tuple(whole(name, n, 1, _MOST_BINS) for n in bins)
     return None if bins is None else whole(name, bins, 1, _MOST_BINS)
-
-
-def _checked_features(name: str, features: Any) -> Any:
-    from cdq.features import FeatureMap
-
-    if features is not None and not isinstance(features, FeatureMap):
-        raise ConfigError(
-            f"{name} is {features!r}; allowed: cdq.TileCoding, cdq.PolynomialBasis or cdq.FourierBasis"
-        )
-    return features
-
-
-def _checked_federation(name: str, value: Any) -> Any:
-    if value is not None and not isinstance(value, schedules.Federation):
-        raise ConfigError(
-            f"{name} is {shown(value)}; allowed: cdq.Federation(participation=..., dropped=...)"
-        )
-    return value
 
 
 def _comm_from_config(comm: Any) -> str:
@@ -172,9 +164,15 @@ class Settings:
         unsaid_default=True,
     )
     merge: str | MergeRule | Personal = hyperparameter(
-        "pooled",
+        None,
         _checked_merge,
-        Option(str, "RULE", f"How tables become one: {', '.join(MERGES)}, or personal:PRIOR.", read=merge_of),
+        Option(
+            str,
+            "RULE",
+            f"How tables become one: {', '.join(MERGES)}, or personal:PRIOR; networks: {', '.join(OF_NETWORKS)}.",
+            "pooled; gradient of networks",
+            merge_of,
+        ),
         encode=merge_to_config,
         decode=merge_from_config,
     )
@@ -197,9 +195,9 @@ class Settings:
         ),
     )
     dtype: str = hyperparameter(
-        "float64",
-        lambda name, value: type_of(value),
-        Option(str, "TYPE", "Of the table: float64 or float32."),
+        None,
+        lambda name, value: None if value is None else type_of(value),
+        Option(str, "TYPE", "Of the table: float64 or float32.", "float64; float32 of networks"),
         decode=text,
     )
     initial_value: float = hyperparameter(
@@ -209,7 +207,7 @@ class Settings:
     )
     features: FeatureMap | None = hyperparameter(
         None,
-        _checked_features,
+        checked_features,
         Option(
             str,
             "BASIS",
@@ -219,6 +217,21 @@ class Settings:
         ),
         encode=features_to_config,
         decode=features_from_config,
+        unsaid_default=True,
+        of_environment=True,
+    )
+    network: Network | None = hyperparameter(
+        None,
+        checked_network,
+        Option(
+            str,
+            "UNITS",
+            "Learn a neural network with hidden layers of so many units: 64,64.",
+            "a table, or features",
+            network_of,
+        ),
+        encode=network_to_config,
+        decode=network_from_config,
         unsaid_default=True,
         of_environment=True,
     )
@@ -328,7 +341,7 @@ class Settings:
         Option(
             str,
             "NAME:VALUE,VALUE,...",
-            "Of each worker: exploration or step_size, as exploration:0.05,0.2,0.5, or policy:none,0,1, an action each.",
+            "Of each worker: exploration or step_size, as exploration:0.05,0.2, or policy:none,0, an action each.",
             "none",
             per_worker_of,
         ),
@@ -338,7 +351,7 @@ class Settings:
     )
     federation: schedules.Federation | None = hyperparameter(
         None,
-        _checked_federation,
+        checked_federation,
         Option(
             str,
             "PART[:DROPPED]",

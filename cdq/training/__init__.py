@@ -17,12 +17,15 @@
 - `loggers`: Loggers: callbacks that write the figures of each round to a file as it is played.
 - `monitor`: Monitor of a run: writes the history, and measures the gap now and then, and the return where one is a
   goal.
+- `networks`: Networks of environments: the Q-function that their observations get.
 - `paid`: Numbers that transitions pay to several tasks: rewards of all, or features that tasks weigh.
 - `policies`: Policies by which workers act, whatever they learn: Q-learning learns the best actions from those of any
   policy.
 - `picture`: Picture of a run in bounded size, as a JSON object: its curves, and its table on the grid or by its first
   rows.
+- `played`: Rounds that were played, and the rows of a history that they become.
 - `progress`: Progress of a run, for the one who looks on: a bar on a terminal or in a notebook, plain lines elsewhere.
+- `quiet`: Schedules of rounds that are played without Python in between, as compiled code has them.
 - `rows`: Rows that rounds add to a history: one for each, and more where its window was long; of many rounds at once.
 - `state`: State of a learner: all that learning changes, and its way to files and back.
 - `stopping`: Callbacks that stop a run: by the condition of the call, the return of its episodes, or the clock.
@@ -37,17 +40,19 @@ from cdq.training.agreement import agree_on_seed, from_rank_0, require_same, req
 from cdq.training.call import LearnCall, about
 from cdq.training.callbacks import Callback, CallbackList, RunView
 from cdq.training.checkpoints import JOURNAL, Checkpoints
-from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
+from cdq.training.course import Course, Ended, Nobody, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.figures import Figures
 from cdq.training.fleet import FleetTask, OwnTask, Reading, allowed_in
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
-from cdq.training.history import History, Row
+from cdq.training.history import History
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
 from cdq.training.kinds import EnvironmentTask, GameTask
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
+from cdq.training.networks import make_network
 from cdq.training.paid import of_log, pays_features, width_of
 from cdq.training.picture import MOST_CELLS, Grid, Pictures, action_values, curves_of, grid_of, table_of
-from cdq.training.progress import ProgressBar, duration, is_for_a_person, watched_by
+from cdq.training.played import Row
+from cdq.training.progress import ProgressBar, Speed, duration, is_for_a_person, watched_by
 from cdq.training.state import State, Tensors, history_of, lanes_of
 from cdq.training.stopping import conditions
 from cdq.training.task import ModelTask, SteppedTask
@@ -76,6 +81,7 @@ __all__ = [
     "MeanReturn",
     "ModelTask",
     "Monitor",
+    "Nobody",
     "OptimalWithin",
     "OwnTask",
     "Pictures",
@@ -86,6 +92,7 @@ __all__ = [
     "Requests",
     "Row",
     "RunView",
+    "Speed",
     "State",
     "SteppedTask",
     "Team",
@@ -108,6 +115,7 @@ __all__ = [
     "is_for_a_person",
     "lanes_of",
     "learn_rounds",
+    "make_network",
     "of_log",
     "pays_features",
     "require_same",

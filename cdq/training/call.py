@@ -20,8 +20,12 @@ from cdq.training.kinds import EnvironmentTask
 from cdq.training.monitor import Monitor
 from cdq.training.state import State, lanes_of
 from cdq.training.stopping import conditions
+from cdq.training.task import ModelTask
 from cdq.training.team import Team
-from cdq.workers import Round, Rule
+from cdq.workers import Look, Round, Rule, Stretch
+
+# Seconds after which rounds are written down, though nobody need look: progress is shown every fifth of a second.
+_QUIET = 0.05
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,25 @@ class LearnCall:
 
     def watch(self, steps: int, played: Round) -> bool:
         """Let the monitor write a round down, and the callbacks see it; return True if one of them asks to stop."""
-        if self.monitor is None:
-            return False
-        measured = self.monitor(steps, played)
+        return self.monitor is not None and self._heed(steps, self.monitor(steps, played))
+
+    @property
+    def onlooker(self) -> LearnCall | None:
+        """The call itself, where no callback sees each round."""
+        return None if self.callbacks.of_rounds else self
+
+    def look(self) -> Look:
+        """Return when rank 0 must look at the run next."""
+        return Look() if self.monitor is None else self.monitor.look()._replace(seconds=_QUIET)
+
+    def see(self, stretch: Stretch) -> bool:
+        """Let the monitor write the rounds of a stretch down, and the callbacks see what was measured, as `watch`."""
+        steps = int(stretch.records["steps"][0, -1])
+        return self.monitor is not None and self._heed(steps, self.monitor.see(stretch))
+
+    def _heed(self, steps: int, measured: bool) -> bool:
+        """Let the callbacks see the newest round; return True if one of them asks to stop."""
+        assert self.monitor is not None
         asked = self.callbacks.see_round(self.state.history[-1] if measured else None)
         if asked or measured:
             self._aim_at(steps if asked else self.state.goal.target, self.monitor.measure_at)
@@ -156,6 +176,8 @@ def about(
         "model": task.fingerprint(),
         "settings": settings.to_config(),
     }
+    if isinstance(task, ModelTask):  # a reader that is given the model cannot tell why it was taken
+        told["stepping_reason"] = task.why
     if task.blocks is not None:
         told["blocks"] = task.blocks.to_config()
     return {**told, "made_of": origin} if origin else told

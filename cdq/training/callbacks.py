@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
+from cdq.errors.naming import named
 from cdq.qfunctions import QTable
 from cdq.settings import Settings
-from cdq.training.history import FIRST_ROW, History, Row
+from cdq.training.history import History
+from cdq.training.played import FIRST_ROW, Row
 from cdq.training.state import State
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from typing_extensions import Self
 
 _log = logging.getLogger("cdq")
@@ -46,6 +51,9 @@ class RunView:
         self.environment, self.settings, self.begun = environment, settings, state.progress.steps
         self._state, self._table, self._evaluate = state, table, evaluate
         self._before = self.begun
+
+    def __repr__(self) -> str:
+        return f"RunView({self.environment!r}, {self.steps:,} of {self.target:,} steps)"
 
     @property
     def steps(self) -> int:
@@ -90,6 +98,11 @@ class RunView:
     def table(self) -> QTable:
         """A copy of the merged table; `digest()` of it tells two tables apart."""
         return self._table()
+
+    @property
+    def network(self) -> Mapping[str, npt.NDArray[np.float32]]:
+        """A copy of the network's tensors, by name, where no table is learnt."""
+        return self._state.network()
 
     def evaluate(self, episodes: float = 100, *, seed: int = 0) -> Any:
         """Run episodes of the greedy policy, and return a `cdq.Evaluation`; `row` then has the mean return.
@@ -191,9 +204,14 @@ class CallbackList:
         self._of_rounds = [one for one in self._all if _does(one, "on_round")]
         self._of_evaluations = [one for one in self._all if _does(one, "on_evaluation")]
 
+    @property
+    def of_rounds(self) -> bool:
+        """True if one of them sees each round."""
+        return bool(self._of_rounds)
+
     def begin(self) -> None:
-        """Call `on_start` of each."""
-        for one in self._all:
+        """Call `on_start` of each, first of those that open files: what cannot be written is all that is said."""
+        for one in sorted(self._all, key=attrgetter("_writes"), reverse=True):
             self._hear(one.on_start(self._seen))
             self._begun.append(one)
         if self._view is not None:
@@ -271,14 +289,24 @@ def _as_callback(given: Any) -> Callback:
         raise ConfigError(
             f"callbacks has {shown(given)}; allowed: objects of a cdq.Callback, as in cdq.StopOnTime(60), and functions"
         )
+    try:
+        inspect.signature(given).bind(None)
+    except TypeError:
+        raise ConfigError(
+            f"callbacks has {shown(given)}; allowed: functions of one argument, the run"
+        ) from None
+    except ValueError:  # of a function in C nobody knows
+        pass
     return _OnRound(given)
 
 
 class EvalCallback(Callback):
     """Evaluate the greedy policy every so many steps, and keep the best table.
 
-    An evaluation is due at the first round after each multiple of *every* steps: a window is not cut short for it
-    (``sync_every=`` sets how long windows are). Its mean return is in the history, as `greedy_return`.
+    An evaluation is due at the first round after each multiple of *every* steps: a window is not cut short for it, so
+    that the table is the same as without, and there are no more evaluations than rounds. Where that makes less than
+    half as many as were asked for, the log says so; ``sync_every=`` makes windows shorter. The mean return is in the
+    history, as `greedy_return`.
 
     Parameters
     ----------
@@ -298,7 +326,9 @@ class EvalCallback(Callback):
     best_steps : int
         Steps at which it was made.
     best_table : QTable or None
-        The table of then.
+        The table of then; of a network None.
+    best_network : mapping or None
+        The tensors of then by name, of a network.
 
     Raises
     ------
@@ -316,27 +346,46 @@ class EvalCallback(Callback):
 
     MOST = 1024
 
+    @named
     def __init__(self, every: float, *, episodes: float = 100, seed: int = 0) -> None:
         self.every = whole("every", every, 1)
         self.episodes, self.seed = whole("episodes", episodes, 1), whole("the seed", seed, 0)
         self.evaluations: list[tuple[int, Any]] = []
         self.best: Any = None
         self.best_steps, self.best_table = 0, None  # type: int, QTable | None
-        self._last = 0
+        self.best_network: Mapping[str, npt.NDArray[np.float32]] | None = None
+        self._begun = self._last = self._made = 0
 
     def on_start(self, run: RunView) -> None:
         """Count from the steps that are done."""
-        self._last = run.steps
+        self._begun = self._last = run.steps
+        self._made = 0
 
     def on_round(self, run: RunView) -> None:
         """Evaluate, where it is due."""
         if run.steps // self.every == self._last // self.every:
             return
-        self._last = run.steps
+        self._last, self._made = run.steps, self._made + 1
         result = run.evaluate(self.episodes, seed=self.seed)
         self.evaluations = [*self.evaluations, (run.steps, result)][-self.MOST :]
         if self.best is None or _merit(result) > _merit(self.best):
-            self.best, self.best_steps, self.best_table = result, run.steps, run.table
+            self.best, self.best_steps = result, run.steps
+            if run.settings.network is None:
+                self.best_table = run.table
+            else:
+                self.best_network = run.network
+
+    def on_end(self, run: RunView) -> None:
+        """Say where rounds were too long."""
+        due = run.steps // self.every - self._begun // self.every
+        if self._made < due / 2:
+            _log.warning(
+                "EvalCallback(every=%s) made %d of %d evaluations, as rounds are longer: QLearner(sync_every=...) makes"
+                " them shorter",
+                f"{self.every:,}",
+                self._made,
+                due,
+            )
 
 
 def _merit(result: Any) -> tuple[bool, float]:

@@ -6,25 +6,33 @@ from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
+from cdq.comm.inprocess import InProcessCommunicator
+from cdq.core.merge.merge import RULES
+from cdq.core.rounds import Seat
 from cdq.core.table.rows import Law
 from cdq.schedules import Decay, Rate, StepSize, build_law
 from cdq.schedules.windows import AutoWindow, Window, sweeps_of
 from cdq.training.cohort import Cohort, Member
 from cdq.training.interrupts import TERMINATED
+from cdq.training.quiet import has_pace, pace_of
 from cdq.workers import (
     GO_ON,
     STOP_AFTER,
     STOP_BEFORE,
+    Look,
+    NetworkContribution,
     Pipeline,
     Round,
     Rule,
     Step,
+    Stretch,
+    Stretches,
     Worker,
     WorkerContribution,
     play,
@@ -32,6 +40,28 @@ from cdq.workers import (
 
 Watch = Callable[[int, Round], bool]
 WriteCheckpoint = Callable[[Worker, Communicator], None]
+
+
+class Onlooker(Protocol):
+    """Onlooker of rounds, who says beforehand at which of them to look, and reads what was recorded of the others."""
+
+    def look(self) -> Look:
+        """Return when to look next."""
+
+    def see(self, stretch: Stretch) -> bool:
+        """Take note of rounds that were played; return True if the condition of the goal holds, as a watch does."""
+
+
+class Nobody:
+    """Onlooker of a worker that leaves it to rank 0."""
+
+    def look(self) -> Look:
+        """Return that there is no such moment."""
+        return Look()
+
+    def see(self, stretch: Stretch) -> bool:
+        """Look at nothing."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -129,6 +159,8 @@ class Course:
         A flag that asks all to end after the round in hand.
     rank : int
         Number of the worker, where workers differ.
+    onlooker : Onlooker, optional
+        Reads what rounds were in place of the watch, where no round need be watched as it ends; on all ranks or none.
     """
 
     def __init__(
@@ -142,10 +174,12 @@ class Course:
         watch: Watch,
         finish: npt.NDArray[np.int32],
         rank: int = 0,
+        onlooker: Onlooker | None = None,
     ) -> None:
-        self._plan, self.progress, self._target = plan, progress, target
+        self._plan, self.progress, self.target = plan, progress, target
+        self.onlooker = onlooker
         self.size, self._num_envs = size, num_envs
-        self._watch, self._finish = watch, finish
+        self._watch, self.finish = watch, finish
         self._begun = progress.steps  # steps of all windows that were begun
         self._open: deque[int] = deque()  # of those not yet merged: steps per worker
         self._law = plan.law(progress.steps)
@@ -158,7 +192,7 @@ class Course:
         """The request that this worker's next contribution makes of all: go on, or stop after or before its round."""
         if self.met:
             return STOP_BEFORE
-        return STOP_AFTER if self._finish[0] else GO_ON
+        return STOP_AFTER if self.finish[0] else GO_ON
 
     @property
     def due(self) -> bool:
@@ -169,12 +203,12 @@ class Course:
     @property
     def over(self) -> bool:
         """Return True if the round that was settled last is the last one."""
-        return self.met or self._asked or self.progress.steps >= self._target
+        return self.met or self._asked or self.progress.steps >= self.target
 
     @property
     def ended(self) -> Ended:
         """Reason for which the course ends after the round that was settled last."""
-        signal = int(self._finish[0]) or (TERMINATED if self._asked else 0)
+        signal = int(self.finish[0]) or (TERMINATED if self._asked else 0)
         return Ended(self.progress.steps, self.met, self._asked, signal)
 
     def forget(self) -> None:
@@ -187,11 +221,16 @@ class Course:
         """Number of workers that learn in a round."""
         return self.size if self._plan.cohort is None else self._plan.cohort.learners(self.size)
 
+    @property
+    def is_done(self) -> bool:
+        """True if there is no further window to begin; where workers have met the condition, one tells the others."""
+        return self._begun >= self.target or self._asked or (self.met and self.size == 1)
+
     def next(self) -> Step | None:
         """Begin the next window; None where there is none."""
-        left = self._target - self._begun
-        if left <= 0 or self._asked or (self.met and self.size == 1):
+        if self.is_done:
             return None
+        left = self.target - self._begun
         sweeps = sweeps_of(self.progress.window, left, self.learners, self._num_envs)
         before, self._begun = self._begun, self._begun + sweeps * self._num_envs * self.learners
         self._open.append(sweeps * self._num_envs)
@@ -212,15 +251,32 @@ class Course:
         progress = self.progress
         absent = self.size - self.learners
         progress.steps += steps * (len(played.summaries) - absent)
-        if progress.steps < self._target:  # the last window is cut short, and says nothing of the next
+        if progress.steps < self.target:  # the last window is cut short, and says nothing of the next
             progress.window = self._plan.window.next(steps, played.mass)
         self._asked = any(summary.request == STOP_AFTER for summary in played.summaries)
         self.met = self._watch(progress.steps, played)
 
+    def look(self) -> Look | None:
+        """Return when somebody must look, in the rounds to come; None where the course has ended here."""
+        assert self.onlooker is not None
+        if self.met:
+            return None
+        look, every = self.onlooker.look(), self._plan.keep_every
+        return look._replace(at=min(look.at, (self.kept // every + 1) * every)) if every else look
+
+    def settle_stretch(self, end: Seat, stretch: Stretch) -> None:
+        """Take note of the rounds of a stretch, which ended at a seat."""
+        assert self.onlooker is not None
+        if not end.rounds:
+            return
+        self.progress.steps, self.progress.window = end.steps, end.window
+        self._begun, self._asked = end.steps, end.asked
+        self.met = self.onlooker.see(stretch)
+
 
 def learn_rounds(
     worker: Worker,
-    contribution: WorkerContribution,
+    contribution: WorkerContribution | NetworkContribution,
     comm: Communicator,
     *,
     plan: Plan,
@@ -238,7 +294,11 @@ def learn_rounds(
     if plan.overlap and comm.size > 1:
         rounds = _overlapped(Pipeline(worker, comm, plan.rule, plan.needs_mass), course)
     else:
-        rounds = _one_by_one(worker, contribution, comm, plan.rule, course)
+        stretches = _stretches_of(worker, comm, plan, course)
+        if stretches is not None:
+            rounds = _in_stretches(stretches, course)
+        else:
+            rounds = _one_by_one(worker, contribution, comm, plan.rule, course)
     with closing(rounds):  # also where a checkpoint fails
         for _ in rounds:
             if write_checkpoint is not None and course.due:
@@ -250,7 +310,11 @@ def learn_rounds(
 
 
 def _one_by_one(
-    worker: Worker, contribution: WorkerContribution, comm: Communicator, rule: Rule, course: Course
+    worker: Worker,
+    contribution: WorkerContribution | NetworkContribution,
+    comm: Communicator,
+    rule: Rule,
+    course: Course,
 ) -> Generator[None, None, None]:
     """Play the course; yield after every round."""
     while (step := course.next()) is not None:
@@ -260,6 +324,46 @@ def _one_by_one(
             worker.roll_back()
             return
         course.settle(played)
+        yield
+
+
+def _stretches_of(worker: Worker, comm: Communicator, plan: Plan, course: Course) -> Stretches | None:
+    """Return the stretches of a worker that plays a course, or None where its rounds take Python.
+
+    A collective where workers are threads of one process: all of them play in compiled code, or none.
+    """
+    rule, together = plan.rule, type(comm) is InProcessCommunicator  # another kind merges in its own way
+    if course.onlooker is None or plan.cohort is not None or not (isinstance(rule, str) and rule in RULES):
+        return None
+    if not has_pace(plan.exploration, plan.step_size) or not (together or comm.size == 1):
+        return None
+    stretches = Stretches(
+        worker,
+        comm,
+        rule,
+        plan.law(course.progress.steps),
+        needs_mass=plan.needs_mass,
+        pace=pace_of(plan.window, plan.exploration),
+        target=course.target,
+        finish=course.finish,
+    )
+    possible = [stretches.possible]
+    if type(comm) is InProcessCommunicator:  # a vote would count among the bytes of rounds
+        possible, _ = comm.enter(stretches.possible)
+    return stretches if all(possible) else None
+
+
+def _in_stretches(stretches: Stretches, course: Course) -> Generator[None, None, None]:
+    """Play the course in compiled code; yield whenever somebody may have to look."""
+    progress = course.progress
+    while not course.is_done:
+        played = stretches.play(progress.steps, progress.window, course.look())
+        if played is None:
+            course.met = True
+            return
+        status, end, stretch = played
+        course.settle_stretch(end, stretch)
+        stretches.end(status)
         yield
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.schedules import ClockLaw, Rate, StepSize
-from cdq.training.history import MOST_ROWS, Played, Row, Rows
-from cdq.training.rows import Counts, Places, bit_length, rows_of
+from cdq.training.played import MOST_ROWS, Block, Played, Row, Rows
+from cdq.training.rows import Counts, bit_length, rows_of, together
 from cdq.training.state import State
+from cdq.workers import Look
 
 # Steps between two looks at the whole table, for each of its pairs: a look takes as long as a tenth of a step.
 _STEPS_PER_PAIR = 16
@@ -35,6 +37,8 @@ class Figures:
         Factor of every step size.
     visited : callable
         Returns the part of the pairs that were visited.
+    known : (n_states, n_actions) array of bool, optional
+        Pairs of which *visited* returns it; all by default.
     """
 
     def __init__(
@@ -44,9 +48,11 @@ class Figures:
         step_size: StepSize,
         step_scale: float,
         visited: Callable[[], float],
+        *,
+        known: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self._state, self._exploration, self._step_size = state, exploration, step_size
-        self._step_scale, self._visited = step_scale, visited
+        self._step_scale, self._visited, self._known = step_scale, visited, known
         self._steps, self._unseen, self._pairs_seen = 0, True, 0
 
     @property
@@ -70,15 +76,49 @@ class Figures:
         if not is_due:
             return math.nan, math.nan
         # Visits stay: pairs that were all visited are so until there are more.
-        visited = 1.0 if self._pairs_seen == self.pairs else self._visited()
-        self._unseen = math.isnan(visited)
-        self._pairs_seen = self.pairs if visited == 1.0 else 0
+        visited = 1.0 if self.pairs and self._pairs_seen == self.pairs else self._visited()
+        self._take_note(visited)
         return self._clock_step_size(), visited
 
-    def rows_of(self, before: Row, rounds: Sequence[Played]) -> Rows:
+    def _take_note(self, visited: float) -> None:
+        self._unseen = math.isnan(visited)
+        self._pairs_seen = self.pairs if visited == 1.0 else 0
+
+    @property
+    def _n_known(self) -> int:
+        """Number of known pairs."""
+        merged = self._state.merged
+        return merged.clock.size // merged.rule.tables if self._known is None else int(self._known.sum())
+
+    @property
+    def next_look(self) -> Look:
+        """Moments at which the table is looked at, for rounds that are played without Python."""
+        return Look(
+            steps_per_look=_STEPS_PER_PAIR * self.pairs,
+            most_rows=MOST_ROWS,
+            unseen=self._unseen,
+            seen=self._n_known if self._pairs_seen == self.pairs else 0,
+            known=None if self._known is None else self._known.reshape(-1).view(np.uint8),
+            counts=isinstance(self._step_size, ClockLaw),
+        )
+
+    def look_back(self, record: npt.NDArray[Any], rows: Rows) -> None:
+        """Fill in step size and visited part of rounds that were played, of which rank 0 has a *record*."""
+        rows["step_size"] = rows["visited"] = math.nan
+        self._steps = int(rows["steps"][-1])
+        looks = np.flatnonzero(record["visited"] >= 0)
+        if not len(looks):
+            return
+        for i in looks[record["clocks"][looks] >= 0].tolist():
+            rows["step_size"][i] = self._step_size_at(*record[["clock_sum", "clocks"]][i].item())
+        rows["visited"][looks] = record["visited"][looks] / self._n_known if self._n_known else math.nan
+        self._take_note(float(rows["visited"][looks[-1]]))
+
+    def rows_of(self, before: Row, rounds: Sequence[Played | Block]) -> Rows:
         """Return the rows of rounds (`cdq.training.rows.rows_of`), with all figures."""
-        rows, of = rows_of(before, rounds)
-        _spread_looks(rows, before, _is_due(rows["steps"], of, before, rounds))
+        block = together(rounds)
+        rows = rows_of(before, block)
+        _spread_looks(rows, before, _is_due(rows["steps"], before, block))
         steps = rows["steps"].tolist()
         if self._exploration is not None:
             rows["epsilon"] = [self._exploration.at(n) for n in steps]
@@ -90,18 +130,22 @@ class Figures:
         law, clock = self._step_size, self._state.merged.clock
         if not isinstance(law, ClockLaw):
             return math.nan
-        visited = np.count_nonzero(clock)
-        return law.of(int(clock.sum(dtype="i8")) / visited) * self._step_scale if visited else math.nan
+        return self._step_size_at(int(clock.sum(dtype="i8")), int(np.count_nonzero(clock)))
+
+    def _step_size_at(self, clock_sum: int, clocks: int) -> float:
+        """Return the step size at the mean of so many clocks."""
+        law = self._step_size
+        assert isinstance(law, ClockLaw)
+        return law.of(clock_sum / clocks) * self._step_scale if clocks else math.nan
 
 
-def _is_due(steps: Counts, of: Places, before: Row, rounds: Sequence[Played]) -> npt.NDArray[np.bool_]:
-    """Return which rows have the figures of the table after their round, *of* so many: others have those before."""
-    pairs = np.array([played.pairs for played in rounds])
-    width = bit_length(np.maximum(_STEPS_PER_PAIR * pairs[of], steps // MOST_ROWS))
+def _is_due(steps: Counts, before: Row, rounds: Block) -> npt.NDArray[np.bool_]:
+    """Return which rows have the figures of the table after their round: others have those before."""
+    width = bit_length(np.maximum(_STEPS_PER_PAIR * rounds.pairs[rounds.of], steps // MOST_ROWS))
     crosses: npt.NDArray[np.bool_] = steps >> width != np.append(before.steps, steps[:-1]) >> width
-    seen = [before.visited, *(played.row.visited for played in rounds[:-1])]
+    seen = np.append(before.visited, rounds.rows["visited"][:-1])
     unseen = np.logical_and.accumulate(np.isnan(seen))
-    return np.logical_or(crosses, unseen[of])
+    return np.logical_or(crosses, unseen[rounds.of])
 
 
 def _spread_looks(rows: Rows, before: Row, is_due: npt.NDArray[np.bool_]) -> None:

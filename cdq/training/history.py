@@ -6,115 +6,19 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import MOST_STEPS, path_of, read_only
-from cdq.storage import html, to_pandas, write_csv
-from cdq.workers import Summary
+from cdq.storage import html, in_digits, to_pandas, write_csv
+from cdq.training.played import COLUMNS, FIRST_COLUMNS, FIRST_ROW, MOST_ROWS, Block, Played, Row, Rows
 
-
-class Row(NamedTuple):
-    """Figures of a moment of a run: of the steps since the row before, or so far.
-
-    Episodes of a row are those that ended since the row before, while exploring. Figures of episodes are NaN where none
-    ended, `gap` and `greedy_return` where they were not measured. Files of earlier versions have the first seven fields
-    alone; the others are NaN there.
-
-    Attributes
-    ----------
-    steps : int
-        Environment steps of all workers so far.
-    seconds : float
-        Seconds of learning so far; within a window in proportion to its steps.
-    mean_return : float
-        Mean undiscounted return of the episodes that ended since the row before, while exploring; NaN if none did.
-    episodes : int
-        Episodes that ended so far.
-    rounds : int
-        Rounds so far.
-    bytes : int
-        Payload bytes that the workers exchanged so far.
-    gap : float
-        Certified bound on how far the greedy policy is from optimal, from the start; NaN where it was not computed.
-    mean_length : float
-        Mean steps of the episodes.
-    least_return, greatest_return : float
-        Least and greatest undiscounted return of the episodes.
-    least_length, greatest_length : float
-        Steps of the shortest and of the longest episode.
-    epsilon : float
-        Exploration rate.
-    step_size : float
-        Step size at the mean clock of the visited pairs, where the rule reads clocks; NaN before the first visit.
-    window : float
-        Steps of each worker in the window that the row is of.
-    greedy_return : float
-        Mean undiscounted return of the greedy policy, where a condition or an evaluation measured it.
-    visited : float
-        Part of the pairs that were visited: of those that episodes can reach, where the model is known.
-    """
-
-    steps: int
-    seconds: float
-    mean_return: float
-    episodes: int
-    rounds: int
-    bytes: int
-    gap: float
-    mean_length: float = math.nan
-    least_return: float = math.nan
-    greatest_return: float = math.nan
-    least_length: float = math.nan
-    greatest_length: float = math.nan
-    epsilon: float = math.nan
-    step_size: float = math.nan
-    window: float = math.nan
-    greedy_return: float = math.nan
-    visited: float = math.nan
-
-
-# Kept as arrays, which a file holds as they are.
-_COUNTS = ("steps", "episodes", "rounds", "bytes")
-COLUMNS = np.dtype([(name, "i8" if name in _COUNTS else "f8") for name in Row._fields])
-Rows = npt.NDArray[Any]  # of COLUMNS
-# Those that every file has.
-FIRST_COLUMNS = Row._fields[: Row._fields.index("gap") + 1]
-# A run may have a million rounds. So many rows are kept at most, and a quarter to a half of them where more come.
-MOST_ROWS = 1024
 # Rounds wait for their rows until so many bytes of summaries do: the more at once, the less each takes.
-_MOST_WAITING, _BYTES_OF_SUMMARY = 1 << 18, 256
-FIRST_ROW = Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
-
-
-class Played(NamedTuple):
-    """A round that was played, of which rows are made.
-
-    Attributes
-    ----------
-    row : Row
-        Figures of the run after the round, with the mean return of its episodes: the rest of theirs is added. Bytes are
-        those up to the round before; step size and visited part are NaN where the table was not looked at.
-    summaries : sequence of Summary
-        Summaries of the workers, in rank order. Where one has no tallies, there is one row without their figures.
-    pairs : int
-        Number of pairs of a state and an action of the table.
-    """
-
-    row: Row
-    summaries: Sequence[Summary]
-    pairs: int = 1
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that it takes in memory, roughly."""
-        return len(self.summaries) * (len(self.summaries[0].tallies) + _BYTES_OF_SUMMARY)
-
-
-MakeRows = Callable[[Row, Sequence[Played]], Rows]
+_MOST_WAITING = 1 << 18
+MakeRows = Callable[[Row, Sequence[Played | Block]], Rows]
 
 
 class History:
@@ -135,7 +39,7 @@ class History:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # another thread may read meanwhile, to show the progress
         # Memory, the number of rows in it, and rounds without rows yet; one value, which no signal handler can halve.
-        self._now: tuple[Rows, int, list[Played]] = np.empty(MOST_ROWS, COLUMNS), 0, []
+        self._now: tuple[Rows, int, list[Played | Block]] = np.empty(MOST_ROWS, COLUMNS), 0, []
         self._make: MakeRows | None = None
         self._bytes_waiting = 0
 
@@ -194,12 +98,21 @@ class History:
         """
         write_csv(path_of("the file", path), self.to_arrays())
 
+    def __repr__(self) -> str:
+        if not len(self):
+            return "History without rows"
+        figures = [(name, self.newest(name)) for name in ("mean_return", "greedy_return", "gap")]
+        said = [f"{name} {in_digits(value)}" for name, value in figures if not math.isnan(value)]
+        rows = "1 row" if len(self) == 1 else f"{len(self):,} rows"
+        return ", ".join([f"History of {rows} up to {self[-1].steps:,} steps", *said])
+
     def _repr_html_(self) -> str:
         if not len(self):
             return html.table((), [], "History without rows")
         last = {name: column[-1:].tolist()[0] for name, column in self.to_arrays().items()}
         rows = [
-            [name, f"{value:,}" if isinstance(value, int) else f"{value:.4g}"] for name, value in last.items()
+            [name, f"{value:,}" if isinstance(value, int) else in_digits(value)]
+            for name, value in last.items()
         ]
         curves = (html.curve(self["steps"], self[name], name) for name in ("mean_return", "gap"))
         return "".join([*curves, html.table((), rows, f"History of {len(self):,} rows, the newest")])
@@ -223,8 +136,8 @@ class History:
             length = len(self._known())
             self._now = *_appended(self._now[0], length, np.array([row], COLUMNS)), []
 
-    def add_round(self, played: Played, make: MakeRows) -> None:
-        """Add the rows of a round; *make* computes them when somebody looks, or many wait.
+    def add_round(self, played: Played | Block, make: MakeRows) -> None:
+        """Add the rows of a round, or of a block of them; *make* computes them when somebody looks, or many wait.
 
         The rows of the round before get the bytes that were exchanged up to it, which are known by now.
         """
@@ -234,7 +147,7 @@ class History:
                 self._make = make
             rows, length, waiting = self._now
             if length and not waiting:
-                rows["bytes"][length - 1] = played.row.bytes
+                rows["bytes"][length - 1] = played.bytes_before
             waiting.append(played)
             self._bytes_waiting += played.nbytes
             if self._bytes_waiting > _MOST_WAITING:
@@ -262,8 +175,7 @@ class History:
         _, length, waiting = self._now
         if not (waiting or length):
             return False
-        newest = waiting[-1].row if waiting else self[-1]
-        return not (math.isnan(newest.gap) and math.isnan(newest.greedy_return))
+        return waiting[-1].measured if waiting else Played(self[-1], ()).measured
 
     def recount(self, n_bytes: int) -> None:
         """Set the bytes of the newest row, if there is one: it was written before those of its round were known."""
@@ -311,9 +223,11 @@ class History:
     def __reversed__(self) -> Iterator[Row]:
         return map(Row._make, self._rows[::-1].tolist())
 
-    def __getitem__(self, key: int | str) -> Any:
+    def __getitem__(self, key: int | slice | str) -> Any:
         if isinstance(key, str):
             return self.column(key)
+        if isinstance(key, slice):
+            return list(map(Row._make, self._rows[key].tolist()))
         return Row._make(self._rows[key].item())
 
     def column(self, name: str) -> npt.NDArray[Any]:

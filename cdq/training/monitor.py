@@ -6,10 +6,14 @@ import math
 import time
 from collections.abc import Callable
 
+import numpy as np
+
 from cdq.training.figures import Figures
 from cdq.training.goals import Goal, MeanReturn
-from cdq.training.history import FIRST_ROW, History, Played, Row
-from cdq.workers import Round
+from cdq.training.history import History
+from cdq.training.played import COLUMNS, FIRST_ROW, Played, Row
+from cdq.training.rows import block_of
+from cdq.workers import Look, Round, Stretch
 
 # Steps between two measurements: half of those so far, a twentieth where a condition waits for them, but no fewer
 # than a hundred per outcome of the model, so that measuring takes a small part of the time whatever the model.
@@ -82,14 +86,8 @@ class Monitor:
         self._episodes += episodes
         self._rounds += 1
         self._bytes = self._bytes_before + bytes_sent  # up to the round before
-        gap, measured = math.nan, steps >= self.measure_at
-        self._greedy_return = math.nan
-        if measured:
-            growth = _GROWTH_UNTIL if self._until else _GROWTH
-            self.measure_at = max(int(steps * growth), steps + self._least)
-            gap = self._gap()
-            if isinstance(self._until, MeanReturn):
-                self._greedy_return = self._mean_return()
+        measured = steps >= self.measure_at
+        gap, self._greedy_return = self._measure(steps) if measured else (math.nan, math.nan)
         figures = self._figures
         step_size, visited = figures.look(steps)
         row = Row(
@@ -105,6 +103,44 @@ class Monitor:
             visited=visited,
         )
         self._history.add_round(Played(row, played.summaries, figures.pairs), figures.rows_of)
+        return measured
+
+    def _measure(self, steps: int) -> tuple[float, float]:
+        """Measure the table as it is after so many steps; return gap and greedy return."""
+        growth = _GROWTH_UNTIL if self._until else _GROWTH
+        self.measure_at = max(int(steps * growth), steps + self._least)
+        gap = self._gap()
+        return gap, self._mean_return() if isinstance(self._until, MeanReturn) else math.nan
+
+    def look(self) -> Look:
+        """Return when the monitor must look at the run next."""
+        return self._figures.next_look._replace(at=self.measure_at)
+
+    def see(self, stretch: Stretch) -> bool:
+        """Write the rounds of a stretch down; return whether anything was measured, which is so at the last at most."""
+        records = stretch.records
+        episodes, return_sum = records["episodes"].sum(axis=0), sum(records["return_sum"], 0.0)
+        n = len(episodes)
+        rows = np.zeros(n, COLUMNS)
+        for name in ("gap", *Row._field_defaults):
+            rows[name] = math.nan
+        rows["steps"] = records["steps"][0]
+        rows["seconds"] = (
+            self._seconds_before + (stretch.began - self._started) + 1e-9 * records["nanoseconds"][0]
+        )
+        rows["mean_return"] = np.where(episodes > 0, return_sum / np.maximum(episodes, 1), math.nan)
+        rows["episodes"] = self._episodes + episodes.cumsum()
+        rows["rounds"] = self._rounds + np.arange(1, n + 1)
+        rows["bytes"] = self._bytes_before + records["bytes_sent"].sum(axis=0)
+        self._episodes, self._rounds, self._bytes = rows[["episodes", "rounds", "bytes"]][-1].item()
+        steps = int(rows["steps"][-1])
+        measured = steps >= self.measure_at
+        if measured:
+            rows["gap"][-1], rows["greedy_return"][-1] = self._measure(steps)
+        self._figures.look_back(records[0], rows)
+        workers, pairs = np.full(n, len(records)), np.full(n, self._figures.pairs)
+        block = block_of(rows, stretch.tallies, records["parts"][0].copy(), workers, pairs)
+        self._history.add_round(block, self._figures.rows_of)
         return measured
 
     def _last(self) -> Row:

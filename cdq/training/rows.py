@@ -3,20 +3,75 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from cdq.training.history import COLUMNS, MOST_ROWS, Played, Row, Rows
+from cdq.core.loops.parts import group
+from cdq.training.played import COLUMNS, MOST_ROWS, Block, Played, Row, Rows
 from cdq.workers import PART_BYTES, TALLY_WIDTH, Tallies, tallies_in
 
-Places = npt.NDArray[np.intp]
+Places = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
 
 
-def rows_of(before: Row, rounds: Sequence[Played]) -> tuple[Rows, Places]:
-    """Return the rows of rounds, oldest first, and the number of the round that each is of.
+def together(rounds: Sequence[Played | Block]) -> Block:
+    """Return rounds, oldest first, as one block."""
+    blocks: list[Block] = []
+    for workers, same in itertools.groupby(rounds, _workers_with_tallies):
+        alike = list(same)
+        blocks += alike if workers is None else [_as_block(alike, workers)]  # type: ignore[arg-type]
+    if len(blocks) == 1:
+        return blocks[0]
+    first = np.cumsum([0, *(len(block.rows) for block in blocks)])
+    moved = [block._replace(of=block.of + n) for block, n in zip(blocks, first[:-1], strict=True)]
+    return Block(*map(np.concatenate, zip(*moved, strict=True)))
+
+
+def _workers_with_tallies(played: Played | Block) -> int | None:
+    """Return the number of workers, 0 where they have not all the same number of tallies; None of a block."""
+    if isinstance(played, Block):
+        return None
+    lengths = {len(summary.tallies) for summary in played.summaries}
+    return 0 if len(lengths) > 1 or 0 in lengths else len(played.summaries)
+
+
+def _as_block(rounds: Sequence[Played], workers: int) -> Block:
+    """Return rounds of so many workers that have tallies, all or none, as a block."""
+    summaries = [played.summaries for played in rounds]
+    parts, counts = [np.zeros((len(rounds), TALLY_WIDTH))], np.ones(len(rounds), np.int64)
+    if workers:
+        parts = [
+            tallies_in(b"".join(brought[rank].tallies for brought in summaries)) for rank in range(workers)
+        ]
+        counts = np.array([len(brought[0].tallies) // PART_BYTES for brought in summaries])
+    of_each = np.array([len(brought) for brought in summaries])
+    pairs = np.array([played.pairs for played in rounds])
+    return block_of(np.array([played.row for played in rounds], COLUMNS), parts, counts, of_each, pairs)
+
+
+def block_of(rows: Rows, tallies: list[Tallies], counts: Counts, workers: Counts, pairs: Counts) -> Block:
+    """Return rounds as a block: a row of the history for each cell of its grid in which parts of a window end.
+
+    Parameters
+    ----------
+    rows : (n,) array of COLUMNS
+        Figures of the run after each round.
+    tallies : list of (m, 8) arrays of float64
+        Tallies of each worker's windows, one round after another.
+    counts, workers, pairs : (n,) array of int64
+        Number of tallies of each round, of its workers, and of the pairs of a state and an action.
+    """
+    figures = np.empty_like(tallies[0])
+    steps, of = np.empty((2, len(figures)), np.int64)
+    starts, ends = np.empty(len(rows), np.int64), np.ascontiguousarray(rows["steps"])
+    n = group(tallies, counts, ends, MOST_ROWS // 2, figures, steps, of, starts)
+    return Block(rows, starts, workers, pairs, figures[:n].copy(), steps[:n].copy(), of[:n].copy())
+
+
+def rows_of(before: Row, rounds: Block) -> Rows:
+    """Return the rows of rounds, oldest first.
 
     The last row of a round is the one that it was played with. All are computed together, as each call of NumPy takes
     as long as a hundred steps.
@@ -25,85 +80,30 @@ def rows_of(before: Row, rounds: Sequence[Played]) -> tuple[Rows, Places]:
     ----------
     before : Row
         The row before them.
-    rounds : sequence of Played
+    rounds : Block
         The rounds, oldest first.
     """
-    moments = np.array([before, *(played.row for played in rounds)], COLUMNS)
-    earlier, own = moments[:-1], moments[1:]
-    own["window"] = (own["steps"] - earlier["steps"]) / [len(played.summaries) for played in rounds]
-    parts, counts = _parts_of(rounds)
-    lasts = counts.cumsum() - 1
-    of_parts = np.arange(len(rounds)).repeat(counts)
-    starts, steps = _steps_at_ends(parts, lasts, own["steps"], of_parts)
-    ends = _ends_of_rows(steps, own["steps"], of_parts)
-    of, figures = of_parts[ends], _grouped(parts, ends)
-    is_last = ends == lasts[of]
+    moments = np.append(np.array([before], COLUMNS), rounds.rows)
+    earlier, own, of = moments[:-1], moments[1:], rounds.of
+    own["window"] = (own["steps"] - earlier["steps"]) / rounds.workers
+    is_last = np.append(of[1:] != of[:-1], True)
     rows = own.take(of)  # of structures, a fortieth of the time of own[of]
-    _fill_episodes(rows, figures, alone=is_last & np.append(True, is_last[:-1]))
+    _fill_episodes(rows, rounds.figures, alone=is_last & np.append(True, is_last[:-1]))
     rows["bytes"][is_last] = np.append(own["bytes"][1:], own["bytes"][-1:])  # known with the round after it
-    if len(rows) > len(rounds):
-        rows["steps"], rows["episodes"] = steps[ends], _episodes_so_far(figures, is_last, earlier, own, of)
+    if len(rows) > len(own):
+        rows["steps"], rows["episodes"] = (
+            rounds.steps,
+            _episodes_so_far(rounds.figures, is_last, earlier, own, of),
+        )
         inner = np.flatnonzero(~is_last)
         whole = of[inner]
-        _fill_inner(rows, inner, earlier.take(whole), own.take(whole), starts[whole])
-    return rows, of
-
-
-def _parts_of(rounds: Iterable[Played]) -> tuple[Tallies, Counts]:
-    """Return the tallies of all workers together, of one round after another, and how many each round has."""
-    parts, counts = [], list[int]()
-    for workers, group in itertools.groupby(rounds, _workers_with_tallies):
-        alike = [played.summaries for played in group]
-        if workers:
-            joined = b"".join(summaries[rank].tallies for rank in range(workers) for summaries in alike)
-            parts.append(_of_all(tallies_in(joined).reshape(workers, -1, TALLY_WIDTH)))
-            counts += [len(summaries[0].tallies) // PART_BYTES for summaries in alike]
-        else:
-            parts.append(np.zeros((len(alike), TALLY_WIDTH)))
-            counts += [1] * len(alike)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts), np.array(counts)
-
-
-def _workers_with_tallies(played: Played) -> int:
-    """Return the number of workers, or 0 where they have not all the same number of tallies."""
-    lengths = {len(summary.tallies) for summary in played.summaries}
-    return 0 if len(lengths) > 1 or 0 in lengths else len(played.summaries)
-
-
-def _of_all(tallies: Tallies) -> Tallies:
-    """Return the tallies of all workers together, (n, 8), of theirs, (workers, n, 8); infinite where nothing ended."""
-    ended = tallies[:, :, 1:2] > 0
-    parts: Tallies = tallies.sum(axis=0)
-    parts[:, 4::2] = np.where(ended, tallies[:, :, 4::2], np.inf).min(axis=0)
-    parts[:, 5::2] = np.where(ended, tallies[:, :, 5::2], -np.inf).max(axis=0)
-    return parts
-
-
-def _steps_at_ends(parts: Tallies, lasts: Counts, ends: Counts, of: Places) -> tuple[Counts, Counts]:
-    """Return the steps at the start of each round, which *ends* after so many, and at the end of each part."""
-    within = parts[:, 0].astype(np.int64).cumsum()
-    starts = ends - np.diff(within[lasts], prepend=0)
-    return starts, within + (ends - within[lasts])[of]
-
-
-def _ends_of_rows(steps: Counts, ends: Counts, of: Places) -> Places:
-    """Return the parts that end a row: the last one of each round, and of each cell of the history's grid."""
-    cells = steps >> bit_length(ends // (MOST_ROWS // 2))[of]
-    return np.flatnonzero(np.append((cells[1:] != cells[:-1]) | (of[1:] != of[:-1]), True))
+        _fill_inner(rows, inner, earlier.take(whole), own.take(whole), rounds.starts[whole])
+    return rows
 
 
 def bit_length(numbers: Counts) -> Counts:
     """Return the bits of whole numbers up to 2**53, as `int.bit_length` does."""
     return np.frexp(numbers.astype(np.float64))[1].astype(np.int64)
-
-
-def _grouped(parts: Tallies, ends: Places) -> Tallies:
-    """Return the tallies of groups of parts, which end at *ends*."""
-    first = np.append(0, ends[:-1] + 1)
-    grouped: Tallies = np.add.reduceat(parts, first)
-    grouped[:, 4::2] = np.minimum.reduceat(parts[:, 4::2], first)
-    grouped[:, 5::2] = np.maximum.reduceat(parts[:, 5::2], first)
-    return grouped
 
 
 def _fill_episodes(rows: Rows, figures: Tallies, alone: npt.NDArray[np.bool_]) -> None:

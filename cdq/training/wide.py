@@ -87,6 +87,8 @@ class WideTask:
         signals: npt.NDArray[np.float64] | None = None,
     ) -> None:
         self.inner, self.recipe, self._dtype = inner, recipe, dtype
+        if inner.blocks is not None:
+            raise ConfigError(f"tasks are of one table, and {inner.name} has several; leave tasks out")
         if isinstance(inner, SteppedTask):
             _require_table(inner, tasks)
         known = None if inner.own_table is not None else inner.n_rows

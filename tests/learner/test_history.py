@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cdq
-from cdq.training.history import MOST_ROWS, Row
+from cdq.training.played import MOST_ROWS, Row
 from tests.small_tables import make_table  # noqa: F401  # the tests' own environments are registered with it
 
 # What depends on clocks, and on what travels.

@@ -14,7 +14,7 @@ from cdq.learner import evaluation
 from cdq.learner import qlearner as module
 from cdq.merges import MergeRule
 from cdq.schedules import Constant, LinearDecay, Polynomial, RescaledLinear
-from cdq.training.history import Row
+from cdq.training.played import Row
 from cdq.workers.worker import streams
 from tests.reference.rollout import follow
 from tests.strategies import DTYPES, random_model

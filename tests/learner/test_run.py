@@ -134,10 +134,13 @@ def after_rounds(agent: cdq.QLearner, rounds: int, what: Callable[[], Any]) -> I
             what()
         return original(monitor, steps, played)
 
+    kind, onlooker = cdq.training.LearnCall, cdq.training.LearnCall.onlooker
     cdq.training.monitor.Monitor.__call__ = watch  # type: ignore[method-assign]
+    kind.onlooker = None  # type: ignore[assignment,method-assign]  # each round is watched
     try:
         yield
     finally:
+        kind.onlooker = onlooker  # type: ignore[method-assign]
         cdq.training.monitor.Monitor.__call__ = original  # type: ignore[method-assign]
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from cdq.training.history import MOST_ROWS, Row
+from cdq.training.played import MOST_ROWS, Row
 from cdq.workers.contribution import Summary
 from cdq.workers.tallies import tallies_in
 

@@ -12,8 +12,9 @@ from cdq.training.callbacks import CallbackList
 from cdq.training.course import Progress, watch_nothing
 from cdq.training.figures import Figures
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin
-from cdq.training.history import History, Row
+from cdq.training.history import History
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
+from cdq.training.played import Row
 from cdq.training.state import State
 from cdq.training.stopping import conditions
 from cdq.workers.contribution import Summary

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from cdq.schedules import Constant, ExponentialDecay, RescaledLinear
 from cdq.training.figures import Figures
-from cdq.training.history import FIRST_ROW, History, Played, Row
-from cdq.training.rows import bit_length
-from cdq.training.rows import rows_of as rows_of_rounds
+from cdq.training.history import History
+from cdq.training.played import FIRST_ROW, Played, Row
+from cdq.training.rows import bit_length, together
+from cdq.training.rows import rows_of as rows_of_block
 from cdq.workers.contribution import Summary
 from tests.reference import rows as reference
 
@@ -42,8 +43,9 @@ def row(steps: int, episodes: int = 0, mean_return: float = math.nan) -> Row:
 
 
 def rows_of(row: Row, before: Row, summaries: list[Summary]) -> list[Row]:
-    rows, of = rows_of_rounds(before, [Played(row, summaries)])
-    assert of.tolist() == [0] * len(rows)
+    block = together([Played(row, summaries)])
+    assert block.of.tolist() == [0] * len(block.steps)
+    rows = rows_of_block(before, block)
     return list(map(Row._make, rows.tolist()))
 
 

@@ -16,7 +16,7 @@ from cdq.qfunctions.merged import MergedTable
 from cdq.storage.files import read_tensors, write_tensors
 from cdq.training.course import Progress
 from cdq.training.goals import Goal
-from cdq.training.history import Row
+from cdq.training.played import Row
 from cdq.training.state import State, lanes_of
 from tests.strategies import random_model
 

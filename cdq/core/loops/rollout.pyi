@@ -3,9 +3,10 @@ from typing import Any
 from typing_extensions import Self
 
 from cdq.core.loops.model import Sampler
+from cdq.core.loops.windows import Windows
 from cdq.core.table.rows import Law, Rows
 
-class Rollout:
+class Rollout(Windows):
     def __new__(
         cls,
         rows: Rows,

@@ -6,6 +6,7 @@ from cdq.core cimport turn
 from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore
 from cdq.core.loops.model cimport Sampler, cdq_model
 from cdq.core.loops.tally cimport cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of
+from cdq.core.loops.windows cimport Windows
 from cdq.core.table.rows cimport Law, RuleLanes, Rows, cdq_forget_actions, cdq_law, cdq_rows, cdq_rule
 
 
@@ -52,7 +53,7 @@ cdq_fill_bit_tables()
 cdef int64_t CHUNK = 4096
 
 
-cdef class Rollout:
+cdef class Rollout(Windows):
     """A worker's loop: lanes that act on one table of one model.
 
     *words* (4, n), *state*, *elapsed* and *returns* (n,) are the lanes, borrowed, so that they can be saved and
@@ -61,7 +62,6 @@ cdef class Rollout:
     """
 
     cdef cdq_lanes lanes
-    cdef Rows rows
     cdef RuleLanes rule
     cdef Sampler sampler
     cdef double gamma
@@ -85,7 +85,7 @@ cdef class Rollout:
         self.rule = RuleLanes(rows, n)
         self.memory = (words, state, elapsed, returns, scratch, stop)
         self.stop = &stop[0]
-        self.lanes.n = n
+        self.lanes.n = self.n_lanes = n
         self.lanes.words, self.lanes.state = &words[0, 0], &state[0]
         self.lanes.elapsed, self.lanes.returns = &elapsed[0], &returns[0]
         self.lanes.bits_action, self.lanes.bits_outcome = <uint64_t *> &scratch[0], <uint64_t *> &scratch[n]
@@ -109,28 +109,35 @@ cdef class Rollout:
         *parts* (n, 8) gets the figures of n parts of the window (tally.h).
         """
         cdef cdq_tally tally = tally_of(parts, self.lanes.n, sweeps)
-        cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
-        cdef int64_t left = sweeps, n
+        cdef bint completed
         if law.real_size != self.rows.c.real_size:
             raise ValueError("the law and the table differ in type")
-        cdq_forget_actions(&self.rule.c, 0, self.lanes.n)
         with nogil:
             turn.release()
-            while left > 0 and not self.stop[0]:
-                n = min(left, CHUNK, cdq_part_left(&tally))
-                if self.rows.c.real_size == 4:
-                    cdq_window_float(
-                        &self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &tally.part,
-                        &self.rule.c, self.gamma, n)
-                else:
-                    cdq_window_double(
-                        &self.rows.c, &law.c, &self.sampler.c, &self.lanes, &explore, &tally.part,
-                        &self.rule.c, self.gamma, n)
-                left -= n
-                cdq_tally_sweeps(&tally, n)
+            completed = self.learn(&law.c, sweeps, explore_first, explore_last, &tally)
             turn.take()
         cdef cdq_episodes whole = cdq_whole(&tally)
-        return left == 0, whole.episodes, whole.length_sum, whole.return_sum
+        return completed, whole.episodes, whole.length_sum, whole.return_sum
+
+    cdef bint learn(
+        self, const cdq_law *law, int64_t sweeps, double explore_first, double explore_last, cdq_tally *tally
+    ) noexcept nogil:
+        cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
+        cdef int64_t left = sweeps, n
+        cdq_forget_actions(&self.rule.c, 0, self.lanes.n)
+        while left > 0 and not self.stop[0]:
+            n = min(left, CHUNK, cdq_part_left(tally))
+            if self.rows.c.real_size == 4:
+                cdq_window_float(
+                    &self.rows.c, law, &self.sampler.c, &self.lanes, &explore, &tally.part,
+                    &self.rule.c, self.gamma, n)
+            else:
+                cdq_window_double(
+                    &self.rows.c, law, &self.sampler.c, &self.lanes, &explore, &tally.part,
+                    &self.rule.c, self.gamma, n)
+            left -= n
+            cdq_tally_sweeps(tally, n)
+        return left == 0
 
 
 def follow(

@@ -6,6 +6,11 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 
+from cdq.core.merge.kernels cimport (
+    CDQ_AFFINE, CDQ_BLOCK, CDQ_CUSTOM, CDQ_DENSE_PART, CDQ_IMPORTANCE, CDQ_MAX, CDQ_MEAN, CDQ_POOLED, CDQ_SUM,
+    CDQ_VISITS, cdq_choose_part, cdq_commit, cdq_commit_alone, cdq_commit_parts, cdq_header, cdq_merge, cdq_merge_job,
+    cdq_merge_shared, cdq_open_slice, cdq_pack, cdq_rebase, cdq_slice, cdq_slice_bound, cdq_slice_bytes,
+    cdq_union)
 from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows
 
 RULES = {
@@ -13,23 +18,14 @@ RULES = {
     "affine": CDQ_AFFINE, "sum": CDQ_SUM, "max": CDQ_MAX,
 }
 
-# A slice is merged as a whole when the workers touched more pairs than this part of the table: streaming a row costs
-# about a quarter of fetching one at random.
-cdef int64_t DENSE_PART = 4
-
 # Work on so few pairs is done before another thread could be woken: giving the GIL away and taking it back costs more
 # (20 microseconds where it is taken).
 cdef int64_t BRIEF = 1000
 
 
-cdef int64_t _slice_bound(const cdq_rows *rows, int64_t rank, int64_t size) noexcept nogil:
-    """Return the first pair of a rank's slice of the rows that are merged; slices end between rows."""
-    return (rows.n_states - rows.own_rows) * rank // size * rows.n_actions
-
-
 def slice_bounds(Rows rows not None, int64_t rank, int64_t size):
     """Return the first pair of *rank*'s slice and that of the next."""
-    return _slice_bound(&rows.c, rank, size), _slice_bound(&rows.c, rank + 1, size)
+    return cdq_slice_bound(&rows.c, rank, size), cdq_slice_bound(&rows.c, rank + 1, size)
 
 
 cdef int _call(
@@ -109,7 +105,7 @@ cdef int64_t _finish(cdq_merge_job *job, rule, Law law, laws, bint needs_mass, o
 
 def most_merged_bytes(int64_t n_states, int64_t n_actions, int64_t real_size, int64_t size):
     """Return the most bytes that a rank's part of a merge of *size* tables takes: a slice, or the pairs of a log."""
-    cdef int64_t slice = (n_states // size + 1) * n_actions, listed = n_states * n_actions // DENSE_PART
+    cdef int64_t slice = (n_states // size + 1) * n_actions, listed = n_states * n_actions // CDQ_DENSE_PART
     return max(cdq_slice_bytes(slice, 0, 1, real_size), cdq_slice_bytes(listed, 1, 1, real_size))
 
 
@@ -121,7 +117,7 @@ def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_m
     *rule* is a name of `RULES` or a function on the arrays of a block (see `cdq.merges`). The part is a slice of all
     pairs if many were touched, else the touched pairs of this rank's log that no lower rank has touched.
     """
-    cdef int64_t size = len(tables), touched = 0, before = 0, i
+    cdef int64_t size = len(tables), before = 0, i
     cdef cdq_merge_job job
     cdef list among = _merged(size, laws)
     _require_base(tables[rank])
@@ -130,21 +126,13 @@ def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_m
     cdef const cdq_rows **rows = <const cdq_rows **> PyByteArray_AS_STRING(memory)
     for i in range(job.workers):
         rows[i] = &(<Rows?> tables[among[i]]).c
-        touched += rows[i].n_log
         before += among[i] < rank
     cdef uint32_t *pairs = <uint32_t *> malloc((job.own.n_log + 1) * sizeof(uint32_t))
     if pairs == NULL:
         raise MemoryError("no memory to merge")
     try:
         job.tables, job.slices = rows, NULL
-        if touched * DENSE_PART > job.own.n_states * job.own.n_actions:
-            job.pairs = NULL
-            job.first = _slice_bound(job.own, rank, size)
-            job.count = _slice_bound(job.own, rank + 1, size) - job.first
-        else:
-            job.pairs, job.first, job.count = pairs, -1, 0
-            if rank in among:
-                job.count = cdq_own_pairs(job.own, rows, before, pairs)
+        cdq_choose_part(&job, rank, size, before, rank in among, pairs)
         return _finish(&job, rule, law, laws, needs_mass, out)
     finally:
         free(pairs)
@@ -195,28 +183,6 @@ cdef cdq_slice _open(
     return slice
 
 
-cdef int64_t _union(cdq_slice *slices, int64_t size, uint32_t *pairs) noexcept nogil:
-    """List the pairs of all sparse slices, ascending, each once; the cursors return to the start."""
-    cdef int64_t n = 0, k
-    cdef int64_t least
-    while True:
-        least = -1
-        for k in range(size):
-            if slices[k].cursor < slices[k].header.count and (
-                    least < 0 or slices[k].pairs[slices[k].cursor] < least):
-                least = slices[k].pairs[slices[k].cursor]
-        if least < 0:
-            break
-        for k in range(size):
-            if slices[k].cursor < slices[k].header.count and slices[k].pairs[slices[k].cursor] == least:
-                slices[k].cursor += 1
-        pairs[n] = <uint32_t> least
-        n += 1
-    for k in range(size):
-        slices[k].cursor = 0
-    return n
-
-
 def merge_slices(
     Rows rows not None, list parts, int64_t first, int64_t last, rule, Law law not None, bint needs_mass,
     out not None, laws=None,
@@ -245,7 +211,7 @@ def merge_slices(
             pairs = <uint32_t *> malloc((listed + 1) * sizeof(uint32_t))
             if pairs == NULL:
                 raise MemoryError("no memory to merge")
-            job.pairs, job.first, job.count = pairs, -1, _union(slices, size, pairs)
+            job.pairs, job.first, job.count = pairs, -1, cdq_union(slices, size, pairs)
         return _finish(&job, rule, law, laws, needs_mass, out)
     finally:
         free(slices)
@@ -318,3 +284,29 @@ def commit_aside(Rows rows not None, int64_t merged, int64_t[::1] visits not Non
     with nogil:
         cdq_commit_alone(&own, &visits[0])
     rows.c.n_aside = 0
+
+
+# ---- for other compiled loops
+
+cdef int64_t merge_part(
+    const cdq_rows **rows, int64_t size, int64_t rank, int rule, const cdq_law *law, bint needs_mass,
+    unsigned char **memory, int64_t *room,
+) noexcept nogil:
+    """Merge a rank's part of tables of *size* ranks into *memory* of *room* bytes, which grows; -1 without memory."""
+    cdef cdq_merge_job job
+    job.own, job.workers, job.tables, job.slices = rows[rank], size, rows, NULL
+    job.rule, job.law, job.laws = rule, law, NULL
+    job.needs_mass = needs_mass or rule in (CDQ_POOLED, CDQ_IMPORTANCE, CDQ_AFFINE)
+    return cdq_merge_shared(&job, rank, memory, room)
+
+
+cdef void commit_parts(
+    cdq_rows *rows, unsigned char **parts, int64_t size, int64_t *visits, int64_t *mass, int64_t *total,
+) noexcept nogil:
+    """Commit what `merge_part` has made for all ranks, as `commit` does."""
+    cdq_commit_parts(rows, parts, size, visits, mass, total)
+
+
+cdef void commit_sole(cdq_rows *rows, int64_t *visits) noexcept nogil:
+    """Commit as `commit_alone` does."""
+    cdq_commit_alone(rows, visits)

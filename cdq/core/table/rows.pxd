@@ -62,6 +62,8 @@ cdef class Rows:
     cdef const uint64_t[:, ::1] policy  # chances of the actions up to each, by which the worker acts; None: by values
     cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size)
 
+cdef void close_alone(cdq_rows *rows, int64_t *beyond) noexcept nogil
+
 
 cdef class Law:
     cdef cdq_law c

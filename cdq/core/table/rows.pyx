@@ -168,17 +168,21 @@ cdef class Rows:
 
     def close_window(self, int64_t[::1] beyond not None):
         """Begin the next window of a worker alone; *beyond* gains the visits of pairs whose clock is at its limit."""
-        cdef cdq_rows *rows = &self.c
-        cdef uint32_t most = 0
-        cdef int64_t i
-        if not rows.alone or beyond.shape[0] != rows.n_states * rows.n_actions:
+        if not self.c.alone or beyond.shape[0] != self.c.n_states * self.c.n_actions:
             raise ValueError("the table has peers, or visits do not have its size")
         with nogil:
-            for i in range(rows.n_log):
-                most = max(most, rows.clock[i])
-            for i in range(rows.n_log if most >= CDQ_CLOCK_LIMIT else 0):
-                _stop_clock(rows, rows.log[i], &beyond[0])
-            rows.n_log = 0
+            close_alone(&self.c, &beyond[0])
+
+
+cdef void close_alone(cdq_rows *rows, int64_t *beyond) noexcept nogil:
+    """Begin the next window of a worker alone, as `Rows.close_window` does."""
+    cdef uint32_t most = 0
+    cdef int64_t i
+    for i in range(rows.n_log):
+        most = max(most, rows.clock[i])
+    for i in range(rows.n_log if most >= CDQ_CLOCK_LIMIT else 0):
+        _stop_clock(rows, rows.log[i], beyond)
+    rows.n_log = 0
 
 
 cdef inline void _stop_clock(cdq_rows *rows, uint32_t pair, int64_t *beyond) noexcept nogil:

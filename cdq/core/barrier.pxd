@@ -1,0 +1,16 @@
+"""The barrier, for compiled loops that wait without the GIL."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+
+cdef class Barrier:
+    cdef readonly Py_ssize_t size
+    cdef int64_t spin
+    cdef uint64_t *word
+    cdef uint64_t *marks
+    cdef int arrive(self, Py_ssize_t rank, uint64_t *arrived) noexcept nogil
+    cdef int meet(self, Py_ssize_t rank, int64_t nanoseconds) noexcept nogil
+    cdef int _wait(self, uint64_t arrived, double timeout) except -1
+    cdef uint64_t _mark(self, Py_ssize_t rank) noexcept
+
+cdef int64_t nanoseconds_of(double seconds) except -1

@@ -1,0 +1,2 @@
+class Windows:
+    """A loop that learns a window without Python."""

@@ -1,0 +1,101 @@
+/* Parts of a merge, for both types: pairs that slices list, a rank's part of tables in shared memory, the commit of all. */
+#ifndef CDQ_PART_H
+#define CDQ_PART_H
+
+/* A slice is merged as a whole when the workers touched more pairs than this part of the table: streaming a row costs
+ * about a quarter of fetching one at random. */
+#define CDQ_DENSE_PART 4
+
+/* The first pair of a rank's slice of the rows that are merged; slices end between rows. */
+static inline int64_t cdq_slice_bound(const cdq_rows *rows, int64_t rank, int64_t size)
+{
+    return (rows->n_states - rows->own_rows) * rank / size * rows->n_actions;
+}
+
+/* List the pairs of all sparse slices, ascending, each once; the cursors return to the start. */
+static int64_t cdq_union(cdq_slice *slices, int64_t size, uint32_t *pairs)
+{
+    int64_t n = 0;
+    for (;;) {
+        int64_t least = -1;
+        for (int64_t k = 0; k < size; k++)
+            if (slices[k].cursor < slices[k].header->count &&
+                (least < 0 || slices[k].pairs[slices[k].cursor] < least))
+                least = slices[k].pairs[slices[k].cursor];
+        if (least < 0)
+            break;
+        for (int64_t k = 0; k < size; k++)
+            slices[k].cursor += slices[k].cursor < slices[k].header->count &&
+                                slices[k].pairs[slices[k].cursor] == least;
+        pairs[n++] = (uint32_t)least;
+    }
+    for (int64_t k = 0; k < size; k++)
+        slices[k].cursor = 0;
+    return n;
+}
+
+/* Choose the part of a rank of *size*: its slice of all pairs if many were touched, else the touched pairs of its log
+ * that none of the *before* workers ahead of it has touched; *pairs* has room for its log, and one more. A rank that
+ * does not take part has none of these. */
+static void cdq_choose_part(cdq_merge_job *job, int64_t rank, int64_t size, int64_t before, int takes_part,
+                            uint32_t *pairs)
+{
+    const cdq_rows *own = job->own;
+    int64_t touched = 0;
+    for (int64_t i = 0; i < job->workers; i++)
+        touched += job->tables[i]->n_log;
+    if (touched * CDQ_DENSE_PART > own->n_states * own->n_actions) {
+        job->pairs = NULL;
+        job->first = cdq_slice_bound(own, rank, size);
+        job->count = cdq_slice_bound(own, rank + 1, size) - job->first;
+    } else {
+        job->pairs = pairs;
+        job->first = -1;
+        job->count = takes_part ? cdq_own_pairs(own, job->tables, before, pairs) : 0;
+    }
+}
+
+/* Make *memory* hold so many bytes; returns 0, or -1 without memory. What it held is lost. */
+static int cdq_make_room(unsigned char **memory, int64_t *room, int64_t n_bytes)
+{
+    if (n_bytes <= *room)
+        return 0;
+    free(*memory);
+    *memory = malloc((size_t)n_bytes);
+    *room = *memory ? n_bytes : 0;
+    return *memory ? 0 : -1;
+}
+
+/* Merge the part of a rank, of as many as there are workers, into *memory* of *room* bytes, which grows as it must.
+ * Returns 0, or -1 without memory. */
+static int64_t cdq_merge_shared(cdq_merge_job *job, int64_t rank, unsigned char **memory, int64_t *room)
+{
+    uint32_t *pairs = malloc(((size_t)job->own->n_log + 1) * sizeof(uint32_t));
+    int64_t failure = pairs ? 0 : -1;
+    if (!failure) {
+        cdq_choose_part(job, rank, job->workers, rank, 1, pairs);
+        failure = cdq_make_room(memory, room,
+                                cdq_slice_bytes(job->count, job->pairs != NULL, 1, job->own->real_size));
+    }
+    if (!failure) {
+        job->out = *memory;
+        failure = cdq_merge(job);
+    }
+    free(pairs);
+    return failure;
+}
+
+/* Make the merged parts of all ranks the table, which are as `cdq_merge_shared` left them. */
+static void cdq_commit_parts(cdq_rows *rows, unsigned char **parts, int64_t size, int64_t *visits, int64_t *mass,
+                             int64_t *total)
+{
+    *mass = *total = 0;
+    for (int64_t i = 0; i < size; i++) {
+        cdq_slice slice = cdq_open_slice(parts[i], 1, rows->real_size);
+        *mass += slice.header->mass;
+        *total += slice.header->visits;
+        cdq_commit(rows, &slice, visits);
+    }
+}
+
+#endif

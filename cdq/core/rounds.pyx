@@ -1,0 +1,289 @@
+"""Rounds without Python in between: windows, merges and commits of the workers of a process, until somebody must look.
+
+What a worker does here is what `cdq.workers.rounds.play` does round by round, to the bit. Between two rounds rank 0
+says whether Python has something to do after the next one; all ranks read that where they merge, and so return after
+the same round.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from cdq.core cimport turn
+from cdq.core.barrier cimport Barrier, nanoseconds_of
+from cdq.core.loops.tally cimport CDQ_TALLY_WIDTH, cdq_begin_tally, cdq_episodes, cdq_tally, cdq_whole
+from cdq.core.loops.windows cimport Windows
+from cdq.core.merge.merge cimport commit_parts, commit_sole, merge_part
+from cdq.core.table.rows cimport Law, Rows, cdq_rows, close_alone
+
+cdef extern from "atomics.h":
+    int64_t cdq_now() noexcept nogil
+
+cdef extern from "rounds.h":
+    ctypedef struct cdq_pace:
+        double mass, floor, longest
+        int kind
+        double first, last, decay
+
+    ctypedef struct cdq_look:
+        int64_t at, until, steps_per_look, most_rows
+        bint unseen, counts
+        const uint8_t *known
+        int64_t n_known, seen, tables
+
+    double cdq_rate(const cdq_pace *pace, int64_t steps) nogil
+    double cdq_next_window(const cdq_pace *pace, double steps, double mass) nogil
+    int64_t cdq_sweeps(double window, int64_t left, int64_t size, int64_t lanes) nogil
+    bint cdq_is_due(const cdq_look *look, int64_t before, int64_t after) nogil
+    void cdq_count_clocks(const cdq_rows *rows, int64_t *total, int64_t *above_zero) nogil
+    int64_t cdq_count_visited(const cdq_rows *rows, const int64_t *visits, const cdq_look *look) nogil
+
+cdef enum:
+    # Requests of a rank to all: to go on, to end after the round in hand, or to return from here after it.
+    GO_ON = 0
+    STOP_AFTER = 2
+    LOOK_AFTER = 3
+
+    MOST_PARTS = 128    # of a window, each of so many steps of a worker at least (cdq.workers.tallies)
+    SHORTEST_PART = 128
+
+    # Columns of the records.
+    STEPS = 0
+    NANOSECONDS = 1
+    EPISODES = 2
+    RETURN_SUM = 3      # a double
+    BYTES = 4
+    PARTS = 5
+    CLOCK_SUM = 6
+    CLOCKS = 7
+    VISITED = 8
+    N_COLUMNS = 9
+
+# Results of `Seat.play`: the rounds ended, a stop flag ended a window, there was no memory; else what the barrier said.
+ENDED = 0
+INTERRUPTED = -1
+NO_MEMORY = -2
+
+cdef int _ENDED = 0, _INTERRUPTED = -1, _NO_MEMORY = -2
+
+
+cdef class Pace:
+    """Lengths of windows and exploration rates, which follow from the steps and the rounds so far.
+
+    Windows keep a pooled *mass* between *floor* and *longest*, or stay as they are where it is 0. The exploration rate
+    goes from *first*: it stays (*kind* 0), or falls to *last* linearly (1) or exponentially (2) over *decay* steps.
+    """
+
+    cdef cdq_pace c
+
+    def __init__(
+        self, double mass, double floor, double longest, int kind, double first, double last=0.0, double decay=1.0
+    ):
+        self.c.mass, self.c.floor, self.c.longest = mass, floor, longest
+        self.c.kind, self.c.first, self.c.last, self.c.decay = kind, first, last, decay
+
+
+cdef class Seat:
+    """Place of a worker among those of its process, or of one alone.
+
+    *loop* learns on *rows*, with lanes in the memory *lanes*; *lanes_before* gets what they were before the window in
+    hand. *visits*, an entry per pair, are those of the process where this worker keeps them, else None; of a table
+    alone, those beyond its clocks. *records* (n, 8) get a row per round and *tallies* (m, 8) the parts of its window.
+    """
+
+    cdef Windows loop
+    cdef Rows rows
+    cdef object memory
+    cdef uint8_t *lanes
+    cdef uint8_t *lanes_before
+    cdef int64_t lane_bytes
+    cdef int64_t *visits
+    cdef int64_t *records
+    cdef double *tallies
+    cdef int64_t n_records, n_tallies
+    cdef unsigned char *part
+    cdef int64_t room
+    cdef int request
+    cdef readonly int64_t rank
+    cdef readonly int64_t rounds    # of the last call of play
+    cdef readonly int64_t steps, bytes_sent
+    cdef readonly double window
+    cdef readonly bint asked        # whether a rank asked all to end
+
+    def __init__(
+        self, int64_t rank, Windows loop not None, Rows rows not None, uint8_t[::1] lanes, uint8_t[::1] lanes_before,
+        int64_t[::1] visits, int64_t[:, ::1] records, double[:, ::1] tallies,
+    ):
+        if lanes.shape[0] != lanes_before.shape[0] or records.shape[1] != N_COLUMNS or (
+                tallies.shape[1] != CDQ_TALLY_WIDTH or tallies.shape[0] < MOST_PARTS or records.shape[0] < 1):
+            raise ValueError("lanes, records or tallies do not have the size that they should")
+        if visits is not None and visits.shape[0] != rows.c.n_states * rows.c.n_actions:
+            raise ValueError("visits do not have the size of the table")
+        self.rank, self.loop, self.rows = rank, loop, rows
+        self.memory = (lanes, lanes_before, visits, records, tallies)
+        self.lanes, self.lanes_before, self.lane_bytes = &lanes[0], &lanes_before[0], lanes.shape[0]
+        self.visits = &visits[0] if visits is not None else NULL
+        self.records, self.n_records = &records[0, 0], records.shape[0]
+        self.tallies, self.n_tallies = &tallies[0, 0], tallies.shape[0]
+
+    def __dealloc__(self):
+        free(self.part)
+
+    def play(
+        self, list seats not None, Barrier barrier, double timeout, *, Law law not None, int rule, bint needs_mass,
+        Pace pace not None, int64_t steps, double window, int64_t target, int64_t bytes_sent,
+        const int32_t[::1] finish, int64_t look_at, double seconds=0.0, int64_t steps_per_look=0,
+        int64_t most_rows=1, bint unseen=False, int64_t seen=0, const uint8_t[::1] known=None, bint counts=False,
+    ):
+        """Play rounds with the workers of *seats*, in rank order, from *steps* and a window of *window* steps on.
+
+        Ends at *target* steps, or after a round where a rank found the flag *finish* set, or rank 0 has steps of
+        *look_at* and more, has played for so many *seconds*, or has no room to record another one.
+
+        Rank 0 looks at the table where *steps_per_look* is above 0: at every change of ``steps >> bits``, where that
+        and one of *most_rows* parts of the steps have so many bits, or where it is *unseen*. Recorded are its clocks,
+        where it *counts* them, and the *known* pairs (None: all) that were visited, of which it has *seen* so many.
+
+        Returns ENDED, INTERRUPTED, NO_MEMORY, or what the barrier said; unless it is ENDED, the round in hand is not
+        merged. *rounds*, *steps*, *window*, *bytes_sent* and *asked* say how far it came.
+        """
+        cdef int64_t size = len(seats), i, wait = nanoseconds_of(timeout)
+        cdef cdq_look look
+        cdef int status
+        cdef const cdq_rows **tables
+        cdef unsigned char **parts
+        if not 0 <= self.rank < size or seats[self.rank] is not self or (size > 1 and barrier.size != size):
+            raise ValueError("the seats are not those of the ranks that meet at the barrier")
+        if law.real_size != self.rows.c.real_size or self.rows.c.own_rows or (size > 1 and self.rows.c.alone):
+            raise ValueError("the law and the table differ in type, or the table cannot be merged here")
+        memory = bytearray((2 * sizeof(void *) + sizeof(void *)) * size)
+        cdef unsigned char[::1] view = memory
+        tables, parts = <const cdq_rows **> &view[0], <unsigned char **> &view[sizeof(void *) * size]
+        cdef void **others = <void **> &view[2 * sizeof(void *) * size]
+        for i in range(size):
+            tables[i] = &(<Seat?> seats[i]).rows.c
+            others[i] = <void *> seats[i]
+        look.at, look.until = look_at, cdq_now() + nanoseconds_of(seconds) if seconds else 0
+        look.steps_per_look, look.most_rows = steps_per_look, most_rows
+        look.unseen, look.counts, look.seen, look.tables = unseen, counts, seen, self.rows.tables
+        look.known, look.n_known = NULL, self.rows.c.n_states * self.rows.c.n_actions // look.tables
+        if known is not None:
+            if known.shape[0] != look.n_known:
+                raise ValueError("known pairs are not those of the table")
+            look.known, look.n_known = &known[0], 0
+            for i in range(known.shape[0]):
+                look.n_known += known[i] != 0
+        self.rounds, self.steps, self.window, self.bytes_sent, self.asked = 0, steps, window, bytes_sent, False
+        with nogil:
+            turn.release()
+            status = self._play(
+                size, others, tables, parts, <void *> barrier, wait, law, rule, needs_mass, &pace.c, target,
+                <const volatile int32_t *> &finish[0], &look)
+            turn.take()
+        return status
+
+    cdef int _play(
+        self, int64_t size, void **others, const cdq_rows **tables, unsigned char **parts, void *barrier, int64_t wait,
+        Law law, int rule, bint needs_mass, const cdq_pace *pace, int64_t target, const volatile int32_t *finish,
+        cdq_look *look,
+    ) noexcept nogil:
+        cdef int64_t begun = cdq_now(), made = 0, after, taken, mass, total
+        cdef int status
+        cdef bint due, goes_on = True
+        while goes_on and self.steps < target:
+            after = self._learn(law, pace, target, size, made)
+            if after < 0:
+                return _INTERRUPTED
+            due = self.rank == 0 and look.steps_per_look and cdq_is_due(look, self.steps, after)
+            self._ask(finish, look, after, made)
+            status = self._merge(
+                size, others, tables, parts, barrier, wait, law, rule, needs_mass, &mass, &total, &goes_on)
+            if status:
+                return status
+            made += self.records[N_COLUMNS * self.rounds + PARTS]
+            if after < target:
+                taken = (after - self.steps) // size
+                self.window = cdq_next_window(pace, <double> taken, mass / 1048576.0 / total if total else 0.0)
+            self._record(look if due else NULL, after, begun)
+        return _ENDED
+
+    cdef int64_t _learn(
+        self, Law law, const cdq_pace *pace, int64_t target, int64_t size, int64_t made
+    ) noexcept nogil:
+        """Learn for a window; return the steps of all workers after it, or -1 where it was ended early."""
+        cdef int64_t lanes = self.loop.n_lanes
+        cdef int64_t sweeps = cdq_sweeps(self.window, target - self.steps, size, lanes)
+        cdef int64_t after = self.steps + sweeps * lanes * size
+        cdef int64_t n_parts = min(max(sweeps * lanes // SHORTEST_PART, 1), MOST_PARTS)
+        cdef int64_t *record = self.records + N_COLUMNS * self.rounds
+        cdef double *rows = self.tallies + CDQ_TALLY_WIDTH * made
+        cdef cdq_tally tally
+        cdef cdq_episodes whole
+        memcpy(self.lanes_before, self.lanes, self.lane_bytes)
+        memset(rows, 0, n_parts * CDQ_TALLY_WIDTH * sizeof(double))
+        tally = cdq_begin_tally(rows, n_parts, lanes, sweeps)
+        if not self.loop.learn(&law.c, sweeps, cdq_rate(pace, self.steps), cdq_rate(pace, after), &tally):
+            return -1
+        whole = cdq_whole(&tally)
+        record[EPISODES], record[PARTS], record[BYTES] = whole.episodes, n_parts, self.bytes_sent
+        (<double *> record)[RETURN_SUM] = whole.return_sum
+        return after
+
+    cdef void _ask(
+        self, const volatile int32_t *finish, const cdq_look *look, int64_t after, int64_t made
+    ) noexcept nogil:
+        """Say what this rank wants after the round in hand."""
+        cdef int64_t parts = made + self.records[N_COLUMNS * self.rounds + PARTS] + MOST_PARTS
+        cdef bint full = parts > self.n_tallies or self.rounds + 2 > self.n_records
+        self.request = GO_ON
+        if finish[0]:
+            self.request = STOP_AFTER
+        elif self.rank == 0 and (
+                full or after >= look.at or (look.until and cdq_now() > look.until)):
+            self.request = LOOK_AFTER
+
+    cdef int _merge(
+        self, int64_t size, void **others, const cdq_rows **tables, unsigned char **parts, void *barrier, int64_t wait,
+        Law law, int rule, bint needs_mass, int64_t *mass, int64_t *total, bint *goes_on,
+    ) noexcept nogil:
+        """Merge the window with those of all others, and make that the table; return 0, or why it could not be."""
+        cdef int64_t i, sent = self.rows.c.n_log * (self.rows.c.real_size + 8)
+        cdef int status
+        mass[0] = total[0] = 0
+        if size == 1:
+            goes_on[0], self.asked = self.request == GO_ON, self.request == STOP_AFTER
+            if self.rows.c.alone:
+                close_alone(&self.rows.c, self.visits)
+            else:
+                commit_sole(&self.rows.c, self.visits)
+            return 0
+        status = (<Barrier> barrier).meet(self.rank, wait)
+        if status:
+            return status
+        for i in range(size):
+            goes_on[0] = goes_on[0] and (<Seat> others[i]).request == GO_ON
+            self.asked = self.asked or (<Seat> others[i]).request == STOP_AFTER
+        if merge_part(tables, size, self.rank, rule, &law.c, needs_mass, &self.part, &self.room):
+            return _NO_MEMORY
+        status = (<Barrier> barrier).meet(self.rank, wait)
+        if status:
+            return status
+        for i in range(size):
+            parts[i] = (<Seat> others[i]).part
+        commit_parts(&self.rows.c, parts, size, self.visits, mass, total)
+        self.bytes_sent += sent * (size - 1) // size
+        return 0
+
+    cdef void _record(self, cdq_look *look, int64_t after, int64_t begun) noexcept nogil:
+        """Record the round, which is in the table; with a *look* at that where there is one."""
+        cdef int64_t *record = self.records + N_COLUMNS * self.rounds
+        record[CLOCK_SUM], record[CLOCKS], record[VISITED] = 0, -1, -1
+        if look != NULL:
+            if look.counts:
+                cdq_count_clocks(&self.rows.c, record + CLOCK_SUM, record + CLOCKS)
+            if look.seen < look.n_known:  # visits stay: pairs that were all visited are so from then on
+                look.seen = cdq_count_visited(&self.rows.c, self.visits, look)
+            record[VISITED], look.unseen = look.seen, look.n_known == 0
+        record[STEPS], record[NANOSECONDS] = after, cdq_now() - begun
+        self.steps = after
+        self.rounds += 1

@@ -1,0 +1,194 @@
+"""Stretches: rounds that are played one after another in compiled code, as nobody looks in between.
+
+A round of Python code takes as long as a thousand steps. What each round would have said is recorded, and read when the
+stretch is over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cdq.comm.base import Communicator
+from cdq.comm.inprocess import InProcessCommunicator
+from cdq.core.merge.merge import RULES
+from cdq.core.rounds import ENDED, INTERRUPTED, NO_MEMORY, Pace, Seat
+from cdq.core.table.rows import Law
+from cdq.errors.checks import MOST_STEPS
+from cdq.workers.rounds import Interrupted
+from cdq.workers.tallies import TALLY_WIDTH, Tallies
+from cdq.workers.worker import Worker
+
+_RECORD = np.dtype(
+    [
+        ("steps", "i8"),  # of all workers, after the round
+        ("nanoseconds", "i8"),  # since the stretch began
+        ("episodes", "i8"),
+        ("return_sum", "f8"),
+        ("bytes_sent", "i8"),  # before the round
+        ("parts", "i8"),  # number of its tallies
+        ("clock_sum", "i8"),  # of the merged table
+        ("clocks", "i8"),  # those above 0; -1 where they were not counted
+        ("visited", "i8"),  # known pairs that were visited; -1 where nobody looked
+    ]
+)
+# Room for what a worker says of a stretch: 64 KiB of records, and 1 MiB of tallies.
+_MOST_ROUNDS, _MOST_TALLIES = 1024, 16384
+
+
+class Look(NamedTuple):
+    """Moments at which rank 0 must look at a run.
+
+    Attributes
+    ----------
+    at : int
+        Steps from which on there is something to do after a round.
+    seconds : float
+        Seconds after which there is; 0 for never.
+    steps_per_look, most_rows : int
+        Steps between two looks at the table: at least so many, and one of so many parts of all steps; 0 for no look.
+    unseen : bool
+        True if it was never looked at.
+    seen : int
+        Number of known pairs that are known to be visited.
+    known : (n_pairs,) array of uint8, optional
+        Pairs whose visits are counted: 1, else 0; all by default.
+    counts : bool
+        True if clocks are added up.
+    """
+
+    at: int = MOST_STEPS
+    seconds: float = 0.0
+    steps_per_look: int = 0
+    most_rows: int = 1
+    unseen: bool = False
+    seen: int = 0
+    known: npt.NDArray[np.uint8] | None = None
+    counts: bool = False
+
+
+class Stretch(NamedTuple):
+    """Rounds that were played without Python in between.
+
+    Attributes
+    ----------
+    records : (workers, n) array
+        Record of each worker and round; moments and clocks in that of rank 0.
+    tallies : list of (m, 8) arrays of float64
+        Tallies of each worker's windows, one round after another: memory of the next stretch.
+    began : float
+        Moment at which the stretch began (`time.perf_counter`).
+    """
+
+    records: npt.NDArray[Any]
+    tallies: list[Tallies]
+    began: float
+
+
+class Stretches:
+    """Stretches of rounds of a worker.
+
+    Parameters
+    ----------
+    worker : Worker
+        The worker.
+    comm : Communicator
+        Communicator to the others: an `InProcessCommunicator`, not of a kind of its own, or of one rank.
+    rule : str
+        Name of the merge rule.
+    law : Law
+        Step sizes of all windows.
+    needs_mass : bool
+        True if the length of the next window depends on the round's pooled mass.
+    pace : Pace
+        Lengths of windows and exploration rates.
+    target : int
+        Steps of all workers at which to end.
+    finish : (1,) array of int32
+        A flag that asks all to end after the round in hand.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        comm: Communicator,
+        rule: str,
+        law: Law,
+        *,
+        needs_mass: bool,
+        pace: Pace,
+        target: int,
+        finish: npt.NDArray[np.int32],
+    ) -> None:
+        self._worker, self._comm = worker, comm
+        self.records = np.zeros(_MOST_ROUNDS, _RECORD)
+        self.tallies = np.zeros((_MOST_TALLIES, TALLY_WIDTH))
+        self._seat = worker.seat(comm.rank, self.records, self.tallies)
+        self._fixed: dict[str, Any] = {
+            "law": law,
+            "rule": RULES[rule],
+            "needs_mass": needs_mass,
+            "pace": pace,
+            "target": target,
+            "finish": finish,
+        }
+
+    @property
+    def possible(self) -> bool:
+        """True if this worker's loop and table can do without Python."""
+        return self._seat is not None
+
+    @property
+    def seat(self) -> Seat:
+        """Place of the worker among the others."""
+        assert self._seat is not None
+        return self._seat
+
+    def play(self, steps: int, window: float, look: Look | None) -> tuple[int, Seat, Stretch] | None:
+        """Play rounds from *steps* and a *window* on, until somebody must look; a collective.
+
+        Returns how it ended, for `end`, and where, and what there is to say of it, which is whole on rank 0; None where
+        a rank, which has no *look*, wants no more.
+        """
+        comm, barrier = self._comm, None
+        together: list[Stretches | None] = [None if look is None else self]
+        if type(comm) is InProcessCommunicator:
+            together, barrier = comm.enter(together[0])
+        others = [other for other in together if other is not None]
+        if look is None or len(others) < len(together):
+            return None
+        when: dict[str, Any] = dict(zip(Look._fields[1:], look[1:], strict=True))
+        seat, began = self.seat, time.perf_counter()
+        status = seat.play(
+            [other.seat for other in others],
+            barrier,
+            comm.timeout,
+            steps=steps,
+            window=window,
+            bytes_sent=comm.bytes_sent,
+            look_at=look.at,
+            **self._fixed,
+            **when,
+        )
+        comm.bytes_sent = seat.bytes_sent
+        self._worker.take_seat_back(merged=status == ENDED)
+        return status, seat, self._said(others, began)
+
+    def _said(self, together: Sequence[Stretches], began: float) -> Stretch:
+        n = self.seat.rounds
+        m = int(self.records["parts"][:n].sum())
+        records = np.stack([other.records[:n] for other in together])
+        return Stretch(records, [other.tallies[:m] for other in together], began)
+
+    def end(self, status: int) -> None:
+        """Raise unless a stretch ended as it should: `Interrupted`, `MemoryError` or an error of the communicator."""
+        if status == INTERRUPTED:
+            raise Interrupted
+        if status == NO_MEMORY:
+            raise MemoryError("no memory to merge")
+        if type(self._comm) is InProcessCommunicator:
+            self._comm.leave(status)
