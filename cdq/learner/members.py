@@ -50,6 +50,10 @@ def require_hostable(task: EnvironmentTask, about: Mapping[str, Any]) -> None:
     """
     from cdq.job.tasks import describe, member_of
 
+    if "network" in about["settings"]:
+        raise ConfigError(
+            f"a hub merges tables, and {task.name} is learnt with a network; let ranks learn it: cdq launch, or mpiexec"
+        )
     if task.own_table is not None and task.own_table.grows:
         raise ConfigError(
             f"{task.name} is learnt with a hashed table, whose rows workers of a hub would each add on their own; let "

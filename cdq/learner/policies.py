@@ -43,7 +43,13 @@ def _require_rows(task: EnvironmentTask, settings: Settings) -> None:
     """Raise `ConfigError` unless what is learnt has a row for each state, and what others do teaches it."""
     fleet = isinstance(task, FleetTask)
     grows = task.own_table is not None and not isinstance(task.own_table, PersonalTable)
-    if grows or task.step_scale != 1.0 or isinstance(task, WideTask) or (task.agents and not fleet):
+    if (
+        settings.network is not None
+        or grows
+        or task.step_scale != 1.0
+        or isinstance(task, WideTask)
+        or (task.agents and not fleet)
+    ):
         raise ConfigError(
             f"a policy of a worker is for one task and a table with a row for each state, and {task.name} is learnt "
             f"with {task.representation}"

@@ -169,6 +169,7 @@ def hosted(tmp_path: Path, env: Any, asynchronous: bool = False, **how: Any) -> 
         (ROBOTS, {"merge": cdq.Personal(1.0), "asynchronous": True}, "let it merge in rounds"),
         ("cdq/CartPole-v0", {"workers": 2, "asynchronous": True}, "let it merge in rounds"),
         (ROBOTS, {"overlap": True}, "overlap"),
+        ("CartPole-v1", {"network": cdq.Network(hidden=(8,)), "workers": 2}, "a hub merges tables"),
         (ROBOTS, {"per_worker": {"exploration": [0.1, 0.2, 0.3]}}, "members of a hub come and go"),
     ],
 )

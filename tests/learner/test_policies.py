@@ -129,6 +129,11 @@ def test_policies_are_of_the_environment_that_a_worker_has() -> None:
         ([0, 1, 2], {"tasks": cdq.Goals([1, 2])}, "for one task and a table"),
         ([0, 1, 2], {"env": "CartPole-v1"}, "for one task and a table"),
         ([0, 1, 2], {"env": "cdq/GridWorld-v0", "table": "hash"}, "for one task and a table"),
+        (
+            [0, 1, 2],
+            {"env": "CartPole-v1", "network": cdq.Network(hidden=(8,))},
+            "all workers train one network",
+        ),
         ([0, 1, 2], {"overlap": True}, "exclude each other"),
     ],
 )
