@@ -1,9 +1,9 @@
 """Rounds of a hub with very many workers, simulated in one process without sockets: time and memory of the hub alone.
 
-Every worker says HELLO, is welcomed, and answers each result with a contribution to the next round, by the messages that
-a hub's machine takes and sends: a table of 500 x 6 (Taxi-v4), windows of 30 steps (1 % of the pairs). 100 of them learn,
-each in an environment of its own, and the others bring the same windows. Only the processor's time inside the machine
-counts. Each number of workers runs in a process of its own, whose memory is therefore its own.
+Every worker says HELLO, is welcomed, and answers each result with a contribution to the next round, by the messages
+that a hub's machine takes and sends: a table of 500 x 6 (Taxi-v4), windows of 30 steps (1 % of the pairs). 100 of
+them learn, each in an environment of its own, and the others bring the same windows. Only the processor's time inside
+the machine counts. Each number of workers runs in a process of its own, whose memory is therefore its own.
 """
 
 from __future__ import annotations
