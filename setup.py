@@ -27,6 +27,7 @@ COMPILE_ARGS += ["-DCDQ_DEBUG=1", "-g"] if DEBUG else ["-g0", "-fno-asynchronous
 # loops.stepping, table.* and envs.envs in every step: with -Os they had 47 million steps/s for 60 (RiverSwim, hashed).
 # Elsewhere -O3 makes code longer, and not faster.
 VECTORISED = {
+    "merge.merge",
     "loops.rollout",
     "loops.stepping",
     "linear.linear",
