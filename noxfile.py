@@ -21,7 +21,18 @@ SHARED = ROOT.parent / "shared"  # the known optima, which a test compares with
 
 PYTHONS = range(10, 15)  # 3.10 to 3.14
 
-nox.options.sessions = ["readme", "lint", "stubs", "docs", "dist", "wheel", "pythons", "mpich", "debug"]
+nox.options.sessions = [
+    "readme",
+    "lint",
+    "stubs",
+    "docs",
+    "dist",
+    "wheel",
+    "pythons",
+    "mpich",
+    "debug",
+    "engines",
+]
 
 # Tests of what has kernels in it; those of processes, pages and the command line learn nothing from bounds checks.
 KERNELS = ["core", "envs", "experiments", "mdp", "offline", "qfunctions", "workers", "training/test_loop.py"]
@@ -129,6 +140,20 @@ def mpich(session: nox.Session) -> None:
     install(session)
     session.install("-q", "mpi4py", "mpich", "pytest", "pytest-timeout", "hypothesis", "scipy")
     run_tests(session, "pytest tests/comm/mpi tests/mpi/test_identity.py", copy)
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """Let Ray and Dask start workers on this machine, as the examples do; they are 240 MB, so no test needs them."""
+    install(session, "zmq")
+    engines = ("ray", "dask[distributed]")
+    try:
+        session.install("-q", "--only-binary=:all:", *engines)
+    except nox.command.CommandFailed:
+        session.skip(
+            f"no wheels of {' and '.join(engines)} for Python {sys.version_info[0]}.{sys.version_info[1]}"
+        )
+    session.run("python", ".ci/check_engines.py", "examples")
 
 
 @nox.session

@@ -22,7 +22,7 @@ SHARED = "cdq.core.cython_utility"  # Cython's own code for memoryviews, once in
 # no result changes. Without tables for unwinding, which no C of ours does, a wheel is 3 % smaller.
 COMPILE_ARGS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 COMPILE_ARGS += ["-DCDQ_DEBUG=1", "-g"] if DEBUG else ["-g0", "-fno-asynchronous-unwind-tables"]
-# -O3 vectorises the loops over lanes: 96 -> 111 million steps/s (FrozenLake8x8-v1, 64 lanes), and those over
+# -O3 vectorises the loops over lanes: 96 -> 111 million steps/s (FrozenLake8x8-v1, 64 lanes), over tasks, and over
 # features; the loops over a row are written with vectors by hand. The loops over compiled environments enter
 # loops.stepping, table.* and envs.envs in every step: with -Os they had 47 million steps/s for 60 (RiverSwim, hashed).
 # Those of merging go over blocks: with -O2 "mean" read 3.5 GB/s for 7.5, and "pooled" .7 for 3.
@@ -33,10 +33,12 @@ VECTORISED = {
     "loops.stepping",
     "linear.linear",
     "table.hash",
+    "table.wide",
     "table.qfunction",
     "envs.envs",
 }
-# Modules that wait for Python, go through a model once, or are entered once per window.
+# Modules that wait for Python, go through a model once, or are entered once per window; and that of networks, whose
+# loops are written with vectors by hand, and unrolled (a third smaller, an update of 256 samples 3 % slower).
 SMALL = {"barrier", "build", "probe", "turn", "envs.cells", "envs.encode", "loops.answers"}
 SMALL |= {
     "loops.gym",
@@ -44,7 +46,7 @@ SMALL |= {
     "loops.gym_vector",
     "planning.matrices",
 }
-SMALL |= {"cython_utility", "planning.graph", "planning.outcomes"}
+SMALL |= {"cython_utility", "network.network", "planning.graph", "planning.outcomes"}
 # Without symbols, but for the linker of macOS, which knows no such option.
 LINK_ARGS = [] if DEBUG or sys.platform == "darwin" else ["-Wl,-s"]
 DIRECTIVES = {

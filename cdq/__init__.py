@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from cdq.schedules import Polynomial as Polynomial
     from cdq.schedules import RescaledLinear as RescaledLinear
     from cdq.schedules.windows import AutoWindow as AutoWindow
+    from cdq.settings.network import Network as Network
     from cdq.settings.tasks import Goals as Goals
     from cdq.settings.tasks import Rewards as Rewards
     from cdq.settings.tasks import Weights as Weights
@@ -92,6 +93,7 @@ _HOMES = {
     "Match": "learner.matches",
     "MeanReturn": "training.goals",
     "MergeRule": "merges",
+    "Network": "settings.network",
     "OptimalWithin": "training.goals",
     "OptimalityGap": "mdp.planning",
     "Personal": "merges",

@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # help of a command lists the rules, without NumPy
     Counts: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 
 NAMES: tuple[str, ...] = tuple(sorted(_core.RULES))
+# Rules by which networks become one: the mean of the gradients of every minibatch, or of what a window has learnt.
+GRADIENT, MEAN = "gradient", "mean"
+OF_NETWORKS = (GRADIENT, MEAN)
 # Rules that read the step sizes that visits spent, off the clocks.
 READ_STEP_SIZES = frozenset({"pooled", "importance", "affine"})
 
@@ -137,7 +140,7 @@ def resolve(merge: str | MergeRule | Personal) -> str | Callable[..., None]:
         return _on_blocks(merge)
     if isinstance(merge, Personal):
         return "pooled"
-    if isinstance(merge, str) and merge in _core.RULES:
+    if isinstance(merge, str) and (merge in _core.RULES or merge in OF_NETWORKS):
         return merge
     if isinstance(merge, type) and issubclass(merge, MergeRule):
         raise ConfigError(f"merge is the class {merge.__name__}; give an instance: merge={merge.__name__}()")
@@ -147,7 +150,7 @@ def resolve(merge: str | MergeRule | Personal) -> str | Callable[..., None]:
             f"merge is {name}, which is no merge rule; allowed: {', '.join(NAMES)}, or an instance of a class of "
             f"yours that is derived from cdq.MergeRule and has a method combine{_signature()}"
         )
-    raise ConfigError(unknown_name("merge", merge, NAMES))
+    raise ConfigError(unknown_name("merge", merge, (*NAMES, GRADIENT)))
 
 
 def _signature() -> str:

@@ -30,10 +30,6 @@ ROOMS = {
     "merges": _room("merge rules", "core errors"),
     "rules": _room("update rules, by name", "errors"),
     "features": _room("features of linear Q-functions", "core errors"),
-    "settings": _room(
-        "the one table of hyper-parameters, light enough for help",
-        "features schedules rules merges errors",
-    ),
     "comm": _room("communicators: bytes between ranks, nothing of learning", "core errors"),
     "storage": _room("safe files, and directories of checkpoints", "errors _version"),
     "testing": _room("conformance suite for communicators of others", "comm errors"),
@@ -41,6 +37,10 @@ ROOMS = {
     "qfunctions": _room(
         "Q-functions: dense and hashed tables, linear functions",
         "contracts comm core features storage rules errors",
+    ),
+    "settings": _room(
+        "the one table of hyper-parameters, light enough for help",
+        "qfunctions features schedules rules merges errors",
     ),
     "mdp": _room("a finite model, and exact answers on it", "qfunctions envs contracts core storage errors"),
     "workers": _room("one worker, and one round of merging", "qfunctions comm contracts core errors"),
@@ -53,7 +53,7 @@ ROOMS = {
     ),
     "job": _room(
         "a hub's job: members, journal, replay",
-        "training settings workers mdp qfunctions storage comm schedules merges rules core errors _version",
+        "training settings workers mdp qfunctions storage comm schedules merges rules contracts core errors _version",
     ),
     "learner": _room(
         "QLearner, and the parts that only it assembles",

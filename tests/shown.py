@@ -26,6 +26,7 @@ MOVING = re.compile(r"  time left  |\d+% of ")
 MOMENT = [
     *VARYING,
     (re.compile(r"on [\w.-]+, (?:learning|delivered)"), "on HOST, STATE"),
+    (re.compile(r'host="[\w.-]+"'), "HOST"),
     (re.compile(r"(?:\d+ (?:h|min|s) )+left"), "TIME left"),
     (re.compile(r"time left +.*"), "time left TIME"),
     (re.compile(rf"-?{NUMBER}"), "N"),

@@ -38,6 +38,11 @@ SAID = {
     "fleet_of_poles.py": ["alone                     2", "beside all                3"],
     "frozenlake_threads.py": ["· → ↓ ·", "mean return", "gap           at most"],
     "numba_chain.py": ["million steps/s; an episode takes 63 steps, the shortest way 63"],
+    "highway.py": [
+        "acts at random       1",
+        "slows down            0 collisions on 20 roads, 20.0 m/s",
+        f"{'plans':20}  ",  # fewer than 10 collisions
+    ],
     "routes.py": ["104 goals: 1.000 of 10,712 routes are shortest", "20 steps, the shortest way 20"],
     "collecting_robot.py": ["0.96 of the best possible, at once; 0.88 by the best task alone"],
     "csv_log.py": ["new: run\ngood: run\nworn: repair\nbroken: repair\n"],
@@ -60,6 +65,7 @@ SCRIPT = EXAMPLES / "taxi.slurm"
 # What a run of some seconds says where standard error is no terminal.
 PROGRESS = re.compile(r"cdq: [\w./-]+: .* steps.*")
 VIDEO = "record_video.py"
+ENGINES = ["ray_workers.py", "dask_workers.py"]  # which .ci/check_engines.py runs
 
 
 def run(name: str, directory: Path, *launcher: str, before: str = "") -> str:
@@ -84,7 +90,7 @@ def pictures(name: str, folder: Path) -> list[Path]:
 
 
 def test_every_example_is_here() -> None:
-    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*SAID, VIDEO])
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*SAID, VIDEO, *ENGINES])
 
 
 @pytest.mark.parametrize("name", SAID)

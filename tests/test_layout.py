@@ -41,6 +41,8 @@ RESERVED = {
     "cloudpickle": {"envs"},
     "pandas": {"storage"},
     "matplotlib": {"plot"},
+    "keras": {"qfunctions"},
+    "tensorflow": {"qfunctions"},
     "tensorboardX": {"training"},
 }
 
@@ -214,7 +216,7 @@ def test_learning_imports_no_optional_package() -> None:
     loaded = loaded_by("import cdq; cdq.QLearner('FrozenLake-v1', workers=2, seed=0).learn(1000)")
     assert {"cdq", "numpy", "gymnasium"} <= loaded
     assert loaded.isdisjoint(
-        {"mpi4py", "zmq", "matplotlib", "scipy", "numba", "pandas", "pytest", "rich", "tensorboardX"}
+        {"mpi4py", "zmq", "matplotlib", "scipy", "numba", "pandas", "pytest", "rich", "tensorboardX", "keras"}
     )
 
 

@@ -32,7 +32,12 @@ STAND_INS = {
     "pip": 'test "$1" = install',
     "module": 'test "$1" = load',
     "pytest": "",
+    "tensorboard": 'test "$1" = --logdir && test -n "$(find "$2" -name "events*")"',
+    "curl": f'test "$1" = -s && exec {PYTHON} -c "import sys, urllib.request as r; '
+    'print(r.urlopen(sys.argv[1]).read().decode())" "$2"',
     "apt-get": 'test "$1" = install',
+    "docker": 'test "$1" = push || test -f "$3"',  # the Dockerfile
+    "kubectl": 'for each in "$@"; do case $each in *.yaml | --from-file=*) test -f "${each#*=}" || exit;; esac; done',
 }
 WAIT = 'for pid in "${pids[@]}"; do wait "$pid"; done; pids=()'
 
@@ -48,19 +53,20 @@ COMMAND_PAGES = [
 FILES = re.compile(r"keys/|\w+\.json: ")
 
 
-def commands(page: Path, port: int) -> list[str]:
-    """Return the lines of the page's blocks, the port free, the numbers of steps short, no folder before programs."""
+def commands(page: Path, port: int, of_metrics: int) -> list[str]:
+    """Return the lines of the page's blocks, the ports free, the numbers of steps short, no folder before programs."""
     text = "".join(block for block in blocks(page, "console|bash") if not block.startswith("#!"))
     text = text.replace(".venv/bin/", "").replace("source activate", "source .venv/bin/activate")
     for number, shorter in SHORTER.items():
         text = text.replace(f" {number}", f" {shorter}")
+    text = text.replace(":9464", f":{of_metrics}").replace("29500", str(port - 1))
     return text.replace(":5555", f":{port}").splitlines()
 
 
 def session(lines: list[str]) -> str:
     """Return the script of a page: hubs and workers in the background, each hub with the workers that it waits for.
 
-    Whoever asks a hub for its status does so once all of them learn.
+    Whoever asks a hub for its status does so once all of them learn; its metrics are read next.
     """
     script, joins, needed = ["pids=()"], list[str](), 0
 
@@ -84,7 +90,7 @@ def session(lines: list[str]) -> str:
             script.append(f"until [ $({learns}) = {needed + 1} ]; do sleep 0.1; done")
         elif line.startswith("cdq watch"):
             line = f"timeout --preserve-status --signal=INT 5 {line}"  # noqa: PLW2901  # Ctrl-C
-        elif joins:
+        elif joins and not line.startswith("curl"):
             script.append(WAIT)
             joins.clear()
         if line.startswith("cdq hub"):
@@ -135,14 +141,31 @@ def wrong_files(shown: str, directory: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", COMMAND_PAGES)
 def test_commands_of_a_page_succeed_and_print_what_it_shows(page: Path, tmp_path: Path) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as door:
-        port = door.getsockname()[1]
+    with (
+        closing(socket.create_server(("127.0.0.1", 0))) as door,
+        closing(socket.create_server(("127.0.0.1", 0))) as two,
+    ):
+        ports = [each.getsockname()[1] for each in (door, two)]
     for source in blocks(page, "c"):
         (tmp_path / "chain.c").write_text(source)
-    said = run(session(commands(page, port)), tmp_path)
+    said = run(session(commands(page, *ports)), tmp_path)
     for shown in output_of_commands(page):
         wrong = wrong_files(shown, tmp_path) if FILES.match(shown) else not_said(shown, said)
         assert wrong == [], said
+
+
+def test_a_scraper_is_told_the_address_that_a_hub_serves() -> None:
+    page = ROOT / "docs/watching.md"
+    (told,) = blocks(page, "yaml")
+    served = re.findall(r"--metrics (\S+)", "".join(blocks(page, "bash")))
+    assert re.findall(r'- targets: \["(.*)"\]', told) == served
+    assert [line.partition(":")[0].strip("- ") for line in told.splitlines()] == [
+        "scrape_configs",
+        "job_name",
+        "scrape_interval",
+        "static_configs",
+        "targets",
+    ]
 
 
 def test_output_is_shown_where_something_is_run() -> None:

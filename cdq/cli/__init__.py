@@ -173,13 +173,13 @@ def _let_others_speak(error: CdqError) -> None:
 
 
 def _rank() -> int | None:
-    """Return which of the processes this one is that mpiexec, srun or cdq launch started; None if none did."""
-    from cdq.comm.launchers import started_by
+    """Return which of the processes this one is that a launcher or cdq launch started; None if none did."""
+    from cdq.comm.rendezvous import launched_rank
     from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE
 
-    launch = started_by()
-    if launch is not None:
-        return launch.rank
+    launched = launched_rank()
+    if launched is not None:
+        return launched
     rank = os.environ.get(RANK_VARIABLE, "")
     return int(rank) if rank.isdecimal() else None
 

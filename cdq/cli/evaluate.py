@@ -85,4 +85,5 @@ def evaluate(
     write_json(json_path, report)
     console = console_for_people(json_path)
     show_figures(console, figures)
-    show_policy(console, agent.model, agent.table.policy())
+    if agent.model is not None:
+        show_policy(console, agent.model, agent.table.policy())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,23 +15,27 @@ from cdq.cli.log import logging_as
 from cdq.cli.options import (
     CheckpointEvery,
     EnvArgs,
+    Fleet,
     JsonPath,
     KeysDirectory,
+    LogTo,
     Progress,
     Steps,
     UntilOptimal,
     UntilReturn,
     check_apart,
     env_kwargs_of,
+    fleet_of,
     given_in,
     keys_in,
+    loggers_of,
     progress_by,
     until_of,
 )
 from cdq.cli.parameters import option
+from cdq.cli.train import REPRESENTATION, finish
 from cdq.comm.zmq.address import EXAMPLES
 from cdq.errors import ConfigError, unknown_name
-from cdq.settings import OF_ENVIRONMENT
 
 if TYPE_CHECKING:
     from cdq.learner import QLearner
@@ -41,7 +46,7 @@ _DURABILITY = ("durable", "applied")
 _MODES = ("sync", "async")
 _STALENESS = 64
 # Hyper-parameters that a hub has no use for, or takes otherwise.
-_WITHOUT = {*OF_ENVIRONMENT, "overlap", "comm", "workers"}
+_WITHOUT = {"overlap", "comm", "workers"}
 
 Bind = Annotated[str, option(metavar="URL", help=f"Where to be: {EXAMPLES}.")]
 Checkpoint = Annotated[
@@ -60,7 +65,7 @@ Workers = Annotated[
     int,
     option(
         metavar="N",
-        help="A round needs so many; more may join.",
+        help="A round needs so many; more may join, of a fleet as many as it has environments.",
         show_default="1, or what the directory's job has",
     ),
 ]
@@ -116,6 +121,7 @@ def hub(
     checkpoint: Checkpoint,
     env: Env = None,
     env_arg: EnvArgs = None,
+    fleet: Fleet = None,
     steps: Steps = 5e6,
     workers: Workers = 1,
     until_optimal: UntilOptimal = None,
@@ -130,6 +136,7 @@ def hub(
     checkpoint_every: CheckpointEvery = None,
     log: Log = "plain",
     progress: Progress = 10.0,
+    log_to: LogTo = None,
     json_path: JsonPath = None,
     **hyperparameters: Any,
 ) -> None:
@@ -142,21 +149,20 @@ def hub(
 
     cdq hub --bind tcp://127.0.0.1:5555 --env Taxi-v4 --steps 1e8 --checkpoint taxi
     cdq hub --bind zmq+curve://0.0.0.0:5555 --keys keys/hub --env Taxi-v4 --checkpoint taxi --workers 2
+    cdq hub --bind tcp://127.0.0.1:5555 --env cdq/CartPole-v0 --fleet length=0.3 --fleet length=0.9 --checkpoint poles
     """
-    from cdq.cli.train import finish
     from cdq.comm.zmq.address import parse
-    from cdq.envs.arguments import with_arguments
-    from cdq.job import Hosting, goal_of, last_start, model_in
-    from cdq.learner import QLearner
+    from cdq.job import Hosting, goal_of, last_start
 
     if durability not in _DURABILITY:
         raise ConfigError(unknown_name("durability", durability, _DURABILITY))
     if mode is not None and mode not in _MODES:
         raise ConfigError(unknown_name("mode", mode, _MODES))
     check_apart(json=json_path, checkpoint=checkpoint)
-    env_kwargs = env_kwargs_of(env_arg)
+    env_kwargs = fleet_of(fleet, env_kwargs_of(env_arg))
     if env_kwargs is not None and env is None:
-        raise ConfigError("--env-arg was given without --env; name the environment, too")
+        what = "--env-arg" if fleet is None else "--fleet"
+        raise ConfigError(f"{what} was given without --env; name the environment, too")
     last = last_start(checkpoint)
     hosting = Hosting(
         str(parse(bind, bound=True)),
@@ -168,48 +174,82 @@ def hub(
         staleness=staleness,
         metrics=metrics,
     )
-    options = {**arguments_of(hyperparameters), "workers": workers, "comm": _COMM}
+    options = {**arguments_of(hyperparameters), "workers": len(fleet) if fleet else workers, "comm": _COMM}
     until = until_of(until_optimal, until_return)
     bar = progress_by(progress)
-    callbacks = [] if bar is None or log == "json" else [bar]  # standard error then has JSON alone
+    shown = [] if bar is None or log == "json" else [bar]  # standard error then has JSON alone
+    callbacks = [*shown, *loggers_of(log_to)]
     with logging_as(log):
+        given, every = given_in(context), checkpoint_every
         if any(checkpoint.glob("checkpoint-*")):
-            given = given_in(context)
-            model = model_in(checkpoint)
-            agent = QLearner.resume(
-                checkpoint,
-                env if model is None else model,
-                workers=workers if "workers" in given else None,
-                comm=_COMM,
-                checkpoint_every=checkpoint_every,
-            )
-            _require_same(agent, env if env is None else with_arguments(env, env_kwargs), options, given)
-            more, until = _left(
-                agent, None if last is None else goal_of(last), steps if "steps" in given else None, until
-            )
+            agent = _resumed(checkpoint, env, env_kwargs, options, given=given, every=every)
+            goal = None if last is None else goal_of(last)
+            more, until = _left(agent, goal, steps if "steps" in given else None, until)
         else:
-            agent = _new(env, {**options, "env_kwargs": env_kwargs}, checkpoint, checkpoint_every)
-            more = steps
+            agent, more = _new(checkpoint, env, env_kwargs, options, given=given, every=every), steps
+        if "members" in agent.made_of:  # a fleet, all of whose environments need not have a worker
+            hosting = replace(hosting, least=workers)
         finish(agent, more, until, None, json_path, callbacks=callbacks, hosting=hosting)
 
 
-def _new(env: str | None, options: Mapping[str, Any], checkpoint: Path, every: float | None) -> QLearner:
+def _new(
+    directory: Path,
+    env: str | None,
+    env_kwargs: Any,
+    options: dict[str, Any],
+    *,
+    given: set[str],
+    every: float | None,
+) -> QLearner:
+    """Return the learner of a job that begins."""
+    from cdq.envs.defaults import recommended
     from cdq.learner import QLearner
 
     if env is None:
-        raise ConfigError(f"{checkpoint} holds no job, and no environment was given: name one with --env")
-    return QLearner(env, **options, checkpoint=checkpoint, checkpoint_every=every)
+        raise ConfigError(f"{directory} holds no job, and no environment was given: name one with --env")
+    known = None if given & REPRESENTATION else recommended(env)
+    usual = {} if known is None else {name: known.arguments[name] for name in known.arguments.keys() - given}
+    return QLearner(
+        env, env_kwargs=env_kwargs, **{**options, **usual}, checkpoint=directory, checkpoint_every=every
+    )
+
+
+def _resumed(
+    directory: Path,
+    env: str | None,
+    env_kwargs: Any,
+    options: dict[str, Any],
+    *,
+    given: set[str],
+    every: float | None,
+) -> QLearner:
+    """Return the learner of the job in a directory; raises where the command line says something else."""
+    from cdq.envs.arguments import with_arguments_of_each
+    from cdq.job import env_in, holds_fleet
+    from cdq.learner import QLearner
+
+    wanted = env and with_arguments_of_each(env, env_kwargs)
+    models, fleet = env_in(directory), holds_fleet(directory)
+    by_model = models is not None and not fleet
+    agent = QLearner.resume(
+        directory,
+        models if by_model or env is None else wanted,
+        workers=options["workers"] if "workers" in given and not fleet else None,
+        comm=_COMM,
+        checkpoint_every=every,
+    )
+    _require_same(agent, wanted if by_model else None, options, given)
+    return agent
 
 
 def _require_same(agent: QLearner, env: Any, options: Mapping[str, Any], given: set[str]) -> None:
-    """Raise if options of the command line differ from those of the job."""
+    """Raise if options of the command line differ from those of the job, whose model *env* has where it is given."""
     from cdq.cli.again import differing_options, require_none_differ
     from cdq.mdp import MDP
 
     wrong = differing_options(agent, options, given)
-    if env is not None and (
-        agent.model is None or MDP.from_gymnasium(env).fingerprint() != agent.model.fingerprint()
-    ):
+    known = agent.model
+    if env is not None and known is not None and MDP.from_gymnasium(env).fingerprint() != known.fingerprint():
         wrong.append("env")
     require_none_differ(agent, wrong, "job", "leave it out to go on with the job, or name another directory")
 

@@ -10,6 +10,7 @@ from cdq.errors import ConfigError
 
 Directory = Annotated[Path, argument(metavar="DIR", help="Is made, for its owner alone.")]
 HubDirectory = Annotated[Path, argument(metavar="DIR", help="The hub's keys, made by cdq keygen.")]
+Job = Annotated[bool, option("--job", help="One pair for all processes of a job.")]
 Public = Annotated[Path, argument(metavar="PATH", help="The own.public of who may join.")]
 Name = Annotated[
     str | None,
@@ -17,8 +18,11 @@ Name = Annotated[
 ]
 
 
-def keygen(directory: Directory) -> None:
+def keygen(directory: Directory, *, job: Job = False) -> None:
     """Make a pair of keys, for a hub or for a worker: own.public, to be handed on, and own.secret.
+
+    With --job one pair is for all processes that torchrun, Kubernetes or AWS
+    Batch starts: bring the directory to all, and set CDQ_KEYS to it.
 
     [bold]Examples[/bold]
 
@@ -26,15 +30,19 @@ def keygen(directory: Directory) -> None:
     cdq keygen keys/worker
     cp keys/hub/own.public keys/worker/hub.public
     cdq keys allow keys/hub keys/worker/own.public
+    cdq keygen --job keys/job
     """
     from cdq.comm.zmq import keys
 
     try:
-        public = keys.keygen(directory)
+        public = keys.keygen(directory, job)
     except OSError as error:
         raise ConfigError(
             f"cannot make {directory}: {error.strerror}; name a directory of your own"
         ) from None
+    if job:
+        print(f"{directory} is for the processes of the job alone: CDQ_KEYS={directory}")
+        return
     print(f"{public} may be handed on; {public.with_suffix('.secret')} may not")
 
 

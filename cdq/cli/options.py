@@ -16,7 +16,7 @@ from cdq.errors.checks import real
 
 if TYPE_CHECKING:
     from cdq.comm.zmq.keys import Keys
-    from cdq.training import ProgressBar, Until
+    from cdq.training import Callback, ProgressBar, Until
 
 EnvId = Annotated[
     str,
@@ -77,7 +77,7 @@ KeysDirectory = Annotated[
 HubUrl = Annotated[
     str,
     argument(
-        metavar="URL", help="Of the hub: zmq+ipc://PATH, zmq+curve://HOST:PORT or tcp://127.0.0.1:PORT."
+        metavar="URL", help="Of the hub: zmq+ipc:///PATH, zmq+curve://HOST:PORT or tcp://127.0.0.1:PORT."
     ),
 ]
 JsonPath = Annotated[
@@ -85,6 +85,17 @@ JsonPath = Annotated[
     option("--json", metavar="PATH", help="Write the figures as JSON; - prints them and nothing else."),
 ]
 
+LogTo = Annotated[
+    list[Path] | None,
+    option(
+        "--log-to",
+        metavar="FILE|DIR",
+        help="Write the history as it grows to FILE.csv, FILE.jsonl, or DIR for TensorBoard; may be given again.",
+    ),
+]
+
+# Ends of names of files that somebody may hope for.
+_OTHER_FILES = {".json", ".txt", ".log", ".tsv", ".parquet", ".xlsx", ".html", ".safetensors", ".png", ".svg"}
 _WORDS = {"True": True, "False": False, "None": None}
 
 
@@ -183,6 +194,38 @@ def progress_by(seconds: float) -> ProgressBar | None:
 
     between = real("--progress", seconds, "a finite number of seconds above 0, or 0 to show none", 0.0)
     return ProgressBar(between) if between else None
+
+
+def loggers_of(paths: Sequence[Path] | None) -> list[Callback]:
+    """Return the loggers that ``--log-to`` stands for: by the end of a file's name, or of a directory for TensorBoard.
+
+    Raises
+    ------
+    ConfigError
+        If a name is one of a file of another kind, or given twice.
+    PackageMissing
+        If tensorboardX is not installed, for a directory.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> [type(one).__name__ for one in loggers_of([Path("run.csv"), Path("run.jsonl")])]
+    ['CSVLogger', 'JSONLogger']
+    """
+    from cdq.training.loggers import CSVLogger, JSONLogger, TensorBoardLogger
+
+    kinds: dict[str, Any] = {".csv": CSVLogger, ".jsonl": JSONLogger, ".ndjson": JSONLogger}
+    found: dict[Path, Callback] = {}
+    for path in paths or ():
+        kind = kinds.get(path.suffix.lower())
+        if path.absolute() in found:
+            raise ConfigError(f"--log-to names {path} twice; name two places")
+        if kind is None and not path.is_dir() and (path.exists() or path.suffix.lower() in _OTHER_FILES):
+            raise ConfigError(
+                f"--log-to is {path}; allowed: FILE.csv, FILE.jsonl, or a directory for TensorBoard"
+            )
+        found[path.absolute()] = (kind or TensorBoardLogger)(path)
+    return list(found.values())
 
 
 def until_of(optimal: float | None, mean_return: float | None) -> Until | None:

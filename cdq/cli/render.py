@@ -19,7 +19,7 @@ from cdq.cli.options import is_stdout
 from cdq.cli.output import printable
 from cdq.mdp import MDP
 from cdq.qfunctions import ARROWS, ASCII_ARROWS, LEGEND, policy_lines
-from cdq.storage import replacing
+from cdq.storage import in_digits, replacing
 from cdq.training import is_for_a_person
 
 # Tasks that are shown in full.
@@ -91,20 +91,20 @@ def quantity(value: float) -> str:
 
     Examples
     --------
-    >>> quantity(41_234_567), quantity(0.00123456), quantity(12)
-    ('41.23 M', '0.001235', '12')
+    >>> quantity(41_234_567), quantity(0.00123456), quantity(12), quantity(329_412.5)
+    ('41.23 M', '0.001235', '12', '329,400')
     """
     for size, unit in ((1e9, " G"), (1e6, " M")):
         if abs(value) >= size:
-            return f"{value / size:.4g}{unit}"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+            return f"{in_digits(value / size)}{unit}"
+    return f"{value:,}" if isinstance(value, int) else in_digits(value)
 
 
 def mean_and_error(report: Mapping[str, Any]) -> str:
     """Return the mean return of a report with its standard error, or what there is where episodes do not end."""
     if report["mean_return"] is None:
         return f"none, as {report['episodes_unended']:,} of {report['episodes_evaluated']:,} episodes did not end"
-    return f"{report['mean_return']:.4g} ± {report['mean_return_error']:.2g}"
+    return f"{in_digits(report['mean_return'])} ± {in_digits(report['mean_return_error'], 2)}"
 
 
 def seats(report: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -126,7 +126,11 @@ def _share(found: Mapping[str, Any], what: str) -> str:
 def per_step(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the mean reward of a step as a figure, where episodes do not end."""
     unended = report["mean_return"] is None
-    return [("mean reward", f"{report['mean_reward']:.4g} a step, of the first 10,000")] if unended else []
+    return (
+        [("mean reward", f"{in_digits(report['mean_reward'])} a step, of the first 10,000")]
+        if unended
+        else []
+    )
 
 
 def of_agents(report: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -143,9 +147,9 @@ def each_task(tasks: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     for task in tasks[:_MOST_TASKS]:
         said = [f"mean return {mean_and_error(task)}", *(value for _, value in per_step(task))]
         if task["mean_length"] is not None:
-            said.append(f"{task['mean_length']:.4g} steps")
+            said.append(f"{in_digits(task['mean_length'])} steps")
         if task.get("gap") is not None:
-            said.append(f"gap at most {task['gap']:.2g}")
+            said.append(f"gap at most {in_digits(task['gap'], 2)}")
         figures.append((f"task {task['task']}", ", ".join(said)))
     left = len(tasks) - len(figures)
     return [*figures, ("", f"and {left:,} more; --json has all")] if left else figures

@@ -24,11 +24,12 @@ def replay(directory: Directory, *, json_path: JsonPath = None) -> None:
     """
     from cdq.cli.render import console_for_people, show_figures, write_json
     from cdq.job import replay as learn_again
+    from cdq.learner.members import task_of
 
     check_writable(json_path)
     rounds: list[int] = [0]
     started = time.perf_counter()
-    table = learn_again(directory, told=rounds.append)
+    table = learn_again(directory, told=rounds.append, make=task_of)
     report = {
         "env": table.environment,
         "path": str(directory),

@@ -35,6 +35,7 @@ def solve(
     from cdq.cli.render import console_for_people, show_figures, show_policy, write_json
     from cdq.envs.arguments import with_arguments
     from cdq.mdp import MDP, planning
+    from cdq.storage import in_digits
 
     check_writable(json_path)
     model = MDP.from_gymnasium(with_arguments(env, env_kwargs_of(env_arg)))
@@ -57,8 +58,8 @@ def solve(
     }
     figures = [
         ("environment", f"{model.name}: {model.n_states:,} states, {model.n_actions} actions"),
-        ("optimal value", f"{optimal_value:.6g} from the start, gamma {gamma:g}"),
-        ("error", f"at most {solution.error:.2g}"),
+        ("optimal value", f"{in_digits(optimal_value, 6)} from the start, gamma {gamma:g}"),
+        ("error", f"at most {in_digits(solution.error, 2)}"),
         ("time", f"{seconds:.4f} s, {solution.iterations} iterations"),
     ]
     write_json(json_path, report)

@@ -146,11 +146,17 @@ def _left(job: Mapping[str, Any]) -> str:
 
 
 def _learnt(job: Mapping[str, Any]) -> list[tuple[str, str]]:
+    from cdq.storage import in_digits
+
     known = [
-        ("mean return", job["mean_return"], "{:.4g}, exploring"),
-        ("gap", job["gap"], "at most {:.2g}, as last measured"),
+        ("mean return", job["mean_return"], 4, "{}, exploring"),
+        ("gap", job["gap"], 2, "at most {}, as last measured"),
     ]
-    return [(name, text.format(value)) for name, value, text in known if value is not None]
+    return [
+        (name, text.format(in_digits(value, digits)))
+        for name, value, digits, text in known
+        if value is not None
+    ]
 
 
 def _worker(worker: Mapping[str, Any], speeds: Mapping[str, Any]) -> str:

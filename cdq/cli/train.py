@@ -16,6 +16,7 @@ from cdq.cli.options import (
     EnvArgs,
     Fleet,
     JsonPath,
+    LogTo,
     OptionalEnvId,
     Progress,
     Steps,
@@ -26,12 +27,14 @@ from cdq.cli.options import (
     env_kwargs_of,
     fleet_of,
     given_in,
+    loggers_of,
     progress_by,
     until_of,
 )
 from cdq.cli.parameters import option
 from cdq.errors import CdqError, ConfigError
 from cdq.settings import MAY_CHANGE
+from cdq.settings.of_networks import STEPS, exploration_of, step_size_of
 
 if TYPE_CHECKING:
     from cdq.job import Hosting
@@ -39,8 +42,8 @@ if TYPE_CHECKING:
     from cdq.training import Callback, Until
 
 _INTERRUPTED = 130
-_REPRESENTATION = {"features", "bins", "table", "tasks"}
-_WITH_RESUME = {*MAY_CHANGE, "steps", "save", "progress", "json_path", "env_again"}
+REPRESENTATION = {"features", "network", "bins", "table", "tasks"}
+_WITH_RESUME = {*MAY_CHANGE, "steps", "save", "progress", "log_to", "json_path", "env_again"}
 Checkpoint = Annotated[
     Path | None, option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
 ]
@@ -81,6 +84,7 @@ def train(
     until_return: UntilReturn = None,
     save: Save = None,
     progress: Progress = 10.0,
+    log_to: LogTo = None,
     json_path: JsonPath = None,
     **hyperparameters: Any,
 ) -> None:
@@ -96,8 +100,8 @@ def train(
     on with it, to --steps in all; --new begins anew.
 
     With --resume, which takes everything else from the checkpoint, only
-    --workers, --comm, --steps (so many more), --save, --progress, --json and
-    --env may be given. --env says that a module of yours may be imported: no file says so.
+    --workers, --comm, --steps (so many more), --save, --progress, --log-to,
+    --json and --env may be given. --env says that a module of yours may be imported: no file says so.
 
     [bold]Examples[/bold]
 
@@ -107,6 +111,7 @@ def train(
     cdq train CliffWalking-v1 --exploration linear:1:0.05:1e6
     cdq train FrozenLake8x8-v1 --until-optimal 0.01 --json -
     cdq train FrozenLake8x8-v1 --tasks goals:14,37,60
+    cdq train CartPole-v1 --network 64,64
     mpiexec -n 4 cdq train Taxi-v4 --steps 1e9 --checkpoint runs/taxi
     mpiexec -n 4 cdq train --resume runs/taxi
     """
@@ -115,7 +120,7 @@ def train(
 
     check_apart(save=save, json=json_path, checkpoint=checkpoint, resume=resume)
     until, bar = until_of(until_optimal, until_return), progress_by(progress)
-    callbacks = [] if bar is None else [bar]
+    callbacks = [*([] if bar is None else [bar]), *loggers_of(log_to)]
     if resume is not None:
         given = given_in(context)
         agent = _resumed(resume, given, env_again, {name: hyperparameters[name] for name in MAY_CHANGE})
@@ -133,10 +138,13 @@ def train(
     from cdq.envs.defaults import recommended  # here: it takes Gymnasium with it
 
     given = given_in(context)
-    known = None if given & _REPRESENTATION else recommended(env)
+    known = None if given & REPRESENTATION else recommended(env)
     if known is not None:
         options.update({name: value for name, value in known.arguments.items() if name not in given})
         steps = steps if "steps" in given else known.steps
+    if options["network"] is not None:
+        steps = steps if "steps" in given else STEPS
+        options.update(_decays(steps, given))
     env_kwargs = fleet_of(fleet, env_kwargs_of(env_arg))
     if checkpoint is not None and not new:
         begun = run_in(checkpoint, env, env_kwargs, options, given=given, every=checkpoint_every)
@@ -151,6 +159,12 @@ def train(
         check_writable(json_path)
         begin_anew(checkpoint)
     finish(agent, steps, until, save, json_path, callbacks=callbacks)
+
+
+def _decays(steps: float, given: set[str]) -> dict[str, Any]:
+    """Return the schedules of a network that learns for so many steps, but for those that were given."""
+    decays = {"step_size": step_size_of(steps), "exploration": exploration_of(steps)}
+    return {name: decay for name, decay in decays.items() if name not in given}
 
 
 def _resumed(directory: Path, given: set[str], env: str | None, changed: Mapping[str, Any]) -> QLearner:
@@ -236,7 +250,8 @@ def _show(agent: QLearner, report: Mapping[str, Any], json_path: Path | None) ->
 
     console = console_for_people(json_path)
     show_figures(console, _figures(report))
-    show_policy(console, agent.model, agent.table.policy())
+    if agent.model is not None:
+        show_policy(console, agent.model, agent.table.policy())
     show_hints(console, report["hints"])
 
 
@@ -267,12 +282,14 @@ def _solved(report: Mapping[str, Any]) -> str:
 
 def _certified(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the certified distance from optimal, where the model is known."""
+    from cdq.storage import in_digits
+
     if report["gap"] is None:
         return []
     return [
-        ("policy value", f"{report['policy_value']:.6g} from the start, gamma {report['gamma']:g}"),
-        ("optimal value", f"{report['optimal_value']:.6g}"),
-        ("gap", f"at most {report['gap']:.2g}"),
+        ("policy value", f"{in_digits(report['policy_value'], 6)} from the start, gamma {report['gamma']:g}"),
+        ("optimal value", f"{in_digits(report['optimal_value'], 6)}"),
+        ("gap", f"at most {in_digits(report['gap'], 2)}"),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,25 +54,24 @@ def watch(
     cdq watch tcp://127.0.0.1:5555 --port 8000
     cdq watch zmq+curve://hub.example:5555 --keys keys/worker
     """
+    with contextlib.suppress(KeyboardInterrupt):  # also while it is not shown yet
+        _show(source, port, _watch_of(source, keys, env, timeout), open_page=open_page)
+
+
+def _show(source: str, port: int, watched: DirectoryWatch | JobWatch, *, open_page: bool) -> None:
     from cdq.cli.watching import Board
     from cdq.errors.checks import whole
     from cdq.job.web import Address, Site
 
-    address = Address("127.0.0.1", whole("--port", port, 0, (1 << 16) - 1))
-    watched, board = _watch_of(source, keys, env, timeout), Board()
+    address, board = Address("127.0.0.1", whole("--port", port, 0, (1 << 16) - 1)), Board()
     board.show(watched.look())
-    with Site(address, board.pages(), "the page") as site:
+    with Site(address, board.pages(), "the page") as site, contextlib.closing(board):
         print(f"{printable(source)} is shown at {site.url} until Ctrl-C", flush=True)
-        try:
-            if open_page:
-                _open(site.url)
-            while True:
-                time.sleep(_PAUSE)
-                board.show(watched.look())
-        except KeyboardInterrupt:
-            pass
-        finally:
-            board.close()
+        if open_page:
+            _open(site.url)
+        while True:
+            time.sleep(_PAUSE)
+            board.show(watched.look())
 
 
 def _watch_of(source: str, keys: Path | None, env: str | None, timeout: float) -> DirectoryWatch | JobWatch:

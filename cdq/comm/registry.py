@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from cdq.comm.base import API_VERSION, DEFAULT_TIMEOUT, LONGEST_TIMEOUT, Communicator, checked_timeout
 from cdq.comm.launchers import parent_rank, started_by
+from cdq.comm.rendezvous import URL, parent_meeting, rendezvous
 from cdq.errors import BackendUnavailable, ConfigError, unknown_name
 
 GROUP = "cdq.communicators"
@@ -34,7 +35,8 @@ def connect(
     ----------
     url : str
         A communicator's name, a URL whose scheme is one, or ``"auto"``: what the environment variable
-        ``CDQ_COMM`` names, else MPI where mpiexec or srun started several processes, else in-process. An explicit
+        ``CDQ_COMM`` names, else MPI where mpiexec or srun started several processes, else ``"zmq+env://"`` where
+        torchrun, an indexed Job of Kubernetes or AWS Batch did: rank 0 hosts their relay; else in-process. An explicit
         choice never falls back to another one. A URL may end in ``?timeout=SECONDS``, as in ``"mpi://?timeout=30"``.
     workers : int, optional
         Number of ranks asked for; what there is by default: those that were started, or 1 in-process.
@@ -139,7 +141,7 @@ def _unavailable(entry: EntryPoint, why: str) -> BackendUnavailable:
 
 
 def _name(url: str) -> str:
-    """Return the communicator's name: of ``zmq+ipc://PATH`` that is what stands before the plus."""
+    """Return the communicator's name: of ``zmq+ipc:///PATH`` that is what stands before the plus."""
     return url.partition("://")[0].partition("+")[0]
 
 
@@ -164,11 +166,15 @@ def _without_timeout(url: str) -> tuple[str, float | None]:
 
 def _automatic() -> str:
     chosen = named = os.environ.get(VARIABLE, "")
-    launch, parent = started_by(), parent_rank()
+    launch = started_by()
+    meets = not named and launch is None
+    meeting, parent = rendezvous() if meets else None, parent_rank() or (parent_meeting() if meets else None)
     if chosen:
         why = f"named by {VARIABLE}"
     elif launch is not None and launch.size > 1:
         chosen, why = "mpi", f"as {launch.launcher} started {launch.size} processes"
+    elif meeting is not None:
+        chosen, why = URL, f"as {meeting.launcher} started {meeting.size} processes"
     elif parent is not None:
         from cdq.comm.mpi.library import require_no_fork
 
@@ -176,7 +182,8 @@ def _automatic() -> str:
         chosen, why = "inprocess", f"as rank {parent.rank} started this process, which is no rank itself"
     else:
         chosen, why = "inprocess", f"as {VARIABLE} is not set and no launcher started several processes"
-    _tell(chosen, why, logging.INFO if launch is not None or parent is not None or named else logging.DEBUG)
+    usual = chosen == "inprocess" and launch is None and parent is None and not named
+    _tell(chosen, why, logging.DEBUG if usual else logging.INFO)
     return chosen
 
 

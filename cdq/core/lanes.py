@@ -47,7 +47,7 @@ class Lanes:
     def __init__(self, n: int, own_bytes: int = 0, rank: int = 0) -> None:
         first = -(-_COMMON * n // _ALIGNMENT) * _ALIGNMENT
         self.n, self.rank = n, rank
-        self.memory = np.zeros(first + own_bytes * n if own_bytes else _COMMON * n, np.uint8)
+        self.memory = np.zeros(bytes_of_lanes(n, own_bytes), np.uint8)
         self.words = self.memory[: 32 * n].view(np.uint64).reshape(4, n)
         self.elapsed = self.memory[32 * n : 40 * n].view(np.int64)
         self.returns = self.memory[40 * n : 48 * n].view(np.float64)
@@ -64,6 +64,17 @@ class Lanes:
     def seeds(self) -> list[int]:
         """Return a seed for each lane's environment, of 31 bits, from its stream as it is."""
         return [int(word >> np.uint64(33)) for word in self.words[0]]
+
+
+def bytes_of_lanes(n: int, own_bytes: int) -> int:
+    """Return how much memory *n* lanes take whose environments need so many bytes each.
+
+    Examples
+    --------
+    >>> bytes_of_lanes(1, 0), bytes_of_lanes(1, 8)
+    (52, 72)
+    """
+    return -(-_COMMON * n // _ALIGNMENT) * _ALIGNMENT + own_bytes * n if own_bytes else _COMMON * n
 
 
 def widened(rows: npt.NDArray[np.uint8], n: int, own_bytes: int) -> npt.NDArray[np.uint8]:

@@ -58,6 +58,10 @@ cdef class Probe:
         """Begin an episode in a lane."""
         self.q.forget_actions(lane, 1)
 
+    def end(self, int64_t lane):
+        """End the episode of a lane."""
+        self.q.end_episode(lane)
+
     def advance(self):
         """Make the successors the states."""
         self.q.advance()

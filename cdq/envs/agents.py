@@ -19,6 +19,7 @@ from cdq.envs.blocks import BlockEncoder, blocks_of
 from cdq.envs.python import seeds_of
 from cdq.envs.spaces import Encoder
 from cdq.envs.toy_text import make_any
+from cdq.envs.turns import players_of, spaces_of
 from cdq.errors import CdqError, ConfigError, EnvironmentFailure, UnsupportedEnvironment
 from cdq.errors.checks import shown
 from cdq.schedules import Constant
@@ -124,9 +125,9 @@ class AgentsEnvironment:
         self._env, self._copy = (env if made is None else made), None
         self._loop: AgentsLoop | None = None
         try:
-            self._players = list(self._env.possible_agents)
-            self.agents = tuple(map(str, self._players))
             self.name = _name_of(self._env)
+            self._players = players_of(self._env, self.name)
+            self.agents = tuple(map(str, self._players))
             _require_agents(self.agents, self.name)
             self.parallel = not hasattr(self._env, "last")
             self._groups = grouped(groups, self.agents)
@@ -265,8 +266,9 @@ def _require_agents(agents: Sequence[str], name: str) -> None:
 
 
 def _encoder_of(env: Any, agent: Any) -> Encoder:
+    spaces = spaces_of(env, agent)
     try:
-        return Encoder(env.observation_space(agent), env.action_space(agent))
+        return Encoder(*spaces)
     except CdqError as error:
         raise UnsupportedEnvironment(f"agent {agent!r}: {error}") from None
 

@@ -18,7 +18,7 @@ from cdq.envs.copying import copy_of, true_copy_of
 from cdq.envs.drawn import has_advice
 from cdq.envs.sending import kinds_of
 from cdq.envs.spaces import Encoder, spaces_of
-from cdq.envs.toy_text import EnvLike, make_env, name_of
+from cdq.envs.toy_text import EnvLike, game_of, make_env, name_of
 from cdq.envs.trial import Played, trial, trial_of
 from cdq.envs.wrappers import time_limit_of
 from cdq.errors import ConfigError, EnvironmentFailure, UnsupportedEnvironment
@@ -193,7 +193,7 @@ class PythonEnvironment:
     def fingerprint(self) -> str:
         """Return the SHA-256 of what a learnt table depends on, as hexadecimal digits."""
         base: Any = self._envs[0].unwrapped
-        named = " ".join([self._masks, *filter(None, [getattr(base, "game", None)])])
+        named = " ".join([self._masks, *filter(None, [game_of(base)])])
         return fingerprint_of(self._envs[0].spec, type(base), self.encoder, named)
 
     def close(self) -> None:

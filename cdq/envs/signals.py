@@ -25,26 +25,12 @@ Policy = Callable[["Signals", Mapping[str, int]], Mapping[str, int]]
 
 
 class SignalsEnv(CompiledAgents):
-    """A grid of crossings with traffic lights, each of them an agent.
-
-    Vehicles come to the crossings on the border, cross the city straight on, and leave it. A crossing has four
-    approaches, from north, east, south and west. An action, 0 green for north and south or 1 for east and west, holds
-    for 5 ticks; after a change all approaches have red in the first 2. With green, a vehicle of each approach moves to
-    the next crossing in a tick. At most 40 wait before a crossing on the border to come in.
-
-    An agent observes its green direction and how many vehicles wait from north and south and from east and west, each
-    in the bins 0, 1-2, 3-5, 6-10 and more: (green * 5 + bin) * 5 + bin, of 50 states. Its reward is minus the number of
-    vehicles that wait at its crossing, a mean over the ticks.
+    """The city of `cdq.Signals` as a Gymnasium environment: an action is one of each agent, a reward their sum.
 
     Parameters
     ----------
-    rows, columns : int
-        Size of the grid, 1 to 64. The agents are n0, n1 and so on, row by row.
-    rates : (float, float)
-        Probability that a vehicle comes, in each tick and on each street: on those from north and south, and on those
-        from east and west.
-    reward : {"local", "global"}
-        "global": the reward of each agent is that of all, the sum.
+    rows, columns, rates, reward
+        The same as for `cdq.Signals`.
 
     Raises
     ------
@@ -84,8 +70,17 @@ class SignalsEnv(CompiledAgents):
 class Signals(Parallel):
     """A city of traffic lights, by PettingZoo's interface: an agent at each crossing of a grid of streets.
 
+    Vehicles come to the crossings on the border, cross the city straight on, and leave it. A crossing has four
+    approaches, from north, east, south and west. An action, 0 green for north and south or 1 for east and west, holds
+    for 5 ticks; after a change all approaches have red in the first 2. With green, a vehicle of each approach moves to
+    the next crossing in a tick. At most 40 wait before a crossing on the border to come in.
+
+    An agent observes its green direction and how many vehicles wait from north and south and from east and west, each
+    in the bins 0, 1-2, 3-5, 6-10 and more: (green * 5 + bin) * 5 + bin, of 50 states. Its reward is minus the number of
+    vehicles that wait at its crossing, a mean over the ticks.
+
     `QLearner` steps it in compiled code, as it does ``gymnasium.make("cdq/Signals-v0")``, which takes the same
-    arguments. `cdq.envs.signals.SignalsEnv` says what vehicles, actions, observations and rewards are.
+    arguments but for `time_limit`.
 
     Parameters
     ----------

@@ -93,12 +93,20 @@ def require_single(env_like: EnvLike, env: Any) -> None:
     import gymnasium
 
     if not isinstance(env, (gymnasium.Env, gymnasium.vector.VectorEnv)):
-        hint = f", which is {_NO_ENV}" if hasattr(env, "step") else ""
-        if callable(getattr(env, "observation_space", None)):
-            hint = ", which has several agents and no possible_agents: let it list all that may take part"
         raise UnsupportedEnvironment(
-            f"{env_like!r} returned {type(env).__name__}{hint}; it must return a gymnasium.Env or VectorEnv"
+            f"{env_like!r} returned {type(env).__name__}{_hint_of(env)}; it must return a gymnasium.Env or VectorEnv"
         )
+
+
+def _hint_of(env: Any) -> str:
+    """Return why something is no environment of Gymnasium, for a message."""
+    if isinstance(env, type):
+        return f" {env.__name__}, a class, and nothing that it makes"
+    if not callable(getattr(env, "observation_space", None)):
+        return f", which is {_NO_ENV}" if hasattr(env, "step") else ""
+    if hasattr(env, "possible_agents"):
+        return ", which has several agents, and so no model of one"
+    return ", which has several agents and no possible_agents: let it list all that may take part"
 
 
 def make_any(env_like: EnvLike, **kwargs: object) -> Any:
@@ -152,6 +160,10 @@ def _make_registered(env_id: Any, kwargs: dict[str, Any]) -> Any:
         ) from None
     except (gymnasium.error.Error, TypeError, ValueError, KeyError) as error:
         raise UnsupportedEnvironment(f"cannot make {called}: {_one_line(error)}") from error
+    except Exception as error:
+        raise UnsupportedEnvironment(
+            f"cannot make {called}: {type(error).__name__}: {_one_line(error)}"
+        ) from error
 
 
 def _called(env_id: Any) -> str:
@@ -188,7 +200,13 @@ def _one_line(error: BaseException) -> str:
 def name_of(env: gymnasium.Env[Any, Any]) -> str:
     """Return an environment's name: its id, or else that of its game, or its class."""
     base: Any = env.unwrapped
-    return env.spec.id if env.spec is not None else getattr(base, "game", type(base).__name__)
+    return env.spec.id if env.spec is not None else game_of(base) or type(base).__name__
+
+
+def game_of(base: Any) -> str | None:
+    """Return the name of the game that an environment plays, where it tells one; others have a `game` of their own."""
+    game = getattr(base, "game", None)
+    return game if isinstance(game, str) else None
 
 
 def _read(env: gymnasium.Env[Any, Any]) -> TransitionTable:

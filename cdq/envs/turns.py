@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from cdq.errors import UnsupportedEnvironment
+from cdq.errors import CdqError, UnsupportedEnvironment
+from cdq.errors.checks import shown
 
 _ID = re.compile(r"pettingzoo(\.\w+)+")
 _ROUNDING = 1e-9
@@ -29,6 +30,24 @@ def is_aec(env: Any) -> bool:
 def _has_agents(env: Any) -> bool:
     several = not isinstance(env, (type, gymnasium.Env)) and hasattr(env, "possible_agents")
     return several and callable(getattr(env, "observation_space", None))
+
+
+def players_of(env: Any, name: str) -> list[Any]:
+    """Return all agents that may take part; `UnsupportedEnvironment` if they are no list."""
+    listed = env.possible_agents
+    if isinstance(listed, str) or not isinstance(listed, Iterable):
+        raise UnsupportedEnvironment(f"{name}: possible_agents is {shown(listed)}; allowed: a list of names")
+    return list(listed)
+
+
+def spaces_of(env: Any, agent: Any) -> tuple[Any, Any]:
+    """Return the spaces of observations and actions of an agent; `UnsupportedEnvironment` if it has none."""
+    try:
+        return env.observation_space(agent), env.action_space(agent)
+    except Exception as error:
+        raise UnsupportedEnvironment(
+            f"agent {agent!r}: its spaces cannot be had: {type(error).__name__}: {error}"
+        ) from error
 
 
 def as_plies(env: Any) -> Any:
@@ -79,7 +98,7 @@ def make_module(module: str, **kwargs: Any) -> Plies:
         made = importlib.import_module(module).env(**kwargs)
     except ImportError as error:
         raise UnsupportedEnvironment(
-            f"{module} cannot be imported: {error}; PettingZoo's classic games need pettingzoo and pygame"
+            f"{module} cannot be imported: {error}; PettingZoo's classic games need pettingzoo and pygame-ce"
         ) from None
     except AttributeError as error:
         raise UnsupportedEnvironment(f"{module} is no game of PettingZoo: {error}") from None
@@ -106,11 +125,11 @@ class Plies(gymnasium.Env[Any, Any]):
 
     def __init__(self, aec: Any) -> None:
         self._aec, self.game, self._ply = aec, _name(aec), 0
-        self._agents = list(aec.possible_agents)
+        self._agents = players_of(aec, self.game)
         modes = getattr(aec, "metadata", {}).get("render_modes", [])
         self.metadata = {"render_modes": modes, "render_fps": 1, "players": len(self._agents)}
         self.render_mode = getattr(aec, "render_mode", None)
-        spaces = [(aec.observation_space(agent), aec.action_space(agent)) for agent in self._agents]
+        spaces = [spaces_of(aec, agent) for agent in self._agents]
         if len(self._agents) == 2 and spaces[0] != spaces[1]:
             first, second = self._agents
             raise UnsupportedEnvironment(
@@ -165,11 +184,21 @@ class Plies(gymnasium.Env[Any, Any]):
         Raises
         ------
         UnsupportedEnvironment
-            If one is not; says which ply.
+            If one is not, or a ply fails; says which ply.
         """
-        random = np.random.default_rng(0)
-        if len(self._agents) != 2:  # refused anyway
+        if len(self._agents) != 2 or not hasattr(self.action_space, "n"):  # refused anyway
             return
+        try:
+            self._play_some()
+        except CdqError:
+            raise
+        except Exception as error:
+            raise UnsupportedEnvironment(
+                f"ply {self._ply + 1} of a game of {self.game} failed: {type(error).__name__}: {error}"
+            ) from error
+
+    def _play_some(self) -> None:
+        random = np.random.default_rng(0)
         for game in range(_REHEARSED):
             observation, info = self.reset(seed=game)
             for _ in range(_LONGEST):
@@ -184,6 +213,10 @@ class Plies(gymnasium.Env[Any, Any]):
         space: Any = self.action_space
         mask = observation.get("action_mask") if isinstance(observation, dict) else info.get("action_mask")
         allowed = range(space.n) if mask is None else np.flatnonzero(mask)
+        if not len(allowed):
+            raise UnsupportedEnvironment(
+                f"ply {self._ply + 1} of a game of {self.game} has no action that is allowed, and the game is not over"
+            )
         return int(getattr(space, "start", 0) + random.choice(allowed))
 
     def render(self) -> Any:

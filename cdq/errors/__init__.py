@@ -2,6 +2,7 @@
 
 - `checks`: Checks of what users give.
 - `lazy`: Modules that are imported on first use.
+- `naming`: Names of arguments: one that a call does not have, or lacks, is told with the name that was meant.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ class ConfigError(CdqError, ValueError):
 
 class UnknownArgument(ConfigError, TypeError):
     """A call got an argument by a name that it does not have; a TypeError too, as Python's own error is."""
+
+
+class MissingArgument(ConfigError, TypeError):
+    """A call lacks an argument that it needs; a TypeError too, as Python's own error is."""
 
 
 class ModelError(CdqError, ValueError):
@@ -135,6 +140,17 @@ class BackendUnavailable(CommError, ImportError):
 # Names that other libraries and textbooks have for arguments of this one.
 _ELSEWHERE = {
     "alpha": "step_size",
+    "eval_env": "env",
+    "eval_freq": "every",
+    "eval_seed": "seed",
+    "filename": "path",
+    "log_dir": "directory",
+    "log_freq": "every",
+    "log_path": "path",
+    "logdir": "directory",
+    "max_seconds": "seconds",
+    "reward_threshold": "at_least",
+    "threshold": "at_least",
     "discount": "gamma",
     "discount_factor": "gamma",
     "environment": "env",

@@ -11,6 +11,7 @@
   state.
 - `hub`: A call of `learn` whose workers are a hub's: local processes that it starts, or processes that join.
 - `increments`: Asynchronous contributions: how much of the hub's value each visit left, and what was added to it.
+- `job`: The job of a hub: what its workers learn, and the task and the table of each.
 - `join`: A process that takes part in a job: ``python -m cdq.job.join URL [SECONDS]``.
 - `journal`: The journal of a job: a line per round, durable before any answer to a worker; with it every run can be
   repeated.
@@ -18,15 +19,17 @@
 - `member`: A worker's part of a job: learn the window that the hub names, contribute it, take over the merged table.
 - `messages`: Messages between hub and workers in each round: layouts, and the checks before anything is believed.
 - `recovery`: Restart of the hub: rounds of the journal that the newest checkpoint lacks, applied as they were stored.
+- `opening`: Opening of a service on the state of a call: what a hub can do, and the course of its windows.
 - `parent`: The tie of a process to the one that started it, with which it ends.
 - `replay`: Replay of a job in this process: every round is learnt again, and compared with the journal.
 - `service`: The hub's part of learning: it opens windows, merges the contributions, and keeps the table.
 - `store`: Beginning of a job, in a file of its own: with the journal, all that it takes to repeat the job.
+- `tasks`: Tasks of a job as messages and files hold them: a model as it is, an environment by what makes it again.
 - `membership/`: Membership of a job: the workers that take part, exactly once, in each round.
 """
 
 from cdq.job.handover import answer, hand_over, receive
-from cdq.job.hub import Hosting, last_start, model_in
+from cdq.job.hub import Hosting, env_in, holds_fleet, last_start
 from cdq.job.local import learn, processes
 from cdq.job.parent import PARENT, end_with_parent
 from cdq.job.replay import goal_of, replay
@@ -36,11 +39,12 @@ __all__ = [
     "Hosting",
     "answer",
     "end_with_parent",
+    "env_in",
     "goal_of",
     "hand_over",
+    "holds_fleet",
     "last_start",
     "learn",
-    "model_in",
     "processes",
     "receive",
     "replay",

@@ -66,7 +66,7 @@ class AsynchronousService(LearningService):
         window = self.offer(uid).window
         goal = self._state.goal
         return pack_welcome(
-            self._job, self._state.merged, self.lanes(uid), window, target=goal.target, asynchronous=True
+            self.job, uid, self._state.merged, self.lanes(uid), window, target=goal.target, asynchronous=True
         )
 
     def limit(self, uid: int) -> int:
@@ -82,12 +82,12 @@ class AsynchronousService(LearningService):
         return offers[-1]
 
     def _next(self) -> OpenWindow:
-        course, settings, size = self._course, self._job.settings, self._size
+        course, rate, size = self._course, self.job.settings.exploration, self._size
         before, left = course.progress.steps, self._state.goal.target - course.progress.steps
         if self.finished or left <= 0:
             return DONE._replace(before=before)
-        sweeps = sweeps_of(course.progress.window, left, size, settings.num_envs)
-        rate, after = settings.exploration, before + sweeps * settings.num_envs * size
+        sweeps = sweeps_of(course.progress.window, left, size, self._shape.num_envs)
+        after = before + sweeps * self._shape.num_envs * size
         return OpenWindow(sweeps, before, rate.at(before), rate.at(after), 0)
 
     def _offered(self, uid: int, submission: Submission) -> Assignment | None:

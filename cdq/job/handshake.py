@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,20 +16,21 @@ import numpy.typing as npt
 
 from cdq import schedules
 from cdq._version import __version__
+from cdq.contracts import WorkerTask
 from cdq.errors import CdqError, ConfigError
 from cdq.errors.checks import whole
+from cdq.job.job import Job, Known, make_worker, problem_of, updates_of
 from cdq.job.messages import OpenWindow, Shape, check_lanes
-from cdq.mdp import MDP, PackedModel, pack_model
+from cdq.job.tasks import describe, member_of
+from cdq.mdp import MDP, pack_model
+from cdq.merges import Personal
 from cdq.qfunctions import MergedTable
 from cdq.rules import Q_LEARNING, as_rule
 from cdq.schedules import Polynomial, RescaledLinear, StepSize, build_law
-from cdq.settings import Settings
 from cdq.storage import Tensors, pack_tensors, parse_tensors
-from cdq.workers import Worker
 
 # Changes whenever messages, or what a worker does on them, change.
 PROTOCOL = 2
-_MODEL = ("offsets", "next_state", "probability", "reward", "terminated", "start")
 # A greeting is a few hundred bytes; one that is longer is none.
 _LONGEST_HELLO = 4096
 _LONGEST_HOST = 64  # characters of the name of a worker's machine
@@ -100,52 +101,16 @@ def _small_model(tiny: float) -> MDP:
     return MDP.from_arrays([forward, (forward + stay) / 2], rewards)
 
 
-def make_worker(sampler: PackedModel, merged: MergedTable, gamma: float, num_envs: int, lanes: Any) -> Worker:
-    """Return a worker that goes on from *lanes*; the first of a run of seed 0 without them."""
-    return Worker(
-        sampler,
-        merged,
-        is_keeper=True,
-        gamma=gamma,
-        seed=0,
-        rank=0,
-        session=0,
-        num_envs=num_envs,
-        stop=np.zeros(1, np.int32),
-        lanes=lanes,
-    )
-
-
-@dataclass(frozen=True)
-class Job:
-    """Model and settings of a job, the same for all workers from the first round to the last."""
-
-    model: MDP
-    settings: Settings
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Fingerprint of the model."""
-        return self.model.fingerprint()
-
-    @property
-    def shape(self) -> Shape:
-        """Sizes from which those of messages follow."""
-        real = np.dtype(self.settings.dtype)
-        columns = self.model.n_actions * self.settings.rule.tables
-        return Shape(self.model.n_states, columns, real, self.settings.num_envs)
-
-
 @dataclass(frozen=True)
 class Welcome:
     """Start of a worker, as the hub sends it.
 
     Attributes
     ----------
-    sampler : PackedModel
-        The model, packed.
-    gamma, mass : float
-        Discount; the pooled mass that a round may add to a clock.
+    problem : WorkerTask
+        The task of the worker.
+    gamma, mass, scale : float
+        Discount; the pooled mass that a round may add to a clock; the factor of all step sizes.
     step_size : StepSize
         Law of the step sizes.
     shape : Shape
@@ -162,11 +127,14 @@ class Welcome:
         Name of the environment.
     target : int
         Steps of all workers at which the job ends; 0: a hub of an older cdq does not say.
+    rank : int
+        Number of the worker.
     """
 
-    sampler: PackedModel
+    problem: WorkerTask
     gamma: float
     mass: float
+    scale: float
     step_size: StepSize
     shape: Shape
     merged: MergedTable
@@ -175,37 +143,47 @@ class Welcome:
     asynchronous: bool
     name: str
     target: int
+    rank: int
 
 
 def pack_welcome(
-    job: Job, merged: MergedTable, lanes: Any, window: OpenWindow, *, target: int, asynchronous: bool = False
+    job: Job,
+    uid: int,
+    merged: MergedTable,
+    lanes: Any,
+    window: OpenWindow,
+    *,
+    target: int,
+    asynchronous: bool = False,
 ) -> bytes:
-    """Return all that a worker needs, as the hub sends it: no environment is made anywhere but at the hub."""
-    settings = job.settings
+    """Return all that a worker needs, as the hub sends it; an environment that is no model it makes itself."""
+    settings, (task, told) = job.settings, member_of(job.task, job.about, uid)
+    made_of, arrays = describe(task, told)
     about = {
         "kind": "welcome",
-        "model": job.fingerprint,
-        "sizes": [job.model.n_states, job.model.n_actions],
-        "time_limit": job.model.time_limit,
-        "name": job.model.name,
+        **made_of,
         "gamma": settings.gamma,
         "mass": settings.sync_every.mass,
         "step_size": schedules.to_config(settings.step_size),
-        "num_envs": settings.num_envs,
+        "num_envs": job.shape.num_envs,
+        "own_bytes": job.shape.own_bytes,
         "task": list(window),
         "target": target,
         "asynchronous": asynchronous,
+        "rank": uid,
     }
     if settings.rule != Q_LEARNING:
         about["rule"] = settings.rule.name
-    if job.model.opponent is not None:
-        about["opponent"] = job.model.opponent
-    tensors = {"values": merged.values, "clock": merged.clock, "lanes": np.frombuffer(lanes, np.uint8)}
-    return pack_tensors({**tensors, **model_tensors(job.model)}, about)
+    if job.task.step_scale != 1.0:
+        about["scale"] = job.task.step_scale
+    if job.personal is not None:
+        about["personal"] = job.personal.to_config()
+    own = {**job.table_of(merged, uid), "lanes": np.frombuffer(lanes, np.uint8)}
+    return pack_tensors({**own, **arrays}, about)
 
 
-def open_welcome(data: Any, samplers: dict[tuple[str, str], PackedModel]) -> Welcome:
-    """Return the hub's message, opened; *samplers* are the models that the worker has, by fingerprint and dtype.
+def open_welcome(data: Any, known: Known) -> Welcome:
+    """Return the hub's message, opened; *known* are the tasks that the worker has made.
 
     Raises
     ------
@@ -214,66 +192,39 @@ def open_welcome(data: Any, samplers: dict[tuple[str, str], PackedModel]) -> Wel
     """
     try:
         tensors, about = parse_tensors(bytes(data), "the hub's welcome")
-        values = tensors["values"]
-        n_states, columns = values.shape
-        shape = Shape(n_states, columns, values.dtype, int(about["num_envs"]))
-        rule = as_rule(about.get("rule", Q_LEARNING.name))
-        merged = MergedTable(n_states, columns // rule.tables, shape.real, 0.0, rule)
-        merged.values[:], merged.clock[:] = values, tensors["clock"]
-        check_lanes(tensors["lanes"], shape)
-        return Welcome(
-            _sampler(about, tensors, shape, rule.tables, samplers),
-            float(about["gamma"]),
-            float(about["mass"]),
-            schedules.from_config(about["step_size"]),
-            shape,
-            merged,
-            tensors["lanes"],
-            OpenWindow(*about["task"]),
-            bool(about["asynchronous"]),
-            str(about["name"]),
-            whole("the target", about.get("target", 0), 0),
-        )
+        return _welcome(tensors, about, known)
     except (CdqError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"a worker cannot begin with what the hub sent: {error!r}; use the same cdq"
         ) from None
 
 
-def _sampler(
-    about: Mapping[str, Any],
-    tensors: Tensors,
-    shape: Shape,
-    tables: int,
-    samplers: dict[tuple[str, str], PackedModel],
-) -> PackedModel:
-    key = str(about["model"]), str(shape.real)
-    if key not in samplers:
-        model = model_of(about, tensors)
-        if model.fingerprint() != key[0] or (model.n_states, model.n_actions * tables) != shape[:2]:
-            raise ConfigError("its model is another one than it says")
-        samplers[key] = pack_model(model, shape.real)
-    return samplers[key]
-
-
-def model_tensors(model: MDP) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays that a model is made of."""
-    tensors = {f"model.{name}": getattr(model, name) for name in _MODEL}
-    return tensors if model.actions is None else {**tensors, "model.actions": model.actions}
-
-
-def model_of(about: Mapping[str, Any], tensors: Tensors) -> MDP:
-    """Return the model of *about* ("sizes", "time_limit", "name") and what `model_tensors` returned; it is checked."""
-    arrays: dict[str, Any] = {name: tensors[f"model.{name}"] for name in _MODEL}
-    n_states, n_actions = about["sizes"]
-    grid = about.get("grid")  # for drawings: no worker needs it
-    return MDP(
-        n_states,
-        n_actions,
-        **arrays,
-        time_limit=about["time_limit"],
-        name=str(about["name"]),
-        actions=tensors.get("model.actions"),
-        grid=None if grid is None else tuple(grid),
-        opponent=about.get("opponent"),
+def _welcome(tensors: Tensors, about: Mapping[str, Any], known: Known) -> Welcome:
+    values, rule = tensors["values"], about.get("rule", Q_LEARNING.name)
+    personal = Personal.from_config(about["personal"]) if "personal" in about else None
+    task = known.open(about, tensors, str(values.dtype))
+    rank = whole("the worker's number", about.get("rank", 0), 0)
+    lanes = whole("the number of lanes", about["num_envs"], 1)
+    own_bytes = whole("the bytes of a lane", about.get("own_bytes", 0), task.own_bytes)
+    sizes = task.n_rows, task.columns * as_rule(rule).tables
+    if (len(values), values.shape[1]) != (sizes[0] * (2 if personal else 1), sizes[1]):
+        raise ConfigError("its table is none of what it says is learnt")
+    shape = Shape(*sizes, values.dtype, lanes, own_bytes, personal is not None, updates_of(task))
+    problem, merged = problem_of(task, shape, rule, rank, personal)
+    merged.values[:], merged.clock[:] = values, tensors["clock"]
+    check_lanes(tensors["lanes"], shape)
+    return Welcome(
+        problem,
+        float(about["gamma"]),
+        float(about["mass"]),
+        float(about.get("scale", 1.0)),
+        schedules.from_config(about["step_size"]),
+        shape,
+        merged,
+        tensors["lanes"],
+        OpenWindow(*about["task"]),
+        bool(about["asynchronous"]),
+        str(about["name"]),
+        whole("the target", about.get("target", 0), 0),
+        rank,
     )

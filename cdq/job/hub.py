@@ -20,19 +20,19 @@ from cdq.errors.checks import one_of, real, whole
 from cdq.job.asynchronous import AsynchronousService
 from cdq.job.contributions import Contributions
 from cdq.job.faults import point
-from cdq.job.handshake import Job
 from cdq.job.increments import largest
+from cdq.job.job import Job
 from cdq.job.journal import NAME as JOURNAL
 from cdq.job.journal import Entry, Journal, lines
 from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.metrics import Endpoint, parse_address
+from cdq.job.opening import make_service, plan_of
 from cdq.job.recovery import is_changed, recover, seconds_of
 from cdq.job.replay import goal_of
-from cdq.job.service import NO_RECORD, LearningService, Record, make_service, plan_of
+from cdq.job.service import NO_RECORD, LearningService, Record
 from cdq.job.store import NAME as BEGINNING
-from cdq.job.store import read_beginning, write_beginning
-from cdq.mdp import MDP
+from cdq.job.store import model_in_file, read_beginning, write_beginning
 from cdq.settings import differing
 from cdq.training import Ended, LearnCall, signals_deferred
 
@@ -50,9 +50,9 @@ class Hosting:
     Parameters
     ----------
     url : str
-        Address of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://127.0.0.1:PORT``.
+        Address of the hub: ``zmq+ipc:///PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://127.0.0.1:PORT``.
     max_members : int
-        Most workers that may take part at once. A round needs as many as the learner has `workers`.
+        Most workers that may take part at once.
     round_timeout : float, optional
         Seconds after which a round closes without the workers that have not delivered; None: never.
     grace : float
@@ -71,6 +71,8 @@ class Hosting:
     metrics : str, optional
         Address at which metrics are served in the text form of Prometheus: a port of this machine, or HOST:PORT, which
         other machines reach only where *insecure* is True.
+    least : int, optional
+        Number of workers that a round needs; by default as many as the learner has `workers`.
 
     Raises
     ------
@@ -93,10 +95,13 @@ class Hosting:
     asynchronous: bool = False
     staleness: int = 64
     metrics: str | None = None
+    least: int | None = None
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for what no hub could keep to."""
         whole("max_members", self.max_members, 1, 1 << 16)
+        if self.least is not None:
+            whole("least", self.least, 1, self.max_members)
         whole("staleness", self.staleness, 0)
         real("grace", self.grace, f"seconds from 0 to {LONGEST_TIMEOUT:g}", 0.0, LONGEST_TIMEOUT)
         if self.round_timeout is not None:
@@ -112,14 +117,15 @@ def service_of(
     call: LearnCall,
     make: Callable[..., LearningService] = LearningService,
     record: Record = NO_RECORD,
+    least: int | None = None,
 ) -> LearningService:
     """Return the service that merges for a call, from the state as it is; see `make_service`."""
     if call.monitor is not None:
         call.monitor.go_on()  # a service counts bytes from 0
+    job = job_of(call)
     return make_service(
-        call.model,
-        call.settings,
-        plan=plan_of(call.settings, call.rule, call.state.goal.keep_every),
+        job,
+        plan=plan_of(job, call.rule, call.state.goal.keep_every),
         state=call.state,
         lanes=call.team.lane_states,
         watch=call.watch,
@@ -127,7 +133,13 @@ def service_of(
         rounds=rounds_of(call),
         make=make,
         record=record,
+        least=least,
     )
+
+
+def job_of(call: LearnCall) -> Job:
+    """Return the job that a call is."""
+    return Job(call.task, call.settings, call.about)
 
 
 def rounds_of(call: LearnCall) -> int:
@@ -160,7 +172,7 @@ def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
     directory = call.checkpoints.path
     if directory is None:
         raise ConfigError("a hub for workers that come and go needs a checkpoint directory; name one")
-    shape = Job(call.model, call.settings).shape
+    shape = job_of(call).shape
     limit = largest(shape) if hosting.asynchronous else shape.largest
     most = max(shape.largest, largest(shape))  # of one mode or the other
     with (
@@ -176,9 +188,11 @@ def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
         start = {"goal": call.state.goal.to_config(), "time": time.time(), **how}
         journal.write({"start": machine.generation, "hub": machine.state(), **start})
         journal.sync()  # no two starts may have one number
-        _log.info("hub at %s: %s, %d steps so far", hub.url, call.model.name, call.state.progress.steps)
+        _log.info("hub at %s: %s, %d steps so far", hub.url, call.task.name, call.state.progress.steps)
         with _endpoint(hosting) as look:
             run(hub, call, show, lambda: look(machine.status))
+        # A start without rounds: who left in order is not waited for when the hub goes on.
+        journal.write({**start, "start": machine.generation, "hub": machine.state(), "time": time.time()})
         return service.ended
 
 
@@ -199,10 +213,11 @@ def _machine(
     journal: Journal,
     name_of: Callable[[str], str],
 ) -> HubMachine:
-    workers = call.settings.workers
+    workers, places = service.least, service.job.places
     settings = HubSettings(
         min_members=workers,
-        max_members=max(hosting.max_members, workers),
+        max_members=max(hosting.max_members, workers) if places is None else places,
+        numbers=places,
         round_timeout=hosting.round_timeout,
         grace=hosting.grace,
         asynchronous=hosting.asynchronous,
@@ -254,14 +269,14 @@ def go_on(
         )
     begun = last is None or not (journal.directory / BEGINNING).exists()
     if begun:  # perhaps again, after a hub that did not get as far as its first line
-        write_beginning(journal.directory, call.model, call.about, call.state, service)
+        write_beginning(journal.directory, call.state, service)
     # All rounds after a checkpoint are of one start, and have the checkpoint's goal.
     if begun or changed or rounds:
         journal.sync()
         write_checkpoint(call, service)
     contributions.begin(service.rounds)
     size = rounds[-1].get("next") if rounds else None
-    service.open(size if isinstance(size, int) else call.settings.workers)
+    service.open(size if isinstance(size, int) else service.least)
     return service
 
 
@@ -279,11 +294,11 @@ def _recorded(
 
     record = Record(journal.write, contributions.write, keep_and_begin, lambda: contributions.size > room)
     if not hosting.asynchronous:
-        return service_of(call, record=record)
+        return service_of(call, record=record, least=hosting.least)
     with _whole(journal):
         offset = (0 if journal.hub is None else journal.hub["version"]) - rounds_of(call)
     make = partial(AsynchronousService, staleness=hosting.staleness, offset=offset)
-    return service_of(call, make, record)
+    return service_of(call, make, record, hosting.least)
 
 
 def _require_same_job(call: LearnCall, journal: Journal) -> None:
@@ -291,7 +306,7 @@ def _require_same_job(call: LearnCall, journal: Journal) -> None:
     path = journal.directory / BEGINNING
     if not journal.entries or not path.exists():
         return
-    has, wanted = read_beginning(journal.directory)[2], call.about
+    has, wanted = read_beginning(journal.directory)[1], call.about
     if has["model"] != wanted["model"] or differing(has["settings"], wanted["settings"]):
         raise FileError(
             f"{journal.directory} holds the rounds of another job, on {has['environment']}; name another directory"
@@ -309,9 +324,17 @@ def last_start(directory: Path) -> Entry | None:
     return last
 
 
-def model_in(directory: Path) -> MDP | None:
-    """Return the model of the job in a directory, so that no environment need be made; None if there is no job."""
-    return read_beginning(directory)[0] if (directory / BEGINNING).exists() else None
+def env_in(directory: Path) -> Any:
+    """Return the model of the job in a directory, or the models of its fleet, so that no environment need be made.
+
+    None if there is no job, or one of an environment without a model.
+    """
+    return model_in_file(*read_beginning(directory)) if (directory / BEGINNING).exists() else None
+
+
+def holds_fleet(directory: Path) -> bool:
+    """Return whether a directory has a job whose workers have an environment each."""
+    return (directory / BEGINNING).exists() and "members" in read_beginning(directory)[1]
 
 
 def run(hub: Hub, call: LearnCall, show: Callable[[], None], look: Callable[[], None] = lambda: None) -> None:

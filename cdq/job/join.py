@@ -12,10 +12,12 @@ from cdq.comm.zmq.keys import Keys
 from cdq.errors import CdqError
 from cdq.job.faults import carried, point
 from cdq.job.handshake import hello
+from cdq.job.job import Known
 from cdq.job.member import Member
 from cdq.job.membership.connection import Connection
 from cdq.job.membership.events import Deliver, Joined, Left
 from cdq.job.parent import PARENT, end_with_parent
+from cdq.job.tasks import Make, make_nothing
 from cdq.training import ProgressBar
 
 # Seconds that a hub may be silent: as long as it takes to start it again.
@@ -64,20 +66,27 @@ class Departure:
 
 
 def take_part(
-    url: str, *, timeout: float = SILENCE, keys: Keys | None = None, progress: ProgressBar | None = None
+    url: str,
+    *,
+    timeout: float = SILENCE,
+    keys: Keys | None = None,
+    progress: ProgressBar | None = None,
+    make: Make = make_nothing,
 ) -> int:
     """Learn for the hub at *url* until its job is done, or a signal asks to leave; from the main thread.
 
     Parameters
     ----------
     url : str
-        Address of the hub: ``zmq+ipc://PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://HOST:PORT``.
+        Address of the hub: ``zmq+ipc:///PATH``, ``zmq+curve://HOST:PORT`` or ``zmq+tcp://HOST:PORT``.
     timeout : float
         Seconds that the hub may be silent.
     keys : Keys, optional
         Keys for ``zmq+curve``; those of `Keys.find` by default.
     progress : ProgressBar, optional
         Shows how far the job is, from when the hub has answered.
+    make : callable, optional
+        Makes the environment of a job that has no model, of what the hub says (`cdq.learner.members.task_of`).
 
     Returns
     -------
@@ -89,7 +98,7 @@ def take_part(
     CommError
         If the hub cannot be reached, is silent for too long, or refuses this worker; says why.
     """
-    departure, member = Departure(), Member()
+    departure, member = Departure(), Member(Known(make=make))
     with (
         departure.heard(),
         Connection(url, hello(), timeout=timeout, keys=keys) as connection,

@@ -9,12 +9,16 @@ import numpy as np
 
 from cdq.comm.contribution import Received
 from cdq.errors import ConfigError
-from cdq.job.handshake import Welcome, make_worker, open_welcome
+from cdq.job.handshake import Welcome, open_welcome
 from cdq.job.increments import Increment, own_mass, weights
-from cdq.job.messages import OpenWindow, open_contribution, open_result, pack_contribution
-from cdq.mdp import PackedModel
+from cdq.job.job import Known, make_worker
+from cdq.job.messages import OpenWindow, Own, open_contribution, open_result, pack_contribution
 from cdq.schedules import build_law, log_keep
 from cdq.workers import GO_ON, Summary, Worker, WorkerContribution
+
+_COUNT = np.uint32(
+    0x7FFFFFFF
+)  # the count of a pair, beside which a bit says that the window has touched it (rows.h)
 
 
 class Member:
@@ -22,8 +26,8 @@ class Member:
 
     Parameters
     ----------
-    samplers : dict, optional
-        Packed models by fingerprint and dtype, which workers of one process may share.
+    known : Known, optional
+        Tasks that were made, which workers of one process may share, and the way to make others.
 
     Attributes
     ----------
@@ -31,26 +35,30 @@ class Member:
         The window to learn next.
     environment : str
         Name of the environment.
-    learnt, begun : int
-        Steps of the windows that were learnt here; steps of all workers when this one came.
+    learnt : int
+        Steps of the windows that were learnt here.
     """
 
-    def __init__(self, samplers: dict[tuple[str, str], PackedModel] | None = None) -> None:
-        self._samplers = samplers if samplers is not None else {}
+    def __init__(self, known: Known | None = None) -> None:
+        self._known = Known() if known is None else known
         self._welcome: Welcome
         self._worker: Worker
         self.window: OpenWindow
-        self.learnt = self.begun = 0
+        self.learnt = 0
         self.environment = ""
 
     def join(self, payload: Any) -> None:
         """Begin, or begin again, with what the hub says; a window in hand is forgotten."""
-        welcome = open_welcome(payload, self._samplers)
+        welcome = open_welcome(payload, self._known)
         self._welcome, self.window = welcome, welcome.window
         self.environment = welcome.name
-        self.begun = self.begun or self.steps
         self._worker = make_worker(
-            welcome.sampler, welcome.merged, welcome.gamma, welcome.shape.num_envs, welcome.lanes
+            welcome.problem,
+            welcome.merged,
+            welcome.gamma,
+            welcome.shape.num_envs,
+            welcome.lanes,
+            rank=welcome.rank,
         )
 
     @property
@@ -75,15 +83,33 @@ class Member:
     def learn(self) -> Received:
         """Learn the window of `window`; return the contribution."""
         welcome, window = self._welcome, self.window
-        law = build_law(welcome.step_size, window.before, welcome.mass, str(welcome.shape.real))
+        law = build_law(
+            welcome.step_size, window.before, welcome.mass, str(welcome.shape.real), welcome.scale
+        )
         checksum = self._worker.checksum() if window.compare else -1
         ended = self._worker.run(law, window.sweeps, window.first, window.last)
         assert ended is not None, "nobody sets the flag that ends a window early"
         self.learnt += window.sweeps * welcome.shape.num_envs
+        own = self._own_part() if welcome.shape.keeps_own else b""
         contribution = WorkerContribution(self._worker, needs_mass=False)
         contribution.summary = Summary.of(ended, bytes_sent=0, request=GO_ON)
-        payload = pack_contribution(contribution.cut(1)[0], checksum, self._worker.lane_state)
+        payload = pack_contribution(contribution.cut(1)[0], checksum, self._worker.lane_state, own)
         return self._increment(payload) if welcome.asynchronous else payload
+
+    def _own_part(self) -> bytes:
+        """Return what the window taught the rows that this worker has to itself, and leave it out of the others'."""
+        rows, shape = self._worker.rows, self._welcome.shape
+        touched = rows.touched
+        rows.set_aside()
+        pairs = np.sort(np.asarray(rows.log)[rows.touched : touched])
+        values = shape.columns * shape.real.itemsize
+        row, column = np.divmod(pairs, np.uint32(shape.columns))
+        data = np.asarray(rows.data)
+        learnt, counts = (
+            data[:, first : first + shape.columns * kind.itemsize].view(kind)[row, column]
+            for first, kind in ((0, shape.real), (values, np.dtype(np.uint32)))
+        )
+        return Own(learnt, counts & _COUNT, pairs - np.uint32(shape.n_pairs)).pack()
 
     def _increment(self, payload: Received) -> bytes:
         """Return the same contribution in the form for a table that has changed meanwhile."""

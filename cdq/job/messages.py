@@ -1,14 +1,13 @@
 """Messages between hub and workers in each round: layouts, and the checks before anything is believed.
 
 Everything is little-endian and of a size that follows from the table and the lanes. A *contribution* is the summary of
-the window's episodes, the slice that `core.merge.merge.pack` made of all pairs, the checksum of the table that it was
-learnt from, and the worker's lanes after the window. A *result* is the next window and, after a round, what was merged
-(`result_parts`).
+the window's episodes, the slice that `core.merge.merge.pack` made of all pairs, what the worker learnt in rows of its
+own where it has such, the checksum of the table that it was learnt from, and the worker's lanes after the window. A
+*result* is the next window and, after a round, what was merged (`result_parts`).
 """
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,13 +18,13 @@ import numpy.typing as npt
 
 from cdq.comm.contribution import Received
 from cdq.comm.zmq.wire import joined
+from cdq.core.lanes import bytes_of_lanes
 from cdq.workers import GO_ON, LARGEST_SUMMARY, Summary, require_tallies
 
 _TASK = struct.Struct("<qqddq")
 _CHECKSUM = struct.Struct("<q")
+_COUNT = struct.Struct("<q")  # of the pairs of a worker's own
 _HEADER = struct.Struct("<qqqq")  # of a slice: first pair or -1, pairs; of a merged one also mass and visits
-# A lane: four words of its stream, steps and return of its episode, state.
-LANE_BYTES = 52
 # An episode's return that is beyond this is a mistake, whatever the rewards.
 _LARGEST = 1e300
 
@@ -56,32 +55,67 @@ DONE = OpenWindow(0, 0, 0.0, 0.0, 0)
 
 
 class Shape(NamedTuple):
-    """Sizes from which those of messages follow."""
+    """Sizes from which those of messages follow.
+
+    Attributes
+    ----------
+    n_states, columns : int
+        Rows that are merged, and columns.
+    real : dtype
+        Type of the values.
+    num_envs : int
+        Lanes of a worker.
+    own_bytes : int
+        Bytes of each lane's environment.
+    keeps_own : bool
+        True if a worker has as many rows of its own behind the merged ones.
+    updates : int
+        Pairs that each step of a lane updates; 0 where their number varies.
+    """
 
     n_states: int
     columns: int
     real: np.dtype[Any]
     num_envs: int
+    own_bytes: int = 0
+    keeps_own: bool = False
+    updates: int = 1
 
     @property
     def n_pairs(self) -> int:
-        """Number of pairs of the table."""
+        """Number of pairs of the table that are merged."""
         return self.n_states * self.columns
 
     @property
     def lanes(self) -> int:
         """Bytes of a worker's lanes."""
-        return LANE_BYTES * self.num_envs
+        return bytes_of_lanes(self.num_envs, self.own_bytes)
 
     @property
     def largest(self) -> int:
         """Bytes of the largest contribution: of all pairs, or of so few that listing them takes no more."""
-        return (
-            LARGEST_SUMMARY
-            + _CHECKSUM.size
-            + self.lanes
-            + _slice_bytes(self.n_pairs, False, self.real.itemsize)
-        )
+        real = self.real.itemsize
+        own = _COUNT.size + self.n_pairs * (real + 8) if self.keeps_own else 0
+        ends = LARGEST_SUMMARY + _CHECKSUM.size + self.lanes
+        return ends + _slice_bytes(self.n_pairs, False, real) + own
+
+
+class Own(NamedTuple):
+    """Part of a contribution that is not merged: what a worker learnt in rows of its own.
+
+    Attributes
+    ----------
+    values, counts, pairs : arrays
+        Entries of the touched pairs, ascending: values, clocks with the window's visits, and numbers among the own.
+    """
+
+    values: npt.NDArray[Any]
+    counts: npt.NDArray[np.uint32]
+    pairs: npt.NDArray[np.uint32]
+
+    def pack(self) -> bytes:
+        """Return the part as bytes."""
+        return b"".join((_COUNT.pack(len(self.pairs)), *(part.tobytes() for part in self)))
 
 
 class ReceivedContribution(NamedTuple):
@@ -103,6 +137,8 @@ class ReceivedContribution(NamedTuple):
         The first of consecutive pairs; -1 where they are listed.
     values, counts, pairs : arrays
         Entries of the touched pairs: values, clocks with the window's visits, and, where they are listed, numbers.
+    own : Own, optional
+        What the worker learnt in rows of its own, where it has such.
     """
 
     payload: Any
@@ -114,6 +150,7 @@ class ReceivedContribution(NamedTuple):
     values: npt.NDArray[Any]
     counts: npt.NDArray[np.uint32]
     pairs: npt.NDArray[np.uint32]
+    own: Own | None
 
     @property
     def where(self) -> Any:
@@ -121,9 +158,9 @@ class ReceivedContribution(NamedTuple):
         return self.pairs if self.first < 0 else slice(self.first, self.first + len(self.values))
 
 
-def pack_contribution(part: bytearray, checksum: int, lanes: bytes) -> memoryview:
+def pack_contribution(part: bytearray, checksum: int, lanes: bytes, own: bytes = b"") -> memoryview:
     """Return a contribution, in the memory of *part*: the summary and the slice (`WorkerContribution.cut`)."""
-    part += _CHECKSUM.pack(checksum) + lanes
+    part += own + _CHECKSUM.pack(checksum) + lanes
     return memoryview(part).toreadonly()
 
 
@@ -184,20 +221,45 @@ def open_contribution(payload: Any, shape: Shape) -> ReceivedContribution:
     whole = first == 0 and count == shape.n_pairs
     if any(zeros) or not (whole or (first == -1 and 0 <= count <= shape.n_pairs)):
         raise ValueError(f"a contribution of {count} pairs from {first} is none of {shape.n_pairs} pairs")
-    if end - head != _slice_bytes(count, listed, real):
+    last = head + _slice_bytes(count, listed, real)
+    if last > end if shape.keeps_own else last != end:
         raise ValueError("a contribution does not have the size that its header says")
     at = head + _HEADER.size
     values = np.frombuffer(data, shape.real, count, at)
     at += -(-count * real // 8) * 8
     counts = np.frombuffer(data, np.uint32, count, at)
     pairs = np.frombuffer(data, np.uint32, count if listed else 0, at + 4 * count)
-    if listed and count and (pairs[-1] >= shape.n_pairs or (pairs[1:] <= pairs[:-1]).any()):
+    if listed and not _in_order(pairs, shape):
         raise ValueError("a contribution names pairs that there are not, or out of order")
+    own = _open_own(data[last:end], shape) if shape.keeps_own else None
     (checksum,) = _CHECKSUM.unpack_from(data, end)
     lanes = data[end + _CHECKSUM.size :]
     return ReceivedContribution(
-        payload, lanes, checksum, summary, data[head:end], first, values, counts, pairs
+        payload, lanes, checksum, summary, data[head:last], first, values, counts, pairs, own
     )
+
+
+def _in_order(pairs: npt.NDArray[np.uint32], shape: Shape) -> bool:
+    """Return whether these are numbers of pairs, ascending."""
+    return not len(pairs) or bool(pairs[-1] < shape.n_pairs and (pairs[1:] > pairs[:-1]).all())
+
+
+def _open_own(data: memoryview, shape: Shape) -> Own:
+    """Take apart what a worker learnt in rows of its own; `ValueError` if it is none."""
+    if len(data) < _COUNT.size:
+        raise ValueError("a contribution lacks the rows of the worker's own")
+    (count,) = _COUNT.unpack_from(data)
+    real = shape.real.itemsize
+    if not 0 <= count <= shape.n_pairs or len(data) != _COUNT.size + count * (real + 8):
+        raise ValueError(f"{count} pairs of a worker's own do not have {len(data)} bytes")
+    own = Own(
+        np.frombuffer(data, shape.real, count, _COUNT.size),
+        np.frombuffer(data, np.uint32, count, _COUNT.size + count * real),
+        np.frombuffer(data, np.uint32, count, _COUNT.size + count * (real + 4)),
+    )
+    if not _in_order(own.pairs, shape):
+        raise ValueError("a contribution names pairs of its own that there are not, or out of order")
+    return own
 
 
 def check_contribution(
@@ -205,25 +267,42 @@ def check_contribution(
     shape: Shape,
     clock: npt.NDArray[np.uint32],
     sweeps: int,
-    clamp: float = math.inf,
+    own_clock: npt.NDArray[np.uint32] | None = None,
 ) -> None:
     """Raise `ValueError` unless a worker that learnt *sweeps* steps of each lane from *clock* may have brought this.
 
-    Every step visits one pair, so the visits of the window are known in all; no value may be beyond *clamp*.
+    Where each step updates as many pairs, the visits of the window are known in all. *own_clock* is that of the rows
+    that the worker has to itself.
     """
     clocks = clock.reshape(-1)[brought.where]
-    visits = int(brought.counts.sum(dtype=np.int64)) - int(clocks.sum(dtype=np.int64))
     idle = brought.counts <= clocks if brought.first < 0 else brought.counts < clocks
-    if idle.any() or visits != sweeps * shape.num_envs:
-        raise ValueError(
-            f"a contribution has {visits} visits, not the {sweeps * shape.num_envs} of its window, or none of a pair"
-        )
+    _check_visits(brought.counts, clocks, idle, shape, sweeps)
     if not np.isfinite(brought.values).all():
         raise ValueError("a contribution has values that are not finite")
-    if clamp < math.inf and (np.abs(brought.values) > clamp).any():
-        raise ValueError(f"a contribution has values beyond {clamp}, more than any policy is worth")
-    check_summary(brought.summary, visits)
+    if brought.own is not None and own_clock is not None:
+        before = own_clock.reshape(-1)[brought.own.pairs]
+        _check_visits(brought.own.counts, before, brought.own.counts <= before, shape, sweeps)
+        if not np.isfinite(brought.own.values).all():
+            raise ValueError("a contribution has values of its own that are not finite")
+    check_summary(brought.summary, sweeps * shape.num_envs)
     check_lanes(brought.lanes, shape)
+
+
+def _check_visits(
+    counts: npt.NDArray[np.uint32],
+    before: npt.NDArray[np.uint32],
+    idle: npt.NDArray[np.bool_],
+    shape: Shape,
+    sweeps: int,
+) -> None:
+    """Raise `ValueError` unless pairs were visited as often as steps of a window do."""
+    visits = int(counts.sum(dtype=np.int64)) - int(before.sum(dtype=np.int64))
+    steps = sweeps * shape.num_envs
+    fits = visits == steps * shape.updates if shape.updates else 0 <= visits <= steps * shape.n_pairs
+    if idle.any() or not fits:
+        raise ValueError(
+            f"a contribution has {visits} visits, not the {steps} of its window, or none of a pair"
+        )
 
 
 def check_summary(summary: Summary, steps: int) -> None:
@@ -236,7 +315,7 @@ def check_summary(summary: Summary, steps: int) -> None:
 
 
 def check_lanes(lanes: Any, shape: Shape) -> None:
-    """Raise `ValueError` unless these bytes are lanes that a loop may go on from."""
+    """Raise `ValueError` unless these bytes are lanes that a loop may go on from, as far as all lanes are alike."""
     if len(lanes) != shape.lanes:
         raise ValueError(f"lanes of {len(lanes)} bytes are not those of {shape.num_envs} environments")
     n = shape.num_envs

@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from cdq.training import History
-
-_SPAN = 5.0  # seconds; a pace is that of one to two of them
+from cdq.training import History, Speed
 
 
 class Pace:
-    """Steps so far, and steps a second of the last seconds; takes the same memory for good.
+    """Steps so far, and steps a second of the last seconds, from the first that came on.
 
     Parameters
     ----------
@@ -31,6 +29,7 @@ class Pace:
     --------
     >>> now = 0.0
     >>> pace = Pace(lambda: now)
+    >>> pace.add(100)
     >>> now = 2.0
     >>> pace.add(100)
     >>> pace.per_second()
@@ -39,37 +38,32 @@ class Pace:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self.steps = clock, 0
-        self._since = self._next = (clock(), 0)  # two moments, and the steps until then
+        self._speed = Speed(clock(), 0)
 
     def add(self, steps: int) -> None:
         """Take note of steps that were made."""
-        self._move()
-        self.steps += steps
+        begins, self.steps = not self.steps, self.steps + steps
+        if begins:  # nobody knows here when those began
+            self._speed = Speed(self._clock(), steps)
+        else:
+            self._speed.note(self._clock(), self.steps)
 
     def per_second(self) -> float:
-        """Return the steps a second of the last seconds; 0 where there were none."""
-        self._move()
-        then, before = self._since
-        passed = self._clock() - then
-        return (self.steps - before) / passed if passed > 0 else 0.0
-
-    def _move(self) -> None:
-        now = self._clock()
-        if now - self._next[0] >= _SPAN:
-            stale = now - self._next[0] >= 2 * _SPAN
-            self._since = (now - _SPAN, self.steps) if stale else self._next
-            self._next = (now, self.steps)
+        """Return the steps a second of the last seconds; 0 where there were none for long."""
+        return self._speed.lately(self._clock(), self.steps)
 
 
 def learnt(history: History) -> dict[str, Any]:
     """Return what the newest row of a history says; None where it says nothing."""
     if not len(history):
-        return {"steps_per_second": 0.0, "seconds": 0.0, "episodes": 0, "mean_return": None, "gap": None}
+        nothing = {"steps_per_second": 0.0, "seconds": 0.0, "bytes": 0, "episodes": 0}
+        return {**nothing, "mean_return": None, "gap": None}
     row = history[-1]
     gaps = history["gap"][~np.isnan(history["gap"])]
     return {
         "steps_per_second": row.steps / row.seconds if row.seconds > 0 else 0.0,
         "seconds": row.seconds,
+        "bytes": row.bytes,
         "episodes": row.episodes,
         "mean_return": None if math.isnan(row.mean_return) else row.mean_return,
         "gap": float(gaps[-1]) if len(gaps) else None,

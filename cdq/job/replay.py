@@ -10,19 +10,22 @@ from typing import Any
 from zlib import crc32
 
 from cdq.comm.contribution import Received
-from cdq.errors import DivergenceError, FileError
+from cdq.errors import CdqError, DivergenceError, FileError
 from cdq.job.asynchronous import Assignment, AsynchronousService
+from cdq.job.job import Job
 from cdq.job.journal import Entry, read
 from cdq.job.member import Member
 from cdq.job.membership.events import Submission
 from cdq.job.messages import OpenWindow, is_of, pack_result
-from cdq.job.service import LearningService, make_service, plan_of
+from cdq.job.opening import make_service, plan_of
+from cdq.job.service import LearningService
 from cdq.job.store import NAME, read_beginning
-from cdq.mdp import PackedModel
+from cdq.job.tasks import Make, make_nothing, open_task
 from cdq.merges import MergeRule, resolve
-from cdq.qfunctions import MergedTable, QTable
+from cdq.qfunctions import QTable
 from cdq.settings import arguments_of, make_settings
-from cdq.training import Goal, ModelTask, Progress, Requests, State, watch_nothing
+from cdq.storage import Tensors
+from cdq.training import Goal, Progress, Requests, State, WideTask, watch_nothing
 
 _MOST = 1 << 62  # no number of a line is larger
 
@@ -39,7 +42,7 @@ class Rehearsal:
     def __init__(self, service: LearningService) -> None:
         self._service = service
         self._members: dict[int, Member] = {}
-        self._samplers: dict[tuple[str, str], PackedModel] = {}
+        self._known = service.job.known()
         self._merged: Received = b""
 
     def learn(self, uids: Iterable[int], size: int) -> dict[int, Submission]:
@@ -53,7 +56,7 @@ class Rehearsal:
     def _member(self, uid: int) -> Member:
         member = self._members.get(uid)
         if member is None:
-            member = Member(self._samplers)
+            member = Member(self._known)
             member.join(self._service.welcome(uid, ()))
         else:
             member.settle(pack_result(self._service.window, self._merged))
@@ -116,11 +119,8 @@ def repeat_singles(
     ahead, last = defaultdict[int, list[Entry]](list), dict[int, int]()
     for later in entries:
         ahead[later["base"]].append(later)
-    members, brought, samplers = (
-        dict[int, Member](),
-        dict[int, Received](),
-        dict[tuple[str, str], PackedModel](),
-    )
+    members, brought = dict[int, Member](), dict[int, Received]()
+    known = service.job.known()
     turns: list[Entry | None] = [None, *entries]
     for entry in turns:
         if entry is not None:
@@ -133,7 +133,7 @@ def repeat_singles(
         for later in ahead[service.rounds]:
             uid = later["members"][0][0]
             if last.get(uid) != service.rounds:  # it restarted here
-                members[uid] = Member(samplers)
+                members[uid] = Member(known)
                 members[uid].join(service.welcome(uid, ()))
             members[uid].window = OpenWindow(*later["task"])
             brought[uid] = members[uid].learn()
@@ -198,6 +198,7 @@ def replay(
     *,
     merge: MergeRule | None = None,
     told: Callable[[int], None] | None = None,
+    make: Make = make_nothing,
 ) -> QTable:
     """Learn a whole job again, its faults included, in this process; return the table that it comes to.
 
@@ -209,6 +210,8 @@ def replay(
         The rule, where it is one of your own.
     told : callable, optional
         Called with the number of each round.
+    make : callable, optional
+        Makes the environment of a job that has no model, of what its file says (`cdq.learner.members.task_of`).
 
     Raises
     ------
@@ -218,20 +221,19 @@ def replay(
         If anything comes out in other bits than the journal says.
     """
     path = Path(directory)
-    model, tensors, header = read_beginning(path)
-    arguments = {**arguments_of(path / NAME, header, merge), "comm": "inprocess"}
-    settings = make_settings(**arguments)
-    merged = MergedTable(model.n_states, model.n_actions, settings.dtype, 0.0, settings.rule)
-    state = State(merged, Progress(0, 0.0))
-    state.restore(path / NAME, tensors, header, ModelTask(model, settings.dtype))
+    tensors, header = read_beginning(path)
+    job = _job_in(path / NAME, tensors, header, merge, make)
+    merged, blocks = job.new_table()
+    actions = None if job.task.model is None else job.task.model.actions
+    state = State(merged, Progress(0, 0.0), actions=actions, blocks=blocks)
+    state.restore(path / NAME, tensors, header, job.task)
     lanes: dict[int, Any] = dict(enumerate(tensors["lanes"]))
     rounds = int(header["rounds"])
     for start, entries in starts(read(path)):
         state.goal = goal_of(start)
         service = make_service(
-            model,
-            settings,
-            plan=plan_of(settings, resolve(settings.merge)),
+            job,
+            plan=plan_of(job, resolve(job.settings.merge)),
             state=state,
             lanes=lanes,
             watch=watch_nothing,
@@ -241,7 +243,22 @@ def replay(
         )
         repeat(service, entries, told)
         rounds = service.rounds
-    return QTable(merged.mean_values(), merged.updates(), model.name, actions=model.actions)
+    return QTable(merged.mean_values(), merged.updates(), job.task.name, actions=state.allowed())
+
+
+def _job_in(
+    path: Path, tensors: Tensors, header: Mapping[str, Any], merge: MergeRule | None, make: Make
+) -> Job:
+    """Return the job of a file; raises `FileError` if it has none."""
+    try:
+        task = open_task(header, tensors, str(header["settings"]["dtype"]), make)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, CdqError):
+            raise
+        raise FileError(f"{path} lacks what the job learnt: {error!r}; use another copy") from None
+    tasks = task.tasks if isinstance(task, WideTask) else None
+    arguments = {**arguments_of(path, header, merge, tasks), "comm": "inprocess"}
+    return Job(task, make_settings(**arguments), header)
 
 
 def starts(entries: Iterable[Entry]) -> Iterator[tuple[Entry, list[Entry]]]:

@@ -10,7 +10,6 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
 
 from cdq.comm.contribution import Received
 from cdq.comm.zmq.wire import Body
@@ -18,11 +17,13 @@ from cdq.core.merge import merge as _core
 from cdq.core.table.rows import Law
 from cdq.errors import ConfigError
 from cdq.job.faults import point
-from cdq.job.handshake import Job, check_hello, pack_welcome
+from cdq.job.handshake import check_hello, pack_welcome
+from cdq.job.job import Job
 from cdq.job.membership.events import HubState, Refused, Submission
 from cdq.job.messages import (
     DONE,
     OpenWindow,
+    Own,
     ReceivedContribution,
     check_contribution,
     merged_alone,
@@ -31,10 +32,8 @@ from cdq.job.messages import (
     result_parts,
 )
 from cdq.job.pace import Pace, learnt
-from cdq.mdp import MDP, pack_model
-from cdq.qfunctions import MergedTable, allocate, rows_over, table_bytes
-from cdq.settings import Settings
-from cdq.training import Course, Ended, Pictures, Plan, State, Watch
+from cdq.qfunctions import allocate, rows_over, table_bytes
+from cdq.training import Course, Ended, Pictures, State
 from cdq.workers import Round, Rule, Worker
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
@@ -78,8 +77,8 @@ class LearningService:
 
     Parameters
     ----------
-    model, settings
-        Model and settings, the same for all workers from the first round to the last.
+    job : Job
+        Task and settings, the same for all workers from the first round to the last.
     rule : str or callable
         Rule by which tables become one (`cdq.merges.resolve`).
     state : State
@@ -116,8 +115,7 @@ class LearningService:
 
     def __init__(
         self,
-        model: MDP,
-        settings: Settings,
+        job: Job,
         *,
         rule: Rule,
         state: State,
@@ -128,19 +126,17 @@ class LearningService:
         rounds: int,
         record: Record = NO_RECORD,
     ) -> None:
-        self._job = Job(model, settings)
-        self._shape = self._job.shape
+        self.job, self._shape = job, job.shape
         self._rule, self._state, self._lanes, self._course = rule, state, lanes, course
         self._needs_mass, self.least = needs_mass, least
         self._record = record
-        self._sampler = pack_model(model, settings.dtype)
         self._rows = rows_over(allocate(table_bytes(state.merged)), state.merged)
         self._law: Law
-        self._checksum: int | None = None  # of the table, in a round in which workers tell theirs
+        self._checksums: dict[int, int] = {}  # of the tables of workers, in a round in which they tell theirs
         self._opened: dict[int, ReceivedContribution] = {}
         self.rounds, self.bytes = rounds, 0
         self._pace, self._paces = Pace(), dict[int, Pace]()
-        self._pictures = Pictures(model)
+        self._pictures = Pictures(job.task.model)
         self.window, self.finished = DONE, False
         self.open(least)
 
@@ -163,9 +159,8 @@ class LearningService:
 
     def welcome(self, uid: int, members: Sequence[int]) -> bytes:
         """Return all that a worker begins with."""
-        return pack_welcome(
-            self._job, self._state.merged, self.lanes(uid), self.window, target=self._state.goal.target
-        )
+        merged, target = self._state.merged, self._state.goal.target
+        return pack_welcome(self.job, uid, merged, self.lanes(uid), self.window, target=target)
 
     def limit(self, uid: int) -> int:
         """Return the bytes of the largest contribution."""
@@ -175,19 +170,22 @@ class LearningService:
         """Return why a contribution to this round is refused; None if it is not."""
         try:
             brought = self._opened[uid] = open_contribution(submission.payload, self._shape)
-            check_contribution(brought, self._shape, self._state.merged.clock, self.window.sweeps)
-            self._compare(brought.checksum)
+            clock = self._state.merged.clock
+            own = clock[self.job.own_rows(uid)] if brought.own is not None else None
+            check_contribution(brought, self._shape, clock, self.window.sweeps, own)
+            self._compare(uid, brought.checksum)
         except ValueError as error:
             return str(error)
         return None
 
-    def _compare(self, checksum: int) -> None:
-        if self._checksum is None:
-            merged = self._state.merged
-            self._checksum = (
-                crc32(merged.clock.data, crc32(merged.values.data)) if self.window.compare else -1
+    def _compare(self, uid: int, checksum: int) -> None:
+        whose = uid if self._shape.keeps_own else 0
+        if whose not in self._checksums:
+            table = self.job.table_of(self._state.merged, uid)
+            self._checksums[whose] = (
+                crc32(table["clock"].data, crc32(table["values"].data)) if self.window.compare else -1
             )
-        if checksum != self._checksum:
+        if checksum != self._checksums[whose]:
             raise ValueError(
                 "a worker's table is not the hub's, as it must be after every round: memory or network are at fault; "
                 "start the worker again, elsewhere if it happens again"
@@ -210,12 +208,11 @@ class LearningService:
     def status(self) -> dict[str, Any]:
         """Return the public state of the job."""
         return {
-            "environment": self._job.model.name,
+            "environment": self.job.task.name,
             "steps": self._course.progress.steps,
             "target": self._state.goal.target,
             "finished": self.finished,
             "rounds": self.rounds,
-            "bytes": self.bytes,
             "staleness": self.stalest,
             **learnt(self._state.history),
             "speed": self._pace.per_second(),
@@ -240,18 +237,16 @@ class LearningService:
     def lanes(self, uid: int) -> Any:
         """Return where a worker's environments are; at their start where it has learnt nothing yet."""
         if uid not in self._lanes:
-            settings, shape = self._job.settings, self._shape
+            settings, (problem, table) = self.job.settings, self.job.problem_of(uid)
             worker = Worker(
-                self._sampler,
-                MergedTable(
-                    shape.n_states, self._job.model.n_actions, shape.real, 0.0, settings.rule
-                ),  # untouched, it takes no memory
+                problem,
+                table,  # untouched, it takes no memory
                 is_keeper=False,
                 gamma=settings.gamma,
                 seed=settings.seed,
                 rank=uid,
                 session=self._state.session,
-                num_envs=settings.num_envs,
+                num_envs=self._shape.num_envs,
                 stop=np.zeros(1, np.int32),
             )
             self._lanes[uid] = worker.lane_state
@@ -264,7 +259,7 @@ class LearningService:
         self._size = course.size = size
         before = course.progress.steps
         step = None if course.met else course.next()
-        self.finished, self._checksum = step is None, None
+        self.finished, self._checksums = step is None, {}
         compare = int(self.rounds % _COMPARE_EVERY == 0)
         self.window = (
             DONE._replace(before=before)
@@ -316,7 +311,7 @@ class LearningService:
         # Fresh: it is kept until all have it.
         room = np.empty(most_merged(brought, self._shape), np.uint8).data
         n_bytes = _core.merge_slices(
-            self._rows, parts, 0, clock.size, self._rule, self._law, self._needs_mass, room
+            self._rows, parts, 0, self._shape.n_pairs, self._rule, self._law, self._needs_mass, room
         )
         return room[:n_bytes].toreadonly()
 
@@ -325,6 +320,8 @@ class LearningService:
         mass, total = _core.commit(self._rows, [np.frombuffer(merged, np.uint8)], visits)
         for uid, one in zip(uids, brought, strict=True):
             self._lanes[uid] = bytes(one.lanes)
+            if one.own is not None:
+                self._keep_own(uid, one.own)
         self.rounds += 1
         result = sum(map(len, result_parts(self.window, merged)))
         self.bytes += sum(len(one.payload) + result for one in brought)
@@ -333,6 +330,15 @@ class LearningService:
         # The hub's own, as it knows them: bytes of all, and whether somebody asked it to end.
         summaries[0] = summaries[0]._replace(bytes_sent=self.bytes, request=self._course.request)
         self._course.settle(Round(summaries, mass / 2**20 / total if total else 0.0))
+
+    def _keep_own(self, uid: int, own: Own) -> None:
+        """Take over what a worker learnt in rows of its own."""
+        merged, rows = self._state.merged, self.job.own_rows(uid)
+        values, clock, visits = (
+            table[rows].reshape(-1) for table in (merged.values, merged.clock, merged.visits)
+        )
+        visits[own.pairs] += own.counts.astype(np.int64) - clock[own.pairs]
+        values[own.pairs], clock[own.pairs] = own.values, np.minimum(own.counts, np.uint32(_CLOCK_LIMIT))
 
     def _line(self, submissions: Mapping[int, Submission], merged: Received) -> dict[str, Any]:
         window, came = self.window, sorted(submissions.items())
@@ -344,57 +350,3 @@ class LearningService:
             "merged": crc32(merged),
             "time": time.time(),
         }
-
-
-def plan_of(settings: Settings, rule: Rule, keep_every: int = 0) -> Plan:
-    """Return the plan of every worker of a job.
-
-    Raises
-    ------
-    ConfigError
-        If the settings want what a hub cannot do.
-    """
-    if settings.overlap:
-        raise ConfigError("overlap needs workers that stay: threads or MPI; leave it out with a hub")
-    if settings.federation is not None or settings.per_worker is not None:
-        what = "per_worker and federation name workers by rank, and members of a hub come and go"
-        raise ConfigError(f"{what}; use threads, MPI or cdq launch")
-    windows = settings.sync_every, settings.dtype
-    return Plan(settings.step_size, settings.exploration, rule, *windows, keep_every=keep_every)
-
-
-def make_service(
-    model: MDP,
-    settings: Settings,
-    *,
-    plan: Plan,
-    state: State,
-    lanes: dict[int, Any],
-    watch: Watch,
-    finish: npt.NDArray[np.int32],
-    rounds: int,
-    make: Callable[..., LearningService] = LearningService,
-    record: Record = NO_RECORD,
-) -> LearningService:
-    """Return the service that *make* makes: it merges from the state as it is until the goal is reached."""
-    course = Course(
-        plan=plan,
-        progress=state.progress,
-        target=state.goal.target,
-        size=settings.workers,
-        num_envs=settings.num_envs,
-        watch=watch,
-        finish=finish,
-    )
-    return make(
-        model,
-        settings,
-        rule=plan.rule,
-        state=state,
-        lanes=lanes,
-        course=course,
-        needs_mass=plan.needs_mass,
-        least=settings.workers,
-        rounds=rounds,
-        record=record,
-    )

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cdq.errors import FileError
-from cdq.job.handshake import model_of, model_tensors
-from cdq.mdp import MDP
+from cdq.job.tasks import describe, models_of
 from cdq.storage import read_tensors, require_kind, write_tensors
 from cdq.training import State, Tensors, lanes_of
 
@@ -18,29 +17,19 @@ if TYPE_CHECKING:
 NAME = "job.safetensors"
 
 
-def write_beginning(
-    directory: Path, model: MDP, about: Mapping[str, Any], state: State, service: LearningService
-) -> None:
-    """Write what a job begins with: model, settings, table, and where known lanes are."""
+def write_beginning(directory: Path, state: State, service: LearningService) -> None:
+    """Write what a job begins with: what it learns, settings, table, and where known lanes are."""
+    job = service.job
     tensors, counters = state.everything()
-    lanes = lanes_of([service.lanes(uid) for uid in range(service.least)])
-    header = {
-        "kind": "job",
-        **about,
-        **counters,
-        "sizes": [model.n_states, model.n_actions],
-        "time_limit": model.time_limit,
-        "name": model.name,
-        "rounds": service.rounds,
-        "grid": model.grid,
-    }
-    if model.opponent is not None:
-        header["opponent"] = model.opponent
-    write_tensors(directory / NAME, {**tensors, **model_tensors(model), "lanes": lanes}, header)
+    lanes = lanes_of([service.lanes(uid) for uid in range(job.places or service.least)])
+    told, arrays = describe(job.task, job.about)
+    grid = None if job.task.model is None else job.task.model.grid
+    header = {"kind": "job", **told, **job.about, **counters, "rounds": service.rounds, "grid": grid}
+    write_tensors(directory / NAME, {**tensors, **arrays, "lanes": lanes}, header)
 
 
-def read_beginning(directory: Path) -> tuple[MDP, Tensors, dict[str, Any]]:
-    """Return the model that a job has, and the tensors and the header of what it began with.
+def read_beginning(directory: Path) -> tuple[Tensors, dict[str, Any]]:
+    """Return the tensors and the header of what a job began with.
 
     Raises
     ------
@@ -51,10 +40,19 @@ def read_beginning(directory: Path) -> tuple[MDP, Tensors, dict[str, Any]]:
     tensors, header = read_tensors(path, follow=False)
     require_kind(path, header, "job")
     try:
-        model, _, _ = model_of(header, tensors), int(header["rounds"]), tensors["lanes"]
+        int(header["rounds"]), tensors["lanes"]
         for name, kind in (("settings", dict), ("model", str), ("environment", str)):
             if not isinstance(header[name], kind):
                 raise TypeError(f"{name} is {header[name]!r}")
+        models_of(header, tensors)  # raises if they are none
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path} lacks what a job begins with: {error!r}; use another copy") from None
-    return model, tensors, header
+    return tensors, header
+
+
+def model_in_file(tensors: Tensors, header: Mapping[str, Any]) -> Any:
+    """Return the model that a job learns, of a fleet a list of them; None where it learns none."""
+    models = models_of(header, tensors)
+    if None in models:
+        return None
+    return models if "members" in header else models[0]

@@ -14,7 +14,6 @@
 - `initial`: Initial tables, which users give to learners.
 - `learning`: Calls of a learner that learn: by acting, and from logged transitions.
 - `matches`: Matches of a game's policy: how it does in either seat, against an opponent or against the worst of all.
-- `naming`: Names of arguments: one that a call does not have is refused with the name that was meant.
 - `offline`: A call of `learn_from`: a run whose workers replay a log.
 - `parcel`: Parcels: all that a process gets from the learner that starts it, to be a rank beside it.
 - `parts`: Parts of a learner's table by name: what acts for an agent, a group of them, or a task.

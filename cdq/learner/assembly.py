@@ -14,6 +14,7 @@ from cdq.contracts import Environment, QFunctionKind
 from cdq.errors import ConfigError, FileError, TableError
 from cdq.features import FeatureMap, TileCoding
 from cdq.learner.fleets import make_fleet
+from cdq.learner.networks import lanes_to_open, make_network, with_lanes
 from cdq.mdp import MDP, from_table
 from cdq.merges import READ_STEP_SIZES
 from cdq.offline import LoggedTask, Names
@@ -23,6 +24,7 @@ from cdq.qfunctions import (
     HashedStates,
     HashedTable,
     Linear,
+    MergedNetwork,
     MergedTable,
     SoleTable,
     Table,
@@ -83,7 +85,7 @@ def _task_of(env: Any, settings: Settings) -> tuple[ModelTask | SteppedTask, Set
 
     origin, encoder, why, changed, players = open_environment(
         env,
-        settings.num_envs or 1,
+        lanes_to_open(env, settings),
         partial(from_table, MDP),
         stepping=settings.stepping,
         masks=settings.masks,
@@ -100,7 +102,7 @@ def _task_of(env: Any, settings: Settings) -> tuple[ModelTask | SteppedTask, Set
         _require_tables(settings, environment)
         if not environment.threads:
             settings = replace(settings, num_envs=environment.default_num_envs)
-    settings = replace(settings, num_envs=settings.num_envs or environment.default_num_envs)
+    settings = with_lanes(settings, environment)
     if not encoder.countable and _is_plain(settings):
         settings = replace(settings, features=_features_for(environment, encoder))
     representation = _representation(settings, environment, encoder)
@@ -142,16 +144,19 @@ def _require_none_given(settings: Settings, why: str) -> None:
 
 def _require_tables(settings: Settings, environment: Environment) -> None:
     """Raise `ConfigError` unless tables are asked for, which several agents are learnt with."""
-    if settings.features is not None:
+    for name in ("features", "network"):
+        if getattr(settings, name) is None:
+            continue
         raise ConfigError(
-            f"{environment.name} has several agents, which are learnt with tables: leave features out, and let the "
+            f"{environment.name} has several agents, which are learnt with tables: leave {name} out, and let the "
             "environment give whole numbers, such as the number of a bin"
         )
 
 
 def _is_plain(settings: Settings) -> bool:
     """Return whether a table with a row per state is asked for."""
-    return settings.features is None and settings.bins is None and settings.table == "dense"
+    others = settings.features, settings.bins, settings.network
+    return others == (None, None, None) and settings.table == "dense"
 
 
 def _features_for(environment: Environment, encoder: Encoder) -> FeatureMap:
@@ -183,6 +188,8 @@ def make_table(task: EnvironmentTask, settings: Settings, *, alone: bool) -> Mer
     large = task.n_rows * task.columns * settings.rule.tables >= LARGE and task.step_scale == 1.0
     if task.own_table is not None:
         own: MergedTable = task.own_table
+        if isinstance(own, MergedNetwork):
+            own.begin(settings.seed)
         return own
     initial = task.initial(settings.initial_value)
     table = (SoleTable if alone and large else MergedTable)(
@@ -224,6 +231,8 @@ def require_rule_fits(settings: Settings, *, alone: bool) -> None:
 
 
 def _representation(settings: Settings, environment: Environment, encoder: Encoder) -> QFunctionKind:
+    if settings.network is not None:
+        return make_network(settings, environment, encoder)
     features = settings.features
     if settings.bins is not None and not encoder.countable:
         features = TileCoding(1, settings.bins)  # one tiling is a partition into bins

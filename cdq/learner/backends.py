@@ -8,13 +8,11 @@ environments in Python: `learner.ranks`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from cdq.comm import registry
 from cdq.comm.base import Communicator
@@ -23,7 +21,7 @@ from cdq.errors import CollectiveMismatch, ConfigError
 from cdq.errors.checks import shown
 from cdq.learner.run import Run, Show, conduct, learn_as_rank
 from cdq.storage import pack_tensors
-from cdq.training import Ended, EnvironmentTask, LearnCall, WideTask, require_same
+from cdq.training import Ended, EnvironmentTask, LearnCall, lanes_of, require_same
 
 if TYPE_CHECKING:
     from cdq.job import Hosting
@@ -91,27 +89,26 @@ class Backend:
         """Return the backend for a call that steps nothing: threads in place of processes that it would start."""
         return Backend(THREADS, self.size, "inprocess") if self.kind in {MEMBERS, PROCESSES} else self
 
-    def hosted(self, hosting: Hosting | None, task: EnvironmentTask) -> Backend:
+    def hosted(self, hosting: Hosting | None, task: EnvironmentTask, about: Mapping[str, Any]) -> Backend:
         """Return the backend whose members join a hub at *hosting*, where that is not None.
+
+        *about* is the description of the learner (`training.call.about`).
 
         Raises
         ------
         ConfigError
-            If the workers are not those of a hub, or have no model that they could be sent.
+            If the workers are not those of a hub, or could not make the environment.
         """
         if hosting is None or self.kind == MEMBERS:
             return replace(self, hosting=hosting)
-        if isinstance(task, WideTask):
+        if self.kind != PROCESSES:
             raise ConfigError(
-                f"a hub holds jobs of one task, and {len(task.names)} are learnt here; let ranks learn them: "
-                "cdq launch, or mpiexec"
+                f"hosting is for workers of a hub, and comm is {self.name!r}; allowed: comm='zmq'"
             )
-        if self.kind == PROCESSES:
-            raise ConfigError(
-                f"a hub holds jobs of environments with a model; {task.name} has none "
-                f"({task.why}). Let ranks learn it: cdq launch, or mpiexec"
-            )
-        raise ConfigError(f"hosting is for workers of a hub, and comm is {self.name!r}; allowed: comm='zmq'")
+        from cdq.learner.members import require_hostable
+
+        require_hostable(task, about)
+        return replace(self, kind=MEMBERS, hosting=hosting)
 
 
 # ---- the choice
@@ -288,5 +285,5 @@ def _beginning(call: LearnCall) -> bytes:
     lanes = call.team.lane_states
     others = [lanes[rank] for rank in range(1, call.settings.workers) if rank in lanes]
     if others and len(others) == call.settings.workers - 1:
-        tensors["lanes"] = np.stack(others)
+        tensors["lanes"] = lanes_of(others)
     return pack_tensors(tensors, {**call.about, **counters})

@@ -13,9 +13,10 @@ import numpy.typing as npt
 from cdq.comm.registry import name_of
 from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import path_of, shown, whole
+from cdq.errors.naming import named
 from cdq.learner.learning import make_goal
 from cdq.learner.qlearner import QLearner
-from cdq.storage import html, to_pandas, write_csv
+from cdq.storage import html, in_digits, to_pandas, write_csv
 from cdq.training import Callback, CallbackList, History
 
 _TICK = 0.1  # seconds after which a thread that waits looks for Ctrl-C
@@ -55,6 +56,10 @@ class Comparison:
 
     def __getitem__(self, column: str) -> npt.NDArray[Any]:
         """Return a column of `to_arrays`; raises `ConfigError` if there is no such one."""
+        if isinstance(column, Hashable) and column in self.runs:
+            raise ConfigError(
+                f"{shown(column)} is a setting, and [] takes columns; its histories are in .runs[{shown(column)}]"
+            )
         columns = self.to_arrays()
         if column not in columns:
             raise ConfigError(unknown_name("column", column, columns))
@@ -95,10 +100,13 @@ def _last(histories: list[History]) -> list[str]:
     for name in _LAST:
         columns = [history[name] for history in histories]
         known = [column[~np.isnan(column)] for column in columns]
-        found.append(f"{np.median([one[-1] for one in known]):.6g}" if all(map(len, known)) else "")
+        found.append(
+            in_digits(float(np.median([one[-1] for one in known])), 6) if all(map(len, known)) else ""
+        )
     return found
 
 
+@named
 def compare(
     settings: Mapping[Any, Mapping[str, Any]],
     env: Any = None,
@@ -161,7 +169,8 @@ def compare(
 def _named(settings: Any) -> Mapping[Any, Any]:
     if not isinstance(settings, Mapping) or not settings:
         raise ConfigError(
-            f"settings are {shown(settings)}; allowed: a dictionary with one setting or more, by name"
+            f"settings are {shown(settings)}; allowed: a dictionary with one setting or more, by name, as in "
+            'cdq.compare({"default": {}, "slow": {"step_size": 0.1}}, "FrozenLake-v1", seeds=20)'
         )
     return settings
 
@@ -181,7 +190,8 @@ def _arguments(
     """Return the arguments of `QLearner` and of `learn` of a setting."""
     if not isinstance(given, Mapping):
         raise ConfigError(
-            f"setting {shown(name)} is {shown(given)}; allowed: a dictionary of arguments of QLearner"
+            f"setting {shown(name)} is {shown(given)}; allowed: a dictionary of arguments of QLearner, as in "
+            '{"step_size": 0.1}'
         )
     arguments = {"env": env, "steps": 1e5, **common, **given}
     if arguments["env"] is None:

@@ -24,7 +24,7 @@ def learner_in(env: Any, own: Any) -> Iterator[Any]:
     if own.names is not None:
         raise ConfigError("a log has names of states, which no environment shows; evaluate without env")
     how = {"workers": 1, "comm": "inprocess", "gamma": settings.gamma, "dtype": settings.dtype}
-    names = ("features", "bins", "table", "masks", "opponent", "groups", "tasks")
+    names = ("features", "network", "bins", "table", "masks", "opponent", "groups", "tasks")
     what = {name: getattr(settings, name) for name in names}
     try:
         other = type(own)(env, **how, **what, seed=settings.seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ import numpy as np
 
 from cdq.comm.base import Communicator
 from cdq.errors import ConfigError
-from cdq.errors.checks import path_of
+from cdq.errors.checks import path_of, shown
+from cdq.errors.naming import named
 from cdq.learner import backends
 from cdq.learner.assembly import environment_of, require_size
 from cdq.learner.exclusion import exclusive
-from cdq.learner.naming import named
 from cdq.learner.results import Results
+from cdq.mdp import MDP
 from cdq.merges import MergeRule
 from cdq.offline import LoggedTask, Names
 from cdq.settings import Tasks, arguments_of
@@ -30,7 +31,7 @@ from cdq.storage import (
     require_kind,
     write_tensors,
 )
-from cdq.training import Checkpoints, Team, Tensors, about, from_rank_0
+from cdq.training import JOURNAL, Checkpoints, ModelTask, Team, Tensors, about, from_rank_0
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -98,7 +99,8 @@ class Filed(Results):
         rule = self.settings.merge if isinstance(self.settings.merge, MergeRule) else None
         with self._turn.taken("a copy"):
             data = pack_tensors(*self._as_file())
-        return _unpacked, (type(self), data, self._env, rule, self.settings.tasks)
+        network = None if self.settings.network is None else self.settings.network.model
+        return _unpacked, (type(self), data, self._env, rule, self.settings.tasks, network)
 
     def __copy__(self) -> Self:
         """Return what `copy.deepcopy` does: two learners cannot have one environment."""
@@ -106,13 +108,13 @@ class Filed(Results):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a learner of a copy of the environment; `ConfigError` if that plays otherwise than the environment."""
-        make, (kind, data, env, rule, tasks) = self.__reduce__()
+        make, (kind, data, env, rule, tasks, network) = self.__reduce__()
         twin = copy.deepcopy(env, memo)
         if not self._task.threads:
             from cdq.envs.trial import require_alike
 
             require_alike(env, twin)
-        made: Self = make(kind, data, twin, copy.deepcopy(rule, memo), tasks)
+        made: Self = make(kind, data, twin, copy.deepcopy(rule, memo), tasks, network)
         return made
 
     # ---- back
@@ -126,6 +128,7 @@ class Filed(Results):
         *,
         merge: MergeRule | None = None,
         tasks: Tasks | None = None,
+        network: str | Callable[[], Any] | None = None,
     ) -> Self:
         """Return the learner of a file that `save` wrote; it may learn on, with fresh random streams.
 
@@ -140,6 +143,9 @@ class Filed(Results):
             The rule, where it is one of your own.
         tasks : Rewards or Weights, optional
             The tasks, where a function of your own makes what they are paid.
+        network : str or callable, optional
+            The function that returns the Keras model, or its name, where one is learnt. No module is imported because
+            a file names it.
 
         Raises
         ------
@@ -153,7 +159,7 @@ class Filed(Results):
         """
         tensors, header = read_tensors(path_of("the file", path))
         require_kind(path, header, "learner")
-        return cls._made(path, env, arguments_of(path, header, merge, tasks), tensors, header)
+        return cls._made(path, env, arguments_of(path, header, merge, tasks, network), tensors, header)
 
     @classmethod
     @named
@@ -166,6 +172,7 @@ class Filed(Results):
         comm: str | Communicator = "auto",
         merge: MergeRule | None = None,
         tasks: Tasks | None = None,
+        network: str | Callable[[], Any] | None = None,
         checkpoint_every: float | None = None,
     ) -> Self:
         """Return the learner of a directory's newest checkpoint; `learn` without steps finishes the call it is from.
@@ -187,6 +194,9 @@ class Filed(Results):
             The rule, where it is one of your own.
         tasks : Rewards or Weights, optional
             The tasks, where a function of your own makes what they are paid.
+        network : str or callable, optional
+            The function that returns the Keras model, or its name, where one is learnt. No module is imported because
+            a file names it.
         checkpoint_every : float, optional
             Steps between two checkpoints from now on; default: as before.
 
@@ -205,7 +215,10 @@ class Filed(Results):
         checkpoints = Checkpoints(directory, checkpoint_every)
         path, tensors, header = checkpoints.newest(joined)
         require_kind(path, header, "checkpoint")
-        arguments = {**arguments_of(path, header, merge, tasks), "comm": comm if joined is None else joined}
+        arguments = {
+            **arguments_of(path, header, merge, tasks, network),
+            "comm": comm if joined is None else joined,
+        }
         if workers is not None:
             arguments["workers"] = workers
         learner = cls._made(path, env, arguments, tensors, header)
@@ -224,13 +237,23 @@ class Filed(Results):
             env = Names.from_bytes(tensors[_NAMES].tobytes())
         if arguments.get("features") is None and arguments.get("bins") is None and "keys" not in tensors:
             require_size(path, header, tensors.get("values"))
-        learner = cls(environment_of(path, header, env), **arguments)  # type: ignore[call-arg]  # of QLearner
+        made_of = environment_of(path, header, env)
+        try:
+            learner = cls(made_of, **arguments)  # type: ignore[call-arg]  # of QLearner
+        except ConfigError as error:
+            if env is None:
+                raise
+            raise ConfigError(f"{path} does not go with {shown(env)}: {error}") from None
         learner._origin = header.get("made_of") or learner._origin
+        if isinstance(env, MDP) and isinstance(learner._task, ModelTask):
+            learner._task.why = str(header.get("stepping_reason", learner._task.why))  # of this very model
         learner._state.restore(path, tensors, header, learner._task)
         if isinstance(learner._task, LoggedTask):
             learner._task.tried |= learner._state.merged.updates() > 0
         learner._team.go_on(
-            tensors.get("lanes"), learner.rank, comes_and_goes=learner._backend.comes_and_goes
+            tensors.get("lanes"),
+            learner.rank,
+            comes_and_goes=learner._backend.comes_and_goes or (Path(path).parent / JOURNAL).exists(),
         )
         return learner
 
@@ -246,9 +269,14 @@ def holds_run(directory: Path, *, workers: int | None = None, comm: str | Commun
 
 
 def _unpacked(
-    cls: type[Filed], data: bytes, env: Any, merge: MergeRule | None, tasks: Tasks | None = None
+    cls: type[Filed],
+    data: bytes,
+    env: Any,
+    merge: MergeRule | None,
+    tasks: Tasks | None = None,
+    network: Any = None,
 ) -> Filed:
     name = "the copy of a learner"
     tensors, header = parse_tensors(data, name)
     require_kind(name, header, "learner")
-    return cls._made(name, env, arguments_of(name, header, merge, tasks), tensors, header)
+    return cls._made(name, env, arguments_of(name, header, merge, tasks, network), tensors, header)

@@ -11,7 +11,7 @@ from cdq.errors import ConfigError, TableError
 from cdq.errors.checks import as_array, shown
 from cdq.learner.results import Results
 from cdq.mdp import Solution
-from cdq.qfunctions import MergedTable, QTable
+from cdq.qfunctions import MergedNetwork, MergedTable, QTable
 from cdq.training import EnvironmentTask
 
 
@@ -35,6 +35,8 @@ def fill(merged: MergedTable, given: Any, task: EnvironmentTask, initial_value: 
     ConfigError
         If *given* is of another kind, size or environment than the table, or a value is not finite in its type.
     """
+    if isinstance(merged, MergedNetwork):
+        raise ConfigError("initial_table is for tables and features, and a network is learnt; leave it out")
     table = _table_of(given, task)
     if (table.keys is not None) != merged.grows:
         has, needs = (

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import MOST_STEPS, whole
+from cdq.errors.naming import named
 from cdq.learner import backends, offline
 from cdq.learner.exclusion import exclusive
 from cdq.learner.filing import Filed
-from cdq.learner.naming import named
+from cdq.merges import Personal
 from cdq.offline import LoggedTask, Names
+from cdq.settings import Settings
 from cdq.training import (
     CallbackList,
     Checkpoints,
@@ -103,12 +105,9 @@ class Learning(Filed):
         if isinstance(self._task, LoggedTask):
             self._task.refuse()
         self._require_unchanged()
-        backend = self._backend.hosted(hosting, self._task)
-        if hosting is not None and hosting.asynchronous and not self.settings.rule.spends_by_clock:
-            raise ConfigError(
-                f"an asynchronous hub weighs visits by their step sizes, of which rule={self.settings.rule.name!r} has "
-                "two; let it merge in rounds"
-            )
+        backend = self._backend.hosted(hosting, self._task, self._call().about)
+        if hosting is not None and hosting.asynchronous:
+            require_asynchronous(self.settings)
         goal = make_goal(self._state, self._checkpoints, steps, until)
         watchers = CallbackList(watched_by(callbacks, verbose), self._view(), first=conditions(goal.until))
         if isinstance(self._task, WideTask) and isinstance(goal.until, OptimalWithin):
@@ -276,6 +275,21 @@ class Learning(Filed):
             self._requests,
             self._monitor(explores),
             self._origin,
+        )
+
+
+def require_asynchronous(settings: Settings) -> None:
+    """Raise `ConfigError` unless contributions without rounds, which name pairs and step sizes, are what is learnt."""
+    rule = settings.rule
+    if not rule.spends_by_clock:
+        raise ConfigError(
+            f"an asynchronous hub weighs visits by their step sizes, of which rule={rule.name!r} has two; let it merge "
+            "in rounds"
+        )
+    if settings.features is not None or isinstance(settings.merge, Personal):
+        what = "features" if settings.features is not None else "merge=cdq.Personal(...)"
+        raise ConfigError(
+            f"an asynchronous hub merges one table, and {what} was given; let it merge in rounds"
         )
 
 

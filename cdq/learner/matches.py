@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.contracts import Board
-from cdq.errors import ConfigError
+from cdq.errors import CdqError, ConfigError
 from cdq.errors.checks import shown
 from cdq.learner.about import About
 from cdq.learner.acting import act, best_action
@@ -234,7 +234,13 @@ def _numbered(policy: Policy, task: EnvironmentTask) -> Policy:
     """Return a policy whose actions are numbered from 0, and checked."""
 
     def numbered(observation: Any, mask: Any) -> int:
-        given = policy(observation, mask)
+        try:
+            given = policy(observation, mask)
+        except CdqError:
+            raise
+        except Exception as error:
+            place = _place(observation)
+            raise ConfigError(f"the opponent failed in {place}: {type(error).__name__}: {error}") from error
         try:
             action = int(given) - task.first_action
         except (TypeError, ValueError):
@@ -242,7 +248,11 @@ def _numbered(policy: Policy, task: EnvironmentTask) -> Policy:
         if not 0 <= action < task.n_actions or (mask is not None and not mask[action]):
             names = range(task.n_actions) if mask is None else np.flatnonzero(mask)
             moves = ", ".join(str(int(one) + task.first_action) for one in names)
-            raise ConfigError(f"the opponent plays {shown(given)} in {shown(observation)}; allowed: {moves}")
+            raise ConfigError(f"the opponent plays {shown(given)} in {_place(observation)}; allowed: {moves}")
         return action
 
     return numbered
+
+
+def _place(observation: Any) -> str:
+    return shown(observation.item() if isinstance(observation, np.generic) else observation)

@@ -12,6 +12,7 @@ from cdq.errors import ConfigError
 from cdq.errors.checks import MOST_STEPS, whole
 from cdq.learner import backends
 from cdq.offline import Log, LoggedTask, Replays, masks, read_log, read_minari, steps_of
+from cdq.qfunctions import MergedNetwork
 from cdq.rules import RULES, UpdateRule
 from cdq.training import (
     Checkpoints,
@@ -41,9 +42,15 @@ def log_for(task: EnvironmentTask, observations: Any, *others: Any, next_masks: 
     ConfigError
         If a column is missing, or an entry is not allowed.
     """
+    if isinstance(task.own_table, MergedNetwork):
+        raise ConfigError(
+            f"{task.name} is learnt with a network, from rollouts of its own policy; learn the log with a table or "
+            "features: leave network out"
+        )
     if task.blocks is not None:
         raise ConfigError(
-            f"{task.name} is learnt with several tables, and a log does not say which each transition is of"
+            f"{task.name} is learnt with several tables, and a log does not say which each transition is of; learn "
+            "the log of each agent by itself, with cdq.QLearner.from_log(...)"
         )
     columns = (observations, *others)
     if isinstance(observations, str) or hasattr(observations, "iterate_episodes"):

@@ -65,7 +65,7 @@ def make_parcel(task: EnvironmentTask, settings: Settings) -> bytes:
         settings=pack(settings, "what the learner was made with (merge, features)"),
         env=pack(task.recipe()),
         made=(task.fingerprint(), task.kinds()),
-        steps=not task.threads,
+        steps=not getattr(task, "environment", task).threads,
         trial=task.trial(),
     )
     return pack(parcel)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
+from cdq.errors.naming import named
 from cdq.learner import backends, initial
 from cdq.learner.assembly import made_with, make_table, make_task, origin_of, require_homes, require_rule_fits
 from cdq.learner.exclusion import Turn
 from cdq.learner.fleets import require_fleet
 from cdq.learner.learning import Learning
-from cdq.learner.naming import named
 from cdq.merges import MergeRule, Personal, resolve
 from cdq.rules import Hysteretic
 from cdq.schedules import Constant, Federation, Rate, StepSize
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cdq.learner.results import Results
     from cdq.mdp import Solution
     from cdq.qfunctions import QTable
-    from cdq.settings import Goals, Rewards, Weights
+    from cdq.settings import Goals, Network, Rewards, Weights
 
 
 class QLearner(Learning):
@@ -49,9 +49,11 @@ class QLearner(Learning):
         Discount, from 0 to 1.
     step_size : float, Constant, LinearDecay, ExponentialDecay, RescaledLinear, Polynomial, str, callable or None
         Step size, or its law; text and functions as for *exploration*. None: `RescaledLinear(gamma)`, that is
-        1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`, or 0.1 with features; 0.05 with "double-q".
+        1 / (1 + (1 - gamma) n); where gamma is 1, `Polynomial(0.77)`, or 0.1 with features; 0.05 with "double-q"; of a
+        network ``LinearDecay(1e-3, 2e-5, 300_000)``.
     exploration : float, Constant, LinearDecay, ExponentialDecay, str, callable or None
-        Probability of a uniformly random action. None: 0.1, or 0.3 in games. Text is read as on the command line:
+        Probability of a uniformly random action. None: 0.1, 0.3 in games, of a network
+        ``LinearDecay(1.0, 0.05, 75_000)``. Text is read as on the command line:
         "linear(1.0, 0.05, 1e5)". A function gets the number of environment steps of all workers; it is tabulated at
         once, with straight lines between places that are 3 % apart, so that files hold it and every rank has the same.
     rule : {"q-learning", "expected-sarsa", "sarsa", "double-q"} or Hysteretic
@@ -61,23 +63,28 @@ class QLearner(Learning):
         one's values, and which acts and answers by their mean; it does not take luck for value, and wants
         a small step size. `cdq.Hysteretic` (beta): agents with a common reward do not punish an action for
         what another agent tried; with several workers it wants ``merge="visits"``.
-    merge : str, MergeRule or Personal
-        Rule by which the workers' tables become one: "pooled", "mean", "visits", "importance",
-        "affine", "sum", "max". `Personal`: each worker of a list of environments has a table of its own beside it.
+    merge : str, MergeRule, Personal or None
+        Rule by which the workers' tables become one: "pooled", which None stands for, "mean", "visits", "importance",
+        "affine", "sum", "max". Networks: "gradient" (None), the mean of the gradients of every minibatch, or "mean", of
+        parameters and moments at the end of a window. `Personal`: each worker of a list of environments has a table of
+        its own beside it.
     sync_every : "auto", int or AutoWindow
-        Steps per worker between two merges; "auto" chooses each window from what was merged.
+        Steps per worker between two merges; "auto" chooses each window from what was merged. Of a network a multiple of
+        its rollout times *num_envs*: "auto" is one, or four with ``merge="mean"``.
     workers : int, optional
         Number of workers that learn together. Default: 1, or as many as the communicator has ranks in
         other processes (under mpiexec, each process is one worker).
     num_envs : int, optional
-        Environments that a worker steps in lockstep; by default 16, and 1 where they are stepped in Python.
+        Environments that a worker steps in lockstep; by default 16, and 1 where they are stepped in Python. Of a
+        network 64 in all, shared by the workers, and at least 4 of each.
     comm : str or Communicator
         "auto", the name of a communicator ("inprocess": threads of this process; "zmq": processes that `learn` starts;
         "mpi": those that mpiexec or srun started), a URL, or a communicator, of which this process is then one rank. A
         URL may set the deadline of every merge, in seconds ("mpi://?timeout=60"; an hour by default). "auto" takes what
-        CDQ_COMM in the environment names, else "mpi" where a launcher started several processes, else "inprocess".
-    dtype : {"float64", "float32"}, or NumPy's types of these names
-        Type of the table.
+        CDQ_COMM in the environment names, else "mpi" where mpiexec or srun started several processes, else
+        "zmq+env://" where torchrun, an indexed Job or AWS Batch did, else "inprocess".
+    dtype : {"float64", "float32"}, or NumPy's types of these names, or None
+        Type of the table. None: float64, of a network float32.
     seed : int or None
         Seed of all random streams. Same seed and number of workers: same table, bit for bit. None draws one.
     initial_value : float
@@ -88,6 +95,8 @@ class QLearner(Learning):
         one. Files hold the table as it is then.
     features : TileCoding, PolynomialBasis or FourierBasis, optional
         Learn a linear function of the features of an observation, a vector, in place of a table.
+    network : Network, optional
+        Learn a neural network of the observation's numbers in place of a table.
     bins : int or sequence of int, optional
         Cut each number of such an observation into so many parts, and learn a table; of the cells that were met alone,
         with ``table="hash"``.
@@ -165,16 +174,17 @@ class QLearner(Learning):
         step_size: float | str | Callable[[int], float] | StepSize | None = None,
         exploration: float | str | Callable[[int], float] | Rate | None = None,
         rule: str | Hysteretic = "q-learning",
-        merge: str | MergeRule | Personal = "pooled",
+        merge: str | MergeRule | Personal | None = None,
         sync_every: str | int | Window = "auto",
         workers: int | None = None,
         num_envs: int | None = None,
         comm: str | Communicator = "auto",
-        dtype: npt.DTypeLike = "float64",
+        dtype: npt.DTypeLike | None = None,
         seed: int | None = None,
         initial_value: float = 0.0,
         initial_table: QTable | Results | Solution | npt.ArrayLike | None = None,
         features: FeatureMap | None = None,
+        network: Network | None = None,
         bins: int | Sequence[int] | None = None,
         table: str = "dense",
         masks: bool | str = "auto",
@@ -189,7 +199,6 @@ class QLearner(Learning):
         checkpoint_every: float | None = None,
     ) -> None:
         self._turn, self._env = Turn(), (env := made_with(env, env_kwargs, opponent))
-        self._rule = resolve(merge)
         self.settings = make_settings(
             gamma=gamma,
             step_size=step_size,
@@ -207,6 +216,7 @@ class QLearner(Learning):
             per_worker=per_worker,
             federation=federation,
             features=features,
+            network=network,
             bins=bins,
             table=table,
             masks=masks,
@@ -215,6 +225,7 @@ class QLearner(Learning):
             groups=groups,
             tasks=tasks,
         )
+        self._rule = resolve(self.settings.merge)
         asked = self.settings.workers or (len(env) if isinstance(env, (list, tuple)) else 0)
         workers = backends.count_workers(comm, asked)
         self.settings = replace(self.settings, workers=workers)

@@ -48,7 +48,10 @@ def open_parcel(parcel: Parcel, rank: int) -> tuple[EnvironmentTask, Settings]:
         own, trial = (pack(env[rank]), parcel.trial[rank]) if is_fleet else (parcel.env, parcel.trial)
         require_same_play(own, trial, f"worker {rank}")
     stepping = "python" if parcel.steps else settings.stepping
-    task, _ = make_task(env, replace(settings, stepping=stepping, workers=len(env) if is_fleet else 1))
+    workers = len(env) if is_fleet else 1
+    if settings.network is not None:  # a minibatch is shared by all
+        workers = settings.workers
+    task, _ = make_task(env, replace(settings, stepping=stepping, workers=workers))
     if (task.fingerprint(), task.kinds()) != parcel.made:
         raise ConfigError(
             f"what is given makes another environment in worker {rank}: {' of '.join(task.kinds())} in place of "

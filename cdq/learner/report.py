@@ -13,7 +13,7 @@ from cdq.learner.evaluation import Evaluation, Evaluations
 from cdq.learner.matches import Match
 from cdq.mdp import MDP, OptimalityGap, optimality_gap
 from cdq.settings import Settings
-from cdq.storage import html
+from cdq.storage import html, in_digits
 from cdq.training import History, Row, WideTask
 
 
@@ -28,7 +28,7 @@ class Report(dict[str, Any]):
 
 def _shown(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return in_digits(value, 6)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
@@ -173,7 +173,7 @@ def hints(
     if report["solved"] is False and optimal:
         found.append(
             f"Below Gymnasium's threshold, and yet optimal: at gamma {report['gamma']:g} no policy is better by more "
-            f"than {report['gap']:.2g}."
+            f"than {in_digits(report['gap'], 2)}."
         )
     return found
 

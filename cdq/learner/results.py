@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager, nullcontext
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from cdq.errors import ConfigError, LearnerBusy
+from cdq.errors import ConfigError, LearnerBusy, TableError
 from cdq.errors.checks import is_flag, shown, whole
+from cdq.errors.naming import named
 from cdq.learner.backends import Backend
 from cdq.learner.elsewhere import learner_in
 from cdq.learner.evaluation import Evaluation, Evaluations, evaluate_each, evaluate_greedy
 from cdq.learner.exclusion import exclusive, playing
 from cdq.learner.matches import Match, Matches
-from cdq.learner.naming import named
 from cdq.learner.parts import tables_of_tasks
 from cdq.learner.report import (
     Report,
@@ -29,7 +29,7 @@ from cdq.learner.report import (
     visited,
 )
 from cdq.mdp import OptimalityGap, Solution, optimality_gap, solve
-from cdq.qfunctions import HashedTable, QTable, tables_of
+from cdq.qfunctions import HashedTable, MergedNetwork, QTable, tables_of
 from cdq.settings import MOST_SEED
 from cdq.training import (
     STEPS_PER_OUTCOME,
@@ -44,6 +44,8 @@ from cdq.training import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from typing_extensions import Self
 
 # Steps of an environment in Python take a thousand times as long.
@@ -106,6 +108,10 @@ class Results(Matches):
     def _table(self) -> QTable:
         merged = self._state.merged
         keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
+        if isinstance(merged, MergedNetwork):
+            raise TableError(
+                "a network has no table; `agent.network` has its tensors, `action_values` the values"
+            )
         return QTable(
             merged.mean_values().copy(),
             merged.updates().copy(),
@@ -114,6 +120,48 @@ class Results(Matches):
             self._state.allowed(),
             model=self.model,
         )
+
+    @property
+    def network(self) -> Mapping[str, npt.NDArray[np.float32]]:
+        """A copy of the network's tensors by name, ``layer.0.kernel``, ``norm.0.gain``, ..., as they are; read-only.
+
+        Raises
+        ------
+        TableError
+            If a table or features are learnt.
+        LearnerBusy
+            If the learner is in the course of another call.
+        """
+        with self._turn.taken("network"):
+            return self._state.network()
+
+    def to_keras(self) -> Any:
+        """Return the network as a Keras model: from observations, (n, width), to action values, (n, n_actions).
+
+        Values are in the units of the rewards, as those of `action_values`. `Network.from_keras` is the way back.
+
+        Raises
+        ------
+        TableError
+            If a table or features are learnt.
+        PackageMissing
+            If Keras or TensorFlow is not installed (the extra ``keras``).
+        ConfigError
+            If Keras has another backend than TensorFlow.
+        LearnerBusy
+            If the learner is in the course of another call.
+
+        Examples
+        --------
+        >>> import cdq
+        >>> agent = cdq.QLearner("CartPole-v1", network=cdq.Network((16,)), seed=0)
+        >>> agent.to_keras().summary()  # doctest: +SKIP
+        """
+        with self._turn.taken("to_keras"):
+            merged = self._state.merged
+            if not isinstance(merged, MergedNetwork):
+                raise TableError("a table or features are learnt, and no network: Keras has no model of them")
+            return self._task.kind.to_keras(merged.values)
 
     @property
     def tables(self) -> Mapping[Any, QTable]:
@@ -142,7 +190,7 @@ class Results(Matches):
     def _repr_html_(self) -> str:
         caption = f"<p>{escape(repr(self))}</p>"
         try:
-            table = self.table._repr_html_()
+            table = "" if self.settings.network is not None else self.table._repr_html_()
         except LearnerBusy:  # it is learning, in another thread: the history may be looked at
             table = ""
         return f"{caption}{table}{self.history._repr_html_()}"
@@ -279,7 +327,8 @@ class Results(Matches):
         `solved` is whether `mean_return` reaches the environment's own `reward_threshold`; None where it has none.
         `policy_value` and `optimal_value` are exact discounted values from the start distribution, `gap` a bound on
         their difference that holds; None where the model is not known. `mean_return` is the undiscounted return of
-        the greedy policy over the episodes of `evaluate`; `digest` the SHA-256 of the values' and the visits' bytes.
+        the greedy policy over the episodes of `evaluate`; `digest` the SHA-256 of the values' and the visits' bytes,
+        of a network of its parameters and moments.
         `pairs_unvisited` is the part of the model's pairs that episodes can reach and none visited, and `hints` says in
         words what stands out: that no reward was seen, for example, and what helps.
 
@@ -307,7 +356,7 @@ class Results(Matches):
             "comm": self._backend.name,
             "workers_are": self._workers_are(),
             "steps": self.steps,
-            "digest": self._table().digest(),
+            "digest": self._digest(),
         }
         evaluation = self._last_evaluation(play)
         threshold = None if isinstance(self._task, WideTask) else reward_threshold(self.name)
@@ -324,6 +373,12 @@ class Results(Matches):
         if isinstance(self._task, WideTask):
             rows["tasks"] = of_each(self._task, merged.values, evaluation, self.settings.gamma)
         return Report(report, pairs_unvisited=missed, hints=found, **rows)
+
+    def _digest(self) -> str:
+        """Return the SHA-256 of what was learnt: of a table its values and visits, of a network its parameters."""
+        if isinstance(self._state.merged, MergedNetwork):
+            return self._state.merged.digest().hex()
+        return self._table().digest()
 
     def _last_evaluation(self, play: bool) -> Evaluation | Evaluations | Match | None:
         """Return how the policy of now did when it was played last; if it never was, it is, unless *play* is False."""

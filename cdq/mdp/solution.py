@@ -14,7 +14,7 @@ from cdq.errors import FileError
 from cdq.errors.checks import path_of, read_only, shown
 from cdq.mdp.arrays import FloatArray, IntArray
 from cdq.qfunctions import as_html
-from cdq.storage import read_tensors, require_kind, write_tensors
+from cdq.storage import in_digits, read_tensors, require_kind, write_tensors
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -121,7 +121,9 @@ class Solution(_Frozen):
 
     def _repr_html_(self) -> str:
         sizes = "{:,} states, {:,} actions".format(*self.values.shape)
-        return as_html(f"Solution of {sizes}, error at most {self.error:.2g}", self.values, None, None)
+        return as_html(
+            f"Solution of {sizes}, error at most {in_digits(self.error, 2)}", self.values, None, None
+        )
 
     @property
     def error(self) -> float:

@@ -25,6 +25,9 @@ _TEXTS = {
 }
 
 
+_EARLY = 0.9  # part of the longest run: one that ended before that ended early
+
+
 def learning_curve(runs: Any, *, y: str = "mean_return", x: str = "steps", ax: Any = None) -> Any:
     """Draw a column of the history over another: of a run a line, of several the median and a band of the quartiles.
 
@@ -33,7 +36,8 @@ def learning_curve(runs: Any, *, y: str = "mean_return", x: str = "steps", ax: A
     runs : QLearner, History, Comparison, list or dict
         A run; a list of runs, which are one line with its band; or a dictionary, with a line for each name.
     y, x : str
-        Columns of `History`. Returns are means over the episodes that ended between two points.
+        Columns of `History`. Returns are means over the episodes that ended between two points. A line goes on to the
+        end of the longest run: others, which a condition ended sooner, keep their last figure.
     ax : matplotlib.axes.Axes, optional
         Axes to draw on; by default new ones.
 
@@ -148,6 +152,9 @@ def _explain(ax: Any, bands: dict[Any, Band]) -> None:
     """Say above the axes which line is which, and what a band is."""
     most = max(band.n_runs for band in bands.values())
     title = f"median and quartiles of {most} runs" if most > 1 else None
+    early = [band.first_end for band in bands.values() if band.first_end < _EARLY * band.x[-1]]
+    if title and early:
+        title += "; one that has ended keeps its last figure"
     named = [str(name) for name in bands if str(name)]
     if named:
         legend_above(ax, named, title)

@@ -18,6 +18,7 @@ Floats = npt.NDArray[np.float64]
 _MOST_POINTS = 200  # of a line
 _MOST_AVERAGES = 60  # each of more episodes, so that the line is smooth
 _DECADES = 1e-5  # of the largest figure: what is less is drawn there, on logarithmic axes
+_GREEDY = "; it is measured by cdq.EvalCallback(every=...) among the callbacks of learn, or until=cdq.MeanReturn(...)"
 _ALLOWED = "a learner, its history, a comparison, or a list of these, or a dictionary of them by name"
 
 
@@ -30,6 +31,8 @@ class Band(NamedTuple):
         Places, first quartiles, medians, and third quartiles.
     n_runs : int
         Number of runs.
+    first_end : float
+        Place at which the first of the runs ended.
     """
 
     x: Floats
@@ -37,6 +40,7 @@ class Band(NamedTuple):
     middle: Floats
     high: Floats
     n_runs: int
+    first_end: float = np.inf
 
 
 def histories_of(runs: Any) -> dict[Any, list[History]]:
@@ -68,9 +72,10 @@ def _several(given: Any) -> Iterable[History]:
 
 
 def band_of(histories: list[History], x: str, y: str, *, floor: float | None = None) -> Band:
-    """Return the band of one column of histories over another, over the range that all of them have.
+    """Return the band of one column of histories over another, from where all of them have it to the end of the last.
 
-    Means over episodes are averaged over the episodes between two places, other columns interpolated.
+    Means over episodes are averaged over the episodes between two places, other columns interpolated. A run that ended
+    before the others, as by a condition, keeps its last figure.
 
     Parameters
     ----------
@@ -84,14 +89,15 @@ def band_of(histories: list[History], x: str, y: str, *, floor: float | None = N
     Raises
     ------
     ConfigError
-        If a run has no figures in these columns, or the runs have no range in common.
+        If a run has no figures in these columns, or one ended before another has any.
     """
     averaged = y.startswith("mean_")
     points = [_known(history, x, y, floor) for history in histories]
     logarithmic = floor is not None
-    first, last = max(places[0] for places, _ in points), min(places[-1] for places, _ in points)
-    if last < first:
+    first, ends = max(places[0] for places, _ in points), [float(places[-1]) for places, _ in points]
+    if min(ends) < first:
         raise ConfigError(f"the runs have no range of {x} in common in which all have {y}; learn for as long")
+    last = max(ends)
     given = np.concatenate([places for places, _ in points])
     places = _places(given, first, last, logarithmic, _MOST_AVERAGES if averaged else _MOST_POINTS)
     if averaged:
@@ -100,7 +106,7 @@ def band_of(histories: list[History], x: str, y: str, *, floor: float | None = N
         each = np.array([_interpolated(places, *one, logarithmic) for one in points])
     whole = ~np.isnan(each).any(axis=0)
     low, middle, high = np.quantile(each[:, whole], (0.25, 0.5, 0.75), axis=0)
-    return Band(places[whole], low, middle, high, len(histories))
+    return Band(places[whole], low, middle, high, len(histories), min(ends))
 
 
 def _known(history: History, x: str, y: str, floor: float | None) -> tuple[Floats, Floats]:
@@ -114,6 +120,7 @@ def _known(history: History, x: str, y: str, floor: float | None) -> tuple[Float
             "; the gap is measured where the model is known, and not in the first steps" if y == "gap" else ""
         )
         why = "; a worker without others exchanges none" if x == "bytes" and not places.any() else why
+        why = _GREEDY if y == "greedy_return" else why if len(history) else "; let it learn first"
         raise ConfigError(f"a run of {len(history)} rows has no {y} over {x}{why}")
     figures = figures if floor is None else np.maximum(figures, floor)
     return places[known], figures[known]
@@ -141,7 +148,10 @@ def _interpolated(at: Floats, places: Floats, figures: Floats, logarithmic: bool
 
 
 def _averages(history: History, x: str, y: str, at: Floats) -> Floats:
-    """Return the mean over the episodes that ended between two places, for each place and the one before it."""
+    """Return the mean over the episodes that ended between two places, for each place and the one before it.
+
+    After the end of the run it stays as it was.
+    """
     ended = np.diff(history["episodes"].astype(np.float64), prepend=0.0)
     sums = np.cumsum(ended * np.nan_to_num(history[y]))
     places = np.append(0.0, history[x])
@@ -150,4 +160,8 @@ def _averages(history: History, x: str, y: str, at: Floats) -> Floats:
     n = np.diff(np.interp(edges, places, counts))
     total = np.diff(np.interp(edges, places, np.append(0.0, sums)))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(n > 1e-9, total / n, np.nan)
+        means = np.where(n > 1e-9, total / n, np.nan)
+    known = np.flatnonzero(~np.isnan(means))
+    if len(known):
+        means[(at > places[-1]) & (np.arange(len(at)) > known[-1])] = means[known[-1]]
+    return means

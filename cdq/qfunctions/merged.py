@@ -6,12 +6,13 @@ import hashlib
 import mmap
 from collections.abc import Mapping
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.core.merge.merge import commit_alone, commit_aside
+from cdq.core.merge.merge import commit, commit_alone, commit_aside
 from cdq.core.table.rows import Rows, row_size
 from cdq.errors import ConfigError, TableError
 from cdq.rules import Q_LEARNING, UpdateRule
@@ -108,6 +109,10 @@ class MergedTable:
             check_tensor(name, tensors[name], own.shape, own.dtype)
             own[:] = tensors[name]
 
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the tensors of files, by name; views."""
+        return {name: getattr(self, name) for name in self.names}
+
     # ---- a worker's table, through a round
 
     def new_rows(self, memory: npt.NDArray[np.uint8] | None = None) -> Rows:
@@ -128,6 +133,21 @@ class MergedTable:
         """Keep what a worker learnt in rows of its own; *merged* is the number of pairs that it touched elsewhere."""
         if self.own_rows:
             commit_aside(rows, merged, self.visits.reshape(-1))
+
+    def commit(self, rows: Rows, slices: list[Any], *, keep: bool) -> float:
+        """Make the merged slices of all ranks a worker's table, and where it is to *keep* them, the merged one.
+
+        Returns the round's pooled mass: the visit-weighted mean over the touched pairs.
+        """
+        touched = rows.touched
+        mass, total = commit(rows, slices, self.visits.reshape(-1) if keep else None)
+        self.commit_aside(rows, touched)
+        return mass / 2**20 / total if total else 0.0
+
+    def checksum(self, rows: Rows) -> int:
+        """Return the CRC-32 of a worker's table, values and then clocks; no window may be open."""
+        data, end = np.asarray(rows.data)[: len(self.values)], self.values.shape[1] * self.values.itemsize
+        return crc32(data[:, end : end + self.values.shape[1] * 4].tobytes(), crc32(data[:, :end].tobytes()))
 
     def accept(self, rows: Rows) -> None:
         """Take note that the rows that the workers agreed on are merged now."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cdq.contracts import Floats, Model
 from cdq.qfunctions.grid import LEGEND, kinds, policy_lines, signs
-from cdq.storage import html
+from cdq.storage import html, in_digits
 
 _ROWS, _HTML_ROWS, _COLUMNS = 20, 8, 8  # that are shown
 _HTML_CELLS = 1024
@@ -55,7 +55,7 @@ def _head(values: Floats, keys: npt.NDArray[np.uint64] | None) -> list[str]:
 def _rows(values: Floats, keys: npt.NDArray[np.uint64] | None) -> Iterator[list[str]]:
     for state, row in enumerate(values):
         name = state if keys is None else int(keys[state])
-        several = [f"{value:.4g}" for value in row[:_COLUMNS]]
+        several = [in_digits(value) for value in row[:_COLUMNS]]
         yield [str(name), *several, *(["..."] if len(row) > _COLUMNS else []), str(int(row.argmax()))]
 
 
@@ -68,7 +68,7 @@ def _cells(values: Floats, model: Model) -> Iterator[list[html.Cell]]:
         html.Cell(
             sign,
             None if kind[state] else float(level[state]),
-            f"state {state}" if kind[state] else f"state {state}: {best[state]:.4g}",
+            f"state {state}" if kind[state] else f"state {state}: {in_digits(best[state])}",
         )
         for state, sign in enumerate(signs(model, policy))
     ]
@@ -82,7 +82,7 @@ def model_as_html(model: Model, caption: str) -> str:
     if model.grid is None or model.n_states > _HTML_CELLS:
         sizes = {"states": model.n_states, "actions": model.n_actions, "outcomes": model.n_outcomes}
         starts = int(np.count_nonzero(model.start))
-        rewards = f"{model.reward.min():.4g} to {model.reward.max():.4g}"
+        rewards = f"{in_digits(model.reward.min())} to {in_digits(model.reward.max())}"
         rows = [
             *((name, f"{n:,}") for name, n in sizes.items()),
             ("first states", f"{starts:,}"),

@@ -5,12 +5,15 @@
 - `hyperparameters`: Parts of which a hyper-parameter is made: its check, its form in a file, its option on a command
   line.
 - `making`: Settings made of arguments: checks of what excludes each other, and values that follow from others.
+- `network`: Network: the layers of a Q-function that is a neural network, and how it is trained.
+- `of_networks`: Settings of networks: defaults that follow from the steps and the workers, and what networks exclude.
 - `settings`: Settings of a learner: the one table of hyper-parameters, with their checks, JSON forms and options.
 - `tasks`: Tasks that a learner learns at the same time: goals, rewards of its user's own, weights of features.
 """
 
 from cdq.settings.files import arguments_of, differing
 from cdq.settings.making import make_settings, require_workers
+from cdq.settings.network import Network
 from cdq.settings.settings import (
     DEFAULTS,
     HYPERPARAMETERS,
@@ -28,6 +31,7 @@ __all__ = [
     "MOST_SEED",
     "OF_ENVIRONMENT",
     "Goals",
+    "Network",
     "Rewards",
     "Settings",
     "Tasks",

@@ -9,26 +9,34 @@ from cdq.errors import ConfigError, FileError
 from cdq.merges import MergeRule
 from cdq.settings import tasks as several
 from cdq.settings.hyperparameters import Hyperparameter, text
+from cdq.settings.network import told_network
 from cdq.settings.settings import DEFAULTS, HYPERPARAMETERS
 
 
 def arguments_of(
-    path: object, header: Mapping[str, Any], merge: MergeRule | None, tasks: several.Tasks | None = None
+    path: object,
+    header: Mapping[str, Any],
+    merge: MergeRule | None,
+    tasks: several.Tasks | None = None,
+    network: Any = None,
 ) -> dict[str, Any]:
     """Return the arguments of `QLearner` that a file, which *path* names, says in its header.
 
-    *merge* and *tasks* are those of a user's own, which no file holds.
+    *merge*, *tasks* and the function *network* of a Keras model are those of a user's own, which no file holds.
 
     Raises
     ------
     FileError
         If it does not.
     ConfigError
-        If its tasks are of a function, and *tasks* are not given.
+        If its tasks are of a function, and *tasks* are not given, or its network, and *network* is not.
     """
+    settings = header.get("settings")
+    of_file = told_network(path, settings.get("network") if isinstance(settings, Mapping) else None, network)
     try:
         text(header["environment"])
         told = {**header["settings"], **({} if tasks is None else {"tasks": None})}
+        told.update({"network": of_file} if "network" in told else {})
         lacking = several.lacks_function(told.get("tasks"))
         arguments = {} if lacking else as_arguments(told, merge)
     except (KeyError, TypeError, ValueError) as error:

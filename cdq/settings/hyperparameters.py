@@ -118,13 +118,16 @@ def choice(*allowed: object) -> Check:
     return check
 
 
+_GROUPINGS = ("own", "shared")
+
+
 def checked_groups(name: str, groups: Any) -> str | dict[str, list[str]]:
     """Return groups of agents that share a table: "own" (none), "shared" (all), or lists of names by the group's."""
     if isinstance(groups, Mapping) and groups:
         members = {group: named for group, named in groups.items() if _is_group(group, named)}
         if len(members) == len(groups):
             return {group: list(named) for group, named in members.items()}
-    elif isinstance(groups, str) and groups in {"own", "shared"}:
+    elif isinstance(groups, str) and groups in _GROUPINGS:
         return groups
     raise ConfigError(
         f"{name} is {shown(groups)}; allowed: 'own', 'shared', or a dict with the agents of each group, such as "
@@ -236,10 +239,22 @@ def groups_of(text: str) -> str | dict[str, list[str]]:
     >>> groups_of("lights:n0,n1;buses:b0")
     {'lights': ['n0', 'n1'], 'buses': ['b0']}
     """
-    if ":" not in text:
-        return text  # a word, which is checked
-    pairs = [part.partition(":") for part in text.split(";")]
-    return {group: members.split(",") for group, _, members in pairs}
+    if text in _GROUPINGS:
+        return text
+    groups: dict[str, list[str]] = {}
+    for part in text.split(";"):
+        group, _, members = part.partition(":")
+        if not group or not all(members.split(",")):
+            raise ConfigError(
+                f"groups is {text!r}; allowed: {', '.join(_GROUPINGS)}, or the agents of each group, such as "
+                "lights:n0,n1;buses:b0"
+            )
+        if group in groups:
+            raise ConfigError(
+                f"groups is {text!r}; the group {group!r} is there twice; put all its agents in one"
+            )
+        groups[group] = members.split(",")
+    return groups
 
 
 def merge_of(text: str) -> str | Personal:

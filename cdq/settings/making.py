@@ -10,10 +10,11 @@ from typing import Any
 
 from cdq import schedules
 from cdq.errors import ConfigError
-from cdq.merges import Personal
+from cdq.merges import GRADIENT, Personal
 from cdq.rules import Q_LEARNING
 from cdq.schedules import Rate
 from cdq.settings.hyperparameters import number
+from cdq.settings.of_networks import STEPS, exploration_of, require_of_networks
 from cdq.settings.settings import DEFAULTS, HYPERPARAMETERS, Settings
 
 
@@ -31,6 +32,7 @@ def make_settings(**arguments: Any) -> Settings:
     known = {name: one.check(name, given.pop(name)) for name, one in HYPERPARAMETERS.items()}
     if given:
         raise TypeError(f"no hyper-parameter: {', '.join(given)}")
+    known.update(_by_kind(known))
     _require_compatible(known)
     return Settings(**{**known, **_completed(known)})
 
@@ -53,8 +55,21 @@ def require_workers(settings: Settings) -> None:
         raise ConfigError("federation is of several workers, and there is one; give workers=")
 
 
+def _by_kind(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults that differ between tables and networks, where nothing was given."""
+    usual = ("pooled", "float64") if known["network"] is None else (GRADIENT, "float32")
+    pairs = zip(("merge", "dtype"), usual, strict=True)
+    return {name: default for name, default in pairs if known[name] is None}
+
+
 def _require_compatible(known: Mapping[str, Any]) -> None:
     """Raise `ConfigError` if two hyper-parameters exclude each other."""
+    if known["network"] is not None:
+        require_of_networks(known)
+    elif known["merge"] == GRADIENT:
+        raise ConfigError(
+            "merge='gradient' averages the gradients of a network; give network=, or another rule"
+        )
     if known["overlap"] and known["table"] == "hash":
         raise ConfigError(
             "overlap and a hashed table exclude each other: its rows are agreed on before a merge"
@@ -77,6 +92,8 @@ def _require_compatible(known: Mapping[str, Any]) -> None:
 
 
 def _require_of_tables(known: Mapping[str, Any]) -> None:
+    if known["opponent"] is not None:
+        raise ConfigError("tasks and opponent exclude each other: a game is one task; leave tasks out")
     if known["features"] is not None:
         raise ConfigError(
             "tasks and features exclude each other: tasks are learnt in tables; give bins, or leave one out"
@@ -100,10 +117,12 @@ def _completed(known: Mapping[str, Any]) -> dict[str, Any]:
         "step_size": schedules.as_step_size(known["step_size"], known["gamma"]),
         "initial_value": finite("initial_value", known["initial_value"]),
         "seed": secrets.randbits(63) if seed is None else seed,
-        "exploration": _usual_exploration(known["opponent"]) if explore is None else explore,
+        "exploration": _usual_exploration(known) if explore is None else explore,
     }
 
 
-def _usual_exploration(opponent: str | None) -> Rate:
+def _usual_exploration(known: Mapping[str, Any]) -> Rate:
     """Return the exploration rate of a learner whose user gives none; greedy self-play never sees what refutes it."""
-    return schedules.as_rate(0.1 if opponent is None else 0.3, "exploration")
+    if known["network"] is not None:
+        return exploration_of(STEPS)
+    return schedules.as_rate(0.1 if known["opponent"] is None else 0.3, "exploration")

@@ -14,7 +14,7 @@ from cdq import schedules
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
 from cdq.merges import NAMES as MERGES
-from cdq.merges import MergeRule, Personal, resolve
+from cdq.merges import OF_NETWORKS, MergeRule, Personal, resolve
 from cdq.rules import Q_LEARNING, RULES, UpdateRule, as_rule
 from cdq.schedules import Rate, StepSize
 from cdq.schedules.windows import Window, as_window
@@ -43,6 +43,13 @@ from cdq.settings.hyperparameters import (
     window_from_config,
     window_of,
     window_to_config,
+)
+from cdq.settings.network import (
+    Network,
+    checked_network,
+    network_from_config,
+    network_of,
+    network_to_config,
 )
 
 if TYPE_CHECKING:
@@ -77,7 +84,8 @@ def type_of(dtype: npt.DTypeLike) -> str:
 
 
 def _checked_merge(name: str, merge: Any) -> Any:
-    resolve(merge)
+    if merge is not None:  # what None stands for follows from network
+        resolve(merge)
     return merge
 
 
@@ -171,9 +179,15 @@ class Settings:
         unsaid_default=True,
     )
     merge: str | MergeRule | Personal = hyperparameter(
-        "pooled",
+        None,
         _checked_merge,
-        Option(str, "RULE", f"How tables become one: {', '.join(MERGES)}, or personal:PRIOR.", read=merge_of),
+        Option(
+            str,
+            "RULE",
+            f"How tables become one: {', '.join(MERGES)}, or personal:PRIOR; networks: {', '.join(OF_NETWORKS)}.",
+            "pooled; gradient of networks",
+            merge_of,
+        ),
         encode=merge_to_config,
         decode=merge_from_config,
     )
@@ -196,9 +210,9 @@ class Settings:
         ),
     )
     dtype: str = hyperparameter(
-        "float64",
-        lambda name, value: type_of(value),
-        Option(str, "TYPE", "Of the table: float64 or float32."),
+        None,
+        lambda name, value: None if value is None else type_of(value),
+        Option(str, "TYPE", "Of the table: float64 or float32.", "float64; float32 of networks"),
         decode=text,
     )
     initial_value: float = hyperparameter(
@@ -218,6 +232,21 @@ class Settings:
         ),
         encode=features_to_config,
         decode=features_from_config,
+        unsaid_default=True,
+        of_environment=True,
+    )
+    network: Network | None = hyperparameter(
+        None,
+        checked_network,
+        Option(
+            str,
+            "UNITS",
+            "Learn a neural network with hidden layers of so many units: 64,64.",
+            "a table, or features",
+            network_of,
+        ),
+        encode=network_to_config,
+        decode=network_from_config,
         unsaid_default=True,
         of_environment=True,
     )

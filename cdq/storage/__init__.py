@@ -8,7 +8,7 @@
 - `parts`: Part of a large file: its header and the first rows of each tensor, for whoever only looks at it.
 """
 
-from cdq.storage.columns import Columns, to_pandas, write_csv
+from cdq.storage.columns import Columns, in_digits, to_pandas, write_csv
 from cdq.storage.directory import Checkpoint, CheckpointDirectory
 from cdq.storage.files import (
     Tensors,
@@ -32,6 +32,7 @@ __all__ = [
     "Part",
     "Tensors",
     "check_replaceable",
+    "in_digits",
     "open_regular",
     "open_to_read",
     "pack_tensors",

@@ -37,6 +37,20 @@ def to_pandas(columns: Columns) -> Any:
     return pandas.DataFrame({name: column.copy() for name, column in columns.items()})
 
 
+def in_digits(value: float, digits: int = 4) -> str:
+    """Return a number for people, in so many significant digits: an exponent is for what is next to 0 alone.
+
+    Examples
+    --------
+    >>> in_digits(0.54321), in_digits(-123456.7), in_digits(120.0, 2), in_digits(3.3e-11, 2)
+    ('0.5432', '-123,500', '120', '3.3e-11')
+    """
+    rounded = float(f"{value:.{digits}g}")
+    if not 1 <= abs(rounded) < 1e16:
+        return f"{rounded:.{digits}g}"
+    return f"{rounded:,.{max(digits, len(str(int(abs(rounded)))))}g}"
+
+
 def write_csv(path: str | os.PathLike[str], columns: Columns) -> None:
     """Write columns of one length to a CSV file, atomically: names first, then a line per row.
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cdq.storage.columns import in_digits
+
 # Colours from low to high, which people with any kind of colour vision tell apart: those of matplotlib's viridis.
 _RAMP = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 _LINE, _GREY = "#0072b2", "#808080"  # seen on white and on black
@@ -90,7 +92,7 @@ def curve(x: npt.NDArray[Any], y: npt.NDArray[Any], name: str) -> str:
     across = _EDGE + levels(x) * (_WIDTH - 2 * _EDGE)
     down = _HEIGHT - _EDGE - levels(y) * (_HEIGHT - 3 * _EDGE)
     points = " ".join(f"{left:.1f},{top:.1f}" for left, top in zip(across, down, strict=True))
-    text = f"{escape(name)}: {y.min():.4g} to {y.max():.4g}, in {x[-1]:,.0f} steps"
+    text = f"{escape(name)}: {in_digits(y.min())} to {in_digits(y.max())}, in {x[-1]:,.0f} steps"
     return (
         f'<svg width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" style="display:block">'
         f'<polyline points="{points}" fill="none" stroke="{_LINE}" stroke-width="1.5"/>'

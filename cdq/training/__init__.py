@@ -39,7 +39,7 @@ from cdq.training.callbacks import Callback, CallbackList, RunView
 from cdq.training.checkpoints import JOURNAL, Checkpoints
 from cdq.training.course import Course, Ended, Nobody, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.figures import Figures
-from cdq.training.fleet import FleetTask
+from cdq.training.fleet import FleetTask, OwnTask
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
@@ -48,7 +48,7 @@ from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.training.paid import of_log, pays_features, width_of
 from cdq.training.picture import MOST_CELLS, Grid, Pictures, action_values, curves_of, grid_of, table_of
 from cdq.training.played import Row
-from cdq.training.progress import ProgressBar, duration, is_for_a_person, watched_by
+from cdq.training.progress import ProgressBar, Speed, duration, is_for_a_person, watched_by
 from cdq.training.state import State, Tensors, history_of, lanes_of
 from cdq.training.stopping import conditions
 from cdq.training.task import ModelTask, SteppedTask
@@ -79,6 +79,7 @@ __all__ = [
     "Monitor",
     "Nobody",
     "OptimalWithin",
+    "OwnTask",
     "Pictures",
     "Plan",
     "Progress",
@@ -86,6 +87,7 @@ __all__ = [
     "Requests",
     "Row",
     "RunView",
+    "Speed",
     "State",
     "SteppedTask",
     "Team",

@@ -173,6 +173,7 @@ def about(
         "environment": task.name,
         "model": task.fingerprint(),
         "settings": settings.to_config(),
+        "stepping_reason": task.why,
     }
     if task.blocks is not None:
         told["blocks"] = task.blocks.to_config()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown, whole
+from cdq.errors.naming import named
 from cdq.qfunctions import QTable
 from cdq.settings import Settings
 from cdq.training.history import History
@@ -18,6 +19,8 @@ from cdq.training.played import FIRST_ROW, Row
 from cdq.training.state import State
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from typing_extensions import Self
 
 _log = logging.getLogger("cdq")
@@ -91,6 +94,11 @@ class RunView:
     def table(self) -> QTable:
         """A copy of the merged table; `digest()` of it tells two tables apart."""
         return self._table()
+
+    @property
+    def network(self) -> Mapping[str, npt.NDArray[np.float32]]:
+        """A copy of the network's tensors, by name, where no table is learnt."""
+        return self._state.network()
 
     def evaluate(self, episodes: float = 100, *, seed: int = 0) -> Any:
         """Run episodes of the greedy policy, and return a `cdq.Evaluation`; `row` then has the mean return.
@@ -198,8 +206,8 @@ class CallbackList:
         return bool(self._of_rounds)
 
     def begin(self) -> None:
-        """Call `on_start` of each."""
-        for one in self._all:
+        """Call `on_start` of each, first of those that open files: what cannot be written is all that is said."""
+        for one in sorted(self._all, key=attrgetter("_writes"), reverse=True):
             self._hear(one.on_start(self._seen))
             self._begun.append(one)
         if self._view is not None:
@@ -304,7 +312,9 @@ class EvalCallback(Callback):
     best_steps : int
         Steps at which it was made.
     best_table : QTable or None
-        The table of then.
+        The table of then; of a network None.
+    best_network : mapping or None
+        The tensors of then by name, of a network.
 
     Raises
     ------
@@ -322,12 +332,14 @@ class EvalCallback(Callback):
 
     MOST = 1024
 
+    @named
     def __init__(self, every: float, *, episodes: float = 100, seed: int = 0) -> None:
         self.every = whole("every", every, 1)
         self.episodes, self.seed = whole("episodes", episodes, 1), whole("the seed", seed, 0)
         self.evaluations: list[tuple[int, Any]] = []
         self.best: Any = None
         self.best_steps, self.best_table = 0, None  # type: int, QTable | None
+        self.best_network: Mapping[str, npt.NDArray[np.float32]] | None = None
         self._last = 0
 
     def on_start(self, run: RunView) -> None:
@@ -342,7 +354,11 @@ class EvalCallback(Callback):
         result = run.evaluate(self.episodes, seed=self.seed)
         self.evaluations = [*self.evaluations, (run.steps, result)][-self.MOST :]
         if self.best is None or _merit(result) > _merit(self.best):
-            self.best, self.best_steps, self.best_table = result, run.steps, run.table
+            self.best, self.best_steps = result, run.steps
+            if run.settings.network is None:
+                self.best_table = run.table
+            else:
+                self.best_network = run.network
 
 
 def _merit(result: Any) -> tuple[bool, float]:

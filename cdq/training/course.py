@@ -25,6 +25,7 @@ from cdq.workers import (
     STOP_AFTER,
     STOP_BEFORE,
     Look,
+    NetworkContribution,
     Pipeline,
     Round,
     Rule,
@@ -274,7 +275,7 @@ class Course:
 
 def learn_rounds(
     worker: Worker,
-    contribution: WorkerContribution,
+    contribution: WorkerContribution | NetworkContribution,
     comm: Communicator,
     *,
     plan: Plan,
@@ -308,7 +309,11 @@ def learn_rounds(
 
 
 def _one_by_one(
-    worker: Worker, contribution: WorkerContribution, comm: Communicator, rule: Rule, course: Course
+    worker: Worker,
+    contribution: WorkerContribution | NetworkContribution,
+    comm: Communicator,
+    rule: Rule,
+    course: Course,
 ) -> Generator[None, None, None]:
     """Play the course; yield after every round."""
     while (step := course.next()) is not None:

@@ -76,7 +76,7 @@ class Figures:
         if not is_due:
             return math.nan, math.nan
         # Visits stay: pairs that were all visited are so until there are more.
-        visited = 1.0 if self._pairs_seen == self.pairs else self._visited()
+        visited = 1.0 if self.pairs and self._pairs_seen == self.pairs else self._visited()
         self._take_note(visited)
         return self._clock_step_size(), visited
 

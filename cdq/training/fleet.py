@@ -25,7 +25,7 @@ _MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
-class _OwnTask:
+class OwnTask:
     """Task of one worker; its lanes are as large as everybody's, as checkpoints hold them side by side."""
 
     own_bytes: int
@@ -82,7 +82,7 @@ class FleetTask:
     def of_worker(self, rank: int) -> WorkerTask:
         """Return the task that the worker of this rank learns."""
         own = self.members[rank]
-        return _OwnTask(self.own_bytes, own.resumable, partial(self._loop, rank))
+        return OwnTask(self.own_bytes, own.resumable, partial(self._loop, rank))
 
     def _loop(self, rank: int, rows: Rows, lanes: Lanes, gamma: float, stop: npt.NDArray[np.int32]) -> Loop:
         if self._personal is not None:

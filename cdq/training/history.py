@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import MOST_STEPS, path_of, read_only
-from cdq.storage import html, to_pandas, write_csv
+from cdq.storage import html, in_digits, to_pandas, write_csv
 from cdq.training.played import COLUMNS, FIRST_COLUMNS, FIRST_ROW, MOST_ROWS, Block, Played, Row, Rows
 
 # Rounds wait for their rows until so many bytes of summaries do: the more at once, the less each takes.
@@ -98,12 +98,21 @@ class History:
         """
         write_csv(path_of("the file", path), self.to_arrays())
 
+    def __repr__(self) -> str:
+        if not len(self):
+            return "History without rows"
+        figures = [(name, self.newest(name)) for name in ("mean_return", "greedy_return", "gap")]
+        said = [f"{name} {in_digits(value)}" for name, value in figures if not math.isnan(value)]
+        rows = "1 row" if len(self) == 1 else f"{len(self):,} rows"
+        return ", ".join([f"History of {rows} up to {self[-1].steps:,} steps", *said])
+
     def _repr_html_(self) -> str:
         if not len(self):
             return html.table((), [], "History without rows")
         last = {name: column[-1:].tolist()[0] for name, column in self.to_arrays().items()}
         rows = [
-            [name, f"{value:,}" if isinstance(value, int) else f"{value:.4g}"] for name, value in last.items()
+            [name, f"{value:,}" if isinstance(value, int) else in_digits(value)]
+            for name, value in last.items()
         ]
         curves = (html.curve(self["steps"], self[name], name) for name in ("mean_return", "gap"))
         return "".join([*curves, html.table((), rows, f"History of {len(self):,} rows, the newest")])
@@ -214,9 +223,11 @@ class History:
     def __reversed__(self) -> Iterator[Row]:
         return map(Row._make, self._rows[::-1].tolist())
 
-    def __getitem__(self, key: int | str) -> Any:
+    def __getitem__(self, key: int | slice | str) -> Any:
         if isinstance(key, str):
             return self.column(key)
+        if isinstance(key, slice):
+            return list(map(Row._make, self._rows[key].tolist()))
         return Row._make(self._rows[key].item())
 
     def column(self, name: str) -> npt.NDArray[Any]:

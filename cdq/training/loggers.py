@@ -7,18 +7,22 @@ import io
 import json
 import math
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from cdq.errors import FileError, PackageMissing
 from cdq.errors.checks import path_of, whole
+from cdq.errors.naming import named
 from cdq.storage import open_regular
 from cdq.training.callbacks import Callback, RunView
+from cdq.training.history import History
 from cdq.training.played import Row
 
 
 class _Logger(Callback):
-    """A logger of rows that a round adds: the first one after each multiple of so many steps, and measurements.
+    """A logger of rows that a round adds: the first one after each multiple of so many steps, measurements, the last.
 
     By default a row is due once the steps have grown by a 32nd: formatting takes as long as hundreds of steps.
     """
@@ -27,11 +31,13 @@ class _Logger(Callback):
 
     def __init__(self, every: float | None) -> None:
         self._every, self._last = None if every is None else whole("every", every, 1), 0
+        self._is_open = False
 
     def on_start(self, run: RunView) -> None:
         """Open the file."""
         self._last = run.steps
-        self._open()
+        self._open(run)
+        self._is_open = True
 
     def on_round(self, run: RunView) -> None:
         """Write those of the round's rows that are due."""
@@ -44,11 +50,23 @@ class _Logger(Callback):
                 self._last = row.steps
         self._write(due)
 
+    def on_end(self, run: RunView) -> None:
+        """Write the row of the last round, if it was not due, and close the file."""
+        try:
+            if self._is_open and run.row.steps > self._last:
+                self._write([run.row])
+        finally:
+            self._is_open = False
+            self._close()
+
     def _is_due(self, steps: int) -> bool:
         every, last = self._every, self._last
         return steps - last > last >> 5 if every is None else steps // every != last // every
 
-    def _open(self) -> None:
+    def _open(self, run: RunView) -> None:
+        raise NotImplementedError
+
+    def _close(self) -> None:
         raise NotImplementedError
 
     def _write(self, rows: list[Row]) -> None:
@@ -56,28 +74,44 @@ class _Logger(Callback):
 
 
 class _LineLogger(_Logger):
-    """A logger that writes lines, each whole: what a crash cut is removed when the file is opened again."""
+    """A logger that writes lines, each whole: what a crash cut is removed when the file is opened again.
+
+    A run that goes on from a checkpoint plays rounds again that came after it: their lines are removed, too.
+    """
 
     _HEAD = b""
+    _COUNTS: re.Pattern[bytes]  # steps, episodes and rounds of a line
 
+    @named
     def __init__(self, path: str | os.PathLike[str], *, every: float | None = None) -> None:
         super().__init__(every)
         self.path = Path(path_of("the file", path))
         self._file: BinaryIO | None = None
 
-    def on_end(self, run: RunView) -> None:
-        """Close the file."""
+    def _close(self) -> None:
         file, self._file = self._file, None
         if file is not None:
             file.close()
 
-    def _open(self) -> None:
+    def _open(self, run: RunView) -> None:
         try:
             descriptor = open_regular(self.path, os.O_RDWR | os.O_CREAT, follow=True)
             self._file = os.fdopen(descriptor, "r+b", buffering=0)
             self._go_on(self._file)
+            if run.steps:
+                with open(self.path, "rb") as lines:
+                    end, last = _end_of_run(map(self._counts, lines), run.history, run.steps)
+                if end:
+                    self._file.truncate(end)
+                    self._file.seek(end)
+                    self._last = last
         except OSError as error:
             self._fail(error)
+
+    def _counts(self, line: bytes) -> tuple[int, tuple[int, ...]]:
+        """Return the bytes of a line, and its steps, episodes and rounds; nothing of a line of another form."""
+        found = self._COUNTS.match(line)
+        return len(line), tuple(map(int, found.groups())) if found else ()
 
     def _go_on(self, file: BinaryIO) -> None:
         head = file.read(len(self._HEAD))
@@ -93,6 +127,7 @@ class _LineLogger(_Logger):
         try:
             self._file.write(b"".join(map(self._line, rows)))
         except OSError as error:
+            self._is_open = False
             self._fail(error)
 
     def _fail(self, error: OSError) -> None:
@@ -115,6 +150,36 @@ def _end_of_last_line(file: BinaryIO) -> int:
     return 0
 
 
+def _end_of_run(
+    lines: Iterable[tuple[int, tuple[int, ...]]], history: History, steps: int
+) -> tuple[int, int]:
+    """Return where the lines end that a run of so many steps has behind it, and the steps of the last; 0 without one.
+
+    Lines of a file are those of one run after another, each of which counts its steps upwards. Only the last one is
+    looked at, which is this run if its history says so.
+    """
+    end, kept, last, before = 0, 0, (), -1  # type: int, int, tuple[int, ...], int
+    for length, counts in lines:
+        end += length
+        if not counts or counts[0] <= before:  # another run begins
+            kept, last = 0, ()
+        before = counts[0] if counts else -1
+        if counts and counts[0] <= steps:
+            kept, last = end, counts
+    return (kept, last[0]) if last and _has(history, last) else (0, 0)
+
+
+def _has(history: History, counts: tuple[int, ...]) -> bool:
+    """Return whether steps, episodes and rounds may be those of a moment of a run, from which rows were left out."""
+    known = [history[name] for name in ("steps", "episodes", "rounds")]
+    at = int(known[0].searchsorted(counts[0], "right"))
+    earlier = all(column[at - 1] <= n for column, n in zip(known, counts, strict=True)) if at else True
+    later = int(known[0].searchsorted(counts[0]))
+    return earlier and (
+        later == len(known[0]) or all(column[later] >= n for column, n in zip(known, counts, strict=True))
+    )
+
+
 def _csv_line(fields: Any) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(fields)
@@ -124,7 +189,8 @@ def _csv_line(fields: Any) -> bytes:
 class CSVLogger(_LineLogger):
     """Write lines of a CSV file after each round, of rows that it adds to the history; empty where NaN.
 
-    Lines are added to a file that a logger began; one of another kind is refused. After `resume`, steps may go back.
+    Lines are added to a file that a logger began; one of another kind is refused. Lines that a run wrote after the
+    checkpoint from which it goes on are removed, as it plays those rounds again. The last round has a line in any case.
 
     Parameters
     ----------
@@ -150,10 +216,11 @@ class CSVLogger(_LineLogger):
     ...     agent = QLearner("FrozenLake-v1", seed=0, sync_every=10_000).learn(30_000, callbacks=[log])
     ...     lines = log.path.read_text().splitlines()
     >>> len(lines), lines[0][:26]
-    (86, 'steps,seconds,mean_return,')
+    (87, 'steps,seconds,mean_return,')
     """
 
     _HEAD = _csv_line(Row._fields)
+    _COUNTS = re.compile(rb"(\d+),[^,]*,[^,]*,(\d+),(\d+),")
 
     def _line(self, row: Row) -> bytes:
         return _csv_line("" if math.isnan(value) else value for value in row)
@@ -176,6 +243,10 @@ class JSONLogger(_LineLogger):
     ([20000, 40000], 0.1)
     """
 
+    _COUNTS = re.compile(
+        rb'\{"steps": (\d+), "seconds": [^,]*, "mean_return": [^,]*, "episodes": (\d+), "rounds": (\d+),'
+    )
+
     def _go_on(self, file: BinaryIO) -> None:
         if file.read(1) not in (b"", b"{"):
             file.close()
@@ -187,6 +258,7 @@ class JSONLogger(_LineLogger):
         return json.dumps(fields, allow_nan=False).encode() + b"\n"
 
 
+_FLUSH = 5  # seconds after which points are in the file, for one who looks on
 # Names of figures in TensorBoard, whose part before the stroke is the group that it shows together.
 _TAGS = {
     "mean_return": "return/exploring",
@@ -212,7 +284,8 @@ class TensorBoardLogger(_Logger):
     Parameters
     ----------
     directory : path
-        Directory of the event files, one for each call of `learn`: ``tensorboard --logdir DIRECTORY``.
+        Directory of the event files of a run, one for each call of `learn`: ``tensorboard --logdir DIRECTORY``. Points
+        that the run wrote after the checkpoint from which it goes on are shown no more.
     every : float, optional
         Steps between two points, at least; as for `CSVLogger`.
 
@@ -226,6 +299,7 @@ class TensorBoardLogger(_Logger):
         From `learn`, if the directory cannot be written.
     """
 
+    @named
     def __init__(self, directory: str | os.PathLike[str], *, every: float | None = None) -> None:
         super().__init__(every)
         self.directory = Path(path_of("the directory", directory))
@@ -239,15 +313,15 @@ class TensorBoardLogger(_Logger):
         self._make: Any = tensorboardX.SummaryWriter
         self._writer: Any = None
 
-    def on_end(self, run: RunView) -> None:
-        """Close the file."""
+    def _close(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
 
-    def _open(self) -> None:
+    def _open(self, run: RunView) -> None:
+        void_from = run.steps + 1 if run.steps else None
         try:
-            self._writer = self._make(str(self.directory))
+            self._writer = self._make(str(self.directory), purge_step=void_from, flush_secs=_FLUSH)
         except OSError as error:
             raise FileError(f"cannot write {self.directory}: {error.strerror or error}") from None
 

@@ -27,8 +27,10 @@ _LONGEST = 2e12
 _MOST_OUTCOMES = {"float32": 2**24, "float64": 2**53}
 
 
-def of_outcomes(model: MDP, tasks: Tasks, dtype: str) -> npt.NDArray[np.float64] | None:
-    """Return what each outcome of a model pays, (n_outcomes, width); None of goals.
+def of_outcomes(
+    model: MDP, tasks: Tasks, dtype: str, known: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.float64] | None:
+    """Return what each outcome of a model pays, (n_outcomes, width), the *known* ones if there are; None of goals.
 
     Raises
     ------
@@ -47,6 +49,8 @@ def of_outcomes(model: MDP, tasks: Tasks, dtype: str) -> npt.NDArray[np.float64]
             f"{model.n_outcomes:,} outcomes of {model.name} with {signals_in(tasks):,} rewards each are "
             f"{model.n_outcomes * signals_in(tasks):,} numbers; allowed: up to {MOST_VALUES:,}"
         )
+    if known is not None:
+        return features_of(known, model.n_outcomes, signals_in(tasks), most_in(tasks, dtype))
     if isinstance(tasks, Rewards) and isinstance(tasks.function, tuple):
         return _rewards_of_models(tasks, model)
     pair = np.repeat(np.arange(model.n_pairs), np.diff(model.offsets))

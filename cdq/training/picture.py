@@ -87,11 +87,11 @@ class Pictures:
 
     Parameters
     ----------
-    model : MDP
-        The model that is learnt.
+    model : MDP or None
+        The model that is learnt, where there is one.
     """
 
-    def __init__(self, model: MDP) -> None:
+    def __init__(self, model: MDP | None) -> None:
         self._model = model
         self._due, self._last = -math.inf, dict[str, Any]()
 

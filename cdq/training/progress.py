@@ -11,13 +11,18 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
 
-from cdq.comm.launchers import started_by
+from cdq.comm.rendezvous import launched_rank
 from cdq.errors.checks import one_of, real
+from cdq.errors.naming import named
+from cdq.storage import in_digits
 from cdq.training.callbacks import Callback
 
 _AT_LEAST = 1.0  # seconds: of a shorter call no bar is shown, and no line that nobody asked for
-_SOON = 0.5  # seconds: of a shorter call no line is written, though progress was asked for
 _REDRAW, _LATELY = 0.2, 5.0  # seconds between two looks; over which the speed is measured
+_MOMENT, _SILENT = (
+    0.25,
+    3,
+)  # seconds between two moments of a speed, which is 0 after so many spans without a step
 _WIDTH = 10  # of a bar: texts take the rest of 80 columns
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -26,7 +31,6 @@ class Seen(Protocol):
     """A run as progress shows it: a `RunView`, or the part of it that a worker of a hub sees."""
 
     environment: str
-    begun: int
 
     @property
     def steps(self) -> int:
@@ -44,8 +48,8 @@ class ProgressBar(Callback):
     """Show the progress of a call on standard error, as `learn` does by itself: share, steps/s, time left, return, gap.
 
     A bar on a terminal and in a notebook. Elsewhere, and under mpiexec, with ``NO_COLOR`` or ``TERM=dumb``, plain lines
-    without any control code: after half a second, every so many *seconds*, and at the end. Those that `learn` shows by
-    itself begin once a call has taken a second.
+    without any control code: at the start, every so many *seconds*, and at the end. Those that `learn` shows by itself
+    begin once a call has taken a second.
 
     Parameters
     ----------
@@ -71,6 +75,7 @@ class ProgressBar(Callback):
     cdq: FrozenLake-v1: 8,000 steps done, ... steps/s...
     """
 
+    @named
     def __init__(self, seconds: float = 10.0, *, verbose: int = 1, stream: TextIO | None = None) -> None:
         self._seconds = real("seconds", seconds, "a finite number above 0", math.nextafter(0.0, 1.0))
         one_of("verbose", verbose, (1, 2))
@@ -85,16 +90,17 @@ class ProgressBar(Callback):
         self._begun = self._looked = time.monotonic()
         self._speed = Speed(self._begun, run.steps)
         self._shown = False
-        if self._all:
+        if self._all or (self._asked_for and isinstance(self._display, _Lines)):
             self._show(run)
 
     def _look(self, run: Seen) -> None:
         """Show where the run is, now and then; called by the thread that waits for the workers."""
         now = time.monotonic()
-        soon = _SOON if self._asked_for and isinstance(self._display, _Lines) else _AT_LEAST
-        if now - self._looked >= _REDRAW and (self._all or now - self._begun >= soon):
+        if now - self._looked >= _REDRAW:
             self._looked = now
-            self._show(run)
+            self._speed.note(now, run.steps)
+            if self._shown or now - self._begun >= _AT_LEAST:
+                self._show(run)
 
     def on_evaluation(self, run: Seen) -> None:
         """Show a measurement, where all is to be shown."""
@@ -107,9 +113,10 @@ class ProgressBar(Callback):
     def on_end(self, run: Seen) -> None:
         """Show where the run ended, if anything was shown."""
         if self._shown:
+            now = time.monotonic()
             self._write(
                 1.0,
-                _in_words(run, f"{amount(run.steps)} steps done", self._speed.overall(run.steps)),
+                _in_words(run, f"{amount(run.steps)} steps done", self._speed.overall(now, run.steps)),
                 last=True,
             )
 
@@ -153,9 +160,8 @@ def watched_by(callbacks: Any, verbose: int) -> Any:
 
 
 def _share(run: Seen) -> float:
-    """Return the share of the call that is done."""
-    whole = run.target - run.begun
-    return min((run.steps - run.begun) / whole, 1.0) if whole > 0 else float(run.target > 0)
+    """Return the share that is done of all steps, also of those before the call."""
+    return min(run.steps / run.target, 1.0) if run.target else 0.0
 
 
 def _in_words(run: Seen, done: str, speed: float, left: str = "") -> str:
@@ -166,38 +172,55 @@ def _in_words(run: Seen, done: str, speed: float, left: str = "") -> str:
 def _measured(run: Seen) -> list[str]:
     """Return the newest return, the greedy one where it was measured, and the newest gap, in words."""
     exploring, greedy, gap = (run.newest(name) for name in ("mean_return", "greedy_return", "gap"))
-    returns = [f"return {exploring:.4g} (exploring)"] if not math.isnan(exploring) else []
+    returns = [f"return {in_digits(exploring)} (exploring)"] if not math.isnan(exploring) else []
     if not math.isnan(greedy):
-        returns = [f"return {greedy:.4g} (greedy)"]
-    return returns if math.isnan(gap) else [*returns, f"gap {gap:.2g}"]
+        returns = [f"return {in_digits(greedy)} (greedy)"]
+    return returns if math.isnan(gap) else [*returns, f"gap {in_digits(gap, 2)}"]
 
 
 class Speed:
-    """Steps per second: of the last seconds, and of the whole call.
+    """Steps per second: of the last seconds, and since the first steps; takes the same memory for good.
+
+    Windows grow at the beginning, and so does the speed: then it is that of the later half of the time so far. Steps
+    come by whole rounds, and the time is that from one round to another.
 
     Examples
     --------
     >>> speed = Speed(0.0, 100)
-    >>> speed.lately(2.0, 300), speed.lately(10.0, 1100)
-    (100.0, 100.0)
+    >>> speed.lately(2.0, 300), speed.lately(4.0, 1100), speed.lately(12.0, 1100)
+    (100.0, 400.0, 100.0)
     """
 
     def __init__(self, now: float, steps: int) -> None:
-        self._first = now, steps
-        self._seen = deque([self._first], 256)
+        self._first = now, steps  # the last moment before anything was learnt
+        self._seen = deque([self._first])
 
     def lately(self, now: float, steps: int) -> float:
-        """Take note of so many steps; return the speed of the last seconds."""
-        self._seen.append((now, steps))
-        while len(self._seen) > 2 and now - self._seen[1][0] >= _LATELY:
-            self._seen.popleft()
-        then, before = self._seen[0]
-        return (steps - before) / (now - then) if now > then else 0.0
+        """Take note of so many steps; return the speed of the last seconds, 0 where there was none for long."""
+        self.note(now, steps)
+        (then, before), (last, newest) = self._seen[0], self._seen[-1]
+        passed = max(last - then, now - last)
+        silent = now - last >= max(2 * _LATELY, _SILENT * (last - then))
+        return 0.0 if silent or not passed else (newest - before) / passed
 
-    def overall(self, steps: int) -> float:
-        """Return the speed since the beginning."""
+    def note(self, now: float, steps: int) -> None:
+        """Take note of so many steps."""
+        seen = self._seen
+        if steps == seen[-1][1]:
+            if len(seen) == 1:
+                self._first = seen[0] = now, steps
+            return
+        if len(seen) > 1 and now - seen[-2][0] < _MOMENT:
+            seen.pop()
+        seen.append((now, steps))
+        span = min((now - self._first[0]) / 2, _LATELY)
+        while len(seen) > 2 and now - seen[1][0] >= span:
+            seen.popleft()
+
+    def overall(self, now: float, steps: int) -> float:
+        """Return the speed since the first steps."""
         then, before = self._first
-        return (steps - before) / max(time.monotonic() - then, 1e-9)
+        return (steps - before) / max(now - then, 1e-9)
 
 
 def amount(value: float) -> str:
@@ -246,7 +269,7 @@ def is_for_a_person(stream: TextIO, environment: Mapping[str, str] = os.environ)
     Launchers such as mpiexec give a rank a terminal of their own, whose output goes to a file perhaps.
     """
     plain = environment.get("NO_COLOR") or environment.get("TERM", "dumb") in {"", "dumb", "unknown"}
-    return not plain and stream.isatty() and started_by() is None
+    return not plain and stream.isatty() and launched_rank() is None
 
 
 def _in_notebook() -> bool:

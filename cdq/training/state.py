@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import numpy.typing as npt
 
 from cdq.contracts.blocks import Blocks
 from cdq.errors import ConfigError, FileError, TableError
-from cdq.errors.checks import MOST_STEPS, real, shown, whole
-from cdq.qfunctions import MergedTable, QTable
+from cdq.errors.checks import MOST_STEPS, read_only, real, shown, whole
+from cdq.qfunctions import MergedNetwork, MergedTable, QTable
 from cdq.schedules.windows import LONGEST_WINDOW
 from cdq.training.course import Progress
 from cdq.training.goals import Goal
@@ -68,9 +69,22 @@ class State:
 
     def tables(self) -> Tensors:
         """Return the part of the table that is saved; views, but for the actions of blocks."""
-        tables = {name: getattr(self.merged, name) for name in self.merged.names}
+        tables = self.merged.tensors()
         actions = self.allowed()
         return tables if actions is None else {**tables, "actions": actions}
+
+    def network(self) -> Mapping[str, npt.NDArray[np.float32]]:
+        """Return a copy of the network's tensors, by name; read-only.
+
+        Raises
+        ------
+        TableError
+            If a table is learnt.
+        """
+        if not isinstance(self.merged, MergedNetwork):
+            raise TableError("a table or features are learnt, and no network; use `table`")
+        views = self.merged.views(self.merged.values)
+        return MappingProxyType({name: read_only(tensor.copy()) for name, tensor in views.items()})
 
     def counters(self) -> dict[str, Any]:
         """Return the counters that are saved, as a JSON object."""
@@ -116,7 +130,7 @@ class State:
                 "give the environment that it was learnt on, with the arguments it had"
             )
         try:
-            QTable(tensors["values"], tensors["visits"], keys=tensors.get("keys"))  # raises if they are none
+            self._require_table(tensors)
             told = {"evaluations": 0, **header}  # files of 0.1 know none
             counts = {name: whole(name, told[name], 0) for name in ("steps", "session", "evaluations")}
             window = real("window", header["window"], f"1 to {LONGEST_WINDOW} steps", 1.0, LONGEST_WINDOW)
@@ -124,8 +138,6 @@ class State:
             history = (
                 history_of(tensors) if "goal" in header or f"{_HISTORY}steps" in tensors else self.history
             )
-            if tensors["visits"].max(initial=0) > MOST_STEPS:
-                raise ConfigError(f"visits go up to {tensors['visits'].max()}; allowed: up to 2**62")
             self.merged.fill(tensors)
             self.progress = Progress(counts["steps"], window)
             self.session, self.evaluations = counts["session"], counts["evaluations"]
@@ -134,6 +146,14 @@ class State:
             if isinstance(error, TableError):
                 raise
             raise FileError(f"{path} lacks what a learner goes on from: {error!r}; use another") from None
+
+    def _require_table(self, tensors: Tensors) -> None:
+        """Raise unless the tensors of a file are a table, where one is learnt; a network checks its own."""
+        if isinstance(self.merged, MergedNetwork):
+            return
+        QTable(tensors["values"], tensors["visits"], keys=tensors.get("keys"))
+        if tensors["visits"].max(initial=0) > MOST_STEPS:
+            raise ConfigError(f"visits go up to {tensors['visits'].max()}; allowed: up to 2**62")
 
 
 def _made_in_words(header: Mapping[str, Any]) -> str:

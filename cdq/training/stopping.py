@@ -8,6 +8,7 @@ from collections import deque
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import is_flag, real, shown, whole
+from cdq.errors.naming import named
 from cdq.training.callbacks import Callback, RunView
 from cdq.training.goals import OptimalWithin, Until
 from cdq.training.played import Row
@@ -56,6 +57,7 @@ class StopOnReturn(Callback):
     True
     """
 
+    @named
     def __init__(self, at_least: float, *, episodes: float = 100, greedy: bool = False) -> None:
         self.at_least = real("the return to reach", at_least, "a finite number")
         if not is_flag(greedy):
@@ -112,6 +114,7 @@ class StopOnTime(Callback):
     True
     """
 
+    @named
     def __init__(self, seconds: float) -> None:
         self.seconds = real("seconds", seconds, "a finite number of at least 0", 0.0)
         self._ends = math.inf

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,9 @@ from cdq.errors import ConfigError
 from cdq.errors.checks import batch_of
 from cdq.mdp import MDP, ModelBoard, follow_policy, from_table, pack_model
 from cdq.offline import encoding_of_states
-from cdq.qfunctions import DivergenceGuard
+from cdq.qfunctions import DivergenceGuard, MergedNetwork, Trained, TrainedQ
 from cdq.schedules import Constant, StepSize, as_step_size
+from cdq.settings.of_networks import STEPS, step_size_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -216,7 +217,8 @@ class SteppedTask:
             environment.stepping,
             environment.time_limit,
         )
-        self.threads, self.resumable = environment.threads, environment.resumable
+        self.threads = environment.threads and getattr(kind, "threads", True)
+        self.resumable = environment.resumable
         self.own_bytes, self.default_num_envs = environment.own_bytes, environment.default_num_envs
         self.n_rows, self.n_actions = kind.n_rows, environment.n_actions
         self.columns = self.n_actions
@@ -250,6 +252,8 @@ class SteppedTask:
         A weight is met in many states, so that a law by clock is small before it is right: MountainCar's returns were
         -156 to -200 with it, and -100 to -109 with a constant.
         """
+        if isinstance(self.own_table, MergedNetwork):
+            return step_size_of(STEPS)
         usual: StepSize | None = getattr(self.environment, "step_size", None)
         if usual is not None:
             return usual
@@ -291,6 +295,14 @@ class SteppedTask:
         """Return the loop of a worker over its table and lanes."""
         q = self.kind.q_function(rows, lanes.n)
         loop = self.environment.loop(q, lanes, gamma, lanes.seeds(), stop)
+        if isinstance(self.own_table, MergedNetwork):
+            return Trained(
+                loop,
+                cast("TrainedQ", q),
+                self.own_table.layout.size,
+                cast("Any", self.kind).network,
+                self.name,
+            )
         return DivergenceGuard(loop, q, self.name) if q.continuous else loop
 
     def with_kind(self, kind: QFunctionKind) -> SteppedTask:

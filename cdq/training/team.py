@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,12 @@ from cdq.comm.base import Communicator
 from cdq.contracts import Task
 from cdq.core.lanes import Lanes, widened
 from cdq.errors import FileError
-from cdq.qfunctions import MergedTable
+from cdq.qfunctions import MergedNetwork, MergedTable, Parameters
 from cdq.settings import Settings
+from cdq.settings.of_networks import averages
 from cdq.training.course import Plan
 from cdq.training.state import State
-from cdq.workers import PeerTable, Worker, WorkerContribution, peer_bytes
+from cdq.workers import NetworkContribution, PeerTable, Worker, WorkerContribution, peer_bytes
 
 _log = logging.getLogger("cdq")
 
@@ -92,11 +93,15 @@ class Team:
             if usual.elapsed.min() < 0:
                 raise FileError(f"an episode has {usual.elapsed.min()} steps; use another checkpoint")
 
-    def join(self, comm: Communicator, *, is_keeper: bool, plan: Plan) -> WorkerContribution:
+    def join(
+        self, comm: Communicator, *, is_keeper: bool, plan: Plan
+    ) -> WorkerContribution | NetworkContribution:
         """Return the contribution of the worker of *comm*'s rank; from the thread that uses the communicator.
 
         *is_keeper* says whether it is the one that keeps the process's table.
         """
+        if isinstance(self._state.merged, MergedNetwork):
+            return self._join_network(comm, is_keeper)
         segments = (
             None
             if plan.overlap or comm.size == 1 or self._state.merged.grows
@@ -117,6 +122,13 @@ class Team:
         self.workers[comm.rank] = worker
         self._temporary = plan.overlap or segments is not None
         return WorkerContribution(worker, plan.needs_mass, peers, comm.rank)
+
+    def _join_network(self, comm: Communicator, is_keeper: bool) -> NetworkContribution:
+        worker = self.workers.get(comm.rank) or self._worker(comm.rank, self._state.merged, is_keeper)
+        self.workers[comm.rank] = worker
+        by_window = averages(self._settings)
+        worker.exchange_by(None if by_window or comm.size == 1 else comm)
+        return NetworkContribution(cast(Parameters, worker.rows), averages=by_window)
 
     def _worker(
         self, rank: int, merged: MergedTable, is_keeper: bool, memory: npt.NDArray[np.uint8] | None = None

@@ -59,6 +59,13 @@ class WideTask:
         Type of the table's values.
     recipe : callable
         Returns what another process makes the environment of; raises `ConfigError` if it cannot.
+    signals : (n_outcomes, width) array of float64, optional
+        Numbers that each outcome of a model pays, where they are known; by default the tasks make them.
+
+    Attributes
+    ----------
+    signals : (n_outcomes, width) array of float64, or None
+        Numbers that each outcome of a model pays to the tasks; None of goals, and where there is no model.
 
     Raises
     ------
@@ -72,9 +79,16 @@ class WideTask:
     lanes_each = 1
 
     def __init__(
-        self, inner: ModelTask | SteppedTask, tasks: Tasks, dtype: str, recipe: Callable[[], Any]
+        self,
+        inner: ModelTask | SteppedTask,
+        tasks: Tasks,
+        dtype: str,
+        recipe: Callable[[], Any],
+        signals: npt.NDArray[np.float64] | None = None,
     ) -> None:
         self.inner, self.recipe, self._dtype = inner, recipe, dtype
+        if inner.blocks is not None:
+            raise ConfigError(f"tasks are of one table, and {inner.name} has several; leave tasks out")
         if isinstance(inner, SteppedTask):
             _require_table(inner, tasks)
         known = None if inner.own_table is not None else inner.n_rows
@@ -104,8 +118,10 @@ class WideTask:
             inner.mask_of,
             inner.close,
         )
-        self._signals = of_outcomes(inner.model, self.tasks, dtype) if isinstance(inner, ModelTask) else None
-        if isinstance(inner, SteppedTask):
+        self.signals = None
+        if isinstance(inner, ModelTask):
+            self.signals = of_outcomes(inner.model, self.tasks, dtype, signals)
+        else:
             require_paid(inner, self.tasks)
 
     def of_worker(self, rank: int) -> Self:
@@ -139,8 +155,8 @@ class WideTask:
         """Return the SHA-256 of what a table depends on, as hexadecimal digits."""
         told = json.dumps(self.tasks.to_config(), sort_keys=True)
         digest = hashlib.sha256(f"{self.inner.fingerprint()} {told}".encode())
-        if self._signals is not None:
-            digest.update(self._signals.data)
+        if self.signals is not None:
+            digest.update(self.signals.data)
         return digest.hexdigest()
 
     # ---- learning
@@ -182,7 +198,7 @@ class WideTask:
                     f"an environment is in state {lanes.state.max()} of {self.n_rows}; use another checkpoint"
                 )
             q = self._q(rows, lanes.n, self._core(paid=True), episodes, lanes.rank)
-            return WideRollout(q, self._packed, self._signals, own, gamma, stop)
+            return WideRollout(q, self._packed, self.signals, own, gamma, stop)
         q = self._q(rows, lanes.n, self._core(paid=False), episodes, lanes.rank)
         loop = self.inner.environment.loop(q, own, gamma, lanes.seeds(), stop)
         return FunctionGuard(loop, q) if q.tasks.function is not None else loop
@@ -288,9 +304,9 @@ class WideTask:
             reached = model.next_state == tasks.names[number]
             ended = model.terminated | reached
             return replace(model, reward=reached.astype(np.float64), terminated=ended)
-        assert self._signals is not None
+        assert self.signals is not None
         by_task = (
-            self._signals @ tasks.array[number] if isinstance(tasks, Weights) else self._signals[:, number]
+            self.signals @ tasks.array[number] if isinstance(tasks, Weights) else self.signals[:, number]
         )
         return replace(model, reward=by_task)
 

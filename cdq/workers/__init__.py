@@ -1,6 +1,8 @@
 """One worker, and one round: windows, contributions, merging, overlap.
 
 - `contribution`: The contribution of a worker to a round, as its communicator sees it.
+- `network`: The contribution of a worker that trains a network: a checksum, or its parameters and moments, to be
+  averaged.
 - `overlap`: Overlap: the merge of a window travels while the next window is learnt, and is applied one window late.
 - `rounds`: One round as a transaction: contribution, communicator, staged table, agreement, swap.
 - `stretches`: Stretches: rounds that are played one after another in compiled code, as nobody looks in between.
@@ -9,6 +11,7 @@
 """
 
 from cdq.workers.contribution import LARGEST_SUMMARY, PeerTable, Rule, Summary, WorkerContribution, peer_bytes
+from cdq.workers.network import NetworkContribution
 from cdq.workers.overlap import Pipeline
 from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Apart, Interrupted, Round, Step, play
 from cdq.workers.stretches import Look, Stretch, Stretches
@@ -27,6 +30,7 @@ __all__ = [
     "Apart",
     "Interrupted",
     "Look",
+    "NetworkContribution",
     "PeerTable",
     "Pipeline",
     "Round",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from cdq.comm.base import Communicator
 from cdq.core.table.rows import Law
 from cdq.workers.contribution import Rule, Summary, WorkerContribution
+from cdq.workers.network import NetworkContribution
 from cdq.workers.worker import Worker
 
 # Requests of a worker to all: to go on, to end before the window that it contributes, or after it.
@@ -59,7 +60,7 @@ class Round(NamedTuple):
 
 def play(
     worker: Worker,
-    contribution: WorkerContribution,
+    contribution: WorkerContribution | NetworkContribution,
     comm: Communicator,
     *,
     rule: Rule,

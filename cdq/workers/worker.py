@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from cdq.core.merge.overlap import hand_over, take_back
 from cdq.core.rounds import Seat
 from cdq.core.table.rows import Law, Rows
 from cdq.errors import EnvironmentFailure
-from cdq.qfunctions import MergedTable
+from cdq.qfunctions import MergedTable, Trained
 from cdq.workers.tallies import TALLY_WIDTH, parts_of
 
 # First numbers of spawn keys, so that no two uses of one seed share a stream.
@@ -97,15 +96,18 @@ class Worker:
         """State of all lanes as bytes: states, random streams, episodes. After `roll_back`, that of the last merge."""
         return self._lanes.memory.tobytes()
 
+    def exchange_by(self, comm: Communicator | None) -> None:
+        """Average the gradients of every minibatch with the others of a communicator from now on; None: with nobody."""
+        assert isinstance(self._loop, Trained)
+        self._loop.comm = comm
+
     def digest(self) -> bytes:
         """Return the SHA-256 of the merged table."""
         return self._merged.digest()
 
     def checksum(self) -> int:
         """Return the CRC-32 of the own table, values and then clocks; no window may be open."""
-        values = self._merged.values
-        data, end = np.asarray(self.rows.data)[: len(values)], values.shape[1] * values.itemsize
-        return crc32(data[:, end : end + values.shape[1] * 4].tobytes(), crc32(data[:, :end].tobytes()))
+        return self._merged.checksum(self.rows)
 
     def run(self, law: Law, sweeps: int, explore_first: float, explore_last: float) -> Episodes | None:
         """Learn for *sweeps* steps of every lane; None if the stop flag ended it: roll back then."""
@@ -174,11 +176,9 @@ class Worker:
         Returns the round's pooled mass: the visit-weighted mean over the touched pairs.
         """
         self._merged.accept(self.rows)
-        touched = self.rows.touched
-        mass, total = commit(self.rows, slices, self._merged.visits.reshape(-1) if self._is_keeper else None)
-        self._merged.commit_aside(self.rows, touched)
+        mass = self._merged.commit(self.rows, slices, keep=self._is_keeper)
         self._open = False
-        return mass / 2**20 / total if total else 0.0
+        return mass
 
     def commit_alone(self) -> None:
         """Make the own table the merged one; a worker without peers."""

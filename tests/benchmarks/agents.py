@@ -6,6 +6,7 @@ nearly all of the time is cdq's. Those of the second compute for a while in each
 
 from __future__ import annotations
 
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -14,8 +15,10 @@ from typing import Any
 from gymnasium.spaces import Discrete
 
 import cdq
+from cdq.cli.benchmarks import spread
 
 ROUNDS, STEPS = 9, 640_000
+PARALLEL, WINDOW = 2_000_000, 20_000  # steps of each worker, and those between two merges
 Answer = dict[str, Any]
 
 
@@ -97,15 +100,45 @@ def beyond(kind: Any, **settings: Any) -> None:
     )
 
 
-def speedup() -> None:
-    """Print how much faster two workers take as many steps as one, start of the processes apart."""
-    rates: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(5):
-        for workers, found in rates.items():
-            agent = cdq.QLearner(Simulated, workers=workers, seed=0).learn(2_000_000, verbose=0)
-            found.append(agent.steps / agent.history[-1].seconds)
-    one, two = statistics.median(rates[1]), statistics.median(rates[2])
-    print(f"two workers: {two / one:.2f} times the steps of one ({one:,.0f} steps/s)")
+def speedup(sync_every: Any, repeats: int) -> None:
+    """Print how much faster two workers take as many steps each as one, start of the processes apart."""
+    ratios, cpu = [], []
+    for _ in range(repeats):
+        (one, own), (two, both) = (rate(workers, sync_every) for workers in (1, 2))
+        ratios.append(two / one)
+        cpu.append(2 * own / both)
+    print(
+        f"two workers against one, sync_every={sync_every!r}: {shown(ratios)}; by their CPU time {shown(cpu)}"
+    )
+
+
+def rate(workers: int, sync_every: Any) -> tuple[float, float]:
+    """Return the steps a second of a learner in processes, and the CPU microseconds of a step, starting apart."""
+    (few, started, _), (many, cpu, history) = (
+        spent(workers, sync_every, steps) for steps in (WINDOW * workers, PARALLEL * workers)
+    )
+    # The first round ends when all processes have come.
+    steps, seconds = history["steps"], history["seconds"]
+    per_second = float((steps[-1] - steps[0]) / (seconds[-1] - seconds[0]))
+    return per_second, (cpu - started) / (many - few) * 1e6
+
+
+def spent(workers: int, sync_every: Any, steps: int) -> tuple[int, float, Any]:
+    """Return the steps of a learner, the CPU seconds that they and its processes took, and its history."""
+    began = time.process_time() + children()
+    agent = cdq.QLearner(Simulated, workers=workers, seed=0, sync_every=sync_every).learn(steps, verbose=0)
+    agent.close()
+    return agent.steps, time.process_time() + children() - began, agent.history
+
+
+def children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def shown(figures: list[float]) -> str:
+    found = spread(figures)
+    return f"{found['median']:.2f} ({found['min']:.2f} - {found['max']:.2f})"
 
 
 if __name__ == "__main__":
@@ -113,4 +146,5 @@ if __name__ == "__main__":
     beyond(Prepared, table="hash")
     beyond(Prepared, groups="shared")
     beyond(PreparedTurns)
-    speedup()
+    speedup(WINDOW, 5)
+    speedup("auto", 1)

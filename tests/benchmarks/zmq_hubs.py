@@ -15,11 +15,13 @@ from cdq.comm.zmq.hub import Hub
 from cdq.comm.zmq.keys import Keys
 from cdq.comm.zmq.ranks.relay import RelayMachine
 from cdq.job.handshake import hello
+from cdq.job.job import Job, Known
 from cdq.job.member import Member
 from cdq.job.membership.connection import Connection
 from cdq.job.membership.events import Deliver, HubSettings, Joined
 from cdq.job.membership.hub_machine import HubMachine
-from cdq.job.service import NO_RECORD, LearningService, Record, make_service, plan_of
+from cdq.job.opening import make_service, plan_of
+from cdq.job.service import NO_RECORD, LearningService, Record
 from cdq.training.course import watch_nothing
 from cdq.training.goals import Goal
 
@@ -34,10 +36,10 @@ def make_hub(
     made = QLearner(env, comm="zmq", workers=workers, merge="mean", dtype="float32", seed=0, **settings)
     state, window = made._state, made.settings.sync_every.floor
     state.goal = Goal(rounds * workers * int(window))
+    job = Job(made._task, made.settings, made._call().about)
     service = make_service(
-        made.model,
-        made.settings,
-        plan=plan_of(made.settings, made._rule),
+        job,
+        plan=plan_of(job, made._rule),
         state=state,
         lanes=made._team.lane_states,
         watch=watch_nothing,
@@ -89,8 +91,8 @@ def serve_many(told: Any, url: str, workers: int, rounds: int) -> None:
 
 def take_part(url: str, n: int) -> None:
     """Be *n* workers of a hub, one after the other, until their job is done."""
-    samplers: dict[Any, Any] = {}
-    taking_part = [(Connection(url, hello(), timeout=_DEADLINE), Member(samplers)) for _ in range(n)]
+    known = Known()
+    taking_part = [(Connection(url, hello(), timeout=_DEADLINE), Member(known)) for _ in range(n)]
     while taking_part:
         taking_part = [pair for pair in taking_part if learn_one(*pair)]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import cdq
 from cdq.cli import main
-from tests.envs.agents import Corridors
+from tests.envs.agents import Corridors, Equal
 
 CORRIDORS, EQUAL = "tests.envs.agents:Corridors", "tests.envs.agents:Equal"
 
@@ -67,12 +68,37 @@ def test_arguments_of_what_makes_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(json.loads(capsys.readouterr().out)["agents"]) == ["n0", "n1"]
 
 
+def broken() -> Any:
+    return 1 / 0
+
+
+def a_class() -> Any:
+    return Equal
+
+
+def test_several_agents_have_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", EQUAL]) == 2
+    assert "returned Equal, which has several agents, and so no model of one" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ([CORRIDORS, "--groups", "shared"], "the agents 'n0' and 'n1' of 'shared' differ in their spaces"),
         ([EQUAL, "--groups", "pair:n0,n7"], "group 'pair' has 'n7', who is no agent"),
-        ([EQUAL, "--groups", "all"], "groups is 'all'; allowed: 'own', 'shared'"),
+        ([EQUAL, "--groups", "all"], "groups is 'all'; allowed: own, shared, or the agents of each group"),
+        ([EQUAL, "--groups", "a:n0;a:n1"], "groups is 'a:n0;a:n1'; the group 'a' is there twice; put all"),
+        ([EQUAL, "--groups", "a=n0"], "groups is 'a=n0'; allowed: own, shared, or the agents of each group"),
+        (
+            [EQUAL, "--groups", "a:n0;"],
+            "allowed: own, shared, or the agents of each group, such as lights:n0,n1",
+        ),
+        ([EQUAL, "--groups", "a:"], "groups is 'a:'; allowed: own, shared, or the agents of each group"),
+        ([EQUAL, "--groups", ":n0"], "groups is ':n0'; allowed: own, shared, or the agents of each group"),
+        ([EQUAL, "--groups", "a:n0,,n1"], "groups is 'a:n0,,n1'; allowed: own, shared, or the agents of"),
+        ([EQUAL, "--groups", "a:n0,n0"], "'n0' is in the groups 'a' and 'a'"),
+        ([EQUAL, "--groups", "shared;"], "groups is 'shared;'; allowed: own, shared, or the agents of each"),
+        ([EQUAL, "--tasks", "goals:1"], "tasks are of one table, and corridors has several"),
         ([EQUAL, "--rule", "hysteretic:0.1", "--workers", "2"], "give merge='visits'"),
         (["tests.envs.agents:Nobody"], "unknown environment 'tests.envs.agents:Nobody'"),
         (["tests.envs.agents:np"], "unknown environment 'tests.envs.agents:np'"),
@@ -80,6 +106,11 @@ def test_arguments_of_what_makes_it(capsys: pytest.CaptureFixture[str]) -> None:
             ["tests.nowhere:Corridors"],
             "cannot make 'tests.nowhere:Corridors': No module named 'tests.nowhere'",
         ),
+        (
+            ["tests.cli.test_agents:broken"],
+            "cannot make 'tests.cli.test_agents:broken': ZeroDivisionError: division by zero",
+        ),
+        (["tests.cli.test_agents:a_class"], "'tests.cli.test_agents:a_class' returned type Equal, a class"),
         (["FrozenLake-v1", "--groups", "shared"], "FrozenLake-v1 has no agents; leave groups out"),
     ],
 )

@@ -225,7 +225,7 @@ def test_process_mistake() -> None:
 
 
 def test_process_without_unicode() -> None:
-    done = run("train", *QUICK, PYTHONIOENCODING="ascii")
+    done = run("train", *QUICK, "--progress", "0", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "+-" in done.stdout
     assert "H > v G" in done.stdout

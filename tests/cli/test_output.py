@@ -19,9 +19,10 @@ PROGRAM = "import sys; from cdq.cli import main; sys.exit(main())"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(cdq.__file__).parents[1])}
 FULL = "cannot write to standard output: No space left on device"
 CLOSED = "cannot write to standard output: Bad file descriptor"
+QUIETLY = ("--progress", "0")
 # Each writes to OUT.json, and to more files where it says so.
 COMMANDS = {
-    "train": "train FrozenLake-v1 --steps 2e4 --seed 0 --save OUT.learner --json OUT.json",
+    "train": "train FrozenLake-v1 --steps 2e4 --seed 0 --progress 0 --save OUT.learner --json OUT.json",
     "evaluate": "evaluate IN --episodes 50 --json OUT.json",
     "solve": "solve FrozenLake-v1 --json OUT.json",
     "bench": "bench list --json OUT.json",
@@ -149,7 +150,9 @@ def test_a_file_that_cannot_be_written_at_last_takes_nothing_else_with_it(
         raise FileError("cannot write a: No space left on device")
 
     monkeypatch.setattr(cdq.QLearner, "save", full)
-    assert main(["train", "FrozenLake-v1", "--steps", "2e4", "--save", "a", "--json", "OUT.json"]) == 2
+    assert (
+        main(["train", "FrozenLake-v1", "--steps", "2e4", *QUIETLY, "--save", "a", "--json", "OUT.json"]) == 2
+    )
     out, err = capsys.readouterr()
     assert err == "cdq: cannot write a: No space left on device\n"
     assert "mean return" in out
@@ -167,6 +170,7 @@ def test_what_was_learnt_is_saved_where_a_checkpoint_fails(
     command = [
         "train",
         "FrozenLake-v1",
+        *QUIETLY,
         "--steps",
         "2e5",
         "--sync-every",

@@ -129,6 +129,10 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_mistakes(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--table" in mistake(capsys, "cdq/Nim-v0")
     assert "is no game of two players" in mistake(capsys, "FrozenLake-v1", "--table", tables / "lake")
+    said = mistake(capsys, "cdq/TicTacToe-v0", "--table", tables / "lake")
+    assert "lake does not go with 'cdq/TicTacToe-v0': " in said
+    said = mistake(capsys, "FrozenLake-v1", "--table", tables / "board")
+    assert "board does not go with 'FrozenLake-v1': " in said
     assert "nothing" in mistake(capsys, "cdq/Nim-v0", "--table", tables / "nothing")
     assert "cdq/Nim-v0" in mistake(capsys, "cdq/Nim-v0", "--table", tables / "board")
 

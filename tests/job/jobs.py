@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import cdq
+from cdq.job.job import Job
 from cdq.job.journal import Journal
+from cdq.job.opening import make_service, plan_of
 from cdq.job.replay import Rehearsal
-from cdq.job.service import LearningService, Record, make_service, plan_of
+from cdq.job.service import LearningService, Record
 from cdq.training.course import Watch, watch_nothing
 from cdq.training.goals import Goal
 from tests.strategies import random_model
@@ -32,15 +34,14 @@ class Hub:
         make: Callable[..., LearningService] = LearningService,
         **arguments: Any,
     ):
-        self.learner = cdq.QLearner(
-            MODEL, comm="zmq", workers=workers, **{"num_envs": 3, "seed": 5, "gamma": 0.9, **arguments}
-        )
+        given = {"num_envs": 3, "seed": 5, "gamma": 0.9, **arguments}
+        self.learner = cdq.QLearner(given.pop("env", MODEL), comm="zmq", workers=workers, **given)
         settings, state = self.learner.settings, self.learner._state
         state.goal = Goal(state.progress.steps + steps)
+        job = Job(self.learner._task, settings, self.learner._call().about)
         self.service = make_service(
-            MODEL,
-            settings,
-            plan=plan_of(settings, self.learner._rule),
+            job,
+            plan=plan_of(job, self.learner._rule),
             state=state,
             lanes=self.learner._team.lane_states,
             watch=watch,

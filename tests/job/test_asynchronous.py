@@ -38,13 +38,13 @@ class Job(Hub):
 
     def __init__(self, journal: Journal | None = None, staleness: int = 64, **arguments: Any) -> None:
         make = partial(AsynchronousService, staleness=staleness)
-        super().__init__(workers=1, journal=journal, make=make, **arguments)
+        super().__init__(journal=journal, make=make, **{"workers": 1, **arguments})
         self.members: dict[int, Member] = {}
         self.bases: dict[int, int] = {}
         self.applied: dict[int, int] = {}
 
     def join(self, uid: int) -> None:
-        self.members[uid] = Member()
+        self.members[uid] = Member(self.service.job.known())
         self.members[uid].join(self.service.welcome(uid, range(len(self.members))))
         self.bases[uid] = self.service.rounds
 

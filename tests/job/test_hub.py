@@ -91,10 +91,9 @@ def test_a_hub_is_for_members_alone(tmp_path: Path) -> None:
         ConfigError, match=r"hosting is for workers of a hub, and comm is 'inprocess'; allowed: "
     ):
         learner.learn(1000, hosting=hosting)
-    stepped = cdq.QLearner("CartPole-v1", comm="zmq", seed=0, bins=4, checkpoint=tmp_path / "job")
-    with pytest.raises(
-        ConfigError, match="a hub holds jobs of environments with a model; cdq/CartPole-v0 has none"
-    ):
+    how: dict[str, Any] = {"stepping": "python", "checkpoint": tmp_path / "job"}
+    stepped = cdq.QLearner("FrozenLake-v1", comm="zmq", seed=0, **how)
+    with pytest.raises(ConfigError, match="FrozenLake-v1 is stepped in Python"):
         stepped.learn(1000, hosting=hosting)
     assert not (tmp_path / "job").exists()
     assert learner.steps == stepped.steps == 0

@@ -236,6 +236,7 @@ def test_what_a_hub_tells_is_json_without_nan() -> None:
     assert learnt(history) == {
         "steps_per_second": 50.0,
         "seconds": 4.0,
+        "bytes": 0,
         "episodes": 0,
         "mean_return": None,
         "gap": 0.5,

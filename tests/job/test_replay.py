@@ -11,15 +11,12 @@ from cdq.job.replay import replay
 from cdq.job.store import NAME, write_beginning
 from cdq.storage.files import read_tensors, write_tensors
 from cdq.training import Row
-from cdq.training.call import about
-from tests.job.jobs import MODEL, Hub, journal_in
+from tests.job.jobs import Hub, journal_in
 
 
 def test_a_beginning_that_lacks_something_is_not_repeated(tmp_path: Path) -> None:
     hub = Hub(workers=1)
-    write_beginning(
-        tmp_path, MODEL, about(hub.learner._task, hub.learner.settings), hub.learner._state, hub.service
-    )
+    write_beginning(tmp_path, hub.learner._state, hub.service)
     with journal_in(tmp_path):
         assert replay(tmp_path).digest() == hub.digest  # no round was learnt
     tensors, header = read_tensors(tmp_path / NAME)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 import gymnasium
@@ -56,6 +57,60 @@ class Moves(Corridors):
         return gymnasium.spaces.Box(0.0, 1.0, (2,))
 
 
+class Unnamed(Corridors):
+    """Agents that are no list."""
+
+    def __init__(self, listed: Any) -> None:
+        super().__init__()
+        self.possible_agents = listed
+
+
+class Spaceless(Corridors):
+    """Agents of whom one has no space."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def action_space(self, agent: str) -> Any:
+        if agent == "n1":
+            raise self.error
+        return super().action_space(agent)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (partial(Unnamed, None), "corridors: possible_agents is None; allowed: a list of names"),
+        (partial(Unnamed, "n0"), "corridors: possible_agents is 'n0'; allowed: a list of names"),
+        (partial(Unnamed, 3), "corridors: possible_agents is 3; allowed: a list of names"),
+        (partial(Spaceless, KeyError("n1")), "agent 'n1': its spaces cannot be had: KeyError: 'n1'"),
+        (
+            partial(Spaceless, NotImplementedError()),
+            "agent 'n1': its spaces cannot be had: NotImplementedError",
+        ),
+    ],
+)
+def test_agents_that_cannot_be_asked(make: Any, words: str) -> None:
+    with pytest.raises(UnsupportedEnvironment, match=words):
+        cdq.QLearner(make)
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        cdq.Goals([1]),
+        cdq.Goals("all"),
+        cdq.Rewards(["a"], lambda s, a, r, s2: r[:, None]),
+        cdq.Weights([[1.0]], lambda s, a, r, s2: r[:, None]),
+    ],
+)
+@pytest.mark.parametrize("make", [Corridors, Turns, "cdq/Signals-v0", "cdq/Routing-v0"])
+def test_several_tasks_are_of_one_table(make: Any, tasks: Any) -> None:
+    with pytest.raises(ConfigError, match=r"tasks are of one table, and .* has several; leave tasks out"):
+        cdq.QLearner(make, tasks=tasks)
+
+
 @pytest.mark.parametrize(
     ("make", "words"), [(Vectors, "n0: observations in Box"), (Moves, "agent 'n0': continuous")]
 )
@@ -65,7 +120,9 @@ def test_spaces_that_cannot_be_learnt(make: Any, words: str) -> None:
 
 
 def test_a_log_is_refused() -> None:
-    with pytest.raises(ConfigError, match="a log does not say which"):
+    with pytest.raises(
+        ConfigError, match=r"a log does not say which .*; learn the log of each agent by itself"
+    ):
         cdq.QLearner(Corridors).learn_from([0], [0], [0.0], [0], [False])
 
 

@@ -76,7 +76,7 @@ def test_the_frame_is_tidy(tmp_path: Path) -> None:
 def test_a_comparison_says_what_it_is_of() -> None:
     result = cdq.compare({"<a>": {}}, "FrozenLake-v1", seeds=2, steps=5_000)
     assert repr(result) == "Comparison of <a>: 2 seeds each"
-    assert "<td>&lt;a&gt;</td><td>5008</td>" in result._repr_html_()
+    assert "<td>&lt;a&gt;</td><td>5,008</td>" in result._repr_html_()
 
 
 @pytest.mark.parametrize(
@@ -182,3 +182,19 @@ def test_each_run_has_callbacks_of_its_own() -> None:
 def test_callbacks_that_runs_would_share_are_refused(given: Any) -> None:
     with pytest.raises(ConfigError, match="setting 'one': callbacks"):
         cdq.compare({"one": {"callbacks": given}}, "FrozenLake-v1", seeds=1, steps=1000)
+
+
+@pytest.mark.parametrize("given", ["FrozenLake-v1", {}, [{"gamma": 0.9}], None])
+def test_what_are_no_settings_is_shown_the_right_form(given: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r'as in cdq.compare\(\{"default": \{\}, "slow": \{"step_size": 0.1\}\}'
+    ):
+        cdq.compare(given, "FrozenLake-v1")
+
+
+def test_a_setting_is_no_column() -> None:
+    found = cdq.compare({"default": {}}, "FrozenLake-v1", seeds=1, steps=2000)
+    with pytest.raises(
+        ConfigError, match=r"'default' is a setting, .* its histories are in \.runs\['default'\]"
+    ):
+        found["default"]

@@ -348,6 +348,9 @@ def test_opponents() -> None:
         (cdq.QLearner, "opponent is .*; allowed: 'random'"),
         (lambda position, mask: 99, "the opponent plays 99 in .*; allowed: "),
         (lambda position, mask: None, "the opponent plays None in .*; allowed: "),
+        (lambda position, mask: 10**30, r"the opponent plays 10{30} in \d+; allowed: "),
+        (lambda position, mask: 1 / 0, r"the opponent failed in \d+: ZeroDivisionError: division by zero"),
+        (lambda position: 0, r"the opponent failed in \d+: TypeError: .* positional argument"),
         (lambda position, mask: int(np.flatnonzero(mask == 0)[0]), r"the opponent plays \d in .*; allowed: "),
     ],
 )

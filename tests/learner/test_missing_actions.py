@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import cdq
 from cdq.errors import ConfigError, TableError
-from cdq.job.handshake import model_of, model_tensors
+from cdq.job.tasks import model_of, model_tensors
 from cdq.storage.files import read_tensors
 from tests.strategies import random_model, seeds
 

@@ -55,6 +55,35 @@ def test_a_name_of_another_library_is_told_ours(call: Callable[..., Any], wrong:
     assert isinstance(told.value, TypeError)
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (cdq.EvalCallback, "EvalCallback needs the argument 'every', as in EvalCallback(every=...)"),
+        (cdq.StopOnReturn, "StopOnReturn needs the argument 'at_least'"),
+        (cdq.StopOnTime, "StopOnTime needs the argument 'seconds'"),
+        (cdq.CSVLogger, "CSVLogger needs the argument 'path'"),
+        (cdq.JSONLogger, "JSONLogger needs the argument 'path'"),
+        (cdq.TensorBoardLogger, "TensorBoardLogger needs the argument 'directory'"),
+        (cdq.QLearner, "QLearner needs the argument 'env'"),
+        (cdq.compare, "compare needs the argument 'settings'"),
+        (lambda: cdq.EvalCallback(eval_freq=100), "Did you mean 'every'?"),
+        (lambda: cdq.EvalCallback(100, n_eval_episodes=1), "Did you mean 'episodes'?"),
+        (lambda: cdq.StopOnReturn(threshold=1.0), "Did you mean 'at_least'?"),
+        (lambda: cdq.TensorBoardLogger(log_dir="runs"), "Did you mean 'directory'?"),
+        (lambda: learner(seeds=3), 'A learner has one seed; several are run by cdq.compare({"a name": ...}, env'),
+        (lambda: learner(steps=3), "It belongs to learn, as in QLearner(...).learn(steps=...)"),
+        (lambda: learner(callbacks=[]), "It belongs to learn, as in QLearner(...).learn(callbacks=...)"),
+        (lambda: learner().learn(10, seed=3), "It belongs to QLearner, as in QLearner(..., seed=...)"),
+        (lambda: learner().learn(episodes=3), "Learning is counted in steps"),
+    ],
+)  # fmt: skip
+def test_the_right_form_is_shown(call: Callable[[], Any], said: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        call()
+    assert said in str(told.value)
+    assert isinstance(told.value, TypeError)
+
+
 def test_a_name_like_no_other_is_told_all_there_are() -> None:
     with pytest.raises(
         UnknownArgument,

@@ -76,14 +76,6 @@ def test_a_run_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(tmp_path: Path
     assert digest(again) == digest(whole)
 
 
-def test_a_hub_takes_one_task_alone() -> None:
-    from cdq.job import Hosting
-
-    agent = cdq.QLearner(LAKE, tasks=GOALS, comm="zmq", workers=2, seed=0)
-    with pytest.raises(ConfigError, match="one task"):
-        agent.learn(1000, hosting=Hosting("tcp://127.0.0.1:0"), verbose=0)
-
-
 def test_lanes_in_no_state_of_the_model_are_refused(tmp_path: Path) -> None:
     cdq.QLearner(LAKE, tasks=GOALS, seed=0, checkpoint=tmp_path).learn(1000, verbose=0)
     again = cdq.QLearner.resume(tmp_path)

@@ -83,9 +83,21 @@ def test_other_columns_are_interpolated_over_the_range_in_common() -> None:
     short = history((100, 0.0, 1, NAN), (300, 0.0, 3, NAN))
     long = history((200, 0.0, 2, NAN), (400, 0.0, 8, NAN))
     band = band_of([short, long], "steps", "episodes")
-    assert band.x.tolist() == [200, 300]
-    assert band.low.tolist() == [2.0, 3.5]
-    assert band.high.tolist() == [2.0, 4.5]
+    assert band.x.tolist() == [200, 300, 400]
+    assert band.low.tolist() == [2.0, 3.5, 4.25]  # the short one stays where it ended
+    assert band.high.tolist() == [2.0, 4.5, 6.75]
+    assert band.first_end == 300
+
+
+def test_a_run_that_ended_sooner_keeps_its_last_return() -> None:
+    short = history((100, 1.0, 10, NAN), (200, 3.0, 20, NAN))
+    long = history((100, 1.0, 10, NAN), (200, 5.0, 20, NAN), (300, 7.0, 30, NAN), (400, 9.0, 40, NAN))
+    band = band_of([short, long], "steps", "mean_return")
+    assert band.x.tolist() == [100, 200, 300, 400]
+    assert band.middle.tolist() == [1.0, 4.0, 5.0, 6.0]
+    ax = cdq.plot.learning_curve({"a": [short, long]})
+    assert "one that has ended keeps its last figure" in ax.figure.axes[0].get_legend().get_title().get_text()
+    assert ax.lines[0].get_xdata()[-1] == 400
 
 
 def test_gaps_are_interpolated_by_their_logarithms() -> None:
@@ -208,6 +220,10 @@ def test_runs_without_figures_are_refused_with_the_reason() -> None:
         cdq.plot.learning_curve(empty)
     with pytest.raises(ConfigError, match="the gap is measured where the model is known"):
         cdq.plot.gap(history((100, 0.0, 1, NAN)))
+    with pytest.raises(
+        ConfigError, match=r"no greedy_return over steps; it is measured by cdq\.EvalCallback"
+    ):
+        cdq.plot.learning_curve(history((100, 0.0, 1, NAN)), y="greedy_return")
     with pytest.raises(ConfigError, match="a worker without others exchanges none"):
         cdq.plot.communication(history((100, 0.0, 1, 0.5)))
 

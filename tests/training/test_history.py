@@ -307,3 +307,20 @@ def test_a_history_as_json_has_no_nan() -> None:
     told = json.loads(json.dumps(history.to_json(), allow_nan=False))
     assert list(told) == list(Row._fields)
     assert (told["steps"], told["mean_return"], told["gap"]) == ([1, 2], [None, 0.5], [None, None])
+
+
+def test_a_history_says_what_it_holds() -> None:
+    history = History()
+    assert repr(history) == "History without rows"
+    history.append(Row(1000, 0.1, 0.25, 2, 1, 0, float("nan")))
+    assert repr(history) == "History of 1 row up to 1,000 steps, mean_return 0.25"
+    history.append(Row(2000, 0.1, -12345.6, 2, 1, 0, 3.3e-11))
+    assert repr(history) == "History of 2 rows up to 2,000 steps, mean_return -12,350, gap 3.3e-11"
+
+
+def test_rows_may_be_taken_by_slices() -> None:
+    history = History()
+    for n in range(1, 5):
+        history.append(Row(n, 0.1, 0.0, n, n, 0, float("nan")))
+    assert [row.steps for row in history[1:3]] == [2, 3]
+    assert history[10:] == []

@@ -67,7 +67,7 @@ def test_lines_are_a_32nd_apart_by_default(tmp_path: Path) -> None:
     rows = of_csv(tmp_path / "log")
     steps = np.array([row["steps"] for row in rows if math.isnan(row["gap"])])
     assert 150 < len(rows) < 500
-    assert (np.diff(steps) > steps[:-1] // 32).all()
+    assert (np.diff(steps[:-1]) > steps[:-2] // 32).all()  # the last row is that of the end
 
 
 @pytest.mark.parametrize("kind", LINES)
@@ -84,6 +84,55 @@ def test_a_line_that_was_cut_is_removed(kind: Any, tmp_path: Path) -> None:
     path.write_bytes(b"ste" if kind is cdq.CSVLogger else b"{")
     learner().learn(10_000, callbacks=[kind(path, every=1)])
     assert READ[kind](path)[-1]["steps"] == 10_000
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_the_last_row_is_that_of_the_end(kind: Any, tmp_path: Path) -> None:
+    """Also of a call that fails; a call without a round adds none."""
+    agent = learner()
+    for _ in range(2):
+        agent.learn(30_000, callbacks=[kind(tmp_path / "log", every=1e9)])
+    assert READ[kind](tmp_path / "log")[-1]["steps"] == 60_000
+
+    def fail(run: cdq.RunView) -> None:
+        raise ValueError("a mistake")
+
+    with pytest.raises(ValueError, match="a mistake"):
+        agent.learn(30_000, callbacks=[kind(tmp_path / "log", every=1e9), fail])
+    agent.learn(0, callbacks=[kind(tmp_path / "log", every=1e9)])
+    steps = [row["steps"] for row in READ[kind](tmp_path / "log")]
+    assert [n for n in steps if n in {30_000, 60_000, 70_000}] == [30_000, 60_000, 70_000]
+    assert steps[-1] == 70_000
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_lines_after_the_checkpoint_are_not_there_twice(kind: Any, tmp_path: Path) -> None:
+    """A run that was killed and goes on has the lines of one that was not."""
+    path, run = tmp_path / "log", tmp_path / "run"
+    learner().learn(300_000, callbacks=[kind(tmp_path / "whole")])
+    learner(checkpoint=run, checkpoint_every=50_000).learn(300_000, callbacks=[kind(path)])
+    for checkpoint in sorted(run.glob("checkpoint-*"))[1:]:
+        checkpoint.unlink()
+    path.write_bytes(path.read_bytes() + b"12")  # a line that was cut
+    agent = cdq.QLearner.resume(run)
+    assert 0 < agent.steps < 300_000
+    agent.learn(callbacks=[kind(path)])
+    found, expected = READ[kind](path), READ[kind](tmp_path / "whole")
+    for row, other in zip(found, expected, strict=True):
+        assert {**row, "seconds": 0} == pytest.approx({**other, "seconds": 0}, nan_ok=True)
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_lines_of_other_runs_stay(kind: Any, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    learner().learn(100_000, callbacks=[kind(path)])
+    of_first = path.read_bytes()
+    other = learner(seed=1, num_envs=3).learn(50_000)
+    other.learn(50_000, callbacks=[kind(path)])
+    assert path.read_bytes().startswith(of_first)
+    learner(seed=2).learn(50_000, callbacks=[kind(path)])
+    steps = np.array([row["steps"] for row in READ[kind](path)])
+    assert (np.diff(steps) < 0).sum() == 2
 
 
 @pytest.mark.parametrize("kind", LINES)
@@ -117,17 +166,23 @@ def test_a_full_disk_ends_the_call(kind: Any) -> None:
         agent.learn(10_000, callbacks=[kind("/dev/full")])
 
 
-def scalars(path: Path) -> list[tuple[str, int, float]]:
-    """Return tag, step and value of each point of an event file: records with their length before them."""
+def events(path: Path) -> list[Any]:
+    """Return the events of a file: records with their length before them."""
     from tensorboardX.proto.event_pb2 import Event
 
     data, found, at = path.read_bytes(), [], 0
     while at < len(data):
         (length,) = struct.unpack_from("<Q", data, at)
-        event = Event.FromString(data[at + 12 : at + 12 + length])
-        found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+        found.append(Event.FromString(data[at + 12 : at + 12 + length]))
         at += 12 + length + 4
     return found
+
+
+def scalars(path: Path) -> list[tuple[str, int, float]]:
+    """Return tag, step and value of each point of an event file."""
+    return [
+        (value.tag, event.step, value.simple_value) for event in events(path) for value in event.summary.value
+    ]
 
 
 def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
@@ -145,6 +200,18 @@ def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
         tag for tag, *_ in points
     }
     assert not any(math.isnan(value) for *_, value in points)
+
+
+def test_tensorboard_shows_points_after_the_checkpoint_once(tmp_path: Path) -> None:
+    """Of what is written again TensorBoard shows the second: the file says from which step on."""
+    from tensorboardX.proto.event_pb2 import SessionLog
+
+    agent = learner().learn(50_000)
+    agent.learn(20_000, callbacks=[cdq.TensorBoardLogger(tmp_path)])
+    (file,) = tmp_path.iterdir()
+    (start,) = [event for event in events(file) if event.session_log.status == SessionLog.START]
+    assert start.step == 50_001
+    assert scalars(file)[-1][1] == 70_000
 
 
 def test_tensorboard_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import cdq
 from cdq.errors import ConfigError
-from cdq.training.progress import amount, is_for_a_person, watched_by
+from cdq.training.progress import Speed, amount, is_for_a_person, watched_by
 
 SLOW = """
 import sys, cdq
@@ -108,6 +108,33 @@ def test_all_is_shown_on_request(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert len(lines) >= 4
     agent.learn(1000, callbacks=[cdq.EvalCallback(500)], verbose=2)
     assert re.search(r"return \S+ \(greedy\)", capsys.readouterr().err)
+
+
+def test_lines_that_were_asked_for_begin_at_the_start() -> None:
+    stream = io.StringIO()
+    agent = cdq.QLearner("FrozenLake-v1", seed=0).learn(8000, callbacks=[cdq.ProgressBar(stream=stream)])
+    first, last = stream.getvalue().splitlines()
+    assert first == "cdq: FrozenLake-v1: 0% of 8,000 steps"
+    assert re.match("cdq: FrozenLake-v1: 8,000 steps done, ", last)
+    agent.learn(8000, callbacks=[cdq.ProgressBar(stream=stream)])  # what was learnt before counts, too
+    assert re.match("cdq: FrozenLake-v1: 50% of 16,000 steps", stream.getvalue().splitlines()[2])
+
+
+def test_a_speed_that_grows_is_that_of_the_later_half() -> None:
+    speed, steps = Speed(0.0, 0), 0
+    for second in range(1, 9):
+        steps += 1000 * second**2  # windows grow
+        found = speed.lately(second, steps)
+    assert found > 1000 * 6**2
+    assert speed.overall(8.0, steps) == steps / 8
+
+
+def test_a_speed_takes_the_same_memory_for_good() -> None:
+    speed = Speed(0.0, 0)
+    for n in range(1, 20_000):
+        speed.note(n / 1000, n)
+    assert speed.lately(20.0, 20_000) == pytest.approx(1000, rel=0.01)
+    assert len(speed._seen) < 30
 
 
 def test_what_is_not_allowed() -> None:

@@ -6,6 +6,7 @@ import os
 import shlex
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from cdq.errors import CdqError, FileError, UnsupportedEnvironment
 from cdq.errors.checks import whole
 from cdq.job.journal import Entry
 from cdq.qfunctions import tables_in
-from cdq.storage import CheckpointDirectory, Part, read_part, require_kind
+from cdq.storage import CheckpointDirectory, Part, in_digits, read_part, require_kind
 from cdq.training import (
     JOURNAL,
     Goal,
@@ -215,16 +216,16 @@ def _newest(history: Any) -> list[tuple[str, str]]:
     """Return the newest figures of a history, of those that there are."""
     if not len(history):
         return []
-    known = [
-        ("mean return", "mean_return", "{:.4g}, exploring"),
-        ("greedy return", "greedy_return", "{:.4g}"),
-        ("gap", "gap", "at most {:.2g}, as last measured"),
-        ("visited", "visited", "{:.0%} of the pairs"),
-        ("exploration", "epsilon", "{:.3g}"),
-        ("window", "window", "{:,.0f} steps of each worker"),
+    known: list[tuple[str, str, Callable[[float], str]]] = [
+        ("mean return", "mean_return", lambda value: f"{in_digits(value)}, exploring"),
+        ("greedy return", "greedy_return", in_digits),
+        ("gap", "gap", lambda value: f"at most {in_digits(value, 2)}, as last measured"),
+        ("visited", "visited", "{:.0%} of the pairs".format),
+        ("exploration", "epsilon", in_digits),
+        ("window", "window", "{:,.0f} steps of each worker".format),
     ]
     row = history[-1]
-    figures = [(name, text.format(history.newest(column))) for name, column, text in known]
+    figures = [(name, shown(history.newest(column))) for name, column, shown in known]
     return [
         *((name, text) for name, text in figures if "nan" not in text),
         ("episodes", f"{row.episodes:,}"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cdq.errors import TableError, UnsupportedEnvironment
-from cdq.job import model_in
+from cdq.job import env_in
 from cdq.mdp import MDP, model_of
 from cdq.storage import Part
 from cdq.training import JOURNAL, MOST_CELLS
@@ -39,7 +39,8 @@ def model_of_run(directory: Path, part: Part, env: str | None) -> MDP | None:
     if part.rows["values"] > MOST_CELLS:
         return None
     if (directory / JOURNAL).exists():
-        return model_in(directory)
+        known = env_in(directory)
+        return known if isinstance(known, MDP) else None
     if "keys" in part.tensors or has_features(part.header):
         return None
     from cdq.learner.assembly import environment_of, make_task

@@ -83,7 +83,7 @@ class Bringers:
         return [
             {
                 "who": f"worker {uid}",
-                "state": here if self._seen[uid] >= since else "absent",
+                "state": here if self._seen[uid] >= since else "lost",
                 "speed": speeds.get(uid),
                 "steps": None,
                 "seen": max(now - self._seen[uid], 0.0),

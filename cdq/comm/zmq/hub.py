@@ -55,7 +55,7 @@ class Hub:
     Parameters
     ----------
     url : str
-        ``zmq+ipc://PATH`` in a directory that is this user's alone, ``zmq+curve://HOST:PORT`` with keys, or
+        ``zmq+ipc:///PATH`` in a directory that is this user's alone, ``zmq+curve://HOST:PORT`` with keys, or
         ``zmq+tcp://HOST:PORT`` on loopback. A port of 0: any that is free.
     machine : Machine, optional
         Machine that decides everything; it may be set after the hub is made, once the address is known to be free,

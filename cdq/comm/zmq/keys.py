@@ -6,6 +6,7 @@ the hub's directory those that may join as ``allowed/NAME.public``.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -22,13 +23,15 @@ _KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")  # Z85
 _LONGEST = 4096  # bytes of a file that holds a key
 
 
-def keygen(directory: str | Path) -> Path:
+def keygen(directory: str | Path, job: bool = False) -> Path:
     """Make a pair of keys in a directory, and return the path of the public one.
 
     Parameters
     ----------
     directory : str or Path
         Is made if need be, for its owner alone.
+    job : bool
+        True: one pair for all processes of a job, whose ranks know and allow each other by it.
 
     Raises
     ------
@@ -43,16 +46,24 @@ def keygen(directory: str | Path) -> Path:
         raise ConfigError("the directory of keys is ''; allowed: a path, as text or as a pathlib.Path")
     folder = Path(directory)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    public, secret = load().curve_keypair()
+    pair = dict(zip(("own.public", "own.secret"), load().curve_keypair(), strict=True))
+    if job:
+        (folder / "allowed").mkdir(mode=0o700, exist_ok=True)
+        pair |= dict.fromkeys(("hub.public", "allowed/job.public"), pair["own.public"])
+    written: list[Path] = []
     try:
-        _write(folder / "own.secret", secret.decode(), 0o600)
-        try:
-            _write(folder / "own.public", public.decode(), 0o644)
-        except BaseException:  # half a pair would stand in the way of the next try
-            (folder / "own.secret").unlink()
-            raise
-    except FileExistsError as error:
-        raise ConfigError(f"{error.filename} is there already; use another directory") from None
+        for name, key in sorted(pair.items(), reverse=True):  # the secret first: it is there where any is
+            _write(folder / name, key.decode(), 0o600 if name == "own.secret" else 0o644)
+            written.append(folder / name)
+    except BaseException as error:  # half a pair would stand in the way of the next try
+        for path in written:
+            path.unlink()
+        if job:
+            with contextlib.suppress(OSError):  # keys were in there before
+                (folder / "allowed").rmdir()
+        if isinstance(error, FileExistsError):
+            raise ConfigError(f"{error.filename} is there already; use another directory") from None
+        raise
     return folder / "own.public"
 
 
@@ -141,6 +152,16 @@ def printable(path: Path) -> str:
     return text if text.isprintable() else ascii(text)
 
 
+def _is_private(found: os.stat_result, user: int) -> bool:
+    """Return whether nobody but a user, and root, can read or write a file.
+
+    A group may read one that is root's, where the user is not root: so Kubernetes gives a pod its secrets (fsGroup).
+    """
+    of_the_pod = found.st_uid == 0 and user != 0
+    others = stat.S_IRWXO | (stat.S_IWGRP | stat.S_IXGRP if of_the_pod else stat.S_IRWXG)
+    return not found.st_mode & others
+
+
 class Allowed(NamedTuple):
     """Public keys that may join, and files that hold none.
 
@@ -178,13 +199,22 @@ class Keys:
         secret = self.directory / "own.secret"
         self._secret = read_key(secret)
         self.public = read_key(self.directory / "own.public")
-        if secret.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if not _is_private(secret.stat(), os.geteuid()):
             raise ConfigError(f"{secret}: others may read it; chmod 600 {secret}, or make new keys")
 
     @classmethod
     def find(cls) -> Keys:
         """Return the keys in the directory that the environment variable ``CDQ_KEYS`` names, ``~/.cdq`` by default."""
         return cls(os.environ.get(VARIABLE) or Path.home() / ".cdq")
+
+    def require_job(self) -> None:
+        """Raise `ConfigError` unless these are the keys of a whole job: hub and workers have the same pair."""
+        same = read_key(self.directory / "hub.public") == self.public
+        if not same or self.public not in self.allowed().keys:
+            raise ConfigError(
+                f"{self.directory} holds no keys of a whole job, one pair for all its processes; "
+                "cdq keygen --job DIR makes them"
+            )
 
     def __repr__(self) -> str:
         return f"Keys({str(self.directory)!r})"

@@ -30,6 +30,8 @@ class Link:
         Seconds to reach the hub within.
     keys : Keys, optional
         Keys for addresses that need them.
+    hub : str
+        Name of the hub in messages.
 
     Raises
     ------
@@ -37,8 +39,11 @@ class Link:
         If it cannot be reached.
     """
 
-    def __init__(self, address: Address, timeout: float, keys: Keys | None = None) -> None:
+    def __init__(
+        self, address: Address, timeout: float, keys: Keys | None = None, hub: str = "the hub"
+    ) -> None:
         self.address = address
+        self.hub = hub
         self._zmq = library.load()
         self._socket = sockets.dealer(address, keys)
         self._lock = threading.Lock()
@@ -65,7 +70,7 @@ class Link:
         if not self.offer(data):
             self._socket.poll(1000.0 * _PATIENCE, self._zmq.POLLOUT)
             if not self.offer(data):
-                raise PeerLost(f"{self.address}: the hub cannot be reached any more")
+                raise PeerLost(f"{self.address}: {self.hub} cannot be reached any more")
 
     def offer(self, data: Received) -> bool:
         """Send a message if there is a connection; return whether there is."""
@@ -105,7 +110,7 @@ class Link:
                 return None
             cut_since = (cut_since or now) if self.is_cut() else None
             if cut_since is not None and now - cut_since >= _PATIENCE:
-                raise PeerLost(f"{self.address}: the hub cannot be reached any more")
+                raise PeerLost(f"{self.address}: {self.hub} cannot be reached any more")
 
     def close(self) -> None:
         """Close the link in the thread that uses it; posted messages have half a second to be sent."""

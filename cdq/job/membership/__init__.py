@@ -5,6 +5,7 @@
 - `events`: Events and actions of the machines that keep a job's members, and the service that merges for them.
 - `fence`: Check of frames: those of a session pass, with what the service takes; some refusals are answered.
 - `hub_machine`: The hub as a machine: membership, rounds and exactly-once, without sockets, clocks or threads.
+- `replies`: Replies of a hub: messages and notes to the log, as actions in the order in which they are to be taken.
 - `roster`: Workers that take part: found by number, by identity, and by the connection through which they are
   reached.
 - `welcomes`: Order in which workers are welcomed: a WELCOME holds a whole table, and a worker that asks for many may

@@ -177,6 +177,8 @@ class HubSettings:
         Apply each contribution when it comes: there are no rounds.
     name_of : callable
         Returns the name of a public key, for the status; empty where it has none.
+    numbers : int or None
+        Numbers that workers may have, from 0, where each has work of its own; None: any.
     """
 
     min_members: int = 1
@@ -187,3 +189,4 @@ class HubSettings:
     resend: float = 2.0
     asynchronous: bool = False
     name_of: Callable[[str], str] = lambda key: ""
+    numbers: int | None = None

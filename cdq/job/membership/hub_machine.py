@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from cdq.comm.zmq.events import (
@@ -18,17 +18,16 @@ from cdq.comm.zmq.events import (
     Dropped,
     HubAction,
     HubEvent,
-    Note,
     Received,
     Revoked,
-    Send,
     Stop,
     Tick,
     Unreachable,
 )
-from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, pack_header
+from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode
 from cdq.job.membership.events import PICTURE, SHORT, HubSettings, HubState, Refused, Service, Submission
-from cdq.job.membership.fence import admit, answer_to, check, fence
+from cdq.job.membership.fence import admit, check, fence
+from cdq.job.membership.replies import Replies
 from cdq.job.membership.roster import Peer, Roster
 from cdq.job.membership.welcomes import Welcomes
 
@@ -70,15 +69,16 @@ class HubMachine:
         now: float = 0.0,
     ) -> None:
         self.run, self.generation, self.epoch, self.version = run, 1, 0, 0
-        self.counts: Counter[str] = Counter()
+        self._replies = Replies()
+        self.counts = self._replies.counts
         self._service = service
         self._settings = settings
         self._roster = Roster()
         self._welcomes = Welcomes()
         self._sessions = 0
+        self._awaited = 0  # contributions that must come before all have: at least so many
         self._round_began = self._now = now
         self._finished_at: float | None = None
-        self._actions: list[HubAction] = []
         self._spent: list[Any] = []  # of the last round, till a tick: giving large memory back takes time
         self._handlers: dict[int, Callable[[Frame, Peer], None]] = {
             Kind.CONTRIB: self._take_contribution,
@@ -124,15 +124,14 @@ class HubMachine:
             self._welcomes.under_way = event.unread
             self._tick()
         elif isinstance(event, Dropped):
-            self._count(event.why)
+            self._replies.count_refused(event.why)
         elif isinstance(event, Unreachable):
             self._lose(event.route)
         elif isinstance(event, Revoked):
             self._revoke(event.keys)
         elif isinstance(event, Stop):
-            self._actions.append(Done())
-        actions, self._actions = self._actions, []
-        return actions
+            self._replies.add(Done())
+        return self._replies.take()
 
     # ---- messages
 
@@ -147,12 +146,12 @@ class HubMachine:
                 self._greet(frame, event)
             elif frame.kind == Kind.STATUS:
                 reply = json.dumps(self.status(frame.payload == PICTURE)).encode()
-                self._send(route, Frame(Kind.STATUS_REPLY, self.run, self.generation, payload=reply))
+                self._replies.send(route, Frame(Kind.STATUS_REPLY, self.run, self.generation, payload=reply))
             elif peer is not None:
                 peer.heard, peer.unread = self._now, event.unread
                 self._handlers[frame.kind](frame, peer)
         except Rejected as rejected:
-            self._refuse(rejected, route)
+            self._replies.refuse(rejected, route, self.run, self.generation)
 
     def _accept(self, frame: Frame, peer: Peer | None) -> None:
         """Refuse, before its payload is read, a frame that is too long or not of the connection's session."""
@@ -161,24 +160,11 @@ class HubMachine:
         if frame.kind != Kind.HELLO and len(frame.payload) > limit:
             raise Rejected(Reason.TOO_LONG, frame, "the contribution is longer than the job allows")
 
-    def _refuse(self, rejected: Rejected, route: bytes) -> None:
-        """Count it, and answer what can be answered."""
-        if rejected.reason != Reason.WAIT:
-            self._count(rejected.reason.name)
-        if (answer := answer_to(rejected, self.run, self.generation)) is not None:
-            self._send(route, answer)
-
-    def _count(self, why: str) -> None:
-        """Count a refused frame or notice, and write it to the log ever more seldom."""
-        self.counts[f"refused {why}"] += 1
-        if (count := self.counts[f"refused {why}"]).bit_count() == 1:
-            self._note(logging.WARNING, "refused", reason=why, count=count)
-
     def _greet(self, frame: Frame, event: Received) -> None:
         if frame.run not in {0, self.run}:
             raise Rejected(Reason.RUN, frame, "this hub has another job")
         host = admit(self._service, frame)
-        peer = self._roster.identify(event.route, event.key, frame)
+        peer = self._roster.identify(event.route, event.key, frame, self._settings.numbers, self._excused)
         peer.host = host
         moved = peer.route != event.route
         self._roster.attach(peer, event.route, self._now)
@@ -232,8 +218,9 @@ class HubMachine:
             self._apply_single(frame, peer, submission)
             return
         peer.submission = submission
-        if all(member.submission is not None for member in self._roster.members.values()):
-            self._close_if_ready()
+        self._awaited -= 1
+        if self._awaited <= 0:
+            self._close_if_all_came()
 
     def _apply_single(self, frame: Frame, peer: Peer, submission: Submission) -> None:
         former = peer.applied, self.version
@@ -269,6 +256,16 @@ class HubMachine:
         away = peer.away_since
         return peer.leaving or (away is not None and self._now - away >= self._settings.grace)
 
+    def _is_live(self, peer: Peer) -> bool:
+        """Return True for who has delivered, or is to be waited for."""
+        return peer.submission is not None or not self._excused(peer)
+
+    def _close_if_all_came(self) -> None:
+        """Close the round if nobody is missing; else look again when so many have come: each time takes all members."""
+        self._awaited = sum(peer.submission is None for peer in self._roster.members.values())
+        if not self._awaited:
+            self._close_if_ready()
+
     def _close_if_ready(self) -> None:
         """Close the round if all have delivered, or enough have and the others need not be waited for."""
         members = self._roster.members.values()
@@ -303,9 +300,15 @@ class HubMachine:
         for peer in joining:
             self._welcome(peer)
 
+    def _evict_absent(self) -> None:
+        """End the membership of those who need not be waited for: others may take their places."""
+        for peer in [peer for peer in self._roster.members.values() if not self._is_live(peer)]:
+            self._evict(peer)
+            self.epoch += 1
+
     def _evict(self, peer: Peer) -> None:
-        self.counts["evicted"] += 1
-        self._note(logging.WARNING, "worker dropped", uid=peer.uid, reachable=peer.route is not None)
+        self.counts["evicted"] += peer.has_come  # else it is one of the last start
+        self._replies.note(*peer.loss, uid=peer.uid, reachable=peer.route is not None)
         self._roster.drop(peer)
 
     def _let_in(self) -> list[Peer]:
@@ -314,21 +317,20 @@ class HubMachine:
         joining = [peer for peer in self._roster.waiting.values() if peer.route is not None][: max(room, 0)]
         for peer in joining:
             self._roster.join(peer)
-            self._note(logging.INFO, "worker joins", uid=peer.uid)
+            self._replies.note(logging.INFO, "worker joins", uid=peer.uid)
         return joining
 
     def _admit_if_short(self) -> None:
         """Let workers in at once where there are too few for a round, or none are needed for it."""
-        members, settings = self._roster.members, self._settings
-        live = {uid for uid, peer in members.items() if peer.submission or not self._excused(peer)}
-        rounds = not (settings.asynchronous or self._service.finished)
-        if rounds and not len(live) < settings.min_members <= len(live) + len(self._roster.waiting):
+        roster, least = self._roster, self._settings.min_members
+        live = sum(1 for _ in islice(filter(self._is_live, roster.members.values()), max(least, 1)))
+        rounds = not (self._settings.asynchronous or self._service.finished)
+        if rounds and not live < least <= live + len(roster.waiting):
             return
         if not live:
             self._round_began = self._now
-        if self._roster.waiting:
-            for peer in [peer for peer in members.values() if peer.uid not in live]:
-                self._evict(peer)
+        if roster.waiting:
+            self._evict_absent()
             self.epoch += 1
             for peer in self._let_in():
                 self._welcome(peer)
@@ -351,19 +353,19 @@ class HubMachine:
             self._finished_at = self._now if self._finished_at is None else self._finished_at
             here = any(peer.route or not self._excused(peer) for peer in self._roster.members.values())
             if not here or self._now - self._finished_at >= settings.grace:
-                self._actions.append(Done())
+                self._replies.add(Done())
 
     def _lose(self, route: bytes) -> None:
         peer = self._roster.by_route(route)
         if peer is not None:
             self._roster.detach(peer, self._now)
-            self._note(logging.INFO, "worker cannot be reached", uid=peer.uid)
+            self._replies.note(logging.INFO, "worker cannot be reached", uid=peer.uid)
 
     def _bid_farewell(self, frame: Frame, peer: Peer) -> None:
         if peer.route is not None:
-            self._send(peer.route, frame)
-        self._roster.waiting.pop(peer.uid, None)
-        self._note(logging.INFO, "worker leaves", uid=peer.uid)
+            self._replies.send(peer.route, frame)
+        self._roster.stop_waiting(peer)
+        self._replies.note(logging.INFO, "worker leaves", uid=peer.uid)
         if peer.submission is not None:
             peer.leaving = True
         elif peer.uid in self._roster.members:
@@ -390,11 +392,4 @@ class HubMachine:
         if peer.route is not None:
             session = (self.run, self.generation, self.epoch, peer.uid, peer.incarnation)
             version = self.version if base is None else base
-            self._send(peer.route, Frame(kind, *session, sequence, version), body)
-
-    def _send(self, route: bytes, frame: Frame, body: Body | None = None) -> None:
-        body = Body(frame.payload) if body is None else body
-        self._actions.append(Send(route, pack_header(frame, body), body))
-
-    def _note(self, level: int, text: str, **fields: Any) -> None:
-        self._actions.append(Note(level, text, fields))
+            self._replies.send(peer.route, Frame(kind, *session, sequence, version), body)

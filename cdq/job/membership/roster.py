@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import islice
 from typing import Any
 
 from cdq.comm.zmq.events import TOKEN_BYTES
@@ -73,6 +74,20 @@ class Peer:
     leaving: bool = False
     retired: deque[str] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
+    @property
+    def has_come(self) -> bool:
+        """True if it was heard since the start of the hub."""
+        return self.incarnation > 0 or self.heard > 0
+
+    @property
+    def loss(self) -> tuple[int, str]:
+        """Level and text for the log where the job goes on without it."""
+        return (
+            (logging.WARNING, "worker dropped")
+            if self.has_come
+            else (logging.INFO, "worker did not come back")
+        )
+
     def begin_process(self, token: str) -> None:
         """Take in that another process stands for this worker: what the former one had open is void."""
         if self.token:
@@ -97,6 +112,7 @@ class Roster:
         self._peers: dict[int, Peer] = {}
         self._by_identity: dict[str, Peer] = {}
         self._by_route: dict[bytes, Peer] = {}
+        self._taken = 0  # lower numbers are taken, for a process without a key
 
     def by_route(self, route: bytes) -> Peer | None:
         """Return the worker behind a connection, None if it said no HELLO."""
@@ -110,13 +126,22 @@ class Roster:
         """Return all connections with a session or the wish for one."""
         return list(self._by_route.items())
 
-    def identify(self, route: bytes, key: str | None, frame: Frame) -> Peer:
+    def identify(
+        self,
+        route: bytes,
+        key: str | None,
+        frame: Frame,
+        numbers: int | None = None,
+        excused: Callable[[Peer], bool] = lambda peer: False,
+    ) -> Peer:
         """Return the worker for which a process says HELLO; a new one gets the lowest free number.
+
+        Where there are so many *numbers*, that of a member which is *excused* and cannot be reached is free, too.
 
         Raises
         ------
         Rejected
-            If another process took its place, or the connection is another one's.
+            If another process took its place, or the connection is another one's; or if all numbers are taken.
         """
         token = bytes(frame.payload[:TOKEN_BYTES]).hex()
         behind = self._by_route.get(route)
@@ -125,7 +150,9 @@ class Roster:
         identity = f"key:{key}" if key is not None else f"token:{token}"
         peer = self._by_identity.get(identity)
         if peer is None:
-            peer = self._number(identity)
+            for gone in self._gone(excused) if numbers is not None else ():
+                self.drop(gone)
+            peer = self._number(identity, numbers, frame)
         if peer.token == token:
             return peer
         if token in peer.retired:
@@ -134,24 +161,41 @@ class Roster:
         peer.begin_process(token)
         return peer
 
-    def _number(self, identity: str) -> Peer:
-        peer = next(peer for peer in self._candidates() if self._is_free(peer, identity))
+    def _gone(self, excused: Callable[[Peer], bool]) -> list[Peer]:
+        members = self.members.values()
+        return [peer for peer in members if peer.route is None and peer.submission is None and excused(peer)]
+
+    def _number(self, identity: str, numbers: int | None, frame: Frame) -> Peer:
+        peer = self._lowest_free(identity.startswith("token:"), numbers)
+        if peer is None:
+            why = "each environment of the job has a worker; one is free when that leaves"
+            raise Rejected(Reason.WAIT, frame, why)
         self._by_identity.pop(peer.identity, None)
         self.detach(peer)
         peer.identity, peer.token, peer.retired = identity, "", deque(maxlen=_REMEMBERED)
         self._peers[peer.uid] = self._by_identity[identity] = peer
         return peer
 
-    def _candidates(self) -> Iterator[Peer]:
-        for uid in count():
-            yield self._peers.get(uid) or Peer(uid)
+    def _lowest_free(self, by_token: bool, numbers: int | None) -> Peer | None:
+        """Return who had the lowest number that can be given, of so many, or somebody new; None: all are taken.
 
-    def _is_free(self, peer: Peer, identity: str) -> bool:
-        """Return True if a number can be given: a key keeps its own, a process without one while it takes part."""
-        if not peer.identity:
-            return True
-        taken = peer.uid in self.members or peer.uid in self.waiting
-        return not taken and peer.identity.startswith("token:") and identity.startswith("token:")
+        A key keeps its number, and a process without one while it takes part. Numbers are given without a gap.
+        """
+        uid = self._taken if by_token else len(self._peers)
+        while uid in self._peers and not (by_token and self._is_vacant(self._peers[uid])):
+            uid += 1
+        if by_token:
+            self._taken = uid
+        return (self._peers.get(uid) or Peer(uid)) if numbers is None or uid < numbers else None
+
+    def _is_vacant(self, peer: Peer) -> bool:
+        takes_part = peer.uid in self.members or peer.uid in self.waiting
+        return not takes_part and peer.identity.startswith("token:")
+
+    def stop_waiting(self, peer: Peer) -> None:
+        """Take in that a worker does not wait any more: its number may be free."""
+        self.waiting.pop(peer.uid, None)
+        self._taken = min(self._taken, peer.uid)
 
     def attach(self, peer: Peer, route: bytes, now: float) -> None:
         """Reach a worker through this connection from now on."""
@@ -168,17 +212,20 @@ class Roster:
         if peer.route is not None:
             del self._by_route[peer.route]
         peer.route, peer.away_since = None, now
-        self.waiting.pop(peer.uid, None)
+        self.stop_waiting(peer)
 
     def join(self, peer: Peer) -> None:
         """Make a worker a member."""
         self.waiting.pop(peer.uid, None)
+        last = next(reversed(self.members), -1)
         self.members[peer.uid] = peer
-        self.members = dict(sorted(self.members.items()))
+        if peer.uid < last:  # else they are in order
+            self.members = dict(sorted(self.members.items()))
 
     def drop(self, peer: Peer) -> None:
         """End a worker's membership: its next message is answered with STALE."""
         self.members.pop(peer.uid, None)
+        self._taken = min(self._taken, peer.uid)
         peer.incarnation, peer.submission, peer.leaving = 0, None, False
 
     def status(self, now: float, name_of: Callable[[str], str]) -> dict[str, list[Any]]:

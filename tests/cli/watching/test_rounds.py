@@ -95,7 +95,7 @@ def test_a_worker_that_brings_no_more_stays_on_the_page() -> None:
     bringers.see(ROUNDS[:4])
     bringers.see(ROUNDS[-3:])
     first, second = bringers.rows(ROUNDS[-3:], 121.0, goes_on=True)
-    assert (first["who"], first["state"], first["speed"], first["seen"]) == ("worker 0", "absent", None, 17.0)
+    assert (first["who"], first["state"], first["speed"], first["seen"]) == ("worker 0", "lost", None, 17.0)
     assert (second["who"], second["state"], second["speed"], second["seen"]) == (
         "worker 1",
         "learning",
@@ -103,7 +103,7 @@ def test_a_worker_that_brings_no_more_stays_on_the_page() -> None:
         1.0,
     )
     states = [row["state"] for row in bringers.rows(ROUNDS[-3:], 121.0, goes_on=False)]
-    assert states == ["absent", "left"]
+    assert states == ["lost", "left"]
 
 
 def test_memory_is_bounded() -> None:

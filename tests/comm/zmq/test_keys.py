@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cdq.comm.zmq import keys as module
 from cdq.comm.zmq.gate import Gate
 from cdq.comm.zmq.keys import Keys, allow, keygen
 from cdq.comm.zmq.library import load
@@ -244,3 +245,74 @@ def test_a_file_that_may_not_grow_leaves_no_half_of_a_pair(tmp_path: Path) -> No
 def test_keys_need_a_directory() -> None:
     with pytest.raises(ConfigError, match="the directory of keys is ''; allowed: a path"):
         keygen("")
+
+
+# ---- who may read the secret key
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "user", "private"),
+    [
+        (0o600, 0, 0, True),
+        (0o400, 1000, 1000, True),
+        # Secrets of Kubernetes with fsGroup: root's, and for the pod's group to read.
+        (0o640, 0, 1000, True),
+        (0o440, 0, 1000, True),
+        (0o640, 0, 0, False),  # root reads by itself: who else is in that group?
+        (0o640, 1000, 1000, False),
+        (0o640, 1000, 1001, False),
+        (0o660, 0, 1000, False),
+        (0o650, 0, 1000, False),
+        (0o644, 0, 1000, False),
+        (0o604, 0, 1000, False),
+        (0o602, 0, 1000, False),
+    ],
+)
+def test_a_group_may_read_the_secret_where_it_is_that_of_a_pod(
+    mode: int, owner: int, user: int, private: bool
+) -> None:
+    found = os.stat_result((0o100000 | mode, 0, 0, 1, owner, 0, 0, 0, 0, 0))
+    assert module._is_private(found, user) is private
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o440, 0o604, 0o620])
+def test_a_secret_that_others_may_read_is_refused(keys: Keys, mode: int) -> None:
+    (keys.directory / "own.secret").chmod(mode)
+    with pytest.raises(ConfigError, match=r"own.secret: others may read it; chmod 600"):
+        Keys(keys.directory)
+
+
+# ---- one pair for a whole job
+
+
+def test_the_keys_of_a_job_are_one_pair(tmp_path: Path) -> None:
+    public = keygen(tmp_path / "job", job=True)
+    names = sorted(str(path.relative_to(tmp_path / "job")) for path in (tmp_path / "job").rglob("*.*"))
+    assert names == ["allowed/job.public", "hub.public", "own.public", "own.secret"]
+    assert len({(public.parent / name).read_text() for name in names}) == 2
+    assert (public.parent / "own.secret").stat().st_mode & 0o777 == 0o600
+    Keys(public.parent).require_job()
+
+
+def test_keys_of_a_job_are_never_overwritten(tmp_path: Path) -> None:
+    keygen(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ConfigError, match="own.secret is there already; use another directory"):
+        keygen(tmp_path, job=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "own.secret").unlink()
+    (tmp_path / "own.public").unlink()
+    (tmp_path / "hub.public").write_text("of a hub")
+    with pytest.raises(ConfigError, match="hub.public is there already"):
+        keygen(tmp_path, job=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["hub.public"]
+
+
+@pytest.mark.parametrize("change", ["hub.public", "own.public", "allowed/job.public"])
+def test_keys_of_which_one_is_another_are_not_those_of_a_job(change: str, tmp_path: Path) -> None:
+    folder = keygen(tmp_path / "job", job=True).parent
+    (folder / change).write_bytes(keygen(tmp_path / "other").read_bytes())
+    with pytest.raises(
+        ConfigError, match="job holds no keys of a whole job, one pair for all its processes; cdq keygen"
+    ):
+        Keys(folder).require_job()

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
+import weakref
 from collections.abc import Sequence
 from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from cdq.comm.base import Call
 from cdq.comm.contribution import Received
 from cdq.comm.processes import ProcessCommunicator
+from cdq.comm.rendezvous import SIZE_VARIABLE, URL, Meeting, rendezvous
 from cdq.comm.zmq.address import EXAMPLES, Address, parse
-from cdq.comm.zmq.events import TOKEN_BYTES
 from cdq.comm.zmq.link import Link
 from cdq.comm.zmq.ranks.collectives import (
-    SIZE,
-    WANTED_RANK,
     Mode,
     Why,
     pack_call,
@@ -28,23 +26,18 @@ from cdq.comm.zmq.ranks.collectives import (
     unpack_loss,
     unpack_parts,
 )
+from cdq.comm.zmq.ranks.greeting import ANY, Whole, join
+from cdq.comm.zmq.ranks.meeting import HostedRelay, meet
 from cdq.comm.zmq.ranks.relay import WHOLE
-from cdq.comm.zmq.wire import Body, Frame, Kind, Rejected, decode, encode, unpack_reason
+from cdq.comm.zmq.wire import Body, Frame, Kind, Rejected, decode, encode
 from cdq.errors import CollectiveMismatch, CommClosed, CommError, CommTimeout, ConfigError, PeerLost
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 SCHEME = "zmq"
-RANK_VARIABLE, SIZE_VARIABLE = "CDQ_RANK", "CDQ_SIZE"  # set by who starts the processes
+RANK_VARIABLE = "CDQ_RANK"  # set by who starts the processes, as SIZE_VARIABLE is
 _GRACE = 1.0  # seconds that the hub has to say who is missing
-
-
-class Whole(NamedTuple):
-    """All ranks of a hub, and the one of them that this process is."""
-
-    run: int
-    rank: int
 
 
 class ZmqCommunicator(ProcessCommunicator):
@@ -66,6 +59,8 @@ class ZmqCommunicator(ProcessCommunicator):
         The number of this group.
     parent : ZmqCommunicator, optional
         The communicator that this one was split from.
+    relay : HostedRelay, optional
+        The hub, where it is in a thread of this process.
     """
 
     API_VERSION = 1
@@ -80,6 +75,7 @@ class ZmqCommunicator(ProcessCommunicator):
         *,
         group: int = WHOLE,
         parent: ZmqCommunicator | None = None,
+        relay: HostedRelay | None = None,
     ) -> None:
         super().__init__(members.index(whole.rank), len(members), timeout)
         self._link = link
@@ -87,6 +83,7 @@ class ZmqCommunicator(ProcessCommunicator):
         self._members = tuple(members)
         self._group = group
         self._parent = parent
+        self._relay = relay
 
     @classmethod
     def connect(cls, url: str, workers: int, timeout: float) -> Sequence[Self]:
@@ -99,24 +96,28 @@ class ZmqCommunicator(ProcessCommunicator):
         CommTimeout
             If the hub does not answer, or not all ranks come.
         """
+        if url == URL:
+            return [cls._meet(_meeting(workers), timeout)]
+        wanted = os.environ.get(RANK_VARIABLE, "")
+        rank = int(wanted) if wanted.isdecimal() else ANY
         deadline = time.monotonic() + timeout
         link = Link(_address(url), timeout)
-        try:
-            with link:
-                welcome = _join(link, deadline, timeout)
-            (size,) = SIZE.unpack(welcome.payload)
-            if workers != size:
-                raise ConfigError(
-                    f"workers is {workers}, but the hub at {url} has {size} ranks, one worker each"
-                )
-        except BaseException:
-            link.post(encode(Frame(Kind.BYE, payload=pack_loss(Why.FAILED, (), "could not join"))), last=True)
-            raise
-        return [cls(link, Whole(welcome.run, welcome.uid), range(size), timeout)]
+        return [cls(link, join(link, rank, workers, deadline, timeout), range(workers), timeout)]
+
+    @classmethod
+    def _meet(cls, meeting: Meeting, timeout: float) -> Self:
+        """Join the ranks of a launcher that starts no relay; this process hosts it where it is rank 0."""
+        link, whole, relay = meet(meeting, timeout)
+        made = cls(link, whole, range(meeting.size), timeout, relay=relay)
+        if relay is not None:
+            relay.owner = weakref.ref(made)
+        return made
 
     @classmethod
     def ranks(cls, url: str, workers: int | None) -> int:
-        """Return how many ranks were started, as the environment variable ``CDQ_SIZE`` tells, or `workers`."""
+        """Return how many ranks were started, as environment variables tell (``CDQ_SIZE``), or `workers`."""
+        if url == URL:
+            return _meeting(workers).size
         _address(url)
         started = os.environ.get(SIZE_VARIABLE, "")
         if workers is not None:
@@ -234,34 +235,30 @@ class ZmqCommunicator(ProcessCommunicator):
         )
         if os.getpid() == self._process:  # a fork's sockets are its parent's
             self._link.post(encode(frame), last=self._group == WHOLE)
+            if self._relay is not None:
+                self._relay.release()
 
     def _is_victim(self) -> bool:
         """Return True if this rank failed because of another one, whose failure the others are to be sent instead."""
         return self._victim or (self._parent is not None and self._parent._is_victim())
 
 
+def _meeting(workers: int | None) -> Meeting:
+    """Return where the ranks meet; raise `ConfigError` where no launcher tells, or other workers are asked for."""
+    meeting = rendezvous()
+    if meeting is None:
+        raise ConfigError(
+            f"communicator {URL!r}: no launcher gave this process one of several ranks, as RANK and WORLD_SIZE do"
+        )
+    if workers not in {None, meeting.size}:
+        raise ConfigError(
+            f"workers is {workers}, but {meeting.launcher} started {meeting.size} ranks, one worker each: leave "
+            f"workers out, or start {workers}"
+        )
+    return meeting
+
+
 def _address(url: str) -> Address:
     if url.removesuffix("://") == SCHEME:
         raise ConfigError(f"communicator {url!r}: give the hub's address, one of {EXAMPLES}")
     return parse(url)
-
-
-def _join(link: Link, deadline: float, timeout: float) -> Frame:
-    """Say HELLO, and return the WELCOME that comes when all ranks have."""
-    wanted = os.environ.get(RANK_VARIABLE, "")
-    rank = WANTED_RANK.pack(int(wanted) if wanted.isdecimal() else -1)
-    link.send(encode(Frame(Kind.HELLO, payload=secrets.token_bytes(TOKEN_BYTES) + rank)))
-    welcome: Frame | None = link.wait(deadline, _welcome, lambda: None)
-    if welcome is None:
-        raise CommTimeout(f"{link.address}: not all ranks connected within {timeout:g} s")
-    return welcome
-
-
-def _welcome(data: Received) -> Frame | None:
-    try:
-        frame = decode(data)
-    except Rejected as rejected:
-        raise CommError(f"what answers is no hub of cdq: {rejected}") from None
-    if frame.kind == Kind.NACK:
-        raise ConfigError(unpack_reason(frame.payload)[1])
-    return frame if frame.kind == Kind.WELCOME else None

@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from cdq.comm.registry import VARIABLE
+from cdq.comm.rendezvous import SIZE_VARIABLE
 from cdq.comm.zmq.address import temporary_address
 from cdq.comm.zmq.hub import Hub
-from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE, SIZE_VARIABLE
+from cdq.comm.zmq.ranks.communicator import RANK_VARIABLE
 from cdq.comm.zmq.ranks.relay import RelayMachine
 from cdq.errors import ConfigError
 

@@ -46,6 +46,7 @@ from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, encod
 WHOLE = 0  # the group of all ranks
 _PING_INTERVAL = 0.25
 _MOST_GROUPS = 1 << 16  # at once
+_HELLO = TOKEN_BYTES + WANTED_RANK.size  # bytes of a greeting; the number of ranks may follow
 
 
 @dataclass
@@ -97,6 +98,8 @@ class RelayMachine:
         self.counts: Counter[str] = Counter()
         self._routes: dict[int, bytes] = {}
         self._ranks: dict[bytes, int] = {}
+        self._tokens: dict[int, bytes] = {}
+        self.turned_away = ""  # why the last one was that asked for a rank
         self._groups = {WHOLE: _Group(None, tuple(range(size)))}
         self._complete = False
         self._next_ping = 0.0
@@ -180,24 +183,46 @@ class RelayMachine:
 
     def _greet(self, frame: Frame, route: bytes) -> None:
         """Give a process its rank; when all have come, all begin."""
-        if len(frame.payload) != TOKEN_BYTES + WANTED_RANK.size:
+        if len(frame.payload) not in {_HELLO, _HELLO + SIZE.size}:
             raise Rejected(Reason.CONTENT, frame)
+        token = frame.payload[:TOKEN_BYTES]
         (wanted,) = WANTED_RANK.unpack_from(frame.payload, TOKEN_BYTES)
+        if self._complete and wanted in self._tokens and wanted not in self._routes:
+            return  # it left and comes again, to the relay that follows when all have left
+        if not self._complete and wanted in self._routes and self._tokens[wanted] == token:
+            self._forget(wanted)  # the same process, by a new connection
         free = [rank for rank in range(self.size) if rank not in self._routes]
-        if self._complete or not free:
-            raise Rejected(Reason.REFUSED, frame, f"the {self.size} ranks of this hub have come already")
-        if wanted >= 0 and wanted not in free:
-            raise Rejected(
-                Reason.REFUSED, frame, f"rank {wanted} is not free: the hub has {self.size}, from 0"
-            )
+        why = self._objection(wanted, free, frame.payload[_HELLO:])
+        if why:
+            self.turned_away = why
+            raise Rejected(Reason.REFUSED, frame, why)
         rank = wanted if wanted >= 0 else free[0]
-        self._routes[rank], self._ranks[route] = route, rank
+        self._routes[rank], self._ranks[route], self._tokens[rank] = route, rank, bytes(token)
         if len(free) == 1:
             self._complete = True
             for each in range(self.size):
                 self._send(
                     each, encode(Frame(Kind.WELCOME, self.run, uid=each, payload=SIZE.pack(self.size)))
                 )
+
+    def _objection(self, wanted: int, free: Sequence[int], told: Payload) -> str:
+        """Return why a process cannot have a rank; empty if it can."""
+        size = SIZE.unpack(told)[0] if told else self.size
+        if size != self.size:
+            ranks = f"{self.size} rank{'s' * (self.size > 1)}"
+            return f"workers is {size}, but the hub has {ranks}, one worker each"
+        if wanted >= self.size:
+            return f"rank {wanted} is none of the hub, which has {self.size} ranks, from 0"
+        if wanted >= 0 and wanted not in free:
+            return f"rank {wanted} has come already; are two processes started with this rank?"
+        come = self._complete or not free
+        return f"the {self.size} ranks of this hub have come already" if come else ""
+
+    def missing(self) -> list[int]:
+        """Return the ranks that have not come; those that are gone where all have."""
+        ranks = range(self.size)
+        never = [rank for rank in ranks if rank not in self._tokens]
+        return never or [rank for rank in ranks if rank not in self._routes]
 
     def _make_group(self, frame: Frame, rank: int) -> None:
         parent, members = unpack_group(frame.payload)

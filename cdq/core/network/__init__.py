@@ -1,0 +1,1 @@
+"""Networks: layers, their gradients and the optimiser, and the rollouts that they learn from."""

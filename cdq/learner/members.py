@@ -1,0 +1,85 @@
+"""Environments of a hub's job without a model: each worker makes its own, of what the hub says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cdq.errors import ConfigError
+from cdq.learner.assembly import environment_of, made_with, make_task
+from cdq.settings import arguments_of, make_settings
+from cdq.training import EnvironmentTask, FleetTask, ModelTask, WideTask
+
+_JOB = "the hub's job"
+
+
+def task_of(about: Mapping[str, Any], env: Any = None) -> EnvironmentTask:
+    """Return the task of an environment of which a hub, or the file of its job, says what a learner's file does.
+
+    Parameters
+    ----------
+    about : dict
+        Name of the environment, what it is made of, and settings.
+    env : str, optional
+        The environment, where it is of a module: that its user names it says that the module may be imported.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be made of that, or is stepped in Python.
+    """
+    settings = make_settings(**{**arguments_of(_JOB, about, None), "per_worker": None})
+    known = environment_of(_JOB, about, env)
+    task, _ = make_task(made_with(known, None, settings.opponent), settings)
+    _require_compiled(task)
+    return task
+
+
+def _require_compiled(task: EnvironmentTask) -> None:
+    if not (task.threads and task.resumable):
+        raise ConfigError(
+            f"a hub holds jobs of models and compiled environments, and {task.name} is stepped in Python "
+            f"({task.why}); let ranks learn it: cdq launch, or mpiexec"
+        )
+
+
+def require_hostable(task: EnvironmentTask, about: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` unless the workers of a hub can learn a task, which each makes of what the hub says.
+
+    *about* is the description of its learner (`training.call.about`).
+    """
+    from cdq.job.tasks import describe, member_of
+
+    if task.own_table is not None and task.own_table.grows:
+        raise ConfigError(
+            f"{task.name} is learnt with a hashed table, whose rows workers of a hub would each add on their own; let "
+            "ranks learn it: cdq launch, or mpiexec"
+        )
+    _require_compiled(task)
+    for number in range(len(task.members) if isinstance(task, FleetTask) else 1):
+        own, told = member_of(task, about, number)
+        made_of, _ = describe(own, told)
+        inner = own.inner if isinstance(own, WideTask) else own
+        if not isinstance(inner, ModelTask):
+            _require_made_again(own, made_of)
+
+
+def _require_made_again(task: EnvironmentTask, about: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` unless what a hub says of an environment makes it."""
+    how = (
+        "workers of a hub make the environment by its id and arguments: give these, as in "
+        'QLearner("cdq/Signals-v0", env_kwargs={"rows": 3}), in place of the environment'
+    )
+    try:
+        made = task_of(about, _vouched(about))
+    except ConfigError as error:
+        raise ConfigError(f"{task.name} cannot be made again elsewhere: {error}; {how}") from None
+    made.close()
+    if made.fingerprint() != task.fingerprint():
+        raise ConfigError(f"{task.name} would be made otherwise elsewhere; {how}")
+
+
+def _vouched(about: Mapping[str, Any]) -> str | None:
+    """Return the id of an environment with its module, which was imported here: its user named it."""
+    told = about.get("made_of")
+    return told.get("id") if isinstance(told, dict) else None

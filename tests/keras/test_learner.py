@@ -1,0 +1,95 @@
+"""Learners and Keras: networks out and in, and Keras models that are learnt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import cdq
+from cdq.errors import ConfigError, TableError
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+)
+
+L = keras.layers
+
+
+def model() -> Any:
+    """Two hidden layers, as those of the core, but for the convolution before them."""
+    layers = [L.Reshape((4, 1)), L.Conv1D(8, 2), L.LayerNormalization(), L.ReLU(), L.Flatten(), L.Dense(2)]
+    return keras.Sequential([keras.Input((4,)), *layers])
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "MountainCar-v0"])  # as they are, and scaled
+def test_a_network_goes_to_keras_and_back(env: str, tmp_path: Path) -> None:
+    agent = cdq.QLearner(env, network=cdq.Network((64, 64), reward_scale=0.02), seed=1)
+    begun = agent.report(play=False)["digest"]
+    agent.to_keras().save(tmp_path / "begun.keras")
+    back = cdq.Network.from_keras(keras.models.load_model(tmp_path / "begun.keras"))
+    assert cdq.QLearner(env, network=back, seed=2).report(play=False)["digest"] == begun
+    assert (back.hidden, back.reward_scale) == ((64, 64), 0.02)
+    agent.learn(10_000)
+    observations = np.random.default_rng(0).normal(size=(4096, agent.to_keras().input_shape[1]))
+    own = np.array([agent.action_values(one) for one in observations])
+    assert np.abs(np.asarray(agent.to_keras()(observations)) - own).max() < 1e-5 * np.abs(own).max()
+    again = cdq.QLearner(env, network=cdq.Network.from_keras(agent.to_keras()), seed=3)
+    assert [tensor.tobytes() for tensor in again.network.values()] == [
+        tensor.tobytes() for tensor in agent.network.values()
+    ]
+
+
+def test_a_network_that_began_with_keras_is_saved_and_loaded(tmp_path: Path) -> None:
+    started = cdq.QLearner("MountainCar-v0", network=cdq.Network((8,)), seed=1).to_keras()
+    agent = cdq.QLearner("MountainCar-v0", network=cdq.Network.from_keras(started), seed=1)
+    agent.learn(2048)
+    agent.save(tmp_path / "agent.safetensors")
+    loaded = cdq.QLearner.load(tmp_path / "agent.safetensors")
+    assert loaded.report(play=False)["digest"] == agent.report(play=False)["digest"]
+    np.testing.assert_array_equal(loaded.action_values([-0.5, 0.0]), agent.action_values([-0.5, 0.0]))
+
+
+def test_models_of_another_size_are_refused() -> None:
+    of_cartpole = cdq.Network.from_keras(cdq.QLearner("CartPole-v1", network=cdq.Network((8,))).to_keras())
+    with pytest.raises(
+        ConfigError, match="4 inputs and 2 outputs; the environment has 2 numbers .* 3 actions"
+    ):
+        cdq.QLearner("MountainCar-v0", network=of_cartpole)
+
+
+def test_tables_have_no_keras_model() -> None:
+    with pytest.raises(TableError, match="no network"):
+        cdq.QLearner("FrozenLake-v1").to_keras()
+
+
+def digest_of(agent: Any) -> Any:
+    return agent.report(play=False)["digest"]
+
+
+def test_a_keras_model_is_learnt_to_the_bit(tmp_path: Path) -> None:
+    """The same bits each time, after a file, and as a Keras model with the same values."""
+    agents = [cdq.QLearner("CartPole-v1", network=model, seed=1).learn(6144) for _ in range(2)]
+    assert len({digest_of(agent) for agent in agents}) == 1
+    agents[0].save(tmp_path / "agent.safetensors")
+    with pytest.raises(ConfigError, match="no module is imported because a file names it"):
+        cdq.QLearner.load(tmp_path / "agent.safetensors")
+    loaded = cdq.QLearner.load(tmp_path / "agent.safetensors", network=model)
+    assert digest_of(loaded) == digest_of(agents[0])
+    observations = np.random.default_rng(0).normal(size=(16, 4))
+    values = np.array([agents[0].action_values(one) for one in observations])
+    assert np.abs(np.asarray(agents[0].to_keras()(observations)) - values).max() < 1e-5 * np.abs(values).max()
+    assert agents[0].predict(observations).tolist() == values.argmax(axis=1).tolist()
+
+
+def test_a_keras_model_that_is_resumed_is_the_one_that_was_not_interrupted(tmp_path: Path) -> None:
+    straight = cdq.QLearner("CartPole-v1", network=model, seed=1).learn(8192)
+    first = cdq.QLearner(
+        "CartPole-v1", network=model, seed=1, checkpoint=tmp_path / "run", checkpoint_every=4096
+    )
+    first.learn(8192, callbacks=[lambda run: run.steps >= 4096])
+    assert first.steps == 4096
+    assert digest_of(cdq.QLearner.resume(tmp_path / "run", network=model).learn(4096)) == digest_of(straight)
