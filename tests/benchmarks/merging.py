@@ -115,7 +115,9 @@ def cases(n_states: int, n_actions: int) -> Iterator[tuple[str, str, str, int]]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--states", type=int, default=1_000_000)
     parser.add_argument("--actions", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=7)
@@ -129,7 +131,10 @@ def main() -> None:
         if not all(word in name for word in given.only.split()):
             continue
         if kept[0] != (dtype, how, size):
-            kept = (dtype, how, size), (*tables(given.states, given.actions, dtype, how, size), mean_of(n, size, dtype))
+            kept = (
+                (dtype, how, size),
+                (*tables(given.states, given.actions, dtype, how, size), mean_of(n, size, dtype)),
+            )
         found, _, plain = kept[1]
         itemsize = np.dtype(dtype).itemsize
         pairs = np.unique(np.concatenate([np.asarray(rows.log)[: rows.touched] for rows in found])).size
