@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from cdq.job.membership.events import HubSettings, Leave
-from tests.comm.zmq.test_rounds import Team
+from tests.comm.zmq.teams import Team
 
 
 def test_who_does_not_come_back_to_a_hub_that_starts_again_is_not_counted_as_late() -> None:
