@@ -13,11 +13,9 @@ from cdq.core.table.rows cimport Law, cdq_law
 
 
 LANE_BYTES = sizeof(cdq_lane)
-MOST_UNIFORMS = 4
-MOST_MASKED = 64  # actions, where an environment says which are allowed
+MOST_UNIFORMS, MOST_MASKED = 4, 64  # actions, where an environment says which are allowed
 
-# Sweeps between two looks at the stop flag, the same as in rollout.pyx.
-cdef int64_t CHUNK = 4096
+cdef int64_t CHUNK = 4096  # sweeps between two looks at the stop flag, the same as in rollout.pyx
 
 
 cdef class Stepper(Windows):
@@ -30,8 +28,7 @@ cdef class Stepper(Windows):
 
     *words* (4, n), *elapsed* and *returns* (n,) and *own* are the lanes, borrowed, so that they can be saved and
     restored; *own* (n, `LANE_BYTES` and more) holds the structs of all lanes, and after them the environments' memory.
-    *stop* is a flag that another thread may set. *failure* is called with what,
-    lane and step where an environment fails, and returns the exception to raise.
+    *stop* is a flag that another thread may set. *failure* returns the exception of what, lane and step that failed.
     """
 
     cdef cdq_stepping c
@@ -113,9 +110,8 @@ cdef class Stepper(Windows):
     ):
         """Learn for a window; return whether it ran to its end, its episodes, their length sum and return sum.
 
-        The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if the stop flag is set,
-        or once the Q-function has diverged. Raises what *failure* returns where an environment fails. *parts* (n, 8)
-        gets the figures of n parts of the window (tally.h).
+        Ends early if the stop flag is set, or once the Q-function has diverged. Raises what *failure* returns where an
+        environment fails. *parts* (n, 8) gets the figures of n parts of the window (tally.h).
         """
         cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
         cdef int64_t left = sweeps
@@ -123,7 +119,7 @@ cdef class Stepper(Windows):
             raise ValueError("the law and the table differ in type")
         self.tally = tally_of(parts, self.c.n, sweeps)
         self._open()
-        while left > 0 and self._goes_on():
+        while left > 0 and self.failed < 0 and not self.stop[0] and not self.q.diverged():
             self._make_room()
             with nogil:
                 turn.release()
@@ -141,7 +137,7 @@ cdef class Stepper(Windows):
         self.tally = tally[0]
         self._show()
         self._find()
-        while left > 0 and self._goes_on():
+        while left > 0 and self.failed < 0 and not self.stop[0] and not self.q.diverged():
             left -= self._learn(law, &explore, min(left, CHUNK, cdq_part_left(&self.tally)))
         cdq_set_addresses(&self.c, NULL, NULL)
         tally[0] = self.tally
@@ -157,12 +153,11 @@ cdef class Stepper(Windows):
 
         Lane i plays the episodes i, i + n, i + 2 n and so on, and goes on, unseen, when it has played its own.
         """
-        cdef int64_t left = returns.shape[0]
+        cdef int64_t left = returns.shape[0], i
         if lengths.shape[0] != left:
             raise ValueError("returns and lengths differ in length")
         played = memoryview(bytearray(8 * self.c.n)).cast("q")
         cdef int64_t[::1] episode = played
-        cdef int64_t i
         for i in range(self.c.n):
             episode[i] = i
         self.reset()
@@ -188,9 +183,6 @@ cdef class Stepper(Windows):
     cdef void _find(self) noexcept nogil:
         self.q.forget_actions(0, self.c.n)
         self._locate(STATE, 0, self.c.n)
-
-    cdef bint _goes_on(self) noexcept nogil:
-        return self.failed < 0 and not self.stop[0] and not self.q.diverged()
 
     cdef _close(self):
         cdq_set_addresses(&self.c, NULL, NULL)
