@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from cdq.contracts import Board
 from cdq.contracts.blocks import Blocks
+from cdq.core.envs.envs import call
 from cdq.core.lanes import Lanes
-from cdq.core.loops.stepping import LANE_BYTES, MOST_MASKED, MOST_UNIFORMS, Stepper, call
+from cdq.core.loops.stepping import LANE_BYTES, MOST_MASKED, MOST_UNIFORMS, Stepper
 from cdq.core.table.qfunction import QFunction
 from cdq.envs.boards import EnvBoard, Positions, all_positions
 from cdq.envs.given import context_of, space_of, whole_of

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cdq.core.envs.envs import FUNCTIONS
-from cdq.core.loops.stepping import capsule
+from cdq.core.envs.envs import FUNCTIONS, capsule
 from cdq.errors import ConfigError
 
 _CTYPES_FUNCTION = ctypes.CFUNCTYPE(None).__mro__[1]

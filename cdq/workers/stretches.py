@@ -185,8 +185,9 @@ class Stretches:
         return Stretch(records, [other.tallies[:m] for other in together], began)
 
     def end(self, status: int) -> None:
-        """Raise unless a stretch ended as it should: `Interrupted`, `MemoryError` or an error of the communicator."""
+        """Raise unless a stretch ended as it should: what failed, `Interrupted`, `MemoryError` or a communicator's."""
         if status == INTERRUPTED:
+            self._worker.check()
             raise Interrupted
         if status == NO_MEMORY:
             raise MemoryError("no memory to merge")

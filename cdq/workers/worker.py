@@ -129,12 +129,21 @@ class Worker:
         *rank* is that among the workers that merge; *records* and *tallies* get what there is to say of rounds.
         """
         merged, loop = self._merged, self._loop
-        if not isinstance(loop, Windows) or merged.grows or merged.own_rows:
+        if not (isinstance(loop, Windows) and loop.plain) or merged.grows or merged.own_rows:
             return None
         visits = merged.counters if self._is_keeper else None
         columns = records.view(np.int64).reshape(len(records), -1)
         lanes = self._lanes.memory, self._lanes_before
         return Seat(rank, loop, self.rows, *lanes, visits, columns, tallies)
+
+    def check(self) -> None:
+        """Raise the error that ended a window which compiled code played, if there is one."""
+        try:
+            if isinstance(self._loop, Windows):
+                self._loop.check()
+        except EnvironmentFailure as error:
+            error.worker = self._rank
+            raise
 
     def take_seat_back(self, *, merged: bool) -> None:
         """Go on from where compiled code came to; *merged* says whether all that it learnt is."""

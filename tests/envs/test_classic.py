@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import cdq.envs  # noqa: F401 - registers
-from cdq.core.loops.stepping import LANE_BYTES, call
+from cdq.core.envs.envs import call
+from cdq.core.loops.stepping import LANE_BYTES
 from cdq.envs import lane_dtype
 from cdq.envs.classic import TWINS
 from cdq.errors import ConfigError

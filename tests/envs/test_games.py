@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import cdq
-from cdq.core.loops.stepping import LANE_BYTES, call
+from cdq.core.envs.envs import call
+from cdq.core.loops.stepping import LANE_BYTES
 from cdq.envs.games import ConnectFour, Nim, TicTacToe
 from cdq.errors import ConfigError
 from tests.envs.compiled import scripted

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import cdq
-from cdq.core.loops.stepping import LANE_BYTES, call
+from cdq.core.envs.envs import call
+from cdq.core.loops.stepping import LANE_BYTES
 from cdq.envs import lane_dtype
 from cdq.envs.finite import DeepSea, Garnet, RiverSwim
 from cdq.envs.grids import GridWorld

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import cdq
-from cdq.errors import LearningDiverged
+from cdq.errors import EnvironmentFailure, LearningDiverged
 from cdq.training.monitor import Monitor
 from tests.envs import failing
+from tests.envs.compiled import scripted
 
 KINDS: dict[str, dict[str, Any]] = {
     "table": {"env": "cdq/RiverSwim-v0"},
@@ -53,15 +54,19 @@ def test_a_run_that_was_resumed_is_the_run_that_was_not(kind: str, workers: int,
 
 def stop_after(agent: cdq.QLearner, steps: int) -> None:
     """Let a call of `learn` for all steps end with a checkpoint after so many."""
-    original = Monitor.__call__
+    by_round, by_stretch = Monitor.__call__, Monitor.see
 
     def watch(monitor: Monitor, done: int, played: Any) -> bool:
-        if done >= steps:
-            agent._requests.finish[0] = 1
-        return original(monitor, done, played)
+        agent._requests.finish[0] = done >= steps
+        return by_round(monitor, done, played)
+
+    def see(monitor: Monitor, stretch: Any) -> bool:
+        agent._requests.finish[0] = stretch.records["steps"][0, -1] >= steps
+        return by_stretch(monitor, stretch)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Monitor, "__call__", watch)
+        patch.setattr(Monitor, "see", see)
         agent.learn(STEPS)
 
 
@@ -102,3 +107,22 @@ def test_weights_that_diverge_are_never_kept() -> None:
     with pytest.raises(LearningDiverged, match="use a smaller step_size"):
         agent.learn(10_000_000)
     assert np.isfinite(agent.table.values).all()
+
+
+def test_a_failure_among_threads_undoes_the_window_of_all() -> None:
+    """Rounds are played in compiled code; the worker that fails is named, and the table is that of whole rounds."""
+    calls = [0]
+
+    def step(lane: Any) -> None:
+        calls[0] += 1
+        lane["reward"] = np.nan if calls[0] == 3000 else 1.0
+
+    agent = cdq.QLearner(scripted(step, name="bad"), seed=0, num_envs=2, workers=2, sync_every=100)
+    with pytest.raises(EnvironmentFailure, match=r"bad.*reward is nan") as caught:
+        agent.learn(100_000)
+    assert caught.value.worker in {0, 1}
+    assert 0 < agent.steps < 3000
+    assert agent.table.visits.sum() == agent.steps
+    before = agent.steps
+    agent.learn(2000)
+    assert agent.steps == agent.table.visits.sum() == before + 2000

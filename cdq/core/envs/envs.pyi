@@ -1,1 +1,6 @@
+from typing import Any
+
 FUNCTIONS: dict[str, tuple[int, int]]
+
+def capsule(pointer: Any) -> tuple[int, str]: ...
+def call(function: int, lanes: Any, context: int, memory: int = 0) -> None: ...

@@ -1,6 +1,9 @@
 """The shipped compiled environments, as the addresses of their functions; their parameters are in the headers."""
 
-from libc.stdint cimport uintptr_t
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+from libc.stdint cimport int64_t, uint8_t, uintptr_t
+
+from cdq.core.lane cimport cdq_call, cdq_lane
 
 
 cdef extern from "envs/env_grid.h":
@@ -53,3 +56,21 @@ FUNCTIONS = {
     "nim": (<uintptr_t> cdq_nim_step, <uintptr_t> cdq_nim_reset),
     "connectfour": (<uintptr_t> cdq_connectfour_step, <uintptr_t> cdq_connectfour_reset),
 }
+
+
+def capsule(pointer):
+    """Return the address in a PyCapsule, and the capsule's name."""
+    cdef const char *name = PyCapsule_GetName(pointer)
+    return <uintptr_t> PyCapsule_GetPointer(pointer, name), "" if name == NULL else name.decode()
+
+
+def call(uintptr_t function, uint8_t[::1] lanes not None, uintptr_t context, uintptr_t memory=0):
+    """Call a function of an environment on its lanes (each as long as the struct)."""
+    cdef int64_t i, agents = lanes.shape[0] // <int64_t> sizeof(cdq_lane)
+    if function == 0 or not agents or lanes.shape[0] != agents * <int64_t> sizeof(cdq_lane):
+        raise ValueError("there is no function, or no lane")
+    cdef cdq_lane *own = <cdq_lane *> &lanes[0]
+    for i in range(agents):
+        own[i].context, own[i].memory = <const void *> context, <void *> memory
+    with nogil:
+        (<cdq_call> <void *> function)(own)

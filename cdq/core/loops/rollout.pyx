@@ -81,7 +81,7 @@ cdef class Rollout(Windows):
         if (rows.c.n_actions, rows.c.real_size) != (sampler.n_actions * rows.tables, sampler.real_size) or (
                 rows.c.n_states < rows.own + sampler.n_states if rows.own else rows.c.n_states != sampler.n_states):
             raise ValueError("the table and the model differ in size or type")
-        self.rows, self.sampler, self.gamma = rows, sampler, gamma
+        self.rows, self.sampler, self.gamma, self.plain = rows, sampler, gamma, True
         self.rule = RuleLanes(rows, n)
         self.memory = (words, state, elapsed, returns, scratch, stop)
         self.stop = &stop[0]

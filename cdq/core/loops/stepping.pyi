@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from cdq.core.loops.windows import Windows
 from cdq.core.table.qfunction import QFunction
 from cdq.core.table.rows import Law
 
@@ -8,10 +9,7 @@ LANE_BYTES: int
 MOST_UNIFORMS: int
 MOST_MASKED: int
 
-def capsule(pointer: Any) -> tuple[int, str]: ...
-def call(function: int, lanes: Any, context: int, memory: int = 0) -> None: ...
-
-class Stepper:
+class Stepper(Windows):
     def __init__(
         self,
         q: QFunction,
@@ -39,4 +37,5 @@ class Stepper:
     def run(
         self, law: Law, sweeps: int, explore_first: float, explore_last: float, parts: Any = None
     ) -> tuple[bool, int, int, float]: ...
+    def check(self) -> None: ...
     def follow(self, returns: Any, lengths: Any) -> int: ...

@@ -1,6 +1,5 @@
 """The loop over environments that are compiled: windows of Q-learning, and greedy episodes."""
 
-from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 from cdq.core cimport turn
@@ -8,37 +7,18 @@ from cdq.core.lane cimport cdq_call, cdq_lane
 from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_threshold
 from cdq.core.loops.tally cimport (
     cdq_end_episode, cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of)
-from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
+from cdq.core.loops.windows cimport Windows
+from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction, TableQ
 from cdq.core.table.rows cimport Law, cdq_law
 
 
 LANE_BYTES = sizeof(cdq_lane)
-MOST_UNIFORMS = 4
-MOST_MASKED = 64  # actions, where an environment says which are allowed
+MOST_UNIFORMS, MOST_MASKED = 4, 64  # actions, where an environment says which are allowed
 
-# Sweeps between two looks at the stop flag, the same as in rollout.pyx.
-cdef int64_t CHUNK = 4096
+cdef int64_t CHUNK = 4096  # sweeps between two looks at the stop flag, the same as in rollout.pyx
 
 
-def capsule(pointer):
-    """Return the address in a PyCapsule, and the capsule's name."""
-    cdef const char *name = PyCapsule_GetName(pointer)
-    return <uintptr_t> PyCapsule_GetPointer(pointer, name), "" if name == NULL else name.decode()
-
-
-def call(uintptr_t function, uint8_t[::1] lanes not None, uintptr_t context, uintptr_t memory=0):
-    """Call a function of an environment on its lanes (`LANE_BYTES` each)."""
-    cdef int64_t i, agents = lanes.shape[0] // <int64_t> sizeof(cdq_lane)
-    if function == 0 or not agents or lanes.shape[0] != agents * <int64_t> sizeof(cdq_lane):
-        raise ValueError("there is no function, or no lane")
-    cdef cdq_lane *own = <cdq_lane *> &lanes[0]
-    for i in range(agents):
-        own[i].context, own[i].memory = <const void *> context, <void *> memory
-    with nogil:
-        (<cdq_call> <void *> function)(own)
-
-
-cdef class Stepper:
+cdef class Stepper(Windows):
     """A worker's lanes of a compiled environment, which learn on one Q-function.
 
     *step*, *reset*, *encode* (0: none) and *context* are addresses (lane.h); *agents* lanes, side by side, are one
@@ -48,8 +28,7 @@ cdef class Stepper:
 
     *words* (4, n), *elapsed* and *returns* (n,) and *own* are the lanes, borrowed, so that they can be saved and
     restored; *own* (n, `LANE_BYTES` and more) holds the structs of all lanes, and after them the environments' memory.
-    *stop* is a flag that another thread may set. *failure* is called with what,
-    lane and step where an environment fails, and returns the exception to raise.
+    *stop* is a flag that another thread may set. *failure* returns the exception of what, lane and step that failed.
     """
 
     cdef cdq_stepping c
@@ -94,6 +73,7 @@ cdef class Stepper:
         self.c.lanes, self.c.memory_bytes = <cdq_lane *> &own[0, 0], more * agents
         self.c.memory = <unsigned char *> (self.c.lanes + n)
         self.memory = [words, elapsed, returns, own, stop, first, allowed_of]
+        self.rows, self.n_lanes, self.plain, self.failed = q.rows, n, type(q) is TableQ, -1
         if first is not None:
             if first.shape[0] != n or n_own < 1 or q.continuous:
                 raise ValueError(f"{first.shape[0]} blocks of {n_own} rows for {n} lanes")
@@ -130,12 +110,11 @@ cdef class Stepper:
     ):
         """Learn for a window; return whether it ran to its end, its episodes, their length sum and return sum.
 
-        The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if the stop flag is set,
-        or once the Q-function has diverged. Raises what *failure* returns where an environment fails. *parts* (n, 8)
-        gets the figures of n parts of the window (tally.h).
+        Ends early if the stop flag is set, or once the Q-function has diverged. Raises what *failure* returns where an
+        environment fails. *parts* (n, 8) gets the figures of n parts of the window (tally.h).
         """
         cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
-        cdef int64_t left = sweeps, made
+        cdef int64_t left = sweeps
         if law.real_size != self.q.rows.c.real_size:
             raise ValueError("the law and the table differ in type")
         self.tally = tally_of(parts, self.c.n, sweeps)
@@ -144,25 +123,41 @@ cdef class Stepper:
             self._make_room()
             with nogil:
                 turn.release()
-                made = self._learn(&law.c, &explore, min(left, CHUNK, cdq_part_left(&self.tally)))
-                cdq_tally_sweeps(&self.tally, made)
-                left -= made
+                left -= self._learn(&law.c, &explore, min(left, CHUNK, cdq_part_left(&self.tally)))
                 turn.take()
         self._close()
         cdef cdq_episodes whole = cdq_whole(&self.tally)
         return left == 0, whole.episodes, whole.length_sum, whole.return_sum
+
+    cdef bint learn(
+        self, const cdq_law *law, int64_t sweeps, double explore_first, double explore_last, cdq_tally *tally
+    ) noexcept nogil:
+        cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
+        cdef int64_t left = sweeps
+        self.tally = tally[0]
+        self._show()
+        self._find()
+        while left > 0 and self.failed < 0 and not self.stop[0] and not self.q.diverged():
+            left -= self._learn(law, &explore, min(left, CHUNK, cdq_part_left(&self.tally)))
+        cdq_set_addresses(&self.c, NULL, NULL)
+        tally[0] = self.tally
+        return left == 0
+
+    def check(self):
+        """Raise what *failure* returns, if the last window ended as an environment failed."""
+        if self.failed >= 0:
+            raise self._failure()
 
     def follow(self, double[::1] returns, int64_t[::1] lengths):
         """Play a greedy episode for every entry of *returns* and return how many were played to their end.
 
         Lane i plays the episodes i, i + n, i + 2 n and so on, and goes on, unseen, when it has played its own.
         """
-        cdef int64_t left = returns.shape[0]
+        cdef int64_t left = returns.shape[0], i
         if lengths.shape[0] != left:
             raise ValueError("returns and lengths differ in length")
         played = memoryview(bytearray(8 * self.c.n)).cast("q")
         cdef int64_t[::1] episode = played
-        cdef int64_t i
         for i in range(self.c.n):
             episode[i] = i
         self.reset()
@@ -176,17 +171,22 @@ cdef class Stepper:
 
     cdef _open(self):
         """Begin a window: the table may have changed, and the lanes."""
+        self._show()
+        self._make_room()
+        self._find()
+
+    cdef void _show(self) noexcept nogil:
         self.failed = -1
         cdq_set_addresses(&self.c, self.context, self.c.memory)
         cdq_show_all(&self.c)
-        self._make_room()
+
+    cdef void _find(self) noexcept nogil:
         self.q.forget_actions(0, self.c.n)
         self._locate(STATE, 0, self.c.n)
 
     cdef _close(self):
         cdq_set_addresses(&self.c, NULL, NULL)
-        if self.failed >= 0:
-            raise self._failure()
+        self.check()
 
     cdef _make_room(self):
         if self.q.room() < 2 * self.c.n:
@@ -215,21 +215,21 @@ cdef class Stepper:
     cdef int64_t _learn(self, const cdq_law *law, cdq_exploration *explore, int64_t sweeps) noexcept nogil:
         """Learn for so many sweeps; return how many were made before one failed, or there was no room."""
         cdef cdq_stepping *s = &self.c
-        cdef int64_t t, n_ended
-        for t in range(sweeps):
-            if self.q.room() < 2 * s.n:
-                return t
+        cdef int64_t made = 0, n_ended
+        while made < sweeps and self.q.room() >= 2 * s.n:
             cdq_draw_bits(s)
             self.q.choose(cdq_next_threshold(explore), s.bits, self._masks(), s.action)
             if self._step():
-                return t
+                break
             self._judge()
             self.q.learn(law, s.action, s.reward, s.discount, self._masks(), NULL)
             n_ended = cdq_book(s)
             self.q.advance()
             if n_ended and self._begin_ended(n_ended) or s.n_apart and self._leave_successors():
-                return t
-        return sweeps
+                break
+            made += 1
+        cdq_tally_sweeps(&self.tally, made)
+        return made
 
     cdef bint _leave_successors(self) noexcept nogil:
         """Act next on what is observed, where targets bootstrapped from something else; return whether one failed."""

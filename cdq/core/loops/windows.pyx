@@ -12,3 +12,6 @@ cdef class Windows:
         The exploration rate moves linearly from *explore_first* to *explore_last*. Ends early if a stop flag is set.
         """
         return False
+
+    def check(self):
+        """Raise the error with which the last window ended, if there is one."""
