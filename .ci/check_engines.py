@@ -19,6 +19,7 @@ from pathlib import Path
 import cdq
 
 STEPS, WORKERS = 1_000_000, 2
+PLACE = "/tmp"  # Ray starts no worker where its files are inside the virtual environment, as a session's are
 PATIENCE = 120.0  # seconds for an engine to start, and again for the job
 
 
@@ -26,9 +27,9 @@ def main(examples: Path) -> None:
     """Check each engine by its example."""
     table = cdq.QLearner("Taxi-v4", workers=WORKERS, seed=0, sync_every=500).learn(STEPS).table.digest()
     for engine in ("ray", "dask"):
-        with tempfile.TemporaryDirectory(prefix="cdq-") as folder:
+        with tempfile.TemporaryDirectory(prefix="cdq-", dir=PLACE) as folder:
             check_same(examples / f"{engine}_workers.py", Path(folder), table)
-        with tempfile.TemporaryDirectory(prefix="cdq-") as folder:
+        with tempfile.TemporaryDirectory(prefix="cdq-", dir=PLACE) as folder:
             check_killed(examples / f"{engine}_workers.py", Path(folder))
         print(f"{engine}: the table of threads; and all steps with a worker killed")
 
