@@ -29,6 +29,9 @@ cdef class Rows:
     table is merged from and nothing else. That of a worker alone needs *data* only.
     """
 
+    def __cinit__(self):
+        self.policy = None
+
     def __init__(self, data, log, base, uint32_t[::1] clock, int64_t n_actions):
         cdef const unsigned char[:, ::1] rows = data
         cdef const uint32_t[::1] pairs = log
