@@ -6,12 +6,15 @@ takes part: there, `cdq` can be imported only where it is installed.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nox
@@ -32,14 +35,19 @@ nox.options.sessions = [
     "mpich",
     "debug",
     "engines",
+    "keras",
 ]
 
 # Tests of what has kernels in it; those of processes, pages and the command line learn nothing from bounds checks.
 KERNELS = ["core", "envs", "experiments", "mdp", "offline", "qfunctions", "workers", "training/test_loop.py"]
 KERNELS += [
     f"learner/test_{name}.py"
-    for name in ("assembly", "hashed", "hashed_bins", "missing_actions", "offline", "qlearner", "stepped")
+    for name in (
+        *("agents", "assembly", "common", "federation", "fleet", "hashed", "hashed_bins", "missing_actions"),
+        *("offline", "policies", "qlearner", "stepped", "tasks", "tasks_kept"),
+    )
 ]
+KERNELS += ["training/test_team.py", "training/test_wide.py", "job/test_kinds.py"]
 
 
 @nox.session(venv_backend="none")
@@ -165,6 +173,17 @@ def debug(session: nox.Session) -> None:
 
 
 @nox.session
+def keras(session: nox.Session) -> None:
+    """Run the tests of Keras models and the page about them, on a TensorFlow that is kept between runs."""
+    copy = fresh_copy(session)
+    paths = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True)
+    (Path(str(paths).strip()) / "tensorflow.pth").write_text(f"{kept_packages(session, 'keras')}\n")
+    install(session, "test", "keras")
+    session.install("-q", "minatar")
+    run_tests(session, "pytest tests/keras tests/test_docs.py -k 'keras or minatar'", copy)
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Report which lines of Python the tests do not reach; not a part of `.ci/run`, as it tells and does not judge."""
     session.install("-q", "-e", ".[test]", "coverage")
@@ -215,6 +234,22 @@ def try_wheel(session: nox.Session, python: str, wheel: Path) -> None:
     report = json.loads((bare / "report.json").read_text())
     if not report["gap"] < 1e-3:
         session.error(f"{python} learnt FrozenLake-v1 with a gap of {report['gap']}; expected: below 0.001")
+
+
+def kept_packages(session: nox.Session, extra: str) -> Path:
+    """Return a folder with the packages of an extra, which is kept in the user's cache for the runs to come."""
+    project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
+    needed = project["optional-dependencies"][extra]
+    key = hashlib.sha256(" ".join([sys.version, *needed]).encode()).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cdq-nox"
+    kept = cache / f"{extra}-{key}"
+    if not kept.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:  # whole, or not there
+            session.run("python", "-m", "pip", "install", "-q", "--target", f"{folder}/packages", *needed)
+            with contextlib.suppress(OSError):  # another run was faster
+                Path(folder, "packages").rename(kept)
+    return kept
 
 
 def temporary(session: nox.Session, name: str) -> Path:

@@ -75,6 +75,22 @@ def by_other_rules() -> dict[str, tuple[Make, dict[str, Any]]]:
     return made
 
 
+def by_networks() -> dict[str, Callable[[], cdq.QLearner]]:
+    """Return the kinds of run that learn a network: the same bits by the kernels of every processor."""
+    kinds: dict[str, dict[str, Any]] = {
+        "one worker": {"env": "cdq/CartPole-v0", "steps": 20_000},
+        "gradient": {"env": "cdq/CartPole-v0", "steps": 20_000, "workers": 3},
+        "mean": {"env": "cdq/Acrobot-v0", "steps": 20_000, "workers": 3, "merge": "mean"},
+        "in Python": {"env": "MountainCar-v0", "steps": 3000, "stepping": "python"},
+        "vector": {"env": vector_env, "steps": 3000},
+    }
+    network = cdq.Network((24, 16), rollout=8, minibatch=48)
+    return {
+        f"network, {name}": lambda kind=kind: of_gymnasium(**kind, network=network)
+        for name, kind in kinds.items()
+    }
+
+
 def cases() -> dict[str, Callable[[], cdq.QLearner]]:
     """Return every kind of run, by name."""
     made: dict[str, Callable[[], cdq.QLearner]] = {}
@@ -115,17 +131,18 @@ def cases() -> dict[str, Callable[[], cdq.QLearner]]:
                 **settings, dtype=dtype
             )
     made["model, hub's processes, float64"] = lambda: garnet(comm="zmq")
-    return made
+    return made | by_networks()
 
 
 CASES = cases()
 
 
 def digest_of(name: str) -> str:
-    """Run a case; return the digest of its table, shortened."""
+    """Run a case; return the digest of its table or network, shortened."""
     agent = CASES[name]()
     try:
-        return agent.table.digest()[:32]
+        found: str = agent.report(play=False)["digest"]
+        return found[:32]
     finally:
         agent.close()
 

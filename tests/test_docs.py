@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import cdq
-from tests.shown import PAGES, ROOT, blocks, is_said, python_and_output
+from tests.shown import PAGES, ROOT, RUN, blocks, is_said, python_and_output
 
 PACKAGE = Path(cdq.__file__).parent
 MODULES = {
@@ -28,7 +28,7 @@ MODULES = {
 WITH_EXAMPLES = [module for module, path in MODULES.items() if ">>> " in path.read_text(encoding="utf-8")]
 
 
-PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
+PYTHON_PAGES = [page for page in RUN if blocks(page, "python")]
 
 
 @pytest.mark.parametrize("page", PYTHON_PAGES, ids=[page.name for page in PYTHON_PAGES])

@@ -52,7 +52,9 @@ def run_in(
     if not holds_run(directory, **changed):
         return None
     wanted = with_arguments_of_each(env, env_kwargs)
-    agent = QLearner.resume(directory, wanted, **changed, checkpoint_every=every)
+    network = options["network"]
+    model = None if network is None else network.model
+    agent = QLearner.resume(directory, wanted, **changed, network=model, checkpoint_every=every)
     wrong = differing_options(agent, options, given)
     if not isinstance(wanted, list) and origin_of(wanted).get("arguments") != agent.made_of.get("arguments"):
         wrong.append("env_arg")
@@ -69,7 +71,7 @@ def differing_options(agent: QLearner, options: Mapping[str, Any], given: Collec
     return [
         name
         for name, known in HYPERPARAMETERS.items()
-        if name in given and name not in MAY_CHANGE
+        if name in given and name not in MAY_CHANGE and not callable(options[name])  # which no file holds
         if asked.get(known.key or name) != has.get(known.key or name)
     ]
 

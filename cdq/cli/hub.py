@@ -36,6 +36,7 @@ from cdq.cli.parameters import option
 from cdq.cli.train import REPRESENTATION, finish
 from cdq.comm.zmq.address import EXAMPLES
 from cdq.errors import ConfigError, unknown_name
+from cdq.settings.of_networks import OF_HUBS
 
 if TYPE_CHECKING:
     from cdq.learner import QLearner
@@ -175,6 +176,8 @@ def hub(
         metrics=metrics,
     )
     options = {**arguments_of(hyperparameters), "workers": len(fleet) if fleet else workers, "comm": _COMM}
+    if options["network"] is not None and options["merge"] is None:
+        options["merge"] = OF_HUBS
     until = until_of(until_optimal, until_return)
     bar = progress_by(progress)
     shown = [] if bar is None or log == "json" else [bar]  # standard error then has JSON alone
@@ -188,7 +191,8 @@ def hub(
         else:
             agent, more = _new(checkpoint, env, env_kwargs, options, given=given, every=every), steps
         if "members" in agent.made_of:  # a fleet, all of whose environments need not have a worker
-            hosting = replace(hosting, least=workers)
+            former = 1 if last is None else last.get("least", 1)
+            hosting = replace(hosting, least=workers if "workers" in given else former)
         finish(agent, more, until, None, json_path, callbacks=callbacks, hosting=hosting)
 
 
@@ -233,7 +237,7 @@ def _resumed(
     by_model = models is not None and not fleet
     agent = QLearner.resume(
         directory,
-        models if by_model or env is None else wanted,
+        models if by_model else wanted,
         workers=options["workers"] if "workers" in given and not fleet else None,
         comm=_COMM,
         checkpoint_every=every,

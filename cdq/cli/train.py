@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 REPRESENTATION = {"features", "network", "bins", "table", "tasks"}
-_WITH_RESUME = {*MAY_CHANGE, "steps", "save", "progress", "log_to", "json_path", "env_again"}
+_WITH_RESUME = {*MAY_CHANGE, "network", "steps", "save", "progress", "log_to", "json_path", "env_again"}
 Checkpoint = Annotated[
     Path | None, option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
 ]
@@ -123,7 +123,8 @@ def train(
     callbacks = [*([] if bar is None else [bar]), *loggers_of(log_to)]
     if resume is not None:
         given = given_in(context)
-        agent = _resumed(resume, given, env_again, {name: hyperparameters[name] for name in MAY_CHANGE})
+        options = arguments_of(hyperparameters)
+        agent = _resumed(resume, given, env_again, {name: options[name] for name in (*MAY_CHANGE, "network")})
         finish(agent, steps if "steps" in given else None, None, save, json_path, callbacks=callbacks)
         return
     if env_again is not None:

@@ -21,6 +21,9 @@ Loops are generated from one text. Tables are of float or of double, and `per_ty
 A constant number of actions unrolls the loops over a row (76 against 113 million steps/s), and `CDQ_UNROLLED` in
 `base.h` makes a body for each common number. A second body for newer instruction sets comes from `CDQ_CLONES` there.
 
+The loops of networks are written with vectors of their own, and `network/sets.h` includes them once for each
+instruction set: which one a processor takes changes no bit.
+
 C stands under Cython because a loop needs what Cython cannot say: functions that are always inlined with constant
 arguments, pointers that do not overlap, vectors, prefetches, clones for instruction sets. Cython allocates, checks
 arguments, raises errors, releases the lock of the interpreter and calls C once for thousands of steps.

@@ -25,6 +25,7 @@
 - `service`: The hub's part of learning: it opens windows, merges the contributions, and keeps the table.
 - `store`: Beginning of a job, in a file of its own: with the journal, all that it takes to repeat the job.
 - `tasks`: Tasks of a job as messages and files hold them: a model as it is, an environment by what makes it again.
+- `networks/`: Jobs whose workers train a network: the hub averages what each window has learnt.
 - `membership/`: Membership of a job: the workers that take part, exactly once, in each round.
 """
 

@@ -27,6 +27,7 @@ from cdq.merges import Personal
 from cdq.qfunctions import MergedTable
 from cdq.rules import Q_LEARNING, as_rule
 from cdq.schedules import Polynomial, RescaledLinear, StepSize, build_law
+from cdq.settings import arguments_of, make_settings
 from cdq.storage import Tensors, pack_tensors, parse_tensors
 
 # Changes whenever messages, or what a worker does on them, change.
@@ -136,7 +137,7 @@ class Welcome:
     mass: float
     scale: float
     step_size: StepSize
-    shape: Shape
+    shape: Any
     merged: MergedTable
     lanes: npt.NDArray[np.uint8]
     window: OpenWindow
@@ -172,6 +173,8 @@ def pack_welcome(
         "asynchronous": asynchronous,
         "rank": uid,
     }
+    if settings.network is not None:
+        about["network"] = True
     if settings.rule != Q_LEARNING:
         about["rule"] = settings.rule.name
     if job.task.step_scale != 1.0:
@@ -192,11 +195,38 @@ def open_welcome(data: Any, known: Known) -> Welcome:
     """
     try:
         tensors, about = parse_tensors(bytes(data), "the hub's welcome")
+        if "network" in about:
+            return _welcome_to_network(tensors, about, known)
         return _welcome(tensors, about, known)
     except (CdqError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"a worker cannot begin with what the hub sent: {error!r}; use the same cdq"
         ) from None
+
+
+def _welcome_to_network(tensors: Tensors, about: Mapping[str, Any], known: Known) -> Welcome:
+    task = known.open(about, tensors, "float32")
+    settings = make_settings(**{**arguments_of("the hub's job", about, None), "comm": "inprocess"})
+    job = Job(task, settings, about)
+    rank = whole("the worker's number", about["rank"], 0)
+    problem, merged = job.problem_of(rank)
+    merged.fill(tensors)
+    check_lanes(tensors["lanes"], job.shape)
+    return Welcome(
+        problem,
+        settings.gamma,
+        settings.sync_every.mass,
+        1.0,
+        settings.step_size,
+        job.shape,
+        merged,
+        tensors["lanes"],
+        OpenWindow(*about["task"]),
+        False,
+        str(about["name"]),
+        whole("the target", about["target"], 0),
+        rank,
+    )
 
 
 def _welcome(tensors: Tensors, about: Mapping[str, Any], known: Known) -> Welcome:

@@ -27,6 +27,7 @@ from cdq.job.journal import Entry, Journal, lines
 from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.metrics import Endpoint, parse_address
+from cdq.job.networks.service import NetworkService
 from cdq.job.opening import make_service, plan_of
 from cdq.job.recovery import is_changed, recover, seconds_of
 from cdq.job.replay import goal_of
@@ -123,6 +124,8 @@ def service_of(
     if call.monitor is not None:
         call.monitor.go_on()  # a service counts bytes from 0
     job = job_of(call)
+    if call.settings.network is not None and make is LearningService:
+        make = NetworkService
     return make_service(
         job,
         plan=plan_of(job, call.rule, call.state.goal.keep_every),
@@ -140,6 +143,19 @@ def service_of(
 def job_of(call: LearnCall) -> Job:
     """Return the job that a call is."""
     return Job(call.task, call.settings, call.about)
+
+
+def _limits(call: LearnCall, hosting: Hosting) -> tuple[int, int]:
+    """Return the bytes of the largest contribution, and of that of one mode or the other."""
+    shape = job_of(call).shape
+    if call.settings.network is None:
+        limit = largest(shape) if hosting.asynchronous else shape.largest
+        return limit, max(shape.largest, largest(shape))
+    if hosting.asynchronous:
+        raise ConfigError(
+            "the parameters of a network are averaged in rounds; leave the asynchronous mode out"
+        )
+    return shape.largest, shape.largest
 
 
 def rounds_of(call: LearnCall) -> int:
@@ -172,9 +188,7 @@ def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
     directory = call.checkpoints.path
     if directory is None:
         raise ConfigError("a hub for workers that come and go needs a checkpoint directory; name one")
-    shape = job_of(call).shape
-    limit = largest(shape) if hosting.asynchronous else shape.largest
-    most = max(shape.largest, largest(shape))  # of one mode or the other
+    limit, most = _limits(call, hosting)
     with (
         # First, as it may be refused; nothing is written before.
         Hub(hosting.url, keys=hosting.keys, limit=limit, insecure=hosting.insecure) as hub,
@@ -184,13 +198,13 @@ def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
         service = go_on(call, hosting, journal, contributions)
         call.callbacks.begin()
         machine = hub.machine = _machine(call, hosting, service, journal, hub.name_of)
-        how = {"asynchronous": hosting.asynchronous, "durable": hosting.durable}
+        how = {"asynchronous": hosting.asynchronous, "durable": hosting.durable, "least": service.least}
         start = {"goal": call.state.goal.to_config(), "time": time.time(), **how}
         journal.write({"start": machine.generation, "hub": machine.state(), **start})
         journal.sync()  # no two starts may have one number
         _log.info("hub at %s: %s, %d steps so far", hub.url, call.task.name, call.state.progress.steps)
         with _endpoint(hosting) as look:
-            run(hub, call, show, lambda: look(machine.status))
+            run(hub, machine, call, show, lambda: look(machine.status))
         # A start without rounds: who left in order is not waited for when the hub goes on.
         journal.write({**start, "start": machine.generation, "hub": machine.state(), "time": time.time()})
         return service.ended
@@ -285,7 +299,7 @@ def _recorded(
 ) -> LearningService:
     """Return a service that stores contributions, and writes a checkpoint before they take too much room."""
     merged = call.state.merged
-    room = _ROOM + 2 * (merged.values.nbytes + merged.visits.nbytes + merged.clock.nbytes)
+    room = _ROOM + 2 * sum(tensor.nbytes for tensor in merged.tensors().values())
 
     def keep_and_begin(service: LearningService) -> None:
         journal.sync()  # a checkpoint has all of it
@@ -337,12 +351,17 @@ def holds_fleet(directory: Path) -> bool:
     return (directory / BEGINNING).exists() and "members" in read_beginning(directory)[1]
 
 
-def run(hub: Hub, call: LearnCall, show: Callable[[], None], look: Callable[[], None] = lambda: None) -> None:
+def run(
+    hub: Hub, machine: HubMachine, call: LearnCall, show: Callable[[], None], look: Callable[[], None]
+) -> None:
     """Let the hub work until it is done, or the call is asked to stop; *look* raises where something is wrong."""
     asked: float | None = None  # since when the run is to finish
+    begun = machine.epoch, machine.version
 
     def stop() -> bool:
         nonlocal asked
+        if call.monitor is not None and (machine.epoch, machine.version) == begun:
+            call.monitor.go_on()  # the hub waits for workers: that is no time of learning
         look()
         show()
         now = time.monotonic()

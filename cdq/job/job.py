@@ -11,14 +11,16 @@ import numpy.typing as npt
 
 from cdq.contracts import Loop, WorkerTask
 from cdq.contracts.blocks import Blocks
-from cdq.core.lanes import Lanes
+from cdq.core.lanes import Lanes, bytes_of_lanes
 from cdq.core.table.rows import Rows
 from cdq.job.messages import Shape
+from cdq.job.networks.messages import NetworkShape
 from cdq.job.tasks import Make, make_nothing, member_of, open_task
 from cdq.merges import Personal
 from cdq.qfunctions import MergedTable, PersonalTable, blocks_of_fleet
 from cdq.rules import as_rule
 from cdq.settings import Settings
+from cdq.settings.of_networks import minibatch_of
 from cdq.storage import Tensors
 from cdq.training import EnvironmentTask, FleetTask, OwnTask, WideTask
 from cdq.workers import Worker
@@ -89,8 +91,14 @@ class Job:
         self.task, self.settings, self.about = task, settings, about
         self.places = len(task.members) if isinstance(task, FleetTask) else None
         self.personal = settings.merge if isinstance(settings.merge, Personal) else None
-        first, rule = member_of(task, about, 0)[0], settings.rule
-        self.shape = Shape(
+        self.shape: Any = self._shape()
+
+    def _shape(self) -> Shape | NetworkShape:
+        task, settings = self.task, self.settings
+        first, rule = member_of(task, self.about, 0)[0], settings.rule
+        if settings.network is not None:
+            return shape_of_network(task, settings)
+        return Shape(
             first.n_rows,
             first.columns * rule.tables,
             np.dtype(settings.dtype),
@@ -108,11 +116,15 @@ class Job:
     def problem_of(self, uid: int) -> tuple[WorkerTask, MergedTable]:
         """Return the task of a worker, and a table for it that holds nothing."""
         task = member_of(self.task, self.about, uid)[0]
+        if self.settings.network is not None:
+            return task.of_worker(uid), task.own_table.copy()
         return problem_of(task, self.shape, self.settings.rule.name, uid, self.personal)
 
     def new_table(self) -> tuple[MergedTable, Blocks | None]:
         """Return a table of the whole job that holds nothing, and its blocks."""
         shape, rule = self.shape, self.settings.rule
+        if self.settings.network is not None:
+            return self.task.own_table.copy(), None
         if self.personal is None:
             columns = shape.columns // rule.tables
             return MergedTable(shape.n_states, columns, shape.real, 0.0, rule), self.task.blocks
@@ -121,7 +133,12 @@ class Job:
         return PersonalTable(blocks, prior, memory, shape.real, 0.0), blocks
 
     def table_of(self, merged: MergedTable, uid: int) -> Tensors:
-        """Return values and clocks that a worker begins with: of the common table, and of its own behind it."""
+        """Return values and clocks that a worker begins with: of the common table, and of its own behind it.
+
+        Of a network the tensors that files have.
+        """
+        if self.settings.network is not None:
+            return merged.tensors()
         found = {"values": merged.values, "clock": merged.clock}
         if self.personal is None:
             return found
@@ -132,6 +149,14 @@ class Job:
         """Return the rows that a worker has to itself."""
         n = self.shape.n_states
         return slice((1 + uid) * n, (2 + uid) * n)
+
+
+def shape_of_network(task: EnvironmentTask, settings: Settings) -> NetworkShape:
+    """Return the sizes of messages of a job that trains a network."""
+    network, lanes = settings.network, bytes_of_lanes(settings.num_envs, task.own_bytes)
+    assert network is not None
+    how = network.rollout, network.epochs, minibatch_of(settings)
+    return NetworkShape(task.own_table.layout.size, settings.num_envs, lanes, *how, task.own_bytes)
 
 
 def updates_of(task: EnvironmentTask) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,9 +12,11 @@ from cdq.errors import ConfigError
 from cdq.job.handshake import Welcome, open_welcome
 from cdq.job.increments import Increment, own_mass, weights
 from cdq.job.job import Known, make_worker
-from cdq.job.messages import OpenWindow, Own, open_contribution, open_result, pack_contribution
+from cdq.job.messages import OpenWindow, Own, open_contribution, open_result, open_window, pack_contribution
+from cdq.job.networks import messages as networks
+from cdq.qfunctions import MergedNetwork, Parameters
 from cdq.schedules import build_law, log_keep
-from cdq.workers import GO_ON, Summary, Worker, WorkerContribution
+from cdq.workers import GO_ON, NetworkContribution, Summary, Worker, WorkerContribution
 
 _COUNT = np.uint32(
     0x7FFFFFFF
@@ -90,11 +92,20 @@ class Member:
         ended = self._worker.run(law, window.sweeps, window.first, window.last)
         assert ended is not None, "nobody sets the flag that ends a window early"
         self.learnt += window.sweeps * welcome.shape.num_envs
+        summary = Summary.of(ended, bytes_sent=0, request=GO_ON)
+        if isinstance(welcome.merged, MergedNetwork):
+            return self._network_part(summary, checksum)
         own = self._own_part() if welcome.shape.keeps_own else b""
         contribution = WorkerContribution(self._worker, needs_mass=False)
-        contribution.summary = Summary.of(ended, bytes_sent=0, request=GO_ON)
+        contribution.summary = summary
         payload = pack_contribution(contribution.cut(1)[0], checksum, self._worker.lane_state, own)
         return self._increment(payload) if welcome.asynchronous else payload
+
+    def _network_part(self, summary: Summary, checksum: int) -> bytes:
+        """Return the contribution of a worker that trains a network."""
+        own = NetworkContribution(cast(Parameters, self._worker.rows), averages=True)
+        own.summary = summary
+        return networks.pack_contribution(own.cut(1)[0], checksum, self._worker.lane_state)
 
     def _own_part(self) -> bytes:
         """Return what the window taught the rows that this worker has to itself, and leave it out of the others'."""
@@ -133,8 +144,18 @@ class Member:
             If it is none.
         """
         try:
-            window, merged = open_result(payload)
-            self._worker.commit([np.frombuffer(merged, np.uint8)])
+            window = self._take(payload)
         except ValueError as error:
             raise ConfigError(f"the hub sent what is no result: {error}; use the same cdq on both") from None
         self.window = window
+
+    def _take(self, payload: Any) -> OpenWindow:
+        """Take over what the round has come to; return the next window."""
+        if isinstance(self._welcome.merged, MergedNetwork):
+            window, numbers = open_window(payload)
+            networks.take_merged(cast(Parameters, self._worker.rows), numbers)
+            self._worker.commit([])
+            return window
+        window, merged = open_result(payload)
+        self._worker.commit([np.frombuffer(merged, np.uint8)])
+        return window

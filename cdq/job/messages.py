@@ -22,7 +22,7 @@ from cdq.core.lanes import bytes_of_lanes
 from cdq.workers import GO_ON, LARGEST_SUMMARY, Summary, require_tallies
 
 _TASK = struct.Struct("<qqddq")
-_CHECKSUM = struct.Struct("<q")
+CHECKSUM = struct.Struct("<q")
 _COUNT = struct.Struct("<q")  # of the pairs of a worker's own
 _HEADER = struct.Struct("<qqqq")  # of a slice: first pair or -1, pairs; of a merged one also mass and visits
 # An episode's return that is beyond this is a mistake, whatever the rewards.
@@ -96,7 +96,7 @@ class Shape(NamedTuple):
         """Bytes of the largest contribution: of all pairs, or of so few that listing them takes no more."""
         real = self.real.itemsize
         own = _COUNT.size + self.n_pairs * (real + 8) if self.keeps_own else 0
-        ends = LARGEST_SUMMARY + _CHECKSUM.size + self.lanes
+        ends = LARGEST_SUMMARY + CHECKSUM.size + self.lanes
         return ends + _slice_bytes(self.n_pairs, False, real) + own
 
 
@@ -138,7 +138,7 @@ class ReceivedContribution(NamedTuple):
     values, counts, pairs : arrays
         Entries of the touched pairs: values, clocks with the window's visits, and, where they are listed, numbers.
     own : Own, optional
-        What the worker learnt in rows of its own, where it has such.
+        Rows of the worker's own, where it has such.
     """
 
     payload: Any
@@ -160,7 +160,7 @@ class ReceivedContribution(NamedTuple):
 
 def pack_contribution(part: bytearray, checksum: int, lanes: bytes, own: bytes = b"") -> memoryview:
     """Return a contribution, in the memory of *part*: the summary and the slice (`WorkerContribution.cut`)."""
-    part += own + _CHECKSUM.pack(checksum) + lanes
+    part += own + CHECKSUM.pack(checksum) + lanes
     return memoryview(part).toreadonly()
 
 
@@ -181,6 +181,11 @@ def result_parts(window: OpenWindow, merged: Received) -> tuple[Received, ...]:
     return head, whole[: -12 * n_listed], whole[-8 * n_listed :]
 
 
+def window_parts(window: OpenWindow, merged: Received) -> tuple[Received, ...]:
+    """Return the parts of a result whose merged part goes as it is."""
+    return _TASK.pack(*window), merged
+
+
 def _listed(merged: Received) -> int:
     """Return how many pairs a merged slice lists; 0 if it is of consecutive ones."""
     first, count = _HEADER.unpack_from(merged)[:2] if len(merged) >= _HEADER.size else (0, 0)
@@ -199,6 +204,12 @@ def _with_visits(merged: memoryview) -> Received:
 
 def open_result(payload: Any) -> tuple[OpenWindow, Received]:
     """Return the next window and the merged slice of a result; `ValueError` if it is none."""
+    window, merged = open_window(payload)
+    return window, _with_visits(merged)
+
+
+def open_window(payload: Any) -> tuple[OpenWindow, memoryview]:
+    """Return the window at the head of a result, and what follows it; `ValueError` if it is none."""
     if len(payload) < _TASK.size:
         raise ValueError(f"a result of {len(payload)} bytes is too short")
     window = OpenWindow(*_TASK.unpack_from(payload))
@@ -206,14 +217,14 @@ def open_result(payload: Any) -> tuple[OpenWindow, Received]:
         0 <= window.sweeps < 2**31 and window.before >= 0 and 0 <= window.first <= 1 and 0 <= window.last <= 1
     ):
         raise ValueError(f"a result asks for the impossible: {window}")
-    return window, _with_visits(memoryview(payload)[_TASK.size :])
+    return window, memoryview(payload)[_TASK.size :]
 
 
 def open_contribution(payload: Any, shape: Shape) -> ReceivedContribution:
     """Take a contribution apart; `ValueError` if its sizes, or the order of its pairs, are wrong."""
     data, summary = memoryview(payload), Summary.unpack(payload)
     head = summary.nbytes
-    end = len(data) - shape.lanes - _CHECKSUM.size
+    end = len(data) - shape.lanes - CHECKSUM.size
     if end < head + _HEADER.size:
         raise ValueError(f"a contribution of {len(data)} bytes is too short")
     first, count, *zeros = _HEADER.unpack_from(data, head)
@@ -232,8 +243,8 @@ def open_contribution(payload: Any, shape: Shape) -> ReceivedContribution:
     if listed and not _in_order(pairs, shape):
         raise ValueError("a contribution names pairs that there are not, or out of order")
     own = _open_own(data[last:end], shape) if shape.keeps_own else None
-    (checksum,) = _CHECKSUM.unpack_from(data, end)
-    lanes = data[end + _CHECKSUM.size :]
+    (checksum,) = CHECKSUM.unpack_from(data, end)
+    lanes = data[end + CHECKSUM.size :]
     return ReceivedContribution(
         payload, lanes, checksum, summary, data[head:last], first, values, counts, pairs, own
     )
@@ -314,7 +325,7 @@ def check_summary(summary: Summary, steps: int) -> None:
     require_tallies(summary.tallies, steps, *summary[:3])
 
 
-def check_lanes(lanes: Any, shape: Shape) -> None:
+def check_lanes(lanes: Any, shape: Any) -> None:
     """Raise `ValueError` unless these bytes are lanes that a loop may go on from, as far as all lanes are alike."""
     if len(lanes) != shape.lanes:
         raise ValueError(f"lanes of {len(lanes)} bytes are not those of {shape.num_envs} environments")

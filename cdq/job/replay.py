@@ -6,7 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from cdq.comm.contribution import Received
@@ -17,15 +17,16 @@ from cdq.job.journal import Entry, read
 from cdq.job.member import Member
 from cdq.job.membership.events import Submission
 from cdq.job.messages import OpenWindow, is_of, pack_result
+from cdq.job.networks.service import NetworkService
 from cdq.job.opening import make_service, plan_of
 from cdq.job.service import LearningService
 from cdq.job.store import NAME, read_beginning
 from cdq.job.tasks import Make, make_nothing, open_task
 from cdq.merges import MergeRule, resolve
-from cdq.qfunctions import QTable
+from cdq.qfunctions import MergedNetwork, QTable
 from cdq.settings import arguments_of, make_settings
 from cdq.storage import Tensors
-from cdq.training import Goal, Progress, Requests, State, WideTask, watch_nothing
+from cdq.training import Goal, Progress, Requests, State, WideTask, allowed_in, watch_nothing
 
 _MOST = 1 << 62  # no number of a line is larger
 
@@ -71,7 +72,7 @@ class Rehearsal:
         """Learn and merge a round again; raise `DivergenceError` if it comes out otherwise than its line says."""
         expected = {uid: crc for uid, _, crc in entry["members"]}
         brought = self.learn(expected, entry["size"])
-        odd = [uid for uid, one in brought.items() if not is_of(one.payload, expected[uid])]
+        odd = [uid for uid, one in brought.items() if not self._service.is_of(one.payload, expected[uid])]
         if odd or self.apply(brought) != entry["merged"]:
             raise divergence(entry, odd)
 
@@ -199,8 +200,8 @@ def replay(
     merge: MergeRule | None = None,
     told: Callable[[int], None] | None = None,
     make: Make = make_nothing,
-) -> QTable:
-    """Learn a whole job again, its faults included, in this process; return the table that it comes to.
+) -> QTable | LearntNetwork:
+    """Learn a whole job again, its faults included, in this process; return the table, or network, that it comes to.
 
     Parameters
     ----------
@@ -224,8 +225,7 @@ def replay(
     tensors, header = read_beginning(path)
     job = _job_in(path / NAME, tensors, header, merge, make)
     merged, blocks = job.new_table()
-    actions = None if job.task.model is None else job.task.model.actions
-    state = State(merged, Progress(0, 0.0), actions=actions, blocks=blocks)
+    state = State(merged, Progress(0, 0.0), actions=allowed_in(job.task, blocks), blocks=blocks)
     state.restore(path / NAME, tensors, header, job.task)
     lanes: dict[int, Any] = dict(enumerate(tensors["lanes"]))
     rounds = int(header["rounds"])
@@ -239,11 +239,24 @@ def replay(
             watch=watch_nothing,
             finish=Requests().finish,
             rounds=rounds,
-            make=kind_of(start),
+            make=NetworkService if isinstance(merged, MergedNetwork) else kind_of(start),
         )
         repeat(service, entries, told)
         rounds = service.rounds
+    if isinstance(merged, MergedNetwork):
+        return LearntNetwork(job.task.name, merged)
     return QTable(merged.mean_values(), merged.updates(), job.task.name, actions=state.allowed())
+
+
+class LearntNetwork(NamedTuple):
+    """A network that a job has come to: the name of its environment, and its parameters."""
+
+    environment: str
+    merged: MergedNetwork
+
+    def digest(self) -> str:
+        """Return the SHA-256 of parameters and moments, as hexadecimal digits."""
+        return self.merged.digest().hex()
 
 
 def _job_in(

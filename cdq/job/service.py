@@ -24,8 +24,8 @@ from cdq.job.messages import (
     DONE,
     OpenWindow,
     Own,
-    ReceivedContribution,
     check_contribution,
+    is_of,
     merged_alone,
     most_merged,
     open_contribution,
@@ -127,18 +127,23 @@ class LearningService:
         record: Record = NO_RECORD,
     ) -> None:
         self.job, self._shape = job, job.shape
+        self._pictures: Any
         self._rule, self._state, self._lanes, self._course = rule, state, lanes, course
         self._needs_mass, self.least = needs_mass, least
         self._record = record
-        self._rows = rows_over(allocate(table_bytes(state.merged)), state.merged)
         self._law: Law
         self._checksums: dict[int, int] = {}  # of the tables of workers, in a round in which they tell theirs
-        self._opened: dict[int, ReceivedContribution] = {}
+        self._opened: dict[int, Any] = {}
         self.rounds, self.bytes = rounds, 0
         self._pace, self._paces = Pace(), dict[int, Pace]()
-        self._pictures = Pictures(job.task.model)
+        self._prepare()
         self.window, self.finished = DONE, False
         self.open(least)
+
+    def _prepare(self) -> None:
+        """Make what it takes to merge, and to draw."""
+        self._rows = rows_over(allocate(table_bytes(self._state.merged)), self._state.merged)
+        self._pictures = Pictures(self.job.task.model)
 
     @property
     def ended(self) -> Ended:
@@ -164,32 +169,50 @@ class LearningService:
 
     def limit(self, uid: int) -> int:
         """Return the bytes of the largest contribution."""
-        return self._shape.largest
+        largest: int = self._shape.largest
+        return largest
 
     def check(self, uid: int, submission: Submission) -> str | None:
         """Return why a contribution to this round is refused; None if it is not."""
         try:
-            brought = self._opened[uid] = open_contribution(submission.payload, self._shape)
-            clock = self._state.merged.clock
-            own = clock[self.job.own_rows(uid)] if brought.own is not None else None
-            check_contribution(brought, self._shape, clock, self.window.sweeps, own)
+            brought = self._opened[uid] = self._open_contribution(submission.payload)
+            self._check_contribution(uid, brought)
             self._compare(uid, brought.checksum)
         except ValueError as error:
             return str(error)
         return None
 
+    def _open_contribution(self, payload: Any) -> Any:
+        return open_contribution(payload, self._shape)
+
+    def _check_contribution(self, uid: int, brought: Any) -> None:
+        clock = self._state.merged.clock
+        own = clock[self.job.own_rows(uid)] if brought.own is not None else None
+        check_contribution(brought, self._shape, clock, self.window.sweeps, own)
+
+    def is_of(self, payload: Received, checksum: int) -> bool:
+        """Return whether a contribution is the one of a CRC-32 in the journal."""
+        return is_of(payload, checksum)
+
+    def result_parts(self, merged: Received) -> tuple[Received, ...]:
+        """Return the parts of a result: the next window, and the merged slice."""
+        return result_parts(self.window, merged)
+
     def _compare(self, uid: int, checksum: int) -> None:
         whose = uid if self._shape.keeps_own else 0
         if whose not in self._checksums:
-            table = self.job.table_of(self._state.merged, uid)
-            self._checksums[whose] = (
-                crc32(table["clock"].data, crc32(table["values"].data)) if self.window.compare else -1
-            )
+            self._checksums[whose] = self._checksum_of(uid) if self.window.compare else -1
         if checksum != self._checksums[whose]:
             raise ValueError(
                 "a worker's table is not the hub's, as it must be after every round: memory or network are at fault; "
                 "start the worker again, elsewhere if it happens again"
             )
+
+    def _checksum_of(self, uid: int) -> int:
+        """Return the checksum that a worker's table must have."""
+        table = self.job.table_of(self._state.merged, uid)
+        checksum: int = crc32(table["clock"].data, crc32(table["values"].data))
+        return checksum
 
     def close_round(
         self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], HubState]
@@ -199,7 +222,7 @@ class LearningService:
         merged = self.apply(submissions, {"next": size, "hub": state()})
         self.open(size)
         point("hub:before_acknowledge")
-        return dict.fromkeys(submissions, Body(*result_parts(self.window, merged)))
+        return dict.fromkeys(submissions, Body(*self.result_parts(merged)))
 
     def single(self, uid: int, submission: Submission, state: Callable[[], HubState]) -> Received:
         """Refuse: this job has rounds."""
@@ -224,7 +247,8 @@ class LearningService:
 
     def picture(self) -> dict[str, Any]:
         """Return curves and table, for whoever looks at the job."""
-        return self._pictures.of(self._state)
+        picture: dict[str, Any] = self._pictures.of(self._state)
+        return picture
 
     def _count(self, uids: Sequence[int], steps: int) -> None:
         """Take note of who brought how many steps."""
@@ -296,14 +320,14 @@ class LearningService:
             record.write_checkpoint(self)
             course.kept = course.progress.steps
 
-    def _open_again(self, uid: int, submission: Submission) -> ReceivedContribution:
+    def _open_again(self, uid: int, submission: Submission) -> Any:
         """Return what `check` took apart, if it was this."""
         opened = self._opened.get(uid)
         if opened is not None and opened.payload is submission.payload:
             return opened
-        return open_contribution(submission.payload, self._shape)
+        return self._open_contribution(submission.payload)
 
-    def _merge(self, brought: Sequence[ReceivedContribution]) -> Received:
+    def _merge(self, brought: Sequence[Any]) -> Received:
         clock = self._state.merged.clock
         if len(brought) == 1:
             return merged_alone(brought[0], clock, _CLOCK_LIMIT)
@@ -315,21 +339,26 @@ class LearningService:
         )
         return room[:n_bytes].toreadonly()
 
-    def _commit(self, uids: Sequence[int], brought: Sequence[ReceivedContribution], merged: Received) -> None:
+    def _apply_merged(self, merged: Received) -> float:
+        """Make what was merged the table; return the pooled mass of the round."""
         visits = self._state.merged.visits.reshape(-1)
         mass, total = _core.commit(self._rows, [np.frombuffer(merged, np.uint8)], visits)
+        return mass / 2**20 / total if total else 0.0
+
+    def _commit(self, uids: Sequence[int], brought: Sequence[Any], merged: Received) -> None:
+        mass = self._apply_merged(merged)
         for uid, one in zip(uids, brought, strict=True):
             self._lanes[uid] = bytes(one.lanes)
             if one.own is not None:
                 self._keep_own(uid, one.own)
         self.rounds += 1
-        result = sum(map(len, result_parts(self.window, merged)))
+        result = sum(map(len, self.result_parts(merged)))
         self.bytes += sum(len(one.payload) + result for one in brought)
         self._count(uids, self.window.sweeps * self._shape.num_envs)
         summaries = [one.summary for one in brought]
         # The hub's own, as it knows them: bytes of all, and whether somebody asked it to end.
         summaries[0] = summaries[0]._replace(bytes_sent=self.bytes, request=self._course.request)
-        self._course.settle(Round(summaries, mass / 2**20 / total if total else 0.0))
+        self._course.settle(Round(summaries, mass))
 
     def _keep_own(self, uid: int, own: Own) -> None:
         """Take over what a worker learnt in rows of its own."""

@@ -19,8 +19,9 @@ Make = Callable[[Mapping[str, Any]], EnvironmentTask]
 
 _MEMBERS, _SIGNALS = "members", "signals"
 _MODEL = ("offsets", "next_state", "probability", "reward", "terminated", "start")
-# Hyper-parameters that say nothing of an environment, and that a worker might not know.
+# Hyper-parameters that say nothing of an environment, and that a worker might not know; those of a network do.
 _OF_HUB = {"merge": "pooled", "workers": 1, "comm": "auto"}
+_OF_NETWORK = {"comm": "auto"}
 
 
 def make_nothing(about: Mapping[str, Any]) -> EnvironmentTask:
@@ -64,7 +65,12 @@ def describe(task: EnvironmentTask, about: Mapping[str, Any]) -> Described:
         )
     made = {"made_of": about["made_of"]} if about.get("made_of") else {}
     told = {"model": task.fingerprint(), "name": task.name, "environment": task.name}
-    return {**told, "settings": {**about["settings"], **_OF_HUB}, **made}, {}
+    return {**told, "settings": _of_environment(about["settings"]), **made}, {}
+
+
+def _of_environment(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without those that say nothing of an environment and what is learnt of it."""
+    return {**settings, **(_OF_HUB if settings.get("network") is None else _OF_NETWORK)}
 
 
 def _describe_all(fleet: FleetTask, about: Mapping[str, Any]) -> Described:
@@ -112,7 +118,7 @@ def open_task(about: Mapping[str, Any], tensors: Tensors, dtype: str, make: Make
     Parameters
     ----------
     about, tensors : dict
-        What `describe` returned, and perhaps more.
+        Result of `describe`, which may have more besides.
     dtype : str
         Type of the table's values.
     make : callable
@@ -136,7 +142,7 @@ def open_task(about: Mapping[str, Any], tensors: Tensors, dtype: str, make: Make
     elif _has_model(about, tensors):
         task = _open_models(about, tensors, dtype)
     else:
-        task = make({**about, "settings": {**about["settings"], **_OF_HUB}})
+        task = make({**about, "settings": _of_environment(about["settings"])})
     if task.fingerprint() != about["model"]:
         what = "its model is another one than it says"
         if not _has_model(about, tensors):

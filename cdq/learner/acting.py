@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from types import NoneType
@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.contracts import Floats
-from cdq.errors import ConfigError
+from cdq.errors import ConfigError, TableError
 from cdq.errors.checks import as_array, is_flag, shown
 from cdq.learner.exclusion import Turn
 from cdq.learner.parts import Part, part_of
 from cdq.offline import LoggedTask
+from cdq.qfunctions import MergedNetwork
 from cdq.settings import Settings
 from cdq.training import EnvironmentTask, State
 from cdq.workers import PREDICTION
@@ -112,6 +113,20 @@ class Acting:
         """Environment steps taken so far, by all workers in all lanes."""
         return self._state.progress.steps
 
+    @property
+    def network(self) -> Mapping[str, npt.NDArray[np.float32]]:
+        """A copy of the network's tensors by name, ``layer.0.kernel``, ``norm.0.gain``, ..., as they are; read-only.
+
+        Raises
+        ------
+        TableError
+            If a table or features are learnt.
+        LearnerBusy
+            If the learner is in the course of another call.
+        """
+        with self._turn.taken("network"):
+            return self._state.network()
+
     def predict(
         self,
         observation: Any,
@@ -167,6 +182,34 @@ class Acting:
         with self._turn.taken("predict") if grows else nullcontext():
             values_of = partial(part.action_values, self._state.merged.mean_values())
             return act(part, values_of, self._choice(deterministic))(observation, action_mask)
+
+    def to_keras(self) -> Any:
+        """Return the network as a Keras model: from observations, (n, width), to action values, (n, n_actions).
+
+        Values are in the units of the rewards, as those of `action_values`. `Network.from_keras` is the way back.
+
+        Raises
+        ------
+        TableError
+            If a table or features are learnt.
+        PackageMissing
+            If Keras or TensorFlow is not installed (the extra ``keras``).
+        ConfigError
+            If Keras has another backend than TensorFlow.
+        LearnerBusy
+            If the learner is in the course of another call.
+
+        Examples
+        --------
+        >>> import cdq
+        >>> agent = cdq.QLearner("CartPole-v1", network=cdq.Network((16,)), seed=0)
+        >>> agent.to_keras().summary()  # doctest: +SKIP
+        """
+        with self._turn.taken("to_keras"):
+            kind = getattr(self._task, "kind", None)
+            if not isinstance(self._state.merged, MergedNetwork) or kind is None:
+                raise TableError("a table or features are learnt, and no network: Keras has no model of them")
+            return kind.to_keras(self._state.merged.values)
 
     def action_values(self, observation: Any, name: Any = None, *, weights: Any = None) -> Floats:
         """Return the value of each action for an observation, (n_actions,), or for each of a batch, a row each.

@@ -14,7 +14,7 @@ from cdq.contracts import Environment, QFunctionKind
 from cdq.errors import ConfigError, FileError, TableError
 from cdq.features import FeatureMap, TileCoding
 from cdq.learner.fleets import make_fleet
-from cdq.learner.networks import lanes_to_open, make_network, with_lanes
+from cdq.learner.lanes import lanes_to_open, with_lanes
 from cdq.mdp import MDP, from_table
 from cdq.merges import READ_STEP_SIZES
 from cdq.offline import LoggedTask, Names
@@ -30,7 +30,15 @@ from cdq.qfunctions import (
     Table,
 )
 from cdq.settings import OF_ENVIRONMENT, Goals, Settings
-from cdq.training import EnvironmentTask, FleetTask, ModelTask, SteppedTask, WideTask, width_of
+from cdq.training import (
+    EnvironmentTask,
+    FleetTask,
+    ModelTask,
+    SteppedTask,
+    WideTask,
+    make_network,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from cdq.envs.spaces import Encoder
@@ -52,6 +60,10 @@ def make_task(env: Any, settings: Settings) -> tuple[EnvironmentTask, Settings]:
         If there is no way; says which there would be.
     """
     if isinstance(env, (list, tuple)):
+        if settings.network is not None:
+            raise ConfigError(
+                "a network is learnt in one environment, and a list is given; leave network out"
+            )
         return make_fleet(env, settings, make_task)
     if isinstance(env, Names):
         require_opponent("a log", 1, settings.opponent)
@@ -232,6 +244,9 @@ def require_rule_fits(settings: Settings, *, alone: bool) -> None:
 
 def _representation(settings: Settings, environment: Environment, encoder: Encoder) -> QFunctionKind:
     if settings.network is not None:
+        from cdq.envs.numbered import require_numbers
+
+        require_numbers(environment.name, encoder)
         return make_network(settings, environment, encoder)
     features = settings.features
     if settings.bins is not None and not encoder.countable:

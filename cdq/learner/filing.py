@@ -268,15 +268,8 @@ def holds_run(directory: Path, *, workers: int | None = None, comm: str | Commun
     return (look() if joined is None else from_rank_0(joined, look)) == b"1"
 
 
-def _unpacked(
-    cls: type[Filed],
-    data: bytes,
-    env: Any,
-    merge: MergeRule | None,
-    tasks: Tasks | None = None,
-    network: Any = None,
-) -> Filed:
+def _unpacked(cls: type[Filed], data: bytes, env: Any, merge: MergeRule | None, *others: Any) -> Filed:
     name = "the copy of a learner"
     tensors, header = parse_tensors(data, name)
     require_kind(name, header, "learner")
-    return cls._made(name, env, arguments_of(name, header, merge, tasks, network), tensors, header)
+    return cls._made(name, env, arguments_of(name, header, merge, *others), tensors, header)

@@ -7,6 +7,8 @@ from typing import Any
 
 from cdq.errors import ConfigError
 from cdq.learner.assembly import environment_of, made_with, make_task
+from cdq.merges import MEAN
+from cdq.qfunctions import MergedNetwork
 from cdq.settings import arguments_of, make_settings
 from cdq.training import EnvironmentTask, FleetTask, ModelTask, WideTask
 
@@ -43,20 +45,30 @@ def _require_compiled(task: EnvironmentTask) -> None:
         )
 
 
-def require_hostable(task: EnvironmentTask, about: Mapping[str, Any]) -> None:
+def require_hostable(task: EnvironmentTask, about: Mapping[str, Any], least: int | None) -> None:
     """Raise `ConfigError` unless the workers of a hub can learn a task, which each makes of what the hub says.
 
-    *about* is the description of its learner (`training.call.about`).
+    *about* is the description of its learner (`training.call.about`), *least* the number of workers of a round.
     """
     from cdq.job.tasks import describe, member_of
 
+    if isinstance(task.own_table, MergedNetwork) and about["settings"]["merge"] != MEAN:
+        raise ConfigError(
+            f"a hub averages what each window has learnt, and merge is {about['settings']['merge']!r}; give "
+            "merge='mean' (--merge mean)"
+        )
     if task.own_table is not None and task.own_table.grows:
         raise ConfigError(
             f"{task.name} is learnt with a hashed table, whose rows workers of a hub would each add on their own; let "
             "ranks learn it: cdq launch, or mpiexec"
         )
     _require_compiled(task)
-    for number in range(len(task.members) if isinstance(task, FleetTask) else 1):
+    places = len(task.members) if isinstance(task, FleetTask) else 1
+    if isinstance(task, FleetTask) and least is not None and least > places:
+        raise ConfigError(
+            f"a round is to have {least} workers, and the fleet has {places} environments; allowed: up to {places}"
+        )
+    for number in range(places):
         own, told = member_of(task, about, number)
         made_of, _ = describe(own, told)
         inner = own.inner if isinstance(own, WideTask) else own

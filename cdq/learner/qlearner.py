@@ -16,12 +16,13 @@ from cdq.learner.assembly import made_with, make_table, make_task, origin_of, re
 from cdq.learner.exclusion import Turn
 from cdq.learner.fleets import require_fleet
 from cdq.learner.learning import Learning
+from cdq.learner.policies import with_policies
 from cdq.merges import MergeRule, Personal, resolve
 from cdq.rules import Hysteretic
 from cdq.schedules import Constant, Federation, Rate, StepSize
 from cdq.schedules.windows import Window
 from cdq.settings import make_settings, require_workers
-from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed
+from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed, allowed_in
 
 if TYPE_CHECKING:
     from cdq.features import FeatureMap
@@ -41,7 +42,7 @@ class QLearner(Learning):
         for each of them or for each of *groups*. It is stepped by the fastest way there
         is: as a compiled model where it carries its transition table (FrozenLake, CliffWalking and Taxi do), as a
         compiled environment (`cdq.envs`), else by its own `step`. Several workers are then processes, not threads.
-        A list has an environment for each worker, with the same observations and actions.
+        A list has an environment for each worker, with the same observations and actions, or with *key* and *actions*.
     env_kwargs : dict or list of dict, optional
         Arguments with which *env*, an id or a callable, makes the environment; files keep them with its name. A list of
         them makes an environment for each worker.
@@ -116,6 +117,12 @@ class QLearner(Learning):
     groups : {"own", "shared"} or dict
         Tables of an environment of several agents: one for each of them, one for all, or one for each group, such as
         ``{"lights": ["n0", "n1"], "buses": ["b0"]}``. Agents share a table only where their spaces are equal.
+    key : callable, or list of callables, optional
+        Key of an observation, text or numbers, where the environments of a list differ in their states: states with
+        equal keys share a row of the table. One function, or one for each environment; called at once, for all states.
+    actions : list of list of str, optional
+        Names of the actions of each environment of a list, in its order: ``[["left", "right"], ["left", "up"]]``.
+        Actions of one name share a column; those that an environment lacks are never taken there, nor valued.
     tasks : Goals, Rewards or Weights, optional
         Learn several tasks of the same environment at once: every transition teaches each. The lanes of the workers act
         for one after another. `tables`, `predict` and `evaluate` have each task by its name.
@@ -123,7 +130,9 @@ class QLearner(Learning):
         Let each merge travel while the next window is learnt; it is applied one window late.
     per_worker : dict of lists, optional
         Schedules of each worker in place of the common ones, in rank order: ``{"exploration": [0.05, 0.2, 0.5]}``, and
-        "step_size" likewise. Workers that explore differently see more of an environment.
+        "step_size" likewise. Workers that explore differently see more of an environment. "policy": None, or a fixed
+        policy by which the worker acts in place of its values: an action, one for each state, the probability of each
+        action in each state, or a function of an observation that returns either, which is asked at once.
     federation : Federation, optional
         Conditions of federated learning: rounds without some of the workers, contributions that are lost, and workers
         that send nonsense.
@@ -191,6 +200,8 @@ class QLearner(Learning):
         stepping: str = "auto",
         opponent: str | None = None,
         groups: str | Mapping[str, Sequence[str]] = "own",
+        key: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
+        actions: Sequence[Sequence[str]] | None = None,
         tasks: Goals | Rewards | Weights | None = None,
         overlap: bool = False,
         per_worker: Mapping[str, Sequence[Any]] | None = None,
@@ -223,6 +234,8 @@ class QLearner(Learning):
             stepping=stepping,
             opponent=opponent,
             groups=groups,
+            key=key,
+            actions=actions,
             tasks=tasks,
         )
         self._rule = resolve(self.settings.merge)
@@ -239,6 +252,7 @@ class QLearner(Learning):
             usual = self._task.step_size(self.settings.gamma) if own is None else Constant(own)
             self.settings = replace(self.settings, step_size=usual)
         require_fleet(self._task, self.settings)
+        self.settings = with_policies(self._task, self.settings)
         self._requests = Requests()
         self._backend = backends.choose_backend(comm, self._task, workers)
         require_rule_fits(self.settings, alone=self._backend.alone)
@@ -250,8 +264,7 @@ class QLearner(Learning):
         if initial_table is not None:
             initial.fill(merged, initial_table, task, self.settings.initial_value)
         progress = Progress(0, float(self.settings.sync_every.floor))
-        actions = None if task.model is None else task.model.actions
-        self._state = State(merged, progress, actions=actions, blocks=task.blocks)
+        self._state = State(merged, progress, actions=allowed_in(task, task.blocks), blocks=task.blocks)
         self._team = Team(task, self._state, self.settings, self._requests.stop)
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -12,9 +13,15 @@ import numpy.typing as npt
 from cdq.learner.evaluation import Evaluation, Evaluations
 from cdq.learner.matches import Match
 from cdq.mdp import MDP, OptimalityGap, optimality_gap
+from cdq.qfunctions import MergedNetwork, MergedTable, QTable
 from cdq.settings import Settings
 from cdq.storage import html, in_digits
 from cdq.training import History, Row, WideTask
+
+
+def digest_of(merged: MergedTable, table: Callable[[], QTable]) -> str:
+    """Return the SHA-256 of what was learnt: of a table its values and visits, of a network its parameters."""
+    return merged.digest().hex() if isinstance(merged, MergedNetwork) else table().digest()
 
 
 class Report(dict[str, Any]):

@@ -19,6 +19,7 @@ from cdq.learner.matches import Match, Matches
 from cdq.learner.parts import tables_of_tasks
 from cdq.learner.report import (
     Report,
+    digest_of,
     hints,
     hints_on_games,
     known_pairs,
@@ -44,8 +45,6 @@ from cdq.training import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from typing_extensions import Self
 
 # Steps of an environment in Python take a thousand times as long.
@@ -99,19 +98,24 @@ class Results(Matches):
 
         Raises
         ------
+        TableError
+            If a network is learnt.
         LearnerBusy
             If the learner is in the course of another call: the table is whole between two.
         """
         with self._turn.taken("table"):
             return self._table()
 
-    def _table(self) -> QTable:
-        merged = self._state.merged
-        keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
-        if isinstance(merged, MergedNetwork):
+    def _require_table(self) -> None:
+        if isinstance(self._state.merged, MergedNetwork):
             raise TableError(
                 "a network has no table; `agent.network` has its tensors, `action_values` the values"
             )
+
+    def _table(self) -> QTable:
+        merged = self._state.merged
+        keys = merged.keys.copy() if isinstance(merged, HashedTable) else None
+        self._require_table()
         return QTable(
             merged.mean_values().copy(),
             merged.updates().copy(),
@@ -120,48 +124,6 @@ class Results(Matches):
             self._state.allowed(),
             model=self.model,
         )
-
-    @property
-    def network(self) -> Mapping[str, npt.NDArray[np.float32]]:
-        """A copy of the network's tensors by name, ``layer.0.kernel``, ``norm.0.gain``, ..., as they are; read-only.
-
-        Raises
-        ------
-        TableError
-            If a table or features are learnt.
-        LearnerBusy
-            If the learner is in the course of another call.
-        """
-        with self._turn.taken("network"):
-            return self._state.network()
-
-    def to_keras(self) -> Any:
-        """Return the network as a Keras model: from observations, (n, width), to action values, (n, n_actions).
-
-        Values are in the units of the rewards, as those of `action_values`. `Network.from_keras` is the way back.
-
-        Raises
-        ------
-        TableError
-            If a table or features are learnt.
-        PackageMissing
-            If Keras or TensorFlow is not installed (the extra ``keras``).
-        ConfigError
-            If Keras has another backend than TensorFlow.
-        LearnerBusy
-            If the learner is in the course of another call.
-
-        Examples
-        --------
-        >>> import cdq
-        >>> agent = cdq.QLearner("CartPole-v1", network=cdq.Network((16,)), seed=0)
-        >>> agent.to_keras().summary()  # doctest: +SKIP
-        """
-        with self._turn.taken("to_keras"):
-            merged = self._state.merged
-            if not isinstance(merged, MergedNetwork):
-                raise TableError("a table or features are learnt, and no network: Keras has no model of them")
-            return self._task.kind.to_keras(merged.values)
 
     @property
     def tables(self) -> Mapping[Any, QTable]:
@@ -174,6 +136,8 @@ class Results(Matches):
         ------
         ConfigError
             If there is one table, which `table` has.
+        TableError
+            If a network is learnt.
         LearnerBusy
             If the learner is in the course of another call.
         """
@@ -182,6 +146,7 @@ class Results(Matches):
                 return tables_of_tasks(self._task, self._state.merged)
         blocks = self._state.blocks
         if blocks is None:
+            self._require_table()
             raise ConfigError(f"{self.name} is learnt with one table, which has no name; use table")
         encoder = getattr(self._task, "encoder", None)
         tables = tables_of(self.table, blocks, getattr(encoder, "members", None))
@@ -356,7 +321,7 @@ class Results(Matches):
             "comm": self._backend.name,
             "workers_are": self._workers_are(),
             "steps": self.steps,
-            "digest": self._digest(),
+            "digest": digest_of(self._state.merged, self._table),
         }
         evaluation = self._last_evaluation(play)
         threshold = None if isinstance(self._task, WideTask) else reward_threshold(self.name)
@@ -373,12 +338,6 @@ class Results(Matches):
         if isinstance(self._task, WideTask):
             rows["tasks"] = of_each(self._task, merged.values, evaluation, self.settings.gamma)
         return Report(report, pairs_unvisited=missed, hints=found, **rows)
-
-    def _digest(self) -> str:
-        """Return the SHA-256 of what was learnt: of a table its values and visits, of a network its parameters."""
-        if isinstance(self._state.merged, MergedNetwork):
-            return self._state.merged.digest().hex()
-        return self._table().digest()
 
     def _last_evaluation(self, play: bool) -> Evaluation | Evaluations | Match | None:
         """Return how the policy of now did when it was played last; if it never was, it is, unless *play* is False."""

@@ -26,8 +26,8 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 # Spawn key of the stream from which the first parameters are drawn; a seed's other streams have other keys.
 _FIRST_PARAMETERS = (3,)
 _FORMAT = 1  # of the meaning of the parameters
-# Inputs whose bounds are of the order of 1 are read as they are: 14 of 16 seeds learn Acrobot so, and 12 with all inputs
-# in [-1, 1]. Bounds beyond the last say that nobody knows them.
+# Inputs whose bounds are of the order of 1 are read as they are: 14 of 16 seeds learn Acrobot so, and 12 with all of
+# them in [-1, 1]. Bounds beyond the last say that nobody knows them.
 _USUAL_BOUNDS, _MOST_BOUND = (0.25, 100.0), 1e3
 _MOMENTS = ("first", "second")
 
@@ -99,6 +99,8 @@ class MergedNetwork(MergedTable):
     ----------
     values : (size,) array of float32
         The parameters, flat.
+    count : (1,) array of int64
+        Number of steps of gradient descent that led to them.
     """
 
     names = ("values", *_MOMENTS, "updates")
@@ -106,7 +108,7 @@ class MergedNetwork(MergedTable):
     def __init__(self, layout: Layout, layers: Any = None) -> None:
         self.layers = layers
         self.layout, self._held = layout, Parameters(layout.size)
-        self.values = self._held.values
+        self.values, self.count = self._held.values, self._held.count
         self.clock, self.visits = np.zeros((0, 0), np.uint32), np.zeros((0, 0), np.int64)
 
     def begin(self, seed: int) -> None:
@@ -204,6 +206,10 @@ class MergedNetwork(MergedTable):
         result: int = rows.checksum()
         return result
 
+    def merged_checksum(self) -> int:
+        """Return the checksum of a worker's parameters that are the merged ones."""
+        return self._held.checksum()
+
     def accept(self, rows: Any) -> None:
         """Do nothing: no rows are added."""
 
@@ -247,10 +253,9 @@ class Perceptron:
     ) -> None:
         self._encoder, self.network, self._minibatch = encoder, network, minibatch
         self._shape = Shape(encoder.width, network.hidden, n_actions)
-        self._low, self._scale = (
-            scaling(*bounds) if network.layers is None else _scaling_of(network.layers, self._shape)
-        )
-        self.own_table, self.first_action = MergedNetwork(self._shape, network.layers), encoder.first_action
+        given = network.layers
+        self._low, self._scale = scaling(*bounds) if given is None else _scaling_of(given, self._shape)
+        self.own_table, self.first_action = MergedNetwork(self._shape, given), encoder.first_action
         self.fingerprint = _fingerprint(self._shape, network.reward_scale, self._low, self._scale)
 
     def __str__(self) -> str:

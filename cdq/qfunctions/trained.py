@@ -69,7 +69,7 @@ class Trained:
     def __init__(self, loop: Loop, q: TrainedQ, size: int, network: Any, name: str) -> None:
         self._loop, self._q, self._name = loop, q, name
         self._rollout, self._epochs = network.rollout, network.epochs
-        self._gradient = np.zeros(size, np.float32)
+        self._gradient, self._before = np.zeros((2, size), np.float32)  # others may still read the one before
         self.comm: Communicator | None = None
         self.reset = loop.reset
 
@@ -99,6 +99,7 @@ class Trained:
             for _ in range(self._epochs):
                 q.shuffle()
                 for i in range(q.minibatches()):
+                    self._gradient, self._before = self._before, self._gradient
                     q.gradient(i, self._gradient)
                     q.apply(self._gradients(), step_size)
         if q.is_divergent:
@@ -108,9 +109,12 @@ class Trained:
             )
 
     def _gradients(self) -> list[npt.NDArray[np.float32]]:
-        """Return the gradients of all workers, in rank order."""
+        """Return the gradients of all workers, in rank order; those of threads are read where they are."""
         if self.comm is None:
             return [self._gradient]
+        shared = getattr(self.comm, "allgather_shared", None)
+        if shared is not None:
+            return list(shared(self._gradient))
         return [np.frombuffer(part, np.float32) for part in self.comm.allgather(self._gradient)]
 
 

@@ -132,7 +132,7 @@ class Network:
             Chain of Dense, LayerNormalization (epsilon 1e-5) and ReLU for each hidden layer, and a Dense layer.
             Rescaling layers at its beginning scale the inputs, which are taken as they are without one.
         reward_scale : float
-            As for `Network`; where the model ends with a Rescaling layer, as those of `to_keras` do, that tells it.
+            The same as for `Network`; a Rescaling layer at the model's end, as `to_keras` makes it, tells it instead.
         **arguments
             *rollout*, *epochs*, *minibatch* and *trace*, as for `Network`.
 
@@ -203,7 +203,13 @@ def checked_network(name: str, network: Any) -> Network | None:
     """Return the argument *network* of a learner."""
     if network is None or isinstance(network, Network):
         return network
-    if callable(network) or isinstance(network, str):
+    if hasattr(network, "trainable_variables"):
+        raise ConfigError(
+            f"{name} is a Keras model, {type(network).__name__}; allowed: cdq.Network.from_keras(model), or a function "
+            "that returns the model"
+        )
+    named = isinstance(network, str) and _names_function(network)
+    if named or (callable(network) and network is not Network):
         return Network(model=network)
     raise ConfigError(
         f"{name} is {shown(network)}; allowed: cdq.Network(...), {_FUNCTION}, or None for a table or features"
@@ -250,8 +256,8 @@ def network_of(text: str) -> Network:
     sizes = text.split(",")
     if not all(size.isdecimal() for size in sizes):
         raise ConfigError(
-            f"network is {text!r}; allowed: units of the hidden layers, {_HIDDEN[:-10]}: 64,64; or module:function, which "
-            "returns a Keras model"
+            f"network is {text!r}; allowed: units of the hidden layers, {_HIDDEN[:-10]}: 64,64; or module:function, "
+            "which returns a Keras model"
         )
     return Network(tuple(map(int, sizes)))
 
@@ -273,6 +279,6 @@ def told_network(path: object, config: Any, given: Any) -> Any:
     if own is None or own.model is None:
         raise ConfigError(
             f"{path} was learnt with the Keras model of {model!r:.200}, and no module is imported because a file names "
-            f"it; if you trust it, give network={model!r:.200}, or the function itself"
+            f"it; if you trust it, give network={model!r:.200} (--network on the command line), or the function itself"
         )
     return {**config, "model": own.model}

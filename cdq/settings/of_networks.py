@@ -16,6 +16,8 @@ from cdq.schedules.rates import ClockLaw
 from cdq.schedules.windows import LONGEST_WINDOW, AutoWindow, FixedWindow
 from cdq.settings.settings import Settings
 
+# The rule of a hub's workers, which exchange once in a window.
+OF_HUBS = MEAN
 # Steps for which the defaults are: those of known environments.
 STEPS = 300_000
 # Lanes of all workers together: more workers share them, so that the network learns the same with each number.
@@ -78,9 +80,14 @@ def with_window(settings: Settings) -> Settings:
     assert settings.network is not None
     steps = settings.network.rollout * settings.num_envs
     window = settings.sync_every
+    if steps > LONGEST_WINDOW:
+        raise ConfigError(
+            f"a rollout of {settings.network.rollout:,} steps of {settings.num_envs:,} environments takes {steps:,} "
+            f"steps; allowed: up to {LONGEST_WINDOW:,}, which a window has at most"
+        )
     if isinstance(window, AutoWindow):
         rollouts = _MEAN_ROLLOUTS if averages(settings) and settings.workers > 1 else 1
-        window = FixedWindow(steps * rollouts) if steps * rollouts <= LONGEST_WINDOW else FixedWindow(steps)
+        window = FixedWindow(steps * min(rollouts, LONGEST_WINDOW // steps))
     if window.steps % steps:
         raise ConfigError(
             f"sync_every is {window.steps:,}; allowed with this network: multiples of {steps:,}, a rollout of "

@@ -17,7 +17,10 @@
 - `loggers`: Loggers: callbacks that write the figures of each round to a file as it is played.
 - `monitor`: Monitor of a run: writes the history, and measures the gap now and then, and the return where one is a
   goal.
+- `networks`: Networks of environments: the Q-function that their observations get.
 - `paid`: Numbers that transitions pay to several tasks: rewards of all, or features that tasks weigh.
+- `policies`: Policies by which workers act, whatever they learn: Q-learning learns the best actions from those of any
+  policy.
 - `picture`: Picture of a run in bounded size, as a JSON object: its curves, and its table on the grid or by its first
   rows.
 - `played`: Rounds that were played, and the rows of a history that they become.
@@ -39,12 +42,13 @@ from cdq.training.callbacks import Callback, CallbackList, RunView
 from cdq.training.checkpoints import JOURNAL, Checkpoints
 from cdq.training.course import Course, Ended, Nobody, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.figures import Figures
-from cdq.training.fleet import FleetTask, OwnTask
+from cdq.training.fleet import FleetTask, OwnTask, Reading, allowed_in
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
 from cdq.training.kinds import EnvironmentTask, GameTask
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
+from cdq.training.networks import make_network
 from cdq.training.paid import of_log, pays_features, width_of
 from cdq.training.picture import MOST_CELLS, Grid, Pictures, action_values, curves_of, grid_of, table_of
 from cdq.training.played import Row
@@ -84,6 +88,7 @@ __all__ = [
     "Plan",
     "Progress",
     "ProgressBar",
+    "Reading",
     "Requests",
     "Row",
     "RunView",
@@ -98,6 +103,7 @@ __all__ = [
     "about",
     "action_values",
     "agree_on_seed",
+    "allowed_in",
     "conditions",
     "curves_of",
     "duration",
@@ -109,6 +115,7 @@ __all__ = [
     "is_for_a_person",
     "lanes_of",
     "learn_rounds",
+    "make_network",
     "of_log",
     "pays_features",
     "require_same",

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from cdq.mdp import MDP
+from cdq.schedules import POLICY
 from cdq.settings import Settings
 from cdq.training.callbacks import CallbackList
 from cdq.training.checkpoints import Checkpoints
@@ -19,6 +20,7 @@ from cdq.training.kinds import EnvironmentTask
 from cdq.training.monitor import Monitor
 from cdq.training.state import State, lanes_of
 from cdq.training.stopping import conditions
+from cdq.training.task import ModelTask
 from cdq.training.team import Team
 from cdq.workers import Look, Round, Rule, Stretch
 
@@ -94,7 +96,7 @@ class LearnCall:
     def _cohort(self) -> Cohort | None:
         """Differences between the workers, where there are any."""
         settings, known = self.settings, self.settings.per_worker or {}
-        if not known and settings.federation is None:
+        if not known.keys() - {POLICY} and settings.federation is None:
             return None
         schedules = known.get("exploration", ()), known.get("step_size", ())
         return Cohort(*schedules, settings.federation, settings.seed, self.state.session)
@@ -173,8 +175,9 @@ def about(
         "environment": task.name,
         "model": task.fingerprint(),
         "settings": settings.to_config(),
-        "stepping_reason": task.why,
     }
+    if isinstance(task, ModelTask):  # a reader that is given the model cannot tell why it was taken
+        told["stepping_reason"] = task.why
     if task.blocks is not None:
         told["blocks"] = task.blocks.to_config()
     return {**told, "made_of": origin} if origin else told

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from cdq.comm.base import Communicator
 from cdq.comm.inprocess import InProcessCommunicator
+from cdq.core.merge.merge import RULES
 from cdq.core.rounds import Seat
 from cdq.core.table.rows import Law
 from cdq.schedules import Decay, Rate, StepSize, build_law
@@ -332,7 +333,7 @@ def _stretches_of(worker: Worker, comm: Communicator, plan: Plan, course: Course
     A collective where workers are threads of one process: all of them play in compiled code, or none.
     """
     rule, together = plan.rule, type(comm) is InProcessCommunicator  # another kind merges in its own way
-    if course.onlooker is None or plan.cohort is not None or not isinstance(rule, str):
+    if course.onlooker is None or plan.cohort is not None or not (isinstance(rule, str) and rule in RULES):
         return None
     if not has_pace(plan.exploration, plan.step_size) or not (together or comm.size == 1):
         return None

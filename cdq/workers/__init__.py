@@ -11,7 +11,7 @@
 """
 
 from cdq.workers.contribution import LARGEST_SUMMARY, PeerTable, Rule, Summary, WorkerContribution, peer_bytes
-from cdq.workers.network import NetworkContribution
+from cdq.workers.network import NETWORK_HEAD, NetworkContribution, mean_of
 from cdq.workers.overlap import Pipeline
 from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Apart, Interrupted, Round, Step, play
 from cdq.workers.stretches import Look, Stretch, Stretches
@@ -22,6 +22,7 @@ __all__ = [
     "EVALUATION",
     "GO_ON",
     "LARGEST_SUMMARY",
+    "NETWORK_HEAD",
     "PART_BYTES",
     "PREDICTION",
     "STOP_AFTER",
@@ -42,6 +43,7 @@ __all__ = [
     "Tallies",
     "Worker",
     "WorkerContribution",
+    "mean_of",
     "parts_of",
     "peer_bytes",
     "play",

@@ -14,7 +14,7 @@ from cdq.errors import DivergenceError
 from cdq.qfunctions import Parameters
 from cdq.workers.contribution import Rule, Summary
 
-_HEAD = struct.Struct("<qq")  # count of steps, and checksum of the parameters where they must be equal
+NETWORK_HEAD = struct.Struct("<qq")  # count of steps, and checksum of the parameters where they must be equal
 
 Numbers = npt.NDArray[np.float32]
 
@@ -25,7 +25,7 @@ class NetworkContribution:
     Parameters
     ----------
     own : Parameters
-        What the worker has learnt.
+        The worker's parameters and moments.
     averages : bool
         True where parameters and moments of all workers are averaged; else they are the same on all of them, as every
         gradient was, and are compared.
@@ -45,14 +45,14 @@ class NetworkContribution:
     @property
     def nbytes(self) -> int:
         """Bytes that travel of this window."""
-        return sum(array.nbytes for array in self._own.arrays) if self._averages else _HEAD.size
+        return sum(array.nbytes for array in self._own.arrays) if self._averages else NETWORK_HEAD.size
 
     def cut(self, size: int) -> list[bytes]:
         """Return a part for each of *size* ranks: head, summary, and the numbers of its slice.
 
         The tallies are for rank 0, which keeps the history.
         """
-        head = _HEAD.pack(int(self._own.count[0]), -1 if self._averages else self._own.checksum())
+        head = NETWORK_HEAD.pack(int(self._own.count[0]), -1 if self._averages else self._own.checksum())
         others = self.summary._replace(tallies=b"").pack()
         summaries = [self.summary.pack(), *[others] * (size - 1)]
         return [head + summaries[rank] + self._slice(rank, size) for rank in range(size)]
@@ -72,7 +72,7 @@ class NetworkContribution:
         DivergenceError
             If the ranks have made another number of steps, or have other parameters where they must be equal.
         """
-        heads = [_HEAD.unpack_from(part) for part in parts]
+        heads = [NETWORK_HEAD.unpack_from(part) for part in parts]
         most = max(heads, key=heads.count)  # among equals that of the lowest rank
         odd = [rank for rank, head in enumerate(heads) if head != most]
         if odd:
@@ -81,11 +81,11 @@ class NetworkContribution:
                 "steps; memory or the connection are at fault",
                 odd,
             )
-        self._summaries = [Summary.unpack(part, _HEAD.size) for part in parts]
+        self._summaries = [Summary.unpack(part, NETWORK_HEAD.size) for part in parts]
         if not self._averages:
             return b""
         several = [
-            np.frombuffer(part, np.float32, offset=_HEAD.size + summary.nbytes)
+            np.frombuffer(part, np.float32, offset=NETWORK_HEAD.size + summary.nbytes)
             for part, summary in zip(parts, self._summaries, strict=True)
         ]
         return mean_of(several).tobytes()

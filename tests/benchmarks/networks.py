@@ -1,7 +1,7 @@
 """Networks beside tile coding, and shared by several workers: returns, steps and seconds of the processor, by seed.
 
-Run it from the checkout: ``python -m tests.benchmarks.networks`` (some minutes). Prints Markdown. ``--two-threads`` says
-instead how much two threads do in the time of one, with wide layers; it wants an idle machine.
+Run it from the checkout: ``python -m tests.benchmarks.networks`` (some minutes). Prints Markdown. ``--two-threads``
+says instead how much two threads do in the time of one, with wide layers; it wants an idle machine.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def measure(name: str, steps: int, **arguments: Any) -> str:
 
 
 def first_steps(name: str, workers: int, merge: str) -> str:
-    """Return a row: the steps of each worker until the goal is reached first, median, least and greatest of the seeds."""
+    """Return a row: the steps of each worker until the goal is reached first; the median, least and greatest."""
     found, last = [], []
     for seed in SEEDS:
         first = First(GOALS[name])
@@ -71,9 +71,8 @@ def two_threads() -> None:
 
 
 def main() -> None:
-    print(
-        "| environment | Q-function | mean return of 100 episodes, seeds 1 to 5 | seconds | steps |\n|---|---|---|---|---|"
-    )
+    print("| environment | Q-function | mean return of 100 episodes, seeds 1 to 5 | seconds | steps |")
+    print("|---|---|---|---|---|")
     for name in GOALS:
         known = RECOMMENDED[name]
         print(f"| {name} | tiles | {measure(name, known.steps, **known.arguments)} |", flush=True)

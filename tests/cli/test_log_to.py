@@ -127,3 +127,23 @@ def test_callbacks_see_a_hub_from_python(processes: Processes, url: str, tmp_pat
     assert seen == list(range(16_000, 320_001, 16_000))
     assert [steps for steps, _ in evaluated.evaluations] == [112_000, 208_000, 304_000]
     assert steps_in(tmp_path / "log.csv")[-1] == 320_000
+
+
+@pytest.mark.parametrize("wrong", ["--log", "--tensorboard", "--csv", "--tensorboard-log", "--logdir"])
+def test_names_of_other_programs_are_told_ours(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "FrozenLake-v1", wrong, "runs"]) == 2
+    assert capsys.readouterr().err.endswith("Did you mean '--log-to'?\n")
+
+
+def test_a_file_is_no_format_of_a_hubs_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hub = [
+        "hub",
+        "--bind",
+        "tcp://127.0.0.1:0",
+        "--env",
+        "FrozenLake-v1",
+        "--checkpoint",
+        str(tmp_path / "job"),
+    ]
+    assert main([*hub, "--log", "run.csv"]) == 2
+    assert "known: json, plain. The history is written where --log-to says." in capsys.readouterr().err

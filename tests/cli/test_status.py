@@ -81,8 +81,15 @@ QUIET = {"counts": {}, "unreachable": [], "delivered": [], "workers": [{**WORKER
 @pytest.mark.parametrize(
     ("state", "sentence"),
     [
-        ({"members": []}, "Nobody learns: start 2 workers with cdq join."),
-        ({"members": [0]}, "1 worker is here, and a round needs 2: start 1 more with cdq join."),
+        ({"members": [], "waiting": []}, "Nobody learns: start 2 workers with cdq join."),
+        (
+            {"members": [], "waiting": [5]},
+            "1 worker is here, and a round needs 2: start 1 more with cdq join.",
+        ),
+        (
+            {"members": [0], "waiting": []},
+            "1 worker is here, and a round needs 2: start 1 more with cdq join.",
+        ),
         ({"workers": [{**WORKERS[1]}]}, "Worker 2 cannot be reached"),
         (
             {"delivered": [1], "workers": [{**WORKERS[0], "state": "learning", "seen": 31.4}]},
@@ -138,6 +145,27 @@ def test_watching_ends_with_the_job(
     shown = capsys.readouterr().out
     assert [f"({share}%)" in shown for share in (25, 50, 100)] == [True, True, True]
     assert "\x1b" not in shown  # no terminal
+
+
+@pytest.mark.parametrize(
+    ("environment", "clears"),
+    [
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+    ],
+)
+def test_only_a_persons_terminal_is_cleared(
+    environment: dict[str, str],
+    clears: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)
+    assert watch(monkeypatch, [STATE, changed(service={"steps": 10_000, "finished": True})]) == 0
+    assert ("\x1b[H\x1b[2J" in capsys.readouterr().out) == clears
 
 
 def test_a_hub_that_ended_between_two_looks_was_done(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,31 @@ def test_shared_merge_copies_no_contribution() -> None:
     assert [comm.bytes_sent for comm in comms] == [600] * 4
 
 
+def test_shared_items_are_those_of_the_others_themselves() -> None:
+    def share(comm: Communicator) -> tuple[Array, list[Array]]:
+        assert isinstance(comm, InProcessCommunicator)
+        own = np.full(100, comm.rank, np.float32)
+        return own, comm.allgather_shared(own)
+
+    comms = connect(3)
+    results = run_in_threads(comms, share)
+    for _, items in results:
+        assert [item is own for item, (own, _) in zip(items, results, strict=True)] == [True] * 3
+    assert [comm.bytes_sent for comm in comms] == [800] * 3
+
+
+def test_shared_items_and_parts_are_different_calls() -> None:
+    comms = connect(2)
+
+    def differ(comm: InProcessCommunicator) -> Any:
+        part = np.zeros(3, np.float32)
+        return comm.allgather_shared(part) if comm.rank else comm.allgather(part)
+
+    for error in run_in_threads(comms, differ):
+        assert isinstance(error, CollectiveMismatch)
+        assert "allgather_shared" in str(error)
+
+
 def test_contributions_that_differ_in_kind_are_a_mismatch() -> None:
     def mixed(comm: Communicator) -> None:
         comm.merge((SharedFold if comm.rank else Fold)(np.ones(3)), "sum")

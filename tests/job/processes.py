@@ -24,6 +24,8 @@ ARGUMENTS: dict[str, Any] = {"env": ENV, "num_envs": 4, "seed": 7, "comm": "zmq"
 def hold(directory: str, url: str, text: str) -> None:
     """Begin a job, or go on with it; print its table's digest at the end."""
     given = json.loads(text)
+    if "network" in given:
+        given["network"] = cdq.Network(**given["network"])
     steps, hosting = given.pop("steps"), Hosting(url, **given.pop("hosting", {}))
     if any(Path(directory).glob("checkpoint-*")):
         learner = cdq.QLearner.resume(directory, comm="zmq")
@@ -32,7 +34,8 @@ def hold(directory: str, url: str, text: str) -> None:
         given.pop("more", None)
         learner = cdq.QLearner(**{**ARGUMENTS, **given, "checkpoint": directory})
     learner.learn(steps, hosting=hosting)
-    print(learner.table.digest(), learner.steps)
+    digest = learner.report(play=False)["digest"] if "network" in given else learner.table.digest()
+    print(digest, learner.steps)
 
 
 START = str(Path(__file__).parents[1] / "start.py")  # runs a module of the tests, or of cdq
@@ -55,6 +58,10 @@ class Processes:
         self, fault: str = "", timeout: float = 60.0, program: str = "cdq.job.join"
     ) -> subprocess.Popen[str]:
         return self._start([program, self.url, str(timeout)], fault)
+
+    def joiner(self) -> subprocess.Popen[str]:
+        """Start `cdq join`, which makes environments of what the hub says."""
+        return self._start(["cdq", "join", self.url, "--timeout", "60", "--progress", "0"], "")
 
     def _start(self, command: list[str], fault: str, **more: Any) -> subprocess.Popen[str]:
         root = str(Path(cdq.__file__).parents[1])

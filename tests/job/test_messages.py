@@ -16,6 +16,7 @@ from cdq.job import handshake as description
 from cdq.job.member import Member
 from cdq.job.membership.events import Refused, Submission
 from cdq.job.messages import DONE, OpenWindow, open_result, pack_result
+from cdq.storage import pack_tensors, parse_tensors
 from tests.job.jobs import Hub
 
 SUMMARY, HEADER = 40 + 64, 32  # a tally is 64 bytes; short windows have one
@@ -197,7 +198,7 @@ def test_greetings_are_compared() -> None:
 
 def test_a_model_goes_with_the_welcome_and_is_compared() -> None:
     hub, _, _ = begun(30)
-    tensors, about = description.parse_tensors(hub.service.welcome(0, ()), "welcome")
+    tensors, about = parse_tensors(hub.service.welcome(0, ()), "welcome")
     tensors["model.reward"] = tensors["model.reward"] + 1
     with pytest.raises(ConfigError, match="its model is another one than it says"):
-        Member().join(description.pack_tensors(tensors, about))
+        Member().join(pack_tensors(tensors, about))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,11 @@ import pytest
 from cdq.errors import ConfigError
 from cdq.qfunctions.keras.layers import Layers, read, write
 
-# NumPy 2 about arrays of TensorFlow, which Keras copies as it saves a model.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
-)
-
 
 def random_layers(hidden: tuple[int, ...] = (16, 8), width: int = 3, n_actions: int = 4) -> Layers:
     random = np.random.default_rng(0)
     sizes, tensors = (width, *hidden, n_actions), dict[str, np.ndarray]()
-    for number, (before, after) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for number, (before, after) in enumerate(pairwise(sizes)):
         tensors[f"layer.{number}.kernel"] = random.normal(size=(before, after)).astype(np.float32)
         tensors[f"layer.{number}.bias"] = random.normal(size=after).astype(np.float32)
         if number < len(hidden):

@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import keras
 import numpy as np
 import pytest
 
 import cdq
-from cdq.errors import ConfigError, TableError
-
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
-)
+from cdq.errors import ConfigError, LearningDiverged, TableError
 
 L = keras.layers
 
@@ -93,3 +90,66 @@ def test_a_keras_model_that_is_resumed_is_the_one_that_was_not_interrupted(tmp_p
     first.learn(8192, callbacks=[lambda run: run.steps >= 4096])
     assert first.steps == 4096
     assert digest_of(cdq.QLearner.resume(tmp_path / "run", network=model).learn(4096)) == digest_of(straight)
+
+
+def test_a_model_itself_is_no_network() -> None:
+    with pytest.raises(
+        ConfigError, match=r"network is a Keras model, Sequential; allowed: cdq.Network.from_keras"
+    ):
+        cdq.QLearner("CartPole-v1", network=model())
+
+
+def test_a_learner_is_not_used_in_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = cdq.QLearner("CartPole-v1", network=model, seed=1)
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    for asked in (lambda: agent.predict([0.0] * 4), lambda: agent.learn(2048), lambda: agent.evaluate(1)):
+        with pytest.raises(ConfigError, match="TensorFlow ran before this process was forked"):
+            asked()
+
+
+def exploding() -> Any:
+    return keras.Sequential([keras.Input((4,)), L.Dense(2), L.Rescaling(30.0), L.Activation("exponential")])
+
+
+def test_divergence_is_told_and_not_kept() -> None:
+    agent = cdq.QLearner("CartPole-v1", network=exploding, seed=1, step_size=1.0)
+    with pytest.raises(LearningDiverged, match="CartPole-v0 diverges; use a smaller step_size"):
+        agent.learn(100_000)
+    assert all(np.isfinite(tensor).all() for tensor in agent.network.values())
+
+
+def masked() -> Any:
+    return keras.Sequential([keras.Input((9,)), L.Dense(8), L.ReLU(), L.Dense(9)])
+
+
+class Board(gym.Env[Any, Any]):
+    """A game whose info allows a cell at a time: any other is an error."""
+
+    def __init__(self) -> None:
+        self.observation_space, self.action_space = gym.spaces.Box(0, 1, (3, 3)), gym.spaces.Discrete(9)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.turn = 0
+        return self.see()
+
+    def see(self) -> Any:
+        cells = np.zeros(9, np.float32)
+        cells[self.turn % 9] = 1
+        return cells.reshape(3, 3), {"action_mask": (cells == 1).astype(np.int8)}
+
+    def step(self, action: Any) -> Any:
+        assert action == self.turn % 9
+        self.turn += 1
+        observation, info = self.see()
+        return observation, 1.0, False, self.turn == 12, info
+
+
+def test_masks_are_heeded() -> None:
+    agent = cdq.QLearner(Board, network=masked, num_envs=4, seed=1).learn(512)
+    assert agent.evaluate(3).mean_return == 12
+
+
+def test_vector_environments_are_learnt() -> None:
+    agent = cdq.QLearner(gym.make_vec("CartPole-v1", 8, "sync"), network=model, seed=1).learn(1024)
+    assert agent.evaluate(4).mean_return > 5

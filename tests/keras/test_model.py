@@ -98,9 +98,28 @@ def frozen() -> Any:
     return model
 
 
+class Rounded(L.Layer):  # type: ignore[misc]
+    def call(self, x: Any) -> Any:
+        return keras.ops.cast(keras.ops.cast(x, "int32"), "float32") * 0
+
+
+class Failing(L.Layer):  # type: ignore[misc]
+    def call(self, x: Any) -> Any:
+        import tensorflow as tf
+
+        tf.debugging.assert_less(x, -1e9, message="too large")
+        return x
+
+
 def two_outputs() -> Any:
     given = keras.Input((3,))
     return keras.Model(given, [L.Dense(2)(given), L.Dense(2)(given)])
+
+
+def other_each_time() -> Any:
+    model = dense()
+    model.layers[-1].bias.assign(np.random.default_rng().random(2))
+    return model
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
@@ -112,6 +131,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "statistics": (lambda: dense(L.BatchNormalization(name="batch")), r"'batch' \(BatchNormalization\)"),
     "nested": (lambda: dense(keras.Sequential([L.Dense(8), L.Dropout(0.5, name="drop")])), "layer 'drop'"),
     "normalization": (lambda: dense(L.Normalization(name="norm")), "layer 'norm'"),
+    "other weights": (other_each_time, "of other weights each time"),
     "frozen": (frozen, "layer 'last'"),
     "constraint": (lambda: dense(kernel_constraint="non_neg", name="first"), "layer 'first' .*constraint"),
     "half": (lambda: dense(dtype="float64", name="first"), "layer 'first' .*float64"),
@@ -121,6 +141,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "no input": (lambda: keras.Sequential([L.Dense(2)]), "has no input yet"),
     "no model": (lambda: L.Dense(2), "the function returned .*Dense"),
     "no weights": (lambda: keras.Sequential([keras.Input((3,)), L.ReLU()]), "has no weights"),
+    "no gradient": (
+        lambda: keras.Sequential([keras.Input((3,)), L.Dense(2), Rounded()]),
+        "fails: ValueError: its values have no gradient",
+    ),
+    "failing": (lambda: dense(Failing(name="failing")), r"fails: assertion failed: \[too large\]"),
     "not finite": (lambda: dense(L.Rescaling(float("nan"))), "values that are not finite"),
 }
 

@@ -21,19 +21,7 @@ def model():
 
     return Sequential([Input((4,)), layers.Dense(8), layers.LayerNormalization(), layers.ReLU(), layers.Dense(2)])
 """
-COMMAND = [
-    "CartPole-v1",
-    "--network",
-    "poles:model",
-    "--steps",
-    "6144",
-    "--num-envs",
-    "32",
-    "--seed",
-    "1",
-    "--json",
-    "report.json",
-]
+COMMAND = "CartPole-v1 --network poles:model --steps 6144 --num-envs 32 --seed 1 --json report.json"
 CDQ = str(Path(sys.executable).with_name("cdq"))
 
 
@@ -64,10 +52,23 @@ def digest_by(directory: Path, *command: str) -> Any:
 
 
 def test_ranks_and_local_processes_learn_the_same(directory: Path) -> None:
-    by_processes = digest_by(directory, CDQ, "train", *COMMAND, "--workers", "2")
-    by_mpi = digest_by(directory, MPIEXEC, "-n", "2", CDQ, "train", *COMMAND)
-    by_launch = digest_by(directory, CDQ, "launch", "-n", "2", CDQ, "train", *COMMAND)
+    by_processes = digest_by(directory, CDQ, "train", *COMMAND.split(), "--workers", "2")
+    by_mpi = digest_by(directory, MPIEXEC, "-n", "2", CDQ, "train", *COMMAND.split())
+    by_launch = digest_by(directory, CDQ, "launch", "-n", "2", CDQ, "train", *COMMAND.split())
     assert by_processes == by_mpi == by_launch
+
+
+def test_commands_go_on_with_a_model_that_is_named_again(directory: Path) -> None:
+    begun = run(
+        directory, CDQ, "train", *COMMAND.split(), "--checkpoint", "run", "--save", "poles.safetensors"
+    )
+    assert begun.returncode == 0, begun.stderr
+    for command in (["train", "--resume", "run"], ["evaluate", "poles.safetensors", "--episodes", "2"]):
+        refused = run(directory, CDQ, *command)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
+        assert "give network='poles:model' (--network on the command line)" in refused.stderr
+        allowed = run(directory, CDQ, *command, "--network", "poles:model")
+        assert allowed.returncode == 0, allowed.stderr
 
 
 def model() -> Any:
@@ -115,8 +116,9 @@ def test_tensorflow_that_ran_before_a_fork_is_refused(directory: Path) -> None:
 
 
 def test_another_backend_is_refused(directory: Path) -> None:
-    result = run(directory, CDQ, "train", *COMMAND, KERAS_BACKEND="jax")
+    result = run(directory, CDQ, "train", *COMMAND.split(), KERAS_BACKEND="jax")
     assert (result.returncode, result.stderr) == (
         2,
-        "cdq: Keras has the backend 'jax'; allowed: 'tensorflow': set KERAS_BACKEND=tensorflow before keras is imported\n",
+        "cdq: Keras has the backend 'jax'; allowed: 'tensorflow': set KERAS_BACKEND=tensorflow before "
+        "keras is imported\n",
     )

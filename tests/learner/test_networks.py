@@ -102,8 +102,28 @@ def test_windows_of_several_rollouts_count_their_episodes(sync_every: int) -> No
 
 @pytest.mark.parametrize("stepping", ["auto", "python"])
 def test_python_and_compiled_environments_are_learnt(stepping: str) -> None:
-    found = learner(stepping=stepping, network=cdq.Network((32, 32)), num_envs=64).learn(40_000)
+    found = learner(stepping=stepping, network=cdq.Network((32, 32)), num_envs=64).learn(60_000)
     assert found.evaluate(20, seed=1).mean_return > 100
+
+
+@pytest.mark.parametrize(("workers", "merge"), [(1, None), (1, "mean"), (2, None), (2, "mean")])
+@pytest.mark.parametrize("laws", [{}, {"step_size": 1e-3, "exploration": 0.1}])
+def test_what_is_learnt_is_the_same_whoever_looks(
+    workers: int, merge: str | None, laws: dict[str, float]
+) -> None:
+    """Rounds of tables take no Python where laws stay the same and nobody looks; those of networks always do."""
+
+    class Looks(cdq.Callback):
+        def on_round(self, run: cdq.RunView) -> None:
+            rounds.append(run.steps)
+
+    rounds: list[int] = []
+    unseen, seen = (learner(workers=workers, merge=merge, **laws) for _ in range(2))
+    unseen.learn(5000, verbose=0)
+    seen.learn(5000, verbose=0, callbacks=[Looks()])
+    assert digest(unseen) == digest(seen)
+    assert unseen.history.column("steps").tolist() == seen.history.column("steps").tolist()
+    assert len(rounds) > 1
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
@@ -150,6 +170,8 @@ def test_a_network_has_tensors_and_no_table(agent: cdq.QLearner) -> None:
         agent.network["layer.0.bias"] = 0  # type: ignore[index]
     with pytest.raises(TableError, match="a network has no table"):
         _ = agent.table
+    with pytest.raises(TableError, match="a network has no table"):
+        _ = agent.tables
     with pytest.raises(TableError, match="use `table`"):
         _ = cdq.QLearner("FrozenLake-v1").network
 
@@ -261,7 +283,8 @@ def test_a_run_that_is_resumed_is_the_run_that_was_not_interrupted(
     assert len(copies) > 2
     for directory in copies[:-1]:
         cdq.QLearner.resume(directory).learn()
-        assert differing(tmp_path / "whole", directory) == []
+        # The words for how it is stepped are of the name by which it is made again.
+        assert differing(tmp_path / "whole", directory, "stepping_reason") == []
 
 
 # ---- several workers
@@ -308,8 +331,10 @@ def test_states_as_vectors_of_0_and_1_are_learnt() -> None:
     assert found.learn(1000).network["layer.0.kernel"].shape == (16, 16)
 
 
-@pytest.mark.parametrize("env", [cdq.MDP.garnet(5, 2, branching=2, seed=0), "cdq/Signals-v0"])
-def test_models_and_several_agents_are_for_tables(env: Any) -> None:
+@pytest.mark.parametrize(
+    "env", [cdq.MDP.garnet(5, 2, branching=2, seed=0), "cdq/Signals-v0", ["CartPole-v1"] * 2]
+)
+def test_models_lists_and_several_agents_are_for_tables(env: Any) -> None:
     with pytest.raises(ConfigError, match="network"):
         cdq.QLearner(env, network=SMALL)
 

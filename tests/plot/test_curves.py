@@ -291,7 +291,7 @@ def test_learners_are_grouped_by_their_workers() -> None:
         ({True: RUN, 2: RUN}, "a number of workers is True"),
         ({1: RUN}, "runs of 1 numbers of workers; give two or more"),
         ({1: RUN, 2: History()}, "a run of 2 workers took no steps"),
-        ([RUN], "a number of workers is ''"),
+        ([RUN], "allowed: a list of learners, or a dictionary of runs by their number of workers"),
     ],
 )
 def test_speed_up_without_workers_is_refused(runs: Any, message: str) -> None:
@@ -310,3 +310,11 @@ def test_lengths_are_averaged_as_returns_are(monkeypatch: pytest.MonkeyPatch) ->
 
 def _with_lengths(column: Any) -> Any:
     return lambda self, name: column(self, "mean_return" if name == "mean_length" else name)
+
+
+def test_a_learner_has_no_speedup_by_itself() -> None:
+    for runs in (cdq.QLearner("FrozenLake-v1", seed=0), RUN):
+        with pytest.raises(
+            ConfigError, match="allowed: a list of learners, or a dictionary of runs by their number"
+        ):
+            cdq.plot.speedup(runs)

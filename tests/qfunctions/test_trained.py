@@ -118,3 +118,29 @@ def test_gradients_of_all_workers_come_in_rank_order() -> None:
 
     for steps in run_in_threads(connect(3), learn):
         assert steps == [([0.0, 1.0, 2.0], 0.25), ([10.0, 11.0, 12.0], 0.25)]
+
+
+def test_threads_read_each_others_gradients_where_they_are() -> None:
+    """Without a copy; and the next one is written elsewhere, for a slow thread may still be reading."""
+    addresses: dict[int, list[list[int]]] = {}
+
+    def learn(comm: Communicator) -> None:
+        class Reader(Q):
+            def minibatches(self) -> int:
+                return 1
+
+            def apply(self, gradients: list[Any], step_size: float) -> None:
+                seen.append([one.ctypes.data for one in gradients])
+                super().apply(gradients, step_size)
+
+        seen = addresses[comm.rank] = []
+        loop = trained(Loop(), Reader(comm.rank), epochs=3, rollout=4)
+        loop.comm = comm
+        loop.run(LAW, 8, 0, 0)
+
+    run_in_threads(connect(2), learn)
+    assert addresses[0] == addresses[1]
+    places = addresses[0]
+    assert len(places) == 6
+    assert all(place == places[i % 2] for i, place in enumerate(places))
+    assert len({*places[0], *places[1]}) == 4

@@ -137,5 +137,9 @@ def test_windows_are_whole_rollouts() -> None:
     assert with_window(settings_of(1, 64)).sync_every == FixedWindow(2048)
     assert with_window(settings_of(4, 16, merge="mean")).sync_every == FixedWindow(4 * 512)
     assert with_window(settings_of(2, 32, sync_every=3072)).sync_every == FixedWindow(3072)
+    with pytest.raises(
+        ConfigError, match=r"a rollout of 32 steps of 600,000 environments .*allowed: up to 16,777,216"
+    ):
+        with_window(settings_of(1, 600_000))
     with pytest.raises(ConfigError, match=r"sync_every is 1,000; .*multiples of 1,024"):
         with_window(settings_of(2, 32, sync_every=1000))

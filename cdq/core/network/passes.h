@@ -17,9 +17,7 @@ static void NAME(cdq_forward)(const cdq_network *net, const float *parameters, i
         const float *gain = parameters + net->gain[l], *shift = parameters + net->shift[l];
         NAME(cdq_affine)(rows, net->width[l], units, x, parameters + net->kernel[l], parameters + net->bias[l],
                          pass->sum);
-        for (int64_t i = 0; i < rows; i++)
-            pass->inverse[l][i] = NAME(cdq_normalise)(units, pass->sum + i * units, gain, shift,
-                                                      pass->normal[l] + i * units, pass->active[l] + i * units);
+        NAME(cdq_normalise)(rows, units, pass->sum, gain, shift, pass->normal[l], pass->active[l], pass->inverse[l]);
         x = pass->active[l];
     }
     NAME(cdq_affine)(rows, cdq_last(net), net->padded, x, pass->last, pass->last_bias, value);
@@ -64,13 +62,9 @@ CDQ_INLINE void NAME(cdq_hidden_back)(const cdq_network *net, const float *param
 {
     const int64_t inputs = net->width[l], units = net->width[l + 1];
     const float *x = l ? pass->active[l - 1] : pass->input;
-    float *kernel = into + net->kernel[l], *bias = into + net->bias[l];
-    for (int64_t i = 0; i < rows; i++) {
-        float *error = pass->error + i * units;
-        NAME(cdq_normalise_back)(units, pass->inverse[l][i], pass->normal[l] + i * units, pass->active[l] + i * units,
-                                 parameters + net->gain[l], error, into + net->gain[l], into + net->shift[l]);
-        NAME(cdq_add_scaled)(units, 1.0f, error, bias);
-    }
+    float *kernel = into + net->kernel[l];
+    NAME(cdq_normalise_back)(rows, units, pass->inverse[l], pass->normal[l], pass->active[l], parameters + net->gain[l],
+                             pass->error, into + net->gain[l], into + net->shift[l], into + net->bias[l]);
     cdq_sums sums = {pass->error, kernel, units, units, rows, kernel};
     NAME(cdq_product)(inputs, (cdq_factor){x, 1, inputs}, &sums);
     if (l == 0)

@@ -38,33 +38,34 @@ CDQ_INLINE void NAME(cdq_tile)(const int rows, const int vectors, cdq_factor a, 
     const float *left = a.element + m * a.row_step, *b = sums->b + n;
     const float *start = sums->start ? sums->start + m * sums->start_step + n : NULL;
     float *out = sums->out + m * width + n;
-    VECTOR sum[4][2];
-#pragma GCC unroll 4
+    VECTOR sum[8][2];
+#pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int v = 0; v < vectors; v++)
             sum[r][v] = start ? NAME(cdq_load)(start + r * sums->start_step + v * LANES) : (VECTOR){0};
     for (int64_t k = 0; k < depth; k++) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (int v = 0; v < vectors; v++)
                 sum[r][v] += left[r * a.row_step] * NAME(cdq_load)(b + v * LANES);
         left += step;
         b += width;
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int v = 0; v < vectors; v++)
             NAME(cdq_store)(out + r * width + v * LANES, sum[r][v]);
 }
 
 CDQ_INLINE void NAME(cdq_columns)(const int vectors, int64_t rows, cdq_factor a, const cdq_sums *sums, int64_t n)
 {
+    const int tall = 8 / vectors; /* eight sums at a time, which do not wait for each other */
     int64_t m = 0;
-    for (; m + 4 <= rows; m += 4)
-        NAME(cdq_tile)(4, vectors, a, sums, m, n);
+    for (; m + tall <= rows; m += tall)
+        NAME(cdq_tile)(tall, vectors, a, sums, m, n);
     for (; m < rows; m++)
         NAME(cdq_tile)(1, vectors, a, sums, m, n);
 }

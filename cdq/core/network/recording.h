@@ -39,7 +39,7 @@ typedef struct {
     int wrong; /* a value, a parameter or a gradient was not finite */
 } cdq_recording;
 
-/* What the loop says of a sweep. */
+/* A sweep of all lanes, as a loop tells of it. */
 typedef struct {
     const uint32_t *action;
     const double *reward, *discount;

@@ -14,6 +14,11 @@ _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 # Without lines about the processor, and without kernels whose order of additions depends on it.
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0"}
 
+FORKED = (
+    "TensorFlow ran before this process was forked, and would hang in it; start processes by 'spawn' "
+    "(multiprocessing.set_start_method), by mpiexec or by cdq launch, or import TensorFlow in the child alone"
+)
+
 
 def keras() -> Any:
     """Return Keras 3 on the TensorFlow backend.
@@ -72,10 +77,7 @@ def _require_no_fork() -> None:
     if not tasks.is_dir() or not context.context()._initialized:
         return
     if not any(_name_of(task).startswith("tf_") for task in tasks.iterdir()):
-        raise ConfigError(
-            "TensorFlow ran before this process was forked, and would hang in it; start processes by 'spawn' "
-            "(multiprocessing.set_start_method), by mpiexec or by cdq launch, or import TensorFlow in the child alone"
-        )
+        raise ConfigError(FORKED)
 
 
 def _name_of(task: Path) -> str:

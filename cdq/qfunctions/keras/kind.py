@@ -16,7 +16,7 @@ from cdq.core.table.qfunction import QFunction
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError
 from cdq.qfunctions.keras.model import Model
-from cdq.qfunctions.network import MergedNetwork, Parameters
+from cdq.qfunctions.network import Layout, MergedNetwork, Parameters
 
 
 class MergedModel(MergedNetwork):
@@ -24,13 +24,13 @@ class MergedModel(MergedNetwork):
 
     Parameters
     ----------
-    layout : FlatShape
+    layout : Layout
         The place of each variable.
     model : Model
         The model.
     """
 
-    def __init__(self, layout: FlatShape, model: Model) -> None:
+    def __init__(self, layout: Layout, model: Model) -> None:
         super().__init__(layout)
         self._model = model
 
@@ -84,17 +84,23 @@ class KerasModel:
         """Return the Q-function over a worker's weights, for *n* lanes."""
         assert isinstance(rows, Parameters)
         network = self.network
-        return self._over(rows.arrays, n, network.rollout, self._minibatch, network.trace)
+        return self._over(rows, n, network.rollout, self._minibatch, network.trace)
 
     def reader(self, values: Floats, n: int) -> CalledQ:
         """Return the Q-function of these weights, to be read, for *n* lanes."""
-        return self._over((values, values, values, np.zeros(1, np.int64)), n, 1, 1, 0.0)
+        own = Parameters(0)
+        own.values = own.first = own.second = values
+        return self._over(own, n, 1, 1, 0.0)
 
-    def _over(self, arrays: Any, n: int, rollout: int, minibatch: int, trace: float) -> CalledQ:
+    def _over(self, own: Parameters, n: int, rollout: int, minibatch: int, trace: float) -> CalledQ:
+        self._model.require_process()
         return CalledQ(
             self._shape,
             self._model,
-            *arrays,
+            own.values,
+            own.first,
+            own.second,
+            own.count,
             n,
             rollout=rollout,
             minibatch=minibatch,
@@ -112,7 +118,10 @@ class KerasModel:
         found, q = np.empty((1, self._model.n_actions)), self.reader(values, 1)
         if q.action_values(vector, found) >= 0:
             raise ConfigError(f"the observation {vector[0].tolist()} is not finite")
-        return found[0]
+        if q.is_divergent:  # which raises what the model raised
+            raise ConfigError(f"the values of the observation {vector[0].tolist()} are not finite")
+        values_of_one: Floats = found[0]
+        return values_of_one
 
     def to_keras(self, values: Floats) -> Any:
         """Return the Keras model with these weights, its values in the units of the rewards."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cdq.contracts import Floats
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown
 from cdq.qfunctions.keras.backend import keras
@@ -38,8 +39,8 @@ class Layers:
     """
 
     tensors: Tensors
-    low: npt.NDArray[np.float64]
-    scale: npt.NDArray[np.float64]
+    low: Floats
+    scale: Floats
     reward_scale: float
     weights: str = ""
 
@@ -125,7 +126,10 @@ def _chain(model: Any) -> list[Any]:
     """Return the layers of a model in their order, each of which has the one before it as its only input."""
     given = keras()
     if not isinstance(model, given.Model):
-        raise ConfigError(f"the model is {shown(model)}; allowed: a keras.Sequential or keras.Model")
+        raise ConfigError(
+            f"the model is {shown(model)}; allowed: a keras.Sequential or keras.Model, as network= "
+            "takes a function that returns one"
+        )
     if not model.built or not getattr(model, "inputs", None):
         raise ConfigError(
             f"model {model.name!r} has no order of layers that is known, or no input yet; allowed: a Sequential or "
@@ -158,9 +162,7 @@ def _input_width(model: Any) -> int:
     return int(shape[0])
 
 
-def _scaling_of(
-    layers: list[Any], width: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], list[Any]]:
+def _scaling_of(layers: list[Any], width: int) -> tuple[Floats, Floats, list[Any]]:
     """Return low and scale of the Rescaling layers at the beginning (`Layers`), and the layers after them."""
     low, factor, offset = np.zeros(width), np.ones(width), np.zeros(width)
     while layers and type(layers[0]).__name__ == "Rescaling":
@@ -191,9 +193,10 @@ def _reward_scale_of(layer: Any) -> float:
         raise ConfigError(
             f"layer {layer.name!r} (Rescaling) at the model's end: allowed is a single scale above 0, and no offset"
         )
-    near = [math.nextafter(1 / scale, way) for way in (0, math.inf)]
-    exact = [value for value in (1 / scale, *near) if 1 / value == scale]
-    return min(exact or [1 / scale], key=lambda value: len(repr(value)))
+    inverse = 1 / float(scale)
+    near = [math.nextafter(inverse, way) for way in (0, math.inf)]
+    exact = [value for value in (inverse, *near) if 1 / value == scale]
+    return min(exact or [inverse], key=lambda value: len(repr(value)))
 
 
 def _tensors_of(layers: list[Any], name: str) -> dict[str, npt.NDArray[np.float32]]:

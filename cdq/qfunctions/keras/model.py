@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import accumulate, count
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown
-from cdq.qfunctions.keras.backend import keras, tensorflow
+from cdq.qfunctions.keras.backend import FORKED, keras, tensorflow
 
 Floats32 = npt.NDArray[np.float32]
 
@@ -59,8 +60,8 @@ class Model:
         self.tensors = tuple((f"variable.{i}.{one.name}", at, tuple(one.shape)) for i, one, at in places)
         self.size = sum(sizes)
         self.n_actions, self.width = n_actions, width
-        self._forward, self._gradient = self._functions(tensorflow())
-        self._require_same_values()
+        self._process = os.getpid()
+        self._try(tensorflow())
 
     def start(self, seed: int) -> Floats32:
         """Return the parameters to begin with, the random ones those of a seed."""
@@ -76,15 +77,19 @@ class Model:
 
     def values(self, parameters: Floats32, observations: Floats32) -> Floats32:
         """Return the action values (n, n_actions) of observations, (n, width)."""
-        values: Floats32 = self._forward(parameters, observations).numpy()
+        values: Floats32 = self._forward(*self._tensors(parameters, observations)).numpy()
         return values
 
     def gradient(
         self, parameters: Floats32, observations: Floats32, actions: npt.NDArray[np.int32], targets: Floats32
     ) -> Floats32:
         """Return the gradient of the mean squared error of the actions' values, and of the model's own losses."""
-        gradient: Floats32 = self._gradient(parameters, observations, actions, targets).numpy()
+        given = self._tensors(parameters, observations, actions, targets)
+        gradient: Floats32 = self._gradient(*given).numpy()
         return gradient
+
+    def _tensors(self, *arrays: Any) -> Iterator[Any]:
+        return map(self._as_tensor, arrays)
 
     def fingerprint(self) -> str:
         """Return the model's layers and their arguments as text, with numbers for names that Keras counts up."""
@@ -119,19 +124,47 @@ class Model:
                 values, losses = called(parameters, observations)
                 chosen = tf.gather(values, actions, batch_dims=1)
                 loss = tf.add_n([tf.reduce_mean(tf.square(chosen - targets)), *losses])
-            return tape.gradient(loss, parameters)
+            found = tape.gradient(loss, parameters)
+            if found is None:
+                raise ValueError("its values have no gradient by its weights")
+            return found
 
-        return tf.function(forward, spec), tf.function(gradient, [*spec, *more])
+        functions = tf.function(forward, spec), tf.function(gradient, [*spec, *more])
+        return functions[0].get_concrete_function(), functions[1].get_concrete_function()
 
-    def _require_same_values(self) -> None:
-        """Raise `ConfigError` if the model gives other values to the same observations the second time."""
-        observations = np.random.default_rng(0).random((2, self.width), np.float32)
-        first, second = (self.values(_flat(self._model), observations) for _ in range(2))
-        if first.tobytes() != second.tobytes() or not np.isfinite(first).all():
+    def require_process(self) -> None:
+        """Raise `ConfigError` in a fork of the process that made it, in which TensorFlow would hang."""
+        if os.getpid() != self._process:
+            raise ConfigError(FORKED)
+
+    def _try(self, tf: Any) -> None:
+        """Trace both functions; raise `ConfigError` if they fail, or values are random or not finite."""
+        numbers, parameters = np.random.default_rng(0), _flat(self._model)
+        if _flat(_built(self._build, 0)).tobytes() != parameters.tobytes():
+            raise ConfigError(
+                "network: the function returns a model of other weights each time; allowed: weights that follow from "
+                "keras.utils.set_random_seed, which cdq calls, or are the same each time"
+            )
+        observations, actions = numbers.random((2, self.width), np.float32), np.zeros(2, np.int32)
+        self._as_tensor = tf.convert_to_tensor
+        try:
+            self._forward, self._gradient = self._functions(tf)
+            first, second = (self.values(parameters, observations) for _ in range(2))
+            gradient = self.gradient(parameters, observations, actions, np.zeros(2, np.float32))
+        except Exception as error:  # of TensorFlow, or of a layer of the user's
+            raise ConfigError(f"network: model {self._model.name!r} fails: {_cause(error)}") from error
+        if first.tobytes() != second.tobytes() or not np.isfinite([first.sum(), gradient.sum()]).all():
             raise ConfigError(
                 f"network: model {self._model.name!r} gives random values, or values that are not finite; allowed: a "
                 "function of its observation and its weights"
             )
+
+
+def _cause(error: Exception) -> str:
+    """Return the last line of an error that tells of it: TensorFlow says first where it was met."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line and not line.startswith(('File "', "[[{{"))]
+    return lines[-1][:300] if lines else type(error).__name__
 
 
 def _flat(model: Any) -> Floats32:
@@ -150,9 +183,7 @@ def _built(build: Callable[[], Any], seed: int) -> Any:
     if not isinstance(model, keras().Model):
         raise ConfigError(f"network: the function returned {shown(model)}; allowed: a Keras 3 model")
     if not model.built or not getattr(model, "inputs", None):
-        raise ConfigError(
-            f"network: model {model.name!r} has no input yet; begin it with keras.Input(shape), or build a functional one"
-        )
+        raise ConfigError(f"network: model {model.name!r} has no input yet; begin it with keras.Input(shape)")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ConfigError(
             f"network: model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
@@ -162,7 +193,7 @@ def _built(build: Callable[[], Any], seed: int) -> Any:
 
 
 def _require_learnable(model: Any) -> None:
-    """Raise `ConfigError` if a layer holds what is not learnt by gradients: random state, statistics, frozen weights."""
+    """Raise `ConfigError` if a layer holds what gradients do not change: random state, statistics, frozen weights."""
     for layer in reversed(list(model._flatten_layers())):  # those that are inside others first
         fixed = [variable.name for variable in layer.non_trainable_variables]
         if fixed:
