@@ -132,7 +132,8 @@ class Network:
             Chain of Dense, LayerNormalization (epsilon 1e-5) and ReLU for each hidden layer, and a Dense layer.
             Rescaling layers at its beginning scale the inputs, which are taken as they are without one.
         reward_scale : float
-            As for `Network`; where the model ends with a Rescaling layer, as those of `to_keras` do, that tells it.
+            Factor of rewards inside the network. A Rescaling layer at the model's end, as those of `to_keras` have it,
+            takes its place.
         **arguments
             *rollout*, *epochs*, *minibatch* and *trace*, as for `Network`.
 
