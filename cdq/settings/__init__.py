@@ -13,7 +13,7 @@
 
 from cdq.settings.files import arguments_of, differing
 from cdq.settings.making import make_settings, require_workers
-from cdq.settings.network import Network
+from cdq.settings.network import Network, named_model
 from cdq.settings.settings import (
     DEFAULTS,
     HYPERPARAMETERS,
@@ -39,5 +39,6 @@ __all__ = [
     "arguments_of",
     "differing",
     "make_settings",
+    "named_model",
     "require_workers",
 ]
