@@ -44,7 +44,7 @@ SMALL |= {
     "loops.gym_vector",
     "planning.matrices",
 }
-SMALL |= {"cython_utility", "network.network", "planning.graph", "planning.outcomes"}
+SMALL |= {"cython_utility", "network.called", "network.network", "planning.graph", "planning.outcomes"}
 # Without symbols, but for the linker of macOS, which knows no such option.
 LINK_ARGS = [] if DEBUG or sys.platform == "darwin" else ["-Wl,-s"]
 DIRECTIVES = {

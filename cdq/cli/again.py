@@ -71,7 +71,7 @@ def differing_options(agent: QLearner, options: Mapping[str, Any], given: Collec
     return [
         name
         for name, known in HYPERPARAMETERS.items()
-        if name in given and name not in MAY_CHANGE
+        if name in given and name not in MAY_CHANGE and not callable(options[name])  # which no file holds
         if asked.get(known.key or name) != has.get(known.key or name)
     ]
 

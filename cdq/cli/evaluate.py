@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from cdq.cli.options import JsonPath, KerasModel, check_writable
+from cdq.cli.options import JsonPath, KerasModel, alone, check_writable
 from cdq.cli.parameters import argument, option
 
 File = Annotated[Path, argument(metavar="PATH", help="A file that cdq train --save wrote.")]
@@ -56,7 +56,8 @@ def evaluate(
     from cdq.learner import Evaluations, QLearner, played
 
     check_writable(json_path)
-    agent = QLearner.load(path, env, network=network)
+    with alone():
+        agent = QLearner.load(path, env, network=network)
     result = agent.evaluate(episodes, seed=seed)
     report: dict[str, Any] = {
         "env": agent.name,

@@ -236,7 +236,7 @@ def _resumed(
     by_model = models is not None and not fleet
     agent = QLearner.resume(
         directory,
-        models if by_model or env is None else wanted,
+        models if by_model else wanted,
         workers=options["workers"] if "workers" in given and not fleet else None,
         comm=_COMM,
         network=None if options["network"] is None else options["network"].model,

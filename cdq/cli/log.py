@@ -50,7 +50,8 @@ def logging_as(name: str) -> Iterator[logging.Logger]:
         If there is no such format.
     """
     if name not in _FORMATS:
-        raise ConfigError(unknown_name("log format", name, _FORMATS))
+        told = unknown_name("log format", name, _FORMATS)
+        raise ConfigError(f"{told} The history is written where --log-to says.")
     logger, handler = logging.getLogger("cdq"), logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMATS[name]())
     before = logger.level

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -258,3 +260,18 @@ def keys_in(directory: Path | None) -> Keys | None:
     from cdq.comm.zmq.keys import Keys
 
     return None if directory is None else Keys(directory)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let learners that are made in this context be no ranks: a pod's shell has a rank's variables, too."""
+    from cdq.comm.registry import VARIABLE
+
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = "inprocess"
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLE]
+        if before is not None:
+            os.environ[VARIABLE] = before

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cdq import plot
+from cdq.cli.options import alone
 from cdq.errors import ConfigError, unknown_name
 from cdq.learner import QLearner
 from cdq.mdp import Solution
@@ -60,10 +61,11 @@ def draw(files: list[Path], kind: str, target: Path, env: str | None) -> str:
 
 def _read(path: Path, env: str | None) -> Any:
     """Return what a file or a directory of checkpoints holds."""
-    if path.is_dir():
-        return QLearner.resume(path, env)
-    reader = _READERS.get(read_tensors(path)[1].get("kind"))
-    return reader(path) if reader else QLearner.load(path, env)
+    with alone():
+        if path.is_dir():
+            return QLearner.resume(path, env)
+        reader = _READERS.get(read_tensors(path)[1].get("kind"))
+        return reader(path) if reader else QLearner.load(path, env)
 
 
 def _usual(found: list[Any]) -> str:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cdq.cli.options import EnvId
+from cdq.cli.options import EnvId, alone
 from cdq.cli.output import printable
 from cdq.cli.parameters import option
 from cdq.errors import ConfigError
@@ -45,7 +45,8 @@ def play(env: EnvId, *, table: Table) -> None:
 
     from cdq.learner import QLearner, stage
 
-    agent = QLearner.load(table, env)
+    with alone():
+        agent = QLearner.load(table, env)
     if agent.settings.opponent is None:
         raise ConfigError(f"{env} is no game of two players; cdq evaluate plays other environments")
     board, random = stage(agent), np.random.default_rng()

@@ -33,7 +33,7 @@ def troubles(told: Mapping[str, Any]) -> list[str]:
 
 
 def _of_workers(told: Mapping[str, Any]) -> Iterator[str]:
-    here, least = len(told["members"]), told["least"]
+    here, least = len(told["members"]) + len(told.get("waiting", ())), told["least"]
     if told["service"]["finished"]:
         return
     if not here:

@@ -216,6 +216,9 @@ class ObservationEncoder(Protocol):
     def state_of(self, observation: object) -> int:
         """Return the index or key of an observation; raises `ConfigError` if it is not in the space."""
 
+    def observation_of(self, state: int) -> Any:
+        """Return the observation with an index, without a mask; raises `ConfigError` if there is none."""
+
     def vector_of(self, observation: object) -> npt.NDArray[np.float64]:
         """Return the numbers of an observation; raises `ConfigError` if their number is wrong."""
 

@@ -44,14 +44,14 @@ static inline double cdq_next_window(const cdq_pace *pace, double steps, double 
     return window < pace->longest ? window : pace->longest;
 }
 
-/* How often each of *lanes* of a worker steps in a window, where so many steps of *size* workers are left, at least 1. */
+/* Steps of each of *lanes* of a worker in a window, at least 1, where so many steps of *size* workers are left. */
 static inline int64_t cdq_sweeps(double window, int64_t left, int64_t size, int64_t lanes)
 {
     double needed = ceil((double)left / (double)(size * lanes)), wanted = ceil(window / (double)lanes);
     return (int64_t)(needed < wanted ? needed : wanted < 1 ? 1 : wanted);
 }
 
-/* Whether the table is looked at after a round. */
+/* Return 1 where the table is looked at after a round. */
 static inline int cdq_is_due(const cdq_look *look, int64_t before, int64_t after)
 {
     int64_t least = before / look->most_rows;

@@ -15,13 +15,16 @@ R = TypeVar("R")
 # Arguments that another call has, and how it is given them.
 _OF_LEARN = "it belongs to learn, as in QLearner(...).learn({}=...)"
 _OF_LEARNER = "it belongs to QLearner, as in QLearner(..., {}=...)"
+_LOGGED = 'give learn a callback, as in learn(1e6, callbacks=[cdq.TensorBoardLogger("runs/one")])'
 _ELSEWHERE = {
     "QLearner": {
+        "tensorboard_log": _LOGGED,
         "seeds": 'a learner has one seed; several are run by cdq.compare({"a name": ...}, env, seeds=20)',
         **dict.fromkeys(("steps", "total_timesteps", "callbacks", "until", "verbose", "hosting"), _OF_LEARN),
         "episodes": "it belongs to evaluate, as in QLearner(...).evaluate(episodes=100)",
     },
     "learn": {
+        **dict.fromkeys(("tensorboard_log", "tb_log_name", "log_interval"), _LOGGED),
         **dict.fromkeys(("seed", "workers", "gamma", "step_size", "exploration", "sync_every"), _OF_LEARNER),
         "seeds": 'several seeds are run by cdq.compare({"a name": ...}, env, seeds=20)',
         "episodes": "learning is counted in steps, as in learn(steps=1e6)",

@@ -204,7 +204,7 @@ def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
         journal.sync()  # no two starts may have one number
         _log.info("hub at %s: %s, %d steps so far", hub.url, call.task.name, call.state.progress.steps)
         with _endpoint(hosting) as look:
-            run(hub, call, show, lambda: look(machine.status))
+            run(hub, machine, call, show, lambda: look(machine.status))
         # A start without rounds: who left in order is not waited for when the hub goes on.
         journal.write({**start, "start": machine.generation, "hub": machine.state(), "time": time.time()})
         return service.ended
@@ -351,12 +351,17 @@ def holds_fleet(directory: Path) -> bool:
     return (directory / BEGINNING).exists() and "members" in read_beginning(directory)[1]
 
 
-def run(hub: Hub, call: LearnCall, show: Callable[[], None], look: Callable[[], None] = lambda: None) -> None:
+def run(
+    hub: Hub, machine: HubMachine, call: LearnCall, show: Callable[[], None], look: Callable[[], None]
+) -> None:
     """Let the hub work until it is done, or the call is asked to stop; *look* raises where something is wrong."""
     asked: float | None = None  # since when the run is to finish
+    begun = machine.epoch, machine.version
 
     def stop() -> bool:
         nonlocal asked
+        if call.monitor is not None and (machine.epoch, machine.version) == begun:
+            call.monitor.go_on()  # the hub waits for workers: that is no time of learning
         look()
         show()
         now = time.monotonic()

@@ -57,7 +57,7 @@ def learn_locally(call: LearnCall, show: Callable[[], None]) -> Ended:
         Hub(url, machine, limit=service.limit(0)) as hub,
         processes([[*JOIN, hub.url, str(_SILENCE)]] * workers) as started,
     ):
-        run(hub, call, show, lambda: None if service.finished else require_alive(started))
+        run(hub, machine, call, show, lambda: None if service.finished else require_alive(started))
         until = time.monotonic() + (_GOOD_BYE if service.finished else 0.0)
         for process in started:
             with contextlib.suppress(subprocess.TimeoutExpired):

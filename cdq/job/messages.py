@@ -138,7 +138,7 @@ class ReceivedContribution(NamedTuple):
     values, counts, pairs : arrays
         Entries of the touched pairs: values, clocks with the window's visits, and, where they are listed, numbers.
     own : Own, optional
-        What the worker learnt in rows of its own, where it has such.
+        Rows of the worker's own, where it has such.
     """
 
     payload: Any

@@ -42,11 +42,8 @@ class Pace:
 
     def add(self, steps: int) -> None:
         """Take note of steps that were made."""
-        begins, self.steps = not self.steps, self.steps + steps
-        if begins:  # nobody knows here when those began
-            self._speed = Speed(self._clock(), steps)
-        else:
-            self._speed.note(self._clock(), self.steps)
+        self.steps += steps
+        self._speed.note(self._clock(), self.steps)
 
     def per_second(self) -> float:
         """Return the steps a second of the last seconds; 0 where there were none for long."""

@@ -26,7 +26,7 @@ from cdq.merges import MergeRule, resolve
 from cdq.qfunctions import MergedNetwork, QTable
 from cdq.settings import arguments_of, make_settings, named_model
 from cdq.storage import Tensors
-from cdq.training import Goal, Progress, Requests, State, WideTask, watch_nothing
+from cdq.training import Goal, Progress, Requests, State, WideTask, allowed_in, watch_nothing
 
 _MOST = 1 << 62  # no number of a line is larger
 
@@ -225,8 +225,7 @@ def replay(
     tensors, header = read_beginning(path)
     job = _job_in(path / NAME, tensors, header, merge, make)
     merged, blocks = job.new_table()
-    actions = None if job.task.model is None else job.task.model.actions
-    state = State(merged, Progress(0, 0.0), actions=actions, blocks=blocks)
+    state = State(merged, Progress(0, 0.0), actions=allowed_in(job.task, blocks), blocks=blocks)
     state.restore(path / NAME, tensors, header, job.task)
     lanes: dict[int, Any] = dict(enumerate(tensors["lanes"]))
     rounds = int(header["rounds"])

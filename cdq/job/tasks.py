@@ -118,7 +118,7 @@ def open_task(about: Mapping[str, Any], tensors: Tensors, dtype: str, make: Make
     Parameters
     ----------
     about, tensors : dict
-        What `describe` returned, and perhaps more.
+        Result of `describe`, which may have more besides.
     dtype : str
         Type of the table's values.
     make : callable

@@ -5,6 +5,7 @@
   batch.
 - `assembly`: Choice of the way in which an environment is learnt: the fastest one that there is for it.
 - `backends`: Backends: how the workers of a learner come to be, chosen once; the one place that tells backends apart.
+- `common`: Environments with state and action sets of their own: one table, of the states and actions of all.
 - `comparison`: Comparison of settings: each is run with several seeds, side by side over the cores.
 - `elsewhere`: Learners for other environments than the one that was learnt, with its table: to evaluate a policy
   there.
@@ -15,6 +16,7 @@
 - `lanes`: Lanes of a learner: how many environments each worker steps, and of a network the windows that follow.
 - `learning`: Calls of a learner that learn: by acting, and from logged transitions.
 - `matches`: Matches of a game's policy: how it does in either seat, against an opponent or against the worst of all.
+- `members`: Environments of a hub's job without a model: each worker makes its own, of what the hub says of it.
 - `offline`: A call of `learn_from`: a run whose workers replay a log.
 - `parcel`: Parcels: all that a process gets from the learner that starts it, to be a rank beside it.
 - `parts`: Parts of a learner's table by name: what acts for an agent, a group of them, or a task.

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from cdq.errors import ConfigError
+from cdq.learner.common import in_common
 from cdq.learner.elsewhere import described, reads_alike
 from cdq.merges import Personal
 from cdq.offline import Names
@@ -49,17 +50,23 @@ def make_fleet(envs: Sequence[Any], settings: Settings, make: Make) -> tuple[Fle
         raise ConfigError(
             f"there are {len(envs)} environments and {settings.workers} workers; give one environment to each worker"
         )
-    made = [make(env, settings) for env in envs]
+    recipe, is_common = partial(_recipe, envs), settings.key is not None or settings.actions is not None
+    plain = replace(settings, key=None, actions=None, table="dense") if is_common else settings
+    made = [make(env, plain) for env in envs]
+    if is_common:
+        members, readings, settings = in_common(made, settings)
+        settings = replace(settings, num_envs=min(own.num_envs for _, own in made))
+        return FleetTask(members, recipe, _personal(members[0], settings), readings), settings
     first = made[0][0]
     for number, (task, _) in enumerate(made):
         if not reads_alike(first, task):
             raise ConfigError(
                 f"environment {number} ({task.name}) has other observations or actions than environment 0 "
-                f"({first.name}): {described(task)}, there {described(first)}; one table is for environments with the "
-                "same ones"
+                f"({first.name}): {described(task)}, there {described(first)}; say which are the same: key=, a "
+                "function of an observation, and actions=, the names of each environment's"
             )
     settings = replace(made[0][1], num_envs=min(own.num_envs for _, own in made))
-    return FleetTask([task for task, _ in made], partial(_recipe, envs), _personal(first, settings)), settings
+    return FleetTask([task for task, _ in made], recipe, _personal(first, settings)), settings
 
 
 def _recipe(envs: Sequence[Any]) -> list[Any]:
@@ -69,10 +76,15 @@ def _recipe(envs: Sequence[Any]) -> list[Any]:
 
 
 def require_fleet(task: EnvironmentTask, settings: Settings) -> None:
-    """Raise `ConfigError` if workers are to have tables of their own where all of them learn one environment."""
+    """Raise `ConfigError` if a list of environments is wanted, and there is one environment."""
     if isinstance(settings.merge, Personal) and not isinstance(task, FleetTask):
         raise ConfigError(
             "merge=cdq.Personal(...) is for workers that have an environment each: give a list of environments"
+        )
+    if (settings.key is not None or settings.actions is not None) and not isinstance(task, FleetTask):
+        what = "key" if settings.key is not None else "actions"
+        raise ConfigError(
+            f"{what} is for environments that differ: give a list of environments, one per worker"
         )
 
 

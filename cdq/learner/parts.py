@@ -135,15 +135,17 @@ class _OfRobot:
     """A worker of a fleet, which acts in an environment of its own."""
 
     def __init__(self, fleet: FleetTask, number: int) -> None:
-        self._fleet, self._number, self._task = fleet, number, fleet.members[number]
+        self._fleet, self._number, self._task = fleet, number, fleet.reader_of(number)
         self.n_actions, self.first_action = self._task.n_actions, self._task.first_action
         self.split, self.mask_of = self._task.split, self._task.mask_of
 
     def action_values(self, values: Floats, observation: Any) -> Floats:
-        return self._task.action_values(self._fleet.values_of(values, self._number), observation)
+        found: Floats = self._task.action_values(self._fleet.values_of(values, self._number), observation)
+        return found
 
     def values_now(self, values: Floats) -> Callable[[Any], Floats]:
-        return self._task.values_now(self._fleet.values_of(values, self._number))
+        now: Callable[[Any], Floats] = self._task.values_now(self._fleet.values_of(values, self._number))
+        return now
 
 
 def tables_of_tasks(task: WideTask, merged: MergedTable) -> Mapping[Any, QTable]:

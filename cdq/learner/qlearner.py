@@ -21,7 +21,7 @@ from cdq.rules import Hysteretic
 from cdq.schedules import Constant, Federation, Rate, StepSize
 from cdq.schedules.windows import Window
 from cdq.settings import make_settings, require_workers
-from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed
+from cdq.training import Checkpoints, Progress, Requests, State, Team, agree_on_seed, allowed_in
 
 if TYPE_CHECKING:
     from cdq.features import FeatureMap
@@ -41,7 +41,7 @@ class QLearner(Learning):
         for each of them or for each of *groups*. It is stepped by the fastest way there
         is: as a compiled model where it carries its transition table (FrozenLake, CliffWalking and Taxi do), as a
         compiled environment (`cdq.envs`), else by its own `step`. Several workers are then processes, not threads.
-        A list has an environment for each worker, with the same observations and actions.
+        A list has an environment for each worker, with the same observations and actions, or with *key* and *actions*.
     env_kwargs : dict or list of dict, optional
         Arguments with which *env*, an id or a callable, makes the environment; files keep them with its name. A list of
         them makes an environment for each worker.
@@ -116,6 +116,12 @@ class QLearner(Learning):
     groups : {"own", "shared"} or dict
         Tables of an environment of several agents: one for each of them, one for all, or one for each group, such as
         ``{"lights": ["n0", "n1"], "buses": ["b0"]}``. Agents share a table only where their spaces are equal.
+    key : callable, or list of callables, optional
+        Key of an observation, text or numbers, where the environments of a list differ in their states: states with
+        equal keys share a row of the table. One function, or one for each environment; called at once, for all states.
+    actions : list of list of str, optional
+        Names of the actions of each environment of a list, in its order: ``[["left", "right"], ["left", "up"]]``.
+        Actions of one name share a column; those that an environment lacks are never taken there, nor valued.
     tasks : Goals, Rewards or Weights, optional
         Learn several tasks of the same environment at once: every transition teaches each. The lanes of the workers act
         for one after another. `tables`, `predict` and `evaluate` have each task by its name.
@@ -191,6 +197,8 @@ class QLearner(Learning):
         stepping: str = "auto",
         opponent: str | None = None,
         groups: str | Mapping[str, Sequence[str]] = "own",
+        key: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
+        actions: Sequence[Sequence[str]] | None = None,
         tasks: Goals | Rewards | Weights | None = None,
         overlap: bool = False,
         per_worker: Mapping[str, Sequence[Any]] | None = None,
@@ -223,6 +231,8 @@ class QLearner(Learning):
             stepping=stepping,
             opponent=opponent,
             groups=groups,
+            key=key,
+            actions=actions,
             tasks=tasks,
         )
         self._rule = resolve(self.settings.merge)
@@ -250,8 +260,7 @@ class QLearner(Learning):
         if initial_table is not None:
             initial.fill(merged, initial_table, task, self.settings.initial_value)
         progress = Progress(0, float(self.settings.sync_every.floor))
-        actions = None if task.model is None else task.model.actions
-        self._state = State(merged, progress, actions=actions, blocks=task.blocks)
+        self._state = State(merged, progress, actions=allowed_in(task, task.blocks), blocks=task.blocks)
         self._team = Team(task, self._state, self.settings, self._requests.stop)
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
@@ -221,6 +222,10 @@ def _ends(runs: Any) -> dict[int, Any]:
         for agent in runs:
             grouped.setdefault(agent.settings.workers, []).append(agent)
         runs = grouped
+    if not isinstance(getattr(runs, "runs", runs), Mapping):
+        raise ConfigError(
+            f"runs are {shown(runs)}; allowed: a list of learners, or a dictionary of runs by their number of workers"
+        )
     found = {}
     for workers, histories in histories_of(runs).items():
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:

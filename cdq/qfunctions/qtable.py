@@ -292,7 +292,12 @@ def part_of(table: QTable, blocks: Blocks, number: int) -> QTable:
     inside, block = np.flatnonzero(blocks.of_rows(rows) == number), blocks.blocks[number]
     keys = None if table.keys is None else table.keys[inside] - blocks.first[number]
     name = f"{block.name} of {table.environment}" if table.environment else block.name
-    return QTable(table.values[inside, : block.actions], table.visits[inside, : block.actions], name, keys)
+    allowed = None if table.actions is None else table.actions[inside, : block.actions]
+    if allowed is not None and allowed.all():
+        allowed = None
+    return QTable(
+        table.values[inside, : block.actions], table.visits[inside, : block.actions], name, keys, allowed
+    )
 
 
 def _named(path: object, header: Mapping[str, Any], table: QTable, name: str) -> QTable:

@@ -8,12 +8,14 @@
 - `network`: Network: the layers of a Q-function that is a neural network, and how it is trained.
 - `of_networks`: Settings of networks: defaults that follow from the steps and the workers, and what networks exclude.
 - `settings`: Settings of a learner: the one table of hyper-parameters, with their checks, JSON forms and options.
+- `sets`: State and action sets of environments that differ: which states, and which actions, are the same.
 - `tasks`: Tasks that a learner learns at the same time: goals, rewards of its user's own, weights of features.
 """
 
 from cdq.settings.files import arguments_of, differing
 from cdq.settings.making import make_settings, require_workers
 from cdq.settings.network import Network, named_model
+from cdq.settings.sets import keys_of
 from cdq.settings.settings import (
     DEFAULTS,
     HYPERPARAMETERS,
@@ -38,6 +40,7 @@ __all__ = [
     "Weights",
     "arguments_of",
     "differing",
+    "keys_of",
     "make_settings",
     "named_model",
     "require_workers",

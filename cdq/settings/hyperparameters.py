@@ -121,6 +121,26 @@ def choice(*allowed: object) -> Check:
 _GROUPINGS = ("own", "shared")
 
 
+def checked_features(name: str, features: Any) -> Any:
+    """Return features; raises `ConfigError` if they are none of `cdq.features`."""
+    from cdq.features import FeatureMap
+
+    if features is not None and not isinstance(features, FeatureMap):
+        raise ConfigError(
+            f"{name} is {features!r}; allowed: cdq.TileCoding, cdq.PolynomialBasis or cdq.FourierBasis"
+        )
+    return features
+
+
+def checked_federation(name: str, value: Any) -> Any:
+    """Return the knobs of a federation; raises `ConfigError` if they are none."""
+    if value is not None and not isinstance(value, Federation):
+        raise ConfigError(
+            f"{name} is {shown(value)}; allowed: cdq.Federation(participation=..., dropped=...)"
+        )
+    return value
+
+
 def checked_groups(name: str, groups: Any) -> str | dict[str, list[str]]:
     """Return groups of agents that share a table: "own" (none), "shared" (all), or lists of names by the group's."""
     if isinstance(groups, Mapping) and groups:

@@ -132,8 +132,7 @@ class Network:
             Chain of Dense, LayerNormalization (epsilon 1e-5) and ReLU for each hidden layer, and a Dense layer.
             Rescaling layers at its beginning scale the inputs, which are taken as they are without one.
         reward_scale : float
-            Factor of rewards inside the network. A Rescaling layer at the model's end, as those of `to_keras` have it,
-            takes its place.
+            The same as for `Network`; a Rescaling layer at the model's end, as `to_keras` makes it, tells it instead.
         **arguments
             *rollout*, *epochs*, *minibatch* and *trace*, as for `Network`.
 

@@ -18,11 +18,14 @@ from cdq.merges import OF_NETWORKS, MergeRule, Personal, resolve
 from cdq.rules import Q_LEARNING, RULES, UpdateRule, as_rule
 from cdq.schedules import Rate, StepSize
 from cdq.schedules.windows import Window, as_window
+from cdq.settings import sets
 from cdq.settings import tasks as several
 from cdq.settings.hyperparameters import (
     Hyperparameter,
     Option,
     bins_of,
+    checked_features,
+    checked_federation,
     checked_groups,
     choice,
     count,
@@ -101,24 +104,6 @@ def _checked_bins(name: str, bins: Any) -> Any:
     if isinstance(bins, (Sequence, np.ndarray)) and not isinstance(bins, str):
         return tuple(whole(name, n, 1, _MOST_BINS) for n in bins)
     return None if bins is None else whole(name, bins, 1, _MOST_BINS)
-
-
-def _checked_features(name: str, features: Any) -> Any:
-    from cdq.features import FeatureMap
-
-    if features is not None and not isinstance(features, FeatureMap):
-        raise ConfigError(
-            f"{name} is {features!r}; allowed: cdq.TileCoding, cdq.PolynomialBasis or cdq.FourierBasis"
-        )
-    return features
-
-
-def _checked_federation(name: str, value: Any) -> Any:
-    if value is not None and not isinstance(value, schedules.Federation):
-        raise ConfigError(
-            f"{name} is {shown(value)}; allowed: cdq.Federation(participation=..., dropped=...)"
-        )
-    return value
 
 
 def _comm_from_config(comm: Any) -> str:
@@ -222,7 +207,7 @@ class Settings:
     )
     features: FeatureMap | None = hyperparameter(
         None,
-        _checked_features,
+        checked_features,
         Option(
             str,
             "BASIS",
@@ -301,6 +286,28 @@ class Settings:
         unsaid_default=True,
         of_environment=True,
     )
+    key: sets.Key | sets.Keys | sets.Rows | None = hyperparameter(
+        None,
+        sets.checked_key,
+        Option(
+            str, "MODULE:FUNCTION", "Of a fleet: states with equal keys are one state.", "none", sets.key_of
+        ),
+        encode=sets.key_to_config,
+        unsaid_default=True,
+    )
+    actions: tuple[tuple[str, ...], ...] | None = hyperparameter(
+        None,
+        sets.checked_actions,
+        Option(
+            str,
+            "NAME,...;NAME,...",
+            "Of a fleet: names of the actions of each environment; equal names are one action.",
+            "all have the same",
+            sets.actions_of,
+        ),
+        encode=sets.actions_to_config,
+        unsaid_default=True,
+    )
     tasks: several.Tasks | None = hyperparameter(
         None,
         several.checked_tasks,
@@ -344,7 +351,7 @@ class Settings:
     )
     federation: schedules.Federation | None = hyperparameter(
         None,
-        _checked_federation,
+        checked_federation,
         Option(
             str,
             "PART[:DROPPED]",

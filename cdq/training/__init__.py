@@ -40,7 +40,7 @@ from cdq.training.callbacks import Callback, CallbackList, RunView
 from cdq.training.checkpoints import JOURNAL, Checkpoints
 from cdq.training.course import Course, Ended, Nobody, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.figures import Figures
-from cdq.training.fleet import FleetTask, OwnTask
+from cdq.training.fleet import FleetTask, OwnTask, Reading, allowed_in
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
 from cdq.training.history import History
 from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, signals_deferred
@@ -86,6 +86,7 @@ __all__ = [
     "Plan",
     "Progress",
     "ProgressBar",
+    "Reading",
     "Requests",
     "Row",
     "RunView",
@@ -100,6 +101,7 @@ __all__ = [
     "about",
     "action_values",
     "agree_on_seed",
+    "allowed_in",
     "conditions",
     "curves_of",
     "duration",

@@ -19,6 +19,7 @@ from cdq.training.kinds import EnvironmentTask
 from cdq.training.monitor import Monitor
 from cdq.training.state import State, lanes_of
 from cdq.training.stopping import conditions
+from cdq.training.task import ModelTask
 from cdq.training.team import Team
 from cdq.workers import Look, Round, Rule, Stretch
 
@@ -173,8 +174,9 @@ def about(
         "environment": task.name,
         "model": task.fingerprint(),
         "settings": settings.to_config(),
-        "stepping_reason": task.why,
     }
+    if isinstance(task, ModelTask):  # a reader that is given the model cannot tell why it was taken
+        told["stepping_reason"] = task.why
     if task.blocks is not None:
         told["blocks"] = task.blocks.to_config()
     return {**told, "made_of": origin} if origin else told

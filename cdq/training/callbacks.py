@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,6 +51,9 @@ class RunView:
         self.environment, self.settings, self.begun = environment, settings, state.progress.steps
         self._state, self._table, self._evaluate = state, table, evaluate
         self._before = self.begun
+
+    def __repr__(self) -> str:
+        return f"RunView({self.environment!r}, {self.steps:,} of {self.target:,} steps)"
 
     @property
     def steps(self) -> int:
@@ -285,14 +289,24 @@ def _as_callback(given: Any) -> Callback:
         raise ConfigError(
             f"callbacks has {shown(given)}; allowed: objects of a cdq.Callback, as in cdq.StopOnTime(60), and functions"
         )
+    try:
+        inspect.signature(given).bind(None)
+    except TypeError:
+        raise ConfigError(
+            f"callbacks has {shown(given)}; allowed: functions of one argument, the run"
+        ) from None
+    except ValueError:  # of a function in C nobody knows
+        pass
     return _OnRound(given)
 
 
 class EvalCallback(Callback):
     """Evaluate the greedy policy every so many steps, and keep the best table.
 
-    An evaluation is due at the first round after each multiple of *every* steps: a window is not cut short for it
-    (``sync_every=`` sets how long windows are). Its mean return is in the history, as `greedy_return`.
+    An evaluation is due at the first round after each multiple of *every* steps: a window is not cut short for it, so
+    that the table is the same as without, and there are no more evaluations than rounds. Where that makes less than
+    half as many as were asked for, the log says so; ``sync_every=`` makes windows shorter. The mean return is in the
+    history, as `greedy_return`.
 
     Parameters
     ----------
@@ -340,17 +354,18 @@ class EvalCallback(Callback):
         self.best: Any = None
         self.best_steps, self.best_table = 0, None  # type: int, QTable | None
         self.best_network: Mapping[str, npt.NDArray[np.float32]] | None = None
-        self._last = 0
+        self._begun = self._last = self._made = 0
 
     def on_start(self, run: RunView) -> None:
         """Count from the steps that are done."""
-        self._last = run.steps
+        self._begun = self._last = run.steps
+        self._made = 0
 
     def on_round(self, run: RunView) -> None:
         """Evaluate, where it is due."""
         if run.steps // self.every == self._last // self.every:
             return
-        self._last = run.steps
+        self._last, self._made = run.steps, self._made + 1
         result = run.evaluate(self.episodes, seed=self.seed)
         self.evaluations = [*self.evaluations, (run.steps, result)][-self.MOST :]
         if self.best is None or _merit(result) > _merit(self.best):
@@ -359,6 +374,18 @@ class EvalCallback(Callback):
                 self.best_table = run.table
             else:
                 self.best_network = run.network
+
+    def on_end(self, run: RunView) -> None:
+        """Say where rounds were too long."""
+        due = run.steps // self.every - self._begun // self.every
+        if self._made < due / 2:
+            _log.warning(
+                "EvalCallback(every=%s) made %d of %d evaluations, as rounds are longer: QLearner(sync_every=...) makes"
+                " them shorter",
+                f"{self.every:,}",
+                self._made,
+                due,
+            )
 
 
 def _merit(result: Any) -> tuple[bool, float]:

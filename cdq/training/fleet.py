@@ -12,14 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.contracts import Episodes, Floats, Loop, WorkerTask
+from cdq.contracts.blocks import Blocks
 from cdq.core.envs.encode import Encoding
 from cdq.core.lanes import Lanes
 from cdq.core.table.qfunction import QFunction
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError
+from cdq.mdp import MDP
 from cdq.qfunctions import PersonalTable, QTable
 from cdq.schedules import StepSize
 from cdq.training.kinds import EnvironmentTask
+from cdq.training.task import ModelTask
 
 _MOST_NAMED = 3
 
@@ -33,6 +36,52 @@ class OwnTask:
     loop: Callable[[Rows, Lanes, float, npt.NDArray[np.int32]], Loop]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Way from the observations of an environment to rows and columns of a table that others use, too.
+
+    Attributes
+    ----------
+    own, moved : ModelTask
+        Task of the environment by itself, and on the table.
+    rows, columns : arrays of int64
+        Row of each of its states, and column of each of its actions.
+    """
+
+    own: ModelTask
+    moved: ModelTask
+    rows: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int64]
+
+    @property
+    def n_actions(self) -> int:
+        """Number of its actions."""
+        return self.own.n_actions
+
+    @property
+    def first_action(self) -> int:
+        """The number that it has for its action 0."""
+        return self.own.first_action
+
+    def action_values(self, values: Floats, observation: Any) -> Floats:
+        """Return the value of each of its actions; raises `ConfigError` if the observation is not one."""
+        row = int(self.rows[self.own.state_of(observation)])
+        own: Floats = self.moved.action_values(values, row)[self.columns]
+        return own
+
+    def split(self, observations: Any) -> list[Any] | None:
+        """Return the single observations of a batch; None if it is no batch."""
+        return self.own.split(observations)
+
+    def values_now(self, values: Floats) -> Callable[[Any], Floats]:
+        """Return the action values of an observation as a function, which later learning does not change."""
+        return partial(self.action_values, values.copy())
+
+    def mask_of(self, observation: Any) -> Any:
+        """Return None: states hold no masks."""
+        return None
+
+
 class FleetTask:
     """Tasks of one Q-function, of which each worker learns one: that of its rank.
 
@@ -44,6 +93,8 @@ class FleetTask:
         Returns what other processes make the environments of, a list; raises `ConfigError` if they cannot.
     personal : PersonalTable, optional
         Table in which every worker has rows of its own behind the common ones.
+    readings : sequence of Reading, optional
+        Ways of the environments to the table, where their states or actions differ.
     """
 
     model = None
@@ -55,8 +106,10 @@ class FleetTask:
         members: Sequence[EnvironmentTask],
         recipe: Callable[[], Any],
         personal: PersonalTable | None = None,
+        readings: Sequence[Reading] = (),
     ) -> None:
         self.members, self.recipe, self._personal = tuple(members), recipe, personal
+        self.readings = tuple(readings)
         first = self.members[0]
         self.agents: tuple[Any, ...] = tuple(range(len(members)))
         self.name = _named([task.name for task in members])
@@ -151,11 +204,24 @@ class FleetTask:
         for task in self.members:
             task.close()
 
+    def reader_of(self, number: int) -> Any:
+        """Return what reads the observations of a worker's environment."""
+        return self.readings[number] if self.readings else self.members[number]
+
+    def _reader(self) -> EnvironmentTask:
+        """Return the task that reads for all; raises `ConfigError` if each environment has states of its own."""
+        if self.readings:
+            raise ConfigError(
+                "each environment has states and actions of its own, and no worker was named; give its number, as in "
+                "predict(observation, 0)"
+            )
+        return self.members[0]
+
     # ---- the Q-function, which the first task reads for all
 
     def encoding(self) -> Encoding:
         """Return the encoding that makes observations into arguments of the Q-function."""
-        return self.members[0].encoding()
+        return self._reader().encoding()
 
     def q_function(self, rows: Rows, n: int) -> QFunction:
         """Return the Q-function over a table, for *n* lanes."""
@@ -171,19 +237,38 @@ class FleetTask:
 
     def action_values(self, values: Floats, observation: Any) -> Floats:
         """Return the table's value of each action; raises `ConfigError` if the observation is not one."""
-        return self.members[0].action_values(self.values_of(values, None), observation)
+        return self._reader().action_values(self.values_of(values, None), observation)
 
     def split(self, observations: Any) -> list[Any] | None:
         """Return the single observations of a batch; None if it is no batch."""
-        return self.members[0].split(observations)
+        return self._reader().split(observations)
 
     def values_now(self, values: Floats) -> Callable[[Any], Floats]:
         """Return the action values of an observation as a function, which later learning does not change."""
-        return self.members[0].values_now(self.values_of(values, None))
+        return self._reader().values_now(self.values_of(values, None))
 
     def mask_of(self, observation: Any) -> Any:
         """Return the allowed actions, where the observation itself holds a mask that is heeded; else None."""
-        return self.members[0].mask_of(observation)
+        return self._reader().mask_of(observation)
+
+
+def allowed_in(task: EnvironmentTask, blocks: Blocks | None) -> npt.NDArray[np.bool_] | None:
+    """Return the actions that the rows of a task's table have, where its models say that they do not have all.
+
+    Rows that all workers of a fleet have in common have those of any; *blocks* say whether each has rows of its own.
+    """
+    if not isinstance(task, FleetTask):
+        return None if task.model is None else task.model.actions
+    models = [one.model for one in task.members if one.model is not None]
+    if len(models) < len(task.members) or all(model.actions is None for model in models):
+        return None
+    each = [_all_of(model) if model.actions is None else model.actions for model in models]
+    common: npt.NDArray[np.bool_] = np.logical_or.reduce(each)
+    return common if blocks is None else np.concatenate([common, *each])
+
+
+def _all_of(model: MDP) -> npt.NDArray[np.bool_]:
+    return np.ones((model.n_states, model.n_actions), np.bool_)
 
 
 def _named(names: Sequence[str]) -> str:

@@ -129,11 +129,12 @@ class ProgressBar(Callback):
         self._write(_share(run), self._text(run))
 
     def _text(self, run: Seen) -> str:
-        speed = self._speed.lately(time.monotonic(), run.steps)
-        left = max(run.target - run.steps, 0)
+        now = time.monotonic()
+        speed = self._speed.lately(now, run.steps)
+        left = self._speed.seconds_for(max(run.target - run.steps, 0), now)
         share = f"{_share(run):.0%} of {amount(run.target)} steps"
         done = share if run.target else f"{amount(run.steps)} steps"
-        return _in_words(run, done, speed, f"{duration(left / speed)} left" if speed and left else "")
+        return _in_words(run, done, speed, f"{duration(left)} left" if left else "")
 
     def _write(self, share: float, text: str, **how: bool) -> None:
         if self._display is not None:
@@ -182,24 +183,26 @@ class Speed:
     """Steps per second: of the last seconds, and since the first steps; takes the same memory for good.
 
     Windows grow at the beginning, and so does the speed: then it is that of the later half of the time so far. Steps
-    come by whole rounds, and the time is that from one round to another.
+    come by whole rounds, and the time is that from one round to another: a hub waits for its workers before the first.
 
     Examples
     --------
     >>> speed = Speed(0.0, 100)
-    >>> speed.lately(2.0, 300), speed.lately(4.0, 1100), speed.lately(12.0, 1100)
-    (100.0, 400.0, 100.0)
+    >>> speed.lately(2.0, 300), speed.lately(4.0, 1100), speed.lately(8.0, 1100), speed.lately(10.0, 1100)
+    (100.0, 400.0, 400.0, 100.0)
     """
 
     def __init__(self, now: float, steps: int) -> None:
-        self._first = now, steps  # the last moment before anything was learnt
+        self._first = now, steps  # the first round, once there is a second
+        self._has_rounds = False
         self._seen = deque([self._first])
 
     def lately(self, now: float, steps: int) -> float:
         """Take note of so many steps; return the speed of the last seconds, 0 where there was none for long."""
         self.note(now, steps)
         (then, before), (last, newest) = self._seen[0], self._seen[-1]
-        passed = max(last - then, now - last)
+        round_took = last - self._seen[-2 if len(self._seen) > 1 else 0][0]
+        passed = (last if now - last <= 2 * round_took else now) - then  # a round is under way, or none
         silent = now - last >= max(2 * _LATELY, _SILENT * (last - then))
         return 0.0 if silent or not passed else (newest - before) / passed
 
@@ -207,18 +210,25 @@ class Speed:
         """Take note of so many steps."""
         seen = self._seen
         if steps == seen[-1][1]:
-            if len(seen) == 1:
-                self._first = seen[0] = now, steps
             return
-        if len(seen) > 1 and now - seen[-2][0] < _MOMENT:
+        if len(seen) == 2 and not self._has_rounds:
+            self._first, self._has_rounds = seen[1], True
+            seen.popleft()
+        elif len(seen) > 1 and now - seen[-2][0] < _MOMENT:
             seen.pop()
         seen.append((now, steps))
         span = min((now - self._first[0]) / 2, _LATELY)
         while len(seen) > 2 and now - seen[1][0] >= span:
             seen.popleft()
 
+    def seconds_for(self, steps: int, now: float) -> float:
+        """Return the seconds that so many more steps take, less those since the last round; 0 where nobody knows."""
+        last, newest = self._seen[-1]
+        speed = self.lately(now, newest)
+        return max(steps / speed - (now - last), 0.0) if speed else 0.0
+
     def overall(self, now: float, steps: int) -> float:
-        """Return the speed since the first steps."""
+        """Return the speed since the first round."""
         then, before = self._first
         return (steps - before) / max(now - then, 1e-9)
 

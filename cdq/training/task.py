@@ -133,6 +133,10 @@ class ModelTask:
         state_of = self.model.state_of if self._encoder is None else self._encoder.state_of
         return state_of(observation)
 
+    def observation_of(self, state: int) -> Any:
+        """Return the observation of a state."""
+        return state if self._encoder is None else self._encoder.observation_of(state)
+
     def of_model(self, model: MDP, dtype: npt.DTypeLike) -> ModelTask:
         """Return another model with the same states, as observations and actions are here."""
         return ModelTask(model, dtype, self._encoder, self.why, self.changed)

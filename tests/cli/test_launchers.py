@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,37 @@ def test_the_keys_of_a_job_are_made_by_one_command(
     assert (folder / "own.secret").read_text().strip() not in out + err
     assert main(["keygen", "--job", str(folder)]) == 2
     assert "own.secret is there already; use another directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [torchrun(1, 2, 5555), {"RANK": "0"}, {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}],
+)
+def test_what_was_learnt_is_looked_at_in_a_shell_of_a_rank(
+    variables: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A pod's shell has the variables of its rank, and the others do not wait for it."""
+    table, run = tmp_path / "table.safetensors", tmp_path / "run"
+    learnt = [
+        "train",
+        "FrozenLake-v1",
+        "--workers",
+        "2",
+        "--steps",
+        "2000",
+        "--seed",
+        "0",
+        "--save",
+        str(table),
+    ]
+    assert main([*learnt, "--checkpoint", str(run)]) == 0
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main(["evaluate", str(table)]) == 0
+    assert main(["plot", str(run), "--out", str(tmp_path / "run.svg")]) == 0
+    assert main(["play", "cdq/TicTacToe-v0", "--table", str(table)]) == 2
+    assert "FrozenLake" in capsys.readouterr().err
+    assert "CDQ_COMM" not in os.environ

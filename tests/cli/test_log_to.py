@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 import cdq
 from cdq.cli import main
 from cdq.job import Hosting
-from tests.cli.test_hub import JOB, Processes, end, processes, url
+from tests.cli.test_hub import JOB, Processes, end, processes, status, url
 from tests.training.test_loggers import scalars
 
 __all__ = ["processes", "url"]  # fixtures
@@ -127,3 +128,43 @@ def test_callbacks_see_a_hub_from_python(processes: Processes, url: str, tmp_pat
     assert seen == list(range(16_000, 320_001, 16_000))
     assert [steps for steps, _ in evaluated.evaluations] == [112_000, 208_000, 304_000]
     assert steps_in(tmp_path / "log.csv")[-1] == 320_000
+
+
+@pytest.mark.parametrize("wrong", ["--log", "--tensorboard", "--csv", "--tensorboard-log", "--logdir"])
+def test_names_of_other_programs_are_told_ours(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "FrozenLake-v1", wrong, "runs"]) == 2
+    assert capsys.readouterr().err.endswith("Did you mean '--log-to'?\n")
+
+
+def test_a_file_is_no_format_of_a_hubs_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hub = [
+        "hub",
+        "--bind",
+        "tcp://127.0.0.1:0",
+        "--env",
+        "FrozenLake-v1",
+        "--checkpoint",
+        str(tmp_path / "job"),
+    ]
+    assert main([*hub, "--log", "run.csv"]) == 2
+    assert "known: json, plain. The history is written where --log-to says." in capsys.readouterr().err
+
+
+def test_time_that_a_hub_waits_for_workers_is_none_of_learning(
+    processes: Processes, url: str, tmp_path: Path
+) -> None:
+    table = tmp_path / "job.csv"
+    began = time.monotonic()
+    hub = processes.start(
+        *("hub", "--bind", url, *JOB, "--checkpoint", tmp_path / "job", "--steps", "1.6e6", "--log-to", table)
+    )
+    status(url)
+    waited = time.monotonic()
+    time.sleep(1.5)
+    workers = [processes.start("join", url) for _ in range(2)]
+    assert end(hub)[0] == 0
+    whole = time.monotonic() - began
+    assert [end(worker)[0] for worker in workers] == [0, 0]
+    with table.open(newline="") as file:
+        (*_, last) = csv.DictReader(file)
+    assert float(last["seconds"]) <= whole - 1.5 - (waited - began) + 0.5

@@ -81,8 +81,15 @@ QUIET = {"counts": {}, "unreachable": [], "delivered": [], "workers": [{**WORKER
 @pytest.mark.parametrize(
     ("state", "sentence"),
     [
-        ({"members": []}, "Nobody learns: start 2 workers with cdq join."),
-        ({"members": [0]}, "1 worker is here, and a round needs 2: start 1 more with cdq join."),
+        ({"members": [], "waiting": []}, "Nobody learns: start 2 workers with cdq join."),
+        (
+            {"members": [], "waiting": [5]},
+            "1 worker is here, and a round needs 2: start 1 more with cdq join.",
+        ),
+        (
+            {"members": [0], "waiting": []},
+            "1 worker is here, and a round needs 2: start 1 more with cdq join.",
+        ),
         ({"workers": [{**WORKERS[1]}]}, "Worker 2 cannot be reached"),
         (
             {"delivered": [1], "workers": [{**WORKERS[0], "state": "learning", "seen": 31.4}]},

@@ -21,6 +21,7 @@ from cdq.job.store import write_beginning
 from cdq.learner.members import task_of
 from tests.job.jobs import Hub, journal_in
 from tests.job.test_asynchronous import Job
+from tests.learner.test_common import ACTIONS, KEYS, MAZES
 
 ROBOTS = [cdq.MDP.garnet(12, 3, branching=2, seed=seed) for seed in range(3)]
 POLES = [{"length": 0.3}, {"length": 0.5}, {"length": 0.9, "masspole": 0.2}]
@@ -40,6 +41,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "poles": {"env": "cdq/CartPole-v0", "env_kwargs": POLES, "features": cdq.TileCoding(tilings=4)},
     "poles beside": {"env": "cdq/CartPole-v0", "env_kwargs": POLES, "bins": 4, "merge": cdq.Personal(50.0)},
     "grids": {"env": ["cdq/GridWorld-v0", "cdq/GridWorld-v0", "cdq/GridWorld-v0"]},
+    "mazes": {"env": MAZES, "key": KEYS, "actions": ACTIONS},
+    "mazes beside": {"env": MAZES, "key": KEYS, "actions": ACTIONS, "merge": cdq.Personal(9.0)},
     "goals": {"env": ROBOTS[0], "tasks": cdq.Goals([3, 7, 5])},
     "rewards": {"env": ROBOTS[0], "tasks": cdq.Rewards(["a", "b"], pay)},
     "weights": {"env": ROBOTS[0], "tasks": cdq.Weights([[1.0, 0.0], [0.5, 2.0]], pay), "dtype": "float32"},

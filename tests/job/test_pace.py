@@ -33,7 +33,7 @@ def test_a_pace_falls_to_nothing_where_nothing_comes() -> None:
     clock.now += 1.0
     pace.add(1000)
     assert pace.per_second() == 1000.0
-    clock.now += 4.0
+    clock.now += 3.0
     assert pace.per_second() == 250.0
     clock.now += 30.0
     assert pace.per_second() == 0.0

@@ -74,6 +74,7 @@ def test_a_name_of_another_library_is_told_ours(call: Callable[..., Any], wrong:
         (lambda: learner(steps=3), "It belongs to learn, as in QLearner(...).learn(steps=...)"),
         (lambda: learner(callbacks=[]), "It belongs to learn, as in QLearner(...).learn(callbacks=...)"),
         (lambda: learner().learn(10, seed=3), "It belongs to QLearner, as in QLearner(..., seed=...)"),
+        (lambda: learner(tensorboard_log="runs"), "Give learn a callback, as in learn(1e6, callbacks=[cdq.Tensor"),
         (lambda: learner().learn(episodes=3), "Learning is counted in steps"),
     ],
 )  # fmt: skip

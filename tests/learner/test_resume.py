@@ -38,6 +38,16 @@ def test_resumed_from_any_checkpoint_the_run_is_the_same(way: str, tmp_path: Pat
         assert resumed.steps_left == 0
 
 
+def test_an_environment_that_was_named_by_another_id_is_told_of_alike(tmp_path: Path) -> None:
+    """The file of CartPole-v1 names its compiled twin, which is opened for reasons of its own."""
+    whole, settings = tmp_path / "whole", {"features": cdq.TileCoding(4, 4), "seed": 0, "num_envs": 8}
+    with runs.copied(tmp_path / "copies") as copies:
+        cdq.QLearner("CartPole-v1", checkpoint=whole, checkpoint_every=1000, **settings).learn(4000)
+    for copy in copies[:-1]:
+        cdq.QLearner.resume(copy).learn()
+        assert runs.differing(whole, copy) == []
+
+
 @pytest.mark.parametrize("way", runs.WAYS)
 def test_killed_again_and_again_the_run_is_the_same(way: str, tmp_path: Path) -> None:
     whole = tmp_path / "whole"

@@ -131,6 +131,12 @@ def forks_a_pool_of_mpi(mpi: Any) -> None:
     pool("fork")
 
 
+def learns_mazes(mpi: Any) -> None:
+    from tests.learner.test_common import STEPS, fleet
+
+    say(f"table {fleet(workers=3).learn(STEPS, verbose=0).table.digest()}")
+
+
 PROGRAMS: dict[str, Callable[[Any], None]] = {
     name: program for name, program in globals().items() if getattr(program, "__module__", "") == __name__
 }

@@ -310,3 +310,11 @@ def test_lengths_are_averaged_as_returns_are(monkeypatch: pytest.MonkeyPatch) ->
 
 def _with_lengths(column: Any) -> Any:
     return lambda self, name: column(self, "mean_return" if name == "mean_length" else name)
+
+
+def test_a_learner_has_no_speedup_by_itself() -> None:
+    for runs in (cdq.QLearner("FrozenLake-v1", seed=0), RUN):
+        with pytest.raises(
+            ConfigError, match="allowed: a list of learners, or a dictionary of runs by their number"
+        ):
+            cdq.plot.speedup(runs)

@@ -49,6 +49,8 @@ CHANGED: dict[str, Any] = {
     "stepping": "python",
     "groups": {"lights": ["n0", "n1"], "buses": ["b0"]},
     "opponent": "self",
+    "key": [[0, 1, 2], [1, 2, 3]],
+    "actions": [["left", "right"], ["left", "up"]],
     "tasks": {"kind": "goals", "states": [3, 5]},
     "comm": "zmq",
     "overlap": True,

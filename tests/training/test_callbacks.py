@@ -290,3 +290,29 @@ def test_what_is_no_callback_of_a_log_is_refused() -> None:
         with pytest.raises(ConfigError, match="callbacks"):
             agent.learn_from(*LOG, callbacks=given)  # type: ignore[arg-type]
     assert agent.steps == 0
+
+
+def test_evaluations_that_rounds_leave_out_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    agent = cdq.QLearner("FrozenLake-v1", seed=0, sync_every=10_000)
+    seen = cdq.EvalCallback(1000, episodes=1)
+    agent.learn(50_000, callbacks=[seen])
+    assert len(seen.evaluations) == 5
+    (line,) = [record.getMessage() for record in caplog.records if "EvalCallback" in record.getMessage()]
+    assert line.startswith("EvalCallback(every=1,000) made 5 of 50 evaluations, as rounds are longer")
+    caplog.clear()
+    agent.learn(50_000, callbacks=[cdq.EvalCallback(10_000, episodes=1)])
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("function", [lambda: None, lambda run, more: None, lambda *, run: None])
+def test_functions_that_cannot_be_called_are_refused_before_work(function: Any) -> None:
+    agent = cdq.QLearner("FrozenLake-v1", seed=0)
+    with pytest.raises(ConfigError, match="allowed: functions of one argument, the run"):
+        agent.learn(1000, callbacks=[function])
+    assert agent.steps == 0
+
+
+def test_a_view_says_where_the_run_is() -> None:
+    said = list[str]()
+    cdq.QLearner("FrozenLake-v1", seed=0).learn(8000, callbacks=[lambda run: said.append(repr(run))])
+    assert said[-1] == "RunView('FrozenLake-v1', 8,000 of 8,000 steps)"

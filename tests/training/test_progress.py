@@ -126,7 +126,21 @@ def test_a_speed_that_grows_is_that_of_the_later_half() -> None:
         steps += 1000 * second**2  # windows grow
         found = speed.lately(second, steps)
     assert found > 1000 * 6**2
-    assert speed.overall(8.0, steps) == steps / 8
+    assert speed.overall(8.0, steps) == (steps - 1000) / 7
+
+
+def test_the_speed_of_a_single_round_is_that_of_the_whole() -> None:
+    """A hub waits before its first round; where there is no second, nobody knows for how long."""
+    speed = Speed(0.0, 0)
+    for look in (1.0, 2.0):
+        assert speed.lately(look, 0) == 0.0
+    assert speed.lately(3.0, 150) == speed.overall(3.0, 150) == 50.0
+    assert speed.lately(4.0, 300) == 150.0
+    assert [speed.seconds_for(1500, now) for now in (4.0, 5.0, 6.0)] == [
+        10.0,
+        9.0,
+        8.0,
+    ]  # it counts down in a round
 
 
 def test_a_speed_takes_the_same_memory_for_good() -> None:

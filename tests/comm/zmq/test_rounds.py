@@ -3,83 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-import numpy as np
 import pytest
 
-from cdq.comm.zmq.events import Done, Dropped, Received, Revoked, Send, Stop, Tick, Unreachable
+from cdq.comm.zmq.events import Dropped, Received, Revoked, Send, Stop, Tick, Unreachable
 from cdq.comm.zmq.wire import Frame, Kind, Reason, decode, encode
-from cdq.job.membership.events import Arrived as Came
-from cdq.job.membership.events import Deliver, Failed, HubSettings, Joined, Leave, Left, Submit, WorkerEvent
-from cdq.job.membership.hub_machine import HubMachine
-from cdq.job.membership.worker_machine import WorkerMachine
-from tests.comm.zmq.simulation import Adding, Disk, Table, delta
-
-
-class Team:
-    """A hub and workers whose messages arrive at once, in order.
-
-    Attributes
-    ----------
-    happened : dict of str to list
-        What came out of each worker's machine, by name.
-    """
-
-    def __init__(self, settings: HubSettings, disk: Disk | None = None) -> None:
-        self.disk = disk or Disk()
-        self.service = Adding(self.disk, lambda: False)
-        self.hub = HubMachine(self.service, settings, 7, self.disk.state)
-        self.disk.state = self.hub.state()
-        self.now, self.done = 0.0, False
-        self.workers: dict[str, WorkerMachine] = {}
-        self.happened: dict[str, list[Any]] = {}
-        self.keys: dict[str, str] = {}
-
-    def join(self, name: str, key: str | None = None, hello: bytes = b"adds") -> None:
-        """Start a worker."""
-        if key is not None:
-            self.keys[name] = key
-        self.workers[name] = WorkerMachine(hello, name.encode().ljust(16), 0)
-        self.happened[name] = []
-        self.give(name, Tick(self.now))
-
-    def give(self, name: str, event: WorkerEvent) -> None:
-        """Give a worker an event, and carry what follows."""
-        for action in self.workers[name].step(event):
-            if isinstance(action, bytes):
-                self.step(Received(name.encode(), action, self.keys.get(name), self.now))
-            else:
-                self.happened[name].append(action)
-
-    def step(self, event: Any) -> None:
-        """Give the hub an event, and carry what follows."""
-        for action in self.hub.step(event):
-            if isinstance(action, Send) and action.route.decode() in self.workers:
-                self.give(action.route.decode(), Came(action.message, self.now))
-            self.done = self.done or isinstance(action, Done)
-
-    def submit(self, name: str) -> None:
-        """Let a worker learn from what it got last."""
-        last = self.happened[name][-1]
-        table: Table = np.frombuffer(bytes(last.payload), np.int64)
-        machine = self.workers[name]
-        payload = delta(machine.uid, machine.applied + 1, table).tobytes()
-        self.give(name, Submit(payload, last.version, self.now))
-
-    def wait(self, seconds: float) -> None:
-        """Let time go by."""
-        self.now += seconds
-        self.step(Tick(self.now))
-
-    def kinds(self, name: str) -> list[type]:
-        """Return what happened to a worker."""
-        return [type(one) for one in self.happened[name]]
-
-    @property
-    def members(self) -> list[int]:
-        """The members, as the hub tells."""
-        return list(self.hub.status()["members"])
+from cdq.job.membership.events import Deliver, Failed, HubSettings, Joined, Leave, Left, Submit
+from tests.comm.zmq.simulation import Disk, delta
+from tests.comm.zmq.teams import Team
 
 
 def test_a_fixed_number_begins_together() -> None:
@@ -219,6 +150,39 @@ def test_a_hub_that_starts_again_counts_nothing_twice() -> None:
     again.give("a", Tick(again.now))
     assert again.kinds("a") == again.kinds("b") == [Joined, Deliver, Deliver]
     assert [[entry[:2] for entry in entries] for entries in disk.log] == [[(0, 1), (1, 1)], [(0, 2), (1, 2)]]
+
+
+def test_who_does_not_come_back_to_a_hub_that_starts_again_is_not_counted_as_late() -> None:
+    settings = HubSettings(min_members=2, max_members=2, grace=5.0)
+    team = Team(settings)
+    for name in "ab":
+        team.join(name)
+    team.submit("a")
+    team.submit("b")
+    team.disk.state = json.loads(json.dumps(team.hub.state()))
+    again = Team(settings, team.disk)
+    again.now = 1.0
+    for name in "cd":
+        again.join(name)
+    again.wait(3.0)
+    assert again.members == [0, 1]  # they may come back
+    again.wait(3.0)
+    assert again.members == [2, 3]
+    assert again.hub.counts["evicted"] == 0
+
+
+def test_who_left_before_the_hub_ended_is_not_waited_for_when_it_starts_again() -> None:
+    settings = HubSettings(min_members=2, max_members=2, grace=5.0)
+    team = Team(settings)
+    for name in "ab":
+        team.join(name)
+    for name in "ab":
+        team.give(name, Leave(team.now))
+    team.disk.state = json.loads(json.dumps(team.hub.state()))
+    again = Team(settings, team.disk)
+    for name in "cd":
+        again.join(name)
+    assert again.members == [0, 1]
 
 
 def test_the_same_key_has_the_same_number_and_one_process() -> None:
