@@ -42,8 +42,12 @@ nox.options.sessions = [
 KERNELS = ["core", "envs", "experiments", "mdp", "offline", "qfunctions", "workers", "training/test_loop.py"]
 KERNELS += [
     f"learner/test_{name}.py"
-    for name in ("assembly", "hashed", "hashed_bins", "missing_actions", "offline", "qlearner", "stepped")
+    for name in (
+        *("agents", "assembly", "common", "federation", "fleet", "hashed", "hashed_bins", "missing_actions"),
+        *("offline", "policies", "qlearner", "stepped", "tasks", "tasks_kept"),
+    )
 ]
+KERNELS += ["training/test_team.py", "training/test_wide.py", "job/test_kinds.py"]
 
 
 @nox.session(venv_backend="none")

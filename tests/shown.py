@@ -34,7 +34,7 @@ MOMENT = [
     (re.compile(r"(?:\d+ (?:h|min|s) )+left"), "TIME left"),
     (re.compile(r"time left +.*"), "time left TIME"),
     (re.compile(rf"-?{NUMBER}"), "N"),
-    (re.compile(r" G steps| M steps"), " steps"),
+    (re.compile(r" [GM] (?=steps|on average)"), " "),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The examples for Kubernetes are valid, and their commands do on this machine what the page says."""
+"""The examples for Kubernetes, and the page's for AWS Batch, are valid; their commands run on this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ import yaml
 
 import cdq
 from cdq.comm.zmq.keys import allow, keygen
-from tests.comm.zmq.meetings import free_port
+from tests.comm.zmq.meetings import aws_batch, free_port
+from tests.shown import ROOT, blocks
 from tests.test_examples import ENVIRONMENT, EXAMPLES, MPIEXEC, write_program
 
 FOLDER = EXAMPLES / "kubernetes"
@@ -324,3 +325,25 @@ def test_ranks_of_mpi_learn_what_threads_do(cluster: Cluster) -> None:
     told = cluster.report()
     table = cdq.QLearner("Taxi-v4", workers=workers, seed=0).learn(2_000_000).table
     assert (told["workers"], told["digest"]) == (workers, table.digest())
+
+
+@pytest.mark.slow
+def test_nodes_of_aws_batch_learn_what_threads_do(cluster: Cluster) -> None:
+    (definition,) = map(json.loads, blocks(ROOT / "docs/clusters.md", "json"))
+    assert definition["type"] == "multinode"
+    (nodes,) = definition["nodeProperties"]["nodeRangeProperties"]
+    container = {"command": nodes["container"]["command"], "env": nodes["container"]["environment"]}
+    keygen(cluster.folder / "job/keys", job=True)
+    results = [cluster.start(container, **aws_batch(rank, 3, cluster.port)) for rank in range(3)]
+    said = [ended(process) for process in results]
+    assert [status for status, _ in said] == [0, 0, 0], said
+    table = cdq.QLearner("Taxi-v4", workers=3, seed=0).learn(2_000_000).table
+    assert cdq.QLearner.resume(cluster.folder / "job/taxi", comm="inprocess").table.digest() == table.digest()
+
+
+def test_the_page_starts_the_examples_of_ray_and_dask() -> None:
+    """`.ci/check_engines.py` runs them with such arguments."""
+    commands = "".join(blocks(ROOT / "docs/clusters.md", "sh")).splitlines()
+    started = [line.split()[1:] for line in commands if line.startswith("python ")]
+    assert [(ROOT / path).is_file() for path, _, _ in started] == [True, True]
+    assert {(url, workers) for _, url, workers in started} == {("tcp://127.0.0.1:5555", "2")}

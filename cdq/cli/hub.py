@@ -191,7 +191,8 @@ def hub(
         else:
             agent, more = _new(checkpoint, env, env_kwargs, options, given=given, every=every), steps
         if "members" in agent.made_of:  # a fleet, all of whose environments need not have a worker
-            hosting = replace(hosting, least=workers)
+            former = 1 if last is None else last.get("least", 1)
+            hosting = replace(hosting, least=workers if "workers" in given else former)
         finish(agent, more, until, None, json_path, callbacks=callbacks, hosting=hosting)
 
 

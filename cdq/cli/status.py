@@ -39,6 +39,7 @@ def status(
     from cdq.cli.render import write_json
     from cdq.comm.base import checked_timeout
     from cdq.job.membership.connection import status as ask
+    from cdq.training import is_for_a_person
 
     if watch and json_path is not None:
         raise ConfigError(
@@ -57,7 +58,7 @@ def status(
             if not may_be_done(told):
                 raise
             return
-        if sys.stdout.isatty():
+        if is_for_a_person(sys.stdout):
             sys.stdout.write(_CLEAR)
         _show(told, json_path)
 

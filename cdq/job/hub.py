@@ -198,7 +198,7 @@ def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
         service = go_on(call, hosting, journal, contributions)
         call.callbacks.begin()
         machine = hub.machine = _machine(call, hosting, service, journal, hub.name_of)
-        how = {"asynchronous": hosting.asynchronous, "durable": hosting.durable}
+        how = {"asynchronous": hosting.asynchronous, "durable": hosting.durable, "least": service.least}
         start = {"goal": call.state.goal.to_config(), "time": time.time(), **how}
         journal.write({"start": machine.generation, "hub": machine.state(), **start})
         journal.sync()  # no two starts may have one number

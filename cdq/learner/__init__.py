@@ -19,6 +19,7 @@
 - `members`: Environments of a hub's job without a model: each worker makes its own, of what the hub says of it.
 - `offline`: A call of `learn_from`: a run whose workers replay a log.
 - `parcel`: Parcels: all that a process gets from the learner that starts it, to be a rank beside it.
+- `policies`: Policies that users give to workers, as the probability of each action in each row of the table.
 - `parts`: Parts of a learner's table by name: what acts for an agent, a group of them, or a task.
 - `qlearner`: QLearner, the public class: learn, predict, evaluate, save, load.
 - `rank`: A process that is a rank beside the one that started it: ``python -m cdq.learner.rank URL RANK SIZE

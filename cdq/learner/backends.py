@@ -107,7 +107,7 @@ class Backend:
             )
         from cdq.learner.members import require_hostable
 
-        require_hostable(task, about)
+        require_hostable(task, about, hosting.least)
         return replace(self, kind=MEMBERS, hosting=hosting)
 
 

@@ -48,10 +48,10 @@ def _require_compiled(task: EnvironmentTask) -> None:
         )
 
 
-def require_hostable(task: EnvironmentTask, about: Mapping[str, Any]) -> None:
+def require_hostable(task: EnvironmentTask, about: Mapping[str, Any], least: int | None) -> None:
     """Raise `ConfigError` unless the workers of a hub can learn a task, which each makes of what the hub says.
 
-    *about* is the description of its learner (`training.call.about`).
+    *about* is the description of its learner (`training.call.about`), *least* the number of workers of a round.
     """
     from cdq.job.tasks import describe, member_of
 
@@ -66,7 +66,12 @@ def require_hostable(task: EnvironmentTask, about: Mapping[str, Any]) -> None:
             "ranks learn it: cdq launch, or mpiexec"
         )
     _require_compiled(task)
-    for number in range(len(task.members) if isinstance(task, FleetTask) else 1):
+    places = len(task.members) if isinstance(task, FleetTask) else 1
+    if isinstance(task, FleetTask) and least is not None and least > places:
+        raise ConfigError(
+            f"a round is to have {least} workers, and the fleet has {places} environments; allowed: up to {places}"
+        )
+    for number in range(places):
         own, told = member_of(task, about, number)
         made_of, _ = describe(own, told)
         inner = own.inner if isinstance(own, WideTask) else own

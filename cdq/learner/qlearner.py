@@ -16,6 +16,7 @@ from cdq.learner.assembly import made_with, make_table, make_task, origin_of, re
 from cdq.learner.exclusion import Turn
 from cdq.learner.fleets import require_fleet
 from cdq.learner.learning import Learning
+from cdq.learner.policies import with_policies
 from cdq.merges import MergeRule, Personal, resolve
 from cdq.rules import Hysteretic
 from cdq.schedules import Constant, Federation, Rate, StepSize
@@ -129,7 +130,9 @@ class QLearner(Learning):
         Let each merge travel while the next window is learnt; it is applied one window late.
     per_worker : dict of lists, optional
         Schedules of each worker in place of the common ones, in rank order: ``{"exploration": [0.05, 0.2, 0.5]}``, and
-        "step_size" likewise. Workers that explore differently see more of an environment.
+        "step_size" likewise. Workers that explore differently see more of an environment. "policy": None, or a fixed
+        policy by which the worker acts in place of its values: an action, one for each state, the probability of each
+        action in each state, or a function of an observation that returns either, which is asked at once.
     federation : Federation, optional
         Conditions of federated learning: rounds without some of the workers, contributions that are lost, and workers
         that send nonsense.
@@ -249,6 +252,7 @@ class QLearner(Learning):
             usual = self._task.step_size(self.settings.gamma) if own is None else Constant(own)
             self.settings = replace(self.settings, step_size=usual)
         require_fleet(self._task, self.settings)
+        self.settings = with_policies(self._task, self.settings)
         self._requests = Requests()
         self._backend = backends.choose_backend(comm, self._task, workers)
         require_rule_fits(self.settings, alone=self._backend.alone)

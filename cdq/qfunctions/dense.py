@@ -54,6 +54,10 @@ class Table:
         row: Floats = values[self._encoder.state_of(observation)]
         return row
 
+    def observation_of(self, state: int) -> Any:
+        """Return the observation of a row."""
+        return self._encoder.observation_of(state)
+
     def split(self, observations: Any) -> list[Any] | None:
         """Return the single observations of a batch; None if it is no batch."""
         return self._encoder.split(observations)

@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from cdq.schedules.federation import (
+    POLICY,
     Federation,
     Part,
     as_per_worker,
@@ -40,6 +41,7 @@ _OF_LAWS = ("LAW_BITS", "build_law", "log_keep")  # on first use: they take NumP
 
 __all__ = [
     "LAW_BITS",
+    "POLICY",
     "ClockLaw",
     "Constant",
     "Decay",

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from cdq.errors import ConfigError
 from cdq.errors.checks import real, shown, whole
 from cdq.schedules.forms import as_law, as_rate, from_config, to_config
-from cdq.schedules.rates import Rate, StepSize
 
 # First number of the spawn keys of its draws: workers have others (`workers.worker`).
 _DRAWS = 3
@@ -116,13 +115,48 @@ class Federation:
         return [Part(rank in learning, rank in learning and bool(arriving[rank])) for rank in range(size)]
 
 
-# ---- schedules of each worker
+# ---- schedules and policies of each worker
 
-_SCHEDULES = {"exploration": as_rate, "step_size": as_law}
+POLICY = "policy"
+
+
+def as_policy(given: Any, name: str) -> Any:
+    """Return a fixed policy: None, a function, an action, or numbers as nested tuples; the learner reads them on.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+    """
+    import numpy as np  # here: the help of a command needs none
+
+    if isinstance(given, str):  # of a command line
+        given = {"none": None}.get(given, int(given) if given.isdecimal() else given)
+    if given is None or callable(given):
+        return given
+    try:
+        numbers = np.asarray(given)
+    except ValueError:
+        numbers = np.empty(0, object)
+    if (
+        numbers.dtype.kind not in "iuf"
+        or numbers.ndim > 2
+        or not numbers.size
+        or not np.isfinite(numbers).all()
+    ):
+        raise ConfigError(
+            f"{name} is {shown(given)}; allowed: None, an action, an action for each state, the probability of each "
+            "action in each state, or a function of an observation that returns either"
+        )
+    plain = numbers.tolist()
+    return tuple(tuple(row) if isinstance(row, list) else row for row in plain) if numbers.ndim else plain
+
+
+_SCHEDULES = {"exploration": as_rate, "step_size": as_law, POLICY: as_policy}
 
 
 def as_per_worker(name: str, given: Any) -> Mapping[str, tuple[Any, ...]] | None:
-    """Return schedules of each worker by the name of their hyper-parameter; None where there are none.
+    """Return schedules, or policies, of each worker by the name of their hyper-parameter; None where there are none.
 
     Raises
     ------
@@ -150,13 +184,29 @@ def as_per_worker(name: str, given: Any) -> Mapping[str, tuple[Any, ...]] | None
     return known
 
 
-def per_worker_to_config(per_worker: Mapping[str, Sequence[StepSize | Rate]] | None) -> Any:
+def per_worker_to_config(per_worker: Mapping[str, Sequence[Any]] | None) -> Any:
     """Return schedules of each worker as a JSON object; `per_worker_from_config` reads it back."""
     if per_worker is None:
         return None
-    return {name: [to_config(one) for one in schedules] for name, schedules in per_worker.items()}
+    return {
+        name: [*map(_policy_to_config if name == POLICY else to_config, each)]
+        for name, each in per_worker.items()
+    }
+
+
+def _policy_to_config(policy: Any) -> Any:
+    """Return a policy as a JSON object; a function, which has no environment yet, is none."""
+    if callable(policy):
+        return None
+    return (
+        [list(row) if isinstance(row, tuple) else row for row in policy]
+        if isinstance(policy, tuple)
+        else policy
+    )
 
 
 def per_worker_from_config(config: Any) -> Any:
     """Return the schedules that `per_worker_to_config` described."""
-    return None if config is None else {name: [*map(from_config, told)] for name, told in config.items()}
+    if config is None:
+        return None
+    return {name: told if name == POLICY else [*map(from_config, told)] for name, told in config.items()}

@@ -341,7 +341,7 @@ class Settings:
         Option(
             str,
             "NAME:VALUE,VALUE,...",
-            "Schedules of each worker: exploration or step_size, as exploration:0.05,0.2,0.5.",
+            "Of each worker: exploration or step_size, as exploration:0.05,0.2, or policy:none,0, an action each.",
             "none",
             per_worker_of,
         ),

@@ -19,6 +19,8 @@
   goal.
 - `networks`: Networks of environments: the Q-function that their observations get.
 - `paid`: Numbers that transitions pay to several tasks: rewards of all, or features that tasks weigh.
+- `policies`: Policies by which workers act, whatever they learn: Q-learning learns the best actions from those of any
+  policy.
 - `picture`: Picture of a run in bounded size, as a JSON object: its curves, and its table on the grid or by its first
   rows.
 - `played`: Rounds that were played, and the rows of a history that they become.

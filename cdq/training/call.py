@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from cdq.mdp import MDP
+from cdq.schedules import POLICY
 from cdq.settings import Settings
 from cdq.training.callbacks import CallbackList
 from cdq.training.checkpoints import Checkpoints
@@ -95,7 +96,7 @@ class LearnCall:
     def _cohort(self) -> Cohort | None:
         """Differences between the workers, where there are any."""
         settings, known = self.settings, self.settings.per_worker or {}
-        if not known and settings.federation is None:
+        if not known.keys() - {POLICY} and settings.federation is None:
             return None
         schedules = known.get("exploration", ()), known.get("step_size", ())
         return Cohort(*schedules, settings.federation, settings.seed, self.state.session)

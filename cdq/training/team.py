@@ -13,9 +13,11 @@ from cdq.contracts import Task
 from cdq.core.lanes import Lanes, widened
 from cdq.errors import FileError
 from cdq.qfunctions import MergedNetwork, MergedTable, Parameters
+from cdq.schedules import POLICY
 from cdq.settings import Settings
 from cdq.settings.of_networks import averages
 from cdq.training.course import Plan
+from cdq.training.policies import acting_by
 from cdq.training.state import State
 from cdq.workers import NetworkContribution, PeerTable, Worker, WorkerContribution, peer_bytes
 
@@ -133,8 +135,9 @@ class Team:
     def _worker(
         self, rank: int, merged: MergedTable, is_keeper: bool, memory: npt.NDArray[np.uint8] | None = None
     ) -> Worker:
+        policies = (self._settings.per_worker or {}).get(POLICY)
         return Worker(
-            self._problem.of_worker(rank),
+            acting_by(self._problem, rank, policies),
             merged,
             is_keeper=is_keeper,
             gamma=self._settings.gamma,

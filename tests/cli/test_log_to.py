@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 import cdq
 from cdq.cli import main
 from cdq.job import Hosting
-from tests.cli.test_hub import JOB, Processes, end, processes, status, url
+from tests.cli.test_hub import JOB, Processes, end, processes, url
 from tests.training.test_loggers import scalars
 
 __all__ = ["processes", "url"]  # fixtures
@@ -148,23 +147,3 @@ def test_a_file_is_no_format_of_a_hubs_lines(tmp_path: Path, capsys: pytest.Capt
     ]
     assert main([*hub, "--log", "run.csv"]) == 2
     assert "known: json, plain. The history is written where --log-to says." in capsys.readouterr().err
-
-
-def test_time_that_a_hub_waits_for_workers_is_none_of_learning(
-    processes: Processes, url: str, tmp_path: Path
-) -> None:
-    table = tmp_path / "job.csv"
-    began = time.monotonic()
-    hub = processes.start(
-        *("hub", "--bind", url, *JOB, "--checkpoint", tmp_path / "job", "--steps", "1.6e6", "--log-to", table)
-    )
-    status(url)
-    waited = time.monotonic()
-    time.sleep(1.5)
-    workers = [processes.start("join", url) for _ in range(2)]
-    assert end(hub)[0] == 0
-    whole = time.monotonic() - began
-    assert [end(worker)[0] for worker in workers] == [0, 0]
-    with table.open(newline="") as file:
-        (*_, last) = csv.DictReader(file)
-    assert float(last["seconds"]) <= whole - 1.5 - (waited - began) + 0.5

@@ -147,6 +147,27 @@ def test_watching_ends_with_the_job(
     assert "\x1b" not in shown  # no terminal
 
 
+@pytest.mark.parametrize(
+    ("environment", "clears"),
+    [
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+    ],
+)
+def test_only_a_persons_terminal_is_cleared(
+    environment: dict[str, str],
+    clears: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)
+    assert watch(monkeypatch, [STATE, changed(service={"steps": 10_000, "finished": True})]) == 0
+    assert ("\x1b[H\x1b[2J" in capsys.readouterr().out) == clears
+
+
 def test_a_hub_that_ended_between_two_looks_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
     assert watch(monkeypatch, [changed(service={"steps": 10_000})]) == 0
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import cdq
 from cdq.errors import ConfigError, FileError
-from cdq.job.hub import Hosting
+from cdq.job.hub import Hosting, run
+from cdq.training import Goal, Requests
 from tests.job.jobs import MODEL, Playing
 from tests.job.test_chaos import assert_exact
 
@@ -97,3 +100,21 @@ def test_a_hub_is_for_members_alone(tmp_path: Path) -> None:
         stepped.learn(1000, hosting=hosting)
     assert not (tmp_path / "job").exists()
     assert learner.steps == stepped.steps == 0
+
+
+def test_time_in_which_a_hub_waits_for_workers_is_none_of_learning() -> None:
+    """The clock of the history begins anew until somebody joins, or a round closes."""
+    begun, machine = list[int](), SimpleNamespace(epoch=3, version=7)
+
+    def run_hub(stop: Callable[[], bool]) -> None:
+        for machine.epoch, machine.version in ((3, 7), (3, 7), (4, 7), (4, 8)):
+            assert not stop()
+
+    call: Any = SimpleNamespace(
+        monitor=SimpleNamespace(go_on=lambda: begun.append(machine.epoch)),
+        requests=Requests(),
+        state=SimpleNamespace(goal=Goal(100)),
+    )
+    hub: Any = SimpleNamespace(run=run_hub)
+    run(hub, machine, call, lambda: None, lambda: None)  # type: ignore[arg-type]
+    assert begun == [3, 3]

@@ -153,9 +153,11 @@ def test_the_own_part_is_checked() -> None:
 # ---- refusals
 
 
-def hosted(tmp_path: Path, env: Any, asynchronous: bool = False, **how: Any) -> None:
+def hosted(
+    tmp_path: Path, env: Any, asynchronous: bool = False, least: int | None = None, **how: Any
+) -> None:
     agent = cdq.QLearner(env, comm="zmq", checkpoint=tmp_path / "job", seed=0, **how)
-    agent.learn(100, hosting=Hosting(f"zmq+ipc://{tmp_path}/hub", asynchronous=asynchronous))
+    agent.learn(100, hosting=Hosting(f"zmq+ipc://{tmp_path}/hub", asynchronous=asynchronous, least=least))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +171,12 @@ def hosted(tmp_path: Path, env: Any, asynchronous: bool = False, **how: Any) -> 
         (ROBOTS, {"merge": cdq.Personal(1.0), "asynchronous": True}, "let it merge in rounds"),
         ("cdq/CartPole-v0", {"workers": 2, "asynchronous": True}, "let it merge in rounds"),
         (ROBOTS, {"overlap": True}, "overlap"),
+        (
+            ROBOTS,
+            {"least": 4},
+            "a round is to have 4 workers, and the fleet has 3 environments; allowed: up to 3",
+        ),
+        ("CartPole-v1", {"network": cdq.Network(hidden=(8,)), "workers": 2}, "a hub averages"),
         (ROBOTS, {"per_worker": {"exploration": [0.1, 0.2, 0.3]}}, "members of a hub come and go"),
     ],
 )

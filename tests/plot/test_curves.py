@@ -291,7 +291,7 @@ def test_learners_are_grouped_by_their_workers() -> None:
         ({True: RUN, 2: RUN}, "a number of workers is True"),
         ({1: RUN}, "runs of 1 numbers of workers; give two or more"),
         ({1: RUN, 2: History()}, "a run of 2 workers took no steps"),
-        ([RUN], "a number of workers is ''"),
+        ([RUN], "allowed: a list of learners, or a dictionary of runs by their number of workers"),
     ],
 )
 def test_speed_up_without_workers_is_refused(runs: Any, message: str) -> None:

@@ -109,7 +109,7 @@ static void NAME(cdq_choose_by_rule)(const cdq_rows *rows, const cdq_rule *rule,
     const int64_t n_actions = linear->n_actions;
     for (int64_t i = 0; i < linear->n; i++) {
         const REAL *q = NAME(cdq_values_by_rule)(rows, rule, linear, &linear->state, i);
-        action[i] = NAME(cdq_action_by_rule)(rule, q, masks ? masks + i * n_actions : NULL, n_actions, i);
+        action[i] = NAME(cdq_action_by_rule)(rule, q, 0, masks ? masks + i * n_actions : NULL, n_actions, i);
     }
 }
 

@@ -17,7 +17,7 @@ typedef struct {
 typedef struct {
     cdq_episodes part, whole; /* the part in hand, and the parts before it; of these only counts */
     int64_t lanes, sweeps, done, begun; /* sweeps of the window, those made, and those before the part */
-    int64_t n_parts, index;
+    int64_t n_parts, index, end; /* of the part in hand, in sweeps: a division takes as long as a step */
     double *parts; /* (n_parts, CDQ_TALLY_WIDTH), or NULL */
 } cdq_tally;
 
@@ -34,13 +34,15 @@ CDQ_INLINE void cdq_end_episode(cdq_episodes *part, int64_t length, double resul
     part->return_sum_of_all += result;
 }
 
-/* Sweeps that are left of the part in hand. */
-static inline int64_t cdq_part_left(const cdq_tally *tally)
+/* The sweep at which the part in hand ends. */
+static inline int64_t cdq_part_end(const cdq_tally *tally)
 {
     int64_t i = tally->index + 1, n = tally->n_parts;
-    int64_t end = tally->sweeps / n * i + tally->sweeps % n * i / n; /* no product overflows */
-    return end - tally->done;
+    return tally->sweeps / n * i + tally->sweeps % n * i / n; /* no product overflows */
 }
+
+/* Sweeps that are left of the part in hand. */
+static inline int64_t cdq_part_left(const cdq_tally *tally) { return tally->end - tally->done; }
 
 /* Take note of sweeps, no more than are left of the part. */
 static inline void cdq_tally_sweeps(cdq_tally *tally, int64_t sweeps)
@@ -66,6 +68,7 @@ static inline void cdq_tally_sweeps(cdq_tally *tally, int64_t sweeps)
         part->return_sum_of_all = return_sum_of_all;
         tally->begun = tally->done;
         tally->index++;
+        tally->end = cdq_part_end(tally);
     }
 }
 
@@ -88,6 +91,7 @@ static inline cdq_tally cdq_begin_tally(double *parts, int64_t n_parts, int64_t 
     tally.n_parts = n_parts;
     tally.lanes = lanes;
     tally.sweeps = sweeps;
+    tally.end = cdq_part_end(&tally);
     cdq_tally_sweeps(&tally, 0);
     return tally;
 }

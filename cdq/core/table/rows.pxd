@@ -38,6 +38,7 @@ cdef extern from "table/rule.h":
         uint32_t *next_action
         double beta
         void *sum
+        const uint64_t *policy
         int64_t own
         double prior
         double memory
@@ -58,6 +59,7 @@ cdef class Rows:
     cdef readonly double beta    # step size of errors below 0, of the rule that has one
     cdef readonly int64_t own    # rows between a common row and the worker's own; 0: it has none
     cdef double prior, memory
+    cdef const uint64_t[:, ::1] policy  # chances of the actions up to each, by which the worker acts; None: by values
     cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size)
 
 cdef void close_alone(cdq_rows *rows, int64_t *beyond) noexcept nogil
@@ -72,3 +74,4 @@ cdef class Law:
 cdef class RuleLanes:
     cdef cdq_rule c
     cdef object memory           # keeps the scratch alive
+    cdef object policy           # keeps the policy alive

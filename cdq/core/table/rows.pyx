@@ -113,6 +113,12 @@ cdef class Rows:
             raise ValueError(f"there are no rows of a worker's own {own} rows behind the first of {self.c.n_states}")
         self.own, self.prior, self.memory = own, prior, memory
 
+    def act_by(self, const uint64_t[:, ::1] policy not None):
+        """Say that the worker acts by a policy: the chance of each action and those before it, in units of 2^-32."""
+        if policy.shape[1] * self.tables != self.c.n_actions or policy.shape[0] > self.c.n_states:
+            raise ValueError("the policy does not have the size of the table")
+        self.policy = policy
+
     cdef void _lay_out(self, int64_t n_actions, int64_t stride, int64_t real_size):
         self.tables = 1
         self.c.n_log = self.c.n_aside = self.c.own_rows = 0
@@ -236,6 +242,9 @@ cdef class RuleLanes:
         self.c.own, self.c.prior, self.c.memory = rows.own, rows.prior, rows.memory
         self.c.own_row, self.c.common_target = <uint32_t *> &memory[2 * n + columns], &memory[3 * n + columns]
         self.c.blend = &memory[4 * n + columns]
+        self.c.policy = NULL
+        if rows.policy is not None:
+            self.policy, self.c.policy = rows, &rows.policy[0, 0]
         self.c.target_random, self.c.sum = &memory[0], &memory[2 * n]
         self.c.column = <uint32_t *> &memory[n]
         self.c.next_action = self.c.column + n

@@ -63,13 +63,18 @@ CDQ_INLINE uint32_t NAME(cdq_fresh_action)(const cdq_rule *rule, const REAL *q, 
     return random >> 32 < rule->threshold ? cdq_below((uint32_t)random, (uint32_t)n_actions) : greedy;
 }
 
-/* The action that was chosen ahead, or else a fresh choice. The word is mixed again for the target: a rule that needs
+/* The action of the worker's policy, else the one that was chosen ahead, or else a fresh choice. The word is mixed again for the target: a rule that needs
  * random bits takes none from the lane's stream. */
-CDQ_INLINE uint32_t NAME(cdq_action_by_rule)(const cdq_rule *rule, const REAL *q, const uint8_t *mask,
+CDQ_INLINE uint32_t NAME(cdq_action_by_rule)(const cdq_rule *rule, const REAL *q, uint32_t state, const uint8_t *mask,
                                              const int64_t n_actions, int64_t lane)
 {
     const uint32_t ahead = rule->next_action[lane];
     rule->target_random[lane] = cdq_mixed(rule->random[lane]);
+    if (rule->policy) {
+        const uint32_t action = cdq_action_by_policy(rule, state, n_actions, rule->random[lane]);
+        if (!mask || mask[action]) /* else as if it had no policy */
+            return action;
+    }
     return ahead != CDQ_NO_ACTION ? ahead : NAME(cdq_fresh_action)(rule, q, mask, n_actions, rule->random[lane]);
 }
 

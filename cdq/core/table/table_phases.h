@@ -43,7 +43,7 @@ static void NAME(cdq_choose_by_rule)(const cdq_rows *rows, const cdq_rule *rule,
 {
     const int64_t n_actions = rows->n_actions / rule->tables;
     for (int64_t i = 0; i < n; i++)
-        action[i] = NAME(cdq_action_by_rule)(rule, NAME(cdq_values_at)(rows, rule, state[i]),
+        action[i] = NAME(cdq_action_by_rule)(rule, NAME(cdq_values_at)(rows, rule, state[i]), state[i],
                                              masks ? masks + i * n_actions : NULL, n_actions, i);
 }
 

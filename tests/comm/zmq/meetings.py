@@ -67,8 +67,13 @@ def start(script: str, variables: Mapping[str, str], *arguments: str) -> subproc
     )
 
 
-def end(processes: list[subprocess.Popen[str]], timeout: float = 60.0) -> list[tuple[int, str, str]]:
+def end(
+    processes: list[subprocess.Popen[str]], timeout: float = 60.0, kill: bool = False
+) -> list[tuple[int, str, str]]:
     """Return status, output and the last line of the errors of each, when all have ended; none is left."""
+    for process in processes:
+        if kill:
+            process.kill()
     try:
         said = [process.communicate(timeout=timeout) for process in processes]
     finally:

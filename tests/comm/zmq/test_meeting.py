@@ -59,6 +59,18 @@ def test_rank_0_may_come_last() -> None:
     assert [status for status, _, _ in results] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_rank_that_is_started_again_before_all_have_come_takes_its_place(killed: int) -> None:
+    port = free_port()
+    waiting = [start(connect(40.0), torchrun(rank, 3, port)) for rank in (0, 1)]
+    wait_for_relay(port)
+    time.sleep(1.0)
+    end([waiting.pop(killed)], kill=True)
+    again = [start(connect(40.0), torchrun(rank, 3, port)) for rank in (killed, 2)]
+    results = end([*waiting, *again])
+    assert [status for status, _, _ in results] == [0, 0, 0], results
+
+
 AGAIN = """
 import sys, time
 from cdq.comm.registry import connect

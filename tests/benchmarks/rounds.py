@@ -1,0 +1,144 @@
+"""Rounds, in turn with the loop alone: windows of one worker, and of two threads beside two processes that never merge.
+
+    python -m tests.benchmarks.rounds [--env FrozenLake8x8-v1] [--steps 2e7] [--repeats 5]
+
+Of one worker, whose windows change nothing of what it learns: CPU time in windows of 2^20 steps over that in shorter
+ones. Of two threads: time of two processes with a worker each at the same time, in windows of 2^20 steps, over that
+of the threads for as many steps each; and what a round takes of CPU time and how often a thread left its core. Medians
+(least - greatest).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import cdq
+
+WINDOWS: tuple[int | str, ...] = (100_000, 10_000, 1_000, "auto")
+_ALONE = 1 << 20
+_BEFORE = 2_000_000  # steps before the clock starts
+
+
+class Taken(NamedTuple):
+    """Cost of learning: seconds, CPU seconds, rounds, and how often threads left their cores."""
+
+    seconds: float
+    cpu: float
+    rounds: int
+    voluntary: int
+    forced: int
+
+
+def learner(env: str, window: int | str, workers: int, seed: int = 0) -> cdq.QLearner:
+    """Return a learner that has learnt for a while."""
+    settings: dict[str, Any] = {"sync_every": window, "workers": workers, "seed": seed}
+    return cdq.QLearner(env, dtype="float32", num_envs=64, **settings).learn(_BEFORE, verbose=0)
+
+
+def cost(agent: cdq.QLearner, steps: int) -> Taken:
+    """Return what learning for so many steps takes."""
+    rounds, used = agent.history[-1].rounds, resource.getrusage(resource.RUSAGE_SELF)
+    cpu, seconds = time.process_time(), time.perf_counter()
+    agent.learn(steps, verbose=0)
+    seconds, cpu = time.perf_counter() - seconds, time.process_time() - cpu
+    now = resource.getrusage(resource.RUSAGE_SELF)
+    switches = now.ru_nvcsw - used.ru_nvcsw, now.ru_nivcsw - used.ru_nivcsw
+    return Taken(seconds, cpu, agent.history[-1].rounds - rounds, *switches)
+
+
+def apart(env: str, steps: int) -> float:
+    """Return the seconds of two processes that learn at the same time, of the slower one."""
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.rounds",
+        "--alone",
+        "--env",
+        env,
+        "--steps",
+        str(steps),
+    ]
+    started = [
+        subprocess.Popen(
+            [*command, "--seed", str(seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for seed in range(2)
+    ]
+    for one in started:
+        assert one.stdout is not None
+        one.stdout.readline()
+    return max(float(one.communicate("\n")[0]) for one in started)
+
+
+def alone(env: str, steps: int, seed: int) -> None:
+    """Be one of two processes: get ready, wait for the word, print the seconds."""
+    agent = learner(env, _ALONE, 1, seed)
+    print(flush=True)
+    sys.stdin.readline()
+    print(cost(agent, steps).seconds, flush=True)
+
+
+def told(figures: Sequence[float]) -> str:
+    """Return median, least and greatest."""
+    return f"{statistics.median(figures):.3f} ({min(figures):.2f} - {max(figures):.2f})"
+
+
+def show_one_worker(env: str, steps: int, repeats: int) -> None:
+    """Print how windows of one worker compare with the loop alone."""
+    print("| one worker, windows | part of the loop alone | CPU us a round beside the loop |\n|---|---|---|")
+    for window in WINDOWS:
+        ratios, beside = [], []
+        for _ in range(repeats):
+            loop, own = (cost(learner(env, length, 1), steps) for length in (_ALONE, window))
+            ratios.append(loop.cpu / own.cpu)
+            beside.append(1e6 * (own.cpu - loop.cpu) / max(own.rounds, 1))
+        print(f"| {window} | {told(ratios)} | {statistics.median(beside):.1f} |", flush=True)
+
+
+def show_threads(env: str, steps: int, repeats: int) -> None:
+    """Print how two threads compare with two processes."""
+    print(
+        "\n| two threads, windows | part of two processes | CPU us a round | switches a round: voluntary, forced |"
+    )
+    print("|---|---|---|---|")
+    for window in WINDOWS:
+        ratios, found = [], []
+        for _ in range(repeats):
+            free, own = apart(env, steps), cost(learner(env, window, 2), 2 * steps)
+            ratios.append(free / own.seconds)
+            found.append([1e6 * own.cpu / own.rounds, own.voluntary / own.rounds, own.forced / own.rounds])
+        cpu, voluntary, forced = (statistics.median(column) for column in zip(*found, strict=True))
+        print(f"| {window} | {told(ratios)} | {cpu:.1f} | {voluntary:.3f}, {forced:.3f} |", flush=True)
+
+
+def main() -> None:
+    """Print the tables, or be one of two processes."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--env", default="FrozenLake8x8-v1")
+    parser.add_argument("--steps", type=float, default=2e7)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.alone:
+        alone(given.env, int(given.steps), given.seed)
+        return
+    print(
+        f"{given.env}, {given.steps:,.0f} steps of each worker; load of the machine: {os.getloadavg()[0]:.1f}\n"
+    )
+    show_one_worker(given.env, int(given.steps), given.repeats)
+    show_threads(given.env, int(given.steps), given.repeats)
+
+
+if __name__ == "__main__":
+    main()
