@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from cdq.cli.options import JsonPath, alone, check_writable
+from cdq.cli.options import JsonPath, KerasModel, alone, check_writable
 from cdq.cli.parameters import argument, option
 
 File = Annotated[Path, argument(metavar="PATH", help="A file that cdq train --save wrote.")]
 Env = Annotated[
     str | None, option(metavar="ENV", help="The environment.", show_default="what the file names")
-]
-Network = Annotated[
-    str | None,
-    option(metavar="MODULE:FUNCTION", help="What returns its Keras model.", show_default="it has none"),
 ]
 Episodes = Annotated[
     float | None,
@@ -35,7 +31,7 @@ def evaluate(
     path: File,
     *,
     env: Env = None,
-    network: Network = None,
+    network: KerasModel = None,
     episodes: Episodes = None,
     seed: Seed = None,
     json_path: JsonPath = None,

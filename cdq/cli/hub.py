@@ -240,6 +240,7 @@ def _resumed(
         models if by_model else wanted,
         workers=options["workers"] if "workers" in given and not fleet else None,
         comm=_COMM,
+        network=None if options["network"] is None else options["network"].model,
         checkpoint_every=every,
     )
     _require_same(agent, wanted if by_model else None, options, given)

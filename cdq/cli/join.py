@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cdq.cli.completion import environments
-from cdq.cli.options import HubUrl, KeysDirectory, Progress, keys_in, progress_by
+from cdq.cli.options import HubUrl, KerasModel, KeysDirectory, Progress, keys_in, progress_by
 from cdq.cli.parameters import argument, option
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def join(
     url: HubUrl,
     env: Env = None,
     *,
+    network: KerasModel = None,
     keys: KeysDirectory = None,
     timeout: Timeout = _SILENCE,
     progress: Progress = 10.0,
@@ -56,12 +57,13 @@ def join(
     address, seconds, known = parse(url), checked_timeout(timeout), keys_in(keys)
     bar = progress_by(progress)
     print(f"learning for the hub at {address}, when it answers; Ctrl-C leaves", file=sys.stderr)
-    learnt = take_part(str(address), timeout=seconds, keys=known, progress=bar, make=partial(_made, env=env))
+    make = partial(_made, env=env, network=network)
+    learnt = take_part(str(address), timeout=seconds, keys=known, progress=bar, make=make)
     print(f"{learnt:,} steps were learnt here", file=sys.stderr)
 
 
-def _made(about: Mapping[str, Any], *, env: str | None) -> EnvironmentTask:
-    """Return the task of an environment that the hub describes; *env* is the name that the user gives."""
+def _made(about: Mapping[str, Any], *, env: str | None, network: str | None) -> EnvironmentTask:
+    """Return the task of an environment that the hub describes; *env* and *network* are names that the user gives."""
     from cdq.learner.members import task_of  # here: it takes Gymnasium with it, and models need none
 
-    return task_of(about, env)
+    return task_of(about, env, network)

@@ -82,6 +82,14 @@ HubUrl = Annotated[
         metavar="URL", help="Of the hub: zmq+ipc:///PATH, zmq+curve://HOST:PORT or tcp://127.0.0.1:PORT."
     ),
 ]
+KerasModel = Annotated[
+    str | None,
+    option(
+        metavar="MODULE:FUNCTION",
+        help="What returns the Keras model that was learnt: that it may be imported.",
+        show_default="there is none",
+    ),
+]
 JsonPath = Annotated[
     Path | None,
     option("--json", metavar="PATH", help="Write the figures as JSON; - prints them and nothing else."),

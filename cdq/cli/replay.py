@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from cdq.cli.options import JsonPath, check_writable
+from cdq.cli.options import JsonPath, KerasModel, check_writable
 from cdq.cli.parameters import argument
 
 Directory = Annotated[Path, argument(metavar="DIR", help="What cdq hub --checkpoint names.")]
 
 
-def replay(directory: Directory, *, json_path: JsonPath = None) -> None:
+def replay(directory: Directory, *, network: KerasModel = None, json_path: JsonPath = None) -> None:
     """Learn a hub's job again, in this process, from its journal, and compare every round.
 
     The workers that came, went and died then do so again; the digest is
@@ -29,7 +30,7 @@ def replay(directory: Directory, *, json_path: JsonPath = None) -> None:
     check_writable(json_path)
     rounds: list[int] = [0]
     started = time.perf_counter()
-    table = learn_again(directory, told=rounds.append, make=task_of)
+    table = learn_again(directory, told=rounds.append, make=partial(task_of, network=network))
     report = {
         "env": table.environment,
         "path": str(directory),

@@ -27,7 +27,7 @@ from cdq.merges import Personal
 from cdq.qfunctions import MergedTable
 from cdq.rules import Q_LEARNING, as_rule
 from cdq.schedules import Polynomial, RescaledLinear, StepSize, build_law
-from cdq.settings import arguments_of, make_settings
+from cdq.settings import arguments_of, make_settings, named_model
 from cdq.storage import Tensors, pack_tensors, parse_tensors
 
 # Changes whenever messages, or what a worker does on them, change.
@@ -206,7 +206,8 @@ def open_welcome(data: Any, known: Known) -> Welcome:
 
 def _welcome_to_network(tensors: Tensors, about: Mapping[str, Any], known: Known) -> Welcome:
     task = known.open(about, tensors, "float32")
-    settings = make_settings(**{**arguments_of("the hub's job", about, None), "comm": "inprocess"})
+    arguments = arguments_of("the hub's job", about, None, network=named_model(about))
+    settings = make_settings(**{**arguments, "comm": "inprocess"})
     job = Job(task, settings, about)
     rank = whole("the worker's number", about["rank"], 0)
     problem, merged = job.problem_of(rank)

@@ -24,7 +24,7 @@ from cdq.job.store import NAME, read_beginning
 from cdq.job.tasks import Make, make_nothing, open_task
 from cdq.merges import MergeRule, resolve
 from cdq.qfunctions import MergedNetwork, QTable
-from cdq.settings import arguments_of, make_settings
+from cdq.settings import arguments_of, make_settings, named_model
 from cdq.storage import Tensors
 from cdq.training import Goal, Progress, Requests, State, WideTask, allowed_in, watch_nothing
 
@@ -270,7 +270,7 @@ def _job_in(
             raise
         raise FileError(f"{path} lacks what the job learnt: {error!r}; use another copy") from None
     tasks = task.tasks if isinstance(task, WideTask) else None
-    arguments = {**arguments_of(path, header, merge, tasks), "comm": "inprocess"}
+    arguments = {**arguments_of(path, header, merge, tasks, named_model(header)), "comm": "inprocess"}
     return Job(task, make_settings(**arguments), header)
 
 

@@ -15,7 +15,7 @@ from cdq.training import EnvironmentTask, FleetTask, ModelTask, WideTask
 _JOB = "the hub's job"
 
 
-def task_of(about: Mapping[str, Any], env: Any = None) -> EnvironmentTask:
+def task_of(about: Mapping[str, Any], env: Any = None, network: str | None = None) -> EnvironmentTask:
     """Return the task of an environment of which a hub, or the file of its job, says what a learner's file does.
 
     Parameters
@@ -24,13 +24,15 @@ def task_of(about: Mapping[str, Any], env: Any = None) -> EnvironmentTask:
         Name of the environment, what it is made of, and settings.
     env : str, optional
         The environment, where it is of a module: that its user names it says that the module may be imported.
+    network : str, optional
+        The function of a Keras model, "module:function", where one is learnt: the same.
 
     Raises
     ------
     ConfigError
         If it cannot be made of that, or is stepped in Python.
     """
-    settings = make_settings(**{**arguments_of(_JOB, about, None), "per_worker": None})
+    settings = make_settings(**{**arguments_of(_JOB, about, None, network=network), "per_worker": None})
     known = environment_of(_JOB, about, env)
     task, _ = make_task(made_with(known, None, settings.opponent), settings)
     _require_compiled(task)
@@ -38,7 +40,8 @@ def task_of(about: Mapping[str, Any], env: Any = None) -> EnvironmentTask:
 
 
 def _require_compiled(task: EnvironmentTask) -> None:
-    if not (task.threads and task.resumable):
+    stepped = getattr(task, "environment", task)  # a Keras model wants processes, and steps nothing
+    if not (stepped.threads and stepped.resumable):
         raise ConfigError(
             f"a hub holds jobs of models and compiled environments, and {task.name} is stepped in Python "
             f"({task.why}); let ranks learn it: cdq launch, or mpiexec"
@@ -83,7 +86,8 @@ def _require_made_again(task: EnvironmentTask, about: Mapping[str, Any]) -> None
         'QLearner("cdq/Signals-v0", env_kwargs={"rows": 3}), in place of the environment'
     )
     try:
-        made = task_of(about, _vouched(about))
+        network = about["settings"].get("network") or {}
+        made = task_of(about, _vouched(about), network.get("model"))
     except ConfigError as error:
         raise ConfigError(f"{task.name} cannot be made again elsewhere: {error}; {how}") from None
     made.close()

@@ -14,7 +14,7 @@
 
 from cdq.settings.files import arguments_of, differing
 from cdq.settings.making import make_settings, require_workers
-from cdq.settings.network import Network
+from cdq.settings.network import Network, named_model
 from cdq.settings.sets import keys_of
 from cdq.settings.settings import (
     DEFAULTS,
@@ -42,5 +42,6 @@ __all__ = [
     "differing",
     "keys_of",
     "make_settings",
+    "named_model",
     "require_workers",
 ]

@@ -282,3 +282,11 @@ def told_network(path: object, config: Any, given: Any) -> Any:
             f"it; if you trust it, give network={model!r:.200} (--network on the command line), or the function itself"
         )
     return {**config, "model": own.model}
+
+
+def named_model(header: Mapping[str, Any]) -> str | None:
+    """Return the name of the function of a Keras model in a header, for who reads settings and makes no model."""
+    settings = header.get("settings")
+    network = settings.get("network") if isinstance(settings, Mapping) else None
+    model = network.get("model") if isinstance(network, Mapping) else None
+    return model if isinstance(model, str) else None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +72,23 @@ def test_commands_go_on_with_a_model_that_is_named_again(directory: Path) -> Non
         assert "give network='poles:model' (--network on the command line)" in refused.stderr
         allowed = run(directory, CDQ, *command, "--network", "poles:model")
         assert allowed.returncode == 0, allowed.stderr
+
+
+def test_workers_of_a_hub_name_the_function_themselves(directory: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as door:
+        url = f"zmq+tcp://127.0.0.1:{door.getsockname()[1]}"
+    job = f"--bind {url} --env {COMMAND} --merge mean --workers 2 --checkpoint job".split()
+    worker = [CDQ, "join", url, "--network", "poles:model"]
+    with ThreadPoolExecutor(3) as pool:
+        hub = pool.submit(run, directory, CDQ, "hub", *job)
+        workers = [pool.submit(run, directory, *worker) for _ in range(2)]
+        assert hub.result().returncode == 0, hub.result().stderr
+        assert [one.result().returncode for one in workers] == [0, 0]
+    again = run(directory, CDQ, "replay", "job", "--network", "poles:model", "--json", "again.json")
+    assert again.returncode == 0, again.stderr
+    digests = [json.loads((directory / name).read_text())["digest"] for name in ("report.json", "again.json")]
+    assert digests[0] == digests[1]
+    assert "no module is imported because a file names it" in run(directory, CDQ, "replay", "job").stderr
 
 
 def model() -> Any:
