@@ -73,7 +73,7 @@ def test_there_are_seven_rules() -> None:
 @pytest.mark.parametrize("merge", ["poled", "", None, 3, ("mean",)])
 def test_what_is_no_rule_is_refused(merge: Any) -> None:
     with pytest.raises(
-        ConfigError, match=r"unknown merge .*known: affine, importance, max, mean, pooled, sum"
+        ConfigError, match=r"unknown merge .*known: affine, gradient, importance, max, mean, pooled, sum"
     ):
         resolve(merge)
 

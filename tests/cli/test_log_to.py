@@ -70,7 +70,7 @@ def test_the_extra_is_named_before_work_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    job = ["hub", "--bind", f"zmq+ipc://{tmp_path}/hub", "--env", "FrozenLake-v1"]
+    job = ["hub", "--bind", "zmq+tcp://127.0.0.1:5555", "--env", "FrozenLake-v1"]
     for command in (["train", "FrozenLake-v1"], [*job, "--checkpoint", str(tmp_path / "job")]):
         assert main([*command, "--log-to", str(tmp_path / "board")]) == 2
         out, err = capsys.readouterr()

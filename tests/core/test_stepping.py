@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdq import schedules
+from cdq.core.envs.envs import call, capsule
 from cdq.core.lanes import Lanes
 from cdq.core.linear.linear import LinearQ
-from cdq.core.loops.stepping import LANE_BYTES, Stepper, call, capsule
+from cdq.core.loops.stepping import LANE_BYTES, Stepper
 from cdq.core.table.qfunction import TableQ
 from cdq.envs.classic import MountainCar
 from cdq.envs.compiled import CompiledEnvironment

@@ -161,7 +161,7 @@ def test_no_bytes_of_a_stranger_end_the_hub() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
-        ("environment", "shop:Shop-v0", "no module is imported"),
+        ("environment", "absent_module:Absent-v0", "no module is imported"),
         ("environment", "CartPole-v9", "CartPole-v9"),
         ("environment", "Acrobot-v1", "another"),
         ("environment", "FrozenLake-v1", "cannot begin"),

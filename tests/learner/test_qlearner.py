@@ -65,7 +65,6 @@ BAD = [
     ({"exploration": "greedy"}, "exploration is 'greedy': unknown schedule 'greedy'; known"),
     ({"exploration": RescaledLinear(0.9)}, "exploration is RescaledLinear"),
     ({"merge": "poled"}, "unknown merge 'poled'; known: affine, .*Did you mean 'pooled'"),
-    ({"merge": None}, "unknown merge None"),
     ({"sync_every": 0}, "sync_every is 0; allowed: a whole number of at least 1"),
     ({"sync_every": "often"}, "sync_every is 'often'; allowed: 'auto'"),
     ({"workers": 0}, "workers is 0; allowed: a whole number of at least 1"),
@@ -94,7 +93,6 @@ BAD = [
     ({"step_size": 10**400}, "step_size is 1000"),
     ({"exploration": np.array([0.1])}, "exploration is array"),
     ({"sync_every": 10**400}, "sync_every is 1000"),
-    ({"dtype": None}, "dtype is None"),
     ({"dtype": np.longdouble}, "dtype is .*; allowed"),
     (
         {"initial_value": 1e39, "dtype": "float32"},

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cdq.core.loops.stepping import LANE_BYTES, call
+from cdq.core.envs.envs import call
+from cdq.core.loops.stepping import LANE_BYTES
 from cdq.envs import lane_dtype
 from tests.reference.qfunction import QFunction
 from tests.reference.rng import Xoshiro
