@@ -41,8 +41,8 @@ STAND_INS = {
 }
 WAIT = 'for pid in "${pids[@]}"; do wait "$pid"; done; pids=()'
 
-# What stands for a number of steps that takes minutes.
-SHORTER = {"1e9": "2e6", "1e8": "2e5"}
+# What stands for a number of steps that takes minutes, and for a pause between lines as long as a fast machine's run.
+SHORTER = {"1e9": "2e6", "1e8": "2e5", "--progress 2": "--progress 0.05"}
 
 WITH_COMMANDS = [page for page in PAGES if blocks(page, "console|bash")]
 # Pages with more ranks than there are cores.
@@ -54,7 +54,7 @@ FILES = re.compile(r"keys/|\w+\.json: ")
 
 
 def commands(page: Path, port: int, of_metrics: int) -> list[str]:
-    """Return the lines of the page's blocks, the ports free, the numbers of steps short, no folder before programs."""
+    """Return the lines of the page's blocks, the ports free, steps and pauses short, no folder before programs."""
     text = "".join(block for block in blocks(page, "console|bash") if not block.startswith("#!"))
     text = text.replace(".venv/bin/", "").replace("source activate", "source .venv/bin/activate")
     for number, shorter in SHORTER.items():
@@ -63,10 +63,16 @@ def commands(page: Path, port: int, of_metrics: int) -> list[str]:
     return text.replace(":5555", f":{port}").splitlines()
 
 
+def until(command: str, pattern: str, number: int) -> str:
+    """Return the line that asks until so many lines of the answer match."""
+    return f"until [ $({command} | grep -cE '{pattern}') = {number} ]; do sleep 0.1; done"
+
+
 def session(lines: list[str]) -> str:
     """Return the script of a page: hubs and workers in the background, each hub with the workers that it waits for.
 
-    Whoever asks a hub for its status does so once all of them learn; its metrics are read next.
+    Whoever asks a hub for its status does so once all of them learn; its metrics, of the last second, are read once
+    they tell the same.
     """
     script, joins, needed = ["pids=()"], list[str](), 0
 
@@ -86,11 +92,12 @@ def session(lines: list[str]) -> str:
         if joins:
             start_missing()
         if line.startswith("cdq status"):
-            learns = f"{line} | grep -cE 'steps/s, seen|^  gap'"
-            script.append(f"until [ $({learns}) = {needed + 1} ]; do sleep 0.1; done")
+            script.append(until(line, "steps/s, seen|^  gap", needed + 1))
         elif line.startswith("cdq watch"):
             line = f"timeout --preserve-status --signal=INT 5 {line}"  # noqa: PLW2901  # Ctrl-C
-        elif joins and not line.startswith("curl"):
+        elif joins and line.startswith("curl"):
+            script.append(until(line, "^cdq_worker_steps_per_second", needed))
+        elif joins:
             script.append(WAIT)
             joins.clear()
         if line.startswith("cdq hub"):
@@ -151,7 +158,7 @@ def test_commands_of_a_page_succeed_and_print_what_it_shows(page: Path, tmp_path
     said = run(session(commands(page, *ports)), tmp_path)
     for shown in output_of_commands(page):
         wrong = wrong_files(shown, tmp_path) if FILES.match(shown) else not_said(shown, said)
-        assert wrong == [], said
+        assert wrong == [], f"{wrong} is not in:\n{said}"
 
 
 def test_a_scraper_is_told_the_address_that_a_hub_serves() -> None:
