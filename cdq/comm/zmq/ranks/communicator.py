@@ -29,7 +29,7 @@ from cdq.comm.zmq.ranks.collectives import (
 from cdq.comm.zmq.ranks.greeting import ANY, Whole, join
 from cdq.comm.zmq.ranks.meeting import HostedRelay, meet
 from cdq.comm.zmq.ranks.relay import WHOLE
-from cdq.comm.zmq.wire import Body, Frame, Kind, Rejected, decode, encode
+from cdq.comm.zmq.wire import Assembled, Body, Frame, Kind, Rejected, decode, encode, outgoing
 from cdq.errors import CollectiveMismatch, CommClosed, CommError, CommTimeout, ConfigError, PeerLost
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class ZmqCommunicator(ProcessCommunicator):
         take, check = partial(self._take, call), partial(self._check_open, call)
         with self._link as link:
             check()
-            link.send(encode(frame, Body(pack_call(call, mode), *body)))
+            link.send(outgoing(frame, Body(pack_call(call, mode), *body)))
             answer = link.wait(deadline, take, check)
             if answer is None:  # the hub knows who is missing, and tells all that wait
                 link.send(encode(frame._replace(kind=Kind.PING)))
@@ -173,7 +173,7 @@ class ZmqCommunicator(ProcessCommunicator):
         if self._closed:
             raise CommClosed(f"{call}: closed by another thread during the call")
 
-    def _take(self, call: Call, data: Received) -> Received | None:
+    def _take(self, call: Call, data: Received | Assembled) -> Received | None:
         """Return the answer to a call if a message is that; raise if it says that the call failed."""
         try:
             frame = decode(data)

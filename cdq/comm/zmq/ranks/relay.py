@@ -41,7 +41,18 @@ from cdq.comm.zmq.ranks.collectives import (
     unpack_loss,
     unpack_parts,
 )
-from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, encode, pack_reason
+from cdq.comm.zmq.wire import (
+    Body,
+    Frame,
+    Kind,
+    Message,
+    Reason,
+    Rejected,
+    decode,
+    encode,
+    outgoing,
+    pack_reason,
+)
 
 WHOLE = 0  # the group of all ranks
 _PING_INTERVAL = 0.25
@@ -173,7 +184,7 @@ class RelayMachine:
         elif frame.kind == Kind.BYE:
             self._leave(frame, group, rank)
 
-    def _send(self, rank: int, data: Payload) -> None:
+    def _send(self, rank: int, data: Payload | Message) -> None:
         route = self._routes.get(rank)
         if route is not None:
             self.counts["bytes sent"] += len(data)
@@ -300,9 +311,9 @@ class RelayMachine:
             return
         bodies = [request.body for request in requests]
         if first.mode == Mode.GATHER:
-            data = encode(answer, Body(pack_lengths(bodies), *bodies))
+            data = outgoing(answer, Body(pack_lengths(bodies), *bodies))
         else:
-            data = encode(answer._replace(payload=bodies[first.call.root]))
+            data = outgoing(answer, Body(bodies[first.call.root]))
         for rank in group.members:
             self._send(rank, data)
 
@@ -310,7 +321,7 @@ class RelayMachine:
         rows = [unpack_parts(request.body, len(group.members)) for request in requests]
         for column, rank in enumerate(group.members):
             parts = [row[column] for row in rows]
-            self._send(rank, encode(answer, Body(pack_lengths(parts), *parts)))
+            self._send(rank, outgoing(answer, Body(pack_lengths(parts), *parts)))
 
     # ---- failures
 
