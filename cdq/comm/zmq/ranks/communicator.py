@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cdq.comm.base import Call
 from cdq.comm.contribution import Received
+from cdq.comm.kept import Kept
 from cdq.comm.processes import ProcessCommunicator
 from cdq.comm.rendezvous import SIZE_VARIABLE, URL, Meeting, rendezvous
 from cdq.comm.zmq.address import EXAMPLES, Address, parse
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 SCHEME = "zmq"
 RANK_VARIABLE = "CDQ_RANK"  # set by who starts the processes, as SIZE_VARIABLE is
+_EMPTY = memoryview(b"")
 _GRACE = 1.0  # seconds that the hub has to say who is missing
 
 
@@ -84,6 +86,7 @@ class ZmqCommunicator(ProcessCommunicator):
         self._group = group
         self._parent = parent
         self._relay = relay
+        self._kept = Kept()
 
     @classmethod
     def connect(cls, url: str, workers: int, timeout: float) -> Sequence[Self]:
@@ -133,7 +136,7 @@ class ZmqCommunicator(ProcessCommunicator):
     def _gather(self, operation: str, part: memoryview) -> Sequence[Received]:
         call = self._begin(operation)
         try:
-            parts = unpack_parts(self._converse(call, Mode.GATHER, part), self.size)
+            parts = self._with_own(self._converse(call, Mode.GATHER, part), part)
         except BaseException as error:
             self._fail(error)
             raise
@@ -142,10 +145,18 @@ class ZmqCommunicator(ProcessCommunicator):
 
     def _alltoall(self, call: Call, parts: Sequence[memoryview]) -> Sequence[Received]:
         if call.root < 0:
-            answer = self._converse(call, Mode.ALLTOALL, pack_lengths(parts), *parts)
-            return unpack_parts(answer, self.size)
+            own = parts[self.rank]
+            others = [*parts[: self.rank], _EMPTY, *parts[self.rank + 1 :]]
+            return self._with_own(self._converse(call, Mode.ALLTOALL, pack_lengths(others), *others), own)
         mine = parts[self.rank] if self.rank == call.root else b""
         return [self._converse(call, Mode.BROADCAST, mine)] * self.size
+
+    def _with_own(self, answer: Received, own: memoryview) -> list[Received]:
+        """Return the parts of all ranks, of which the hub need not send this one's back: what it gave may change."""
+        parts: list[Received] = [*unpack_parts(answer, self.size)]
+        if len(own) and not len(parts[self.rank]):
+            parts[self.rank] = self._kept.copy(own)
+        return parts
 
     def _converse(self, call: Call, mode: Mode, *body: Received) -> Received:
         """Give the hub this rank's part of a call, and return the answer."""

@@ -42,6 +42,7 @@ from cdq.comm.zmq.ranks.collectives import (
     unpack_parts,
 )
 from cdq.comm.zmq.wire import (
+    LARGEST_WHOLE,
     Body,
     Frame,
     Kind,
@@ -310,10 +311,16 @@ class RelayMachine:
             self._answer_each(answer, group, requests)
             return
         bodies = [request.body for request in requests]
-        if first.mode == Mode.GATHER:
-            data = outgoing(answer, Body(pack_lengths(bodies), *bodies))
+        if first.mode == Mode.BROADCAST:
+            self._answer_all(group, outgoing(answer, Body(bodies[first.call.root])))
+        elif sum(map(len, bodies)) > LARGEST_WHOLE:  # each rank has its own part
+            for place, rank in enumerate(group.members):
+                others = [*bodies[:place], b"", *bodies[place + 1 :]]
+                self._send(rank, outgoing(answer, Body(pack_lengths(others), *others)))
         else:
-            data = outgoing(answer, Body(bodies[first.call.root]))
+            self._answer_all(group, encode(answer, Body(pack_lengths(bodies), *bodies)))
+
+    def _answer_all(self, group: _Group, data: Payload | Message) -> None:
         for rank in group.members:
             self._send(rank, data)
 
