@@ -286,9 +286,9 @@ def check_contribution(
     Where each step updates as many pairs, the visits of the window are known in all. *own_clock* is that of the rows
     that the worker has to itself.
     """
-    _check_pairs(brought, brought.where, brought.first < 0, clock, shape, sweeps)
+    _check_pairs(brought, brought.where, clock, shape, sweeps)
     if brought.own is not None and own_clock is not None:
-        _check_pairs(brought.own, brought.own.pairs, True, own_clock, shape, sweeps)
+        _check_pairs(brought.own, brought.own.pairs, own_clock, shape, sweeps)
     check_summary(brought.summary, sweeps * shape.num_envs)
     check_lanes(brought.lanes, shape)
 
@@ -296,16 +296,16 @@ def check_contribution(
 def _check_pairs(
     brought: ReceivedContribution | Own,
     where: Any,
-    listed: bool,
     clock: npt.NDArray[np.uint32],
     shape: Shape,
     sweeps: int,
 ) -> None:
     """Raise `ValueError` unless pairs were visited as often as steps of a window do, and have finite values.
 
-    Pairs that are *listed* were visited. Large parts are looked at in blocks that stay in the processor's caches.
+    Pairs that are listed were visited. Large parts are looked at in blocks that stay in the processor's caches.
     """
     before, steps, visits, wrong, finite = clock.reshape(-1), sweeps * shape.num_envs, 0, False, True
+    listed = not isinstance(where, slice)
     if not listed:
         before = before[where]
     for at in range(0, len(brought.counts), _BLOCK):
