@@ -324,7 +324,7 @@ def test_contributions_are_packed_into_memory_that_is_given(pairs: list[int]) ->
     listed = np.array(pairs, np.uint32)
     packed = core.pack(worker.rows, listed, 0, 11, b"summary.")
     assert packed.startswith(b"summary.")
-    most = core.most_packed_bytes(worker.rows, 11)[0]
+    most = core.most_packed_bytes(worker.rows, 1)[0]
     assert len(packed) <= 8 + most
     for filling in (0, 255):
         memory = bytearray([filling]) * (8 + most)

@@ -10,12 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cdq.comm.base import Call
-from cdq.comm.contribution import Received
+from cdq.comm.contribution import Received, SlicedContribution
+from cdq.comm.kept import Kept
 from cdq.comm.launchers import started_by
 from cdq.comm.mpi import ends, node, pieces
 from cdq.comm.mpi.library import LOCK, is_running, load
 from cdq.comm.mpi.notices import CLOSED, FAILED, LOST, Notices
 from cdq.comm.mpi.records import Records
+from cdq.comm.mpi.slices import Exchange
 from cdq.comm.processes import ProcessCommunicator
 from cdq.errors import CollectiveMismatch, CommClosed, CommError, CommTimeout, ConfigError, PeerLost
 
@@ -61,6 +63,7 @@ class MPICommunicator(ProcessCommunicator):
         self._records = Records(self.size)
         self.at_once = self._records.largest_room
         self._notices = Notices(mpi, channel)
+        self._kept = Kept()
         self._spin: float = parent._spin if parent is not None else 0.0
         self._step = self._completed = 0
         self._started = 0.0
@@ -163,6 +166,33 @@ class MPICommunicator(ProcessCommunicator):
         if self._mpi.Is_finalized():
             raise CommClosed(f"{call}: MPI has been finalised in this process; learn before MPI.Finalize()")
 
+    def _merge_by_messages(self, contribution: Any, rule: Any, most: int) -> Any:
+        if not hasattr(contribution, "merge_into"):
+            return super()._merge_by_messages(contribution, rule, most)
+        self._call = self._begin("merge by messages")
+        try:
+            return contribution.join(self._merge_slices(contribution, rule, most))
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _merge_slices(self, contribution: SlicedContribution, rule: Any, most: int) -> list[memoryview]:
+        """Return the merged slices of all ranks: one step, as a rank that has ended it needs nothing of the others."""
+        with LOCK:
+            self._check_open(self._call)
+            self._between_calls = False
+        self._step += 1
+        exchange = Exchange(self._mpi, self._channel, contribution, most, self._kept)
+        try:
+            slices = exchange.run(self._until_done, rule)
+        except BaseException:
+            ends.kept.append(exchange)
+            raise
+        self._completed = self._step
+        self._between_calls = True
+        self.bytes_sent += exchange.bytes_sent
+        return slices
+
     # ---- waiting
 
     def _run(self, start: Callable[..., Any], *arguments: Any) -> None:
@@ -172,14 +202,20 @@ class MPICommunicator(ProcessCommunicator):
             with LOCK:
                 self._check_open(self._call)
                 request = start(*arguments)
-                done = _spun(request, self._spin)
-            if not done:
-                self._wait(request)
-            self._hear()  # a rank that came too late is to know, though what the others sent has come
+            self._until_done(request, self._started)
         except BaseException:
             ends.kept.append(arguments)
             raise
         self._completed = self._step
+
+    def _until_done(self, request: Any, started: float | None = None) -> None:
+        """Wait for a request of the step; its deadline counts from when it was *started*, or from now."""
+        self._started = time.monotonic() if started is None else started
+        with LOCK:
+            done = _spun(request, self._spin)
+        if not done:
+            self._wait(request)
+        self._hear()  # a rank that came too late is to know, though what the others sent has come
 
     def _wait(self, request: Any) -> None:
         """Wait with longer and longer pauses, and read the notices of the others."""

@@ -139,8 +139,9 @@ def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_m
         free(pairs)
 
 
-def most_packed_bytes(Rows rows not None, int64_t count):
-    """Return the most bytes that a contribution's slice of *count* pairs takes, and that a merged one does."""
+def most_packed_bytes(Rows rows not None, int64_t of):
+    """Return the most bytes of a contribution's slice, and of a merged one, where there are *of* slices."""
+    cdef int64_t count = (rows.c.n_states / of + 1) * rows.c.n_actions
     return cdq_slice_bytes(count, 0, 0, rows.c.real_size), cdq_slice_bytes(count, 1, 1, rows.c.real_size)
 
 
