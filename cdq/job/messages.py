@@ -16,7 +16,8 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from cdq.comm.contribution import Received
+from cdq.comm.contribution import Received, SlicedContribution
+from cdq.comm.kept import Kept
 from cdq.comm.zmq.wire import joined
 from cdq.core.lanes import bytes_of_lanes
 from cdq.workers import GO_ON, LARGEST_SUMMARY, Summary, require_tallies
@@ -159,10 +160,17 @@ class ReceivedContribution(NamedTuple):
         return self.pairs if self.first < 0 else slice(self.first, self.first + len(self.values))
 
 
-def pack_contribution(part: bytearray, checksum: int, lanes: bytes, own: bytes = b"") -> memoryview:
-    """Return a contribution, in the memory of *part*: the summary and the slice (`WorkerContribution.cut`)."""
-    part += own + CHECKSUM.pack(checksum) + lanes
-    return memoryview(part).toreadonly()
+def pack_contribution(
+    brought: SlicedContribution, kept: Kept, checksum: int, lanes: bytes, own: bytes = b""
+) -> memoryview:
+    """Return a contribution in memory that is kept: the summary and the slice of all pairs, and what follows them."""
+    tail = own + CHECKSUM.pack(checksum) + lanes
+    largest, _ = brought.begin(1)
+    room = kept.take(largest + len(tail))
+    begin = len(brought.pack(0, 1, room))
+    end = begin + len(tail)
+    room[begin:end] = tail
+    return room[:end].toreadonly()
 
 
 def pack_result(window: OpenWindow, merged: Received = b"") -> Received:

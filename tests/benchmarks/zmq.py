@@ -88,7 +88,7 @@ def by_hub(url: str, rank: int, meet: Callable[[], float], keys: Sequence[str]) 
         started = meet()
         contribution = WorkerContribution(worker, needs_mass=False)
         contribution.summary = Summary(0, 0, 0.0, 0, GO_ON, _no_episodes())
-        connection.submit(pack_contribution(contribution.cut(1)[0], checksum, worker.lane_state), version)
+        connection.submit(pack_contribution(contribution, member._kept, checksum, worker.lane_state), version)
         happened = connection.wait()
         merged = time.perf_counter()
         assert isinstance(happened, Deliver), happened
