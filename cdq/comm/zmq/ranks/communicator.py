@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Sequence
 from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cdq.comm.base import Call
 from cdq.comm.contribution import Received
@@ -134,29 +134,46 @@ class ZmqCommunicator(ProcessCommunicator):
     # ---- collectives
 
     def _gather(self, operation: str, part: memoryview) -> Sequence[Received]:
+        return self._with_own(self._collect(operation, part), part)
+
+    def _collect(self, operation: str, part: memoryview) -> list[Received]:
+        """Return the parts of all ranks; this rank's, if they are large, is empty, as it does not come back."""
         call = self._begin(operation)
         try:
-            parts = self._with_own(self._converse(call, Mode.GATHER, part), part)
+            parts = unpack_parts(self._converse(call, Mode.GATHER, part), self.size)
         except BaseException as error:
             self._fail(error)
             raise
         self.bytes_sent += part.nbytes * (self.size - 1)
-        return parts
+        return [*parts]
 
     def _alltoall(self, call: Call, parts: Sequence[memoryview]) -> Sequence[Received]:
         if call.root < 0:
-            own = parts[self.rank]
             others = [*parts[: self.rank], _EMPTY, *parts[self.rank + 1 :]]
-            return self._with_own(self._converse(call, Mode.ALLTOALL, pack_lengths(others), *others), own)
+            answer = self._converse(call, Mode.ALLTOALL, pack_lengths(others), *others)
+            return self._with_own([*unpack_parts(answer, self.size)], parts[self.rank])
         mine = parts[self.rank] if self.rank == call.root else b""
         return [self._converse(call, Mode.BROADCAST, mine)] * self.size
 
-    def _with_own(self, answer: Received, own: memoryview) -> list[Received]:
-        """Return the parts of all ranks, of which the hub need not send this one's back: what it gave may change."""
-        parts: list[Received] = [*unpack_parts(answer, self.size)]
+    def _with_own(self, parts: list[Received], own: memoryview) -> list[Received]:
+        """Return parts with this rank's own, if the hub did not send it back; copied, as the caller may change it."""
         if len(own) and not len(parts[self.rank]):
             parts[self.rank] = self._kept.copy(own)
         return parts
+
+    def _merge_by_messages(self, contribution: Any, rule: Any, most: int) -> Any:
+        if not hasattr(contribution, "merge_into"):
+            return super()._merge_by_messages(contribution, rule, most)
+        packed, merged = contribution.begin(self.size)
+        parts = [contribution.pack(rank, self.size, self._kept.take(packed)) for rank in range(self.size)]
+        own, parts[self.rank] = parts[self.rank], _EMPTY
+        received = [*self.alltoall(parts)]
+        received[self.rank] = own
+        room = self._kept.take(merged)
+        part = room[: contribution.merge_into(received, rule, self.rank, self.size, room)]
+        slices = self._collect("allgather", part)
+        slices[self.rank] = part
+        return contribution.join(slices)
 
     def _converse(self, call: Call, mode: Mode, *body: Received) -> Received:
         """Give the hub this rank's part of a call, and return the answer."""
