@@ -44,8 +44,9 @@ CDQ_INLINE uint32_t NAME(cdq_greedy)(const REAL *q, int64_t n_actions, uint32_t 
 CDQ_INLINE uint32_t NAME(cdq_choice)(const REAL *q, int64_t n_actions, uint64_t threshold, uint64_t random)
 {
     uint32_t coin = (uint32_t)(random >> 32), bits = (uint32_t)random;
-    uint32_t greedy = NAME(cdq_greedy)(q, n_actions, bits);
-    return coin < threshold ? cdq_below(bits, (uint32_t)n_actions) : greedy;
+    uint32_t greedy = NAME(cdq_greedy)(q, n_actions, bits), uniform = cdq_below(bits, (uint32_t)n_actions);
+    uint32_t explores = -(uint32_t)(coin < threshold); /* a choice would be a branch, and nobody foresees a coin */
+    return greedy ^ ((greedy ^ uniform) & explores);
 }
 
 /* The greedy action of lowest index, among those that the mask (NULL: every one) allows; n_actions where it allows

@@ -73,6 +73,17 @@ CDQ_INLINE uint32_t cdq_entry(uint32_t count, int bits)
     return count < (1u << (bits - 1)) ? count : entry;
 }
 
+/* cdq_entry of one count: the shift that leaves its `bits` leading bits, by the processor's search for the highest one. */
+CDQ_INLINE uint32_t cdq_entry_of(uint32_t count, int bits)
+{
+#if defined(__GNUC__)
+    int shift = (32 - bits) - __builtin_clz(count | (1u << (bits - 1)));
+    return (count >> shift) + ((uint32_t)shift << (bits - 1));
+#else
+    return cdq_entry(count, bits);
+#endif
+}
+
 /* Make room for `more` updates in the log of a worker alone. Without memory the process ends, as it does where there is
  * none for a row that is touched for the first time. */
 CDQ_INLINE void cdq_reserve(cdq_rows *rows, int64_t more)
