@@ -172,6 +172,7 @@ CDQ_CLONES static void NAME(cdq_window_of_q)(cdq_rows *rows, const cdq_law *law,
         NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, 0);
 }
 
+#include "loops/one_lane.h"
 #include "table/personal.h"
 #include "loops/window_by_rule.h"
 
@@ -181,6 +182,8 @@ static void NAME(cdq_window)(cdq_rows *rows, const cdq_law *law, const cdq_model
 {
     if (cdq_is_by_rule(rule))
         NAME(cdq_window_by_rule)(rows, law, model, lanes, explore, done, rule, gamma, sweeps);
+    else if (lanes->n == 1 && !model->actions)
+        NAME(cdq_window_of_one)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
     else
         NAME(cdq_window_of_q)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
 }
