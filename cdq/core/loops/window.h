@@ -8,6 +8,7 @@
 #ifndef CDQ_WINDOW_H
 #define CDQ_WINDOW_H
 #include "loops/exploration.h"
+#include "loops/guesses.h"
 #include "loops/tally.h"
 #include "table/rows.h"
 
@@ -21,6 +22,7 @@ typedef struct {
     uint64_t *bits_action, *bits_outcome;
     uint32_t *action, *successor;
     void *reward, *target;
+    cdq_guesses guesses; /* of a single lane; where they begin changes nothing that is learnt */
 } cdq_lanes;
 
 /* The actions that a state has; NULL where every state has all, which *masked* says at compile time. */
@@ -35,7 +37,7 @@ CDQ_INLINE const uint8_t *cdq_actions_of(const cdq_model *model, uint32_t state,
 #include "table/target.h"
 #include "table/update.h"
 
-CDQ_INLINE void NAME(cdq_act_of)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
+CDQ_INLINE void NAME(cdq_act_among)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
                                  uint64_t threshold, const int64_t n_actions, const int masked)
 {
     const uint32_t *restrict state = lanes->state;
@@ -43,7 +45,7 @@ CDQ_INLINE void NAME(cdq_act_of)(const cdq_rows *rows, const cdq_model *model, c
     uint32_t *restrict action = lanes->action;
     const int64_t n = lanes->n;
     for (int64_t i = 0; i < n; i++) {
-        const REAL *q = (const REAL *)cdq_row_of(rows, state[i], n_actions, sizeof(REAL));
+        const REAL *q = (const REAL *)cdq_learnt_row(rows, state[i], n_actions, sizeof(REAL));
         const uint8_t *mask = cdq_actions_of(model, state[i], n_actions, masked);
         uint32_t chosen = masked ? NAME(cdq_choice_allowed)(q, mask, n_actions, threshold, random[i])
                                  : NAME(cdq_choice)(q, n_actions, threshold, random[i]);
@@ -56,15 +58,15 @@ CDQ_INLINE void NAME(cdq_act)(const cdq_rows *rows, const cdq_model *model, cons
                               const int masked)
 {
     if (masked) { /* rare, and each body takes a second to compile */
-        NAME(cdq_act_of)(rows, model, lanes, threshold, rows->n_actions, 1);
+        NAME(cdq_act_among)(rows, model, lanes, threshold, rows->n_actions, 1);
         return;
     }
-#define CDQ_BODY(actions) NAME(cdq_act_of)(rows, model, lanes, threshold, actions, 0)
+#define CDQ_BODY(actions) NAME(cdq_act_among)(rows, model, lanes, threshold, actions, 0)
     CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
 #undef CDQ_BODY
 }
 
-CDQ_INLINE void NAME(cdq_sample_of)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
+CDQ_INLINE void NAME(cdq_sample_among)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
                                     const int64_t n_actions, const int64_t width)
 {
     const uint32_t *restrict state = lanes->state, *restrict action = lanes->action;
@@ -84,14 +86,14 @@ CDQ_INLINE void NAME(cdq_sample)(const cdq_rows *rows, const cdq_model *model, c
                                  const int64_t n_actions)
 {
     switch (model->width) {
-    case 0: NAME(cdq_sample_of)(rows, model, lanes, n_actions, 0); break;
-    case 1: NAME(cdq_sample_of)(rows, model, lanes, n_actions, 1); break;
-    case 3: NAME(cdq_sample_of)(rows, model, lanes, n_actions, 3); break;
-    default: NAME(cdq_sample_of)(rows, model, lanes, n_actions, model->width);
+    case 0: NAME(cdq_sample_among)(rows, model, lanes, n_actions, 0); break;
+    case 1: NAME(cdq_sample_among)(rows, model, lanes, n_actions, 1); break;
+    case 3: NAME(cdq_sample_among)(rows, model, lanes, n_actions, 3); break;
+    default: NAME(cdq_sample_among)(rows, model, lanes, n_actions, model->width);
     }
 }
 
-CDQ_INLINE void NAME(cdq_targets_of)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes, REAL gamma,
+CDQ_INLINE void NAME(cdq_targets_among)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes, REAL gamma,
                                      const int64_t n_actions, const int masked)
 {
     const uint32_t *restrict successor = lanes->successor;
@@ -100,7 +102,7 @@ CDQ_INLINE void NAME(cdq_targets_of)(const cdq_rows *rows, const cdq_model *mode
     const int64_t n = lanes->n;
     for (int64_t i = 0; i < n; i++) {
         uint32_t next_state = CDQ_STATE(successor[i]);
-        REAL next = NAME(cdq_max_allowed)((const REAL *)cdq_row_of(rows, next_state, n_actions, sizeof(REAL)),
+        REAL next = NAME(cdq_max_allowed)((const REAL *)cdq_learnt_row(rows, next_state, n_actions, sizeof(REAL)),
                                           cdq_actions_of(model, next_state, n_actions, masked), n_actions);
         target[i] = NAME(cdq_target_unless)((successor[i] & CDQ_TERMINATED) != 0, reward[i], gamma, next);
     }
@@ -110,10 +112,10 @@ CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_model *model, 
                                   const int masked)
 {
     if (masked) {
-        NAME(cdq_targets_of)(rows, model, lanes, gamma, rows->n_actions, 1);
+        NAME(cdq_targets_among)(rows, model, lanes, gamma, rows->n_actions, 1);
         return;
     }
-#define CDQ_BODY(actions) NAME(cdq_targets_of)(rows, model, lanes, gamma, actions, 0)
+#define CDQ_BODY(actions) NAME(cdq_targets_among)(rows, model, lanes, gamma, actions, 0)
     CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
 #undef CDQ_BODY
 }
