@@ -8,6 +8,12 @@
  * greatest length, and return; zeros where no episode ended. */
 #define CDQ_TALLY_WIDTH 8
 
+#if defined(__GNUC__)
+#define CDQ_NOINLINE __attribute__((noinline))
+#else
+#define CDQ_NOINLINE
+#endif
+
 typedef struct {
     int64_t episodes, length_sum, least_length, greatest_length;
     double return_sum, least_return, greatest_return;
@@ -17,7 +23,8 @@ typedef struct {
 typedef struct {
     cdq_episodes part, whole; /* the part in hand, and the parts before it; of these only counts */
     int64_t lanes, sweeps, done, begun; /* sweeps of the window, those made, and those before the part */
-    int64_t n_parts, index, end; /* of the part in hand, in sweeps: a division takes as long as a step */
+    int64_t n_parts, index, end; /* of the part in hand, in sweeps */
+    int64_t length, rest, over; /* sweeps of a part at least, and those that are left over: in all, and by the end */
     double *parts; /* (n_parts, CDQ_TALLY_WIDTH), or NULL */
 } cdq_tally;
 
@@ -34,42 +41,52 @@ CDQ_INLINE void cdq_end_episode(cdq_episodes *part, int64_t length, double resul
     part->return_sum_of_all += result;
 }
 
-/* The sweep at which the part in hand ends. */
-static inline int64_t cdq_part_end(const cdq_tally *tally)
+/* Let the part in hand end after the sweep sweeps * (index + 1) / n_parts, rounded down; a division would take as long
+ * as a step. */
+static inline void cdq_end_part_later(cdq_tally *tally)
 {
-    int64_t i = tally->index + 1, n = tally->n_parts;
-    return tally->sweeps / n * i + tally->sweeps % n * i / n; /* no product overflows */
+    tally->end += tally->length;
+    tally->over += tally->rest;
+    if (tally->over >= tally->n_parts) {
+        tally->over -= tally->n_parts;
+        tally->end++;
+    }
 }
 
 /* Sweeps that are left of the part in hand. */
 static inline int64_t cdq_part_left(const cdq_tally *tally) { return tally->end - tally->done; }
 
+/* End the part in hand; loops over lanes hold no copies of this. */
+static CDQ_NOINLINE void cdq_end_part(cdq_tally *tally)
+{
+    cdq_episodes *part = &tally->part, *whole = &tally->whole;
+    if (tally->parts) {
+        double *row = tally->parts + CDQ_TALLY_WIDTH * tally->index;
+        row[0] = (double)((tally->done - tally->begun) * tally->lanes);
+        row[1] = (double)part->episodes;
+        row[2] = (double)part->length_sum;
+        row[3] = part->return_sum;
+        row[4] = (double)part->least_length;
+        row[5] = (double)part->greatest_length;
+        row[6] = part->least_return;
+        row[7] = part->greatest_return;
+    }
+    whole->episodes += part->episodes;
+    whole->length_sum += part->length_sum;
+    double return_sum_of_all = part->return_sum_of_all;
+    memset(part, 0, sizeof *part);
+    part->return_sum_of_all = return_sum_of_all;
+    tally->begun = tally->done;
+    tally->index++;
+    cdq_end_part_later(tally);
+}
+
 /* Take note of sweeps, no more than are left of the part. */
 static inline void cdq_tally_sweeps(cdq_tally *tally, int64_t sweeps)
 {
-    cdq_episodes *part = &tally->part, *whole = &tally->whole;
     tally->done += sweeps;
-    while (tally->index < tally->n_parts && cdq_part_left(tally) == 0) {
-        if (tally->parts) {
-            double *row = tally->parts + CDQ_TALLY_WIDTH * tally->index;
-            row[0] = (double)((tally->done - tally->begun) * tally->lanes);
-            row[1] = (double)part->episodes;
-            row[2] = (double)part->length_sum;
-            row[3] = part->return_sum;
-            row[4] = (double)part->least_length;
-            row[5] = (double)part->greatest_length;
-            row[6] = part->least_return;
-            row[7] = part->greatest_return;
-        }
-        whole->episodes += part->episodes;
-        whole->length_sum += part->length_sum;
-        double return_sum_of_all = part->return_sum_of_all;
-        memset(part, 0, sizeof *part);
-        part->return_sum_of_all = return_sum_of_all;
-        tally->begun = tally->done;
-        tally->index++;
-        tally->end = cdq_part_end(tally);
-    }
+    while (tally->index < tally->n_parts && cdq_part_left(tally) == 0)
+        cdq_end_part(tally);
 }
 
 /* Counts and sums of the window so far. */
@@ -91,7 +108,9 @@ static inline cdq_tally cdq_begin_tally(double *parts, int64_t n_parts, int64_t 
     tally.n_parts = n_parts;
     tally.lanes = lanes;
     tally.sweeps = sweeps;
-    tally.end = cdq_part_end(&tally);
+    tally.length = sweeps / n_parts;
+    tally.rest = sweeps % n_parts;
+    cdq_end_part_later(&tally);
     cdq_tally_sweeps(&tally, 0);
     return tally;
 }

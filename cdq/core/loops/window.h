@@ -107,62 +107,66 @@ CDQ_INLINE void NAME(cdq_advance)(const cdq_rows *rows, const cdq_model *model, 
 }
 
 CDQ_INLINE void NAME(cdq_sweeps)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-                                 cdq_exploration *explore, cdq_episodes *done, REAL gamma, int64_t sweeps,
+                                 cdq_exploration *explore, cdq_tally *tally, REAL gamma, int64_t sweeps,
                                  const int64_t n, const int64_t n_actions, const int masked)
 {
-    for (int64_t t = 0; t < sweeps; t++) {
-        cdq_next_of_all(lanes->words, n, lanes->bits_action);
-        cdq_next_of_all(lanes->words, n, lanes->bits_outcome);
-        NAME(cdq_act)(rows, model, lanes, cdq_next_threshold(explore), n, n_actions, masked);
-        NAME(cdq_sample)(rows, model, lanes, n, n_actions);
-        NAME(cdq_targets)(rows, model, lanes, gamma, n, n_actions, masked);
-        NAME(cdq_update)(rows, law, lanes->state, lanes->action, (const REAL *)lanes->target, NULL, n, n_actions);
-        NAME(cdq_advance)(rows, model, lanes, done, gamma, n);
+    for (int64_t left = sweeps, part; left > 0; left -= part) {
+        part = left < cdq_part_left(tally) ? left : cdq_part_left(tally);
+        for (int64_t t = 0; t < part; t++) {
+            cdq_next_of_all(lanes->words, n, lanes->bits_action);
+            cdq_next_of_all(lanes->words, n, lanes->bits_outcome);
+            NAME(cdq_act)(rows, model, lanes, cdq_next_threshold(explore), n, n_actions, masked);
+            NAME(cdq_sample)(rows, model, lanes, n, n_actions);
+            NAME(cdq_targets)(rows, model, lanes, gamma, n, n_actions, masked);
+            NAME(cdq_update)(rows, law, lanes->state, lanes->action, (const REAL *)lanes->target, NULL, n, n_actions);
+            NAME(cdq_advance)(rows, model, lanes, &tally->part, gamma, n);
+        }
+        cdq_tally_sweeps(tally, part);
     }
 }
 
 /* A single lane needs no loops over lanes. */
 CDQ_INLINE void NAME(cdq_sweeps_of)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-                                    cdq_exploration *explore, cdq_episodes *done, REAL gamma, int64_t sweeps,
+                                    cdq_exploration *explore, cdq_tally *tally, REAL gamma, int64_t sweeps,
                                     const int64_t n_actions, const int masked)
 {
     if (lanes->n == 1)
-        NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, 1, n_actions, masked);
+        NAME(cdq_sweeps)(rows, law, model, lanes, explore, tally, gamma, sweeps, 1, n_actions, masked);
     else
-        NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, lanes->n, n_actions, masked);
+        NAME(cdq_sweeps)(rows, law, model, lanes, explore, tally, gamma, sweeps, lanes->n, n_actions, masked);
 }
 
 CDQ_CLONES static void NAME(cdq_window_whole)(cdq_rows *rows, const cdq_law *law, const cdq_model *model,
-                                              cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done,
+                                              cdq_lanes *lanes, cdq_exploration *explore, cdq_tally *tally,
                                               REAL gamma, int64_t sweeps)
 {
-#define CDQ_BODY(actions) NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, done, gamma, sweeps, actions, 0)
+#define CDQ_BODY(actions) NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, tally, gamma, sweeps, actions, 0)
     CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
 #undef CDQ_BODY
 }
 
 /* Masks are rare, and each body takes seconds to compile: two are enough. */
 CDQ_CLONES static void NAME(cdq_window_masked)(cdq_rows *rows, const cdq_law *law, const cdq_model *model,
-                                               cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done,
+                                               cdq_lanes *lanes, cdq_exploration *explore, cdq_tally *tally,
                                                REAL gamma, int64_t sweeps)
 {
     if (rows->n_actions == 4)
-        NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, done, gamma, sweeps, 4, 1);
+        NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, tally, gamma, sweeps, 4, 1);
     else
-        NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, done, gamma, sweeps, rows->n_actions, 1);
+        NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, tally, gamma, sweeps, rows->n_actions, 1);
 }
 
 #include "table/personal.h"
 #include "loops/window_by_rule.h"
 
 static void NAME(cdq_window)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-                             cdq_exploration *explore, cdq_episodes *done, cdq_rule *rule, double gamma,
+                             cdq_exploration *explore, cdq_tally *tally, cdq_rule *rule, double gamma,
                              int64_t sweeps)
 {
     if (cdq_is_by_rule(rule))
-        NAME(cdq_window_by_rule)(rows, law, model, lanes, explore, done, rule, gamma, sweeps);
+        NAME(cdq_window_by_rule)(rows, law, model, lanes, explore, tally, rule, gamma, sweeps);
     else if (model->actions)
-        NAME(cdq_window_masked)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
+        NAME(cdq_window_masked)(rows, law, model, lanes, explore, tally, (REAL)gamma, sweeps);
     else
-        NAME(cdq_window_whole)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
+        NAME(cdq_window_whole)(rows, law, model, lanes, explore, tally, (REAL)gamma, sweeps);
 }
