@@ -84,6 +84,21 @@ _BYTES_OF_SUMMARY = 256
 FIRST_ROW = Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
 
 
+def numbers_of(rows: Rows) -> npt.NDArray[np.int64]:
+    """Return rows as a matrix of 64-bit numbers, a view: NumPy copies structures one field after another."""
+    return rows.view(np.int64).reshape(len(rows), len(Row._fields))
+
+
+def empty_rows(n: int) -> Rows:
+    """Return memory for so many rows."""
+    return np.empty((n, len(Row._fields)), np.int64).view(COLUMNS).reshape(n)
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return rows one after another, a copy."""
+    return np.concatenate([numbers_of(part) for part in parts]).view(COLUMNS).reshape(-1)
+
+
 class Played(NamedTuple):
     """A round that was played, of which rows are made.
 
