@@ -100,7 +100,7 @@ class Figures:
         )
 
     def look_back(self, record: npt.NDArray[Any], rows: Rows) -> None:
-        """Fill in step size and visited part, NaN so far, of rounds that were played, of which rank 0 has a *record*."""
+        """Fill in step size and visited part, NaN so far, of rounds that were played; rank 0 has a *record* of them."""
         self._steps = int(rows["steps"][-1])
         looks = np.flatnonzero(record["visited"] >= 0)
         if not len(looks):
