@@ -7,17 +7,21 @@ the same round.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from cdq.core cimport turn
 from cdq.core.barrier cimport Barrier, nanoseconds_of
-from cdq.core.loops.tally cimport CDQ_TALLY_WIDTH, cdq_begin_tally, cdq_episodes, cdq_tally, cdq_whole
+from cdq.core.loops.tally cimport (
+    CDQ_TALLY_WIDTH, cdq_begin_tally, cdq_episodes, cdq_put_together, cdq_tally, cdq_whole)
 from cdq.core.loops.windows cimport Windows
 from cdq.core.merge.merge cimport commit_parts, commit_sole, merge_part
 from cdq.core.table.rows cimport Law, Rows, cdq_rows, close_alone
 
 cdef extern from "atomics.h":
     int64_t cdq_now() noexcept nogil
+
+cdef extern from "loops/history.h":
+    int cdq_cell_bits(int64_t steps) nogil
 
 cdef extern from "rounds.h":
     ctypedef struct cdq_pace:
@@ -220,12 +224,12 @@ cdef class Seat:
         cdef cdq_tally tally
         cdef cdq_episodes whole
         memcpy(self.lanes_before, self.lanes, self.lane_bytes)
-        memset(rows, 0, n_parts * CDQ_TALLY_WIDTH * sizeof(double))
         tally = cdq_begin_tally(rows, n_parts, lanes, sweeps)
+        cdq_put_together(&tally, self.steps, size, cdq_cell_bits(after))
         if not self.loop.learn(&law.c, sweeps, cdq_rate(pace, self.steps), cdq_rate(pace, after), &tally):
             return -1
         whole = cdq_whole(&tally)
-        record[EPISODES], record[PARTS], record[BYTES] = whole.episodes, n_parts, self.bytes_sent
+        record[EPISODES], record[PARTS], record[BYTES] = whole.episodes, tally.n_rows, self.bytes_sent
         (<double *> record)[RETURN_SUM] = whole.return_sum
         return after
 

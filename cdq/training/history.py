@@ -281,4 +281,4 @@ def _check(rows: npt.NDArray[Any]) -> None:
 def _thinned(rows: Rows) -> Rows:
     """Return fewer rows: the last one of each part of the steps, or its last with a gap, and the newest two."""
     kept = empty_rows(len(rows))
-    return kept[: thin(numbers_of(rows), MOST_ROWS // 2, numbers_of(kept))]
+    return kept[: thin(numbers_of(rows), numbers_of(kept))]

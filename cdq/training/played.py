@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cdq.core.loops.parts import CELLS
 from cdq.workers import Summary
 
 
@@ -79,7 +80,7 @@ Rows = npt.NDArray[Any]  # of COLUMNS
 # Those that every file has.
 FIRST_COLUMNS = Row._fields[: Row._fields.index("gap") + 1]
 # A run may have a million rounds. So many rows are kept at most, and a quarter to a half of them where more come.
-MOST_ROWS = 1024
+MOST_ROWS = 2 * CELLS
 _BYTES_OF_SUMMARY = 256
 FIRST_ROW = Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
 

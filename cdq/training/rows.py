@@ -68,7 +68,7 @@ def block_of(rows: Rows, tallies: list[Tallies], counts: Counts, workers: Counts
     figures = np.empty_like(tallies[0])
     steps, of = np.empty((2, len(figures)), np.int64)
     starts, ends = np.empty(len(rows), np.int64), np.ascontiguousarray(rows["steps"])
-    n = group(tallies, counts, ends, MOST_ROWS // 2, figures, steps, of, starts)
+    n = group(tallies, counts, ends, figures, steps, of, starts)
     return Block(rows, starts, workers, pairs, figures[:n].copy(), steps[:n].copy(), of[:n].copy())
 
 

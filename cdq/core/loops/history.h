@@ -5,6 +5,9 @@
 #include "loops/tally.h"
 #include <math.h>
 
+/* Parts of the steps of a run of which a history has a row at least, and two at most. */
+enum { CDQ_CELLS = 512 };
+
 /* A row, as `cdq.training.played.COLUMNS`. */
 typedef struct {
     int64_t steps;
@@ -30,6 +33,7 @@ typedef struct {
     const int64_t *steps, *of; /* (n_rows,): steps at the end of the row, and its round */
 } cdq_rounds_made;
 
+/* Bits of a number from 0 on. */
 static inline int cdq_bit_length(int64_t number)
 {
 #if defined(__GNUC__)
@@ -41,6 +45,9 @@ static inline int cdq_bit_length(int64_t number)
     return bits;
 #endif
 }
+
+/* Bits of the steps of a cell, of which a run of so many steps has CDQ_CELLS at most. */
+static inline int cdq_cell_bits(int64_t steps) { return cdq_bit_length(steps / CDQ_CELLS); }
 
 /* Figures of the episodes of a row; the mean return is there already where the row is *alone* in its round. */
 static inline void cdq_fill_episodes(cdq_moment *row, const double *figures, int alone)
@@ -178,12 +185,12 @@ static int64_t cdq_stays(const cdq_moment *rows, int64_t n, int64_t first, int b
     return measured < 0 ? i - 1 : measured;
 }
 
-/* Thin rows into *kept*: a row of each of some *parts* parts of the steps, and the newest two. *numbers* is room for n
- * numbers. Returns their number. */
-static int64_t cdq_thin(const cdq_moment *rows, int64_t n, int64_t parts, cdq_moment *kept, double *numbers)
+/* Thin rows into *kept*: a row of each cell of the steps, and the newest two. *numbers* is room for n numbers. Returns
+ * their number. */
+static int64_t cdq_thin(const cdq_moment *rows, int64_t n, cdq_moment *kept, double *numbers)
 {
     /* A power of two, counted from 0: what was thinned before falls on the same grid, or on one half as fine. */
-    const int bits = cdq_bit_length((rows[n - 1].steps - rows[0].steps) / parts);
+    const int bits = cdq_cell_bits(rows[n - 1].steps - rows[0].steps);
     int64_t n_kept = 0, first = 0, next = 0, episodes = 0, stays = -1;
     for (int64_t i = 0; i < n; i++) {
         if (i == next)
@@ -195,6 +202,42 @@ static int64_t cdq_thin(const cdq_moment *rows, int64_t n, int64_t parts, cdq_mo
         }
     }
     return n_kept;
+}
+
+/* Take a part in: sums of the first four numbers, the least and the greatest of the others. */
+static inline void cdq_take_in(double *restrict row, const double *restrict part)
+{
+    for (int i = 0; i < 4; i++)
+        row[i] += part[i];
+    if (part[1] > 0)
+        for (int i = 4; i < CDQ_TALLY_WIDTH; i += 2) {
+            row[i] = part[i] < row[i] ? part[i] : row[i];
+            row[i + 1] = part[i + 1] > row[i + 1] ? part[i + 1] : row[i + 1];
+        }
+}
+
+/* A row into which parts are taken; where no episode ends, least figures are infinite and greatest ones minus infinite. */
+static inline void cdq_clear_row(double *row)
+{
+    for (int i = 0; i < 4; i++)
+        row[i] = 0;
+    for (int i = 4; i < CDQ_TALLY_WIDTH; i += 2) {
+        row[i] = INFINITY;
+        row[i + 1] = -INFINITY;
+    }
+}
+
+/* Put the parts first .. last - 1 of all workers together: those of a worker, and then those of all. */
+static void cdq_put_in_row(double *row, const double **parts, int64_t workers, int64_t first, int64_t last)
+{
+    double own[CDQ_TALLY_WIDTH];
+    cdq_clear_row(row);
+    for (int64_t k = 0; k < workers; k++) {
+        cdq_clear_row(own);
+        for (int64_t i = first; i < last; i++)
+            cdq_take_in(own, parts[k] + CDQ_TALLY_WIDTH * i);
+        cdq_take_in(row, own);
+    }
 }
 
 /* Moments of rounds from the records of all workers, in rank order; they count on from *before*, whose bytes and seconds

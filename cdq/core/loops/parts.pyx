@@ -4,12 +4,11 @@ NumPy would take as long as a hundred steps for each operation on them. *rows* a
 `cdq.training.played.COLUMNS` has them; *before* is the row before them.
 """
 
-from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 
 cdef extern from "loops/history.h":
     enum:
-        CDQ_TALLY_WIDTH
+        CDQ_TALLY_WIDTH, CDQ_CELLS
 
     ctypedef struct cdq_moment:
         pass
@@ -27,58 +26,39 @@ cdef extern from "loops/history.h":
         const int64_t *steps
         const int64_t *of
 
-    int cdq_bit_length(int64_t number) noexcept nogil
+    int cdq_cell_bits(int64_t steps) noexcept nogil
+    void cdq_put_in_row(
+        double *row, const double **parts, int64_t workers, int64_t first, int64_t last) noexcept nogil
     void cdq_fill_rows(
         cdq_moment *rows, cdq_moment before, const cdq_rounds_made *made, int64_t steps_per_pair, int64_t most_rows,
     ) noexcept nogil
     int64_t cdq_thin(
-        const cdq_moment *rows, int64_t n, int64_t parts, cdq_moment *kept, double *numbers) noexcept nogil
+        const cdq_moment *rows, int64_t n, cdq_moment *kept, double *numbers) noexcept nogil
     void cdq_fill_moments(
         cdq_moment *rows, int64_t n, const cdq_record **records, int64_t workers, const cdq_moment *before,
     ) noexcept nogil
 
-cdef extern from *:
-    """
-    /* Take a part of a worker in: sums of the first four numbers, the least and the greatest of the others. */
-    static inline void cdq_take_in(double *restrict row, const double *restrict part)
-    {
-        for (int i = 0; i < 4; i++)
-            row[i] += part[i];
-        if (part[1] > 0)
-            for (int i = 4; i < 8; i += 2) {
-                row[i] = part[i] < row[i] ? part[i] : row[i];
-                row[i + 1] = part[i + 1] > row[i + 1] ? part[i + 1] : row[i + 1];
-            }
-    }
-    """
-    void cdq_take_in(double *row, const double *part) noexcept nogil
-
-
-cdef void _clear(double *row) noexcept nogil:
-    cdef int i
-    for i in range(4):
-        row[i] = 0
-    for i in range(4, 8, 2):
-        row[i], row[i + 1] = INFINITY, -INFINITY
+# Parts of the steps of a run of which a history has a row at least, and two at most.
+CELLS = CDQ_CELLS
 
 
 def group(
     list tallies not None, const int64_t[::1] counts not None, const int64_t[::1] ends not None,
-    int64_t cells, double[:, ::1] figures not None, int64_t[::1] steps not None, int64_t[::1] of not None,
+    double[:, ::1] figures not None, int64_t[::1] steps not None, int64_t[::1] of not None,
     int64_t[::1] starts not None,
 ):
     """Put parts together that end in the same cell of a grid of steps, and are of the same round; return the rows.
 
     *tallies* has an array of each worker, (m, 8): the parts (tally.h) of rounds, of which each has as many as *counts*
     says and *ends* after so many steps of all workers. A cell has the least power of two of steps that is above one of
-    *cells* parts of these. *figures* (m, 8) get what is together; where nothing ended, least figures are infinite and
+    `CELLS` parts of these. *figures* (m, 8) get what is together; where nothing ended, least figures are infinite and
     greatest ones minus infinite. *steps* and *of* (m,) get the steps and the round at which a row ends, *starts* those
     before each round.
     """
-    cdef int64_t workers = len(tallies), m = figures.shape[0], n = counts.shape[0], rows = 0, at = 0, r, i, k, now
+    cdef int64_t workers = len(tallies), m = figures.shape[0], n = counts.shape[0], rows = 0, at = 0, r, i, k, first
+    cdef int64_t now, end
     cdef int bits
-    cdef double part[8]
-    if figures.shape[1] != CDQ_TALLY_WIDTH or cells < 1 or workers < 1 or (
+    if figures.shape[1] != CDQ_TALLY_WIDTH or workers < 1 or (
             not steps.shape[0] == of.shape[0] == m or not ends.shape[0] == starts.shape[0] == n):
         raise ValueError("parts or rows do not have the size that they should")
     for r in range(n):
@@ -99,25 +79,24 @@ def group(
     at = 0
     with nogil:
         for r in range(n):
-            now = ends[r]
+            now, bits, first = ends[r], cdq_cell_bits(ends[r]), at
             for i in range(at, at + counts[r]):
                 for k in range(workers):
                     now -= <int64_t> parts[k][i * CDQ_TALLY_WIDTH]
-            starts[r], bits = now, cdq_bit_length(ends[r] // cells)
-            _clear(&figures[rows, 0])
+            starts[r] = now
             for i in range(at, at + counts[r]):
-                _clear(part)
+                end = now
                 for k in range(workers):
-                    cdq_take_in(part, parts[k] + i * CDQ_TALLY_WIDTH)
-                if i > at and now >> bits != now + <int64_t> part[0] >> bits:
-                    steps[rows], of[rows] = now, r
+                    end += <int64_t> parts[k][i * CDQ_TALLY_WIDTH]
+                if i > at and now >> bits != end >> bits:
+                    cdq_put_in_row(&figures[rows, 0], parts, workers, first, i)
+                    steps[rows], of[rows], first = now, r, i
                     rows += 1
-                    _clear(&figures[rows, 0])
-                cdq_take_in(&figures[rows, 0], part)
-                now += <int64_t> part[0]
+                now = end
+            at += counts[r]
+            cdq_put_in_row(&figures[rows, 0], parts, workers, first, at)
             steps[rows], of[rows] = now, r
             rows += 1
-            at += counts[r]
     return rows
 
 
@@ -176,13 +155,11 @@ def fill_rows(
     cdq_fill_rows(_rows(rows, m), _rows(before, 1)[0], &made, steps_per_pair, most_rows)
 
 
-def thin(int64_t[:, ::1] rows not None, int64_t parts, int64_t[:, ::1] kept not None):
-    """Keep the last one of each of about *parts* parts of the steps, or its last with a gap, and the newest two.
+def thin(int64_t[:, ::1] rows not None, int64_t[:, ::1] kept not None):
+    """Keep the last row of each cell of the steps, or its last with a gap, and the newest two.
 
     They get the episodes of those that are left out. *kept* has room for as many as there are; returns their number.
     """
     cdef int64_t n = rows.shape[0]
-    if parts < 1:
-        raise ValueError(f"{parts} parts")
     cdef double[::1] numbers = memoryview(bytearray(8 * (n + 1))).cast("d")
-    return cdq_thin(_rows(rows, n), n, parts, _rows(kept, n), &numbers[0])
+    return cdq_thin(_rows(rows, n), n, _rows(kept, n), &numbers[0])
