@@ -87,8 +87,8 @@ cdef int wait_until(
     uint64_t *word, uint64_t arrived, int64_t start, int64_t end, int64_t spin
 ) noexcept nogil:
     cdef int64_t now = start
-    cdef int result = outcome(cdq_load(word), arrived), i
-    for i in range(PAUSES if spin else 0):  # a look at the clock takes as long as what is waited for
+    cdef int result = outcome(cdq_load(word), arrived)
+    for _ in range(PAUSES if spin else 0):  # a look at the clock takes as long as what is waited for
         if result != WAITING:
             return result
         cdq_pause()

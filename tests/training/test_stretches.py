@@ -32,6 +32,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "many lanes": {"workers": 2, "num_envs": 7, "sync_every": 50, "dtype": "float32"},
     "long windows": {"workers": 1, "sync_every": 20_000},
     "all laws": {"workers": 3, "sync_every": 99, "exploration": cdq.ExponentialDecay(1.0, 0.1, 9000)},
+    "falling step sizes": {"workers": 3, "sync_every": 77, "step_size": cdq.LinearDecay(0.5, 0.01, 2e4)},
+    "step sizes that bend": {
+        "workers": 1,
+        "sync_every": 50,
+        "step_size": cdq.ExponentialDecay(1.0, 0.02, 5e3),
+    },
+    "functions": {
+        "workers": 2,
+        "sync_every": 60,
+        "exploration": lambda steps: 1 / (1 + steps / 1e3),
+        "step_size": lambda steps: 0.5 / (1 + steps / 1e4),
+        "merge": "importance",
+    },
     "a power": {"workers": 1, "sync_every": 33, "step_size": cdq.Polynomial(0.7), "merge": "visits"},
 }
 
@@ -77,6 +90,28 @@ def test_results_and_history_are_those_of_watched_rounds(settings: dict[str, Any
     ours, theirs = rows_of(quiet), rows_of(watched)
     for name in theirs:
         assert np.array_equal(ours[name], theirs[name], equal_nan=True), name
+
+
+def falling(steps: int) -> float:
+    """Return a step size that is 0 from 1,024 steps on, one of the places at which functions are tabulated."""
+    return 0.5 if steps < 1024 else 0.0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("how", ["quiet", "watched", "overlap", "per worker"])
+def test_a_function_gives_each_window_its_step_size(how: str, workers: int) -> None:
+    """Each window has the step size of its start: with those of 128 steps nothing is learnt from 1,024 on."""
+    own = (
+        {"per_worker": {"step_size": [falling] * workers}} if how == "per worker" else {"step_size": falling}
+    )
+    common = {"gamma": 0.9, "seed": 3, "workers": workers, "num_envs": 1, "sync_every": 128}
+    callbacks = [lambda run: None] if how == "watched" else []
+    tables = []
+    for settings, steps in ((own, 5120), ({"step_size": 0.5}, 1024)):
+        agent = cdq.QLearner(MODEL, overlap=how == "overlap", **common, **settings)
+        tables.append(np.array(agent.learn(steps, callbacks=callbacks).table))
+    assert np.array_equal(*tables)
+    assert tables[0].any()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
