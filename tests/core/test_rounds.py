@@ -9,7 +9,6 @@ import pytest
 
 from cdq.core.barrier import BROKEN, TIMED_OUT, Barrier
 from cdq.core.rounds import ENDED, INTERRUPTED, Pace, Rates, Seat
-from cdq.mdp.sampler import pack_model
 from cdq.qfunctions.merged import MergedTable
 from cdq.qfunctions.sole import SoleTable
 from cdq.rules import Q_LEARNING, as_rule
@@ -25,7 +24,7 @@ from cdq.schedules.rates import tabulated
 from cdq.schedules.windows import FixedWindow
 from cdq.training.quiet import pace_of, rates_of
 from cdq.workers.worker import Worker
-from tests.strategies import random_model
+from tests.strategies import make_worker, random_model
 
 MODEL = random_model(30, 4, seed=8, time_limit=50)
 LAW = build_law(RescaledLinear(0.9), 0, 0.3, "float64")
@@ -33,18 +32,8 @@ WINDOW = 200
 PACE = Pace(mass=0.0, floor=1.0, longest=1e6, exploration=rates_of(Constant(0.3)))
 
 
-def worker(merged: Any, rank: int = 0, stop: Any = None, dtype: str = "float64") -> Worker:
-    return Worker(
-        pack_model(MODEL, dtype),
-        merged,
-        is_keeper=rank == 0,
-        gamma=0.9,
-        seed=0,
-        rank=rank,
-        session=0,
-        num_envs=2,
-        stop=np.zeros(1, np.int32) if stop is None else stop,
-    )
+def worker(merged: Any, rank: int = 0, dtype: str = "float64", **changes: Any) -> Worker:
+    return make_worker(MODEL, dtype, merged=merged, rank=rank, is_keeper=rank == 0, num_envs=2, **changes)
 
 
 def seat_of(one: Worker, rank: int = 0, rounds: int = 64, parts: int = 256) -> Seat:

@@ -13,7 +13,6 @@ import cdq
 from cdq.comm.base import Communicator
 from cdq.comm.inprocess import connect
 from cdq.errors import PeerLost
-from cdq.mdp.sampler import pack_model
 from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import Constant, RescaledLinear
 from cdq.schedules.windows import FixedWindow
@@ -22,9 +21,8 @@ from cdq.training.course import Course, Nobody, Plan, Progress, learn_rounds, wa
 from cdq.workers.contribution import WorkerContribution
 from cdq.workers.rounds import Interrupted
 from cdq.workers.stretches import Stretches
-from cdq.workers.worker import Worker
 from tests.runs import WAYS
-from tests.strategies import random_model
+from tests.strategies import make_worker, random_model
 
 MODEL = random_model(30, 4, seed=8, time_limit=50)
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -145,17 +143,7 @@ def test_checkpoints_are_written_after_the_same_rounds(tmp_path: Any) -> None:
 
 def rank_of(comm: Communicator, stops: list[Any], tables: list[Any], target: int) -> Any:
     merged = tables[comm.rank]
-    worker = Worker(
-        pack_model(MODEL, "float64"),
-        merged,
-        is_keeper=True,
-        gamma=0.9,
-        seed=0,
-        rank=comm.rank,
-        session=0,
-        num_envs=1,
-        stop=stops[comm.rank],
-    )
+    worker = make_worker(MODEL, merged=merged, rank=comm.rank, stop=stops[comm.rank])
     plan = Plan(RescaledLinear(0.9), Constant(0.3), "pooled", FixedWindow(100), "float64")
     course = Course(
         plan=plan,
