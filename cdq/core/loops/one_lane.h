@@ -88,18 +88,22 @@ CDQ_INLINE void NAME(cdq_steps_of_one)(cdq_rows *rows, const cdq_law *law, const
 }
 
 CDQ_CLONES static void NAME(cdq_window_of_one)(cdq_rows *rows, const cdq_law *law, const cdq_model *model,
-                                               cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done,
+                                               cdq_lanes *lanes, cdq_exploration *explore, cdq_tally *tally,
                                                REAL gamma, int64_t steps)
 {
 #define CDQ_STEPS(actions, logging)                                                                                 \
-    NAME(cdq_steps_of_one)(rows, law, model, lanes, explore, done, gamma, steps, actions, logging)
+    NAME(cdq_steps_of_one)(rows, law, model, lanes, explore, &tally->part, gamma, part, actions, logging)
 #define CDQ_BODY(actions)                                                                                           \
     if (rows->alone)                                                                                                \
         CDQ_STEPS(actions, CDQ_EVERY_UPDATE);                                                                       \
     else                                                                                                            \
         CDQ_STEPS(actions, CDQ_FIRST_TOUCHES)
     cdq_reserve(rows, steps);
-    CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
+    for (int64_t left = steps, part; left > 0; left -= part) {
+        part = left < cdq_part_left(tally) ? left : cdq_part_left(tally);
+        CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
+        cdq_tally_sweeps(tally, part);
+    }
 #undef CDQ_BODY
 #undef CDQ_STEPS
 }
