@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import resource
-import statistics
 import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from cdq.job.job import Known
 from cdq.job.member import Member
 from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
+from tests.benchmarks.tables import begin, row, spread
 from tests.benchmarks.zmq_hubs import make_hub
 
 _LEARN = 100  # workers that learn themselves
@@ -118,20 +118,28 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("workers", nargs="*", type=int, default=[500, 1_000, 2_000, 5_000, 10_000])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5)
     given, spawn = parser.parse_args(), multiprocessing.get_context("spawn")
-    print(
-        "| workers | joining, s | a round, s | per worker, us | memory, MiB |\n| --- | --- | --- | --- | --- |"
+    begin(
+        "Rounds of many workers of a hub: a table of 500 x 6, 1 % touched",
+        *("workers", "a round, s", "us a worker", "memory, MiB", "all joining, s", "goal"),
     )
     for n in given.workers:
         told = spawn.SimpleQueue()
-        process = spawn.Process(target=simulate, args=(told, n, given.rounds))
+        process = spawn.Process(target=simulate, args=(told, n, given.repeats))
         process.start()
         joining, rounds, memory = told.get()
         process.join()
-        middle = statistics.median(rounds)
-        spread = f"{middle:.2f} ({min(rounds):.2f} - {max(rounds):.2f})"
-        print(f"| {n:,} | {joining:.2f} | {spread} | {middle / n * 1e6:.0f} | {memory:.0f} |", flush=True)
+        each = spread((seconds / n * 1e6 for seconds in rounds), ".0f")
+        goal = "1.5 s, 1,024 MiB at most" if n == 10_000 else ""
+        row(
+            f"{n:,}",
+            spread(rounds, ".3f", goal=1.5, most=True),
+            each,
+            f"{memory:.0f}",
+            f"{joining:.2f}",
+            goal,
+        )
 
 
 if __name__ == "__main__":
