@@ -1,7 +1,7 @@
 """Rates of logs and of hashed tables.
 
     pip install ".[benchmark]"
-    python -m tests.benchmarks.data [--log-only] [--transitions 1000000] [--states 10000000] [--steps 80000000] [--repeats 9]
+    python -m tests.benchmarks.data [--log-only] [--transitions N] [--states N] [--steps N] [--repeats 9]
 
 A log: 10^6 transitions of a random walk in order, learnt again and again by the kernel and by a plain Numba loop,
 without step-size law, visits or log, in turn; then by `learn_from`, conversion included. A hashed table: 64 lanes of an

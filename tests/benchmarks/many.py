@@ -37,16 +37,17 @@ class Figures(NamedTuple):
 
 
 class Network:
-    """All connections to a hub's machine, and the seconds that it has worked."""
+    """All connections to a hub's machine, whose clock tells the seconds that it has worked."""
 
-    def __init__(self, machine: HubMachine) -> None:
-        self._machine, self.worked = machine, 0.0
+    def __init__(self, service: Any, settings: HubSettings) -> None:
+        self.now = 0.0
+        self._machine = HubMachine(service, settings, run=1, now=self.now)
 
-    def tell(self, event: Received | Tick) -> list[Send]:
-        """Give the hub an event; return the messages that it sends."""
-        began = time.process_time()
+    def tell(self, kind: Any, *told: Any) -> list[Send]:
+        """Give the hub an event that happens now; return the messages that it sends."""
+        event, began = kind(*told, self.now), time.process_time()
         actions = self._machine.step(event)
-        self.worked += time.process_time() - began
+        self.now += time.process_time() - began
         return [action for action in actions if isinstance(action, Send)]
 
 
@@ -56,11 +57,11 @@ def join_all(network: Network, n: int) -> dict[bytes, Frame]:
     sent: list[Send] = []
     for i in range(n):
         greeting = encode(Frame(Kind.HELLO, payload=i.to_bytes(TOKEN_BYTES, "little") + hello()))
-        sent += network.tell(Received(i.to_bytes(5, "little"), greeting, None, time.monotonic()))
+        sent += network.tell(Received, i.to_bytes(5, "little"), greeting, None)
     while len(welcomes) < n:
         taken = {one.route: take(one, len(welcomes) < _LEARN) for one in sent}
         welcomes |= {route: frame for route, frame in taken.items() if frame.kind == Kind.WELCOME}
-        sent = network.tell(Tick(time.monotonic()))
+        sent = network.tell(Tick)
     return welcomes
 
 
@@ -82,7 +83,7 @@ def bring(network: Network, sessions: dict[bytes, Frame], windows: list[Any]) ->
         frame = last._replace(
             kind=Kind.CONTRIB, sequence=last.sequence + 1, payload=windows[i % len(windows)]
         )
-        sent = network.tell(Received(route, encode(frame), None, time.monotonic()))
+        sent = network.tell(Received, route, encode(frame), None)
         results |= {one.route: take(one, j < _LEARN) for j, one in enumerate(sent)}
     return results
 
@@ -92,16 +93,16 @@ def simulate(told: Any, n: int, rounds: int) -> None:
     before = peak()
     service, _ = make_hub("Taxi-v4", 1, rounds * n, sync_every=30, num_envs=1)
     fixed = HubSettings(min_members=n, max_members=n)
-    network, known = Network(HubMachine(service, fixed, run=1, now=time.monotonic())), Known()
+    network, known = Network(service, fixed), Known()
     sessions = join_all(network, n)
-    joining, figures = network.worked, []
+    joining, figures = network.now, []
     members = [Member(known) for _ in range(min(n, _LEARN))]
     for member, welcome in zip(members, sessions.values(), strict=False):
         member.join(welcome.payload)
     for _ in range(rounds):
-        windows, network.worked = contributions(members), 0.0
+        windows, began = contributions(members), network.now
         sessions = bring(network, sessions, windows)
-        figures.append(network.worked)
+        figures.append(network.now - began)
         for member, result in zip(members, sessions.values(), strict=False):
             member.settle(result.payload)
     told.put(Figures(joining, figures, peak() - before))

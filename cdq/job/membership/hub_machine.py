@@ -196,7 +196,7 @@ class HubMachine:
             peer.incarnation = self._sessions
             self.counts["sessions"] += 1
         peer.welcomed = self._now
-        body = Body(self._service.welcome(peer.uid, tuple(self._roster.members)))
+        body = Body(self._service.welcome(peer.uid, self._roster.members))
         self._welcomes.sent(body.length)
         self._tell(peer, Kind.WELCOME, peer.applied, body)
 
