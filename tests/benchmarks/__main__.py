@@ -21,7 +21,7 @@ from pathlib import Path
 
 import cdq
 from tests.benchmarks import history
-from tests.benchmarks.history import Change, Run
+from tests.benchmarks.history import WORSE, Change, Run
 from tests.benchmarks.parts import PARTS, Part
 from tests.benchmarks.processor import cpuinfo, kind_of, name_of
 from tests.benchmarks.tables import Table, begin, beside, duplicates, put, row, tables
@@ -133,7 +133,7 @@ def show_changes(found: Sequence[Change]) -> None:
     """Print which figures changed."""
     begin("Beyond their spread since the run before on this kind of processor", "figure", "before", "now", "")
     for change in found:
-        row(change.where, change.before, change.now, "worse" if change.worse else "better")
+        row(change.where, change.before, change.now, change.verdict)
 
 
 def run_all(names: Iterable[str], repeats: int | None, quick: bool, root: Path = ROOT) -> bool:
@@ -156,7 +156,7 @@ def run_all(names: Iterable[str], repeats: int | None, quick: bool, root: Path =
         show_changes(found)
     for line in failed:
         print(line, file=sys.stderr)
-    return not failed and not any(change.worse for change in found)
+    return not failed and not any(change.verdict == WORSE for change in found)
 
 
 def main() -> None:

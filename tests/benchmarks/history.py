@@ -13,6 +13,11 @@ from tests.benchmarks.tables import Figure, Table, figure
 # A figure is better the more or the less it is by its column's name, or its row's, or its table's.
 _MORE = re.compile(r"/s\b|\bpart of\b|\bthroughput\b|\bmillion\b|\bagainst one\b|/ this\b|\bto \d")
 _LESS = re.compile(r"\b(?:ms|us|ns|s|seconds|microseconds|MiB|MB|GB|bytes)\b")
+# Rows and columns of other programs, beside which cdq is measured.
+_OTHERS = re.compile(
+    r"(?:.*, )?(?:NumPy|TensorFlow|Numba(?! chain)|QuantEcon|C\b|echo|Allreduce|dd|bare|a fused mean|limit)"
+)
+WORSE = "worse"
 _DRIFT = 0.05  # between runs of one build, beyond what repeats show
 
 
@@ -34,7 +39,7 @@ class Change(NamedTuple):
     where: str
     before: str
     now: str
-    worse: bool
+    verdict: str
 
 
 def file_of(folder: Path, kind: str) -> Path:
@@ -84,8 +89,7 @@ def changes(before: Run, now: Run) -> list[Change]:
                 one, other = figure(old), figure(cell)
                 if one and other and apart(one, other):
                     where = f"{now.part}: {table.title}: {name}, {column}"
-                    worse = (other.median > one.median) == less_is_better(table.title, name, column)
-                    found.append(Change(where, old, cell, worse))
+                    found.append(Change(where, old, cell, verdict(one, other, table.title, name, column)))
     return found
 
 
@@ -93,6 +97,13 @@ def apart(one: Figure, other: Figure) -> bool:
     """Return True if neither range has anything of the other, drift counted in."""
     low, high = sorted((one, other), key=lambda each: each.median)
     return low.greatest + _DRIFT * abs(low.median) < high.least
+
+
+def verdict(before: Figure, now: Figure, title: str, row: str, column: str) -> str:
+    """Return whether a figure, by its names, is worse than before, better, or another program's."""
+    if _OTHERS.match(row) or _OTHERS.match(column):
+        return "not of cdq"
+    return WORSE if (now.median > before.median) == less_is_better(title, row, column) else "better"
 
 
 def less_is_better(*names: str) -> bool:
