@@ -315,8 +315,8 @@ class HubMachine:
         """Make waiting workers members, as far as there is room."""
         room = self._settings.max_members - len(self._roster.members)
         joining = [peer for peer in self._roster.waiting.values() if peer.route is not None][: max(room, 0)]
+        self._roster.join(joining)
         for peer in joining:
-            self._roster.join(peer)
             self._replies.note(logging.INFO, "worker joins", uid=peer.uid)
         return joining
 
