@@ -300,6 +300,26 @@ def test_joining_takes_as_long_for_each_however_many_there_are(monkeypatch: pyte
     assert sum(len(items) > 1 for items in sorts) == 1
 
 
+@pytest.mark.parametrize("settings", [HubSettings(min_members=20), HubSettings(asynchronous=True)])
+def test_members_are_counted_once_and_again_when_one_is_lost(
+    monkeypatch: pytest.MonkeyPatch, settings: HubSettings
+) -> None:
+    team, looks = Team(settings), list[Any]()
+    for number in range(20):
+        team.join(f"first {number}")
+    is_live = team.hub._is_live
+    monkeypatch.setattr(team.hub, "_is_live", lambda peer: looks.append(peer) or is_live(peer))
+    for number in range(50):
+        team.join(f"later {number}")
+    assert len(looks) <= 20
+    assert len(team.members) == (70 if settings.asynchronous else 20)
+    team.step(Unreachable(b"first 0", team.now))
+    team.wait(1000.0)
+    team.join("last")
+    assert 0 not in team.members
+    assert len(looks) > 20
+
+
 def test_who_is_gone_before_its_turn_is_not_welcomed() -> None:
     team = Team(HubSettings())
     team.hub.step(Tick(0.0, unread=1 << 30))
