@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -164,7 +164,7 @@ class LearningService:
         except ConfigError as error:
             raise Refused(str(error)) from None
 
-    def welcome(self, uid: int, members: Sequence[int]) -> bytes:
+    def welcome(self, uid: int, members: Collection[int]) -> bytes:
         """Return all that a worker begins with."""
         merged, target = self._state.merged, self._state.goal.target
         return pack_welcome(self.job, uid, merged, self.lanes(uid), self.window, target=target)

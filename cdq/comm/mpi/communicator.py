@@ -30,16 +30,14 @@ _SPIN = 50e-6  # seconds of testing without pause: most ranks come within them, 
 _YIELD = 1e-3  # seconds of testing with the core offered to others each time
 _LONGEST_PAUSE = 1e-3
 _EMPTY = memoryview(b"")
-# Lets a rank of Open MPI that waits leave its core to others, and what Open MPI takes for yes.
-_YIELDING, _TRUE = "OMPI_MCA_mpi_yield_when_idle", {"1", "true", "t", "yes", "y", "enabled"}
 
 
 class MPICommunicator(ProcessCommunicator):
     """The rank of an MPI job that this process is.
 
     As :class:`~cdq.comm.Communicator`. Every call begins with one gather of small records, which carry short parts;
-    longer ones follow. All waiting is done by testing, so that every call has its deadline; only `split` contains a
-    call of MPI that waits (``MPI_Comm_split``), made when all ranks are known to be there.
+    longer ones follow. All waiting is done by testing, so that every call has its deadline; only `split` into several
+    groups contains a call of MPI that waits (``MPI_Comm_split``), made when all ranks are known to be there.
 
     Parameters
     ----------
@@ -287,15 +285,30 @@ class MPICommunicator(ProcessCommunicator):
         if first == self.rank:
             ranks, cores = crowded[place.node]
             is_open_mpi = "Open MPI" in self._mpi.Get_library_version()
-            warnings.warn(_advice(ranks, cores, is_open_mpi), RuntimeWarning, stacklevel=4)
+            warnings.warn(node.advice(ranks, cores, is_open_mpi), RuntimeWarning, stacklevel=4)
 
     def _subset(self, members: Sequence[int]) -> MPICommunicator | None:
         self._check_running("split")
-        color, key = (members[0], members.index(self.rank)) if members else (self._mpi.UNDEFINED, 0)
         ends.tend()
-        with LOCK:
-            channel = self._channel.Split(color, key)
+        everybody = self.size > 1 and list(members) == [*range(self.size)]
+        channel = self._copied() if everybody else self._split(members)
         return type(self)(self._mpi, channel, self.timeout, self) if members else None
+
+    def _copied(self) -> Any:
+        """Return a channel of all ranks: that has a nonblocking call of MPI, and so its deadline."""
+        made: list[Any] = []
+
+        def start() -> Any:
+            made[:] = self._channel.Idup()
+            return made[1]
+
+        self._run(start)
+        return made[0]
+
+    def _split(self, members: Sequence[int]) -> Any:
+        color, key = (members[0], members.index(self.rank)) if members else (self._mpi.UNDEFINED, 0)
+        with LOCK:
+            return self._channel.Split(color, key)
 
     def _close(self) -> None:
         self._leave(CLOSED, "closed its communicator")
@@ -357,10 +370,9 @@ def _duplicate(mpi: Any, timeout: float) -> Any:
 def _spun(request: Any, seconds: float) -> bool:
     """Return whether a request is done, after testing it for so long."""
     until = time.monotonic() + seconds
-    while not request.Test():
-        if time.monotonic() >= until:
-            return False
-    return True
+    while not (done := request.Test()) and time.monotonic() < until:
+        pass
+    return bool(done)
 
 
 def _pause(waited: float) -> None:
@@ -386,13 +398,3 @@ def _settled(channel: Any, notices: Notices, orderly: bool) -> bool:
         notices.stop()
         channel.Free()
     return True
-
-
-def _advice(ranks: int, cores: int, is_open_mpi: bool) -> str:
-    advice = (
-        f"{ranks} ranks on a node where they may use {cores} core{'s' * (cores > 1)}: they take turns, and each merge"
-        f" waits for the last. Start {cores} there (mpiexec -n)"
-    )
-    if is_open_mpi and os.environ.get(_YIELDING, "").lower() not in _TRUE:
-        advice += f"; if it has to be so many, set {_YIELDING}=1"
-    return advice

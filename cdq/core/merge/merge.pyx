@@ -151,23 +151,18 @@ def pack(Rows rows not None, pairs, int64_t first, int64_t last, bytes before=b"
     Sparse or dense, whichever is smaller; *pairs* are those of them that were touched, ascending, or None: dense.
     With *out*, memory that is large enough, they are written to its beginning, which is returned.
     """
-    cdef cdq_header header
     cdef const uint32_t[::1] listed = pairs
     cdef int64_t n = last - first if pairs is None else listed.shape[0]
     cdef bint sparse = n * (8 + rows.c.real_size) < (last - first) * (4 + rows.c.real_size)
-    header.first = -1 if sparse else first
-    header.count = n if sparse else last - first
-    header.mass = header.visits = 0
+    cdef cdq_header header = cdq_header(-1 if sparse else first, n if sparse else last - first, 0, 0)
     cdef int64_t needed = len(before) + cdq_slice_bytes(header.count, sparse, 0, rows.c.real_size)
     packed = bytearray() if out is None else memoryview(out)[:needed]
-    cdef unsigned char *data = _room(packed, needed)
-    memcpy(data, <const unsigned char *> before, len(before))
-    data += len(before)
+    cdef unsigned char *data = _room(packed, needed) + len(before)
+    memcpy(data - len(before), <const unsigned char *> before, len(before))
     (<cdq_header *> data)[0] = header
     cdef cdq_slice slice = cdq_open_slice(data, 0, rows.c.real_size)
-    # Padding before the counts: nothing that was in memory before may travel.
     cdef unsigned char *end = <unsigned char *> slice.values + header.count * rows.c.real_size
-    memset(end, 0, <const unsigned char *> slice.visits - end)
+    memset(end, 0, <const unsigned char *> slice.visits - end)  # padding: nothing that was in memory before may travel
     with nogil:
         cdq_pack(&rows.c, <cdq_header *> data, &slice, &listed[0] if sparse and header.count else NULL)
     return packed

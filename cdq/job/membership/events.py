@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -116,7 +116,7 @@ class Service(Protocol):
         Returns the name of its machine, as it says; empty where it does not.
         """
 
-    def welcome(self, uid: int, members: Sequence[int], /) -> bytes:
+    def welcome(self, uid: int, members: Collection[int], /) -> bytes:
         """Return what a worker needs to begin, or begin again, in the round that is open, with its members."""
 
     def limit(self, uid: int, /) -> int:
