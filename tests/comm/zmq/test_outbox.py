@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,20 +108,32 @@ def test_a_peer_that_leaves_in_the_middle_is_lost_and_nothing_is_kept(
         assert outbox.flush() == 0
 
 
-def test_a_link_gives_up_a_message_that_nobody_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_waits_for_room_and_gives_up_when_nobody_takes_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("cdq.comm.zmq.sockets._QUEUE", 4)
+    monkeypatch.setattr("cdq.comm.zmq.link._PATIENCE", 0.3)
     payload = random.Random(2).randbytes(40 * MB)
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="cdq-") as short, zmq.Context() as context:
         address = parse(f"zmq+ipc://{short}/hub")
-        bound = sockets.router(context, address, None, None)
-        with bound:
+        with context.socket(zmq.ROUTER) as bound:
+            bound.rcvhwm = 2
             sockets.bind(bound, address)
             link = Link(address, 5.0)
-            assert not link.offer(
-                Message(Frame(Kind.CONTRIB), Body(payload))
-            )  # nobody reads for three seconds
+            assert not link.offer(Message(Frame(Kind.CONTRIB), Body(payload)))
             incoming = Incoming(Kept())
             while bound.poll(500):
-                _, head, piece = bound.recv_multipart()
-                assert incoming.take(head, piece, None) is None  # it gave up before the last one
+                assert incoming.take(*bound.recv_multipart()[1:], None) is None  # the last one never comes
+            reader = threading.Thread(target=read_all, args=(bound, incoming, found := []))
+            reader.start()
+            assert link.offer(Message(Frame(Kind.CONTRIB), Body(payload)))
+            reader.join(10.0)
             link.close()
+    assert [decode(whole).payload for whole in found] == [payload]
+
+
+def read_all(bound: Any, incoming: Incoming, found: list[Assembled]) -> None:
+    """Read until a message is whole."""
+    while not found and bound.poll(5000):
+        whole = incoming.take(*bound.recv_multipart()[1:], None)
+        found += [whole] if whole is not None else []
