@@ -91,15 +91,10 @@ CDQ_CLONES static void NAME(cdq_window_of_one)(cdq_rows *rows, const cdq_law *la
                                                cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done,
                                                REAL gamma, int64_t steps)
 {
-#define CDQ_STEPS(actions, logging)                                                                                 \
-    NAME(cdq_steps_of_one)(rows, law, model, lanes, explore, done, gamma, steps, actions, logging)
+    const int logging = rows->alone ? CDQ_EVERY_UPDATE : CDQ_FIRST_TOUCHES;
 #define CDQ_BODY(actions)                                                                                           \
-    if (rows->alone)                                                                                                \
-        CDQ_STEPS(actions, CDQ_EVERY_UPDATE);                                                                       \
-    else                                                                                                            \
-        CDQ_STEPS(actions, CDQ_FIRST_TOUCHES)
+    NAME(cdq_steps_of_one)(rows, law, model, lanes, explore, done, gamma, steps, actions, logging)
     cdq_reserve(rows, steps);
     CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
 #undef CDQ_BODY
-#undef CDQ_STEPS
 }
