@@ -88,13 +88,17 @@ CDQ_INLINE void NAME(cdq_steps_of_one)(cdq_rows *rows, const cdq_law *law, const
 }
 
 CDQ_CLONES static void NAME(cdq_window_of_one)(cdq_rows *rows, const cdq_law *law, const cdq_model *model,
-                                               cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done,
+                                               cdq_lanes *lanes, cdq_exploration *explore, cdq_tally *tally,
                                                REAL gamma, int64_t steps)
 {
     const int logging = rows->alone ? CDQ_EVERY_UPDATE : CDQ_FIRST_TOUCHES;
 #define CDQ_BODY(actions)                                                                                           \
-    NAME(cdq_steps_of_one)(rows, law, model, lanes, explore, done, gamma, steps, actions, logging)
+    NAME(cdq_steps_of_one)(rows, law, model, lanes, explore, &tally->part, gamma, part, actions, logging)
     cdq_reserve(rows, steps);
-    CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
+    for (int64_t left = steps, part; left > 0; left -= part) {
+        part = left < cdq_part_left(tally) ? left : cdq_part_left(tally);
+        CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
+        cdq_tally_sweeps(tally, part);
+    }
 #undef CDQ_BODY
 }

@@ -149,29 +149,33 @@ CDQ_INLINE void NAME(cdq_advance)(const cdq_rows *rows, const cdq_model *model, 
 }
 
 CDQ_INLINE void NAME(cdq_sweeps)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-                                 cdq_exploration *explore, cdq_episodes *done, REAL gamma, int64_t sweeps,
+                                 cdq_exploration *explore, cdq_tally *tally, REAL gamma, int64_t sweeps,
                                  const int masked)
 {
     const int64_t n_actions = rows->n_actions;
-    for (int64_t t = 0; t < sweeps; t++) {
-        cdq_next_of_all(lanes->words, lanes->n, lanes->bits_action);
-        cdq_next_of_all(lanes->words, lanes->n, lanes->bits_outcome);
-        NAME(cdq_act)(rows, model, lanes, cdq_next_threshold(explore), masked);
-        NAME(cdq_sample)(rows, model, lanes, n_actions);
-        NAME(cdq_targets)(rows, model, lanes, gamma, masked);
-        NAME(cdq_update)(rows, law, lanes->state, lanes->action, (const REAL *)lanes->target, NULL, lanes->n, n_actions);
-        NAME(cdq_advance)(rows, model, lanes, done, gamma);
+    for (int64_t left = sweeps, part; left > 0; left -= part) {
+        part = left < cdq_part_left(tally) ? left : cdq_part_left(tally);
+        for (int64_t t = 0; t < part; t++) {
+            cdq_next_of_all(lanes->words, lanes->n, lanes->bits_action);
+            cdq_next_of_all(lanes->words, lanes->n, lanes->bits_outcome);
+            NAME(cdq_act)(rows, model, lanes, cdq_next_threshold(explore), masked);
+            NAME(cdq_sample)(rows, model, lanes, n_actions);
+            NAME(cdq_targets)(rows, model, lanes, gamma, masked);
+            NAME(cdq_update)(rows, law, lanes->state, lanes->action, (const REAL *)lanes->target, NULL, lanes->n, n_actions);
+            NAME(cdq_advance)(rows, model, lanes, &tally->part, gamma);
+        }
+        cdq_tally_sweeps(tally, part);
     }
 }
 
 CDQ_CLONES static void NAME(cdq_window_of_q)(cdq_rows *rows, const cdq_law *law, const cdq_model *model,
-                                             cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done,
+                                             cdq_lanes *lanes, cdq_exploration *explore, cdq_tally *tally,
                                              REAL gamma, int64_t sweeps)
 {
     if (model->actions)
-        NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, 1);
+        NAME(cdq_sweeps)(rows, law, model, lanes, explore, tally, gamma, sweeps, 1);
     else
-        NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, 0);
+        NAME(cdq_sweeps)(rows, law, model, lanes, explore, tally, gamma, sweeps, 0);
 }
 
 #include "loops/one_lane.h"
@@ -179,13 +183,13 @@ CDQ_CLONES static void NAME(cdq_window_of_q)(cdq_rows *rows, const cdq_law *law,
 #include "loops/window_by_rule.h"
 
 static void NAME(cdq_window)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-                             cdq_exploration *explore, cdq_episodes *done, cdq_rule *rule, double gamma,
+                             cdq_exploration *explore, cdq_tally *tally, cdq_rule *rule, double gamma,
                              int64_t sweeps)
 {
     if (cdq_is_by_rule(rule))
-        NAME(cdq_window_by_rule)(rows, law, model, lanes, explore, done, rule, gamma, sweeps);
+        NAME(cdq_window_by_rule)(rows, law, model, lanes, explore, tally, rule, gamma, sweeps);
     else if (lanes->n == 1 && !model->actions)
-        NAME(cdq_window_of_one)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
+        NAME(cdq_window_of_one)(rows, law, model, lanes, explore, tally, (REAL)gamma, sweeps);
     else
-        NAME(cdq_window_of_q)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
+        NAME(cdq_window_of_q)(rows, law, model, lanes, explore, tally, (REAL)gamma, sweeps);
 }
