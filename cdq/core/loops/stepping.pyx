@@ -8,7 +8,7 @@ from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_t
 from cdq.core.loops.tally cimport (
     cdq_end_episode, cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of)
 from cdq.core.loops.windows cimport Windows
-from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction, TableQ
+from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.table.rows cimport Law, cdq_law
 
 
@@ -73,7 +73,7 @@ cdef class Stepper(Windows):
         self.c.lanes, self.c.memory_bytes = <cdq_lane *> &own[0, 0], more * agents
         self.c.memory = <unsigned char *> (self.c.lanes + n)
         self.memory = [words, elapsed, returns, own, stop, first, allowed_of]
-        self.rows, self.n_lanes, self.plain, self.failed = q.rows, n, type(q) is TableQ, -1
+        self.rows, self.n_lanes, self.plain, self.failed = q.rows, n, q.plain, -1
         if first is not None:
             if first.shape[0] != n or n_own < 1 or q.continuous:
                 raise ValueError(f"{first.shape[0]} blocks of {n_own} rows for {n} lanes")
@@ -141,7 +141,7 @@ cdef class Stepper(Windows):
             left -= self._learn(law, &explore, min(left, CHUNK, cdq_part_left(&self.tally)))
         cdq_set_addresses(&self.c, NULL, NULL)
         tally[0] = self.tally
-        return left == 0
+        return left == 0 and not self.q.diverged()
 
     def check(self):
         """Raise what *failure* returns, if the last window ended as an environment failed."""
