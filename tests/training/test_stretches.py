@@ -131,25 +131,26 @@ def test_kinds_of_q_functions_are_learnt_as_in_watched_rounds(
     have_same_rows(quiet, watched)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [3, 4])
 def test_weights_diverge_in_the_same_round_as_where_it_is_watched(workers: int) -> None:
     found = []
     for watched in (False, True):
         agent = cdq.QLearner(
             "cdq/MountainCar-v0",
-            features=cdq.FourierBasis(3),
+            features=cdq.FourierBasis(2),
             merge="sum",
             step_size=1.0,
             gamma=1.0,
             seed=3,
             workers=workers,
-            sync_every=50,
+            num_envs=4,
+            sync_every=400,
         )
         with pytest.raises(LearningDiverged, match="use a smaller step_size"):
             agent.learn(10_000_000, callbacks=[lambda run: None] if watched else [])
         found.append((agent.steps, agent.table.digest()))
+        assert agent.steps > 0
     assert found[0] == found[1]
-    assert found[0][0] > 0
 
 
 def falling(steps: int) -> float:
