@@ -129,7 +129,7 @@ class Worker:
         *rank* is that among the workers that merge; *records* and *tallies* get what there is to say of rounds.
         """
         merged, loop = self._merged, _stepping(self._loop)
-        if not (isinstance(loop, Windows) and loop.plain) or merged.grows or merged.own_rows:
+        if not (isinstance(loop, Windows) and loop.plain) or merged.own_rows:
             return None
         visits = merged.counters if self._is_keeper else None
         columns = records.view(np.int64).reshape(len(records), -1)

@@ -209,7 +209,7 @@ cdef class HashQ(TableQ):
 
     def __init__(self, HashedRows rows not None, int64_t n):
         TableQ.__init__(self, rows, n)
-        self.hashed = rows
+        self.hashed, self.plain = rows, True
 
     cdef int64_t locate(self, const void *observations, int slot, int64_t first, int64_t count) noexcept nogil:
         cdq_locate_or_insert(
