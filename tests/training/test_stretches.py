@@ -15,6 +15,7 @@ from cdq.comm.inprocess import connect
 from cdq.core.envs.envs import FUNCTIONS
 from cdq.envs import CompiledEnv
 from cdq.errors import LearningDiverged, PeerLost
+from cdq.qfunctions import hashed
 from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import Constant, RescaledLinear
 from cdq.schedules.windows import FixedWindow
@@ -133,6 +134,25 @@ def test_kinds_of_q_functions_are_learnt_as_in_watched_rounds(
     watched = learnt(given, watched=True, env=env)
     assert quiet._state.merged.digest() == watched._state.merged.digest()
     have_same_rows(quiet, watched)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rows_for_which_there_is_no_memory_end_the_round(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = hashed.allocate
+
+    def allocate(n_bytes: int) -> Any:
+        if n_bytes > 200_000:
+            raise MemoryError("no more than this")
+        return whole(n_bytes)
+
+    monkeypatch.setattr(hashed, "allocate", allocate)
+    agent = cdq.QLearner("cdq/CartPole-v0", table="hash", bins=60, seed=3, workers=workers, num_envs=4)
+    with pytest.raises(MemoryError, match="no more than this"):
+        agent.learn(1_000_000)
+    assert agent.table.visits.sum() == agent.steps
+    assert 0 < agent.steps < 1_000_000
 
 
 @pytest.mark.parametrize("workers", [3, 4])

@@ -62,8 +62,8 @@ cdef class HashIndex:
         while slots * FULL // 8 < capacity:
             slots *= 2
         if self.slots_memory is None or slots > self.n_slots():
-            self.slots_memory = None  # before there are others
-            self.slots_memory = memory = self.allocate(8 * slots).view("u8")
+            memory = self.allocate(8 * slots).view("u8")
+            self.slots_memory = memory  # the former ones serve as long as there are no others
             self.c.slots, self.c.mask = &memory[0], <uint64_t> slots - 1
             with nogil:
                 cdq_fill_slots(&self.c)
