@@ -44,10 +44,10 @@ CDQ_INLINE void NAME(cdq_sweeps_by_rule)(cdq_rows *rows, const cdq_law *law, con
             cdq_next_of_all(lanes->words, n, lanes->bits_outcome);
             rule->threshold = cdq_next_threshold(explore);
             NAME(cdq_act_by_rule)(rows, model, lanes, rule, n_actions);
-            NAME(cdq_sample)(rows, model, lanes, n, n_actions);
+            NAME(cdq_sample)(rows, model, lanes, n_actions);
             NAME(cdq_targets_by_rule)(rows, model, lanes, rule, gamma, n_actions);
             NAME(cdq_update_both)(rows, rule, law, lanes->state, (const REAL *)lanes->target, NULL, n);
-            NAME(cdq_advance)(rows, model, lanes, &tally->part, gamma, n);
+            NAME(cdq_advance)(rows, model, lanes, &tally->part, gamma);
             for (int64_t i = 0; i < n; i++)
                 if (!lanes->elapsed[i]) /* an episode begins */
                     rule->next_action[i] = CDQ_NO_ACTION;
