@@ -7,6 +7,7 @@ from cdq.core.table.rows import Law, Rows
 ENDED: Final[int]
 INTERRUPTED: Final[int]
 NO_MEMORY: Final[int]
+GROWN: Final[int]
 
 class Rates:
     def __init__(self, rates: Any, knots: Any = None, decay: float = 0.0, bends: bool = False) -> None: ...

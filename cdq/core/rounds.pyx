@@ -16,48 +16,11 @@ from cdq.core.loops.tally cimport (
     CDQ_TALLY_WIDTH, cdq_begin_tally, cdq_episodes, cdq_put_together, cdq_tally, cdq_whole)
 from cdq.core.loops.windows cimport Windows
 from cdq.core.merge.merge cimport commit_parts, commit_sole, merge_part
+from cdq.core.table.hash cimport HashedRows
 from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows, close_alone
 
 cdef extern from "atomics.h":
     int64_t cdq_now() noexcept nogil
-
-cdef extern from "loops/history.h":
-    ctypedef struct cdq_record:
-        int64_t steps, nanoseconds, episodes
-        double return_sum
-        int64_t bytes, parts
-
-    int cdq_cell_bits(int64_t steps) nogil
-
-cdef extern from "rounds.h":
-    enum: CDQ_CONSTANT, CDQ_LINEAR, CDQ_EXPONENTIAL, CDQ_TABULATED
-
-    ctypedef struct cdq_rate:
-        int kind
-        double first, last, decay
-        const int64_t *knots
-        const double *rates
-        int64_t n
-
-    ctypedef struct cdq_lengths:
-        double mass, floor, longest
-
-    ctypedef struct cdq_decay:
-        cdq_rate rate
-        double mass, scale, now
-
-    ctypedef struct cdq_look:
-        int64_t at, until, steps_per_look, most_rows
-        bint unseen, counts
-        const uint8_t *known
-        int64_t n_known, seen, tables
-
-    double cdq_rate_at(const cdq_rate *rate, int64_t steps) nogil
-    cdq_law cdq_law_at(cdq_decay *decay, int64_t steps, int64_t real_size) nogil
-    double cdq_next_window(const cdq_lengths *lengths, double steps, double mass) nogil
-    int64_t cdq_sweeps(double window, int64_t left, int64_t size, int64_t lanes) nogil
-    bint cdq_is_due(const cdq_look *look, int64_t before, int64_t after) nogil
-    void cdq_record_look(cdq_record *record, const cdq_rows *rows, const int64_t *visits, cdq_look *look) nogil
 
 cdef enum:
     # Requests of a rank to all: to go on, to end after the round in hand, or to return from here after it.
@@ -68,12 +31,14 @@ cdef enum:
     MOST_PARTS = 128    # of a window, each of so many steps of a worker at least (cdq.workers.tallies)
     SHORTEST_PART = 128
 
-# Results of `Seat.play`: the rounds ended, a stop flag ended a window, there was no memory; else what the barrier said.
+# Results of `Seat.play`: the rounds ended, a stop flag ended a window, there was no memory, a window met states that
+# have no rows yet, so that Python has to merge it; else what the barrier said.
 ENDED = 0
 INTERRUPTED = -1
 NO_MEMORY = -2
+GROWN = -3
 
-cdef int _ENDED = 0, _INTERRUPTED = -1, _NO_MEMORY = -2
+cdef int _ENDED = 0, _INTERRUPTED = -1, _NO_MEMORY = -2, _GROWN = -3
 
 
 cdef class Rates:
@@ -132,6 +97,7 @@ cdef class Seat:
 
     cdef Windows loop
     cdef Rows rows
+    cdef HashedRows hashed          # the same, where states get rows as they are met; else None
     cdef object memory
     cdef uint8_t *lanes
     cdef uint8_t *lanes_before
@@ -143,7 +109,7 @@ cdef class Seat:
     cdef unsigned char *part
     cdef int64_t room
     cdef int request, rule
-    cdef bint needs_mass
+    cdef bint needs_mass, grown     # whether the window in hand met states that were new
     cdef cdq_law law                # of the window in hand
     cdef cdq_decay decay
     cdef int64_t size, wait, target  # of the call of play in hand
@@ -166,9 +132,10 @@ cdef class Seat:
         if visits is not None and visits.shape[0] != rows.c.n_states * rows.c.n_actions:
             raise ValueError("visits do not have the size of the table")
         self.rank, self.loop, self.rows = rank, loop, rows
+        self.hashed = rows if isinstance(rows, HashedRows) else None
         self.memory = (lanes, lanes_before, visits, records, tallies)
         self.lanes, self.lanes_before, self.lane_bytes = &lanes[0], &lanes_before[0], lanes.shape[0]
-        self.visits = &visits[0] if visits is not None else NULL
+        self.visits = &visits[0] if visits is not None and visits.shape[0] else NULL
         self.records, self.n_records = <cdq_record *> &records[0, 0], records.shape[0]
         self.tallies, self.n_tallies = &tallies[0, 0], tallies.shape[0]
 
@@ -190,8 +157,8 @@ cdef class Seat:
         and one of *most_rows* parts of the steps have so many bits, or where it is *unseen*. Recorded are its clocks,
         where it *counts* them, and the *known* pairs (None: all) that were visited, of which it has *seen* so many.
 
-        Returns ENDED, INTERRUPTED, NO_MEMORY, or what the barrier said; unless it is ENDED, the round in hand is not
-        merged. *rounds*, *steps*, *window*, *bytes_sent* and *asked* say how far it came.
+        Returns ENDED, INTERRUPTED, NO_MEMORY, GROWN, or what the barrier said; unless it is ENDED, the round in hand is
+        not merged. *rounds*, *steps*, *window*, *bytes_sent* and *asked* say how far it came.
         """
         cdef int64_t size = len(seats), i
         cdef cdq_look look
@@ -240,6 +207,7 @@ cdef class Seat:
             due = self.rank == 0 and look.steps_per_look and cdq_is_due(look, self.steps, after)
             made += self.records[self.rounds].parts
             self._ask(finish, look, after, self.n_tallies - made)
+            self.grown = self.hashed is not None and self.hashed.c.n_states > self.hashed.agreed
             status = self._merge(barrier, &mass, &total, &goes_on)
             if status:
                 return status
@@ -289,6 +257,8 @@ cdef class Seat:
         mass[0] = total[0] = 0
         if size == 1:
             goes_on[0], self.asked = self.request == GO_ON, self.request == STOP_AFTER
+            if self.grown:
+                return _GROWN
             if self.rows.c.alone:
                 close_alone(&self.rows.c, self.visits)
             else:
@@ -300,6 +270,9 @@ cdef class Seat:
         for i in range(size):
             goes_on[0] = goes_on[0] and (<Seat> self.others[i]).request == GO_ON
             self.asked = self.asked or (<Seat> self.others[i]).request == STOP_AFTER
+            status = _GROWN if (<Seat> self.others[i]).grown else status
+        if status:
+            return status
         if merge_part(self.tables, size, self.rank, self.rule, &self.law, self.needs_mass, &self.part, &self.room):
             return _NO_MEMORY
         status = barrier.meet(self.rank, self.wait)
