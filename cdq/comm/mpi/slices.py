@@ -13,7 +13,7 @@ from cdq.comm.contribution import SlicedContribution
 from cdq.comm.kept import Kept
 from cdq.comm.mpi.library import LOCK
 
-PIECE = 1 << 20  # bytes of a fine slice
+PIECE = 1 << 21  # bytes of a fine slice
 
 _MOST, _LONGEST = (
     64,
@@ -62,11 +62,11 @@ class Exchange:
     channel : MPI.Intracomm
         Carries nothing else meanwhile, but notices.
     contribution : SlicedContribution
-        What this rank brings.
+        Contribution of this rank.
     n_bytes : int
         Bytes of the largest contribution of any rank: the same number on all of them.
     kept : Kept
-        Where the memory comes from.
+        Source of the memory.
 
     Attributes
     ----------
