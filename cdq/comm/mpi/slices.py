@@ -80,7 +80,7 @@ class Exchange:
         self._mpi, self._channel, self._contribution = mpi, channel, contribution
         self._rank, self._size = channel.Get_rank(), channel.Get_size()
         self._others = [(self._rank + i) % self._size for i in range(1, self._size)]
-        self._pieces = _pieces(n_bytes, self._size)
+        self._pieces = number_of_pieces(n_bytes, self._size)
         self._of = self._pieces * self._size
         self._slots = min(_AHEAD + 1, self._pieces)  # of fine slices on their way
         part, merged = (-(-most // _ALIGNED) * _ALIGNED for most in contribution.begin(self._of))
@@ -157,7 +157,7 @@ class Exchange:
         return self._started[-1]
 
 
-def _pieces(n_bytes: int, size: int) -> int:
+def number_of_pieces(n_bytes: int, size: int) -> int:
     """Return into how many slices that of each rank is cut, if a contribution has so many bytes at most."""
     each = -(-n_bytes // size)
     return max(1, min(-(-each // PIECE), _MOST), -(-each // _LONGEST))

@@ -72,7 +72,7 @@ def test_memory_is_kept_and_does_not_grow() -> None:
 
 @given(st.integers(1, 1 << 45), st.integers(2, 1000))
 def test_slices_are_neither_many_nor_longer_than_mpi_can_count(n_bytes: int, size: int) -> None:
-    pieces = slices._pieces(n_bytes, size)
+    pieces = slices.number_of_pieces(n_bytes, size)
     each = n_bytes / size / pieces
     assert each <= 1 << 29
     assert each > slices.PIECE / 2 or pieces == 1
