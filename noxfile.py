@@ -186,6 +186,13 @@ def keras(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Measure what the pages tell of speed, as `cdq bench all` does, with the wheel; not a part of `.ci/run`."""
+    install(session, "test", "benchmark")
+    session.run("python", "tests/start.py", "tests.benchmarks", *session.posargs, success_codes=[0, 1])
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Report which lines of Python the tests do not reach; not a part of `.ci/run`, as it tells and does not judge."""
     session.install("-q", "-e", ".[test]", "coverage")

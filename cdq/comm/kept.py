@@ -7,7 +7,10 @@ import sys
 import numpy as np
 import numpy.typing as npt
 
+from cdq.comm.contribution import Received
+
 _MOST = 8  # pieces of memory that are kept
+_SMALL = 1 << 16  # bytes: what is shorter is not worth it
 _WASTE = 4  # times what was asked for: more is not given
 
 
@@ -38,6 +41,14 @@ class Kept:
         if len(self._arrays) < _MOST:
             self._arrays.append(made)
         return made[:].data
+
+    def copy(self, data: Received) -> Received:
+        """Return what is the same, and does not change with it."""
+        if len(data) < _SMALL:
+            return bytes(data)
+        made = self.take(len(data))
+        made[:] = data
+        return made.toreadonly()
 
     def _is_unused(self, number: int) -> bool:
         return sys.getrefcount(self._arrays[number]) == _ALONE
