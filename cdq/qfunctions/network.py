@@ -240,6 +240,7 @@ class Perceptron:
     """
 
     n_rows = 0
+    threads = True
     step_scale = 1.0
     input_bounds = None
 
