@@ -22,6 +22,11 @@ typedef struct {
     int64_t tables; /* whose columns stand side by side */
 } cdq_look;
 
+/* What a worker tells the others of its window, which may be those of other processes: pairs touched, and its request. */
+typedef struct {
+    int64_t n_log, request;
+} cdq_board;
+
 /* The exploration rate after so many steps. */
 static inline double cdq_rate(const cdq_pace *pace, int64_t steps)
 {

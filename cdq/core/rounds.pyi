@@ -8,6 +8,8 @@ ENDED: Final[int]
 INTERRUPTED: Final[int]
 NO_MEMORY: Final[int]
 
+def board_bytes(n_bytes: int) -> int: ...
+
 class Pace:
     def __init__(
         self,
@@ -31,7 +33,10 @@ class Seat:
         visits: Any,
         records: Any,
         tallies: Any,
+        shared: Any = None,
     ) -> None: ...
+    @staticmethod
+    def elsewhere_of(rank: int, rows: Rows, shared: Any) -> Seat: ...
     @property
     def rank(self) -> int: ...
     @property

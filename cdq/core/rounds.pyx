@@ -31,6 +31,9 @@ cdef extern from "rounds.h":
         const uint8_t *known
         int64_t n_known, seen, tables
 
+    ctypedef struct cdq_board:
+        int64_t n_log, request
+
     double cdq_rate(const cdq_pace *pace, int64_t steps) nogil
     double cdq_next_window(const cdq_pace *pace, double steps, double mass) nogil
     int64_t cdq_sweeps(double window, int64_t left, int64_t size, int64_t lanes) nogil
@@ -44,20 +47,13 @@ cdef enum:
     STOP_AFTER = 2
     LOOK_AFTER = 3
 
+    BOARD = 64          # bytes before the merged part, in memory that processes share
+
     MOST_PARTS = 128    # of a window, each of so many steps of a worker at least (cdq.workers.tallies)
     SHORTEST_PART = 128
 
-    # Columns of the records.
-    STEPS = 0
-    NANOSECONDS = 1
-    EPISODES = 2
-    RETURN_SUM = 3      # a double
-    BYTES = 4
-    PARTS = 5
-    CLOCK_SUM = 6
-    CLOCKS = 7
-    VISITED = 8
-    N_COLUMNS = 9
+    # Columns of the records; the return sum is a double.
+    STEPS = 0, NANOSECONDS, EPISODES, RETURN_SUM, BYTES, PARTS, CLOCK_SUM, CLOCKS, VISITED, N_COLUMNS
 
 # Results of `Seat.play`: the rounds ended, a stop flag ended a window, there was no memory; else what the barrier said.
 ENDED = 0
@@ -65,6 +61,11 @@ INTERRUPTED = -1
 NO_MEMORY = -2
 
 cdef int _ENDED = 0, _INTERRUPTED = -1, _NO_MEMORY = -2
+
+
+def board_bytes(int64_t n_bytes):
+    """Return how much memory a worker shares whose merged part takes so many bytes at most."""
+    return BOARD + (n_bytes + BOARD - 1) // BOARD * BOARD
 
 
 cdef class Pace:
@@ -89,6 +90,8 @@ cdef class Seat:
     *loop* learns on *rows*, with lanes in the memory *lanes*; *lanes_before* gets what they were before the window in
     hand. *visits*, an entry per pair, are those of the process where this worker keeps them, else None; of a table
     alone, those beyond its clocks. *records* (n, 8) get a row per round and *tallies* (m, 8) the parts of its window.
+    *shared* is memory that other processes see, where they merge with this worker, whose table they see too:
+    `board_bytes` for as much as it may have merged.
     """
 
     cdef Windows loop
@@ -103,7 +106,10 @@ cdef class Seat:
     cdef int64_t n_records, n_tallies
     cdef unsigned char *part
     cdef int64_t room
-    cdef int request
+    cdef cdq_board own_board
+    cdef cdq_board *board
+    cdef object shared
+    cdef bint shares, elsewhere    # whether other processes see board and part, and whether it is a worker of one
     cdef readonly int64_t rank
     cdef readonly int64_t rounds    # of the last call of play
     cdef readonly int64_t steps, bytes_sent
@@ -112,7 +118,7 @@ cdef class Seat:
 
     def __init__(
         self, int64_t rank, Windows loop not None, Rows rows not None, uint8_t[::1] lanes, uint8_t[::1] lanes_before,
-        int64_t[::1] visits, int64_t[:, ::1] records, double[:, ::1] tallies,
+        int64_t[::1] visits, int64_t[:, ::1] records, double[:, ::1] tallies, shared=None,
     ):
         if lanes.shape[0] != lanes_before.shape[0] or records.shape[1] != N_COLUMNS or (
                 tallies.shape[1] != CDQ_TALLY_WIDTH or tallies.shape[0] < MOST_PARTS or records.shape[0] < 1):
@@ -125,9 +131,29 @@ cdef class Seat:
         self.visits = &visits[0] if visits is not None else NULL
         self.records, self.n_records = &records[0, 0], records.shape[0]
         self.tallies, self.n_tallies = &tallies[0, 0], tallies.shape[0]
+        self.board = &self.own_board
+        if shared is not None:
+            self._share(shared)
 
     def __dealloc__(self):
-        free(self.part)
+        if not self.shares:
+            free(self.part)
+
+    @staticmethod
+    def elsewhere_of(int64_t rank, Rows rows not None, shared not None):
+        """Return the place of a worker of another process, of whose *rows* and *shared* memory this one reads."""
+        cdef Seat seat = Seat.__new__(Seat)
+        seat.rank, seat.rows, seat.elsewhere = rank, rows, True
+        seat._share(shared)
+        return seat
+
+    cdef int _share(self, unsigned char[::1] shared) except -1:
+        if shared.shape[0] < BOARD:
+            raise ValueError("the memory that is shared is too short")
+        self.shared, self.shares = shared, True
+        self.board = <cdq_board *> &shared[0]
+        self.part, self.room = &shared[0] + BOARD, shared.shape[0] - BOARD
+        return 0
 
     def play(
         self, list seats not None, Barrier barrier, double timeout, *, Law law not None, int rule, bint needs_mass,
@@ -152,7 +178,8 @@ cdef class Seat:
         cdef int status
         cdef const cdq_rows **tables
         cdef unsigned char **parts
-        if not 0 <= self.rank < size or seats[self.rank] is not self or (size > 1 and barrier.size != size):
+        if not 0 <= self.rank < size or seats[self.rank] is not self or self.elsewhere or (
+                size > 1 and barrier.size != size):
             raise ValueError("the seats are not those of the ranks that meet at the barrier")
         if law.real_size != self.rows.c.real_size or self.rows.c.own_rows or (size > 1 and self.rows.c.alone):
             raise ValueError("the law and the table differ in type, or the table cannot be merged here")
@@ -235,12 +262,12 @@ cdef class Seat:
         """Say what this rank wants after the round in hand."""
         cdef int64_t parts = made + self.records[N_COLUMNS * self.rounds + PARTS] + MOST_PARTS
         cdef bint full = parts > self.n_tallies or self.rounds + 2 > self.n_records
-        self.request = GO_ON
+        self.board.n_log, self.board.request = self.rows.c.n_log, GO_ON
         if finish[0]:
-            self.request = STOP_AFTER
+            self.board.request = STOP_AFTER
         elif self.rank == 0 and (
                 full or after >= look.at or (look.until and cdq_now() > look.until)):
-            self.request = LOOK_AFTER
+            self.board.request = LOOK_AFTER
 
     cdef int _merge(
         self, int64_t size, void **others, const cdq_rows **tables, unsigned char **parts, void *barrier, int64_t wait,
@@ -251,7 +278,7 @@ cdef class Seat:
         cdef int status
         mass[0] = total[0] = 0
         if size == 1:
-            goes_on[0], self.asked = self.request == GO_ON, self.request == STOP_AFTER
+            goes_on[0], self.asked = self.board.request == GO_ON, self.board.request == STOP_AFTER
             if self.rows.c.alone:
                 close_alone(&self.rows.c, self.visits)
             else:
@@ -261,8 +288,10 @@ cdef class Seat:
         if status:
             return status
         for i in range(size):
-            goes_on[0] = goes_on[0] and (<Seat> others[i]).request == GO_ON
-            self.asked = self.asked or (<Seat> others[i]).request == STOP_AFTER
+            goes_on[0] = goes_on[0] and (<Seat> others[i]).board.request == GO_ON
+            self.asked = self.asked or (<Seat> others[i]).board.request == STOP_AFTER
+            if (<Seat> others[i]).elsewhere:
+                (<Seat> others[i]).rows.c.n_log = (<Seat> others[i]).board.n_log
         if merge_part(tables, size, self.rank, rule, &law.c, needs_mass, &self.part, &self.room):
             return _NO_MEMORY
         status = (<Barrier> barrier).meet(self.rank, wait)

@@ -20,10 +20,10 @@ from cdq.core.rounds import ENDED, INTERRUPTED, NO_MEMORY, Pace, Seat
 from cdq.core.table.rows import Law
 from cdq.errors.checks import MOST_STEPS
 from cdq.workers.rounds import Interrupted
-from cdq.workers.tallies import TALLY_WIDTH, Tallies
+from cdq.workers.tallies import MOST_PARTS, TALLY_WIDTH, Tallies
 from cdq.workers.worker import Worker
 
-_RECORD = np.dtype(
+RECORD = np.dtype(
     [
         ("steps", "i8"),  # of all workers, after the round
         ("nanoseconds", "i8"),  # since the stretch began
@@ -37,7 +37,7 @@ _RECORD = np.dtype(
     ]
 )
 # Room for what a worker says of a stretch: 64 KiB of records, and 1 MiB of tallies.
-_MOST_ROUNDS, _MOST_TALLIES = 1024, 16384
+MOST_ROUNDS, MOST_TALLIES = 1024, 16384
 
 
 class Look(NamedTuple):
@@ -125,8 +125,8 @@ class Stretches:
         finish: npt.NDArray[np.int32],
     ) -> None:
         self._worker, self._comm = worker, comm
-        self.records = np.zeros(_MOST_ROUNDS, _RECORD)
-        self.tallies = np.zeros((_MOST_TALLIES, TALLY_WIDTH))
+        self.records = np.zeros(MOST_ROUNDS, RECORD)
+        self.tallies = np.zeros((MOST_TALLIES, TALLY_WIDTH))
         self._seat = worker.seat(comm.rank, self.records, self.tallies)
         self._fixed: dict[str, Any] = {
             "law": law,
@@ -136,6 +136,11 @@ class Stretches:
             "target": target,
             "finish": finish,
         }
+
+    @staticmethod
+    def can_play(worker: Worker) -> bool:
+        """Return whether the loop and the table of a worker can do without Python."""
+        return worker.seat(0, np.zeros(1, RECORD), np.zeros((MOST_PARTS, TALLY_WIDTH))) is not None
 
     @property
     def possible(self) -> bool:
