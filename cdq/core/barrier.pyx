@@ -1,4 +1,4 @@
-"""A barrier for threads, of one process or of several: spins, then yields, then sleeps, and always ends by its deadline.
+"""A barrier for threads, of one process or several: spins, then yields, then sleeps, and always ends by its deadline.
 
 One 64-bit word holds the whole state, so that every change is one compare-and-swap: the generation (how many
 times the barrier opened, 32 bits), the status (8 bits), the number of ranks that arrived (24 bits).

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,9 +90,21 @@ class StretchService(LearningService):
         except ValueError as error:
             return str(error)
         records = self._records[uid] = self._commons.desks[uid].records[: max(end.rounds, 0)].copy()
-        parts, before = records["parts"], self._course.progress.steps
-        possible = 0 < end.rounds <= MOST_ROUNDS and before < end.steps and (parts >= 0).all()
-        return None if possible and parts.sum() <= MOST_TALLIES else f"a stretch cannot end so: {end}"
+        return None if self._is_possible(end, records) else f"a stretch cannot end so: {end}"
+
+    def _is_possible(self, end: End, records: npt.NDArray[Any]) -> bool:
+        """Return whether these are rounds from where the workers were sent."""
+        course, overshoot = self._course, self._size * self._shape.num_envs
+        steps = [course.progress.steps, *records["steps"].tolist(), course.target + overshoot]
+        figures = end.asked in {0, 1} and end.bytes_sent >= 0 and 0 < end.window < math.inf
+        return (
+            0 < end.rounds <= MOST_ROUNDS
+            and all(before < after for before, after in pairwise(steps))
+            and end.steps == steps[-2]
+            and (figures and math.isfinite(end.began))
+            and bool((records["parts"] >= 0).all())
+            and sum(records["parts"].tolist()) <= MOST_TALLIES
+        )
 
     def close_round(
         self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], HubState]
