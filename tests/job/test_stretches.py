@@ -239,3 +239,13 @@ def test_memory_that_is_too_short_is_refused() -> None:
             Commons(file, merged, 3)
     finally:
         os.close(file)
+
+
+def test_seconds_of_learning_begin_with_the_first_window() -> None:
+    """Not when processes start, which takes a hundred times as long as what they learn here."""
+    began = time.perf_counter()
+    learner = learnt("zmq", steps=900, sync_every=100)
+    elapsed, seconds = time.perf_counter() - began, learner.history["seconds"]
+    assert 0 < seconds[0] < seconds[-1] < elapsed
+    learner.learn(900)
+    assert learner.history["seconds"][-1] > seconds[-1]

@@ -40,7 +40,7 @@ class StretchService(LearningService):
     """
 
     def __init__(self, job: Job, *, commons: Commons, call: LearnCall, **how: Any) -> None:
-        self._commons, self._plan = commons, call.plan
+        self._commons, self._plan, self._monitor = commons, call.plan, call.monitor
         self._records: dict[int, npt.NDArray[Any]] = {}  # of the stretch in hand, by uid
         super().__init__(job, **how)
         history = self._state.history
@@ -115,6 +115,9 @@ class StretchService(LearningService):
         if len({end[:4] for end in ends}) > 1 or len(ends) < self._size:
             raise AssertionError(f"workers ended a stretch in different ways: {ends}")
         point("hub:before_apply")
+        if self._monitor is not None:
+            self._monitor.go_on(ends[0].began)  # until workers are there is no time of learning
+            self._monitor = None
         self._take(said)
         self._course.settle_stretch(ends[0], self._stretch(ends[0]))
         if self._course.over:  # else the last round's bytes are known with the next
