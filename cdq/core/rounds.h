@@ -22,7 +22,7 @@ typedef struct {
     int64_t tables; /* whose columns stand side by side */
 } cdq_look;
 
-/* What a worker tells the others of its window, which may be those of other processes: pairs touched, and its request. */
+/* Facts of a window that a worker tells the others, also those of other processes: pairs touched, and its request. */
 typedef struct {
     int64_t n_log, request;
 } cdq_board;

@@ -34,7 +34,7 @@ class StretchEnd(Protocol):
 
     @property
     def asked(self) -> int:
-        """Whether a worker asked all to end."""
+        """Request of a worker to end all: 1 where there was one."""
 
 
 class Nobody:

@@ -20,7 +20,7 @@ from cdq.qfunctions import MergedTable, table_bytes
 from cdq.workers import MOST_ROUNDS, MOST_TALLIES, RECORD, TALLY_WIDTH
 
 _LINE = 64  # bytes of a cache line, at which each part begins
-# What to play: the arguments of `core.rounds.Seat.play`, the pace of the run, and whether pairs are known.
+# Order for a stretch: the arguments of `core.rounds.Seat.play`, the pace of the run, and whether pairs are known.
 ORDER = np.dtype(
     [
         *(
@@ -60,7 +60,7 @@ class Commons:
     Attributes
     ----------
     order : (1,) array of ORDER
-        What to play next; the hub writes it before it sends for that.
+        Order for the next stretch; the hub writes it before it sends for that.
     finish : (1,) array of int32
         A flag that asks all to end after the round in hand.
     barrier : array of uint8
