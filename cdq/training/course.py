@@ -42,6 +42,18 @@ Watch = Callable[[int, Round], bool]
 WriteCheckpoint = Callable[[Worker, Communicator], None]
 
 
+class Nobody:
+    """Onlooker of a worker that leaves it to rank 0."""
+
+    def look(self) -> Look:
+        """Return that there is no such moment."""
+        return Look()
+
+    def see(self, stretch: Stretch) -> bool:
+        """Look at nothing."""
+        return False
+
+
 @dataclass(frozen=True)
 class Plan:
     """Settings that every worker follows, the same on all ranks."""

@@ -35,15 +35,3 @@ class StretchEnd(Protocol):
     @property
     def asked(self) -> int:
         """Request of a worker to end all: 1 where there was one."""
-
-
-class Nobody:
-    """Onlooker of a worker that leaves it to rank 0."""
-
-    def look(self) -> Look:
-        """Return that there is no such moment."""
-        return Look()
-
-    def see(self, stretch: Stretch) -> bool:
-        """Look at nothing."""
-        return False
