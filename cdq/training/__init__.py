@@ -64,7 +64,7 @@ from cdq.training.paid import of_log, pays_features, width_of
 from cdq.training.picture import MOST_CELLS, Grid, Pictures, action_values, curves_of, grid_of, table_of
 from cdq.training.played import Row
 from cdq.training.progress import ProgressBar, Speed, duration, is_for_a_person, watched_by
-from cdq.training.quiet import pace_figures
+from cdq.training.quiet import lengths_of, pace_with
 from cdq.training.state import State, Tensors, history_of, lanes_of
 from cdq.training.stopping import conditions
 from cdq.training.task import ModelTask, SteppedTask
@@ -129,9 +129,10 @@ __all__ = [
     "is_for_a_person",
     "lanes_of",
     "learn_rounds",
+    "lengths_of",
     "make_network",
     "of_log",
-    "pace_figures",
+    "pace_with",
     "pays_features",
     "require_same",
     "require_same_tables",

@@ -36,6 +36,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "two tables": {"rule": "double-q", "sync_every": 50},
     "expected": {"rule": "expected-sarsa", "merge": "visits"},
     "an environment by its name": {"env": "CliffWalking-v1", "num_envs": 64},
+    "step sizes fall": {"step_size": cdq.ExponentialDecay(0.5, 0.1, 3000), "merge": "mean"},
     "exploration falls": {"exploration": cdq.LinearDecay(1.0, 0.1, 3000), "merge": "importance"},
 }
 
@@ -74,6 +75,13 @@ def test_rounds_without_messages_come_to_the_bits_of_threads(kind: str, closed: 
     assert one.table.digest() == other.table.digest()
 
 
+class Smallest(cdq.MergeRule):
+    """A rule of one's own."""
+
+    def combine(self, base: Any, values: Any, visits: Any, clock: Any, log_keep: Any) -> Any:
+        return values.min(axis=0)
+
+
 def count(run: Any) -> None:
     """See a round."""
 
@@ -82,7 +90,7 @@ def count(run: Any) -> None:
     "given",
     [
         {"callbacks": [count]},
-        {"step_size": cdq.LinearDecay(0.5, 0.1, 9000)},
+        {"merge": Smallest()},
     ],
 )
 def test_rounds_that_somebody_sees_take_messages(given: dict[str, Any], closed: list[int]) -> None:

@@ -20,18 +20,13 @@ from cdq.qfunctions import MergedTable, table_bytes
 from cdq.workers import MOST_ROUNDS, MOST_TALLIES, RECORD, TALLY_WIDTH
 
 _LINE = 64  # bytes of a cache line, at which each part begins
-# Order for a stretch: the arguments of `core.rounds.Seat.play`, the pace of the run, and whether pairs are known.
+MOST_TEXT = 1 << 16  # bytes of the exploration rate, as JSON
+# Order for a stretch: the arguments of `core.rounds.Seat.play`, the lengths of windows, and how many pairs are known.
 ORDER = np.dtype(
     [
-        *(
-            (name, "i8")
-            for name in ("steps", "target", "rule", "needs_mass", "at", "steps_per_look", "most_rows")
-        ),
-        *((name, "i8") for name in ("unseen", "seen", "counts", "knows", "kind")),
-        *(
-            (name, "f8")
-            for name in ("window", "seconds", "mass", "floor", "longest", "first", "last", "decay")
-        ),
+        *((name, "i8") for name in ("steps", "target", "rule", "needs_mass", "at", "steps_per_look")),
+        *((name, "i8") for name in ("most_rows", "unseen", "seen", "counts", "knows", "text")),
+        *((name, "f8") for name in ("window", "seconds", "mass", "floor", "longest")),
     ]
 )
 
@@ -63,6 +58,8 @@ class Commons:
         Order for the next stretch; the hub writes it before it sends for that.
     finish : (1,) array of int32
         A flag that asks all to end after the round in hand.
+    text : array of uint8
+        Exploration rate as JSON (`schedules.to_config`), of `order["text"]` bytes.
     barrier : array of uint8
         Memory of the barrier at which workers meet.
     known : array of uint8
@@ -82,7 +79,7 @@ class Commons:
         parts = iter([memory[at : at + n] for at, n in zip(starts, lengths, strict=True)])
         self.order = next(parts)[: ORDER.itemsize].view(ORDER)
         self.finish = next(parts)[:4].view(np.int32)
-        self.barrier, self.known = next(parts), next(parts)
+        self.text, self.barrier, self.known = next(parts), next(parts), next(parts)
         self.table: dict[str, npt.NDArray[Any]] = {
             name: next(parts)[: own.nbytes].view(own.dtype).reshape(own.shape)
             for name, own in merged.tensors().items()
@@ -103,7 +100,7 @@ def _lengths(merged: MergedTable, size: int) -> Iterator[int]:
     """Yield the bytes of all parts in order."""
     n_states, columns = merged.values.shape
     most = most_merged_bytes(n_states, columns, merged.values.itemsize, size)
-    shared = [ORDER.itemsize, _LINE, barrier_bytes(size), merged.values.size]
+    shared = [ORDER.itemsize, _LINE, MOST_TEXT, barrier_bytes(size), merged.values.size]
     shared += [own.nbytes for own in merged.tensors().values()]
     desk = [
         table_bytes(merged),

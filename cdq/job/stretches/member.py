@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import time
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 from cdq.comm.base import LONGEST_TIMEOUT
 from cdq.comm.contribution import Received
 from cdq.core.barrier import Barrier
-from cdq.core.rounds import ENDED, INTERRUPTED, NO_MEMORY, Pace, Seat
+from cdq.core.rounds import ENDED, INTERRUPTED, NO_MEMORY, Seat
 from cdq.core.table.rows import Law
 from cdq.errors import ConfigError
 from cdq.job.handshake import Welcome
@@ -18,12 +19,12 @@ from cdq.job.member import Member
 from cdq.job.messages import open_window
 from cdq.job.stretches.commons import ORDER, Commons
 from cdq.qfunctions import rows_over
-from cdq.schedules import build_law
+from cdq.schedules import build_law, from_config
+from cdq.training import pace_with
 from cdq.workers import Worker
 
 _END = struct.Struct("<qqqdqd")
 _NAMES = ORDER.names or ()
-_PACE = ("mass", "floor", "longest", "kind", "first", "last", "decay")
 _AGAIN = 1.0  # seconds between two looks of a worker that waits for its end
 
 
@@ -132,14 +133,16 @@ class StretchMember(Member):
         return end.pack(self._worker.lane_state)
 
     def _play(self, seat: Seat, order: dict[str, Any]) -> int:
-        pace = {name: order.pop(name) for name in _PACE}
-        knows, at = order.pop("knows"), order.pop("at")
+        lengths = order.pop("mass"), order.pop("floor"), order.pop("longest")
+        knows, at, text = order.pop("knows"), order.pop("at"), order.pop("text")
+        exploration = from_config(json.loads(self._commons.text[:text].tobytes()))
+        told = self._welcome
         return seat.play(
             self._seats,
             self._barrier,
             LONGEST_TIMEOUT,
             law=self._law,
-            pace=Pace(**pace),
+            pace=pace_with(lengths, exploration, told.step_size, told.mass, told.scale),
             bytes_sent=self._bytes_sent,
             finish=self._commons.finish,
             look_at=at,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,9 +21,10 @@ from cdq.job.job import Job, make_worker
 from cdq.job.membership.events import HubState, Submission
 from cdq.job.messages import DONE, OpenWindow, check_lanes, window_parts
 from cdq.job.service import LearningService
-from cdq.job.stretches.commons import Commons, commons_bytes
+from cdq.job.stretches.commons import MOST_TEXT, Commons, commons_bytes
 from cdq.job.stretches.member import End
-from cdq.training import LearnCall, in_compiled_code, pace_figures
+from cdq.schedules import to_config
+from cdq.training import LearnCall, Plan, in_compiled_code, lengths_of
 from cdq.workers import MOST_ROUNDS, MOST_TALLIES, Look, Stretch, Stretches
 
 _A_STRETCH = OpenWindow(1, 0, 0.0, 0.0, 0)
@@ -54,8 +56,9 @@ class StretchService(LearningService):
         assert isinstance(plan.rule, str)
         order["rule"], order["needs_mass"] = RULES[plan.rule], plan.needs_mass
         order["target"] = self._course.target
-        for name, figure in pace_figures(plan.window, plan.exploration).items():
-            order[name] = figure
+        order["mass"], order["floor"], order["longest"] = lengths_of(plan.window)
+        text = _text_of(plan)
+        order["text"], self._commons.text[: len(text)] = len(text), np.frombuffer(text, np.uint8)
 
     def limit(self, uid: int) -> int:
         """Return the bytes of what a worker says at the end of a stretch."""
@@ -140,9 +143,13 @@ class StretchService(LearningService):
 
     def _stretch(self, end: End) -> Stretch:
         """Return what there is to say of the rounds of a stretch."""
-        records = np.stack([self._records[uid] for uid in sorted(self._records)])
+        records = [self._records[uid] for uid in sorted(self._records)]
         m = int(records[0]["parts"].sum())
         return Stretch(records, [desk.tallies[:m] for desk in self._commons.desks], end.began)
+
+
+def _text_of(plan: Plan) -> bytes:
+    return json.dumps(to_config(plan.exploration)).encode()
 
 
 class Shared(NamedTuple):
@@ -174,6 +181,8 @@ def commons_of(call: LearnCall, job: Job) -> Iterator[Shared | None]:
 def _plays_stretches(call: LearnCall, job: Job) -> bool:
     """Return whether compiled code can play the rounds of all workers, while nobody sees each of them."""
     if call.onlooker is None or call.plan.overlap or not in_compiled_code(call.plan):
+        return False
+    if len(_text_of(call.plan)) > MOST_TEXT:
         return False
     return all(_plays(job, uid) for uid in range(call.settings.workers))
 
