@@ -1,9 +1,8 @@
-"""Rounds without Python, as headers have them: schedules, records, looks at the table."""
+"""Rates, lengths of windows, looks and records of rounds, as C has them."""
 
 from libc.stdint cimport int64_t, uint8_t
 
 from cdq.core.table.rows cimport cdq_law, cdq_rows
-
 
 cdef extern from "loops/history.h":
     ctypedef struct cdq_record:
@@ -35,6 +34,9 @@ cdef extern from "rounds.h":
         bint unseen, counts
         const uint8_t *known
         int64_t n_known, seen, tables
+
+    ctypedef struct cdq_board:
+        int64_t n_log, request
 
     double cdq_rate_at(const cdq_rate *rate, int64_t steps) nogil
     cdq_law cdq_law_at(cdq_decay *decay, int64_t steps, int64_t real_size) nogil
