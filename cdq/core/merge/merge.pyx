@@ -1,5 +1,7 @@
 """Merging: the contributions of all workers become the next table, block by block, in rank order."""
 
+import os
+
 from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -9,9 +11,12 @@ from libc.stdlib cimport free, malloc
 from cdq.core.merge.kernels cimport (
     CDQ_AFFINE, CDQ_BLOCK, CDQ_CUSTOM, CDQ_DENSE_PART, CDQ_IMPORTANCE, CDQ_MAX, CDQ_MEAN, CDQ_POOLED, CDQ_SUM,
     CDQ_VISITS, cdq_choose_part, cdq_commit, cdq_commit_alone, cdq_commit_parts, cdq_header, cdq_merge, cdq_merge_job,
-    cdq_merge_shared, cdq_open_slice, cdq_pack, cdq_rebase, cdq_slice, cdq_slice_bound, cdq_slice_bytes,
-    cdq_union)
+    cdq_merge_kernels, cdq_merge_kernels_of, cdq_merge_shared, cdq_open_slice, cdq_pack, cdq_rebase, cdq_slice,
+    cdq_slice_bound, cdq_slice_bytes, cdq_union)
 from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows
+
+cdef const cdq_merge_kernels *kernels = cdq_merge_kernels_of(os.environ.get("CDQ_BASELINE", "").encode())
+KERNELS = kernels.name.decode()
 
 RULES = {
     "pooled": CDQ_POOLED, "mean": CDQ_MEAN, "visits": CDQ_VISITS, "importance": CDQ_IMPORTANCE,
@@ -89,7 +94,7 @@ cdef int64_t _finish(cdq_merge_job *job, rule, Law law, laws, bint needs_mass, o
     job.out = _room(out, needed)
     job.rule = RULES[rule] if isinstance(rule, str) else CDQ_CUSTOM
     job.needs_mass = needs_mass or job.rule in (CDQ_POOLED, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_CUSTOM)
-    job.law = &law.c
+    job.law, job.kernels = &law.c, kernels
     job.custom, job.context = _call, <void *> context
     if job.count <= BRIEF:
         status = cdq_merge(job)
@@ -295,7 +300,7 @@ cdef int64_t merge_part(
     """Merge a rank's part of tables of *size* ranks into *memory* of *room* bytes, which grows; -1 without memory."""
     cdef cdq_merge_job job
     job.own, job.workers, job.tables, job.slices = rows[rank], size, rows, NULL
-    job.rule, job.law, job.laws = rule, law, NULL
+    job.rule, job.law, job.laws, job.kernels = rule, law, NULL, kernels
     job.needs_mass = needs_mass or rule in (CDQ_POOLED, CDQ_IMPORTANCE, CDQ_AFFINE)
     return cdq_merge_shared(&job, rank, memory, room)
 

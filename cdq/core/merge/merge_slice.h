@@ -3,6 +3,9 @@
 #ifndef CDQ_MERGE_SLICE_H
 #define CDQ_MERGE_SLICE_H
 
+/* Blocks ahead of which memory that is read in order is asked for. */
+#define CDQ_BLOCKS_AHEAD 4
+
 /* A rule of the user's: gets the block's arrays, writes merged, returns 0 or a failure. */
 typedef int (*cdq_custom)(void *context, int64_t workers, int64_t n, const void *base, const void *values,
                           const uint32_t *visits, const uint32_t *clock, const void *log_keep, void *merged);
@@ -19,12 +22,24 @@ typedef struct {
     unsigned char *out; /* cdq_slice_bytes of the merged slice */
     cdq_custom custom;
     void *context;
+    const cdq_merge_kernels *kernels;
 } cdq_merge_job;
 
 CDQ_INLINE const uint32_t *cdq_count(const cdq_rows *rows, uint32_t pair)
 {
     uint32_t state = cdq_state(rows, pair), action = pair - state * (uint32_t)rows->n_actions;
     return (const uint32_t *)(cdq_row(rows, state) + rows->n_actions * rows->real_size) + action;
+}
+
+/* Tabulate log_keep of the counts below CDQ_TABLE. */
+static void cdq_tabulate(const cdq_merge_kernels *kernels, const cdq_law *law, double *table)
+{
+    uint32_t counts[CDQ_BLOCK] __attribute__((aligned(64)));
+    for (int64_t first = 0; first < CDQ_TABLE; first += CDQ_BLOCK) {
+        for (int64_t i = 0; i < CDQ_BLOCK; i++)
+            counts[i] = (uint32_t)(first + i);
+        kernels->log_keeps(law, counts, table + first, CDQ_BLOCK);
+    }
 }
 
 /* List the pairs of a log that none of the first *before* tables has touched: each touched pair is merged once. */
@@ -44,30 +59,12 @@ static int64_t cdq_own_pairs(const cdq_rows *own, const cdq_rows **tables, int64
 }
 #endif
 
-static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, unsigned char **memory)
-{
-    size_t reals = sizeof(REAL) * CDQ_BLOCK, counts = sizeof(uint32_t) * CDQ_BLOCK, all = (size_t)workers;
-    unsigned char *at = *memory = malloc(2 * reals + 3 * counts + all * (2 * reals + counts));
-    if (!at)
-        return -1;
-    b->workers = workers;
-    b->base = (REAL *)at;
-    b->merged = b->base + CDQ_BLOCK;
-    b->values = b->merged + CDQ_BLOCK;
-    b->log_keep = b->values + all * CDQ_BLOCK;
-    b->clock = (uint32_t *)(b->log_keep + all * CDQ_BLOCK);
-    b->total = b->clock + CDQ_BLOCK;
-    b->after = b->total + CDQ_BLOCK;
-    b->visits = b->after + CDQ_BLOCK;
-    return 0;
-}
-
 CDQ_INLINE void NAME(cdq_load)(NAME(cdq_block) * b, const cdq_merge_job *job, int64_t at, int whole_rows)
 {
     uint32_t listed[CDQ_BLOCK];
     const uint32_t *pairs = job->pairs ? job->pairs + at : listed;
     if (!job->pairs && !whole_rows)
-        for (int64_t i = 0; i < b->n; i++)
+        for (int64_t i = 0; i < b->v.n; i++)
             listed[i] = (uint32_t)(job->first + at + i);
     NAME(cdq_load_base)(b, job->own, job->first + at, job->pairs ? pairs : NULL);
     for (int64_t k = 0; k < job->workers; k++) {
@@ -78,6 +75,7 @@ CDQ_INLINE void NAME(cdq_load)(NAME(cdq_block) * b, const cdq_merge_job *job, in
         else
             NAME(cdq_load_pairs)(b, job->tables[k], k, pairs);
     }
+    NAME(cdq_fill_up)(b);
 }
 
 #ifndef CDQ_PREFETCH_BYTES
@@ -116,38 +114,64 @@ CDQ_INLINE void NAME(cdq_prefetch_pairs)(const cdq_merge_job *job, int64_t first
     }
 }
 
+/* Merge a block; returns 0 or what the user's rule returned. */
+CDQ_INLINE int NAME(cdq_combine)(NAME(cdq_block) * b, const cdq_merge_job *job, cdq_header *header)
+{
+    const cdq_merge_kernels *kernels = job->kernels;
+    int failure = 0;
+    header->visits += kernels->count(&b->v, job->law);
+    if (job->needs_mass)
+        header->mass += kernels->NAME(mass)(b, job->law, job->laws);
+    if (job->rule == CDQ_CUSTOM) {
+        for (int64_t k = 0; k < b->v.workers; k++)
+            for (int64_t i = 0; i < b->v.n; i++)
+                b->v.counts[k * CDQ_BLOCK + i] -= b->v.clock[i];
+        failure = job->custom(job->context, b->v.workers, b->v.n, b->base, b->values, b->v.counts, b->v.clock, b->log_keep,
+                              b->merged);
+    }
+    kernels->NAME(rule)(b, job->rule);
+    return failure;
+}
+
 /* Returns 0, -1 without memory, or what the user's rule returned. */
-CDQ_WIDE_CLONES static int NAME(cdq_merge)(const cdq_merge_job *job)
+static int NAME(cdq_merge)(const cdq_merge_job *job)
 {
     NAME(cdq_block) b;
     unsigned char *memory;
-    int failure = NAME(cdq_allocate)(&b, job->workers, &memory);
+    int tabulates = job->needs_mass && !job->laws && job->count >= CDQ_TABLE_PAYS;
+    int failure = NAME(cdq_allocate)(&b, job->workers, tabulates, &memory);
     int64_t n_actions = job->own->n_actions;
     int whole_rows = job->tables && !job->pairs && n_actions <= CDQ_BLOCK;
     int64_t step = whole_rows ? CDQ_BLOCK / n_actions * n_actions : CDQ_BLOCK;
     cdq_header *header = (cdq_header *)job->out;
     *header = (cdq_header){job->pairs ? -1 : job->first, job->count, 0, 0};
     cdq_slice out = cdq_open_slice(job->out, 1, sizeof(REAL));
+    void (*copy_past)(void *, const void *, int64_t) = job->count > CDQ_LARGE_SLICE ? job->kernels->copy_past : NULL;
+    cdq_stream values = {(unsigned char *)out.values, (unsigned char *)b.merged, 0};
+    cdq_stream visits = {(unsigned char *)out.visits, (unsigned char *)b.v.total, 0};
+    cdq_stream after = {(unsigned char *)out.after, (unsigned char *)b.v.after, 0};
     /* Padding before the visits: nothing that was in memory before may travel. */
     REAL *end = (REAL *)out.values + job->count;
     memset(end, 0, (size_t)((const char *)out.visits - (const char *)end));
     if (job->pairs && !failure)
         memmove((uint32_t *)out.pairs, job->pairs, (size_t)job->count * sizeof(uint32_t));
+    if (tabulates && !failure)
+        cdq_tabulate(job->kernels, job->law, (double *)b.table);
     for (int64_t at = 0; at < job->count && !failure; at += step) {
-        b.n = job->count - at < step ? job->count - at : step;
+        b.v.n = job->count - at < step ? job->count - at : step;
         if (whole_rows)
-            NAME(cdq_prefetch_rows)(job, job->first + at + step, step);
+            NAME(cdq_prefetch_rows)(job, job->first + at + CDQ_BLOCKS_AHEAD * step, step);
         if (job->pairs)
             NAME(cdq_prefetch_pairs)(job, at + step, step);
         NAME(cdq_load)(&b, job, at, whole_rows);
-        header->mass += NAME(cdq_combine)(&b, job->rule, job->law, job->laws, job->needs_mass);
-        if (job->rule == CDQ_CUSTOM)
-            failure = job->custom(job->context, b.workers, b.n, b.base, b.values, b.visits, b.clock, b.log_keep,
-                                  b.merged);
-        if (job->rule == CDQ_CUSTOM)
-            NAME(cdq_settle)(&b, 0, b.n);
-        NAME(cdq_store)(&b, header, &out, at);
+        failure = NAME(cdq_combine)(&b, job, header);
+        cdq_append(&values, b.v.n * (int64_t)sizeof(REAL), copy_past);
+        cdq_append(&visits, b.v.n * 4, copy_past);
+        cdq_append(&after, b.v.n * 4, copy_past);
     }
+    cdq_finish_stream(&values);
+    cdq_finish_stream(&visits);
+    cdq_finish_stream(&after);
 #ifdef __SSE2__
     _mm_sfence(); /* stores past the caches are ordered by nothing else */
 #endif
