@@ -13,9 +13,8 @@
 /* Bytes of a line of the caches, and of the longest vector. */
 #define CDQ_LINE 64
 
-/* Counts of a law that merging tabulates, where it merges so many pairs that this pays. */
+/* Counts of a law that merging tabulates, where it looks up three times as many. */
 #define CDQ_TABLE 4096
-#define CDQ_TABLE_PAYS (4 * CDQ_TABLE)
 
 /* Visits of a block's pairs: (workers, CDQ_BLOCK) counts, which are an array per worker, what they sum up to, and the
  * clocks before and after. */

@@ -11,8 +11,8 @@ from libc.stdlib cimport free, malloc
 from cdq.core.merge.kernels cimport (
     CDQ_AFFINE, CDQ_BLOCK, CDQ_CUSTOM, CDQ_DENSE_PART, CDQ_IMPORTANCE, CDQ_MAX, CDQ_MEAN, CDQ_POOLED, CDQ_SUM,
     CDQ_VISITS, cdq_choose_part, cdq_commit, cdq_commit_alone, cdq_commit_parts, cdq_header, cdq_merge, cdq_merge_job,
-    cdq_merge_kernels, cdq_merge_kernels_of, cdq_merge_shared, cdq_open_slice, cdq_pack, cdq_rebase, cdq_slice,
-    cdq_slice_bound, cdq_slice_bytes, cdq_union)
+    cdq_merge_kernels, cdq_merge_kernels_of, cdq_merge_shared, cdq_on_huge_pages, cdq_open_slice, cdq_pack, cdq_rebase,
+    cdq_slice, cdq_slice_bound, cdq_slice_bytes, cdq_union)
 from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows
 
 cdef const cdq_merge_kernels *kernels = cdq_merge_kernels_of(os.environ.get("CDQ_BASELINE", "").encode())
@@ -68,6 +68,7 @@ cdef unsigned char *_room(out, int64_t n_bytes) except NULL:
     if isinstance(out, bytearray):
         if len(out) != n_bytes:
             PyByteArray_Resize(out, n_bytes)
+            cdq_on_huge_pages(<unsigned char *> PyByteArray_AS_STRING(out), n_bytes)
         return <unsigned char *> PyByteArray_AS_STRING(out)
     memory = out
     if memory.shape[0] < n_bytes:

@@ -3,8 +3,10 @@
 #ifndef CDQ_MERGE_SLICE_H
 #define CDQ_MERGE_SLICE_H
 
-/* Blocks ahead of which memory that is read in order is asked for. */
-#define CDQ_BLOCKS_AHEAD 4
+/* Bytes ahead of which memory that is read in order is asked for, at least a block: a third of a first-level cache. */
+#ifndef CDQ_BYTES_AHEAD
+#define CDQ_BYTES_AHEAD 12288
+#endif
 
 /* A rule of the user's: gets the block's arrays, writes merged, returns 0 or a failure. */
 typedef int (*cdq_custom)(void *context, int64_t workers, int64_t n, const void *base, const void *values,
@@ -87,18 +89,23 @@ CDQ_INLINE void cdq_prefetch_bytes(const void *from, int64_t n_bytes)
 }
 #endif
 
-/* A block is too short for the processor to notice that it is one of a stream. */
-CDQ_INLINE void NAME(cdq_prefetch_rows)(const cdq_merge_job *job, int64_t first, int64_t n)
+/* A block is too short for the processor to notice that it is one of a stream. What is asked for at once would wait in a
+ * line, and while a block is merged nothing would be on its way: a quarter of it is asked for after each step. */
+CDQ_INLINE void NAME(cdq_prefetch_rows)(const cdq_merge_job *job, int64_t first, int64_t n, int quarter)
 {
-    int64_t last = job->first + job->count, n_actions = job->own->n_actions;
+    const int64_t last = job->first + job->count, streams = job->workers + 2, end = streams * (quarter + 1) / 4;
+    const uint32_t state = (uint32_t)(first / job->own->n_actions);
     n = n < last - first ? n : last - first;
     if (n <= 0)
         return;
-    cdq_prefetch_bytes((const REAL *)job->own->base + first, n * (int64_t)sizeof(REAL));
-    cdq_prefetch_bytes(job->own->clock + first, n * 4);
-    for (int64_t k = 0; k < job->workers; k++)
-        cdq_prefetch_bytes(cdq_row(job->tables[k], (uint32_t)(first / n_actions)),
-                           n / n_actions * job->tables[k]->stride);
+    for (int64_t k = streams * quarter / 4; k < end; k++) {
+        if (k < job->workers)
+            cdq_prefetch_bytes(cdq_row(job->tables[k], state), n / job->own->n_actions * job->tables[k]->stride);
+        else if (k == job->workers)
+            cdq_prefetch_bytes((const REAL *)job->own->base + first, n * (int64_t)sizeof(REAL));
+        else
+            cdq_prefetch_bytes(job->own->clock + first, n * 4);
+    }
 }
 
 /* Listed pairs lie anywhere: all that a block will need is asked for a block ahead. */
@@ -138,11 +145,13 @@ static int NAME(cdq_merge)(const cdq_merge_job *job)
 {
     NAME(cdq_block) b;
     unsigned char *memory;
-    int tabulates = job->needs_mass && !job->laws && job->count >= CDQ_TABLE_PAYS;
+    int tabulates = job->needs_mass && !job->laws && job->count * (job->workers + 1) >= 3 * CDQ_TABLE;
     int failure = NAME(cdq_allocate)(&b, job->workers, tabulates, &memory);
     int64_t n_actions = job->own->n_actions;
     int whole_rows = job->tables && !job->pairs && n_actions <= CDQ_BLOCK;
     int64_t step = whole_rows ? CDQ_BLOCK / n_actions * n_actions : CDQ_BLOCK;
+    int64_t block = step * ((job->workers + 1) * (int64_t)(sizeof(REAL) + 4));
+    int64_t ahead = step * (block < CDQ_BYTES_AHEAD ? CDQ_BYTES_AHEAD / block : 1);
     cdq_header *header = (cdq_header *)job->out;
     *header = (cdq_header){job->pairs ? -1 : job->first, job->count, 0, 0};
     cdq_slice out = cdq_open_slice(job->out, 1, sizeof(REAL));
@@ -160,12 +169,18 @@ static int NAME(cdq_merge)(const cdq_merge_job *job)
     for (int64_t at = 0; at < job->count && !failure; at += step) {
         b.v.n = job->count - at < step ? job->count - at : step;
         if (whole_rows)
-            NAME(cdq_prefetch_rows)(job, job->first + at + CDQ_BLOCKS_AHEAD * step, step);
+            NAME(cdq_prefetch_rows)(job, job->first + at + ahead, step, 0);
         if (job->pairs)
             NAME(cdq_prefetch_pairs)(job, at + step, step);
         NAME(cdq_load)(&b, job, at, whole_rows);
+        if (whole_rows)
+            NAME(cdq_prefetch_rows)(job, job->first + at + ahead, step, 1);
         failure = NAME(cdq_combine)(&b, job, header);
+        if (whole_rows)
+            NAME(cdq_prefetch_rows)(job, job->first + at + ahead, step, 2);
         cdq_append(&values, b.v.n * (int64_t)sizeof(REAL), copy_past);
+        if (whole_rows)
+            NAME(cdq_prefetch_rows)(job, job->first + at + ahead, step, 3);
         cdq_append(&visits, b.v.n * 4, copy_past);
         cdq_append(&after, b.v.n * 4, copy_past);
     }

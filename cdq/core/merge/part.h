@@ -1,6 +1,9 @@
 /* Parts of a merge, for both types: pairs that slices list, a rank's part of tables in shared memory, the commit of all. */
 #ifndef CDQ_PART_H
 #define CDQ_PART_H
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 /* A slice is merged as a whole when the workers touched more pairs than this part of the table: streaming a row costs
  * about a quarter of fetching one at random. */
@@ -55,6 +58,19 @@ static void cdq_choose_part(cdq_merge_job *job, int64_t rank, int64_t size, int6
     }
 }
 
+/* Ask for huge pages, where memory is large and the system has them: writing to small ones takes a tenth longer. */
+static void cdq_on_huge_pages(unsigned char *memory, int64_t n_bytes)
+{
+#ifdef MADV_HUGEPAGE
+    const uintptr_t page = 2 << 20, first = ((uintptr_t)memory + page - 1) / page * page;
+    const uintptr_t last = ((uintptr_t)memory + (uintptr_t)n_bytes) / page * page;
+    if (first < last)
+        (void)madvise((void *)first, last - first, MADV_HUGEPAGE);
+#else
+    (void)memory, (void)n_bytes;
+#endif
+}
+
 /* Make *memory* hold so many bytes; returns 0, or -1 without memory. What it held is lost. */
 static int cdq_make_room(unsigned char **memory, int64_t *room, int64_t n_bytes)
 {
@@ -63,6 +79,7 @@ static int cdq_make_room(unsigned char **memory, int64_t *room, int64_t n_bytes)
     free(*memory);
     *memory = malloc((size_t)n_bytes);
     *room = *memory ? n_bytes : 0;
+    cdq_on_huge_pages(*memory, *room);
     return *memory ? 0 : -1;
 }
 
