@@ -71,11 +71,10 @@ cdef extern from *:
     void cdq_commit_alone(cdq_rows *rows, int64_t *visits) nogil
     void cdq_rebase(
         cdq_rows *rows, cdq_rows *handed, const cdq_slice *slice, const cdq_law *law, int64_t *visits) nogil
-    void cdq_choose_part(
-        cdq_merge_job *job, int64_t rank, int64_t size, int64_t before, int takes_part, uint32_t *pairs) nogil
+    int cdq_choose_part(cdq_merge_job *job, int64_t rank, int64_t size, void **memory) nogil
+    int cdq_list_touches(cdq_merge_job *job, int64_t rank, int64_t size, void **memory) nogil
     void cdq_on_huge_pages(unsigned char *memory, int64_t n_bytes) nogil
     int64_t cdq_slice_bound(const cdq_rows *rows, int64_t rank, int64_t size) nogil
-    int64_t cdq_union(cdq_slice *slices, int64_t size, uint32_t *pairs) nogil
     int64_t cdq_merge_shared(cdq_merge_job *job, int64_t rank, unsigned char **memory, int64_t *room) nogil
     void cdq_commit_parts(
         cdq_rows *rows, unsigned char **parts, int64_t size, int64_t *visits, int64_t *mass, int64_t *total) nogil

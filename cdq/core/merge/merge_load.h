@@ -35,14 +35,15 @@ CDQ_INLINE int64_t cdq_slice_bytes(int64_t count, int sparse, int merged, int64_
  * in front of the block's, and how many these are. */
 typedef struct {
     unsigned char *to, *block;
-    int64_t waiting;
+    int64_t waiting, item; /* bytes: that wait, and of an item */
 } cdq_stream;
 
 /* Append what the block has. Past the caches go whole lines, and the rest waits for the next block: a merged slice that
  * is larger than they are is read again only when all of it is written, and a store that fetches the line first costs
  * a third of the merge. */
-CDQ_INLINE void cdq_append(cdq_stream *s, int64_t n_bytes, void (*copy_past)(void *, const void *, int64_t))
+CDQ_INLINE void cdq_append(cdq_stream *s, int64_t n, void (*copy_past)(void *, const void *, int64_t))
 {
+    const int64_t n_bytes = n * s->item;
     if (!copy_past) {
         memcpy(s->to, s->block, (size_t)n_bytes);
         s->to += n_bytes;
@@ -100,17 +101,14 @@ CDQ_INLINE void NAME(cdq_load_base)(NAME(cdq_block) * b, const cdq_rows *rows, i
     }
 }
 
-/* Worker k's values and counts of listed pairs. */
-CDQ_INLINE void NAME(cdq_load_pairs)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t k, const uint32_t *pairs)
+/* What a worker has who touched nothing. */
+CDQ_INLINE void NAME(cdq_load_untouched)(NAME(cdq_block) * b, int64_t k)
 {
-    for (int64_t i = 0; i < b->v.n; i++) {
-        uint32_t *count;
-        b->values[k * CDQ_BLOCK + i] = *NAME(cdq_place)(rows, pairs[i], &count);
-        b->v.counts[k * CDQ_BLOCK + i] = *count;
-    }
+    memcpy(b->values + k * CDQ_BLOCK, b->base, (size_t)b->v.n * sizeof(REAL));
+    memcpy(b->v.counts + k * CDQ_BLOCK, b->v.clock, (size_t)b->v.n * sizeof(uint32_t));
 }
 
-/* The same of whole rows, by vectors, which go beyond the end of a row: what they wrote there is written over. */
+/* Worker k's values and counts of whole rows, by vectors, which go beyond the end of a row: what they wrote there is written over. */
 CDQ_INLINE void NAME(cdq_load_whole_rows)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t k, uint32_t state,
                                           const int64_t n_actions)
 {
@@ -133,25 +131,49 @@ CDQ_INLINE void NAME(cdq_load_whole_rows)(NAME(cdq_block) * b, const cdq_rows *r
     }
 }
 
+/* The same of pairs one after another of rows that are longer than a block. */
+CDQ_INLINE void NAME(cdq_load_long_rows)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t k, int64_t first)
+{
+    for (int64_t i = 0, n; i < b->v.n; i += n) {
+        const int64_t state = (first + i) / rows->n_actions, left = rows->n_actions * (state + 1) - (first + i);
+        uint32_t *count;
+        n = left < b->v.n - i ? left : b->v.n - i;
+        memcpy(b->values + k * CDQ_BLOCK + i, NAME(cdq_place)(rows, (uint32_t)(first + i), &count),
+               (size_t)n * sizeof(REAL));
+        memcpy(b->v.counts + k * CDQ_BLOCK + i, count, (size_t)n * sizeof(uint32_t));
+    }
+}
+
 CDQ_INLINE void NAME(cdq_load_rows)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t k, int64_t first)
 {
     uint32_t state = (uint32_t)(first / rows->n_actions);
+    if (rows->n_actions > CDQ_BLOCK) {
+        NAME(cdq_load_long_rows)(b, rows, k, first);
+        return;
+    }
 #define CDQ_BODY(actions) NAME(cdq_load_whole_rows)(b, rows, k, state, actions)
     CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
 #undef CDQ_BODY
 }
 
-/* Worker k's values and counts as they travelled; pairs it did not touch have the base and the clock. */
-CDQ_INLINE void NAME(cdq_load_slice)(NAME(cdq_block) * b, cdq_slice *slice, int64_t k, const uint32_t *pairs)
+/* Worker k's values and counts of pairs one after another, as they travelled: all, or those that it touched. */
+CDQ_INLINE void NAME(cdq_load_slice)(NAME(cdq_block) * b, cdq_slice *slice, int64_t k, int64_t first)
 {
-    const REAL *values = (const REAL *)slice->values;
-    int64_t first = slice->header->first, count = slice->header->count;
-    for (int64_t i = 0; i < b->v.n; i++) {
-        int64_t at = first < 0 ? slice->cursor : (int64_t)pairs[i] - first;
-        int here = at < count && (first >= 0 || slice->pairs[at] == pairs[i]);
-        b->values[k * CDQ_BLOCK + i] = here ? values[at] : b->base[i];
-        b->v.counts[k * CDQ_BLOCK + i] = here ? slice->visits[at] : b->v.clock[i];
-        slice->cursor += here && first < 0;
+    REAL *values = b->values + k * CDQ_BLOCK;
+    uint32_t *counts = b->v.counts + k * CDQ_BLOCK;
+    if (slice->header->first >= 0) {
+        const int64_t at = first - slice->header->first;
+        memcpy(values, (const REAL *)slice->values + at, (size_t)b->v.n * sizeof(REAL));
+        memcpy(counts, slice->visits + at, (size_t)b->v.n * sizeof(uint32_t));
+        return;
+    }
+    NAME(cdq_load_untouched)(b, k);
+    for (; slice->cursor < slice->header->count; slice->cursor++) {
+        const int64_t i = (int64_t)slice->pairs[slice->cursor] - first;
+        if (i >= b->v.n)
+            break;
+        values[i] = ((const REAL *)slice->values)[slice->cursor];
+        counts[i] = slice->visits[slice->cursor];
     }
 }
 
