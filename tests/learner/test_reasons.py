@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,3 +53,18 @@ def test_an_id_without_a_version_is_told_of_the_faster_one(short: str, full: str
 def test_what_excludes_a_model_is_named(how: Any) -> None:
     with pytest.raises(ConfigError, match="leave out features, network, bins, table and masks"):
         cdq.QLearner("CartPole-v1", stepping="model", **how)
+
+
+@pytest.mark.parametrize("given", [cdq.Network(), cdq.Network((8,)), "module:function", lambda: None])
+@pytest.mark.parametrize(
+    ("how", "has"),
+    [({"network": NETWORK}, "a network"), ({}, "a table or features"), ({"bins": 3}, "a table or f")],
+)
+def test_what_a_file_has_is_its_own(how: Any, has: str, given: Any, tmp_path: Path) -> None:
+    agent = cdq.QLearner("MountainCar-v0", seed=0, checkpoint=tmp_path / "run", **how).learn(100)
+    agent.save(tmp_path / "file")
+    said = rf"{has}.* of its own, and network is for the function of a Keras model alone.*leave network out \(--network"
+    with pytest.raises(ConfigError, match=said):
+        cdq.QLearner.load(tmp_path / "file", network=given)
+    with pytest.raises(ConfigError, match=said):
+        cdq.QLearner.resume(tmp_path / "run", network=given)
