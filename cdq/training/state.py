@@ -179,8 +179,8 @@ def _of_another_origin(tensors: Tensors, header: Mapping[str, Any], task: Enviro
         same = own == {name: tensors[name].shape for name in own if name in tensors}
         differing = "layers" if not same else "arguments of layers, reward_scale or environment's arguments"
         return (
-            f"with the Keras model of {of_file!r}, whose {differing} differ from those of {network.model_name!r}, as it "
-            "is here; give the function that returns the same model as then"
+            f"with the Keras model of {of_file!r}, whose {differing} differ from those of {network.model_name!r}, as "
+            "it is here; give the function that returns the same model as then"
         )
     what = (
         "id, class, arguments, spaces, names, masks or features differ from those"
