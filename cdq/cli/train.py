@@ -99,7 +99,8 @@ def train(
 
     With --resume, which takes everything else from the checkpoint, only
     --workers, --comm, --steps (so many more), --save, --progress, --log-to,
-    --json and --env may be given. --env says that a module of yours may be imported: no file says so.
+    --json, --env and --network may be given. --env, and --network MODULE:FUNCTION where a Keras model is
+    learnt, say that a module of yours may be imported: no file says so.
 
     [bold]Examples[/bold]
 

@@ -39,7 +39,7 @@ class Network:
     epochs : int
         Number of times that each training goes through the samples of a rollout.
     minibatch : int
-        Samples of a step of gradient descent, of all workers together.
+        Samples of a step of gradient descent, of all workers together; all of a rollout where it has fewer.
     trace : float
         The lambda of Peng's Q(lambda), from 0 to 1: 0 looks one step ahead.
     reward_scale : float
