@@ -53,6 +53,8 @@ KERNELS += ["training/test_team.py", "training/test_wide.py", "job/test_kinds.py
 @nox.session(venv_backend="none")
 def readme(session: nox.Session) -> None:
     """Run the two commands of the README: install and learn, then install and test; no test may be skipped."""
+    if not all(map(shutil.which, ("zsh", "fish"))):
+        install_debian(session, "zsh", "fish")  # whose completion is tried
     copy = fresh_copy(session)
     commands = [
         line for line in (copy / "README.md").read_text().splitlines() if line.startswith("python3 -m venv")
@@ -99,9 +101,7 @@ def docs(session: nox.Session) -> None:
     site = str(temporary(session, "site"))
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-n", "docs", site)
     if shutil.which("chromedriver") is None:
-        session.run("apt-get", "update", "-qq", external=True)
-        packages = ("chromium", "chromium-driver", "fonts-dejavu-core")
-        session.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages, external=True)
+        install_debian(session, "chromium", "chromium-driver", "fonts-dejavu-core")
     session.install("-q", "selenium")
     session.run("python", ".ci/check_site.py", site)
     session.run("python", ".ci/check_watch.py")
@@ -300,6 +300,12 @@ def install(session: nox.Session, *extras: str) -> None:
     """Install the wheel, with extras."""
     wheel = built_wheel(session)
     session.install("-q", f"cdq[{','.join(extras)}] @ {wheel.as_uri()}" if extras else str(wheel))
+
+
+def install_debian(session: nox.Session, *packages: str) -> None:
+    """Install Debian's packages, of programs that the session tries."""
+    session.run("apt-get", "update", "-qq", external=True)
+    session.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages, external=True)
 
 
 def run_tests(session: nox.Session, command: str, copy: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -183,65 +183,73 @@ def hub(
     shown = [] if bar is None or log == "json" else [bar]  # standard error then has JSON alone
     callbacks = [*shown, *loggers_of(log_to)]
     with logging_as(log):
-        given, every = given_in(context), checkpoint_every
+        given = given_in(context)
+        asked = _Asked(checkpoint, env, env_kwargs, options, given, checkpoint_every)
         if any(checkpoint.glob("checkpoint-*")):
-            agent = _resumed(checkpoint, env, env_kwargs, options, given=given, every=every)
+            agent = _resumed(asked)
             goal = None if last is None else goal_of(last)
             more, until = _left(agent, goal, steps if "steps" in given else None, until)
         else:
-            agent, more = _new(checkpoint, env, env_kwargs, options, given=given, every=every), steps
+            agent, more = _new(asked), steps
         if "members" in agent.made_of:  # a fleet, all of whose environments need not have a worker
             former = 1 if last is None else last.get("least", 1)
             hosting = replace(hosting, least=workers if "workers" in given else former)
         finish(agent, more, until, None, json_path, callbacks=callbacks, hosting=hosting)
 
 
-def _new(
-    directory: Path,
-    env: str | None,
-    env_kwargs: Any,
-    options: dict[str, Any],
-    *,
-    given: set[str],
-    every: float | None,
-) -> QLearner:
+@dataclass(frozen=True)
+class _Asked:
+    """The learner that a command line asks for, and which of its options were given."""
+
+    directory: Path
+    env: str | None
+    env_kwargs: Any
+    options: dict[str, Any]
+    given: set[str]
+    checkpoint_every: float | None
+
+
+def _new(asked: _Asked) -> QLearner:
     """Return the learner of a job that begins."""
     from cdq.envs.defaults import recommended
     from cdq.learner import QLearner
 
-    if env is None:
-        raise ConfigError(f"{directory} holds no job, and no environment was given: name one with --env")
-    known = None if given & REPRESENTATION else recommended(env)
-    usual = {} if known is None else {name: known.arguments[name] for name in known.arguments.keys() - given}
+    if asked.env is None:
+        raise ConfigError(
+            f"{asked.directory} holds no job, and no environment was given: name one with --env"
+        )
+    known = None if asked.given & REPRESENTATION else recommended(asked.env)
+    usual = (
+        {}
+        if known is None
+        else {name: known.arguments[name] for name in known.arguments.keys() - asked.given}
+    )
     return QLearner(
-        env, env_kwargs=env_kwargs, **{**options, **usual}, checkpoint=directory, checkpoint_every=every
+        asked.env,
+        env_kwargs=asked.env_kwargs,
+        **{**asked.options, **usual},
+        checkpoint=asked.directory,
+        checkpoint_every=asked.checkpoint_every,
     )
 
 
-def _resumed(
-    directory: Path,
-    env: str | None,
-    env_kwargs: Any,
-    options: dict[str, Any],
-    *,
-    given: set[str],
-    every: float | None,
-) -> QLearner:
+def _resumed(asked: _Asked) -> QLearner:
     """Return the learner of the job in a directory; raises where the command line says something else."""
     from cdq.envs.arguments import with_arguments_of_each
     from cdq.job import env_in, holds_fleet
     from cdq.learner import QLearner
 
-    wanted = env and with_arguments_of_each(env, env_kwargs)
-    models, fleet = env_in(directory), holds_fleet(directory)
+    options, given = asked.options, asked.given
+    wanted = asked.env and with_arguments_of_each(asked.env, asked.env_kwargs)
+    models, fleet = env_in(asked.directory), holds_fleet(asked.directory)
     by_model = models is not None and not fleet
     agent = QLearner.resume(
-        directory,
+        asked.directory,
         models if by_model else wanted,
         workers=options["workers"] if "workers" in given and not fleet else None,
         comm=_COMM,
         network=None if options["network"] is None else options["network"].model,
-        checkpoint_every=every,
+        checkpoint_every=asked.checkpoint_every,
     )
     _require_same(agent, wanted if by_model else None, options, given)
     return agent

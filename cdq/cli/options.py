@@ -215,6 +215,8 @@ def loggers_of(paths: Sequence[Path] | None) -> list[Callback]:
         If a name is one of a file of another kind, or given twice.
     PackageMissing
         If tensorboardX is not installed, for a directory.
+    FileError
+        If one could not be written.
 
     Examples
     --------
@@ -222,6 +224,7 @@ def loggers_of(paths: Sequence[Path] | None) -> list[Callback]:
     >>> [type(one).__name__ for one in loggers_of([Path("run.csv"), Path("run.jsonl")])]
     ['CSVLogger', 'JSONLogger']
     """
+    from cdq.storage import check_replaceable
     from cdq.training.loggers import CSVLogger, JSONLogger, TensorBoardLogger
 
     kinds: dict[str, Any] = {".csv": CSVLogger, ".jsonl": JSONLogger, ".ndjson": JSONLogger}
@@ -234,8 +237,17 @@ def loggers_of(paths: Sequence[Path] | None) -> list[Callback]:
             raise ConfigError(
                 f"--log-to is {path}; allowed: FILE.csv, FILE.jsonl, or a directory for TensorBoard"
             )
+        check_replaceable(path if kind else _first_made(path))
         found[path.absolute()] = (kind or TensorBoardLogger)(path)
     return list(found.values())
+
+
+def _first_made(directory: Path) -> Path:
+    """Return what is made first where a logger writes to a directory: one above it, itself, or a file in it."""
+    made = directory / "events"
+    while not made.parent.exists():
+        made = made.parent
+    return made
 
 
 def until_of(optimal: float | None, mean_return: float | None) -> Until | None:

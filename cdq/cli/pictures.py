@@ -28,6 +28,7 @@ OF_RESULTS: dict[str, Callable[..., Any]] = {
     "table": plot.table,
     "surface": plot.surface,
 }
+_LOGS = (".csv", ".jsonl", ".ndjson")
 _READERS: dict[Any, Callable[[Path], Any]] = {"table": QTable.load, "solution": Solution.load}
 
 
@@ -61,6 +62,11 @@ def draw(files: list[Path], kind: str, target: Path, env: str | None) -> str:
 
 def _read(path: Path, env: str | None) -> Any:
     """Return what a file or a directory of checkpoints holds."""
+    if path.suffix.lower() in _LOGS:
+        raise ConfigError(
+            f"{path} is a log, which table programs draw; give a file of cdq train --save, or a checkpoint directory,"
+            " whose history has the same rows"
+        )
     with alone():
         if path.is_dir():
             return QLearner.resume(path, env)

@@ -1,9 +1,10 @@
-"""Completion: what a shell is told, and a bash on a terminal that completes what is typed."""
+"""Completion: what a shell is told, and shells on a terminal that complete what is typed."""
 
 from __future__ import annotations
 
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import time
@@ -98,7 +99,16 @@ def test_a_shell_does_not_wait_for_gymnasium() -> None:
     assert loaded.isdisjoint({"gymnasium", "numpy"})
 
 
-def test_a_bash_on_a_terminal(tmp_path: Path) -> None:
+# The command of a shell that reads no file of anybody's, and its lines that source what cdq prints.
+ON_TERMINALS = {
+    "bash": (["--norc", "--noprofile", "-i"], "source <(_CDQ_COMPLETE=bash_source cdq)"),
+    "zsh": (["-f", "-i"], "autoload -Uz compinit; compinit -D; source <(_CDQ_COMPLETE=zsh_source cdq)"),
+    "fish": (["--no-config", "-i"], "_CDQ_COMPLETE=fish_source cdq | source"),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in SHELLS if shutil.which(name)])
+def test_a_shell_on_a_terminal(name: str, tmp_path: Path) -> None:
     program = tmp_path / "bin" / "cdq"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m cdq "$@"\n')
@@ -110,20 +120,21 @@ def test_a_bash_on_a_terminal(tmp_path: Path) -> None:
         "PYTHONPATH": str(Path(cdq.__file__).parents[1]),
         "TERM": "dumb",
         "PS1": "$ ",
+        "HOME": str(tmp_path),
     }
+    options, source = ON_TERMINALS[name]
     own, its = pty.openpty()
     shell = subprocess.Popen(
-        ["bash", "--norc", "--noprofile", "-i"],
+        ["setsid", "--ctty", name, *options],  # fish leaves where it controls no terminal
         stdin=its,
         stdout=its,
         stderr=its,
         cwd=tmp_path,
         env=environment,
-        start_new_session=True,
     )
     os.close(its)
     try:
-        os.write(own, b'source <(_CDQ_COMPLETE=bash_source cdq); echo rea""dy\n')
+        os.write(own, f'{source}; echo rea""dy\n'.encode())
         shown_until(own, "ready")
         for typed, completed in [
             ("cdq eva", "cdq evaluate "),

@@ -86,9 +86,9 @@ def test_the_extra_is_named_before_work_starts(
         (["log.json"], "FILE.jsonl"),
         (["there"], "--log-to is there; allowed"),
         (["a.csv", "./a.csv"], "--log-to names a.csv twice"),
-        (["none/a.csv"], "cannot write none/a.csv: No such file or directory"),
+        (["none/a.csv"], "cannot write none/a.csv: there is no directory none"),
         (["there.csv"], "cannot write there.csv: it is another file"),
-        (["there/board"], "cannot write there/board: Not a directory"),
+        (["there/board"], "cannot write there/board: there is no directory there"),
     ],
 )
 def test_what_cannot_be_logged_to_is_said_before_work(
@@ -110,6 +110,24 @@ def test_what_cannot_be_logged_to_is_said_before_work(
         err = capsys.readouterr().err
         assert said in err
         assert err.count("\n") == 1 + err.count("info: ")
+
+
+@pytest.mark.parametrize("log", ["/proc/log.csv", "/proc/board/of", "none/log.jsonl"])
+@pytest.mark.parametrize("command", ["train", "hub"])
+def test_logs_that_cannot_be_written_are_refused_before_anything_is_made(
+    command: str,
+    log: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    begin = (
+        TRAIN[:2] if command == "train" else ["hub", "--bind", "tcp://127.0.0.1:0", "--env", "FrozenLake-v1"]
+    )
+    assert main([*begin, "--checkpoint", "job", "--log-to", log]) == 2
+    assert capsys.readouterr().err.startswith(f"cdq: cannot write {log.removesuffix('/board/of')}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_callbacks_see_a_hub_from_python(processes: Processes, url: str, tmp_path: Path) -> None:

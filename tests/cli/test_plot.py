@@ -90,6 +90,7 @@ def test_mountain_car_is_a_surface(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--out", "picture.pdf"], "the picture is picture.pdf; allowed: a name that ends with .png or .svg"),
         (["--out", "nowhere/picture.png"], "there is no directory nowhere"),
         (["nothing"], "cannot read nothing"),
+        (["rows.csv"], "rows.csv is a log, which table programs draw; give a file of cdq train --save"),
         (["LAKE", "--kind", "values"], "2 files for values, a picture of one; give one, or --kind curve"),
         (["--kind", "surface"], "has no values of vectors"),
         (["--kind", "speedup"], "give two or more"),
