@@ -241,10 +241,19 @@ def test_every_benchmark_is_a_module(part: str) -> None:
         assert (ROOT / "tests/benchmarks" / f"{command.split()[0]}.py").is_file()
 
 
+@pytest.mark.slow
 def test_cdq_bench_all(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """The rest takes longer, or needs packages that tests do not."""
     monkeypatch.chdir(ROOT)
-    assert main(["bench", "all", "--quick", "--only", "speeds"]) == 0
-    assert "| `import cdq`, s |" in capfd.readouterr().out
+    names = ["speeds", "merging", "tasks", "rules", "network", "checkpoint", "signals", "games", "many"]
+    assert main(["bench", "all", "--quick", "--only", ",".join(names)]) == 0
+    found = tables(capfd.readouterr().out)
+    assert len(found) == len(names)
+    assert all(any(figure(cell) for cell in row) for table in found for row in table.rows)
+
+
+def test_what_is_no_benchmark(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
     assert main(["bench", "all", "--only", "nothing"]) == 2
     assert "unknown benchmark 'nothing'; known: speeds, " in capfd.readouterr().err
 

@@ -174,7 +174,10 @@ def main() -> None:
             parser.error(f"unknown benchmark {name!r}; known: {', '.join(PARTS)}")
     told = cpuinfo()
     print(f"{kind_of(told)} ({name_of(told)}), {os.cpu_count()} cores, {version()}")
-    sys.exit(not run_all(names, given.repeats, given.quick))
+    try:
+        sys.exit(not run_all(names, given.repeats, given.quick))
+    except KeyboardInterrupt:  # what was measured whole is kept
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -20,14 +20,14 @@ class Part(NamedTuple):
 PARTS: dict[str, Part] = {
     "speeds": Part("speeds", "speeds --only import"),
     "numba": Part("numba_loop", "numba_loop --lanes 8 --steps 1e5"),
-    "rounds": Part("rounds --steps 1e7", "rounds --steps 1e5"),
+    "rounds": Part("rounds --steps 1e7", "rounds --steps 1e4"),
     "rounds-lake": Part(
-        "rounds --env FrozenLake-v1 --windows auto --steps 1e7", "rounds --windows auto --steps 1e5"
+        "rounds --env FrozenLake-v1 --windows auto --steps 1e7", "rounds --windows 1000 --steps 1e4"
     ),
     "rounds-taxi": Part(
-        "rounds --env Taxi-v4 --windows auto --steps 1e7", "rounds --windows auto --steps 1e5"
+        "rounds --env Taxi-v4 --windows auto --steps 1e7", "rounds --windows 1000 --steps 1e4"
     ),
-    "merging": Part("merging", "merging --states 1000"),
+    "merging": Part("merging", "merging --states 100"),
     "tasks": Part("tasks", "tasks --steps 1e4"),
     "rules": Part("rules", "rules --env FrozenLake8x8-v1 --steps 1e5"),
     "network": Part("network", "network"),
