@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, Protocol
 
 from cdq.comm.contribution import Received as Payload
 from cdq.comm.zmq.events import Tick
-from cdq.comm.zmq.wire import Body, Kind, Reason
+from cdq.comm.zmq.wire import Assembled, Body, Kind, Message, Reason
 
 
 class Arrived(NamedTuple):
     """A message came to the worker."""
 
-    data: Payload
+    data: Payload | Assembled
     now: float
 
 
@@ -74,7 +74,7 @@ class Left(NamedTuple):
     """The hub knows that this worker left, or has ended itself."""
 
 
-WorkerAction = bytes | memoryview | Deliver | Joined | Failed | Left  # bytes: a message to send
+WorkerAction = bytes | memoryview | Message | Deliver | Joined | Failed | Left  # the first three: to be sent
 
 
 class Submission(NamedTuple):
