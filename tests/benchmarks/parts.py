@@ -19,6 +19,7 @@ class Part(NamedTuple):
 
 PARTS: dict[str, Part] = {
     "speeds": Part("speeds", "speeds --only import"),
+    "large": Part("speeds --large", "speeds --only import"),
     "loops": Part("loops", "loops --env FrozenLake8x8-v1 --lanes 1"),
     "numba": Part("numba_loop", "numba_loop --lanes 8 --steps 1e5"),
     "rounds": Part("rounds --steps 1e7", "rounds --steps 1e4"),
