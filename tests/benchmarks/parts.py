@@ -39,7 +39,7 @@ PARTS: dict[str, Part] = {
     "overlap": Part("overlap", "overlap --windows 1000 --milliseconds 1"),
     "checkpoint": Part("checkpoint", "checkpoint --mebibytes 1"),
     "zmq": Part("zmq", "zmq learning"),
-    "local": Part("local", "local --seconds 0.05 --ways threads local"),
+    "local": Part("local --seconds 1 --ways threads local hub", "local --seconds 0.05 --ways threads local"),
     "gymnasium": Part("gymnasium_loops", "gymnasium_loops"),
     "agents": Part("agents", "agents --only beyond"),
     "processes": Part("processes", "processes --steps 2e4"),
