@@ -138,6 +138,15 @@ def test_histories_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert list(history.last(runs, "fast").items()) == [("AMD Zen 5", runs[1]), ("AMD Zen 4", runs[2])]
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"part": 1}', '{"tables": [{"rows": 1}]}'])
+def test_a_line_that_is_no_run_is_told(tmp_path: Path, text: str) -> None:
+    history.append(tmp_path, run("AMD Zen 4", "2026-01-01", "1"))
+    with (tmp_path / "amd-zen-4.jsonl").open("a") as file:
+        file.write(f"{text}\n")
+    with pytest.raises(ValueError, match=r"amd-zen-4\.jsonl, line 2 is no run of a benchmark"):
+        history.read(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("column", "before", "now", "verdict"),
     [
