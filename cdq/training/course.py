@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cdq.comm.base import Communicator
 from cdq.comm.inprocess import InProcessCommunicator
 from cdq.core.merge.merge import RULES
-from cdq.core.rounds import GROWN, Seat
+from cdq.core.rounds import GROWN
 from cdq.core.table.rows import Law
 from cdq.schedules import ClockLaw, Rate, StepSize, build_law
 from cdq.schedules.windows import AutoWindow, Window, sweeps_of
