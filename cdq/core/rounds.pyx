@@ -22,16 +22,6 @@ from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows, close_alone
 cdef extern from "atomics.h":
     int64_t cdq_now() noexcept nogil
 
-cdef enum:
-    # Requests of a rank to all: to go on, to end after the round in hand, or to return from here after it.
-    GO_ON = 0
-    STOP_AFTER = 2
-    LOOK_AFTER = 3
-
-    BOARD = 64          # bytes before the merged part, in memory that processes share
-    MOST_PARTS = 128    # of a window, each of so many steps of a worker at least (cdq.workers.tallies)
-    SHORTEST_PART = 128
-
 # Results of `Seat.play`: the rounds ended, a stop flag ended a window, there was no memory, a window met states that
 # have no rows yet, so that Python has to merge it; else what the barrier said.
 ENDED = 0
