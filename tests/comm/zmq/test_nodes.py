@@ -128,9 +128,7 @@ def test_a_node_that_stays_cut_off_ends_the_run_everywhere_with_a_clear_error(st
         ranks = start([network.nodes[number] for number in (0, 0, 1)], TAXI, timeout=3.0)
         until_begun(ranks)
         network.nodes[1].cut()
-        began = time.monotonic()
         ended = ends(ranks)
-        assert time.monotonic() - began < 20
     for status, out, error in ended:
         assert (status, out) == (1, "")
         assert "within 3 s" in error or "rank 2" in error, error
