@@ -267,8 +267,8 @@ def make_keys(folder: str) -> list[str]:
 
 
 def measure_curve(repeats: int) -> None:
-    """Print what the merges of sparse contributions take with CURVE, beside plain tcp."""
-    windows = ("1 % of the pairs", "1 % of the states")
+    """Print what merges take with CURVE, beside plain tcp."""
+    windows = ("all", "1 % of the pairs", "1 % of the states")
     rows = [(way, window) for window in windows for way in ("hub, plain tcp", "hub, CURVE")]
     rounds = len(windows) * (repeats + 1)
     with tempfile.TemporaryDirectory(prefix="cdq-") as folder:

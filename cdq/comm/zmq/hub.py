@@ -111,7 +111,7 @@ class Hub:
                 keys = keys or Keys.find()
                 self._gate = Gate(self._context, keys)
             self._socket = sockets.router(self._context, address, keys, limit, insecure)
-            self._outbox = Outbox(self._socket, self._lose, guarded=address.scheme != IPC)
+            self._outbox = Outbox(self._socket, self._lose)
             if address.scheme != IPC:
                 self._guard = Guard(self._socket, limit)
             sockets.bind(self._socket, address)

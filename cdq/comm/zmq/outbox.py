@@ -18,6 +18,7 @@ from cdq.comm.zmq.wire import Kind, Message
 _QUEUED = 64  # messages for a connection that does not take them
 _WINDOW = 1 << 20  # bytes on their way by a connection, beyond which the next message waits
 _LARGE = 1 << 12  # bytes from which on it matters whether a message was taken
+_PEERS = 1 << 17  # connections that are known to take part
 # Not kept for a peer that does not read, as one that learns for minutes: that it can be reached is known by then.
 _PASSING = frozenset({Kind.PING, Kind.PONG})
 
@@ -31,17 +32,15 @@ class Outbox:
         The hub's ROUTER socket.
     lose : callable
         Function that is told of a connection that is lost, or that takes nothing.
-    guarded : bool
-        True if connections are watched (`meet`).
     """
 
-    def __init__(self, bound: Any, lose: Callable[[bytes], None], guarded: bool = False) -> None:
+    def __init__(self, bound: Any, lose: Callable[[bytes], None]) -> None:
         self._zmq = load()
-        self._is_guarded = guarded
         self._bound, self._lose = bound, lose
         self._queues: dict[bytes, deque[Send]] = {}
         self._begun: dict[bytes, Outgoing] = {}  # of the first message of a queue, of which some is under way
         self._connections: dict[bytes, PeerConnection] = {}
+        self._welcome: dict[bytes, None] = {}  # the latest that were told that they take part
         self._busy: set[bytes] = set()  # those by which something large is on its way
 
     def meet(self, route: bytes, connection: PeerConnection) -> None:
@@ -49,14 +48,13 @@ class Outbox:
         self._connections[route] = connection
 
     def expects_large(self, route: bytes) -> bool:
-        """Return whether a peer may send what is large: it takes part, or is of this user, on this machine."""
-        connection = self._connections.get(route)
-        return not self._is_guarded or (connection is not None and connection.is_welcome)
+        """Return whether a peer may send what is large: the hub has told it that it takes part."""
+        return route in self._welcome
 
     def is_closed(self, route: bytes) -> bool:
         """Return whether a connection is known to be closed."""
         connection = self._connections.get(route)
-        return self._is_guarded and (connection is None or not connection.is_open)
+        return connection is not None and not connection.is_open
 
     def unread(self, route: bytes) -> int:
         """Return how many bytes of large messages, and what waits behind them, a peer has still to take."""
@@ -116,9 +114,17 @@ class Outbox:
             self.forget(route)
             self._lose(route)
             return True
-        if connection is not None:
-            connection.is_welcome |= send.kind == Kind.WELCOME
+        if send.kind == Kind.WELCOME:
+            self._let_in(route)
         return True
+
+    def _let_in(self, route: bytes) -> None:
+        """Take in that a peer was told that it takes part."""
+        if (connection := self._connections.get(route)) is not None:
+            connection.is_welcome = True
+        self._welcome[route] = None
+        if len(self._welcome) > _PEERS:
+            del self._welcome[next(iter(self._welcome))]
 
     def _put_all(self, send: Send) -> bool:
         """Hand a message to ZeroMQ, or the pieces of it that there is room for; return whether that was all."""
@@ -149,5 +155,6 @@ class Outbox:
         """Keep nothing of a connection."""
         self._queues.pop(route, None)
         self._begun.pop(route, None)
+        self._welcome.pop(route, None)
         self._connections.pop(route, None)
         self._busy.discard(route)

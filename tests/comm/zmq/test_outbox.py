@@ -20,7 +20,7 @@ from cdq.comm.zmq.address import parse
 from cdq.comm.zmq.events import Send
 from cdq.comm.zmq.link import Link
 from cdq.comm.zmq.outbox import Outbox
-from cdq.comm.zmq.pieces import Incoming
+from cdq.comm.zmq.pieces import Incoming, Outgoing
 from cdq.comm.zmq.wire import Assembled, Body, Frame, Kind, Message, decode, encode
 
 MB = 1 << 20
@@ -137,3 +137,35 @@ def read_all(bound: Any, incoming: Incoming, found: list[Assembled]) -> None:
     while not found and bound.poll(5000):
         whole = incoming.take(*bound.recv_multipart()[1:], None)
         found += [whole] if whole is not None else []
+
+
+def test_a_link_knows_whether_a_large_message_is_on_its_way() -> None:
+    """A worker asks for nothing again that is."""
+    sent = Message(Frame(Kind.RESULT), Body(bytes(3 * MB)))
+    came: list[tuple[bytes, bytes]] = []
+    Outgoing(sent).send(lambda head, piece: came.append((head, bytes(piece))) is None)
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="cdq-") as short, zmq.Context() as context:
+        address = parse(f"zmq+ipc://{short}/hub")
+        with context.socket(zmq.ROUTER) as bound:
+            sockets.bind(bound, address)
+            link = Link(address, 5.0)
+            link.send(b"here")
+            route = bound.recv_multipart()[0]
+            assert link.receive(0.0) is None
+            assert not link.is_receiving
+            for piece in came[:-1]:
+                bound.send_multipart([route, *piece])
+            until = time.monotonic() + 5.0
+            while not link.is_receiving and time.monotonic() < until:
+                assert link.receive(until) is None
+            assert link.is_receiving
+            while link.is_receiving and time.monotonic() < until:
+                assert link.receive(until) is None
+            assert not link.is_receiving  # nothing came while it waited
+            bound.send_multipart([route, *came[-1]])
+            whole = None
+            while whole is None and time.monotonic() < until:
+                whole = link.receive(until)
+            assert whole is not None
+            assert decode(whole).payload == bytes(3 * MB)
+            link.close()
