@@ -53,8 +53,8 @@ KERNELS += ["training/test_team.py", "training/test_wide.py", "job/test_kinds.py
 @nox.session(venv_backend="none")
 def readme(session: nox.Session) -> None:
     """Run the two commands of the README: install and learn, then install and test; no test may be skipped."""
-    if not all(map(shutil.which, ("zsh", "fish"))):
-        install_debian(session, "zsh", "fish")  # whose completion is tried
+    if not all(map(shutil.which, ("zsh", "fish", "ip"))):
+        install_debian(session, "zsh", "fish", "iproute2")  # completion is tried, and several nodes
     copy = fresh_copy(session)
     commands = [
         line for line in (copy / "README.md").read_text().splitlines() if line.startswith("python3 -m venv")
@@ -144,10 +144,12 @@ def pythons(session: nox.Session) -> None:
 @nox.session
 def mpich(session: nox.Session) -> None:
     """Run the conformance suite, and compare the bits of ranks and threads, on another MPI library."""
+    if shutil.which("ip") is None:
+        install_debian(session, "iproute2")
     copy = fresh_copy(session)
     install(session)
     session.install("-q", "mpi4py", "mpich", "pytest", "pytest-timeout", "hypothesis", "scipy")
-    run_tests(session, "pytest tests/comm/mpi tests/mpi/test_identity.py", copy)
+    run_tests(session, "pytest tests/comm/mpi tests/mpi/test_identity.py tests/mpi/test_nodes.py", copy)
 
 
 @nox.session
@@ -181,6 +183,13 @@ def keras(session: nox.Session) -> None:
     install(session, "test", "keras")
     session.install("-q", "minatar")
     run_tests(session, "pytest tests/keras tests/test_docs.py -k 'keras or minatar'", copy)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure what the pages tell of speed, as `cdq bench all` does, with the wheel; not a part of `.ci/run`."""
+    install(session, "test", "benchmark")
+    session.run("python", "tests/start.py", "tests.benchmarks", *session.posargs, success_codes=[0, 1])
 
 
 @nox.session

@@ -148,7 +148,7 @@ def _learning(options: dict[str, Any], **settings: Any) -> Callable[[], float]:
             seed=0,
             **settings,
         )
-        agent.learn(_STEPS * 5)
+        agent.learn(_STEPS * 5, verbose=0)
         return agent.steps / float(agent.history[-1].seconds)
 
     return learn

@@ -32,6 +32,25 @@ class Contribution(Protocol):
         """Put the merged slices, in order, together."""
 
 
+class SlicedContribution(Contribution, Protocol):
+    """A contribution that is packed and merged in memory that is given to it.
+
+    There may be more slices than ranks, so that some travel while others are merged: of as many times the number of
+    ranks, each rank merges so many that follow each other.
+    """
+
+    def begin(self, of: int, /) -> tuple[int, int]:
+        """Return the most bytes of a packed slice, and of a merged one, for a merge by so many slices."""
+
+    def pack(self, index: int, of: int, out: memoryview, /) -> memoryview:
+        """Write slice number `index` to the beginning of *out*, and return that."""
+
+    def merge_into(
+        self, parts: Sequence[Received], rule: Any, index: int, of: int, out: memoryview, /
+    ) -> int:
+        """Merge slice number `index` from the parts that all ranks packed, in rank order; return its bytes."""
+
+
 class SharedContribution(Contribution, Protocol):
     """A contribution that can also be merged straight from the other ranks' memory.
 

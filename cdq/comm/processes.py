@@ -10,9 +10,8 @@ from cdq.comm import memory
 from cdq.comm.base import Communicator, as_bytes_view
 from cdq.comm.contribution import Contribution, Received
 
-_MERGE = struct.Struct(
-    "<?3xi8x"
-)  # whether the whole contribution comes with it; the length of the description
+# Whether the whole contribution comes with it, the length of the description, the bytes of the contribution.
+_MERGE = struct.Struct("<?3xiq")
 _EMPTY = memoryview(b"")
 
 
@@ -39,17 +38,23 @@ class ProcessCommunicator(Communicator):
         whole = as_bytes_view(contribution.cut(1)[0]) if small else _EMPTY
         parts = self._gather(
             f"merge by {rule}" if isinstance(rule, str) else "merge",
-            memoryview(b"".join((_MERGE.pack(small, len(description)), description, whole))),
+            memoryview(
+                b"".join((_MERGE.pack(small, len(description), contribution.nbytes), description, whole))
+            ),
         )
         heads = [_MERGE.unpack_from(part) for part in parts]
-        stops = [_MERGE.size + length for _, length in heads]
+        stops = [_MERGE.size + length for _, length, _ in heads]
         if all(head[0] for head in heads):
             wholes = [memoryview(part)[end:] for part, end in zip(parts, stops, strict=True)]
             return contribution.join([as_bytes_view(contribution.merge(wholes, rule, 0, 1))])
-        if not all(length for _, length in heads):
-            return super().merge(contribution, rule)
+        if not all(length for _, length, _ in heads):
+            return self._merge_by_messages(contribution, rule, max(n_bytes for _, _, n_bytes in heads))
         described = [memoryview(part)[_MERGE.size : end] for part, end in zip(parts, stops, strict=True)]
         return self._merge_shared(contribution, rule, described)
+
+    def _merge_by_messages(self, contribution: Contribution, rule: Any, most: int) -> Any:
+        """Merge contributions of `most` bytes at most; for communicators that can do it better than by `alltoall`."""
+        return super().merge(contribution, rule)
 
     def _merge_shared(self, contribution: Any, rule: Any, described: Sequence[Received]) -> Any:
         contribution.merge_shared(contribution.peers(described), rule, self.rank)

@@ -38,6 +38,7 @@ cdef enum:
     OVERDUE = 2
     WAITING = 3
 
+    PAUSES = 64  # of a wait that looks at no clock: some microseconds at most
     SPIN = 20_000  # nanoseconds; a wake-up by the kernel costs more than that
     YIELD = 2_000_000  # a sleep overshoots by more than workers that run alike are apart
     YIELD_CROWDED = 100_000
@@ -87,6 +88,11 @@ cdef int wait_until(
 ) noexcept nogil:
     cdef int64_t now = start
     cdef int result = outcome(cdq_load(word), arrived)
+    for _ in range(PAUSES if spin else 0):  # a look at the clock takes as long as what is waited for
+        if result != WAITING:
+            return result
+        cdq_pause()
+        result = outcome(cdq_load(word), arrived)
     while result == WAITING and now < end:
         idle(now - start, spin)
         now = cdq_now()

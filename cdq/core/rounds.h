@@ -1,16 +1,38 @@
-/* Rounds without Python: lengths of windows and exploration rates as the schedules of `cdq.schedules` have them, to the
- * bit, and looks at the merged table as `cdq.training.figures` takes them. */
+/* Rounds without Python: lengths of windows, rates and laws of step sizes as `cdq.schedules` has them, to the bit, and
+ * looks at the merged table as `cdq.training.figures` takes them. */
 #ifndef CDQ_ROUNDS_H
 #define CDQ_ROUNDS_H
 
+#include "loops/history.h"
 #include "table/rows.h"
 #include <math.h>
 
+enum { CDQ_CONSTANT, CDQ_LINEAR, CDQ_EXPONENTIAL, CDQ_TABULATED };
+
+/* A rate that follows from the steps: one that stays, goes to another one, or lies on lines between *n* knots. */
 typedef struct {
-    double mass, floor, longest; /* lengths of windows; mass 0: they stay as they are */
-    int kind; /* of exploration rates: constant, linear, exponential */
+    int kind;
     double first, last, decay;
-} cdq_pace;
+    const int64_t *knots;
+    const double *rates;
+    int64_t n;
+} cdq_rate;
+
+typedef struct {
+    double mass, floor, longest; /* mass 0: they stay as they are */
+} cdq_lengths;
+
+/* Entries of a law of one step size for every count. */
+#define CDQ_ENTRIES 33
+
+/* A law of step sizes that follow from the steps. */
+typedef struct {
+    cdq_rate rate;
+    double mass, scale; /* that a round may add to a clock; factor of the step size */
+    double now; /* step size of which the entries are; NaN: they are not filled in */
+    double step_size[CDQ_ENTRIES], log_keep[CDQ_ENTRIES], slope[CDQ_ENTRIES];
+    uint32_t allowance[CDQ_ENTRIES];
+} cdq_decay;
 
 typedef struct {
     int64_t at; /* steps from which on Python has something to do */
@@ -22,26 +44,76 @@ typedef struct {
     int64_t tables; /* whose columns stand side by side */
 } cdq_look;
 
-/* The exploration rate after so many steps. */
-static inline double cdq_rate(const cdq_pace *pace, int64_t steps)
+/* The rate on the lines between knots, after so many steps. */
+static double cdq_tabulated(const cdq_rate *rate, int64_t steps)
 {
-    double part = (double)steps / pace->decay;
-    if (pace->kind == 0)
-        return pace->first;
-    if (pace->kind == 1)
-        return pace->first + (pace->last - pace->first) * (part < 1.0 ? part : 1.0);
-    return pace->last + (pace->first - pace->last) * exp(-part);
+    int64_t low = 0, high = rate->n; /* the first knot beyond is among them */
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (rate->knots[middle] > steps)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    if (low == rate->n)
+        return rate->rates[low - 1];
+    int64_t begin = rate->knots[low - 1], end = rate->knots[low];
+    double first = rate->rates[low - 1], last = rate->rates[low];
+    double value = first + (last - first) * ((double)(steps - begin) / (double)(end - begin));
+    return value < 0.0 ? 0.0 : value > 1.0 ? 1.0 : value;
+}
+
+/* The rate after so many steps. */
+static inline double cdq_rate_at(const cdq_rate *rate, int64_t steps)
+{
+    if (rate->kind == CDQ_CONSTANT)
+        return rate->first;
+    if (rate->kind == CDQ_TABULATED)
+        return cdq_tabulated(rate, steps);
+    double part = (double)steps / rate->decay;
+    if (rate->kind == CDQ_LINEAR)
+        return rate->first + (rate->last - rate->first) * (part < 1.0 ? part : 1.0);
+    return rate->last + (rate->first - rate->last) * exp(-part);
+}
+
+/* Fill in a law of one step size, of values of *real_size* bytes, as `cdq.schedules.laws` does. */
+static void cdq_fill_law(cdq_decay *decay, double rate, int64_t real_size)
+{
+    const double size = rate * decay->scale, slope = rate < 1 ? log1p(-rate) : -50.0;
+    const double allowed = ceil(fmin(decay->mass / fmax(rate, 1e-12), 2147483647.0));
+    double before = 0;
+    for (int i = 0; i < CDQ_ENTRIES; i++) {
+        const double first = i ? (double)(1u << (i - 1)) : 0.0; /* count of the entry, which has as many */
+        if (real_size == 4)
+            ((float *)decay->step_size)[i] = (float)size;
+        else
+            decay->step_size[i] = size;
+        decay->slope[i] = i ? slope : 0.0;
+        decay->log_keep[i] = before - decay->slope[i] * (i > 1 ? first - 1 : 0.0);
+        decay->allowance[i] = (uint32_t)allowed;
+        before += decay->slope[i] * first;
+    }
+    decay->now = rate;
+}
+
+/* The law after so many steps, whose arrays are those of *decay*. */
+static inline cdq_law cdq_law_at(cdq_decay *decay, int64_t steps, int64_t real_size)
+{
+    const double rate = cdq_rate_at(&decay->rate, steps);
+    if (rate != decay->now)
+        cdq_fill_law(decay, rate, real_size);
+    return (cdq_law){1, decay->step_size, decay->log_keep, decay->slope, decay->allowance};
 }
 
 /* The length of the window after one of so many steps, whose round had that pooled mass. */
-static inline double cdq_next_window(const cdq_pace *pace, double steps, double mass)
+static inline double cdq_next_window(const cdq_lengths *lengths, double steps, double mass)
 {
-    if (pace->mass == 0)
+    if (lengths->mass == 0)
         return steps;
-    double factor = mass > 0 ? pace->mass / mass : 2.0;
+    double factor = mass > 0 ? lengths->mass / mass : 2.0;
     factor = factor < 0.5 ? 0.5 : factor > 2.0 ? 2.0 : factor;
-    double window = steps * factor < pace->floor ? pace->floor : steps * factor;
-    return window < pace->longest ? window : pace->longest;
+    double window = steps * factor < lengths->floor ? lengths->floor : steps * factor;
+    return window < lengths->longest ? window : lengths->longest;
 }
 
 /* Steps of each of *lanes* of a worker in a window, at least 1, where so many steps of *size* workers are left. */
@@ -99,6 +171,21 @@ static int64_t cdq_count_visited(const cdq_rows *rows, const int64_t *visits, co
         }
     }
     return seen;
+}
+
+/* Record what is seen of the table after a round; *look* is NULL where nobody looks. */
+static void cdq_record_look(cdq_record *record, const cdq_rows *rows, const int64_t *visits, cdq_look *look)
+{
+    record->clock_sum = 0;
+    record->clocks = record->visited = -1;
+    if (!look)
+        return;
+    if (look->counts)
+        cdq_count_clocks(rows, &record->clock_sum, &record->clocks);
+    if (look->seen < look->n_known) /* visits stay: pairs that were all visited are so from then on */
+        look->seen = cdq_count_visited(rows, visits, look);
+    record->visited = look->seen;
+    look->unseen = look->n_known == 0;
 }
 
 #endif

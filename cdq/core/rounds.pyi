@@ -8,16 +8,20 @@ ENDED: Final[int]
 INTERRUPTED: Final[int]
 NO_MEMORY: Final[int]
 
+class Rates:
+    def __init__(self, rates: Any, knots: Any = None, decay: float = 0.0, bends: bool = False) -> None: ...
+    def at(self, steps: int) -> float: ...
+
 class Pace:
     def __init__(
         self,
         mass: float,
         floor: float,
         longest: float,
-        kind: int,
-        first: float,
-        last: float = 0.0,
-        decay: float = 1.0,
+        exploration: Rates,
+        step_size: Rates | None = None,
+        clock_mass: float = 0.0,
+        scale: float = 1.0,
     ) -> None: ...
 
 class Seat:

@@ -5,25 +5,46 @@ says whether Python has something to do after the next one; all ranks read that 
 the same round.
 """
 
+from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from cdq.core cimport turn
 from cdq.core.barrier cimport Barrier, nanoseconds_of
-from cdq.core.loops.tally cimport CDQ_TALLY_WIDTH, cdq_begin_tally, cdq_episodes, cdq_tally, cdq_whole
+from cdq.core.loops.tally cimport (
+    CDQ_TALLY_WIDTH, cdq_begin_tally, cdq_episodes, cdq_put_together, cdq_tally, cdq_whole)
 from cdq.core.loops.windows cimport Windows
 from cdq.core.merge.merge cimport commit_parts, commit_sole, merge_part
-from cdq.core.table.rows cimport Law, Rows, cdq_rows, close_alone
+from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows, close_alone
 
 cdef extern from "atomics.h":
     int64_t cdq_now() noexcept nogil
 
+cdef extern from "loops/history.h":
+    ctypedef struct cdq_record:
+        int64_t steps, nanoseconds, episodes
+        double return_sum
+        int64_t bytes, parts
+
+    int cdq_cell_bits(int64_t steps) nogil
+
 cdef extern from "rounds.h":
-    ctypedef struct cdq_pace:
-        double mass, floor, longest
+    enum: CDQ_CONSTANT, CDQ_LINEAR, CDQ_EXPONENTIAL, CDQ_TABULATED
+
+    ctypedef struct cdq_rate:
         int kind
         double first, last, decay
+        const int64_t *knots
+        const double *rates
+        int64_t n
+
+    ctypedef struct cdq_lengths:
+        double mass, floor, longest
+
+    ctypedef struct cdq_decay:
+        cdq_rate rate
+        double mass, scale, now
 
     ctypedef struct cdq_look:
         int64_t at, until, steps_per_look, most_rows
@@ -31,12 +52,12 @@ cdef extern from "rounds.h":
         const uint8_t *known
         int64_t n_known, seen, tables
 
-    double cdq_rate(const cdq_pace *pace, int64_t steps) nogil
-    double cdq_next_window(const cdq_pace *pace, double steps, double mass) nogil
+    double cdq_rate_at(const cdq_rate *rate, int64_t steps) nogil
+    cdq_law cdq_law_at(cdq_decay *decay, int64_t steps, int64_t real_size) nogil
+    double cdq_next_window(const cdq_lengths *lengths, double steps, double mass) nogil
     int64_t cdq_sweeps(double window, int64_t left, int64_t size, int64_t lanes) nogil
     bint cdq_is_due(const cdq_look *look, int64_t before, int64_t after) nogil
-    void cdq_count_clocks(const cdq_rows *rows, int64_t *total, int64_t *above_zero) nogil
-    int64_t cdq_count_visited(const cdq_rows *rows, const int64_t *visits, const cdq_look *look) nogil
+    void cdq_record_look(cdq_record *record, const cdq_rows *rows, const int64_t *visits, cdq_look *look) nogil
 
 cdef enum:
     # Requests of a rank to all: to go on, to end after the round in hand, or to return from here after it.
@@ -47,18 +68,6 @@ cdef enum:
     MOST_PARTS = 128    # of a window, each of so many steps of a worker at least (cdq.workers.tallies)
     SHORTEST_PART = 128
 
-    # Columns of the records.
-    STEPS = 0
-    NANOSECONDS = 1
-    EPISODES = 2
-    RETURN_SUM = 3      # a double
-    BYTES = 4
-    PARTS = 5
-    CLOCK_SUM = 6
-    CLOCKS = 7
-    VISITED = 8
-    N_COLUMNS = 9
-
 # Results of `Seat.play`: the rounds ended, a stop flag ended a window, there was no memory; else what the barrier said.
 ENDED = 0
 INTERRUPTED = -1
@@ -67,20 +76,50 @@ NO_MEMORY = -2
 cdef int _ENDED = 0, _INTERRUPTED = -1, _NO_MEMORY = -2
 
 
-cdef class Pace:
-    """Lengths of windows and exploration rates, which follow from the steps and the rounds so far.
+cdef class Rates:
+    """A rate that follows from the steps so far: the last of *rates*, on straight lines between them at steps *knots*.
 
-    Windows keep a pooled *mass* between *floor* and *longest*, or stay as they are where it is 0. The exploration rate
-    goes from *first*: it stays (*kind* 0), or falls to *last* linearly (1) or exponentially (2) over *decay* steps.
+    With *decay* it falls from the first of two to the last one over so many steps, exponentially where it *bends*.
     """
 
-    cdef cdq_pace c
+    cdef cdq_rate c
+    cdef object memory
 
     def __init__(
-        self, double mass, double floor, double longest, int kind, double first, double last=0.0, double decay=1.0
+        self, const double[::1] rates not None, const int64_t[::1] knots=None, double decay=0.0, bint bends=False
+    ):
+        cdef int64_t n = rates.shape[0]
+        if n < 1 or (decay and n < 2) or (knots is not None and (knots.shape[0] != n or knots[0] != 0)):
+            raise ValueError("a rate has knots from 0 on, or two rates, and a decay")
+        self.memory = rates, knots
+        self.c.kind = CDQ_TABULATED if knots is not None else CDQ_CONSTANT
+        if decay:
+            self.c.kind = CDQ_EXPONENTIAL if bends else CDQ_LINEAR
+        self.c.first, self.c.last, self.c.decay, self.c.n = rates[0], rates[n - 1], decay, n
+        self.c.rates, self.c.knots = &rates[0], &knots[0] if knots is not None else NULL
+
+    def at(self, int64_t steps) -> float:
+        """Return the rate after so many steps."""
+        return cdq_rate_at(&self.c, steps)
+
+
+cdef class Pace:
+    """Lengths of windows and rates, which follow from the steps and the rounds so far.
+
+    Windows keep a pooled *mass* between *floor* and *longest*, or stay as they are where it is 0. Where step sizes
+    follow from the steps, a round may add *clock_mass* to a clock, and each is multiplied by *scale*.
+    """
+
+    cdef cdq_lengths c
+    cdef Rates exploration, step_size
+    cdef double clock_mass, scale
+
+    def __init__(
+        self, double mass, double floor, double longest, Rates exploration not None, Rates step_size=None,
+        double clock_mass=0.0, double scale=1.0,
     ):
         self.c.mass, self.c.floor, self.c.longest = mass, floor, longest
-        self.c.kind, self.c.first, self.c.last, self.c.decay = kind, first, last, decay
+        self.exploration, self.step_size, self.clock_mass, self.scale = exploration, step_size, clock_mass, scale
 
 
 cdef class Seat:
@@ -88,7 +127,7 @@ cdef class Seat:
 
     *loop* learns on *rows*, with lanes in the memory *lanes*; *lanes_before* gets what they were before the window in
     hand. *visits*, an entry per pair, are those of the process where this worker keeps them, else None; of a table
-    alone, those beyond its clocks. *records* (n, 8) get a row per round and *tallies* (m, 8) the parts of its window.
+    alone, those beyond its clocks. *records* (n, 9) get a row per round and *tallies* (m, 8) the parts of its window.
     """
 
     cdef Windows loop
@@ -98,12 +137,19 @@ cdef class Seat:
     cdef uint8_t *lanes_before
     cdef int64_t lane_bytes
     cdef int64_t *visits
-    cdef int64_t *records
+    cdef cdq_record *records
     cdef double *tallies
     cdef int64_t n_records, n_tallies
     cdef unsigned char *part
     cdef int64_t room
-    cdef int request
+    cdef int request, rule
+    cdef bint needs_mass
+    cdef cdq_law law                # of the window in hand
+    cdef cdq_decay decay
+    cdef int64_t size, wait, target  # of the call of play in hand
+    cdef void **others              # seats of all, their tables, and what they have merged
+    cdef const cdq_rows **tables
+    cdef unsigned char **parts
     cdef readonly int64_t rank
     cdef readonly int64_t rounds    # of the last call of play
     cdef readonly int64_t steps, bytes_sent
@@ -114,7 +160,7 @@ cdef class Seat:
         self, int64_t rank, Windows loop not None, Rows rows not None, uint8_t[::1] lanes, uint8_t[::1] lanes_before,
         int64_t[::1] visits, int64_t[:, ::1] records, double[:, ::1] tallies,
     ):
-        if lanes.shape[0] != lanes_before.shape[0] or records.shape[1] != N_COLUMNS or (
+        if lanes.shape[0] != lanes_before.shape[0] or 8 * records.shape[1] != sizeof(cdq_record) or (
                 tallies.shape[1] != CDQ_TALLY_WIDTH or tallies.shape[0] < MOST_PARTS or records.shape[0] < 1):
             raise ValueError("lanes, records or tallies do not have the size that they should")
         if visits is not None and visits.shape[0] != rows.c.n_states * rows.c.n_actions:
@@ -123,7 +169,7 @@ cdef class Seat:
         self.memory = (lanes, lanes_before, visits, records, tallies)
         self.lanes, self.lanes_before, self.lane_bytes = &lanes[0], &lanes_before[0], lanes.shape[0]
         self.visits = &visits[0] if visits is not None else NULL
-        self.records, self.n_records = &records[0, 0], records.shape[0]
+        self.records, self.n_records = <cdq_record *> &records[0, 0], records.shape[0]
         self.tallies, self.n_tallies = &tallies[0, 0], tallies.shape[0]
 
     def __dealloc__(self):
@@ -147,22 +193,21 @@ cdef class Seat:
         Returns ENDED, INTERRUPTED, NO_MEMORY, or what the barrier said; unless it is ENDED, the round in hand is not
         merged. *rounds*, *steps*, *window*, *bytes_sent* and *asked* say how far it came.
         """
-        cdef int64_t size = len(seats), i, wait = nanoseconds_of(timeout)
+        cdef int64_t size = len(seats), i
         cdef cdq_look look
         cdef int status
-        cdef const cdq_rows **tables
-        cdef unsigned char **parts
         if not 0 <= self.rank < size or seats[self.rank] is not self or (size > 1 and barrier.size != size):
             raise ValueError("the seats are not those of the ranks that meet at the barrier")
         if law.real_size != self.rows.c.real_size or self.rows.c.own_rows or (size > 1 and self.rows.c.alone):
             raise ValueError("the law and the table differ in type, or the table cannot be merged here")
-        memory = bytearray((2 * sizeof(void *) + sizeof(void *)) * size)
-        cdef unsigned char[::1] view = memory
-        tables, parts = <const cdq_rows **> &view[0], <unsigned char **> &view[sizeof(void *) * size]
-        cdef void **others = <void **> &view[2 * sizeof(void *) * size]
+        cdef int64_t[::1] memory = memoryview(bytearray(24 * size)).cast("q")
+        self.tables, self.parts = <const cdq_rows **> &memory[0], <unsigned char **> &memory[size]
+        self.others = <void **> &memory[2 * size]
         for i in range(size):
-            tables[i] = &(<Seat?> seats[i]).rows.c
-            others[i] = <void *> seats[i]
+            self.tables[i] = &(<Seat?> seats[i]).rows.c
+            self.others[i] = <void *> seats[i]
+        self.size, self.wait, self.target = size, nanoseconds_of(timeout), target
+        self.rule, self.needs_mass = rule, needs_mass
         look.at, look.until = look_at, cdq_now() + nanoseconds_of(seconds) if seconds else 0
         look.steps_per_look, look.most_rows = steps_per_look, most_rows
         look.unseen, look.counts, look.seen, look.tables = unseen, counts, seen, self.rows.tables
@@ -173,81 +218,73 @@ cdef class Seat:
             look.known, look.n_known = &known[0], 0
             for i in range(known.shape[0]):
                 look.n_known += known[i] != 0
+        self.law, self.decay.rate.n = law.c, 0
+        if pace.step_size is not None:
+            self.decay.rate, self.decay.now = pace.step_size.c, NAN
+            self.decay.mass, self.decay.scale = pace.clock_mass, pace.scale
         self.rounds, self.steps, self.window, self.bytes_sent, self.asked = 0, steps, window, bytes_sent, False
         with nogil:
             turn.release()
-            status = self._play(
-                size, others, tables, parts, <void *> barrier, wait, law, rule, needs_mass, &pace.c, target,
-                <const volatile int32_t *> &finish[0], &look)
+            status = self._play(barrier, pace, <const volatile int32_t *> &finish[0], &look)
             turn.take()
         return status
 
-    cdef int _play(
-        self, int64_t size, void **others, const cdq_rows **tables, unsigned char **parts, void *barrier, int64_t wait,
-        Law law, int rule, bint needs_mass, const cdq_pace *pace, int64_t target, const volatile int32_t *finish,
-        cdq_look *look,
-    ) noexcept nogil:
+    cdef int _play(self, Barrier barrier, Pace pace, const volatile int32_t *finish, cdq_look *look) noexcept nogil:
         cdef int64_t begun = cdq_now(), made = 0, after, taken, mass, total
         cdef int status
         cdef bint due, goes_on = True
-        while goes_on and self.steps < target:
-            after = self._learn(law, pace, target, size, made)
+        while goes_on and self.steps < self.target:
+            after = self._learn(pace, made)
             if after < 0:
                 return _INTERRUPTED
             due = self.rank == 0 and look.steps_per_look and cdq_is_due(look, self.steps, after)
-            self._ask(finish, look, after, made)
-            status = self._merge(
-                size, others, tables, parts, barrier, wait, law, rule, needs_mass, &mass, &total, &goes_on)
+            made += self.records[self.rounds].parts
+            self._ask(finish, look, after, self.n_tallies - made)
+            status = self._merge(barrier, &mass, &total, &goes_on)
             if status:
                 return status
-            made += self.records[N_COLUMNS * self.rounds + PARTS]
-            if after < target:
-                taken = (after - self.steps) // size
-                self.window = cdq_next_window(pace, <double> taken, mass / 1048576.0 / total if total else 0.0)
+            if after < self.target:
+                taken = (after - self.steps) // self.size
+                self.window = cdq_next_window(&pace.c, <double> taken, mass / 1048576.0 / total if total else 0.0)
             self._record(look if due else NULL, after, begun)
         return _ENDED
 
-    cdef int64_t _learn(
-        self, Law law, const cdq_pace *pace, int64_t target, int64_t size, int64_t made
-    ) noexcept nogil:
+    cdef int64_t _learn(self, Pace pace, int64_t made) noexcept nogil:
         """Learn for a window; return the steps of all workers after it, or -1 where it was ended early."""
         cdef int64_t lanes = self.loop.n_lanes
-        cdef int64_t sweeps = cdq_sweeps(self.window, target - self.steps, size, lanes)
-        cdef int64_t after = self.steps + sweeps * lanes * size
+        cdef int64_t sweeps = cdq_sweeps(self.window, self.target - self.steps, self.size, lanes)
+        cdef int64_t after = self.steps + sweeps * lanes * self.size
         cdef int64_t n_parts = min(max(sweeps * lanes // SHORTEST_PART, 1), MOST_PARTS)
-        cdef int64_t *record = self.records + N_COLUMNS * self.rounds
+        cdef cdq_record *record = self.records + self.rounds
         cdef double *rows = self.tallies + CDQ_TALLY_WIDTH * made
         cdef cdq_tally tally
         cdef cdq_episodes whole
+        cdef double first, last
         memcpy(self.lanes_before, self.lanes, self.lane_bytes)
-        memset(rows, 0, n_parts * CDQ_TALLY_WIDTH * sizeof(double))
         tally = cdq_begin_tally(rows, n_parts, lanes, sweeps)
-        if not self.loop.learn(&law.c, sweeps, cdq_rate(pace, self.steps), cdq_rate(pace, after), &tally):
+        cdq_put_together(&tally, self.steps, self.size, cdq_cell_bits(after))
+        if self.decay.rate.n:
+            self.law = cdq_law_at(&self.decay, self.steps, self.rows.c.real_size)
+        first, last = cdq_rate_at(&pace.exploration.c, self.steps), cdq_rate_at(&pace.exploration.c, after)
+        if not self.loop.learn(&self.law, sweeps, first, last, &tally):
             return -1
         whole = cdq_whole(&tally)
-        record[EPISODES], record[PARTS], record[BYTES] = whole.episodes, n_parts, self.bytes_sent
-        (<double *> record)[RETURN_SUM] = whole.return_sum
+        record.episodes, record.return_sum = whole.episodes, whole.return_sum
+        record.parts, record.bytes = tally.n_rows, self.bytes_sent
         return after
 
-    cdef void _ask(
-        self, const volatile int32_t *finish, const cdq_look *look, int64_t after, int64_t made
-    ) noexcept nogil:
-        """Say what this rank wants after the round in hand."""
-        cdef int64_t parts = made + self.records[N_COLUMNS * self.rounds + PARTS] + MOST_PARTS
-        cdef bint full = parts > self.n_tallies or self.rounds + 2 > self.n_records
+    cdef void _ask(self, const volatile int32_t *finish, cdq_look *look, int64_t after, int64_t room) noexcept nogil:
+        """Say what this rank wants after the round in hand, of which *room* tallies are left."""
+        cdef bint full = room < MOST_PARTS or self.rounds + 2 > self.n_records
         self.request = GO_ON
         if finish[0]:
             self.request = STOP_AFTER
-        elif self.rank == 0 and (
-                full or after >= look.at or (look.until and cdq_now() > look.until)):
+        elif self.rank == 0 and (full or after >= look.at or (look.until and cdq_now() > look.until)):
             self.request = LOOK_AFTER
 
-    cdef int _merge(
-        self, int64_t size, void **others, const cdq_rows **tables, unsigned char **parts, void *barrier, int64_t wait,
-        Law law, int rule, bint needs_mass, int64_t *mass, int64_t *total, bint *goes_on,
-    ) noexcept nogil:
+    cdef int _merge(self, Barrier barrier, int64_t *mass, int64_t *total, bint *goes_on) noexcept nogil:
         """Merge the window with those of all others, and make that the table; return 0, or why it could not be."""
-        cdef int64_t i, sent = self.rows.c.n_log * (self.rows.c.real_size + 8)
+        cdef int64_t i, size = self.size, sent = self.rows.c.n_log * (self.rows.c.real_size + 8)
         cdef int status
         mass[0] = total[0] = 0
         if size == 1:
@@ -257,33 +294,27 @@ cdef class Seat:
             else:
                 commit_sole(&self.rows.c, self.visits)
             return 0
-        status = (<Barrier> barrier).meet(self.rank, wait)
+        status = barrier.meet(self.rank, self.wait)
         if status:
             return status
         for i in range(size):
-            goes_on[0] = goes_on[0] and (<Seat> others[i]).request == GO_ON
-            self.asked = self.asked or (<Seat> others[i]).request == STOP_AFTER
-        if merge_part(tables, size, self.rank, rule, &law.c, needs_mass, &self.part, &self.room):
+            goes_on[0] = goes_on[0] and (<Seat> self.others[i]).request == GO_ON
+            self.asked = self.asked or (<Seat> self.others[i]).request == STOP_AFTER
+        if merge_part(self.tables, size, self.rank, self.rule, &self.law, self.needs_mass, &self.part, &self.room):
             return _NO_MEMORY
-        status = (<Barrier> barrier).meet(self.rank, wait)
+        status = barrier.meet(self.rank, self.wait)
         if status:
             return status
         for i in range(size):
-            parts[i] = (<Seat> others[i]).part
-        commit_parts(&self.rows.c, parts, size, self.visits, mass, total)
+            self.parts[i] = (<Seat> self.others[i]).part
+        commit_parts(&self.rows.c, self.parts, size, self.visits, mass, total)
         self.bytes_sent += sent * (size - 1) // size
         return 0
 
     cdef void _record(self, cdq_look *look, int64_t after, int64_t begun) noexcept nogil:
         """Record the round, which is in the table; with a *look* at that where there is one."""
-        cdef int64_t *record = self.records + N_COLUMNS * self.rounds
-        record[CLOCK_SUM], record[CLOCKS], record[VISITED] = 0, -1, -1
-        if look != NULL:
-            if look.counts:
-                cdq_count_clocks(&self.rows.c, record + CLOCK_SUM, record + CLOCKS)
-            if look.seen < look.n_known:  # visits stay: pairs that were all visited are so from then on
-                look.seen = cdq_count_visited(&self.rows.c, self.visits, look)
-            record[VISITED], look.unseen = look.seen, look.n_known == 0
-        record[STEPS], record[NANOSECONDS] = after, cdq_now() - begun
+        cdef cdq_record *record = self.records + self.rounds
+        cdq_record_look(record, &self.rows.c, self.visits, look)
+        record.steps, record.nanoseconds = after, cdq_now() - begun
         self.steps = after
         self.rounds += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -60,7 +60,7 @@ class AsynchronousService(LearningService):
         self._size = max(size, 1)
         self.finished = self._course.over
 
-    def welcome(self, uid: int, members: Sequence[int]) -> bytes:
+    def welcome(self, uid: int, members: Collection[int]) -> bytes:
         """Return all that a worker begins with."""
         self._size = max(1, len(members))
         window = self.offer(uid).window

@@ -31,7 +31,7 @@ from cdq.settings import arguments_of, make_settings, named_model
 from cdq.storage import Tensors, pack_tensors, parse_tensors
 
 # Changes whenever messages, or what a worker does on them, change.
-PROTOCOL = 2
+PROTOCOL = 3
 # A greeting is a few hundred bytes; one that is longer is none.
 _LONGEST_HELLO = 4096
 _LONGEST_HOST = 64  # characters of the name of a worker's machine

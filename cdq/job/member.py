@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from cdq.comm.contribution import Received
+from cdq.comm.kept import Kept
 from cdq.errors import ConfigError
 from cdq.job.handshake import Welcome, open_welcome
 from cdq.job.increments import Increment, own_mass, weights
@@ -43,6 +44,7 @@ class Member:
 
     def __init__(self, known: Known | None = None) -> None:
         self._known = Known() if known is None else known
+        self._kept = Kept()
         self._welcome: Welcome
         self._worker: Worker
         self.window: OpenWindow
@@ -98,7 +100,7 @@ class Member:
         own = self._own_part() if welcome.shape.keeps_own else b""
         contribution = WorkerContribution(self._worker, needs_mass=False)
         contribution.summary = summary
-        payload = pack_contribution(contribution.cut(1)[0], checksum, self._worker.lane_state, own)
+        payload = pack_contribution(contribution, self._kept, checksum, self._worker.lane_state, own)
         return self._increment(payload) if welcome.asynchronous else payload
 
     def _network_part(self, summary: Summary, checksum: int) -> bytes:

@@ -16,7 +16,8 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from cdq.comm.contribution import Received
+from cdq.comm.contribution import Received, SlicedContribution
+from cdq.comm.kept import Kept
 from cdq.comm.zmq.wire import joined
 from cdq.core.lanes import bytes_of_lanes
 from cdq.workers import GO_ON, LARGEST_SUMMARY, Summary, require_tallies
@@ -27,6 +28,7 @@ _COUNT = struct.Struct("<q")  # of the pairs of a worker's own
 _HEADER = struct.Struct("<qqqq")  # of a slice: first pair or -1, pairs; of a merged one also mass and visits
 # An episode's return that is beyond this is a mistake, whatever the rewards.
 _LARGEST = 1e300
+_BLOCK = 1 << 16  # pairs that are checked at once
 
 
 class OpenWindow(NamedTuple):
@@ -158,10 +160,17 @@ class ReceivedContribution(NamedTuple):
         return self.pairs if self.first < 0 else slice(self.first, self.first + len(self.values))
 
 
-def pack_contribution(part: bytearray, checksum: int, lanes: bytes, own: bytes = b"") -> memoryview:
-    """Return a contribution, in the memory of *part*: the summary and the slice (`WorkerContribution.cut`)."""
-    part += own + CHECKSUM.pack(checksum) + lanes
-    return memoryview(part).toreadonly()
+def pack_contribution(
+    brought: SlicedContribution, kept: Kept, checksum: int, lanes: bytes, own: bytes = b""
+) -> memoryview:
+    """Return a contribution in memory that is kept: the summary and the slice of all pairs, and what follows them."""
+    tail = own + CHECKSUM.pack(checksum) + lanes
+    largest, _ = brought.begin(1)
+    room = kept.take(largest + len(tail))
+    begin = len(brought.pack(0, 1, room))
+    end = begin + len(tail)
+    room[begin:end] = tail
+    return room[:end].toreadonly()
 
 
 def pack_result(window: OpenWindow, merged: Received = b"") -> Received:
@@ -285,35 +294,41 @@ def check_contribution(
     Where each step updates as many pairs, the visits of the window are known in all. *own_clock* is that of the rows
     that the worker has to itself.
     """
-    clocks = clock.reshape(-1)[brought.where]
-    idle = brought.counts <= clocks if brought.first < 0 else brought.counts < clocks
-    _check_visits(brought.counts, clocks, idle, shape, sweeps)
-    if not np.isfinite(brought.values).all():
-        raise ValueError("a contribution has values that are not finite")
+    _check_pairs(brought, brought.where, clock, shape, sweeps)
     if brought.own is not None and own_clock is not None:
-        before = own_clock.reshape(-1)[brought.own.pairs]
-        _check_visits(brought.own.counts, before, brought.own.counts <= before, shape, sweeps)
-        if not np.isfinite(brought.own.values).all():
-            raise ValueError("a contribution has values of its own that are not finite")
+        _check_pairs(brought.own, brought.own.pairs, own_clock, shape, sweeps)
     check_summary(brought.summary, sweeps * shape.num_envs)
     check_lanes(brought.lanes, shape)
 
 
-def _check_visits(
-    counts: npt.NDArray[np.uint32],
-    before: npt.NDArray[np.uint32],
-    idle: npt.NDArray[np.bool_],
+def _check_pairs(
+    brought: ReceivedContribution | Own,
+    where: Any,
+    clock: npt.NDArray[np.uint32],
     shape: Shape,
     sweeps: int,
 ) -> None:
-    """Raise `ValueError` unless pairs were visited as often as steps of a window do."""
-    visits = int(counts.sum(dtype=np.int64)) - int(before.sum(dtype=np.int64))
-    steps = sweeps * shape.num_envs
+    """Raise `ValueError` unless pairs were visited as often as steps of a window do, and have finite values.
+
+    Pairs that are listed were visited. Large parts are looked at in blocks that stay in the processor's caches.
+    """
+    before, steps, visits, wrong, finite = clock.reshape(-1), sweeps * shape.num_envs, 0, False, True
+    listed = not isinstance(where, slice)
+    if not listed:
+        before = before[where]
+    for at in range(0, len(brought.counts), _BLOCK):
+        block = slice(at, at + _BLOCK)
+        counts, clocks = brought.counts[block], before[where[block] if listed else block]
+        wrong |= bool((counts <= clocks).any() if listed else (counts < clocks).any())
+        finite &= bool(np.isfinite(brought.values[block]).all())
+        visits += int((counts - clocks).sum(dtype=np.int64))
     fits = visits == steps * shape.updates if shape.updates else 0 <= visits <= steps * shape.n_pairs
-    if idle.any() or not fits:
+    if wrong or not fits:
         raise ValueError(
             f"a contribution has {visits} visits, not the {steps} of its window, or none of a pair"
         )
+    if not finite:
+        raise ValueError("a contribution has values that are not finite")
 
 
 def check_summary(summary: Summary, steps: int) -> None:

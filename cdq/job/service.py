@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 
 from cdq.comm.contribution import Received
+from cdq.comm.kept import Kept
 from cdq.comm.zmq.wire import Body
 from cdq.core.merge import merge as _core
 from cdq.core.table.rows import Law
@@ -134,6 +135,7 @@ class LearningService:
         self._law: Law
         self._checksums: dict[int, int] = {}  # of the tables of workers, in a round in which they tell theirs
         self._opened: dict[int, Any] = {}
+        self._kept = Kept()
         self.rounds, self.bytes = rounds, 0
         self._pace, self._paces = Pace(), dict[int, Pace]()
         self._prepare()
@@ -162,7 +164,7 @@ class LearningService:
         except ConfigError as error:
             raise Refused(str(error)) from None
 
-    def welcome(self, uid: int, members: Sequence[int]) -> bytes:
+    def welcome(self, uid: int, members: Collection[int]) -> bytes:
         """Return all that a worker begins with."""
         merged, target = self._state.merged, self._state.goal.target
         return pack_welcome(self.job, uid, merged, self.lanes(uid), self.window, target=target)
@@ -332,8 +334,7 @@ class LearningService:
         if len(brought) == 1:
             return merged_alone(brought[0], clock, _CLOCK_LIMIT)
         parts = [np.frombuffer(one.part, np.uint8) for one in brought]
-        # Fresh: it is kept until all have it.
-        room = np.empty(most_merged(brought, self._shape), np.uint8).data
+        room = self._kept.take(most_merged(brought, self._shape))
         n_bytes = _core.merge_slices(
             self._rows, parts, 0, self._shape.n_pairs, self._rule, self._law, self._needs_mass, room
         )

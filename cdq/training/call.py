@@ -127,7 +127,7 @@ class LearnCall:
 
     def see(self, stretch: Stretch) -> bool:
         """Let the monitor write the rounds of a stretch down, and the callbacks see what was measured, as `watch`."""
-        steps = int(stretch.records["steps"][0, -1])
+        steps = int(stretch.records[0]["steps"][-1])
         return self.monitor is not None and self._heed(steps, self.monitor.see(stretch))
 
     def _heed(self, steps: int, measured: bool) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cdq.core.table.rows import Law
-from cdq.schedules import Decay, Federation, Part, Rate, StepSize
+from cdq.schedules import ClockLaw, Federation, Part, Rate, StepSize
 from cdq.workers import Apart, Step
 
 
@@ -59,7 +59,7 @@ class Member:
         cohort, rank = self._cohort, self._rank
         parts = self._parts(before)
         for place, one in enumerate(cohort.step_size):
-            if isinstance(one, Decay):
+            if not isinstance(one, ClockLaw):
                 self._laws[place] = self._law_of(one, before)
         laws = self._laws or [common.law] * self._size
         arriving = [law if part.arrives else None for law, part in zip(laws, parts, strict=True)]

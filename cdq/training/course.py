@@ -16,7 +16,7 @@ from cdq.comm.inprocess import InProcessCommunicator
 from cdq.core.merge.merge import RULES
 from cdq.core.rounds import Seat
 from cdq.core.table.rows import Law
-from cdq.schedules import Decay, Rate, StepSize, build_law
+from cdq.schedules import ClockLaw, Rate, StepSize, build_law
 from cdq.schedules.windows import AutoWindow, Window, sweeps_of
 from cdq.training.cohort import Cohort, Member
 from cdq.training.interrupts import TERMINATED
@@ -234,7 +234,7 @@ class Course:
         sweeps = sweeps_of(self.progress.window, left, self.learners, self._num_envs)
         before, self._begun = self._begun, self._begun + sweeps * self._num_envs * self.learners
         self._open.append(sweeps * self._num_envs)
-        if isinstance(self._plan.step_size, Decay):
+        if not isinstance(self._plan.step_size, ClockLaw):
             self._law = self._plan.law(before)
         exploration = self._plan.exploration
         step = Step(self._law, sweeps, (exploration.at(before), exploration.at(self._begun)))
@@ -343,7 +343,7 @@ def _stretches_of(worker: Worker, comm: Communicator, plan: Plan, course: Course
         rule,
         plan.law(course.progress.steps),
         needs_mass=plan.needs_mass,
-        pace=pace_of(plan.window, plan.exploration),
+        pace=pace_of(plan.window, plan.exploration, plan.step_size, plan.step_scale),
         target=course.target,
         finish=course.finish,
     )

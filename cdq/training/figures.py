@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cdq.schedules import ClockLaw, Rate, StepSize
+from cdq.schedules import ClockLaw, Constant, Rate, StepSize
 from cdq.training.played import MOST_ROWS, Block, Played, Row, Rows
-from cdq.training.rows import Counts, bit_length, rows_of, together
+from cdq.training.rows import STEPS_PER_PAIR, rows_of, together
 from cdq.training.state import State
 from cdq.workers import Look
-
-# Steps between two looks at the whole table, for each of its pairs: a look takes as long as a tenth of a step.
-_STEPS_PER_PAIR = 16
 
 
 class Figures:
@@ -69,7 +66,7 @@ class Figures:
 
         The step size is the one at the mean clock of the visited pairs; NaN where the law is not one of clocks.
         """
-        least = max(_STEPS_PER_PAIR * self.pairs, self._steps // MOST_ROWS).bit_length()
+        least = max(STEPS_PER_PAIR * self.pairs, self._steps // MOST_ROWS).bit_length()
         # Of all rows of the round, the first has the finest grid.
         is_due = self._unseen or steps >> least != self._steps >> least
         self._steps = steps
@@ -94,7 +91,7 @@ class Figures:
     def next_look(self) -> Look:
         """Moments at which the table is looked at, for rounds that are played without Python."""
         return Look(
-            steps_per_look=_STEPS_PER_PAIR * self.pairs,
+            steps_per_look=STEPS_PER_PAIR * self.pairs,
             most_rows=MOST_ROWS,
             unseen=self._unseen,
             seen=self._n_known if self._pairs_seen == self.pairs else 0,
@@ -103,8 +100,7 @@ class Figures:
         )
 
     def look_back(self, record: npt.NDArray[Any], rows: Rows) -> None:
-        """Fill in step size and visited part of rounds that were played, of which rank 0 has a *record*."""
-        rows["step_size"] = rows["visited"] = math.nan
+        """Fill in step size and visited part, NaN so far, of rounds that were played; rank 0 has a *record* of them."""
         self._steps = int(rows["steps"][-1])
         looks = np.flatnonzero(record["visited"] >= 0)
         if not len(looks):
@@ -116,14 +112,12 @@ class Figures:
 
     def rows_of(self, before: Row, rounds: Sequence[Played | Block]) -> Rows:
         """Return the rows of rounds (`cdq.training.rows.rows_of`), with all figures."""
-        block = together(rounds)
-        rows = rows_of(before, block)
-        _spread_looks(rows, before, _is_due(rows["steps"], before, block))
+        rows = rows_of(before, together(rounds))
         steps = rows["steps"].tolist()
         if self._exploration is not None:
-            rows["epsilon"] = [self._exploration.at(n) for n in steps]
+            rows["epsilon"] = _rates(self._exploration, steps)
         if not isinstance(self._step_size, ClockLaw):
-            rows["step_size"] = [self._step_size.at(n) * self._step_scale for n in steps]
+            rows["step_size"] = _rates(self._step_size, steps) * self._step_scale
         return rows
 
     def _clock_step_size(self) -> float:
@@ -139,17 +133,8 @@ class Figures:
         return law.of(clock_sum / clocks) * self._step_scale if clocks else math.nan
 
 
-def _is_due(steps: Counts, before: Row, rounds: Block) -> npt.NDArray[np.bool_]:
-    """Return which rows have the figures of the table after their round: others have those before."""
-    width = bit_length(np.maximum(_STEPS_PER_PAIR * rounds.pairs[rounds.of], steps // MOST_ROWS))
-    crosses: npt.NDArray[np.bool_] = steps >> width != np.append(before.steps, steps[:-1]) >> width
-    seen = np.append(before.visited, rounds.rows["visited"][:-1])
-    unseen = np.logical_and.accumulate(np.isnan(seen))
-    return np.logical_or(crosses, unseen[rounds.of])
-
-
-def _spread_looks(rows: Rows, before: Row, is_due: npt.NDArray[np.bool_]) -> None:
-    """Let each row have what was seen of the table by the newest row, up to it, for which that was due."""
-    newest = np.maximum.accumulate(np.where(is_due, np.arange(len(rows)), -1))
-    for name in ("step_size", "visited"):
-        rows[name] = np.where(newest < 0, getattr(before, name), rows[name][newest])
+def _rates(rate: Rate, steps: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Return a rate after each number of steps."""
+    if isinstance(rate, Constant):
+        return np.full(len(steps), rate.value)
+    return np.array([rate.at(n) for n in steps])

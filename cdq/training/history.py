@@ -11,10 +11,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cdq.core.loops.parts import thin
 from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import MOST_STEPS, path_of, read_only
 from cdq.storage import html, in_digits, to_pandas, write_csv
-from cdq.training.played import COLUMNS, FIRST_COLUMNS, FIRST_ROW, MOST_ROWS, Block, Played, Row, Rows
+from cdq.training.played import (
+    COLUMNS,
+    FIRST_COLUMNS,
+    FIRST_ROW,
+    MOST_ROWS,
+    Block,
+    Played,
+    Row,
+    Rows,
+    empty_rows,
+    numbers_of,
+)
 
 # Rounds wait for their rows until so many bytes of summaries do: the more at once, the less each takes.
 _MOST_WAITING = 1 << 18
@@ -247,12 +259,12 @@ def _appended(memory: Rows, length: int, more: Rows) -> tuple[Rows, int]:
     """Return memory and number of its rows once *more* are there, which are thinned as often as they fill it."""
     while len(more):
         new, more = more[: len(memory) - length], more[len(memory) - length :]
-        memory[length : length + len(new)] = new
+        numbers_of(memory)[length : length + len(new)] = numbers_of(new)
         length += len(new)
         if length == len(memory):
             kept = _thinned(memory)
             memory = np.empty(MOST_ROWS, COLUMNS)  # a thread may be reading the former one
-            memory[: len(kept)], length = kept, len(kept)
+            numbers_of(memory)[: len(kept)], length = numbers_of(kept), len(kept)
     return memory, length
 
 
@@ -266,38 +278,7 @@ def _check(rows: npt.NDArray[Any]) -> None:
             raise ConfigError(f"the {name} of a history do not count upwards from 0 to at most 2**62")
 
 
-def _thinned(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _thinned(rows: Rows) -> Rows:
     """Return fewer rows: the last one of each part of the steps, or its last with a gap, and the newest two."""
-    steps = rows["steps"]
-    # A power of two, counted from 0: what was thinned before falls on the same grid, or on one half as fine.
-    width = 1 << (int(steps[-1] - steps[0]) // (MOST_ROWS // 2)).bit_length()
-    parts = steps // width
-    keep = np.zeros(len(rows), np.bool_)
-    keep[_last_of_each(parts)] = True
-    measured = np.flatnonzero(~np.isnan(rows["gap"]) | ~np.isnan(rows["greedy_return"]))
-    measured = measured[_last_of_each(parts[measured])]
-    keep[np.isin(parts, parts[measured])] = False
-    keep[measured] = keep[-2:] = True  # the newest row, and what its returns begin after
-    return _merged(rows, np.flatnonzero(keep))
-
-
-def _last_of_each(parts: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
-    """Return where runs of equal numbers end."""
-    return np.flatnonzero(np.append(parts[1:] != parts[:-1], True)[: len(parts)])
-
-
-def _merged(rows: npt.NDArray[Any], kept: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
-    """Return the rows at *kept*, the last among them, whose episodes are those of all rows since the one before."""
-    ended = np.diff(rows["episodes"], prepend=0)
-    first = np.append(0, kept[:-1] + 1)
-    result = rows.take(kept)  # of structures, a fortieth of the time of rows[kept]
-    counts = np.add.reduceat(ended, first)
-    alone = np.diff(kept, prepend=-1) == 1  # these stay as they are, to the bit
-    for name in ("mean_return", "mean_length"):
-        sums = np.add.reduceat(np.where(ended > 0, ended * rows[name], 0.0), first)
-        mean = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-        result[name] = np.where(alone, result[name], mean)
-    for name in ("return", "length"):
-        result[f"least_{name}"] = np.fmin.reduceat(rows[f"least_{name}"], first)
-        result[f"greatest_{name}"] = np.fmax.reduceat(rows[f"greatest_{name}"], first)
-    return result
+    kept = empty_rows(len(rows))
+    return kept[: thin(numbers_of(rows), numbers_of(kept))]

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from cdq.core.loops.parts import fill_moments
 from cdq.training.figures import Figures
 from cdq.training.goals import Goal, MeanReturn
 from cdq.training.history import History
-from cdq.training.played import COLUMNS, FIRST_ROW, Played, Row
+from cdq.training.played import COLUMNS, FIRST_ROW, Played, Row, numbers_of
 from cdq.training.rows import block_of
 from cdq.workers import Look, Round, Stretch
 
@@ -118,28 +119,22 @@ class Monitor:
 
     def see(self, stretch: Stretch) -> bool:
         """Write the rounds of a stretch down; return whether anything was measured, which is so at the last at most."""
-        records = stretch.records
-        episodes, return_sum = records["episodes"].sum(axis=0), sum(records["return_sum"], 0.0)
-        n = len(episodes)
-        rows = np.zeros(n, COLUMNS)
-        for name in ("gap", *Row._field_defaults):
-            rows[name] = math.nan
-        rows["steps"] = records["steps"][0]
-        rows["seconds"] = (
-            self._seconds_before + (stretch.began - self._started) + 1e-9 * records["nanoseconds"][0]
+        first, n = stretch.records[0], len(stretch.records[0])
+        rows = np.full((n, len(Row._fields)), math.nan).view(COLUMNS).reshape(n)
+        begun = self._seconds_before + (stretch.began - self._started)
+        before = FIRST_ROW._replace(
+            seconds=begun, episodes=self._episodes, rounds=self._rounds, bytes=self._bytes_before
         )
-        rows["mean_return"] = np.where(episodes > 0, return_sum / np.maximum(episodes, 1), math.nan)
-        rows["episodes"] = self._episodes + episodes.cumsum()
-        rows["rounds"] = self._rounds + np.arange(1, n + 1)
-        rows["bytes"] = self._bytes_before + records["bytes_sent"].sum(axis=0)
-        self._episodes, self._rounds, self._bytes = rows[["episodes", "rounds", "bytes"]][-1].item()
-        steps = int(rows["steps"][-1])
+        records = [record.view(np.int64).reshape(n, -1) for record in stretch.records]
+        fill_moments(records, numbers_of(rows), numbers_of(np.array([before], COLUMNS)))
+        last = Row._make(rows[-1].item())
+        self._episodes, self._rounds, self._bytes, steps = last.episodes, last.rounds, last.bytes, last.steps
         measured = steps >= self.measure_at
         if measured:
             rows["gap"][-1], rows["greedy_return"][-1] = self._measure(steps)
-        self._figures.look_back(records[0], rows)
+        self._figures.look_back(first, rows)
         workers, pairs = np.full(n, len(records)), np.full(n, self._figures.pairs)
-        block = block_of(rows, stretch.tallies, records["parts"][0].copy(), workers, pairs)
+        block = block_of(rows, stretch.tallies, first["parts"].copy(), workers, pairs)
         self._history.add_round(block, self._figures.rows_of)
         return measured
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cdq.core.loops.parts import CELLS
 from cdq.workers import Summary
 
 
@@ -79,9 +80,24 @@ Rows = npt.NDArray[Any]  # of COLUMNS
 # Those that every file has.
 FIRST_COLUMNS = Row._fields[: Row._fields.index("gap") + 1]
 # A run may have a million rounds. So many rows are kept at most, and a quarter to a half of them where more come.
-MOST_ROWS = 1024
+MOST_ROWS = 2 * CELLS
 _BYTES_OF_SUMMARY = 256
 FIRST_ROW = Row(0, 0.0, math.nan, 0, 0, 0, math.nan)
+
+
+def numbers_of(rows: Rows) -> npt.NDArray[np.int64]:
+    """Return rows as a matrix of 64-bit numbers, a view: NumPy copies structures one field after another."""
+    return rows.view(np.int64).reshape(len(rows), len(Row._fields))
+
+
+def empty_rows(n: int) -> Rows:
+    """Return memory for so many rows."""
+    return np.empty((n, len(Row._fields)), np.int64).view(COLUMNS).reshape(n)
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return rows one after another, a copy."""
+    return np.concatenate([numbers_of(part) for part in parts]).view(COLUMNS).reshape(-1)
 
 
 class Played(NamedTuple):

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from cdq.core.rounds import Pace
-from cdq.schedules import Constant, Decay, ExponentialDecay, LinearDecay, Rate, StepSize
+import numpy as np
+
+from cdq.core.rounds import Pace, Rates
+from cdq.schedules import ClockLaw, Decay, ExponentialDecay, Rate, StepSize, Tabulated
 from cdq.schedules.windows import LONGEST_AUTOMATIC, AutoWindow, Window
 
-# Numbers of rounds.pyx.
-_KINDS: dict[type, int] = {Constant: 0, LinearDecay: 1, ExponentialDecay: 2}
+# Numbers of steps up to which those of compiled code are whole.
+_MOST_STEPS = 2**53
 
 
 def has_pace(exploration: Rate, step_size: StepSize) -> bool:
-    """Return whether compiled code has these exploration rates, and a law of step sizes that stays the same."""
-    return type(exploration) in _KINDS and not isinstance(step_size, Decay)
+    """Return whether compiled code has these rates."""
+    tables = [rate for rate in (exploration, step_size) if isinstance(rate, Tabulated)]
+    return all(rate.steps[-1] <= _MOST_STEPS for rate in tables)
 
 
-def pace_of(window: Window, exploration: Rate) -> Pace:
-    """Return lengths of windows and exploration rates as compiled code has them."""
-    is_auto = isinstance(window, AutoWindow)
-    if isinstance(exploration, (LinearDecay, ExponentialDecay)):
-        rates = {"first": exploration.first, "last": exploration.last, "decay": exploration.steps}
-    else:
-        rates = {"first": exploration.at(0)}
+def pace_of(window: Window, exploration: Rate, step_size: StepSize, scale: float) -> Pace:
+    """Return lengths of windows and rates as compiled code has them; every step size is multiplied by *scale*."""
     return Pace(
-        mass=window.mass if is_auto else 0.0,
+        mass=window.mass if isinstance(window, AutoWindow) else 0.0,
         floor=float(window.floor),
         longest=float(max(window.floor, LONGEST_AUTOMATIC)),
-        kind=_KINDS[type(exploration)],
-        **rates,
+        exploration=rates_of(exploration),
+        step_size=None if isinstance(step_size, ClockLaw) else rates_of(step_size),
+        clock_mass=window.mass,
+        scale=scale,
     )
+
+
+def rates_of(rate: Rate) -> Rates:
+    """Return a rate as compiled code has it."""
+    if isinstance(rate, Tabulated):
+        return Rates(np.array(rate.rates), np.array(rate.steps, np.int64))
+    if isinstance(rate, Decay):
+        bends = isinstance(rate, ExponentialDecay)
+        return Rates(np.array([rate.first, rate.last]), decay=rate.steps, bends=bends)
+    return Rates(np.array([rate.value]))

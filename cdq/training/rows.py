@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cdq.core.loops.parts import group
-from cdq.training.played import COLUMNS, MOST_ROWS, Block, Played, Row, Rows
+from cdq.core.loops.parts import fill_rows, group
+from cdq.training.played import COLUMNS, MOST_ROWS, Block, Played, Row, Rows, empty_rows, joined, numbers_of
 from cdq.workers import PART_BYTES, TALLY_WIDTH, Tallies, tallies_in
 
-Places = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
+# Steps between two looks at the whole table, for each of its pairs: a look takes as long as a tenth of a step.
+STEPS_PER_PAIR = 16
 
 
 def together(rounds: Sequence[Played | Block]) -> Block:
@@ -26,7 +27,8 @@ def together(rounds: Sequence[Played | Block]) -> Block:
         return blocks[0]
     first = np.cumsum([0, *(len(block.rows) for block in blocks)])
     moved = [block._replace(of=block.of + n) for block, n in zip(blocks, first[:-1], strict=True)]
-    return Block(*map(np.concatenate, zip(*moved, strict=True)))
+    rows, *others = zip(*moved, strict=True)
+    return Block(joined(rows), *map(np.concatenate, others))
 
 
 def _workers_with_tallies(played: Played | Block) -> int | None:
@@ -66,15 +68,14 @@ def block_of(rows: Rows, tallies: list[Tallies], counts: Counts, workers: Counts
     figures = np.empty_like(tallies[0])
     steps, of = np.empty((2, len(figures)), np.int64)
     starts, ends = np.empty(len(rows), np.int64), np.ascontiguousarray(rows["steps"])
-    n = group(tallies, counts, ends, MOST_ROWS // 2, figures, steps, of, starts)
+    n = group(tallies, counts, ends, figures, steps, of, starts)
     return Block(rows, starts, workers, pairs, figures[:n].copy(), steps[:n].copy(), of[:n].copy())
 
 
 def rows_of(before: Row, rounds: Block) -> Rows:
-    """Return the rows of rounds, oldest first.
+    """Return the rows of rounds, oldest first, with figures of the table from the newest look that was due.
 
-    The last row of a round is the one that it was played with. All are computed together, as each call of NumPy takes
-    as long as a hundred steps.
+    The last row of a round is the one that it was played with.
 
     Parameters
     ----------
@@ -83,53 +84,13 @@ def rows_of(before: Row, rounds: Block) -> Rows:
     rounds : Block
         The rounds, oldest first.
     """
-    moments = np.append(np.array([before], COLUMNS), rounds.rows)
-    earlier, own, of = moments[:-1], moments[1:], rounds.of
-    own["window"] = (own["steps"] - earlier["steps"]) / rounds.workers
-    is_last = np.append(of[1:] != of[:-1], True)
-    rows = own.take(of)  # of structures, a fortieth of the time of own[of]
-    _fill_episodes(rows, rounds.figures, alone=is_last & np.append(True, is_last[:-1]))
-    rows["bytes"][is_last] = np.append(own["bytes"][1:], own["bytes"][-1:])  # known with the round after it
-    if len(rows) > len(own):
-        rows["steps"], rows["episodes"] = (
-            rounds.steps,
-            _episodes_so_far(rounds.figures, is_last, earlier, own, of),
-        )
-        inner = np.flatnonzero(~is_last)
-        whole = of[inner]
-        _fill_inner(rows, inner, earlier.take(whole), own.take(whole), rounds.starts[whole])
+    rows = empty_rows(len(rounds.of))
+    fill_rows(
+        numbers_of(rows),
+        numbers_of(np.array([before], COLUMNS)),
+        numbers_of(rounds.rows),
+        *rounds[1:],
+        steps_per_pair=STEPS_PER_PAIR,
+        most_rows=MOST_ROWS,
+    )
     return rows
-
-
-def bit_length(numbers: Counts) -> Counts:
-    """Return the bits of whole numbers up to 2**53, as `int.bit_length` does."""
-    return np.frexp(numbers.astype(np.float64))[1].astype(np.int64)
-
-
-def _fill_episodes(rows: Rows, figures: Tallies, alone: npt.NDArray[np.bool_]) -> None:
-    """Fill in the figures of the episodes; the mean return is there already where a row is *alone* in its round."""
-    ended = np.where(figures[:, 1] > 0, figures[:, 1], np.nan)
-    rows["mean_return"] = np.where(alone, rows["mean_return"], figures[:, 3] / ended)
-    rows["mean_length"] = figures[:, 2] / ended
-    names = "least_length", "greatest_length", "least_return", "greatest_return"
-    for name, column in zip(names, figures[:, 4:].T, strict=True):
-        rows[name] = np.where(figures[:, 1] > 0, column, np.nan)
-
-
-def _episodes_so_far(
-    figures: Tallies, is_last: npt.NDArray[np.bool_], earlier: Rows, own: Rows, of: Places
-) -> Counts:
-    """Return the episodes so far of each row: at the end of a round those that it says."""
-    ended = figures[:, 1].astype(np.int64)
-    total = ended.cumsum()
-    at_start = (total - ended)[np.append(True, is_last[:-1])]
-    within: Counts = total + (earlier["episodes"] - at_start)[of]
-    return np.where(is_last, own["episodes"][of], within)
-
-
-def _fill_inner(rows: Rows, inner: Places, before: Rows, after: Rows, starts: Counts) -> None:
-    """Fill in the rows within windows: seconds go in proportion to the steps, and nothing was measured."""
-    pace = (after["seconds"] - before["seconds"]) / np.maximum(after["steps"] - starts, 1)
-    rows["seconds"][inner] = before["seconds"] + pace * (rows["steps"][inner] - starts)
-    rows["rounds"][inner] = before["rounds"]
-    rows["gap"][inner] = rows["greedy_return"][inner] = np.nan

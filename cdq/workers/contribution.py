@@ -17,6 +17,7 @@ from cdq.workers.worker import Episodes, Worker
 _EXTENT = struct.Struct("<qq")  # touched pairs, bytes of the merged part
 # A summary: its first four fields, the request, and the number of tallies behind it.
 _SUMMARY = struct.Struct("<qqdqii")
+MOST_SUMMARY = _SUMMARY.size + MOST_PARTS * PART_BYTES  # bytes
 
 
 Rule = str | Callable[..., None]
@@ -167,35 +168,50 @@ class WorkerContribution:
             peer.read(description)
         return self._peers
 
-    def cut(self, size: int) -> list[bytearray]:
-        """Return a part for each of *size* ranks: the summary, and the touched pairs of its slice or all of them.
+    def cut(self, size: int) -> list[Any]:
+        """Return a part for each of *size* ranks: the summary, and the touched pairs of its slice or all of them."""
+        self.begin(size)
+        return [self._packed(rank, size) for rank in range(size)]
 
-        The tallies are for rank 0, which keeps the history.
-        """
-        bounds = [_core.slice_bounds(self.rows, rank, size) for rank in range(size)]
+    def begin(self, of: int) -> tuple[int, int]:
+        """Return the most bytes of a packed slice, and of a merged one, for a merge by so many slices."""
         touched = np.asarray(self.rows.log)[: self.rows.touched]
-        listed: list[Any]
-        if self.rows.touched * 2 < bounds[-1][1]:
-            touched = np.sort(touched)
-            places = np.searchsorted(touched, [first for first, _ in bounds] + [bounds[-1][1]])
-            listed = [touched[places[rank] : places[rank + 1]] for rank in range(size)]
-        else:  # so many travel as whole slices, and need not be sorted, which takes longer than all the rest
-            listed = [None for _ in bounds]
-        others = self.summary._replace(tallies=b"").pack()
-        summaries = [self.summary.pack(), *[others] * (size - 1)]
-        return [_core.pack(self.rows, listed[rank], *bounds[rank], summaries[rank]) for rank in range(size)]
+        n_pairs = _core.slice_bounds(self.rows, of - 1, of)[1]
+        # So many travel as whole slices, and need not be sorted, which takes longer than all the rest.
+        self._listed = np.sort(touched) if touched.size * 2 < n_pairs else None
+        packed, merged = _core.most_packed_bytes(self.rows, of)
+        return MOST_SUMMARY + packed, merged
+
+    def pack(self, index: int, of: int, out: memoryview) -> memoryview:
+        """Write a slice to the beginning of *out*, and return that."""
+        packed: memoryview = self._packed(index, of, out)
+        return packed
+
+    def _packed(self, index: int, of: int, out: memoryview | None = None) -> Any:
+        """Return a slice behind the summary; the tallies are for rank 0, which keeps the history."""
+        first, last = _core.slice_bounds(self.rows, index, of)
+        listed = self._listed
+        if listed is not None:
+            begin, end = np.searchsorted(listed, (first, last))
+            listed = listed[begin:end]
+        summary = self.summary._replace(tallies=b"") if index else self.summary
+        return _core.pack(self.rows, listed, first, last, summary.pack(), out)
 
     def merge(self, parts: Sequence[Any], rule: Rule, index: int, size: int) -> bytearray:
         """Merge slice number *index* of *size* from the parts that all ranks cut for it."""
-        self._summaries = [Summary.unpack(part) for part in parts]
-        slices = [
-            memoryview(part)[summary.nbytes :] for part, summary in zip(parts, self._summaries, strict=True)
-        ]
-        bounds = _core.slice_bounds(self.rows, index, size)
-        _core.merge_slices(
-            self.rows, slices, *bounds, rule, self.law, self._needs_mass, self._bytes, self.laws
-        )
+        self.merge_into(parts, rule, index, size, self._bytes)
         return self._bytes
+
+    def merge_into(self, parts: Sequence[Any], rule: Rule, index: int, of: int, out: Any) -> int:
+        """Merge a slice from the parts that all ranks packed into *out*; return its bytes."""
+        summaries = [Summary.unpack(part) for part in parts]
+        if index * len(parts) % of == 0:  # the first slice that this rank merges
+            self._summaries = summaries
+        slices = [memoryview(part)[summary.nbytes :] for part, summary in zip(parts, summaries, strict=True)]
+        bounds = _core.slice_bounds(self.rows, index, of)
+        return _core.merge_slices(
+            self.rows, slices, *bounds, rule, self.law, self._needs_mass, out, self.laws
+        )
 
     def join(self, slices: Sequence[Any]) -> tuple[list[Any], list[Summary]]:
         """Return the merged slices of all ranks and their summaries."""

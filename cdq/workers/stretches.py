@@ -72,19 +72,19 @@ class Look(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """Rounds that were played without Python in between.
+    """Rounds that were played without Python in between; the arrays are memory of the next stretch.
 
     Attributes
     ----------
-    records : (workers, n) array
-        Record of each worker and round; moments and clocks in that of rank 0.
+    records : list of (n,) arrays
+        Records of each worker's rounds; moments and clocks in those of rank 0.
     tallies : list of (m, 8) arrays of float64
-        Tallies of each worker's windows, one round after another: memory of the next stretch.
+        Tallies of each worker's windows, one round after another.
     began : float
         Moment at which the stretch began (`time.perf_counter`).
     """
 
-    records: npt.NDArray[Any]
+    records: list[npt.NDArray[Any]]
     tallies: list[Tallies]
     began: float
 
@@ -181,8 +181,9 @@ class Stretches:
     def _said(self, together: Sequence[Stretches], began: float) -> Stretch:
         n = self.seat.rounds
         m = int(self.records["parts"][:n].sum())
-        records = np.stack([other.records[:n] for other in together])
-        return Stretch(records, [other.tallies[:m] for other in together], began)
+        return Stretch(
+            [other.records[:n] for other in together], [other.tallies[:m] for other in together], began
+        )
 
     def end(self, status: int) -> None:
         """Raise unless a stretch ended as it should: what failed, `Interrupted`, `MemoryError` or a communicator's."""

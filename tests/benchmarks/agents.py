@@ -6,6 +6,7 @@ nearly all of the time is cdq's. Those of the second compute for a while in each
 
 from __future__ import annotations
 
+import argparse
 import resource
 import statistics
 import time
@@ -15,7 +16,7 @@ from typing import Any
 from gymnasium.spaces import Discrete
 
 import cdq
-from cdq.cli.benchmarks import spread
+from tests.benchmarks.tables import begin, row, spread
 
 ROUNDS, STEPS = 9, 640_000
 PARALLEL, WINDOW = 2_000_000, 20_000  # steps of each worker, and those between two merges
@@ -94,10 +95,9 @@ def beyond(kind: Any, **settings: Any) -> None:
     learnt = [microseconds(lambda: agent.learn(STEPS, verbose=0), STEPS) for _ in range(ROUNDS)]
     played = [microseconds(lambda: play(kind()), STEPS) for _ in range(ROUNDS)]
     own = statistics.median(played)
-    spread = f"{min(learnt) - own:.2f} to {max(learnt) - own:.2f}"
-    print(
-        f"{kind.__name__} {settings}: {statistics.median(learnt) - own:.2f} us beyond its own {own:.2f} ({spread})"
-    )
+    told = ", ".join(f"`{key}={value!r}`" for key, value in settings.items()) or "one learner for each"
+    way = "act in turn" if kind is PreparedTurns else "act at the same time"
+    row(f"{way}, {told}", spread((one - own for one in learnt), goal=2, most=True), f"{own:.2f}", "2 at most")
 
 
 def speedup(sync_every: Any, repeats: int) -> None:
@@ -107,9 +107,7 @@ def speedup(sync_every: Any, repeats: int) -> None:
         (one, own), (two, both) = (rate(workers, sync_every) for workers in (1, 2))
         ratios.append(two / one)
         cpu.append(2 * own / both)
-    print(
-        f"two workers against one, sync_every={sync_every!r}: {shown(ratios)}; by their CPU time {shown(cpu)}"
-    )
+    row(f"{sync_every!r}", spread(ratios), spread(cpu, goal=1.8), "1.8")
 
 
 def rate(workers: int, sync_every: Any) -> tuple[float, float]:
@@ -136,15 +134,30 @@ def children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def shown(figures: list[float]) -> str:
-    found = spread(figures)
-    return f"{found['median']:.2f} ({found['min']:.2f} - {found['max']:.2f})"
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", choices=("beyond", "processes"), help="one of the tables")
+    given = parser.parse_args()
+    if given.only != "processes":
+        begin(
+            "16 agents in Python: CPU time of an agent's step beyond its own",
+            "agents",
+            "us",
+            "its own",
+            "goal",
+        )
+        beyond(Prepared)
+        beyond(Prepared, table="hash")
+        beyond(Prepared, groups="shared")
+        beyond(PreparedTurns)
+    if given.only != "beyond":
+        head = ("`sync_every`", "two processes against one", "against one by CPU time", "goal")
+        begin("The same agents, whose environment computes 1 us a step of each", *head)
+        speedup(WINDOW, given.repeats)
+        speedup("auto", 1)
 
 
 if __name__ == "__main__":
-    beyond(Prepared)
-    beyond(Prepared, table="hash")
-    beyond(Prepared, groups="shared")
-    beyond(PreparedTurns)
-    speedup(WINDOW, 5)
-    speedup("auto", 1)
+    main()

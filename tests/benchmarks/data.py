@@ -1,7 +1,7 @@
 """Rates of logs and of hashed tables.
 
     pip install ".[benchmark]"
-    python tests/benchmarks/data.py [--log-only] [--states 10000000] [--steps 80000000] [--repeats 9]
+    python -m tests.benchmarks.data [--log-only] [--transitions N] [--states N] [--steps N] [--repeats 9]
 
 A log: 10^6 transitions of a random walk in order, learnt again and again by the kernel and by a plain Numba loop,
 without step-size law, visits or log, in turn; then by `learn_from`, conversion included. A hashed table: 64 lanes of an
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import resource
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,19 +26,19 @@ from cdq.core.loops.offline import learn_log
 from cdq.envs.compiled import CompiledEnv, lane_dtype
 from cdq.qfunctions.sole import SoleTable
 from cdq.schedules import RescaledLinear, build_law
+from tests.benchmarks.tables import begin, row, spread
 
-N = 1_000_000
 SPREAD = 99_991  # between the indices of states that are met
 
 
-def random_walk(model: cdq.MDP, seed: int) -> tuple[Any, ...]:
+def random_walk(model: cdq.MDP, n: int, seed: int) -> tuple[Any, ...]:
     """Return states, actions, rewards, next states and terminations of a walk by random actions."""
     random = np.random.default_rng(seed)
-    actions, draws = random.integers(0, model.n_actions, N), random.random(N)
+    actions, draws = random.integers(0, model.n_actions, n), random.random(n)
     cumulative = np.cumsum(model.probability)
-    outcomes = np.empty(N, np.int64)
+    outcomes = np.empty(n, np.int64)
     starts, state = np.flatnonzero(model.start), 0
-    for i in range(N):
+    for i in range(n):
         pair = state * model.n_actions + actions[i]
         first, last = model.offsets[pair], model.offsets[pair + 1]
         before = cumulative[first - 1] if first else 0.0
@@ -69,13 +68,9 @@ def rate(task: Callable[[], Any], updates: int) -> float:
     return updates / (time.perf_counter() - begin) / 1e6
 
 
-def said(rates: list[float]) -> str:
-    return f"{statistics.median(rates):6.0f} ({min(rates):.0f} to {max(rates):.0f})"
-
-
-def measure_log(name: str, repeats: int) -> None:
+def measure_log(name: str, n: int, repeats: int) -> None:
     model = cdq.MDP.from_gymnasium(name)
-    states, actions, rewards, next_states, ends = random_walk(model, 0)
+    states, actions, rewards, next_states, ends = random_walk(model, n, 0)
     columns = (
         states.astype(np.uint32),
         actions.astype(np.uint32),
@@ -88,7 +83,7 @@ def measure_log(name: str, repeats: int) -> None:
     stop, values = np.zeros(1, np.int32), np.zeros((model.n_states, model.n_actions), np.float32)
 
     def kernel() -> None:
-        learn_log(rows, law, 0.99, *columns, 0, N, stop)
+        learn_log(rows, law, 0.99, *columns, 0, n, stop)
         table.close_window(rows)
 
     def loop() -> None:
@@ -98,18 +93,15 @@ def measure_log(name: str, repeats: int) -> None:
     agent, passes = cdq.QLearner(name, dtype="float32", seed=0), 50
     kernels, loops, calls = [], [], []
     for _ in range(repeats):
-        kernels.append(rate(kernel, N))
-        loops.append(rate(loop, N))
+        kernels.append(rate(kernel, n))
+        loops.append(rate(loop, n))
         calls.append(
             rate(
                 lambda: agent.learn_from(states, actions, rewards, next_states, ends, passes=passes),
-                passes * N,
+                passes * n,
             )
         )
-    print(f"{name}: million updates/s, median of {repeats}")
-    print(f"  kernel                 {said(kernels)}")
-    print(f"  Numba loop             {said(loops)}")
-    print(f"  learn_from, {passes} passes  {said(calls)}")
+    row(name, spread(kernels, ".0f", goal=200), spread(calls, ".0f", goal=200), spread(loops, ".0f"), "200")
 
 
 def resident() -> int:
@@ -134,14 +126,22 @@ def measure_hash(n_states: int, steps: int, repeats: int) -> None:
         jumping(n_states), table="hash", dtype="float32", seed=0, num_envs=64, sync_every=2**22, workers=1
     )
     before = resident()
-    filling = rate(lambda: agent.learn(steps), steps)
+    filling = rate(lambda: agent.learn(steps, verbose=0), steps)
     met = len(agent._state.merged.values)
     size = (resident() - before) / (4 * met)
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / (4 * met)
-    rates = [rate(lambda: agent.learn(2**22), 2**22) for _ in range(repeats)]
-    print(f"hashed table: {met:,} states met of 10^12, {agent._task.representation}")
-    print(f"  million steps/s: {filling:.1f} while they were met, then {said(rates)}, merging included")
-    print(f"  bytes a pair: {size:.1f}, at most {peak:.1f} while it grew")
+    rates = [rate(lambda: agent.learn(2**22, verbose=0), 2**22) for _ in range(repeats)]
+    begin(
+        "A hashed table, 4 actions, states of 10^12, merging included",
+        *(
+            "states met",
+            "while they are met, million steps/s",
+            "then, million steps/s",
+            "bytes a pair",
+            "at most, bytes",
+        ),
+    )
+    row(f"{met:,}", f"{filling:.1f}", spread(rates, ".1f", goal=10), f"{size:.1f}", f"{peak:.1f}")
 
 
 def main() -> None:
@@ -149,12 +149,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--log-only", action="store_true")
+    parser.add_argument("--transitions", type=int, default=1_000_000)
     parser.add_argument("--states", type=int, default=10_000_000)
     parser.add_argument("--steps", type=int, default=80_000_000)
     parser.add_argument("--repeats", type=int, default=9)
     arguments = parser.parse_args()
+    begin(
+        f"A log of {arguments.transitions:,} transitions in order, float32, million updates/s",
+        *("log", "kernel", "`learn_from`, 50 passes", "Numba, values alone", "goal"),
+    )
     for name in ("FrozenLake8x8-v1", "Taxi-v4"):
-        measure_log(name, arguments.repeats)
+        measure_log(name, arguments.transitions, arguments.repeats)
     if not arguments.log_only:
         measure_hash(arguments.states, arguments.steps, arguments.repeats)
 

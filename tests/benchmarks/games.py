@@ -1,6 +1,6 @@
 """Plies of tic-tac-toe a second: cdq with a hashed table, and a C loop with the same book-keeping, in one run, in turn.
 
-    python tests/benchmarks/games.py [--lanes 64] [--plies 4e6] [--repeats 7]
+    python -m tests.benchmarks.games [--lanes 64] [--plies 4e6] [--repeats 7]
 
 Times are of the processor, of one thread: what other programs take of the machine is not counted. `ply_loop.c` is
 compiled with -O3 -march=native by the compiler that CC names, or cc.
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import cdq
-from cdq.cli.benchmarks import spread
+from tests.benchmarks.tables import begin, row, spread
 
 SOURCE = Path(__file__).with_name("ply_loop.c")
 GAMMA, EXPLORATION = 0.99, 0.3
@@ -63,9 +63,10 @@ def main() -> None:
             ours.append(per_second(plies, lambda: agent.learn(plies, verbose=0)))
             theirs.append(per_second(plies, partial(loop, lanes, plies // lanes, GAMMA, EXPLORATION, repeat)))
     shares = [one / other for one, other in zip(ours, theirs, strict=True)]
-    for name, figures in (("cdq, plies/s", ours), ("C loop, plies/s", theirs), ("cdq / C loop", shares)):
-        found = spread(figures)
-        print(f"{name:16} {found['median']:.4g}  ({found['min']:.4g} to {found['max']:.4g})")
+    begin("Plies of tic-tac-toe, a hashed table beside a loop in C", "what", "figure", "goal")
+    row("cdq, million plies/s", spread((rate / 1e6 for rate in ours), ".1f", goal=8), "8")
+    row("C loop, million plies/s", spread((rate / 1e6 for rate in theirs), ".1f"), "")
+    row("part of the C loop's speed", spread(shares, goal=0.5), "0.5")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +27,7 @@ from cdq.core.table.rows import Rows, row_size
 from cdq.envs.python import PythonEnvironment
 from cdq.envs.vector import VectorEnvironment
 from cdq.workers.worker import streams
+from tests.benchmarks.tables import begin, row, spread
 
 LAW = schedules.build_law(schedules.RescaledLinear(0.9), 0, 0.3, "float32")
 
@@ -171,21 +171,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     figures = {name: measure(case, options.repeats) for name, case in CASES.items()}
-    print(
-        f"{'ns per step':34s}"
-        + "".join(f"{name:>26s}" for name in ("bare", "learning", "added"))
-        + "   steps/s of bare"
+    begin(
+        "Environments stepped in Python beside a loop that only steps them",
+        *("environment", "bare, ns", "learning, ns", "added, ns", "part of the bare loop's"),
     )
     for name, rows in figures.items():
-        cells = [
-            f"{statistics.median(row):.0f} ({min(row):.0f} to {max(row):.0f})"
-            for row in list(rows.values())[:3]
-        ]
-        ratio = rows["ratio"]
-        print(
-            f"{name:34s}" + "".join(f"{cell:>26s}" for cell in cells)
-            + f"   {statistics.median(ratio):.2f} ({min(ratio):.2f} to {max(ratio):.2f})"
-        )  # fmt: skip
+        *times, ratio = rows.values()
+        row(name, *(spread(each, ".0f") for each in times), spread(ratio))
     if options.json:
         options.json.write_text(json.dumps(figures))
 

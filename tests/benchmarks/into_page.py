@@ -1,38 +1,29 @@
 """Put the tables that a benchmark prints into a page, each in place of the table below the same title.
 
-python -m tests.benchmarks.scaling | python tests/benchmarks/into_page.py docs/scaling.md
+python -m tests.benchmarks.scaling | python -m tests.benchmarks.into_page docs/scaling.md
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
-TABLE = re.compile(r"^(?P<title>[^|\n].*)\n\n(?P<rows>(?:\|.*\n)+)", re.MULTILINE)
-
-
-def replace(page: str, printed: str) -> tuple[str, list[str]]:
-    """Return the page with the printed tables, and the titles of those that have no place in it."""
-    missing = []
-    for table in TABLE.finditer(printed):
-        title = re.escape(table["title"])
-        page, n = re.subn(rf"(?m)^{title}\n\n(\|.*\n)+", lambda _, new=table[0]: new, page)  # type: ignore[misc]
-        if not n:
-            missing.append(table["title"])
-    return page, missing
+from tests.benchmarks.tables import put, tables
 
 
 def main() -> None:
     """Read what was printed from standard input, and print it again."""
-    page, printed = Path(sys.argv[1]), ""
+    path, printed = Path(sys.argv[1]), ""
     for line in sys.stdin:
         print(line, end="", flush=True)
         printed += line
-    text, missing = replace(page.read_text(encoding="utf-8"), printed)
-    page.write_text(text, encoding="utf-8")
-    for title in missing:
-        print(f"no table in {page} is titled: {title}", file=sys.stderr)
+    page = path.read_text(encoding="utf-8")
+    for table in tables(printed):
+        new = put(page, table)
+        if new is None:
+            print(f"no table in {path} is titled: {table.title}", file=sys.stderr)
+        page = new or page
+    path.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

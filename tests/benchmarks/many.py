@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import resource
-import statistics
 import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from cdq.job.job import Known
 from cdq.job.member import Member
 from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
+from tests.benchmarks.tables import begin, row, spread
 from tests.benchmarks.zmq_hubs import make_hub
 
 _LEARN = 100  # workers that learn themselves
@@ -37,16 +37,17 @@ class Figures(NamedTuple):
 
 
 class Network:
-    """All connections to a hub's machine, and the seconds that it has worked."""
+    """All connections to a hub's machine, whose clock tells the seconds that it has worked."""
 
-    def __init__(self, machine: HubMachine) -> None:
-        self._machine, self.worked = machine, 0.0
+    def __init__(self, service: Any, settings: HubSettings) -> None:
+        self.now = 0.0
+        self._machine = HubMachine(service, settings, run=1, now=self.now)
 
-    def tell(self, event: Received | Tick) -> list[Send]:
-        """Give the hub an event; return the messages that it sends."""
-        began = time.process_time()
+    def tell(self, kind: Any, *told: Any) -> list[Send]:
+        """Give the hub an event that happens now; return the messages that it sends."""
+        event, began = kind(*told, self.now), time.process_time()
         actions = self._machine.step(event)
-        self.worked += time.process_time() - began
+        self.now += time.process_time() - began
         return [action for action in actions if isinstance(action, Send)]
 
 
@@ -56,11 +57,11 @@ def join_all(network: Network, n: int) -> dict[bytes, Frame]:
     sent: list[Send] = []
     for i in range(n):
         greeting = encode(Frame(Kind.HELLO, payload=i.to_bytes(TOKEN_BYTES, "little") + hello()))
-        sent += network.tell(Received(i.to_bytes(5, "little"), greeting, None, time.monotonic()))
+        sent += network.tell(Received, i.to_bytes(5, "little"), greeting, None)
     while len(welcomes) < n:
         taken = {one.route: take(one, len(welcomes) < _LEARN) for one in sent}
         welcomes |= {route: frame for route, frame in taken.items() if frame.kind == Kind.WELCOME}
-        sent = network.tell(Tick(time.monotonic()))
+        sent = network.tell(Tick)
     return welcomes
 
 
@@ -82,7 +83,7 @@ def bring(network: Network, sessions: dict[bytes, Frame], windows: list[Any]) ->
         frame = last._replace(
             kind=Kind.CONTRIB, sequence=last.sequence + 1, payload=windows[i % len(windows)]
         )
-        sent = network.tell(Received(route, encode(frame), None, time.monotonic()))
+        sent = network.tell(Received, route, encode(frame), None)
         results |= {one.route: take(one, j < _LEARN) for j, one in enumerate(sent)}
     return results
 
@@ -92,16 +93,16 @@ def simulate(told: Any, n: int, rounds: int) -> None:
     before = peak()
     service, _ = make_hub("Taxi-v4", 1, rounds * n, sync_every=30, num_envs=1)
     fixed = HubSettings(min_members=n, max_members=n)
-    network, known = Network(HubMachine(service, fixed, run=1, now=time.monotonic())), Known()
+    network, known = Network(service, fixed), Known()
     sessions = join_all(network, n)
-    joining, figures = network.worked, []
+    joining, figures = network.now, []
     members = [Member(known) for _ in range(min(n, _LEARN))]
     for member, welcome in zip(members, sessions.values(), strict=False):
         member.join(welcome.payload)
     for _ in range(rounds):
-        windows, network.worked = contributions(members), 0.0
+        windows, began = contributions(members), network.now
         sessions = bring(network, sessions, windows)
-        figures.append(network.worked)
+        figures.append(network.now - began)
         for member, result in zip(members, sessions.values(), strict=False):
             member.settle(result.payload)
     told.put(Figures(joining, figures, peak() - before))
@@ -118,20 +119,28 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("workers", nargs="*", type=int, default=[500, 1_000, 2_000, 5_000, 10_000])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5)
     given, spawn = parser.parse_args(), multiprocessing.get_context("spawn")
-    print(
-        "| workers | joining, s | a round, s | per worker, us | memory, MiB |\n| --- | --- | --- | --- | --- |"
+    begin(
+        "Rounds of many workers of a hub: a table of 500 x 6, 1 % touched",
+        *("workers", "a round, s", "us a worker", "memory, MiB", "all joining, s", "goal"),
     )
     for n in given.workers:
         told = spawn.SimpleQueue()
-        process = spawn.Process(target=simulate, args=(told, n, given.rounds))
+        process = spawn.Process(target=simulate, args=(told, n, given.repeats))
         process.start()
         joining, rounds, memory = told.get()
         process.join()
-        middle = statistics.median(rounds)
-        spread = f"{middle:.2f} ({min(rounds):.2f} - {max(rounds):.2f})"
-        print(f"| {n:,} | {joining:.2f} | {spread} | {middle / n * 1e6:.0f} | {memory:.0f} |", flush=True)
+        each = spread((seconds / n * 1e6 for seconds in rounds), ".0f")
+        goal = "1.5 s, 1,024 MiB at most" if n == 10_000 else ""
+        row(
+            f"{n:,}",
+            spread(rounds, ".3f", goal=1.5, most=True),
+            each,
+            f"{memory:.0f}",
+            f"{joining:.2f}",
+            goal,
+        )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ reads values only. CPU time counts, as other work on the machine changes it leas
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,8 +22,10 @@ import numpy.typing as npt
 from cdq.core.merge.merge import merge_tables
 from cdq.qfunctions import MergedTable
 from cdq.schedules import RescaledLinear, build_law
+from tests.benchmarks.tables import begin, row, spread
 
 RULES = ("mean", "visits", "pooled", "importance")
+GOALS = {"mean": 0.8, "pooled": 0.4}  # of everything touched, float32
 _TOUCHED, _MOST_VISITS = np.uint32(1 << 31), 6
 
 
@@ -124,7 +125,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cases whose names contain these words")
     given = parser.parse_args()
     n = given.states * given.actions
-    print("| type, touched, workers, rule | GB/s | a fused mean | part of that |\n|---|---|---|---|")
+    begin(
+        f"Merges of {given.states:,} x {given.actions}, from shared memory",
+        *("type, touched, workers, rule", "GB/s", "a fused mean, GB/s", "part of that", "goal"),
+    )
     kept: tuple[Any, Any] = (None, None)
     for dtype, how, rule, size in cases(given.states, given.actions):
         name = f"{dtype}, {how}, {size}, `{rule}`"
@@ -144,11 +148,8 @@ def main() -> None:
         turns = [(read / timed(merge) / 1e9, read_plain / timed(plain) / 1e9) for _ in range(given.repeats)]
         ours, theirs = (list(column) for column in zip(*turns, strict=True))
         parts = [one / other for one, other in turns]
-        print(
-            f"| {name} | {statistics.median(ours):.2f} ({min(ours):.2f} - {max(ours):.2f}) | "
-            f"{statistics.median(theirs):.1f} | {statistics.median(parts):.2f} ({min(parts):.2f} - {max(parts):.2f}) |",
-            flush=True,
-        )
+        goal = GOALS.get(rule) if how == "all" and dtype == "float32" else None
+        row(name, spread(ours), spread(theirs, ".1f"), spread(parts, goal=goal), f"{goal or ''}")
 
 
 if __name__ == "__main__":

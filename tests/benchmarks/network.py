@@ -1,6 +1,6 @@
 """An update of a network by 256 samples, and values of 32 observations: cdq, NumPy and TensorFlow, in turn in one run.
 
-Run: python tests/benchmarks/network.py [--rounds 21] [--hidden 64,64] [--inputs 4] [--actions 2] [--samples 256]
+Run: python -m tests.benchmarks.network [--repeats 21] [--hidden 64,64] [--inputs 4] [--actions 2] [--samples 256]
 
 All do the same: forwards, backwards, clip by the global norm, RAdam; D -> H -> LayerNorm -> ReLU -> ... -> A, float32.
 TensorFlow, where it is installed, has one `tf.function` for an update and one for the values. All have one thread.
@@ -15,7 +15,6 @@ import importlib.util
 import os
 import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
@@ -27,6 +26,7 @@ import numpy as np  # noqa: E402
 from cdq.core.network.network import KERNELS, NetworkQ, Shape  # noqa: E402
 from cdq.core.probe import Probe  # noqa: E402
 from cdq.schedules import Constant, build_law  # noqa: E402
+from tests.benchmarks.tables import begin, row, spread  # noqa: E402
 
 Work = Callable[[], Any]
 LANES = 32
@@ -207,7 +207,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--repeats", type=int, default=21)
     parser.add_argument("--hidden", default="64,64")
     parser.add_argument("--inputs", type=int, default=4)
     parser.add_argument("--actions", type=int, default=2)
@@ -218,15 +218,20 @@ def main() -> None:
     if importlib.util.find_spec("tensorflow"):
         makers["TensorFlow"] = by_tensorflow
     pairs = {name: make(shape, options.samples) for name, make in makers.items()}
-    print(f"| {options.inputs}-{options.hidden.replace(',', '-')}-{options.actions} | us | times cdq's |")
-    print("|---|---|---|")
+    sizes = f"{options.inputs}-{options.hidden.replace(',', '-')}-{options.actions}"
+    begin(f"A network of {sizes}, CPU time", "what", "us", "times cdq's", "goal")
     for i, what in enumerate((f"update of {options.samples}", f"values of {LANES}")):
-        taken = measure({name: pair[i] for name, pair in pairs.items()}, options.rounds, 50)
+        taken = measure({name: pair[i] for name, pair in pairs.items()}, options.repeats, 50)
         ours = taken[next(iter(taken))]
         for name, times in taken.items():
             ratios = [theirs / own for theirs, own in zip(times, ours, strict=True)]
-            spread = f"{median(times):.1f} ({min(times):.1f} - {max(times):.1f})"
-            print(f"| {what}, {name} | {spread} | {median(ratios):.2f} |", flush=True)
+            goal = None if times is ours else 3.0
+            row(
+                f"{what}, {name}",
+                spread(times, ".1f"),
+                spread(ratios, ".1f", goal),
+                "" if goal is None else "3",
+            )
 
 
 if __name__ == "__main__":

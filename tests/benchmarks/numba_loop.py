@@ -1,7 +1,7 @@
 """The strongest Numba loop we could write, with the book-keeping of the compiled one, against it in one run.
 
     pip install ".[benchmark]"
-    python tests/benchmarks/numba_loop.py [--env FrozenLake8x8-v1] [--lanes 64] [--repeats 7]
+    python -m tests.benchmarks.numba_loop [--env FrozenLake8x8-v1] [--lanes 64 8] [--repeats 7]
 
 One shared float32 table, epsilon .1, uniform ties, visits, first-touch log, step size 1 / (1 + (1 - gamma) n), time
 limit, episode statistics. Two forms: each lane steps and updates in turn, or phases over all lanes as in
@@ -19,8 +19,9 @@ from typing import Any
 import numba
 import numpy as np
 
-from cdq.cli.benchmarks import _loop, _ratios, spread
+from cdq.cli.benchmarks import _loop
 from cdq.mdp.model import MDP
+from tests.benchmarks.tables import begin, row, spread
 
 GAMMA, EPSILON = np.float32(0.99), np.uint32(0.1 * 2**32)
 TOUCHED = np.uint32(1 << 31)
@@ -195,29 +196,37 @@ def numba_loop(kernel: Callable[..., Any], model: MDP, lanes: int, steps: int) -
 
 
 def main() -> None:
-    """Print the figures of both, and cdq's over the better Numba form, run by run."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--env", default="FrozenLake8x8-v1")
-    parser.add_argument("--lanes", type=int, default=64)
+    parser.add_argument("--lanes", type=int, nargs="*", default=(64, 8))
+    parser.add_argument("--steps", type=float, default=2e7)
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
     model = MDP.from_gymnasium(options.env)
     globals().update(N_ACTIONS=model.n_actions, WIDTH=model.max_outcomes)
-    loops = {
-        "cdq": _loop(model, "float32", options.lanes),
-        "Numba, lanes in turn": numba_loop(in_turn, model, options.lanes, 20_000_000),
-        "Numba, phases": numba_loop(in_phases, model, options.lanes, 20_000_000),
-    }
-    for loop in loops.values():
+    begin(
+        f"{options.env} against a Numba loop with the same book-keeping, million steps/s",
+        *("lanes", "cdq", "Numba, lanes in turn", "Numba, phases", "part of the better of them", "goal"),
+    )
+    for lanes in options.lanes:
+        show(model, lanes, int(options.steps), options.repeats)
+
+
+def show(model: MDP, lanes: int, steps: int, repeats: int) -> None:
+    """Print the figures of both forms, and cdq's over the better Numba form, run by run."""
+    loops = [
+        _loop(model, "float32", lanes),
+        numba_loop(in_turn, model, lanes, steps),
+        numba_loop(in_phases, model, lanes, steps),
+    ]
+    for loop in loops:
         loop()
-    rows = [[loop() for loop in loops.values()] for _ in range(options.repeats)]
-    figures = dict(zip(loops, map(list, zip(*rows, strict=True)), strict=True))
-    for name, values in figures.items():
-        row = spread([value / 1e6 for value in values])
-        print(f"{name:22s} million steps/s: median {row['median']:.1f}, {row['min']:.1f} to {row['max']:.1f}")
-    best = max(list(figures)[1:], key=lambda name: statistics.median(figures[name]))
-    ratio = _ratios([figures["cdq"], figures[best]])
-    print(f"cdq / {best}: median {ratio['median']:.2f}, {ratio['min']:.2f} to {ratio['max']:.2f}")
+    ours, *theirs = zip(*([loop() for loop in loops] for _ in range(repeats)), strict=True)
+    best = max(theirs, key=statistics.median)
+    ratios = [one / other for one, other in zip(ours, best, strict=True)]
+    millions = [spread((rate / 1e6 for rate in rates), ".1f") for rates in (ours, *theirs)]
+    row(str(lanes), *millions, spread(ratios, goal=1.0), "1.0")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ of one process whose merges each sleep first: it costs time and no core, as one 
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from typing import Any
 
@@ -16,6 +15,7 @@ from cdq import QLearner
 from cdq.comm.base import Communicator
 from cdq.comm.inprocess import InProcessCommunicator
 from cdq.testing import run_in_threads
+from tests.benchmarks.tables import begin, row, spread
 
 WORKERS, LANES, ROUNDS = 2, 64, 20
 
@@ -49,13 +49,17 @@ def speed(env: str, window: int, overlap: bool) -> float:
     return float(found[0])
 
 
-def cell(env: str, window: int, runs: int) -> str:
-    """Return the speeds in turn and overlapped."""
+def show(env: str, window: int, runs: int) -> None:
+    """Print a row of the speeds in turn and overlapped."""
     found: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(runs):
         for overlap, speeds in found.items():
             speeds.append(speed(env, window, overlap))
-    return " | ".join(f"{statistics.median(s):.1f} ({min(s):.1f}-{max(s):.1f})" for s in found.values())
+    row(
+        f"{window:,} steps, {1000 * Slow.seconds:g} ms",
+        *(spread(speeds, ".1f") for speeds in found.values()),
+        spread(after / before for before, after in zip(*found.values(), strict=True)),
+    )
 
 
 def main() -> None:
@@ -64,14 +68,16 @@ def main() -> None:
     parser.add_argument("--env", default="FrozenLake8x8-v1")
     parser.add_argument("--windows", type=int, nargs="*", default=(10_000, 100_000, 1_000_000))
     parser.add_argument("--milliseconds", type=float, nargs="*", default=(0.0, 1.0, 10.0))
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
-    print("| steps per window and worker | a merge travels for | in turn | overlapped |")
-    print("|---|---|---|---|")
+    begin(
+        f"Overlap on {given.env}, million steps/s",
+        *("windows of a worker, a merge travels for", "in turn", "overlapped", "part of in turn"),
+    )
     for window in given.windows:
         for milliseconds in given.milliseconds:
             Slow.seconds = milliseconds / 1000
-            print(f"| {window:,} | {milliseconds:g} ms | {cell(given.env, window, given.runs)} |", flush=True)
+            show(given.env, window, given.repeats)
 
 
 if __name__ == "__main__":

@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 
 import cdq
+from tests.benchmarks.tables import begin, row, spread
 
-STEPS = 200_000  # of each worker
 
-
-def rate(workers: int, seed: int) -> float:
+def rate(workers: int, steps: int, seed: int) -> float:
     """Return the steps/s of a learner on Blackjack, once its processes have started."""
     agent = cdq.QLearner("Blackjack-v1", workers=workers, gamma=1.0, seed=seed)
-    started = time.perf_counter()
-    agent.learn(STEPS * workers)
-    whole = time.perf_counter() - started
+    agent.learn(steps * workers, verbose=0)
     history = agent.history
     # The first round ends when all processes have come.
-    steps, seconds = history["steps"], history["seconds"]
+    taken, seconds = history["steps"], history["seconds"]
     agent.close()
-    print(f"  {workers} workers: {agent.steps / whole:,.0f} steps/s with starting", flush=True)
-    return float((steps[-1] - steps[0]) / (seconds[-1] - seconds[0]))
+    return float((taken[-1] - taken[0]) / (seconds[-1] - seconds[0]))
 
 
 def main() -> None:
     """Measure one process and two in turn, and print the ratios."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=5)
-    rates = [(rate(1, seed), rate(2, seed)) for seed in range(parser.parse_args().repeats)]
-    ratios = sorted(two / one for one, two in rates)
-    ones = sorted(one for one, _ in rates)
-    print(f"1 process: {statistics.median(ones):,.0f} steps/s ({ones[0]:,.0f} to {ones[-1]:,.0f})")
-    print(f"2 against 1: {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+    parser.add_argument("--steps", type=float, default=2e5, help="of each worker")
+    given = parser.parse_args()
+    rates = [[rate(workers, int(given.steps), seed) for workers in (1, 2)] for seed in range(given.repeats)]
+    begin("Blackjack-v1 in Python, local processes", "processes", "million steps/s", "against one", "goal")
+    row("1", spread((one / 1e6 for one, _ in rates), ".3f"), "", "")
+    row(
+        "2",
+        spread((two / 1e6 for _, two in rates), ".3f"),
+        spread((two / one for one, two in rates), goal=1.8),
+        "1.8",
+    )
 
 
 if __name__ == "__main__":

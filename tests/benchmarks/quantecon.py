@@ -8,7 +8,6 @@ process.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from quantecon.markov import DiscreteDP
 from scipy import sparse
 
 import cdq
+from tests.benchmarks.tables import begin, row, spread
 
 TOLERANCE = 1e-6
 
@@ -112,27 +112,38 @@ def compare(problem: Problem, gamma: float, repeats: int) -> None:
         assert isinstance(optimal, cdq.Solution)
         assert optimal.error <= TOLERANCE
         assert np.abs(optimal.state_values - values).max() <= 3 * TOLERANCE
-    medians = [statistics.median(figures) for figures in (build_seconds, solve_seconds, theirs_seconds)]
-    ratios = sorted((b + s) / t for b, s, t in zip(build_seconds, solve_seconds, theirs_seconds, strict=True))
-    cells = [f"{problem.name}, gamma {gamma:g}", *(f"{median:.2f}" for median in medians)]
-    spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} - {ratios[-1]:.2f})"
-    print("|", " | ".join([*cells, spread]), "|", flush=True)
+    measured = (build_seconds, solve_seconds, theirs_seconds)
+    ratios = [(ours + more) / other for ours, more, other in zip(*measured, strict=True)]
+    cells = (spread(figures) for figures in measured)
+    row(f"{problem.name}, gamma {gamma:g}", *cells, spread(ratios, goal=1, most=True), "1 at most")
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--large", action="store_true", help="also grids of a million cells: minutes each")
+    parser.add_argument(
+        "--states", type=int, nargs="*", default=(100_000, 1_000_000), help="of random models"
+    )
+    parser.add_argument(
+        "--side", type=int, nargs="*", default=(316,), help="of grids; 1000 takes minutes each"
+    )
     arguments = parser.parse_args()
     DiscreteDP(np.zeros(1), sparse.csr_matrix([[1.0]]), 0.5, np.zeros(1, int), np.zeros(1, int)).solve(
         method="mpi"
     )  # compiles
-    print("solve against QuantEcon, CPU seconds\n")
-    print("| model | build | solve | QuantEcon | both / QuantEcon |\n| --- | --- | --- | --- | --- |")
-    for n_states in (100_000, 1_000_000):
+    begin(
+        "solve against QuantEcon, CPU seconds",
+        "model",
+        "build",
+        "solve",
+        "QuantEcon",
+        "both / QuantEcon",
+        "goal",
+    )
+    for n_states in arguments.states:
         compare(garnet(n_states), 0.95, arguments.repeats)
-    for side in (316, 1000) if arguments.large else (316,):
+    for side in arguments.side:
         for slip in (0.0, 0.1):
             for gamma in (0.99, 0.999):
                 compare(grid(side, slip), gamma, arguments.repeats)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,11 @@ import cdq
 from cdq.qfunctions import MergedTable
 from cdq.schedules import RescaledLinear, build_law
 from cdq.training import ModelTask, WideTask
+from tests.benchmarks.tables import begin, row, spread
 from tests.strategies import make_worker
 
-STEPS = 2_000_000
 
-
-def loop(model: cdq.MDP, tasks: Any, dtype: str, lanes: int) -> Callable[[], float]:
+def loop(model: cdq.MDP, tasks: Any, dtype: str, lanes: int, steps: int) -> Callable[[], float]:
     """Return a function that learns for a while and returns its steps per second."""
     alone = ModelTask(model, dtype)
     task = alone if tasks is None else WideTask(alone, tasks, dtype, str)
@@ -32,8 +30,8 @@ def loop(model: cdq.MDP, tasks: Any, dtype: str, lanes: int) -> Callable[[], flo
 
     def run() -> float:
         begun = time.thread_time()
-        worker.run(law, STEPS // lanes, 0.1, 0.1)
-        return STEPS / (time.thread_time() - begun)
+        worker.run(law, steps // lanes, 0.1, 0.1)
+        return steps / (time.thread_time() - begun)
 
     return run
 
@@ -45,6 +43,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=16)
     parser.add_argument("--states", type=int, default=64)
     parser.add_argument("--lanes", type=int, default=64)
+    parser.add_argument("--steps", type=float, default=2e6)
     parser.add_argument("--repeats", type=int, default=9)
     arguments = parser.parse_args()
     n, random = arguments.tasks, np.random.default_rng(0)
@@ -56,15 +55,24 @@ def main() -> None:
         f"{n} rewards": cdq.Rewards([str(i) for i in range(n)], lambda *_: paid),
         f"{n} weights of 4 features": cdq.Weights(random.random((n, 4)), lambda *_: features),
     }
+    begin(
+        f"Tasks on a model of {arguments.states} states and 4 actions, {arguments.lanes} lanes",
+        *("type, tasks", "million steps/s", "part of one task's", "goal"),
+    )
     for dtype in ("float64", "float32"):
-        loops = {name: loop(model, tasks, dtype, arguments.lanes) for name, tasks in kinds.items()}
+        loops = {
+            name: loop(model, tasks, dtype, arguments.lanes, int(arguments.steps))
+            for name, tasks in kinds.items()
+        }
         speeds: dict[str, list[float]] = {name: [] for name in loops}
         for _ in range(arguments.repeats):
             for name, run in loops.items():
                 speeds[name].append(run())
         for name, measured in speeds.items():
             ratios = [one / first for one, first in zip(measured, speeds["one task"], strict=True)]
-            print(f"{dtype}, {name}: {median(measured) / 1e6:.1f} M steps/s, {median(ratios):.2f}")
+            goal = 0.25 if name in {f"{n} goals", f"{n} rewards"} else None
+            millions = spread((speed / 1e6 for speed in measured), ".1f")
+            row(f"{dtype}, {name}", millions, spread(ratios, goal=goal), f"{goal or ''}")
 
 
 if __name__ == "__main__":

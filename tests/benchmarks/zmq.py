@@ -31,6 +31,7 @@ from cdq.job.membership.events import Deliver, Joined
 from cdq.job.messages import pack_contribution
 from cdq.workers.contribution import Summary, WorkerContribution
 from cdq.workers.rounds import GO_ON
+from cdq.workers.tallies import MOST_PARTS, TALLY_WIDTH
 from cdq.workers.worker import Worker
 from tests.benchmarks.mpi import (
     Pairs,
@@ -86,8 +87,8 @@ def by_hub(url: str, rank: int, meet: Callable[[], float], keys: Sequence[str]) 
         touch(worker, member._welcome.merged, pairs)
         started = meet()
         contribution = WorkerContribution(worker, needs_mass=False)
-        contribution.summary = Summary(0, 0, 0.0, 0, GO_ON)
-        connection.submit(pack_contribution(contribution.cut(1)[0], checksum, worker.lane_state), version)
+        contribution.summary = Summary(0, 0, 0.0, 0, GO_ON, _no_episodes())
+        connection.submit(pack_contribution(contribution, member._kept, checksum, worker.lane_state), version)
         happened = connection.wait()
         merged = time.perf_counter()
         assert isinstance(happened, Deliver), happened
@@ -99,6 +100,13 @@ def by_hub(url: str, rank: int, meet: Callable[[], float], keys: Sequence[str]) 
         return merged - started, committed - started
 
     return merge
+
+
+def _no_episodes() -> bytes:
+    """Return the tallies of a window of `_WINDOW` steps in which no episode ended."""
+    tallies = np.zeros((MOST_PARTS, TALLY_WIDTH))
+    tallies[:, 0] = _WINDOW // MOST_PARTS
+    return tallies.tobytes()
 
 
 def by_rank(table: Table, contribution: WorkerContribution, meet: Callable[[], float]) -> Way:

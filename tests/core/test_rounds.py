@@ -8,33 +8,32 @@ import numpy as np
 import pytest
 
 from cdq.core.barrier import BROKEN, TIMED_OUT, Barrier
-from cdq.core.rounds import ENDED, INTERRUPTED, Pace, Seat
-from cdq.mdp.sampler import pack_model
+from cdq.core.rounds import ENDED, INTERRUPTED, Pace, Rates, Seat
 from cdq.qfunctions.merged import MergedTable
 from cdq.qfunctions.sole import SoleTable
 from cdq.rules import Q_LEARNING, as_rule
-from cdq.schedules import RescaledLinear, build_law
+from cdq.schedules import (
+    Constant,
+    ExponentialDecay,
+    LinearDecay,
+    RescaledLinear,
+    Tabulated,
+    build_law,
+)
+from cdq.schedules.rates import tabulated
+from cdq.schedules.windows import FixedWindow
+from cdq.training.quiet import pace_of, rates_of
 from cdq.workers.worker import Worker
-from tests.strategies import random_model
+from tests.strategies import make_worker, random_model
 
 MODEL = random_model(30, 4, seed=8, time_limit=50)
 LAW = build_law(RescaledLinear(0.9), 0, 0.3, "float64")
 WINDOW = 200
-PACE = Pace(mass=0.0, floor=1.0, longest=1e6, kind=0, first=0.3)
+PACE = Pace(mass=0.0, floor=1.0, longest=1e6, exploration=rates_of(Constant(0.3)))
 
 
-def worker(merged: Any, rank: int = 0, stop: Any = None) -> Worker:
-    return Worker(
-        pack_model(MODEL, "float64"),
-        merged,
-        is_keeper=rank == 0,
-        gamma=0.9,
-        seed=0,
-        rank=rank,
-        session=0,
-        num_envs=2,
-        stop=np.zeros(1, np.int32) if stop is None else stop,
-    )
+def worker(merged: Any, rank: int = 0, dtype: str = "float64", **changes: Any) -> Worker:
+    return make_worker(MODEL, dtype, merged=merged, rank=rank, is_keeper=rank == 0, num_envs=2, **changes)
 
 
 def seat_of(one: Worker, rank: int = 0, rounds: int = 64, parts: int = 256) -> Seat:
@@ -156,3 +155,48 @@ def test_the_memory_of_a_seat_has_its_size() -> None:
     ):
         with pytest.raises(ValueError, match="size"):
             one.seat(0, records, tallies)
+
+
+RATES: dict[str, Any] = {
+    "constant": Constant(0.3),
+    "linear": LinearDecay(0.9, 0.05, 1234.5),
+    "exponential": ExponentialDecay(1.0, 0.01, 777.0),
+    "rising": LinearDecay(0.0, 1.0, 3000),
+    "knots": Tabulated((0, 7, 1000), (0.5, 1.0, 0.0)),
+    "one knot": Tabulated((0,), (0.25,)),
+    "a function": tabulated(lambda steps: 1 / (1 + steps / 100), "exploration"),
+}
+PLACES = [0, 1, 6, 7, 8, 64, 999, 1000, 1001, 1235, 3000, 12_345, 2**33 + 5, 2**40, 2**52 + 1, 2**61]
+
+
+@pytest.mark.parametrize("rate", RATES.values(), ids=RATES.keys())
+def test_rates_are_those_of_the_schedules(rate: Any) -> None:
+    compiled = rates_of(rate)
+    assert [compiled.at(steps) for steps in PLACES] == [rate.at(steps) for steps in PLACES]
+
+
+@pytest.mark.parametrize("rate", RATES.values(), ids=RATES.keys())
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+def test_step_sizes_that_follow_from_the_steps_are_those_of_the_schedules(
+    rate: Any, dtype: str, scale: float
+) -> None:
+    """A worker with peers learns by the law of each window, and merges by it."""
+    window = FixedWindow(WINDOW)
+    pace = pace_of(window, Constant(0.3), rate, scale)
+    one, other = (worker(MergedTable(30, 4, dtype, 0.0), dtype=dtype) for _ in range(2))
+    seat = seat_of(one)
+    law = build_law(rate, 0, window.mass, dtype, scale)
+    assert play(seat, [seat], law=law, pace=pace, target=20 * WINDOW) == ENDED
+    for i in range(20):
+        other.run(build_law(rate, i * WINDOW, window.mass, dtype, scale), WINDOW // 2, 0.3, 0.3)
+        other.commit_alone()
+    assert one.digest() == other.digest()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"knots": np.array([1, 2])}, {"knots": np.array([0])}, {"rates": np.zeros(0)}]
+)
+def test_rates_without_knots_from_zero_on_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="knots from 0 on"):
+        Rates(**{"rates": np.ones(2), **wrong})

@@ -61,7 +61,7 @@ def stop_after(agent: cdq.QLearner, steps: int) -> None:
         return by_round(monitor, done, played)
 
     def see(monitor: Monitor, stretch: Any) -> bool:
-        agent._requests.finish[0] = stretch.records["steps"][0, -1] >= steps
+        agent._requests.finish[0] = stretch.records[0]["steps"][-1] >= steps
         return by_stretch(monitor, stretch)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -14,7 +14,7 @@ import numpy as np
 
 import cdq
 from cdq.comm.base import Communicator
-from cdq.comm.mpi import pieces, records
+from cdq.comm.mpi import records, slices
 from cdq.comm.mpi.communicator import MPICommunicator
 from cdq.merges import MergeRule
 from cdq.workers.contribution import WorkerContribution
@@ -145,7 +145,7 @@ def forced(way: str) -> Iterator[None]:
         if way in (SLICES, PIECES):
             changes.enter_context(mock.patch.object(MPICommunicator, "share", return_value=None))
         if way == PIECES:
-            changes.enter_context(mock.patch.object(pieces, "CHUNK", 1 << 10))
+            changes.enter_context(mock.patch.object(slices, "PIECE", 1 << 8))
         yield
 
 
@@ -154,30 +154,24 @@ def observed() -> Iterator[tuple[list[float], set[str]]]:
     """Take note of what is merged, and how."""
     touched: list[float] = []
     ways: set[str] = set()
-    merge, merge_shared = WorkerContribution.merge, WorkerContribution.merge_shared
-    in_steps = pieces._in_steps
+    merge_into, merge_shared = WorkerContribution.merge_into, WorkerContribution.merge_shared
 
     def note(contribution: WorkerContribution, way: str) -> None:
         touched.append(contribution.rows.touched / (len(contribution.rows.log) - 1))
         ways.add(way)
 
-    def of_parts(self: Any, parts: Any, rule: Any, index: int, size: int) -> Any:
-        note(self, AT_ONCE if size == 1 else SLICES)
-        return merge(self, parts, rule, index, size)
+    def of_parts(self: Any, parts: Any, rule: Any, index: int, of: int, out: Any) -> int:
+        if index * len(parts) % of == 0:
+            note(self, AT_ONCE if of == 1 else SLICES)
+        elif of > len(parts):
+            ways.add(PIECES)
+        return merge_into(self, parts, rule, index, of, out)
 
     def of_tables(self: Any, contributions: Any, rule: Any, rank: int) -> None:
         note(self, SHARED)
         merge_shared(self, contributions, rule, rank)
 
-    def moved(step: Any, lengths: Any, longest: int) -> Any:
-        if longest > max(1, pieces.CHUNK // len(lengths)):
-            ways.add(PIECES)
-        return in_steps(step, lengths, longest)
-
-    with (
-        mock.patch.multiple(WorkerContribution, merge=of_parts, merge_shared=of_tables),
-        mock.patch.object(pieces, "_in_steps", moved),
-    ):
+    with mock.patch.multiple(WorkerContribution, merge_into=of_parts, merge_shared=of_tables):
         yield touched, ways
 
 

@@ -1,10 +1,13 @@
-"""Rows that a round adds to a history, one round and one row after another: the definition of `cdq.training.rows`."""
+"""Rows that a round adds to a history, one after another, and fewer of them: the definition of `cdq.training.rows`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from cdq.training.played import MOST_ROWS, Row
 from cdq.workers.contribution import Summary
@@ -89,3 +92,40 @@ def complete(
     of_clocks, visited = look if due else (before.step_size, before.visited)
     size = step_size.at(row.steps) if hasattr(step_size, "at") else of_clocks
     return row._replace(epsilon=exploration.at(row.steps), step_size=size, visited=visited)
+
+
+def thinned(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return fewer rows: the last one of each part of the steps, or its last with a gap, and the newest two."""
+    steps = rows["steps"]
+    # A power of two, counted from 0: what was thinned before falls on the same grid, or on one half as fine.
+    width = 1 << (int(steps[-1] - steps[0]) // (MOST_ROWS // 2)).bit_length()
+    parts = steps // width
+    keep = np.zeros(len(rows), np.bool_)
+    keep[last_of_each(parts)] = True
+    measured = np.flatnonzero(~np.isnan(rows["gap"]) | ~np.isnan(rows["greedy_return"]))
+    measured = measured[last_of_each(parts[measured])]
+    keep[np.isin(parts, parts[measured])] = False
+    keep[measured] = keep[-2:] = True  # the newest row, and what its returns begin after
+    return merged(rows, np.flatnonzero(keep))
+
+
+def last_of_each(parts: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    """Return where runs of equal numbers end."""
+    return np.flatnonzero(np.append(parts[1:] != parts[:-1], True)[: len(parts)])
+
+
+def merged(rows: npt.NDArray[Any], kept: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """Return the rows at *kept*, the last among them, whose episodes are those of all rows since the one before."""
+    ended = np.diff(rows["episodes"], prepend=0)
+    first = np.append(0, kept[:-1] + 1)
+    result = rows.take(kept)
+    counts = np.add.reduceat(ended, first)
+    alone = np.diff(kept, prepend=-1) == 1  # these stay as they are, to the bit
+    for name in ("mean_return", "mean_length"):
+        sums = np.add.reduceat(np.where(ended > 0, ended * rows[name], 0.0), first)
+        mean = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+        result[name] = np.where(alone, result[name], mean)
+    for name in ("return", "length"):
+        result[f"least_{name}"] = np.fmin.reduceat(rows[f"least_{name}"], first)
+        result[f"greatest_{name}"] = np.fmax.reduceat(rows[f"greatest_{name}"], first)
+    return result

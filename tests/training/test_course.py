@@ -9,7 +9,6 @@ import pytest
 
 from cdq.comm.base import Communicator
 from cdq.comm.inprocess import connect
-from cdq.mdp.sampler import pack_model
 from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import Constant
 from cdq.schedules.windows import FixedWindow
@@ -17,8 +16,7 @@ from cdq.testing.threads import run_in_threads
 from cdq.training.course import Course, Ended, Plan, Progress, Watch, learn_rounds, watch_nothing
 from cdq.training.interrupts import INTERRUPTED, TERMINATED
 from cdq.workers.contribution import WorkerContribution
-from cdq.workers.worker import Worker
-from tests.strategies import random_model
+from tests.strategies import make_worker, random_model
 
 MODEL = random_model(30, 4, seed=8, time_limit=50)
 WINDOW = 100
@@ -37,17 +35,7 @@ def ends(
 
     def rank(comm: Communicator) -> Ended:
         merged = MergedTable(MODEL.n_states, MODEL.n_actions, "float64", 0.0)
-        worker = Worker(
-            pack_model(MODEL, "float64"),
-            merged,
-            is_keeper=True,
-            gamma=0.9,
-            seed=0,
-            rank=comm.rank,
-            session=0,
-            num_envs=1,
-            stop=np.zeros(1, np.int32),
-        )
+        worker = make_worker(MODEL, merged=merged, rank=comm.rank)
         course = Course(
             plan=plan,
             progress=Progress(0, float(WINDOW)),

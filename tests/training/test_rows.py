@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdq.core.loops.parts import fill_moments
 from cdq.schedules import Constant, ExponentialDecay, RescaledLinear
 from cdq.training.figures import Figures
-from cdq.training.history import History
-from cdq.training.played import FIRST_ROW, Played, Row
-from cdq.training.rows import bit_length, together
+from cdq.training.history import History, _thinned
+from cdq.training.played import COLUMNS, FIRST_ROW, Played, Row, empty_rows, numbers_of
 from cdq.training.rows import rows_of as rows_of_block
+from cdq.training.rows import together
 from cdq.workers.contribution import Summary
 from tests.reference import rows as reference
 
@@ -138,11 +139,6 @@ def test_rows_have_all_episodes_between_them(workers: list[list[list[Episode]]],
         before, done = one.episodes, last
 
 
-@given(st.lists(st.integers(0, 2**53), min_size=1))
-def test_bit_lengths(numbers: list[int]) -> None:
-    assert bit_length(np.array(numbers)).tolist() == [number.bit_length() for number in numbers]
-
-
 class Table:
     """A table whose clocks and pairs change as a run goes on, and a state that holds it."""
 
@@ -262,3 +258,73 @@ def test_a_table_that_was_visited_throughout_is_not_looked_at_again() -> None:
     figures.go_on(FIRST_ROW)
     assert figures.look(next(steps))[1] == 0.75
     assert looks == [4, 4, 6, 6]
+
+
+def random_rows(seed: int, n: int) -> Any:
+    """Return rows of a run, of which some are close together, some have no episodes and some were measured."""
+    random = np.random.default_rng(seed)
+    rows = np.full((n, len(Row._fields)), np.nan).view(COLUMNS).reshape(n)
+    rows["steps"] = np.cumsum(random.integers(1, 10 ** random.integers(1, 6, n)))
+    ended = random.integers(0, 4, n) * (random.random(n) < 0.7)
+    rows["episodes"], rows["rounds"], rows["bytes"] = np.cumsum(ended), np.arange(n), 0
+    rows["seconds"] = np.cumsum(random.random(n))
+    for name in (
+        "mean_return",
+        "mean_length",
+        *(name for name in Row._fields if "least" in name or "great" in name),
+    ):
+        rows[name] = np.where(ended > 0, random.normal(size=n), np.nan)
+    for name in ("gap", "greedy_return"):
+        rows[name] = np.where(random.random(n) < 0.02, random.random(n), np.nan)
+    return rows
+
+
+@given(seeds, st.sampled_from([2, 3, 600, 1024, 5000]), st.sampled_from([1, 40]))
+def test_fewer_rows_are_those_of_the_definition(seed: int, n: int, gather: int) -> None:
+    rows = random_rows(seed, n)
+    rows["steps"][: n // 2] //= gather  # many in one part
+    kept, expected = _thinned(rows), reference.thinned(rows)
+    for name in Row._fields:
+        if name in {"mean_return", "mean_length"}:  # sums whose order is free
+            assert kept[name].tolist() == pytest.approx(
+                expected[name].tolist(), rel=1e-9, abs=1e-12, nan_ok=True
+            )
+        else:
+            assert np.array_equal(kept[name], expected[name], equal_nan=True), name
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_rounds_are_those_of_the_records_of_all_workers(workers: int) -> None:
+    random, n = np.random.default_rng(7), 20
+    records = np.zeros((workers, n, 9), np.int64)
+    records[:, :, [0, 1, 2, 4]] = random.integers(0, 3, (workers, n, 4)).cumsum(axis=1)
+    returns = records[:, :, 3].view(np.float64)
+    returns[:] = random.normal(size=(workers, n))
+    before, rows = FIRST_ROW._replace(seconds=2.5, episodes=10, rounds=7, bytes=100), empty_rows(n)
+    fill_moments(list(records), numbers_of(rows), numbers_of(np.array([before], COLUMNS)))
+    episodes = records[:, :, 2].sum(axis=0)
+    assert rows["steps"].tolist() == records[0, :, 0].tolist()
+    assert rows["seconds"].tolist() == (2.5 + 1e-9 * records[0, :, 1]).tolist()
+    assert rows["episodes"].tolist() == (10 + episodes.cumsum()).tolist()
+    assert rows["rounds"].tolist() == list(range(8, 8 + n))
+    assert rows["bytes"].tolist() == (100 + records[:, :, 4].sum(axis=0)).tolist()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = np.where(episodes > 0, sum(returns) / episodes, np.nan)
+    assert np.array_equal(rows["mean_return"], means, equal_nan=True)
+
+
+@pytest.mark.parametrize("shape", [(3, 8), (4, 9)])
+def test_records_that_are_not_of_the_rows_are_refused(shape: tuple[int, int]) -> None:
+    rows = numbers_of(empty_rows(3))
+    with pytest.raises(ValueError, match=f"records are {shape[0]} x {shape[1]}, not 3 x 9"):
+        fill_moments([np.zeros(shape, np.int64)], rows, rows[:1])
+    with pytest.raises(ValueError, match="no worker"):
+        fill_moments([], rows, rows[:1])
+
+
+def test_rows_of_rounds_that_there_are_not_are_refused() -> None:
+    block = together([Played(row(1100), [summary((100, []))])])
+    with pytest.raises(ValueError, match="in their order"):
+        rows_of_block(BEFORE, block._replace(of=np.ones(1, np.int64)))
+    with pytest.raises(ValueError, match="size"):
+        rows_of_block(BEFORE, block._replace(pairs=np.ones(2, np.int64)))

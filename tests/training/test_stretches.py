@@ -13,7 +13,6 @@ import cdq
 from cdq.comm.base import Communicator
 from cdq.comm.inprocess import connect
 from cdq.errors import PeerLost
-from cdq.mdp.sampler import pack_model
 from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import Constant, RescaledLinear
 from cdq.schedules.windows import FixedWindow
@@ -22,9 +21,8 @@ from cdq.training.course import Course, Nobody, Plan, Progress, learn_rounds, wa
 from cdq.workers.contribution import WorkerContribution
 from cdq.workers.rounds import Interrupted
 from cdq.workers.stretches import Stretches
-from cdq.workers.worker import Worker
 from tests.runs import WAYS
-from tests.strategies import random_model
+from tests.strategies import make_worker, random_model
 
 MODEL = random_model(30, 4, seed=8, time_limit=50)
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -32,6 +30,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "many lanes": {"workers": 2, "num_envs": 7, "sync_every": 50, "dtype": "float32"},
     "long windows": {"workers": 1, "sync_every": 20_000},
     "all laws": {"workers": 3, "sync_every": 99, "exploration": cdq.ExponentialDecay(1.0, 0.1, 9000)},
+    "falling step sizes": {"workers": 3, "sync_every": 77, "step_size": cdq.LinearDecay(0.5, 0.01, 2e4)},
+    "step sizes that bend": {
+        "workers": 1,
+        "sync_every": 50,
+        "step_size": cdq.ExponentialDecay(1.0, 0.02, 5e3),
+    },
+    "functions": {
+        "workers": 2,
+        "sync_every": 60,
+        "exploration": lambda steps: 1 / (1 + steps / 1e3),
+        "step_size": lambda steps: 0.5 / (1 + steps / 1e4),
+        "merge": "importance",
+    },
     "a power": {"workers": 1, "sync_every": 33, "step_size": cdq.Polynomial(0.7), "merge": "visits"},
 }
 
@@ -79,6 +90,28 @@ def test_results_and_history_are_those_of_watched_rounds(settings: dict[str, Any
         assert np.array_equal(ours[name], theirs[name], equal_nan=True), name
 
 
+def falling(steps: int) -> float:
+    """Return a step size that is 0 from 1,024 steps on, one of the places at which functions are tabulated."""
+    return 0.5 if steps < 1024 else 0.0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("how", ["quiet", "watched", "overlap", "per worker"])
+def test_a_function_gives_each_window_its_step_size(how: str, workers: int) -> None:
+    """Each window has the step size of its start: with those of 128 steps nothing is learnt from 1,024 on."""
+    own = (
+        {"per_worker": {"step_size": [falling] * workers}} if how == "per worker" else {"step_size": falling}
+    )
+    common = {"gamma": 0.9, "seed": 3, "workers": workers, "num_envs": 1, "sync_every": 128}
+    callbacks = [lambda run: None] if how == "watched" else []
+    tables = []
+    for settings, steps in ((own, 5120), ({"step_size": 0.5}, 1024)):
+        agent = cdq.QLearner(MODEL, overlap=how == "overlap", **common, **settings)
+        tables.append(np.array(agent.learn(steps, callbacks=callbacks).table))
+    assert np.array_equal(*tables)
+    assert tables[0].any()
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_several_rounds_take_python_once(workers: int, played: list[int]) -> None:
     cdq.QLearner(MODEL, gamma=0.9, seed=3, workers=workers, sync_every=100).learn(200_000)
@@ -110,17 +143,7 @@ def test_checkpoints_are_written_after_the_same_rounds(tmp_path: Any) -> None:
 
 def rank_of(comm: Communicator, stops: list[Any], tables: list[Any], target: int) -> Any:
     merged = tables[comm.rank]
-    worker = Worker(
-        pack_model(MODEL, "float64"),
-        merged,
-        is_keeper=True,
-        gamma=0.9,
-        seed=0,
-        rank=comm.rank,
-        session=0,
-        num_envs=1,
-        stop=stops[comm.rank],
-    )
+    worker = make_worker(MODEL, merged=merged, rank=comm.rank, stop=stops[comm.rank])
     plan = Plan(RescaledLinear(0.9), Constant(0.3), "pooled", FixedWindow(100), "float64")
     course = Course(
         plan=plan,

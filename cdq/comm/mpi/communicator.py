@@ -10,12 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cdq.comm.base import Call
-from cdq.comm.contribution import Received
+from cdq.comm.contribution import Received, SlicedContribution
+from cdq.comm.kept import Kept
 from cdq.comm.launchers import started_by
 from cdq.comm.mpi import ends, node, pieces
 from cdq.comm.mpi.library import LOCK, is_running, load
 from cdq.comm.mpi.notices import CLOSED, FAILED, LOST, Notices
 from cdq.comm.mpi.records import Records
+from cdq.comm.mpi.slices import Exchange
 from cdq.comm.processes import ProcessCommunicator
 from cdq.errors import CollectiveMismatch, CommClosed, CommError, CommTimeout, ConfigError, PeerLost
 
@@ -28,16 +30,14 @@ _SPIN = 50e-6  # seconds of testing without pause: most ranks come within them, 
 _YIELD = 1e-3  # seconds of testing with the core offered to others each time
 _LONGEST_PAUSE = 1e-3
 _EMPTY = memoryview(b"")
-# Lets a rank of Open MPI that waits leave its core to others, and what Open MPI takes for yes.
-_YIELDING, _TRUE = "OMPI_MCA_mpi_yield_when_idle", {"1", "true", "t", "yes", "y", "enabled"}
 
 
 class MPICommunicator(ProcessCommunicator):
     """The rank of an MPI job that this process is.
 
     As :class:`~cdq.comm.Communicator`. Every call begins with one gather of small records, which carry short parts;
-    longer ones follow. All waiting is done by testing, so that every call has its deadline; only `split` contains a
-    call of MPI that waits (``MPI_Comm_split``), made when all ranks are known to be there.
+    longer ones follow. All waiting is done by testing, so that every call has its deadline; only `split` into several
+    groups contains a call of MPI that waits (``MPI_Comm_split``), made when all ranks are known to be there.
 
     Parameters
     ----------
@@ -61,6 +61,7 @@ class MPICommunicator(ProcessCommunicator):
         self._records = Records(self.size)
         self.at_once = self._records.largest_room
         self._notices = Notices(mpi, channel)
+        self._kept = Kept()
         self._spin: float = parent._spin if parent is not None else 0.0
         self._step = self._completed = 0
         self._started = 0.0
@@ -163,6 +164,33 @@ class MPICommunicator(ProcessCommunicator):
         if self._mpi.Is_finalized():
             raise CommClosed(f"{call}: MPI has been finalised in this process; learn before MPI.Finalize()")
 
+    def _merge_by_messages(self, contribution: Any, rule: Any, most: int) -> Any:
+        if not hasattr(contribution, "merge_into"):
+            return super()._merge_by_messages(contribution, rule, most)
+        self._call = self._begin("merge by messages")
+        try:
+            return contribution.join(self._merge_slices(contribution, rule, most))
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _merge_slices(self, contribution: SlicedContribution, rule: Any, most: int) -> list[memoryview]:
+        """Return the merged slices of all ranks: one step, as a rank that has ended it needs nothing of the others."""
+        with LOCK:
+            self._check_open(self._call)
+            self._between_calls = False
+        self._step += 1
+        exchange = Exchange(self._mpi, self._channel, contribution, most, self._kept)
+        try:
+            slices = exchange.run(self._until_done, rule)
+        except BaseException:
+            ends.kept.append(exchange)
+            raise
+        self._completed = self._step
+        self._between_calls = True
+        self.bytes_sent += exchange.bytes_sent
+        return slices
+
     # ---- waiting
 
     def _run(self, start: Callable[..., Any], *arguments: Any) -> None:
@@ -172,14 +200,20 @@ class MPICommunicator(ProcessCommunicator):
             with LOCK:
                 self._check_open(self._call)
                 request = start(*arguments)
-                done = _spun(request, self._spin)
-            if not done:
-                self._wait(request)
-            self._hear()  # a rank that came too late is to know, though what the others sent has come
+            self._until_done(request, self._started)
         except BaseException:
             ends.kept.append(arguments)
             raise
         self._completed = self._step
+
+    def _until_done(self, request: Any, started: float | None = None) -> None:
+        """Wait for a request of the step; its deadline counts from when it was *started*, or from now."""
+        self._started = time.monotonic() if started is None else started
+        with LOCK:
+            done = _spun(request, self._spin)
+        if not done:
+            self._wait(request)
+        self._hear()  # a rank that came too late is to know, though what the others sent has come
 
     def _wait(self, request: Any) -> None:
         """Wait with longer and longer pauses, and read the notices of the others."""
@@ -251,15 +285,30 @@ class MPICommunicator(ProcessCommunicator):
         if first == self.rank:
             ranks, cores = crowded[place.node]
             is_open_mpi = "Open MPI" in self._mpi.Get_library_version()
-            warnings.warn(_advice(ranks, cores, is_open_mpi), RuntimeWarning, stacklevel=4)
+            warnings.warn(node.advice(ranks, cores, is_open_mpi), RuntimeWarning, stacklevel=4)
 
     def _subset(self, members: Sequence[int]) -> MPICommunicator | None:
         self._check_running("split")
-        color, key = (members[0], members.index(self.rank)) if members else (self._mpi.UNDEFINED, 0)
         ends.tend()
-        with LOCK:
-            channel = self._channel.Split(color, key)
+        everybody = self.size > 1 and list(members) == [*range(self.size)]
+        channel = self._copied() if everybody else self._split(members)
         return type(self)(self._mpi, channel, self.timeout, self) if members else None
+
+    def _copied(self) -> Any:
+        """Return a channel of all ranks: that has a nonblocking call of MPI, and so its deadline."""
+        made: list[Any] = []
+
+        def start() -> Any:
+            made[:] = self._channel.Idup()
+            return made[1]
+
+        self._run(start)
+        return made[0]
+
+    def _split(self, members: Sequence[int]) -> Any:
+        color, key = (members[0], members.index(self.rank)) if members else (self._mpi.UNDEFINED, 0)
+        with LOCK:
+            return self._channel.Split(color, key)
 
     def _close(self) -> None:
         self._leave(CLOSED, "closed its communicator")
@@ -321,10 +370,9 @@ def _duplicate(mpi: Any, timeout: float) -> Any:
 def _spun(request: Any, seconds: float) -> bool:
     """Return whether a request is done, after testing it for so long."""
     until = time.monotonic() + seconds
-    while not request.Test():
-        if time.monotonic() >= until:
-            return False
-    return True
+    while not (done := request.Test()) and time.monotonic() < until:
+        pass
+    return bool(done)
 
 
 def _pause(waited: float) -> None:
@@ -350,13 +398,3 @@ def _settled(channel: Any, notices: Notices, orderly: bool) -> bool:
         notices.stop()
         channel.Free()
     return True
-
-
-def _advice(ranks: int, cores: int, is_open_mpi: bool) -> str:
-    advice = (
-        f"{ranks} ranks on a node where they may use {cores} core{'s' * (cores > 1)}: they take turns, and each merge"
-        f" waits for the last. Start {cores} there (mpiexec -n)"
-    )
-    if is_open_mpi and os.environ.get(_YIELDING, "").lower() not in _TRUE:
-        advice += f"; if it has to be so many, set {_YIELDING}=1"
-    return advice

@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from cdq.comm.contribution import Received
 
+# Lets a rank of Open MPI that waits leave its core to others, and what Open MPI takes for yes.
+_YIELDING, _TRUE = "OMPI_MCA_mpi_yield_when_idle", {"1", "true", "t", "yes", "y", "enabled"}
+
 
 class Place(NamedTuple):
     """Place of a rank: its node and cores.
@@ -61,6 +64,17 @@ def crowded(places: Sequence[Place]) -> dict[str, tuple[int, int]]:
     counts = {place.node: sum(other.node == place.node for other in places) for place in places}
     cores = {node: cores_of(places, node) for node in counts}
     return {node: (counts[node], cores[node]) for node in counts if counts[node] > cores[node]}
+
+
+def advice(ranks: int, cores: int, is_open_mpi: bool) -> str:
+    """Return the warning of a crowded node."""
+    advice = (
+        f"{ranks} ranks on a node where they may use {cores} core{'s' * (cores > 1)}: they take turns, and each merge"
+        f" waits for the last. Start {cores} there (mpiexec -n)"
+    )
+    if is_open_mpi and os.environ.get(_YIELDING, "").lower() not in _TRUE:
+        advice += f"; if it has to be so many, set {_YIELDING}=1"
+    return advice
 
 
 def _quota() -> float:

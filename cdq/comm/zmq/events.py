@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from cdq.comm.contribution import Received as Payload
-from cdq.comm.zmq.wire import Body
+from cdq.comm.zmq.wire import KIND_AT, Assembled, Message
 
 TOKEN_BYTES = 16
 HELLO_LIMIT = 1 << 16
@@ -19,8 +19,8 @@ class Received(NamedTuple):
     ----------
     route : bytes
         Routing identity of the connection.
-    data : bytes or memoryview
-        The message as bytes.
+    data : bytes, memoryview or Assembled
+        The message.
     key : str or None
         The public key that CURVE found there, if any.
     now : float
@@ -30,7 +30,7 @@ class Received(NamedTuple):
     """
 
     route: bytes
-    data: Payload
+    data: Payload | Assembled
     key: str | None
     now: float
     unread: int = 0
@@ -74,16 +74,20 @@ HubEvent = Received | Dropped | Tick | Unreachable | Revoked | Stop
 
 
 class Send(NamedTuple):
-    """Send a message by a connection: *data*, which is only the header where there is a *body*."""
+    """Send a message by a connection."""
 
     route: bytes
-    data: Payload
-    body: Body | None = None
+    data: Payload | Message
+
+    @property
+    def kind(self) -> int:
+        """The kind of the message, as its header says."""
+        return self.data.frame.kind if isinstance(self.data, Message) else self.data[KIND_AT]
 
     @property
     def message(self) -> Payload:
-        """The whole message; a large one is valid until the next message with the same body is asked for."""
-        return self.data if self.body is None else self.body.after(bytes(self.data))
+        """The message as bytes."""
+        return self.data.whole() if isinstance(self.data, Message) else self.data
 
 
 class Note(NamedTuple):

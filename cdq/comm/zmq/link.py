@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
@@ -10,9 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from cdq.comm.contribution import Received
+from cdq.comm.kept import Kept
 from cdq.comm.zmq import library, sockets
 from cdq.comm.zmq.address import CURVE, Address
 from cdq.comm.zmq.keys import Keys
+from cdq.comm.zmq.pieces import Incoming, Outgoing
+from cdq.comm.zmq.wire import Assembled, Message
 from cdq.errors import CommTimeout, PeerLost
 
 _SLICE = 0.05  # seconds of waiting before other threads' wishes are looked at
@@ -46,6 +50,7 @@ class Link:
         self.hub = hub
         self._zmq = library.load()
         self._socket = sockets.dealer(address, keys)
+        self._incoming = Incoming(Kept())
         self._lock = threading.Lock()
         self._posted: deque[Received] = deque()
         self._last = False
@@ -65,33 +70,58 @@ class Link:
             return "is it running, is hub.public its key, and is this process's key allowed there?"
         return "is it running?"
 
-    def send(self, data: Received) -> None:
+    def send(self, data: Received | Message) -> None:
         """Send a message; only the thread that holds the link may. Raise `PeerLost` if the hub is lost."""
         if not self.offer(data):
             self._socket.poll(1000.0 * _PATIENCE, self._zmq.POLLOUT)
             if not self.offer(data):
                 raise PeerLost(f"{self.address}: {self.hub} cannot be reached any more")
 
-    def offer(self, data: Received) -> bool:
-        """Send a message if there is a connection; return whether there is."""
+    def offer(self, data: Received | Message) -> bool:
+        """Send a message if there is a connection; return whether there is.
+
+        The memory of a large one must not change until the hub has answered, and nothing refers to it any more.
+        """
+        if not isinstance(data, Message):
+            return self._put(data)
+        outgoing = Outgoing(data)
+        while not outgoing.send(self._put):
+            patience = _PATIENCE if outgoing.is_begun else 0.0
+            if not self._socket.poll(1000.0 * patience, self._zmq.POLLOUT):
+                return False
+        return True
+
+    def _put(self, *parts: Received) -> bool:
         try:
-            self._socket.send(data, self._zmq.NOBLOCK)
+            for part in parts[:-1]:
+                self._socket.send(part, self._zmq.NOBLOCK | self._zmq.SNDMORE)
+            self._socket.send(parts[-1], self._zmq.NOBLOCK, copy=len(parts) == 1)
         except self._zmq.Again:
             return False
         return True
 
-    def receive(self, deadline: float) -> Received | None:
+    def receive(self, deadline: float) -> Received | Assembled | None:
         """Return the next message, None when the deadline, by the monotonic clock, has passed."""
-        wait = max(deadline - time.monotonic(), 0.0)
-        if not self._socket.poll(1000.0 * min(wait, _SLICE)):
-            return None
-        return sockets.content(self._socket.recv(copy=False))
+        until = min(deadline, time.monotonic() + _SLICE)
+        while self._socket.poll(1000.0 * max(until - time.monotonic(), 0.0)):
+            frames = self._socket.recv_multipart(copy=False)
+            if len(frames) == 1:
+                return sockets.content(frames[0])
+            with contextlib.suppress(ValueError, MemoryError):  # the hub sends it again, or is asked to
+                whole = self._incoming.take(
+                    b"".join(frame.bytes for frame in frames[:-1]), frames[-1].buffer, None
+                )
+                if whole is not None:
+                    return whole
+        return None
 
     def is_cut(self) -> bool:
         """Return whether there is no connection at present."""
         return not self._socket.events & self._zmq.POLLOUT
 
-    def wait(self, deadline: float, take: Callable[[Received], Any], check: Callable[[], None]) -> Any:
+    def wait(
+        self, deadline: float, take: Callable[[Received | Assembled], Any], check: Callable[[], None]
+    ) -> Any:
         """Give messages to `take` until it returns something but None; None when the deadline has passed.
 
         `check` is called now and then, and may raise.

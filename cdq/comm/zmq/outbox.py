@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from cdq.comm.contribution import Received
 from cdq.comm.zmq.events import Send
 from cdq.comm.zmq.guard import PeerConnection
 from cdq.comm.zmq.library import load
-from cdq.comm.zmq.wire import KIND_AT, Kind
+from cdq.comm.zmq.pieces import Outgoing
+from cdq.comm.zmq.wire import Kind, Message
 
 _QUEUED = 64  # messages for a connection that does not take them
 _WINDOW = 1 << 20  # bytes on their way by a connection, beyond which the next message waits
@@ -28,12 +31,16 @@ class Outbox:
         The hub's ROUTER socket.
     lose : callable
         Function that is told of a connection that is lost, or that takes nothing.
+    guarded : bool
+        True if connections are watched (`meet`).
     """
 
-    def __init__(self, bound: Any, lose: Callable[[bytes], None]) -> None:
+    def __init__(self, bound: Any, lose: Callable[[bytes], None], guarded: bool = False) -> None:
         self._zmq = load()
+        self._is_guarded = guarded
         self._bound, self._lose = bound, lose
         self._queues: dict[bytes, deque[Send]] = {}
+        self._begun: dict[bytes, Outgoing] = {}  # of the first message of a queue, of which some is under way
         self._connections: dict[bytes, PeerConnection] = {}
         self._busy: set[bytes] = set()  # those by which something large is on its way
 
@@ -41,13 +48,23 @@ class Outbox:
         """Take in which connection a route is."""
         self._connections[route] = connection
 
+    def expects_large(self, route: bytes) -> bool:
+        """Return whether a peer may send what is large: it takes part, or is of this user, on this machine."""
+        connection = self._connections.get(route)
+        return not self._is_guarded or (connection is not None and connection.is_welcome)
+
+    def is_closed(self, route: bytes) -> bool:
+        """Return whether a connection is known to be closed."""
+        connection = self._connections.get(route)
+        return self._is_guarded and (connection is None or not connection.is_open)
+
     def unread(self, route: bytes) -> int:
         """Return how many bytes of large messages, and what waits behind them, a peer has still to take."""
         if route not in self._busy:
             return 0
         connection = self._connections.get(route)
         on_the_way = 0 if connection is None else connection.unread(time.monotonic())
-        waiting = sum(_size(send) for send in self._queues.get(route, ()))
+        waiting = sum(len(send.data) for send in self._queues.get(route, ()))
         if not on_the_way + waiting:
             self._busy.discard(route)
         return on_the_way + waiting
@@ -59,9 +76,9 @@ class Outbox:
             if self._sent(send):
                 return
             queue = self._queues[send.route] = deque()
-        if send.data[KIND_AT] not in _PASSING:
+        if send.kind not in _PASSING:
             queue.append(send)
-            if _size(send) >= _LARGE:
+            if len(send.data) >= _LARGE:
                 self._busy.add(send.route)
         if len(queue) > _QUEUED:
             self.forget(send.route)
@@ -86,15 +103,13 @@ class Outbox:
         route, now = send.route, time.monotonic()
         connection = self._connections.get(route)
         if connection is not None:
-            if connection.unread(now) > _WINDOW:
+            if route not in self._begun and connection.unread(now) > _WINDOW:
                 return False
-            if _size(send) >= _LARGE:
+            if len(send.data) >= _LARGE:
                 connection.begin(now)
         try:
-            self._bound.send(route, self._zmq.SNDMORE | self._zmq.NOBLOCK)
-            self._bound.send(send.message, self._zmq.NOBLOCK)  # copied: the memory is for the next one too
-        except self._zmq.Again:
-            return False
+            if not self._put_all(send):
+                return False
         except self._zmq.ZMQError as error:
             if error.errno != self._zmq.EHOSTUNREACH:
                 raise
@@ -102,18 +117,37 @@ class Outbox:
             self._lose(route)
             return True
         if connection is not None:
-            connection.is_welcome |= send.data[KIND_AT] == Kind.WELCOME
-            if _size(send) >= _LARGE:
-                connection.hand(_size(send))
-                self._busy.add(route)
+            connection.is_welcome |= send.kind == Kind.WELCOME
+        return True
+
+    def _put_all(self, send: Send) -> bool:
+        """Hand a message to ZeroMQ, or the pieces of it that there is room for; return whether that was all."""
+        if not isinstance(send.data, Message):
+            return self._put(send.route, send.data)
+        begun = self._begun.setdefault(send.route, Outgoing(send.data))
+        if not begun.send(partial(self._put, send.route)):
+            return False
+        del self._begun[send.route]
+        return True
+
+    def _put(self, route: bytes, *parts: Received) -> bool:
+        try:
+            self._bound.send(route, self._zmq.SNDMORE | self._zmq.NOBLOCK)
+        except self._zmq.Again:
+            return False
+        for part in parts[:-1]:
+            self._bound.send(part, self._zmq.SNDMORE)
+        self._bound.send(parts[-1], copy=len(parts) == 1)  # pieces are of memory that does not change
+        size = sum(map(len, parts))
+        connection = self._connections.get(route)
+        if connection is not None and size >= _LARGE:
+            connection.hand(size)
+            self._busy.add(route)
         return True
 
     def forget(self, route: bytes) -> None:
         """Keep nothing of a connection."""
         self._queues.pop(route, None)
+        self._begun.pop(route, None)
         self._connections.pop(route, None)
         self._busy.discard(route)
-
-
-def _size(send: Send) -> int:
-    return len(send.data) + (0 if send.body is None else send.body.length)

@@ -24,7 +24,7 @@ _HEARTBEAT = 500  # milliseconds
 _SILENCE, _LONG_SILENCE = 2000, 60_000
 _SLOWEST = 1000  # bytes per millisecond
 _HANDSHAKE = 2000
-_QUEUE = 64  # messages to one connection
+_QUEUE = 256  # messages to one connection, or pieces of large ones
 _COPIED = 1 << 16  # bytes: what is shorter costs less to copy than to hold on to ZeroMQ's memory
 _contexts: dict[int, Any] = {}  # by process: a fork must not use its parent's
 
@@ -38,10 +38,7 @@ def context() -> Any:
 
 
 def content(frame: Any) -> Received:
-    """Return the bytes of a frame of ZeroMQ, which can be read only.
-
-    Messages are sent as copies: pyzmq shares memory with ZeroMQ by a thread of its own, which never ends.
-    """
+    """Return the bytes of a frame of ZeroMQ, which can be read only."""
     whole: Received = frame.bytes if len(frame) < _COPIED else frame.buffer.toreadonly()
     return whole
 

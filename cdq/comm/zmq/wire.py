@@ -32,6 +32,7 @@ KIND_AT = 5
 _LENGTHS_AT = 48
 _COVERED = HEADER_BYTES - _CRC.size  # what the header's crc covers
 _LARGE = 1 << 22  # bytes, from which on NumPy's memory is in huge pages
+LARGEST_WHOLE = 1 << 21  # bytes of a message beyond which it is sent in pieces
 
 
 class Kind(IntEnum):
@@ -91,7 +92,7 @@ class Rejected(Exception):
 
 
 class Body:
-    """A payload in parts, which need not be joined before the message is; its CRC is computed once for all messages.
+    """A payload in parts, which need not be joined; its CRC is computed once for all messages.
 
     Parameters
     ----------
@@ -102,7 +103,6 @@ class Body:
     def __init__(self, *parts: Received) -> None:
         self.parts = parts
         self.length = sum(map(len, parts))
-        self._message: memoryview | None = None
 
     @cached_property
     def crc(self) -> int:
@@ -111,16 +111,6 @@ class Body:
         for part in self.parts:
             crc = crc32(part, crc)
         return crc
-
-    def after(self, header: bytes) -> Received:
-        """Return the message that begins so; where it is large, in memory in which the next call writes its own."""
-        if self.length < _LARGE:
-            return b"".join((header, *self.parts))
-        if self._message is None:
-            self._message = _fresh(header, *self.parts)
-            self.parts = (self._message[len(header) :].toreadonly(),)
-        self._message[: len(header)] = header
-        return self._message.toreadonly()
 
 
 class Frame(NamedTuple):
@@ -157,20 +147,54 @@ class Frame(NamedTuple):
     payload: Received = b""
 
 
+class Message:
+    """A message that is still to be put together, or to be sent in pieces (`cdq.comm.zmq.pieces`).
+
+    Parameters
+    ----------
+    frame : Frame
+        Its header.
+    body : Body
+        Its payload.
+    """
+
+    def __init__(self, frame: Frame, body: Body) -> None:
+        self.frame, self.body = frame, body
+
+    def __len__(self) -> int:
+        """Return the bytes of the whole."""
+        return HEADER_BYTES + self.body.length
+
+    def whole(self) -> Received:
+        """Return the message in memory of its own."""
+        return joined(pack_header(self.frame, self.body), *self.body.parts)
+
+
+class Assembled(NamedTuple):
+    """A message that came in pieces.
+
+    Parameters
+    ----------
+    data : memoryview
+        The message.
+    crc : int
+        The CRC-32 of its payload, as it came.
+    """
+
+    data: memoryview
+    crc: int
+
+
 def joined(*parts: Received) -> Received:
     """Return the parts as one, in memory of its own."""
     if sum(map(len, parts)) < _LARGE:
         return b"".join(parts)
-    return _fresh(*parts).toreadonly()
-
-
-def _fresh(*parts: Received) -> memoryview:
-    """Return large parts as one. NumPy asks for huge pages: in small ones, 64 MB take 28 ms where this takes 5."""
+    # NumPy asks for huge pages: in small ones, 64 MB take 28 ms where this takes 5.
     whole, end = np.empty(sum(map(len, parts)), np.uint8).data, 0
     for part in parts:
         whole[end : end + len(part)] = part
         end += len(part)
-    return whole
+    return whole.toreadonly()
 
 
 def encode(frame: Frame, body: Body | None = None) -> Received:
@@ -181,8 +205,13 @@ def encode(frame: Frame, body: Body | None = None) -> Received:
     >>> len(encode(Frame(Kind.PING, run=7, uid=3)))
     64
     """
-    body = Body(frame.payload) if body is None else body
-    return joined(pack_header(frame, body), *body.parts)
+    return Message(frame, Body(frame.payload) if body is None else body).whole()
+
+
+def outgoing(frame: Frame, body: Body | None = None) -> Received | Message:
+    """Return a message to send, as `encode`, but for large ones, which are sent in pieces."""
+    message = Message(frame, Body(frame.payload) if body is None else body)
+    return message if len(message) > LARGEST_WHOLE else message.whole()
 
 
 def pack_header(frame: Frame, body: Body) -> bytes:
@@ -193,12 +222,12 @@ def pack_header(frame: Frame, body: Body) -> bytes:
     return header + _CRC.pack(crc32(header))
 
 
-def decode(data: Received, accept: Callable[[Frame], None] | None = None) -> Frame:
+def decode(data: Received | Assembled, accept: Callable[[Frame], None] | None = None) -> Frame:
     """Return the frame that a message holds; each check costs less than what it protects.
 
     Parameters
     ----------
-    data : bytes or memoryview
+    data : bytes, memoryview or Assembled
         The message; the payload is a view of it.
     accept : callable, optional
         Called with the frame when its header is right, before the payload is looked at; raises `Rejected` for
@@ -214,6 +243,7 @@ def decode(data: Received, accept: Callable[[Frame], None] | None = None) -> Fra
     >>> bytes(decode(encode(Frame(Kind.RESULT, sequence=5, payload=b"table"))).payload)
     b'table'
     """
+    data, crc = data if isinstance(data, Assembled) else (data, None)
     view = memoryview(data)
     if len(view) < HEADER_BYTES:
         raise Rejected(Reason.SHORT)
@@ -223,7 +253,7 @@ def decode(data: Received, accept: Callable[[Frame], None] | None = None) -> Fra
     frame = _header(view)
     if accept is not None:
         accept(frame)
-    if crc32(frame.payload) != payload_crc:
+    if (crc32(frame.payload) if crc is None else crc) != payload_crc:
         raise Rejected(Reason.PAYLOAD_CRC, frame)
     return frame
 

@@ -5,7 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from cdq.core cimport turn
 from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore
 from cdq.core.loops.model cimport Sampler, cdq_model
-from cdq.core.loops.tally cimport cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of
+from cdq.core.loops.tally cimport cdq_episodes, cdq_tally, cdq_whole, tally_of
 from cdq.core.loops.windows cimport Windows
 from cdq.core.table.rows cimport Law, RuleLanes, Rows, cdq_forget_actions, cdq_law, cdq_rows, cdq_rule
 
@@ -35,10 +35,10 @@ cdef extern from *:
     uint64_t cdq_next_of_lane(uint64_t *words, int64_t lanes, int64_t lane) nogil
     void cdq_window_float(
         cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-        cdq_exploration *explore, cdq_episodes *done, cdq_rule *rule, double gamma, int64_t sweeps) nogil
+        cdq_exploration *explore, cdq_tally *tally, cdq_rule *rule, double gamma, int64_t sweeps) nogil
     void cdq_window_double(
         cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-        cdq_exploration *explore, cdq_episodes *done, cdq_rule *rule, double gamma, int64_t sweeps) nogil
+        cdq_exploration *explore, cdq_tally *tally, cdq_rule *rule, double gamma, int64_t sweeps) nogil
     void cdq_follow_float(
         const cdq_model *model, const uint32_t *policy, int64_t n_actions, uint64_t *words, int64_t lanes,
         int64_t lane, int64_t longest, double *episode_return, int64_t *length) nogil
@@ -126,17 +126,16 @@ cdef class Rollout(Windows):
         cdef int64_t left = sweeps, n
         cdq_forget_actions(&self.rule.c, 0, self.lanes.n)
         while left > 0 and not self.stop[0]:
-            n = min(left, CHUNK, cdq_part_left(tally))
+            n = min(left, CHUNK)
             if self.rows.c.real_size == 4:
                 cdq_window_float(
-                    &self.rows.c, law, &self.sampler.c, &self.lanes, &explore, &tally.part,
+                    &self.rows.c, law, &self.sampler.c, &self.lanes, &explore, tally,
                     &self.rule.c, self.gamma, n)
             else:
                 cdq_window_double(
-                    &self.rows.c, law, &self.sampler.c, &self.lanes, &explore, &tally.part,
+                    &self.rows.c, law, &self.sampler.c, &self.lanes, &explore, tally,
                     &self.rule.c, self.gamma, n)
             left -= n
-            cdq_tally_sweeps(tally, n)
         return left == 0
 
 

@@ -42,22 +42,29 @@ typedef struct {
 CDQ_INLINE void NAME(cdq_prefetch_outcome)(const cdq_model *model, uint64_t pair)
 {
     CDQ_CHECK(pair < (uint64_t)model->n_pairs);
-    if (model->width)
-        CDQ_PREFETCH(model->records + pair * (uint64_t)model->record_size);
-    else
-        CDQ_PREFETCH(model->offsets + pair);
+    /* a choice of numbers, which leaves a loop: where a table fits into a cache, nothing of this is needed */
+    const unsigned char *first = model->width ? model->records : (const unsigned char *)model->offsets;
+    CDQ_PREFETCH(first + pair * (uint64_t)(model->width ? model->record_size : (int64_t)sizeof(int64_t)));
+}
+
+/* *width* is that of the model; where it is a constant, so are the places in a record. */
+CDQ_INLINE uint32_t NAME(cdq_outcome_of_width)(const cdq_model *model, uint64_t pair, uint64_t bits, REAL *reward,
+                                               const int64_t width)
+{
+    const uint64_t size = sizeof(REAL), offset = (4 * (2 * (uint64_t)width - 1) + size - 1) / size * size;
+    const unsigned char *record = model->records + pair * (offset + (uint64_t)width * size);
+    const uint32_t *cumulative = (const uint32_t *)record;
+    uint32_t draw = (uint32_t)(bits >> 32);
+    uint64_t k = 0;
+    for (int64_t j = 0; j < width - 1; j++)
+        k += draw >= cumulative[j];
+    *reward = ((const REAL *)(record + offset))[k];
+    return cumulative[(uint64_t)width - 1 + k];
 }
 
 CDQ_INLINE uint32_t NAME(cdq_outcome_of_record)(const cdq_model *model, uint64_t pair, uint64_t bits, REAL *reward)
 {
-    const unsigned char *record = model->records + pair * (uint64_t)model->record_size;
-    const uint32_t *cumulative = (const uint32_t *)record;
-    uint32_t draw = (uint32_t)(bits >> 32);
-    int64_t width = model->width, k = 0;
-    for (int64_t j = 0; j < width - 1; j++)
-        k += draw >= cumulative[j];
-    *reward = ((const REAL *)(record + model->reward_offset))[k];
-    return cumulative[width - 1 + k];
+    return NAME(cdq_outcome_of_width)(model, pair, bits, reward, model->width);
 }
 
 CDQ_INLINE uint32_t NAME(cdq_outcome_of_alias)(const cdq_model *model, uint64_t pair, uint64_t bits, REAL *reward)
@@ -69,4 +76,12 @@ CDQ_INLINE uint32_t NAME(cdq_outcome_of_alias)(const cdq_model *model, uint64_t 
         entry = entries[entry].alias;
     *reward = entries[entry].reward;
     return entries[entry].successor;
+}
+
+/* An outcome of the model, whose *width* is given again: a constant, where a loop is for one. */
+CDQ_INLINE uint32_t NAME(cdq_outcome)(const cdq_model *model, uint64_t pair, uint64_t bits, REAL *reward,
+                                      const int64_t width)
+{
+    return width ? NAME(cdq_outcome_of_width)(model, pair, bits, reward, width)
+                 : NAME(cdq_outcome_of_alias)(model, pair, bits, reward);
 }

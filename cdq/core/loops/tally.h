@@ -8,6 +8,12 @@
  * greatest length, and return; zeros where no episode ended. */
 #define CDQ_TALLY_WIDTH 8
 
+#if defined(__GNUC__)
+#define CDQ_NOINLINE __attribute__((noinline))
+#else
+#define CDQ_NOINLINE
+#endif
+
 typedef struct {
     int64_t episodes, length_sum, least_length, greatest_length;
     double return_sum, least_return, greatest_return;
@@ -15,10 +21,15 @@ typedef struct {
 } cdq_episodes;
 
 typedef struct {
-    cdq_episodes part, whole; /* the part in hand, and the parts before it; of these only counts */
-    int64_t lanes, sweeps, done, begun; /* sweeps of the window, those made, and those before the part */
-    int64_t n_parts, index, end; /* of the part in hand, in sweeps: a division takes as long as a step */
+    cdq_episodes part, whole; /* the row in hand, but for its sum of returns, and the rows before it; of these only counts */
+    int64_t lanes, sweeps, done, begun; /* sweeps of the window, those made, and those before the row */
+    int64_t n_parts, index, end; /* of the part in hand, in sweeps */
+    int64_t length, rest, over; /* sweeps of a part at least, and those that are left over: in all, and by the end */
+    double return_sum; /* of the parts of the row that ended: a sum of sums */
+    int64_t before, pace, cut; /* steps of all workers before the window and per sweep; sweeps where a cell ends */
+    int bits; /* of a cell of steps */
     double *parts; /* (n_parts, CDQ_TALLY_WIDTH), or NULL */
+    int64_t n_rows; /* of these that are filled */
 } cdq_tally;
 
 CDQ_INLINE void cdq_end_episode(cdq_episodes *part, int64_t length, double result)
@@ -34,42 +45,73 @@ CDQ_INLINE void cdq_end_episode(cdq_episodes *part, int64_t length, double resul
     part->return_sum_of_all += result;
 }
 
-/* The sweep at which the part in hand ends. */
-static inline int64_t cdq_part_end(const cdq_tally *tally)
+/* Let the part in hand end after the sweep sweeps * (index + 1) / n_parts, rounded down; a division would take as long
+ * as a step. */
+static inline void cdq_end_part_later(cdq_tally *tally)
 {
-    int64_t i = tally->index + 1, n = tally->n_parts;
-    return tally->sweeps / n * i + tally->sweeps % n * i / n; /* no product overflows */
+    tally->end += tally->length;
+    tally->over += tally->rest;
+    if (tally->over >= tally->n_parts) {
+        tally->over -= tally->n_parts;
+        tally->end++;
+    }
 }
 
 /* Sweeps that are left of the part in hand. */
 static inline int64_t cdq_part_left(const cdq_tally *tally) { return tally->end - tally->done; }
 
+/* Find where the cell ends in which the part in hand ends, the first one of a row. */
+static inline void cdq_find_cut(cdq_tally *tally)
+{
+    if (!tally->pace)
+        return; /* each part is a row */
+    int64_t cell = (tally->before + tally->end * tally->pace) >> tally->bits;
+    tally->cut = (((cell + 1) << tally->bits) - tally->before + tally->pace - 1) / tally->pace;
+}
+
+/* End the row in hand. */
+static inline void cdq_end_row(cdq_tally *tally)
+{
+    cdq_episodes *part = &tally->part, *whole = &tally->whole;
+    if (tally->parts) {
+        double *row = tally->parts + CDQ_TALLY_WIDTH * tally->n_rows++;
+        row[0] = (double)((tally->done - tally->begun) * tally->lanes);
+        row[1] = (double)part->episodes;
+        row[2] = (double)part->length_sum;
+        row[3] = tally->return_sum;
+        row[4] = (double)part->least_length;
+        row[5] = (double)part->greatest_length;
+        row[6] = part->least_return;
+        row[7] = part->greatest_return;
+    }
+    whole->episodes += part->episodes;
+    whole->length_sum += part->length_sum;
+    double return_sum_of_all = part->return_sum_of_all;
+    memset(part, 0, sizeof *part);
+    part->return_sum_of_all = return_sum_of_all;
+    tally->begun = tally->done;
+    tally->return_sum = 0;
+}
+
+/* End the part in hand, and its row where the next part ends in another cell; loops over lanes hold no copies of this. */
+static CDQ_NOINLINE void cdq_end_part(cdq_tally *tally)
+{
+    tally->return_sum += tally->part.return_sum;
+    tally->part.return_sum = 0;
+    tally->index++;
+    cdq_end_part_later(tally);
+    if (tally->index == tally->n_parts || tally->end >= tally->cut) {
+        cdq_end_row(tally);
+        cdq_find_cut(tally);
+    }
+}
+
 /* Take note of sweeps, no more than are left of the part. */
 static inline void cdq_tally_sweeps(cdq_tally *tally, int64_t sweeps)
 {
-    cdq_episodes *part = &tally->part, *whole = &tally->whole;
     tally->done += sweeps;
-    while (tally->index < tally->n_parts && cdq_part_left(tally) == 0) {
-        if (tally->parts) {
-            double *row = tally->parts + CDQ_TALLY_WIDTH * tally->index;
-            row[0] = (double)((tally->done - tally->begun) * tally->lanes);
-            row[1] = (double)part->episodes;
-            row[2] = (double)part->length_sum;
-            row[3] = part->return_sum;
-            row[4] = (double)part->least_length;
-            row[5] = (double)part->greatest_length;
-            row[6] = part->least_return;
-            row[7] = part->greatest_return;
-        }
-        whole->episodes += part->episodes;
-        whole->length_sum += part->length_sum;
-        double return_sum_of_all = part->return_sum_of_all;
-        memset(part, 0, sizeof *part);
-        part->return_sum_of_all = return_sum_of_all;
-        tally->begun = tally->done;
-        tally->index++;
-        tally->end = cdq_part_end(tally);
-    }
+    while (tally->index < tally->n_parts && cdq_part_left(tally) == 0)
+        cdq_end_part(tally);
 }
 
 /* Counts and sums of the window so far. */
@@ -83,7 +125,7 @@ static inline cdq_episodes cdq_whole(const cdq_tally *tally)
 }
 
 /* Part i of n ends after the sweep sweeps * (i + 1) / n, rounded down, and may have none; *parts* may be NULL, with
- * one part. */
+ * one part. Each is a row. */
 static inline cdq_tally cdq_begin_tally(double *parts, int64_t n_parts, int64_t lanes, int64_t sweeps)
 {
     cdq_tally tally = {0};
@@ -91,9 +133,21 @@ static inline cdq_tally cdq_begin_tally(double *parts, int64_t n_parts, int64_t 
     tally.n_parts = n_parts;
     tally.lanes = lanes;
     tally.sweeps = sweeps;
-    tally.end = cdq_part_end(&tally);
+    tally.length = sweeps / n_parts;
+    tally.rest = sweeps % n_parts;
+    cdq_end_part_later(&tally);
     cdq_tally_sweeps(&tally, 0);
     return tally;
+}
+
+/* Put parts together that end in one cell of 2^bits steps of *size* workers, of which there were so many before: they
+ * are one row of a history. */
+static inline void cdq_put_together(cdq_tally *tally, int64_t before, int64_t size, int bits)
+{
+    tally->before = before;
+    tally->pace = tally->lanes * size;
+    tally->bits = bits;
+    cdq_find_cut(tally);
 }
 
 #endif

@@ -8,6 +8,7 @@
 #ifndef CDQ_WINDOW_H
 #define CDQ_WINDOW_H
 #include "loops/exploration.h"
+#include "loops/guesses.h"
 #include "loops/tally.h"
 #include "table/rows.h"
 
@@ -21,6 +22,7 @@ typedef struct {
     uint64_t *bits_action, *bits_outcome;
     uint32_t *action, *successor;
     void *reward, *target;
+    cdq_guesses guesses; /* of a single lane; where they begin changes nothing that is learnt */
 } cdq_lanes;
 
 /* The actions that a state has; NULL where every state has all, which *masked* says at compile time. */
@@ -35,14 +37,15 @@ CDQ_INLINE const uint8_t *cdq_actions_of(const cdq_model *model, uint32_t state,
 #include "table/target.h"
 #include "table/update.h"
 
-CDQ_INLINE void NAME(cdq_act)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
-                              uint64_t threshold, const int64_t n, const int64_t n_actions, const int masked)
+CDQ_INLINE void NAME(cdq_act_among)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
+                                 uint64_t threshold, const int64_t n_actions, const int masked)
 {
     const uint32_t *restrict state = lanes->state;
     const uint64_t *restrict random = lanes->bits_action;
     uint32_t *restrict action = lanes->action;
+    const int64_t n = lanes->n;
     for (int64_t i = 0; i < n; i++) {
-        const REAL *q = (const REAL *)cdq_row(rows, state[i]);
+        const REAL *q = (const REAL *)cdq_learnt_row(rows, state[i], n_actions, sizeof(REAL));
         const uint8_t *mask = cdq_actions_of(model, state[i], n_actions, masked);
         uint32_t chosen = masked ? NAME(cdq_choice_allowed)(q, mask, n_actions, threshold, random[i])
                                  : NAME(cdq_choice)(q, n_actions, threshold, random[i]);
@@ -51,51 +54,90 @@ CDQ_INLINE void NAME(cdq_act)(const cdq_rows *rows, const cdq_model *model, cons
     }
 }
 
-CDQ_INLINE void NAME(cdq_sample)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
-                                 const int64_t n, const int64_t n_actions)
+CDQ_INLINE void NAME(cdq_act)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes, uint64_t threshold,
+                              const int masked)
+{
+    if (masked) { /* rare, and each body takes a second to compile */
+        NAME(cdq_act_among)(rows, model, lanes, threshold, rows->n_actions, 1);
+        return;
+    }
+#define CDQ_BODY(actions) NAME(cdq_act_among)(rows, model, lanes, threshold, actions, 0)
+    CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
+#undef CDQ_BODY
+}
+
+CDQ_INLINE void NAME(cdq_sample_among)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
+                                    const int64_t n_actions, const int64_t width)
 {
     const uint32_t *restrict state = lanes->state, *restrict action = lanes->action;
     const uint64_t *restrict random = lanes->bits_outcome;
     uint32_t *restrict successor = lanes->successor;
     REAL *restrict reward = (REAL *)lanes->reward;
+    const int64_t n = lanes->n;
     for (int64_t i = 0; i < n; i++) {
         uint64_t pair = (uint64_t)state[i] * (uint64_t)n_actions + action[i];
-        successor[i] = model->width ? NAME(cdq_outcome_of_record)(model, pair, random[i], reward + i)
-                                    : NAME(cdq_outcome_of_alias)(model, pair, random[i], reward + i);
+        successor[i] = NAME(cdq_outcome)(model, pair, random[i], reward + i, width);
         CDQ_PREFETCH(cdq_row(rows, CDQ_STATE(successor[i])));
     }
 }
 
-CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes, REAL gamma,
-                                  const int64_t n, const int64_t n_actions, const int masked)
+/* A body for environments that are deterministic, one for grids that slip, one for few outcomes and one for many. */
+CDQ_INLINE void NAME(cdq_sample)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
+                                 const int64_t n_actions)
+{
+    switch (model->width) {
+    case 0: NAME(cdq_sample_among)(rows, model, lanes, n_actions, 0); break;
+    case 1: NAME(cdq_sample_among)(rows, model, lanes, n_actions, 1); break;
+    case 3: NAME(cdq_sample_among)(rows, model, lanes, n_actions, 3); break;
+    default: NAME(cdq_sample_among)(rows, model, lanes, n_actions, model->width);
+    }
+}
+
+CDQ_INLINE void NAME(cdq_targets_among)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes, REAL gamma,
+                                     const int64_t n_actions, const int masked)
 {
     const uint32_t *restrict successor = lanes->successor;
     const REAL *restrict reward = (const REAL *)lanes->reward;
     REAL *restrict target = (REAL *)lanes->target;
+    const int64_t n = lanes->n;
     for (int64_t i = 0; i < n; i++) {
         uint32_t next_state = CDQ_STATE(successor[i]);
-        REAL next = NAME(cdq_max_allowed)((const REAL *)cdq_row(rows, next_state),
+        REAL next = NAME(cdq_max_allowed)((const REAL *)cdq_learnt_row(rows, next_state, n_actions, sizeof(REAL)),
                                           cdq_actions_of(model, next_state, n_actions, masked), n_actions);
         target[i] = NAME(cdq_target_unless)((successor[i] & CDQ_TERMINATED) != 0, reward[i], gamma, next);
     }
 }
 
+CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes, REAL gamma,
+                                  const int masked)
+{
+    if (masked) {
+        NAME(cdq_targets_among)(rows, model, lanes, gamma, rows->n_actions, 1);
+        return;
+    }
+#define CDQ_BODY(actions) NAME(cdq_targets_among)(rows, model, lanes, gamma, actions, 0)
+    CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
+#undef CDQ_BODY
+}
+
 CDQ_INLINE void NAME(cdq_advance)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
-                                  cdq_episodes *done, REAL gamma, const int64_t n)
+                                  cdq_episodes *done, REAL gamma)
 {
     const int64_t turns = gamma < 0; /* a game: what the other player gains is lost */
-    const int64_t limit = model->time_limit;
+    const int64_t limit = model->time_limit, n = lanes->n;
     const uint32_t *restrict successor = lanes->successor;
     const REAL *restrict reward = (const REAL *)lanes->reward;
     uint32_t *restrict state = lanes->state;
     int64_t *restrict elapsed = lanes->elapsed;
     double *restrict returns = lanes->returns;
+    int64_t ended = 0;
     for (int64_t i = 0; i < n; i++) {
         returns[i] += elapsed[i] & turns ? -(double)reward[i] : (double)reward[i];
         elapsed[i]++;
+        ended |= (successor[i] >> 31) | (elapsed[i] == limit);
         state[i] = CDQ_STATE(successor[i]);
     }
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; ended && i < n; i++) {
         if ((successor[i] & CDQ_TERMINATED) || elapsed[i] == limit) {
             cdq_end_episode(done, elapsed[i], returns[i]);
             returns[i] = 0;
@@ -107,62 +149,47 @@ CDQ_INLINE void NAME(cdq_advance)(const cdq_rows *rows, const cdq_model *model, 
 }
 
 CDQ_INLINE void NAME(cdq_sweeps)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-                                 cdq_exploration *explore, cdq_episodes *done, REAL gamma, int64_t sweeps,
-                                 const int64_t n, const int64_t n_actions, const int masked)
+                                 cdq_exploration *explore, cdq_tally *tally, REAL gamma, int64_t sweeps,
+                                 const int masked)
 {
-    for (int64_t t = 0; t < sweeps; t++) {
-        cdq_next_of_all(lanes->words, n, lanes->bits_action);
-        cdq_next_of_all(lanes->words, n, lanes->bits_outcome);
-        NAME(cdq_act)(rows, model, lanes, cdq_next_threshold(explore), n, n_actions, masked);
-        NAME(cdq_sample)(rows, model, lanes, n, n_actions);
-        NAME(cdq_targets)(rows, model, lanes, gamma, n, n_actions, masked);
-        NAME(cdq_update)(rows, law, lanes->state, lanes->action, (const REAL *)lanes->target, NULL, n, n_actions);
-        NAME(cdq_advance)(rows, model, lanes, done, gamma, n);
+    const int64_t n_actions = rows->n_actions;
+    for (int64_t left = sweeps, part; left > 0; left -= part) {
+        part = left < cdq_part_left(tally) ? left : cdq_part_left(tally);
+        for (int64_t t = 0; t < part; t++) {
+            cdq_next_of_all(lanes->words, lanes->n, lanes->bits_action);
+            cdq_next_of_all(lanes->words, lanes->n, lanes->bits_outcome);
+            NAME(cdq_act)(rows, model, lanes, cdq_next_threshold(explore), masked);
+            NAME(cdq_sample)(rows, model, lanes, n_actions);
+            NAME(cdq_targets)(rows, model, lanes, gamma, masked);
+            NAME(cdq_update)(rows, law, lanes->state, lanes->action, (const REAL *)lanes->target, NULL, lanes->n, n_actions);
+            NAME(cdq_advance)(rows, model, lanes, &tally->part, gamma);
+        }
+        cdq_tally_sweeps(tally, part);
     }
 }
 
-/* A single lane needs no loops over lanes. */
-CDQ_INLINE void NAME(cdq_sweeps_of)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-                                    cdq_exploration *explore, cdq_episodes *done, REAL gamma, int64_t sweeps,
-                                    const int64_t n_actions, const int masked)
+CDQ_CLONES static void NAME(cdq_window_of_q)(cdq_rows *rows, const cdq_law *law, const cdq_model *model,
+                                             cdq_lanes *lanes, cdq_exploration *explore, cdq_tally *tally,
+                                             REAL gamma, int64_t sweeps)
 {
-    if (lanes->n == 1)
-        NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, 1, n_actions, masked);
+    if (model->actions)
+        NAME(cdq_sweeps)(rows, law, model, lanes, explore, tally, gamma, sweeps, 1);
     else
-        NAME(cdq_sweeps)(rows, law, model, lanes, explore, done, gamma, sweeps, lanes->n, n_actions, masked);
+        NAME(cdq_sweeps)(rows, law, model, lanes, explore, tally, gamma, sweeps, 0);
 }
 
-CDQ_CLONES static void NAME(cdq_window_whole)(cdq_rows *rows, const cdq_law *law, const cdq_model *model,
-                                              cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done,
-                                              REAL gamma, int64_t sweeps)
-{
-#define CDQ_BODY(actions) NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, done, gamma, sweeps, actions, 0)
-    CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
-#undef CDQ_BODY
-}
-
-/* Masks are rare, and each body takes seconds to compile: two are enough. */
-CDQ_CLONES static void NAME(cdq_window_masked)(cdq_rows *rows, const cdq_law *law, const cdq_model *model,
-                                               cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done,
-                                               REAL gamma, int64_t sweeps)
-{
-    if (rows->n_actions == 4)
-        NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, done, gamma, sweeps, 4, 1);
-    else
-        NAME(cdq_sweeps_of)(rows, law, model, lanes, explore, done, gamma, sweeps, rows->n_actions, 1);
-}
-
+#include "loops/one_lane.h"
 #include "table/personal.h"
 #include "loops/window_by_rule.h"
 
 static void NAME(cdq_window)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-                             cdq_exploration *explore, cdq_episodes *done, cdq_rule *rule, double gamma,
+                             cdq_exploration *explore, cdq_tally *tally, cdq_rule *rule, double gamma,
                              int64_t sweeps)
 {
     if (cdq_is_by_rule(rule))
-        NAME(cdq_window_by_rule)(rows, law, model, lanes, explore, done, rule, gamma, sweeps);
-    else if (model->actions)
-        NAME(cdq_window_masked)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
+        NAME(cdq_window_by_rule)(rows, law, model, lanes, explore, tally, rule, gamma, sweeps);
+    else if (lanes->n == 1 && !model->actions)
+        NAME(cdq_window_of_one)(rows, law, model, lanes, explore, tally, (REAL)gamma, sweeps);
     else
-        NAME(cdq_window_whole)(rows, law, model, lanes, explore, done, (REAL)gamma, sweeps);
+        NAME(cdq_window_of_q)(rows, law, model, lanes, explore, tally, (REAL)gamma, sweeps);
 }

@@ -32,35 +32,39 @@ CDQ_INLINE void NAME(cdq_targets_by_rule)(const cdq_rows *rows, const cdq_model 
 }
 
 CDQ_INLINE void NAME(cdq_sweeps_by_rule)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-                                         cdq_exploration *explore, cdq_episodes *done, cdq_rule *rule, REAL gamma,
+                                         cdq_exploration *explore, cdq_tally *tally, cdq_rule *rule, REAL gamma,
                                          int64_t sweeps, const int64_t n_actions)
 {
     const int64_t n = lanes->n;
     rule->random = lanes->bits_action;
-    for (int64_t t = 0; t < sweeps; t++) {
-        cdq_next_of_all(lanes->words, n, lanes->bits_action);
-        cdq_next_of_all(lanes->words, n, lanes->bits_outcome);
-        rule->threshold = cdq_next_threshold(explore);
-        NAME(cdq_act_by_rule)(rows, model, lanes, rule, n_actions);
-        NAME(cdq_sample)(rows, model, lanes, n, n_actions);
-        NAME(cdq_targets_by_rule)(rows, model, lanes, rule, gamma, n_actions);
-        NAME(cdq_update_both)(rows, rule, law, lanes->state, (const REAL *)lanes->target, NULL, n);
-        NAME(cdq_advance)(rows, model, lanes, done, gamma, n);
-        for (int64_t i = 0; i < n; i++)
-            if (!lanes->elapsed[i]) /* an episode begins */
-                rule->next_action[i] = CDQ_NO_ACTION;
+    for (int64_t left = sweeps, part; left > 0; left -= part) {
+        part = left < cdq_part_left(tally) ? left : cdq_part_left(tally);
+        for (int64_t t = 0; t < part; t++) {
+            cdq_next_of_all(lanes->words, n, lanes->bits_action);
+            cdq_next_of_all(lanes->words, n, lanes->bits_outcome);
+            rule->threshold = cdq_next_threshold(explore);
+            NAME(cdq_act_by_rule)(rows, model, lanes, rule, n_actions);
+            NAME(cdq_sample)(rows, model, lanes, n_actions);
+            NAME(cdq_targets_by_rule)(rows, model, lanes, rule, gamma, n_actions);
+            NAME(cdq_update_both)(rows, rule, law, lanes->state, (const REAL *)lanes->target, NULL, n);
+            NAME(cdq_advance)(rows, model, lanes, &tally->part, gamma);
+            for (int64_t i = 0; i < n; i++)
+                if (!lanes->elapsed[i]) /* an episode begins */
+                    rule->next_action[i] = CDQ_NO_ACTION;
+        }
+        cdq_tally_sweeps(tally, part);
     }
 }
 
 CDQ_CLONES static void NAME(cdq_window_by_rule)(cdq_rows *rows, const cdq_law *law, const cdq_model *model,
-                                                cdq_lanes *lanes, cdq_exploration *explore, cdq_episodes *done,
+                                                cdq_lanes *lanes, cdq_exploration *explore, cdq_tally *tally,
                                                 cdq_rule *rule, double gamma, int64_t sweeps)
 {
     const int64_t n_actions = rows->n_actions / rule->tables;
     if (n_actions == 4)
-        NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, done, rule, (REAL)gamma, sweeps, 4);
+        NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, tally, rule, (REAL)gamma, sweeps, 4);
     else if (n_actions == 6)
-        NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, done, rule, (REAL)gamma, sweeps, 6);
+        NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, tally, rule, (REAL)gamma, sweeps, 6);
     else
-        NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, done, rule, (REAL)gamma, sweeps, n_actions);
+        NAME(cdq_sweeps_by_rule)(rows, law, model, lanes, explore, tally, rule, (REAL)gamma, sweeps, n_actions);
 }

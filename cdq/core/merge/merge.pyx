@@ -5,6 +5,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
 
 from cdq.core.merge.kernels cimport (
     CDQ_AFFINE, CDQ_BLOCK, CDQ_CUSTOM, CDQ_DENSE_PART, CDQ_IMPORTANCE, CDQ_MAX, CDQ_MEAN, CDQ_POOLED, CDQ_SUM,
@@ -66,7 +67,7 @@ cdef unsigned char *_room(out, int64_t n_bytes) except NULL:
         return <unsigned char *> PyByteArray_AS_STRING(out)
     memory = out
     if memory.shape[0] < n_bytes:
-        raise ValueError(f"the merged slice takes {n_bytes} bytes, there is room for {memory.shape[0]}")
+        raise ValueError(f"a slice takes {n_bytes} bytes, there is room for {memory.shape[0]}")
     return &memory[0]
 
 
@@ -138,26 +139,33 @@ def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_m
         free(pairs)
 
 
-def pack(Rows rows not None, pairs, int64_t first, int64_t last, bytes before=b""):
+def most_packed_bytes(Rows rows not None, int64_t of):
+    """Return the most bytes of a contribution's slice, and of a merged one, where there are *of* slices."""
+    cdef int64_t count = (rows.c.n_states / of + 1) * rows.c.n_actions
+    return cdq_slice_bytes(count, 0, 0, rows.c.real_size), cdq_slice_bytes(count, 1, 1, rows.c.real_size)
+
+
+def pack(Rows rows not None, pairs, int64_t first, int64_t last, bytes before=b"", out=None):
     """Return the slice of the pairs first .. last - 1 of a contribution as bytes to travel, after those of *before*.
 
     Sparse or dense, whichever is smaller; *pairs* are those of them that were touched, ascending, or None: dense.
+    With *out*, memory that is large enough, they are written to its beginning, which is returned.
     """
-    cdef cdq_header header
     cdef const uint32_t[::1] listed = pairs
     cdef int64_t n = last - first if pairs is None else listed.shape[0]
     cdef bint sparse = n * (8 + rows.c.real_size) < (last - first) * (4 + rows.c.real_size)
-    header.first = -1 if sparse else first
-    header.count = n if sparse else last - first
-    header.mass = header.visits = 0
-    out = bytearray(len(before) + cdq_slice_bytes(header.count, sparse, 0, rows.c.real_size))
-    out[:len(before)] = before
-    cdef unsigned char *data = <unsigned char *> PyByteArray_AS_STRING(out) + len(before)
+    cdef cdq_header header = cdq_header(-1 if sparse else first, n if sparse else last - first, 0, 0)
+    cdef int64_t needed = len(before) + cdq_slice_bytes(header.count, sparse, 0, rows.c.real_size)
+    packed = bytearray() if out is None else memoryview(out)[:needed]
+    cdef unsigned char *data = _room(packed, needed) + len(before)
+    memcpy(data - len(before), <const unsigned char *> before, len(before))
     (<cdq_header *> data)[0] = header
     cdef cdq_slice slice = cdq_open_slice(data, 0, rows.c.real_size)
+    cdef unsigned char *end = <unsigned char *> slice.values + header.count * rows.c.real_size
+    memset(end, 0, <const unsigned char *> slice.visits - end)  # padding: nothing that was in memory before may travel
     with nogil:
         cdq_pack(&rows.c, <cdq_header *> data, &slice, &listed[0] if sparse and header.count else NULL)
-    return out
+    return packed
 
 
 cdef cdq_slice _open(

@@ -165,12 +165,56 @@ CDQ_INLINE void NAME(cdq_prefetch_commit)(const cdq_rows *rows, uint32_t pair, c
         CDQ_PREFETCH(visits + pair);
 }
 
+/* Take over the visited ones of the merged pairs of a row; none of it depends on which they are: a branch that is taken
+ * for some of them takes longer than all the rest. */
+CDQ_INLINE void NAME(cdq_take_row)(REAL *restrict values, uint32_t *restrict counts, const REAL *restrict merged,
+                                   const uint32_t *restrict after, const uint32_t *restrict visits,
+                                   const int64_t n_actions)
+{
+    for (int64_t i = 0; i < n_actions; i++) {
+        REAL value = values[i];
+        uint32_t count = counts[i];
+        values[i] = visits[i] ? merged[i] : value;
+        counts[i] = visits[i] ? after[i] : count;
+    }
+}
+
+/* Commit a merged slice of whole rows. */
+CDQ_INLINE void NAME(cdq_commit_rows)(cdq_rows *rows, const cdq_slice *slice, int64_t *all_visits,
+                                      const int64_t n_actions)
+{
+    const int64_t first = slice->header->first, count = slice->header->count;
+    unsigned char *data = cdq_row(rows, (uint32_t)(first / n_actions));
+    for (int64_t at = 0; at < count; at += n_actions, data += rows->stride) {
+        const REAL *merged = (const REAL *)slice->values + at;
+        const uint32_t *after = slice->after + at, *visits = slice->visits + at;
+        uint32_t any = 0;
+        for (int64_t i = 0; i < n_actions; i++)
+            any |= visits[i];
+        if (!any)
+            continue;
+        NAME(cdq_take_row)((REAL *)data, (uint32_t *)((REAL *)data + n_actions), merged, after, visits, n_actions);
+        if (!all_visits)
+            continue;
+        NAME(cdq_take_row)((REAL *)rows->base + first + at, rows->clock + first + at, merged, after, visits, n_actions);
+        for (int64_t i = 0; i < n_actions; i++)
+            all_visits[first + at + i] += visits[i];
+    }
+}
+
 /* A merged slice becomes the table and, if this worker is the one of its process that keeps them (visits), the base,
  * the clocks and the visits of all workers. */
 static void NAME(cdq_commit)(cdq_rows *rows, const cdq_slice *slice, int64_t *visits)
 {
     const REAL *values = (const REAL *)slice->values;
     int64_t first = slice->header->first, last = slice->header->count - 1;
+    rows->n_log = 0;
+    if (first >= 0 && last >= 0 && first % rows->n_actions == 0 && (last + 1) % rows->n_actions == 0) {
+#define CDQ_BODY(actions) NAME(cdq_commit_rows)(rows, slice, visits, actions)
+        CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
+#undef CDQ_BODY
+        return;
+    }
     for (int64_t i = 0; i <= last; i++) {
         uint32_t *count, pair = first < 0 ? slice->pairs[i] : (uint32_t)(first + i);
         if (first < 0)
@@ -185,7 +229,6 @@ static void NAME(cdq_commit)(cdq_rows *rows, const cdq_slice *slice, int64_t *vi
             visits[pair] += slice->visits[i];
         }
     }
-    rows->n_log = 0;
 }
 
 /* A worker alone: its own table is the merge, its visits are what the clock gains. */

@@ -17,6 +17,13 @@ CDQ_INLINE uint32_t cdq_allowed(const uint8_t *mask, int64_t n_actions, uint32_t
             return (uint32_t)a;
     return (uint32_t)n_actions;
 }
+
+/* All bits where the coin, the upper half of the random bits, says to explore, else none. */
+CDQ_INLINE uint32_t cdq_explores(uint64_t threshold, uint64_t random) { return -(uint32_t)(random >> 32 < threshold); }
+
+/* One number where all bits of *which* are set, another where none is: a branch is mispredicted as often as the coin
+ * falls on the rarer side. */
+CDQ_INLINE uint32_t cdq_either(uint32_t which, uint32_t one, uint32_t other) { return other ^ ((other ^ one) & which); }
 #endif
 
 #include "table/masked.h"
@@ -43,9 +50,11 @@ CDQ_INLINE uint32_t NAME(cdq_greedy)(const REAL *q, int64_t n_actions, uint32_t 
 /* Epsilon-greedy: the upper half of the random bits is the coin, the lower half picks among the candidates. */
 CDQ_INLINE uint32_t NAME(cdq_choice)(const REAL *q, int64_t n_actions, uint64_t threshold, uint64_t random)
 {
-    uint32_t coin = (uint32_t)(random >> 32), bits = (uint32_t)random;
-    uint32_t greedy = NAME(cdq_greedy)(q, n_actions, bits);
-    return coin < threshold ? cdq_below(bits, (uint32_t)n_actions) : greedy;
+    uint32_t bits = (uint32_t)random, uniform = cdq_below(bits, (uint32_t)n_actions);
+    uint32_t explores = cdq_explores(threshold, random);
+    if (n_actions > 8 && explores)
+        return uniform;
+    return cdq_either(explores, uniform, NAME(cdq_greedy)(q, n_actions, bits));
 }
 
 /* The greedy action of lowest index, among those that the mask (NULL: every one) allows; n_actions where it allows

@@ -41,6 +41,14 @@ CDQ_INLINE uint32_t cdq_state(const cdq_rows *rows, uint32_t pair)
     return rows->inverse ? (uint32_t)(((unsigned __int128)rows->inverse * pair) >> 64) : pair;
 #else
     return pair / (uint32_t)rows->n_actions;
+/* cdq_row of a table that is learnt: by a constant number of actions no multiplication is left. */
+CDQ_INLINE unsigned char *cdq_learnt_row(const cdq_rows *rows, uint32_t state, const int64_t n_actions,
+                                     const int64_t real_size)
+{
+    CDQ_CHECK(state < rows->n_states && rows->stride == cdq_row_size(n_actions, real_size));
+    return rows->data + (size_t)state * (size_t)cdq_row_size(n_actions, real_size);
+}
+
 #endif
 }
 
@@ -63,6 +71,17 @@ CDQ_INLINE uint32_t cdq_entry(uint32_t count, int bits)
     memcpy(&form, &exact, sizeof form);
     uint32_t entry = (form >> (24 - bits)) - ((uint32_t)(125 + bits) << (bits - 1));
     return count < (1u << (bits - 1)) ? count : entry;
+}
+
+/* cdq_entry of one count: the shift that leaves its `bits` leading bits, by the processor's search for the highest one. */
+CDQ_INLINE uint32_t cdq_entry_of(uint32_t count, int bits)
+{
+#if defined(__GNUC__)
+    int shift = (32 - bits) - __builtin_clz(count | (1u << (bits - 1)));
+    return (count >> shift) + ((uint32_t)shift << (bits - 1));
+#else
+    return cdq_entry(count, bits);
+#endif
 }
 
 /* Make room for `more` updates in the log of a worker alone. Without memory the process ends, as it does where there is
@@ -97,10 +116,24 @@ CDQ_INLINE void cdq_set_aside(cdq_rows *rows)
     rows->n_log = merged;
 }
 
+/* The bytes of a row: values and counts, and what aligns the next row. */
+CDQ_INLINE int64_t cdq_row_size(int64_t n_actions, int64_t real_size)
+{
+    return (n_actions * (real_size + 4) + real_size - 1) / real_size * real_size;
+}
+
 CDQ_INLINE unsigned char *cdq_row(const cdq_rows *rows, uint32_t state)
 {
     CDQ_CHECK(state < rows->n_states);
     return rows->data + (size_t)state * (size_t)rows->stride;
+}
+
+/* cdq_row of a table that is learnt: by a constant number of actions no multiplication is left. */
+CDQ_INLINE unsigned char *cdq_learnt_row(const cdq_rows *rows, uint32_t state, const int64_t n_actions,
+                                     const int64_t real_size)
+{
+    CDQ_CHECK(state < rows->n_states && rows->stride == cdq_row_size(n_actions, real_size));
+    return rows->data + (size_t)state * (size_t)cdq_row_size(n_actions, real_size);
 }
 
 #endif

@@ -14,7 +14,7 @@ enum { CDQ_FIRST_TOUCHES, CDQ_EVERY_UPDATE, CDQ_NOTHING };
 CDQ_INLINE REAL NAME(cdq_touch)(cdq_rows *rows, const cdq_law *law, uint32_t state, uint32_t action,
                                 const int64_t n_actions, const int logging)
 {
-    const REAL *q = (const REAL *)cdq_row(rows, state) + action;
+    const REAL *q = (const REAL *)cdq_learnt_row(rows, state, n_actions, sizeof(REAL)) + action;
     uint32_t *count = (uint32_t *)(q - action + n_actions) + action, before = *count;
     const uint32_t touched = logging == CDQ_FIRST_TOUCHES ? CDQ_TOUCHED : 0;
     if (logging != CDQ_NOTHING)
@@ -26,5 +26,5 @@ CDQ_INLINE REAL NAME(cdq_touch)(cdq_rows *rows, const cdq_law *law, uint32_t sta
     if (logging != CDQ_NOTHING)
         rows->n_log += !(before & touched);
     *count = (before + 1) | touched;
-    return ((const REAL *)law->step_size)[cdq_entry(CDQ_COUNT(before + 1), law->bits)];
+    return ((const REAL *)law->step_size)[cdq_entry_of(CDQ_COUNT(before + 1), law->bits)];
 }

@@ -16,7 +16,7 @@ CDQ_INLINE void NAME(cdq_update_of)(cdq_rows *rows, const cdq_law *law, const ui
         uint32_t a = action[i];
         CDQ_CHECK(a < n_actions);
         REAL alpha = NAME(cdq_touch)(&table, &steps, state[i], a, n_actions, logging);
-        REAL *q = (REAL *)cdq_row(&table, state[i]);
+        REAL *q = (REAL *)cdq_learnt_row(&table, state[i], n_actions, sizeof(REAL));
         q[a] += alpha * (target[i] - q[a]);
     }
     rows->n_log = table.n_log;

@@ -19,7 +19,7 @@ from cdq.comm.zmq.address import parse
 from cdq.comm.zmq.events import TOKEN_BYTES, Tick
 from cdq.comm.zmq.keys import Keys
 from cdq.comm.zmq.link import Link
-from cdq.comm.zmq.wire import Frame, Kind, Rejected, decode, encode
+from cdq.comm.zmq.wire import Assembled, Frame, Kind, Message, Rejected, decode, encode
 from cdq.errors import CommClosed, CommError, CommTimeout
 from cdq.job.membership.events import (
     PICTURE,
@@ -131,7 +131,7 @@ class Connection:
 
     def _step(self, event: WorkerEvent) -> None:
         for action in self._machine.step(event):
-            if isinstance(action, (bytes, memoryview)):
+            if isinstance(action, (bytes, memoryview, Message)):
                 self._link.offer(action)  # where it is lost, the machine sends it again
             else:
                 self._happened.append(action)
@@ -195,7 +195,7 @@ def status(
     raise CommTimeout(f"{url}: the hub does not answer within {timeout:g} s")
 
 
-def _frame(url: str, data: Received) -> Frame:
+def _frame(url: str, data: Received | Assembled) -> Frame:
     try:
         return decode(data)
     except Rejected as rejected:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from cdq.comm.contribution import Received as Payload
 from cdq.comm.zmq.events import Tick
-from cdq.comm.zmq.wire import Body, Kind, Reason
+from cdq.comm.zmq.wire import Assembled, Body, Kind, Message, Reason
 
 
 class Arrived(NamedTuple):
     """A message came to the worker."""
 
-    data: Payload
+    data: Payload | Assembled
     now: float
 
 
@@ -74,7 +74,7 @@ class Left(NamedTuple):
     """The hub knows that this worker left, or has ended itself."""
 
 
-WorkerAction = bytes | memoryview | Deliver | Joined | Failed | Left  # bytes: a message to send
+WorkerAction = bytes | memoryview | Message | Deliver | Joined | Failed | Left  # the first three: to be sent
 
 
 class Submission(NamedTuple):
@@ -116,7 +116,7 @@ class Service(Protocol):
         Returns the name of its machine, as it says; empty where it does not.
         """
 
-    def welcome(self, uid: int, members: Sequence[int], /) -> bytes:
+    def welcome(self, uid: int, members: Collection[int], /) -> bytes:
         """Return what a worker needs to begin, or begin again, in the round that is open, with its members."""
 
     def limit(self, uid: int, /) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cdq.comm.zmq.events import HELLO_LIMIT, TOKEN_BYTES
 from cdq.comm.zmq.wire import Frame, Kind, Reason, Rejected, pack_reason
-from cdq.job.membership.events import Refused, Service, Submission
+from cdq.job.membership.events import SHORT, Refused, Service, Submission
 from cdq.job.membership.roster import Peer
 
 # Those that the sender can do something about; what cannot have been sent by a worker of ours is only counted.
@@ -22,6 +22,14 @@ _ANSWERED = frozenset(
     }
 )
 _OF_A_SESSION = frozenset({Kind.CONTRIB, Kind.PING, Kind.PONG, Kind.BYE})
+
+
+def accept(service: Service, frame: Frame, peer: Peer | None, run: int, generation: int) -> None:
+    """Refuse, before its payload is read, a frame that is too long or not of the connection's session."""
+    fence(frame, peer, run, generation)
+    limit = service.limit(frame.uid) if frame.kind == Kind.CONTRIB else SHORT.get(frame.kind, 0)
+    if frame.kind != Kind.HELLO and len(frame.payload) > limit:
+        raise Rejected(Reason.TOO_LONG, frame, "the contribution is longer than the job allows")
 
 
 def fence(frame: Frame, peer: Peer | None, run: int, generation: int) -> None:

@@ -25,8 +25,8 @@ from cdq.comm.zmq.events import (
     Unreachable,
 )
 from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode
-from cdq.job.membership.events import PICTURE, SHORT, HubSettings, HubState, Refused, Service, Submission
-from cdq.job.membership.fence import admit, check, fence
+from cdq.job.membership.events import PICTURE, HubSettings, HubState, Refused, Service, Submission
+from cdq.job.membership.fence import accept, admit, check
 from cdq.job.membership.replies import Replies
 from cdq.job.membership.roster import Peer, Roster
 from cdq.job.membership.welcomes import Welcomes
@@ -73,9 +73,11 @@ class HubMachine:
         self.counts = self._replies.counts
         self._service = service
         self._settings = settings
-        self._roster = Roster()
-        self._welcomes = Welcomes()
+        self._roster, self._welcomes = Roster(), Welcomes()
         self._sessions = 0
+        self._enough = (
+            False  # live members for a round, for all that is known: nobody was lost since they were counted
+        )
         self._awaited = 0  # contributions that must come before all have: at least so many
         self._round_began = self._now = now
         self._finished_at: float | None = None
@@ -118,11 +120,11 @@ class HubMachine:
     def step(self, event: HubEvent) -> list[HubAction]:
         """Take in an event, and return the actions to take, in order."""
         self._now = event.now
+        self._enough = self._enough and isinstance(event, Received)
         if isinstance(event, Received):
             self._receive(event)
         elif isinstance(event, Tick):
-            self._welcomes.under_way = event.unread
-            self._tick()
+            self._tick(event.unread)
         elif isinstance(event, Dropped):
             self._replies.count_refused(event.why)
         elif isinstance(event, Unreachable):
@@ -141,7 +143,9 @@ class HubMachine:
         self.counts["frames"] += 1
         self.counts["bytes"] += len(event.data)
         try:
-            frame = decode(event.data, lambda frame: self._accept(frame, peer))
+            frame = decode(
+                event.data, lambda frame: accept(self._service, frame, peer, self.run, self.generation)
+            )
             if frame.kind == Kind.HELLO:
                 self._greet(frame, event)
             elif frame.kind == Kind.STATUS:
@@ -152,13 +156,6 @@ class HubMachine:
                 self._handlers[frame.kind](frame, peer)
         except Rejected as rejected:
             self._replies.refuse(rejected, route, self.run, self.generation)
-
-    def _accept(self, frame: Frame, peer: Peer | None) -> None:
-        """Refuse, before its payload is read, a frame that is too long or not of the connection's session."""
-        fence(frame, peer, self.run, self.generation)
-        limit = self._service.limit(frame.uid) if frame.kind == Kind.CONTRIB else SHORT.get(frame.kind, 0)
-        if frame.kind != Kind.HELLO and len(frame.payload) > limit:
-            raise Rejected(Reason.TOO_LONG, frame, "the contribution is longer than the job allows")
 
     def _greet(self, frame: Frame, event: Received) -> None:
         if frame.run not in {0, self.run}:
@@ -196,7 +193,7 @@ class HubMachine:
             peer.incarnation = self._sessions
             self.counts["sessions"] += 1
         peer.welcomed = self._now
-        body = Body(self._service.welcome(peer.uid, tuple(self._roster.members)))
+        body = Body(self._service.welcome(peer.uid, self._roster.members))
         self._welcomes.sent(body.length)
         self._tell(peer, Kind.WELCOME, peer.applied, body)
 
@@ -290,7 +287,7 @@ class HubMachine:
         joining = self._let_in()
         self.version += 1
         self.epoch += bool(absent or leaving or joining)
-        self._round_began = self._now
+        self._round_began, self._enough = self._now, False
         results = self._service.close_round(tuple(self._roster.members), submissions, self.state)
         self._spent = [submissions, [peer.result for peer in delivered]]
         for peer in delivered:
@@ -315,30 +312,37 @@ class HubMachine:
         """Make waiting workers members, as far as there is room."""
         room = self._settings.max_members - len(self._roster.members)
         joining = [peer for peer in self._roster.waiting.values() if peer.route is not None][: max(room, 0)]
+        self._roster.join(joining)
         for peer in joining:
-            self._roster.join(peer)
             self._replies.note(logging.INFO, "worker joins", uid=peer.uid)
         return joining
 
     def _admit_if_short(self) -> None:
         """Let workers in at once where there are too few for a round, or none are needed for it."""
+        rounds = not (self._settings.asynchronous or self._service.finished)
+        if rounds and (self._enough or not self._is_short()):
+            return
+        if not self._roster.waiting:
+            return
+        if not self._enough:
+            self._evict_absent()
+        self._enough, self.epoch = True, self.epoch + 1
+        for peer in self._let_in():
+            self._welcome(peer)
+
+    def _is_short(self) -> bool:
+        """Return whether a round has too few workers, and those that wait are enough for it."""
         roster, least = self._roster, self._settings.min_members
         live = sum(1 for _ in islice(filter(self._is_live, roster.members.values()), max(least, 1)))
-        rounds = not (self._settings.asynchronous or self._service.finished)
-        if rounds and not live < least <= live + len(roster.waiting):
-            return
-        if not live:
+        if not live and least <= len(roster.waiting):
             self._round_began = self._now
-        if roster.waiting:
-            self._evict_absent()
-            self.epoch += 1
-            for peer in self._let_in():
-                self._welcome(peer)
+        self._enough = live >= least
+        return live < least <= live + len(roster.waiting)
 
     # ---- coming and going
 
-    def _tick(self) -> None:
-        settings = self._settings
+    def _tick(self, under_way: int) -> None:
+        self._welcomes.under_way, settings = under_way, self._settings
         self._spent.clear()
         for peer in self._roster.present():
             if self._now - peer.heard >= settings.ping_interval:
@@ -364,6 +368,7 @@ class HubMachine:
     def _bid_farewell(self, frame: Frame, peer: Peer) -> None:
         if peer.route is not None:
             self._replies.send(peer.route, frame)
+        self._enough = False
         self._roster.stop_waiting(peer)
         self._replies.note(logging.INFO, "worker leaves", uid=peer.uid)
         if peer.submission is not None:

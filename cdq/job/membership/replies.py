@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from cdq.comm.zmq.events import HubAction, Note, Send
-from cdq.comm.zmq.wire import Body, Frame, Reason, Rejected, pack_header
+from cdq.comm.zmq.wire import Body, Frame, Reason, Rejected, outgoing
 from cdq.job.membership.fence import answer_to
 
 
@@ -35,8 +35,7 @@ class Replies:
 
     def send(self, route: bytes, frame: Frame, body: Body | None = None) -> None:
         """Send a frame by a connection; *body* is its payload where it has none."""
-        body = Body(frame.payload) if body is None else body
-        self.add(Send(route, pack_header(frame, body), body))
+        self.add(Send(route, outgoing(frame, body)))
 
     def note(self, level: int, text: str, **fields: Any) -> None:
         """Write to the log."""

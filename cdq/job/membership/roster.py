@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -214,12 +214,14 @@ class Roster:
         peer.route, peer.away_since = None, now
         self.stop_waiting(peer)
 
-    def join(self, peer: Peer) -> None:
-        """Make a worker a member."""
-        self.waiting.pop(peer.uid, None)
-        last = next(reversed(self.members), -1)
-        self.members[peer.uid] = peer
-        if peer.uid < last:  # else they are in order
+    def join(self, peers: Iterable[Peer]) -> None:
+        """Make workers members."""
+        last, in_order = next(reversed(self.members), -1), True
+        for peer in peers:
+            self.waiting.pop(peer.uid, None)
+            self.members[peer.uid] = peer
+            in_order, last = in_order and peer.uid > last, peer.uid
+        if not in_order:  # once for all of them
             self.members = dict(sorted(self.members.items()))
 
     def drop(self, peer: Peer) -> None:
@@ -271,8 +273,7 @@ class Roster:
 
     def restore(self, state: Sequence[Sequence[Any]], now: float) -> None:
         """Take back what `state` returned; members are unreachable since now, until they are heard."""
-        for uid, identity, token, applied, member in state:
+        for uid, identity, token, applied, _ in state:
             peer = Peer(uid, identity, token, applied=applied, away_since=now)
             self._peers[uid] = self._by_identity[identity] = peer
-            if member:
-                self.join(peer)
+        self.join(self._peers[uid] for uid, *_, member in state if member)

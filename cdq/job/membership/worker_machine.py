@@ -10,7 +10,7 @@ from functools import cached_property
 
 from cdq.comm.contribution import Received
 from cdq.comm.zmq.events import TOKEN_BYTES, Tick
-from cdq.comm.zmq.wire import Frame, Kind, Reason, Rejected, decode, encode, unpack_reason
+from cdq.comm.zmq.wire import Frame, Kind, Reason, Rejected, decode, outgoing, unpack_reason
 from cdq.errors import CommClosed
 from cdq.job.membership.events import (
     Arrived,
@@ -254,4 +254,4 @@ class WorkerMachine:
 
     def _send(self, kind: Kind, sequence: int = 0, base: int = 0, payload: Received = b"") -> None:
         session = (self.run, self.generation, self._epoch, self.uid, self._incarnation)
-        self._actions.append(encode(Frame(kind, *session, sequence, base, payload)))
+        self._actions.append(outgoing(Frame(kind, *session, sequence, base, payload)))

@@ -54,13 +54,18 @@ Kind = Callable[[int, int, int], dict[str, str]]
 KINDS: tuple[Kind, ...] = (torchrun, indexed_job, aws_batch)
 
 
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a rank, with the variables of its launcher and none of this process's."""
+    ours = ("CDQ_", "AWS_BATCH_", "OMPI_", "PMI")
+    others = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**others, "PYTHONPATH": str(Path(cdq.__file__).parents[1]), **variables}
+
+
 def start(script: str, variables: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
     """Start a process that is a rank, with the variables of its launcher and none of this process's."""
-    ours = ("CDQ_", "AWS_BATCH_", "OMPI_", "PMI")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", script, *arguments],
-        env={**environment, "PYTHONPATH": str(Path(cdq.__file__).parents[1]), **variables},
+        env=environment(variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
@@ -87,7 +87,7 @@ class Adding:
             raise Refused("adds not")
         return "here"
 
-    def welcome(self, uid: int, members: Sequence[int]) -> bytes:
+    def welcome(self, uid: int, members: Collection[int]) -> bytes:
         assert uid in members
         return self.disk.tables[-1].tobytes()
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import concurrent.futures
 import random
 import socket
+import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
 
 import cdq
 from cdq.comm.zmq.address import parse
@@ -68,6 +71,64 @@ def test_g12_mutated_frames_do_no_harm() -> None:
     assert worker.error is None
     assert len(worker.acknowledged) == 200
     assert grown < LIMIT
+
+
+def heads(total: int) -> list[bytes]:
+    """Return heads of pieces: of one that begins a message, and of others, that are wrong in some way."""
+    fields = [
+        (1, 64, total),
+        (1, 64 + 1000, total),
+        (1, 0, total),
+        (2, 64, total),
+        (1, total, total),
+        (1, 64, 0),
+    ]
+    more = [(1, 64, 1 << 62), (0, 0, 64), (1, (1 << 64) - 1, 1 << 63)]
+    whole = [struct.pack("<4sIQQ", b"CDQP", *numbers) for numbers in fields + more]
+    return [*whole, whole[0][:-1], b"", b"CDQQ" + whole[0][4:]]
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "ipc"])
+def test_g12_pieces_of_strangers_do_no_harm(scheme: str) -> None:
+    """By TCP only those that take part may send pieces; by IPC there are no others than this user's processes."""
+    chance = random.Random(8)
+
+    def attack() -> None:
+        with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+            socket.linger, socket.sndtimeo = 0, 5000
+            socket.connect(url.removeprefix("zmq+"))
+            for _ in range(3000):
+                head = chance.choice(heads(chance.choice([65, 1000, 1064, 1 << 20])))
+                socket.send_multipart([head, bytes(chance.choice([0, 1, 64, 1000]))])
+            for parts in ([b""] * 3, [b"", b""], [heads(1000)[0]] * 5):
+                socket.send_multipart(parts)
+            while refused(url) < 2000:
+                time.sleep(0.05)
+
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="cdq-") as short:
+        place = "tcp://127.0.0.1:0" if scheme == "tcp" else f"zmq+ipc://{short}/hub"
+        with running(place, Disk(), HubSettings()) as url:
+            worker, grown = attacked(url, attack)
+    assert worker.error is None
+    assert len(worker.acknowledged) == 200
+    assert grown < LIMIT
+
+
+def test_messages_that_were_never_finished_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="cdq-") as short:
+        hub = Hub(f"zmq+ipc://{short}/hub", RelayMachine(2, 7), limit=10_000)
+        with hub, zmq.Context() as context:
+            for _ in range(20):
+                with context.socket(zmq.DEALER) as socket:
+                    socket.connect(hub.url.removeprefix("zmq+"))
+                    socket.send_multipart([heads(5000)[0], bytes(1000)])
+            until = time.monotonic() + 10.0
+            hub.run(lambda: len(hub._incoming) == 20 or time.monotonic() > until)
+            assert len(hub._incoming) == 20
+            monkeypatch.setattr("cdq.comm.zmq.hub._UNFINISHED", 0.1)
+            hub._done = False
+            hub.run(lambda: not hub._incoming or time.monotonic() > until)
+            assert not hub._incoming
 
 
 def refused(url: str) -> int:

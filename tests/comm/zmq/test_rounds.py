@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from cdq.comm.zmq.events import Dropped, Received, Revoked, Send, Stop, Tick, Unreachable
 from cdq.comm.zmq.wire import Frame, Kind, Reason, decode, encode
+from cdq.job.membership import roster
 from cdq.job.membership.events import Deliver, Failed, HubSettings, Joined, Leave, Left, Submit
 from tests.comm.zmq.simulation import Disk, delta
 from tests.comm.zmq.teams import Team
@@ -275,6 +277,47 @@ def test_much_that_is_under_way_keeps_others_waiting() -> None:
     assert team.kinds("a") == []
     team.step(Tick(0.2))
     assert team.kinds("a") == [Joined]
+
+
+def test_joining_takes_as_long_for_each_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No welcome copies the numbers of all, and members that come in any order are put in order once."""
+    team, given, sorts = Team(HubSettings(min_members=5)), list[Any](), list[Any]()
+    welcome = team.service.welcome
+    monkeypatch.setattr(
+        team.service, "welcome", lambda uid, members: given.append(members) or welcome(uid, members)
+    )
+    monkeypatch.setattr(roster, "sorted", lambda items: sorts.append(items) or sorted(items), raising=False)
+    for key in "abcde":
+        team.join(key, key)
+    assert given == [team.hub._roster.members] * 5
+    assert all(members is team.hub._roster.members for members in given)
+    for key in "abcde":
+        team.give(key, Leave(team.now))
+    assert team.members == []
+    for key in "edcba":
+        team.join(key, key)
+    assert team.members == list(range(5))
+    assert sum(len(items) > 1 for items in sorts) == 1
+
+
+@pytest.mark.parametrize("settings", [HubSettings(min_members=20), HubSettings(asynchronous=True)])
+def test_members_are_counted_once_and_again_when_one_is_lost(
+    monkeypatch: pytest.MonkeyPatch, settings: HubSettings
+) -> None:
+    team, looks = Team(settings), list[Any]()
+    for number in range(20):
+        team.join(f"first {number}")
+    is_live = team.hub._is_live
+    monkeypatch.setattr(team.hub, "_is_live", lambda peer: looks.append(peer) or is_live(peer))
+    for number in range(50):
+        team.join(f"later {number}")
+    assert len(looks) <= 20
+    assert len(team.members) == (70 if settings.asynchronous else 20)
+    team.step(Unreachable(b"first 0", team.now))
+    team.wait(1000.0)
+    team.join("last")
+    assert 0 not in team.members
+    assert len(looks) > 20
 
 
 def test_who_is_gone_before_its_turn_is_not_welcomed() -> None:

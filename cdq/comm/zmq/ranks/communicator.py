@@ -8,10 +8,11 @@ import weakref
 from collections.abc import Sequence
 from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cdq.comm.base import Call
 from cdq.comm.contribution import Received
+from cdq.comm.kept import Kept
 from cdq.comm.processes import ProcessCommunicator
 from cdq.comm.rendezvous import SIZE_VARIABLE, URL, Meeting, rendezvous
 from cdq.comm.zmq.address import EXAMPLES, Address, parse
@@ -29,7 +30,7 @@ from cdq.comm.zmq.ranks.collectives import (
 from cdq.comm.zmq.ranks.greeting import ANY, Whole, join
 from cdq.comm.zmq.ranks.meeting import HostedRelay, meet
 from cdq.comm.zmq.ranks.relay import WHOLE
-from cdq.comm.zmq.wire import Body, Frame, Kind, Rejected, decode, encode
+from cdq.comm.zmq.wire import Assembled, Body, Frame, Kind, Rejected, decode, encode, outgoing
 from cdq.errors import CollectiveMismatch, CommClosed, CommError, CommTimeout, ConfigError, PeerLost
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 SCHEME = "zmq"
 RANK_VARIABLE = "CDQ_RANK"  # set by who starts the processes, as SIZE_VARIABLE is
+_EMPTY = memoryview(b"")
 _GRACE = 1.0  # seconds that the hub has to say who is missing
 
 
@@ -84,6 +86,7 @@ class ZmqCommunicator(ProcessCommunicator):
         self._group = group
         self._parent = parent
         self._relay = relay
+        self._kept = Kept()
 
     @classmethod
     def connect(cls, url: str, workers: int, timeout: float) -> Sequence[Self]:
@@ -131,6 +134,10 @@ class ZmqCommunicator(ProcessCommunicator):
     # ---- collectives
 
     def _gather(self, operation: str, part: memoryview) -> Sequence[Received]:
+        return self._with_own(self._collect(operation, part), part)
+
+    def _collect(self, operation: str, part: memoryview) -> list[Received]:
+        """Return the parts of all ranks; this rank's, if they are large, is empty, as it does not come back."""
         call = self._begin(operation)
         try:
             parts = unpack_parts(self._converse(call, Mode.GATHER, part), self.size)
@@ -138,14 +145,35 @@ class ZmqCommunicator(ProcessCommunicator):
             self._fail(error)
             raise
         self.bytes_sent += part.nbytes * (self.size - 1)
-        return parts
+        return [*parts]
 
     def _alltoall(self, call: Call, parts: Sequence[memoryview]) -> Sequence[Received]:
         if call.root < 0:
-            answer = self._converse(call, Mode.ALLTOALL, pack_lengths(parts), *parts)
-            return unpack_parts(answer, self.size)
+            others = [*parts[: self.rank], _EMPTY, *parts[self.rank + 1 :]]
+            answer = self._converse(call, Mode.ALLTOALL, pack_lengths(others), *others)
+            return self._with_own([*unpack_parts(answer, self.size)], parts[self.rank])
         mine = parts[self.rank] if self.rank == call.root else b""
         return [self._converse(call, Mode.BROADCAST, mine)] * self.size
+
+    def _with_own(self, parts: list[Received], own: memoryview) -> list[Received]:
+        """Return parts with this rank's own, if the hub did not send it back; copied, as the caller may change it."""
+        if len(own) and not len(parts[self.rank]):
+            parts[self.rank] = self._kept.copy(own)
+        return parts
+
+    def _merge_by_messages(self, contribution: Any, rule: Any, most: int) -> Any:
+        if not hasattr(contribution, "merge_into"):
+            return super()._merge_by_messages(contribution, rule, most)
+        packed, merged = contribution.begin(self.size)
+        parts = [contribution.pack(rank, self.size, self._kept.take(packed)) for rank in range(self.size)]
+        own, parts[self.rank] = parts[self.rank], _EMPTY
+        received = [*self.alltoall(parts)]
+        received[self.rank] = own
+        room = self._kept.take(merged)
+        part = room[: contribution.merge_into(received, rule, self.rank, self.size, room)]
+        slices = self._collect("allgather", part)
+        slices[self.rank] = part
+        return contribution.join(slices)
 
     def _converse(self, call: Call, mode: Mode, *body: Received) -> Received:
         """Give the hub this rank's part of a call, and return the answer."""
@@ -160,7 +188,7 @@ class ZmqCommunicator(ProcessCommunicator):
         take, check = partial(self._take, call), partial(self._check_open, call)
         with self._link as link:
             check()
-            link.send(encode(frame, Body(pack_call(call, mode), *body)))
+            link.send(outgoing(frame, Body(pack_call(call, mode), *body)))
             answer = link.wait(deadline, take, check)
             if answer is None:  # the hub knows who is missing, and tells all that wait
                 link.send(encode(frame._replace(kind=Kind.PING)))
@@ -173,7 +201,7 @@ class ZmqCommunicator(ProcessCommunicator):
         if self._closed:
             raise CommClosed(f"{call}: closed by another thread during the call")
 
-    def _take(self, call: Call, data: Received) -> Received | None:
+    def _take(self, call: Call, data: Received | Assembled) -> Received | None:
         """Return the answer to a call if a message is that; raise if it says that the call failed."""
         try:
             frame = decode(data)

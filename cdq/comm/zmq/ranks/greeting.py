@@ -10,7 +10,7 @@ from cdq.comm.contribution import Received
 from cdq.comm.zmq.events import TOKEN_BYTES
 from cdq.comm.zmq.link import Link
 from cdq.comm.zmq.ranks.collectives import SIZE, WANTED_RANK, Why, pack_loss
-from cdq.comm.zmq.wire import Frame, Kind, Rejected, decode, encode, unpack_reason
+from cdq.comm.zmq.wire import Assembled, Frame, Kind, Rejected, decode, encode, unpack_reason
 from cdq.errors import CommError, CommTimeout, ConfigError
 
 ANY = -1  # rank
@@ -55,7 +55,7 @@ def _join(link: Link, rank: int, size: int, deadline: float, timeout: float) -> 
         link.offer(encode(Frame(Kind.HELLO, payload=payload)))
 
 
-def _welcome(data: Received) -> Frame | None:
+def _welcome(data: Received | Assembled) -> Frame | None:
     try:
         frame = decode(data)
     except Rejected as rejected:

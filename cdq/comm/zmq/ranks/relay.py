@@ -41,7 +41,19 @@ from cdq.comm.zmq.ranks.collectives import (
     unpack_loss,
     unpack_parts,
 )
-from cdq.comm.zmq.wire import Body, Frame, Kind, Reason, Rejected, decode, encode, pack_reason
+from cdq.comm.zmq.wire import (
+    LARGEST_WHOLE,
+    Body,
+    Frame,
+    Kind,
+    Message,
+    Reason,
+    Rejected,
+    decode,
+    encode,
+    outgoing,
+    pack_reason,
+)
 
 WHOLE = 0  # the group of all ranks
 _PING_INTERVAL = 0.25
@@ -173,7 +185,7 @@ class RelayMachine:
         elif frame.kind == Kind.BYE:
             self._leave(frame, group, rank)
 
-    def _send(self, rank: int, data: Payload) -> None:
+    def _send(self, rank: int, data: Payload | Message) -> None:
         route = self._routes.get(rank)
         if route is not None:
             self.counts["bytes sent"] += len(data)
@@ -299,10 +311,16 @@ class RelayMachine:
             self._answer_each(answer, group, requests)
             return
         bodies = [request.body for request in requests]
-        if first.mode == Mode.GATHER:
-            data = encode(answer, Body(pack_lengths(bodies), *bodies))
+        if first.mode == Mode.BROADCAST:
+            self._answer_all(group, outgoing(answer, Body(bodies[first.call.root])))
+        elif sum(map(len, bodies)) > LARGEST_WHOLE:  # each rank has its own part
+            for place, rank in enumerate(group.members):
+                others = [*bodies[:place], b"", *bodies[place + 1 :]]
+                self._send(rank, outgoing(answer, Body(pack_lengths(others), *others)))
         else:
-            data = encode(answer._replace(payload=bodies[first.call.root]))
+            self._answer_all(group, encode(answer, Body(pack_lengths(bodies), *bodies)))
+
+    def _answer_all(self, group: _Group, data: Payload | Message) -> None:
         for rank in group.members:
             self._send(rank, data)
 
@@ -310,7 +328,7 @@ class RelayMachine:
         rows = [unpack_parts(request.body, len(group.members)) for request in requests]
         for column, rank in enumerate(group.members):
             parts = [row[column] for row in rows]
-            self._send(rank, encode(answer, Body(pack_lengths(parts), *parts)))
+            self._send(rank, outgoing(answer, Body(pack_lengths(parts), *parts)))
 
     # ---- failures
 
