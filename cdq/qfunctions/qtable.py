@@ -17,7 +17,7 @@ from cdq.errors.checks import path_of, read_only
 from cdq.qfunctions.merged import mean_of_tables, sum_of_tables
 from cdq.qfunctions.showing import as_html, as_text
 from cdq.rules import RULES
-from cdq.storage import read_tensors, to_pandas, write_csv, write_tensors
+from cdq.storage import read_tensors, require_kind, to_pandas, write_csv, write_tensors
 
 
 class QTable:
@@ -277,25 +277,16 @@ class QTable:
         tensors, header = read_tensors(path_of("the file", path))
         environment = header.get("environment", "")
         if not {"values", "visits"} <= set(tensors) or not isinstance(environment, str):
-            raise FileError(f"{path} holds no table: {_what(tensors, header)}")
+            if "kind" in header:  # of something else, whose reader is named
+                require_kind(path, header, "table")
+            held = ", ".join(sorted(tensors)[:3]) + (" and more" if len(tensors) > 3 else "")
+            raise FileError(f"{path} holds no table: {held or 'no tensors'}; use another file")
         values, visits = tensors["values"], tensors["visits"]
         n = tables_in(header)
         if values.ndim == 2 and values.shape == visits.shape and values.shape[1] % n == 0:
             values, visits = mean_of_tables(values, n), sum_of_tables(visits, n)
         table = cls(values, visits, environment, tensors.get("keys"), tensors.get("actions"))
         return table if name is None else _named(path, header, table, name)
-
-
-def _what(tensors: Collection[str], header: Mapping[str, Any]) -> str:
-    """Return in words what a file without a table holds, and who reads it."""
-    if header.get("kind") in {"learner", "checkpoint"}:
-        held = "a network" if "updates" in tensors else "a learner without one"
-        reader = "load" if header["kind"] == "learner" else "resume, of its directory"
-        return f"it is that of {held}, for cdq.QLearner.{reader}"
-    if header.get("kind") in {"model", "solution"}:
-        return f"it is that of a {header['kind']}; use another file"
-    first = ", ".join(sorted(tensors)[:3]) or "no tensors"
-    return f"{first}{' and more' if len(tensors) > 3 else ''}; use another file"
 
 
 def part_of(table: QTable, blocks: Blocks, number: int) -> QTable:

@@ -276,7 +276,7 @@ def read_file(path: str | os.PathLike[str], *, follow: bool = True) -> bytes:
     except MemoryError:
         raise FileError(f"cannot read {path}: its {size:,} bytes do not fit into the memory") from None
     except OSError as error:
-        more = f"; {_READERS['checkpoint']}" if os.path.isdir(path) else ""
+        more = f"; of checkpoints, {_READERS['checkpoint']}" if os.path.isdir(path) else ""
         raise FileError(f"cannot read {path}: {error.strerror or error}{more}") from None
 
 

@@ -73,3 +73,70 @@ def test_steps_are_refused_in_the_same_words_with_a_network(
     job = ("hub", "--bind", f"zmq+ipc://{tmp_path}/s", "--env", "CartPole-v1", *network)
     assert refusal(capsys, *job, "--checkpoint", tmp_path / "job", "--steps", steps).startswith(expected)
     assert main(["train", "CartPole-v1", *network, "--steps", "0", "--progress", "0"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--step-size", "polynomial:.7"), "give a number, or linear:1e-3:2e-5:STEPS"),
+        (("--merge", "foo"), "merge is 'foo', and a network is learnt: there is no such rule; allowed: 'gra"),
+        (("--merge", "pooled"), "merge is 'pooled', and a network is learnt: it has no visits"),
+        (("--until-optimal", "0.1"), "or --until-return"),
+        (("--sync-every", "foo"), "sync_every is 'foo'; allowed: auto, or a whole number of steps"),
+        (("--sync-every", "0"), "sync_every is 0; allowed: a whole number of at least 1"),
+        (("--stepping", "model"), "leave out features, network, bins, table and masks"),
+        (("--network", "64x64"), "such as 64,64; or module:function"),
+    ],
+)  # fmt: skip
+def test_what_a_network_excludes_is_said_in_options(
+    options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in refusal(capsys, "train", *POLE, "--steps", "2000", *options)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("train FrozenLake-v1 --tasks goals:1,2 --until-optimal 0.1", "or --until-return"),
+        ("train FrozenLake-v1 --rule foo", "or 'hysteretic:BETA'"),
+        ("train FrozenLake-v1 --sync-every x", "allowed: auto, or a whole number of steps"),
+        ("train FrozenLake-v1 --sync-every 1.5", "allowed: auto, or a whole number of steps"),
+        ("train FrozenLake-v1 --merge personal:3", "or --fleet"),
+        (
+            "train CartPole-v1 --table hash",
+            "(--features tiles) for a linear Q-function, or bins=... (--bins N",
+        ),
+        ("evaluate run", "or cdq train --resume DIR --save FILE"),
+        ("play cdq/TicTacToe-v0 --table run", "or cdq train --resume DIR --save FILE"),
+        ("evaluate {checkpoint}", "or cdq train --resume DIR --save FILE"),
+        ("plot net.safetensors --kind values", "or --kind surface or table"),
+        ("train --resume run --network 64,64", "leave network out (--network on the command line)"),
+        ("evaluate net.safetensors --network a:b", "leave network out (--network on the command line)"),
+    ],
+)
+def test_options_are_named_and_not_arguments_of_python_alone(
+    command: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = ["--steps", "2e3", "--checkpoint", "run", "--save", "net.safetensors"]
+    assert main(["train", *POLE, *run]) == 0
+    capsys.readouterr()
+    found = command.format(checkpoint=next(Path("run").glob("checkpoint-*")))
+    assert said in refusal(capsys, *found.split())
+
+
+@pytest.mark.parametrize("command", ["train", "hub"])
+def test_help_tells_of_keras_models(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert "UNITS|MODULE:FUNCTION" in "".join(capsys.readouterr().out.split())
+
+
+def test_help_tells_that_a_keras_model_is_given_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    assert "and --network MODULE:FUNCTION where a Keras model is learnt" in " ".join(
+        capsys.readouterr().out.replace("│", " ").split()
+    )

@@ -231,3 +231,20 @@ def test_a_table_is_a_frame_and_a_file(keys: Any, tmp_path: Path) -> None:
     assert first == ",".join(["state", *frame])
     assert lines[1].split(",")[0] == "1"
     assert lines[1].endswith(",1.0,2.0,4,5,1")
+
+
+def test_files_of_something_else_name_their_reader(tmp_path: Path) -> None:
+    many = {f"tensor.{number}": np.zeros(1) for number in range(48)}
+    for kind, reader in (
+        ("learner", "cdq.QLearner.load"),
+        ("checkpoint", "cdq.QLearner.resume"),
+        ("model", "cdq.MDP.load"),
+    ):
+        write_tensors(tmp_path / "file", many, {"kind": kind})
+        with pytest.raises(FileError, match=f"holds a {kind}, not a table; .*{reader}"):
+            QTable.load(tmp_path / "file")
+    write_tensors(tmp_path / "file", many, {"kind": "table"})
+    with pytest.raises(
+        FileError, match="holds no table: tensor.0, tensor.1, tensor.10 and more; use another file$"
+    ):
+        QTable.load(tmp_path / "file")

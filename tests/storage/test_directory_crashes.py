@@ -209,4 +209,7 @@ def test_an_error_frees_the_lock_and_no_file_stays_open(directory: CheckpointDir
         with pytest.raises(KeyboardInterrupt):
             fail()
     assert len(os.listdir("/proc/self/fd") if before else []) == len(before)
+    assert not directory.path.exists()  # nothing was written
+    with directory.lock():
+        (directory.path / "lock").touch()
     assert (directory.path / "lock").read_text() == ""
