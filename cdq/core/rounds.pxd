@@ -44,3 +44,13 @@ cdef extern from "rounds.h":
     int64_t cdq_sweeps(double window, int64_t left, int64_t size, int64_t lanes) nogil
     bint cdq_is_due(const cdq_look *look, int64_t before, int64_t after) nogil
     void cdq_record_look(cdq_record *record, const cdq_rows *rows, const int64_t *visits, cdq_look *look) nogil
+
+cdef enum:
+    # Requests of a rank to all: to go on, to end after the round in hand, or to return from here after it.
+    GO_ON = 0
+    STOP_AFTER = 2
+    LOOK_AFTER = 3
+
+    BOARD = 64          # bytes before the merged part, in memory that processes share
+    MOST_PARTS = 128    # of a window, each of so many steps of a worker at least (cdq.workers.tallies)
+    SHORTEST_PART = 128

@@ -7,6 +7,7 @@ from cdq.core.table.rows import Law, Rows
 ENDED: Final[int]
 INTERRUPTED: Final[int]
 NO_MEMORY: Final[int]
+GROWN: Final[int]
 
 def board_bytes(n_bytes: int) -> int: ...
 

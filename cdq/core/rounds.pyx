@@ -16,27 +16,20 @@ from cdq.core.loops.tally cimport (
     CDQ_TALLY_WIDTH, cdq_begin_tally, cdq_episodes, cdq_put_together, cdq_tally, cdq_whole)
 from cdq.core.loops.windows cimport Windows
 from cdq.core.merge.merge cimport commit_parts, commit_sole, merge_part
+from cdq.core.table.hash cimport HashedRows
 from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows, close_alone
 
 cdef extern from "atomics.h":
     int64_t cdq_now() noexcept nogil
 
-cdef enum:
-    # Requests of a rank to all: to go on, to end after the round in hand, or to return from here after it.
-    GO_ON = 0
-    STOP_AFTER = 2
-    LOOK_AFTER = 3
-
-    BOARD = 64          # bytes before the merged part, in memory that processes share
-    MOST_PARTS = 128    # of a window, each of so many steps of a worker at least (cdq.workers.tallies)
-    SHORTEST_PART = 128
-
-# Results of `Seat.play`: the rounds ended, a stop flag ended a window, there was no memory; else what the barrier said.
+# Results of `Seat.play`: the rounds ended, a stop flag ended a window, there was no memory, a window met states that
+# have no rows yet, so that Python has to merge it; else what the barrier said.
 ENDED = 0
 INTERRUPTED = -1
 NO_MEMORY = -2
+GROWN = -3
 
-cdef int _ENDED = 0, _INTERRUPTED = -1, _NO_MEMORY = -2
+cdef int _ENDED = 0, _INTERRUPTED = -1, _NO_MEMORY = -2, _GROWN = -3
 
 
 def board_bytes(int64_t n_bytes):
@@ -102,6 +95,7 @@ cdef class Seat:
 
     cdef Windows loop
     cdef Rows rows
+    cdef HashedRows hashed          # the same, where states get rows as they are met; else None
     cdef object memory
     cdef uint8_t *lanes
     cdef uint8_t *lanes_before
@@ -117,7 +111,7 @@ cdef class Seat:
     cdef object shared
     cdef bint shares, elsewhere     # whether other processes see board and part, and whether it is a worker of one
     cdef int rule
-    cdef bint needs_mass
+    cdef bint needs_mass, grown     # whether the window in hand met states that were new, which no other process sees
     cdef cdq_law law                # of the window in hand
     cdef cdq_decay decay
     cdef int64_t size, wait, target  # of the call of play in hand
@@ -140,9 +134,10 @@ cdef class Seat:
         if visits is not None and visits.shape[0] != rows.c.n_states * rows.c.n_actions:
             raise ValueError("visits do not have the size of the table")
         self.rank, self.loop, self.rows = rank, loop, rows
+        self.hashed = rows if isinstance(rows, HashedRows) else None
         self.memory = (lanes, lanes_before, visits, records, tallies)
         self.lanes, self.lanes_before, self.lane_bytes = &lanes[0], &lanes_before[0], lanes.shape[0]
-        self.visits = &visits[0] if visits is not None else NULL
+        self.visits = &visits[0] if visits is not None and visits.shape[0] else NULL
         self.records, self.n_records = <cdq_record *> &records[0, 0], records.shape[0]
         self.tallies, self.n_tallies = &tallies[0, 0], tallies.shape[0]
         self.board = &self.own_board
@@ -184,8 +179,8 @@ cdef class Seat:
         and one of *most_rows* parts of the steps have so many bits, or where it is *unseen*. Recorded are its clocks,
         where it *counts* them, and the *known* pairs (None: all) that were visited, of which it has *seen* so many.
 
-        Returns ENDED, INTERRUPTED, NO_MEMORY, or what the barrier said; unless it is ENDED, the round in hand is not
-        merged. *rounds*, *steps*, *window*, *bytes_sent* and *asked* say how far it came.
+        Returns ENDED, INTERRUPTED, NO_MEMORY, GROWN, or what the barrier said; unless it is ENDED, the round in hand is
+        not merged. *rounds*, *steps*, *window*, *bytes_sent* and *asked* say how far it came.
         """
         cdef int64_t size = len(seats), i
         cdef cdq_look look
@@ -235,6 +230,7 @@ cdef class Seat:
             due = self.rank == 0 and look.steps_per_look and cdq_is_due(look, self.steps, after)
             made += self.records[self.rounds].parts
             self._ask(finish, look, after, self.n_tallies - made)
+            self.grown = self.hashed is not None and self.hashed.c.n_states > self.hashed.agreed
             status = self._merge(barrier, &mass, &total, &goes_on)
             if status:
                 return status
@@ -284,6 +280,8 @@ cdef class Seat:
         mass[0] = total[0] = 0
         if size == 1:
             goes_on[0], self.asked = self.board.request == GO_ON, self.board.request == STOP_AFTER
+            if self.grown:
+                return _GROWN
             if self.rows.c.alone:
                 close_alone(&self.rows.c, self.visits)
             else:
@@ -295,8 +293,11 @@ cdef class Seat:
         for i in range(size):
             goes_on[0] = goes_on[0] and (<Seat> self.others[i]).board.request == GO_ON
             self.asked = self.asked or (<Seat> self.others[i]).board.request == STOP_AFTER
+            status = _GROWN if (<Seat> self.others[i]).grown else status
             if (<Seat> self.others[i]).elsewhere:
                 (<Seat> self.others[i]).rows.c.n_log = (<Seat> self.others[i]).board.n_log
+        if status:
+            return status
         if merge_part(self.tables, size, self.rank, self.rule, &self.law, self.needs_mass, &self.part, &self.room):
             return _NO_MEMORY
         status = barrier.meet(self.rank, self.wait)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cdq.comm.base import Communicator
 from cdq.comm.inprocess import InProcessCommunicator
 from cdq.core.merge.merge import RULES
+from cdq.core.rounds import GROWN
 from cdq.core.table.rows import Law
 from cdq.schedules import ClockLaw, Rate, StepSize, build_law
 from cdq.schedules.windows import AutoWindow, Window, sweeps_of
@@ -285,8 +286,8 @@ def learn_rounds(
         rounds = _overlapped(Pipeline(worker, comm, plan.rule, plan.needs_mass), course)
     else:
         stretches = _stretches_of(worker, comm, plan, course)
-        if stretches is not None:
-            rounds = _in_stretches(stretches, course)
+        if stretches is not None and isinstance(contribution, WorkerContribution):
+            rounds = _in_stretches(stretches, contribution, plan, course)
         else:
             rounds = _one_by_one(worker, contribution, comm, plan.rule, course)
     with closing(rounds):  # also where a checkpoint fails
@@ -348,7 +349,9 @@ def _stretches_of(worker: Worker, comm: Communicator, plan: Plan, course: Course
     return stretches if all(possible) else None
 
 
-def _in_stretches(stretches: Stretches, course: Course) -> Generator[None, None, None]:
+def _in_stretches(
+    stretches: Stretches, contribution: WorkerContribution, plan: Plan, course: Course
+) -> Generator[None, None, None]:
     """Play the course in compiled code; yield whenever somebody may have to look."""
     progress = course.progress
     while not course.is_done:
@@ -359,6 +362,10 @@ def _in_stretches(stretches: Stretches, course: Course) -> Generator[None, None,
         status, end, stretch = played
         course.settle_stretch(end, stretch)
         stretches.end(status)
+        if status == GROWN:
+            contribution.law, contribution.laws = plan.law(progress.steps), None
+            course.settle_one(*stretches.merge(contribution, course.request))
+            course.forget()
         yield
 
 

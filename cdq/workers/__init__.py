@@ -13,7 +13,16 @@
 from cdq.workers.contribution import LARGEST_SUMMARY, PeerTable, Rule, Summary, WorkerContribution, peer_bytes
 from cdq.workers.network import NETWORK_HEAD, NetworkContribution, mean_of
 from cdq.workers.overlap import Pipeline
-from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Apart, Interrupted, Round, Step, play
+from cdq.workers.rounds import (
+    GO_ON,
+    STOP_AFTER,
+    STOP_BEFORE,
+    Apart,
+    Interrupted,
+    Round,
+    Step,
+    play,
+)
 from cdq.workers.stretches import MOST_ROUNDS, MOST_TALLIES, RECORD, Look, Stretch, Stretches
 from cdq.workers.tallies import PART_BYTES, TALLY_WIDTH, Tallies, parts_of, require_tallies, tallies_in
 from cdq.workers.worker import EVALUATION, PREDICTION, Worker, streams

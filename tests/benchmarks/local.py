@@ -13,14 +13,14 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import cdq
 from cdq.job import Hosting
 from cdq.job.local import JOIN, processes
-from tests.benchmarks.mpi import ratios, spread
+from tests.benchmarks.tables import begin, row, spread
 
 _WORKERS = 2
+GOALS: dict[int | str, float] = {100_000: 0.9, "auto": 0.4}
 
 
 def speed(agent: cdq.QLearner) -> float:
@@ -75,15 +75,10 @@ def measure(env: str, window: int | str, seconds: float, repeats: int, ways: lis
             if number:
                 found[way].append(own)
     for way in ways:
-        cells = [
-            env,
-            str(window),
-            way,
-            f"{rounds[way]:,.0f}",
-            spread(found[way]),
-            ratios(found[way], found[ways[0]]),
-        ]
-        print("|", " | ".join(cells), "|", flush=True)
+        shares = [one / other for one, other in zip(found[way], found[ways[0]], strict=True)]
+        goal = GOALS.get(window) if way == "local" else None
+        cells = (f"{rounds[way]:,.0f}", spread(found[way], ".1f"), spread(shares, goal=goal), f"{goal or ''}")
+        row(f"{env}, {window}, {way}", *cells)
 
 
 def main() -> None:
@@ -97,15 +92,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
-    heads: list[Any] = [
-        "environment",
-        "window",
-        "workers",
-        "steps of a window",
-        "million steps/s",
-        "to threads",
-    ]
-    print("|", " | ".join(heads), "|\n" + "|---" * len(heads) + "|")
+    begin(
+        "Two local workers beside two threads, learning alone",
+        *("environment, windows, workers", "steps of a window", "million steps/s", "part of threads", "goal"),
+    )
     for env in given.env:
         for window in given.windows:
             whole = int(window) if window.isdigit() else window
