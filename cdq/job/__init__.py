@@ -12,7 +12,7 @@
 - `hub`: A call of `learn` whose workers are a hub's: local processes that it starts, or processes that join.
 - `increments`: Asynchronous contributions: how much of the hub's value each visit left, and what was added to it.
 - `job`: The job of a hub: what its workers learn, and the task and the table of each.
-- `join`: A process that takes part in a job: ``python -m cdq.job.join URL [SECONDS]``.
+- `join`: A process that takes part in a job: ``python -m cdq.job.join URL [SECONDS [FILE SIZE]]``.
 - `journal`: The journal of a job: a line per round, durable before any answer to a worker; with it every run can be
   repeated.
 - `local`: Local workers: processes that a call of `learn` starts, and that end with it.

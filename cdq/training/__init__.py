@@ -18,6 +18,7 @@
 - `monitor`: Monitor of a run: writes the history, and measures the gap now and then, and the return where one is a
   goal.
 - `networks`: Networks of environments: the Q-function that their observations get.
+- `onlooker`: Onlookers of rounds that are played one after another, and what they are told of them.
 - `paid`: Numbers that transitions pay to several tasks: rewards of all, or features that tasks weigh.
 - `policies`: Policies by which workers act, whatever they learn: Q-learning learns the best actions from those of any
   policy.
