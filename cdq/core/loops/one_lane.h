@@ -1,5 +1,5 @@
-/* A window of a single lane by Q-learning; included once per type, after table/update.h: REAL, NAME. Its steps are those
- * of a sweep in window.h, with numbers that stay in registers, and guesses of greedy actions (guesses.h). */
+/* A window of a single lane by Q-learning; included once per type, after table/update.h: REAL, NAME. Its steps are
+ * those of a sweep in window.h, with numbers that stay in registers, and guesses of greedy actions (guesses.h). */
 
 #ifndef CDQ_ONE_LANE_H
 #define CDQ_ONE_LANE_H
@@ -45,7 +45,8 @@ CDQ_INLINE void NAME(cdq_step_of_one)(cdq_rows *table, const cdq_law *law, const
                                : model->width == 3 ? NAME(cdq_outcome)(model, pair, for_outcome, &reward, 3)
                                                    : NAME(cdq_outcome)(model, pair, for_outcome, &reward, model->width);
     lane->state = CDQ_STATE(successor);
-    const REAL next = NAME(cdq_row_max)((const REAL *)cdq_learnt_row(table, lane->state, n_actions, sizeof(REAL)), n_actions);
+    const REAL *after = (const REAL *)cdq_learnt_row(table, lane->state, n_actions, sizeof(REAL));
+    const REAL next = NAME(cdq_row_max)(after, n_actions);
     const REAL target = NAME(cdq_target_unless)((successor & CDQ_TERMINATED) != 0, reward, gamma, next);
     const REAL alpha = NAME(cdq_touch)(table, law, state, action, n_actions, logging);
     q[action] += alpha * (target - q[action]);

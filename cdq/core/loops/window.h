@@ -38,7 +38,7 @@ CDQ_INLINE const uint8_t *cdq_actions_of(const cdq_model *model, uint32_t state,
 #include "table/update.h"
 
 CDQ_INLINE void NAME(cdq_act_among)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
-                                 uint64_t threshold, const int64_t n_actions, const int masked)
+                                    uint64_t threshold, const int64_t n_actions, const int masked)
 {
     const uint32_t *restrict state = lanes->state;
     const uint64_t *restrict random = lanes->bits_action;
@@ -67,7 +67,7 @@ CDQ_INLINE void NAME(cdq_act)(const cdq_rows *rows, const cdq_model *model, cons
 }
 
 CDQ_INLINE void NAME(cdq_sample_among)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
-                                    const int64_t n_actions, const int64_t width)
+                                       const int64_t n_actions, const int64_t width)
 {
     const uint32_t *restrict state = lanes->state, *restrict action = lanes->action;
     const uint64_t *restrict random = lanes->bits_outcome;
@@ -93,8 +93,8 @@ CDQ_INLINE void NAME(cdq_sample)(const cdq_rows *rows, const cdq_model *model, c
     }
 }
 
-CDQ_INLINE void NAME(cdq_targets_among)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes, REAL gamma,
-                                     const int64_t n_actions, const int masked)
+CDQ_INLINE void NAME(cdq_targets_among)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
+                                        REAL gamma, const int64_t n_actions, const int masked)
 {
     const uint32_t *restrict successor = lanes->successor;
     const REAL *restrict reward = (const REAL *)lanes->reward;
