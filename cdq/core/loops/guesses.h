@@ -11,6 +11,8 @@
 
 #define CDQ_GUESSES 1024 /* states that differ by a multiple of it share a guess */
 #define CDQ_GUESS_STEPS 256 /* after so many steps the guesses are judged */
+#define CDQ_FEW_LANES 2 /* more have enough to do while they wait */
+#define CDQ_GUESS_SWEEPS 128 /* the same of two lanes, in sweeps */
 #define CDQ_GUESS_WRONG 40 /* more that were wrong cost more than waiting */
 #define CDQ_GUESS_AGAIN 16 /* untrusted, they are tried again in one of so many times */
 

@@ -19,19 +19,6 @@ CDQ_INLINE uint64_t cdq_next_of_one(cdq_one *lane)
 }
 #endif
 
-CDQ_INLINE uint32_t NAME(cdq_act_by_guess)(const REAL *q, cdq_guesses *guesses, uint32_t state, uint64_t threshold,
-                                           uint64_t random, const int64_t n_actions, const int trusted)
-{
-    if (!trusted)
-        return NAME(cdq_choice)(q, n_actions, threshold, random);
-    const uint32_t greedy = NAME(cdq_greedy)(q, n_actions, (uint32_t)random);
-    const uint32_t guess = guesses->action[state % CDQ_GUESSES];
-    const uint32_t explores = cdq_explores(threshold, random);
-    if ((greedy ^ guess) & ~explores)
-        return cdq_corrected(guesses, state, greedy);
-    return cdq_either(explores, cdq_below((uint32_t)random, (uint32_t)n_actions), guess);
-}
-
 CDQ_INLINE void NAME(cdq_step_of_one)(cdq_rows *table, const cdq_law *law, const cdq_model *model, cdq_one *lane,
                                       cdq_guesses *guesses, uint64_t threshold, REAL gamma, cdq_episodes *done,
                                       const int64_t n_actions, const int logging, const int trusted)
