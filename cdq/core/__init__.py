@@ -8,7 +8,7 @@ Each piece of learning is written on five levels, and each level calls the one b
 2. An inline function applies formulas to one pair of a table: `table/touch.h` counts a visit, logs it and returns the
    step size.
 3. A loop applies inline functions to all lanes or to all transitions: `table/update.h`, `table/table_phases.h`,
-   `linear/linear_phases.h`, `loops/window.h`, `loops/offline.h`.
+   `linear/linear_phases.h`, `loops/window.h`, `loops/one_lane.h`, `loops/offline.h`.
 4. A class of Cython holds the buffers that a loop works on, and is where an exception is raised: `loops/rollout.pyx`,
    `loops/stepping.pyx`, `loops/gym.pyx`, `table/qfunction.pyx`, `linear/linear.pyx`.
 5. A stub, the `.pyi` file beside each `.pyx` file, is the face that the rest of cdq sees.
@@ -19,7 +19,8 @@ of its own beside these.
 
 Loops are generated from one text. Tables are of float or of double, and `per_type.h` includes a header once for each.
 A constant number of actions unrolls the loops over a row (76 against 113 million steps/s), and `CDQ_UNROLLED` in
-`base.h` makes a body for each common number. A second body for newer instruction sets comes from `CDQ_CLONES` there.
+`base.h` makes a body of a phase for each common number. A second body for newer instruction sets comes from
+`CDQ_CLONES` there.
 
 The loops of networks are written with vectors of their own, and `network/sets.h` includes them once for each
 instruction set: which one a processor takes changes no bit.

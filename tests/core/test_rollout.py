@@ -147,7 +147,8 @@ def test_one_lane_where_guesses_are_shared_or_too_large_for_them(
     compare(model, "float32", 1, schedules.Constant(0.3), [(sweeps, (0.1, 0.1))] * 2)
 
 
-def test_one_lane_where_guesses_are_wrong() -> None:
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_one_lane_or_two_where_guesses_are_wrong(lanes: int) -> None:
     """Without rewards all actions are greedy: guesses are not trusted for long, and tried again from time to time."""
     arrays = random_model(5, 4, seed=7)
     model = MDP(
@@ -160,7 +161,7 @@ def test_one_lane_where_guesses_are_wrong() -> None:
         arrays.terminated,
         arrays.start,
     )
-    compare(model, "float64", 1, schedules.RescaledLinear(0.9), [(9000, (0.1, 0.0)), (700, (0.0, 0.0))])
+    compare(model, "float64", lanes, schedules.RescaledLinear(0.9), [(9000, (0.1, 0.0)), (700, (0.0, 0.0))])
 
 
 def test_windows_of_a_lane_and_of_two_that_follow_one_another_by_parts() -> None:

@@ -1,9 +1,9 @@
 /* Guesses of greedy actions, from which a single lane goes on before its table has said what is greedy.
  *
- * From a state by its values to an action, by that to the next state: each step waits for the one before, some 60 cycles
- * of which the arithmetic is a third. A guess is there at once; where it was wrong, which is seen later, the processor
- * takes back what it did in advance, as it does for a branch that it foresaw wrongly. That alone depends on guesses: what
- * is learnt does not. */
+ * From a state by its values to an action, by that to the next state: each step waits for the one before, some 60
+ * cycles of which the arithmetic takes half. A guess is there at once; where it was wrong, which is seen later, the
+ * processor takes back what it did in advance, as it does for a branch that it foresaw wrongly. Time alone depends on
+ * guesses: what is learnt does not. */
 #ifndef CDQ_GUESSES_H
 #define CDQ_GUESSES_H
 
@@ -11,6 +11,8 @@
 
 #define CDQ_GUESSES 1024 /* states that differ by a multiple of it share a guess */
 #define CDQ_GUESS_STEPS 256 /* after so many steps the guesses are judged */
+#define CDQ_FEW_LANES 2 /* more have enough to do while they wait */
+#define CDQ_GUESS_SWEEPS 128 /* the same of two lanes, in sweeps */
 #define CDQ_GUESS_WRONG 40 /* more that were wrong cost more than waiting */
 #define CDQ_GUESS_AGAIN 16 /* untrusted, they are tried again in one of so many times */
 

@@ -1,5 +1,5 @@
-/* A window of a single lane by Q-learning; included once per type, after table/update.h: REAL, NAME. Its steps are those
- * of a sweep in window.h, with numbers that stay in registers, and guesses of greedy actions (guesses.h). */
+/* A window of a single lane by Q-learning; included once per type, after table/update.h: REAL, NAME. Its steps are
+ * those of a sweep in window.h, with numbers that stay in registers, and guesses of greedy actions (guesses.h). */
 
 #ifndef CDQ_ONE_LANE_H
 #define CDQ_ONE_LANE_H
@@ -19,19 +19,6 @@ CDQ_INLINE uint64_t cdq_next_of_one(cdq_one *lane)
 }
 #endif
 
-CDQ_INLINE uint32_t NAME(cdq_act_by_guess)(const REAL *q, cdq_guesses *guesses, uint32_t state, uint64_t threshold,
-                                           uint64_t random, const int64_t n_actions, const int trusted)
-{
-    if (!trusted)
-        return NAME(cdq_choice)(q, n_actions, threshold, random);
-    const uint32_t greedy = NAME(cdq_greedy)(q, n_actions, (uint32_t)random);
-    const uint32_t guess = guesses->action[state % CDQ_GUESSES];
-    const uint32_t explores = cdq_explores(threshold, random);
-    if ((greedy ^ guess) & ~explores)
-        return cdq_corrected(guesses, state, greedy);
-    return cdq_either(explores, cdq_below((uint32_t)random, (uint32_t)n_actions), guess);
-}
-
 CDQ_INLINE void NAME(cdq_step_of_one)(cdq_rows *table, const cdq_law *law, const cdq_model *model, cdq_one *lane,
                                       cdq_guesses *guesses, uint64_t threshold, REAL gamma, cdq_episodes *done,
                                       const int64_t n_actions, const int logging, const int trusted)
@@ -45,7 +32,8 @@ CDQ_INLINE void NAME(cdq_step_of_one)(cdq_rows *table, const cdq_law *law, const
                                : model->width == 3 ? NAME(cdq_outcome)(model, pair, for_outcome, &reward, 3)
                                                    : NAME(cdq_outcome)(model, pair, for_outcome, &reward, model->width);
     lane->state = CDQ_STATE(successor);
-    const REAL next = NAME(cdq_row_max)((const REAL *)cdq_learnt_row(table, lane->state, n_actions, sizeof(REAL)), n_actions);
+    const REAL *after = (const REAL *)cdq_learnt_row(table, lane->state, n_actions, sizeof(REAL));
+    const REAL next = NAME(cdq_row_max)(after, n_actions);
     const REAL target = NAME(cdq_target_unless)((successor & CDQ_TERMINATED) != 0, reward, gamma, next);
     const REAL alpha = NAME(cdq_touch)(table, law, state, action, n_actions, logging);
     q[action] += alpha * (target - q[action]);

@@ -22,7 +22,7 @@ typedef struct {
     uint64_t *bits_action, *bits_outcome;
     uint32_t *action, *successor;
     void *reward, *target;
-    cdq_guesses guesses; /* of a single lane; where they begin changes nothing that is learnt */
+    cdq_guesses guesses; /* of few lanes; where they begin changes nothing that is learnt */
 } cdq_lanes;
 
 /* The actions that a state has; NULL where every state has all, which *masked* says at compile time. */
@@ -37,8 +37,22 @@ CDQ_INLINE const uint8_t *cdq_actions_of(const cdq_model *model, uint32_t state,
 #include "table/target.h"
 #include "table/update.h"
 
-CDQ_INLINE void NAME(cdq_act_among)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
-                                 uint64_t threshold, const int64_t n_actions, const int masked)
+/* The action of a lane, at once where guesses are trusted (guesses.h). */
+CDQ_INLINE uint32_t NAME(cdq_act_by_guess)(const REAL *q, cdq_guesses *guesses, uint32_t state, uint64_t threshold,
+                                           uint64_t random, const int64_t n_actions, const int trusted)
+{
+    if (!trusted)
+        return NAME(cdq_choice)(q, n_actions, threshold, random);
+    const uint32_t greedy = NAME(cdq_greedy)(q, n_actions, (uint32_t)random);
+    const uint32_t guess = guesses->action[state % CDQ_GUESSES];
+    const uint32_t explores = cdq_explores(threshold, random);
+    if ((greedy ^ guess) & ~explores)
+        return cdq_corrected(guesses, state, greedy);
+    return cdq_either(explores, cdq_below((uint32_t)random, (uint32_t)n_actions), guess);
+}
+
+CDQ_INLINE void NAME(cdq_act_among)(const cdq_rows *rows, const cdq_model *model, cdq_lanes *lanes, uint64_t threshold,
+                                    const int64_t n_actions, const int masked, const int trusted)
 {
     const uint32_t *restrict state = lanes->state;
     const uint64_t *restrict random = lanes->bits_action;
@@ -48,26 +62,31 @@ CDQ_INLINE void NAME(cdq_act_among)(const cdq_rows *rows, const cdq_model *model
         const REAL *q = (const REAL *)cdq_learnt_row(rows, state[i], n_actions, sizeof(REAL));
         const uint8_t *mask = cdq_actions_of(model, state[i], n_actions, masked);
         uint32_t chosen = masked ? NAME(cdq_choice_allowed)(q, mask, n_actions, threshold, random[i])
-                                 : NAME(cdq_choice)(q, n_actions, threshold, random[i]);
+                                 : NAME(cdq_act_by_guess)(q, &lanes->guesses, state[i], threshold, random[i],
+                                                          n_actions, trusted);
         action[i] = chosen;
         NAME(cdq_prefetch_outcome)(model, (uint64_t)state[i] * (uint64_t)n_actions + chosen);
     }
 }
 
-CDQ_INLINE void NAME(cdq_act)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes, uint64_t threshold,
-                              const int masked)
+CDQ_INLINE void NAME(cdq_act)(const cdq_rows *rows, const cdq_model *model, cdq_lanes *lanes, uint64_t threshold,
+                              const int masked, const int trusted)
 {
     if (masked) { /* rare, and each body takes a second to compile */
-        NAME(cdq_act_among)(rows, model, lanes, threshold, rows->n_actions, 1);
+        NAME(cdq_act_among)(rows, model, lanes, threshold, rows->n_actions, 1, 0);
         return;
     }
-#define CDQ_BODY(actions) NAME(cdq_act_among)(rows, model, lanes, threshold, actions, 0)
+#define CDQ_BODY(actions)                                                                                           \
+    if (trusted)                                                                                                    \
+        NAME(cdq_act_among)(rows, model, lanes, threshold, actions, 0, 1);                                          \
+    else                                                                                                            \
+        NAME(cdq_act_among)(rows, model, lanes, threshold, actions, 0, 0)
     CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
 #undef CDQ_BODY
 }
 
 CDQ_INLINE void NAME(cdq_sample_among)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
-                                    const int64_t n_actions, const int64_t width)
+                                       const int64_t n_actions, const int64_t width)
 {
     const uint32_t *restrict state = lanes->state, *restrict action = lanes->action;
     const uint64_t *restrict random = lanes->bits_outcome;
@@ -93,8 +112,8 @@ CDQ_INLINE void NAME(cdq_sample)(const cdq_rows *rows, const cdq_model *model, c
     }
 }
 
-CDQ_INLINE void NAME(cdq_targets_among)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes, REAL gamma,
-                                     const int64_t n_actions, const int masked)
+CDQ_INLINE void NAME(cdq_targets_among)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
+                                        REAL gamma, const int64_t n_actions, const int masked)
 {
     const uint32_t *restrict successor = lanes->successor;
     const REAL *restrict reward = (const REAL *)lanes->reward;
@@ -153,12 +172,15 @@ CDQ_INLINE void NAME(cdq_sweeps)(cdq_rows *rows, const cdq_law *law, const cdq_m
                                  const int masked)
 {
     const int64_t n_actions = rows->n_actions;
+    int trusted = 0;
     for (int64_t left = sweeps, part; left > 0; left -= part) {
         part = left < cdq_part_left(tally) ? left : cdq_part_left(tally);
         for (int64_t t = 0; t < part; t++) {
+            if (lanes->n <= CDQ_FEW_LANES && t % CDQ_GUESS_SWEEPS == 0)
+                trusted = cdq_trusted(&lanes->guesses);
             cdq_next_of_all(lanes->words, lanes->n, lanes->bits_action);
             cdq_next_of_all(lanes->words, lanes->n, lanes->bits_outcome);
-            NAME(cdq_act)(rows, model, lanes, cdq_next_threshold(explore), masked);
+            NAME(cdq_act)(rows, model, lanes, cdq_next_threshold(explore), masked, trusted);
             NAME(cdq_sample)(rows, model, lanes, n_actions);
             NAME(cdq_targets)(rows, model, lanes, gamma, masked);
             NAME(cdq_update)(rows, law, lanes->state, lanes->action, (const REAL *)lanes->target, NULL, lanes->n, n_actions);
