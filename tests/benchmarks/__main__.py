@@ -158,6 +158,7 @@ def run_all(names: Iterable[str], repeats: int | None, quick: bool, root: Path =
         make_pages(root, history.read(folder))  # as the next one may take long, or be interrupted
     if not quick:
         failed += [f"no title in {title}" for title in make_pages(root, history.read(folder))]
+    if found:
         show_changes(found)
     for line in failed:
         print(line, file=sys.stderr)
