@@ -41,14 +41,6 @@ CDQ_INLINE uint32_t cdq_state(const cdq_rows *rows, uint32_t pair)
     return rows->inverse ? (uint32_t)(((unsigned __int128)rows->inverse * pair) >> 64) : pair;
 #else
     return pair / (uint32_t)rows->n_actions;
-/* cdq_row of a table that is learnt: by a constant number of actions no multiplication is left. */
-CDQ_INLINE unsigned char *cdq_learnt_row(const cdq_rows *rows, uint32_t state, const int64_t n_actions,
-                                     const int64_t real_size)
-{
-    CDQ_CHECK(state < rows->n_states && rows->stride == cdq_row_size(n_actions, real_size));
-    return rows->data + (size_t)state * (size_t)cdq_row_size(n_actions, real_size);
-}
-
 #endif
 }
 
