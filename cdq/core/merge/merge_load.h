@@ -231,9 +231,40 @@ static void NAME(cdq_commit)(cdq_rows *rows, const cdq_slice *slice, int64_t *vi
     }
 }
 
-/* A worker alone: its own table is the merge, its visits are what the clock gains. */
+/* Commit a row of a worker alone. */
+CDQ_INLINE void NAME(cdq_keep_row)(const REAL *restrict values, uint32_t *restrict counts, REAL *restrict base,
+                                   uint32_t *restrict clock, int64_t *restrict visits, const int64_t n_actions)
+{
+    for (int64_t i = 0; i < n_actions; i++) {
+        uint32_t count = CDQ_COUNT(counts[i]), before = clock[i];
+        visits[i] += count - before;
+        count = count < CDQ_CLOCK_LIMIT ? count : CDQ_CLOCK_LIMIT;
+        base[i] = values[i];
+        counts[i] = count;
+        clock[i] = count;
+    }
+}
+
+CDQ_INLINE void NAME(cdq_keep_rows)(cdq_rows *rows, int64_t *visits, const int64_t n_actions)
+{
+    for (int64_t state = 0, at = 0; state < rows->n_states; state++, at += n_actions) {
+        REAL *values = (REAL *)cdq_row(rows, (uint32_t)state);
+        NAME(cdq_keep_row)(values, (uint32_t *)(values + n_actions), (REAL *)rows->base + at, rows->clock + at,
+                           visits + at, n_actions);
+    }
+}
+
+/* A worker alone: its own table is the merge, its visits are what the clock gains. Pairs that were not touched stay as
+ * they are; going over all is faster where a quarter of them was touched, unless another worker may be at some of them. */
 static void NAME(cdq_commit_alone)(cdq_rows *rows, int64_t *visits)
 {
+    if (!rows->own_rows && 4 * rows->n_log > rows->n_states * rows->n_actions) {
+#define CDQ_BODY(actions) NAME(cdq_keep_rows)(rows, visits, actions)
+        CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
+#undef CDQ_BODY
+        rows->n_log = 0;
+        return;
+    }
     for (int64_t i = 0; i < rows->n_log; i++) {
         uint32_t *count, pair = rows->log[i];
         if (i + CDQ_AHEAD < rows->n_log) {
