@@ -194,6 +194,13 @@ class Communicator(ABC):
         """Return the parts of all ranks, in rank order, on every rank. Raises as `alltoall` does."""
         return self._gather("allgather", as_bytes_view(part))
 
+    def allgather_shared(self, part: Part) -> Sequence[Any]:
+        """Return the parts of all ranks, in rank order, in place where the communicator can. Raises as `alltoall` does.
+
+        A rank leaves its part as it is until its next collective has returned: only then nobody reads it any more.
+        """
+        return self.allgather(part)
+
     def broadcast(self, part: Part | None, root: int) -> Received:
         """Return the part of rank `root` on every rank; the parts of the others are ignored.
 

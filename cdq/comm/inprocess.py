@@ -91,14 +91,11 @@ class InProcessCommunicator(Communicator):
         self._fail(error)
         raise error
 
-    def allgather_shared(self, item: Any) -> list[Any]:
-        """Return the items of all ranks in rank order, the objects themselves; raises as `allgather` does.
-
-        A rank leaves its item as it is until its next call has returned: then no other rank reads it any more.
-        """
-        items = self._pass("allgather_shared", item)
-        self.bytes_sent += memoryview(item).nbytes * (self.size - 1)
-        return items
+    def allgather_shared(self, part: Any) -> list[Any]:
+        """Return the parts of all ranks as :meth:`Communicator.allgather_shared`: the objects themselves."""
+        parts = self._pass("allgather_shared", part)
+        self.bytes_sent += memoryview(part).nbytes * (self.size - 1)
+        return parts
 
     def _pass(self, operation: str, item: Any) -> list[Any]:
         """Return the items that all ranks brought, in rank order: the objects themselves."""

@@ -237,6 +237,10 @@ class QFunctionKind(Protocol):
         """Number of rows."""
 
     @property
+    def threads(self) -> bool:
+        """True if several workers that learn it may be threads of one process."""
+
+    @property
     def step_scale(self) -> float:
         """Factor of all step sizes."""
 

@@ -9,6 +9,8 @@ INTERRUPTED: Final[int]
 NO_MEMORY: Final[int]
 GROWN: Final[int]
 
+def board_bytes(n_bytes: int) -> int: ...
+
 class Rates:
     def __init__(self, rates: Any, knots: Any = None, decay: float = 0.0, bends: bool = False) -> None: ...
     def at(self, steps: int) -> float: ...
@@ -36,7 +38,10 @@ class Seat:
         visits: Any,
         records: Any,
         tallies: Any,
+        shared: Any = None,
     ) -> None: ...
+    @staticmethod
+    def elsewhere_of(rank: int, rows: Rows, shared: Any) -> Seat: ...
     @property
     def rank(self) -> int: ...
     @property

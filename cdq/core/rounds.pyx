@@ -22,15 +22,6 @@ from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows, close_alone
 cdef extern from "atomics.h":
     int64_t cdq_now() noexcept nogil
 
-cdef enum:
-    # Requests of a rank to all: to go on, to end after the round in hand, or to return from here after it.
-    GO_ON = 0
-    STOP_AFTER = 2
-    LOOK_AFTER = 3
-
-    MOST_PARTS = 128    # of a window, each of so many steps of a worker at least (cdq.workers.tallies)
-    SHORTEST_PART = 128
-
 # Results of `Seat.play`: the rounds ended, a stop flag ended a window, there was no memory, a window met states that
 # have no rows yet, so that Python has to merge it; else what the barrier said.
 ENDED = 0
@@ -39,6 +30,11 @@ NO_MEMORY = -2
 GROWN = -3
 
 cdef int _ENDED = 0, _INTERRUPTED = -1, _NO_MEMORY = -2, _GROWN = -3
+
+
+def board_bytes(int64_t n_bytes):
+    """Return how much memory a worker shares whose merged part takes so many bytes at most."""
+    return BOARD + (n_bytes + BOARD - 1) // BOARD * BOARD
 
 
 cdef class Rates:
@@ -93,6 +89,8 @@ cdef class Seat:
     *loop* learns on *rows*, with lanes in the memory *lanes*; *lanes_before* gets what they were before the window in
     hand. *visits*, an entry per pair, are those of the process where this worker keeps them, else None; of a table
     alone, those beyond its clocks. *records* (n, 9) get a row per round and *tallies* (m, 8) the parts of its window.
+    *shared* is memory that other processes see, where they merge with this worker, whose table they see too:
+    `board_bytes` for as much as it may have merged.
     """
 
     cdef Windows loop
@@ -108,8 +106,12 @@ cdef class Seat:
     cdef int64_t n_records, n_tallies
     cdef unsigned char *part
     cdef int64_t room
-    cdef int request, rule
-    cdef bint needs_mass, grown     # whether the window in hand met states that were new
+    cdef cdq_board own_board
+    cdef cdq_board *board
+    cdef object shared
+    cdef bint shares, elsewhere     # whether other processes see board and part, and whether it is a worker of one
+    cdef int rule
+    cdef bint needs_mass, grown     # whether the window in hand met states that were new, which no other process sees
     cdef cdq_law law                # of the window in hand
     cdef cdq_decay decay
     cdef int64_t size, wait, target  # of the call of play in hand
@@ -124,7 +126,7 @@ cdef class Seat:
 
     def __init__(
         self, int64_t rank, Windows loop not None, Rows rows not None, uint8_t[::1] lanes, uint8_t[::1] lanes_before,
-        int64_t[::1] visits, int64_t[:, ::1] records, double[:, ::1] tallies,
+        int64_t[::1] visits, int64_t[:, ::1] records, double[:, ::1] tallies, shared=None,
     ):
         if lanes.shape[0] != lanes_before.shape[0] or 8 * records.shape[1] != sizeof(cdq_record) or (
                 tallies.shape[1] != CDQ_TALLY_WIDTH or tallies.shape[0] < MOST_PARTS or records.shape[0] < 1):
@@ -138,9 +140,29 @@ cdef class Seat:
         self.visits = &visits[0] if visits is not None and visits.shape[0] else NULL
         self.records, self.n_records = <cdq_record *> &records[0, 0], records.shape[0]
         self.tallies, self.n_tallies = &tallies[0, 0], tallies.shape[0]
+        self.board = &self.own_board
+        if shared is not None:
+            self._share(shared)
 
     def __dealloc__(self):
-        free(self.part)
+        if not self.shares:
+            free(self.part)
+
+    @staticmethod
+    def elsewhere_of(int64_t rank, Rows rows not None, shared not None):
+        """Return the place of a worker of another process, of whose *rows* and *shared* memory this one reads."""
+        cdef Seat seat = Seat.__new__(Seat)
+        seat.rank, seat.rows, seat.elsewhere = rank, rows, True
+        seat._share(shared)
+        return seat
+
+    cdef int _share(self, unsigned char[::1] shared) except -1:
+        if shared.shape[0] < BOARD:
+            raise ValueError("the memory that is shared is too short")
+        self.shared, self.shares = shared, True
+        self.board = <cdq_board *> &shared[0]
+        self.part, self.room = &shared[0] + BOARD, shared.shape[0] - BOARD
+        return 0
 
     def play(
         self, list seats not None, Barrier barrier, double timeout, *, Law law not None, int rule, bint needs_mass,
@@ -163,7 +185,8 @@ cdef class Seat:
         cdef int64_t size = len(seats), i
         cdef cdq_look look
         cdef int status
-        if not 0 <= self.rank < size or seats[self.rank] is not self or (size > 1 and barrier.size != size):
+        if not 0 <= self.rank < size or seats[self.rank] is not self or self.elsewhere or (
+                size > 1 and barrier.size != size):
             raise ValueError("the seats are not those of the ranks that meet at the barrier")
         if law.real_size != self.rows.c.real_size or self.rows.c.own_rows or (size > 1 and self.rows.c.alone):
             raise ValueError("the law and the table differ in type, or the table cannot be merged here")
@@ -244,11 +267,11 @@ cdef class Seat:
     cdef void _ask(self, const volatile int32_t *finish, cdq_look *look, int64_t after, int64_t room) noexcept nogil:
         """Say what this rank wants after the round in hand, of which *room* tallies are left."""
         cdef bint full = room < MOST_PARTS or self.rounds + 2 > self.n_records
-        self.request = GO_ON
+        self.board.n_log, self.board.request = self.rows.c.n_log, GO_ON
         if finish[0]:
-            self.request = STOP_AFTER
+            self.board.request = STOP_AFTER
         elif self.rank == 0 and (full or after >= look.at or (look.until and cdq_now() > look.until)):
-            self.request = LOOK_AFTER
+            self.board.request = LOOK_AFTER
 
     cdef int _merge(self, Barrier barrier, int64_t *mass, int64_t *total, bint *goes_on) noexcept nogil:
         """Merge the window with those of all others, and make that the table; return 0, or why it could not be."""
@@ -256,7 +279,7 @@ cdef class Seat:
         cdef int status
         mass[0] = total[0] = 0
         if size == 1:
-            goes_on[0], self.asked = self.request == GO_ON, self.request == STOP_AFTER
+            goes_on[0], self.asked = self.board.request == GO_ON, self.board.request == STOP_AFTER
             if self.grown:
                 return _GROWN
             if self.rows.c.alone:
@@ -268,9 +291,11 @@ cdef class Seat:
         if status:
             return status
         for i in range(size):
-            goes_on[0] = goes_on[0] and (<Seat> self.others[i]).request == GO_ON
-            self.asked = self.asked or (<Seat> self.others[i]).request == STOP_AFTER
+            goes_on[0] = goes_on[0] and (<Seat> self.others[i]).board.request == GO_ON
+            self.asked = self.asked or (<Seat> self.others[i]).board.request == STOP_AFTER
             status = _GROWN if (<Seat> self.others[i]).grown else status
+            if (<Seat> self.others[i]).elsewhere:
+                (<Seat> self.others[i]).rows.c.n_log = (<Seat> self.others[i]).board.n_log
         if status:
             return status
         if merge_part(self.tables, size, self.rank, self.rule, &self.law, self.needs_mass, &self.part, &self.room):

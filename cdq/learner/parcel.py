@@ -65,7 +65,7 @@ def make_parcel(task: EnvironmentTask, settings: Settings) -> bytes:
         settings=pack(settings, "what the learner was made with (merge, features)"),
         env=pack(task.recipe()),
         made=(task.fingerprint(), task.kinds()),
-        steps=not getattr(task, "environment", task).threads,
+        steps=task.in_python,
         trial=task.trial(),
     )
     return pack(parcel)

@@ -38,6 +38,7 @@ class LoggedTask:
     stepping = "logged transitions"
     why = "a log was given, and no environment"
     threads = True
+    in_python = False
     resumable = True
     own_bytes = 0
     default_num_envs = 1

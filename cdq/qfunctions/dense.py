@@ -21,6 +21,7 @@ class Table:
         ObservationEncoder of the environment, with a number of states.
     """
 
+    threads = True
     step_scale = 1.0
     fingerprint = "table"
     own_table = None

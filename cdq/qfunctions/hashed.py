@@ -202,6 +202,7 @@ class HashedStates:
     """
 
     n_rows = 0
+    threads = True
     step_scale = 1.0
     fingerprint = "hashed table"
     input_bounds: tuple[Inputs, Inputs] | None = None

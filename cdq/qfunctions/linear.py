@@ -29,6 +29,7 @@ class Linear:
         The features in words.
     """
 
+    threads = True
     own_table = None
 
     def __init__(

@@ -112,10 +112,7 @@ class Trained:
         """Return the gradients of all workers, in rank order; those of threads are read where they are."""
         if self.comm is None:
             return [self._gradient]
-        shared = getattr(self.comm, "allgather_shared", None)
-        if shared is not None:
-            return list(shared(self._gradient))
-        return [np.frombuffer(part, np.float32) for part in self.comm.allgather(self._gradient)]
+        return [np.frombuffer(part, np.float32) for part in self.comm.allgather_shared(self._gradient)]
 
 
 def _tallies(parts: Floats | None, rollouts: int) -> Iterator[Floats | None]:

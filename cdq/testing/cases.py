@@ -100,6 +100,7 @@ def allgather(comm: Communicator, kind: int | str) -> None:
     """Gather parts of a kind of length."""
     wanted = [message(kind, rank) for rank in range(comm.size)]
     same(comm.allgather(wanted[comm.rank]), wanted, "allgather")
+    same(comm.allgather_shared(wanted[comm.rank]), wanted, "allgather_shared")
 
 
 def alltoall(comm: Communicator, kind: int | str) -> None:

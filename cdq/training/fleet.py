@@ -116,6 +116,7 @@ class FleetTask:
         self.stepping = _same([task.stepping for task in members], "environments stepped in several ways")
         self.why = _same([task.why for task in members], "each environment for reasons of its own")
         self.threads = all(task.threads for task in members)
+        self.in_python = any(task.in_python for task in members)
         self.resumable = all(task.resumable for task in members)
         self.own_bytes = max(task.own_bytes for task in members)
         self.columns = first.columns

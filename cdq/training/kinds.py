@@ -33,6 +33,10 @@ class EnvironmentTask(EnvironmentSpec, Task, Protocol):
         """The Q-function in words: its kind and its size."""
 
     @property
+    def in_python(self) -> bool:
+        """True if its environment is stepped in Python, whose workers are processes."""
+
+    @property
     def columns(self) -> int:
         """Columns of a row, of one table of the update rule: the actions, or more of each."""
 

@@ -57,6 +57,7 @@ class ModelTask:
 
     stepping = "compiled model"
     threads = True
+    in_python = False
     resumable = True
     own_bytes = 0
     default_num_envs = 16
@@ -221,7 +222,8 @@ class SteppedTask:
             environment.stepping,
             environment.time_limit,
         )
-        self.threads = environment.threads and getattr(kind, "threads", True)
+        self.in_python = not environment.threads
+        self.threads = environment.threads and kind.threads
         self.resumable = environment.resumable
         self.own_bytes, self.default_num_envs = environment.own_bytes, environment.default_num_envs
         self.n_rows, self.n_actions = kind.n_rows, environment.n_actions

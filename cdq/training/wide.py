@@ -103,6 +103,7 @@ class WideTask:
             inner.changed,
         )
         self.threads, self.resumable, self.own_table = inner.threads, inner.resumable, inner.own_table
+        self.in_python = inner.in_python
         self.own_bytes, self.default_num_envs = inner.own_bytes + 8, inner.default_num_envs
         self.n_rows, self.time_limit, self.step_scale = inner.n_rows, inner.time_limit, inner.step_scale
         self.input_bounds, self.first_action = inner.input_bounds, inner.first_action

@@ -21,10 +21,10 @@ from cdq.core.table.rows import Law
 from cdq.errors.checks import MOST_STEPS
 from cdq.workers.contribution import WorkerContribution
 from cdq.workers.rounds import Interrupted, Round, merge_window
-from cdq.workers.tallies import TALLY_WIDTH, Tallies
+from cdq.workers.tallies import MOST_PARTS, TALLY_WIDTH, Tallies
 from cdq.workers.worker import Episodes, Worker
 
-_RECORD = np.dtype(
+RECORD = np.dtype(
     [
         ("steps", "i8"),  # of all workers, after the round
         ("nanoseconds", "i8"),  # since the stretch began
@@ -38,7 +38,7 @@ _RECORD = np.dtype(
     ]
 )
 # Room for what a worker says of a stretch: 64 KiB of records, and 1 MiB of tallies.
-_MOST_ROUNDS, _MOST_TALLIES = 1024, 16384
+MOST_ROUNDS, MOST_TALLIES = 1024, 16384
 
 
 class Look(NamedTuple):
@@ -126,8 +126,8 @@ class Stretches:
         finish: npt.NDArray[np.int32],
     ) -> None:
         self._worker, self._comm = worker, comm
-        self.records = np.zeros(_MOST_ROUNDS, _RECORD)
-        self.tallies = np.zeros((_MOST_TALLIES, TALLY_WIDTH))
+        self.records = np.zeros(MOST_ROUNDS, RECORD)
+        self.tallies = np.zeros((MOST_TALLIES, TALLY_WIDTH))
         self._rule = rule
         self._take_seat()
         self._fixed: dict[str, Any] = {
@@ -142,6 +142,11 @@ class Stretches:
     def _take_seat(self) -> None:
         """Take the worker's place, again where its table may have moved."""
         self._seat = self._worker.seat(self._comm.rank, self.records, self.tallies)
+
+    @staticmethod
+    def can_play(worker: Worker) -> bool:
+        """Return whether the loop and the table of a worker can do without Python."""
+        return worker.seat(0, np.zeros(1, RECORD), np.zeros((MOST_PARTS, TALLY_WIDTH))) is not None
 
     @property
     def possible(self) -> bool:

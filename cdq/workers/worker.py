@@ -123,10 +123,17 @@ class Worker:
             raise
         return Episodes(episodes, length_sum, return_sum, parts.tobytes()) if completed else None
 
-    def seat(self, rank: int, records: npt.NDArray[Any], tallies: npt.NDArray[np.float64]) -> Seat | None:
+    def seat(
+        self,
+        rank: int,
+        records: npt.NDArray[Any],
+        tallies: npt.NDArray[np.float64],
+        shared: npt.NDArray[np.uint8] | None = None,
+    ) -> Seat | None:
         """Return the place from which compiled code plays rounds (`cdq.workers.stretches`); None if it cannot.
 
         *rank* is that among the workers that merge; *records* and *tallies* get what there is to say of rounds.
+        *shared* is memory in which workers of other processes find what this one tells them and merges, if there are.
         """
         merged, loop = self._merged, _stepping(self._loop)
         if not (isinstance(loop, Windows) and loop.plain) or merged.own_rows:
@@ -134,7 +141,7 @@ class Worker:
         visits = merged.counters if self._is_keeper else None
         columns = records.view(np.int64).reshape(len(records), -1)
         lanes = self._lanes.memory, self._lanes_before
-        return Seat(rank, loop, self.rows, *lanes, visits, columns, tallies)
+        return Seat(rank, loop, self.rows, *lanes, visits, columns, tallies, shared)
 
     def check(self) -> None:
         """Raise the error that ended a window which compiled code played, if there is one."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.mpi.records import Records
+from cdq.comm.mpi.slices import number_of_pieces
 
 CORES = len(os.sched_getaffinity(0))
 
@@ -65,15 +66,17 @@ class Merge(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """Messages one after another: the gathers of records double what is known, the long parts go at once."""
+        """Messages one after another: the gather of records doubles what is known, slices go to all at once."""
         doubling = math.ceil(math.log2(self.ranks))
-        return doubling if self.small else 4 * doubling + 2
+        return doubling if self.small else doubling + 2
 
     @property
     def messages(self) -> int:
         """Messages that a rank sends."""
         doubling = math.ceil(math.log2(self.ranks))
-        return doubling if self.small else 4 * doubling + 2 * (self.ranks - 1)
+        brought = self.n_pairs if self.dense else self.touched
+        fine = number_of_pieces(int(_LISTED * brought), self.ranks)
+        return doubling if self.small else doubling + 2 * fine * (self.ranks - 1)
 
     def amounts(self, messages: bool = True, in_turns: bool = False) -> list[float]:
         """Return how much there is of each of `COSTS`, with or without messages, where ranks share a core or do not."""

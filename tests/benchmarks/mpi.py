@@ -1,7 +1,8 @@
 """Two MPI ranks: a merge against Allreduce, learning against one worker, what a round costs, and overlap.
 
 Run it from the checkout: ``python -m tests.benchmarks.mpi`` (two minutes), or with the names of some parts only: merge,
-learning, round, overlap. It starts ``mpiexec -n 2`` itself. Prints Markdown: medians, with the least and the greatest,
+learning, round, overlap. It starts ``mpiexec -n 2`` itself; with ``--nodes`` on two nodes, which share no memory
+(`tests.nodes`; as root). Prints Markdown: medians, with the least and the greatest,
 of repeats in which everything in a table was measured in turn; ratios are formed within a repeat.
 """
 
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from cdq.qfunctions.merged import MergedTable, allocate, rows_over, table_bytes
 from cdq.schedules import RescaledLinear, build_law
 from cdq.workers.contribution import PeerTable, Summary, WorkerContribution, peer_bytes
 from tests.mpi.jobs import environment, mpiexec
+from tests.nodes import joined
 
 Times = dict[str, list[float]]
 Pairs = npt.NDArray[np.uint32]
@@ -67,6 +70,9 @@ class Table:
         peers = [PeerTable(segment, self.merged) for segment in shared or ()]
         self.by_messages = self._contribution()
         self.shared = self._contribution(peers)
+        self.ways = {"messages": self.by_messages}
+        if peers:
+            self.ways = {"shared memory": self.shared, **self.ways}
 
     def _contribution(self, peers: Sequence[PeerTable] = ()) -> WorkerContribution:
         worker: Any = self  # its rows are all that is asked for
@@ -185,7 +191,7 @@ def measure_merges(comm: Communicator, repeats: int) -> None:
 
     for rule in ("mean", "pooled"):
         for what, pairs in windows.items():
-            for way, contribution in (("shared memory", table.shared), ("messages", table.by_messages)):
+            for way, contribution in table.ways.items():
                 name = f"`{rule}`, {what}, {way}"
                 actions[name] = lambda n=name, p=pairs, c=contribution, r=rule: merge(n, p, c, r)  # type: ignore[misc]
     times = in_turn(comm, actions, repeats)
@@ -230,7 +236,7 @@ def learner(comm: Communicator | None, env: Any, window: int, **settings: Any) -
 
 def seconds_per_round(agent: QLearner, rounds: int) -> float:
     """Learn; return the seconds of a round in the second half, on rank 0, 0 elsewhere."""
-    agent.learn(rounds * agent.settings.sync_every.floor * agent.settings.workers)
+    agent.learn(rounds * agent.settings.sync_every.floor * agent.settings.workers, verbose=0)
     if agent.rank > 0:
         return 0.0
     seconds = agent.history.to_arrays()["seconds"]
@@ -330,10 +336,14 @@ PARTS: dict[str, Callable[[Communicator, int], None]] = {
 }
 
 
-def start(ranks: int, arguments: Sequence[str], extra: Mapping[str, str], **options: Any) -> Any:
+def start(
+    ranks: int, arguments: Sequence[str], extra: Mapping[str, str], nodes: bool = False, **options: Any
+) -> Any:
     """Run Python with *arguments* on so many ranks, to the end; *options* are those of `subprocess.run`."""
-    command = [*mpiexec(), "-n", str(ranks), sys.executable, *arguments]
-    return subprocess.run(command, env=environment(extra), check=True, timeout=600, **options)
+    with joined(ranks) if nodes else nullcontext() as network:
+        launch = [*mpiexec(), "-n", str(ranks)] if network is None else network.mpiexec([1] * ranks)
+        command = [*launch, sys.executable, *arguments]
+        return subprocess.run(command, env=environment(extra), check=True, timeout=600, **options)
 
 
 def main() -> None:
@@ -343,10 +353,12 @@ def main() -> None:
     )
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--nodes", action="store_true", help="a node for each rank")
     given = parser.parse_args()
     if started_by() is None:
         # A core for each rank: to wait without leaving it is faster, for Allreduce too.
-        start(2, ["-m", "tests.benchmarks.mpi", *sys.argv[1:]], {"OMPI_MCA_mpi_yield_when_idle": "0"})
+        waiting = {"OMPI_MCA_mpi_yield_when_idle": "0"}
+        start(2, ["-m", "tests.benchmarks.mpi", *sys.argv[1:]], waiting, given.nodes)
         return
     with MPICommunicator.connect("mpi", 2, 60.0)[0] as comm:
         for part in given.parts or PARTS:

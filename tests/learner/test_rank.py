@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 
 import cdq
+from cdq.envs.by_value import unpack
 from cdq.errors import ConfigError, PeerLost
+from cdq.learner.parcel import Parcel, make_parcel
+from cdq.qfunctions.linear import Linear
 from tests.envs import changed, failing
 from tests.mpi import jobs
 
@@ -217,6 +220,20 @@ def test_children_work_where_their_parent_does(tmp_path: Path, monkeypatch: pyte
     monkeypatch.syspath_prepend("")
     agent = learner(make, step_size=1.0).learn(3000)
     assert agent.table.values[2].tolist() == [9.0, 9.0]
+
+
+def test_a_q_function_that_wants_processes_leaves_how_the_environment_is_stepped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def parcel(env: Any) -> tuple[bool, bool]:
+        agent = cdq.QLearner(env, stepping="auto", features=cdq.TileCoding(8, 8))
+        packed: Parcel = unpack(make_parcel(agent._task, agent.settings))
+        return agent._task.threads, packed.steps
+
+    assert parcel("CartPole-v1") == (True, False)
+    assert parcel(gymnasium.make("CartPole-v1", sutton_barto_reward=True)) == (False, True)
+    monkeypatch.setattr(Linear, "threads", False)
+    assert parcel("CartPole-v1") == (False, False)
 
 
 def test_threads_that_would_take_turns_are_refused() -> None:

@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import numpy as np
+
 from cdq.comm import registry
 from cdq.comm.base import Communicator
 from cdq.errors import CommTimeout
@@ -85,6 +87,18 @@ def is_stopped_in_a_long_part(comm: Communicator) -> None:
         comm.alltoall([part] * comm.size)
 
 
+def is_stopped_in_a_merge(comm: Communicator) -> None:
+    """Stop one rank, by a thread of its own, while slices are on the way."""
+    from tests.comm.mpi.test_slices import SlicedFold
+
+    contribution = SlicedFold(np.ones(1 << 20))
+    comm.barrier()
+    if comm.rank == CULPRIT:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGSTOP)).start()
+    while True:
+        comm.merge(contribution, "sum")
+
+
 def is_stopped_and_others_end(comm: Communicator) -> None:
     """Stop one rank, and end the others' programs in order, having seen that."""
     try:
@@ -116,6 +130,7 @@ PROGRAMS: dict[str, Callable[[Communicator], None]] = {
         is_killed,
         is_stopped,
         is_stopped_in_a_long_part,
+        is_stopped_in_a_merge,
         is_stopped_and_others_end,
         calls_differ,
         leaves_it_open,

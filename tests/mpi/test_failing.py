@@ -50,7 +50,7 @@ def test_a_killed_rank_ends_the_job() -> None:
     assert done.returncode != 0, done.stdout
 
 
-@pytest.mark.parametrize("program", ["is_stopped", "is_stopped_in_a_long_part"])
+@pytest.mark.parametrize("program", ["is_stopped", "is_stopped_in_a_long_part", "is_stopped_in_a_merge"])
 def test_a_stopped_rank_is_named(program: str) -> None:
     done = run(program, timeout=1.5)
     assert "CommTimeout: " in done.stderr, done.stderr

@@ -13,7 +13,7 @@ from cdq.comm.contribution import SlicedContribution
 from cdq.comm.kept import Kept
 from cdq.comm.mpi.library import LOCK
 
-PIECE = 1 << 20  # bytes of a fine slice
+PIECE = 1 << 21  # bytes of a fine slice
 
 _MOST, _LONGEST = (
     64,
@@ -62,11 +62,11 @@ class Exchange:
     channel : MPI.Intracomm
         Carries nothing else meanwhile, but notices.
     contribution : SlicedContribution
-        What this rank brings.
+        Contribution of this rank.
     n_bytes : int
         Bytes of the largest contribution of any rank: the same number on all of them.
     kept : Kept
-        Where the memory comes from.
+        Source of the memory.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Exchange:
         self._mpi, self._channel, self._contribution = mpi, channel, contribution
         self._rank, self._size = channel.Get_rank(), channel.Get_size()
         self._others = [(self._rank + i) % self._size for i in range(1, self._size)]
-        self._pieces = _pieces(n_bytes, self._size)
+        self._pieces = number_of_pieces(n_bytes, self._size)
         self._of = self._pieces * self._size
         self._slots = min(_AHEAD + 1, self._pieces)  # of fine slices on their way
         part, merged = (-(-most // _ALIGNED) * _ALIGNED for most in contribution.begin(self._of))
@@ -157,7 +157,7 @@ class Exchange:
         return self._started[-1]
 
 
-def _pieces(n_bytes: int, size: int) -> int:
+def number_of_pieces(n_bytes: int, size: int) -> int:
     """Return into how many slices that of each rank is cut, if a contribution has so many bytes at most."""
     each = -(-n_bytes // size)
     return max(1, min(-(-each // PIECE), _MOST), -(-each // _LONGEST))
