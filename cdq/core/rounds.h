@@ -30,7 +30,7 @@ typedef struct {
     cdq_rate rate;
     double mass, scale; /* that a round may add to a clock; factor of the step size */
     double now; /* step size of which the entries are; NaN: they are not filled in */
-    double step_size[CDQ_ENTRIES], log_keep[CDQ_ENTRIES], slope[CDQ_ENTRIES];
+    double step_size[CDQ_ENTRIES], lines[CDQ_ENTRIES][2];
     uint32_t allowance[CDQ_ENTRIES];
 } cdq_decay;
 
@@ -93,10 +93,11 @@ static void cdq_fill_law(cdq_decay *decay, double rate, int64_t real_size)
             ((float *)decay->step_size)[i] = (float)size;
         else
             decay->step_size[i] = size;
-        decay->slope[i] = i ? slope : 0.0;
-        decay->log_keep[i] = before - decay->slope[i] * (i > 1 ? first - 1 : 0.0);
+        double *line = decay->lines[i];
+        line[1] = i ? slope : 0.0;
+        line[0] = before - line[1] * (i > 1 ? first - 1 : 0.0);
         decay->allowance[i] = (uint32_t)allowed;
-        before += decay->slope[i] * first;
+        before += line[1] * first;
     }
     decay->now = rate;
 }
@@ -107,7 +108,7 @@ static inline cdq_law cdq_law_at(cdq_decay *decay, int64_t steps, int64_t real_s
     const double rate = cdq_rate_at(&decay->rate, steps);
     if (rate != decay->now)
         cdq_fill_law(decay, rate, real_size);
-    return (cdq_law){1, decay->step_size, decay->log_keep, decay->slope, decay->allowance};
+    return (cdq_law){1, decay->step_size, (const double (*)[2])decay->lines, decay->allowance};
 }
 
 /* The length of the window after one of so many steps, whose round had that pooled mass. */
