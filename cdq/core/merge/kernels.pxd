@@ -10,6 +10,8 @@ cdef extern from *:
     #include "merge/sets.h"
     #define CDQ_HEADER "merge/merge_load.h"
     #include "per_type.h"
+    #define CDQ_HEADER "merge/merge_commit.h"
+    #include "per_type.h"
     #define CDQ_HEADER "merge/merge_slice.h"
     #include "per_type.h"
     #define CDQ_HEADER "merge/overlap.h"

@@ -1,0 +1,128 @@
+/* Merged slices become the table, and a worker alone its own; included once per type, after merge_load.h: REAL, NAME. */
+
+CDQ_INLINE void NAME(cdq_prefetch_commit)(const cdq_rows *rows, uint32_t pair, const int64_t *visits)
+{
+    uint32_t *count;
+    CDQ_PREFETCH(NAME(cdq_place)(rows, pair, &count));
+    CDQ_PREFETCH((const REAL *)rows->base + pair);
+    CDQ_PREFETCH(rows->clock + pair);
+    if (visits)
+        CDQ_PREFETCH(visits + pair);
+}
+
+/* Take over the visited ones of the merged pairs of a row; none of it depends on which they are: a branch that is taken
+ * for some of them takes longer than all the rest. */
+CDQ_INLINE void NAME(cdq_take_row)(REAL *restrict values, uint32_t *restrict counts, const REAL *restrict merged,
+                                   const uint32_t *restrict after, const uint32_t *restrict visits,
+                                   const int64_t n_actions)
+{
+    for (int64_t i = 0; i < n_actions; i++) {
+        REAL value = values[i];
+        uint32_t count = counts[i];
+        values[i] = visits[i] ? merged[i] : value;
+        counts[i] = visits[i] ? after[i] : count;
+    }
+}
+
+/* Commit a merged slice of whole rows. */
+CDQ_INLINE void NAME(cdq_commit_rows)(cdq_rows *rows, const cdq_slice *slice, int64_t *all_visits,
+                                      const int64_t n_actions)
+{
+    const int64_t first = slice->header->first, count = slice->header->count;
+    unsigned char *data = cdq_row(rows, (uint32_t)(first / n_actions));
+    for (int64_t at = 0; at < count; at += n_actions, data += rows->stride) {
+        const REAL *merged = (const REAL *)slice->values + at;
+        const uint32_t *after = slice->after + at, *visits = slice->visits + at;
+        uint32_t any = 0;
+        for (int64_t i = 0; i < n_actions; i++)
+            any |= visits[i];
+        if (!any)
+            continue;
+        NAME(cdq_take_row)((REAL *)data, (uint32_t *)((REAL *)data + n_actions), merged, after, visits, n_actions);
+        if (!all_visits)
+            continue;
+        NAME(cdq_take_row)((REAL *)rows->base + first + at, rows->clock + first + at, merged, after, visits, n_actions);
+        for (int64_t i = 0; i < n_actions; i++)
+            all_visits[first + at + i] += visits[i];
+    }
+}
+
+/* A merged slice becomes the table and, if this worker is the one of its process that keeps them (visits), the base,
+ * the clocks and the visits of all workers. */
+static void NAME(cdq_commit)(cdq_rows *rows, const cdq_slice *slice, int64_t *visits)
+{
+    const REAL *values = (const REAL *)slice->values;
+    int64_t first = slice->header->first, last = slice->header->count - 1;
+    rows->n_log = 0;
+    if (first >= 0 && last >= 0 && first % rows->n_actions == 0 && (last + 1) % rows->n_actions == 0) {
+#define CDQ_BODY(actions) NAME(cdq_commit_rows)(rows, slice, visits, actions)
+        CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
+#undef CDQ_BODY
+        return;
+    }
+    for (int64_t i = 0; i <= last; i++) {
+        uint32_t *count, pair = first < 0 ? slice->pairs[i] : (uint32_t)(first + i);
+        if (first < 0)
+            NAME(cdq_prefetch_commit)(rows, slice->pairs[i + CDQ_AHEAD < last ? i + CDQ_AHEAD : last], visits);
+        if (!slice->visits[i])
+            continue;
+        *NAME(cdq_place)(rows, pair, &count) = values[i];
+        *count = slice->after[i];
+        if (visits) {
+            ((REAL *)rows->base)[pair] = values[i];
+            rows->clock[pair] = slice->after[i];
+            visits[pair] += slice->visits[i];
+        }
+    }
+}
+
+/* Commit a row of a worker alone. */
+CDQ_INLINE void NAME(cdq_keep_row)(const REAL *restrict values, uint32_t *restrict counts, REAL *restrict base,
+                                   uint32_t *restrict clock, int64_t *restrict visits, const int64_t n_actions)
+{
+    for (int64_t i = 0; i < n_actions; i++) {
+        uint32_t count = CDQ_COUNT(counts[i]), before = clock[i];
+        visits[i] += count - before;
+        count = count < CDQ_CLOCK_LIMIT ? count : CDQ_CLOCK_LIMIT;
+        base[i] = values[i];
+        counts[i] = count;
+        clock[i] = count;
+    }
+}
+
+CDQ_INLINE void NAME(cdq_keep_rows)(cdq_rows *rows, int64_t *visits, const int64_t n_actions)
+{
+    for (int64_t state = 0, at = 0; state < rows->n_states; state++, at += n_actions) {
+        REAL *values = (REAL *)cdq_row(rows, (uint32_t)state);
+        NAME(cdq_keep_row)(values, (uint32_t *)(values + n_actions), (REAL *)rows->base + at, rows->clock + at,
+                           visits + at, n_actions);
+    }
+}
+
+/* A worker alone: its own table is the merge, its visits are what the clock gains. Pairs that were not touched stay as
+ * they are; going over all is faster where a quarter of them was touched, unless another worker may be at some of them. */
+static void NAME(cdq_commit_alone)(cdq_rows *rows, int64_t *visits)
+{
+    if (!rows->own_rows && 4 * rows->n_log > rows->n_states * rows->n_actions) {
+#define CDQ_BODY(actions) NAME(cdq_keep_rows)(rows, visits, actions)
+        CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
+#undef CDQ_BODY
+        rows->n_log = 0;
+        return;
+    }
+    for (int64_t i = 0; i < rows->n_log; i++) {
+        uint32_t *count, pair = rows->log[i];
+        if (i + CDQ_AHEAD < rows->n_log) {
+            uint32_t ahead = rows->log[i + CDQ_AHEAD];
+            CDQ_PREFETCH(NAME(cdq_place)(rows, ahead, &count));
+            CDQ_PREFETCH((REAL *)rows->base + ahead);
+            CDQ_PREFETCH(rows->clock + ahead);
+            CDQ_PREFETCH(visits + ahead);
+        }
+        ((REAL *)rows->base)[pair] = *NAME(cdq_place)(rows, pair, &count);
+        visits[pair] += CDQ_COUNT(*count) - rows->clock[pair];
+        *count = CDQ_COUNT(*count) < CDQ_CLOCK_LIMIT ? CDQ_COUNT(*count) : CDQ_CLOCK_LIMIT;
+        rows->clock[pair] = *count;
+    }
+    rows->n_log = 0;
+}
