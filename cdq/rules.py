@@ -133,7 +133,7 @@ def as_rule(name: object) -> UpdateRule:
         return UpdateRule(f"hysteretic({known.beta!r})", _HYSTERETIC, beta=known.beta)
     if not isinstance(known, UpdateRule):
         raise ConfigError(
-            f"rule is {name!r}; allowed: {', '.join(map(repr, RULES))}, or cdq.Hysteretic(beta)"
+            f"rule is {name!r}; allowed: {', '.join(map(repr, RULES))}, or 'hysteretic:BETA' (cdq.Hysteretic)"
         )
     return known
 

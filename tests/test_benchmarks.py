@@ -138,6 +138,15 @@ def test_histories_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert list(history.last(runs, "fast").items()) == [("AMD Zen 5", runs[1]), ("AMD Zen 4", runs[2])]
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"part": 1}', '{"tables": [{"rows": 1}]}'])
+def test_a_line_that_is_no_run_is_told(tmp_path: Path, text: str) -> None:
+    history.append(tmp_path, run("AMD Zen 4", "2026-01-01", "1"))
+    with (tmp_path / "amd-zen-4.jsonl").open("a") as file:
+        file.write(f"{text}\n")
+    with pytest.raises(ValueError, match=r"amd-zen-4\.jsonl, line 2 is no run of a benchmark"):
+        history.read(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("column", "before", "now", "verdict"),
     [
@@ -241,10 +250,19 @@ def test_every_benchmark_is_a_module(part: str) -> None:
         assert (ROOT / "tests/benchmarks" / f"{command.split()[0]}.py").is_file()
 
 
+@pytest.mark.slow
 def test_cdq_bench_all(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """The rest takes longer, or needs packages that tests do not."""
     monkeypatch.chdir(ROOT)
-    assert main(["bench", "all", "--quick", "--only", "speeds"]) == 0
-    assert "| `import cdq`, s |" in capfd.readouterr().out
+    names = ["speeds", "merging", "tasks", "rules", "network", "checkpoint", "signals", "games", "many"]
+    assert main(["bench", "all", "--quick", "--only", ",".join(names)]) == 0
+    found = tables(capfd.readouterr().out)
+    assert len(found) == len(names)
+    assert all(any(figure(cell) for cell in row) for table in found for row in table.rows)
+
+
+def test_what_is_no_benchmark(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
     assert main(["bench", "all", "--only", "nothing"]) == 2
     assert "unknown benchmark 'nothing'; known: speeds, " in capfd.readouterr().err
 

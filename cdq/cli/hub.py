@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 
 from cdq.cli.completion import environments
-from cdq.cli.hyperparameters import arguments_of, takes_hyperparameters
+from cdq.cli.hyperparameters import arguments_of, fitted, takes_hyperparameters
 from cdq.cli.log import logging_as
 from cdq.cli.options import (
     CheckpointEvery,
@@ -33,7 +33,7 @@ from cdq.cli.options import (
     until_of,
 )
 from cdq.cli.parameters import option
-from cdq.cli.train import REPRESENTATION, finish
+from cdq.cli.train import finish
 from cdq.comm.zmq.address import EXAMPLES
 from cdq.errors import ConfigError, unknown_name
 from cdq.settings.of_networks import OF_HUBS
@@ -184,13 +184,13 @@ def hub(
     callbacks = [*shown, *loggers_of(log_to)]
     with logging_as(log):
         given = given_in(context)
-        asked = _Asked(checkpoint, env, env_kwargs, options, given, checkpoint_every)
+        asked = _Asked(checkpoint, env, env_kwargs, options, steps, given, checkpoint_every)
         if any(checkpoint.glob("checkpoint-*")):
             agent = _resumed(asked)
             goal = None if last is None else goal_of(last)
             more, until = _left(agent, goal, steps if "steps" in given else None, until)
         else:
-            agent, more = _new(asked), steps
+            agent, more = _new(asked)
         if "members" in agent.made_of:  # a fleet, all of whose environments need not have a worker
             former = 1 if last is None else last.get("least", 1)
             hosting = replace(hosting, least=workers if "workers" in given else former)
@@ -205,32 +205,28 @@ class _Asked:
     env: str | None
     env_kwargs: Any
     options: dict[str, Any]
+    steps: float
     given: set[str]
     checkpoint_every: float | None
 
 
-def _new(asked: _Asked) -> QLearner:
-    """Return the learner of a job that begins."""
-    from cdq.envs.defaults import recommended
+def _new(asked: _Asked) -> tuple[QLearner, float]:
+    """Return the learner of a job that begins, and its steps."""
     from cdq.learner import QLearner
 
     if asked.env is None:
         raise ConfigError(
             f"{asked.directory} holds no job, and no environment was given: name one with --env"
         )
-    known = None if asked.given & REPRESENTATION else recommended(asked.env)
-    usual = (
-        {}
-        if known is None
-        else {name: known.arguments[name] for name in known.arguments.keys() - asked.given}
-    )
-    return QLearner(
+    options, steps = fitted(asked.env, asked.options, asked.steps, asked.given)
+    agent = QLearner(
         asked.env,
         env_kwargs=asked.env_kwargs,
-        **{**asked.options, **usual},
+        **options,
         checkpoint=asked.directory,
         checkpoint_every=asked.checkpoint_every,
     )
+    return agent, steps
 
 
 def _resumed(asked: _Asked) -> QLearner:

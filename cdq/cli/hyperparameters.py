@@ -7,8 +7,12 @@ from collections.abc import Callable, Container, Mapping
 from typing import Annotated, Any, TypeVar
 
 from cdq.cli.parameters import Declaration, option
+from cdq.errors.checks import whole
 from cdq.settings import DEFAULTS, HYPERPARAMETERS
+from cdq.settings.of_networks import STEPS, exploration_of, step_size_of
 
+# Options with which somebody says how the Q-function is kept: what is known to do well is not asked then.
+_REPRESENTATION = ("features", "network", "bins", "table", "tasks")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -61,6 +65,39 @@ def arguments_of(options: Mapping[str, Any]) -> dict[str, Any]:
         name: HYPERPARAMETERS[name].option.read(value) if isinstance(value, str) else value
         for name, value in options.items()
     }
+
+
+def fitted(
+    env: str, options: Mapping[str, Any], steps: float, given: Container[str]
+) -> tuple[dict[str, Any], float]:
+    """Return the arguments and steps of a run that begins, with what is known to do well where nothing else was given.
+
+    Parameters
+    ----------
+    env : str
+        Id of the environment.
+    options : mapping
+        Arguments of `QLearner`.
+    steps : float
+        Steps of all workers; where they were not given, those that are known to do.
+    given : container of str
+        Names of the options that were given.
+
+    Raises
+    ------
+    ConfigError
+        If the steps are no number of them.
+    """
+    from cdq.envs.defaults import recommended  # here: it takes Gymnasium with it
+
+    usual: dict[str, Any] = {}
+    known = None if any(name in given for name in _REPRESENTATION) else recommended(env)
+    if known is not None:
+        usual, steps = dict(known.arguments), steps if "steps" in given else known.steps
+    if options["network"] is not None:
+        steps = whole("steps", steps, 0) if "steps" in given else STEPS
+        usual = {"step_size": step_size_of(steps or STEPS), "exploration": exploration_of(steps or STEPS)}
+    return {**options, **{name: value for name, value in usual.items() if name not in given}}, steps
 
 
 Gamma = Annotated[float, option_of("gamma")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 
 from cdq.cli.completion import environments
-from cdq.cli.hyperparameters import arguments_of, takes_hyperparameters
+from cdq.cli.hyperparameters import arguments_of, fitted, takes_hyperparameters
 from cdq.cli.options import (
     CheckpointEvery,
     EnvArgs,
@@ -34,7 +34,6 @@ from cdq.cli.options import (
 from cdq.cli.parameters import option
 from cdq.errors import CdqError, ConfigError
 from cdq.settings import MAY_CHANGE
-from cdq.settings.of_networks import STEPS, exploration_of, step_size_of
 
 if TYPE_CHECKING:
     from cdq.job import Hosting
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from cdq.training import Callback, Until
 
 _INTERRUPTED = 130
-REPRESENTATION = {"features", "network", "bins", "table", "tasks"}
 _WITH_RESUME = {*MAY_CHANGE, "network", "steps", "save", "progress", "log_to", "json_path", "env_again"}
 Checkpoint = Annotated[
     Path | None, option(metavar="DIR", help="Write checkpoints there; SIGTERM then ends with one.")
@@ -101,7 +99,8 @@ def train(
 
     With --resume, which takes everything else from the checkpoint, only
     --workers, --comm, --steps (so many more), --save, --progress, --log-to,
-    --json and --env may be given. --env says that a module of yours may be imported: no file says so.
+    --json, --env and --network may be given. --env, and --network MODULE:FUNCTION where a Keras model is
+    learnt, say that a module of yours may be imported: no file says so.
 
     [bold]Examples[/bold]
 
@@ -135,17 +134,8 @@ def train(
         raise ConfigError(
             "no environment was given: name one, as in cdq train FrozenLake-v1, or use --resume DIR"
         )
-    options = arguments_of(hyperparameters)
-    from cdq.envs.defaults import recommended  # here: it takes Gymnasium with it
-
     given = given_in(context)
-    known = None if given & REPRESENTATION else recommended(env)
-    if known is not None:
-        options.update({name: value for name, value in known.arguments.items() if name not in given})
-        steps = steps if "steps" in given else known.steps
-    if options["network"] is not None:
-        steps = steps if "steps" in given else STEPS
-        options.update(_decays(steps, given))
+    options, steps = fitted(env, arguments_of(hyperparameters), steps, given)
     env_kwargs = fleet_of(fleet, env_kwargs_of(env_arg))
     if checkpoint is not None and not new:
         begun = run_in(checkpoint, env, env_kwargs, options, given=given, every=checkpoint_every)
@@ -160,12 +150,6 @@ def train(
         check_writable(json_path)
         begin_anew(checkpoint)
     finish(agent, steps, until, save, json_path, callbacks=callbacks)
-
-
-def _decays(steps: float, given: set[str]) -> dict[str, Any]:
-    """Return the schedules of a network that learns for so many steps, but for those that were given."""
-    decays = {"step_size": step_size_of(steps), "exploration": exploration_of(steps)}
-    return {name: decay for name, decay in decays.items() if name not in given}
 
 
 def _resumed(directory: Path, given: set[str], env: str | None, changed: Mapping[str, Any]) -> QLearner:

@@ -35,11 +35,10 @@ class Offer:
         self.address = b""
         self._file = -1
         name = f"cdq-{secrets.token_hex(16)}"
-        try:
-            self._file = os.memfd_create(name)
-            os.ftruncate(self._file, max(n_bytes, 1))
-        except (AttributeError, OSError):  # not Linux, or no such length
+        file = anonymous_file(n_bytes, name)
+        if file is None:
             return
+        self._file = file
         self.address = f"/proc/{os.getpid()}/fd/{self._file} /memfd:{name}".encode()
 
     def memory(self) -> memoryview:
@@ -50,6 +49,20 @@ class Offer:
         """Close the file: processes that have accepted the memory keep it."""
         if self._file >= 0:
             os.close(self._file)
+
+
+def anonymous_file(n_bytes: int, name: str = "cdq") -> int | None:
+    """Return a file of zeros of at least so many bytes, in memory; None where there is no such thing."""
+    try:
+        file = os.memfd_create(name)
+    except (AttributeError, OSError):  # not Linux
+        return None
+    try:
+        os.ftruncate(file, max(n_bytes, 1))
+    except OSError:  # no such length
+        os.close(file)
+        return None
+    return file
 
 
 def accept(addresses: Sequence[Received], rank: int, own: Offer) -> list[memoryview] | None:

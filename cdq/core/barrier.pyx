@@ -1,4 +1,4 @@
-"""A barrier for the threads of one process: spins, then yields, then sleeps, and always ends by its deadline.
+"""A barrier for threads, of one process or several: spins, then yields, then sleeps, and always ends by its deadline.
 
 One 64-bit word holds the whole state, so that every change is one compare-and-swap: the generation (how many
 times the barrier opened, 32 bits), the status (8 bits), the number of ranks that arrived (24 bits).
@@ -12,7 +12,7 @@ import math
 import os
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 
 from cdq.core cimport turn
@@ -126,12 +126,15 @@ cdef inline int give_up(uint64_t *word, uint64_t arrived) noexcept nogil:
 
 
 cdef class Barrier:
-    """Let `size` threads of this process wait for each other, without the GIL.
+    """Let `size` threads wait for each other, without the GIL.
 
     Parameters
     ----------
     size : int
         Number of threads; each has a rank of its own in ``range(size)``.
+    memory : (n,) array of uint8, optional
+        Memory of `barrier_bytes`, zeroed before the first barrier is over it, which processes share: then the threads
+        may be theirs, each by a barrier of its own over the same memory.
 
     Notes
     -----
@@ -146,11 +149,14 @@ cdef class Barrier:
     True
     """
 
-    def __cinit__(self, Py_ssize_t size):
+    def __cinit__(self, Py_ssize_t size, memory=None):
         if not 1 <= size <= MAX_RANKS:
             raise ValueError(f"size is {size}; allowed are 1 to {MAX_RANKS}")
         self.size = size
         self.spin = SPIN if size <= _cores() else 0
+        if memory is not None:
+            self._over(memory)
+            return
         self.word = cdq_lines(size + 2)
         if self.word == NULL:
             raise MemoryError()
@@ -158,7 +164,17 @@ cdef class Barrier:
         turn.enable(self.spin > 0)
 
     def __dealloc__(self):
-        free(self.word)
+        if not self.borrowed:
+            free(self.word)
+
+    cdef int _over(self, uint8_t[::1] memory) except -1:
+        """Be the barrier that is in memory of others."""
+        if memory.shape[0] < barrier_bytes(self.size) or <size_t> &memory[0] % (8 * LINE):
+            raise ValueError("the memory of a barrier is too short, or does not begin at a cache line")
+        self.memory, self.borrowed = memory, True
+        self.word = <uint64_t *> &memory[0]
+        self.marks = self.word + 2 * LINE
+        return 0
 
     def wait(self, Py_ssize_t rank, double timeout) -> int:
         """Wait until every rank has come, for at most `timeout` seconds.
@@ -227,6 +243,11 @@ cdef class Barrier:
             if not status_of(state) or len(absent) == self.size - arrivals(state):
                 return absent
             sched_yield()
+
+
+def barrier_bytes(Py_ssize_t size):
+    """Return how much memory a barrier takes."""
+    return 8 * LINE * (size + 2)
 
 
 cdef int64_t nanoseconds_of(double seconds) except -1:

@@ -44,6 +44,11 @@ typedef struct {
     int64_t tables; /* whose columns stand side by side */
 } cdq_look;
 
+/* Facts of a window that a worker tells the others, also those of other processes: pairs touched, and its request. */
+typedef struct {
+    int64_t n_log, request;
+} cdq_board;
+
 /* The rate on the lines between knots, after so many steps. */
 static double cdq_tabulated(const cdq_rate *rate, int64_t steps)
 {

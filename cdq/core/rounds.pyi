@@ -7,6 +7,9 @@ from cdq.core.table.rows import Law, Rows
 ENDED: Final[int]
 INTERRUPTED: Final[int]
 NO_MEMORY: Final[int]
+GROWN: Final[int]
+
+def board_bytes(n_bytes: int) -> int: ...
 
 class Rates:
     def __init__(self, rates: Any, knots: Any = None, decay: float = 0.0, bends: bool = False) -> None: ...
@@ -35,7 +38,10 @@ class Seat:
         visits: Any,
         records: Any,
         tallies: Any,
+        shared: Any = None,
     ) -> None: ...
+    @staticmethod
+    def elsewhere_of(rank: int, rows: Rows, shared: Any) -> Seat: ...
     @property
     def rank(self) -> int: ...
     @property

@@ -16,64 +16,25 @@ from cdq.core.loops.tally cimport (
     CDQ_TALLY_WIDTH, cdq_begin_tally, cdq_episodes, cdq_put_together, cdq_tally, cdq_whole)
 from cdq.core.loops.windows cimport Windows
 from cdq.core.merge.merge cimport commit_parts, commit_sole, merge_part
+from cdq.core.table.hash cimport HashedRows
 from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows, close_alone
 
 cdef extern from "atomics.h":
     int64_t cdq_now() noexcept nogil
 
-cdef extern from "loops/history.h":
-    ctypedef struct cdq_record:
-        int64_t steps, nanoseconds, episodes
-        double return_sum
-        int64_t bytes, parts
-
-    int cdq_cell_bits(int64_t steps) nogil
-
-cdef extern from "rounds.h":
-    enum: CDQ_CONSTANT, CDQ_LINEAR, CDQ_EXPONENTIAL, CDQ_TABULATED
-
-    ctypedef struct cdq_rate:
-        int kind
-        double first, last, decay
-        const int64_t *knots
-        const double *rates
-        int64_t n
-
-    ctypedef struct cdq_lengths:
-        double mass, floor, longest
-
-    ctypedef struct cdq_decay:
-        cdq_rate rate
-        double mass, scale, now
-
-    ctypedef struct cdq_look:
-        int64_t at, until, steps_per_look, most_rows
-        bint unseen, counts
-        const uint8_t *known
-        int64_t n_known, seen, tables
-
-    double cdq_rate_at(const cdq_rate *rate, int64_t steps) nogil
-    cdq_law cdq_law_at(cdq_decay *decay, int64_t steps, int64_t real_size) nogil
-    double cdq_next_window(const cdq_lengths *lengths, double steps, double mass) nogil
-    int64_t cdq_sweeps(double window, int64_t left, int64_t size, int64_t lanes) nogil
-    bint cdq_is_due(const cdq_look *look, int64_t before, int64_t after) nogil
-    void cdq_record_look(cdq_record *record, const cdq_rows *rows, const int64_t *visits, cdq_look *look) nogil
-
-cdef enum:
-    # Requests of a rank to all: to go on, to end after the round in hand, or to return from here after it.
-    GO_ON = 0
-    STOP_AFTER = 2
-    LOOK_AFTER = 3
-
-    MOST_PARTS = 128    # of a window, each of so many steps of a worker at least (cdq.workers.tallies)
-    SHORTEST_PART = 128
-
-# Results of `Seat.play`: the rounds ended, a stop flag ended a window, there was no memory; else what the barrier said.
+# Results of `Seat.play`: the rounds ended, a stop flag ended a window, there was no memory, a window met states that
+# have no rows yet, so that Python has to merge it; else what the barrier said.
 ENDED = 0
 INTERRUPTED = -1
 NO_MEMORY = -2
+GROWN = -3
 
-cdef int _ENDED = 0, _INTERRUPTED = -1, _NO_MEMORY = -2
+cdef int _ENDED = 0, _INTERRUPTED = -1, _NO_MEMORY = -2, _GROWN = -3
+
+
+def board_bytes(int64_t n_bytes):
+    """Return how much memory a worker shares whose merged part takes so many bytes at most."""
+    return BOARD + (n_bytes + BOARD - 1) // BOARD * BOARD
 
 
 cdef class Rates:
@@ -128,10 +89,13 @@ cdef class Seat:
     *loop* learns on *rows*, with lanes in the memory *lanes*; *lanes_before* gets what they were before the window in
     hand. *visits*, an entry per pair, are those of the process where this worker keeps them, else None; of a table
     alone, those beyond its clocks. *records* (n, 9) get a row per round and *tallies* (m, 8) the parts of its window.
+    *shared* is memory that other processes see, where they merge with this worker, whose table they see too:
+    `board_bytes` for as much as it may have merged.
     """
 
     cdef Windows loop
     cdef Rows rows
+    cdef HashedRows hashed          # the same, where states get rows as they are met; else None
     cdef object memory
     cdef uint8_t *lanes
     cdef uint8_t *lanes_before
@@ -142,8 +106,12 @@ cdef class Seat:
     cdef int64_t n_records, n_tallies
     cdef unsigned char *part
     cdef int64_t room
-    cdef int request, rule
-    cdef bint needs_mass
+    cdef cdq_board own_board
+    cdef cdq_board *board
+    cdef object shared
+    cdef bint shares, elsewhere     # whether other processes see board and part, and whether it is a worker of one
+    cdef int rule
+    cdef bint needs_mass, grown     # whether the window in hand met states that were new, which no other process sees
     cdef cdq_law law                # of the window in hand
     cdef cdq_decay decay
     cdef int64_t size, wait, target  # of the call of play in hand
@@ -158,7 +126,7 @@ cdef class Seat:
 
     def __init__(
         self, int64_t rank, Windows loop not None, Rows rows not None, uint8_t[::1] lanes, uint8_t[::1] lanes_before,
-        int64_t[::1] visits, int64_t[:, ::1] records, double[:, ::1] tallies,
+        int64_t[::1] visits, int64_t[:, ::1] records, double[:, ::1] tallies, shared=None,
     ):
         if lanes.shape[0] != lanes_before.shape[0] or 8 * records.shape[1] != sizeof(cdq_record) or (
                 tallies.shape[1] != CDQ_TALLY_WIDTH or tallies.shape[0] < MOST_PARTS or records.shape[0] < 1):
@@ -166,14 +134,35 @@ cdef class Seat:
         if visits is not None and visits.shape[0] != rows.c.n_states * rows.c.n_actions:
             raise ValueError("visits do not have the size of the table")
         self.rank, self.loop, self.rows = rank, loop, rows
+        self.hashed = rows if isinstance(rows, HashedRows) else None
         self.memory = (lanes, lanes_before, visits, records, tallies)
         self.lanes, self.lanes_before, self.lane_bytes = &lanes[0], &lanes_before[0], lanes.shape[0]
-        self.visits = &visits[0] if visits is not None else NULL
+        self.visits = &visits[0] if visits is not None and visits.shape[0] else NULL
         self.records, self.n_records = <cdq_record *> &records[0, 0], records.shape[0]
         self.tallies, self.n_tallies = &tallies[0, 0], tallies.shape[0]
+        self.board = &self.own_board
+        if shared is not None:
+            self._share(shared)
 
     def __dealloc__(self):
-        free(self.part)
+        if not self.shares:
+            free(self.part)
+
+    @staticmethod
+    def elsewhere_of(int64_t rank, Rows rows not None, shared not None):
+        """Return the place of a worker of another process, of whose *rows* and *shared* memory this one reads."""
+        cdef Seat seat = Seat.__new__(Seat)
+        seat.rank, seat.rows, seat.elsewhere = rank, rows, True
+        seat._share(shared)
+        return seat
+
+    cdef int _share(self, unsigned char[::1] shared) except -1:
+        if shared.shape[0] < BOARD:
+            raise ValueError("the memory that is shared is too short")
+        self.shared, self.shares = shared, True
+        self.board = <cdq_board *> &shared[0]
+        self.part, self.room = &shared[0] + BOARD, shared.shape[0] - BOARD
+        return 0
 
     def play(
         self, list seats not None, Barrier barrier, double timeout, *, Law law not None, int rule, bint needs_mass,
@@ -190,13 +179,14 @@ cdef class Seat:
         and one of *most_rows* parts of the steps have so many bits, or where it is *unseen*. Recorded are its clocks,
         where it *counts* them, and the *known* pairs (None: all) that were visited, of which it has *seen* so many.
 
-        Returns ENDED, INTERRUPTED, NO_MEMORY, or what the barrier said; unless it is ENDED, the round in hand is not
-        merged. *rounds*, *steps*, *window*, *bytes_sent* and *asked* say how far it came.
+        Returns ENDED, INTERRUPTED, NO_MEMORY, GROWN, or what the barrier said; unless it is ENDED, the round in hand is
+        not merged. *rounds*, *steps*, *window*, *bytes_sent* and *asked* say how far it came.
         """
         cdef int64_t size = len(seats), i
         cdef cdq_look look
         cdef int status
-        if not 0 <= self.rank < size or seats[self.rank] is not self or (size > 1 and barrier.size != size):
+        if not 0 <= self.rank < size or seats[self.rank] is not self or self.elsewhere or (
+                size > 1 and barrier.size != size):
             raise ValueError("the seats are not those of the ranks that meet at the barrier")
         if law.real_size != self.rows.c.real_size or self.rows.c.own_rows or (size > 1 and self.rows.c.alone):
             raise ValueError("the law and the table differ in type, or the table cannot be merged here")
@@ -240,6 +230,7 @@ cdef class Seat:
             due = self.rank == 0 and look.steps_per_look and cdq_is_due(look, self.steps, after)
             made += self.records[self.rounds].parts
             self._ask(finish, look, after, self.n_tallies - made)
+            self.grown = self.hashed is not None and self.hashed.c.n_states > self.hashed.agreed
             status = self._merge(barrier, &mass, &total, &goes_on)
             if status:
                 return status
@@ -276,11 +267,11 @@ cdef class Seat:
     cdef void _ask(self, const volatile int32_t *finish, cdq_look *look, int64_t after, int64_t room) noexcept nogil:
         """Say what this rank wants after the round in hand, of which *room* tallies are left."""
         cdef bint full = room < MOST_PARTS or self.rounds + 2 > self.n_records
-        self.request = GO_ON
+        self.board.n_log, self.board.request = self.rows.c.n_log, GO_ON
         if finish[0]:
-            self.request = STOP_AFTER
+            self.board.request = STOP_AFTER
         elif self.rank == 0 and (full or after >= look.at or (look.until and cdq_now() > look.until)):
-            self.request = LOOK_AFTER
+            self.board.request = LOOK_AFTER
 
     cdef int _merge(self, Barrier barrier, int64_t *mass, int64_t *total, bint *goes_on) noexcept nogil:
         """Merge the window with those of all others, and make that the table; return 0, or why it could not be."""
@@ -288,7 +279,9 @@ cdef class Seat:
         cdef int status
         mass[0] = total[0] = 0
         if size == 1:
-            goes_on[0], self.asked = self.request == GO_ON, self.request == STOP_AFTER
+            goes_on[0], self.asked = self.board.request == GO_ON, self.board.request == STOP_AFTER
+            if self.grown:
+                return _GROWN
             if self.rows.c.alone:
                 close_alone(&self.rows.c, self.visits)
             else:
@@ -298,8 +291,13 @@ cdef class Seat:
         if status:
             return status
         for i in range(size):
-            goes_on[0] = goes_on[0] and (<Seat> self.others[i]).request == GO_ON
-            self.asked = self.asked or (<Seat> self.others[i]).request == STOP_AFTER
+            goes_on[0] = goes_on[0] and (<Seat> self.others[i]).board.request == GO_ON
+            self.asked = self.asked or (<Seat> self.others[i]).board.request == STOP_AFTER
+            status = _GROWN if (<Seat> self.others[i]).grown else status
+            if (<Seat> self.others[i]).elsewhere:
+                (<Seat> self.others[i]).rows.c.n_log = (<Seat> self.others[i]).board.n_log
+        if status:
+            return status
         if merge_part(self.tables, size, self.rank, self.rule, &self.law, self.needs_mass, &self.part, &self.room):
             return _NO_MEMORY
         status = barrier.meet(self.rank, self.wait)

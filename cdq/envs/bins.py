@@ -69,7 +69,8 @@ def check_bins(space: Any, bins: int | Sequence[int]) -> None:
         low, high = space.low.ravel()[wrong[0]], space.high.ravel()[wrong[0]]
         raise UnsupportedEnvironment(
             f"bins={bins} does not fit the observations: input {wrong[0]} has the bounds {low} and {high}, no "
-            "finite ones. Give features=cdq.TileCoding(1, BINS, low=..., high=...), which cuts between bounds of your "
+            "finite ones. Give features=cdq.TileCoding(1, BINS, low=..., high=...), "
+            "or --features tiles, which cuts between bounds of your "
             "own, or bound the observations by gymnasium.wrappers.TransformObservation"
         )
 
@@ -97,7 +98,8 @@ def refuse_bins(encoder: Encoder, bins: Any) -> None:
 def _not_cut(space: Any, bins: Any) -> str:
     return (
         f"bins={bins} does not fit the observations in {' '.join(str(space).split())}: only those in a Box of numbers "
-        "are cut. Leave out bins: a table has a row for each observation; or give features=cdq.TileCoding(...)"
+        "are cut. Leave out bins: a table has a row for each observation; or give features=cdq.TileCoding(...), "
+        "or --features tiles"
     )
 
 

@@ -66,7 +66,7 @@ def open_environment(
     stepping: str,
     masks: bool | str,
     bins: Any,
-    plain: bool,
+    instead: str = "",
     groups: Groups = OWN,
 ) -> Opened:
     """Return the model of an environment, or how it is stepped.
@@ -89,8 +89,8 @@ def open_environment(
         True: heed masks; "auto": heed them unless they are advice; False: do not.
     bins : int, sequence of int or None
         Number of parts into which Gymnasium's wrapper is to cut each number of an observation.
-    plain : bool
-        True if a table of the states of a model is asked for.
+    instead : str
+        Subject and verb of what is learnt in place of a table of a model's states, as in "features are"; else empty.
     groups : str or dict
         Tables of an environment of several agents (`cdq.envs.agents`).
 
@@ -114,13 +114,14 @@ def open_environment(
         return _as_vector(env if given else env_like, stepping, masks, bins)._replace(players=players_of(env))
     found: Opened | str = ""
     try:
-        found = _as_single(env, build, stepping, given=given, masks=masks, plain=plain)
+        found = _as_single(env, build, stepping, given=given, masks=masks, instead=instead)
     finally:
         if not given and not (isinstance(found, Opened) and isinstance(found.origin, CompiledEnvironment)):
             env.close()
     if isinstance(found, str):
         source = PythonEnvironment(env_like, num_envs, masks=masks, bins=bins)
-        return Opened(source, source.encoder, found, players=players_of(env))
+        why = found + _faster(env_like, env, stepping)
+        return Opened(source, source.encoder, why, players=players_of(env))
     found = found._replace(players=players_of(env))
     if isinstance(found.origin, CompiledEnvironment):
         refuse_bins(found.encoder, bins)
@@ -132,8 +133,15 @@ def open_environment(
     return _with_notice(env, found) if given else found
 
 
+def _faster(env_like: Any, env: Any, stepping: str) -> str:
+    """Return a word on the id that is compiled, where an id without a version stands for it."""
+    full = env_like if env.spec is None else env.spec.id
+    by_short_id = stepping == "auto" and isinstance(env_like, str) and full != env_like
+    return f"; by its full id, {full}, it is compiled" if by_short_id and twin_of(full) is not None else ""
+
+
 def _as_single(
-    env: Any, build: Build, stepping: str, *, given: bool, masks: bool | str, plain: bool
+    env: Any, build: Build, stepping: str, *, given: bool, masks: bool | str, instead: str
 ) -> Opened | str:
     """Return how one environment is stepped, or in words why by its own `step`."""
     if isinstance(env.unwrapped, Plies):
@@ -141,8 +149,8 @@ def _as_single(
     if stepping == "python":
         return "stepping='python' says so"
     if stepping == "auto":
-        return _fastest(env, build, given=given, masks=masks, plain=plain)
-    _require_plain(plain, masks)
+        return _fastest(env, build, given=given, masks=masks, instead=instead)
+    _require_plain(instead, masks)
     return _asked_for(env, build)
 
 
@@ -205,7 +213,7 @@ def read_model(env_like: Any, build: Callable[[TransitionTable], M], **kwargs: o
 
 
 def _fastest(
-    env: gymnasium.Env[Any, Any], build: Build, *, given: bool, masks: bool | str, plain: bool
+    env: gymnasium.Env[Any, Any], build: Build, *, given: bool, masks: bool | str, instead: str
 ) -> Opened | str:
     """Return the fastest way to step an environment that is what its `step` does, or why there is none but that."""
     base: Any = env.unwrapped
@@ -217,8 +225,8 @@ def _fastest(
         return against
     if compiled and not is_compiled(base):
         return f"{type(base).__name__} has a step, reset or space of its own in Python"
-    why = "features, bins and hashed tables are learnt by stepping"
-    if plain and (not compiled or (base.n_states or 0) <= _LISTED):
+    why = f"{instead} learnt by stepping, and {type(base).__name__} has its step in Python"
+    if not instead and (not compiled or (base.n_states or 0) <= _LISTED):
         found = _modelled(env, build, given=given, masks=masks)
         if isinstance(found, Opened):
             return found  # faster still, and how far from optimal a table is is then known
@@ -299,10 +307,10 @@ def _encoder_of(env: gymnasium.Env[Any, Any]) -> Encoder:
     return Encoder(env.observation_space, env.action_space)
 
 
-def _require_plain(plain: bool, masks: bool | str) -> None:
-    if not plain or masks is True:
+def _require_plain(instead: str, masks: bool | str) -> None:
+    if instead or masks is True:
         raise ConfigError(
-            "stepping='model' learns a table of the model's states: leave out features, bins, table and masks"
+            "stepping='model' learns a table of the model's states: leave out features, network, bins, table and masks"
         )
 
 

@@ -113,8 +113,8 @@ class Encoder:
         """
         if not vectors and not self.countable:
             raise UnsupportedEnvironment(
-                f"observations in {_brief(self.space)} have no number each: give features=cdq.TileCoding(...) for a "
-                "linear Q-function, or bins=... (or wrap the environment in "
+                f"observations in {_brief(self.space)} have no number each: give features=cdq.TileCoding(...) "
+                "(--features tiles) for a linear Q-function, or bins=... (--bins N, or wrap the environment in "
                 "gymnasium.wrappers.DiscretizeObservation) for a table"
             )
         numbers = self._numbers

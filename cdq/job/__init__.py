@@ -26,6 +26,7 @@
 - `store`: Beginning of a job, in a file of its own: with the journal, all that it takes to repeat the job.
 - `tasks`: Tasks of a job as messages and files hold them: a model as it is, an environment by what makes it again.
 - `networks/`: Jobs whose workers train a network: the hub averages what each window has learnt.
+- `stretches/`: Local workers that share memory: they play rounds one after another without their hub, and then tell it.
 - `membership/`: Membership of a job: the workers that take part, exactly once, in each round.
 """
 

@@ -92,8 +92,8 @@ class Contributions:
         except OSError as error:
             raise FileError(f"cannot begin {path}: {error.strerror or error}") from None
 
-    def write(self, number: int, payloads: Sequence[Received]) -> None:
-        """Store the contributions to a round.
+    def write(self, number: int, payloads: Sequence[Received]) -> list[int]:
+        """Store the contributions to a round; return their CRCs, which take long where they are large.
 
         Raises
         ------
@@ -102,8 +102,9 @@ class Contributions:
         """
         assert self._file is not None
         try:
-            for payload in payloads:
-                write_all(self._file, _RECORD.pack(number, len(payload), crc32(payload)))
+            checksums = [crc32(payload) for payload in payloads]
+            for payload, checksum in zip(payloads, checksums, strict=True):
+                write_all(self._file, _RECORD.pack(number, len(payload), checksum))
                 write_all(self._file, payload)
                 self.size += _RECORD.size + len(payload)
             if self._durable:
@@ -112,6 +113,7 @@ class Contributions:
             raise FileError(
                 f"cannot write contributions to {self.directory}: {error.strerror}; make room and start the hub again"
             ) from error
+        return checksums
 
     def _close(self) -> None:
         if self._file is not None:

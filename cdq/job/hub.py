@@ -134,6 +134,7 @@ def service_of(
         watch=call.watch,
         finish=call.requests.finish,
         rounds=rounds_of(call),
+        onlooker=call.onlooker,
         make=make,
         record=record,
         least=least,

@@ -50,9 +50,19 @@ class Known:
 
 
 def make_worker(
-    problem: WorkerTask, merged: MergedTable, gamma: float, num_envs: int, lanes: Any, *, rank: int = 0
+    problem: WorkerTask,
+    merged: MergedTable,
+    gamma: float,
+    num_envs: int,
+    lanes: Any,
+    *,
+    rank: int = 0,
+    memory: npt.NDArray[np.uint8] | None = None,
 ) -> Worker:
-    """Return a worker that goes on from *lanes*; the first of a run of seed 0 without them."""
+    """Return a worker that goes on from *lanes*; the first of a run of seed 0 without them.
+
+    *memory* is that of its table, by default its own.
+    """
     return Worker(
         problem,
         merged,
@@ -64,6 +74,7 @@ def make_worker(
         num_envs=num_envs,
         stop=np.zeros(1, np.int32),
         lanes=lanes,
+        memory=memory,
     )
 
 

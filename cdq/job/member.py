@@ -56,7 +56,10 @@ class Member:
         welcome = open_welcome(payload, self._known)
         self._welcome, self.window = welcome, welcome.window
         self.environment = welcome.name
-        self._worker = make_worker(
+        self._worker = self._make_worker(welcome)
+
+    def _make_worker(self, welcome: Welcome) -> Worker:
+        return make_worker(
             welcome.problem,
             welcome.merged,
             welcome.gamma,

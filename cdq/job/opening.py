@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cdq.errors import ConfigError
 from cdq.job.job import Job
 from cdq.job.service import NO_RECORD, LearningService, Record
-from cdq.training import Course, Plan, State, Watch
+from cdq.training import Course, Onlooker, Plan, State, Watch
 from cdq.workers import Rule
 
 
@@ -44,6 +44,7 @@ def make_service(
     watch: Watch,
     finish: npt.NDArray[np.int32],
     rounds: int,
+    onlooker: Onlooker | None = None,
     make: Callable[..., LearningService] = LearningService,
     record: Record = NO_RECORD,
     least: int | None = None,
@@ -60,6 +61,7 @@ def make_service(
         num_envs=job.shape.num_envs,
         watch=watch,
         finish=finish,
+        onlooker=onlooker,
     )
     return make(
         job,

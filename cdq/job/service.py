@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -54,7 +54,7 @@ class Record:
     write : callable, optional
         Makes a round durable, before it counts: gets its line for the journal.
     store : callable, optional
-        Stores the contributions to a round, by its number, before it counts.
+        Stores the contributions to a round, by its number, before it counts; returns their CRCs.
     write_checkpoint : callable, optional
         Called with the service after a round at which a checkpoint is due, and after the last.
     is_crowded : callable
@@ -62,7 +62,7 @@ class Record:
     """
 
     write: Callable[[Mapping[str, Any]], None] | None = None
-    store: Callable[[int, Sequence[Received]], None] | None = None
+    store: Callable[[int, Sequence[Received]], Sequence[int]] | None = None
     write_checkpoint: Callable[[LearningService], None] | None = None
     is_crowded: Callable[[], bool] = lambda: False
 
@@ -307,10 +307,11 @@ class LearningService:
         self._opened.clear()  # the rest is of workers that were dropped
         point("hub:before_apply")
         merged = self._merge(brought)
+        payloads, checksums = [submissions[uid].payload for uid in uids], None
         if self._record.store is not None:
-            self._record.store(self.rounds + 1, [submissions[uid].payload for uid in uids])
+            checksums = self._record.store(self.rounds + 1, payloads)
         if self._record.write is not None:
-            self._record.write({**self._line(submissions, merged), **more})
+            self._record.write({**self._line(submissions, merged, checksums or map(crc32, payloads)), **more})
         self._commit(uids, brought, merged)
         point("hub:after_apply")
         self._keep_if_due()
@@ -370,13 +371,17 @@ class LearningService:
         visits[own.pairs] += own.counts.astype(np.int64) - clock[own.pairs]
         values[own.pairs], clock[own.pairs] = own.values, np.minimum(own.counts, np.uint32(_CLOCK_LIMIT))
 
-    def _line(self, submissions: Mapping[int, Submission], merged: Received) -> dict[str, Any]:
+    def _line(
+        self, submissions: Mapping[int, Submission], merged: Received, checksums: Iterable[int]
+    ) -> dict[str, Any]:
         window, came = self.window, sorted(submissions.items())
         return {
             "round": self.rounds + 1,
             "size": self._size,
             "steps": window.before + window.sweeps * self._shape.num_envs * len(came),
-            "members": [[uid, one.sequence, crc32(one.payload)] for uid, one in came],
+            "members": [
+                [uid, one.sequence, checksum] for (uid, one), checksum in zip(came, checksums, strict=True)
+            ],
             "merged": crc32(merged),
             "time": time.time(),
         }

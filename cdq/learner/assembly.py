@@ -102,7 +102,7 @@ def _task_of(env: Any, settings: Settings) -> tuple[ModelTask | SteppedTask, Set
         stepping=settings.stepping,
         masks=settings.masks,
         bins=settings.bins,
-        plain=_is_plain(settings),
+        instead=_instead_of_a_table(settings),
         groups=settings.groups,
     )
     require_opponent(origin.name, players, settings.opponent)
@@ -115,7 +115,7 @@ def _task_of(env: Any, settings: Settings) -> tuple[ModelTask | SteppedTask, Set
         if not environment.threads:
             settings = replace(settings, num_envs=environment.default_num_envs)
     settings = with_lanes(settings, environment)
-    if not encoder.countable and _is_plain(settings):
+    if not encoder.countable and not _instead_of_a_table(settings):
         settings = replace(settings, features=_features_for(environment, encoder))
     representation = _representation(settings, environment, encoder)
     if settings.workers > 1 and not environment.threads and records_episodes(env):
@@ -165,10 +165,15 @@ def _require_tables(settings: Settings, environment: Environment) -> None:
         )
 
 
-def _is_plain(settings: Settings) -> bool:
-    """Return whether a table with a row per state is asked for."""
-    others = settings.features, settings.bins, settings.network
-    return others == (None, None, None) and settings.table == "dense"
+def _instead_of_a_table(settings: Settings) -> str:
+    """Return subject and verb of what is asked for in place of a table with a row per state; empty where it is one."""
+    if settings.network is not None:
+        return "a network is"
+    if settings.features is not None:
+        return "features are"
+    if settings.bins is not None:
+        return "bins are"
+    return "" if settings.table == "dense" else "a hashed table is"
 
 
 def _features_for(environment: Environment, encoder: Encoder) -> FeatureMap:

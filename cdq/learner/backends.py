@@ -161,13 +161,21 @@ def choose_backend(comm: str | Communicator, task: EnvironmentTask, workers: int
     if task.threads or workers == 1:
         return Backend(kind, workers, url)
     if kind == THREADS:
-        why = f"{task.name} is stepped in Python, where threads would take turns: its workers are processes"
+        why = f"{why_processes(task)}: its workers are processes"
         if comm != "auto":
             raise ConfigError(f"{why}, and comm is {comm!r}; allowed: 'zmq', 'mpi' or a URL of either")
         _log.info("communicator: %s, as %s", LOCAL_HUB, why)
         registry.load(LOCAL_HUB)
     task.recipe()  # raises if they cannot make it
     return Backend(of_hub, workers, LOCAL_HUB)
+
+
+def why_processes(task: EnvironmentTask) -> str:
+    """Return why the workers of a task that does not take threads are processes."""
+    environment = getattr(task, "environment", None)
+    if environment is not None and environment.threads:
+        return f"{task.name} is learnt with a Keras model, and TensorFlow has one set of threads for a whole process"
+    return f"{task.name} is stepped in Python, where threads would take turns"
 
 
 def _is_hub(comm: str | Communicator) -> bool:

@@ -79,7 +79,8 @@ def require_fleet(task: EnvironmentTask, settings: Settings) -> None:
     """Raise `ConfigError` if a list of environments is wanted, and there is one environment."""
     if isinstance(settings.merge, Personal) and not isinstance(task, FleetTask):
         raise ConfigError(
-            "merge=cdq.Personal(...) is for workers that have an environment each: give a list of environments"
+            "merge=cdq.Personal(...) is for workers that have an environment each: give a list of environments, "
+            "or --fleet"
         )
     if (settings.key is not None or settings.actions is not None) and not isinstance(task, FleetTask):
         what = "key" if settings.key is not None else "actions"

@@ -111,11 +111,13 @@ class Learning(Filed):
         goal = make_goal(self._state, self._checkpoints, steps, until)
         watchers = CallbackList(watched_by(callbacks, verbose), self._view(), first=conditions(goal.until))
         if isinstance(self._task, WideTask) and isinstance(goal.until, OptimalWithin):
-            raise ConfigError("several tasks have a distance from optimal each; use cdq.MeanReturn(...)")
+            raise ConfigError(
+                "several tasks have a distance from optimal each; use cdq.MeanReturn(...), or --until-return"
+            )
         if self.model is None and isinstance(goal.until, OptimalWithin):
             raise ConfigError(
                 f"{self.name} has no model ({self.stepping_reason}), so that no distance from optimal is known; use "
-                "cdq.MeanReturn(...)"
+                "cdq.MeanReturn(...), or --until-return"
             )
         with self._stepped("learn"), self._aiming_at(goal):
             call = replace(self._call(), callbacks=watchers)

@@ -71,7 +71,7 @@ class QLearner(Learning):
         its own beside it.
     sync_every : "auto", int or AutoWindow
         Steps per worker between two merges; "auto" chooses each window from what was merged. Of a network a multiple of
-        its rollout times *num_envs*: "auto" is one, or four with ``merge="mean"``.
+        its rollout times *num_envs*: "auto" is one, or four where several workers have ``merge="mean"``.
     workers : int, optional
         Number of workers that learn together. Default: 1, or as many as the communicator has ranks in
         other processes (under mpiexec, each process is one worker).

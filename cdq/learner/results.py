@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cdq.errors import ConfigError, LearnerBusy, TableError
 from cdq.errors.checks import is_flag, shown, whole
 from cdq.errors.naming import named
-from cdq.learner.backends import Backend
+from cdq.learner.backends import Backend, why_processes
 from cdq.learner.elsewhere import learner_in
 from cdq.learner.evaluation import Evaluation, Evaluations, evaluate_each, evaluate_greedy
 from cdq.learner.exclusion import exclusive, playing
@@ -375,7 +375,7 @@ class Results(Matches):
     def _workers_are(self) -> str:
         if self._task.threads or self.settings.workers == 1:
             return "processes" if self._backend.in_processes else "threads"
-        return "processes, as threads would take turns at the interpreter to step the environment"
+        return f"processes, as {why_processes(self._task)}"
 
     @exclusive
     def close(self) -> None:

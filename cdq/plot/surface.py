@@ -18,10 +18,12 @@ _PLACES = 61  # along each input
 def surface(agent: Learner, *, inputs: Sequence[int] = (0, 1), ax: Any = None) -> Any:
     """Draw the greatest action value over two inputs of the observation; the others are in the middle of their bounds.
 
+    A network's input that its space does not bound is drawn from -3 to 3.
+
     Parameters
     ----------
     agent : QLearner
-        A learner of observations that are vectors: with features, or with bins and a hashed table.
+        A learner of observations that are vectors: with features, with a network, or with bins and a hashed table.
     inputs : (int, int)
         Numbers of the inputs to the right, and upwards.
     ax : matplotlib.axes.Axes, optional
@@ -73,7 +75,8 @@ def _greatest(agent: Learner, observations: Any) -> Any:
 def _bounds(agent: Any) -> Any:
     if not is_learner(agent) or agent.input_bounds is None:
         raise ConfigError(
-            f"{shown(agent)} has no values of vectors; allowed: a learner with features, or with bins"
+            f"{shown(agent)} has no values of vectors; allowed: a learner with features, with a network, or with "
+            "bins and table='hash'"
         )
     return agent.input_bounds
 

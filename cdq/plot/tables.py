@@ -153,7 +153,8 @@ def _model(result: Any, model: Any) -> Model:
     known: Model | None = own if model is None else model_of(model)
     if known is None and is_learner(result):
         raise ConfigError(
-            f"{result.name} has no known model, and so no grid; use cdq.plot.surface or cdq.plot.table"
+            f"{result.name} has no known model, and so no grid; use cdq.plot.surface or cdq.plot.table, "
+            "or --kind surface or table"
         )
     if known is None:
         raise ConfigError(
@@ -161,7 +162,7 @@ def _model(result: Any, model: Any) -> Model:
             "may be the id of an environment"
         )
     if known.grid is None:
-        raise ConfigError(f"the states of {known.name} are no grid; use cdq.plot.table")
+        raise ConfigError(f"the states of {known.name} are no grid; use cdq.plot.table, or --kind table")
     return known
 
 

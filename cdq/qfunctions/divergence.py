@@ -19,20 +19,29 @@ class DivergenceGuard:
         The Q-function that it learns.
     name : str
         Name of the environment, for the message.
+
+    Attributes
+    ----------
+    loop : Loop
+        The loop that learns.
     """
 
     def __init__(self, loop: Loop, q: QFunction, name: str) -> None:
-        self._loop, self._q, self._name = loop, q, name
+        self.loop, self._q, self._name = loop, q, name
         self.reset = loop.reset
 
     def run(
         self, law: Law, sweeps: int, explore_first: float, explore_last: float, parts: Floats | None = None
     ) -> tuple[bool, int, int, float]:
         """Learn; raises `LearningDiverged`."""
-        result = self._loop.run(law, sweeps, explore_first, explore_last, parts)
+        result = self.loop.run(law, sweeps, explore_first, explore_last, parts)
+        self.check()
+        return result
+
+    def check(self) -> None:
+        """Raise `LearningDiverged` if the values diverge."""
         if self._q.is_divergent:
             raise LearningDiverged(
                 f"the weights learnt on {self._name} diverge; use a smaller step_size, a smaller gamma, or features "
                 "that overlap less (tile coding with fewer tilings, a basis of lower order)"
             )
-        return result

@@ -21,6 +21,7 @@ from cdq.errors import ConfigError, TableError
 from cdq.qfunctions.merged import MergedTable, check_tensor
 
 Numbers = npt.NDArray[np.float32]
+_Bound = npt.NDArray[np.float64]
 Tensors = Mapping[str, npt.NDArray[Any]]
 
 # Spawn key of the stream from which the first parameters are drawn; a seed's other streams have other keys.
@@ -29,6 +30,8 @@ _FORMAT = 1  # of the meaning of the parameters
 # Inputs whose bounds are of the order of 1 are read as they are: 14 of 16 seeds learn Acrobot so, and 12 with all of
 # them in [-1, 1]. Bounds beyond the last say that nobody knows them.
 _USUAL_BOUNDS, _MOST_BOUND = (0.25, 100.0), 1e3
+# A bound from which on Gymnasium means none, and how far an input without bounds is looked at.
+_UNBOUNDED, _SHOWN = 1e30, 3.0
 _MOMENTS = ("first", "second")
 
 
@@ -242,7 +245,6 @@ class Perceptron:
     n_rows = 0
     threads = True
     step_scale = 1.0
-    input_bounds = None
 
     def __init__(
         self,
@@ -258,6 +260,7 @@ class Perceptron:
         self._low, self._scale = scaling(*bounds) if given is None else _scaling_of(given, self._shape)
         self.own_table, self.first_action = MergedNetwork(self._shape, given), encoder.first_action
         self.fingerprint = _fingerprint(self._shape, network.reward_scale, self._low, self._scale)
+        self.input_bounds = shown_bounds(*bounds)
 
     def __str__(self) -> str:
         return f"{self.network}: {self._shape.size:,} parameters"
@@ -341,6 +344,19 @@ def _scaling_of(layers: Any, shape: Shape) -> tuple[Floats, Floats]:
             f"in an observation and {shape.actions} actions"
         )
     return layers.low, layers.scale
+
+
+def shown_bounds(low: Floats, high: Floats) -> tuple[_Bound, _Bound]:
+    """Return bounds between which inputs are looked at: those of the space, and from -3 to 3 where it has none.
+
+    Examples
+    --------
+    >>> shown_bounds(np.array([-4.8, -np.inf, 1.0]), np.array([4.8, np.inf, np.inf]))
+    (array([-4.8, -3. ,  1. ]), array([4.8, 3. , 7. ]))
+    """
+    lowest, highest = np.abs(low) < _UNBOUNDED, np.abs(high) < _UNBOUNDED
+    first: _Bound = np.where(lowest, low, np.where(highest, high - 2 * _SHOWN, -_SHOWN)).astype(np.float64)
+    return first, np.where(highest, high, first + 2 * _SHOWN).astype(np.float64)
 
 
 def scaling(low: Floats, high: Floats) -> tuple[Floats, Floats]:

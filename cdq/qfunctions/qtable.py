@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -277,13 +277,25 @@ class QTable:
         tensors, header = read_tensors(path_of("the file", path))
         environment = header.get("environment", "")
         if not {"values", "visits"} <= set(tensors) or not isinstance(environment, str):
-            raise FileError(f"{path} holds no table: {', '.join(tensors) or 'no tensors'}; use another file")
+            raise FileError(f"{path} holds no table: {_what(tensors, header)}")
         values, visits = tensors["values"], tensors["visits"]
         n = tables_in(header)
         if values.ndim == 2 and values.shape == visits.shape and values.shape[1] % n == 0:
             values, visits = mean_of_tables(values, n), sum_of_tables(visits, n)
         table = cls(values, visits, environment, tensors.get("keys"), tensors.get("actions"))
         return table if name is None else _named(path, header, table, name)
+
+
+def _what(tensors: Collection[str], header: Mapping[str, Any]) -> str:
+    """Return in words what a file without a table holds, and who reads it."""
+    if header.get("kind") in {"learner", "checkpoint"}:
+        held = "a network" if "updates" in tensors else "a learner without one"
+        reader = "load" if header["kind"] == "learner" else "resume, of its directory"
+        return f"it is that of {held}, for cdq.QLearner.{reader}"
+    if header.get("kind") in {"model", "solution"}:
+        return f"it is that of a {header['kind']}; use another file"
+    first = ", ".join(sorted(tensors)[:3]) or "no tensors"
+    return f"{first}{' and more' if len(tensors) > 3 else ''}; use another file"
 
 
 def part_of(table: QTable, blocks: Blocks, number: int) -> QTable:

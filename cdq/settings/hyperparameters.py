@@ -11,7 +11,7 @@ from cdq.errors import ConfigError, unknown_name
 from cdq.errors.checks import MOST_STEPS, one_of, real, shown, whole
 from cdq.merges import MergeRule, Personal
 from cdq.schedules import Federation
-from cdq.schedules.windows import AutoWindow, FixedWindow, Window
+from cdq.schedules.windows import LONGEST_WINDOW, AutoWindow, FixedWindow, Window
 
 if TYPE_CHECKING:
     from cdq.features import FeatureMap
@@ -299,11 +299,13 @@ def merge_of(text: str) -> str | Personal:
 
 def window_of(text: str) -> str | int:
     """Return what ``--sync-every`` says."""
+    if text == "auto":
+        return text
     try:
         value = float(text)
-    except ValueError:
-        return text
-    return int(value) if value.is_integer() else text
+        return int(value) if value.is_integer() else str(whole("sync_every", value, 1, LONGEST_WINDOW))
+    except (ValueError, ConfigError):
+        raise ConfigError(f"sync_every is {shown(text)}; allowed: auto, or a whole number of steps") from None
 
 
 def per_worker_of(text: str) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from cdq.merges import GRADIENT, Personal
 from cdq.rules import Q_LEARNING
 from cdq.schedules import Rate
 from cdq.settings.hyperparameters import number
-from cdq.settings.of_networks import STEPS, exploration_of, require_of_networks
+from cdq.settings.of_networks import STEPS, exploration_of, require_merge_of_networks, require_of_networks
 from cdq.settings.settings import DEFAULTS, HYPERPARAMETERS, Settings
 
 
@@ -29,6 +29,8 @@ def make_settings(**arguments: Any) -> Settings:
         If one is not allowed; the message says what is.
     """
     given = {**DEFAULTS, **arguments}
+    if given["network"] is not None and isinstance(given["merge"], str):
+        require_merge_of_networks(given["merge"])
     known = {name: one.check(name, given.pop(name)) for name, one in HYPERPARAMETERS.items()}
     if given:
         raise TypeError(f"no hyper-parameter: {', '.join(given)}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Sizes of layers that the kernels take: whole vectors of 8 numbers.
 _LANES, _MOST_UNITS, _MOST_LAYERS = 8, 512, 3
 _MOST_ROLLOUT, _MOST_EPOCHS, _MOST_MINIBATCH = 4096, 1000, 65_536
-_HIDDEN = f"one to {_MOST_LAYERS} multiples of {_LANES}, from {_LANES} to {_MOST_UNITS}, such as (64, 64)"
+_HIDDEN = f"one to {_MOST_LAYERS} multiples of {_LANES}, from {_LANES} to {_MOST_UNITS}, such as"
 _LEAST_SCALE, _MOST_SCALE = 1e-9, 1e9
 _FUNCTION = "a function without arguments that returns a Keras model, or its name, 'module:function'"
 
@@ -39,7 +39,7 @@ class Network:
     epochs : int
         Number of times that each training goes through the samples of a rollout.
     minibatch : int
-        Samples of a step of gradient descent, of all workers together.
+        Samples of a step of gradient descent, of all workers together; all of a rollout where it has fewer.
     trace : float
         The lambda of Peng's Q(lambda), from 0 to 1: 0 looks one step ahead.
     reward_scale : float
@@ -79,6 +79,7 @@ class Network:
         checked = {
             "hidden": _checked_hidden(self.hidden) if self.model is None else (),
             "model": _checked_model(self.model),
+            "layers": _checked_layers(self.layers),
             "rollout": whole("rollout", self.rollout, 1, _MOST_ROLLOUT),
             "epochs": whole("epochs", self.epochs, 1, _MOST_EPOCHS),
             "minibatch": whole("minibatch", self.minibatch, 1, _MOST_MINIBATCH),
@@ -104,7 +105,7 @@ class Network:
         return f"{kind.__module__}:{kind.__qualname__}"
 
     def build(self) -> Any:
-        """Return the Keras model of the function *model*, which is imported by its name where it is one.
+        """Return the Keras model of the function *model*, which is imported where that is a name.
 
         Raises
         ------
@@ -158,7 +159,33 @@ class Network:
         return cls(layers.hidden, reward_scale=layers.reward_scale, layers=layers, **arguments)
 
 
+def _require_no_model(name: str, given: Any) -> None:
+    """Raise `ConfigError` if a Keras model, or a class of Keras', is given, and no function that returns one."""
+    kind = given if isinstance(given, type) else type(given)
+    if not hasattr(kind, "trainable_variables") or (
+        kind is given and kind.__module__.split(".")[0] != "keras"
+    ):
+        return  # a class of the user's may return a model without arguments
+    said = f"the class {kind.__name__} of Keras" if kind is given else f"a Keras model, {kind.__name__}"
+    raise ConfigError(
+        f"{name} is {said}; allowed: cdq.Network.from_keras(model), or a function that returns the model"
+    )
+
+
+def _checked_layers(layers: Any) -> Layers | None:
+    if layers is None:
+        return None
+    from cdq.qfunctions.keras.layers import Layers
+
+    if not isinstance(layers, Layers):
+        raise ConfigError(
+            f"layers is {shown(layers)}; allowed: what cdq.Network.from_keras(model) gives a network of its own"
+        )
+    return layers
+
+
 def _checked_model(model: Any) -> Any:
+    _require_no_model("model", model)
     if model is None or callable(model) or (isinstance(model, str) and _names_function(model)):
         return model
     raise ConfigError(f"model is {shown(model)}; allowed: {_FUNCTION}")
@@ -181,6 +208,7 @@ def _imported(name: str) -> Callable[[], Any]:
         raise ConfigError(
             f"network is {name!r}, which cannot be imported ({error}); allowed: {_FUNCTION}"
         ) from error
+    _require_no_model(f"network {name!r}", found)
     if not callable(found):
         raise ConfigError(f"network is {name!r}, which is {shown(found)}; allowed: {_FUNCTION}")
     function: Callable[[], Any] = found
@@ -191,11 +219,12 @@ def _checked_hidden(hidden: Any) -> tuple[int, ...]:
     """Return the sizes of the hidden layers; a single number is one layer."""
     several = isinstance(hidden, Sequence) and not isinstance(hidden, (str, bytes))
     sizes = hidden if several else [hidden]
-    if not 1 <= len(sizes) <= _MOST_LAYERS:
-        raise ConfigError(f"hidden has {len(sizes)} layers; allowed: {_HIDDEN}")
-    units = tuple(whole("hidden", size, _LANES, _MOST_UNITS) for size in sizes)
-    if any(size % _LANES for size in units):
-        raise ConfigError(f"hidden is {shown(hidden)}; allowed: {_HIDDEN}")
+    try:
+        units = tuple(whole("hidden", size, _LANES, _MOST_UNITS) for size in sizes)
+    except ConfigError:
+        units = ()
+    if not 1 <= len(units) <= _MOST_LAYERS or any(size % _LANES for size in units):
+        raise ConfigError(f"hidden is {shown(hidden)}; allowed: a tuple of {_HIDDEN} (64, 64)")
     return units
 
 
@@ -203,11 +232,7 @@ def checked_network(name: str, network: Any) -> Network | None:
     """Return the argument *network* of a learner."""
     if network is None or isinstance(network, Network):
         return network
-    if hasattr(network, "trainable_variables"):
-        raise ConfigError(
-            f"{name} is a Keras model, {type(network).__name__}; allowed: cdq.Network.from_keras(model), or a function "
-            "that returns the model"
-        )
+    _require_no_model(name, network)
     named = isinstance(network, str) and _names_function(network)
     if named or (callable(network) and network is not Network):
         return Network(model=network)
@@ -253,13 +278,13 @@ def network_of(text: str) -> Network:
     """
     if ":" in text:
         return Network(model=text)
-    sizes = text.split(",")
-    if not all(size.isdecimal() for size in sizes):
+    try:
+        return Network(tuple(int(size) if size.isdecimal() else -1 for size in text.split(",")))
+    except ConfigError:
         raise ConfigError(
-            f"network is {text!r}; allowed: units of the hidden layers, {_HIDDEN[:-10]}: 64,64; or module:function, "
-            "which returns a Keras model"
-        )
-    return Network(tuple(map(int, sizes)))
+            f"network is {text!r}; allowed: units of the hidden layers, {_HIDDEN} 64,64; or module:function, which "
+            "returns a Keras model"
+        ) from None
 
 
 def told_network(path: object, config: Any, given: Any) -> Any:
@@ -273,7 +298,11 @@ def told_network(path: object, config: Any, given: Any) -> Any:
     model = config.get("model") if isinstance(config, Mapping) else None
     if model is None:
         if given is not None:
-            raise ConfigError(f"{path} was learnt without a Keras model; leave network out")
+            has = "a table or features" if config is None else "a network"
+            raise ConfigError(
+                f"{path} has {has} of its own, and network is for the function of a Keras model alone, which no file "
+                "holds; leave network out (--network on the command line)"
+            )
         return config
     own = checked_network("network", given)
     if own is None or own.model is None:

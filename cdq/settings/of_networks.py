@@ -8,7 +8,7 @@ from typing import Any
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import shown
-from cdq.merges import MEAN, OF_NETWORKS, Personal
+from cdq.merges import MEAN, NAMES, OF_NETWORKS, Personal
 from cdq.rules import Q_LEARNING, UpdateRule
 from cdq.schedules import LinearDecay
 from cdq.schedules.forms import as_law
@@ -96,6 +96,12 @@ def with_window(settings: Settings) -> Settings:
     return replace(settings, sync_every=window)
 
 
+def require_merge_of_networks(merge: str) -> None:
+    """Raise `ConfigError` if no rule of a network has this name, be it that of another rule or of none."""
+    if merge not in OF_NETWORKS:
+        raise ConfigError(f"merge is {shown(merge)}, and a network is learnt: {_merge(merge)}")
+
+
 def require_of_networks(known: Mapping[str, Any]) -> None:
     """Raise `ConfigError` if a hyper-parameter excludes a network; says why."""
     for name, fault in _FAULTS.items():
@@ -115,12 +121,13 @@ def _unless_none(reason: str) -> Any:
 def _merge(merge: Any) -> str:
     if isinstance(merge, str) and merge in OF_NETWORKS:
         return ""
-    fault = (
-        "no table to keep apart"
-        if isinstance(merge, Personal)
-        else "no visits of pairs that a rule could weigh"
-    )
-    return f"it has {fault}; allowed: {' or '.join(map(repr, OF_NETWORKS))}"
+    if isinstance(merge, str) and merge not in NAMES:
+        fault = "there is no such rule"
+    elif isinstance(merge, Personal):
+        fault = "it has no table to keep apart"
+    else:
+        fault = "it has no visits of pairs that a rule could weigh"
+    return f"{fault}; allowed: {' or '.join(map(repr, OF_NETWORKS))}"
 
 
 def _window(window: Any) -> str:
@@ -132,7 +139,10 @@ def _window(window: Any) -> str:
 def _step_size(step_size: Any) -> str:
     if step_size is None or not isinstance(as_law(step_size, "step_size"), ClockLaw):
         return ""
-    return "this one follows visits of pairs, which it has not; give a number, or cdq.LinearDecay(1e-3, 2e-5, steps)"
+    return (
+        "this one follows visits of pairs, which it has not; give a number, or linear:1e-3:2e-5:STEPS "
+        "(cdq.LinearDecay)"
+    )
 
 
 # What is wrong with each value; empty where nothing is.

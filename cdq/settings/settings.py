@@ -225,8 +225,8 @@ class Settings:
         checked_network,
         Option(
             str,
-            "UNITS",
-            "Learn a neural network with hidden layers of so many units: 64,64.",
+            "UNITS|MODULE:FUNCTION",
+            "Learn a neural network: of so many hidden units, 64,64, or the Keras model of a function.",
             "a table, or features",
             network_of,
         ),

@@ -87,7 +87,8 @@ class CheckpointDirectory:
     def lock(self) -> Iterator[None]:
         """Keep other processes, and other holders in this one, from writing while the context lasts.
 
-        The kernel frees the lock when its holder dies, however that happens.
+        The kernel frees the lock when its holder dies, however that happens. A context that an error ends before
+        anything else is in the directory leaves nothing that it has made: neither the lock's file nor the directory.
 
         Raises
         ------
@@ -95,14 +96,18 @@ class CheckpointDirectory:
             If somebody holds the lock (the message names process and host), if the directory cannot be made or
             written, if its file "lock" is something else than a lock, or if its file system has no locks.
         """
+        made = [path for path in (self.path / "lock", self.path) if not path.exists()]
         self._make()
         with self._open_lock() as file:
             self._claim(file)
-            # Now, not after an hour; by the name of a checkpoint, so that what a kill leaves here is cleared away, too.
-            check_replaceable(self.path / f"checkpoint-{0:020d}.safetensors")
-            self._locked = True
             try:
+                # Now, not after an hour; by a checkpoint's name, so that what a kill leaves here is cleared away, too.
+                check_replaceable(self.path / f"checkpoint-{0:020d}.safetensors")
+                self._locked = True
                 yield
+            except BaseException:
+                self._remove(made)
+                raise
             finally:
                 self._locked = False
                 with contextlib.suppress(
@@ -111,6 +116,13 @@ class CheckpointDirectory:
                     file.truncate(0)
                     # Closing is not enough: forked children have the file open too.
                     fcntl.flock(file, fcntl.LOCK_UN)
+
+    def _remove(self, made: list[Path]) -> None:
+        """Remove what the lock has made, where nothing has come to it; the lock must be held."""
+        with contextlib.suppress(OSError):
+            if made and os.listdir(self.path) == ["lock"]:
+                for path in made:
+                    (path.rmdir if path == self.path else path.unlink)()
 
     def _make(self) -> None:
         try:
@@ -134,6 +146,8 @@ class CheckpointDirectory:
     def _claim(self, file: BinaryIO) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(file.fileno()), os.stat(self.path / "lock")):
+                raise BlockingIOError  # it was removed by its holder since it was opened
             said = file.read(_LONGEST_LOCK + 1)
             if said and (len(said) > _LONGEST_LOCK or not _HOLDER.fullmatch(said)):
                 raise FileError(

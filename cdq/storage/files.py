@@ -34,7 +34,7 @@ _LARGEST = 1 << 1000
 _READERS = {
     "table": "read it with cdq.QTable.load",
     "learner": "read it with cdq.QLearner.load",
-    "checkpoint": "give its directory to cdq.QLearner.resume",
+    "checkpoint": "give its directory to cdq.QLearner.resume, or cdq train --resume DIR --save FILE",
     "model": "read it with cdq.MDP.load",
     "solution": "read it with cdq.Solution.load",
 }
@@ -276,7 +276,7 @@ def read_file(path: str | os.PathLike[str], *, follow: bool = True) -> bytes:
     except MemoryError:
         raise FileError(f"cannot read {path}: its {size:,} bytes do not fit into the memory") from None
     except OSError as error:
-        more = "; the checkpoints of a directory are for cdq.QLearner.resume" if os.path.isdir(path) else ""
+        more = f"; {_READERS['checkpoint']}" if os.path.isdir(path) else ""
         raise FileError(f"cannot read {path}: {error.strerror or error}{more}") from None
 
 

@@ -40,7 +40,17 @@ from cdq.training.agreement import agree_on_seed, from_rank_0, require_same, req
 from cdq.training.call import LearnCall, about
 from cdq.training.callbacks import Callback, CallbackList, RunView
 from cdq.training.checkpoints import JOURNAL, Checkpoints
-from cdq.training.course import Course, Ended, Nobody, Plan, Progress, Watch, learn_rounds, watch_nothing
+from cdq.training.course import (
+    Course,
+    Ended,
+    Nobody,
+    Plan,
+    Progress,
+    Watch,
+    in_compiled_code,
+    learn_rounds,
+    watch_nothing,
+)
 from cdq.training.figures import Figures
 from cdq.training.fleet import FleetTask, OwnTask, Reading, allowed_in
 from cdq.training.goals import Goal, MeanReturn, OptimalWithin, Until
@@ -49,10 +59,12 @@ from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, sig
 from cdq.training.kinds import EnvironmentTask, GameTask
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.training.networks import make_network
+from cdq.training.onlooker import Onlooker
 from cdq.training.paid import of_log, pays_features, width_of
 from cdq.training.picture import MOST_CELLS, Grid, Pictures, action_values, curves_of, grid_of, table_of
 from cdq.training.played import Row
 from cdq.training.progress import ProgressBar, Speed, duration, is_for_a_person, watched_by
+from cdq.training.quiet import lengths_of, pace_with
 from cdq.training.state import State, Tensors, history_of, lanes_of
 from cdq.training.stopping import conditions
 from cdq.training.task import ModelTask, SteppedTask
@@ -82,6 +94,7 @@ __all__ = [
     "ModelTask",
     "Monitor",
     "Nobody",
+    "Onlooker",
     "OptimalWithin",
     "OwnTask",
     "Pictures",
@@ -112,11 +125,14 @@ __all__ = [
     "heard",
     "heard_here",
     "history_of",
+    "in_compiled_code",
     "is_for_a_person",
     "lanes_of",
     "learn_rounds",
+    "lengths_of",
     "make_network",
     "of_log",
+    "pace_with",
     "pays_features",
     "require_same",
     "require_same_tables",

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,13 @@ import numpy.typing as npt
 from cdq.comm.base import Communicator
 from cdq.comm.inprocess import InProcessCommunicator
 from cdq.core.merge.merge import RULES
-from cdq.core.rounds import Seat
+from cdq.core.rounds import GROWN
 from cdq.core.table.rows import Law
 from cdq.schedules import ClockLaw, Rate, StepSize, build_law
 from cdq.schedules.windows import AutoWindow, Window, sweeps_of
 from cdq.training.cohort import Cohort, Member
 from cdq.training.interrupts import TERMINATED
+from cdq.training.onlooker import Onlooker, StretchEnd
 from cdq.training.quiet import has_pace, pace_of
 from cdq.workers import (
     GO_ON,
@@ -40,16 +41,6 @@ from cdq.workers import (
 
 Watch = Callable[[int, Round], bool]
 WriteCheckpoint = Callable[[Worker, Communicator], None]
-
-
-class Onlooker(Protocol):
-    """Onlooker of rounds, who says beforehand at which of them to look, and reads what was recorded of the others."""
-
-    def look(self) -> Look:
-        """Return when to look next."""
-
-    def see(self, stretch: Stretch) -> bool:
-        """Take note of rounds that were played; return True if the condition of the goal holds, as a watch does."""
 
 
 class Nobody:
@@ -264,13 +255,13 @@ class Course:
         look, every = self.onlooker.look(), self._plan.keep_every
         return look._replace(at=min(look.at, (self.kept // every + 1) * every)) if every else look
 
-    def settle_stretch(self, end: Seat, stretch: Stretch) -> None:
+    def settle_stretch(self, end: StretchEnd, stretch: Stretch) -> None:
         """Take note of the rounds of a stretch, which ended at a seat."""
         assert self.onlooker is not None
         if not end.rounds:
             return
         self.progress.steps, self.progress.window = end.steps, end.window
-        self._begun, self._asked = end.steps, end.asked
+        self._begun, self._asked = end.steps, bool(end.asked)
         self.met = self.onlooker.see(stretch)
 
 
@@ -295,8 +286,8 @@ def learn_rounds(
         rounds = _overlapped(Pipeline(worker, comm, plan.rule, plan.needs_mass), course)
     else:
         stretches = _stretches_of(worker, comm, plan, course)
-        if stretches is not None:
-            rounds = _in_stretches(stretches, course)
+        if stretches is not None and isinstance(contribution, WorkerContribution):
+            rounds = _in_stretches(stretches, contribution, plan, course)
         else:
             rounds = _one_by_one(worker, contribution, comm, plan.rule, course)
     with closing(rounds):  # also where a checkpoint fails
@@ -327,16 +318,21 @@ def _one_by_one(
         yield
 
 
+def in_compiled_code(plan: Plan) -> bool:
+    """Return whether compiled code can follow a plan: its rule and schedules are known there, for all workers alike."""
+    known = isinstance(plan.rule, str) and plan.rule in RULES and plan.cohort is None
+    return known and has_pace(plan.exploration, plan.step_size)
+
+
 def _stretches_of(worker: Worker, comm: Communicator, plan: Plan, course: Course) -> Stretches | None:
     """Return the stretches of a worker that plays a course, or None where its rounds take Python.
 
     A collective where workers are threads of one process: all of them play in compiled code, or none.
     """
     rule, together = plan.rule, type(comm) is InProcessCommunicator  # another kind merges in its own way
-    if course.onlooker is None or plan.cohort is not None or not (isinstance(rule, str) and rule in RULES):
+    if course.onlooker is None or not in_compiled_code(plan) or not (together or comm.size == 1):
         return None
-    if not has_pace(plan.exploration, plan.step_size) or not (together or comm.size == 1):
-        return None
+    assert isinstance(rule, str)
     stretches = Stretches(
         worker,
         comm,
@@ -353,7 +349,9 @@ def _stretches_of(worker: Worker, comm: Communicator, plan: Plan, course: Course
     return stretches if all(possible) else None
 
 
-def _in_stretches(stretches: Stretches, course: Course) -> Generator[None, None, None]:
+def _in_stretches(
+    stretches: Stretches, contribution: WorkerContribution, plan: Plan, course: Course
+) -> Generator[None, None, None]:
     """Play the course in compiled code; yield whenever somebody may have to look."""
     progress = course.progress
     while not course.is_done:
@@ -364,6 +362,10 @@ def _in_stretches(stretches: Stretches, course: Course) -> Generator[None, None,
         status, end, stretch = played
         course.settle_stretch(end, stretch)
         stretches.end(status)
+        if status == GROWN:
+            contribution.law, contribution.laws = plan.law(progress.steps), None
+            course.settle_one(*stretches.merge(contribution, course.request))
+            course.forget()
         yield
 
 

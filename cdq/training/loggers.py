@@ -8,7 +8,10 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,26 +21,31 @@ from cdq.errors.naming import named
 from cdq.storage import open_regular
 from cdq.training.callbacks import Callback, RunView
 from cdq.training.history import History
-from cdq.training.played import Row
+from cdq.training.played import MOST_ROWS, Row
 
 
 class _Logger(Callback):
     """A logger of rows that a round adds: the first one after each multiple of so many steps, measurements, the last.
 
-    By default a row is due once the steps have grown by a 32nd: formatting takes as long as hundreds of steps.
+    By default every row is due until a run has as many as a history holds, then one once the steps have grown by a part
+    of them: a run without end has a file that is written ever more rarely.
     """
 
     _writes = True
 
-    def __init__(self, every: float | None) -> None:
-        self._every, self._last = None if every is None else whole("every", every, 1), 0
-        self._is_open = False
+    def __init__(self, place: Path, every: float | None) -> None:
+        self._place = place
+        self._every = None if every is None else whole("every", every, 1)
+        self._last, self._written = 0, 0  # steps of the last row, and number of the run's rows
+        self._file: BinaryIO | None = None  # without a buffer: what cannot be written is known at once
 
     def on_start(self, run: RunView) -> None:
         """Open the file."""
-        self._last = run.steps
-        self._open(run)
-        self._is_open = True
+        self._last, self._written = run.steps, 0
+        try:
+            self._open(run)
+        except OSError as error:
+            self._fail(error)
 
     def on_round(self, run: RunView) -> None:
         """Write those of the round's rows that are due."""
@@ -48,29 +56,50 @@ class _Logger(Callback):
             if self._is_due(row.steps) or not (math.isnan(row.gap) and math.isnan(row.greedy_return)):
                 due.append(row)
                 self._last = row.steps
+                self._written += 1
         self._write(due)
 
     def on_end(self, run: RunView) -> None:
         """Write the row of the last round, if it was not due, and close the file."""
         try:
-            if self._is_open and run.row.steps > self._last:
+            if self._file is not None and run.row.steps > self._last:
                 self._write([run.row])
         finally:
-            self._is_open = False
             self._close()
 
     def _is_due(self, steps: int) -> bool:
         every, last = self._every, self._last
-        return steps - last > last >> 5 if every is None else steps // every != last // every
+        if every is not None:
+            return steps // every != last // every
+        return self._written < MOST_ROWS or steps - last > last // MOST_ROWS
+
+    def _write(self, rows: list[Row]) -> None:
+        assert self._file is not None
+        try:
+            _write_whole(self._file, b"".join(map(self._line, rows)))
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        self._close()
+        raise FileError(f"cannot write {self._place}: {error.strerror or error}") from None
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def _open(self, run: RunView) -> None:
         raise NotImplementedError
 
-    def _close(self) -> None:
+    def _line(self, row: Row) -> bytes:
         raise NotImplementedError
 
-    def _write(self, rows: list[Row]) -> None:
-        raise NotImplementedError
+
+def _write_whole(file: BinaryIO, data: bytes) -> None:
+    """Write all of *data* to a file without a buffer, which takes a part of it where the disk is nearly full."""
+    while data:
+        data = data[file.write(data) :]
 
 
 class _LineLogger(_Logger):
@@ -84,29 +113,20 @@ class _LineLogger(_Logger):
 
     @named
     def __init__(self, path: str | os.PathLike[str], *, every: float | None = None) -> None:
-        super().__init__(every)
         self.path = Path(path_of("the file", path))
-        self._file: BinaryIO | None = None
-
-    def _close(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        super().__init__(self.path, every)
 
     def _open(self, run: RunView) -> None:
-        try:
-            descriptor = open_regular(self.path, os.O_RDWR | os.O_CREAT, follow=True)
-            self._file = os.fdopen(descriptor, "r+b", buffering=0)
-            self._go_on(self._file)
-            if run.steps:
-                with open(self.path, "rb") as lines:
-                    end, last = _end_of_run(map(self._counts, lines), run.history, run.steps)
-                if end:
-                    self._file.truncate(end)
-                    self._file.seek(end)
-                    self._last = last
-        except OSError as error:
-            self._fail(error)
+        descriptor = open_regular(self.path, os.O_RDWR | os.O_CREAT, follow=True)
+        self._file = os.fdopen(descriptor, "r+b", buffering=0)
+        self._go_on(self._file)
+        if run.steps:
+            with open(self.path, "rb") as lines:
+                end, last, number = _end_of_run(map(self._counts, lines), run.history, run.steps)
+            if end:
+                self._file.truncate(end)
+                self._file.seek(end)
+                self._last, self._written = last, number
 
     def _counts(self, line: bytes) -> tuple[int, tuple[int, ...]]:
         """Return the bytes of a line, and its steps, episodes and rounds; nothing of a line of another form."""
@@ -116,25 +136,10 @@ class _LineLogger(_Logger):
     def _go_on(self, file: BinaryIO) -> None:
         head = file.read(len(self._HEAD))
         if head != self._HEAD and not self._HEAD.startswith(head):
-            file.close()
-            raise FileError("it is another file; give a new name")
+            raise OSError("it is another file; give a new name")
         file.truncate(_end_of_last_line(file))
         if file.seek(0, os.SEEK_END) == 0:
-            file.write(self._HEAD)
-
-    def _write(self, rows: list[Row]) -> None:
-        assert self._file is not None
-        try:
-            self._file.write(b"".join(map(self._line, rows)))
-        except OSError as error:
-            self._is_open = False
-            self._fail(error)
-
-    def _fail(self, error: OSError) -> None:
-        raise FileError(f"cannot write {self.path}: {error.strerror or error}") from None
-
-    def _line(self, row: Row) -> bytes:
-        raise NotImplementedError
+            _write_whole(file, self._HEAD)
 
 
 def _end_of_last_line(file: BinaryIO) -> int:
@@ -152,21 +157,21 @@ def _end_of_last_line(file: BinaryIO) -> int:
 
 def _end_of_run(
     lines: Iterable[tuple[int, tuple[int, ...]]], history: History, steps: int
-) -> tuple[int, int]:
-    """Return where the lines end that a run of so many steps has behind it, and the steps of the last; 0 without one.
+) -> tuple[int, int, int]:
+    """Return where the lines end that a run of so many steps has behind it, the steps of the last, and their number.
 
     Lines of a file are those of one run after another, each of which counts its steps upwards. Only the last one is
     looked at, which is this run if its history says so.
     """
-    end, kept, last, before = 0, 0, (), -1  # type: int, int, tuple[int, ...], int
+    end, kept, last, number, before = 0, 0, (), 0, -1  # type: int, int, tuple[int, ...], int, int
     for length, counts in lines:
         end += length
         if not counts or counts[0] <= before:  # another run begins
-            kept, last = 0, ()
+            kept, last, number = 0, (), 0
         before = counts[0] if counts else -1
         if counts and counts[0] <= steps:
-            kept, last = end, counts
-    return (kept, last[0]) if last and _has(history, last) else (0, 0)
+            kept, last, number = end, counts, number + 1
+    return (kept, last[0], number) if last and _has(history, last) else (0, 0, 0)
 
 
 def _has(history: History, counts: tuple[int, ...]) -> bool:
@@ -197,7 +202,8 @@ class CSVLogger(_LineLogger):
     path : path
         The file.
     every : float, optional
-        Steps between two lines, at least; by default a 32nd of the steps so far. Measurements of the gap and of the
+        Steps between two lines, at least. By default every row has a line until a run has 1,024, as many as a history
+        holds; then one has that comes a 1,024th of the steps so far after the last. Measurements of the gap and of the
         greedy return have a line in any case.
 
     Raises
@@ -216,7 +222,7 @@ class CSVLogger(_LineLogger):
     ...     agent = QLearner("FrozenLake-v1", seed=0, sync_every=10_000).learn(30_000, callbacks=[log])
     ...     lines = log.path.read_text().splitlines()
     >>> len(lines), lines[0][:26]
-    (87, 'steps,seconds,mean_return,')
+    (235, 'steps,seconds,mean_return,')
     """
 
     _HEAD = _csv_line(Row._fields)
@@ -249,8 +255,7 @@ class JSONLogger(_LineLogger):
 
     def _go_on(self, file: BinaryIO) -> None:
         if file.read(1) not in (b"", b"{"):
-            file.close()
-            raise FileError("it is another file; give a new name")
+            raise OSError("it is another file; give a new name")
         super()._go_on(file)
 
     def _line(self, row: Row) -> bytes:
@@ -258,7 +263,6 @@ class JSONLogger(_LineLogger):
         return json.dumps(fields, allow_nan=False).encode() + b"\n"
 
 
-_FLUSH = 5  # seconds after which points are in the file, for one who looks on
 # Names of figures in TensorBoard, whose part before the stroke is the group that it shows together.
 _TAGS = {
     "mean_return": "return/exploring",
@@ -301,32 +305,45 @@ class TensorBoardLogger(_Logger):
 
     @named
     def __init__(self, directory: str | os.PathLike[str], *, every: float | None = None) -> None:
-        super().__init__(every)
         self.directory = Path(path_of("the directory", directory))
+        super().__init__(self.directory, every)
         try:
-            import tensorboardX
+            from tensorboardX import proto
+            from tensorboardX.record_writer import masked_crc32c
         except ImportError as error:
             raise PackageMissing(
                 f'TensorBoardLogger needs tensorboardX ({error}): pip install "cdq[tensorboard]"; CSVLogger and '
                 "JSONLogger need nothing"
             ) from None
-        self._make: Any = tensorboardX.SummaryWriter
-        self._writer: Any = None
-
-    def _close(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
+        # Its SummaryWriter is not taken: a full disk ends the thread that writes there, and who waits for it waits on.
+        self._proto: Any = proto
+        self._checksum: Callable[[bytes], int] = masked_crc32c
 
     def _open(self, run: RunView) -> None:
-        void_from = run.steps + 1 if run.steps else None
-        try:
-            self._writer = self._make(str(self.directory), purge_step=void_from, flush_secs=_FLUSH)
-        except OSError as error:
-            raise FileError(f"cannot write {self.directory}: {error.strerror or error}") from None
+        self.directory.mkdir(parents=True, exist_ok=True)
+        seconds, rest = divmod(time.time_ns(), 10**9)
+        name = f"events.out.tfevents.{seconds}.{socket.gethostname()}.{rest:09}"
+        descriptor = open_regular(self.directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, follow=False)
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        begun = self._record(file_version="brain.Event:2")
+        if run.steps:
+            started = self._proto.event_pb2.SessionLog(
+                status=1
+            )  # START: what was written from this step on is void
+            begun += self._record(step=run.steps + 1, session_log=started)
+        _write_whole(self._file, begun)
 
-    def _write(self, rows: list[Row]) -> None:
-        for row in rows:
-            for name, value in row._asdict().items():
-                if name in _TAGS and math.isfinite(value):
-                    self._writer.add_scalar(_TAGS[name], value, row.steps)
+    def _line(self, row: Row) -> bytes:
+        kind = self._proto.summary_pb2.Summary
+        points = [
+            kind.Value(tag=_TAGS[name], simple_value=value)
+            for name, value in row._asdict().items()
+            if name in _TAGS and math.isfinite(value)
+        ]
+        return self._record(step=row.steps, summary=kind(value=points))
+
+    def _record(self, **fields: Any) -> bytes:
+        """Return an event as a record of its file: its length and itself, each with its checksum."""
+        data = self._proto.event_pb2.Event(wall_time=time.time(), **fields).SerializeToString()
+        length = struct.pack("<Q", len(data))
+        return b"".join(part + struct.pack("<I", self._checksum(part)) for part in (length, data))

@@ -68,12 +68,15 @@ class Monitor:
         """Return a monitor of the same run that measures for another goal."""
         return Monitor(self._history, self._least, self._gap, self._mean_return, goal, figures=self._figures)
 
-    def go_on(self) -> Row:
-        """Count from the newest row, which is returned, for rounds whose bytes and seconds begin at 0."""
+    def go_on(self, began: float | None = None) -> Row:
+        """Count from the newest row, which is returned, for rounds whose bytes and seconds begin at 0.
+
+        *began* is the moment from which seconds count (`time.perf_counter`), by default now.
+        """
         last = self._last()
         self._episodes, self._rounds, self._bytes = last.episodes, last.rounds, last.bytes
         self._bytes_before, self._seconds_before = last.bytes, last.seconds
-        self._started = time.perf_counter()
+        self._started = time.perf_counter() if began is None else began
         self._figures.go_on(last)
         return last
 

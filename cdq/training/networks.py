@@ -22,8 +22,9 @@ def make_network(settings: Settings, environment: Environment, encoder: Any) -> 
     """
     network, minibatch, n_actions = settings.network, minibatch_of(settings), environment.n_actions
     assert network is not None
+    bounds = encoder.low, encoder.high
     if network.model is not None:
         from cdq.qfunctions.keras.kind import KerasModel
 
-        return KerasModel(encoder, n_actions, network, minibatch)
-    return Perceptron(encoder, (encoder.low, encoder.high), n_actions, network, minibatch)
+        return KerasModel(encoder, bounds, n_actions, network, minibatch)
+    return Perceptron(encoder, bounds, n_actions, network, minibatch)

@@ -20,14 +20,26 @@ def has_pace(exploration: Rate, step_size: StepSize) -> bool:
 
 def pace_of(window: Window, exploration: Rate, step_size: StepSize, scale: float) -> Pace:
     """Return lengths of windows and rates as compiled code has them; every step size is multiplied by *scale*."""
+    return pace_with(lengths_of(window), exploration, step_size, window.mass, scale)
+
+
+def lengths_of(window: Window) -> tuple[float, float, float]:
+    """Return the pooled mass that windows keep, 0 where they stay as they are, and their least and greatest lengths."""
+    mass = window.mass if isinstance(window, AutoWindow) else 0.0
+    return mass, float(window.floor), float(max(window.floor, LONGEST_AUTOMATIC))
+
+
+def pace_with(
+    lengths: tuple[float, float, float],
+    exploration: Rate,
+    step_size: StepSize,
+    clock_mass: float,
+    scale: float,
+) -> Pace:
+    """Return what `pace_of` does for a window of these `lengths_of`, of which a round may add so much to a clock."""
+    own = None if isinstance(step_size, ClockLaw) else rates_of(step_size)
     return Pace(
-        mass=window.mass if isinstance(window, AutoWindow) else 0.0,
-        floor=float(window.floor),
-        longest=float(max(window.floor, LONGEST_AUTOMATIC)),
-        exploration=rates_of(exploration),
-        step_size=None if isinstance(step_size, ClockLaw) else rates_of(step_size),
-        clock_mass=window.mass,
-        scale=scale,
+        *lengths, exploration=rates_of(exploration), step_size=own, clock_mass=clock_mass, scale=scale
     )
 
 

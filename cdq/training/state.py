@@ -15,6 +15,7 @@ from cdq.errors import ConfigError, FileError, TableError
 from cdq.errors.checks import MOST_STEPS, read_only, real, shown, whole
 from cdq.qfunctions import MergedNetwork, MergedTable, QTable
 from cdq.schedules.windows import LONGEST_WINDOW
+from cdq.settings.network import named_model
 from cdq.training.course import Progress
 from cdq.training.goals import Goal
 from cdq.training.history import History
@@ -120,15 +121,7 @@ class State:
             If the table is none, has another size or type, or is that of another environment.
         """
         if header.get("model") != task.fingerprint():
-            what = (
-                "id, class, arguments, spaces, names, masks or features differ from those"
-                if getattr(task, "model", task) is None
-                else "model differs from that"
-            )
-            raise TableError(
-                f"{path} was learnt on {_made_in_words(header)}, whose {what} of {task.name}, as it is here; "
-                "give the environment that it was learnt on, with the arguments it had"
-            )
+            raise TableError(f"{path} was learnt {_of_another_origin(tensors, header, task)}")
         try:
             self._require_table(tensors)
             told = {"evaluations": 0, **header}  # files of 0.1 know none
@@ -175,3 +168,23 @@ def history_of(tensors: Mapping[str, npt.NDArray[Any]]) -> History:
 def lanes_of(parts: Sequence[bytes]) -> npt.NDArray[np.uint8]:
     """Return the lanes of all ranks as one array, a row per rank."""
     return np.stack([np.frombuffer(part, np.uint8) for part in parts])
+
+
+def _of_another_origin(tensors: Tensors, header: Mapping[str, Any], task: EnvironmentTask) -> str:
+    """Return in words on which other environment, or with which other Keras model, a file was learnt."""
+    of_file, network = named_model(header), getattr(getattr(task, "kind", None), "network", None)
+    remedy = "give the environment that it was learnt on, with the arguments it had"
+    if of_file is not None and network is not None and header.get("environment") == task.name:
+        own = {name: tensor.shape for name, tensor in task.own_table.tensors().items()}
+        same = own == {name: tensors[name].shape for name in own if name in tensors}
+        differing = "layers" if not same else "arguments of layers, reward_scale or environment's arguments"
+        return (
+            f"with the Keras model of {of_file!r}, whose {differing} differ from those of {network.model_name!r}, as "
+            "it is here; give the function that returns the same model as then"
+        )
+    what = (
+        "id, class, arguments, spaces, names, masks or features differ from those"
+        if getattr(task, "model", task) is None
+        else "model differs from that"
+    )
+    return f"on {_made_in_words(header)}, whose {what} of {task.name}, as it is here; {remedy}"

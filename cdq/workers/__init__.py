@@ -13,8 +13,17 @@
 from cdq.workers.contribution import LARGEST_SUMMARY, PeerTable, Rule, Summary, WorkerContribution, peer_bytes
 from cdq.workers.network import NETWORK_HEAD, NetworkContribution, mean_of
 from cdq.workers.overlap import Pipeline
-from cdq.workers.rounds import GO_ON, STOP_AFTER, STOP_BEFORE, Apart, Interrupted, Round, Step, play
-from cdq.workers.stretches import Look, Stretch, Stretches
+from cdq.workers.rounds import (
+    GO_ON,
+    STOP_AFTER,
+    STOP_BEFORE,
+    Apart,
+    Interrupted,
+    Round,
+    Step,
+    play,
+)
+from cdq.workers.stretches import MOST_ROUNDS, MOST_TALLIES, RECORD, Look, Stretch, Stretches
 from cdq.workers.tallies import PART_BYTES, TALLY_WIDTH, Tallies, parts_of, require_tallies, tallies_in
 from cdq.workers.worker import EVALUATION, PREDICTION, Worker, streams
 
@@ -22,9 +31,12 @@ __all__ = [
     "EVALUATION",
     "GO_ON",
     "LARGEST_SUMMARY",
+    "MOST_ROUNDS",
+    "MOST_TALLIES",
     "NETWORK_HEAD",
     "PART_BYTES",
     "PREDICTION",
+    "RECORD",
     "STOP_AFTER",
     "STOP_BEFORE",
     "TALLY_WIDTH",

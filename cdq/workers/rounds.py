@@ -8,7 +8,7 @@ from cdq.comm.base import Communicator
 from cdq.core.table.rows import Law
 from cdq.workers.contribution import Rule, Summary, WorkerContribution
 from cdq.workers.network import NetworkContribution
-from cdq.workers.worker import Worker
+from cdq.workers.worker import Episodes, Worker
 
 # Requests of a worker to all: to go on, to end before the window that it contributes, or after it.
 GO_ON, STOP_BEFORE, STOP_AFTER = 0, 1, 2
@@ -85,6 +85,20 @@ def play(
     ended = worker.run(step.law, step.sweeps, *step.rates)
     if ended is None:
         raise Interrupted
+    return merge_window(worker, contribution, comm, rule=rule, ended=ended, request=request, apart=apart)
+
+
+def merge_window(
+    worker: Worker,
+    contribution: WorkerContribution | NetworkContribution,
+    comm: Communicator,
+    *,
+    rule: Rule,
+    ended: Episodes,
+    request: int,
+    apart: Apart | None = None,
+) -> Round | None:
+    """Merge a window that was learnt, in which episodes *ended*, by the law of the contribution; else as `play`."""
     worker.align_rows(comm)
     if apart and apart.added:
         worker.shift(apart.added)

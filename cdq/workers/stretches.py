@@ -16,14 +16,15 @@ import numpy.typing as npt
 from cdq.comm.base import Communicator
 from cdq.comm.inprocess import InProcessCommunicator
 from cdq.core.merge.merge import RULES
-from cdq.core.rounds import ENDED, INTERRUPTED, NO_MEMORY, Pace, Seat
+from cdq.core.rounds import ENDED, GROWN, INTERRUPTED, NO_MEMORY, Pace, Seat
 from cdq.core.table.rows import Law
 from cdq.errors.checks import MOST_STEPS
-from cdq.workers.rounds import Interrupted
-from cdq.workers.tallies import TALLY_WIDTH, Tallies
-from cdq.workers.worker import Worker
+from cdq.workers.contribution import WorkerContribution
+from cdq.workers.rounds import Interrupted, Round, merge_window
+from cdq.workers.tallies import MOST_PARTS, TALLY_WIDTH, Tallies
+from cdq.workers.worker import Episodes, Worker
 
-_RECORD = np.dtype(
+RECORD = np.dtype(
     [
         ("steps", "i8"),  # of all workers, after the round
         ("nanoseconds", "i8"),  # since the stretch began
@@ -37,7 +38,7 @@ _RECORD = np.dtype(
     ]
 )
 # Room for what a worker says of a stretch: 64 KiB of records, and 1 MiB of tallies.
-_MOST_ROUNDS, _MOST_TALLIES = 1024, 16384
+MOST_ROUNDS, MOST_TALLIES = 1024, 16384
 
 
 class Look(NamedTuple):
@@ -125,9 +126,10 @@ class Stretches:
         finish: npt.NDArray[np.int32],
     ) -> None:
         self._worker, self._comm = worker, comm
-        self.records = np.zeros(_MOST_ROUNDS, _RECORD)
-        self.tallies = np.zeros((_MOST_TALLIES, TALLY_WIDTH))
-        self._seat = worker.seat(comm.rank, self.records, self.tallies)
+        self.records = np.zeros(MOST_ROUNDS, RECORD)
+        self.tallies = np.zeros((MOST_TALLIES, TALLY_WIDTH))
+        self._rule = rule
+        self._take_seat()
         self._fixed: dict[str, Any] = {
             "law": law,
             "rule": RULES[rule],
@@ -136,6 +138,15 @@ class Stretches:
             "target": target,
             "finish": finish,
         }
+
+    def _take_seat(self) -> None:
+        """Take the worker's place, again where its table may have moved."""
+        self._seat = self._worker.seat(self._comm.rank, self.records, self.tallies)
+
+    @staticmethod
+    def can_play(worker: Worker) -> bool:
+        """Return whether the loop and the table of a worker can do without Python."""
+        return worker.seat(0, np.zeros(1, RECORD), np.zeros((MOST_PARTS, TALLY_WIDTH))) is not None
 
     @property
     def possible(self) -> bool:
@@ -185,8 +196,23 @@ class Stretches:
             [other.records[:n] for other in together], [other.tallies[:m] for other in together], began
         )
 
+    def merge(self, contribution: WorkerContribution, request: int) -> tuple[Round, int]:
+        """Merge the window in hand, of new states, for which workers have to agree on rows; return it and its steps."""
+        record, made = self.records[self.seat.rounds], int(self.records["parts"][: self.seat.rounds].sum())
+        tallies = self.tallies[made : made + int(record["parts"])]
+        steps, episodes, length_sum = tallies[:, :3].sum(axis=0).astype(np.int64).tolist()
+        ended = Episodes(episodes, length_sum, float(record["return_sum"]), tallies.tobytes())
+        played = merge_window(
+            self._worker, contribution, self._comm, rule=self._rule, ended=ended, request=request
+        )
+        assert played is not None  # nobody has met a condition since all played together
+        self._take_seat()
+        return played, steps
+
     def end(self, status: int) -> None:
         """Raise unless a stretch ended as it should: what failed, `Interrupted`, `MemoryError` or a communicator's."""
+        if status == GROWN:
+            return
         if status == INTERRUPTED:
             self._worker.check()
             raise Interrupted

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.contracts import WorkerTask
+from cdq.contracts import Loop, WorkerTask
 from cdq.core.lanes import Lanes
 from cdq.core.loops.windows import Windows
 from cdq.core.merge.merge import commit
@@ -16,7 +16,7 @@ from cdq.core.merge.overlap import hand_over, take_back
 from cdq.core.rounds import Seat
 from cdq.core.table.rows import Law, Rows
 from cdq.errors import EnvironmentFailure
-from cdq.qfunctions import MergedTable, Trained
+from cdq.qfunctions import DivergenceGuard, MergedTable, Trained
 from cdq.workers.tallies import TALLY_WIDTH, parts_of
 
 # First numbers of spawn keys, so that no two uses of one seed share a stream.
@@ -123,23 +123,33 @@ class Worker:
             raise
         return Episodes(episodes, length_sum, return_sum, parts.tobytes()) if completed else None
 
-    def seat(self, rank: int, records: npt.NDArray[Any], tallies: npt.NDArray[np.float64]) -> Seat | None:
+    def seat(
+        self,
+        rank: int,
+        records: npt.NDArray[Any],
+        tallies: npt.NDArray[np.float64],
+        shared: npt.NDArray[np.uint8] | None = None,
+    ) -> Seat | None:
         """Return the place from which compiled code plays rounds (`cdq.workers.stretches`); None if it cannot.
 
         *rank* is that among the workers that merge; *records* and *tallies* get what there is to say of rounds.
+        *shared* is memory in which workers of other processes find what this one tells them and merges, if there are.
         """
-        merged, loop = self._merged, self._loop
-        if not (isinstance(loop, Windows) and loop.plain) or merged.grows or merged.own_rows:
+        merged, loop = self._merged, _stepping(self._loop)
+        if not (isinstance(loop, Windows) and loop.plain) or merged.own_rows:
             return None
         visits = merged.counters if self._is_keeper else None
         columns = records.view(np.int64).reshape(len(records), -1)
         lanes = self._lanes.memory, self._lanes_before
-        return Seat(rank, loop, self.rows, *lanes, visits, columns, tallies)
+        return Seat(rank, loop, self.rows, *lanes, visits, columns, tallies, shared)
 
     def check(self) -> None:
         """Raise the error that ended a window which compiled code played, if there is one."""
         try:
-            if isinstance(self._loop, Windows):
+            loop = _stepping(self._loop)
+            if isinstance(loop, Windows):
+                loop.check()
+            if isinstance(self._loop, DivergenceGuard):
                 self._loop.check()
         except EnvironmentFailure as error:
             error.worker = self._rank
@@ -223,6 +233,11 @@ class Worker:
         self.roll_back()
         take_back(self.rows, handed)
         self._lanes.memory[:] = lanes
+
+
+def _stepping(loop: Loop) -> Loop:
+    """Return the loop that steps the environments, of one that looks at what it has learnt."""
+    return loop.loop if isinstance(loop, DivergenceGuard) else loop
 
 
 def streams(seed: int, key: tuple[int, ...], n: int) -> npt.NDArray[np.uint64]:

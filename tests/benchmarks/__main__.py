@@ -20,6 +20,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import cdq
+from cdq.storage.files import replacing
 from tests.benchmarks import history
 from tests.benchmarks.history import WORSE, Change, Run
 from tests.benchmarks.parts import PARTS, Part
@@ -61,7 +62,7 @@ def measure(name: str, part: Part, repeats: int | None, quick: bool) -> Run:
         if twice := duplicates(table.rows):
             raise ValueError(f"rows of {table.title!r} have the same name: {', '.join(twice)}")
     date = datetime.now(timezone.utc).isoformat(timespec="minutes")
-    return Run(name, date, version(), kind_of(told), name_of(told), round(load, 1), found)
+    return Run(name, date, version(), kind_of(told), name_of(told), round(load, 1), found, again)
 
 
 def version() -> str:
@@ -86,7 +87,8 @@ def make_pages(root: Path, runs: Sequence[Run]) -> list[str]:
             new = put(page, table)
             missing += [f"{name}: {table.title}"] if new is None else []
             page = page if new is None else new
-        path.write_text(page, encoding="utf-8")
+        with replacing(path) as file:
+            file.write(page.encode())
     return missing
 
 
@@ -126,7 +128,8 @@ def said(run: Run | None) -> str:
     if run is None:
         return ""
     load = "" if run.load is None else f", load {run.load:g}"
-    return f"{run.date[:10]}, {run.version}{load}"
+    repeats = "" if run.repeats is None else f", {run.repeats} repeats"
+    return f"{run.date[:10]}, {run.version}{load}{repeats}"
 
 
 def show_changes(found: Sequence[Change]) -> None:
@@ -139,6 +142,7 @@ def show_changes(found: Sequence[Change]) -> None:
 def run_all(names: Iterable[str], repeats: int | None, quick: bool, root: Path = ROOT) -> bool:
     """Run benchmarks; keep and compare what they print. Return True if all ran and nothing is worse."""
     folder, found, failed = root / "tests/benchmarks/history", list[Change](), list[str]()
+    history.read(folder)  # what is wrong with it is told before anything is measured
     for name in names:
         print(f"\n{name}: {PARTS[name].command}", flush=True)
         try:
@@ -151,6 +155,7 @@ def run_all(names: Iterable[str], repeats: int | None, quick: bool, root: Path =
         before = history.last(history.read(folder), name).get(run.kind)
         found += history.changes(before, run) if before else []
         history.append(folder, run)
+        make_pages(root, history.read(folder))  # as the next one may take long, or be interrupted
     if not quick:
         failed += [f"no title in {title}" for title in make_pages(root, history.read(folder))]
         show_changes(found)
@@ -174,7 +179,12 @@ def main() -> None:
             parser.error(f"unknown benchmark {name!r}; known: {', '.join(PARTS)}")
     told = cpuinfo()
     print(f"{kind_of(told)} ({name_of(told)}), {os.cpu_count()} cores, {version()}")
-    sys.exit(not run_all(names, given.repeats, given.quick))
+    try:
+        sys.exit(not run_all(names, given.repeats, given.quick))
+    except ValueError as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:  # what was measured whole is kept
+        sys.exit(130)
 
 
 if __name__ == "__main__":

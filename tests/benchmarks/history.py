@@ -22,7 +22,7 @@ _DRIFT = 0.05  # between runs of one build, beyond what repeats show
 
 
 class Run(NamedTuple):
-    """Run of a benchmark: when, of which version, on which processor of which kind, and its tables."""
+    """Run of a benchmark: when, of which version, on a processor of which kind, its tables, and repeats asked for."""
 
     part: str
     date: str
@@ -31,6 +31,7 @@ class Run(NamedTuple):
     processor: str
     load: float | None
     tables: list[Table]
+    repeats: int | None = None
 
 
 class Change(NamedTuple):
@@ -57,9 +58,15 @@ def append(folder: Path, run: Run) -> None:
 
 
 def read(folder: Path) -> list[Run]:
-    """Return the runs of all kinds, the oldest first."""
-    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()]
-    return sorted(map(_run, map(json.loads, lines)), key=lambda run: run.date)
+    """Return the runs of all kinds, the oldest first; raise ValueError for a line that is none."""
+    found = []
+    for path in sorted(folder.glob("*.jsonl")):
+        for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                found.append(_run(json.loads(text)))
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(f"{path}, line {number} is no run of a benchmark: {error}") from error
+    return sorted(found, key=lambda run: run.date)
 
 
 def _run(told: dict[str, Any]) -> Run:

@@ -26,6 +26,7 @@ import numpy as np
 
 from cdq.cli.benchmarks import _STEPS, _loop
 from cdq.mdp.model import MDP
+from tests.benchmarks.tables import begin, row, spread
 
 SOURCE = Path(__file__).with_name("limit.c")
 ENVIRONMENTS = ("FrozenLake8x8-v1", "CliffWalking-v1", "Taxi-v4")
@@ -99,28 +100,21 @@ def speeds(work: dict[str, Callable[[], object]], steps: int, repeats: int) -> d
     return {name: [1e-6 * steps / row[name] for row in taken] for name in work}
 
 
-def told(figures: Sequence[float], digits: int) -> str:
-    """Return median, least and greatest."""
-    numbers = (f"{number:.{digits}f}" for number in (statistics.median(figures), min(figures), max(figures)))
-    return "{} ({} - {})".format(*numbers)
-
-
-def row(name: str, lanes: int, found: dict[str, list[float]]) -> str:
-    """Return a row of the table."""
+def show(name: str, found: dict[str, list[float]]) -> None:
+    """Print a row of the table."""
     best = max(list(found)[:-2], key=lambda build: statistics.median(found[build]))
     ours, wider, theirs = found["float32"], found["float64"], found[best]
-    shares = [
+    of_c, of_float32 = (
         [one / other for one, other in zip(*pair, strict=True)] for pair in ((ours, theirs), (wider, ours))
-    ]
-    cells = [
-        told(theirs, 0),
-        f"`{best}`",
-        told(ours, 0),
-        told(shares[0], 2),
-        told(wider, 0),
-        told(shares[1], 2),
-    ]
-    return f"| {name}, {lanes} | {' | '.join(cells)} |"
+    )
+    cells = (
+        spread(ours, ".0f"),
+        spread(of_c, goal=0.95),
+        "0.95",
+        spread(wider, ".0f"),
+        spread(of_float32, goal=0.8),
+    )
+    row(name, spread(theirs, ".0f"), f"`{best}`", *cells, "0.8")
 
 
 def main() -> None:
@@ -132,16 +126,17 @@ def main() -> None:
     parser.add_argument("--lanes", nargs="+", type=int, default=[1, 16, 64])
     parser.add_argument("--repeats", type=int, default=7)
     given = parser.parse_args()
-    print(
-        "| environment, lanes | C, M steps/s | best build | float32 | part of C | float64 | part of float32 |"
+    begin(
+        "Loops beside the same in C, million steps/s of CPU time",
+        *("environment, lanes", "C", "best build", "float32", "part of C", "at least"),
+        *("float64", "part of float32", "goal"),
     )
-    print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as directory:
         for env in given.env:
             model = MDP.from_gymnasium(env)
             for lanes in given.lanes:
                 work = loops(model, lanes, Path(directory))
-                print(row(env, lanes, speeds(work, _STEPS // lanes * lanes, given.repeats)), flush=True)
+                show(f"{env}, {lanes}", speeds(work, _STEPS // lanes * lanes, given.repeats))
 
 
 if __name__ == "__main__":

@@ -236,7 +236,7 @@ def learner(comm: Communicator | None, env: Any, window: int, **settings: Any) -
 
 def seconds_per_round(agent: QLearner, rounds: int) -> float:
     """Learn; return the seconds of a round in the second half, on rank 0, 0 elsewhere."""
-    agent.learn(rounds * agent.settings.sync_every.floor * agent.settings.workers)
+    agent.learn(rounds * agent.settings.sync_every.floor * agent.settings.workers, verbose=0)
     if agent.rank > 0:
         return 0.0
     seconds = agent.history.to_arrays()["seconds"]

@@ -37,9 +37,9 @@ def speed(env: str, window: int, overlap: bool) -> float:
 
     def learn(comm: Communicator) -> float:
         agent = QLearner(env, comm=comm, num_envs=LANES, sync_every=window, overlap=overlap, seed=0)
-        agent.learn(3 * window * WORKERS)
+        agent.learn(3 * window * WORKERS, verbose=0)
         began, before = time.perf_counter(), agent.steps
-        agent.learn(ROUNDS * window * WORKERS)
+        agent.learn(ROUNDS * window * WORKERS, verbose=0)
         return (agent.steps - before) / (time.perf_counter() - began) / 1e6
 
     found = run_in_threads(Slow.connect("inprocess", WORKERS, 60.0), learn)

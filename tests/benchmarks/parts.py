@@ -19,15 +19,17 @@ class Part(NamedTuple):
 
 PARTS: dict[str, Part] = {
     "speeds": Part("speeds", "speeds --only import"),
+    "large": Part("speeds --large", "speeds --only import"),
+    "loops": Part("loops", "loops --env FrozenLake8x8-v1 --lanes 1"),
     "numba": Part("numba_loop", "numba_loop --lanes 8 --steps 1e5"),
-    "rounds": Part("rounds --steps 1e7", "rounds --steps 1e5"),
+    "rounds": Part("rounds --steps 1e7", "rounds --steps 1e4"),
     "rounds-lake": Part(
-        "rounds --env FrozenLake-v1 --windows auto --steps 1e7", "rounds --windows auto --steps 1e5"
+        "rounds --env FrozenLake-v1 --windows auto --steps 1e7", "rounds --windows 1000 --steps 1e4"
     ),
     "rounds-taxi": Part(
-        "rounds --env Taxi-v4 --windows auto --steps 1e7", "rounds --windows auto --steps 1e5"
+        "rounds --env Taxi-v4 --windows auto --steps 1e7", "rounds --windows 1000 --steps 1e4"
     ),
-    "merging": Part("merging", "merging --states 1000"),
+    "merging": Part("merging", "merging --states 100"),
     "tasks": Part("tasks", "tasks --steps 1e4"),
     "rules": Part("rules", "rules --env FrozenLake8x8-v1 --steps 1e5"),
     "network": Part("network", "network"),
@@ -39,6 +41,7 @@ PARTS: dict[str, Part] = {
     "overlap": Part("overlap", "overlap --windows 1000 --milliseconds 1"),
     "checkpoint": Part("checkpoint", "checkpoint --mebibytes 1"),
     "zmq": Part("zmq", "zmq learning"),
+    "local": Part("local --seconds 1 --ways threads local hub", "local --seconds 0.05 --ways threads local"),
     "gymnasium": Part("gymnasium_loops", "gymnasium_loops"),
     "agents": Part("agents", "agents --only beyond"),
     "processes": Part("processes", "processes --steps 2e4"),

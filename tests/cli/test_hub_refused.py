@@ -95,3 +95,36 @@ def test_a_hub_that_is_refused_neither_says_that_it_is_up_nor_leaves_a_job(
     assert said.startswith("cdq: ")
     assert said.count("\n") == 1
     assert not job.exists() or {path.name for path in job.iterdir()} <= {"lock"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--bind", "zmq+tcp://0.0.0.0:5599"),
+        ("--env", "CartPole-v1", "--network", "8", "--mode", "async"),
+        ("--env", "CartPole-v1", "--mode", "async"),
+        ("--rule", "hysteretic:0.1", "--mode", "async"),
+        ("--metrics", "0.0.0.0:9464"),
+        ("--steps", "-1"),
+        ("--until-return", "nan"),
+        ("--env", "CartPole-v0", "--network", "8"),
+        ("--env", "CartPole-v1", "--until-optimal", "0.1"),
+    ],
+)
+def test_a_hub_that_is_refused_leaves_nothing(
+    options: tuple[str, ...], short_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--bind", f"zmq+ipc://{short_path}/hub", "--checkpoint", str(tmp_path / "job"))
+    assert main(["hub", *where, *JOB, *options]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hub_whose_port_is_taken_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        where = ("--bind", f"tcp://127.0.0.1:{taken.getsockname()[1]}", "--checkpoint", str(tmp_path / "job"))
+        assert main(["hub", *where, *JOB, "--progress", "0"]) == 2
+    assert "cannot be bound" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

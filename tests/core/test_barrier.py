@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import mmap
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
-from cdq.core.barrier import BROKEN, DONE, TIMED_OUT, Barrier
+from cdq.core.barrier import BROKEN, DONE, TIMED_OUT, Barrier, barrier_bytes
+from cdq.qfunctions.merged import allocate
 
 
 def in_threads(size: int, function: Callable[[int], Any]) -> list[Any]:
@@ -145,3 +151,45 @@ def test_bad_arguments() -> None:
     assert Barrier(2).wait(0, float("nan")) == TIMED_OUT
     assert Barrier(2).wait(0, -1.0) == TIMED_OUT
     assert Barrier(1).wait(0, float("inf")) == DONE
+
+
+_CHILD = """
+import mmap, os, sys
+import numpy as np
+from cdq.core.barrier import DONE, Barrier
+memory = np.frombuffer(mmap.mmap(int(sys.argv[1]), 0), np.uint8)
+barrier = Barrier(2, memory)
+for number in range(1000):
+    assert barrier.wait(1, 10.0) == DONE
+    memory[-1] = number % 200
+assert barrier.wait(1, 10.0) == DONE
+print(barrier.wait(1, 10.0))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="Linux's anonymous files")
+def test_processes_meet_in_memory_that_they_share() -> None:
+    file = os.memfd_create("barrier")
+    try:
+        os.ftruncate(file, barrier_bytes(2) + 64)
+        memory = np.frombuffer(mmap.mmap(file, 0), np.uint8)
+        barrier = Barrier(2, memory)
+        command = [sys.executable, "-c", _CHILD, str(file)]
+        with subprocess.Popen(command, pass_fds=[file], stdout=subprocess.PIPE, text=True) as child:
+            for number in range(1000):
+                assert barrier.wait(0, 30.0) == DONE
+                assert memory[-1] in {number % 200, max(number - 1, 0) % 200}  # a round behind at most
+            assert barrier.wait(0, 10.0) == DONE
+            barrier.break_()
+            assert barrier.wait(0, 10.0) == BROKEN
+            assert child.communicate(timeout=20)[0].split() == [str(BROKEN)]
+    finally:
+        os.close(file)
+
+
+def test_the_memory_of_a_barrier_is_of_whole_lines() -> None:
+    memory = allocate(barrier_bytes(3) + 64)
+    for wrong in (memory[: barrier_bytes(3) - 1], memory[8:]):
+        with pytest.raises(ValueError, match="cache line"):
+            Barrier(3, wrong)
+    assert Barrier(1, memory).wait(0, 1.0) == DONE

@@ -127,6 +127,55 @@ def test_every_number_of_lanes(lanes: int) -> None:
     compare(model, "float32", lanes, schedules.Polynomial(0.77), [(30, (0.3, 0.3))] * 2)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_actions", range(1, 10))
+@pytest.mark.parametrize("most_outcomes", [1, 2, 3, 8, 11])
+def test_one_lane_with_every_number_of_actions_and_outcomes(
+    n_actions: int, most_outcomes: int, dtype: str
+) -> None:
+    """A lane that is alone has a loop of its own, which begins with what was greedy in a state before (guesses.h)."""
+    model = random_model(6, n_actions, seed=n_actions, most_outcomes=most_outcomes, time_limit=9)
+    compare(model, dtype, 1, schedules.RescaledLinear(0.9), [(60, (1.0, 0.2)), (400, (0.2, 0.0))])
+
+
+@pytest.mark.parametrize(("n_states", "n_actions", "sweeps"), [(2100, 2, 3000), (3, 300, 2000)])
+def test_one_lane_where_guesses_are_shared_or_too_large_for_them(
+    n_states: int, n_actions: int, sweeps: int
+) -> None:
+    """States 1,024 apart have the same guess; an action from 256 on is never guessed."""
+    model = random_model(n_states, n_actions, seed=2)
+    compare(model, "float32", 1, schedules.Constant(0.3), [(sweeps, (0.1, 0.1))] * 2)
+
+
+def test_one_lane_where_guesses_are_wrong() -> None:
+    """Without rewards all actions are greedy: guesses are not trusted for long, and tried again from time to time."""
+    arrays = random_model(5, 4, seed=7)
+    model = MDP(
+        arrays.n_states,
+        arrays.n_actions,
+        arrays.offsets,
+        arrays.next_state,
+        arrays.probability,
+        np.zeros_like(arrays.reward),
+        arrays.terminated,
+        arrays.start,
+    )
+    compare(model, "float64", 1, schedules.RescaledLinear(0.9), [(9000, (0.1, 0.0)), (700, (0.0, 0.0))])
+
+
+def test_windows_of_a_lane_and_of_two_that_follow_one_another_by_parts() -> None:
+    """Loops begin anew in each part of a window, and at each look at the stop flag."""
+    model = random_model(40, 4, seed=5, most_outcomes=3)
+    for lanes in (1, 2):
+        compare(
+            model,
+            "float32",
+            lanes,
+            schedules.RescaledLinear(0.9),
+            [(n, (0.3, 0.1)) for n in (1, 255, 256, 257, 4098)],
+        )
+
+
 def test_a_long_window_is_cut_in_chunks_without_a_trace() -> None:
     """The stop flag is looked at every 4096 sweeps; exploration goes on in its line."""
     model = random_model(3, 3, seed=1)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cdq.core.barrier import BROKEN, TIMED_OUT, Barrier
-from cdq.core.rounds import ENDED, INTERRUPTED, Pace, Rates, Seat
-from cdq.qfunctions.merged import MergedTable
+from cdq.core.barrier import BROKEN, TIMED_OUT, Barrier, barrier_bytes
+from cdq.core.merge.merge import most_merged_bytes
+from cdq.core.rounds import ENDED, INTERRUPTED, Pace, Rates, Seat, board_bytes
+from cdq.qfunctions.merged import MergedTable, allocate, rows_over, table_bytes
 from cdq.qfunctions.sole import SoleTable
 from cdq.rules import Q_LEARNING, as_rule
 from cdq.schedules import (
@@ -33,7 +35,8 @@ PACE = Pace(mass=0.0, floor=1.0, longest=1e6, exploration=rates_of(Constant(0.3)
 
 
 def worker(merged: Any, rank: int = 0, dtype: str = "float64", **changes: Any) -> Worker:
-    return make_worker(MODEL, dtype, merged=merged, rank=rank, is_keeper=rank == 0, num_envs=2, **changes)
+    how = {"is_keeper": rank == 0, **changes}
+    return make_worker(MODEL, dtype, merged=merged, rank=rank, num_envs=2, **how)
 
 
 def seat_of(one: Worker, rank: int = 0, rounds: int = 64, parts: int = 256) -> Seat:
@@ -200,3 +203,52 @@ def test_step_sizes_that_follow_from_the_steps_are_those_of_the_schedules(
 def test_rates_without_knots_from_zero_on_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="knots from 0 on"):
         Rates(**{"rates": np.ones(2), **wrong})
+
+
+@pytest.mark.parametrize("rule", [0, 1, 3])
+def test_workers_apart_merge_through_memory_that_they_share(rule: int) -> None:
+    """As those of two processes do: nothing else is common to them, neither the table nor the barrier."""
+    size, common = 2, MergedTable(30, 4, "float64", 0.0)
+    together = [worker(common, rank) for rank in range(size)]
+    in_threads(*together_seats(together), rule=rule)
+    merged = [MergedTable(30, 4, "float64", 0.0) for _ in range(size)]
+    room = np.zeros((size, board_bytes(most_merged_bytes(30, 4, 8, size))), np.uint8)
+    tables = allocate(size * table_bytes(common)).reshape(size, -1)
+    lines = allocate(barrier_bytes(size))
+    apart = [worker(own, rank, memory=tables[rank], is_keeper=True) for rank, own in enumerate(merged)]
+    seats = [
+        [
+            one.seat(rank, np.zeros((64, 9), np.int64), np.zeros((256, 8)), room[rank])
+            if other == rank
+            else Seat.elsewhere_of(other, rows_over(tables[other], merged[rank]), room[other])
+            for other in range(size)
+        ]
+        for rank, one in enumerate(apart)
+    ]
+    in_threads(seats, [Barrier(size, lines) for _ in range(size)], rule=rule)
+    assert {own.digest() for own in merged} == {common.digest()}
+    assert [one.lane_state for one in apart] == [one.lane_state for one in together]
+
+
+def together_seats(workers: list[Worker]) -> tuple[list[list[Any]], list[Barrier]]:
+    seats, barrier = [seat_of(one, rank) for rank, one in enumerate(workers)], Barrier(len(workers))
+    return [seats] * len(workers), [barrier] * len(workers)
+
+
+def in_threads(seats: list[list[Any]], barriers: list[Barrier], **given: Any) -> None:
+    with ThreadPoolExecutor(len(seats)) as pool:
+        ends = [
+            pool.submit(play, own[rank], own, barriers[rank], look_at=7 * WINDOW, **given)
+            for rank, own in enumerate(seats)
+        ]
+    assert [end.result() for end in ends] == [ENDED] * len(seats)
+    assert [own[rank].rounds for rank, own in enumerate(seats)] == [4] * len(seats)
+
+
+def test_a_seat_elsewhere_does_not_play_here() -> None:
+    own = worker(MergedTable(30, 4, "float64", 0.0))
+    seat = Seat.elsewhere_of(0, own.rows, np.zeros(board_bytes(9), np.uint8))
+    with pytest.raises(ValueError, match="seats"):
+        play(seat, [seat])
+    with pytest.raises(ValueError, match="too short"):
+        Seat.elsewhere_of(0, own.rows, np.zeros(63, np.uint8))

@@ -298,3 +298,37 @@ def test_a_reward_whose_sums_overflow_is_a_failure_of_a_vector_environment() -> 
     loop, _ = start(VectorEnvironment(SyncVectorEnv([lambda: Scripted(answer)] * 2)), 2)
     with pytest.raises(EnvironmentFailure, match=r"lane 0, step 3: the reward is 1e\+308"):
         loop.run(LAW, 10, 1.0, 1.0)
+
+
+class Beyond(Wide):
+    """Observations that leave the bounds of their space, or what *found* says."""
+
+    found = (5.0, -5.0)
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        return np.array(self.found, np.float32), 0.0, self.steps % 5 == 0, False, {}
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"bins": 4},
+        {"features": TileCoding(2, 2)},
+        {"features": cdq.FourierBasis(1)},
+        {"network": cdq.Network((8,))},
+    ],
+)
+def test_vectors_may_leave_the_bounds_of_their_space_but_not_the_numbers(
+    how: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = cdq.QLearner(Beyond, seed=0, num_envs=1, **how).learn(200)
+    assert agent.steps >= 200
+    if "bins" not in how:
+        at_bounds = agent.action_values(np.array([1.0, -1.0]))
+        clipped = np.array_equal(at_bounds, agent.action_values(np.array(Beyond.found)))
+        assert clipped == ("features" in how)
+    for found, message in (((np.inf, 0.0), "not finite"), ((0.0,), "1 numbers, not 2")):
+        monkeypatch.setattr(Beyond, "found", found)
+        with pytest.raises(EnvironmentFailure, match=message):
+            cdq.QLearner(Beyond, seed=0, **how).learn(200)

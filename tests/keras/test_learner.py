@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,74 @@ def test_a_model_itself_is_no_network() -> None:
         ConfigError, match=r"network is a Keras model, Sequential; allowed: cdq.Network.from_keras"
     ):
         cdq.QLearner("CartPole-v1", network=model())
+
+
+def dense(units: int = 32, activation: str = "relu") -> Any:
+    return keras.Sequential([keras.Input((4,)), L.Dense(units, activation), L.Dense(2)])
+
+
+def wider() -> Any:
+    return dense(64)
+
+
+def deeper() -> Any:
+    return keras.Sequential([keras.Input((4,)), L.Dense(32, "relu"), L.Dense(32, "relu"), L.Dense(2)])
+
+
+def bent() -> Any:
+    return dense(activation="tanh")
+
+
+@pytest.mark.parametrize(
+    ("other", "differing"),
+    [(wider, "layers"), (deeper, "layers"), (bent, "arguments of layers, reward_scale or")],
+)
+def test_another_model_than_that_of_a_file_is_said_to_be_one(
+    other: Any, differing: str, tmp_path: Path
+) -> None:
+    """Of a learner's file, and of a checkpoint; the environment is not blamed."""
+    agent = cdq.QLearner("CartPole-v1", network=dense, seed=0, checkpoint=tmp_path / "run").learn(2048)
+    agent.save(tmp_path / "file")
+    said = rf"file was learnt with the Keras model of '\S*:dense', whose {differing}.* differ from those of "
+    said += rf"'\S*:{other.__name__}'"
+    with pytest.raises(TableError, match=said):
+        cdq.QLearner.load(tmp_path / "file", network=other)
+    with pytest.raises(TableError, match=said.replace("file", r"\S*", 1)):
+        cdq.QLearner.resume(tmp_path / "run", network=other)
+
+
+def test_a_model_in_place_of_its_function_is_named_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = sys.modules[__name__]
+    monkeypatch.setattr(here, "made", dense(), raising=False)
+    monkeypatch.setattr(here, "kind", keras.Sequential, raising=False)
+    allowed = r"allowed: cdq.Network.from_keras\(model\), or a function"
+    for given in (dense(), keras.Model(agent_in := keras.Input((4,)), L.Dense(2)(agent_in))):
+        for make in (lambda m: cdq.Network(model=m), lambda m: cdq.QLearner("CartPole-v1", network=m)):
+            with pytest.raises(ConfigError, match=rf"(model|network) is a Keras model, \w+; {allowed}"):
+                make(given)
+    with pytest.raises(ConfigError, match=rf"model is the class Sequential of Keras; {allowed}"):
+        cdq.Network(model=keras.Sequential)
+    with pytest.raises(ConfigError, match=rf"network is the class Sequential of Keras; {allowed}"):
+        cdq.QLearner("CartPole-v1", network=keras.Sequential)
+    for name, said in (("made", "a Keras model"), ("kind", "the class Sequential")):
+        with pytest.raises(ConfigError, match=rf"network '{__name__}:{name}' is {said}.*; {allowed}"):
+            cdq.QLearner("CartPole-v1", network=f"{__name__}:{name}")
+    with pytest.raises(ConfigError, match="layers is .*Sequential.*; allowed: what cdq.Network.from_keras"):
+        cdq.Network(layers=dense())
+
+
+def test_workers_in_threads_are_refused_for_tensorflows_sake() -> None:
+    said = "cdq/CartPole-v0 is learnt with a Keras model, and TensorFlow has one set of threads for a whole process"
+    with pytest.raises(ConfigError, match=f"^{said}: its workers are processes, and comm is 'inprocess'"):
+        cdq.QLearner("CartPole-v1", network=dense, workers=2, comm="inprocess")
+    with pytest.raises(ConfigError, match="CartPole-v0 is stepped in Python, where threads would take turns"):
+        cdq.QLearner("CartPole-v0", network=dense, workers=2, comm="inprocess")
+
+
+def test_surfaces_are_drawn() -> None:
+    agent = cdq.QLearner("CartPole-v1", network=dense, seed=0)
+    assert agent.input_bounds is not None
+    assert [len(bound) for bound in agent.input_bounds] == [4, 4]
 
 
 def test_a_learner_is_not_used_in_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,8 +133,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "normalization": (lambda: dense(L.Normalization(name="norm")), "layer 'norm'"),
     "other weights": (other_each_time, "of other weights each time"),
     "frozen": (frozen, "layer 'last'"),
-    "constraint": (lambda: dense(kernel_constraint="non_neg", name="first"), "layer 'first' .*constraint"),
-    "half": (lambda: dense(dtype="float64", name="first"), "layer 'first' .*float64"),
+    "constraint": (
+        lambda: dense(kernel_constraint="non_neg", name="first"),
+        "layer 'first' .* has kernel with the constraint NonNeg; allowed: no constraints$",
+    ),
+    "half": (
+        lambda: dense(dtype="float64", name="first"),
+        "layer 'first' .* has kernel of float64; allowed: float32$",
+    ),
     "outputs": (lambda: dense(n_actions=3), r"outputs of shape \(3,\); allowed: \(2,\)"),
     "two outputs": (two_outputs, "1 inputs and 2 outputs"),
     "image": (convolution, r"takes observations of shape \(5, 5, 2\); the environment's have 3 numbers"),

@@ -40,6 +40,26 @@ def test_bins_are_drawn_too() -> None:
     assert cdq.plot.surface(agent).collections
 
 
+@pytest.mark.parametrize("env", ["CartPole-v1", "MountainCar-v0", "Acrobot-v1"])
+def test_networks_are_drawn_too(env: str) -> None:
+    """Inputs without bounds from -3 to 3."""
+    agent = cdq.QLearner(env, seed=0, network=cdq.Network((8,))).learn(5_000)
+    assert agent.input_bounds is not None
+    low, high = agent.input_bounds
+    ax = cdq.plot.surface(agent, inputs=(1, 0))
+    places = np.asarray(ax.collections[0].get_coordinates()).reshape(-1, 2)
+    assert places[0].tolist() == [low[1], low[0]]
+    assert places[-1].tolist() == [high[1], high[0]]
+    if env == "CartPole-v1":
+        assert (low[1], high[3]) == (-3, 3)
+        assert high[0] == pytest.approx(4.8)
+    observation = (low + high) / 2
+    observation[[1, 0]] = places[7]
+    assert np.asarray(ax.collections[0].get_array()).ravel()[7] == np.float32(
+        agent.action_values(observation).max()
+    )
+
+
 def test_axes_of_three_dimensions_get_a_surface() -> None:
     ax = pyplot.figure().add_subplot(projection="3d")
     assert cdq.plot.surface(cdq.QLearner("MountainCar-v0", seed=0), ax=ax) is ax
@@ -49,7 +69,7 @@ def test_axes_of_three_dimensions_get_a_surface() -> None:
 @pytest.mark.parametrize("agent", [None, cdq.QTable(np.zeros((2, 2))), cdq.QLearner("FrozenLake-v1", seed=0)])
 def test_what_has_no_vectors_is_refused(agent: Any) -> None:
     with pytest.raises(
-        ConfigError, match="has no values of vectors; allowed: a learner with features, or with bins"
+        ConfigError, match="has no values of vectors; allowed: a learner with features, with a network"
     ):
         cdq.plot.surface(agent)
 

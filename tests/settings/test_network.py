@@ -25,11 +25,38 @@ def test_hidden_layers_that_kernels_take_are_kept_as_whole_numbers(hidden: Any) 
 
 @pytest.mark.parametrize(
     "hidden",
-    [(), 0, 8.5, (60,), (520,), (8, 8, 8, 8), "64", "64,64", None, (64, None), (True,), [[64]], {64}],
+    [
+        (),
+        0,
+        7,
+        8.5,
+        np.array([64, 64]),
+        {"a": 8},
+        (12,),
+        (60,),
+        (520,),
+        (8, 8, 8, 8),
+        "64",
+        "64,64",
+        None,
+        (64, None),
+        (True,),
+        [[64]],
+        {64},
+    ],
 )
 def test_other_hidden_layers_are_refused_and_what_is_allowed_is_said(hidden: Any) -> None:
-    with pytest.raises(ConfigError, match=r"hidden .*allowed: .*8"):
+    allowed = r"allowed: a tuple of one to 3 multiples of 8, from 8 to 512, such as \(64, 64\)$"
+    with pytest.raises(ConfigError, match=f"^hidden is .*; {allowed}"):
         Network(hidden)
+    with pytest.raises(ConfigError, match=f"^hidden is .*; {allowed}"):
+        cdq.QLearner("CartPole-v1", network=cdq.Network(hidden=hidden))
+
+
+@pytest.mark.parametrize("layers", [5, "x", {}, (64, 64), np.zeros(3)])
+def test_layers_are_those_that_keras_gave(layers: Any) -> None:
+    with pytest.raises(ConfigError, match="^layers is .*; allowed: what cdq.Network.from_keras"):
+        Network(layers=layers)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +88,9 @@ def test_files_of_tables_say_nothing_of_networks() -> None:
 
 def test_the_command_line_gives_units() -> None:
     assert network_of("64,32") == Network((64, 32))
-    for text in ("", "64,", "64;64", "a", "-8", "8.0"):
-        with pytest.raises(ConfigError, match=r"network is .*64,64"):
+    allowed = "units of the hidden layers, one to 3 multiples of 8, from 8 to 512, such as 64,64; or module:function"
+    for text in ("", "64,", "64;64", "64x64", "a", "-8", "8.0", "7", "520", "12", "8,8,8,8"):
+        with pytest.raises(ConfigError, match=f"^network is {text!r}; allowed: {allowed}, which"):
             network_of(text)
 
 

@@ -301,3 +301,45 @@ def test_what_a_writer_deletes_meanwhile_is_not_damage(
     )
     assert_whole(directory.newest(), 2)
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("there", ["nothing", "directory", "lock", "other"])
+def test_an_error_before_anything_is_written_leaves_what_was_there(there: str, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    if there != "nothing":
+        path.mkdir()
+    if there == "lock":
+        (path / "lock").touch()
+    if there == "other":
+        (path / "other").touch()
+    before = sorted(tmp_path.rglob("*"))
+    directory = CheckpointDirectory(path)
+
+    def fail_after(write: str, error: type[BaseException]) -> None:
+        with directory.lock():
+            (path / write).touch()
+            raise error
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_after("lock", KeyboardInterrupt)
+    assert set(tmp_path.rglob("*")) - set(before) == ({path / "lock"} if there == "other" else set())
+    with pytest.raises(FileError):
+        fail_after("checkpoint", FileError)
+    assert {path / "lock", path / "checkpoint"} <= set(path.iterdir())
+
+
+def test_a_lock_that_was_removed_meanwhile_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process has opened it before, and would hold what nobody else sees."""
+    one, other = CheckpointDirectory(tmp_path / "run"), CheckpointDirectory(tmp_path / "run")
+    opened = other._open_lock
+
+    def late() -> Any:
+        file = opened()
+        (tmp_path / "run" / "lock").unlink()
+        return file
+
+    monkeypatch.setattr(other, "_open_lock", late)
+    with pytest.raises(FileError, match="in use|cannot lock"), other.lock():
+        pass
+    with one.lock():
+        pass

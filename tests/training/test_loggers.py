@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import os
 import struct
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +64,38 @@ def test_rows_may_be_fewer(kind: Any, tmp_path: Path) -> None:
     assert len(rows) < 10
 
 
-def test_lines_are_a_32nd_apart_by_default(tmp_path: Path) -> None:
-    learner().learn(1_000_000, callbacks=[cdq.CSVLogger(tmp_path / "log")])
-    rows = of_csv(tmp_path / "log")
-    steps = np.array([row["steps"] for row in rows if math.isnan(row["gap"])])
-    assert 150 < len(rows) < 500
-    assert (np.diff(steps[:-1]) > steps[:-2] // 32).all()  # the last row is that of the end
+@pytest.mark.parametrize("kind", LINES)
+@pytest.mark.parametrize(
+    ("env", "arguments"),
+    [("FrozenLake-v1", {"workers": 2}), ("CartPole-v1", {"network": cdq.Network((16,))})],
+)
+def test_a_file_has_at_least_the_rows_of_the_history(
+    env: str, arguments: Any, kind: Any, tmp_path: Path
+) -> None:
+    agent = cdq.QLearner(env, seed=0, **arguments)
+    agent.learn(200_000, callbacks=[kind(tmp_path / "log")])
+    rows = READ[kind](tmp_path / "log")
+    assert 500 < len(agent.history) < 1024  # none was left out
+    assert [(row["steps"], row["episodes"]) for row in rows] == [
+        (row.steps, row.episodes) for row in agent.history
+    ]
+
+
+def test_lines_are_a_1024th_apart_once_there_are_as_many_as_in_a_history(tmp_path: Path) -> None:
+    """Also where a run goes on."""
+    agent, path, seen = learner(sync_every=500), tmp_path / "log", []
+    for _ in range(2):
+        agent.learn(500_000, callbacks=[cdq.CSVLogger(path), lambda run: seen.extend(run.rows)])
+    rows = of_csv(path)
+    steps = np.array([row["steps"] for row in rows])
+    assert np.array_equal(steps[:1024], [row.steps for row in seen[:1024]])
+    later = np.array([row["steps"] for row in rows[1023:] if math.isnan(row["gap"])])
+    gaps = np.diff(later) - later[:-1] // 1024
+    assert (gaps <= 0).sum() <= 2  # the rows of the ends
+    assert len(agent.history) < len(steps) < len(seen)
+    learner(sync_every=500).learn(1_000_000, callbacks=[cdq.CSVLogger(tmp_path / "whole")])
+    whole = [row["steps"] for row in of_csv(tmp_path / "whole")]
+    assert set(steps) - set(whole) <= {*steps[steps >= 500_000]}
 
 
 @pytest.mark.parametrize("kind", LINES)
@@ -157,12 +185,54 @@ def test_arguments_are_checked(kind: Any, arguments: Any, tmp_path: Path) -> Non
         kind(3)
 
 
-@pytest.mark.parametrize("kind", LINES)
-def test_a_full_disk_ends_the_call(kind: Any) -> None:
+class Full:
+    """A file on a disk that has room for so many bytes more."""
+
+    def __init__(self, file: Any, room: int) -> None:
+        self._file, self._room = file, room
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: bytes) -> int:
+        if data and not self._room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self._file.write(data[: self._room])
+        self._room -= written
+        return int(written)
+
+
+@pytest.mark.parametrize("kind", [*LINES, cdq.TensorBoardLogger])
+@pytest.mark.parametrize("room", [0, 1, 100, 5_000])
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_full_disk_ends_the_call(
+    kind: Any, room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, at the start or in between: also where a part of what was written found room."""
+    opened = os.fdopen
+    monkeypatch.setattr(os, "fdopen", lambda *args, **named: Full(opened(*args, **named), room))
+    agent, before = learner(), threading.active_count()
+    with pytest.raises(FileError, match=r"cannot write .*log: No space left on device$"):
+        agent.learn(300_000, callbacks=[kind(tmp_path / "log")])
+    assert agent.steps > 0 or room < 5_000
+    assert threading.active_count() == before
+
+
+def test_a_call_that_ends_with_a_full_disk_fails_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.fdopen
+    monkeypatch.setattr(os, "fdopen", lambda *args, **named: Full(opened(*args, **named), 10))
+    agent = learner()
+    with pytest.raises(FileError, match="No space left"):
+        agent.learn(10_000, callbacks=[cdq.JSONLogger(tmp_path / "log", every=1e9)])
+    assert agent.steps == 10_000
+
+
+@pytest.mark.parametrize("kind", [*LINES, cdq.TensorBoardLogger])
+def test_a_device_is_no_file(kind: Any) -> None:
     if not os.path.exists("/dev/full"):
         pytest.fail("this test needs /dev/full")
     agent = learner()
-    with pytest.raises(FileError, match="not a regular file"):
+    with pytest.raises(FileError, match="cannot write /dev/full"):
         agent.learn(10_000, callbacks=[kind("/dev/full")])
 
 
@@ -176,6 +246,19 @@ def events(path: Path) -> list[Any]:
         found.append(Event.FromString(data[at + 12 : at + 12 + length]))
         at += 12 + length + 4
     return found
+
+
+def checksums_fit(path: Path) -> bool:
+    from tensorboardX.record_writer import masked_crc32c
+
+    data, at = path.read_bytes(), 0
+    while at < len(data):
+        (length,) = struct.unpack_from("<Q", data, at)
+        for start, end in ((at, at + 8), (at + 12, at + 12 + length)):
+            if struct.unpack_from("<I", data, end) != (masked_crc32c(data[start:end]),):
+                return False
+        at += 12 + length + 4
+    return at == len(data)
 
 
 def scalars(path: Path) -> list[tuple[str, int, float]]:
@@ -212,6 +295,19 @@ def test_tensorboard_shows_points_after_the_checkpoint_once(tmp_path: Path) -> N
     (start,) = [event for event in events(file) if event.session_log.status == SessionLog.START]
     assert start.step == 50_001
     assert scalars(file)[-1][1] == 70_000
+
+
+def test_tensorboard_itself_reads_the_files_of_calls_within_a_second(tmp_path: Path) -> None:
+    agent = learner()
+    for _ in range(3):
+        agent.learn(10_000, callbacks=[cdq.TensorBoardLogger(tmp_path, every=1)])
+    files = sorted(tmp_path.iterdir())
+    assert [events(file)[0].file_version for file in files] == ["brain.Event:2"] * 3
+    steps = [step for file in files for tag, step, _ in scalars(file) if tag == "rounds/played"]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 30_000
+    checked = [checksums_fit(file) for file in files]
+    assert checked == [True] * 3
 
 
 def test_tensorboard_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,10 @@ import pytest
 import cdq
 from cdq.comm.base import Communicator
 from cdq.comm.inprocess import connect
-from cdq.errors import PeerLost
+from cdq.core.envs.envs import FUNCTIONS
+from cdq.envs import CompiledEnv
+from cdq.errors import LearningDiverged, PeerLost
+from cdq.qfunctions import hashed
 from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import Constant, RescaledLinear
 from cdq.schedules.windows import FixedWindow
@@ -47,18 +50,44 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+def paid(states: Any, actions: Any, rewards: Any, next_states: Any) -> Any:
+    """Return the rewards of two tasks."""
+    return np.stack([rewards, (next_states % 3 == 0) - 0.25 * rewards], axis=1)
+
+
+RIVER = CompiledEnv(*FUNCTIONS["river"], n_actions=2, n_states=4, context=np.array([4]), uniforms=1)
+TILES = cdq.TileCoding(4, 4)
+KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "tiles": ("cdq/MountainCar-v0", {"features": TILES, "dtype": "float32"}),
+    "tiles by falling step sizes": (
+        "cdq/MountainCar-v0",
+        {"features": TILES, "step_size": cdq.LinearDecay(0.5, 0.1, 1e4)},
+    ),
+    "a basis": ("cdq/MountainCar-v0", {"features": cdq.FourierBasis(2)}),
+    "bins": ("cdq/CartPole-v0", {"bins": 5}),
+    "linear, by another rule": ("cdq/MountainCar-v0", {"features": TILES, "rule": "double-q"}),
+    "hashed": ("cdq/GridWorld-v0", {"table": "hash", "env_kwargs": {"slip": 0.2}}),
+    "hashed, by another rule": (RIVER, {"table": "hash", "rule": "double-q", "dtype": "float32"}),
+    "hashed cells": ("cdq/MountainCar-v0", {"table": "hash", "bins": 8}),
+    "hashed goals": (RIVER, {"table": "hash", "tasks": cdq.Goals([0, 3])}),
+    "goals in a model": (MODEL, {"tasks": cdq.Goals([3, 7, 5])}),
+    "rewards in a model": (MODEL, {"tasks": cdq.Rewards(["a", "b"], paid)}),
+    "goals in a compiled environment": (RIVER, {"tasks": cdq.Goals([0, 3])}),
+}
+
+
 def rows_of(agent: cdq.QLearner) -> dict[str, Any]:
     rows = agent.history.to_arrays()
     assert (np.diff(rows.pop("seconds")) >= 0).all()
     return rows
 
 
-def learnt(settings: dict[str, Any], *, watched: bool, until: Any = None) -> cdq.QLearner:
+def learnt(settings: dict[str, Any], *, watched: bool, until: Any = None, env: Any = MODEL) -> cdq.QLearner:
     """Return a learner after three calls; a callback that sees each round makes all of them take Python."""
     given = {
         name: value for name, value in settings.items() if name not in ("steps", "checkpoint_every", "until")
     }
-    agent = cdq.QLearner(MODEL, **{"gamma": 0.9, "seed": 3, **given})
+    agent = cdq.QLearner(env, **{"gamma": 0.9, "seed": 3, **given})
     callbacks = [lambda run: None] if watched else []
     for steps in (1000, 2001, 30_000):
         agent.learn(steps, callbacks=callbacks, until=until)
@@ -85,9 +114,67 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_results_and_history_are_those_of_watched_rounds(settings: dict[str, Any]) -> None:
     quiet, watched = (learnt(settings, watched=one) for one in (False, True))
     assert quiet.table.digest() == watched.table.digest()
+    have_same_rows(quiet, watched)
+
+
+def have_same_rows(quiet: cdq.QLearner, watched: cdq.QLearner) -> None:
     ours, theirs = rows_of(quiet), rows_of(watched)
     for name in theirs:
         assert np.array_equal(ours[name], theirs[name], equal_nan=True), name
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("env", "settings"), KINDS.values(), ids=KINDS.keys())
+def test_kinds_of_q_functions_are_learnt_as_in_watched_rounds(
+    env: Any, settings: dict[str, Any], workers: int, played: list[int]
+) -> None:
+    given = {"workers": workers, "sync_every": 90, "num_envs": 3, **settings}
+    quiet = learnt(given, watched=False, env=env)
+    assert max(played) > 10
+    watched = learnt(given, watched=True, env=env)
+    assert quiet._state.merged.digest() == watched._state.merged.digest()
+    have_same_rows(quiet, watched)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rows_for_which_there_is_no_memory_end_the_round(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = hashed.allocate
+
+    def allocate(n_bytes: int) -> Any:
+        if n_bytes > 200_000:
+            raise MemoryError("no more than this")
+        return whole(n_bytes)
+
+    monkeypatch.setattr(hashed, "allocate", allocate)
+    agent = cdq.QLearner("cdq/CartPole-v0", table="hash", bins=60, seed=3, workers=workers, num_envs=4)
+    with pytest.raises(MemoryError, match="no more than this"):
+        agent.learn(1_000_000)
+    assert agent.table.visits.sum() == agent.steps
+    assert 0 < agent.steps < 1_000_000
+
+
+@pytest.mark.parametrize("workers", [3, 4])
+def test_weights_diverge_in_the_same_round_as_where_it_is_watched(workers: int) -> None:
+    found = []
+    for watched in (False, True):
+        agent = cdq.QLearner(
+            "cdq/MountainCar-v0",
+            features=cdq.FourierBasis(2),
+            merge="sum",
+            step_size=1.0,
+            gamma=1.0,
+            seed=3,
+            workers=workers,
+            num_envs=4,
+            sync_every=400,
+        )
+        with pytest.raises(LearningDiverged, match="use a smaller step_size"):
+            agent.learn(10_000_000, callbacks=[lambda run: None] if watched else [])
+        found.append((agent.steps, agent.table.digest()))
+        assert agent.steps > 0
+    assert found[0] == found[1]
 
 
 def falling(steps: int) -> float:

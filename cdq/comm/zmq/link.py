@@ -37,6 +37,11 @@ class Link:
     hub : str
         Name of the hub in messages.
 
+    Attributes
+    ----------
+    is_receiving : bool
+        True if a part of a large message came while `receive` last waited, and the rest has still to come.
+
     Raises
     ------
     CommTimeout
@@ -50,7 +55,7 @@ class Link:
         self.hub = hub
         self._zmq = library.load()
         self._socket = sockets.dealer(address, keys)
-        self._incoming = Incoming(Kept())
+        self._incoming, self.is_receiving = Incoming(Kept()), False
         self._lock = threading.Lock()
         self._posted: deque[Received] = deque()
         self._last = False
@@ -102,6 +107,7 @@ class Link:
 
     def receive(self, deadline: float) -> Received | Assembled | None:
         """Return the next message, None when the deadline, by the monotonic clock, has passed."""
+        self.is_receiving = False
         until = min(deadline, time.monotonic() + _SLICE)
         while self._socket.poll(1000.0 * max(until - time.monotonic(), 0.0)):
             frames = self._socket.recv_multipart(copy=False)
@@ -111,6 +117,7 @@ class Link:
                 whole = self._incoming.take(
                     b"".join(frame.bytes for frame in frames[:-1]), frames[-1].buffer, None
                 )
+                self.is_receiving = whole is None
                 if whole is not None:
                     return whole
         return None

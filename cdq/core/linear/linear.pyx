@@ -140,6 +140,7 @@ cdef class LinearQ(QFunction):
             raise ValueError(f"{n} lanes, {rows.c.n_states} rows for {features.c.n_features} features")
         self.lay_out(rows, n)
         self.width, self.continuous, self.features = features.c.width, True, features
+        self.plain = type(self) is LinearQ
         phi64 = 0 if tiles else 2 * features.c.n_features
         self.memory = memory = memoryview(bytearray(8 * (2 * slot + q + phi64))).cast("d")
         self.c.n, self.c.n_active, self.c.n_actions = n, features.c.n_active, self.n_actions

@@ -91,13 +91,9 @@ CDQ_CLONES static void NAME(cdq_window_of_one)(cdq_rows *rows, const cdq_law *la
                                                cdq_lanes *lanes, cdq_exploration *explore, cdq_tally *tally,
                                                REAL gamma, int64_t steps)
 {
-#define CDQ_STEPS(actions, logging)                                                                                 \
-    NAME(cdq_steps_of_one)(rows, law, model, lanes, explore, &tally->part, gamma, part, actions, logging)
+    const int logging = rows->alone ? CDQ_EVERY_UPDATE : CDQ_FIRST_TOUCHES;
 #define CDQ_BODY(actions)                                                                                           \
-    if (rows->alone)                                                                                                \
-        CDQ_STEPS(actions, CDQ_EVERY_UPDATE);                                                                       \
-    else                                                                                                            \
-        CDQ_STEPS(actions, CDQ_FIRST_TOUCHES)
+    NAME(cdq_steps_of_one)(rows, law, model, lanes, explore, &tally->part, gamma, part, actions, logging)
     cdq_reserve(rows, steps);
     for (int64_t left = steps, part; left > 0; left -= part) {
         part = left < cdq_part_left(tally) ? left : cdq_part_left(tally);
@@ -105,5 +101,4 @@ CDQ_CLONES static void NAME(cdq_window_of_one)(cdq_rows *rows, const cdq_law *la
         cdq_tally_sweeps(tally, part);
     }
 #undef CDQ_BODY
-#undef CDQ_STEPS
 }

@@ -8,7 +8,7 @@ from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_t
 from cdq.core.loops.tally cimport (
     cdq_end_episode, cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of)
 from cdq.core.loops.windows cimport Windows
-from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction, TableQ
+from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.table.rows cimport Law, cdq_law
 
 
@@ -34,7 +34,7 @@ cdef class Stepper(Windows):
     cdef cdq_stepping c
     cdef cdq_tally tally
     cdef QFunction q
-    cdef object memory, failure
+    cdef object memory, failure, error
     cdef const void *context
     cdef uint8_t *over          # lanes for which nothing is left to do
     cdef const volatile int32_t *stop
@@ -73,7 +73,7 @@ cdef class Stepper(Windows):
         self.c.lanes, self.c.memory_bytes = <cdq_lane *> &own[0, 0], more * agents
         self.c.memory = <unsigned char *> (self.c.lanes + n)
         self.memory = [words, elapsed, returns, own, stop, first, allowed_of]
-        self.rows, self.n_lanes, self.plain, self.failed = q.rows, n, type(q) is TableQ, -1
+        self.rows, self.n_lanes, self.plain, self.failed = q.rows, n, q.plain, -1
         if first is not None:
             if first.shape[0] != n or n_own < 1 or q.continuous:
                 raise ValueError(f"{first.shape[0]} blocks of {n_own} rows for {n} lanes")
@@ -113,21 +113,17 @@ cdef class Stepper(Windows):
         Ends early if the stop flag is set, or once the Q-function has diverged. Raises what *failure* returns where an
         environment fails. *parts* (n, 8) gets the figures of n parts of the window (tally.h).
         """
-        cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
-        cdef int64_t left = sweeps
+        cdef cdq_tally tally = tally_of(parts, self.c.n, sweeps)
+        cdef bint completed
         if law.real_size != self.q.rows.c.real_size:
             raise ValueError("the law and the table differ in type")
-        self.tally = tally_of(parts, self.c.n, sweeps)
-        self._open()
-        while left > 0 and self.failed < 0 and not self.stop[0] and not self.q.diverged():
-            self._make_room()
-            with nogil:
-                turn.release()
-                left -= self._learn(&law.c, &explore, min(left, CHUNK, cdq_part_left(&self.tally)))
-                turn.take()
-        self._close()
-        cdef cdq_episodes whole = cdq_whole(&self.tally)
-        return left == 0, whole.episodes, whole.length_sum, whole.return_sum
+        with nogil:
+            turn.release()
+            completed = self.learn(&law.c, sweeps, explore_first, explore_last, &tally)
+            turn.take()
+        self.check()
+        cdef cdq_episodes whole = cdq_whole(&tally)
+        return completed, whole.episodes, whole.length_sum, whole.return_sum
 
     cdef bint learn(
         self, const cdq_law *law, int64_t sweeps, double explore_first, double explore_last, cdq_tally *tally
@@ -135,16 +131,32 @@ cdef class Stepper(Windows):
         cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
         cdef int64_t left = sweeps
         self.tally = tally[0]
-        self._show()
-        self._find()
-        while left > 0 and self.failed < 0 and not self.stop[0] and not self.q.diverged():
+        self._open()
+        while left > 0 and self.failed < 0 and not self.stop[0] and not self.q.diverged() and self._has_room():
             left -= self._learn(law, &explore, min(left, CHUNK, cdq_part_left(&self.tally)))
         cdq_set_addresses(&self.c, NULL, NULL)
         tally[0] = self.tally
-        return left == 0
+        return left == 0 and not self.q.diverged()
+
+    cdef bint _has_room(self) noexcept nogil:
+        """Make room for the rows of states that are new; return False where that failed."""
+        if self.q.room() >= 2 * self.c.n:
+            return True
+        with gil:
+            try:
+                self.q.make_room()
+            except BaseException as error:  # raised by `check`
+                self.error = error
+                return False
+        if self.failed < 0:
+            self._locate(STATE, 0, self.c.n)
+        return True
 
     def check(self):
-        """Raise what *failure* returns, if the last window ended as an environment failed."""
+        """Raise what ended the last window, if it was an environment that failed, or memory that there is not."""
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
         if self.failed >= 0:
             raise self._failure()
 
@@ -161,38 +173,25 @@ cdef class Stepper(Windows):
         for i in range(self.c.n):
             episode[i] = i
         self.reset()
-        self._open()
-        while left > 0 and self.failed < 0 and not self.stop[0]:
-            self._make_room()
-            with nogil:
+        with nogil:
+            self._open()
+            while left > 0 and self.failed < 0 and not self.stop[0] and self._has_room():
                 left = self._follow(returns, lengths, &episode[0], left)
         self._close()
         return returns.shape[0] - left
 
-    cdef _open(self):
+    cdef void _open(self) noexcept nogil:
         """Begin a window: the table may have changed, and the lanes."""
-        self._show()
-        self._make_room()
-        self._find()
-
-    cdef void _show(self) noexcept nogil:
         self.failed = -1
         cdq_set_addresses(&self.c, self.context, self.c.memory)
         cdq_show_all(&self.c)
-
-    cdef void _find(self) noexcept nogil:
-        self.q.forget_actions(0, self.c.n)
-        self._locate(STATE, 0, self.c.n)
+        if self._has_room():
+            self.q.forget_actions(0, self.c.n)
+            self._locate(STATE, 0, self.c.n)
 
     cdef _close(self):
         cdq_set_addresses(&self.c, NULL, NULL)
         self.check()
-
-    cdef _make_room(self):
-        if self.q.room() < 2 * self.c.n:
-            self.q.make_room()
-            if self.failed < 0:
-                self._locate(STATE, 0, self.c.n)
 
     cdef bint _locate(self, int slot, int64_t first, int64_t count) noexcept nogil:
         """Locate what lanes show; return whether one may not show it."""

@@ -1,10 +1,11 @@
 from typing import Any
 
 from cdq.core.loops.model import Sampler
+from cdq.core.loops.windows import Windows
 from cdq.core.table.rows import Law
 from cdq.core.table.wide import WideQ
 
-class WideRollout:
+class WideRollout(Windows):
     def __init__(
         self, q: WideQ, sampler: Sampler, signals: Any, lanes: Any, gamma: float, stop: Any
     ) -> None: ...

@@ -8,6 +8,7 @@ from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_t
 from cdq.core.loops.model cimport Sampler, cdq_model
 from cdq.core.loops.tally cimport (
     cdq_end_episode, cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of)
+from cdq.core.loops.windows cimport Windows
 from cdq.core.table.qfunction cimport STATE, SUCCESSOR
 from cdq.core.table.rows cimport Law, cdq_law
 from cdq.core.table.wide cimport WideQ
@@ -36,7 +37,7 @@ cdef extern from "rng.h":
 cdef int64_t CHUNK = 4096
 
 
-cdef class WideRollout:
+cdef class WideRollout(Windows):
     """A worker's loop: lanes that act on one table of several tasks in one model.
 
     The rewards of *sampler* are the numbers of its outcomes, which find the row of *signals*, (n_outcomes, width),
@@ -47,7 +48,7 @@ cdef class WideRollout:
     cdef WideQ q
     cdef Sampler sampler
     cdef double gamma
-    cdef int64_t n, n_actions, width
+    cdef int64_t n_actions, width
     cdef uint64_t *words
     cdef uint32_t *state
     cdef int64_t *elapsed
@@ -83,7 +84,8 @@ cdef class WideRollout:
         for i in range(n):
             if state[i] >= sampler.n_states:
                 raise ValueError("a lane is in no state of the model")
-        self.q, self.sampler, self.gamma, self.n, self.n_actions = q, sampler, gamma, n, q.n_actions
+        self.q, self.sampler, self.gamma, self.n_actions = q, sampler, gamma, q.n_actions
+        self.rows, self.n_lanes, self.plain = q.rows, n, q.plain
         self.words, self.state = &words[0, 0], &state[0]
         self.elapsed, self.returns, self.stop = &elapsed[0], &returns[0], &stop[0]
         self.signals = &known[0, 0] if self.width else NULL
@@ -100,11 +102,11 @@ cdef class WideRollout:
     def reset(self):
         """Start an episode in every lane."""
         cdef int64_t i
-        for i in range(self.n):
+        for i in range(self.n_lanes):
             self.begin(i)
 
     cdef void begin(self, int64_t i) noexcept nogil:
-        self.state[i] = cdq_start(&self.sampler.c, cdq_next_of_lane(self.words, self.n, i))
+        self.state[i] = cdq_start(&self.sampler.c, cdq_next_of_lane(self.words, self.n_lanes, i))
         self.elapsed[i] = 0
         self.returns[i] = 0
 
@@ -117,39 +119,46 @@ cdef class WideRollout:
         *parts* (n, 8) gets the figures of n parts of the window (tally.h). Returns are those of the tasks for which
         the lanes act.
         """
-        cdef cdq_tally tally = tally_of(parts, self.n, sweeps)
-        cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
-        cdef int64_t left = sweeps, count
+        cdef cdq_tally tally = tally_of(parts, self.n_lanes, sweeps)
+        cdef bint completed
         if law.real_size != self.q.rows.c.real_size:
             raise ValueError("the law and the table differ in type")
-        self.q.forget_actions(0, self.n)
         with nogil:
             turn.release()
-            while left > 0 and not self.stop[0]:
-                count = min(left, CHUNK, cdq_part_left(&tally))
-                for _ in range(count):
-                    self.sweep(&law.c, cdq_next_threshold(&explore), &tally.part)
-                left -= count
-                cdq_tally_sweeps(&tally, count)
+            completed = self.learn(&law.c, sweeps, explore_first, explore_last, &tally)
             turn.take()
         cdef cdq_episodes whole = cdq_whole(&tally)
-        return left == 0, whole.episodes, whole.length_sum, whole.return_sum
+        return completed, whole.episodes, whole.length_sum, whole.return_sum
+
+    cdef bint learn(
+        self, const cdq_law *law, int64_t sweeps, double explore_first, double explore_last, cdq_tally *tally
+    ) noexcept nogil:
+        cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
+        cdef int64_t left = sweeps, count
+        self.q.forget_actions(0, self.n_lanes)
+        while left > 0 and not self.stop[0]:
+            count = min(left, CHUNK, cdq_part_left(tally))
+            for _ in range(count):
+                self.sweep(law, cdq_next_threshold(&explore), &tally.part)
+            left -= count
+            cdq_tally_sweeps(tally, count)
+        return left == 0
 
     cdef void sweep(self, const cdq_law *law, uint64_t threshold, cdq_episodes *done) noexcept nogil:
         """Step every lane once: all choices and targets are of the table as it stands."""
         cdef int64_t i
         cdef uint32_t *state = self.q.inner.located[STATE]
         cdef const uint8_t *masks
-        cdq_next_of_all(self.words, self.n, self.bits)
-        cdq_next_of_all(self.words, self.n, self.bits_outcome)
-        for i in range(self.n):
+        cdq_next_of_all(self.words, self.n_lanes, self.bits)
+        cdq_next_of_all(self.words, self.n_lanes, self.bits_outcome)
+        for i in range(self.n_lanes):
             state[i] = self.state[i]
         masks = self.masks_of(state)
         self.q.choose(threshold, self.bits, masks, self.action)
         self.sample()
         masks = self.masks_of(self.q.inner.located[SUCCESSOR])
         self.q.learn(law, self.action, self.rewards, self.discounts, masks, NULL)
-        for i in range(self.n):
+        for i in range(self.n_lanes):
             self.returns[i] += self.rewards[i]
             self.elapsed[i] += 1
             self.state[i] = self.q.inner.located[SUCCESSOR][i]
@@ -163,7 +172,7 @@ cdef class WideRollout:
         cdef int64_t i, n_actions = self.n_actions
         if self.sampler.c.actions == NULL:
             return NULL
-        for i in range(self.n):
+        for i in range(self.n_lanes):
             memcpy(self.masks + i * n_actions, self.sampler.c.actions + states[i] * n_actions, n_actions)
         return self.masks
 
@@ -174,11 +183,13 @@ cdef class WideRollout:
         cdef const uint32_t *state = self.q.inner.located[STATE]
         if self.sampler.real_size == 4:
             cdq_sample_numbered_float(
-                &self.sampler.c, state, self.action, self.bits_outcome, successor, self.outcome, self.n, self.n_actions)
+                &self.sampler.c, state, self.action, self.bits_outcome, successor, self.outcome, self.n_lanes,
+                self.n_actions)
         else:
             cdq_sample_numbered_double(
-                &self.sampler.c, state, self.action, self.bits_outcome, successor, self.outcome, self.n, self.n_actions)
-        for i in range(self.n):
+                &self.sampler.c, state, self.action, self.bits_outcome, successor, self.outcome, self.n_lanes,
+                self.n_actions)
+        for i in range(self.n_lanes):
             self.over[i] = (successor[i] & CDQ_TERMINATED) != 0
             self.discounts[i] = 0.0 if self.over[i] else self.gamma
             successor[i] = CDQ_STATE(successor[i])

@@ -7,8 +7,7 @@ from cdq.core.table.rows cimport cdq_law, cdq_rows
 
 cdef extern from *:
     """
-    #define CDQ_HEADER "merge/merge_rules.h"
-    #include "per_type.h"
+    #include "merge/sets.h"
     #define CDQ_HEADER "merge/merge_load.h"
     #include "per_type.h"
     #define CDQ_HEADER "merge/merge_slice.h"
@@ -46,6 +45,9 @@ cdef extern from *:
         void *context, int64_t workers, int64_t n, const void *base, const void *values, const uint32_t *visits,
         const uint32_t *clock, const void *log_keep, void *merged) noexcept nogil
 
+    ctypedef struct cdq_merge_kernels:
+        const char *name
+
     ctypedef struct cdq_merge_job:
         int rule, needs_mass
         const cdq_law *law
@@ -59,7 +61,9 @@ cdef extern from *:
         unsigned char *out
         cdq_custom custom
         void *context
+        const cdq_merge_kernels *kernels
 
+    const cdq_merge_kernels *cdq_merge_kernels_of(const char *lesser) nogil
     int64_t cdq_slice_bytes(int64_t count, int sparse, int merged, int64_t real_size) nogil
     cdq_slice cdq_open_slice(const unsigned char *data, int merged, int64_t real_size) nogil
     int cdq_merge(const cdq_merge_job *job) nogil
@@ -67,10 +71,10 @@ cdef extern from *:
     void cdq_commit_alone(cdq_rows *rows, int64_t *visits) nogil
     void cdq_rebase(
         cdq_rows *rows, cdq_rows *handed, const cdq_slice *slice, const cdq_law *law, int64_t *visits) nogil
-    void cdq_choose_part(
-        cdq_merge_job *job, int64_t rank, int64_t size, int64_t before, int takes_part, uint32_t *pairs) nogil
+    int cdq_choose_part(cdq_merge_job *job, int64_t rank, int64_t size, void **memory) nogil
+    int cdq_list_touches(cdq_merge_job *job, int64_t rank, int64_t size, void **memory) nogil
+    void cdq_on_huge_pages(unsigned char *memory, int64_t n_bytes) nogil
     int64_t cdq_slice_bound(const cdq_rows *rows, int64_t rank, int64_t size) nogil
-    int64_t cdq_union(cdq_slice *slices, int64_t size, uint32_t *pairs) nogil
     int64_t cdq_merge_shared(cdq_merge_job *job, int64_t rank, unsigned char **memory, int64_t *room) nogil
     void cdq_commit_parts(
         cdq_rows *rows, unsigned char **parts, int64_t size, int64_t *visits, int64_t *mass, int64_t *total) nogil

@@ -3,6 +3,7 @@ from typing import Any
 
 from cdq.core.table.rows import Law, Rows
 
+KERNELS: str
 RULES: dict[str, int]
 
 def slice_bounds(rows: Rows, rank: int, size: int) -> tuple[int, int]: ...

@@ -1,5 +1,7 @@
 """Merging: the contributions of all workers become the next table, block by block, in rank order."""
 
+import os
+
 from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -9,10 +11,13 @@ from libc.string cimport memcpy, memset
 
 from cdq.core.merge.kernels cimport (
     CDQ_AFFINE, CDQ_BLOCK, CDQ_CUSTOM, CDQ_DENSE_PART, CDQ_IMPORTANCE, CDQ_MAX, CDQ_MEAN, CDQ_POOLED, CDQ_SUM,
-    CDQ_VISITS, cdq_choose_part, cdq_commit, cdq_commit_alone, cdq_commit_parts, cdq_header, cdq_merge, cdq_merge_job,
-    cdq_merge_shared, cdq_open_slice, cdq_pack, cdq_rebase, cdq_slice, cdq_slice_bound, cdq_slice_bytes,
-    cdq_union)
+    CDQ_VISITS, cdq_choose_part, cdq_commit, cdq_commit_alone, cdq_commit_parts, cdq_header, cdq_list_touches,
+    cdq_merge, cdq_merge_job, cdq_merge_kernels, cdq_merge_kernels_of, cdq_merge_shared, cdq_on_huge_pages,
+    cdq_open_slice, cdq_pack, cdq_rebase, cdq_slice, cdq_slice_bound, cdq_slice_bytes)
 from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows
+
+cdef const cdq_merge_kernels *kernels = cdq_merge_kernels_of(os.environ.get("CDQ_BASELINE", "").encode())
+KERNELS = kernels.name.decode()
 
 RULES = {
     "pooled": CDQ_POOLED, "mean": CDQ_MEAN, "visits": CDQ_VISITS, "importance": CDQ_IMPORTANCE,
@@ -64,6 +69,7 @@ cdef unsigned char *_room(out, int64_t n_bytes) except NULL:
     if isinstance(out, bytearray):
         if len(out) != n_bytes:
             PyByteArray_Resize(out, n_bytes)
+            cdq_on_huge_pages(<unsigned char *> PyByteArray_AS_STRING(out), n_bytes)
         return <unsigned char *> PyByteArray_AS_STRING(out)
     memory = out
     if memory.shape[0] < n_bytes:
@@ -90,7 +96,7 @@ cdef int64_t _finish(cdq_merge_job *job, rule, Law law, laws, bint needs_mass, o
     job.out = _room(out, needed)
     job.rule = RULES[rule] if isinstance(rule, str) else CDQ_CUSTOM
     job.needs_mass = needs_mass or job.rule in (CDQ_POOLED, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_CUSTOM)
-    job.law = &law.c
+    job.law, job.kernels = &law.c, kernels
     job.custom, job.context = _call, <void *> context
     if job.count <= BRIEF:
         status = cdq_merge(job)
@@ -116,27 +122,25 @@ def merge_tables(list tables, int64_t rank, rule, Law law not None, bint needs_m
     and None for one whose window is not merged; clocks go on by *law*.
 
     *rule* is a name of `RULES` or a function on the arrays of a block (see `cdq.merges`). The part is a slice of all
-    pairs if many were touched, else the touched pairs of this rank's log that no lower rank has touched.
+    pairs if many were touched, else those of the touched ones that are this rank's (listed.h).
     """
-    cdef int64_t size = len(tables), before = 0, i
+    cdef int64_t size = len(tables), i
     cdef cdq_merge_job job
     cdef list among = _merged(size, laws)
+    cdef void *listed = NULL
     _require_base(tables[rank])
     job.own, job.workers = &(<Rows?> tables[rank]).c, len(among)
     memory = bytearray(sizeof(void *) * (job.workers + 1))
     cdef const cdq_rows **rows = <const cdq_rows **> PyByteArray_AS_STRING(memory)
     for i in range(job.workers):
         rows[i] = &(<Rows?> tables[among[i]]).c
-        before += among[i] < rank
-    cdef uint32_t *pairs = <uint32_t *> malloc((job.own.n_log + 1) * sizeof(uint32_t))
-    if pairs == NULL:
-        raise MemoryError("no memory to merge")
     try:
         job.tables, job.slices = rows, NULL
-        cdq_choose_part(&job, rank, size, before, rank in among, pairs)
+        if cdq_choose_part(&job, rank, size, &listed):
+            raise MemoryError("no memory to merge")
         return _finish(&job, rule, law, laws, needs_mass, out)
     finally:
-        free(pairs)
+        free(listed)
 
 
 def most_packed_bytes(Rows rows not None, int64_t of):
@@ -198,11 +202,11 @@ def merge_slices(
     """Merge what every worker packed (`pack`) of the pairs first .. last - 1, in rank order, into *out*; return its
     bytes. *laws* as for `merge_tables`."""
     cdef list among = _merged(len(parts), laws)
-    cdef int64_t size = len(among), listed = 0, i
+    cdef int64_t size = len(among), i
     cdef bint dense = False
+    cdef void *listed = NULL
     cdef cdq_merge_job job
     cdef cdq_slice *slices = <cdq_slice *> malloc((size + 1) * sizeof(cdq_slice))
-    cdef uint32_t *pairs = NULL
     try:
         if slices == NULL:
             raise MemoryError("no memory to merge")
@@ -212,18 +216,14 @@ def merge_slices(
         for i in range(size):
             slices[i] = _open(parts[among[i]], rows, False, first, last)
             dense = dense or slices[i].header.first >= 0
-            listed += slices[i].header.count
         job.workers, job.own, job.tables, job.slices = size, &rows.c, NULL, slices
         job.first, job.count, job.pairs = first, last - first, NULL
-        if not dense:
-            pairs = <uint32_t *> malloc((listed + 1) * sizeof(uint32_t))
-            if pairs == NULL:
-                raise MemoryError("no memory to merge")
-            job.pairs, job.first, job.count = pairs, -1, cdq_union(slices, size, pairs)
+        if not dense and cdq_list_touches(&job, 0, 1, &listed):
+            raise MemoryError("no memory to merge")
         return _finish(&job, rule, law, laws, needs_mass, out)
     finally:
         free(slices)
-        free(pairs)
+        free(listed)
 
 
 cdef void _commit_all(
@@ -303,7 +303,7 @@ cdef int64_t merge_part(
     """Merge a rank's part of tables of *size* ranks into *memory* of *room* bytes, which grows; -1 without memory."""
     cdef cdq_merge_job job
     job.own, job.workers, job.tables, job.slices = rows[rank], size, rows, NULL
-    job.rule, job.law, job.laws = rule, law, NULL
+    job.rule, job.law, job.laws, job.kernels = rule, law, NULL, kernels
     job.needs_mass = needs_mass or rule in (CDQ_POOLED, CDQ_IMPORTANCE, CDQ_AFFINE)
     return cdq_merge_shared(&job, rank, memory, room)
 

@@ -8,10 +8,6 @@
 #ifndef CDQ_MERGE_LOAD_H
 #define CDQ_MERGE_LOAD_H
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 /* Number of listed pairs ahead of which memory is asked for. */
 #define CDQ_AHEAD 32
 
@@ -35,29 +31,38 @@ CDQ_INLINE int64_t cdq_slice_bytes(int64_t count, int sparse, int merged, int64_
     return (int64_t)sizeof(cdq_header) + values + 4 * count * (1 + (merged != 0) + (sparse != 0));
 }
 
-/* Copy past the caches: a large merged slice is read again only when all of it is written, and a store that fetches
- * the line first costs a third of the merge. */
-CDQ_INLINE void cdq_copy_past(void *restrict to, const void *restrict from, size_t n_bytes)
+/* One of the arrays of a merged slice, which blocks fill one after another: where its next bytes belong, those that wait
+ * in front of the block's, and how many these are. */
+typedef struct {
+    unsigned char *to, *block;
+    int64_t waiting, item; /* bytes: that wait, and of an item */
+} cdq_stream;
+
+/* Append what the block has. Past the caches go whole lines, and the rest waits for the next block: a merged slice that
+ * is larger than they are is read again only when all of it is written, and a store that fetches the line first costs
+ * a third of the merge. */
+CDQ_INLINE void cdq_append(cdq_stream *s, int64_t n, void (*copy_past)(void *, const void *, int64_t))
 {
-#ifdef __SSE2__
-    size_t words = n_bytes / 8;
-    for (size_t i = 0; i < words; i++) {
-        long long word;
-        memcpy(&word, (const char *)from + 8 * i, 8);
-        _mm_stream_si64((long long *)to + i, word);
+    const int64_t n_bytes = n * s->item;
+    if (!copy_past) {
+        memcpy(s->to, s->block, (size_t)n_bytes);
+        s->to += n_bytes;
+        return;
     }
-    memcpy((char *)to + 8 * words, (const char *)from + 8 * words, n_bytes - 8 * words);
-#else
-    memcpy(to, from, n_bytes);
-#endif
+    unsigned char *from = s->block - s->waiting, *to = s->to - s->waiting;
+    int64_t left = s->waiting + n_bytes, head = (int64_t)(-(uintptr_t)to % CDQ_LINE);
+    head = head < left ? head : left;
+    memcpy(to, from, (size_t)head);
+    int64_t lines = (left - head) / CDQ_LINE * CDQ_LINE;
+    copy_past(to + head, from + head, lines);
+    s->to += n_bytes;
+    s->waiting = left - head - lines;
+    memmove(s->block - s->waiting, from + head + lines, (size_t)s->waiting);
 }
 
-CDQ_INLINE void cdq_copy(void *restrict to, const void *restrict from, size_t n_bytes, int past)
+CDQ_INLINE void cdq_finish_stream(cdq_stream *s)
 {
-    if (past)
-        cdq_copy_past(to, from, n_bytes);
-    else
-        memcpy(to, from, n_bytes);
+    memcpy(s->to - s->waiting, s->block - s->waiting, (size_t)s->waiting);
 }
 
 CDQ_INLINE cdq_slice cdq_open_slice(const unsigned char *bytes, int merged, int64_t real_size)
@@ -86,73 +91,103 @@ CDQ_INLINE REAL *NAME(cdq_place)(const cdq_rows *rows, uint32_t pair, uint32_t *
 CDQ_INLINE void NAME(cdq_load_base)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t first, const uint32_t *pairs)
 {
     const REAL *base = (const REAL *)rows->base;
-    for (int64_t i = 0; pairs && i < b->n; i++) {
+    for (int64_t i = 0; pairs && i < b->v.n; i++) {
         b->base[i] = base[pairs[i]];
-        b->clock[i] = rows->clock[pairs[i]];
+        b->v.clock[i] = rows->clock[pairs[i]];
     }
     if (!pairs) {
-        memcpy(b->base, base + first, (size_t)b->n * sizeof(REAL));
-        memcpy(b->clock, rows->clock + first, (size_t)b->n * sizeof(uint32_t));
+        memcpy(b->base, base + first, (size_t)b->v.n * sizeof(REAL));
+        memcpy(b->v.clock, rows->clock + first, (size_t)b->v.n * sizeof(uint32_t));
     }
 }
 
-/* Worker k's values and visits of listed pairs. */
-CDQ_INLINE void NAME(cdq_load_pairs)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t k, const uint32_t *pairs)
+/* What a worker has who touched nothing. */
+CDQ_INLINE void NAME(cdq_load_untouched)(NAME(cdq_block) * b, int64_t k)
 {
-    for (int64_t i = 0; i < b->n; i++) {
-        uint32_t *count;
-        b->values[k * CDQ_BLOCK + i] = *NAME(cdq_place)(rows, pairs[i], &count);
-        b->visits[k * CDQ_BLOCK + i] = CDQ_COUNT(*count) - b->clock[i];
-    }
+    memcpy(b->values + k * CDQ_BLOCK, b->base, (size_t)b->v.n * sizeof(REAL));
+    memcpy(b->v.counts + k * CDQ_BLOCK, b->v.clock, (size_t)b->v.n * sizeof(uint32_t));
 }
 
+/* Worker k's values and counts of whole rows, by vectors, which go beyond the end of a row: what they wrote there is written over. */
 CDQ_INLINE void NAME(cdq_load_whole_rows)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t k, uint32_t state,
                                           const int64_t n_actions)
 {
+    const int64_t end = n_actions * (int64_t)sizeof(REAL), words = n_actions * 4;
+    unsigned char *values = (unsigned char *)(b->values + k * CDQ_BLOCK);
+    unsigned char *counts = (unsigned char *)(b->v.counts + k * CDQ_BLOCK);
     const unsigned char *data = cdq_row(rows, state);
-    REAL *values = b->values + k * CDQ_BLOCK;
-    uint32_t *visits = b->visits + k * CDQ_BLOCK;
-    for (int64_t i = 0; i < b->n; i += n_actions, data += rows->stride) {
-        memcpy(values + i, data, (size_t)n_actions * sizeof(REAL));
-        memcpy(visits + i, data + (size_t)n_actions * sizeof(REAL), (size_t)n_actions * sizeof(uint32_t));
+    int64_t n = b->v.n / n_actions;
+    for (; n > 1 || (n && end % 16 == 0 && words % 16 == 0); n--, data += rows->stride) {
+        for (int64_t i = 0; i < end; i += 16)
+            memcpy(values + i, data + i, 16);
+        for (int64_t i = 0; i < words; i += 16)
+            memcpy(counts + i, data + end + i, 16);
+        values += end;
+        counts += words;
     }
-    for (int64_t i = 0; i < b->n; i++)
-        visits[i] = CDQ_COUNT(visits[i]) - b->clock[i];
+    if (n) { /* nothing may lie behind the last row */
+        memcpy(values, data, (size_t)end);
+        memcpy(counts, data + end, (size_t)words);
+    }
 }
 
-/* The same of whole rows, which copy as such. */
+/* The same of pairs one after another of rows that are longer than a block. */
+CDQ_INLINE void NAME(cdq_load_long_rows)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t k, int64_t first)
+{
+    for (int64_t i = 0, n; i < b->v.n; i += n) {
+        const int64_t state = (first + i) / rows->n_actions, left = rows->n_actions * (state + 1) - (first + i);
+        uint32_t *count;
+        n = left < b->v.n - i ? left : b->v.n - i;
+        memcpy(b->values + k * CDQ_BLOCK + i, NAME(cdq_place)(rows, (uint32_t)(first + i), &count),
+               (size_t)n * sizeof(REAL));
+        memcpy(b->v.counts + k * CDQ_BLOCK + i, count, (size_t)n * sizeof(uint32_t));
+    }
+}
+
 CDQ_INLINE void NAME(cdq_load_rows)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t k, int64_t first)
 {
     uint32_t state = (uint32_t)(first / rows->n_actions);
+    if (rows->n_actions > CDQ_BLOCK) {
+        NAME(cdq_load_long_rows)(b, rows, k, first);
+        return;
+    }
 #define CDQ_BODY(actions) NAME(cdq_load_whole_rows)(b, rows, k, state, actions)
     CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
 #undef CDQ_BODY
 }
 
-/* Worker k's values and visits as they travelled; pairs it did not touch have the base and no visit. */
-CDQ_INLINE void NAME(cdq_load_slice)(NAME(cdq_block) * b, cdq_slice *slice, int64_t k, const uint32_t *pairs)
+/* Worker k's values and counts of pairs one after another, as they travelled: all, or those that it touched. */
+CDQ_INLINE void NAME(cdq_load_slice)(NAME(cdq_block) * b, cdq_slice *slice, int64_t k, int64_t first)
 {
-    const REAL *values = (const REAL *)slice->values;
-    int64_t first = slice->header->first, count = slice->header->count;
-    for (int64_t i = 0; i < b->n; i++) {
-        int64_t at = first < 0 ? slice->cursor : (int64_t)pairs[i] - first;
-        int here = at < count && (first >= 0 || slice->pairs[at] == pairs[i]);
-        b->values[k * CDQ_BLOCK + i] = here ? values[at] : b->base[i];
-        b->visits[k * CDQ_BLOCK + i] = here ? slice->visits[at] - b->clock[i] : 0;
-        slice->cursor += here && first < 0;
+    REAL *values = b->values + k * CDQ_BLOCK;
+    uint32_t *counts = b->v.counts + k * CDQ_BLOCK;
+    if (slice->header->first >= 0) {
+        const int64_t at = first - slice->header->first;
+        memcpy(values, (const REAL *)slice->values + at, (size_t)b->v.n * sizeof(REAL));
+        memcpy(counts, slice->visits + at, (size_t)b->v.n * sizeof(uint32_t));
+        return;
+    }
+    NAME(cdq_load_untouched)(b, k);
+    for (; slice->cursor < slice->header->count; slice->cursor++) {
+        const int64_t i = (int64_t)slice->pairs[slice->cursor] - first;
+        if (i >= b->v.n)
+            break;
+        values[i] = ((const REAL *)slice->values)[slice->cursor];
+        counts[i] = slice->visits[slice->cursor];
     }
 }
 
-/* Append the block's results to a merged slice. */
-CDQ_INLINE void NAME(cdq_store)(const NAME(cdq_block) * b, cdq_header *header, cdq_slice *slice, int64_t at)
+/* Fill up the last vector of a block with pairs that nobody visited. */
+CDQ_INLINE void NAME(cdq_fill_up)(NAME(cdq_block) * b)
 {
-    size_t n = (size_t)b->n;
-    int past = header->count > CDQ_LARGE_SLICE;
-    cdq_copy((REAL *)slice->values + at, b->merged, n * sizeof(REAL), past);
-    cdq_copy((uint32_t *)slice->visits + at, b->total, n * sizeof(uint32_t), past);
-    cdq_copy((uint32_t *)slice->after + at, b->after, n * sizeof(uint32_t), past);
-    for (size_t i = 0; i < n; i++)
-        header->visits += b->total[i];
+    for (int64_t i = b->v.n; i % CDQ_MARGIN; i++) {
+        b->base[i] = 0;
+        b->v.clock[i] = 0;
+        for (int64_t k = 0; k < b->v.workers; k++) {
+            b->values[k * CDQ_BLOCK + i] = 0;
+            b->v.counts[k * CDQ_BLOCK + i] = 0;
+        }
+    }
 }
 
 CDQ_INLINE void NAME(cdq_prefetch_commit)(const cdq_rows *rows, uint32_t pair, const int64_t *visits)

@@ -1,268 +1,231 @@
-/* The merge rules on a block of pairs, structure of arrays; included once per type: REAL, NAME.
- *
- * Per pair, worker k brings its value Q_k and n_k visits; Q_0 is the base, L_k = sum over its visits of ln(1 - alpha),
- * so that a_k = exp(L_k) is the weight its value still gives to Q_0. Every sum runs in rank order. */
+/* The merge rules on a block of pairs; included once per instruction set and type (sets.h): BYTES, REAL. Every sum runs
+ * in rank order. */
 
-#ifndef CDQ_MERGE_RULES_H
-#define CDQ_MERGE_RULES_H
-#include "table/rows.h"
+typedef REAL VECTOR __attribute__((vector_size(BYTES)));
+typedef CDQ_PASTE(cdq_bits, REAL) MASK __attribute__((vector_size(BYTES)));
+typedef uint32_t COUNTS __attribute__((vector_size(4 * BYTES / sizeof(REAL))));
 
-#define CDQ_BLOCK 256
-
-/* Merging gathers and divides more than anything else: a third body, for AVX-512, merges a fifth to a third faster. */
-#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && defined(__x86_64__) && defined(__GLIBC__)
-#define CDQ_WIDE_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
-#define CDQ_WIDE_CLONES
-#endif
-
-enum { CDQ_POOLED, CDQ_MEAN, CDQ_VISITS, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_SUM, CDQ_MAX, CDQ_CUSTOM };
-
-/* (1 - e^x) / -x for x <= 0, without libm, cancellation or branches: Taylor's series at y = x / 64, then six doublings
- * by phi(2y) = phi(y) (1 + e^y) / 2, e^y = 1 + y phi(y); the six halvings are one, exact, by 1 / 64. Beyond -45 it is
- * -1 / x to the last bit. */
-#define CDQ_PHI(type, ...)                                                                                          \
-    CDQ_INLINE type cdq_phi_##type(type x)                                                                          \
-    {                                                                                                               \
-        static const type series[] = {__VA_ARGS__};                                                                 \
-        const int degree = sizeof series / sizeof *series - 1;                                                      \
-        type y = (x < (type)-45 ? (type)-45 : x) * (type)0.015625;                                                  \
-        type phi = series[degree];                                                                                  \
-        for (int i = degree - 1; i >= 0; i--)                                                                       \
-            phi = phi * y + series[i];                                                                              \
-        type keep = (type)1 + y * phi;                                                                              \
-        phi *= (type)0.015625;                                                                                      \
-        for (int i = 0; i < 6; i++) {                                                                               \
-            phi *= (type)1 + keep;                                                                                  \
-            keep *= keep;                                                                                           \
-        }                                                                                                           \
-        return x < (type)-45 ? (type)-1 / x : phi;                                                                  \
-    }
-
-/* 1 / (i + 1)! */
-CDQ_PHI(float, 1.0 / 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880)
-CDQ_PHI(double, 1.0 / 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880,
-        1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800, 1.0 / 87178291200, 1.0 / 1307674368000)
-#endif
-
-/* Block arrays with a dimension of workers are (workers, CDQ_BLOCK). */
-typedef struct {
-    int64_t workers, n;
-    REAL *base, *merged, *values;
-    uint32_t *clock, *visits, *total, *after;
-    REAL *log_keep;
-} NAME(cdq_block);
-
-CDQ_INLINE REAL NAME(cdq_exp)(REAL x) { return (REAL)1 + x * NAME(cdq_phi)(x); }
-
-CDQ_INLINE void NAME(cdq_fill)(REAL *out, REAL value, int64_t n)
+CDQ_INLINE VECTOR KERNEL(cdq_choose)(MASK mask, VECTOR then, VECTOR otherwise)
 {
-    for (int64_t i = 0; i < n; i++)
-        out[i] = value;
+    return (VECTOR)((mask & (MASK)then) | (~mask & (MASK)otherwise));
+}
+
+/* Counts as numbers of the table's type; they are below 2^31. */
+CDQ_INLINE VECTOR KERNEL(cdq_numbers)(COUNTS counts)
+{
+    typedef int32_t COUNTS_SIGNED __attribute__((vector_size(sizeof(COUNTS))));
+    return __builtin_convertvector((COUNTS_SIGNED)counts, VECTOR);
+}
+
+CDQ_INLINE VECTOR KERNEL(cdq_phi)(VECTOR x)
+{
+    const REAL *series = NAME(cdq_series);
+    const MASK beyond = (MASK)(x < CDQ_PHI_LIMIT);
+    const int some_beyond = ANY(beyond);
+    const VECTOR limit = (VECTOR){0} + (REAL)CDQ_PHI_LIMIT;
+    VECTOR y = (some_beyond ? KERNEL(cdq_choose)(beyond, limit, x) : x) * (REAL)0.015625;
+    VECTOR phi = (VECTOR){0} + series[CDQ_DEGREE];
+#pragma GCC unroll 16
+    for (int i = CDQ_DEGREE - 1; i >= 0; i--)
+        phi = phi * y + series[i];
+    VECTOR keep = (REAL)1 + y * phi;
+    phi *= (REAL)0.015625;
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; i++) {
+        phi *= (REAL)1 + keep;
+        keep *= keep;
+    }
+    return some_beyond ? KERNEL(cdq_choose)(beyond, (REAL)-1 / x, phi) : phi;
+}
+
+CDQ_INLINE VECTOR KERNEL(cdq_exp)(VECTOR x) { return (REAL)1 + x * KERNEL(cdq_phi)(x); }
+
+/* Of some pairs: vectors of the block's arrays, whose workers' rows lie CDQ_BLOCK apart. */
+typedef struct {
+    int64_t workers;
+    const REAL *values, *log_keep;
+    const uint32_t *counts;
+    VECTOR base;
+    COUNTS clock, total;
+} KERNEL(cdq_pairs);
+
+CDQ_INLINE VECTOR KERNEL(cdq_at)(const REAL *array, int64_t k) { return *(const VECTOR *)(array + k * CDQ_BLOCK); }
+
+CDQ_INLINE COUNTS KERNEL(cdq_visits_of)(const KERNEL(cdq_pairs) * p, int64_t k)
+{
+    return *(const COUNTS *)(p->counts + k * CDQ_BLOCK) - p->clock;
 }
 
 /* sum_k Q_k / K */
-CDQ_INLINE void NAME(cdq_mean)(NAME(cdq_block) * b, const int64_t n)
+CDQ_INLINE VECTOR KERNEL(cdq_mean)(const KERNEL(cdq_pairs) * p)
 {
-    NAME(cdq_fill)(b->merged, 0, n);
-    for (int64_t k = 0; k < b->workers; k++)
-        for (int64_t i = 0; i < n; i++)
-            b->merged[i] += b->values[k * CDQ_BLOCK + i];
-    REAL workers = (REAL)b->workers;
-    for (int64_t i = 0; i < n; i++)
-        b->merged[i] /= workers;
+    VECTOR sum = {0};
+    for (int64_t k = 0; k < p->workers; k++)
+        sum += KERNEL(cdq_at)(p->values, k);
+    return sum / (REAL)p->workers;
 }
 
 /* sum_k n_k Q_k / sum_k n_k */
-CDQ_INLINE void NAME(cdq_visits)(NAME(cdq_block) * b, const int64_t n)
+CDQ_INLINE VECTOR KERNEL(cdq_visits)(const KERNEL(cdq_pairs) * p)
 {
-    NAME(cdq_fill)(b->merged, 0, n);
-    for (int64_t k = 0; k < b->workers; k++)
-        for (int64_t i = 0; i < n; i++)
-            b->merged[i] += (REAL)(int32_t)b->visits[k * CDQ_BLOCK + i] * b->values[k * CDQ_BLOCK + i];
-    for (int64_t i = 0; i < n; i++)
-        b->merged[i] /= (REAL)(int32_t)(b->total[i] ? b->total[i] : 1);
+    VECTOR sum = {0};
+    for (int64_t k = 0; k < p->workers; k++)
+        sum += KERNEL(cdq_numbers)(KERNEL(cdq_visits_of)(p, k)) * KERNEL(cdq_at)(p->values, k);
+    COUNTS nobody = (COUNTS)(p->total == 0);
+    return sum / KERNEL(cdq_numbers)(p->total | (nobody & 1));
 }
 
 /* Q_0 + phi(sum_k L_k) sum_k (Q_k - Q_0) / phi(L_k): algebraically A Q_0 + (1 - A) sum_k w_k m_k of the literature
  * page, with phi(x) = (1 - e^x) / -x. An untouched pair adds nothing, so there is no case to tell apart. */
-CDQ_INLINE void NAME(cdq_pooled)(NAME(cdq_block) * b, const int64_t n)
+CDQ_INLINE VECTOR KERNEL(cdq_pooled)(const KERNEL(cdq_pairs) * p)
 {
-    REAL mass[CDQ_BLOCK];
-    NAME(cdq_fill)(mass, 0, n);
-    NAME(cdq_fill)(b->merged, 0, n);
-    for (int64_t k = 0; k < b->workers; k++)
-        for (int64_t i = 0; i < n; i++) {
-            REAL keep = b->log_keep[k * CDQ_BLOCK + i];
-            mass[i] += keep;
-            b->merged[i] += (b->values[k * CDQ_BLOCK + i] - b->base[i]) / NAME(cdq_phi)(keep);
-        }
-    for (int64_t i = 0; i < n; i++)
-        b->merged[i] = b->base[i] + NAME(cdq_phi)(mass[i]) * b->merged[i];
+    VECTOR mass = {0}, sum = {0};
+    for (int64_t k = 0; k < p->workers; k++) {
+        VECTOR keep = KERNEL(cdq_at)(p->log_keep, k);
+        mass += keep;
+        sum += (KERNEL(cdq_at)(p->values, k) - p->base) / KERNEL(cdq_phi)(keep);
+    }
+    return p->base + KERNEL(cdq_phi)(mass) * sum;
 }
 
 /* sum_k e^-L_k Q_k / sum_k e^-L_k, relative to the largest exponent (direct powers overflow) */
-CDQ_INLINE void NAME(cdq_importance)(NAME(cdq_block) * b, const int64_t n)
+CDQ_INLINE VECTOR KERNEL(cdq_importance)(const KERNEL(cdq_pairs) * p)
 {
-    REAL least[CDQ_BLOCK], weights[CDQ_BLOCK];
-    NAME(cdq_fill)(least, 0, n);
-    NAME(cdq_fill)(weights, 0, n);
-    NAME(cdq_fill)(b->merged, 0, n);
-    for (int64_t k = 0; k < b->workers; k++)
-        for (int64_t i = 0; i < n; i++) {
-            REAL keep = b->log_keep[k * CDQ_BLOCK + i];
-            least[i] = keep < least[i] ? keep : least[i];
-        }
-    for (int64_t k = 0; k < b->workers; k++)
-        for (int64_t i = 0; i < n; i++) {
-            REAL weight = NAME(cdq_exp)(least[i] - b->log_keep[k * CDQ_BLOCK + i]);
-            weights[i] += weight;
-            b->merged[i] += weight * b->values[k * CDQ_BLOCK + i];
-        }
-    for (int64_t i = 0; i < n; i++)
-        b->merged[i] /= weights[i];
+    VECTOR least = {0}, weights = {0}, sum = {0};
+    for (int64_t k = 0; k < p->workers; k++) {
+        VECTOR keep = KERNEL(cdq_at)(p->log_keep, k);
+        least = KERNEL(cdq_choose)((MASK)(keep < least), keep, least);
+    }
+    for (int64_t k = 0; k < p->workers; k++) {
+        VECTOR weight = KERNEL(cdq_exp)(least - KERNEL(cdq_at)(p->log_keep, k));
+        weights += weight;
+        sum += weight * KERNEL(cdq_at)(p->values, k);
+    }
+    return sum / weights;
 }
 
 /* q = Q_0; for each k: q = a_k q + (Q_k - a_k Q_0) */
-CDQ_INLINE void NAME(cdq_affine)(NAME(cdq_block) * b, const int64_t n)
+CDQ_INLINE VECTOR KERNEL(cdq_affine)(const KERNEL(cdq_pairs) * p)
 {
-    for (int64_t i = 0; i < n; i++)
-        b->merged[i] = b->base[i];
-    for (int64_t k = 0; k < b->workers; k++)
-        for (int64_t i = 0; i < n; i++) {
-            REAL keep = NAME(cdq_exp)(b->log_keep[k * CDQ_BLOCK + i]);
-            b->merged[i] = keep * b->merged[i] + (b->values[k * CDQ_BLOCK + i] - keep * b->base[i]);
-        }
+    VECTOR merged = p->base;
+    for (int64_t k = 0; k < p->workers; k++) {
+        VECTOR keep = KERNEL(cdq_exp)(KERNEL(cdq_at)(p->log_keep, k));
+        merged = keep * merged + (KERNEL(cdq_at)(p->values, k) - keep * p->base);
+    }
+    return merged;
 }
 
 /* Q_0 + sum_k (Q_k - Q_0) */
-CDQ_INLINE void NAME(cdq_sum)(NAME(cdq_block) * b, const int64_t n)
+CDQ_INLINE VECTOR KERNEL(cdq_sum)(const KERNEL(cdq_pairs) * p)
 {
-    NAME(cdq_fill)(b->merged, 0, n);
-    for (int64_t k = 0; k < b->workers; k++)
-        for (int64_t i = 0; i < n; i++)
-            b->merged[i] += b->values[k * CDQ_BLOCK + i] - b->base[i];
-    for (int64_t i = 0; i < n; i++)
-        b->merged[i] = b->base[i] + b->merged[i];
+    VECTOR sum = {0};
+    for (int64_t k = 0; k < p->workers; k++)
+        sum += KERNEL(cdq_at)(p->values, k) - p->base;
+    return p->base + sum;
 }
 
-CDQ_INLINE void NAME(cdq_max)(NAME(cdq_block) * b, const int64_t n)
+CDQ_INLINE VECTOR KERNEL(cdq_max)(const KERNEL(cdq_pairs) * p)
 {
-    for (int64_t i = 0; i < n; i++)
-        b->merged[i] = b->values[i];
-    for (int64_t k = 1; k < b->workers; k++)
-        for (int64_t i = 0; i < n; i++) {
-            REAL value = b->values[k * CDQ_BLOCK + i];
-            b->merged[i] = value > b->merged[i] ? value : b->merged[i];
-        }
+    VECTOR largest = KERNEL(cdq_at)(p->values, 0);
+    for (int64_t k = 1; k < p->workers; k++) {
+        VECTOR value = KERNEL(cdq_at)(p->values, k);
+        largest = KERNEL(cdq_choose)((MASK)(value > largest), value, largest);
+    }
+    return largest;
+}
+
+CDQ_INLINE VECTOR KERNEL(cdq_by_rule)(const KERNEL(cdq_pairs) * p, const int rule, const REAL *merged)
+{
+    switch (rule) {
+    case CDQ_POOLED: return KERNEL(cdq_pooled)(p);
+    case CDQ_MEAN: return KERNEL(cdq_mean)(p);
+    case CDQ_VISITS: return KERNEL(cdq_visits)(p);
+    case CDQ_IMPORTANCE: return KERNEL(cdq_importance)(p);
+    case CDQ_AFFINE: return KERNEL(cdq_affine)(p);
+    case CDQ_SUM: return KERNEL(cdq_sum)(p);
+    case CDQ_MAX: return KERNEL(cdq_max)(p);
+    default: return *(const VECTOR *)merged;
+    }
 }
 
 /* Pairs that nobody visited keep the base; under the rules that ignore workers who did not come, a single visitor's
- * value is taken as it is. Both are what the formulas say, without their rounding. */
-CDQ_INLINE void NAME(cdq_settle)(NAME(cdq_block) * b, int sole_counts, const int64_t n)
+ * value is taken as it is. Both are what the formulas say, without their rounding, and need no formula. */
+CDQ_INLINE void KERNEL(cdq_apply)(NAME(cdq_block) * b, const int rule)
 {
-    REAL *restrict merged = b->merged;
-    const REAL *restrict base = b->base;
-    const uint32_t *restrict total = b->total;
-    for (int64_t k = 0; sole_counts && k < b->workers; k++) {
-        const REAL *restrict values = b->values + k * CDQ_BLOCK;
-        const uint32_t *restrict visits = b->visits + k * CDQ_BLOCK;
-        for (int64_t i = 0; i < n; i++) {
-            REAL own = values[i], other = merged[i];
-            merged[i] = visits[i] == total[i] ? own : other;
+    const int sole_counts = rule == CDQ_POOLED || rule == CDQ_VISITS || rule == CDQ_AFFINE || rule == CDQ_SUM;
+    for (int64_t i = 0; i < b->v.n; i += LANES) {
+        KERNEL(cdq_pairs) p = {b->v.workers, b->values + i, b->log_keep + i, b->v.counts + i, *(VECTOR *)(b->base + i),
+                               *(COUNTS *)(b->v.clock + i), *(COUNTS *)(b->v.total + i)};
+        MASK nobody = __builtin_convertvector(p.total == 0, MASK);
+        MASK alone = __builtin_convertvector(p.total == *(COUNTS *)(b->v.largest + i), MASK);
+        VECTOR merged = p.base;
+        if (ANY(~(sole_counts ? alone : nobody)))
+            merged = KERNEL(cdq_by_rule)(&p, rule, b->merged + i);
+        for (int64_t k = 0; sole_counts && ANY(alone) && k < b->v.workers; k++) {
+            MASK own = __builtin_convertvector(KERNEL(cdq_visits_of)(&p, k) == p.total, MASK);
+            merged = KERNEL(cdq_choose)(own, KERNEL(cdq_at)(p.values, k), merged);
         }
-    }
-    for (int64_t i = 0; i < n; i++) {
-        REAL untouched = base[i], touched = merged[i];
-        merged[i] = total[i] ? touched : untouched;
+        *(VECTOR *)(b->merged + i) = KERNEL(cdq_choose)(nobody, p.base, merged);
     }
 }
 
-/* total = sum of visits. The clock after the round: it gains max(max_k n_k, min(sum n, ceil(c / alpha(clock)))), all
- * visits while their mass is small, beyond that what the busiest worker did alone. */
-CDQ_INLINE void NAME(cdq_count)(NAME(cdq_block) * b, const cdq_law *law, const int64_t n)
+static void KERNEL(cdq_rule)(NAME(cdq_block) * b, int rule)
 {
-    uint32_t largest[CDQ_BLOCK], entry[CDQ_BLOCK];
-    uint32_t *restrict total = b->total, *restrict after = b->after;
-    const uint32_t *restrict allowance = law->allowance, *restrict clock = b->clock;
-    const int bits = law->bits;
-    for (int64_t i = 0; i < n; i++) {
-        total[i] = largest[i] = b->visits[i];
-        entry[i] = cdq_entry(clock[i], bits);
-    }
-    for (int64_t k = 1; k < b->workers; k++) {
-        const uint32_t *restrict visits = b->visits + k * CDQ_BLOCK;
-        for (int64_t i = 0; i < n; i++) {
-            total[i] += visits[i];
-            largest[i] = visits[i] > largest[i] ? visits[i] : largest[i];
-        }
-    }
-    for (int64_t i = 0; i < n; i++)
-        after[i] = allowance[entry[i]];
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t gain = after[i] < total[i] ? after[i] : total[i];
-        uint32_t sum = clock[i] + (gain > largest[i] ? gain : largest[i]);
-        after[i] = sum < CDQ_CLOCK_LIMIT ? sum : CDQ_CLOCK_LIMIT;
-    }
-}
-
-/* log_keep at base + extra counts; extra may be NULL. */
-CDQ_INLINE void NAME(cdq_log_keep)(const cdq_law *law, const uint32_t *base, const uint32_t *extra, double *restrict out,
-                                   const int64_t n)
-{
-    const double *restrict log_keep = law->log_keep, *restrict slope = law->slope;
-    const int bits = law->bits;
-    uint32_t entry[CDQ_BLOCK];
-    for (int64_t i = 0; i < n; i++)
-        entry[i] = cdq_entry(extra ? base[i] + extra[i] : base[i], bits);
-    for (int64_t i = 0; i < n; i++)
-        out[i] = log_keep[entry[i]] + slope[entry[i]] * (double)(int32_t)(extra ? base[i] + extra[i] : base[i]);
-}
-
-/* L_k of every worker, and the visit-weighted sum of the pooled mass -sum_k L_k in units of 2^-20: integers, so that
- * the sum over pairs is the same however they are split among ranks. *laws* has the law of each worker, where they
- * differ; else it is NULL. */
-CDQ_INLINE int64_t NAME(cdq_mass)(NAME(cdq_block) * b, const cdq_law *law, const cdq_law *const *laws,
-                                  const int64_t n)
-{
-    double before[CDQ_BLOCK], after[CDQ_BLOCK], mass[CDQ_BLOCK];
-    NAME(cdq_log_keep)(law, b->clock, NULL, before, n);
-    for (int64_t i = 0; i < n; i++)
-        mass[i] = 0;
-    for (int64_t k = 0; k < b->workers; k++) {
-        REAL *restrict log_keep = b->log_keep + k * CDQ_BLOCK;
-        const cdq_law *own = laws ? laws[k] : law;
-        if (laws)
-            NAME(cdq_log_keep)(own, b->clock, NULL, before, n);
-        NAME(cdq_log_keep)(own, b->clock, b->visits + k * CDQ_BLOCK, after, n);
-        for (int64_t i = 0; i < n; i++) {
-            mass[i] += before[i] - after[i];
-            log_keep[i] = (REAL)(after[i] - before[i]);
-        }
-    }
-    int64_t sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += (int64_t)b->total[i] * (int32_t)((mass[i] < 45 ? mass[i] : 45) * 1048576.0);
-    return sum;
-}
-
-CDQ_WIDE_CLONES static int64_t NAME(cdq_combine)(NAME(cdq_block) * b, int rule, const cdq_law *law,
-                                            const cdq_law *const *laws, int needs_mass)
-{
-    const int64_t n = b->n;
-    NAME(cdq_count)(b, law, n);
-    int64_t mass = needs_mass ? NAME(cdq_mass)(b, law, laws, n) : 0;
     switch (rule) {
-    case CDQ_POOLED: NAME(cdq_pooled)(b, n); break;
-    case CDQ_MEAN: NAME(cdq_mean)(b, n); break;
-    case CDQ_VISITS: NAME(cdq_visits)(b, n); break;
-    case CDQ_IMPORTANCE: NAME(cdq_importance)(b, n); break;
-    case CDQ_AFFINE: NAME(cdq_affine)(b, n); break;
-    case CDQ_SUM: NAME(cdq_sum)(b, n); break;
-    case CDQ_MAX: NAME(cdq_max)(b, n); break;
-    default: break;
+    case CDQ_POOLED: KERNEL(cdq_apply)(b, CDQ_POOLED); break;
+    case CDQ_MEAN: KERNEL(cdq_apply)(b, CDQ_MEAN); break;
+    case CDQ_VISITS: KERNEL(cdq_apply)(b, CDQ_VISITS); break;
+    case CDQ_IMPORTANCE: KERNEL(cdq_apply)(b, CDQ_IMPORTANCE); break;
+    case CDQ_AFFINE: KERNEL(cdq_apply)(b, CDQ_AFFINE); break;
+    case CDQ_SUM: KERNEL(cdq_apply)(b, CDQ_SUM); break;
+    case CDQ_MAX: KERNEL(cdq_apply)(b, CDQ_MAX); break;
+    default: KERNEL(cdq_apply)(b, CDQ_CUSTOM); break;
     }
-    if (rule != CDQ_CUSTOM)
-        NAME(cdq_settle)(b, rule == CDQ_POOLED || rule == CDQ_VISITS || rule == CDQ_AFFINE || rule == CDQ_SUM, n);
-    return mass;
+}
+
+typedef REAL SOME __attribute__((vector_size(BYTES / 8 * sizeof(REAL)))); /* as many as DOUBLES are */
+
+/* L_k of every worker from a table of log_keep; returns the visit-weighted sum of the pooled mass -sum_k L_k. */
+CDQ_INLINE int64_t KERNEL(cdq_mass_looked_up)(NAME(cdq_block) * b, const double *table)
+{
+    LONGS sum = {0};
+    for (int64_t i = 0; i < b->v.n; i += WORD_LANES / 2) {
+        DOUBLES mass = {0}, before = LOOKED_UP(table, b->v.clock + i);
+        for (int64_t k = 0; k < b->v.workers; k++) {
+            DOUBLES change = LOOKED_UP(table, b->v.counts + k * CDQ_BLOCK + i) - before;
+            mass -= change;
+            *(SOME *)(b->log_keep + k * CDQ_BLOCK + i) = __builtin_convertvector(change, SOME);
+        }
+        sum += KIND(cdq_weighted)(mass, b->v.total + i);
+    }
+    return KIND(cdq_add_up)(sum);
+}
+
+/* The same by the law, or by *laws*, which has that of each worker, where they differ; else it is NULL. */
+CDQ_INLINE int64_t KERNEL(cdq_mass_by_law)(NAME(cdq_block) * b, const cdq_law *law, const cdq_law *const *laws)
+{
+    double before[CDQ_BLOCK] __attribute__((aligned(BYTES))), after[CDQ_BLOCK] __attribute__((aligned(BYTES)));
+    double mass[CDQ_BLOCK] __attribute__((aligned(BYTES))) = {0};
+    LONGS sum = {0};
+    KIND(cdq_log_keeps)(law, b->v.clock, before, b->v.n);
+    for (int64_t k = 0; k < b->v.workers; k++) {
+        if (laws)
+            KIND(cdq_log_keeps)(laws[k], b->v.clock, before, b->v.n);
+        KIND(cdq_log_keeps)(laws ? laws[k] : law, b->v.counts + k * CDQ_BLOCK, after, b->v.n);
+        for (int64_t i = 0; i < b->v.n; i += WORD_LANES / 2) {
+            DOUBLES change = *(DOUBLES *)(after + i) - *(DOUBLES *)(before + i);
+            *(DOUBLES *)(mass + i) -= change;
+            *(SOME *)(b->log_keep + k * CDQ_BLOCK + i) = __builtin_convertvector(change, SOME);
+        }
+    }
+    for (int64_t i = 0; i < b->v.n; i += WORD_LANES / 2)
+        sum += KIND(cdq_weighted)(*(DOUBLES *)(mass + i), b->v.total + i);
+    return KIND(cdq_add_up)(sum);
+}
+
+static int64_t KERNEL(cdq_mass)(NAME(cdq_block) * b, const cdq_law *law, const cdq_law *const *laws)
+{
+    if (b->table && b->v.bound < CDQ_TABLE)
+        return KERNEL(cdq_mass_looked_up)(b, b->table);
+    return KERNEL(cdq_mass_by_law)(b, law, laws);
 }

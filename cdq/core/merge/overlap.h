@@ -7,10 +7,7 @@
 
 CDQ_INLINE REAL NAME(cdq_keep)(const cdq_law *law, uint32_t count, uint32_t visits)
 {
-    double before, after;
-    NAME(cdq_log_keep)(law, &count, NULL, &before, 1);
-    NAME(cdq_log_keep)(law, &count, &visits, &after, 1);
-    return NAME(cdq_exp)((REAL)(after - before));
+    return NAME(cdq_exp)((REAL)(cdq_log_keep(law, count + visits) - cdq_log_keep(law, count)));
 }
 
 /* The merged slice becomes the base, the clocks and the handed table; the worker's table keeps what it learnt since,

@@ -62,8 +62,8 @@ cdef class HashIndex:
         while slots * FULL // 8 < capacity:
             slots *= 2
         if self.slots_memory is None or slots > self.n_slots():
-            self.slots_memory = None  # before there are others
-            self.slots_memory = memory = self.allocate(8 * slots).view("u8")
+            memory = self.allocate(8 * slots).view("u8")
+            self.slots_memory = memory  # the former ones serve as long as there are no others
             self.c.slots, self.c.mask = &memory[0], <uint64_t> slots - 1
             with nogil:
                 cdq_fill_slots(&self.c)
@@ -209,7 +209,7 @@ cdef class HashQ(TableQ):
 
     def __init__(self, HashedRows rows not None, int64_t n):
         TableQ.__init__(self, rows, n)
-        self.hashed = rows
+        self.hashed, self.plain = rows, True
 
     cdef int64_t locate(self, const void *observations, int slot, int64_t first, int64_t count) noexcept nogil:
         cdq_locate_or_insert(

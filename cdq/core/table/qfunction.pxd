@@ -19,6 +19,7 @@ cdef class QFunction:
     cdef readonly int64_t reward_width   # numbers that a transition pays
     cdef readonly bint continuous
     cdef readonly bint judges            # whether `judge` does anything
+    cdef bint plain                      # whether it needs no Python, but for room
     cdef int lay_out(self, Rows rows, int64_t n) except -1
     cdef int64_t locate(self, const void *observations, int slot, int64_t first, int64_t count) noexcept nogil
     cdef void choose(

@@ -120,7 +120,7 @@ cdef class TableQ(QFunction):
     def __init__(self, Rows rows not None, int64_t n):
         cdef int64_t[::1] memory
         self.lay_out(rows, n)
-        self.width = 1
+        self.width, self.plain = 1, type(self) is TableQ
         self.memory = memory = memoryview(bytearray(16 * n)).cast("q")
         self.located[0] = <uint32_t *> &memory[0]
         self.located[1] = self.located[0] + n

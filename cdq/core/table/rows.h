@@ -54,11 +54,12 @@ CDQ_INLINE unsigned char *cdq_learnt_row(const cdq_rows *rows, uint32_t state, c
 
 /* A step-size law as a table over the clock: counts below 2^bits have an entry each, larger ones share entries of
  * relative width 2^(1-bits). Within an entry the step size is constant, so the log of what visits keep of a value,
- * the sum over i <= count of ln(1 - alpha(i)), is a straight line: log_keep + slope * count. */
+ * the sum over i <= count of ln(1 - alpha(i)), is a straight line: log_keep + slope * count. Both lie side by side, since
+ * merging reads them together, anywhere in the table. */
 typedef struct {
     int bits;
     const void *step_size; /* values of the table's type */
-    const double *log_keep, *slope;
+    const double (*lines)[2]; /* log_keep and slope */
     const uint32_t *allowance; /* ceil(c / step size): how far pooling may move the clock in a round */
 } cdq_law;
 

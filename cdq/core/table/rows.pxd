@@ -23,8 +23,7 @@ cdef extern from "table/rows.h":
     ctypedef struct cdq_law:
         int bits
         const void *step_size
-        const double *log_keep
-        const double *slope
+        const double (*lines)[2]
         const uint32_t *allowance
 
 cdef extern from "table/rule.h":
@@ -67,7 +66,7 @@ cdef void close_alone(cdq_rows *rows, int64_t *beyond) noexcept nogil
 
 cdef class Law:
     cdef cdq_law c
-    cdef readonly object arrays  # step sizes, log_keep, slope and allowance
+    cdef readonly object arrays  # step sizes, lines and allowance
     cdef readonly int real_size  # bytes of the step sizes' type
 
 

@@ -226,11 +226,13 @@ cdef class Law:
             log_keep.shape[0] == slope.shape[0] == allowance.shape[0] == entries
         ):
             raise ValueError(f"a law of {bits} bits has {entries} entries")
-        self.arrays = (step_size, log_keep, slope, allowance)
+        cdef double[::1] lines = memoryview(bytearray(16 * entries)).cast("d")
+        for i in range(entries):
+            lines[2 * i], lines[2 * i + 1] = log_keep[i], slope[i]
+        self.arrays = (step_size, lines, allowance)
         self.c.bits = bits
         self.c.step_size = <const void *> &raw[0]
-        self.c.log_keep = &log_keep[0]
-        self.c.slope = &slope[0]
+        self.c.lines = <const double (*)[2]> &lines[0]
         self.c.allowance = &allowance[0]
 
 

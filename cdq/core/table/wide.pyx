@@ -98,7 +98,7 @@ cdef class WideQ(QFunction):
         self.lay_out(inner.rows, n)
         self.inner, self.tasks, self.n_actions, self.judges = inner, tasks, tasks.n_actions, True
         self.width, self.continuous, self.calls = inner.width, inner.continuous, tasks.function is not None
-        self.reward_width = tasks.n_signals()
+        self.reward_width, self.plain = tasks.n_signals(), inner.plain and not self.calls
         if self.calls or tasks.kind == CDQ_GOALS:
             self.reward_width = tasks.paid
         self.c.kind, self.c.n_actions = tasks.kind, tasks.n_actions

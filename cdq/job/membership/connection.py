@@ -126,6 +126,8 @@ class Connection:
         if data is not None:
             self._heard = time.monotonic()
             self._step(Arrived(data, self._heard))
+        elif self._link.is_receiving:
+            self._heard = time.monotonic()  # nothing is asked for again that is on its way
         else:
             self._step(Tick(time.monotonic()))
 

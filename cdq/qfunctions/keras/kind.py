@@ -16,7 +16,7 @@ from cdq.core.table.qfunction import QFunction
 from cdq.core.table.rows import Rows
 from cdq.errors import ConfigError
 from cdq.qfunctions.keras.model import Model
-from cdq.qfunctions.network import Layout, MergedNetwork, Parameters
+from cdq.qfunctions.network import Layout, MergedNetwork, Parameters, shown_bounds
 
 
 class MergedModel(MergedNetwork):
@@ -52,6 +52,8 @@ class KerasModel:
     ----------
     encoder : ObservationEncoder
         ObservationEncoder of the environment.
+    bounds : (low, high)
+        Bounds of the observations' numbers, (width,) arrays.
     n_actions : int
         Number of actions.
     network : cdq.Network
@@ -62,10 +64,17 @@ class KerasModel:
 
     n_rows = 0
     step_scale = 1.0
-    input_bounds = None
     threads = False  # TensorFlow has one for all, and each process its own
 
-    def __init__(self, encoder: ObservationEncoder, n_actions: int, network: Any, minibatch: int) -> None:
+    def __init__(
+        self,
+        encoder: ObservationEncoder,
+        bounds: tuple[Floats, Floats],
+        n_actions: int,
+        network: Any,
+        minibatch: int,
+    ) -> None:
+        self.input_bounds = shown_bounds(*bounds)
         self._encoder, self.network, self._minibatch = encoder, network, minibatch
         self._model = Model(network.build, encoder.width, n_actions)
         self._shape = FlatShape(encoder.width, self._model.tensors, n_actions)

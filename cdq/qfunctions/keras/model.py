@@ -203,10 +203,15 @@ def _require_learnable(model: Any) -> None:
                 "place of BatchNormalization, and no Dropout"
             )
         for variable in layer.trainable_variables:
-            if variable.constraint is not None or variable.dtype != "float32":
+            fault, remedy = "", ""
+            if variable.constraint is not None:
+                fault, remedy = f"with the constraint {type(variable.constraint).__name__}", "no constraints"
+            elif variable.dtype != "float32":
+                fault, remedy = f"of {variable.dtype}", "float32"
+            if fault:
                 raise ConfigError(
-                    f"network: layer {layer.name!r} ({type(layer).__name__}) has {variable.name} with a constraint, or "
-                    f"of {variable.dtype}; allowed: float32 without constraints"
+                    f"network: layer {layer.name!r} ({type(layer).__name__}) has {variable.name} {fault}; "
+                    f"allowed: {remedy}"
                 )
     if not model.trainable_variables:
         raise ConfigError(f"network: model {model.name!r} has no weights")

@@ -1,0 +1,90 @@
+/* A block of pairs to merge, structure of arrays, and the functions of a single pair; included once per type: REAL, NAME.
+ *
+ * Per pair, worker k brings its value Q_k and its count, which is n_k visits above the clock; Q_0 is the base, and
+ * L_k = sum over its visits of ln(1 - alpha), so that a_k = exp(L_k) is the weight its value still gives to Q_0. */
+
+#ifndef CDQ_MERGE_BLOCK_H
+#define CDQ_MERGE_BLOCK_H
+#include "table/rows.h"
+
+#define CDQ_BLOCK 128
+/* Pairs of the longest vector: a block is filled up to a multiple of it, and what is copied may go so far beyond. */
+#define CDQ_MARGIN 16
+/* Bytes of a line of the caches, and of the longest vector. */
+#define CDQ_LINE 64
+
+/* Counts of a law that merging tabulates, where it looks up three times as many. */
+#define CDQ_TABLE 4096
+
+/* Visits of a block's pairs: (workers, CDQ_BLOCK) counts, which are an array per worker, what they sum up to, and the
+ * clocks before and after. */
+typedef struct {
+    int64_t workers, n;
+    uint32_t *clock, *total, *largest, *after, *counts;
+    uint32_t bound;
+} cdq_visited;
+
+enum { CDQ_POOLED, CDQ_MEAN, CDQ_VISITS, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_SUM, CDQ_MAX, CDQ_CUSTOM };
+
+/* phi(x) = (1 - e^x) / -x for x <= 0, without libm or cancellation: Taylor's series at y = x / 64, then six doublings
+ * by phi(2y) = phi(y) (1 + e^y) / 2, e^y = 1 + y phi(y); the six halvings are one, exact, by 1 / 64. Below the limit it
+ * is -1 / x to the last bit. This is the form for one number; merge_rules.h has that for vectors, with the same bits. */
+#define CDQ_PHI_LIMIT -45
+static const float cdq_series_float[] = {1.0 / 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040,
+                                         1.0 / 40320, 1.0 / 362880}; /* 1 / (i + 1)! */
+static const double cdq_series_double[] = {
+    1.0 / 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800,
+    1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800, 1.0 / 87178291200, 1.0 / 1307674368000};
+#define CDQ_DEGREE ((int)(sizeof NAME(cdq_series) / sizeof(REAL)) - 1)
+
+/* The sum over i <= count of ln(1 - alpha(i)). */
+CDQ_INLINE double cdq_log_keep(const cdq_law *law, uint32_t count)
+{
+    const double *line = law->lines[cdq_entry(count, law->bits)];
+    return line[0] + line[1] * (double)(int32_t)count;
+}
+#endif
+
+CDQ_INLINE REAL NAME(cdq_exp)(REAL x)
+{
+    REAL y = (x < CDQ_PHI_LIMIT ? (REAL)CDQ_PHI_LIMIT : x) * (REAL)0.015625, phi = NAME(cdq_series)[CDQ_DEGREE];
+    for (int i = CDQ_DEGREE - 1; i >= 0; i--)
+        phi = phi * y + NAME(cdq_series)[i];
+    REAL keep = (REAL)1 + y * phi;
+    phi *= (REAL)0.015625;
+    for (int i = 0; i < 6; i++) {
+        phi *= (REAL)1 + keep;
+        keep *= keep;
+    }
+    return (REAL)1 + x * (x < CDQ_PHI_LIMIT ? (REAL)-1 / x : phi);
+}
+
+/* Arrays with a dimension of workers are (workers, CDQ_BLOCK). There is a line in front of what is merged, for what waits
+ * to be written (merge_load.h). */
+typedef struct {
+    cdq_visited v;
+    REAL *base, *merged, *values, *log_keep;
+    const double *table; /* log_keep of the counts below CDQ_TABLE, or NULL */
+} NAME(cdq_block);
+
+static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, int with_table, unsigned char **memory)
+{
+    const size_t reals = sizeof(REAL) * CDQ_BLOCK, words = sizeof(uint32_t) * CDQ_BLOCK, all = (size_t)workers;
+    const size_t table = with_table ? CDQ_TABLE * sizeof(double) : 0, line = CDQ_LINE;
+    unsigned char *at = *memory = malloc(table + 2 * reals + 4 * words + all * (2 * reals + words) + 5 * line);
+    if (!at)
+        return -1;
+    at += line - (uintptr_t)at % line;
+    b->v.workers = workers;
+    b->table = with_table ? (double *)at : NULL;
+    b->base = (REAL *)(at += table);
+    b->merged = (REAL *)(at += reals + line);
+    b->v.total = (uint32_t *)(at += reals + line);
+    b->v.after = (uint32_t *)(at += words + line);
+    b->v.largest = (uint32_t *)(at += words);
+    b->v.clock = (uint32_t *)(at += words);
+    b->values = (REAL *)(at += words);
+    b->log_keep = (REAL *)(at += all * reals);
+    b->v.counts = (uint32_t *)(at += all * reals);
+    return 0;
+}

@@ -1,0 +1,119 @@
+/* Clocks of a block, and what visits leave of its values; included once per instruction set (sets.h): BYTES, WORDS,
+ * DOUBLES. A block is as long as its vectors are, filled up with pairs that nobody visited. */
+
+/* The larger ones of numbers below 2^31. */
+#ifndef LARGER
+#define LARGER(a, b) KIND(cdq_larger)(a, b)
+CDQ_INLINE WORDS KIND(cdq_larger)(WORDS a, WORDS b)
+{
+    WORDS more = (WORDS)((SIGNED)a > (SIGNED)b);
+    return (more & a) | (~more & b);
+}
+#endif
+
+CDQ_INLINE int64_t KIND(cdq_add_up)(LONGS sums)
+{
+    int64_t sum = 0;
+    for (int j = 0; j < WORD_LANES / 2; j++)
+        sum += sums[j];
+    return sum;
+}
+
+/* The law's entries of counts below 2^31, as cdq_entry has them. */
+CDQ_INLINE WORDS KIND(cdq_entries)(WORDS count, int bits)
+{
+    WORDS large = (WORDS)((SIGNED)count >= (1 << 24)), small = (WORDS)((SIGNED)count < (1 << (bits - 1)));
+    WORDS form = (WORDS)__builtin_convertvector((SIGNED)(count & ~(large & 0x7f)), FLOATS);
+    WORDS entry = (form >> (24 - bits)) - ((uint32_t)(125 + bits) << (bits - 1));
+    return (small & count) | (~small & entry);
+}
+
+/* Total and largest of the workers' visits, and an upper bound of all counts, whose flags are taken off. Returns 1 where
+ * a pair has several visitors. */
+CDQ_INLINE int KIND(cdq_visits)(cdq_visited *v)
+{
+    WORDS different = {0}, all = {0};
+    for (int64_t i = 0; i < v->n; i += WORD_LANES) {
+        WORDS clock = *(const WORDS *)(v->clock + i), total = {0}, largest = {0};
+        all |= clock;
+        for (int64_t k = 0; k < v->workers; k++) {
+            WORDS *at = (WORDS *)(v->counts + k * CDQ_BLOCK + i), count = *at & 0x7fffffff, visits = count - clock;
+            *at = count;
+            all |= count;
+            total += visits;
+            largest = LARGER(visits, largest);
+        }
+        *(WORDS *)(v->total + i) = total;
+        *(WORDS *)(v->largest + i) = largest;
+        different |= total ^ largest;
+    }
+    v->bound = 0;
+    for (int j = 0; j < WORD_LANES; j++)
+        v->bound |= all[j];
+    return ANY(different != 0) != 0;
+}
+
+/* total = sum of visits. The clock after the round: it gains max(max_k n_k, min(sum n, ceil(c / alpha(clock)))), all
+ * visits while their mass is small, beyond that what the busiest worker did alone. Returns the sum of all totals. */
+static int64_t KIND(cdq_count)(cdq_visited *v, const cdq_law *law)
+{
+    const uint32_t *clocks = v->clock, *allowance = law->allowance;
+    uint32_t *afters = v->after;
+    const int64_t n = v->n;
+    const int several = KIND(cdq_visits)(v);
+    LONGS sum = {0};
+    for (int64_t i = 0; several && i < n; i += WORD_LANES)
+        *(WORDS *)(afters + i) = KIND(cdq_entries)(*(const WORDS *)(clocks + i), law->bits);
+    for (int64_t i = 0; several && i < n; i += 8)
+#pragma GCC unroll 8
+        for (int j = 0; j < 8; j++)
+            afters[i + j] = allowance[afters[i + j]];
+    for (int64_t i = 0; i < n; i += WORD_LANES) {
+        WORDS gain = *(WORDS *)(v->total + i), after;
+        sum += ((LONGS)gain & 0xffffffff) + ((LONGS)gain >> 32 & 0xffffffff);
+        if (several)
+            gain = LARGER(*(WORDS *)(v->largest + i), gain - LARGER(gain - *(WORDS *)(afters + i), (WORDS){0}));
+        after = *(const WORDS *)(clocks + i) + gain;
+        *(WORDS *)(afters + i) = after - LARGER(after - CDQ_CLOCK_LIMIT, (WORDS){0});
+    }
+    return KIND(cdq_add_up)(sum);
+}
+
+/* log_keep of counts. */
+static void KIND(cdq_log_keeps)(const cdq_law *law, const uint32_t *counts, double *out, int64_t n)
+{
+    const double *lines = law->lines[0];
+    for (int64_t i = 0; i < n; i += WORD_LANES) {
+        WORDS count = *(const WORDS *)(counts + i);
+        uint32_t entry[WORD_LANES] __attribute__((aligned(BYTES)));
+        SIGNED_HALF half[2];
+        *(WORDS *)entry = KIND(cdq_entries)(count, law->bits) << 1;
+        IN_MEMORY(entry);
+        memcpy(half, &count, sizeof half);
+        for (int j = 0; j < 2; j++) {
+            DOUBLES at, slope;
+            LINES(lines, entry + j * WORD_LANES / 2, at, slope);
+            *(DOUBLES *)(out + i + j * WORD_LANES / 2) = at + slope * __builtin_convertvector(half[j], DOUBLES);
+        }
+    }
+}
+
+/* Masses in units of 2^-20, weighted by visits: integers, so that the sum over pairs is the same however they are split
+ * among ranks. */
+CDQ_INLINE LONGS KIND(cdq_weighted)(DOUBLES mass, const uint32_t *total)
+{
+    LONGS less = (LONGS)(mass < 45);
+    mass = (DOUBLES)((less & (LONGS)mass) | (~less & (LONGS)((DOUBLES){0} + 45)));
+    SIGNED_HALF units = __builtin_convertvector(mass * 1048576.0, SIGNED_HALF);
+    return WIDE_PRODUCT(__builtin_convertvector(*(const WORDS_HALF *)total, LONGS),
+                        __builtin_convertvector(units, LONGS));
+}
+
+/* Copy lines past the caches; *to* begins with one. */
+static void KIND(cdq_copy_past)(void *to, const void *from, int64_t n_bytes)
+{
+    for (int64_t i = 0; i < n_bytes; i += CDQ_LINE)
+#pragma GCC unroll 4
+        for (int64_t j = 0; j < CDQ_LINE; j += BYTES)
+            STREAM((char *)to + i + j, (const char *)from + i + j);
+}
