@@ -197,7 +197,7 @@ def measure_merges(comm: Communicator, repeats: int) -> None:
     times = in_turn(comm, actions, repeats)
     show(
         comm,
-        f"A merge of {n_states:,} x {n_actions} float32 by 2 ranks",
+        f"A merge of {n_states:,} x {n_actions} float32 by 2 ranks{' on two nodes' * (len(table.ways) == 1)}",
         ["", "ms", "with commit, ms", "to Allreduce of 64 MB", "of 32 MB", "everything touched / this"],
         [_merge_row(name, times, committed) for name in times],
     )
