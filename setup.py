@@ -39,7 +39,17 @@ VECTORISED = {
 }
 # Modules that wait for Python, go through a model once, or are entered once per window; and that of networks, whose
 # loops are written with vectors by hand, and unrolled (a third smaller, an update of 256 samples 3 % slower).
-SMALL = {"barrier", "build", "probe", "rounds", "turn", "envs.cells", "envs.encode", "loops.answers", "loops.parts"}
+SMALL = {
+    "barrier",
+    "build",
+    "probe",
+    "rounds",
+    "turn",
+    "envs.cells",
+    "envs.encode",
+    "loops.answers",
+    "loops.parts",
+}
 SMALL |= {
     "loops.gym",
     "loops.gym_scalar",

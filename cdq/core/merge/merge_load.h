@@ -101,7 +101,7 @@ CDQ_INLINE void NAME(cdq_load_base)(NAME(cdq_block) * b, const cdq_rows *rows, i
     }
 }
 
-/* What a worker has who touched nothing. */
+/* A worker's part who touched nothing. */
 CDQ_INLINE void NAME(cdq_load_untouched)(NAME(cdq_block) * b, int64_t k)
 {
     memcpy(b->values + k * CDQ_BLOCK, b->base, (size_t)b->v.n * sizeof(REAL));

@@ -40,7 +40,7 @@ CDQ_INLINE VECTOR KERNEL(cdq_phi)(VECTOR x)
 
 CDQ_INLINE VECTOR KERNEL(cdq_exp)(VECTOR x) { return (REAL)1 + x * KERNEL(cdq_phi)(x); }
 
-/* Of some pairs: vectors of the block's arrays, whose workers' rows lie CDQ_BLOCK apart. */
+/* Some pairs: vectors of the block's arrays, whose workers' rows lie CDQ_BLOCK apart. */
 typedef struct {
     int64_t workers;
     const REAL *values, *log_keep;
