@@ -174,6 +174,8 @@ def fake(root: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> Part:
         (root / "tests" / path).symlink_to(ROOT / "tests" / path)
     (root / "docs/benchmarks.md").write_text("# Page\n\nRuns\n\n| a |\n|---|\n\nSpeeds\n\n| old |\n|---|\n")
     (root / "tests/benchmarks/fast.py").write_text(program)
+    # A program of another text, as long and of the same second, is not told from the one that was compiled.
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     part = Part("fast", "fast")
     monkeypatch.setattr(everything, "PARTS", {"fast": part})
     monkeypatch.setattr(everything, "ROOT", root)

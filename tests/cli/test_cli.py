@@ -152,7 +152,7 @@ MISTAKES = [
     (["train", *QUICK, "--exploration", "linear:1"], "write it as linear:first:last:steps"),
     (["train", *QUICK, "--exploration", "polynomial:0.7"], "exploration"),
     (["train", *QUICK, "--sync-every", "0"], "sync_every is 0"),
-    (["train", *QUICK, "--sync-every", "often"], "'auto'"),
+    (["train", *QUICK, "--sync-every", "often"], "allowed: auto, or a whole number of steps"),
     (["train", *QUICK, "--gamma", "-1"], "gamma is -1.0"),
     (["train", *QUICK, "--gamma", "nan"], "gamma is nan"),
     (["train", *QUICK, "--workers", "0"], "workers is 0"),

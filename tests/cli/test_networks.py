@@ -54,7 +54,7 @@ def test_a_hub_takes_what_is_known_to_do_well_as_train_does(
         )
     given = [*env.split(), *steps, "--seed", "0"]
     assert main(["train", *given]) == 0
-    where = ["--bind", f"zmq+ipc://{tmp_path}/s", "--checkpoint", str(tmp_path / "job")]
+    where = ["--bind", "tcp://127.0.0.1:0", "--checkpoint", str(tmp_path / "job")]
     assert main(["hub", *where, "--env", *given]) == 0
     (run, of_run), (job, of_job) = found
     assert of_job == of_run
@@ -70,7 +70,7 @@ def test_steps_are_refused_in_the_same_words_with_a_network(
     """By train and by a hub; none at all are allowed."""
     expected = f"steps is {float(steps)}; allowed: a whole number of at least 0"
     assert refusal(capsys, "train", "CartPole-v1", *network, "--steps", steps).startswith(expected)
-    job = ("hub", "--bind", f"zmq+ipc://{tmp_path}/s", "--env", "CartPole-v1", *network)
+    job = ("hub", "--bind", "tcp://127.0.0.1:0", "--env", "CartPole-v1", *network)
     assert refusal(capsys, *job, "--checkpoint", tmp_path / "job", "--steps", steps).startswith(expected)
     assert main(["train", "CartPole-v1", *network, "--steps", "0", "--progress", "0"]) == 0
 

@@ -140,7 +140,7 @@ def test_a_table_that_differs_is_named_and_no_checkpoint_written(
         ) as raised:
             raise result
         assert raised.value.ranks == (culprit,)
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
+    assert not (tmp_path / "run").exists()  # nothing was saved
 
 
 def test_of_two_that_differ_it_is_not_rank_0() -> None:
