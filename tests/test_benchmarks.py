@@ -165,6 +165,11 @@ def test_a_regression_is_seen(column: str, before: str, now: str, verdict: list[
     assert [change.verdict for change in history.changes(*runs)] == verdict
 
 
+def test_less_time_is_better_however_exact_an_answer_is() -> None:
+    assert history.less_is_better("Speeds", "`solve` a model, gamma .95, to 1e-6, s", "figure")
+    assert not history.less_is_better("Speeds", "two workers to 1", "figure")
+
+
 def fake(root: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> Part:
     """Let a program be the only benchmark, of a checkout with a page and no history."""
     (root / "tests/benchmarks/history").mkdir(parents=True)
