@@ -147,7 +147,7 @@ class CheckpointDirectory:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.path.samestat(os.fstat(file.fileno()), os.stat(self.path / "lock")):
-                raise BlockingIOError  # it was removed by its holder since it was opened
+                raise BlockingIOError  # since it was opened, its holder has removed it, and another one made it
             said = file.read(_LONGEST_LOCK + 1)
             if said and (len(said) > _LONGEST_LOCK or not _HOLDER.fullmatch(said)):
                 raise FileError(
@@ -156,7 +156,7 @@ class CheckpointDirectory:
             file.truncate(0)
             file.seek(0)
             file.write(b"process %d on host %s" % (os.getpid(), socket.gethostname().encode()[:256]))
-        except BlockingIOError:
+        except (BlockingIOError, FileNotFoundError):
             holder = file.read(200).decode(errors="replace") or "another process"
             raise FileError(
                 f"{self.path} is in use by {holder}: wait for it or use another directory"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 from collections.abc import Callable
@@ -239,6 +240,27 @@ def test_what_is_in_the_place_of_the_lock_is_left_as_it_is(
     assert_whole(directory.newest(), 1)
 
 
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_a_lock_whose_holder_removes_it_is_not_claimed(
+    made_anew: bool, directory: CheckpointDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder ends by an error after this process has opened the file, and before it has the lock."""
+    flock, place = fcntl.flock, directory.path / "lock"
+
+    def late(*arguments: Any) -> None:
+        flock(*arguments)
+        place.unlink()
+        if made_anew:
+            place.write_text("process 17 on host other")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", late)
+        with pytest.raises(FileError, match="is in use by another process: wait for it"):
+            lock(directory)
+    assert place.exists() is made_anew
+    lock(directory)
+
+
 def test_what_is_in_the_place_of_a_checkpoint_is_skipped(
     directory: CheckpointDirectory, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -274,8 +296,6 @@ def test_a_directory_that_cannot_be_written_is_told_before_work(
 def test_an_error_while_unlocking_does_not_hide_the_first(
     directory: CheckpointDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import fcntl
-
     def work() -> None:
         with directory.lock():
             monkeypatch.setattr("fcntl.flock", lambda *_: os.close(-1))

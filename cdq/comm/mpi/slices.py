@@ -13,12 +13,9 @@ from cdq.comm.contribution import SlicedContribution
 from cdq.comm.kept import Kept
 from cdq.comm.mpi.library import LOCK
 
-PIECE = 1 << 21  # bytes of a fine slice
-
-_MOST, _LONGEST = (
-    64,
-    1 << 29,
-)  # fine slices of a rank, unless they would be longer than this: MPI counts in 32 bits
+PIECE = 1 << 21  # bytes of a fine slice, where so many are not too many
+_LONGEST = 1 << 29  # bytes of a fine slice: MPI counts in 32 bits
+_MOST = 64  # fine slices of a rank, unless they would be longer than that
 _AHEAD = 2  # fine slices that are sent before one is merged
 _PART, _MERGED = 8, 9  # tags, beside that of notices
 _ALIGNED = 64  # where each begins in memory
