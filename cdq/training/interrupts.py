@@ -55,8 +55,12 @@ class Requests:
             self.stop[0] = self.finish[0] = 0
 
     def require_none_left(self) -> None:
-        """Raise `ConfigError` while a worker of an earlier call is still in its step."""
-        self.clear()
+        """Raise `ConfigError` while a worker of an earlier call is still in its step.
+
+        Requests stay as they are where none was left: one may have come before the call that it is meant for began.
+        """
+        if self.left:
+            self.clear()
         if self.left:
             raise ConfigError(
                 "a worker was interrupted in a step or a reset of its environment, or in a merge rule, that has not "
