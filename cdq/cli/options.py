@@ -120,7 +120,7 @@ Progress = Annotated[
 
 
 def env_kwargs_of(texts: Sequence[str] | None, name_of: str = "--env-arg") -> dict[str, Any] | None:
-    """Return the arguments of an environment that an option gives: JSON, Python's True, False, None and tuples, or text.
+    """Return the arguments of an environment that an option gives: JSON, True, False, None, tuples, or text.
 
     Raises
     ------

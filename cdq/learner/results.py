@@ -281,6 +281,7 @@ class Results(Matches):
             return None
         return self._optimum or solve(self.model, self.settings.gamma)
 
+    @named
     @exclusive
     def report(self, *, play: bool = True, history: bool = False) -> Report:
         """Return a run's results as a JSON object: settings, speed, the greedy policy's return, and the gap.
