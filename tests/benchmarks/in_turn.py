@@ -87,11 +87,9 @@ def in_turn(
 ) -> Iterator[tuple[Figures, Figures]]:
     """Run a benchmark by both builds, *pairs* times."""
     for i in range(pairs):
-        found = {
-            python: figures(output_of(command, python, environment))
-            for python in (pythons if i % 2 else pythons[::-1])
-        }
-        yield found[pythons[0]], found[pythons[1]]
+        first = i % 2  # of the interpreters
+        found = [figures(output_of(command, pythons[each], environment)) for each in (first, 1 - first)]
+        yield found[first], found[1 - first]
 
 
 def compare(part: str, pairs: Iterable[tuple[Figures, Figures]]) -> list[list[str]]:
