@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from cdq.cli import main
 from tests.benchmarks import __main__ as everything
-from tests.benchmarks import history, in_turn
+from tests.benchmarks import history, in_turn, mpi
 from tests.benchmarks.history import Run
+from tests.benchmarks.mirror import Mirror
 from tests.benchmarks.parts import PARTS, Part
 from tests.benchmarks.processor import kind_of
 from tests.benchmarks.tables import Figure, Table, beside, figure, is_figure, line, put, spread, tables
@@ -308,6 +312,29 @@ def test_pages_have_a_place_for_every_table_of_the_histories(tmp_path: Path) -> 
 def test_every_benchmark_is_a_module(part: str) -> None:
     for command in PARTS[part][:2]:
         assert (ROOT / "tests/benchmarks" / f"{command.split()[0]}.py").is_file()
+
+
+def test_the_time_of_a_round_is_that_of_its_steps_however_many_rows_a_history_has() -> None:
+    settings = SimpleNamespace(sync_every=SimpleNamespace(floor=100), workers=2)
+    steps, learnt = np.arange(1, 9) * 50, list[int]()  # four rows a round
+    history = SimpleNamespace(to_arrays=lambda: {"steps": steps, "seconds": 3.0 + steps / 400})
+    agent: Any = SimpleNamespace(
+        settings=settings, rank=0, history=history, learn=lambda n, verbose: learnt.append(n)
+    )
+    assert mpi.seconds_per_round(agent, 2) == pytest.approx(0.5)
+    assert learnt == [400]
+
+
+@pytest.mark.parametrize("share", [0.25, 1])
+def test_a_rank_among_others_that_do_as_it_does(share: float) -> None:
+    table = mpi.Table(Mirror(4), 5000, 4)
+    pairs = np.arange(0, 20_000, round(1 / share), dtype=np.uint32)
+    table.touch(pairs)
+    slices, _ = table.comm.merge(table.by_messages, "mean")
+    table.commit(slices)
+    merged = table.merged.values.reshape(-1)
+    assert len(slices) == 4
+    assert (merged[pairs[pairs < 5000]] == 1).all()  # its own slice: the mean of what is equal
 
 
 @pytest.mark.slow

@@ -5,8 +5,8 @@
 Both interpreters run the benchmarks of this checkout, each in a process of its own, in turn; which one begins changes
 from pair to pair. A figure that is a speed, a time or memory gets a row: what the new build makes, and how many times
 better that is, above 1 where the new build is better, by the median of the pairs with the least and the greatest.
-Ratios that a benchmark forms itself, such as parts of another loop's speed, and figures of other programs get none. At
-the end stand the rows below `SLOWER`, which are in bold.
+Ratios and differences that a benchmark forms itself, such as parts of another loop's speed, and figures of other
+programs get none. At the end stand the rows below `SLOWER`, which are in bold.
 
 With `--cpu` programs measure CPU time, of themselves and of the processes that they have waited for, where they would
 look at the clock: other work on the machine changes it least. Benchmarks that sleep, wait for messages or write to a
@@ -34,8 +34,10 @@ SLOWER = 0.97
 Figures = dict[str, tuple[float, bool]]  # by what they are of: the figure, and whether less of it is better
 
 _UNIT = re.compile(r"/s\b|\b(?:ms|us|ns|s|seconds|microseconds|million|MiB|GB|bytes)\b")
+# Ratios, differences, which are more noise than what they are of, and counts.
 _NO_MEASURE = re.compile(
-    r"\bpart of\b|\bagainst one|\bto\b|\btimes\b|/ \w|\bof 32 MB|copy=|switches|forced|at most"
+    r"\badded|\bdifference|\babove|\bbeside the first|\bpart of\b|\bagainst one|\bto\b|\btimes\b|/ \w|"
+    r"\bof 32 MB|copy=|switches|forced|at most"
 )
 
 # What Python runs as it starts, where it finds it: the clock of benchmarks becomes one of CPU time.
