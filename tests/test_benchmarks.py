@@ -259,7 +259,7 @@ def test_a_benchmark_that_fails_is_told(
         ("Merges", "all", "ms", True),
         ("Merges", "all", "to Allreduce of 64 MB", False),
         ("Merges", "Allreduce 64 MB", "ms", False),
-        ("solve, CPU seconds", "grid", "build", True),
+        ("solve, CPU seconds", "grid, 0.1 astray to each side", "build", True),
         ("solve, CPU seconds", "grid", "both / QuantEcon", False),
         ("solve, CPU seconds", "grid", "goal", False),
     ],

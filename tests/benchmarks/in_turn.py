@@ -34,11 +34,11 @@ SLOWER = 0.97
 Figures = dict[str, tuple[float, bool]]  # by what they are of: the figure, and whether less of it is better
 
 _UNIT = re.compile(r"/s\b|\b(?:ms|us|ns|s|seconds|microseconds|million|MiB|GB|bytes)\b")
-# Ratios, differences, which are more noise than what they are of, and counts.
-_NO_MEASURE = re.compile(
-    r"\badded|\bdifference|\babove|\bbeside the first|\bpart of\b|\bagainst one|\bto\b|\btimes\b|/ \w|"
-    r"\bof 32 MB|copy=|switches|forced|at most"
+# Ratios, differences, which are more noise than what they are of, and counts: by a column's name, or any name.
+_NO_COLUMN = re.compile(
+    r"\b(?:added|difference|above|beside|to|times|switches|forced|at most)\b|/ \w|of 32 MB|copy="
 )
+_NO_MEASURE = re.compile(r"\bpart of\b|\bagainst one")
 
 # What Python runs as it starts, where it finds it: the clock of benchmarks becomes one of CPU time.
 _CPU_CLOCK = """
@@ -65,7 +65,7 @@ def figures(printed: str) -> Figures:
 
 def is_measure(title: str, name: str, column: str) -> bool:
     """Return whether a figure is a speed, a time or memory of cdq, by the names of its column, row and table."""
-    if column in GOALS or is_of_others(name, column):
+    if column in GOALS or is_of_others(name, column) or _NO_COLUMN.search(column):
         return False
     for each in (column, name, title):
         if _NO_MEASURE.search(each):
