@@ -37,8 +37,9 @@ RECORD = np.dtype(
         ("visited", "i8"),  # known pairs that were visited; -1 where nobody looked
     ]
 )
-# Room for what a worker says of a stretch: 64 KiB of records, and 1 MiB of tallies.
-MOST_ROUNDS, MOST_TALLIES = 1024, 16384
+# Room for what a worker says of a stretch: 288 KiB of records, and 1 MiB of tallies. Between two stretches there is
+# Python, which takes as long as some hundred short rounds.
+MOST_ROUNDS, MOST_TALLIES = 4096, 16384
 
 
 class Look(NamedTuple):
