@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.comm.inprocess import InProcessCommunicator
 from cdq.core.merge.merge import RULES
 from cdq.core.rounds import GROWN
 from cdq.core.table.rows import Law
@@ -285,8 +284,10 @@ def learn_rounds(
     if plan.overlap and comm.size > 1:
         rounds = _overlapped(Pipeline(worker, comm, plan.rule, plan.needs_mass), course)
     else:
-        stretches = _stretches_of(worker, comm, plan, course)
-        if stretches is not None and isinstance(contribution, WorkerContribution):
+        stretches = None
+        if isinstance(contribution, WorkerContribution):
+            stretches = _stretches_of(worker, contribution, comm, plan, course)
+        if stretches is not None:
             rounds = _in_stretches(stretches, contribution, plan, course)
         else:
             rounds = _one_by_one(worker, contribution, comm, plan.rule, course)
@@ -324,29 +325,33 @@ def in_compiled_code(plan: Plan) -> bool:
     return known and has_pace(plan.exploration, plan.step_size)
 
 
-def _stretches_of(worker: Worker, comm: Communicator, plan: Plan, course: Course) -> Stretches | None:
+def _stretches_of(
+    worker: Worker, contribution: WorkerContribution, comm: Communicator, plan: Plan, course: Course
+) -> Stretches | None:
     """Return the stretches of a worker that plays a course, or None where its rounds take Python.
 
-    A collective where workers are threads of one process: all of them play in compiled code, or none.
+    A collective: all workers play in compiled code, or none.
     """
-    rule, together = plan.rule, type(comm) is InProcessCommunicator  # another kind merges in its own way
-    if course.onlooker is None or not in_compiled_code(plan) or not (together or comm.size == 1):
+    together = comm.together()
+    if together is None:
         return None
-    assert isinstance(rule, str)
-    stretches = Stretches(
-        worker,
-        comm,
-        rule,
-        plan.law(course.progress.steps),
-        needs_mass=plan.needs_mass,
-        pace=pace_of(plan.window, plan.exploration, plan.step_size, plan.step_scale),
-        target=course.target,
-        finish=course.finish,
-    )
-    possible = [stretches.possible]
-    if type(comm) is InProcessCommunicator:  # a vote would count among the bytes of rounds
-        possible, _ = comm.enter(stretches.possible)
-    return stretches if all(possible) else None
+    peers, own = contribution.known_peers, None
+    if course.onlooker is not None and in_compiled_code(plan):
+        assert isinstance(plan.rule, str)
+        own = Stretches(
+            worker,
+            comm,
+            together,
+            peers,
+            rule=plan.rule,
+            law=plan.law(course.progress.steps),
+            needs_mass=plan.needs_mass,
+            pace=pace_of(plan.window, plan.exploration, plan.step_size, plan.step_scale),
+            target=course.target,
+            finish=course.finish,
+        )
+    places = together.bring(own if own is not None and own.possible else None, peers)
+    return None if any(place is None for place in places) else own
 
 
 def _in_stretches(

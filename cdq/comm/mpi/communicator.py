@@ -7,13 +7,14 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cdq.comm.base import Call
 from cdq.comm.contribution import Received, SlicedContribution
 from cdq.comm.kept import Kept
 from cdq.comm.launchers import started_by
-from cdq.comm.mpi import ends, node, pieces
+from cdq.comm import node
+from cdq.comm.mpi import ends, pieces
 from cdq.comm.mpi.library import LOCK, is_running, load
 from cdq.comm.mpi.notices import CLOSED, FAILED, LOST, Notices
 from cdq.comm.mpi.records import Records
@@ -262,6 +263,11 @@ class MPICommunicator(ProcessCommunicator):
             f"{self._call}: {what} within {self.timeout:g} s; raise the timeout if they were only slow",
             missing,
         )
+
+    def give_up_on(self, missing: Sequence[int]) -> NoReturn:
+        """Raise as :meth:`ProcessCommunicator.give_up_on`."""
+        ends.expect(everybody=False)
+        super().give_up_on(missing)
 
     def _fail(self, error: BaseException) -> None:
         super()._fail(error)
