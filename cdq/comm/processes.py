@@ -84,7 +84,7 @@ class ProcessCommunicator(Communicator):
         """Return where the ranks' compiled code meets: of ranks that share memory, and merge as this class does."""
         if self.size == 1 or type(self).merge is not ProcessCommunicator.merge:
             return super().together()
-        offer = memory.Offer(barrier_bytes(self.size))
+        offer, sent = memory.Offer(barrier_bytes(self.size)), self.bytes_sent
         try:
             own = offer.address + b"\n" + node.here("").packed()
             told = [bytes(part).split(b"\n", 1) for part in self._gather("together", memoryview(own))]
@@ -93,6 +93,7 @@ class ProcessCommunicator(Communicator):
             place = self._place_of(addresses, offer, crowded)
             return place if self.agree(place is not None) else None
         finally:
+            self.bytes_sent = sent
             offer.withdraw()
 
     def _place_of(self, addresses: Sequence[bytes], own: memory.Offer, crowded: bool) -> _OfProcesses | None:

@@ -1,4 +1,4 @@
-"""Ranks whose compiled code meets without messages, as they share memory: threads, processes of a node, or one alone."""
+"""Ranks whose compiled code meets without messages, as they share memory: threads, processes of a node, one alone."""
 
 from __future__ import annotations
 

@@ -42,18 +42,6 @@ Watch = Callable[[int, Round], bool]
 WriteCheckpoint = Callable[[Worker, Communicator], None]
 
 
-class Nobody:
-    """Onlooker of a worker that leaves it to rank 0."""
-
-    def look(self) -> Look:
-        """Return that there is no such moment."""
-        return Look()
-
-    def see(self, stretch: Stretch) -> bool:
-        """Look at nothing."""
-        return False
-
-
 @dataclass(frozen=True)
 class Plan:
     """Settings that every worker follows, the same on all ranks."""
@@ -281,17 +269,9 @@ def learn_rounds(
     table of the round before that.
     """
     start = course.progress.steps
-    if plan.overlap and comm.size > 1:
-        rounds = _overlapped(Pipeline(worker, comm, plan.rule, plan.needs_mass), course)
-    else:
-        stretches = None
-        if isinstance(contribution, WorkerContribution):
-            stretches = _stretches_of(worker, contribution, comm, plan, course)
-        if stretches is not None:
-            rounds = _in_stretches(stretches, contribution, plan, course)
-        else:
-            rounds = _one_by_one(worker, contribution, comm, plan.rule, course)
-    with closing(rounds):  # also where a checkpoint fails
+    with closing(
+        _rounds_of(worker, contribution, comm, plan, course)
+    ) as rounds:  # also where a checkpoint fails
         for _ in rounds:
             if write_checkpoint is not None and course.due:
                 write_checkpoint(worker, comm)
@@ -299,6 +279,23 @@ def learn_rounds(
     if write_checkpoint is not None and course.progress.steps > max(course.kept, start):
         write_checkpoint(worker, comm)
     return course.ended
+
+
+def _rounds_of(
+    worker: Worker,
+    contribution: WorkerContribution | NetworkContribution,
+    comm: Communicator,
+    plan: Plan,
+    course: Course,
+) -> Generator[None, None, None]:
+    """Return the rounds of a course, in the way in which they can be played."""
+    if plan.overlap and comm.size > 1:
+        return _overlapped(Pipeline(worker, comm, plan.rule, plan.needs_mass), course)
+    if isinstance(contribution, WorkerContribution):
+        stretches = _stretches_of(worker, contribution, comm, plan, course)
+        if stretches is not None:
+            return _in_stretches(stretches, contribution, plan, course)
+    return _one_by_one(worker, contribution, comm, plan.rule, course)
 
 
 def _one_by_one(

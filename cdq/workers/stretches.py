@@ -151,8 +151,8 @@ class Stretches:
         assert self._seat is not None
         return self._seat
 
-    def _bring(self, own: Stretches | None) -> list[Stretches | PeerTable] | None:
-        """Return the places of all workers in rank order; None where one of them does not play on. A collective."""
+    def _bring(self, own: Stretches | PeerTable | None) -> list[Stretches | PeerTable] | None:
+        """Return the places of all workers, in rank order; None where one of them does not play on. A collective."""
         places = self._together.bring(own, self._peers)
         found = [place for place in places if place is not None]
         return found if len(found) == len(places) else None

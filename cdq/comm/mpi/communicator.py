@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from cdq.comm import node
 from cdq.comm.base import Call
 from cdq.comm.contribution import Received, SlicedContribution
 from cdq.comm.kept import Kept
 from cdq.comm.launchers import started_by
-from cdq.comm import node
 from cdq.comm.mpi import ends, pieces
 from cdq.comm.mpi.library import LOCK, is_running, load
 from cdq.comm.mpi.notices import CLOSED, FAILED, LOST, Notices
