@@ -74,15 +74,15 @@ class InProcessCommunicator(Communicator):
 
     def together(self) -> Together | None:
         """Return where the threads' compiled code meets, unless they merge in a way of their own."""
-        if type(self).merge is not InProcessCommunicator.merge:
+        if type(self) is not InProcessCommunicator:
             return super().together()
         if self._meeting is None:
             raise CommClosed("closed by another thread during a call")
         return _OfThreads(self, self._meeting.barrier)
 
-    def _fail_apart(self, status: int) -> NoReturn:
+    def _fail_apart(self, status: int, doing: str) -> NoReturn:
         """Raise why compiled code of the ranks did not meet."""
-        call, meeting = Call("meetings of compiled code", self._sequence), self._meeting
+        call, meeting = Call(doing, self._sequence), self._meeting
         closed = CommClosed("closed by another thread during a call")
         error = closed if meeting is None else self._failure(meeting, status, call)
         self._fail(error)
@@ -175,9 +175,9 @@ class _OfThreads(Together):
     def bring(self, item: Item | None, stand_ins: Sequence[Item] = ()) -> list[Item | None]:
         return self._comm._pass("bring", item)
 
-    def leave(self, status: int) -> None:
+    def leave(self, status: int, doing: str) -> None:
         if status != DONE:
-            self._comm._fail_apart(status)
+            self._comm._fail_apart(status, doing)
 
 
 def connect(size: int, timeout: float = DEFAULT_TIMEOUT) -> list[InProcessCommunicator]:

@@ -110,9 +110,9 @@ class ProcessCommunicator(Communicator):
         weakref.finalize(made, _close, ends)
         return made
 
-    def give_up_on(self, missing: Sequence[int]) -> NoReturn:
+    def give_up_on(self, missing: Sequence[int], doing: str) -> NoReturn:
         """Raise that ranks did not come where compiled code meets; they are sent that this rank has given up."""
-        call = Call("meetings of compiled code", self._sequence)
+        call = Call(doing, self._sequence)
         ranks = f"rank{'s' * (len(missing) > 1)} {', '.join(map(str, missing))}"
         within = f"within {self.timeout:g} s; raise the timeout if they were only slow"
         error = CommTimeout(f"{call}: {ranks} did not come {within}", missing)
@@ -143,12 +143,12 @@ class _OfProcesses(Together):
         brought = [other if len(vote) else None for vote, other in zip(votes, others, strict=True)]
         return [*brought[: comm.rank], item, *brought[comm.rank + 1 :]]
 
-    def leave(self, status: int) -> None:
+    def leave(self, status: int, doing: str) -> None:
         if status == DONE:
             return
         if status == TIMED_OUT:
-            self._comm.give_up_on(self.barrier.missing())
-        self._comm.barrier()  # a rank that has broken off does not come: this raises, and says why
+            self._comm.give_up_on(self.barrier.missing(), doing)
+        self._comm._gather(doing, memoryview(b""))  # a rank that broke off does not come: this says why
         raise AssertionError("a barrier broke, and all ranks are there")
 
 

@@ -40,5 +40,18 @@ class Together:
         """
         return [item]
 
-    def leave(self, status: int) -> None:
-        """Raise as a collective does, unless compiled code of all ranks has met: *status* is what the barrier said."""
+    def leave(self, status: int, doing: str) -> None:
+        """Raise as a collective does, unless compiled code of all ranks has met.
+
+        Parameters
+        ----------
+        status : int
+            What the barrier said last.
+        doing : str
+            Name of what the ranks met for.
+
+        Raises
+        ------
+        CommTimeout, PeerLost, CommClosed
+            If some rank did not come.
+        """

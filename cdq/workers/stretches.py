@@ -153,7 +153,8 @@ class Stretches:
 
     def _bring(self, own: Stretches | PeerTable | None) -> list[Stretches | PeerTable] | None:
         """Return the places of all workers, in rank order; None where one of them does not play on. A collective."""
-        places = self._together.bring(own, self._peers)
+        stand_ins: Sequence[Stretches | PeerTable] = self._peers
+        places = self._together.bring(own, stand_ins)
         found = [place for place in places if place is not None]
         return found if len(found) == len(places) else None
 
@@ -213,4 +214,4 @@ class Stretches:
             raise Interrupted
         if status == NO_MEMORY:
             raise MemoryError("no memory to merge")
-        self._together.leave(status)
+        self._together.leave(status, f"merge by {self._rule}")

@@ -264,10 +264,10 @@ class MPICommunicator(ProcessCommunicator):
             missing,
         )
 
-    def give_up_on(self, missing: Sequence[int]) -> NoReturn:
+    def give_up_on(self, missing: Sequence[int], doing: str) -> NoReturn:
         """Raise as :meth:`ProcessCommunicator.give_up_on`."""
         ends.expect(everybody=False)
-        super().give_up_on(missing)
+        super().give_up_on(missing, doing)
 
     def _fail(self, error: BaseException) -> None:
         super()._fail(error)
