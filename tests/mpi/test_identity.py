@@ -13,7 +13,18 @@ from cdq.core.merge import merge as core
 from cdq.merges import NAMES
 from cdq.training import course
 from tests.mpi import functions, jobs, pool
-from tests.mpi.functions import AT_ONCE, COMPILED, IN_TURN, PIECES, SHARED, SLICES, Case, Outcome, learn, learn_on
+from tests.mpi.functions import (
+    AT_ONCE,
+    COMPILED,
+    IN_TURN,
+    PIECES,
+    SHARED,
+    SLICES,
+    Case,
+    Outcome,
+    learn,
+    learn_on,
+)
 from tests.strategies import DTYPES
 
 RULES = (*NAMES, IN_TURN)
