@@ -110,7 +110,7 @@ class ProcessCommunicator(Communicator):
         weakref.finalize(made, _close, ends)
         return made
 
-    def give_up_on(self, missing: Sequence[int], doing: str) -> NoReturn:
+    def _give_up_on(self, missing: Sequence[int], doing: str) -> NoReturn:
         """Raise that ranks did not come where compiled code meets; they are sent that this rank has given up."""
         call = Call(doing, self._sequence)
         ranks = f"rank{'s' * (len(missing) > 1)} {', '.join(map(str, missing))}"
@@ -147,7 +147,7 @@ class _OfProcesses(Together):
         if status == DONE:
             return
         if status == TIMED_OUT:
-            self._comm.give_up_on(self.barrier.missing(), doing)
+            self._comm._give_up_on(self.barrier.missing(), doing)
         self._comm._gather(doing, memoryview(b""))  # a rank that broke off does not come: this says why
         raise AssertionError("a barrier broke, and all ranks are there")
 
