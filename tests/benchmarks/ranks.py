@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from typing import Any
 
 import cdq
 from tests.benchmarks.local import GOALS, speed
@@ -26,43 +27,50 @@ WAYS = {
 }
 
 
-def learn(env: str, window: int | str, steps: int, workers: int) -> None:
-    """Learn as one rank, or with threads; print the speed, and the steps of a worker's window."""
-    given = {"workers": workers} if workers else {}
-    agent = cdq.QLearner(env, sync_every=window, seed=0, **given).learn(steps, verbose=0)
-    if agent.rank == 0:
-        print(speed(agent), agent.history[-1].steps / agent.history[-1].rounds / _RANKS)
+Window = int | str
 
 
-def measured(way: str, env: str, window: int | str, steps: int) -> tuple[float, float]:
-    """Return the million steps a second of a way, and the steps of a worker's window."""
-    command = [*WAYS[way], "--env", env, "--windows", str(window), "--steps", str(steps)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300, check=True)
-    own, length = map(float, done.stdout.split())
-    return own, length
+def learn(env: str, windows: list[Window], steps: list[int], workers: int) -> None:
+    """Learn as one rank, or with threads; print speeds, and the steps of a worker's windows."""
+    given: dict[str, Any] = {"workers": workers} if workers else {}
+    for window, n in zip(windows, steps, strict=True):
+        agent = cdq.QLearner(env, sync_every=window, seed=0, **given).learn(n, verbose=0)
+        if agent.rank == 0:
+            print(speed(agent), agent.history[-1].steps / agent.history[-1].rounds / _RANKS)
 
 
-def measure(env: str, window: int | str, seconds: float, repeats: int, ways: list[str]) -> None:
+def measured(way: str, env: str, windows: list[Window], steps: list[int]) -> list[tuple[float, float]]:
+    """Return the million steps a second of a way, and the steps of a worker's window, for each length of windows."""
+    told = ["--env", env, "--windows", *map(str, windows), "--steps", *map(str, steps)]
+    done = subprocess.run(
+        [*WAYS[way], *told], env=environment(), capture_output=True, text=True, timeout=300, check=True
+    )
+    return [(float(own), float(length)) for own, length in map(str.split, done.stdout.splitlines())]
+
+
+def measure(env: str, windows: list[Window], seconds: float, repeats: int, ways: list[str]) -> None:
     """Print the speeds of all ways, as many times in turn."""
-    found: dict[str, list[float]] = {way: [] for way in ways}
-    steps: dict[str, int] = dict.fromkeys(ways, 4_000_000)
-    lengths: dict[str, float] = {}
+    found: dict[str, list[list[tuple[float, float]]]] = {way: [] for way in ways}
+    steps = {way: [4_000_000] * len(windows) for way in ways}
     for number in range(repeats + 1):  # the first tells how many steps take so long
         for way in ways:
-            own, lengths[way] = measured(way, env, window, steps[way])
-            steps[way] = int(own * 1e6 * seconds)
+            own = measured(way, env, windows, steps[way])
+            steps[way] = [int(one * 1e6 * seconds) for one, _ in own]
             if number:
                 found[way].append(own)
-    for way in ways:
-        shares = [one / other for one, other in zip(found[way], found[ways[0]], strict=True)]
-        goal = GOALS.get(window) if way != "threads" else None
-        cells = (
-            f"{lengths[way]:,.0f}",
-            spread(found[way], ".1f"),
-            spread(shares, goal=goal),
-            f"{goal or ''}",
-        )
-        row(f"{env}, {window}, {way}", *cells)
+    for index, window in enumerate(windows):
+        first = [told[index][0] for told in found[ways[0]]]
+        for way in ways:
+            own = [told[index] for told in found[way]]
+            speeds, goal = [one for one, _ in own], GOALS.get(window) if way != ways[0] else None
+            shares = spread([one / other for one, other in zip(speeds, first, strict=True)], goal=goal)
+            row(
+                f"{env}, {window}, {way}",
+                f"{own[-1][1]:,.0f}",
+                spread(speeds, ".1f"),
+                shares,
+                f"{goal or ''}",
+            )
 
 
 def main() -> None:
@@ -78,19 +86,18 @@ def main() -> None:
     parser.add_argument(
         "--learn", type=int, help=argparse.SUPPRESS
     )  # as one of the ranks, or with so many threads
-    parser.add_argument("--steps", type=int, default=4_000_000, help=argparse.SUPPRESS)
+    parser.add_argument("--steps", type=int, nargs="+", default=[], help=argparse.SUPPRESS)
     given = parser.parse_args()
     windows = [int(window) if window.isdigit() else window for window in given.windows]
     if given.learn is not None:
-        learn(given.env[0], windows[0], given.steps, given.learn)
+        learn(given.env[0], windows, given.steps, given.learn)
         return
     begin(
         "Two ranks of one machine beside two threads",
         *("environment, windows, workers", "steps of a window", "million steps/s", "part of threads", "goal"),
     )
     for env in given.env:
-        for window in windows:
-            measure(env, window, given.seconds, given.repeats, given.ways)
+        measure(env, windows, given.seconds, given.repeats, given.ways)
 
 
 if __name__ == "__main__":
