@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import re
 import secrets
 from collections.abc import Sequence
 
 from cdq.comm.contribution import Received
 
 _HUGE = 2 << 20
+_PROCESS = re.compile(rb"/proc/(\d{1,9})/fd/")
 
 
 class Offer:
@@ -99,9 +101,10 @@ def end_of(address: bytes) -> int:
     OSError
         If this system has no such thing, or processes have other numbers than the address says.
     """
-    if not hasattr(os, "pidfd_open") or os.readlink("/proc/self") != str(os.getpid()):
-        raise FileNotFoundError("/proc/self")
-    return os.pidfd_open(int(address.split(b"/")[2]))
+    found = _PROCESS.match(address)
+    if found is None or not hasattr(os, "pidfd_open") or os.readlink("/proc/self") != str(os.getpid()):
+        raise FileNotFoundError(address)
+    return os.pidfd_open(int(found[1]))
 
 
 def _advised(memory: mmap.mmap) -> mmap.mmap:
