@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cdq.comm.contribution import Contribution, Part, Received
 from cdq.errors import CommClosed, CommError, ConfigError
+from cdq.errors.checks import described
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -322,7 +323,7 @@ class Communicator(ABC):
         if error is None:
             self.close()
         else:
-            self.abort(describe(error))
+            self.abort(described(error))
 
     # ---- for implementations
 
@@ -361,7 +362,7 @@ class Communicator(ABC):
     def _fail(self, error: BaseException) -> None:
         """Remember that a collective failed: nothing but ``close`` and ``abort`` is allowed any more."""
         self._victim = isinstance(error, CommError)
-        self._unusable = self._unusable or f"unusable since a call failed ({describe(error)})"
+        self._unusable = self._unusable or f"unusable since a call failed ({described(error)})"
 
     def _end(self, how: str) -> bool:
         first, self._closed = not self._closed, True
@@ -392,8 +393,3 @@ def checked_timeout(timeout: float) -> float:
             f"timeout is {told}; it must be a number of seconds above zero and at most {LONGEST_TIMEOUT:g}"
         )
     return float(timeout)
-
-
-def describe(error: BaseException) -> str:
-    """Return an exception's type and message in one line."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
