@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from cdq.contracts import Board
 from cdq.errors import CdqError, ConfigError
-from cdq.errors.checks import shown
+from cdq.errors.checks import described, shown
 from cdq.errors.naming import named
+||||||| d138ce1
 from cdq.learner.about import About
 from cdq.learner.acting import act, best_action
 from cdq.learner.exclusion import exclusive
@@ -242,7 +243,7 @@ def _numbered(policy: Policy, task: EnvironmentTask) -> Policy:
             raise
         except Exception as error:
             place = _place(observation)
-            raise ConfigError(f"the opponent failed in {place}: {type(error).__name__}: {error}") from error
+            raise ConfigError(f"the opponent failed in {place}: {described(error)}") from error
         try:
             action = int(given) - task.first_action
         except (TypeError, ValueError):
