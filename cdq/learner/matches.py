@@ -14,7 +14,6 @@ from cdq.contracts import Board
 from cdq.errors import CdqError, ConfigError
 from cdq.errors.checks import described, shown
 from cdq.errors.naming import named
-||||||| d138ce1
 from cdq.learner.about import About
 from cdq.learner.acting import act, best_action
 from cdq.learner.exclusion import exclusive
