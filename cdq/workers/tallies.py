@@ -33,8 +33,9 @@ RECORD = np.dtype(
         ("visited", "i8"),  # known pairs that were visited; -1 where nobody looked
     ]
 )
-# Room for what a worker says of rounds without Python in between: 72 KiB of records, and 1 MiB of tallies.
-MOST_ROUNDS, MOST_TALLIES = 1024, 16384
+# Room for what a worker says of rounds without Python in between: 288 KiB of records, and 1 MiB of tallies. Between two
+# stretches of them there is Python, which takes as long as some hundred short rounds.
+MOST_ROUNDS, MOST_TALLIES = 4096, 16384
 LOG_BYTES = MOST_ROUNDS * RECORD.itemsize + MOST_TALLIES * PART_BYTES
 
 

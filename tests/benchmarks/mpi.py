@@ -238,12 +238,14 @@ def learner(comm: Communicator | None, env: Any, window: int, **settings: Any) -
 
 def seconds_per_round(agent: QLearner, rounds: int) -> float:
     """Learn; return the seconds of a round in the second half, on rank 0, 0 elsewhere."""
-    agent.learn(rounds * agent.settings.sync_every.floor * agent.settings.workers, verbose=0)
+    per_round = agent.settings.sync_every.floor * agent.settings.workers
+    agent.learn(rounds * per_round, verbose=0)
     if agent.rank > 0:
         return 0.0
-    seconds = agent.history.to_arrays()["seconds"]
-    half = len(seconds) // 2
-    return float(seconds[-1] - seconds[half]) / (len(seconds) - 1 - half)
+    rows = agent.history.to_arrays()  # of parts of a round, or of several
+    steps, seconds = rows["steps"], rows["seconds"]
+    half = len(steps) // 2
+    return float((seconds[-1] - seconds[half]) / (steps[-1] - steps[half])) * per_round
 
 
 def measure_learning(comm: Communicator, repeats: int) -> None:

@@ -54,4 +54,5 @@ PARTS: dict[str, Part] = {
     "data": Part("data", "data --log-only --transitions 10000"),
     "games": Part("games", "games --plies 1e5"),
     "many": Part("many", "many 100", "docs/scaling.md"),
+    "scaling": Part("scaling", "scaling --most 1000 --ranks 4", "docs/scaling.md"),
 }

@@ -73,7 +73,7 @@ def test_names_who_is_missing_in_time(timeout: float) -> None:
     results = in_threads(2, lambda index: barrier.wait(came[index], timeout))
     assert TIMED_OUT in results
     assert set(results) <= {TIMED_OUT, BROKEN}  # one thread may have started after the other gave up
-    assert timeout <= time.monotonic() - start < timeout + 1.0
+    assert timeout <= time.monotonic() - start < timeout + 5.0
     assert {1, 3} <= set(barrier.missing())
     assert barrier.wait(1, 10.0) == BROKEN
     assert 1 in barrier.missing()
