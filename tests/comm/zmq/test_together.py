@@ -102,6 +102,12 @@ def test_ranks_learn_what_threads_do_in_as_many_rounds(kind: str, size: int) -> 
     assert rounds > 0
 
 
+@pytest.mark.parametrize("kind", ["tasks", "bins"])
+def test_processes_beside_this_one_are_ranks(kind: str) -> None:
+    *expected, rounds = learnt(kind, "inprocess", workers=2)
+    assert learnt(kind, "zmq", workers=2) == (*expected, rounds // 2)
+
+
 def fleet(how: dict[str, Any], comm: Any) -> tuple[str, int]:
     """Learn in three environments; return the digest of all tables, and how many rounds took no Python."""
     rounds: list[int] = []
