@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from cdq.comm.zmq.keys import Keys
@@ -58,16 +58,22 @@ class Departure:
         if self._waiting:
             raise _Leaving
 
-    def next(self, connection: Connection, look: Callable[[], None]) -> Deliver | Joined | Left | None:
-        """Return the next event, None if the worker is to leave; *look* is called while there is none."""
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let a signal, also one that came before, end what the context waits for: it raises `_Leaving`."""
         try:
             self._waiting = True
-            happened = None if self.asked else connection.wait(look=look)
+            if self.asked:
+                raise _Leaving
+            yield
+        finally:
             self._waiting = False
-        except _Leaving:
-            self._waiting = False
-            return None
-        return happened
+
+    def next(self, connection: Connection, look: Callable[[], None]) -> Deliver | Joined | Left | None:
+        """Return the next event, None if the worker is to leave; *look* is called while there is none."""
+        with suppress(_Leaving), self.at_once():
+            return connection.wait(look=look)
+        return None
 
 
 def take_part(
@@ -107,13 +113,12 @@ def take_part(
         If the hub cannot be reached, is silent for too long, or refuses this worker; says why.
     """
     departure, member = Departure(), member_of(Known(make=make))
-    with (
-        departure.heard(),
-        Connection(url, hello(), timeout=timeout, keys=keys) as connection,
-        _shown(progress, member) as look,
-    ):
-        while _learn_on(departure, connection, member, look):
-            pass
+    with departure.heard(), suppress(_Leaving):
+        with departure.at_once():
+            connection = Connection(url, hello(), timeout=timeout, keys=keys)
+        with connection, _shown(progress, member) as look:
+            while _learn_on(departure, connection, member, look):
+                pass
     return member.learnt
 
 

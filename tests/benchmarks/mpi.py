@@ -67,7 +67,9 @@ class Table:
             memory = np.frombuffer(shared[comm.rank], np.uint8)
         self.rows = rows_over(memory, self.merged)
         self._law = build_law(RescaledLinear(0.99), 0, 0.3, "float32")
-        peers = [PeerTable(segment, self.merged) for segment in shared or ()]
+        peers = [
+            PeerTable(segment, self.merged, comm.size, rank) for rank, segment in enumerate(shared or ())
+        ]
         self.by_messages = self._contribution()
         self.shared = self._contribution(peers)
         self.ways = {"messages": self.by_messages}

@@ -42,6 +42,10 @@ PARTS: dict[str, Part] = {
     "checkpoint": Part("checkpoint", "checkpoint --mebibytes 1"),
     "zmq": Part("zmq", "zmq learning"),
     "local": Part("local --seconds 1 --ways threads local hub", "local --seconds 0.05 --ways threads local"),
+    "ranks": Part(
+        "ranks --env FrozenLake8x8-v1 --seconds 0.3",
+        "ranks --env FrozenLake-v1 --windows 1000 --seconds 0.05 --ways threads mpiexec",
+    ),
     "gymnasium": Part("gymnasium_loops", "gymnasium_loops"),
     "agents": Part("agents", "agents --only beyond"),
     "processes": Part("processes", "processes --steps 2e4"),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -254,7 +254,7 @@ def test_a_display_that_fails_does_not_leave_the_workers_alone() -> None:
     requests, comms = Requests(), connect_threads(2, 10.0)
 
     def task() -> None:
-        until = time.monotonic() + 1.5
+        until = time.monotonic() + 20.0
         while not requests.stop[0] and time.monotonic() < until:
             time.sleep(0.01)
 
@@ -265,7 +265,7 @@ def test_a_display_that_fails_does_not_leave_the_workers_alone() -> None:
     with pytest.raises(BrokenPipeError):
         run_workers([task, task], comms, requests, tick)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("cdq-worker")]
-    assert time.monotonic() - started < 1.4
+    assert time.monotonic() - started < 15.0
 
 
 # ---- Ctrl-C
@@ -273,13 +273,20 @@ def test_a_display_that_fails_does_not_leave_the_workers_alone() -> None:
 
 @pytest.fixture
 def control_c() -> Iterator[Any]:
-    """Return a function that interrupts the main thread after some seconds."""
+    """Return a function that interrupts the main thread after some seconds, and once something is so."""
     timers: list[threading.Timer] = []
 
-    def after(seconds: float) -> None:
+    def after(seconds: float, once: Callable[[], object] = lambda: True) -> None:
         main = threading.main_thread().ident
         assert main is not None
-        timers.append(threading.Timer(seconds, lambda: signal.pthread_kill(main, signal.SIGINT)))
+
+        def interrupt() -> None:
+            deadline = time.monotonic() + 20.0
+            while not once() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            signal.pthread_kill(main, signal.SIGINT)
+
+        timers.append(threading.Timer(seconds, interrupt))
         timers[-1].start()
 
     yield after
@@ -292,7 +299,7 @@ def control_c() -> Iterator[Any]:
 @pytest.mark.parametrize("sync_every", ["auto", 5000, 2**24])
 def test_ctrl_c_keeps_the_last_whole_round(workers: int, sync_every: Any, control_c: Any) -> None:
     agent, twin = (learner(workers=workers, sync_every=sync_every) for _ in range(2))
-    control_c(0.15)
+    control_c(0.15, lambda: sync_every == 2**24 or len(agent.history))
     with pytest.raises(KeyboardInterrupt):
         agent.learn(ENDLESS)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("cdq-worker")]

@@ -29,7 +29,7 @@ _FRAMING = 2  # bytes before the shortest message
 _SHARE = 4  # connections may be a quarter of the descriptors: they take two each, and files are to be opened
 _CROWD = 1 << 13  # connections at most, however many descriptors there may be: each takes some memory
 _PATIENCE = 5.0  # seconds in which a peer has to take some of what is on its way to it
-_REST = 10.0  # times as long as a look took, nobody looks again
+_REST = 10.0  # times as long as the processor had to look, nobody looks again
 ENDLESS, UNREAD, CROWD = (
     "it sends without end",
     "it does not take what it asked for",
@@ -172,13 +172,15 @@ class Guard:
         """Cut the connections that sent too much, or take nothing, and return why; *all_read*: no message waits."""
         self.follow()
         if now >= self._next:
+            # By the clock, a hub that was stopped in a look would not look again for ten times as long.
+            began = time.thread_time()
             for file, found in list(self._connections.items()):
                 why = self._wrong(found, all_read, now)
                 if why is not None:
                     self._cut(file, why)
                 elif _inode(file) != found.inode:  # ZeroMQ has closed it without a word
                     self._forget(file)
-            self._next = now + _REST * (time.monotonic() - now)
+            self._next = now + _REST * (time.thread_time() - began)
         reasons, self._reasons = self._reasons, []
         return reasons
 

@@ -48,9 +48,9 @@ CDQ_INLINE void NAME(cdq_sweeps_by_rule)(cdq_rows *rows, const cdq_law *law, con
 {
     const int64_t n = lanes->n;
     rule->random = lanes->bits_action;
-    for (int64_t left = sweeps, part; left > 0; left -= part) {
-        part = left < cdq_part_left(tally) ? left : cdq_part_left(tally);
-        for (int64_t t = 0; t < part; t++) {
+    for (int64_t left = sweeps, made; left > 0; left -= made) {
+        made = left < cdq_row_left(tally) ? left : cdq_row_left(tally);
+        for (int64_t t = 0; t < made; t++) {
             cdq_next_of_all(lanes->words, n, lanes->bits_action);
             cdq_next_of_all(lanes->words, n, lanes->bits_outcome);
             rule->threshold = cdq_next_threshold(explore);
@@ -58,12 +58,12 @@ CDQ_INLINE void NAME(cdq_sweeps_by_rule)(cdq_rows *rows, const cdq_law *law, con
             NAME(cdq_sample)(rows, model, lanes, n_actions);
             NAME(cdq_targets_by_rule)(rows, model, lanes, rule, gamma, n_actions);
             NAME(cdq_update_both)(rows, rule, law, lanes->state, (const REAL *)lanes->target, NULL, n);
-            NAME(cdq_advance)(rows, model, lanes, &tally->part, gamma);
+            NAME(cdq_advance)(rows, model, lanes, tally, t, gamma);
             for (int64_t i = 0; i < n; i++)
                 if (!lanes->elapsed[i]) /* an episode begins */
                     rule->next_action[i] = CDQ_NO_ACTION;
         }
-        cdq_tally_sweeps(tally, part);
+        cdq_tally_sweeps(tally, made);
     }
 }
 

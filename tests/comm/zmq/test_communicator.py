@@ -71,7 +71,7 @@ def is_stopped(comm: Communicator) -> float:
     comm.barrier()
     began = time.monotonic()
     if comm.rank == 1:
-        time.sleep(1.5)
+        time.sleep(5.0)
         return 0.0
     with pytest.raises((CommTimeout, PeerLost)) as caught:
         comm.allgather(np.ones(3))
@@ -81,7 +81,7 @@ def is_stopped(comm: Communicator) -> float:
 
 def test_g13_who_does_not_come_is_named_in_time() -> None:
     waited = pool.run(3, is_stopped, timeout=0.5)
-    assert [seconds < 1.5 for seconds in waited] == [True] * 3, waited
+    assert [seconds < 4.0 for seconds in waited] == [True] * 3, waited
 
 
 # ---- how it is reached

@@ -106,6 +106,20 @@ def test_g12_one_who_sends_all_the_time_is_no_shelter(context: Any) -> None:
         bound.close(0)
 
 
+def test_a_hub_that_was_stopped_in_a_look_looks_on(context: Any) -> None:
+    """What the process slept, in a look or before it, is no reason to leave connections alone for as long."""
+    with guarded(context) as (bound, guard):
+        slept = 100.0
+        assert guard.look(True, time.monotonic() - slept) == []
+        with endless(bound.last_endpoint.decode()):
+            reasons: list[str] = []
+            deadline = time.monotonic() + 20.0
+            while not reasons and time.monotonic() < deadline:
+                time.sleep(0.01)
+                reasons = guard.look(True, time.monotonic())
+            assert reasons == [ENDLESS]
+
+
 # ---- descriptors
 
 
