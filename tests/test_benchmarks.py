@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from cdq.cli import main
 from tests.benchmarks import __main__ as everything
-from tests.benchmarks import history
+from tests.benchmarks import history, in_turn, mpi
 from tests.benchmarks.history import Run
+from tests.benchmarks.mirror import Mirror
 from tests.benchmarks.parts import PARTS, Part
 from tests.benchmarks.processor import kind_of
 from tests.benchmarks.tables import Figure, Table, beside, figure, is_figure, line, put, spread, tables
@@ -241,6 +246,58 @@ def test_a_benchmark_that_fails_is_told(
     assert re.search(message, capfd.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    ("title", "name", "column", "found"),
+    [
+        ("Rules", "lake, sarsa", "million steps/s", True),
+        ("Rules", "lake, sarsa", "part of Q-learning's", False),
+        ("Speeds", "two threads, M steps/s", "figure", True),
+        ("Speeds", "two threads against one", "figure", False),
+        ("Speeds, million steps/s", "64", "cdq", True),
+        ("Speeds, million steps/s", "64", "Numba, phases", False),
+        ("Speeds, million steps/s", "C loop, million plies/s", "figure", False),
+        ("Merges", "all", "ms", True),
+        ("Merges", "all", "to Allreduce of 64 MB", False),
+        ("Merges", "Allreduce 64 MB", "ms", False),
+        ("solve, CPU seconds", "grid, 0.1 astray to each side", "build", True),
+        ("solve, CPU seconds", "grid", "both / QuantEcon", False),
+        ("solve, CPU seconds", "grid", "goal", False),
+    ],
+)
+def test_builds_are_compared_by_speeds_times_and_memory(
+    title: str, name: str, column: str, found: bool
+) -> None:
+    assert in_turn.is_measure(title, name, column) == found
+
+
+def test_two_builds_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = """
+import os
+from time import perf_counter
+new = os.environ["BUILD"] == "new"
+assert perf_counter.__name__ == "cpu_seconds" and perf_counter() < perf_counter() + 1
+print(f"Speeds\\n\\n| what | M steps/s | ms |\\n|---|---|---|\\n| a | {90 + 5 * new} (1 - 2) | {30 - 20 * new} |")
+"""
+    monkeypatch.setattr(in_turn, "PARTS", {"fast": fake(tmp_path, monkeypatch, program)})
+    for build in ("old", "new"):
+        (tmp_path / build).write_text(f'#!/bin/sh\nBUILD={build} exec {sys.executable} "$@"\n')
+        (tmp_path / build).chmod(0o755)
+    monkeypatch.setattr(
+        sys, "argv", ["", "--python", *(str(tmp_path / build) for build in ("new", "old")), "--cpu"]
+    )
+    with pytest.raises(SystemExit) as ended:
+        in_turn.main()
+    assert ended.value.code == 0
+    *_, rows, slower = tables(capfd.readouterr().out)
+    assert rows.rows == [
+        ["fast: Speeds: a, M steps/s", "90", "**0.95** (0.95 - 0.95)"],
+        ["fast: Speeds: a, ms", "30", "**0.33** (0.33 - 0.33)"],
+    ]
+    assert slower.rows == rows.rows
+
+
 def test_pages_have_a_place_for_every_table_of_the_histories(tmp_path: Path) -> None:
     runs = history.read(ROOT / "tests/benchmarks/history")
     (tmp_path / "docs").mkdir()
@@ -255,6 +312,29 @@ def test_pages_have_a_place_for_every_table_of_the_histories(tmp_path: Path) -> 
 def test_every_benchmark_is_a_module(part: str) -> None:
     for command in PARTS[part][:2]:
         assert (ROOT / "tests/benchmarks" / f"{command.split()[0]}.py").is_file()
+
+
+def test_the_time_of_a_round_is_that_of_its_steps_however_many_rows_a_history_has() -> None:
+    settings = SimpleNamespace(sync_every=SimpleNamespace(floor=100), workers=2)
+    steps, learnt = np.arange(1, 9) * 50, list[int]()  # four rows a round
+    history = SimpleNamespace(to_arrays=lambda: {"steps": steps, "seconds": 3.0 + steps / 400})
+    agent: Any = SimpleNamespace(
+        settings=settings, rank=0, history=history, learn=lambda n, verbose: learnt.append(n)
+    )
+    assert mpi.seconds_per_round(agent, 2) == pytest.approx(0.5)
+    assert learnt == [400]
+
+
+@pytest.mark.parametrize("share", [0.25, 1])
+def test_a_rank_among_others_that_do_as_it_does(share: float) -> None:
+    table = mpi.Table(Mirror(4), 5000, 4)
+    pairs = np.arange(0, 20_000, round(1 / share), dtype=np.uint32)
+    table.touch(pairs)
+    slices, _ = table.comm.merge(table.by_messages, "mean")
+    table.commit(slices)
+    merged = table.merged.values.reshape(-1)
+    assert len(slices) == 4
+    assert (merged[pairs[pairs < 5000]] == 1).all()  # its own slice: the mean of what is equal
 
 
 @pytest.mark.slow

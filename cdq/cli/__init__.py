@@ -97,16 +97,14 @@ app = _Commands(
             help="Print the version.",
         )
     ],
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "rich_help_config": {
-            "text_markup": "rich",
-            "show_arguments": True,
-            "text_paragraph_linebreaks": "\n\n",
-            "padding_helptext_first_line": (0, 0, 1, 0),
-        },
-    },
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+_HELP_STYLE = {
+    "text_markup": "rich",
+    "show_arguments": True,
+    "text_paragraph_linebreaks": "\n\n",
+    "padding_helptext_first_line": (0, 0, 1, 0),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -155,11 +153,16 @@ def _invoke(arguments: list[str]) -> int:
     if asked := asked_by_a_shell():
         return complete(app, asked)
     try:
-        with app.make_context("cdq", arguments) as context:
+        with app.make_context("cdq", arguments, rich_help_config=_help_style()) as context:
             app.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code
     return 0
+
+
+def _help_style() -> dict[str, Any]:
+    """Return the style of help; ``NO_COLOR`` takes bold letters from it, too, as from everything that is shown."""
+    return {**_HELP_STYLE, "force_terminal": False} if os.environ.get("NO_COLOR") else _HELP_STYLE
 
 
 def _let_others_speak(error: CdqError) -> None:

@@ -20,7 +20,7 @@ Timeout = Annotated[float, option(metavar="SECONDS", help="How long the hub may 
 Env = Annotated[
     str | None,
     argument(
-        metavar="ENV",
+        metavar="[ENV]",
         help="The environment, where the hub names one of a module (module:Env-v0): that it may be imported.",
         shell_complete=environments,
     ),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 import click
 import rich_click
 
+from cdq.cli.groups import groups_of
 from cdq.errors import ConfigError
 
 
@@ -69,10 +70,13 @@ def command(
     hello world hello world
     """
     parameters = inspect.signature(function, eval_str=True).parameters
+    groups = groups_of(parameters)
     return cls(
         function.__name__,
         callback=click.pass_context(function) if "context" in parameters else function,
-        params=[_parameter(each) for each in parameters.values() if each.name != "context"],
+        params=[
+            _parameter(each, groups.get(each.name)) for each in parameters.values() if each.name != "context"
+        ],
         help=_help_of(function),
         **settings,
     )
@@ -87,8 +91,8 @@ def _help_of(function: Callable[..., None]) -> str:
     )
 
 
-def _parameter(parameter: inspect.Parameter) -> click.Parameter:
-    """Return the option or argument that a parameter of a function declares."""
+def _parameter(parameter: inspect.Parameter, group: str | None) -> click.Parameter:
+    """Return the option or argument that a parameter of a function declares; the help shows options by groups."""
     kind, declaration = get_args(parameter.annotation)
     is_argument = declaration.kind is rich_click.RichArgument
     settings = {
@@ -101,7 +105,7 @@ def _parameter(parameter: inspect.Parameter) -> click.Parameter:
     names = declaration.names or (f"--{parameter.name.replace('_', '-')}",)
     if not required:
         settings["default"] = parameter.default
-    return rich_click.RichOption([parameter.name, *names], required=required, **settings)
+    return rich_click.RichOption([parameter.name, *names], required=required, panel=group, **settings)
 
 
 def _type_of(hint: Any, several: dict[str, Any]) -> dict[str, Any]:

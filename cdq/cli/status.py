@@ -123,7 +123,7 @@ def _of_a_job(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("time left", _left(job)),
         *_learnt(job),
         ("rounds", f"{job['rounds']:,}, {job['bytes']:,} bytes exchanged"),
-        ("workers", f"{len(told['members'])} learn, {told['least']} are needed, {len(told['waiting'])} wait"),
+        ("workers", _workers(told)),
         *((f"worker {worker['uid']}", _worker(worker, job["speeds"])) for worker in told["workers"]),
         ("epoch", f"{told['epoch']} of start {told['generation']} of the hub"),
         ("dropped", f"{counts.get('evicted', 0):,}"),
@@ -160,19 +160,30 @@ def _learnt(job: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _workers(told: Mapping[str, Any]) -> str:
+    away = len(told["unreachable"])
+    lost = f"{away} cannot be reached, " if away else ""
+    return (
+        f"{len(told['members']) - away} learn, {lost}{told['least']} are needed, {len(told['waiting'])} wait"
+    )
+
+
 def _worker(worker: Mapping[str, Any], speeds: Mapping[str, Any]) -> str:
     from cdq.cli.render import quantity
 
     pace = speeds.get(str(worker["uid"]))
     said = (worker["name"], worker["host"] and f"on {worker['host']}")
     who = [" ".join(printable(text).splitlines()) for text in said if text]
+    brought = f"{quantity(pace['steps_per_second'])} steps/s" if pace else "nothing brought yet"
     parts = [
         " ".join(who) or "no name",
         worker["state"],
-        f"{quantity(pace['steps_per_second'])} steps/s" if pace else "nothing brought yet",
+        None
+        if pace and worker["state"] == "unreachable"
+        else brought,  # a mean of seconds in which it was there
         "not heard yet" if worker["seen"] is None else f"seen {worker['seen']:.1f} s ago",
     ]
-    return ", ".join(parts)
+    return ", ".join(part for part in parts if part)
 
 
 def _listed(numbers: list[int]) -> str:

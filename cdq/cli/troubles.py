@@ -33,22 +33,21 @@ def troubles(told: Mapping[str, Any]) -> list[str]:
 
 
 def _of_workers(told: Mapping[str, Any]) -> Iterator[str]:
-    here, least = len(told["members"]) + len(told.get("waiting", ())), told["least"]
+    away, least = told["unreachable"], told["least"]
+    here = len(told["members"]) + len(told.get("waiting", ())) - len(away)
     if told["service"]["finished"]:
         return
-    if not here:
+    if not here and not away:
         yield f"Nobody learns: start {least} {_workers(least)} with cdq join."
     elif here < least:
         yield (
-            f"{here} {_workers(here)} {'is' if here == 1 else 'are'} here, and a round needs {least}: "
+            f"{here or 'No'} {_workers(here)} {'is' if here == 1 else 'are'} here, and a round needs {least}: "
             f"start {least - here} more with cdq join."
         )
     for worker in told["workers"]:
         if worker["state"] == "unreachable":
-            yield (
-                f"Worker {worker['uid']} cannot be reached: the round goes on without it after the grace, and it may "
-                "come back at any time."
-            )
+            after = "rounds go on without it, " if here >= least else ""
+            yield f"Worker {worker['uid']} cannot be reached: {after}it may come back at any time."
         elif worker["state"] == "learning" and told["delivered"] and (worker["seen"] or 0.0) > _LONG:
             yield f"Everybody waits for worker {worker['uid']}, which was seen {worker['seen']:.0f} s ago."
 

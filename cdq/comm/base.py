@@ -16,7 +16,9 @@ from numbers import Real
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from cdq.comm.contribution import Contribution, Part, Received
+from cdq.comm.contribution import Contribution, Part, Received, as_bytes_view
+from cdq.comm.together import Together
+from cdq.core.barrier import Barrier
 from cdq.errors import CommClosed, CommError, ConfigError
 from cdq.errors.checks import described
 
@@ -291,6 +293,10 @@ class Communicator(ABC):
         """
         return None
 
+    def together(self) -> Together | None:
+        """Return where compiled code of all ranks meets; None, on every rank, where it cannot. A collective."""
+        return Together(Barrier(1)) if self.size == 1 else None
+
     # ---- the end
 
     def close(self) -> None:
@@ -368,19 +374,6 @@ class Communicator(ABC):
         first, self._closed = not self._closed, True
         self._unusable = self._unusable or how
         return first
-
-
-def as_bytes_view(part: Any) -> memoryview:
-    """Return the bytes of a C-contiguous buffer, not copied."""
-    try:
-        view = memoryview(part)
-    except (TypeError, ValueError):
-        raise TypeError(f"a part must be a buffer, as bytes or a NumPy array are; got {part!r:.60}") from None
-    if not view.c_contiguous:
-        raise ConfigError(f"a part of shape {view.shape} is not C-contiguous; copy it first")
-    if view.format == "O":
-        raise ConfigError("a part holds Python objects; give numbers or bytes")
-    return view.cast("B") if view.nbytes else _EMPTY  # an empty one of two dimensions cannot be cast
 
 
 def checked_timeout(timeout: float) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from cdq.errors import ConfigError
+
 if TYPE_CHECKING:
     import numpy.typing as npt
     from typing_extensions import Buffer
@@ -73,3 +75,16 @@ class SharedContribution(Contribution, Protocol):
 
     def peers(self, descriptions: Sequence[Received], /) -> Sequence[Any]:
         """Return the contributions that the ranks described, in rank order."""
+
+
+def as_bytes_view(part: Any) -> memoryview:
+    """Return the bytes of a C-contiguous buffer, not copied."""
+    try:
+        view = memoryview(part)
+    except (TypeError, ValueError):
+        raise TypeError(f"a part must be a buffer, as bytes or a NumPy array are; got {part!r:.60}") from None
+    if not view.c_contiguous:
+        raise ConfigError(f"a part of shape {view.shape} is not C-contiguous; copy it first")
+    if view.format == "O":
+        raise ConfigError("a part holds Python objects; give numbers or bytes")
+    return view.cast("B") if view.nbytes else memoryview(b"")  # an empty one of two dimensions cannot be cast

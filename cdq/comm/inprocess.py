@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cdq.comm.base import DEFAULT_TIMEOUT, Call, Communicator
 from cdq.comm.contribution import Contribution
+from cdq.comm.together import Item, Together
 from cdq.core.barrier import DONE, TIMED_OUT, Barrier
 from cdq.errors import CollectiveMismatch, CommClosed, CommError, CommTimeout, ConfigError, PeerLost
 
@@ -71,21 +72,17 @@ class InProcessCommunicator(Communicator):
         self.bytes_sent += contribution.nbytes * (self.size - 1) // self.size
         return joined
 
-    def enter(self, item: Any) -> tuple[list[Any], Barrier]:
-        """Return the items that all ranks brought, and the barrier at which compiled code of theirs meets from here on.
-
-        A collective. That code says how the last meeting ended: hand it to `leave`.
-        """
-        items = self._pass("enter", item)
+    def together(self) -> Together | None:
+        """Return where the threads' compiled code meets, unless they merge in a way of their own."""
+        if type(self) is not InProcessCommunicator:
+            return super().together()
         if self._meeting is None:
             raise CommClosed("closed by another thread during a call")
-        return items, self._meeting.barrier
+        return _OfThreads(self, self._meeting.barrier)
 
-    def leave(self, status: int) -> None:
-        """End what `enter` began; raises as a collective does, unless compiled code of all ranks met each time."""
-        if status == DONE:
-            return
-        call, meeting = Call("meetings of compiled code", self._sequence), self._meeting
+    def _fail_apart(self, status: int, doing: str) -> NoReturn:
+        """Raise why compiled code of the ranks did not meet."""
+        call, meeting = Call(doing, self._sequence), self._meeting
         closed = CommClosed("closed by another thread during a call")
         error = closed if meeting is None else self._failure(meeting, status, call)
         self._fail(error)
@@ -166,6 +163,21 @@ class InProcessCommunicator(Communicator):
             meeting.barrier.break_()
         else:
             meeting.leave(self.rank, why)
+
+
+class _OfThreads(Together):
+    """As `Together`, of threads: items are the objects themselves."""
+
+    def __init__(self, comm: InProcessCommunicator, barrier: Barrier) -> None:
+        super().__init__(barrier)
+        self._comm = comm
+
+    def bring(self, item: Item | None, stand_ins: Sequence[Item] = ()) -> list[Item | None]:
+        return self._comm._pass("bring", item)
+
+    def leave(self, status: int, doing: str) -> None:
+        if status != DONE:
+            self._comm._fail_apart(status, doing)
 
 
 def connect(size: int, timeout: float = DEFAULT_TIMEOUT) -> list[InProcessCommunicator]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import re
 import secrets
 from collections.abc import Sequence
 
 from cdq.comm.contribution import Received
 
 _HUGE = 2 << 20
+_PROCESS = re.compile(rb"/proc/(\d{1,9})/fd/")
 
 
 class Offer:
@@ -68,21 +70,41 @@ def anonymous_file(n_bytes: int, name: str = "cdq") -> int | None:
 def accept(addresses: Sequence[Received], rank: int, own: Offer) -> list[memoryview] | None:
     """Return the memory of all ranks, that of `rank` to be written to; None if any of it cannot be reached."""
     try:
-        return [own.memory() if other == rank else _reach(bytes(at)) for other, at in enumerate(addresses)]
+        return [own.memory() if other == rank else reach(bytes(at)) for other, at in enumerate(addresses)]
     except OSError:
         return None
 
 
-def _reach(address: bytes) -> memoryview:
-    """Map the memory of another process of this node: the name tells whether it is that one or a stranger's."""
+def reach(address: bytes, *, writable: bool = False) -> memoryview:
+    """Map the memory of another process of this node: the name tells whether it is that one or a stranger's.
+
+    Raises
+    ------
+    OSError
+        If it cannot be reached.
+    """
     path, _, name = address.decode().partition(" ")
     if not name or not os.readlink(path).startswith(name):
         raise FileNotFoundError(path)
-    file = os.open(path, os.O_RDONLY)
+    file = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
     try:
-        return memoryview(_advised(mmap.mmap(file, 0, prot=mmap.PROT_READ)))
+        return memoryview(_advised(mmap.mmap(file, 0, prot=mmap.PROT_READ | writable * mmap.PROT_WRITE)))
     finally:
         os.close(file)
+
+
+def end_of(address: bytes) -> int:
+    """Return a file that can be read once the process that offers memory at an address has ended.
+
+    Raises
+    ------
+    OSError
+        If this system has no such thing, or processes have other numbers than the address says.
+    """
+    found = _PROCESS.match(address)
+    if found is None or not hasattr(os, "pidfd_open") or os.readlink("/proc/self") != str(os.getpid()):
+        raise FileNotFoundError(address)
+    return os.pidfd_open(int(found[1]))
 
 
 def _advised(memory: mmap.mmap) -> mmap.mmap:

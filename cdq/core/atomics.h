@@ -1,7 +1,8 @@
-/* Words that threads share, pauses, and the monotonic clock in nanoseconds. */
+/* Words that threads share, pauses, files that tell of an end, and the monotonic clock in nanoseconds. */
 #ifndef CDQ_ATOMICS_H
 #define CDQ_ATOMICS_H
 
+#include <poll.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -32,6 +33,10 @@ static inline int64_t cdq_now(void) {
 static inline void cdq_sleep(int64_t nanoseconds) {
     struct timespec t = {nanoseconds / 1000000000, nanoseconds % 1000000000};
     nanosleep(&t, NULL);
+}
+/* Whether one of *n* files has something to be read. */
+static inline int cdq_is_readable(struct pollfd *files, size_t n) {
+    return n && poll(files, (nfds_t)n, 0) > 0;
 }
 static inline uint64_t *cdq_lines(size_t count) {
     void *lines = NULL;

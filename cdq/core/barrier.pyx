@@ -13,7 +13,7 @@ import os
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.stdlib cimport free
+from libc.stdlib cimport calloc, free
 
 from cdq.core cimport turn
 
@@ -25,6 +25,7 @@ cdef extern from "atomics.h":
     int64_t cdq_now() noexcept nogil
     void cdq_sleep(int64_t nanoseconds) noexcept nogil
     uint64_t *cdq_lines(size_t count) noexcept
+    bint cdq_is_readable(pollfd *files, size_t n) noexcept nogil
     void sched_yield() noexcept nogil
 
 cdef enum:
@@ -73,18 +74,26 @@ cdef inline bint set_status(uint64_t *word, uint64_t state, int status) noexcept
     return cdq_swap(word, state, state | (<uint64_t> status << STATUS_SHIFT))
 
 
-cdef inline void idle(int64_t waited, int64_t spin) noexcept nogil:
-    """Spin while the wait is short; later sleep an eighth of the time waited, to overshoot little."""
+cdef inline void break_at(uint64_t *word) noexcept nogil:
+    cdef uint64_t state = cdq_load(word)
+    while not status_of(state) and not set_status(word, state, BROKE):
+        state = cdq_load(word)
+
+
+cdef inline bint idle(int64_t waited, int64_t spin) noexcept nogil:
+    """Spin while the wait is short; later sleep an eighth of the time waited, to overshoot little; return whether."""
     if waited < spin:
         cdq_pause()
     elif waited < (YIELD if spin else YIELD_CROWDED):
         sched_yield()
     else:
         cdq_sleep(min(waited // 8, LONGEST_SLEEP))
+        return True
+    return False
 
 
 cdef int wait_until(
-    uint64_t *word, uint64_t arrived, int64_t start, int64_t end, int64_t spin
+    uint64_t *word, uint64_t arrived, int64_t start, int64_t end, int64_t spin, pollfd *ends, Py_ssize_t n_ends
 ) noexcept nogil:
     cdef int64_t now = start
     cdef int result = outcome(cdq_load(word), arrived)
@@ -94,7 +103,8 @@ cdef int wait_until(
         cdq_pause()
         result = outcome(cdq_load(word), arrived)
     while result == WAITING and now < end:
-        idle(now - start, spin)
+        if idle(now - start, spin) and cdq_is_readable(ends, n_ends):
+            break_at(word)
         now = cdq_now()
         result = outcome(cdq_load(word), arrived)
     return result
@@ -135,12 +145,17 @@ cdef class Barrier:
     memory : (n,) array of uint8, optional
         Memory of `barrier_bytes`, zeroed before the first barrier is over it, which processes share: then the threads
         may be theirs, each by a barrier of its own over the same memory.
+    crowded : bool, optional
+        True if threads share cores; by default if this process may use fewer than there are threads.
+    ends : sequence of int
+        Files that can be read once the process of a thread has ended: then the barrier breaks. They stay open for as
+        long as somebody waits.
 
     Notes
     -----
     Reusable until it is broken or a wait times out; after that nobody is let in any more.
-    Where there are at least `size` cores a waiter spins for up to 20 microseconds, then yields its core for up to
-    2 ms; then it sleeps, at most 0.5 ms at a time. Where there are fewer it yields at once, and sleeps after 0.1 ms.
+    Where each thread has a core a waiter spins for up to 20 microseconds, then yields its core for up to
+    2 ms; then it sleeps, at most 0.5 ms at a time. Where they share cores it yields at once, and sleeps after 0.1 ms.
 
     Examples
     --------
@@ -149,11 +164,12 @@ cdef class Barrier:
     True
     """
 
-    def __cinit__(self, Py_ssize_t size, memory=None):
+    def __cinit__(self, Py_ssize_t size, memory=None, crowded=None, ends=()):
         if not 1 <= size <= MAX_RANKS:
             raise ValueError(f"size is {size}; allowed are 1 to {MAX_RANKS}")
         self.size = size
-        self.spin = SPIN if size <= _cores() else 0
+        self.spin = 0 if (size > _cores() if crowded is None else crowded) else SPIN
+        self._watch(ends)
         if memory is not None:
             self._over(memory)
             return
@@ -166,6 +182,17 @@ cdef class Barrier:
     def __dealloc__(self):
         if not self.borrowed:
             free(self.word)
+        free(self.ends)
+
+    cdef int _watch(self, ends) except -1:
+        """Break once one of the files can be read."""
+        self.ends = <pollfd *> calloc(len(ends) + 1, sizeof(pollfd))
+        if self.ends == NULL:
+            raise MemoryError()
+        for file in ends:
+            self.ends[self.n_ends].fd, self.ends[self.n_ends].events = file, POLLIN
+            self.n_ends += 1
+        return 0
 
     cdef int _over(self, uint8_t[::1] memory) except -1:
         """Be the barrier that is in memory of others."""
@@ -206,7 +233,7 @@ cdef class Barrier:
         cdef int result = self.arrive(rank, &arrived)
         if result == WAITING:
             start = cdq_now()
-            result = wait_until(self.word, arrived, start, start + nanoseconds, self.spin)
+            result = wait_until(self.word, arrived, start, start + nanoseconds, self.spin, self.ends, self.n_ends)
         return give_up(self.word, arrived) if result == WAITING else result
 
     cdef int _wait(self, uint64_t arrived, double timeout) except -1:
@@ -217,7 +244,8 @@ cdef class Barrier:
         while result == WAITING and now < end:
             with nogil:
                 turn.release()
-                result = wait_until(self.word, arrived, start, min(end, now + SIGNAL_CHECK), self.spin)
+                result = wait_until(
+                    self.word, arrived, start, min(end, now + SIGNAL_CHECK), self.spin, self.ends, self.n_ends)
                 turn.take()
             now = cdq_now()
             if result == WAITING:
@@ -229,9 +257,7 @@ cdef class Barrier:
 
     def break_(self) -> None:
         """Wake every waiter with ``BROKEN`` and let nobody in any more; from any thread, at any time."""
-        cdef uint64_t state = cdq_load(self.word)
-        while not status_of(state) and not set_status(self.word, state, BROKE):
-            state = cdq_load(self.word)
+        break_at(self.word)
 
     def missing(self) -> list:
         """Return the ranks that have not come to a barrier that is broken or timed out, in order."""

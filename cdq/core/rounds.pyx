@@ -141,8 +141,9 @@ cdef class Seat:
         self.records, self.n_records = <cdq_record *> &records[0, 0], records.shape[0]
         self.tallies, self.n_tallies = &tallies[0, 0], tallies.shape[0]
         self.board = &self.own_board
-        if shared is not None:
-            self._share(shared)
+        cdef unsigned char[::1] own = shared  # it is written to
+        if own is not None:
+            self._share(own)
 
     def __dealloc__(self):
         if not self.shares:
@@ -156,12 +157,12 @@ cdef class Seat:
         seat._share(shared)
         return seat
 
-    cdef int _share(self, unsigned char[::1] shared) except -1:
+    cdef int _share(self, const unsigned char[::1] shared) except -1:
         if shared.shape[0] < BOARD:
             raise ValueError("the memory that is shared is too short")
         self.shared, self.shares = shared, True
         self.board = <cdq_board *> &shared[0]
-        self.part, self.room = &shared[0] + BOARD, shared.shape[0] - BOARD
+        self.part, self.room = <unsigned char *> &shared[0] + BOARD, shared.shape[0] - BOARD
         return 0
 
     def play(

@@ -44,7 +44,6 @@ from cdq.training.checkpoints import JOURNAL, Checkpoints
 from cdq.training.course import (
     Course,
     Ended,
-    Nobody,
     Plan,
     Progress,
     Watch,
@@ -60,7 +59,7 @@ from cdq.training.interrupts import TERMINATED, Requests, heard, heard_here, sig
 from cdq.training.kinds import EnvironmentTask, GameTask
 from cdq.training.monitor import STEPS_PER_OUTCOME, Monitor
 from cdq.training.networks import make_network
-from cdq.training.onlooker import Onlooker
+from cdq.training.onlooker import Nobody, Onlooker
 from cdq.training.paid import of_log, pays_features, width_of
 from cdq.training.picture import MOST_CELLS, Grid, Pictures, action_values, curves_of, grid_of, table_of
 from cdq.training.played import Row

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.comm.inprocess import InProcessCommunicator
 from cdq.core.merge.merge import RULES
 from cdq.core.rounds import GROWN
 from cdq.core.table.rows import Law
@@ -41,18 +40,6 @@ from cdq.workers import (
 
 Watch = Callable[[int, Round], bool]
 WriteCheckpoint = Callable[[Worker, Communicator], None]
-
-
-class Nobody:
-    """Onlooker of a worker that leaves it to rank 0."""
-
-    def look(self) -> Look:
-        """Return that there is no such moment."""
-        return Look()
-
-    def see(self, stretch: Stretch) -> bool:
-        """Look at nothing."""
-        return False
 
 
 @dataclass(frozen=True)
@@ -282,15 +269,9 @@ def learn_rounds(
     table of the round before that.
     """
     start = course.progress.steps
-    if plan.overlap and comm.size > 1:
-        rounds = _overlapped(Pipeline(worker, comm, plan.rule, plan.needs_mass), course)
-    else:
-        stretches = _stretches_of(worker, comm, plan, course)
-        if stretches is not None and isinstance(contribution, WorkerContribution):
-            rounds = _in_stretches(stretches, contribution, plan, course)
-        else:
-            rounds = _one_by_one(worker, contribution, comm, plan.rule, course)
-    with closing(rounds):  # also where a checkpoint fails
+    with closing(
+        _rounds_of(worker, contribution, comm, plan, course)
+    ) as rounds:  # also where a checkpoint fails
         for _ in rounds:
             if write_checkpoint is not None and course.due:
                 write_checkpoint(worker, comm)
@@ -298,6 +279,23 @@ def learn_rounds(
     if write_checkpoint is not None and course.progress.steps > max(course.kept, start):
         write_checkpoint(worker, comm)
     return course.ended
+
+
+def _rounds_of(
+    worker: Worker,
+    contribution: WorkerContribution | NetworkContribution,
+    comm: Communicator,
+    plan: Plan,
+    course: Course,
+) -> Generator[None, None, None]:
+    """Return the rounds of a course, in the way in which they can be played."""
+    if plan.overlap and comm.size > 1:
+        return _overlapped(Pipeline(worker, comm, plan.rule, plan.needs_mass), course)
+    if isinstance(contribution, WorkerContribution):
+        stretches = _stretches_of(worker, contribution, comm, plan, course)
+        if stretches is not None:
+            return _in_stretches(stretches, contribution, plan, course)
+    return _one_by_one(worker, contribution, comm, plan.rule, course)
 
 
 def _one_by_one(
@@ -324,29 +322,33 @@ def in_compiled_code(plan: Plan) -> bool:
     return known and has_pace(plan.exploration, plan.step_size)
 
 
-def _stretches_of(worker: Worker, comm: Communicator, plan: Plan, course: Course) -> Stretches | None:
+def _stretches_of(
+    worker: Worker, contribution: WorkerContribution, comm: Communicator, plan: Plan, course: Course
+) -> Stretches | None:
     """Return the stretches of a worker that plays a course, or None where its rounds take Python.
 
-    A collective where workers are threads of one process: all of them play in compiled code, or none.
+    A collective: all workers play in compiled code, or none.
     """
-    rule, together = plan.rule, type(comm) is InProcessCommunicator  # another kind merges in its own way
-    if course.onlooker is None or not in_compiled_code(plan) or not (together or comm.size == 1):
+    together = comm.together()
+    if together is None:
         return None
-    assert isinstance(rule, str)
-    stretches = Stretches(
-        worker,
-        comm,
-        rule,
-        plan.law(course.progress.steps),
-        needs_mass=plan.needs_mass,
-        pace=pace_of(plan.window, plan.exploration, plan.step_size, plan.step_scale),
-        target=course.target,
-        finish=course.finish,
-    )
-    possible = [stretches.possible]
-    if type(comm) is InProcessCommunicator:  # a vote would count among the bytes of rounds
-        possible, _ = comm.enter(stretches.possible)
-    return stretches if all(possible) else None
+    peers, own = contribution.known_peers, None
+    if course.onlooker is not None and in_compiled_code(plan):
+        assert isinstance(plan.rule, str)
+        own = Stretches(
+            worker,
+            comm,
+            together,
+            peers,
+            rule=plan.rule,
+            law=plan.law(course.progress.steps),
+            needs_mass=plan.needs_mass,
+            pace=pace_of(plan.window, plan.exploration, plan.step_size, plan.step_scale),
+            target=course.target,
+            finish=course.finish,
+        )
+    places = together.bring(own if own is not None and own.possible else None, peers)
+    return None if any(place is None for place in places) else own
 
 
 def _in_stretches(

@@ -17,6 +17,18 @@ class Onlooker(Protocol):
         """Take note of rounds that were played; return True if the condition of the goal holds, as a watch does."""
 
 
+class Nobody:
+    """Onlooker of a worker that leaves it to rank 0."""
+
+    def look(self) -> Look:
+        """Return that there is no such moment."""
+        return Look()
+
+    def see(self, stretch: Stretch) -> bool:
+        """Look at nothing."""
+        return False
+
+
 class StretchEnd(Protocol):
     """End of a stretch: how many rounds it had, and where it came to."""
 

@@ -114,7 +114,8 @@ class Team:
                 self.lane_states[comm.rank] = self.workers[comm.rank].lane_state
             own = np.frombuffer(segments[comm.rank], np.uint8)
             worker = self._worker(comm.rank, self._state.merged, is_keeper, own)
-            peers = [PeerTable(segment, self._state.merged) for segment in segments]
+            merged, size = self._state.merged, comm.size
+            peers = [PeerTable(segment, merged, size, rank) for rank, segment in enumerate(segments)]
         else:
             apart = plan.overlap and not is_keeper  # the worker changes its base at its own time
             worker = self.workers.get(comm.rank) or self._worker(

@@ -6,7 +6,8 @@
 - `overlap`: Overlap: the merge of a window travels while the next window is learnt, and is applied one window late.
 - `rounds`: One round as a transaction: contribution, communicator, staged table, agreement, swap.
 - `stretches`: Stretches: rounds that are played one after another in compiled code, as nobody looks in between.
-- `tallies`: Tallies: figures of the episodes that end in a window, in parts of the window one after another.
+- `tallies`: Tallies: figures of the episodes that end in a window, in parts of the window one after another; records
+  of rounds.
 - `worker`: One worker: its lanes, its copy of the table, its random streams; it learns for a window at a time.
 """
 
@@ -23,8 +24,18 @@ from cdq.workers.rounds import (
     Step,
     play,
 )
-from cdq.workers.stretches import MOST_ROUNDS, MOST_TALLIES, RECORD, Look, Stretch, Stretches
-from cdq.workers.tallies import PART_BYTES, TALLY_WIDTH, Tallies, parts_of, require_tallies, tallies_in
+from cdq.workers.stretches import Look, Stretch, Stretches
+from cdq.workers.tallies import (
+    MOST_ROUNDS,
+    MOST_TALLIES,
+    PART_BYTES,
+    RECORD,
+    TALLY_WIDTH,
+    Tallies,
+    parts_of,
+    require_tallies,
+    tallies_in,
+)
 from cdq.workers.worker import EVALUATION, PREDICTION, Worker, streams
 
 __all__ = [

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cdq.core.merge import merge as _core
+from cdq.core.rounds import Seat, board_bytes
 from cdq.core.table.rows import Law
 from cdq.qfunctions import MergedTable, rows_over, table_bytes
-from cdq.workers.tallies import MOST_PARTS, PART_BYTES
+from cdq.workers.tallies import LOG_BYTES, MOST_PARTS, PART_BYTES, log_over
 from cdq.workers.worker import Episodes, Worker
 
 _EXTENT = struct.Struct("<qq")  # touched pairs, bytes of the merged part
@@ -72,16 +74,36 @@ class PeerTable:
     Parameters
     ----------
     memory : memoryview
-        Memory of `peer_bytes`: the table, then room for the merged part.
+        Memory of `peer_bytes`: the table, then room for the merged part, then for what the worker says of rounds.
     merged : MergedTable
         The merged table that all workers start from.
+    size, rank : int
+        Number of workers, and the place of this one among them.
+
+    Attributes
+    ----------
+    board, log : array of uint8
+        Memory of its place among those that play rounds without Python in between (`cdq.core.rounds.Seat`), and of
+        what is recorded of them.
+    records, tallies : array
+        Records and tallies in that memory.
     """
 
-    def __init__(self, memory: memoryview, merged: MergedTable) -> None:
-        self.rows = rows_over(np.frombuffer(memory, np.uint8), merged)
-        self.room = memory[table_bytes(merged) :]
+    def __init__(self, memory: memoryview, merged: MergedTable, size: int, rank: int) -> None:
+        whole = np.frombuffer(memory, np.uint8)
+        ends = np.cumsum([table_bytes(merged), _board_bytes(merged, size)])
+        self.rows = rows_over(whole, merged)
+        self.board, self.log = whole[ends[0] : ends[1]], whole[ends[1] :]
+        self.records, self.tallies = log_over(self.log)
+        self.room = memory[ends[0] : ends[1]]
         self.merged = self.room[:0]
         self.summary: Summary
+        self._rank = rank
+
+    @cached_property
+    def seat(self) -> Seat:
+        """Place of the worker, which is of another process."""
+        return Seat.elsewhere_of(self._rank, self.rows, self.board)
 
     def read(self, description: Any) -> None:
         """Take over what the worker's process says: how much it touched, the size of its merged part, its summary."""
@@ -92,9 +114,12 @@ class PeerTable:
 
 def peer_bytes(merged: MergedTable, size: int) -> int:
     """Return how much memory a worker that shares it with *size* - 1 others needs."""
+    return table_bytes(merged) + _board_bytes(merged, size) + LOG_BYTES
+
+
+def _board_bytes(merged: MergedTable, size: int) -> int:
     n_states, n_actions = merged.values.shape
-    room = _core.most_merged_bytes(n_states, n_actions, merged.values.itemsize, size)
-    return table_bytes(merged) + room
+    return board_bytes(_core.most_merged_bytes(n_states, n_actions, merged.values.itemsize, size))
 
 
 class WorkerContribution:
@@ -116,6 +141,8 @@ class WorkerContribution:
     ----------
     law : Law
         Step sizes of the window.
+    known_peers : sequence of PeerTable
+        Workers of all ranks, as they were given.
     laws : sequence of Law or None, optional
         Step sizes of each worker, in rank order, where they differ; None for one whose window is not merged.
     """
@@ -125,7 +152,7 @@ class WorkerContribution:
     ) -> None:
         self.rows = worker.rows
         self._needs_mass = needs_mass
-        self._peers = peers
+        self.known_peers = peers
         self.law: Law
         self.laws: Sequence[Law | None] | None = None
         self.summary: Summary
@@ -158,15 +185,15 @@ class WorkerContribution:
 
     def describe(self) -> bytes:
         """Return what the peers' processes need to read this table, and then its merged part."""
-        if not self._peers:
+        if not self.known_peers:
             return b""
         return _EXTENT.pack(self.rows.touched, self._merged_bytes) + self.summary.pack()
 
     def peers(self, descriptions: Sequence[Any]) -> Sequence[PeerTable]:
         """Return the workers of all ranks, as they described themselves."""
-        for peer, description in zip(self._peers, descriptions, strict=True):
+        for peer, description in zip(self.known_peers, descriptions, strict=True):
             peer.read(description)
-        return self._peers
+        return self.known_peers
 
     def cut(self, size: int) -> list[Any]:
         """Return a part for each of *size* ranks: the summary, and the touched pairs of its slice or all of them."""

@@ -14,31 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.base import Communicator
-from cdq.comm.inprocess import InProcessCommunicator
+from cdq.comm.together import Together
 from cdq.core.merge.merge import RULES
 from cdq.core.rounds import ENDED, GROWN, INTERRUPTED, NO_MEMORY, Pace, Seat
 from cdq.core.table.rows import Law
 from cdq.errors.checks import MOST_STEPS
-from cdq.workers.contribution import WorkerContribution
+from cdq.workers.contribution import PeerTable, WorkerContribution
 from cdq.workers.rounds import Interrupted, Round, merge_window
-from cdq.workers.tallies import MOST_PARTS, TALLY_WIDTH, Tallies
+from cdq.workers.tallies import LOG_BYTES, MOST_PARTS, RECORD, TALLY_WIDTH, Tallies, log_over
 from cdq.workers.worker import Episodes, Worker
-
-RECORD = np.dtype(
-    [
-        ("steps", "i8"),  # of all workers, after the round
-        ("nanoseconds", "i8"),  # since the stretch began
-        ("episodes", "i8"),
-        ("return_sum", "f8"),
-        ("bytes_sent", "i8"),  # before the round
-        ("parts", "i8"),  # number of its tallies
-        ("clock_sum", "i8"),  # of the merged table
-        ("clocks", "i8"),  # those above 0; -1 where they were not counted
-        ("visited", "i8"),  # known pairs that were visited; -1 where nobody looked
-    ]
-)
-# Room for what a worker says of a stretch: 64 KiB of records, and 1 MiB of tallies.
-MOST_ROUNDS, MOST_TALLIES = 1024, 16384
 
 
 class Look(NamedTuple):
@@ -98,7 +82,11 @@ class Stretches:
     worker : Worker
         The worker.
     comm : Communicator
-        Communicator to the others: an `InProcessCommunicator`, not of a kind of its own, or of one rank.
+        Communicator to the others.
+    together : Together
+        Place where compiled code of all ranks meets (`Communicator.together`).
+    peers : sequence of PeerTable
+        Workers of all ranks, where those are processes that share memory.
     rule : str
         Name of the merge rule.
     law : Law
@@ -117,17 +105,19 @@ class Stretches:
         self,
         worker: Worker,
         comm: Communicator,
+        together: Together,
+        peers: Sequence[PeerTable],
+        *,
         rule: str,
         law: Law,
-        *,
         needs_mass: bool,
         pace: Pace,
         target: int,
         finish: npt.NDArray[np.int32],
     ) -> None:
-        self._worker, self._comm = worker, comm
-        self.records = np.zeros(MOST_ROUNDS, RECORD)
-        self.tallies = np.zeros((MOST_TALLIES, TALLY_WIDTH))
+        self._worker, self._comm, self._together, self._peers = worker, comm, together, peers
+        log = peers[comm.rank].log if peers else np.zeros(LOG_BYTES, np.uint8)
+        self.records, self.tallies = log_over(log)
         self._rule = rule
         self._take_seat()
         self._fixed: dict[str, Any] = {
@@ -141,7 +131,9 @@ class Stretches:
 
     def _take_seat(self) -> None:
         """Take the worker's place, again where its table may have moved."""
-        self._seat = self._worker.seat(self._comm.rank, self.records, self.tallies)
+        rank = self._comm.rank
+        shared = self._peers[rank].board if self._peers else None
+        self._seat = self._worker.seat(rank, self.records, self.tallies, shared)
 
     @staticmethod
     def can_play(worker: Worker) -> bool:
@@ -159,24 +151,28 @@ class Stretches:
         assert self._seat is not None
         return self._seat
 
+    def _bring(self, own: Stretches | PeerTable | None) -> list[Stretches | PeerTable] | None:
+        """Return the places of all workers, in rank order; None where one of them does not play on. A collective."""
+        stand_ins: Sequence[Stretches | PeerTable] = self._peers
+        places = self._together.bring(own, stand_ins)
+        found = [place for place in places if place is not None]
+        return found if len(found) == len(places) else None
+
     def play(self, steps: int, window: float, look: Look | None) -> tuple[int, Seat, Stretch] | None:
         """Play rounds from *steps* and a *window* on, until somebody must look; a collective.
 
         Returns how it ended, for `end`, and where, and what there is to say of it, which is whole on rank 0; None where
         a rank, which has no *look*, wants no more.
         """
-        comm, barrier = self._comm, None
-        together: list[Stretches | None] = [None if look is None else self]
-        if type(comm) is InProcessCommunicator:
-            together, barrier = comm.enter(together[0])
-        others = [other for other in together if other is not None]
-        if look is None or len(others) < len(together):
+        comm = self._comm
+        others = self._bring(self if look is not None else None)
+        if look is None or others is None:
             return None
         when: dict[str, Any] = dict(zip(Look._fields[1:], look[1:], strict=True))
         seat, began = self.seat, time.perf_counter()
         status = seat.play(
             [other.seat for other in others],
-            barrier,
+            self._together.barrier,
             comm.timeout,
             steps=steps,
             window=window,
@@ -189,11 +185,11 @@ class Stretches:
         self._worker.take_seat_back(merged=status == ENDED)
         return status, seat, self._said(others, began)
 
-    def _said(self, together: Sequence[Stretches], began: float) -> Stretch:
+    def _said(self, places: Sequence[Stretches | PeerTable], began: float) -> Stretch:
         n = self.seat.rounds
         m = int(self.records["parts"][:n].sum())
         return Stretch(
-            [other.records[:n] for other in together], [other.tallies[:m] for other in together], began
+            [other.records[:n] for other in places], [other.tallies[:m] for other in places], began
         )
 
     def merge(self, contribution: WorkerContribution, request: int) -> tuple[Round, int]:
@@ -218,5 +214,4 @@ class Stretches:
             raise Interrupted
         if status == NO_MEMORY:
             raise MemoryError("no memory to merge")
-        if type(self._comm) is InProcessCommunicator:
-            self._comm.leave(status)
+        self._together.leave(status, f"merge by {self._rule}")

@@ -1,4 +1,4 @@
-"""Tallies: figures of the episodes that end in a window, in parts of the window one after another.
+"""Tallies: figures of the episodes that end in a window, in parts of the window one after another; records of rounds.
 
 A run with automatic windows has few rounds, as windows grow with the steps. Tallies let its history have a hundred rows
 all the same, without a message more.
@@ -19,6 +19,30 @@ MOST_PARTS = 128
 _SHORTEST = 128
 
 Tallies = npt.NDArray[np.float64]
+
+RECORD = np.dtype(
+    [
+        ("steps", "i8"),  # of all workers, after the round
+        ("nanoseconds", "i8"),  # since the stretch began
+        ("episodes", "i8"),
+        ("return_sum", "f8"),
+        ("bytes_sent", "i8"),  # before the round
+        ("parts", "i8"),  # number of its tallies
+        ("clock_sum", "i8"),  # of the merged table
+        ("clocks", "i8"),  # those above 0; -1 where they were not counted
+        ("visited", "i8"),  # known pairs that were visited; -1 where nobody looked
+    ]
+)
+# Room for what a worker says of rounds without Python in between: 288 KiB of records, and 1 MiB of tallies. Between two
+# stretches of them there is Python, which takes as long as some hundred short rounds.
+MOST_ROUNDS, MOST_TALLIES = 4096, 16384
+LOG_BYTES = MOST_ROUNDS * RECORD.itemsize + MOST_TALLIES * PART_BYTES
+
+
+def log_over(memory: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], Tallies]:
+    """Return records of rounds, and tallies of their windows, over memory of `LOG_BYTES`."""
+    records, tallies = np.split(memory[:LOG_BYTES], [MOST_ROUNDS * RECORD.itemsize])
+    return records.view(RECORD), tallies.view(np.float64).reshape(-1, TALLY_WIDTH)
 
 
 def parts_of(steps: int) -> int:

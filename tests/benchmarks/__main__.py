@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -31,14 +31,18 @@ ROOT = Path(__file__).parents[2]
 _MADE_BY = "Runs"  # the table that tells of which runs a page's tables are
 
 
-def output_of(command: Sequence[str]) -> str:
+def output_of(
+    command: Sequence[str], python: str = sys.executable, environment: Mapping[str, str] | None = None
+) -> str:
     """Run a module of the benchmarks where cdq is the installed one; print and return its output."""
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         for name in ("tests", "examples"):
             (Path(folder) / name).symlink_to(ROOT / name)
-        whole = [sys.executable, "-m", f"tests.benchmarks.{command[0]}", *command[1:]]
-        with subprocess.Popen(whole, stdout=subprocess.PIPE, text=True, cwd=folder) as process:
+        whole = [python, "-m", f"tests.benchmarks.{command[0]}", *command[1:]]
+        with subprocess.Popen(
+            whole, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment
+        ) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 print(line, end="", flush=True)

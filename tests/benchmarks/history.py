@@ -108,9 +108,14 @@ def apart(one: Figure, other: Figure) -> bool:
 
 def verdict(before: Figure, now: Figure, title: str, row: str, column: str) -> str:
     """Return whether a figure, by its names, is worse than before, better, or another program's."""
-    if _OTHERS.match(row) or _OTHERS.match(column):
+    if is_of_others(row, column):
         return "not of cdq"
     return WORSE if (now.median > before.median) == less_is_better(title, row, column) else "better"
+
+
+def is_of_others(row: str, column: str) -> bool:
+    """Return whether a row or a column is of another program, beside which cdq is measured."""
+    return bool(_OTHERS.match(row) or _OTHERS.match(column))
 
 
 def less_is_better(*names: str) -> bool:

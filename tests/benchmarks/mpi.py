@@ -67,7 +67,9 @@ class Table:
             memory = np.frombuffer(shared[comm.rank], np.uint8)
         self.rows = rows_over(memory, self.merged)
         self._law = build_law(RescaledLinear(0.99), 0, 0.3, "float32")
-        peers = [PeerTable(segment, self.merged) for segment in shared or ()]
+        peers = [
+            PeerTable(segment, self.merged, comm.size, rank) for rank, segment in enumerate(shared or ())
+        ]
         self.by_messages = self._contribution()
         self.shared = self._contribution(peers)
         self.ways = {"messages": self.by_messages}
@@ -236,12 +238,14 @@ def learner(comm: Communicator | None, env: Any, window: int, **settings: Any) -
 
 def seconds_per_round(agent: QLearner, rounds: int) -> float:
     """Learn; return the seconds of a round in the second half, on rank 0, 0 elsewhere."""
-    agent.learn(rounds * agent.settings.sync_every.floor * agent.settings.workers, verbose=0)
+    per_round = agent.settings.sync_every.floor * agent.settings.workers
+    agent.learn(rounds * per_round, verbose=0)
     if agent.rank > 0:
         return 0.0
-    seconds = agent.history.to_arrays()["seconds"]
-    half = len(seconds) // 2
-    return float(seconds[-1] - seconds[half]) / (len(seconds) - 1 - half)
+    rows = agent.history.to_arrays()  # of parts of a round, or of several
+    steps, seconds = rows["steps"], rows["seconds"]
+    half = len(steps) // 2
+    return float((seconds[-1] - seconds[half]) / (steps[-1] - steps[half])) * per_round
 
 
 def measure_learning(comm: Communicator, repeats: int) -> None:

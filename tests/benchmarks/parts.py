@@ -42,6 +42,10 @@ PARTS: dict[str, Part] = {
     "checkpoint": Part("checkpoint", "checkpoint --mebibytes 1"),
     "zmq": Part("zmq", "zmq learning"),
     "local": Part("local --seconds 1 --ways threads local hub", "local --seconds 0.05 --ways threads local"),
+    "ranks": Part(
+        "ranks --env FrozenLake8x8-v1 --seconds 0.3",
+        "ranks --env FrozenLake-v1 --windows 1000 --seconds 0.05 --ways threads mpiexec",
+    ),
     "gymnasium": Part("gymnasium_loops", "gymnasium_loops"),
     "agents": Part("agents", "agents --only beyond"),
     "processes": Part("processes", "processes --steps 2e4"),
@@ -50,4 +54,5 @@ PARTS: dict[str, Part] = {
     "data": Part("data", "data --log-only --transitions 10000"),
     "games": Part("games", "games --plies 1e5"),
     "many": Part("many", "many 100", "docs/scaling.md"),
+    "scaling": Part("scaling", "scaling --most 1000 --ranks 4", "docs/scaling.md"),
 }

@@ -13,7 +13,8 @@ import math
 import subprocess
 import time
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +43,13 @@ ALONE = (2, 16, 128, 1024, 4096)
 COMPUTED = (64, 256, 1024, 4096)
 _LONGEST_WINDOW = 2**24
 _EXAMPLE = 100_000  # steps
-_COMPUTED_LOOPS = ((64, 4), (100_000, 6), (10_000_000, 4, 0.01))
+# What is computed: its name, states, actions, the share that a rank touches, whether all touch the same.
+_COMPUTED = (
+    ("64 x 4, all touched", 64, 4, 1.0, True),
+    ("10^5 x 6, all touched", 100_000, 6, 1.0, True),
+    ("10^7 x 4, all ranks the same 1 %", 10_000_000, 4, 0.01, True),
+    ("10^7 x 4, each rank 1 % at random", 10_000_000, 4, 0.01, False),
+)
 
 # ---- measured in jobs
 
@@ -61,6 +68,24 @@ _MERGES = (
 # States, actions, steps of a window; every pair is as likely as another.
 _LEARNING = ((32, 4, 20_000), (20_000, 5, 200_000), (600_000, 4, 30_000))
 _LANES = 64
+
+
+class Extent(NamedTuple):
+    """Repeats of a measurement, the most pairs of the tables that are measured, and the most ranks of a job."""
+
+    repeats: int
+    most: int
+    ranks: int
+
+    @property
+    def merges(self) -> list[tuple[int, int, float, int]]:
+        """States, actions, touched share, the most ranks, of the merges."""
+        return [merge for merge in _MERGES if merge[0] * merge[1] <= self.most]
+
+    @property
+    def learning(self) -> list[tuple[int, int, int]]:
+        """States, actions and window of the rounds of learning."""
+        return [rounds for rounds in _LEARNING if rounds[0] * rounds[1] <= self.most]
 
 
 def measure_merge(comm: Communicator, table: Table, share: float, repeats: int) -> float:
@@ -85,15 +110,15 @@ def _repeated(comm: Communicator, table: Table, pairs: npt.NDArray[np.uint32], t
     return (time.perf_counter() - started) / times
 
 
-def measure_job(comm: Communicator, repeats: int) -> dict[str, list[Any]]:
+def measure_job(comm: Communicator, extent: Extent) -> dict[str, list[Any]]:
     """Return what is measured with the ranks of this job: merges, and rounds of learning."""
     merges, rounds = [], []
-    for n_states, n_actions, share, most in _MERGES if comm.size in FITTED else ():
+    for n_states, n_actions, share, most in extent.merges if comm.size in FITTED else ():
         if comm.size <= most:
             table = Table(comm, n_states, n_actions)
-            seconds = measure_merge(comm, table, share, repeats)
+            seconds = measure_merge(comm, table, share, extent.repeats)
             merges.append((touching(comm.size, n_states * n_actions, share), seconds))
-    for n_states, n_actions, window in _LEARNING if comm.size in CHECKED else ():
+    for n_states, n_actions, window in extent.learning if comm.size in CHECKED else ():
         rounds.append(measure_learning(comm, n_states, n_actions, window))
     return {"merges": merges, "rounds": rounds}
 
@@ -104,11 +129,12 @@ def measure_learning(comm: Communicator | None, n_states: int, n_actions: int, w
     return seconds_per_round(agent, 16)
 
 
-def run_jobs(repeats: int) -> tuple[list[tuple[Merge, float]], dict[int, list[float]]]:
+def run_jobs(extent: Extent) -> tuple[list[tuple[Merge, float]], dict[int, list[float]]]:
     """Return the merges measured, with their seconds, and the seconds of rounds by number of ranks."""
     merges, rounds = [], {}
-    for ranks in sorted({*FITTED, *CHECKED}):
-        arguments = ["-W", "ignore", "-m", "tests.benchmarks.scaling", "--repeats", str(repeats)]
+    for ranks in sorted({n for n in (*FITTED, *CHECKED) if n <= extent.ranks}):
+        arguments = ["-W", "ignore", "-m", "tests.benchmarks.scaling"]
+        arguments += ["--repeats", str(extent.repeats), "--most", str(extent.most)]
         job = start(ranks, arguments, {}, stdout=subprocess.PIPE, text=True)
         found = json.loads(job.stdout)
         merges += [(Merge(*merge), seconds) for merge, seconds in found["merges"]]
@@ -120,15 +146,17 @@ def run_jobs(repeats: int) -> tuple[list[tuple[Merge, float]], dict[int, list[fl
 # ---- measured in this process
 
 
-def measure_alone(repeats: int) -> list[tuple[Merge, float]]:
+def measure_alone(extent: Extent) -> list[tuple[Merge, float]]:
     """Return the seconds of work of a rank among many; all touch the same pairs."""
     found = []
-    for n_states, n_actions, share, _ in _MERGES[:-1]:
+    for n_states, n_actions, share, most_ranks in extent.merges:
+        if most_ranks < max(FITTED):  # as it is too large to be measured so
+            continue
         for ranks in ALONE:
             table = Table(Mirror(ranks), n_states, n_actions)
             pairs = np.random.default_rng(0).permutation(n_states * n_actions)
             touched = np.sort(pairs[: int(share * pairs.size)]).astype(np.uint32)
-            times = [_work(table, touched) for _ in range(repeats + 1)]
+            times = [_work(table, touched) for _ in range(extent.repeats + 1)]
             found.append((touching(ranks, pairs.size, share, together=True), min(times[1:])))
     return found
 
@@ -183,51 +211,47 @@ def _show_merges(title: str, sizes: Sequence[int], found: Sequence[tuple[Merge, 
     show(title, heads, [[f"{kind[1]:,} of {kind[0]:,}", *row.values()] for kind, row in rows.items()])
 
 
-def show_check(rounds: dict[int, list[float]], costs: Costs) -> None:
+def show_check(rounds: dict[int, list[float]], costs: Costs, extent: Extent) -> None:
     """Print rounds of learning beside what the model says of them."""
     rows = []
-    for case, (n_states, n_actions, window) in enumerate(_LEARNING):
+    for case, (n_states, n_actions, window) in enumerate(extent.learning):
         loop, n_pairs = measure_learning(None, n_states, n_actions, window), n_states * n_actions
         for ranks, found in rounds.items():
             merge = touching(ranks, n_pairs, 1 - math.exp(-window / n_pairs))
             modelled = turns(ranks) * loop + model(merge, costs)
-            names = [f"{n_states:,} x {n_actions}", f"{window:,}", str(ranks)]
+            name = f"{n_states:,} x {n_actions}; {window:,}; {ranks}"
             figures = [turns(ranks) * loop * 1e3, modelled * 1e3, found[case] * 1e3, modelled / found[case]]
-            rows.append(names + [rounded(figure) for figure in figures])
-    heads = ["table", "window", "ranks", "loop, ms", "round by the model", "measured", "model / measured"]
+            rows.append([name, *map(rounded, figures)])
+    heads = ["table; window; ranks", "loop, ms", "round by the model", "measured", "model / measured"]
     show("Rounds of learning, which were not fitted", heads, rows)
 
 
-def show_computed(costs: Costs) -> None:
+def show_computed(costs: Costs, extent: Extent) -> None:
     """Print what the model says of large jobs on a network."""
-    small, middle, large = (measure_loop(*size) for size in _COMPUTED_LOOPS)
-    cases = (
-        ("64 x 4, all touched", 256, 1.0, True, small),
-        ("10^5 x 6, all touched", 600_000, 1.0, True, middle),
-        ("10^7 x 4, all ranks the same 1 %", 40_000_000, 0.01, True, large),
-        ("10^7 x 4, each rank 1 % at random", 40_000_000, 0.01, False, large),
-    )
-    show(
-        "The loop",
-        ["table", "ns a step"],
-        [[name.partition(",")[0], f"{step * 1e9:.1f}"] for name, *_, step in cases[:3]],
-    )
-    heads = ["table", "ranks", "work, ms", "travel, ms", f"part at {_EXAMPLE:,}", "half at", "a tenth at"]
+    cases = [
+        (name, states * actions, share, together, measure_loop(states, actions, share))
+        for name, states, actions, share, together in _COMPUTED
+        if states * actions <= extent.most
+    ]
+    loops = {name.partition(",")[0]: f"{step * 1e9:.1f}" for name, *_, step in cases}
+    show("The loop", ["table", "ns a step"], list(loops.items()))
+    heads = ["table; ranks", "work, ms", "travel, ms", f"part at {_EXAMPLE:,}", "half at", "a tenth at"]
     for per_link in PER_LINK:
         rows = []
         for name, n_pairs, share, together, step in cases:
             for ranks in COMPUTED:
                 work, travel = on_network(touching(ranks, n_pairs, share, together), costs, per_link)
-                figures = [f"{ranks:,}", rounded(work * 1e3), rounded(travel * 1e3)]
+                figures = [rounded(work * 1e3), rounded(travel * 1e3)]
                 merge = work + travel
                 parts = [
                     f"{merge / (merge + _EXAMPLE * step):.0%}",
                     *(window_for(merge, step, p) for p in (0.5, 0.1)),
                 ]
-                rows.append([name, *figures, *parts])
+                rows.append([f"{name}; {ranks:,}", *figures, *parts])
         show(f"Computed, {per_link} rank{'s' * (per_link > 1)} to a link", heads, rows)
 
 
+@cache
 def measure_loop(n_states: int, n_actions: int, share: float = 1.0) -> float:
     """Return the seconds of a step of one worker, whose jumps lead to a share of the states, all equally likely."""
     window, rng = 1 << 20, np.random.default_rng(0)
@@ -264,19 +288,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--most", type=float, default=1e9, help="pairs of the largest table that is measured")
+    parser.add_argument("--ranks", type=int, default=max(FITTED), help="those of the largest job")
     given = parser.parse_args()
+    extent = Extent(given.repeats, int(given.most), given.ranks)
     if started_by() is not None:
         with ByMessages.connect("mpi", None, 120.0)[0] as comm:  # type: ignore[arg-type]
-            found = measure_job(comm, given.repeats)
+            found = measure_job(comm, extent)
             if comm.rank == 0:
                 print(json.dumps(found))
         return
-    alone = measure_alone(given.repeats)
-    merges, rounds = run_jobs(given.repeats)
+    alone = measure_alone(extent)
+    merges, rounds = run_jobs(extent)
     costs = fit(merges, alone)
     show_fit(merges, alone, costs)
-    show_check(rounds, costs)
-    show_computed(costs)
+    show_check(rounds, costs, extent)
+    show_computed(costs, extent)
 
 
 if __name__ == "__main__":

@@ -86,6 +86,12 @@ def figure(cell: str) -> Figure | None:
     return Figure(*(float(match[name].replace(",", "")) for name in Figure._fields))
 
 
+def number(cell: str) -> float | None:
+    """Return the number in a cell, or the median of one that was repeated; None where there is none."""
+    match = _FIGURE.fullmatch(cell.replace("**", ""))
+    return float(match["median"].replace(",", "")) if match else None
+
+
 def is_figure(cell: str) -> bool:
     """Return True for a number, a range, or a median with its range."""
     plain = cell.replace("**", "")

@@ -17,7 +17,7 @@ from cdq.cli import main
 from cdq.cli.diagnosis import checks, facts, installation, processes, trial
 from cdq.cli.diagnosis.processes import Answer, ask
 from cdq.cli.diagnosis.trial import check_mpi, check_zmq
-from cdq.comm.mpi.node import Place
+from cdq.comm.node import Place
 
 NAMES = [
     *(

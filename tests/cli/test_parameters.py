@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import io
+import re
 import subprocess
 import sys
 from typing import Any
 
+import click
 import pytest
+from rich_click import RichOption
 
 import cdq
 from cdq.cli import app, hub, join, main, solve
+from cdq.cli.groups import GROUPS
 from cdq.job import Hosting
 from cdq.job.join import take_part
 from cdq.mdp import planning
@@ -74,6 +79,59 @@ def test_help_is_one_text_a_command(command: str, capsys: pytest.CaptureFixture[
     assert f"Usage: cdq {command} " in printed
     assert "[bold]" not in printed
     assert "\b" not in printed
+
+
+@pytest.mark.parametrize("command", ["train", "hub"])
+def test_many_options_are_shown_in_groups(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    known = app.get_command(app.make_context("cdq", ["doctor"]), command)
+    assert known is not None
+    options = [option for option in known.params if isinstance(option, RichOption)]
+    assert all(option.panel in GROUPS for option in options)
+    assert main([command, "--help"]) == 0
+    titles = re.findall("^╭─ (.*?) ─", capsys.readouterr().out, re.MULTILINE)
+    assert {*titles} - {"Arguments", "Options"} == {option.panel for option in options}
+
+
+def test_groups_hold_parameters_that_there_are() -> None:
+    context = app.make_context("cdq", ["doctor"])
+    commands = [app.get_command(context, name) for name in ("train", "hub")]
+    names = {parameter.name for known in commands if known is not None for parameter in known.params}
+    assert names >= {name for members in GROUPS.values() for name in members.split()}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_usage_brackets_what_may_be_left_out(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    known = app.get_command(app.make_context("cdq", ["doctor"]), command)
+    assert known is not None
+    assert main([command, "--help"]) == 0
+    usage = capsys.readouterr().out.partition("Usage: ")[2].partition("\n")[0]
+    for argument in known.params:
+        if isinstance(argument, click.Argument):
+            word = argument.make_metavar(click.Context(known)).strip("[].")
+            assert (f"[{word}]" in usage) is not argument.required
+
+
+class Terminal(io.StringIO):
+    """Text that somebody looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["train"], ["keys", "allow", "-h"]])
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_help_without_codes_where_they_are_not_wanted(
+    arguments: list[str], no_color: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", shown := Terminal())
+        main(arguments)
+    assert "Usage" in shown.getvalue()
+    assert ("\x1b" in shown.getvalue()) is not bool(no_color)
 
 
 def test_examples_stand_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,10 +51,57 @@ def test_a_job_for_a_person() -> None:
     assert shown["time left"] == "1 min 0 s"
     assert shown["mean return"] == "-3.25, exploring"
     assert "gap" not in shown
-    assert shown["workers"] == "3 learn, 2 are needed, 1 wait"
+    assert shown["workers"] == "2 learn, 1 cannot be reached, 2 are needed, 1 wait"
+    assert dict(figures(changed(unreachable=[])))["workers"] == "3 learn, 2 are needed, 1 wait"
     assert shown["worker 0"] == "north on node-1, delivered, 60.5 steps/s, seen 0.2 s ago"
     assert shown["worker 2"].endswith("on two lines, unreachable, nothing brought yet, not heard yet")
     assert shown["refused"] == "STALE 4, a key 2"
+
+
+def test_who_is_away_has_no_speed() -> None:
+    worker = {**WORKERS[0], "state": "unreachable", "seen": 8.5}
+    assert (
+        dict(figures(changed(workers=[worker])))["worker 0"] == "north on node-1, unreachable, seen 8.5 s ago"
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "least", "sentences"),
+    [
+        (
+            [0, 2, 3],
+            2,
+            ["Worker 2 cannot be reached: rounds go on without it, it may come back at any time."],
+        ),
+        (
+            [0, 2],
+            2,
+            [
+                "1 worker is here, and a round needs 2: start 1 more with cdq join.",
+                "Worker 2 cannot be reached: it may come back at any time.",
+            ],
+        ),
+        (
+            [2],
+            1,
+            [
+                "No workers are here, and a round needs 1: start 1 more with cdq join.",
+                "Worker 2 cannot be reached: it may come back at any time.",
+            ],
+        ),
+    ],
+)
+def test_rounds_go_on_without_who_is_away_where_enough_are_left(
+    members: list[int], least: int, sentences: list[str]
+) -> None:
+    away = {
+        "members": members,
+        "unreachable": [2],
+        "waiting": [],
+        "least": least,
+        "workers": [{**WORKERS[1]}],
+    }
+    assert troubles(changed(**{**QUIET, **away})) == sentences
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cdq.comm.base import Call, Communicator, as_bytes_view
+from cdq.comm.base import Call, Communicator
+from cdq.comm.contribution import as_bytes_view
 from cdq.errors import CommClosed, ConfigError, PeerLost
 from cdq.testing.fold import Fold
 

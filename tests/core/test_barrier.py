@@ -105,6 +105,25 @@ def test_break_wakes_and_stays() -> None:
     assert barrier.missing() == [2]
 
 
+@pytest.mark.parametrize("crowded", [False, True])
+def test_a_process_that_ends_breaks_it(crowded: bool) -> None:
+    """A file that can be read tells of that; before, and while nobody has ended, all is as without."""
+    told, ends = os.pipe()
+    try:
+        barrier = Barrier(3, crowded=crowded, ends=[told])
+        assert in_threads(3, lambda rank: barrier.wait(rank, 10.0)) == [DONE] * 3
+        waking = threading.Timer(0.05, os.write, [ends, b"x"])
+        waking.start()
+        start = time.monotonic()
+        assert in_threads(2, lambda rank: barrier.wait(rank, 10.0)) == [BROKEN] * 2
+        waking.join()
+        assert time.monotonic() - start < 5.0
+        assert barrier.missing() == [2]
+    finally:
+        os.close(told)
+        os.close(ends)
+
+
 def test_a_barrier_that_opened_is_open_for_all() -> None:
     """Whoever breaks it just after the last round takes no success away from the others."""
     for _ in range(300):

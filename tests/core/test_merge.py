@@ -366,7 +366,7 @@ def merge_as_processes(workers: list[Worker], rule: Any, law: Any) -> list[bytea
         table, log = np.asarray(worker.rows.data).reshape(-1), np.asarray(worker.rows.log).view(np.uint8)
         given[: table.size], given[table.size : table.size + log.size] = table, log
         readable = [part if other == rank else part.toreadonly() for other, part in enumerate(segments)]
-        peers = [PeerTable(part, worker._merged) for part in readable]
+        peers = [PeerTable(part, worker._merged, size, other) for other, part in enumerate(readable)]
         contribution = WorkerContribution(worker, True, peers, rank)
         contribution.law, contribution.summary = law, Summary(rank, 2, 3.0, 4, 0)
         contributions.append(contribution)

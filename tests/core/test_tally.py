@@ -85,3 +85,19 @@ def test_parts_of_another_size_are_refused(shape: tuple[int, int]) -> None:
     for kind in KINDS:
         with pytest.raises(ValueError, match="eight numbers each"):
             worker_of(kind, 1)._loop.run(law_of(kind), 10, 0.5, 0.5, np.empty(shape))
+
+
+@pytest.mark.parametrize("kind", ["model", "model of floats", "compiled"])
+@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("window", [50, 700, 5_000])
+def test_rows_of_rounds_without_python_are_those_of_parts_one_by_one(
+    kind: str, num_envs: int, window: int
+) -> None:
+    name = "cdq/CartPole-v0" if kind == "compiled" else "FrozenLake-v1"
+    histories = []
+    for callbacks in ([], [lambda _: None]):  # a callback looks after every round, so that each takes Python
+        agent = cdq.QLearner(name, num_envs=num_envs, seed=3, workers=2, sync_every=window, **KINDS[kind])
+        agent.learn(40_000, verbose=0, callbacks=callbacks)
+        histories.append(agent.history.to_arrays())
+    for field in set(histories[0]) - {"seconds"}:
+        np.testing.assert_array_equal(histories[0][field], histories[1][field], err_msg=field)

@@ -18,10 +18,12 @@ from cdq.comm.mpi import records, slices
 from cdq.comm.mpi.communicator import MPICommunicator
 from cdq.merges import MergeRule
 from cdq.workers.contribution import WorkerContribution
+from cdq.workers.stretches import Stretches
 
 ROUNDS = 20
 IN_TURN = "in turn"
 AT_ONCE, SHARED, SLICES, PIECES = "at once", "in shared memory", "by slices", "by slices in pieces"
+COMPILED = "in compiled code"
 
 _SPARSE, _DENSE = 320, 8000  # steps of each worker in a window
 
@@ -140,7 +142,9 @@ def model(dense: bool, masked: bool) -> cdq.MDP:
 def forced(way: str) -> Iterator[None]:
     """Make the communicators that are made meanwhile merge contributions of a few KiB as they would larger ones."""
     with ExitStack() as changes:
-        if way != AT_ONCE:
+        if way != COMPILED:
+            changes.enter_context(mock.patch.object(MPICommunicator, "together", return_value=None))
+        if way not in (AT_ONCE, COMPILED):
             changes.enter_context(mock.patch.object(records, "LARGEST_ROOM", 0))
         if way in (SLICES, PIECES):
             changes.enter_context(mock.patch.object(MPICommunicator, "share", return_value=None))
@@ -155,6 +159,7 @@ def observed() -> Iterator[tuple[list[float], set[str]]]:
     touched: list[float] = []
     ways: set[str] = set()
     merge_into, merge_shared = WorkerContribution.merge_into, WorkerContribution.merge_shared
+    play = Stretches.play
 
     def note(contribution: WorkerContribution, way: str) -> None:
         touched.append(contribution.rows.touched / (len(contribution.rows.log) - 1))
@@ -171,7 +176,14 @@ def observed() -> Iterator[tuple[list[float], set[str]]]:
         note(self, SHARED)
         merge_shared(self, contributions, rule, rank)
 
-    with mock.patch.multiple(WorkerContribution, merge_into=of_parts, merge_shared=of_tables):
+    def of_rounds(self: Any, *arguments: Any) -> Any:
+        ways.add(COMPILED)
+        return play(self, *arguments)
+
+    with (
+        mock.patch.multiple(WorkerContribution, merge_into=of_parts, merge_shared=of_tables),
+        mock.patch.object(Stretches, "play", of_rounds),
+    ):
         yield touched, ways
 
 

@@ -12,7 +12,7 @@ import cdq
 from cdq.comm.mpi import slices
 from cdq.comm.mpi.communicator import MPICommunicator
 from tests.mpi import functions
-from tests.mpi.functions import AT_ONCE, IN_TURN, PIECES, SHARED, SLICES, Case
+from tests.mpi.functions import AT_ONCE, COMPILED, IN_TURN, PIECES, SHARED, SLICES, Case
 
 CASES = (
     Case("pooled", "float32", dense=True),
@@ -20,7 +20,8 @@ CASES = (
     Case(IN_TURN, dense=True),
     Case("pooled", dense=True, overlap=True),
 )
-WAYS = {AT_ONCE: {AT_ONCE}, SHARED: {SLICES}, PIECES: {SLICES, PIECES}}  # nodes share no memory
+# Nodes share no memory.
+WAYS = {AT_ONCE: {AT_ONCE}, COMPILED: {AT_ONCE}, SHARED: {SLICES}, PIECES: {SLICES, PIECES}}
 
 TIMES, STEPS, WINDOW = 8, 200_000, 10_000
 

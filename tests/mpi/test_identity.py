@@ -13,7 +13,18 @@ from cdq.core.merge import merge as core
 from cdq.merges import NAMES
 from cdq.training import course
 from tests.mpi import functions, jobs, pool
-from tests.mpi.functions import AT_ONCE, IN_TURN, PIECES, SHARED, SLICES, Case, Outcome, learn, learn_on
+from tests.mpi.functions import (
+    AT_ONCE,
+    COMPILED,
+    IN_TURN,
+    PIECES,
+    SHARED,
+    SLICES,
+    Case,
+    Outcome,
+    learn,
+    learn_on,
+)
 from tests.strategies import DTYPES
 
 RULES = (*NAMES, IN_TURN)
@@ -34,8 +45,29 @@ def check(ranks: int, case: Case, way: str) -> list[Outcome]:
     assert {outcome.table for outcome in outcomes} == {threads.table}
     assert {outcome.everything for outcome in outcomes} == {threads.everything}, "the clocks differ"
     assert outcomes[0].rounds == threads.rounds
-    assert [outcome.ways for outcome in outcomes] == [WAYS[way] if ranks > 1 else set()] * ranks
+    assert [outcome.ways for outcome in outcomes] == [ways_of(ranks, case, way)] * ranks
     return outcomes
+
+
+def ways_of(ranks: int, case: Case, way: str) -> set[str]:
+    """Return the ways in which ranks are to merge: a rule of a user's own takes Python."""
+    if way == COMPILED:
+        return {AT_ONCE if case.merge == IN_TURN else COMPILED}
+    return WAYS[way] if ranks > 1 else set()
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["all actions", "some actions"])
+@pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_rounds_in_compiled_code(ranks: int, dense: bool, masked: bool) -> None:
+    for merge in NAMES:
+        for automatic in (False, True):
+            check(ranks, Case(merge, "float32", dense, automatic=automatic, masked=masked), COMPILED)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_rule_of_its_own_takes_python(dtype: str) -> None:
+    check(3, Case(IN_TURN, dtype), COMPILED)
 
 
 @pytest.mark.parametrize("way", WAYS)

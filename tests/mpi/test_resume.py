@@ -121,14 +121,14 @@ def returned_by_all(results: list[Any]) -> list[Any]:
 
 
 def is_poked(directory: Path, culprit: int, comm: Communicator) -> list[str]:
-    """Change a value of one rank's table while it learns."""
+    """Change a number of one rank's table while it learns; a value is made the same again once it is merged."""
     agent = cdq.QLearner(runs.MODEL, num_envs=3, seed=5, comm=comm, checkpoint=directory)
     join = agent._team.join
 
     def joined(*arguments: Any, **keywords: Any) -> Any:
         contribution = join(*arguments, **keywords)
         if comm.rank == culprit:
-            agent._state.merged.values[4, 2] += 1e-12
+            agent._state.merged.visits[4, 2] += 1
         return contribution
 
     with mock.patch.object(agent._team, "join", joined):

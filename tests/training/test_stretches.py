@@ -20,7 +20,8 @@ from cdq.qfunctions.merged import MergedTable
 from cdq.schedules import Constant, RescaledLinear
 from cdq.schedules.windows import FixedWindow
 from cdq.testing.threads import run_in_threads
-from cdq.training.course import Course, Nobody, Plan, Progress, learn_rounds, watch_nothing
+from cdq.training.course import Course, Plan, Progress, learn_rounds, watch_nothing
+from cdq.training.onlooker import Nobody
 from cdq.workers.contribution import WorkerContribution
 from cdq.workers.rounds import Interrupted
 from cdq.workers.stretches import Stretches

@@ -15,7 +15,7 @@ from pathlib import Path
 from cdq._version import __version__
 from cdq.cli.diagnosis.processes import ask, last_line
 from cdq.comm import registry
-from cdq.comm.mpi.node import here
+from cdq.comm.node import here
 from cdq.core import build
 
 NOT_INSTALLED = "not installed"

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cdq.comm import node
 from cdq.comm.base import Call
 from cdq.comm.contribution import Received, SlicedContribution
 from cdq.comm.kept import Kept
 from cdq.comm.launchers import started_by
-from cdq.comm.mpi import ends, node, pieces
+from cdq.comm.mpi import ends, pieces
 from cdq.comm.mpi.library import LOCK, is_running, load
 from cdq.comm.mpi.notices import CLOSED, FAILED, LOST, Notices
 from cdq.comm.mpi.records import Records
@@ -258,14 +259,14 @@ class MPICommunicator(ProcessCommunicator):
         what = f"{ranks} did not come" if missing else "all ranks came, but not all that they sent did"
         self._notices.say_gave_up(self._step, f"gave up waiting for {ranks}" if missing else what)
         ends.expect(everybody=False)
-        return CommTimeout(
-            f"{self._call}: {what} within {self.timeout:g} s; raise the timeout if they were only slow",
-            missing,
-        )
+        within = f"within {self.timeout:g} s; raise the timeout if they were only slow"
+        return CommTimeout(f"{self._call}: {what} {within}", missing)
 
     def _fail(self, error: BaseException) -> None:
         super()._fail(error)
-        if isinstance(error, CommError) and not isinstance(error, CommTimeout):
+        if isinstance(error, CommTimeout):
+            ends.expect(everybody=False)
+        elif isinstance(error, CommError):
             relative = self._parent
             while relative is not None:
                 relative._victim = True
@@ -283,9 +284,8 @@ class MPICommunicator(ProcessCommunicator):
             self._spin = _SPIN
         first = next((rank for rank, other in enumerate(places) if other.node in crowded), -1)
         if first == self.rank:
-            ranks, cores = crowded[place.node]
             is_open_mpi = "Open MPI" in self._mpi.Get_library_version()
-            warnings.warn(node.advice(ranks, cores, is_open_mpi), RuntimeWarning, stacklevel=4)
+            warnings.warn(node.advice(*crowded[place.node], is_open_mpi), RuntimeWarning, stacklevel=4)
 
     def _subset(self, members: Sequence[int]) -> MPICommunicator | None:
         self._check_running("split")

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from cdq.comm.base import as_bytes_view
+from cdq.comm.contribution import as_bytes_view
 
 CHUNK = 1 << 30  # the most bytes that a rank sends or receives in one step
 

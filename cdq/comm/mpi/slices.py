@@ -17,7 +17,7 @@ PIECE = 1 << 21  # bytes of a fine slice, where so many are not too many
 _LONGEST = 1 << 29  # bytes of a fine slice: MPI counts in 32 bits
 _MOST = 64  # fine slices of a rank, unless they would be longer than that
 _AHEAD = 2  # fine slices that are sent before one is merged
-_PART, _MERGED = 8, 9  # tags, beside that of notices
+PART, MERGED = 8, 9  # tags, beside that of notices
 _ALIGNED = 64  # where each begins in memory
 
 
@@ -116,17 +116,17 @@ class Exchange:
 
     def _receive_results(self) -> Requests:
         return self._start(self._channel.Irecv, [
-            (self._results[index], index // self._pieces, _MERGED) for index in self._of_others()
+            (self._results[index], index // self._pieces, MERGED) for index in self._of_others()
         ])  # fmt: skip
 
     def _receive_parts(self, slot: int) -> Requests:
         rooms = self._incoming[slot * self._size :]
-        return self._start(self._channel.Irecv, [(rooms[other], other, _PART) for other in self._others])
+        return self._start(self._channel.Irecv, [(rooms[other], other, PART) for other in self._others])
 
     def _send_parts(self, piece: int) -> Requests:
         """Send each rank what this one has of the next of its fine slices."""
         rooms = self._outgoing[piece % self._slots * self._size :]
-        return self._send([(self._pack(other, piece, rooms[other]), other, _PART) for other in self._others])
+        return self._send([(self._pack(other, piece, rooms[other]), other, PART) for other in self._others])
 
     def _pack(self, rank: int, piece: int, room: memoryview) -> memoryview:
         return self._contribution.pack(rank * self._pieces + piece, self._of, room)
@@ -141,7 +141,7 @@ class Exchange:
         index = self._rank * self._pieces + piece
         n_bytes = self._contribution.merge_into(parts, rule, index, self._of, self._results[index])
         self._results[index] = merged = self._results[index][:n_bytes]
-        return self._send([(merged, other, _MERGED) for other in self._others])
+        return self._send([(merged, other, MERGED) for other in self._others])
 
     def _send(self, messages: Sequence[tuple[memoryview, int, int]]) -> Requests:
         self.bytes_sent += sum(data.nbytes for data, _, _ in messages)

@@ -20,8 +20,8 @@ CDQ_INLINE uint64_t cdq_next_of_one(cdq_one *lane)
 #endif
 
 CDQ_INLINE void NAME(cdq_step_of_one)(cdq_rows *table, const cdq_law *law, const cdq_model *model, cdq_one *lane,
-                                      cdq_guesses *guesses, uint64_t threshold, REAL gamma, cdq_episodes *done,
-                                      const int64_t n_actions, const int logging, const int trusted)
+                                      cdq_guesses *guesses, uint64_t threshold, REAL gamma, cdq_tally *tally,
+                                      int64_t made, const int64_t n_actions, const int logging, const int trusted)
 {
     const uint64_t for_action = cdq_next_of_one(lane), for_outcome = cdq_next_of_one(lane);
     const uint32_t state = lane->state;
@@ -40,7 +40,7 @@ CDQ_INLINE void NAME(cdq_step_of_one)(cdq_rows *table, const cdq_law *law, const
     lane->gained += gamma < 0 && lane->elapsed & 1 ? -(double)reward : (double)reward; /* as in cdq_advance */
     lane->elapsed++;
     if (successor & CDQ_TERMINATED || lane->elapsed == model->time_limit) {
-        cdq_end_episode(done, lane->elapsed, lane->gained);
+        cdq_end_episode_after(tally, made, lane->elapsed, lane->gained);
         lane->gained = 0;
         lane->elapsed = 0;
         lane->state = cdq_start(model, cdq_next_of_one(lane));
@@ -48,8 +48,8 @@ CDQ_INLINE void NAME(cdq_step_of_one)(cdq_rows *table, const cdq_law *law, const
 }
 
 CDQ_INLINE void NAME(cdq_steps_of_one)(cdq_rows *rows, const cdq_law *law, const cdq_model *model, cdq_lanes *lanes,
-                                       cdq_exploration *explore, cdq_episodes *done, const REAL gamma, int64_t steps,
-                                       const int64_t n_actions, const int logging)
+                                       cdq_exploration *explore, cdq_tally *tally, const REAL gamma,
+                                       const int64_t steps, const int64_t n_actions, const int logging)
 {
     const cdq_law sizes = *law;
     const cdq_model source = *model;
@@ -58,11 +58,11 @@ CDQ_INLINE void NAME(cdq_steps_of_one)(cdq_rows *rows, const cdq_law *law, const
     memcpy(lane.word, lanes->words, sizeof lane.word);
     lane.state = lanes->state[0], lane.elapsed = lanes->elapsed[0], lane.gained = lanes->returns[0];
 #define CDQ_STEP(trusted)                                                                                           \
-    NAME(cdq_step_of_one)(&table, &sizes, &source, &lane, &lanes->guesses, cdq_next_threshold(explore), gamma, done, \
-                          n_actions, logging, trusted)
-    while (steps > 0) {
-        int64_t n = steps < CDQ_GUESS_STEPS ? steps : CDQ_GUESS_STEPS;
-        steps -= n;
+    NAME(cdq_step_of_one)(&table, &sizes, &source, &lane, &lanes->guesses, cdq_next_threshold(explore), gamma, tally, \
+                          steps - left - n, n_actions, logging, trusted)
+    for (int64_t left = steps, n; left > 0;) {
+        n = left < CDQ_GUESS_STEPS ? left : CDQ_GUESS_STEPS;
+        left -= n;
         if (cdq_trusted(&lanes->guesses))
             for (; n > 0; n--)
                 CDQ_STEP(1);
@@ -81,12 +81,12 @@ CDQ_CLONES static void NAME(cdq_window_of_one)(cdq_rows *rows, const cdq_law *la
 {
     const int logging = rows->alone ? CDQ_EVERY_UPDATE : CDQ_FIRST_TOUCHES;
 #define CDQ_BODY(actions)                                                                                           \
-    NAME(cdq_steps_of_one)(rows, law, model, lanes, explore, &tally->part, gamma, part, actions, logging)
+    NAME(cdq_steps_of_one)(rows, law, model, lanes, explore, tally, gamma, n, actions, logging)
     cdq_reserve(rows, steps);
-    for (int64_t left = steps, part; left > 0; left -= part) {
-        part = left < cdq_part_left(tally) ? left : cdq_part_left(tally);
+    for (int64_t left = steps, n; left > 0; left -= n) {
+        n = left < cdq_row_left(tally) ? left : cdq_row_left(tally);
         CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
-        cdq_tally_sweeps(tally, part);
+        cdq_tally_sweeps(tally, n);
     }
 #undef CDQ_BODY
 }

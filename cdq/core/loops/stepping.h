@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "lane.h"
+#include "loops/tally.h"
 #include "rng.h"
 
 #define CDQ_RESET_UNIFORMS 4
@@ -268,6 +269,14 @@ CDQ_INLINE int64_t cdq_book_environments(cdq_stepping *s, const int64_t agents)
 static int64_t cdq_book(cdq_stepping *s)
 {
     return s->agents == 1 ? cdq_book_environments(s, 1) : cdq_book_environments(s, s->agents);
+}
+
+/* Count the episodes of environments that ended in the sweep after so many that the tally does not know of yet. */
+static inline void cdq_count_ended(const cdq_stepping *s, int64_t n_ended, cdq_tally *tally, int64_t sweeps)
+{
+    for (int64_t k = 0; k < n_ended; k++)
+        for (int64_t i = s->ended[k]; i < s->ended[k] + s->agents; i++)
+            cdq_end_episode_after(tally, sweeps, s->elapsed[i], s->returns[i]);
 }
 
 #endif

@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from cdq.core.lane cimport cdq_call, cdq_lane
+from cdq.core.loops.tally cimport cdq_tally
 
 
 cdef extern from "loops/stepping.h":
@@ -43,3 +44,4 @@ cdef extern from "loops/stepping.h":
     int64_t cdq_begin_episode(cdq_stepping *s, int64_t first) nogil
     int64_t cdq_step_all(cdq_stepping *s) nogil
     int64_t cdq_book(cdq_stepping *s) nogil
+    void cdq_count_ended(const cdq_stepping *s, int64_t n_ended, cdq_tally *tally, int64_t sweeps) nogil

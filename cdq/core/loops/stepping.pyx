@@ -5,8 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_
 from cdq.core cimport turn
 from cdq.core.lane cimport cdq_call, cdq_lane
 from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_threshold
-from cdq.core.loops.tally cimport (
-    cdq_end_episode, cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of)
+from cdq.core.loops.tally cimport cdq_episodes, cdq_row_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of
 from cdq.core.loops.windows cimport Windows
 from cdq.core.table.qfunction cimport STATE, SUCCESSOR, QFunction
 from cdq.core.table.rows cimport Law, cdq_law
@@ -133,7 +132,7 @@ cdef class Stepper(Windows):
         self.tally = tally[0]
         self._open()
         while left > 0 and self.failed < 0 and not self.stop[0] and not self.q.diverged() and self._has_room():
-            left -= self._learn(law, &explore, min(left, CHUNK, cdq_part_left(&self.tally)))
+            left -= self._learn(law, &explore, min(left, CHUNK, cdq_row_left(&self.tally)))
         cdq_set_addresses(&self.c, NULL, NULL)
         tally[0] = self.tally
         return left == 0 and not self.q.diverged()
@@ -223,6 +222,7 @@ cdef class Stepper(Windows):
             self._judge()
             self.q.learn(law, s.action, s.reward, s.discount, self._masks(), NULL)
             n_ended = cdq_book(s)
+            cdq_count_ended(s, n_ended, &self.tally, made)
             self.q.advance()
             if n_ended and self._begin_ended(n_ended) or s.n_apart and self._leave_successors():
                 break
@@ -250,12 +250,11 @@ cdef class Stepper(Windows):
         return True
 
     cdef bint _begin_ended(self, int64_t n_ended) noexcept nogil:
-        """Count the episodes that ended and begin new ones; return whether one failed."""
+        """Begin new episodes for those that ended; return whether one failed."""
         cdef int64_t j, i, first
         for j in range(n_ended):
             first = self.c.ended[j]
             for i in range(first, first + self.c.agents):
-                cdq_end_episode(&self.tally.part, self.c.elapsed[i], self.c.returns[i])
                 self.q.end_episode(i)
             self.q.forget_actions(first, self.c.agents)
             if self._begin(first) or self._locate(STATE, first, self.c.agents):

@@ -27,6 +27,7 @@ typedef struct {
     int64_t length, rest, over; /* sweeps of a part at least, and those that are left over: in all, and by the end */
     double return_sum; /* of the parts of the row that ended: a sum of sums */
     int64_t before, pace, cut; /* steps of all workers before the window and per sweep; sweeps where a cell ends */
+    int64_t row_end; /* sweeps by which the row in hand ends */
     int bits; /* of a cell of steps */
     double *parts; /* (n_parts, CDQ_TALLY_WIDTH), or NULL */
     int64_t n_rows; /* of these that are filled */
@@ -57,16 +58,22 @@ static inline void cdq_end_part_later(cdq_tally *tally)
     }
 }
 
-/* Sweeps that are left of the part in hand. */
-static inline int64_t cdq_part_left(const cdq_tally *tally) { return tally->end - tally->done; }
+/* Sweeps that are left of the row in hand. Loops go so far without a look at its parts, which are short: a part in
+ * which no episode ends has nothing to say, and the others end when a later episode does. */
+static inline int64_t cdq_row_left(const cdq_tally *tally) { return tally->row_end - tally->done; }
 
-/* Find where the cell ends in which the part in hand ends, the first one of a row. */
+/* Find where the row ends whose first part is the one in hand: with the last part that ends in the same cell. */
 static inline void cdq_find_cut(cdq_tally *tally)
 {
+    tally->row_end = tally->end;
     if (!tally->pace)
         return; /* each part is a row */
     int64_t cell = (tally->before + tally->end * tally->pace) >> tally->bits;
     tally->cut = (((cell + 1) << tally->bits) - tally->before + tally->pace - 1) / tally->pace;
+    if (tally->cut > tally->sweeps)
+        tally->row_end = tally->sweeps;
+    else if (tally->cut > tally->end) /* the part in which the cell ends is the next row's first one */
+        tally->row_end = tally->sweeps * ((tally->cut * tally->n_parts - 1) / tally->sweeps) / tally->n_parts;
 }
 
 /* End the row in hand. */
@@ -106,12 +113,20 @@ static CDQ_NOINLINE void cdq_end_part(cdq_tally *tally)
     }
 }
 
-/* Take note of sweeps, no more than are left of the part. */
+/* Take note of sweeps, no more than are left of the row. */
 static inline void cdq_tally_sweeps(cdq_tally *tally, int64_t sweeps)
 {
     tally->done += sweeps;
-    while (tally->index < tally->n_parts && cdq_part_left(tally) == 0)
+    while (tally->index < tally->n_parts && tally->end <= tally->done)
         cdq_end_part(tally);
+}
+
+/* Count an episode that ends in the sweep after so many that the tally does not know of yet. */
+CDQ_INLINE void cdq_end_episode_after(cdq_tally *tally, int64_t sweeps, int64_t length, double result)
+{
+    while (tally->end <= tally->done + sweeps)
+        cdq_end_part(tally);
+    cdq_end_episode(&tally->part, length, result);
 }
 
 /* Counts and sums of the window so far. */
@@ -136,6 +151,7 @@ static inline cdq_tally cdq_begin_tally(double *parts, int64_t n_parts, int64_t 
     tally.length = sweeps / n_parts;
     tally.rest = sweeps % n_parts;
     cdq_end_part_later(&tally);
+    cdq_find_cut(&tally);
     cdq_tally_sweeps(&tally, 0);
     return tally;
 }

@@ -18,7 +18,8 @@ cdef extern from "loops/tally.h":
     void cdq_put_together(cdq_tally *tally, int64_t before, int64_t size, int bits) nogil
     cdq_tally cdq_begin_tally(double *parts, int64_t n_parts, int64_t lanes, int64_t sweeps) nogil
     void cdq_end_episode(cdq_episodes *part, int64_t length, double result) nogil
-    int64_t cdq_part_left(const cdq_tally *tally) nogil
+    void cdq_end_episode_after(cdq_tally *tally, int64_t sweeps, int64_t length, double result) nogil
+    int64_t cdq_row_left(const cdq_tally *tally) nogil
     cdq_episodes cdq_whole(const cdq_tally *tally) nogil
     void cdq_tally_sweeps(cdq_tally *tally, int64_t sweeps) nogil
 

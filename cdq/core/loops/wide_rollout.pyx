@@ -7,7 +7,7 @@ from cdq.core cimport turn
 from cdq.core.loops.exploration cimport cdq_exploration, cdq_explore, cdq_next_threshold
 from cdq.core.loops.model cimport Sampler, cdq_model
 from cdq.core.loops.tally cimport (
-    cdq_end_episode, cdq_episodes, cdq_part_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of)
+    cdq_end_episode_after, cdq_episodes, cdq_row_left, cdq_tally, cdq_tally_sweeps, cdq_whole, tally_of)
 from cdq.core.loops.windows cimport Windows
 from cdq.core.table.qfunction cimport STATE, SUCCESSOR
 from cdq.core.table.rows cimport Law, cdq_law
@@ -134,18 +134,18 @@ cdef class WideRollout(Windows):
         self, const cdq_law *law, int64_t sweeps, double explore_first, double explore_last, cdq_tally *tally
     ) noexcept nogil:
         cdef cdq_exploration explore = cdq_explore(explore_first, explore_last, sweeps)
-        cdef int64_t left = sweeps, count
+        cdef int64_t left = sweeps, count, i
         self.q.forget_actions(0, self.n_lanes)
         while left > 0 and not self.stop[0]:
-            count = min(left, CHUNK, cdq_part_left(tally))
-            for _ in range(count):
-                self.sweep(law, cdq_next_threshold(&explore), &tally.part)
+            count = min(left, CHUNK, cdq_row_left(tally))
+            for i in range(count):
+                self.sweep(law, cdq_next_threshold(&explore), tally, i)
             left -= count
             cdq_tally_sweeps(tally, count)
         return left == 0
 
-    cdef void sweep(self, const cdq_law *law, uint64_t threshold, cdq_episodes *done) noexcept nogil:
-        """Step every lane once: all choices and targets are of the table as it stands."""
+    cdef void sweep(self, const cdq_law *law, uint64_t threshold, cdq_tally *tally, int64_t made) noexcept nogil:
+        """Step every lane once, after *made* sweeps: all choices and targets are of the table as it stands."""
         cdef int64_t i
         cdef uint32_t *state = self.q.inner.located[STATE]
         cdef const uint8_t *masks
@@ -163,7 +163,7 @@ cdef class WideRollout(Windows):
             self.elapsed[i] += 1
             self.state[i] = self.q.inner.located[SUCCESSOR][i]
             if self.over[i] or self.elapsed[i] == self.sampler.c.time_limit:
-                cdq_end_episode(done, self.elapsed[i], self.returns[i])
+                cdq_end_episode_after(tally, made, self.elapsed[i], self.returns[i])
                 self.q.end_episode(i)
                 self.begin(i)
 

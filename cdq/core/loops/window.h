@@ -140,7 +140,7 @@ CDQ_INLINE void NAME(cdq_targets)(const cdq_rows *rows, const cdq_model *model, 
 }
 
 CDQ_INLINE void NAME(cdq_advance)(const cdq_rows *rows, const cdq_model *model, const cdq_lanes *lanes,
-                                  cdq_episodes *done, REAL gamma)
+                                  cdq_tally *tally, int64_t sweep, REAL gamma)
 {
     const int64_t turns = gamma < 0; /* a game: what the other player gains is lost */
     const int64_t limit = model->time_limit, n = lanes->n;
@@ -158,7 +158,7 @@ CDQ_INLINE void NAME(cdq_advance)(const cdq_rows *rows, const cdq_model *model, 
     }
     for (int64_t i = 0; ended && i < n; i++) {
         if ((successor[i] & CDQ_TERMINATED) || elapsed[i] == limit) {
-            cdq_end_episode(done, elapsed[i], returns[i]);
+            cdq_end_episode_after(tally, sweep, elapsed[i], returns[i]);
             returns[i] = 0;
             elapsed[i] = 0;
             state[i] = cdq_start(model, cdq_next_of_lane(lanes->words, n, i));
@@ -173,9 +173,9 @@ CDQ_INLINE void NAME(cdq_sweeps)(cdq_rows *rows, const cdq_law *law, const cdq_m
 {
     const int64_t n_actions = rows->n_actions;
     int trusted = 0;
-    for (int64_t left = sweeps, part; left > 0; left -= part) {
-        part = left < cdq_part_left(tally) ? left : cdq_part_left(tally);
-        for (int64_t t = 0; t < part; t++) {
+    for (int64_t left = sweeps, n; left > 0; left -= n) {
+        n = left < cdq_row_left(tally) ? left : cdq_row_left(tally);
+        for (int64_t t = 0; t < n; t++) {
             if (lanes->n <= CDQ_FEW_LANES && t % CDQ_GUESS_SWEEPS == 0)
                 trusted = cdq_trusted(&lanes->guesses);
             cdq_next_of_all(lanes->words, lanes->n, lanes->bits_action);
@@ -184,9 +184,9 @@ CDQ_INLINE void NAME(cdq_sweeps)(cdq_rows *rows, const cdq_law *law, const cdq_m
             NAME(cdq_sample)(rows, model, lanes, n_actions);
             NAME(cdq_targets)(rows, model, lanes, gamma, masked);
             NAME(cdq_update)(rows, law, lanes->state, lanes->action, (const REAL *)lanes->target, NULL, lanes->n, n_actions);
-            NAME(cdq_advance)(rows, model, lanes, &tally->part, gamma);
+            NAME(cdq_advance)(rows, model, lanes, tally, t, gamma);
         }
-        cdq_tally_sweeps(tally, part);
+        cdq_tally_sweeps(tally, n);
     }
 }
 

@@ -8,8 +8,8 @@
 #include "table/rows.h"
 
 #define CDQ_BLOCK 128
-/* Pairs of the longest vector: a block is filled up to a multiple of it, and what is copied may go so far beyond. */
-#define CDQ_MARGIN 16
+/* Pairs of two of the longest vectors: a block is filled up to a multiple of them. */
+#define CDQ_MARGIN 32
 /* Bytes of a line of the caches, and of the longest vector. */
 #define CDQ_LINE 64
 
@@ -20,8 +20,10 @@
  * clocks before and after. */
 typedef struct {
     int64_t workers, n;
-    uint32_t *clock, *total, *largest, *after, *counts;
+    const uint32_t *clock; /* of the table, or a copy */
+    uint32_t *copied_clock, *total, *largest, *after, *counts;
     uint32_t bound;
+    int several; /* a pair has several visitors */
 } cdq_visited;
 
 enum { CDQ_POOLED, CDQ_MEAN, CDQ_VISITS, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_SUM, CDQ_MAX, CDQ_CUSTOM };
@@ -63,7 +65,9 @@ CDQ_INLINE REAL NAME(cdq_exp)(REAL x)
  * to be written (merge_load.h). */
 typedef struct {
     cdq_visited v;
-    REAL *base, *merged, *values, *log_keep;
+    const REAL *base; /* of the table, or a copy */
+    REAL *copied_base, *merged, *values;
+    REAL *log_keep; /* with a row behind those of the workers, which a rule may use */
     const double *table; /* log_keep of the counts below CDQ_TABLE, or NULL */
 } NAME(cdq_block);
 
@@ -71,20 +75,20 @@ static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, int with_tab
 {
     const size_t reals = sizeof(REAL) * CDQ_BLOCK, words = sizeof(uint32_t) * CDQ_BLOCK, all = (size_t)workers;
     const size_t table = with_table ? CDQ_TABLE * sizeof(double) : 0, line = CDQ_LINE;
-    unsigned char *at = *memory = malloc(table + 2 * reals + 4 * words + all * (2 * reals + words) + 5 * line);
+    unsigned char *at = *memory = calloc(1, table + 3 * reals + 4 * words + all * (2 * reals + words) + 5 * line);
     if (!at)
         return -1;
     at += line - (uintptr_t)at % line;
     b->v.workers = workers;
     b->table = with_table ? (double *)at : NULL;
-    b->base = (REAL *)(at += table);
+    b->base = b->copied_base = (REAL *)(at += table);
     b->merged = (REAL *)(at += reals + line);
     b->v.total = (uint32_t *)(at += reals + line);
     b->v.after = (uint32_t *)(at += words + line);
     b->v.largest = (uint32_t *)(at += words);
-    b->v.clock = (uint32_t *)(at += words);
+    b->v.clock = b->v.copied_clock = (uint32_t *)(at += words);
     b->values = (REAL *)(at += words);
     b->log_keep = (REAL *)(at += all * reals);
-    b->v.counts = (uint32_t *)(at += all * reals);
+    b->v.counts = (uint32_t *)(at += (all + 1) * reals);
     return 0;
 }

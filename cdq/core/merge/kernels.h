@@ -1,5 +1,6 @@
 /* All kernels of merging of one instruction set; sets.h says which. */
 typedef uint32_t WORDS __attribute__((vector_size(BYTES)));
+typedef uint32_t LOOSE __attribute__((vector_size(BYTES), aligned(4))); /* of a table: it begins anywhere */
 typedef int32_t SIGNED __attribute__((vector_size(BYTES)));
 typedef float FLOATS __attribute__((vector_size(BYTES)));
 typedef double DOUBLES __attribute__((vector_size(BYTES)));
@@ -13,6 +14,7 @@ typedef int32_t SIGNED_HALF __attribute__((vector_size(BYTES / 2)));
 
 #undef SET
 #undef BYTES
+#undef CHAINS
 #undef ANY
 #undef WIDE_PRODUCT
 #undef LINES

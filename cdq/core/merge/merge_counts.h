@@ -28,53 +28,69 @@ CDQ_INLINE WORDS KIND(cdq_entries)(WORDS count, int bits)
     return (small & count) | (~small & entry);
 }
 
-/* Total and largest of the workers' visits, and an upper bound of all counts, whose flags are taken off. Returns 1 where
- * a pair has several visitors. */
-CDQ_INLINE int KIND(cdq_visits)(cdq_visited *v)
+/* Total and largest of the workers' visits, and an upper bound of all counts, whose flags are taken off. Two vectors at
+ * a time, as few steps depend on each other. */
+CDQ_INLINE void KIND(cdq_visits)(cdq_visited *v)
 {
+    const int64_t n = v->n, workers = v->workers;
     WORDS different = {0}, all = {0};
-    for (int64_t i = 0; i < v->n; i += WORD_LANES) {
-        WORDS clock = *(const WORDS *)(v->clock + i), total = {0}, largest = {0};
-        all |= clock;
-        for (int64_t k = 0; k < v->workers; k++) {
-            WORDS *at = (WORDS *)(v->counts + k * CDQ_BLOCK + i), count = *at & 0x7fffffff, visits = count - clock;
-            *at = count;
-            all |= count;
-            total += visits;
-            largest = LARGER(visits, largest);
+    for (int64_t i = 0; i < n; i += 2 * WORD_LANES) {
+        WORDS clock[2], total[2] = {{0}}, largest[2] = {{0}};
+        uint32_t *at = v->counts + i;
+        for (int j = 0; j < 2; j++)
+            all |= clock[j] = *(const LOOSE *)(v->clock + i + j * WORD_LANES);
+        for (int64_t k = 0; k < workers; k++, at += CDQ_BLOCK)
+#pragma GCC unroll 2
+            for (int j = 0; j < 2; j++) {
+                WORDS *counts = (WORDS *)at + j, count = *counts & 0x7fffffff, visits = count - clock[j];
+                *counts = count;
+                all |= count;
+                total[j] += visits;
+                largest[j] = LARGER(visits, largest[j]);
+            }
+        for (int j = 0; j < 2; j++) {
+            ((WORDS *)(v->total + i))[j] = total[j];
+            ((WORDS *)(v->largest + i))[j] = largest[j];
+            different |= total[j] ^ largest[j];
         }
-        *(WORDS *)(v->total + i) = total;
-        *(WORDS *)(v->largest + i) = largest;
-        different |= total ^ largest;
     }
     v->bound = 0;
     for (int j = 0; j < WORD_LANES; j++)
         v->bound |= all[j];
-    return ANY(different != 0) != 0;
+    v->several = ANY(different != 0) != 0;
+}
+
+/* How far pooling may move each clock. Entries are counts while these are small (rows.h). */
+CDQ_INLINE void KIND(cdq_allowances)(cdq_visited *v, const cdq_law *law)
+{
+    const uint32_t *allowance = law->allowance, *entries = v->bound >> law->bits ? v->after : v->clock;
+    uint64_t two;
+    for (int64_t i = 0; entries == v->after && i < v->n; i += WORD_LANES)
+        *(WORDS *)(v->after + i) = KIND(cdq_entries)(*(const LOOSE *)(v->clock + i), law->bits);
+    for (int64_t i = 0; i < v->n; i += 8)
+#pragma GCC unroll 4
+        for (int j = 0; j < 8; j += 2) { /* two at a time take a third less */
+            memcpy(&two, entries + i + j, sizeof two);
+            two = allowance[(uint32_t)two] | (uint64_t)allowance[two >> 32] << 32;
+            memcpy(v->after + i + j, &two, sizeof two);
+        }
 }
 
 /* total = sum of visits. The clock after the round: it gains max(max_k n_k, min(sum n, ceil(c / alpha(clock)))), all
  * visits while their mass is small, beyond that what the busiest worker did alone. Returns the sum of all totals. */
 static int64_t KIND(cdq_count)(cdq_visited *v, const cdq_law *law)
 {
-    const uint32_t *clocks = v->clock, *allowance = law->allowance;
-    uint32_t *afters = v->after;
-    const int64_t n = v->n;
-    const int several = KIND(cdq_visits)(v);
     LONGS sum = {0};
-    for (int64_t i = 0; several && i < n; i += WORD_LANES)
-        *(WORDS *)(afters + i) = KIND(cdq_entries)(*(const WORDS *)(clocks + i), law->bits);
-    for (int64_t i = 0; several && i < n; i += 8)
-#pragma GCC unroll 8
-        for (int j = 0; j < 8; j++)
-            afters[i + j] = allowance[afters[i + j]];
-    for (int64_t i = 0; i < n; i += WORD_LANES) {
+    KIND(cdq_visits)(v);
+    if (v->several)
+        KIND(cdq_allowances)(v, law);
+    for (int64_t i = 0; i < v->n; i += WORD_LANES) {
         WORDS gain = *(WORDS *)(v->total + i), after;
         sum += ((LONGS)gain & 0xffffffff) + ((LONGS)gain >> 32 & 0xffffffff);
-        if (several)
-            gain = LARGER(*(WORDS *)(v->largest + i), gain - LARGER(gain - *(WORDS *)(afters + i), (WORDS){0}));
-        after = *(const WORDS *)(clocks + i) + gain;
-        *(WORDS *)(afters + i) = after - LARGER(after - CDQ_CLOCK_LIMIT, (WORDS){0});
+        if (v->several)
+            gain = LARGER(*(WORDS *)(v->largest + i), gain - LARGER(gain - *(WORDS *)(v->after + i), (WORDS){0}));
+        after = *(const LOOSE *)(v->clock + i) + gain;
+        *(WORDS *)(v->after + i) = after - LARGER(after - CDQ_CLOCK_LIMIT, (WORDS){0});
     }
     return KIND(cdq_add_up)(sum);
 }
@@ -84,7 +100,7 @@ static void KIND(cdq_log_keeps)(const cdq_law *law, const uint32_t *counts, doub
 {
     const double *lines = law->lines[0];
     for (int64_t i = 0; i < n; i += WORD_LANES) {
-        WORDS count = *(const WORDS *)(counts + i);
+        WORDS count = *(const LOOSE *)(counts + i);
         uint32_t entry[WORD_LANES] __attribute__((aligned(BYTES)));
         SIGNED_HALF half[2];
         *(WORDS *)entry = KIND(cdq_entries)(count, law->bits) << 1;

@@ -43,21 +43,27 @@ typedef struct {
  * a third of the merge. */
 CDQ_INLINE void cdq_append(cdq_stream *s, int64_t n, void (*copy_past)(void *, const void *, int64_t))
 {
-    const int64_t n_bytes = n * s->item;
+    unsigned char rest[CDQ_LINE], *from = s->block - s->waiting;
+    int64_t left = n * s->item, head = 0;
     if (!copy_past) {
-        memcpy(s->to, s->block, (size_t)n_bytes);
-        s->to += n_bytes;
+        memcpy(s->to, s->block, (size_t)left);
+        s->to += left;
         return;
     }
-    unsigned char *from = s->block - s->waiting, *to = s->to - s->waiting;
-    int64_t left = s->waiting + n_bytes, head = (int64_t)(-(uintptr_t)to % CDQ_LINE);
+    if (!s->waiting) /* until lines are reached */
+        head = (int64_t)(-(uintptr_t)s->to % CDQ_LINE);
     head = head < left ? head : left;
-    memcpy(to, from, (size_t)head);
-    int64_t lines = (left - head) / CDQ_LINE * CDQ_LINE;
-    copy_past(to + head, from + head, lines);
-    s->to += n_bytes;
-    s->waiting = left - head - lines;
-    memmove(s->block - s->waiting, from + head + lines, (size_t)s->waiting);
+    for (int64_t i = 0; i < head; i += 4)
+        memcpy(s->to + i, from + i, 4);
+    left += s->waiting - head;
+    const int64_t lines = left / CDQ_LINE * CDQ_LINE;
+    copy_past(s->to - s->waiting + head, from + head, lines);
+    s->to += n * s->item;
+    s->waiting = left - lines;
+    if (!s->waiting)
+        return;
+    memcpy(rest, from + head + lines, CDQ_LINE);
+    memcpy(s->block - s->waiting, rest, CDQ_LINE);
 }
 
 CDQ_INLINE void cdq_finish_stream(cdq_stream *s)
@@ -88,16 +94,23 @@ CDQ_INLINE REAL *NAME(cdq_place)(const cdq_rows *rows, uint32_t pair, uint32_t *
     return row + action;
 }
 
+/* Base and clocks: where they are, if whole vectors of them may be read there. */
 CDQ_INLINE void NAME(cdq_load_base)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t first, const uint32_t *pairs)
 {
     const REAL *base = (const REAL *)rows->base;
-    for (int64_t i = 0; pairs && i < b->v.n; i++) {
-        b->base[i] = base[pairs[i]];
-        b->v.clock[i] = rows->clock[pairs[i]];
-    }
-    if (!pairs) {
-        memcpy(b->base, base + first, (size_t)b->v.n * sizeof(REAL));
-        memcpy(b->v.clock, rows->clock + first, (size_t)b->v.n * sizeof(uint32_t));
+    b->base = b->copied_base;
+    b->v.clock = b->v.copied_clock;
+    if (pairs) {
+        for (int64_t i = 0; i < b->v.n; i++) {
+            b->copied_base[i] = base[pairs[i]];
+            b->v.copied_clock[i] = rows->clock[pairs[i]];
+        }
+    } else if (b->v.n % CDQ_MARGIN) {
+        memcpy(b->copied_base, base + first, (size_t)b->v.n * sizeof(REAL));
+        memcpy(b->v.copied_clock, rows->clock + first, (size_t)b->v.n * sizeof(uint32_t));
+    } else {
+        b->base = base + first;
+        b->v.clock = rows->clock + first;
     }
 }
 
@@ -181,8 +194,8 @@ CDQ_INLINE void NAME(cdq_load_slice)(NAME(cdq_block) * b, cdq_slice *slice, int6
 CDQ_INLINE void NAME(cdq_fill_up)(NAME(cdq_block) * b)
 {
     for (int64_t i = b->v.n; i % CDQ_MARGIN; i++) {
-        b->base[i] = 0;
-        b->v.clock[i] = 0;
+        b->copied_base[i] = 0;
+        b->v.copied_clock[i] = 0;
         for (int64_t k = 0; k < b->v.workers; k++) {
             b->values[k * CDQ_BLOCK + i] = 0;
             b->v.counts[k * CDQ_BLOCK + i] = 0;

@@ -4,6 +4,8 @@
 typedef REAL VECTOR __attribute__((vector_size(BYTES)));
 typedef CDQ_PASTE(cdq_bits, REAL) MASK __attribute__((vector_size(BYTES)));
 typedef uint32_t COUNTS __attribute__((vector_size(4 * BYTES / sizeof(REAL))));
+typedef REAL LOOSE_VECTOR __attribute__((vector_size(BYTES), aligned(sizeof(REAL)))); /* of a table */
+typedef uint32_t LOOSE_COUNTS __attribute__((vector_size(4 * BYTES / sizeof(REAL)), aligned(4)));
 
 CDQ_INLINE VECTOR KERNEL(cdq_choose)(MASK mask, VECTOR then, VECTOR otherwise)
 {
@@ -17,33 +19,73 @@ CDQ_INLINE VECTOR KERNEL(cdq_numbers)(COUNTS counts)
     return __builtin_convertvector((COUNTS_SIGNED)counts, VECTOR);
 }
 
-CDQ_INLINE VECTOR KERNEL(cdq_phi)(VECTOR x)
+#define EACH _Pragma("GCC unroll 8") for (int j = 0; j < CHAINS; j++)
+
+/* phi of some vectors of numbers from the limit on, or exp, in their place: phi is a chain of forty steps that wait for
+ * each other, so that several go side by side. Nothing else is kept in registers meanwhile. */
+CDQ_INLINE void KERNEL(cdq_chains)(VECTOR *numbers, int exponential)
 {
     const REAL *series = NAME(cdq_series);
-    const MASK beyond = (MASK)(x < CDQ_PHI_LIMIT);
-    const int some_beyond = ANY(beyond);
-    const VECTOR limit = (VECTOR){0} + (REAL)CDQ_PHI_LIMIT;
-    VECTOR y = (some_beyond ? KERNEL(cdq_choose)(beyond, limit, x) : x) * (REAL)0.015625;
-    VECTOR phi = (VECTOR){0} + series[CDQ_DEGREE];
+    VECTOR y[CHAINS], phi[CHAINS];
+    FROM_MEMORY(series);
+    EACH {
+        y[j] = numbers[j] * (REAL)0.015625;
+        phi[j] = (VECTOR){0} + series[CDQ_DEGREE];
+    }
 #pragma GCC unroll 16
     for (int i = CDQ_DEGREE - 1; i >= 0; i--)
-        phi = phi * y + series[i];
-    VECTOR keep = (REAL)1 + y * phi;
-    phi *= (REAL)0.015625;
-#pragma GCC unroll 6
-    for (int i = 0; i < 6; i++) {
-        phi *= (REAL)1 + keep;
-        keep *= keep;
+        EACH {
+            phi[j] = phi[j] * y[j] + series[i];
+            IN_TURN(phi[j]);
+        }
+    EACH {
+        y[j] = (REAL)1 + y[j] * phi[j];
+        phi[j] *= (REAL)0.015625;
+        IN_TURN(phi[j]);
     }
-    return some_beyond ? KERNEL(cdq_choose)(beyond, (REAL)-1 / x, phi) : phi;
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; i++)
+        EACH {
+            phi[j] *= (REAL)1 + y[j];
+            y[j] *= y[j];
+            IN_TURN(phi[j]);
+        }
+    FROM_MEMORY(numbers);
+    EACH numbers[j] = exponential ? (REAL)1 + numbers[j] * phi[j] : phi[j];
 }
 
-CDQ_INLINE VECTOR KERNEL(cdq_exp)(VECTOR x) { return (REAL)1 + x * KERNEL(cdq_phi)(x); }
+/* The same of all numbers. */
+CDQ_INLINE void KERNEL(cdq_phi_of)(VECTOR *numbers, int exponential)
+{
+    const VECTOR limit = (VECTOR){0} + (REAL)CDQ_PHI_LIMIT;
+    VECTOR given[CHAINS];
+    MASK beyond = {0};
+    EACH beyond |= (MASK)(numbers[j] < limit);
+    const int some_beyond = ANY(beyond);
+    for (int j = 0; some_beyond && j < CHAINS; j++) {
+        given[j] = numbers[j];
+        numbers[j] = KERNEL(cdq_choose)((MASK)(given[j] < limit), limit, given[j]);
+    }
+    KERNEL(cdq_chains)(numbers, exponential);
+    for (int j = 0; some_beyond && j < CHAINS; j++) {
+        VECTOR phi = (REAL)-1 / given[j];
+        numbers[j] = KERNEL(cdq_choose)((MASK)(given[j] < limit), exponential ? (REAL)1 + given[j] * phi : phi,
+                                        numbers[j]);
+    }
+}
+
+/* The same of so many rows of a block. */
+static void KERNEL(cdq_phis)(REAL *numbers, int64_t rows, int64_t n, int exponential)
+{
+    for (int64_t k = 0; k < rows; k++, numbers += CDQ_BLOCK)
+        for (int64_t i = 0; i < n; i += CHAINS * LANES)
+            KERNEL(cdq_phi_of)((VECTOR *)(numbers + i), exponential);
+}
 
 /* Some pairs: vectors of the block's arrays, whose workers' rows lie CDQ_BLOCK apart. */
 typedef struct {
     int64_t workers;
-    const REAL *values, *log_keep;
+    const REAL *values, *weights;
     const uint32_t *counts;
     VECTOR base;
     COUNTS clock, total;
@@ -79,25 +121,18 @@ CDQ_INLINE VECTOR KERNEL(cdq_visits)(const KERNEL(cdq_pairs) * p)
  * page, with phi(x) = (1 - e^x) / -x. An untouched pair adds nothing, so there is no case to tell apart. */
 CDQ_INLINE VECTOR KERNEL(cdq_pooled)(const KERNEL(cdq_pairs) * p)
 {
-    VECTOR mass = {0}, sum = {0};
-    for (int64_t k = 0; k < p->workers; k++) {
-        VECTOR keep = KERNEL(cdq_at)(p->log_keep, k);
-        mass += keep;
-        sum += (KERNEL(cdq_at)(p->values, k) - p->base) / KERNEL(cdq_phi)(keep);
-    }
-    return p->base + KERNEL(cdq_phi)(mass) * sum;
+    VECTOR sum = {0};
+    for (int64_t k = 0; k < p->workers; k++)
+        sum += (KERNEL(cdq_at)(p->values, k) - p->base) / KERNEL(cdq_at)(p->weights, k);
+    return p->base + KERNEL(cdq_at)(p->weights, p->workers) * sum;
 }
 
 /* sum_k e^-L_k Q_k / sum_k e^-L_k, relative to the largest exponent (direct powers overflow) */
 CDQ_INLINE VECTOR KERNEL(cdq_importance)(const KERNEL(cdq_pairs) * p)
 {
-    VECTOR least = {0}, weights = {0}, sum = {0};
+    VECTOR weights = {0}, sum = {0};
     for (int64_t k = 0; k < p->workers; k++) {
-        VECTOR keep = KERNEL(cdq_at)(p->log_keep, k);
-        least = KERNEL(cdq_choose)((MASK)(keep < least), keep, least);
-    }
-    for (int64_t k = 0; k < p->workers; k++) {
-        VECTOR weight = KERNEL(cdq_exp)(least - KERNEL(cdq_at)(p->log_keep, k));
+        VECTOR weight = KERNEL(cdq_at)(p->weights, k);
         weights += weight;
         sum += weight * KERNEL(cdq_at)(p->values, k);
     }
@@ -109,7 +144,7 @@ CDQ_INLINE VECTOR KERNEL(cdq_affine)(const KERNEL(cdq_pairs) * p)
 {
     VECTOR merged = p->base;
     for (int64_t k = 0; k < p->workers; k++) {
-        VECTOR keep = KERNEL(cdq_exp)(KERNEL(cdq_at)(p->log_keep, k));
+        VECTOR keep = KERNEL(cdq_at)(p->weights, k);
         merged = keep * merged + (KERNEL(cdq_at)(p->values, k) - keep * p->base);
     }
     return merged;
@@ -154,8 +189,8 @@ CDQ_INLINE void KERNEL(cdq_apply)(NAME(cdq_block) * b, const int rule)
 {
     const int sole_counts = rule == CDQ_POOLED || rule == CDQ_VISITS || rule == CDQ_AFFINE || rule == CDQ_SUM;
     for (int64_t i = 0; i < b->v.n; i += LANES) {
-        KERNEL(cdq_pairs) p = {b->v.workers, b->values + i, b->log_keep + i, b->v.counts + i, *(VECTOR *)(b->base + i),
-                               *(COUNTS *)(b->v.clock + i), *(COUNTS *)(b->v.total + i)};
+        KERNEL(cdq_pairs) p = {b->v.workers, b->values + i, b->log_keep + i, b->v.counts + i, *(const LOOSE_VECTOR *)(b->base + i),
+                               *(const LOOSE_COUNTS *)(b->v.clock + i), *(COUNTS *)(b->v.total + i)};
         MASK nobody = __builtin_convertvector(p.total == 0, MASK);
         MASK alone = __builtin_convertvector(p.total == *(COUNTS *)(b->v.largest + i), MASK);
         VECTOR merged = p.base;
@@ -169,8 +204,31 @@ CDQ_INLINE void KERNEL(cdq_apply)(NAME(cdq_block) * b, const int rule)
     }
 }
 
+/* What the rules that ask for it make of log_keep: phi of each worker's and of their sum, or powers. */
+CDQ_INLINE void KERNEL(cdq_weights)(NAME(cdq_block) * b, int rule)
+{
+    const int64_t workers = b->v.workers, n = b->v.n;
+    for (int64_t i = 0; rule != CDQ_AFFINE && i < n; i += LANES) {
+        VECTOR sum = {0}, least = {0};
+        for (int64_t k = 0; k < workers; k++) {
+            VECTOR keep = KERNEL(cdq_at)(b->log_keep + i, k);
+            sum += keep;
+            least = KERNEL(cdq_choose)((MASK)(keep < least), keep, least);
+        }
+        if (rule == CDQ_POOLED)
+            *(VECTOR *)(b->log_keep + workers * CDQ_BLOCK + i) = sum;
+        for (int64_t k = 0; rule == CDQ_IMPORTANCE && k < workers; k++) {
+            VECTOR *keep = (VECTOR *)(b->log_keep + k * CDQ_BLOCK + i);
+            *keep = least - *keep;
+        }
+    }
+    KERNEL(cdq_phis)(b->log_keep, rule == CDQ_POOLED ? workers + 1 : workers, n, rule != CDQ_POOLED);
+}
+
 static void KERNEL(cdq_rule)(NAME(cdq_block) * b, int rule)
 {
+    if (rule == CDQ_IMPORTANCE || (b->v.several && (rule == CDQ_POOLED || rule == CDQ_AFFINE)))
+        KERNEL(cdq_weights)(b, rule);
     switch (rule) {
     case CDQ_POOLED: KERNEL(cdq_apply)(b, CDQ_POOLED); break;
     case CDQ_MEAN: KERNEL(cdq_apply)(b, CDQ_MEAN); break;

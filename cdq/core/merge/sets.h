@@ -20,8 +20,11 @@ typedef int64_t cdq_bits_double;
 #define SOME KERNEL(cdq_some)
 #define MASK KERNEL(cdq_mask)
 #define COUNTS KERNEL(cdq_counts)
+#define LOOSE_VECTOR KERNEL(cdq_loose_vector)
+#define LOOSE_COUNTS KERNEL(cdq_loose_counts)
 #define LANES (BYTES / (int)sizeof(REAL))
 #define WORDS KIND(cdq_words)
+#define LOOSE KIND(cdq_loose)
 #define SIGNED KIND(cdq_signed)
 #define FLOATS KIND(cdq_floats)
 #define DOUBLES KIND(cdq_doubles)
@@ -30,15 +33,25 @@ typedef int64_t cdq_bits_double;
 #define SIGNED_HALF KIND(cdq_signed_half)
 #define WORD_LANES (BYTES / 4)
 
+/* Keeps steps of several chains in turn, as they are written: the compiler would go through one chain after another. */
+#if defined(__GNUC__) && defined(__SSE2__)
+#define IN_TURN(vector) __asm__ volatile("" : "+v"(vector))
+#else
+#define IN_TURN(vector) ((void)0)
+#endif
+
 /* Keeps an array in memory: the compiler would move each element out of a vector, which takes longer than a load. */
 #ifdef __GNUC__
 #define IN_MEMORY(array) __asm__("" : "+m"(array))
+#define FROM_MEMORY(pointer) __asm__("" : "+r"(pointer) : : "memory")
 #else
 #define IN_MEMORY(array) ((void)0)
+#define FROM_MEMORY(pointer) ((void)0)
 #endif
 
 #define SET baseline
 #define BYTES 16
+#define CHAINS 4
 #define LINES(line, entry, at, slope)                                                                               \
     const double *a_ = line + (entry)[0], *b_ = line + (entry)[1];                                                    \
     at = (DOUBLES){a_[0], b_[0]};                                                                                   \
@@ -65,6 +78,7 @@ typedef int64_t cdq_bits_double;
 #pragma GCC target("avx2")
 #define SET avx2
 #define BYTES 32
+#define CHAINS 4
 #define LINES(line, entry, at, slope)                                                                               \
     const __m256d a_ = cdq_two_lines(line + (entry)[0], line + (entry)[2]),                                           \
                   b_ = cdq_two_lines(line + (entry)[1], line + (entry)[3]);                                           \
@@ -85,6 +99,7 @@ CDQ_INLINE __m256d cdq_two_lines(const double *first, const double *second)
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl")
 #define SET avx512
 #define BYTES 64
+#define CHAINS 8
 #define LINES(line, entry, at, slope)                                                                               \
     const __m512d a_ = cdq_four_lines(line, (entry)[0], (entry)[2], (entry)[4], (entry)[6]),                        \
                   b_ = cdq_four_lines(line, (entry)[1], (entry)[3], (entry)[5], (entry)[7]);                        \

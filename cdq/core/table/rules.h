@@ -42,14 +42,7 @@ CDQ_INLINE const REAL *NAME(cdq_acting_values)(const cdq_rule *rule, const REAL 
  * what was just stored one by one waits for it (46 against 72 million steps/s). */
 CDQ_INLINE uint32_t NAME(cdq_greedy_by_both)(const REAL *q, const int64_t n_actions, uint32_t bits)
 {
-    REAL best = q[0] + q[n_actions];
-    uint32_t ties = 0;
-    for (int64_t a = 1; a < n_actions; a++) {
-        REAL sum = q[a] + q[n_actions + a];
-        best = sum > best ? sum : best;
-    }
-    for (int64_t a = 0; a < n_actions; a++)
-        ties |= (uint32_t)(q[a] + q[n_actions + a] == best) << a;
+    const uint32_t ties = NAME(cdq_sum_equal)(q, n_actions, n_actions, NAME(cdq_sum_max)(q, n_actions, n_actions));
     return cdq_nth_bit[ties][cdq_below(bits, (uint32_t)cdq_bits_set[ties])];
 }
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from cdq.comm.mpi.node import Place, cores_of, crowded, here, unpacked
+from cdq.comm.node import Place, cores_of, crowded, here, unpacked
 
 
 def test_a_place_can_be_sent() -> None:
