@@ -166,7 +166,7 @@ class InProcessCommunicator(Communicator):
 
 
 class _OfThreads(Together):
-    """As `Together`, of threads: items are the objects themselves."""
+    """Meeting place of threads, as `Together`: items are the objects themselves."""
 
     def __init__(self, comm: InProcessCommunicator, barrier: Barrier) -> None:
         super().__init__(barrier)

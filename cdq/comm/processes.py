@@ -128,7 +128,7 @@ class ProcessCommunicator(Communicator):
 
 
 class _OfProcesses(Together):
-    """As `Together`, of processes: items stay where they are, and others stand for them here."""
+    """Meeting place of processes, as `Together`: items stay where they are, and others stand for them here."""
 
     def __init__(self, comm: ProcessCommunicator, barrier: Barrier) -> None:
         super().__init__(barrier)

@@ -46,7 +46,7 @@ class Together:
         Parameters
         ----------
         status : int
-            What the barrier said last.
+            Last result of the barrier.
         doing : str
             Name of what the ranks met for.
 

@@ -34,7 +34,7 @@ static inline void cdq_sleep(int64_t nanoseconds) {
     struct timespec t = {nanoseconds / 1000000000, nanoseconds % 1000000000};
     nanosleep(&t, NULL);
 }
-/* Whether one of *n* files has something to be read. */
+/* 1 if one of *n* files has something to be read, else 0. */
 static inline int cdq_is_readable(struct pollfd *files, size_t n) {
     return n && poll(files, (nfds_t)n, 0) > 0;
 }

@@ -43,7 +43,7 @@ PARTS: dict[str, Part] = {
     "zmq": Part("zmq", "zmq learning"),
     "local": Part("local --seconds 1 --ways threads local hub", "local --seconds 0.05 --ways threads local"),
     "ranks": Part(
-        "ranks --env FrozenLake8x8-v1 --seconds 0.3",
+        "ranks --env FrozenLake8x8-v1 Taxi-v4 --seconds 0.3",
         "ranks --env FrozenLake-v1 --windows 1000 --seconds 0.05 --ways threads mpiexec",
     ),
     "gymnasium": Part("gymnasium_loops", "gymnasium_loops"),

@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -47,6 +48,10 @@ KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "another rule": ("FrozenLake-v1", {"rule": "double-q", "merge": "visits", "sync_every": 99}),
     "tasks": ("FrozenLake-v1", {"tasks": TASKS, "sync_every": 160}),
     "a compiled environment": ("cdq/RiverSwim-v0", {"sync_every": 80}),
+    "agents": ("cdq/Signals-v0", {"num_envs": 2, "env_kwargs": {"rows": 2, "columns": 2}, "sync_every": 50}),
+    "nodes": ("cdq/Routing-v0", {"num_envs": 2, "gamma": 1.0, "step_size": 0.5, "sync_every": 50}),
+    "a game": ("cdq/Nim-v0", {"opponent": "self", "sync_every": 50}),
+    "bins": ("cdq/CartPole-v0", {"bins": 6, "sync_every": 70}),
     "tiles": ("cdq/MountainCar-v0", {"features": cdq.TileCoding(4, 4), "sync_every": 90}),
 }
 IN_PYTHON: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -56,20 +61,27 @@ IN_PYTHON: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
+@contextmanager
+def noted(rounds: list[int]) -> Iterator[None]:
+    """Note how many rounds each stretch has."""
+    play = Stretches.play
+
+    def played(self: Stretches, *arguments: Any) -> Any:
+        result = play(self, *arguments)
+        rounds.append(result[1].rounds if result is not None else 0)
+        return result
+
+    with mock.patch.object(Stretches, "play", played):
+        yield
+
+
 def learnt(kind: str, comm: Any, **how: Any) -> tuple[Any, ...]:
     """Learn twice, and return what came of it on this rank, with the number of stretches."""
     env, given = {**KINDS, **IN_PYTHON}[kind]
     settings = {name: value for name, value in given.items() if name != "until"}
     agent = cdq.QLearner(env, seed=3, comm=comm, **settings, **how)
     rounds: list[int] = []
-    play = Stretches.play
-
-    def noted(self: Stretches, *arguments: Any) -> Any:
-        result = play(self, *arguments)
-        rounds.append(result[1].rounds if result is not None else 0)
-        return result
-
-    with mock.patch.object(Stretches, "play", noted):
+    with noted(rounds):
         for steps in (20_000, 7_001):
             agent.learn(steps, until=given.get("until"))
     rows = agent.history.to_arrays()
@@ -88,6 +100,29 @@ def test_ranks_learn_what_threads_do_in_as_many_rounds(kind: str, size: int) -> 
     assert {one[:2] for one in found} == {tuple(expected[:2])}
     assert [one[3] for one in found] == [rounds // size] * size
     assert rounds > 0
+
+
+@pytest.mark.parametrize("kind", ["tasks", "bins"])
+def test_processes_beside_this_one_are_ranks(kind: str) -> None:
+    *expected, rounds = learnt(kind, "inprocess", workers=2)
+    assert learnt(kind, "zmq", workers=2) == (*expected, rounds // 2)
+
+
+def fleet(how: dict[str, Any], comm: Any) -> tuple[str, int]:
+    """Learn in three environments; return the digest of all tables, and how many rounds took no Python."""
+    rounds: list[int] = []
+    envs = [cdq.MDP.garnet(40, 4, branching=2, seed=seed) for seed in (1, 2, 3)]
+    agent = cdq.QLearner(envs, seed=3, comm=comm, sync_every=100, **how)
+    with noted(rounds):
+        agent.learn(20_000)
+    return agent._state.merged.digest().hex(), sum(rounds)
+
+
+@pytest.mark.parametrize("how", [{}, {"merge": cdq.Personal()}], ids=["one table", "a table each"])
+def test_ranks_learn_a_fleet_as_threads_do(how: dict[str, Any]) -> None:
+    digest, rounds = fleet(how, "inprocess")
+    assert pool.run(3, partial(fleet, how), timeout=60.0) == [(digest, rounds // 3)] * 3
+    assert (rounds > 0) is (not how)  # tables of their own are merged in Python
 
 
 @pytest.mark.parametrize("kind", IN_PYTHON)
