@@ -8,7 +8,7 @@ environments in Python: `learner.ranks`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -89,10 +89,12 @@ class Backend:
         """Return the backend for a call that steps nothing: threads in place of processes that it would start."""
         return Backend(THREADS, self.size, "inprocess") if self.kind in {MEMBERS, PROCESSES} else self
 
-    def hosted(self, hosting: Hosting | None, task: EnvironmentTask, about: Mapping[str, Any]) -> Backend:
+    def hosted(
+        self, hosting: Hosting | None, task: EnvironmentTask, about: Callable[[], Mapping[str, Any]]
+    ) -> Backend:
         """Return the backend whose members join a hub at *hosting*, where that is not None.
 
-        *about* is the description of the learner (`training.call.about`).
+        *about* returns the description of the learner (`training.call.about`); it is asked where there is a hub.
 
         Raises
         ------
@@ -107,7 +109,7 @@ class Backend:
             )
         from cdq.learner.members import require_hostable
 
-        require_hostable(task, about, hosting.least)
+        require_hostable(task, about(), hosting.least)
         return replace(self, kind=MEMBERS, hosting=hosting)
 
 

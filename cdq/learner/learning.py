@@ -105,7 +105,7 @@ class Learning(Filed):
         if isinstance(self._task, LoggedTask):
             self._task.refuse()
         self._require_unchanged()
-        backend = self._backend.hosted(hosting, self._task, self._call().about)
+        backend = self._backend.hosted(hosting, self._task, lambda: self._call().about)
         if hosting is not None and hosting.asynchronous:
             require_asynchronous(self.settings)
         goal = make_goal(self._state, self._checkpoints, steps, until)

@@ -66,6 +66,7 @@ def stepped(env: str, steps: int, arguments: dict[str, Any]) -> Work:
     import gymnasium
 
     import cdq
+    import cdq.envs  # which registers them
 
     agent = cdq.QLearner(gymnasium.make(env, **arguments), seed=0, sync_every=1 << 20)
     agent.learn(1 << 20)
