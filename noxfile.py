@@ -263,7 +263,7 @@ def kept_packages(session: nox.Session, extra: str) -> Path:
 
 def temporary(session: nox.Session, name: str) -> Path:
     """Return an empty directory of the session."""
-    path = Path(session.create_tmp()) / name
+    path = Path(session.create_tmp()).resolve() / name
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir()
     return path
@@ -290,7 +290,7 @@ def git(*arguments: str) -> str:
 
 def built_wheel(session: nox.Session) -> Path:
     """Return the wheel of the committed files, built out of the source distribution once for all sessions."""
-    folder = Path(session.create_tmp()).parents[1] / f"wheel-{git('rev-parse', 'HEAD')}"
+    folder = Path(session.create_tmp()).resolve().parents[1] / f"wheel-{git('rev-parse', 'HEAD')}"
     if not list(folder.glob("*.whl")):
         session.install("-q", "build")
         session.run("python", "-m", "build", "--outdir", str(folder), str(fresh_copy(session)), silent=True)

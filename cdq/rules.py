@@ -140,6 +140,7 @@ def as_rule(name: object) -> UpdateRule:
 
 def _read(text: str, number: str | None) -> Hysteretic:
     try:
-        return Hysteretic(float(number or ""))
-    except ValueError as error:
-        raise ConfigError(f"rule is {text!r}; write it as hysteretic(0.01)") from error
+        beta = float(number or "")
+    except ValueError:
+        raise ConfigError(f"rule is {text!r}; write it as hysteretic(0.01)") from None
+    return Hysteretic(beta)

@@ -175,6 +175,10 @@ def test_less_time_is_better_however_exact_an_answer_is() -> None:
     assert not history.less_is_better("Speeds", "two workers to 1", "figure")
 
 
+def test_a_table_of_speeds_is_one_though_its_rows_name_times() -> None:
+    assert not history.less_is_better("Overlap, million steps/s", "10,000 steps, 1 ms", "in turn")
+
+
 def fake(root: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> Part:
     """Let a program be the only benchmark, of a checkout with a page and no history."""
     (root / "tests/benchmarks/history").mkdir(parents=True)

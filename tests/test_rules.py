@@ -50,10 +50,18 @@ def test_a_step_size_that_is_none(beta: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["hysteretic", "hysteretic()", "hysteretic(a)", "hysteretic(0.1", "hysteretic(2)"]
+    ("text", "said"),
+    [
+        ("hysteretic", "rule is 'hysteretic'; allowed: 'q-learning'"),
+        ("hysteretic()", r"write it as hysteretic\(0.01\)"),
+        ("hysteretic(a)", r"write it as hysteretic\(0.01\)"),
+        ("hysteretic(0.1", r"rule is 'hysteretic\(0.1'; allowed: 'q-learning'"),
+        ("hysteretic(2)", "beta of Hysteretic is 2.0; allowed: a number from 0 to 1"),
+        ("hysteretic:-0.1", "beta of Hysteretic is -0.1; allowed: a number from 0 to 1"),
+    ],
 )
-def test_a_text_that_says_none(text: str) -> None:
-    with pytest.raises(ConfigError, match="rule is|beta of"):
+def test_a_text_that_says_none(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
         rules.as_rule(text)
 
 

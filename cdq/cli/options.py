@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,6 +107,7 @@ LogTo = Annotated[
 
 # Ends of names of files that somebody may hope for.
 _OTHER_FILES = {".json", ".txt", ".log", ".tsv", ".parquet", ".xlsx", ".html", ".safetensors", ".png", ".svg"}
+_COMMA = re.compile(r",(?![^\[(]*[\])])")  # between arguments, not within brackets
 _WORDS = {"True": True, "False": False, "None": None}
 
 
@@ -118,7 +120,7 @@ Progress = Annotated[
 
 
 def env_kwargs_of(texts: Sequence[str] | None, name_of: str = "--env-arg") -> dict[str, Any] | None:
-    """Return the arguments of an environment that an option gives: JSON, Python's True, False and None, or text.
+    """Return the arguments of an environment that an option gives: JSON, True, False, None, tuples, or text.
 
     Raises
     ------
@@ -127,8 +129,8 @@ def env_kwargs_of(texts: Sequence[str] | None, name_of: str = "--env-arg") -> di
 
     Examples
     --------
-    >>> env_kwargs_of(["is_slippery=false", "map_name=8x8", "success_rate=0.5"])
-    {'is_slippery': False, 'map_name': '8x8', 'success_rate': 0.5}
+    >>> env_kwargs_of(["is_slippery=false", "map_name=8x8", "shape=(10, 20)"])
+    {'is_slippery': False, 'map_name': '8x8', 'shape': (10, 20)}
     """
     given: dict[str, Any] = {}
     for text in texts or ():
@@ -146,17 +148,20 @@ def fleet_of(texts: Sequence[str] | None, common: Mapping[str, Any] | None) -> A
 
     Examples
     --------
-    >>> fleet_of(["length=0.3", "length=0.9,masspole=0.2"], None)
-    [{'length': 0.3}, {'length': 0.9, 'masspole': 0.2}]
+    >>> fleet_of(["length=0.3", "shape=(3,4),slip=0.2"], None)
+    [{'length': 0.3}, {'shape': (3, 4), 'slip': 0.2}]
     """
     if not texts:
         return common
-    return [{**(common or {}), **(env_kwargs_of(text.split(","), "--fleet") or {})} for text in texts]
+    return [{**(common or {}), **(env_kwargs_of(_COMMA.split(text), "--fleet") or {})} for text in texts]
 
 
 def _value_of(text: str) -> Any:
-    """Return what a text is as JSON, else the text."""
+    """Return what a text is as JSON, or as a tuple of that; else the text."""
+    is_tuple = text.startswith("(") and text.endswith(")")
     try:
+        if is_tuple:
+            return tuple(json.loads(f"[{text[1:-1].rstrip(' ,')}]", parse_constant=str))
         return json.loads(text, parse_constant=str)
     except (ValueError, RecursionError):
         return text

@@ -20,6 +20,7 @@ from cdq.comm.contribution import Contribution, Part, Received, as_bytes_view
 from cdq.comm.together import Together
 from cdq.core.barrier import Barrier
 from cdq.errors import CommClosed, CommError, ConfigError
+from cdq.errors.checks import described
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -328,7 +329,7 @@ class Communicator(ABC):
         if error is None:
             self.close()
         else:
-            self.abort(describe(error))
+            self.abort(described(error))
 
     # ---- for implementations
 
@@ -367,7 +368,7 @@ class Communicator(ABC):
     def _fail(self, error: BaseException) -> None:
         """Remember that a collective failed: nothing but ``close`` and ``abort`` is allowed any more."""
         self._victim = isinstance(error, CommError)
-        self._unusable = self._unusable or f"unusable since a call failed ({describe(error)})"
+        self._unusable = self._unusable or f"unusable since a call failed ({described(error)})"
 
     def _end(self, how: str) -> bool:
         first, self._closed = not self._closed, True
@@ -385,8 +386,3 @@ def checked_timeout(timeout: float) -> float:
             f"timeout is {told}; it must be a number of seconds above zero and at most {LONGEST_TIMEOUT:g}"
         )
     return float(timeout)
-
-
-def describe(error: BaseException) -> str:
-    """Return an exception's type and message in one line."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 from cdq.errors import ConfigError
+from cdq.errors.checks import described
 
 _ROUNDS = 8  # of modules that come to light as others are sent
 
@@ -46,7 +47,7 @@ def pack(thing: Any, name: str = "") -> bytes:
     except Exception as error:  # pickling calls what its objects define, and so raises anything
         raise ConfigError(
             f"{name or repr(thing)[:80]} cannot be sent to another process, and several workers of it are processes: "
-            f"{describe(error)}. Let it make such things there, as in __init__ or reset, or start the processes "
+            f"{described(error)}. Let it make such things there, as in __init__ or reset, or start the processes "
             "yourself: cdq launch -n 2 script.py, or mpiexec"
         ) from error
     finally:
@@ -74,11 +75,6 @@ def _dumped(thing: Any) -> bytes:
 def unpack(data: bytes) -> Any:
     """Return what `pack` packed; only for what the process that started this one sent, or this one itself."""
     return pickle.loads(data)
-
-
-def describe(error: BaseException) -> str:
-    """Return an exception's type and message in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 class _Reader(pickle.Unpickler):

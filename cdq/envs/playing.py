@@ -12,6 +12,7 @@ import numpy.typing as npt
 from cdq.contracts import Model
 from cdq.core.planning import plan as core
 from cdq.envs.spaces import DISCOUNT, MASK, Encoder
+from cdq.errors.checks import described
 
 # Steps in all; without a new pair, after which those left are given up; and between two plans, or of an episode.
 _LEAST, _PATIENCE, _FAR = 10_000, 6_000, 500
@@ -55,8 +56,8 @@ def play(env: Any, model: Model, encoder: Encoder, *, masks: bool) -> tuple[bool
     except _Against as found:
         return False, str(found)
     except Exception as error:  # whatever the environment raises
-        text = " ".join(str(error).split())
-        return False, f"{player.doing} raised {type(error).__name__} when P was checked: {text}"
+        name, colon, text = described(error).partition(":")
+        return False, f"{player.doing} raised {name} when P was checked{colon}{text}"
     pairs = int(player.reachable.sum())
     return True, f"{player.steps:,} steps that saw all {pairs:,} pairs found nothing against P"
 

@@ -15,10 +15,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from cdq.envs.by_value import describe, pack, unpack
+from cdq.envs.by_value import pack, unpack
 from cdq.envs.compiled import CompiledEnv
 from cdq.envs.toy_text import make_env
 from cdq.errors import ConfigError
+from cdq.errors.checks import described
 
 # Wrappers that come and go with how an environment is made, and change nothing in how it plays.
 _CHECKERS = (gymnasium.wrappers.OrderEnforcing, gymnasium.wrappers.PassiveEnvChecker)
@@ -88,7 +89,7 @@ def _loss(env: Any, copied: Callable[[], Any]) -> str | None:
     try:
         copy = copied()
     except Exception as error:  # a copy is made by code of the environment
-        return f"it cannot be copied ({describe(error.__cause__ or error)})"
+        return f"it cannot be copied ({described(error.__cause__ or error)})"
     try:
         changed = _change(env, copy)
     finally:

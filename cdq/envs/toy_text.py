@@ -16,7 +16,7 @@ from cdq.envs.spaces import SHIMMY
 from cdq.envs.turns import register
 from cdq.envs.wrappers import time_limit_of
 from cdq.errors import CdqError, ConfigError, ModelError, UnsupportedEnvironment
-from cdq.errors.checks import shown
+from cdq.errors.checks import described, shown
 
 if TYPE_CHECKING:
     import gymnasium
@@ -161,9 +161,7 @@ def _make_registered(env_id: Any, kwargs: dict[str, Any]) -> Any:
     except (gymnasium.error.Error, TypeError, ValueError, KeyError) as error:
         raise UnsupportedEnvironment(f"cannot make {called}: {_one_line(error)}") from error
     except Exception as error:
-        raise UnsupportedEnvironment(
-            f"cannot make {called}: {type(error).__name__}: {_one_line(error)}"
-        ) from error
+        raise UnsupportedEnvironment(f"cannot make {called}: {described(error)}") from error
 
 
 def _called(env_id: Any) -> str:
@@ -226,7 +224,7 @@ def _read(env: gymnasium.Env[Any, Any]) -> TransitionTable:
     except Exception as error:  # P is whatever its author calls so
         raise UnsupportedEnvironment(
             f"{name} has a P that cannot be read as P[state][action] = [(probability, next state, reward, "
-            f"terminated), ...]: {type(error).__name__}: {_one_line(error)}"
+            f"terminated), ...]: {described(error)}"
         ) from error
 
 

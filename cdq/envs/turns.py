@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 
 from cdq.errors import CdqError, UnsupportedEnvironment
-from cdq.errors.checks import shown
+from cdq.errors.checks import described, shown
 
 _ID = re.compile(r"pettingzoo(\.\w+)+")
 _ROUNDING = 1e-9
@@ -46,7 +46,7 @@ def spaces_of(env: Any, agent: Any) -> tuple[Any, Any]:
         return env.observation_space(agent), env.action_space(agent)
     except Exception as error:
         raise UnsupportedEnvironment(
-            f"agent {agent!r}: its spaces cannot be had: {type(error).__name__}: {error}"
+            f"agent {agent!r}: its spaces cannot be had: {described(error)}"
         ) from error
 
 
@@ -194,7 +194,7 @@ class Plies(gymnasium.Env[Any, Any]):
             raise
         except Exception as error:
             raise UnsupportedEnvironment(
-                f"ply {self._ply + 1} of a game of {self.game} failed: {type(error).__name__}: {error}"
+                f"ply {self._ply + 1} of a game of {self.game} failed: {described(error)}"
             ) from error
 
     def _play_some(self) -> None:

@@ -71,6 +71,10 @@ class TableError(CdqError, ValueError):
     """A table does not fit the environment, or holds values that are not finite."""
 
 
+class NotLearnt(TableError, ConfigError, AttributeError):
+    """A learner has no such part, as a network has no table; an AttributeError too, so that `hasattr` is False."""
+
+
 class FileError(CdqError, OSError):
     """A file is missing, truncated, altered or not one of cdq's."""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", bound="npt.NDArray[Any]")
 
+_LONGEST = 1000  # letters of what an exception says
 # Steps, and all that counts them, are 64-bit integers with room to add.
 MOST_STEPS = 2**62
 
@@ -27,9 +28,20 @@ def shown(value: Any) -> str:
     """Return *value* for a message: as `repr` has it, cut where that is long or impossible."""
     try:
         text = repr(value)
-    except ValueError:  # an integer of more digits than Python writes out
-        text = f"a number too long to write out, in {type(value).__name__}"
+    except Exception:  # an integer of more digits than Python writes out, or code of the user's
+        number = f"a number too long to write out, in {type(value).__name__}"
+        text = number if isinstance(value, int) else f"a {type(value).__name__} that cannot be written out"
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+
+
+def described(error: BaseException) -> str:
+    """Return an exception's type and text for a message: one line that can be printed and read, whatever it says."""
+    try:
+        text = " ".join(str(error).split())[:_LONGEST]
+    except Exception:  # code of the user's
+        text = "its text cannot be made"
+    name = type(error).__name__
+    return "".join(one if one.isprintable() else "?" for one in f"{name}: {text}") if text else name
 
 
 def whole(what: str, value: Any, least: int, most: float = MOST_STEPS) -> int:

@@ -23,6 +23,10 @@ _ELSEWHERE = {
         **dict.fromkeys(("steps", "total_timesteps", "callbacks", "until", "verbose", "hosting"), _OF_LEARN),
         "episodes": "it belongs to evaluate, as in QLearner(...).evaluate(episodes=100)",
     },
+    "report": dict.fromkeys(
+        ("episodes", "seed", "env"),
+        "it belongs to evaluate, whose figures report shows: call evaluate({}=...) first",
+    ),
     "learn": {
         **dict.fromkeys(("tensorboard_log", "tb_log_name", "log_interval"), _LOGGED),
         **dict.fromkeys(("seed", "workers", "gamma", "step_size", "exploration", "sync_every"), _OF_LEARNER),

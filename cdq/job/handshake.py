@@ -17,10 +17,10 @@ import numpy.typing as npt
 from cdq import schedules
 from cdq._version import __version__
 from cdq.contracts import WorkerTask
-from cdq.errors import CdqError, ConfigError
-from cdq.errors.checks import whole
+from cdq.errors import ConfigError
+from cdq.errors.checks import described, whole
 from cdq.job.job import Job, Known, make_worker, problem_of, updates_of
-from cdq.job.messages import OpenWindow, Shape, check_lanes
+from cdq.job.messages import OpenWindow, Shape, as_window, check_lanes
 from cdq.job.tasks import describe, member_of
 from cdq.mdp import MDP, pack_model
 from cdq.merges import Personal
@@ -28,6 +28,7 @@ from cdq.qfunctions import MergedTable
 from cdq.rules import Q_LEARNING, as_rule
 from cdq.schedules import Polynomial, RescaledLinear, StepSize, build_law
 from cdq.settings import arguments_of, make_settings, named_model
+from cdq.settings.settings import type_of
 from cdq.storage import Tensors, pack_tensors, parse_tensors
 
 # Changes whenever messages, or what a worker does on them, change.
@@ -198,10 +199,18 @@ def open_welcome(data: Any, known: Known) -> Welcome:
         if "network" in about:
             return _welcome_to_network(tensors, about, known)
         return _welcome(tensors, about, known)
-    except (CdqError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever a hub sends, it is the hub's fault
         raise ConfigError(
-            f"a worker cannot begin with what the hub sent: {error!r}; use the same cdq"
+            f"a worker cannot begin with what the hub sent: {described(error)}; use the same cdq"
         ) from None
+
+
+def _lanes(tensors: Tensors) -> npt.NDArray[np.uint8]:
+    """Return the state of a worker's lanes, if it is bytes; raise `ConfigError` if not."""
+    lanes = tensors["lanes"]
+    if lanes.dtype != np.uint8 or lanes.ndim != 1:
+        raise ConfigError(f"its lanes are {lanes.dtype} of shape {lanes.shape}, not bytes")
+    return lanes
 
 
 def _welcome_to_network(tensors: Tensors, about: Mapping[str, Any], known: Known) -> Welcome:
@@ -212,7 +221,7 @@ def _welcome_to_network(tensors: Tensors, about: Mapping[str, Any], known: Known
     rank = whole("the worker's number", about["rank"], 0)
     problem, merged = job.problem_of(rank)
     merged.fill(tensors)
-    check_lanes(tensors["lanes"], job.shape)
+    check_lanes(_lanes(tensors), job.shape)
     return Welcome(
         problem,
         settings.gamma,
@@ -222,7 +231,7 @@ def _welcome_to_network(tensors: Tensors, about: Mapping[str, Any], known: Known
         job.shape,
         merged,
         tensors["lanes"],
-        OpenWindow(*about["task"]),
+        as_window(about["task"]),
         False,
         str(about["name"]),
         whole("the target", about["target"], 0),
@@ -233,7 +242,7 @@ def _welcome_to_network(tensors: Tensors, about: Mapping[str, Any], known: Known
 def _welcome(tensors: Tensors, about: Mapping[str, Any], known: Known) -> Welcome:
     values, rule = tensors["values"], about.get("rule", Q_LEARNING.name)
     personal = Personal.from_config(about["personal"]) if "personal" in about else None
-    task = known.open(about, tensors, str(values.dtype))
+    task = known.open(about, tensors, type_of(values.dtype))
     rank = whole("the worker's number", about.get("rank", 0), 0)
     lanes = whole("the number of lanes", about["num_envs"], 1)
     own_bytes = whole("the bytes of a lane", about.get("own_bytes", 0), task.own_bytes)
@@ -243,7 +252,7 @@ def _welcome(tensors: Tensors, about: Mapping[str, Any], known: Known) -> Welcom
     shape = Shape(*sizes, values.dtype, lanes, own_bytes, personal is not None, updates_of(task))
     problem, merged = problem_of(task, shape, rule, rank, personal)
     merged.values[:], merged.clock[:] = values, tensors["clock"]
-    check_lanes(tensors["lanes"], shape)
+    check_lanes(_lanes(tensors), shape)
     return Welcome(
         problem,
         float(about["gamma"]),
@@ -253,7 +262,7 @@ def _welcome(tensors: Tensors, about: Mapping[str, Any], known: Known) -> Welcom
         shape,
         merged,
         tensors["lanes"],
-        OpenWindow(*about["task"]),
+        as_window(about["task"]),
         bool(about["asynchronous"]),
         str(about["name"]),
         whole("the target", about.get("target", 0), 0),

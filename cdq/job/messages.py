@@ -229,6 +229,14 @@ def open_window(payload: Any) -> tuple[OpenWindow, memoryview]:
     return window, memoryview(payload)[_TASK.size :]
 
 
+def as_window(told: Any) -> OpenWindow:
+    """Return the window of which a message names the numbers; `ValueError` if it is none."""
+    try:
+        return open_window(_TASK.pack(*told))[0]
+    except (struct.error, TypeError) as error:
+        raise ValueError(f"what is named is no window: {error}") from None
+
+
 def open_contribution(payload: Any, shape: Shape) -> ReceivedContribution:
     """Take a contribution apart; `ValueError` if its sizes, or the order of its pairs, are wrong."""
     data, summary = memoryview(payload), Summary.unpack(payload)

@@ -119,7 +119,7 @@ class Acting:
 
         Raises
         ------
-        TableError
+        NotLearnt
             If a table or features are learnt.
         LearnerBusy
             If the learner is in the course of another call.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.errors import ConfigError
-from cdq.errors.checks import shown
+from cdq.errors.checks import described, shown
 from cdq.mdp import MDP
 from cdq.settings import Settings, keys_of
 from cdq.training import EnvironmentTask, ModelTask, Reading
@@ -95,7 +95,7 @@ def _keyed(
         except Exception as error:
             raise ConfigError(
                 f"the key of observation {shown(observation)} of environment {number} ({task.name}) cannot be told: "
-                f"{error!r}; key is a function of an observation that returns text, numbers, or tuples of them"
+                f"{described(error)}; key is a function of an observation that returns text, numbers, or tuples of them"
             ) from error
     return rows
 

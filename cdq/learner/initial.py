@@ -68,8 +68,8 @@ def fill(merged: MergedTable, given: Any, task: EnvironmentTask, initial_value: 
 
 def _require_all(table: QTable, task: EnvironmentTask) -> None:
     """Raise `ConfigError` if a table lacks an action that its state has."""
-    has = True if task.model is None or task.model.actions is None else task.model.actions
-    lacking = np.isneginf(table.values) & has
+    has = _actions_of(task, table.keys)
+    lacking = np.isneginf(table.values) & (True if has is None else has)
     if lacking.any():
         state, action = np.argwhere(lacking)[0]
         raise ConfigError(
@@ -100,11 +100,19 @@ def _table_of(given: Any, task: EnvironmentTask) -> QTable:
 
 
 def _without_missing(values: npt.NDArray[Any], task: EnvironmentTask) -> npt.NDArray[Any]:
-    """Return values with 0 in place of the -inf of pairs that the model does not have."""
-    has = None if task.model is None else task.model.actions
+    """Return values with 0 in place of the -inf of pairs that there are not."""
+    has = _actions_of(task, None)
     if has is None or has.shape != values.shape:
         return values
     return np.where(np.isneginf(values) & ~has, values.dtype.type(0), values)
+
+
+def _actions_of(task: EnvironmentTask, keys: npt.NDArray[Any] | None) -> npt.NDArray[np.bool_] | None:
+    """Return the actions that each row has, of the model or of its block; None where all rows have all."""
+    if task.blocks is None or not task.blocks.uneven:
+        return None if task.model is None else task.model.actions
+    rows = np.arange(task.n_rows) if keys is None else keys
+    return task.blocks.masks[task.blocks.of_rows(rows)].astype(np.bool_)
 
 
 def _is_other_function(one: EnvironmentTask, other: EnvironmentTask) -> bool:

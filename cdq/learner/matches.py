@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from cdq.contracts import Board
 from cdq.errors import CdqError, ConfigError
-from cdq.errors.checks import shown
+from cdq.errors.checks import described, shown
+from cdq.errors.naming import named
 from cdq.learner.about import About
 from cdq.learner.acting import act, best_action
 from cdq.learner.exclusion import exclusive
@@ -150,6 +151,7 @@ def stage(agent: Any) -> EnvBoard:
 class Matches(About):
     """Games of a learner against others; see `QLearner`."""
 
+    @named
     @exclusive
     def exploit(self) -> Worst:
         """Return the worst mean results of the greedy policy, against any opponent: by looking at every position.
@@ -240,7 +242,7 @@ def _numbered(policy: Policy, task: EnvironmentTask) -> Policy:
             raise
         except Exception as error:
             place = _place(observation)
-            raise ConfigError(f"the opponent failed in {place}: {type(error).__name__}: {error}") from error
+            raise ConfigError(f"the opponent failed in {place}: {described(error)}") from error
         try:
             action = int(given) - task.first_action
         except (TypeError, ValueError):

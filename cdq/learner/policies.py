@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.errors import ConfigError
-from cdq.errors.checks import shown, whole
+from cdq.errors.checks import described, shown, whole
 from cdq.qfunctions import PersonalTable
 from cdq.schedules import POLICY
 from cdq.settings import Settings
@@ -126,7 +126,7 @@ def _asked(name: str, task: Any, function: Callable[[Any], Any]) -> npt.NDArray[
             rows.append(_one(name, task, said.item()) if said.ndim == 0 else said.astype(np.float64))
         except Exception as error:
             raise ConfigError(
-                f"{name} does not say what to do at observation {shown(observation)}: {error!r}; {_ALLOWED}"
+                f"{name} does not say what to do at observation {shown(observation)}: {described(error)}; {_ALLOWED}"
             ) from error
     if {row.shape for row in rows} != {(task.n_actions,)}:
         raise ConfigError(f"{name} returns no probability for each of {task.n_actions} actions; {_ALLOWED}")

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from cdq.errors import ConfigError, LearnerBusy, TableError
+from cdq.errors import ConfigError, LearnerBusy, NotLearnt
 from cdq.errors.checks import is_flag, shown, whole
 from cdq.errors.naming import named
 from cdq.learner.backends import Backend, why_processes
@@ -98,7 +98,7 @@ class Results(Matches):
 
         Raises
         ------
-        TableError
+        NotLearnt
             If a network is learnt.
         LearnerBusy
             If the learner is in the course of another call: the table is whole between two.
@@ -108,7 +108,7 @@ class Results(Matches):
 
     def _require_table(self) -> None:
         if isinstance(self._state.merged, MergedNetwork):
-            raise TableError(
+            raise NotLearnt(
                 "a network has no table; `agent.network` has its tensors, `action_values` the values"
             )
 
@@ -134,10 +134,8 @@ class Results(Matches):
 
         Raises
         ------
-        ConfigError
-            If there is one table, which `table` has.
-        TableError
-            If a network is learnt.
+        NotLearnt
+            If there is one table, which `table` has, or a network is learnt.
         LearnerBusy
             If the learner is in the course of another call.
         """
@@ -147,7 +145,7 @@ class Results(Matches):
         blocks = self._state.blocks
         if blocks is None:
             self._require_table()
-            raise ConfigError(f"{self.name} is learnt with one table, which has no name; use table")
+            raise NotLearnt(f"{self.name} is learnt with one table, which has no name; use table")
         encoder = getattr(self._task, "encoder", None)
         tables = tables_of(self.table, blocks, getattr(encoder, "members", None))
         return tables if not isinstance(self._task, FleetTask) else self._task.by_number(tables)
@@ -283,6 +281,7 @@ class Results(Matches):
             return None
         return self._optimum or solve(self.model, self.settings.gamma)
 
+    @named
     @exclusive
     def report(self, *, play: bool = True, history: bool = False) -> Report:
         """Return a run's results as a JSON object: settings, speed, the greedy policy's return, and the gap.

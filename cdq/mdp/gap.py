@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cdq.core.planning import graph, plan
 from cdq.errors import ConfigError, ModelError
 from cdq.errors.checks import real
+from cdq.errors.naming import named
 from cdq.mdp import games
 from cdq.mdp.arguments import actions_of, check_scale, model_of, table_of
 from cdq.mdp.arrays import FloatArray
@@ -53,6 +54,7 @@ def _shifted(
     )
 
 
+@named
 def optimality_gap(model: Any, values: Any, gamma: float, optimum: Solution | None = None) -> OptimalityGap:
     """Return how far the greedy policy of a table is from optimal, from the start distribution.
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from cdq.errors import ConfigError
 from cdq.errors.checks import one_of, real, whole
+from cdq.errors.naming import named
 from cdq.mdp import average_reward, finite_horizon, games
 from cdq.mdp.arguments import check_scale, check_stop, gamma_of, model_of, stages_of, start_of, table_of
 from cdq.mdp.arrays import FloatArray
@@ -60,6 +61,7 @@ def solve(
     max_iterations: int = ...,
     initial_values: ArrayLike | None = ...,
 ) -> AverageSolution: ...
+@named
 def solve(
     model: Any,
     gamma: float | None = None,
@@ -167,6 +169,7 @@ def _finite(backups: Backups, gamma: float, horizon: int) -> HorizonSolution:
     return HorizonSolution(found.values, found.values.max(axis=2), found.policy, found.error)
 
 
+@named
 def evaluate_policy(
     model: Any,
     policy: Any,
@@ -236,6 +239,7 @@ def evaluate_policy(
     return finite_horizon.follow(chains, discount)
 
 
+@named
 def bounds(model: Any, values: Any, gamma: float) -> Bounds:
     """Return a lower and an upper bound of Q* from any finite table.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cdq.errors import ConfigError
-from cdq.errors.checks import real, whole
+from cdq.errors.checks import described, real, whole
 
 # The smallest number above 0.
 _LEAST = math.nextafter(0.0, 1.0)
@@ -231,7 +231,7 @@ def _rate_of(function: Callable[[int], float], steps: int, what: str) -> float:
         rate = function(steps)
     except Exception as error:  # whatever a function of the user's raises
         raise ConfigError(
-            f"{called} raised {type(error).__name__}: {error}; a schedule is called with a number of steps, up to "
+            f"{called} raised {described(error)}; a schedule is called with a number of steps, up to "
             f"{_PLACES[-1]:,}"
         ) from error
     return real(

@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from cdq.errors import ConfigError, FileError
-from cdq.merges import MergeRule
+from cdq.merges import NAMES, OF_NETWORKS, MergeRule
 from cdq.settings import tasks as several
 from cdq.settings.hyperparameters import Hyperparameter, text
 from cdq.settings.network import told_network
 from cdq.settings.settings import DEFAULTS, HYPERPARAMETERS
+
+_NO_RULE = (
+    "unknown merge {0!r} in {1}: a rule of your own, which no file holds; give it again, as in "
+    "cdq.QLearner.load(path, merge={0}()), or with resume"
+)
 
 
 def arguments_of(
@@ -29,7 +34,8 @@ def arguments_of(
     FileError
         If it does not.
     ConfigError
-        If its tasks are of a function, and *tasks* are not given, or its network, and *network* is not.
+        If its tasks are of a function, and *tasks* are not given, or its network, and *network* is not, or its merge
+        rule is one of a user's own, and *merge* is not.
     """
     settings = header.get("settings")
     of_file = told_network(path, settings.get("network") if isinstance(settings, Mapping) else None, network)
@@ -43,6 +49,9 @@ def arguments_of(
         raise FileError(f"{path} lacks what a learner is made with: {error!r}; use another") from None
     if lacking:
         raise ConfigError(several.NO_FUNCTION.format(path))
+    rule = told.get("merge")
+    if merge is None and isinstance(rule, str) and rule not in {*NAMES, *OF_NETWORKS}:
+        raise ConfigError(_NO_RULE.format(rule, path))
     return arguments if tasks is None else {**arguments, "tasks": tasks}
 
 

@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from cdq.errors import ConfigError
-from cdq.errors.checks import real, shown, whole
+from cdq.errors.checks import described, real, shown, whole
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -117,9 +117,7 @@ class Network:
         try:
             return function()
         except Exception as error:  # code of the user's
-            raise ConfigError(
-                f"network: {self.model_name} raised {type(error).__name__}: {' '.join(str(error).split())}"
-            ) from error
+            raise ConfigError(f"network: {self.model_name} raised {described(error)}") from error
 
     @classmethod
     def from_keras(cls, model: Any, *, reward_scale: float = 0.1, **arguments: Any) -> Self:

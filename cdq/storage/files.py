@@ -21,6 +21,7 @@ import safetensors.numpy
 
 from cdq._version import __version__
 from cdq.errors import FileError
+from cdq.errors.checks import shown
 
 FORMAT = 1
 Tensors = Mapping[str, npt.NDArray[Any]]
@@ -301,8 +302,9 @@ def require_kind(path: object, header: Mapping[str, Any], kind: str) -> None:
     """Raise `FileError` unless a file, which *path* names, is of the given kind."""
     found = header.get("kind")
     if found != kind:
+        told = shown(found).strip("'")  # whatever a file says, it is one short line
         raise FileError(
-            f"{path} holds a {found}, not a {kind}; {_READERS.get(str(found), 'use another file')}"
+            f"{path} holds a {told}, not a {kind}; {_READERS.get(str(found), 'use another file')}"
         )
 
 

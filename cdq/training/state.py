@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.contracts.blocks import Blocks
-from cdq.errors import ConfigError, FileError, TableError
+from cdq.errors import ConfigError, FileError, NotLearnt, TableError
 from cdq.errors.checks import MOST_STEPS, read_only, real, shown, whole
 from cdq.qfunctions import MergedNetwork, MergedTable, QTable
 from cdq.schedules.windows import LONGEST_WINDOW
@@ -79,11 +79,11 @@ class State:
 
         Raises
         ------
-        TableError
+        NotLearnt
             If a table is learnt.
         """
         if not isinstance(self.merged, MergedNetwork):
-            raise TableError("a table or features are learnt, and no network; use `table`")
+            raise NotLearnt("a table or features are learnt, and no network; use `table`")
         views = self.merged.views(self.merged.values)
         return MappingProxyType({name: read_only(tensor.copy()) for name, tensor in views.items()})
 

@@ -118,9 +118,9 @@ def is_of_others(row: str, column: str) -> bool:
     return bool(_OTHERS.match(row) or _OTHERS.match(column))
 
 
-def less_is_better(*names: str) -> bool:
-    """Return True unless a name says that more is better: that of the column, else of the row, else of the table."""
-    for name in reversed(names):
+def less_is_better(title: str, row: str, column: str) -> bool:
+    """Return True unless a name says that more is better: that of the column, else of the table, else of the row."""
+    for name in (column, title, row):
         if _MORE.search(name):
             return False
         if _LESS.search(name):

@@ -11,7 +11,7 @@ import pytest
 
 import cdq
 from cdq.cli import main
-from cdq.cli.options import env_kwargs_of
+from cdq.cli.options import env_kwargs_of, fleet_of
 
 
 def test_an_environment_gets_its_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,10 +38,36 @@ def test_an_environment_gets_its_arguments(tmp_path: Path, capsys: pytest.Captur
         (['x="3"'], "3"),
         (["x=a=b"], "a=b"),
         (["x=NaN"], "NaN"),
+        (["x=(10, 20)"], (10, 20)),
+        (["x=(3,)"], (3,)),
+        (["x=()"], ()),
+        (["x=(SF, FG)"], "(SF, FG)"),
+        (["x=(1"], "(1"),
     ],
 )
 def test_the_value_of_an_argument(texts: list[str], value: object) -> None:
     assert env_kwargs_of(texts) == {"x": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ("a=1,b=2", {"a": 1, "b": 2}),
+        ("shape=(3, 4),slip=0.1", {"shape": (3, 4), "slip": 0.1}),
+        ('desc=["SF","FG"],is_slippery=false', {"desc": ["SF", "FG"], "is_slippery": False}),
+    ],
+)
+def test_commas_within_brackets_part_no_arguments(text: str, arguments: dict[str, object]) -> None:
+    assert fleet_of([text], None) == [arguments]
+
+
+def test_a_tuple_reaches_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "maze.safetensors"
+    maze = ["cdq/GridWorld-v0", "--env-arg", "shape=(3, 4)", "--steps", "500", "--save", str(path)]
+    assert main(["train", *maze]) == 0
+    model = cdq.QLearner.load(path).model
+    assert model is not None
+    assert model.grid == (3, 4)
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,31 @@ def raise_key_error(env: Any) -> Any:
     raise KeyError("broken")
 
 
+class NoText(Exception):
+    """An error that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def raise_no_text(env: Any) -> Any:
+    raise NoText
+
+
+def raise_codes_of_a_terminal(env: Any) -> Any:
+    raise RuntimeError("two\nlines \x1b[2J")
+
+
+def raise_a_book(env: Any) -> Any:
+    raise RuntimeError("a" * 10**6)
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
+        (raise_no_text, r"step raised NoText: its text cannot be made \(action [01]\)$"),
+        (raise_codes_of_a_terminal, r"step raised RuntimeError: two lines \?\[2J \(action [01]\)$"),
+        (raise_a_book, r"step raised RuntimeError: a{1000}\.\.\. \(action [01]\)$"),
         (raise_key_error, "step raised KeyError: 'broken'"),
         ((1, np.nan, False, False, {}), "the reward is nan"),
         ((1, -np.inf, False, False, {}), "the reward is -inf"),

@@ -11,7 +11,7 @@ import pytest
 
 import cdq
 from cdq.errors import ConfigError, ModelError
-from cdq.errors.checks import flags, is_flag, real, shown, whole
+from cdq.errors.checks import described, flags, is_flag, real, shown, whole
 
 NO_FLAGS = ["False", "0", "", b"0", float("nan"), 0.5, 7, -1, None, object(), [], 1j, Decimal(2)]
 
@@ -138,3 +138,32 @@ def test_long_values_are_cut_in_messages() -> None:
     assert shown("short") == "'short'"
     assert len(shown("x" * 10_000)) < 100
     assert "int" in shown(10**5000)
+
+
+class Mute(Exception):
+    """An error, or a value, that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (KeyError("shop"), "KeyError: 'shop'"),
+        (ValueError(), "ValueError"),
+        (ValueError("two\n  lines"), "ValueError: two lines"),
+        (ValueError("\x1b[31mred\x00"), "ValueError: ?[31mred?"),
+        (ValueError("a" * 10**6), f"ValueError: {'a' * 1000}"),
+        (Mute(), "Mute: its text cannot be made"),
+    ],
+)
+def test_an_exception_is_one_line_whatever_it_says(error: Exception, text: str) -> None:
+    assert described(error) == text
+
+
+def test_a_value_that_cannot_be_written_out_is_named_by_its_type() -> None:
+    assert shown(Mute()) == "a Mute that cannot be written out"
+    assert shown(10**5000) == "a number too long to write out, in int"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,6 +175,67 @@ def test_a_welcome_that_was_altered_is_refused() -> None:
     welcome[-1] ^= 1
     with pytest.raises(ConfigError, match="a worker cannot begin with what the hub sent.*altered"):
         member.join(bytes(welcome))
+
+
+@pytest.mark.parametrize("kind", ["uint8", "bool", "float16", "int32", "int64"])
+def test_a_table_whose_values_are_no_floating_point_numbers_is_refused(kind: str) -> None:
+    """Memory of a worker would be taken for values of another size."""
+    with pytest.raises(ConfigError, match=f"cannot begin with what the hub sent.*dtype is .*{kind}"):
+        welcomed(values=lambda values: values.astype(kind))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("values", np.ravel),
+        ("values", lambda values: values[:-1].copy()),
+        ("values", lambda values: values[:, :-1].copy()),
+        ("clock", lambda clock: clock[:-1].copy()),
+        ("lanes", lambda lanes: lanes.astype(np.int32)),
+        ("lanes", lambda lanes: lanes.reshape(1, -1)),
+        ("lanes", lambda lanes: lanes[:-1].copy()),
+        ("model.reward", np.float32),
+        ("model.next_state", lambda states: states + 2**20),
+    ],
+)
+def test_tensors_of_another_form_are_refused(name: str, change: Callable[[Any], Any]) -> None:
+    with pytest.raises(ConfigError, match="cannot begin with what the hub sent"):
+        welcomed(**{name: change})
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        [None, 0, 0.1, 0.1, 1],
+        [7, "0", 0.1, 0.1, 1],
+        [7, 0, "x", 0.1, 1],
+        [7, 0, 0.1, [0.1], 1],
+        [7, 0, 0.1, {}, 1],
+        [7, 0, 0.1, 1.5, 1],
+        [7, -1, 0.1, 0.1, 1],
+        [-1, 0, 0.1, 0.1, 1],
+        [2**31, 0, 0.1, 0.1, 1],
+        [7, 2**63, 0.1, 0.1, 1],
+        [7, 0, 0.1, 0.1],
+        [],
+        {},
+        "7",
+        7,
+        None,
+    ],
+)
+def test_a_window_that_cannot_be_is_refused(task: Any) -> None:
+    with pytest.raises(ConfigError, match="cannot begin with what the hub sent"):
+        welcomed(task=lambda _: task)
+
+
+def welcomed(**changes: Callable[[Any], Any]) -> None:
+    """Let a worker begin with what a hub may send, but for changes of tensors and of what is told."""
+    tensors, about = parse_tensors(begun(30)[0].service.welcome(0, ()), "welcome")
+    for name, change in changes.items():
+        whole: Any = tensors if name in tensors else about
+        whole[name] = change(whole[name])
+    Member().join(pack_tensors(tensors, about))
 
 
 # ---- greetings

@@ -101,7 +101,7 @@ def test_fingerprints_tell_models_apart() -> None:
 def test_a_rule_of_ones_own_is_given_again(tmp_path: Path) -> None:
     agent = learner(merge=Mean(), sync_every=100).learn(1000)
     agent.save(tmp_path / "agent")
-    with pytest.raises(ConfigError, match="unknown merge 'Mean'"):
+    with pytest.raises(ConfigError, match=r"unknown merge 'Mean' in .*agent: .*load\(path, merge=Mean\(\)\)"):
         cdq.QLearner.load(tmp_path / "agent", MODEL)
     loaded = cdq.QLearner.load(tmp_path / "agent", MODEL, merge=Mean())
     assert loaded.settings.sync_every == FixedWindow(100)

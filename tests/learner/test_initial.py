@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -18,6 +19,31 @@ from tests.strategies import DTYPES, random_model
 
 MODEL = random_model(12, 3, seed=8, time_limit=20)
 VALUES = np.random.default_rng(0).normal(size=(12, 3))
+
+
+class Corridors:
+    """Two walkers in corridors of different lengths; the second one has a third action."""
+
+    possible_agents = ("short", "long")
+
+    def observation_space(self, agent: str) -> Any:
+        return gymnasium.spaces.Discrete(4 if agent == "short" else 6)
+
+    def action_space(self, agent: str) -> Any:
+        return gymnasium.spaces.Discrete(2 if agent == "short" else 3)
+
+    def reset(self, seed: int | None = None, options: Any = None) -> tuple[dict[str, int], dict[str, Any]]:
+        self.agents, self.at = list(self.possible_agents), dict.fromkeys(self.possible_agents, 0)
+        return dict(self.at), {}
+
+    def step(self, actions: dict[str, int]) -> tuple[dict[str, Any], ...]:
+        for agent, action in actions.items():
+            self.at[agent] = max(0, self.at[agent] + (-1, 1, 0)[action])
+        ended = {agent: self.at[agent] == (3 if agent == "short" else 5) for agent in actions}
+        self.agents = [agent for agent in self.agents if not ended[agent]]
+        observations = {agent: self.at[agent] for agent in actions}
+        rewards = {agent: float(over) for agent, over in ended.items()}
+        return observations, rewards, ended, dict.fromkeys(actions, False), {}
 
 
 def learner(**changes: Any) -> cdq.QLearner:
@@ -52,6 +78,27 @@ def test_learning_goes_on_from_there() -> None:
     agent = learner(gamma=0.9, initial_table=optimum.values, step_size=1e-9).learn(20_000)
     np.testing.assert_allclose(agent.table.values, optimum.values, atol=1e-6)
     assert agent.report()["gap"] < 1e-6
+
+
+@pytest.mark.parametrize("table", ["dense", "hash"])
+def test_agents_of_different_actions_begin_with_their_own_table(table: str) -> None:
+    """A block has no values for the columns of others, which its table calls -inf."""
+    kind: dict[str, Any] = {"env": Corridors, "table": table, "gamma": 0.9}
+    taught = cdq.QLearner(seed=0, **kind).learn(2000)
+    assert np.isneginf(taught.table.values).any()
+    for given in (taught, taught.table):
+        again = cdq.QLearner(seed=1, initial_table=given, **kind)
+        assert list(again.tables) == ["short", "long"]
+        for name, one in again.tables.items():
+            np.testing.assert_array_equal(one.values, taught.tables[name].values)
+        again.learn(500)
+
+
+def test_a_column_that_an_agent_has_is_not_left_out() -> None:
+    values = cdq.QLearner(Corridors, seed=0).table.values.copy()
+    values[np.argwhere(np.isfinite(values))[0][0], 0] = -np.inf
+    with pytest.raises(ConfigError, match="initial_table.* -inf"):
+        cdq.QLearner(Corridors, seed=0, initial_table=values)
 
 
 def test_a_constant_table_is_an_initial_value() -> None:

@@ -37,6 +37,10 @@ def learner(**arguments: Any) -> cdq.QLearner:
         (lambda **wrong: learner().learn(1000, **wrong), "untl", "until"),
         (lambda **wrong: learner().evaluate(**wrong), "n_eval_episodes", "episodes"),
         (lambda **wrong: learner().learn_from([0], **wrong), "reward", "rewards"),
+        (lambda **wrong: cdq.solve(LAKE, **wrong), "discount", "gamma"),
+        (lambda **wrong: cdq.bounds(LAKE, [[0.0]], **wrong), "discount", "gamma"),
+        (lambda **wrong: cdq.optimality_gap(LAKE, [[0.0]], **wrong), "discount", "gamma"),
+        (lambda **wrong: cdq.evaluate_policy(LAKE, [0], **wrong), "discount", "gamma"),
         (lambda **wrong: cdq.QLearner.load("nowhere", **wrong), "environment", "env"),
         (lambda **wrong: cdq.QLearner.resume("nowhere", **wrong), "num_workers", "workers"),
         (
@@ -76,6 +80,7 @@ def test_a_name_of_another_library_is_told_ours(call: Callable[..., Any], wrong:
         (lambda: learner().learn(10, seed=3), "It belongs to QLearner, as in QLearner(..., seed=...)"),
         (lambda: learner(tensorboard_log="runs"), "Give learn a callback, as in learn(1e6, callbacks=[cdq.Tensor"),
         (lambda: learner().learn(episodes=3), "Learning is counted in steps"),
+        (lambda: learner().report(episodes=3), "It belongs to evaluate, whose figures report shows: call evaluate"),
     ],
 )  # fmt: skip
 def test_the_right_form_is_shown(call: Callable[[], Any], said: str) -> None:

@@ -104,6 +104,18 @@ def test_what_is_no_grid_is_sent_to_the_table() -> None:
         cdq.plot.values(cdq.QLearner("Taxi-v4", seed=0))
 
 
+def test_a_learner_of_several_tables_is_asked_for_one() -> None:
+    several = cdq.QLearner("FrozenLake-v1", tasks=cdq.Goals([5, 15]), seed=0)
+    said = (
+        r"FrozenLake-v1 has several tables; draw one of them, as in cdq\.plot\.values\(agent\.tables\[5\]\)"
+    )
+    with pytest.raises(ConfigError, match=said):
+        cdq.plot.values(several)
+    for picture in (cdq.plot.values, cdq.plot.visits):
+        with pytest.raises(ConfigError, match=said):
+            picture(several, "FrozenLake-v1")
+
+
 def test_a_learner_without_a_model_is_sent_to_the_surface() -> None:
     with pytest.raises(ConfigError, match=r"has no known model, and so no grid; use cdq\.plot\.surface"):
         cdq.plot.values(cdq.QLearner("MountainCar-v0", seed=0))

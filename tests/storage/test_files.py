@@ -18,7 +18,14 @@ import safetensors.numpy
 import cdq
 from cdq.errors import FileError
 from cdq.storage import files
-from cdq.storage.files import parse_tensors, read_tensors, replacing, unfinished, write_tensors
+from cdq.storage.files import (
+    parse_tensors,
+    read_tensors,
+    replacing,
+    require_kind,
+    unfinished,
+    write_tensors,
+)
 
 TENSORS = {
     "values": np.arange(12.0).reshape(4, 3),
@@ -319,3 +326,11 @@ def test_directories_that_are_missing(tmp_path: Path) -> None:
 def test_files_have_the_permissions_that_the_user_gives_new_ones(path: Path) -> None:
     (path.parent / "plain").write_bytes(b"")
     assert path.stat().st_mode == (path.parent / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("kind", ["a\x1b[2Jb", "a\nb", "a" * 10**6, ["a"] * 1000, None])
+def test_a_kind_that_is_none_is_told_in_one_short_line(kind: Any) -> None:
+    with pytest.raises(FileError) as caught:
+        require_kind("lake.safetensors", {"kind": kind}, "table")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 200

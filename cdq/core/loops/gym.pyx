@@ -30,6 +30,7 @@ cdef int64_t CHUNK = 1024
 # 0.1 ms waited for up to 44 s.
 cdef int64_t TURN = 20_000_000
 
+cdef int64_t LONGEST_TEXT = 1000  # letters of what an exception says
 cdef double LONGEST = 1e12  # steps: without discount a value may become the sum of all that there is time for
 
 MASKING = {"auto": UNKNOWN, "nowhere": NOWHERE, "info": INFO, "observation": OBSERVATION}
@@ -270,7 +271,7 @@ cdef class Loop:
     cdef int fail(self, object error, object lane, object step) except -1:
         """Raise what the environment raised, or what is wrong with what it returned, as a failure of it."""
         cdef int doing = self.doing
-        text = " ".join(str(error).split())
+        text = said(error)
         if self.acted and lane is not None:
             what, mark, allowed = text.partition("; allowed")
             text = f"{what} (action {self.first_action + self.actions[<int64_t> lane]}){mark}{allowed}"
@@ -279,6 +280,16 @@ cdef class Loop:
             raise self.failure(text, lane=lane, step=step) from error.__cause__
         call = "step" if doing == STEPPING else "reset"
         raise self.failure(f"{call} raised {type(error).__name__}: {text}", lane=lane, step=step) from error
+
+
+cdef str said(object error):
+    """Return what an exception says as one line of letters that can be printed, of a length that can be read."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # code of the user's, too
+        return "its text cannot be made"
+    text = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
+    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
 
 
 cdef double largest_reward(int64_t real_size, double gamma) noexcept:

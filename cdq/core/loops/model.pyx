@@ -181,6 +181,8 @@ cdef class Sampler:
         const uint32_t[::1] start_state, const double[::1] start_probability, int64_t time_limit,
         const uint8_t[::1] actions=None,
     ):
+        if real_size not in (4, 8):
+            raise ValueError(f"rewards of {real_size} bytes are neither float32 nor float64")
         self.n_states, self.n_actions, self.real_size = n_states, n_actions, real_size
         self.c.n_pairs, self.n_outcomes = offsets.shape[0] - 1, next_state.shape[0]
         self.c.time_limit = time_limit

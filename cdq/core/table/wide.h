@@ -144,9 +144,9 @@ CDQ_INLINE void NAME(cdq_features_to_all)(const cdq_wide *wide, const REAL *q, c
 }
 
 /* Targets of all columns of a lane's transition, on top of what the successor is worth in each, *target*. */
-CDQ_INLINE void NAME(cdq_complete)(const cdq_wide *wide, REAL *restrict target, int64_t lane, REAL discount)
+CDQ_INLINE void NAME(cdq_complete)(const cdq_wide *wide, REAL *restrict target, int64_t lane, REAL discount,
+                                   const int64_t columns)
 {
-    const int64_t columns = wide->tasks * wide->parts;
     const double *restrict signal = wide->signal[lane];
     if (wide->kind == CDQ_GOALS) {
         for (int64_t t = 0; t < columns; t++)
@@ -164,20 +164,19 @@ CDQ_INLINE void NAME(cdq_complete)(const cdq_wide *wide, REAL *restrict target, 
 }
 
 CDQ_INLINE void NAME(cdq_wide_targets)(const cdq_rows *rows, const cdq_wide *wide, const cdq_wide_steps *steps,
-                                       const int64_t n_actions)
+                                       const int64_t n_actions, const int64_t columns, const int masked)
 {
-    const int64_t columns = wide->tasks * wide->parts;
     for (int64_t i = 0; i < steps->n; i++) {
         if (steps->active && !steps->active[i])
             continue;
         const REAL *q = (const REAL *)cdq_row(rows, steps->successor[i]);
-        const uint8_t *mask = steps->masks ? steps->masks + i * n_actions : NULL;
+        const uint8_t *mask = masked && steps->masks ? steps->masks + i * n_actions : NULL;
         REAL *target = (REAL *)wide->target + i * columns;
         if (wide->kind == CDQ_FEATURES)
             NAME(cdq_features_to_all)(wide, q, mask, target, n_actions);
         else
-            NAME(cdq_best_to_all)(q, mask, target, wide->tasks, n_actions);
-        NAME(cdq_complete)(wide, target, i, (REAL)steps->discount[i]);
+            NAME(cdq_best_to_all)(q, mask, target, columns, n_actions);
+        NAME(cdq_complete)(wide, target, i, (REAL)steps->discount[i], columns);
     }
 }
 
@@ -240,8 +239,12 @@ CDQ_INLINE void NAME(cdq_wide_update)(cdq_rows *rows, const cdq_law *law, const 
 CDQ_CLONES static void NAME(cdq_wide_learn)(cdq_rows *rows, const cdq_law *law, const cdq_wide *wide,
                                             const cdq_wide_steps *steps)
 {
-#define CDQ_BODY(actions) NAME(cdq_wide_targets)(rows, wide, steps, actions)
-    CDQ_UNROLLED(wide->n_actions, CDQ_BODY)
+    const int64_t columns = wide->tasks * wide->parts;
+#define CDQ_BODY(actions) NAME(cdq_wide_targets)(rows, wide, steps, actions, columns, 1)
+    if (columns == 16 && wide->n_actions == 4 && wide->kind != CDQ_FEATURES && !steps->masks)
+        NAME(cdq_wide_targets)(rows, wide, steps, 4, 16, 0);
+    else
+        CDQ_UNROLLED(wide->n_actions, CDQ_BODY)
 #undef CDQ_BODY
     NAME(cdq_wide_update)(rows, law, wide, steps);
 }
