@@ -18,7 +18,18 @@ Floats = npt.NDArray[np.float64]
 _MOST_POINTS = 200  # of a line
 _MOST_AVERAGES = 60  # each of more episodes, so that the line is smooth
 _DECADES = 1e-5  # of the largest figure: what is less is drawn there, on logarithmic axes
-_GREEDY = "; it is measured by cdq.EvalCallback(every=...) among the callbacks of learn, or until=cdq.MeanReturn(...)"
+_NO_EPISODE = "; no episode ended, whose returns and lengths these are"
+# Reasons for which a column may have no figures.
+_WHY = {
+    "gap": "; the gap is measured where the model is known, and not in the first steps",
+    "greedy_return": "; it is measured by cdq.EvalCallback(every=...) among the callbacks of learn, or "
+    "until=cdq.MeanReturn(...)",
+    **{
+        f"{which}_{what}": _NO_EPISODE
+        for which in ("mean", "least", "greatest")
+        for what in ("return", "length")
+    },
+}
 _ALLOWED = "a learner, its history, a comparison, or a list of these, or a dictionary of them by name"
 
 
@@ -116,11 +127,9 @@ def _known(history: History, x: str, y: str, floor: float | None) -> tuple[Float
     if floor is not None:
         known &= places > 0
     if not known.any():
-        why = (
-            "; the gap is measured where the model is known, and not in the first steps" if y == "gap" else ""
-        )
+        why = _WHY.get(y, "")
         why = "; a worker without others exchanges none" if x == "bytes" and not places.any() else why
-        why = _GREEDY if y == "greedy_return" else why if len(history) else "; let it learn first"
+        why = why if len(history) or y == "greedy_return" else "; let it learn first"
         raise ConfigError(f"a run of {len(history)} rows has no {y} over {x}{why}")
     figures = figures if floor is None else np.maximum(figures, floor)
     return places[known], figures[known]

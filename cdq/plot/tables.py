@@ -150,10 +150,12 @@ def table(result: Any, *, ax: Any = None) -> Any:
 def _model(result: Any, model: Any) -> Model:
     """Return the model of a result: the one given, or its own."""
     if is_learner(result) and hasattr(result, "tables"):
-        raise ConfigError(
-            f"{result.name} has several tables; draw one of them, as in "
-            f"cdq.plot.values(agent.tables[{next(iter(result.tables))!r}]), or all by cdq.plot.table, --kind table"
-        )
+        name, first = next(iter(result.tables.items()))
+        if model is not None or first.model is not None:
+            raise ConfigError(
+                f"{result.name} has several tables; draw one of them, as in "
+                f"cdq.plot.values(agent.tables[{name!r}]), or all by cdq.plot.table, --kind table"
+            )
     own = result.model if isinstance(result, QTable) or is_learner(result) else None
     known: Model | None = own if model is None else model_of(model)
     if known is None and is_learner(result):

@@ -318,3 +318,10 @@ def test_a_learner_has_no_speedup_by_itself() -> None:
             ConfigError, match="allowed: a list of learners, or a dictionary of runs by their number"
         ):
             cdq.plot.speedup(runs)
+
+
+@pytest.mark.parametrize("y", ["mean_return", "least_length"])
+def test_a_run_in_which_no_episode_ends_says_so(y: str) -> None:
+    endless = cdq.QLearner("cdq/Signals-v0", seed=0).learn(2000)
+    with pytest.raises(ConfigError, match=f"has no {y} over steps; no episode ended"):
+        cdq.plot.learning_curve(endless, y=y)

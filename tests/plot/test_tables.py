@@ -114,6 +114,8 @@ def test_a_learner_of_several_tables_is_asked_for_one() -> None:
     for picture in (cdq.plot.values, cdq.plot.visits):
         with pytest.raises(ConfigError, match=said):
             picture(several, "FrozenLake-v1")
+    with pytest.raises(ConfigError, match="has no known model, and so no grid"):
+        cdq.plot.values(cdq.QLearner("cdq/Signals-v0", seed=0))
 
 
 def test_a_learner_without_a_model_is_sent_to_the_surface() -> None:

@@ -249,25 +249,6 @@ def test_the_cause_is_raised_not_its_consequences() -> None:
         run_workers([lambda: None, lambda: waits(comms[1])], comms, Requests(), lambda: None)
 
 
-def test_a_display_that_fails_does_not_leave_the_workers_alone() -> None:
-    """A closed standard error, or a signal handler that raises: the workers are stopped and waited for."""
-    requests, comms = Requests(), connect_threads(2, 10.0)
-
-    def task() -> None:
-        until = time.monotonic() + 20.0
-        while not requests.stop[0] and time.monotonic() < until:
-            time.sleep(0.01)
-
-    def tick() -> None:
-        raise BrokenPipeError("nobody reads")
-
-    started = time.monotonic()
-    with pytest.raises(BrokenPipeError):
-        run_workers([task, task], comms, requests, tick)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("cdq-worker")]
-    assert time.monotonic() - started < 15.0
-
-
 # ---- Ctrl-C
 
 

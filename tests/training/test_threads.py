@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from cdq.training.threads import WorkerThread
+from cdq.comm.inprocess import connect as connect_threads
+from cdq.training.interrupts import Requests
+from cdq.training.threads import WorkerThread, run_workers
 
 
 class Alarm(Exception):
@@ -87,3 +89,22 @@ def test_a_thread_without_room_has_not_begun(monkeypatch: pytest.MonkeyPatch) ->
         thread.start()
     assert not thread.is_alive()
     thread.join(0.01)
+
+
+def test_a_display_that_fails_does_not_leave_the_workers_alone() -> None:
+    """A closed standard error, or a signal handler that raises: the workers are stopped and waited for."""
+    requests, comms = Requests(), connect_threads(2, 10.0)
+
+    def task() -> None:
+        until = time.monotonic() + 20.0
+        while not requests.stop[0] and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def tick() -> None:
+        raise BrokenPipeError("nobody reads")
+
+    started = time.monotonic()
+    with pytest.raises(BrokenPipeError):
+        run_workers([task, task], comms, requests, tick)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("cdq-worker")]
+    assert time.monotonic() - started < 15.0

@@ -204,7 +204,7 @@ CDQ_INLINE void KERNEL(cdq_apply)(NAME(cdq_block) * b, const int rule)
     }
 }
 
-/* What the rules that ask for it make of log_keep: phi of each worker's and of their sum, or powers. */
+/* Weights that rules make of log_keep where they ask for them: phi of each worker's and of their sum, or powers. */
 CDQ_INLINE void KERNEL(cdq_weights)(NAME(cdq_block) * b, int rule)
 {
     const int64_t workers = b->v.workers, n = b->v.n;
