@@ -245,6 +245,24 @@ def share(comm: Communicator, n_bytes: int) -> None:
     )
 
 
+def meet(comm: Communicator) -> None:
+    """Meet where compiled code of all ranks does, if there is such a place, and bring something there."""
+    together = comm.together()
+    expect(
+        comm.agree(together is None) or comm.agree(together is not None), "some ranks are together, some not"
+    )
+    if together is None:
+        return
+    sent, own = comm.bytes_sent, [str(rank) for rank in range(comm.size)]
+    expect(together.bring(own[comm.rank], own) == own, "not all that the ranks brought is there")
+    missed = together.bring(own[comm.rank] if comm.rank else None, own)
+    expect(missed == [None, *own[1:]], "a rank that brings nothing is not told apart")
+    expect(comm.bytes_sent == sent, "what ranks bring counts among the bytes sent")
+    waits = [together.barrier.wait(comm.rank, comm.timeout) for _ in range(50)]
+    expect(waits == [0] * len(waits), "the barrier did not let all pass")
+    together.leave(waits[-1], "meetings")
+
+
 # ---- failures
 
 

@@ -150,6 +150,11 @@ class CommunicatorConformance:
         """Memory that all ranks can read, or None on all of them."""
         self.results(size, partial(cases.share, n_bytes=n_bytes))
 
+    @every_size
+    def test_together(self, size: int) -> None:
+        """A place where compiled code of all ranks meets, or None on all of them."""
+        self.results(size, cases.meet)
+
     # ---- failures
 
     @pytest.mark.parametrize(
