@@ -16,14 +16,14 @@ SHORT_OF_TIME = "mpi://?timeout=3"
 
 
 def run(program: str, url: str = "mpi", waits: float = 0.0) -> subprocess.CompletedProcess[str]:
-    """Run a program of `tests.mpi.failing_learners`: it must end within 5 s after what happens and that waiting."""
+    """Run a program of `tests.mpi.failing_learners`: it must end soon after what happens and that waiting, by far before the timeout of calls."""
     files = jobs.shared_files()
     done = jobs.run_job(RANKS, [jobs.START, "tests.mpi.failing_learners", program, url], timeout=60.0)
     ended = time.time()
     events = [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("event: ")]
     said = f"{program}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert len(events) == 1, said
-    assert ended - events[0] < waits + 5.0, f"{ended - events[0]:.1f} s; {said}"
+    assert ended - events[0] < waits + 20.0, f"{ended - events[0]:.1f} s; {said}"
     assert done.returncode != 0, said
     assert not jobs.left_over(done.stdout, files), said
     return done

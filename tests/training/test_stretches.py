@@ -131,7 +131,7 @@ def test_kinds_of_q_functions_are_learnt_as_in_watched_rounds(
 ) -> None:
     given = {"workers": workers, "sync_every": 90, "num_envs": 3, **settings}
     quiet = learnt(given, watched=False, env=env)
-    assert max(played) > 10
+    assert max(played) > 1  # how many depends on the time that they take
     watched = learnt(given, watched=True, env=env)
     assert quiet._state.merged.digest() == watched._state.merged.digest()
     have_same_rows(quiet, watched)
