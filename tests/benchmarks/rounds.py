@@ -4,18 +4,23 @@
 
 Of one worker, whose windows change nothing of what it learns: CPU time in windows of 2^20 steps over that in shorter
 ones. Of two threads: time of two processes with a worker each at the same time, in windows of 2^20 steps, over that
-of the threads for as many steps each; and what a round takes of CPU time and how often a thread left its core. Medians
-(least - greatest).
+of the threads for as many steps each; and what a round takes of CPU time and how often a thread left its core.
+
+Both sides of a ratio are measured in turn, in pieces of a repeat's steps, with learners that are made anew for each
+repeat: of what else the machine does, each gets its share. A repeat's ratio is that of the medians of its pieces.
+Medians of the repeats (least - greatest).
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import cdq
@@ -26,6 +31,7 @@ TWO_THREADS: dict[int | str, float] = {100_000: 0.97, 10_000: 0.93, 1_000: 0.8, 
 ONE_WORKER: dict[int | str, float] = {10_000: 0.97, 1_000: 0.9}
 _ALONE = 1 << 20
 _BEFORE = 2_000_000  # steps before the clock starts
+_PIECES = 5  # of a repeat, which is this often in turn with the other side
 
 
 class Taken(NamedTuple):
@@ -33,9 +39,9 @@ class Taken(NamedTuple):
 
     seconds: float
     cpu: float
-    rounds: int
-    voluntary: int
-    forced: int
+    rounds: float
+    voluntary: float
+    forced: float
 
 
 def learner(env: str, window: int | str, workers: int, seed: int = 0) -> cdq.QLearner:
@@ -55,8 +61,14 @@ def cost(agent: cdq.QLearner, steps: int) -> Taken:
     return Taken(seconds, cpu, agent.history[-1].rounds - rounds, *switches)
 
 
-def apart(env: str, steps: int) -> float:
-    """Return the seconds of two processes that learn at the same time, of the slower one."""
+def middle(taken: Sequence[Taken]) -> Taken:
+    """Return the median of each figure."""
+    return Taken(*(statistics.median(column) for column in zip(*taken, strict=True)))
+
+
+@contextmanager
+def apart(env: str, steps: int) -> Iterator[Callable[[], float]]:
+    """Start two processes; hand on what lets them learn at the same time, and returns the seconds of the slower one."""
     command = [
         sys.executable,
         "-m",
@@ -73,18 +85,31 @@ def apart(env: str, steps: int) -> float:
         )
         for seed in range(2)
     ]
-    for one in started:
-        assert one.stdout is not None
-        one.stdout.readline()
-    return max(float(one.communicate("\n")[0]) for one in started)
+
+    def answers() -> list[str]:
+        return [one.stdout.readline() for one in started if one.stdout is not None]
+
+    def learn() -> float:
+        for one in started:
+            assert one.stdin is not None
+            one.stdin.write("\n")
+            one.stdin.flush()
+        return max(map(float, answers()))
+
+    try:
+        answers()
+        yield learn
+    finally:
+        for one in started:
+            one.communicate()
 
 
 def alone(env: str, steps: int, seed: int) -> None:
-    """Be one of two processes: get ready, wait for the word, print the seconds."""
+    """Be one of two processes: get ready; at each word, learn and print the seconds."""
     agent = learner(env, _ALONE, 1, seed)
     print(flush=True)
-    sys.stdin.readline()
-    print(cost(agent, steps).seconds, flush=True)
+    for _ in sys.stdin:
+        print(cost(agent, steps).seconds, flush=True)
 
 
 def show_one_worker(env: str, windows: Sequence[int | str], steps: int, repeats: int) -> None:
@@ -94,7 +119,9 @@ def show_one_worker(env: str, windows: Sequence[int | str], steps: int, repeats:
     for window in windows:
         ratios, beside = [], []
         for _ in range(repeats):
-            loop, own = (cost(learner(env, length, 1), steps) for length in (_ALONE, window))
+            pair = [learner(env, length, 1) for length in (_ALONE, window)]
+            pieces = [[cost(agent, steps // _PIECES) for agent in pair] for _ in range(_PIECES)]
+            loop, own = (middle(side) for side in zip(*pieces, strict=True))
             ratios.append(loop.cpu / own.cpu)
             beside.append(1e6 * (own.cpu - loop.cpu) / max(own.rounds, 1))
         goal = ONE_WORKER.get(window)
@@ -108,7 +135,10 @@ def show_threads(env: str, windows: Sequence[int | str], steps: int, repeats: in
     for window in windows:
         ratios, found = [], []
         for _ in range(repeats):
-            free, own = apart(env, steps), cost(learner(env, window, 2), 2 * steps)
+            agent, piece = learner(env, window, 2), steps // _PIECES
+            with apart(env, piece) as learn:
+                pieces = [(learn(), cost(agent, 2 * piece)) for _ in range(_PIECES)]
+            free, own = statistics.median(each for each, _ in pieces), middle([each for _, each in pieces])
             ratios.append(free / own.seconds)
             found.append([1e6 * own.cpu / own.rounds, own.voluntary / own.rounds, own.forced / own.rounds])
         cpu, voluntary, forced = (list(column) for column in zip(*found, strict=True))
