@@ -19,7 +19,9 @@ def run(program: str, timeout: float = 30.0, within: float = 5.0) -> subprocess.
     done = jobs.run_job(RANKS, [jobs.START, "tests.mpi.failing", program, str(timeout)])
     seconds = time.monotonic() - started
     said = f"{program}: status {done.returncode} after {seconds:.1f} s\n{done.stdout}\n{done.stderr}"
-    assert seconds < within + 15.0, said  # a job takes a second or two to start, and longer where cores are busy
+    assert seconds < within + 15.0, (
+        said
+    )  # a job takes a second or two to start, and longer where cores are busy
     assert not jobs.left_over(done.stdout, files), said
     assert (done.returncode == 0) == (program == "leaves_it_open"), said
     return done

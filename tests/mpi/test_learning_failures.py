@@ -16,7 +16,7 @@ SHORT_OF_TIME = "mpi://?timeout=3"
 
 
 def run(program: str, url: str = "mpi", waits: float = 0.0) -> subprocess.CompletedProcess[str]:
-    """Run a program of `tests.mpi.failing_learners`: it must end soon after what happens and that waiting, by far before the timeout of calls."""
+    """Run a program of `tests.mpi.failing_learners`: it must end soon after what happens, and that waiting."""
     files = jobs.shared_files()
     done = jobs.run_job(RANKS, [jobs.START, "tests.mpi.failing_learners", program, url], timeout=60.0)
     ended = time.time()

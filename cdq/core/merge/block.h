@@ -16,6 +16,13 @@
 /* Counts of a law that merging tabulates, where it looks up three times as many. */
 #define CDQ_TABLE 4096
 
+/* Allowances of a law, which rise with the clock: the first one, the clocks from which on it is one more, and the clock
+ * from which on they are looked up. */
+#define CDQ_STEPS 4
+typedef struct {
+    uint32_t first, end, n, at[CDQ_STEPS];
+} cdq_steps;
+
 /* Visits of a block's pairs: (workers, CDQ_BLOCK) counts, which are an array per worker, what they sum up to, and the
  * clocks before and after. */
 typedef struct {
@@ -24,6 +31,7 @@ typedef struct {
     uint32_t *copied_clock, *total, *largest, *after, *counts;
     uint32_t bound;
     int several; /* a pair has several visitors */
+    cdq_steps steps;
 } cdq_visited;
 
 enum { CDQ_POOLED, CDQ_MEAN, CDQ_VISITS, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_SUM, CDQ_MAX, CDQ_CUSTOM };
@@ -38,6 +46,31 @@ static const double cdq_series_double[] = {
     1.0 / 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800,
     1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800, 1.0 / 87178291200, 1.0 / 1307674368000};
 #define CDQ_DEGREE ((int)(sizeof NAME(cdq_series) / sizeof(REAL)) - 1)
+
+/* The first count of an entry: the inverse of cdq_entry. */
+CDQ_INLINE uint32_t cdq_first_count(uint32_t entry, int bits)
+{
+    const uint32_t magnitude = entry >> (bits - 1), shift = magnitude ? magnitude - 1 : 0;
+    return (entry - (shift << (bits - 1))) << shift;
+}
+
+/* The first steps of a law's allowances. */
+static cdq_steps cdq_steps_of(const cdq_law *law)
+{
+    const uint32_t *allowance = law->allowance;
+    const uint32_t entries = (1u << law->bits) + ((uint32_t)(32 - law->bits) << (law->bits - 1));
+    cdq_steps steps = {allowance[0], 0, 0, {0}};
+    uint32_t entry = 1;
+    for (; entry < entries && allowance[entry] >= allowance[entry - 1]; entry++) {
+        const uint32_t rise = allowance[entry] - allowance[entry - 1];
+        if (rise > CDQ_STEPS - steps.n)
+            break;
+        for (uint32_t i = 0; i < rise; i++)
+            steps.at[steps.n++] = cdq_first_count(entry, law->bits);
+    }
+    steps.end = cdq_first_count(entry, law->bits);
+    return steps;
+}
 
 /* The sum over i <= count of ln(1 - alpha(i)). */
 CDQ_INLINE double cdq_log_keep(const cdq_law *law, uint32_t count)

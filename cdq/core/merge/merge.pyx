@@ -68,8 +68,10 @@ cdef unsigned char *_room(out, int64_t n_bytes) except NULL:
     cdef unsigned char[::1] memory
     if isinstance(out, bytearray):
         if len(out) != n_bytes:
+            grows = n_bytes >= out.__alloc__()
             PyByteArray_Resize(out, n_bytes)
-            cdq_on_huge_pages(<unsigned char *> PyByteArray_AS_STRING(out), n_bytes)
+            if grows:
+                cdq_on_huge_pages(<unsigned char *> PyByteArray_AS_STRING(out), n_bytes)
         return <unsigned char *> PyByteArray_AS_STRING(out)
     memory = out
     if memory.shape[0] < n_bytes:

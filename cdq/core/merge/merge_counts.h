@@ -60,8 +60,19 @@ CDQ_INLINE void KIND(cdq_visits)(cdq_visited *v)
     v->several = ANY(different != 0) != 0;
 }
 
-/* How far pooling may move each clock. Entries are counts while these are small (rows.h). */
-CDQ_INLINE void KIND(cdq_allowances)(cdq_visited *v, const cdq_law *law)
+/* How far pooling may move each clock: counted by the steps that lie below it, where these are few. */
+CDQ_INLINE void KIND(cdq_count_steps)(cdq_visited *v, uint32_t n)
+{
+    for (int64_t i = 0; i < v->n; i += WORD_LANES) {
+        WORDS clock = *(const LOOSE *)(v->clock + i), allowed = (WORDS){0} + v->steps.first;
+        for (uint32_t j = 0; j < n; j++)
+            allowed -= (WORDS)((SIGNED)clock >= (int32_t)v->steps.at[j]);
+        *(WORDS *)(v->after + i) = allowed;
+    }
+}
+
+/* The same looked up, two at a time, which takes a third less. Entries are counts while these are small (rows.h). */
+CDQ_INLINE void KIND(cdq_look_up_allowances)(cdq_visited *v, const cdq_law *law)
 {
     const uint32_t *allowance = law->allowance, *entries = v->bound >> law->bits ? v->after : v->clock;
     uint64_t two;
@@ -69,7 +80,7 @@ CDQ_INLINE void KIND(cdq_allowances)(cdq_visited *v, const cdq_law *law)
         *(WORDS *)(v->after + i) = KIND(cdq_entries)(*(const LOOSE *)(v->clock + i), law->bits);
     for (int64_t i = 0; i < v->n; i += 8)
 #pragma GCC unroll 4
-        for (int j = 0; j < 8; j += 2) { /* two at a time take a third less */
+        for (int j = 0; j < 8; j += 2) {
             memcpy(&two, entries + i + j, sizeof two);
             two = allowance[(uint32_t)two] | (uint64_t)allowance[two >> 32] << 32;
             memcpy(v->after + i + j, &two, sizeof two);
@@ -81,9 +92,14 @@ CDQ_INLINE void KIND(cdq_allowances)(cdq_visited *v, const cdq_law *law)
 static int64_t KIND(cdq_count)(cdq_visited *v, const cdq_law *law)
 {
     LONGS sum = {0};
+    uint32_t steps = v->steps.n;
     KIND(cdq_visits)(v);
-    if (v->several)
-        KIND(cdq_allowances)(v, law);
+    while (steps && v->steps.at[steps - 1] > v->bound)
+        steps--;
+    if (v->several && v->bound < v->steps.end && steps <= WORD_LANES / 4)
+        KIND(cdq_count_steps)(v, steps);
+    else if (v->several)
+        KIND(cdq_look_up_allowances)(v, law);
     for (int64_t i = 0; i < v->n; i += WORD_LANES) {
         WORDS gain = *(WORDS *)(v->total + i), after;
         sum += ((LONGS)gain & 0xffffffff) + ((LONGS)gain >> 32 & 0xffffffff);
@@ -132,4 +148,37 @@ static void KIND(cdq_copy_past)(void *to, const void *from, int64_t n_bytes)
 #pragma GCC unroll 4
         for (int64_t j = 0; j < CDQ_LINE; j += BYTES)
             STREAM((char *)to + i + j, (const char *)from + i + j);
+}
+
+/* Take rows of a table apart, values here and counts there, by pieces of 32 bytes or 16, which go beyond the end of a
+ * row: what they wrote there is written over. Returns how many rows: behind the last ones there may be nothing. */
+static int64_t KIND(cdq_split)(void *values, void *counts, const unsigned char *data, int64_t stride, int64_t end,
+                               int64_t words, int64_t n)
+{
+    const int64_t piece = (end | words) % 32 ? 16 : 32, beyond = end + (words + piece - 1) / piece * piece - stride;
+    const int64_t value_pieces = (end + piece - 1) / piece, count_pieces = (words + piece - 1) / piece;
+    unsigned char *value = values, *count = counts;
+    n -= beyond > 0 ? (beyond + stride - 1) / stride : 0;
+    if (n <= 0)
+        return 0;
+#define ROWS(size, of_values, of_counts)                                                                            \
+    if (piece == size && value_pieces <= (of_values) && count_pieces <= (of_counts)) {                              \
+        for (int64_t row = 0; row < n; row++, data += stride, value += end, count += words) {                       \
+            for (int64_t i = 0; i < (of_values); i++)                                                               \
+                memcpy(value + i * size, data + i * size, size);                                                    \
+            for (int64_t i = 0; i < (of_counts); i++)                                                               \
+                memcpy(count + i * size, data + end + i * size, size);                                              \
+        }                                                                                                           \
+        return n;                                                                                                   \
+    }
+    ROWS(32, 1, 1)
+    ROWS(32, 2, 1)
+    ROWS(16, 1, 1)
+    ROWS(16, 2, 1)
+    ROWS(16, 2, 2)
+    ROWS(16, 3, 2)
+    ROWS(16, value_pieces, count_pieces)
+    ROWS(32, value_pieces, count_pieces)
+#undef ROWS
+    return 0;
 }

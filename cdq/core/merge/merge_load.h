@@ -121,26 +121,18 @@ CDQ_INLINE void NAME(cdq_load_untouched)(NAME(cdq_block) * b, int64_t k)
     memcpy(b->v.counts + k * CDQ_BLOCK, b->v.clock, (size_t)b->v.n * sizeof(uint32_t));
 }
 
-/* Worker k's values and counts of whole rows, by vectors, which go beyond the end of a row: what they wrote there is written over. */
-CDQ_INLINE void NAME(cdq_load_whole_rows)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t k, uint32_t state,
-                                          const int64_t n_actions)
+/* Worker k's values and counts of whole rows. */
+CDQ_INLINE void NAME(cdq_load_whole_rows)(NAME(cdq_block) * b, const cdq_merge_kernels *kernels, const cdq_rows *rows,
+                                          int64_t k, uint32_t state)
 {
-    const int64_t end = n_actions * (int64_t)sizeof(REAL), words = n_actions * 4;
-    unsigned char *values = (unsigned char *)(b->values + k * CDQ_BLOCK);
-    unsigned char *counts = (unsigned char *)(b->v.counts + k * CDQ_BLOCK);
-    const unsigned char *data = cdq_row(rows, state);
-    int64_t n = b->v.n / n_actions;
-    for (; n > 1 || (n && end % 16 == 0 && words % 16 == 0); n--, data += rows->stride) {
-        for (int64_t i = 0; i < end; i += 16)
-            memcpy(values + i, data + i, 16);
-        for (int64_t i = 0; i < words; i += 16)
-            memcpy(counts + i, data + end + i, 16);
-        values += end;
-        counts += words;
-    }
-    if (n) { /* nothing may lie behind the last row */
-        memcpy(values, data, (size_t)end);
-        memcpy(counts, data + end, (size_t)words);
+    const int64_t n_actions = rows->n_actions, n = b->v.n / n_actions;
+    const size_t end = (size_t)n_actions * sizeof(REAL), words = (size_t)n_actions * 4;
+    REAL *values = b->values + k * CDQ_BLOCK;
+    uint32_t *counts = b->v.counts + k * CDQ_BLOCK;
+    const int64_t by_vectors = kernels->split(values, counts, cdq_row(rows, state), rows->stride, end, words, n);
+    for (int64_t i = by_vectors; i < n; i++) {
+        memcpy(values + i * n_actions, cdq_row(rows, state + i), end);
+        memcpy(counts + i * n_actions, cdq_row(rows, state + i) + end, words);
     }
 }
 
@@ -157,16 +149,13 @@ CDQ_INLINE void NAME(cdq_load_long_rows)(NAME(cdq_block) * b, const cdq_rows *ro
     }
 }
 
-CDQ_INLINE void NAME(cdq_load_rows)(NAME(cdq_block) * b, const cdq_rows *rows, int64_t k, int64_t first)
+CDQ_INLINE void NAME(cdq_load_rows)(NAME(cdq_block) * b, const cdq_merge_kernels *kernels, const cdq_rows *rows, int64_t k,
+                                    int64_t first)
 {
-    uint32_t state = (uint32_t)(first / rows->n_actions);
-    if (rows->n_actions > CDQ_BLOCK) {
+    if (rows->n_actions > CDQ_BLOCK)
         NAME(cdq_load_long_rows)(b, rows, k, first);
-        return;
-    }
-#define CDQ_BODY(actions) NAME(cdq_load_whole_rows)(b, rows, k, state, actions)
-    CDQ_UNROLLED(rows->n_actions, CDQ_BODY)
-#undef CDQ_BODY
+    else
+        NAME(cdq_load_whole_rows)(b, kernels, rows, k, (uint32_t)(first / rows->n_actions));
 }
 
 /* Worker k's values and counts of pairs one after another, as they travelled: all, or those that it touched. */

@@ -75,7 +75,7 @@ CDQ_INLINE void NAME(cdq_load)(NAME(cdq_block) * b, const cdq_merge_job *job, in
         if (job->slices)
             NAME(cdq_load_slice)(b, job->slices + k, k, job->first + at);
         else
-            NAME(cdq_load_rows)(b, job->tables[k], k, job->first + at);
+            NAME(cdq_load_rows)(b, job->kernels, job->tables[k], k, job->first + at);
     }
     NAME(cdq_fill_up)(b);
 }
@@ -90,22 +90,20 @@ CDQ_INLINE void cdq_prefetch_bytes(const void *from, int64_t n_bytes)
 #endif
 
 /* A block is too short for the processor to notice that it is one of a stream. What is asked for at once would wait in a
- * line, and while a block is merged nothing would be on its way: a quarter of it is asked for after each step. */
-CDQ_INLINE void NAME(cdq_prefetch_rows)(const cdq_merge_job *job, int64_t at, int64_t n, int quarter)
+ * line, and while a block is merged nothing would be on its way: a quarter of it is asked for after each step. Rows of
+ * tables in shared memory, whose number of a block is 0 where there are none. */
+CDQ_INLINE void NAME(cdq_prefetch_rows)(const cdq_merge_job *job, int64_t state, int64_t n, int quarter)
 {
     const int64_t streams = job->workers + 2, end = streams * (quarter + 1) / 4, n_actions = job->own->n_actions;
-    const int64_t first = job->first + at;
-    n = n < job->count - at ? n : job->count - at;
-    if (n <= 0 || !job->tables || job->pairs || n_actions > CDQ_BLOCK)
-        return;
-    for (int64_t k = streams * quarter / 4; k < end; k++) {
+    const int64_t left = (job->first + job->count) / n_actions - state;
+    n = n < left ? n : left;
+    for (int64_t k = streams * quarter / 4; n > 0 && k < end; k++) {
         if (k < job->workers)
-            cdq_prefetch_bytes(cdq_row(job->tables[k], (uint32_t)(first / n_actions)),
-                               n / n_actions * job->tables[k]->stride);
+            cdq_prefetch_bytes(cdq_row(job->tables[k], (uint32_t)state), n * job->tables[k]->stride);
         else if (k == job->workers)
-            cdq_prefetch_bytes((const REAL *)job->own->base + first, n * (int64_t)sizeof(REAL));
+            cdq_prefetch_bytes((const REAL *)job->own->base + state * n_actions, n * n_actions * (int64_t)sizeof(REAL));
         else
-            cdq_prefetch_bytes(job->own->clock + first, n * 4);
+            cdq_prefetch_bytes(job->own->clock + state * n_actions, n * n_actions * 4);
     }
 }
 
@@ -168,20 +166,21 @@ CDQ_INLINE int NAME(cdq_merge_blocks)(NAME(cdq_block) * b, const cdq_merge_job *
     void (*copy_past)(void *, const void *, int64_t) = job->count > CDQ_LARGE_SLICE ? job->kernels->copy_past : NULL;
     const int64_t block = step * (job->workers + 1) * (int64_t)(sizeof(REAL) + 4);
     const int64_t ahead = step * (block < CDQ_BYTES_AHEAD ? CDQ_BYTES_AHEAD / block : 1);
-    int64_t cursor = 0, asked = 0;
-    for (int64_t at = 0; at < job->count; at += step) {
+    const int64_t n_actions = job->own->n_actions, rows = job->tables && !job->pairs ? step / n_actions : 0;
+    int64_t cursor = 0, asked = 0, state = (job->first + ahead) / n_actions;
+    for (int64_t at = 0; at < job->count; at += step, state += rows) {
         b->v.n = job->count - at < step ? job->count - at : step;
         if (job->pairs)
             asked = NAME(cdq_prefetch_touches)(job, at + step, step, asked);
-        NAME(cdq_prefetch_rows)(job, at + ahead, step, 0);
+        NAME(cdq_prefetch_rows)(job, state, rows, 0);
         NAME(cdq_load)(b, job, at, &cursor);
-        NAME(cdq_prefetch_rows)(job, at + ahead, step, 1);
+        NAME(cdq_prefetch_rows)(job, state, rows, 1);
         int failure = NAME(cdq_combine)(b, job, (cdq_header *)job->out);
         if (failure)
             return failure;
-        NAME(cdq_prefetch_rows)(job, at + ahead, step, 2);
+        NAME(cdq_prefetch_rows)(job, state, rows, 2);
         cdq_append(streams, b->v.n, copy_past);
-        NAME(cdq_prefetch_rows)(job, at + ahead, step, 3);
+        NAME(cdq_prefetch_rows)(job, state, rows, 3);
         cdq_append(streams + 1, b->v.n, copy_past);
         cdq_append(streams + 2, b->v.n, copy_past);
     }
@@ -196,7 +195,7 @@ static int NAME(cdq_merge)(const cdq_merge_job *job)
     NAME(cdq_block) b;
     cdq_stream streams[3];
     unsigned char *memory;
-    const int tabulates = job->needs_mass && !job->laws && job->count * (job->workers + 1) >= 3 * CDQ_TABLE;
+    const int large = job->count * (job->workers + 1) >= 3 * CDQ_TABLE, tabulates = large && job->needs_mass && !job->laws;
     const int64_t n_actions = job->own->n_actions;
     const int64_t step = job->tables && !job->pairs && n_actions <= CDQ_BLOCK ? CDQ_BLOCK / n_actions * n_actions
                                                                               : CDQ_BLOCK;
@@ -204,6 +203,7 @@ static int NAME(cdq_merge)(const cdq_merge_job *job)
         return -1;
     if (tabulates)
         cdq_tabulate(job->kernels, job->law, (double *)b.table);
+    b.v.steps = large ? cdq_steps_of(job->law) : (cdq_steps){0};
     NAME(cdq_begin_slice)(&b, job, streams);
     int failure = NAME(cdq_merge_blocks)(&b, job, streams, step);
 #ifdef __SSE2__

@@ -32,14 +32,15 @@ static int cdq_choose_part(cdq_merge_job *job, int64_t rank, int64_t size, void 
     return 0;
 }
 
-/* Ask for huge pages, where memory is large and the system has them: writing to small ones takes a tenth longer. */
+/* Ask for huge pages, where memory is large and the system has them: writing to small ones takes a tenth longer, or a
+ * third. What the memory held is lost: small pages that it has already would stay. */
 static void cdq_on_huge_pages(unsigned char *memory, int64_t n_bytes)
 {
 #ifdef MADV_HUGEPAGE
     const uintptr_t page = 2 << 20, first = ((uintptr_t)memory + page - 1) / page * page;
     const uintptr_t last = ((uintptr_t)memory + (uintptr_t)n_bytes) / page * page;
-    if (first < last)
-        (void)madvise((void *)first, last - first, MADV_HUGEPAGE);
+    if (first < last && !madvise((void *)first, last - first, MADV_HUGEPAGE))
+        (void)madvise((void *)first, last - first, MADV_DONTNEED);
 #else
     (void)memory, (void)n_bytes;
 #endif

@@ -125,6 +125,7 @@ typedef struct {
     const char *name;
     int64_t (*count)(cdq_visited *, const cdq_law *);
     void (*log_keeps)(const cdq_law *, const uint32_t *, double *, int64_t);
+    int64_t (*split)(void *, void *, const unsigned char *, int64_t, int64_t, int64_t, int64_t);
     void (*copy_past)(void *, const void *, int64_t);
     int64_t (*mass_float)(cdq_block_float *, const cdq_law *, const cdq_law *const *);
     int64_t (*mass_double)(cdq_block_double *, const cdq_law *, const cdq_law *const *);
@@ -134,7 +135,7 @@ typedef struct {
 
 #define CDQ_MERGE_KERNELS(set)                                                                                      \
     {                                                                                                               \
-        #set, cdq_count_##set, cdq_log_keeps_##set, cdq_copy_past_##set, cdq_mass_float_##set,                   \
+        #set, cdq_count_##set, cdq_log_keeps_##set, cdq_split_##set, cdq_copy_past_##set, cdq_mass_float_##set,                   \
             cdq_mass_double_##set, cdq_rule_float_##set, cdq_rule_double_##set                                                                                   \
     }
 
