@@ -19,10 +19,8 @@ from cdq.core.table.rows cimport Law, Rows, cdq_law, cdq_rows
 cdef const cdq_merge_kernels *kernels = cdq_merge_kernels_of(os.environ.get("CDQ_BASELINE", "").encode())
 KERNELS = kernels.name.decode()
 
-RULES = {
-    "pooled": CDQ_POOLED, "mean": CDQ_MEAN, "visits": CDQ_VISITS, "importance": CDQ_IMPORTANCE,
-    "affine": CDQ_AFFINE, "sum": CDQ_SUM, "max": CDQ_MAX,
-}
+RULES = {"pooled": CDQ_POOLED, "mean": CDQ_MEAN, "visits": CDQ_VISITS, "importance": CDQ_IMPORTANCE,
+         "affine": CDQ_AFFINE, "sum": CDQ_SUM, "max": CDQ_MAX}
 
 # Work on so few pairs is done before another thread could be woken: giving the GIL away and taking it back costs more
 # (20 microseconds where it is taken).

@@ -60,7 +60,7 @@ CDQ_INLINE void KIND(cdq_visits)(cdq_visited *v)
     v->several = ANY(different != 0) != 0;
 }
 
-/* How far pooling may move each clock: counted by the steps that lie below it, where these are few. */
+/* Allowances, how far pooling may move each clock: counted by the steps that lie below it, where these are few. */
 CDQ_INLINE void KIND(cdq_count_steps)(cdq_visited *v, uint32_t n)
 {
     for (int64_t i = 0; i < v->n; i += WORD_LANES) {
