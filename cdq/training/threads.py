@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cdq.comm.base import Communicator
-from cdq.errors import CdqError, CommError, ConfigError
+from cdq.errors import CdqError, CommError, ConfigError, EnvironmentFailure
+from cdq.errors.checks import described
 from cdq.training.interrupts import Requests, signals_deferred
 from cdq.workers import Interrupted
 
@@ -96,7 +97,16 @@ def run_workers(
             raise
         if errors and not requests.stop[0]:
             causes = [error for error in errors if not isinstance(error, (CommError, Interrupted))]
-            raise (causes or errors)[0]
+            raise _failure((causes or errors)[0])
+
+
+def _failure(error: BaseException) -> BaseException:
+    """Return the error to raise: `sys.exit()` in code of the user's would end the program, as if all had gone well."""
+    if not isinstance(error, (SystemExit, GeneratorExit)):
+        return error
+    failure = EnvironmentFailure(f"the environment, or other code of yours, raised {described(error)}")
+    failure.__cause__ = error
+    return failure
 
 
 def _start(threads: Sequence[threading.Thread], comms: Sequence[Communicator]) -> None:

@@ -6,10 +6,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
+import gymnasium
 import pytest
 
+import cdq
 from cdq.comm.inprocess import connect as connect_threads
+from cdq.errors import EnvironmentFailure
 from cdq.training.interrupts import Requests
 from cdq.training.threads import WorkerThread, run_workers
 
@@ -108,3 +112,24 @@ def test_a_display_that_fails_does_not_leave_the_workers_alone() -> None:
         run_workers([task, task], comms, requests, tick)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("cdq-worker")]
     assert time.monotonic() - started < 15.0
+
+
+@pytest.mark.parametrize("ends", [SystemExit(0), SystemExit(), GeneratorExit()])
+def test_code_that_would_end_the_program_is_a_failure(ends: BaseException) -> None:
+    class Ending(gymnasium.Env[int, int]):
+        observation_space = action_space = gymnasium.spaces.Discrete(2)
+        steps = 0
+
+        def reset(self, **_: Any) -> tuple[int, dict[str, Any]]:
+            return 0, {}
+
+        def step(self, _: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+            self.steps += 1
+            if self.steps > 500:
+                raise ends
+            return 0, 1.0, True, False, {}
+
+    agent = cdq.QLearner(Ending(), seed=0, sync_every=100)
+    with pytest.raises(EnvironmentFailure, match=f"or other code of yours, raised {type(ends).__name__}"):
+        agent.learn(10_000)
+    assert agent.table.visits.sum() == agent.steps > 0
