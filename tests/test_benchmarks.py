@@ -177,6 +177,7 @@ def test_less_time_is_better_however_exact_an_answer_is() -> None:
 
 def test_a_table_of_speeds_is_one_though_its_rows_name_times() -> None:
     assert not history.less_is_better("Overlap, million steps/s", "10,000 steps, 1 ms", "in turn")
+    assert not history.less_is_better("A merge over ipc", "hub, all", "copy=False")  # of an echo's throughput
 
 
 def fake(root: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> Part:

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 from tests.benchmarks.tables import Figure, Table, figure
 
 # A figure is better the more or the less it is by its column's name, or its row's, or its table's.
-_MORE = re.compile(r"/s\b|\bpart of\b|\bthroughput\b|\bmillion\b|\bagainst one\b|/ this\b|\bto \d(?!e)")
+_MORE = re.compile(
+    r"/s\b|\bpart of\b|\bthroughput\b|\bmillion\b|\bagainst one\b|/ this\b|\bto \d(?!e)|^copy="
+)
 _LESS = re.compile(r"\b(?:ms|us|ns|s|seconds|microseconds|MiB|MB|GB|bytes)\b")
 # Rows and columns of other programs, beside which cdq is measured.
 _OTHERS = re.compile(
