@@ -269,9 +269,8 @@ def learn_rounds(
     table of the round before that.
     """
     start = course.progress.steps
-    with closing(
-        _rounds_of(worker, contribution, comm, plan, course)
-    ) as rounds:  # also where a checkpoint fails
+    # Closed also where a checkpoint fails.
+    with closing(_rounds_of(worker, contribution, comm, plan, course)) as rounds:
         for _ in rounds:
             if write_checkpoint is not None and course.due:
                 write_checkpoint(worker, comm)

@@ -134,9 +134,8 @@ def test_requests_can_be_taken_back() -> None:
 
 def test_a_request_that_comes_before_its_call_begins_is_heard() -> None:
     agent = cdq.QLearner("FrozenLake-v1", seed=0)
-    agent._requests.stop[0] = (
-        1  # as `compare` ends the runs that are left, one of which is on its way into learn
-    )
+    # So does `compare` end the runs that are left, one of which may be on its way into learn.
+    agent._requests.stop[0] = 1
     agent.learn(10**12)
     assert agent.steps < 10**12
     assert flags(agent._requests) == (0, 0)
