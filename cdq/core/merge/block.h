@@ -15,6 +15,8 @@
 
 /* Counts of a law that merging tabulates, where it looks up three times as many. */
 #define CDQ_TABLE 4096
+/* Visits, from none on, whose phi merging tabulates for each of these counts. */
+#define CDQ_FEW 8
 
 /* Allowances of a law, which rise with the clock: the first one, the clocks from which on it is one more, and the clock
  * from which on they are looked up. */
@@ -29,7 +31,7 @@ typedef struct {
     int64_t workers, n;
     const uint32_t *clock; /* of the table, or a copy */
     uint32_t *copied_clock, *total, *largest, *after, *counts;
-    uint32_t bound;
+    uint32_t bound, most; /* above all counts, and all visits of a worker: all of their bits */
     int several; /* a pair has several visitors */
     cdq_steps steps;
 } cdq_visited;
@@ -40,11 +42,11 @@ enum { CDQ_POOLED, CDQ_MEAN, CDQ_VISITS, CDQ_IMPORTANCE, CDQ_AFFINE, CDQ_SUM, CD
  * by phi(2y) = phi(y) (1 + e^y) / 2, e^y = 1 + y phi(y); the six halvings are one, exact, by 1 / 64. Below the limit it
  * is -1 / x to the last bit. This is the form for one number; merge_rules.h has that for vectors, with the same bits. */
 #define CDQ_PHI_LIMIT -45
-static const float cdq_series_float[] = {1.0 / 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040,
-                                         1.0 / 40320, 1.0 / 362880}; /* 1 / (i + 1)! */
+static const float cdq_series_float[] = {0x1p-6 / 1, 0x1p-12 / 2, 0x1p-18 / 6, 0x1p-24 / 24, 0x1p-30 / 120, 0x1p-36 / 720, 0x1p-42 / 5040,
+                                         0x1p-48 / 40320, 0x1p-54 / 362880}; /* 1 / (i + 1)! / 64^(i + 1) */
 static const double cdq_series_double[] = {
-    1.0 / 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800,
-    1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800, 1.0 / 87178291200, 1.0 / 1307674368000};
+    0x1p-6 / 1, 0x1p-12 / 2, 0x1p-18 / 6, 0x1p-24 / 24, 0x1p-30 / 120, 0x1p-36 / 720, 0x1p-42 / 5040, 0x1p-48 / 40320, 0x1p-54 / 362880, 0x1p-60 / 3628800,
+    0x1p-66 / 39916800, 0x1p-72 / 479001600, 0x1p-78 / 6227020800, 0x1p-84 / 87178291200, 0x1p-90 / 1307674368000};
 #define CDQ_DEGREE ((int)(sizeof NAME(cdq_series) / sizeof(REAL)) - 1)
 
 /* The first count of an entry: the inverse of cdq_entry. */
@@ -82,11 +84,11 @@ CDQ_INLINE double cdq_log_keep(const cdq_law *law, uint32_t count)
 
 CDQ_INLINE REAL NAME(cdq_exp)(REAL x)
 {
-    REAL y = (x < CDQ_PHI_LIMIT ? (REAL)CDQ_PHI_LIMIT : x) * (REAL)0.015625, phi = NAME(cdq_series)[CDQ_DEGREE];
+    const REAL y = x < CDQ_PHI_LIMIT ? (REAL)CDQ_PHI_LIMIT : x;
+    REAL phi = NAME(cdq_series)[CDQ_DEGREE];
     for (int i = CDQ_DEGREE - 1; i >= 0; i--)
         phi = phi * y + NAME(cdq_series)[i];
     REAL keep = (REAL)1 + y * phi;
-    phi *= (REAL)0.015625;
     for (int i = 0; i < 6; i++) {
         phi *= (REAL)1 + keep;
         keep *= keep;
@@ -102,19 +104,24 @@ typedef struct {
     REAL *copied_base, *merged, *values;
     REAL *log_keep; /* with a row behind those of the workers, which a rule may use */
     const double *table; /* log_keep of the counts below CDQ_TABLE, or NULL */
+    double *few; /* (tabulated, CDQ_FEW, 2), by clock and visits: their log_keep and its phi; or NULL */
+    uint32_t tabulated; /* clocks */
 } NAME(cdq_block);
 
 static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, int with_table, unsigned char **memory)
 {
     const size_t reals = sizeof(REAL) * CDQ_BLOCK, words = sizeof(uint32_t) * CDQ_BLOCK, all = (size_t)workers;
     const size_t table = with_table ? CDQ_TABLE * sizeof(double) : 0, line = CDQ_LINE;
-    unsigned char *at = *memory = calloc(1, table + 3 * reals + 4 * words + all * (2 * reals + words) + 5 * line);
+    const size_t few = with_table ? (size_t)CDQ_TABLE * CDQ_FEW * 16 : 0;
+    unsigned char *at = *memory = calloc(1, few + table + 3 * reals + 4 * words + all * (2 * reals + words) + 5 * line);
     if (!at)
         return -1;
     at += line - (uintptr_t)at % line;
     b->v.workers = workers;
     b->table = with_table ? (double *)at : NULL;
-    b->base = b->copied_base = (REAL *)(at += table);
+    b->few = with_table ? (double *)(at += table) : NULL;
+    b->tabulated = 0;
+    b->base = b->copied_base = (REAL *)(at += few);
     b->merged = (REAL *)(at += reals + line);
     b->v.total = (uint32_t *)(at += reals + line);
     b->v.after = (uint32_t *)(at += words + line);

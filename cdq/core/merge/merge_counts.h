@@ -33,7 +33,7 @@ CDQ_INLINE WORDS KIND(cdq_entries)(WORDS count, int bits)
 CDQ_INLINE void KIND(cdq_visits)(cdq_visited *v)
 {
     const int64_t n = v->n, workers = v->workers;
-    WORDS different = {0}, all = {0};
+    WORDS different = {0}, all = {0}, most = {0};
     for (int64_t i = 0; i < n; i += 2 * WORD_LANES) {
         WORDS clock[2], total[2] = {{0}}, largest[2] = {{0}};
         uint32_t *at = v->counts + i;
@@ -52,11 +52,14 @@ CDQ_INLINE void KIND(cdq_visits)(cdq_visited *v)
             ((WORDS *)(v->total + i))[j] = total[j];
             ((WORDS *)(v->largest + i))[j] = largest[j];
             different |= total[j] ^ largest[j];
+            most |= largest[j];
         }
     }
-    v->bound = 0;
-    for (int j = 0; j < WORD_LANES; j++)
+    v->bound = v->most = 0;
+    for (int j = 0; j < WORD_LANES; j++) {
         v->bound |= all[j];
+        v->most |= most[j];
+    }
     v->several = ANY(different != 0) != 0;
 }
 

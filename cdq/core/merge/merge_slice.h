@@ -133,7 +133,7 @@ CDQ_INLINE int NAME(cdq_combine)(NAME(cdq_block) * b, const cdq_merge_job *job, 
     int failure = 0;
     header->visits += kernels->count(&b->v, job->law);
     if (job->needs_mass)
-        header->mass += kernels->NAME(mass)(b, job->law, job->laws);
+        header->mass += kernels->NAME(mass)(b, job->law, job->laws, job->rule);
     if (job->rule == CDQ_CUSTOM) {
         for (int64_t k = 0; k < b->v.workers; k++)
             for (int64_t i = 0; i < b->v.n; i++)

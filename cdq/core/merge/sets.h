@@ -127,8 +127,8 @@ typedef struct {
     void (*log_keeps)(const cdq_law *, const uint32_t *, double *, int64_t);
     int64_t (*split)(void *, void *, const unsigned char *, int64_t, int64_t, int64_t, int64_t);
     void (*copy_past)(void *, const void *, int64_t);
-    int64_t (*mass_float)(cdq_block_float *, const cdq_law *, const cdq_law *const *);
-    int64_t (*mass_double)(cdq_block_double *, const cdq_law *, const cdq_law *const *);
+    int64_t (*mass_float)(cdq_block_float *, const cdq_law *, const cdq_law *const *, int);
+    int64_t (*mass_double)(cdq_block_double *, const cdq_law *, const cdq_law *const *, int);
     void (*rule_float)(cdq_block_float *, int);
     void (*rule_double)(cdq_block_double *, int);
 } cdq_merge_kernels;
