@@ -15,8 +15,8 @@
 
 /* Counts of a law that merging tabulates, where it looks up three times as many. */
 #define CDQ_TABLE 4096
-/* Visits, from none on, whose phi merging tabulates for each of these counts. */
-#define CDQ_FEW 8
+/* Pairs of a clock and visits since then that pooling tabulates: from clock 0 on, and of each as many visits as occur. */
+#define CDQ_CHANGES (8 * CDQ_TABLE)
 
 /* Allowances of a law, which rise with the clock: the first one, the clocks from which on it is one more, and the clock
  * from which on they are looked up. */
@@ -31,7 +31,7 @@ typedef struct {
     int64_t workers, n;
     const uint32_t *clock; /* of the table, or a copy */
     uint32_t *copied_clock, *total, *largest, *after, *counts;
-    uint32_t bound, most; /* above all counts, and all visits of a worker: all of their bits */
+    uint32_t bound, most; /* upper bounds of all counts, and of a worker's visits */
     int several; /* a pair has several visitors */
     cdq_steps steps;
 } cdq_visited;
@@ -104,24 +104,30 @@ typedef struct {
     REAL *copied_base, *merged, *values;
     REAL *log_keep; /* with a row behind those of the workers, which a rule may use */
     const double *table; /* log_keep of the counts below CDQ_TABLE, or NULL */
-    double *few; /* (tabulated, CDQ_FEW, 2), by clock and visits: their log_keep and its phi; or NULL */
-    uint32_t tabulated; /* clocks */
+    double (*changes)[2]; /* of log_keep, and their phi, by clock and visits: CDQ_CHANGES; or NULL */
+    uint32_t tabulated, visit_bits; /* clocks that are in it, each with 2^bits numbers of visits */
+    uint32_t *entries; /* (workers, CDQ_BLOCK) places in it */
+    int has_phi; /* the rule's weights are there already */
 } NAME(cdq_block);
 
-static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, int with_table, unsigned char **memory)
+static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, int with_table, int with_changes,
+                              unsigned char **memory)
 {
     const size_t reals = sizeof(REAL) * CDQ_BLOCK, words = sizeof(uint32_t) * CDQ_BLOCK, all = (size_t)workers;
     const size_t table = with_table ? CDQ_TABLE * sizeof(double) : 0, line = CDQ_LINE;
-    const size_t few = with_table ? (size_t)CDQ_TABLE * CDQ_FEW * 16 : 0;
-    unsigned char *at = *memory = calloc(1, few + table + 3 * reals + 4 * words + all * (2 * reals + words) + 5 * line);
+    const size_t changes = with_changes ? CDQ_CHANGES * 2 * sizeof(double) : 0;
+    const size_t arrays = 3 * reals + 4 * words + all * (2 * reals + 2 * words) + 5 * line;
+    unsigned char *at = *memory = malloc(changes + table + arrays);
     if (!at)
         return -1;
+    memset(at + changes + table, 0, arrays); /* what is tabulated is written before it is read */
     at += line - (uintptr_t)at % line;
     b->v.workers = workers;
+    b->changes = with_changes ? (double(*)[2])at : NULL;
+    b->tabulated = b->visit_bits = 0;
+    at += changes;
     b->table = with_table ? (double *)at : NULL;
-    b->few = with_table ? (double *)(at += table) : NULL;
-    b->tabulated = 0;
-    b->base = b->copied_base = (REAL *)(at += few);
+    b->base = b->copied_base = (REAL *)(at += table);
     b->merged = (REAL *)(at += reals + line);
     b->v.total = (uint32_t *)(at += reals + line);
     b->v.after = (uint32_t *)(at += words + line);
@@ -130,5 +136,6 @@ static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, int with_tab
     b->values = (REAL *)(at += words);
     b->log_keep = (REAL *)(at += all * reals);
     b->v.counts = (uint32_t *)(at += (all + 1) * reals);
+    b->entries = (uint32_t *)(at += all * words);
     return 0;
 }

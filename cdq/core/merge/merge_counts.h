@@ -45,6 +45,7 @@ CDQ_INLINE void KIND(cdq_visits)(cdq_visited *v)
                 WORDS *counts = (WORDS *)at + j, count = *counts & 0x7fffffff, visits = count - clock[j];
                 *counts = count;
                 all |= count;
+                most |= visits;
                 total[j] += visits;
                 largest[j] = LARGER(visits, largest[j]);
             }
@@ -52,7 +53,6 @@ CDQ_INLINE void KIND(cdq_visits)(cdq_visited *v)
             ((WORDS *)(v->total + i))[j] = total[j];
             ((WORDS *)(v->largest + i))[j] = largest[j];
             different |= total[j] ^ largest[j];
-            most |= largest[j];
         }
     }
     v->bound = v->most = 0;
@@ -139,9 +139,7 @@ CDQ_INLINE LONGS KIND(cdq_weighted)(DOUBLES mass, const uint32_t *total)
 {
     LONGS less = (LONGS)(mass < 45);
     mass = (DOUBLES)((less & (LONGS)mass) | (~less & (LONGS)((DOUBLES){0} + 45)));
-    SIGNED_HALF units = __builtin_convertvector(mass * 1048576.0, SIGNED_HALF);
-    return WIDE_PRODUCT(__builtin_convertvector(*(const WORDS_HALF *)total, LONGS),
-                        __builtin_convertvector(units, LONGS));
+    return WEIGHTED(total, mass * 1048576.0);
 }
 
 /* Copy lines past the caches; *to* begins with one. */

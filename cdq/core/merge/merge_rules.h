@@ -71,7 +71,7 @@ CDQ_INLINE void KERNEL(cdq_phi_of)(VECTOR *numbers, int exponential)
 }
 
 /* The same of so many rows of a block. */
-static void KERNEL(cdq_phis)(REAL *numbers, int64_t rows, int64_t n, int exponential)
+static __attribute__((noinline)) void KERNEL(cdq_phis)(REAL *numbers, int64_t rows, int64_t n, int exponential)
 {
     for (int64_t k = 0; k < rows; k++, numbers += CDQ_BLOCK)
         for (int64_t i = 0; i < n; i += CHAINS * LANES)
@@ -221,66 +221,9 @@ CDQ_INLINE void KERNEL(cdq_weights)(NAME(cdq_block) * b, int rule)
     KERNEL(cdq_phis)(b->log_keep, rule == CDQ_POOLED ? workers + 1 : workers, n, rule != CDQ_POOLED);
 }
 
-#define HALF (WORD_LANES / 2)
-typedef REAL SOME __attribute__((vector_size(BYTES / 8 * sizeof(REAL)))); /* as many as DOUBLES are */
-
-static void KERNEL(cdq_tabulate_few)(NAME(cdq_block) * b)
-{
-    const uint32_t n = b->v.bound + 1;
-    for (; b->tabulated < n; b->tabulated += 32) {
-        VECTOR numbers[32 * CDQ_FEW / LANES];
-        double *few = b->few + (int64_t)b->tabulated * CDQ_FEW * 2;
-        for (uint32_t i = 0; i < 32; i++)
-            for (uint32_t j = 0; j < CDQ_FEW; j++) {
-                const uint32_t count = b->tabulated + i + j;
-                const double keep = b->table[count < CDQ_TABLE ? count : 0] - b->table[b->tabulated + i];
-                few[2 * (i * CDQ_FEW + j)] = keep;
-                ((REAL *)numbers)[i * CDQ_FEW + j] = (REAL)keep;
-            }
-        for (int i = 0; i < 32 * CDQ_FEW / LANES; i += CHAINS)
-            KERNEL(cdq_phi_of)(numbers + i, 0);
-        for (int i = 0; i < 32 * CDQ_FEW; i++)
-            few[2 * i + 1] = ((REAL *)numbers)[i];
-    }
-}
-
-static int64_t KERNEL(cdq_few)(NAME(cdq_block) * b)
-{
-    LONGS sum = {0};
-    if (b->v.bound >= b->tabulated)
-        KERNEL(cdq_tabulate_few)(b);
-    const double *few = b->few;
-    for (int64_t i = 0; i < b->v.n; i += WORD_LANES) {
-        WORDS from = *(const LOOSE *)(b->v.clock + i) * (2 * CDQ_FEW - 2);
-        DOUBLES mass[2] = {{0}};
-        SOME keeps[2] = {{0}};
-        for (int64_t k = 0; k < b->v.workers; k++) {
-            uint32_t entry[WORD_LANES] __attribute__((aligned(BYTES)));
-            *(WORDS *)entry = from + *(WORDS *)(b->v.counts + k * CDQ_BLOCK + i) * 2;
-            IN_MEMORY(entry);
-#pragma GCC unroll 2
-            for (int j = 0; j < 2; j++) {
-                DOUBLES keep, phi;
-                LINES(few, entry + j * HALF, keep, phi);
-                mass[j] -= keep;
-                keeps[j] += __builtin_convertvector(keep, SOME);
-                *(SOME *)(b->log_keep + k * CDQ_BLOCK + i + j * HALF) = __builtin_convertvector(phi, SOME);
-            }
-        }
-        for (int j = 0; j < 2; j++) {
-            *(SOME *)(b->log_keep + b->v.workers * CDQ_BLOCK + i + j * HALF) = keeps[j];
-            sum += KIND(cdq_weighted)(mass[j], b->v.total + i + j * HALF);
-        }
-    }
-    KERNEL(cdq_phis)(b->log_keep + b->v.workers * CDQ_BLOCK, 1, b->v.n, 0);
-    return KIND(cdq_add_up)(sum);
-}
-
-CDQ_INLINE int KERNEL(cdq_are_few)(const NAME(cdq_block) * b) { return b->few && b->v.most < CDQ_FEW && b->v.bound < CDQ_TABLE; }
-
 static void KERNEL(cdq_rule)(NAME(cdq_block) * b, int rule)
 {
-    if (rule == CDQ_IMPORTANCE || (b->v.several && ((rule == CDQ_POOLED && !KERNEL(cdq_are_few)(b)) || rule == CDQ_AFFINE)))
+    if (rule == CDQ_IMPORTANCE || (b->v.several && (rule == CDQ_AFFINE || (rule == CDQ_POOLED && !b->has_phi))))
         KERNEL(cdq_weights)(b, rule);
     switch (rule) {
     case CDQ_POOLED: KERNEL(cdq_apply)(b, CDQ_POOLED); break;
@@ -292,52 +235,4 @@ static void KERNEL(cdq_rule)(NAME(cdq_block) * b, int rule)
     case CDQ_MAX: KERNEL(cdq_apply)(b, CDQ_MAX); break;
     default: KERNEL(cdq_apply)(b, CDQ_CUSTOM); break;
     }
-}
-
-
-/* L_k of every worker from a table of log_keep; returns the visit-weighted sum of the pooled mass -sum_k L_k. */
-CDQ_INLINE int64_t KERNEL(cdq_mass_looked_up)(NAME(cdq_block) * b, const double *table)
-{
-    LONGS sum = {0};
-    for (int64_t i = 0; i < b->v.n; i += WORD_LANES / 2) {
-        DOUBLES mass = {0}, before = LOOKED_UP(table, b->v.clock + i);
-        for (int64_t k = 0; k < b->v.workers; k++) {
-            DOUBLES change = LOOKED_UP(table, b->v.counts + k * CDQ_BLOCK + i) - before;
-            mass -= change;
-            *(SOME *)(b->log_keep + k * CDQ_BLOCK + i) = __builtin_convertvector(change, SOME);
-        }
-        sum += KIND(cdq_weighted)(mass, b->v.total + i);
-    }
-    return KIND(cdq_add_up)(sum);
-}
-
-/* The same by the law, or by *laws*, which has that of each worker, where they differ; else it is NULL. */
-CDQ_INLINE int64_t KERNEL(cdq_mass_by_law)(NAME(cdq_block) * b, const cdq_law *law, const cdq_law *const *laws)
-{
-    double before[CDQ_BLOCK] __attribute__((aligned(BYTES))), after[CDQ_BLOCK] __attribute__((aligned(BYTES)));
-    double mass[CDQ_BLOCK] __attribute__((aligned(BYTES))) = {0};
-    LONGS sum = {0};
-    KIND(cdq_log_keeps)(law, b->v.clock, before, b->v.n);
-    for (int64_t k = 0; k < b->v.workers; k++) {
-        if (laws)
-            KIND(cdq_log_keeps)(laws[k], b->v.clock, before, b->v.n);
-        KIND(cdq_log_keeps)(laws ? laws[k] : law, b->v.counts + k * CDQ_BLOCK, after, b->v.n);
-        for (int64_t i = 0; i < b->v.n; i += WORD_LANES / 2) {
-            DOUBLES change = *(DOUBLES *)(after + i) - *(DOUBLES *)(before + i);
-            *(DOUBLES *)(mass + i) -= change;
-            *(SOME *)(b->log_keep + k * CDQ_BLOCK + i) = __builtin_convertvector(change, SOME);
-        }
-    }
-    for (int64_t i = 0; i < b->v.n; i += WORD_LANES / 2)
-        sum += KIND(cdq_weighted)(*(DOUBLES *)(mass + i), b->v.total + i);
-    return KIND(cdq_add_up)(sum);
-}
-
-static int64_t KERNEL(cdq_mass)(NAME(cdq_block) * b, const cdq_law *law, const cdq_law *const *laws, int rule)
-{
-    if (rule == CDQ_POOLED && KERNEL(cdq_are_few)(b))
-        return KERNEL(cdq_few)(b);
-    if (b->table && b->v.bound < CDQ_TABLE)
-        return KERNEL(cdq_mass_looked_up)(b, b->table);
-    return KERNEL(cdq_mass_by_law)(b, law, laws);
 }

@@ -133,7 +133,7 @@ CDQ_INLINE int NAME(cdq_combine)(NAME(cdq_block) * b, const cdq_merge_job *job, 
     int failure = 0;
     header->visits += kernels->count(&b->v, job->law);
     if (job->needs_mass)
-        header->mass += kernels->NAME(mass)(b, job->law, job->laws, job->rule);
+        header->mass += kernels->NAME(mass)(b, job->law, job->laws);
     if (job->rule == CDQ_CUSTOM) {
         for (int64_t k = 0; k < b->v.workers; k++)
             for (int64_t i = 0; i < b->v.n; i++)
@@ -195,11 +195,13 @@ static int NAME(cdq_merge)(const cdq_merge_job *job)
     NAME(cdq_block) b;
     cdq_stream streams[3];
     unsigned char *memory;
-    const int large = job->count * (job->workers + 1) >= 3 * CDQ_TABLE, tabulates = large && job->needs_mass && !job->laws;
+    const int64_t looked_up = job->count * (job->workers + 1);
+    const int large = looked_up >= 3 * CDQ_TABLE, tabulates = large && job->needs_mass && !job->laws;
+    const int with_changes = tabulates && job->rule == CDQ_POOLED && looked_up >= 16 * CDQ_CHANGES;
     const int64_t n_actions = job->own->n_actions;
     const int64_t step = job->tables && !job->pairs && n_actions <= CDQ_BLOCK ? CDQ_BLOCK / n_actions * n_actions
                                                                               : CDQ_BLOCK;
-    if (NAME(cdq_allocate)(&b, job->workers, tabulates, &memory))
+    if (NAME(cdq_allocate)(&b, job->workers, tabulates, with_changes, &memory))
         return -1;
     if (tabulates)
         cdq_tabulate(job->kernels, job->law, (double *)b.table);
