@@ -41,34 +41,6 @@ CDQ_INLINE int64_t KERNEL(cdq_mass_by_law)(NAME(cdq_block) * b, const cdq_law *l
     return KIND(cdq_add_up)(sum);
 }
 
-/* Tabulate the changes of log_keep, and their phi, that a block asks for. Returns 0 if there is no room. */
-static int KERNEL(cdq_tabulate_changes)(NAME(cdq_block) * b)
-{
-    uint32_t bits = b->visit_bits;
-    if (b->v.bound >= CDQ_TABLE || b->v.most >= CDQ_TABLE)
-        return 0;
-    while (b->v.most >> bits)
-        bits++;
-    if ((b->v.bound + 1) << bits > CDQ_CHANGES)
-        return 0;
-    if (bits != b->visit_bits)
-        b->tabulated = 0;
-    b->visit_bits = bits;
-    for (; b->tabulated <= b->v.bound; b->tabulated += CDQ_BLOCK >> bits) {
-        REAL phi[CDQ_BLOCK] __attribute__((aligned(BYTES)));
-        double(*changes)[2] = b->changes + ((size_t)b->tabulated << bits);
-        for (uint32_t i = 0; i < CDQ_BLOCK; i++) {
-            const uint32_t clock = b->tabulated + (i >> bits), count = clock + (i & ((1u << bits) - 1));
-            changes[i][0] = b->table[count % CDQ_TABLE] - b->table[clock]; /* beyond is nothing that occurs */
-            phi[i] = (REAL)changes[i][0];
-        }
-        KERNEL(cdq_phis)(phi, 1, CDQ_BLOCK, 0);
-        for (uint32_t i = 0; i < CDQ_BLOCK; i++)
-            changes[i][1] = phi[i];
-    }
-    return 1;
-}
-
 /* Mass, and the weights of pooling, from a table of both: where visits are few, phi is the same again and again. All
  * places are stored first, as a load that follows the store of a vector waits for it. */
 static int64_t KERNEL(cdq_pooled_looked_up)(NAME(cdq_block) * b)
@@ -101,7 +73,6 @@ static int64_t KERNEL(cdq_pooled_looked_up)(NAME(cdq_block) * b)
 
 static int64_t KERNEL(cdq_mass)(NAME(cdq_block) * b, const cdq_law *law, const cdq_law *const *laws)
 {
-    b->has_phi = b->changes && b->v.several && KERNEL(cdq_tabulate_changes)(b);
     if (b->has_phi)
         return KERNEL(cdq_pooled_looked_up)(b);
     if (b->table && b->v.bound < CDQ_TABLE)

@@ -71,7 +71,7 @@ CDQ_INLINE void KERNEL(cdq_phi_of)(VECTOR *numbers, int exponential)
 }
 
 /* The same of so many rows of a block. */
-static __attribute__((noinline)) void KERNEL(cdq_phis)(REAL *numbers, int64_t rows, int64_t n, int exponential)
+static NO_CLONES void KERNEL(cdq_phis)(REAL *numbers, int64_t rows, int64_t n, int exponential)
 {
     for (int64_t k = 0; k < rows; k++, numbers += CDQ_BLOCK)
         for (int64_t i = 0; i < n; i += CHAINS * LANES)

@@ -49,6 +49,13 @@ typedef int64_t cdq_bits_double;
 #define FROM_MEMORY(pointer) ((void)0)
 #endif
 
+/* Keeps one copy of a long function: the compiler would make one for each constant that it is called with. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define NO_CLONES __attribute__((noinline, noclone))
+#else
+#define NO_CLONES
+#endif
+
 #define SET baseline
 #define BYTES 16
 #define CHAINS 4
@@ -136,6 +143,8 @@ typedef struct {
     void (*copy_past)(void *, const void *, int64_t);
     int64_t (*mass_float)(cdq_block_float *, const cdq_law *, const cdq_law *const *);
     int64_t (*mass_double)(cdq_block_double *, const cdq_law *, const cdq_law *const *);
+    void (*phis_float)(float *, int64_t, int64_t, int);
+    void (*phis_double)(double *, int64_t, int64_t, int);
     void (*rule_float)(cdq_block_float *, int);
     void (*rule_double)(cdq_block_double *, int);
 } cdq_merge_kernels;
@@ -143,7 +152,7 @@ typedef struct {
 #define CDQ_MERGE_KERNELS(set)                                                                                      \
     {                                                                                                               \
         #set, cdq_count_##set, cdq_log_keeps_##set, cdq_split_##set, cdq_copy_past_##set, cdq_mass_float_##set,                   \
-            cdq_mass_double_##set, cdq_rule_float_##set, cdq_rule_double_##set                                                                                   \
+            cdq_mass_double_##set, cdq_phis_float_##set, cdq_phis_double_##set, cdq_rule_float_##set, cdq_rule_double_##set                                                                                   \
     }
 
 /* The fastest kernels of this processor, or those of a lesser one: of every one ("1"), of those with "avx2". */
