@@ -1,4 +1,4 @@
-/* What visits leave of a block's values, and the mass of them; included once per instruction set and type (sets.h),
+/* Changes of log_keep by a block's visits, and their mass; included once per instruction set and type (sets.h),
  * after merge_rules.h: BYTES, REAL. */
 
 typedef REAL SOME __attribute__((vector_size(BYTES / 8 * sizeof(REAL)))); /* as many as DOUBLES are */
@@ -41,9 +41,9 @@ CDQ_INLINE int64_t KERNEL(cdq_mass_by_law)(NAME(cdq_block) * b, const cdq_law *l
     return KIND(cdq_add_up)(sum);
 }
 
-/* Mass, and the weights of pooling, from a table of both: where visits are few, phi is the same again and again. All
- * places are stored first, as a load that follows the store of a vector waits for it. */
-static int64_t KERNEL(cdq_pooled_looked_up)(NAME(cdq_block) * b)
+/* The same with the weights of pooling, which are phi of all L_k and of their sum: where counts are small, phi of L_k is
+ * looked up beside it. All entries are stored first: a load just after the store of a vector that it is of waits. */
+CDQ_INLINE int64_t KERNEL(cdq_pooled_looked_up)(NAME(cdq_block) * b)
 {
     const int64_t workers = b->v.workers, n = b->v.n;
     const double *changes = b->changes[0];

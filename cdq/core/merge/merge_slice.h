@@ -126,7 +126,8 @@ CDQ_INLINE int64_t NAME(cdq_prefetch_touches)(const cdq_merge_job *job, int64_t 
     return cursor;
 }
 
-/* Tabulate the changes of log_keep, and their phi, that a block asks for. Returns 0 if there is no room. */
+/* Tabulate changes of log_keep, and their phi, up to the clocks and visits of a block. Returns 0 where these are beyond
+ * the table. */
 static int NAME(cdq_tabulate_changes)(NAME(cdq_block) * b, const cdq_merge_kernels *kernels)
 {
     uint32_t bits = b->visit_bits;
@@ -144,7 +145,7 @@ static int NAME(cdq_tabulate_changes)(NAME(cdq_block) * b, const cdq_merge_kerne
         double(*changes)[2] = b->changes + ((size_t)b->tabulated << bits);
         for (uint32_t i = 0; i < CDQ_BLOCK; i++) {
             const uint32_t clock = b->tabulated + (i >> bits), count = clock + (i & ((1u << bits) - 1));
-            changes[i][0] = b->table[count % CDQ_TABLE] - b->table[clock]; /* beyond is nothing that occurs */
+            changes[i][0] = b->table[count % CDQ_TABLE] - b->table[clock]; /* no larger count occurs */
             phi[i] = (REAL)changes[i][0];
         }
         kernels->NAME(phis)(phi, 1, CDQ_BLOCK, 0);

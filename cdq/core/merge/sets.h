@@ -151,8 +151,9 @@ typedef struct {
 
 #define CDQ_MERGE_KERNELS(set)                                                                                      \
     {                                                                                                               \
-        #set, cdq_count_##set, cdq_log_keeps_##set, cdq_split_##set, cdq_copy_past_##set, cdq_mass_float_##set,                   \
-            cdq_mass_double_##set, cdq_phis_float_##set, cdq_phis_double_##set, cdq_rule_float_##set, cdq_rule_double_##set                                                                                   \
+        #set, cdq_count_##set, cdq_log_keeps_##set, cdq_split_##set, cdq_copy_past_##set, cdq_mass_float_##set,     \
+            cdq_mass_double_##set, cdq_phis_float_##set, cdq_phis_double_##set, cdq_rule_float_##set,               \
+            cdq_rule_double_##set                                                                                   \
     }
 
 /* The fastest kernels of this processor, or those of a lesser one: of every one ("1"), of those with "avx2". */
