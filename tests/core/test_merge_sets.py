@@ -140,11 +140,17 @@ def test_visits_are_pooled_alike_however_many(dtype: str) -> None:
         assert mass == sum(each.mass for each in expected) * times * WORKERS
 
 
-def test_counts_below_the_clock_read_nothing_beyond_a_table() -> None:
-    """Messages may hold any counts; nothing of them is an address."""
-    found, table = repeated(drawn(1.0, "float32", 100), 700)
-    table.clock[::3] += np.uint32(200)
-    assert [len(part) > 0 for part in merge_messages(found, "pooled", LAWS[0, "float32"][0])] == [True] * WORKERS
+def test_counts_below_the_clock_are_merged_alike_in_large_tables() -> None:
+    """Messages of others may hold any counts: none is looked up where it has no entry."""
+
+    def values(times: int) -> bytes:
+        found, table = repeated(drawn(1.0, "float32", 100), times)
+        table.clock[:, ::3] += np.uint32(900)
+        merged = merge_messages(found, "pooled", LAWS[0, "float32"][0])
+        core.commit(found[0], merged, table.visits.reshape(-1))
+        return table.values.tobytes()
+
+    assert values(700) == values(1) * 700
 
 
 def merged() -> str:
