@@ -139,7 +139,7 @@ static int NAME(cdq_tabulate_changes)(NAME(cdq_block) * b, const cdq_merge_kerne
         return 0;
     if (bits != b->visit_bits)
         b->tabulated = 0;
-    b->visit_bits = bits;
+    b->visit_bits = bits; /* 7 at most, so that a clock's changes fit a block: with 8, counts are 128 or more */
     for (; b->tabulated <= b->v.bound; b->tabulated += CDQ_BLOCK >> bits) {
         REAL phi[CDQ_BLOCK] __attribute__((aligned(CDQ_LINE)));
         double(*changes)[2] = b->changes + ((size_t)b->tabulated << bits);
