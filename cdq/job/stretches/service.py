@@ -28,10 +28,8 @@ _MOST_TABLE = 1 << 22
 _SHORT = 0.5  # seconds: who plays rounds that take longer gains nothing, and is long waited for
 _PAUSE = 10.0  # seconds until those who could not play together try again
 _MOST_MEMBERS = 64  # in rounds of many more, each waits for processes that have no core
-_SHARE, _LONGEST = (
-    30.0,
-    0.5,
-)  # a stretch takes so many times as long as all around it, and at most so many seconds
+_SHARE = 30.0  # a stretch takes so many times as long as all around it,
+_LONGEST = 0.5  # and at most so many seconds
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
