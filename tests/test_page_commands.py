@@ -47,7 +47,9 @@ SHORTER = {"1e9": "2e6", "1e8": "2e5", "--progress 2": "--progress 0.05"}
 WITH_COMMANDS = [page for page in PAGES if blocks(page, "console|bash")]
 # Pages with more ranks than there are cores, and those with jobs of seconds on all cores.
 COMMAND_PAGES = [
-    pytest.param(page, id=page.stem, marks=[pytest.mark.alone] * (page.stem in {"README", "mpi", "watching", "zmq"}))
+    pytest.param(
+        page, id=page.stem, marks=[pytest.mark.alone] * (page.stem in {"README", "mpi", "watching", "zmq"})
+    )
     for page in WITH_COMMANDS
 ]
 FILES = re.compile(r"keys/|\w+\.json: ")
