@@ -157,7 +157,7 @@ def merged() -> str:
     """Return a hash of what all rules merge."""
     result = hashlib.sha256()
     for dtype in DTYPES:
-        for case in CASES:
+        for case in [*CASES, (1.0, 1 << 29, 0.0)]:
             for times in (1, 150):
                 found, _ = repeated(drawn(*case[:1], dtype, *case[1:]), times)
                 for rule in reference.RULES:

@@ -79,7 +79,7 @@ CDQ_INLINE void KIND(cdq_look_up_allowances)(cdq_visited *v, const cdq_law *law)
 {
     const uint32_t *allowance = law->allowance, *entries = v->bound >> law->bits ? v->after : v->clock;
     uint64_t two;
-    for (int64_t i = 0; entries == v->after && i < v->n; i += WORD_LANES)
+    for (int64_t i = 0; entries == v->after && i < (v->n + 7) / 8 * 8; i += WORD_LANES)
         *(WORDS *)(v->after + i) = KIND(cdq_entries)(*(const LOOSE *)(v->clock + i), law->bits);
     for (int64_t i = 0; i < v->n; i += 8)
 #pragma GCC unroll 4
