@@ -11,16 +11,19 @@ CDQ_INLINE void NAME(cdq_prefetch_commit)(const cdq_rows *rows, uint32_t pair, c
 }
 
 /* Take over the visited ones of the merged pairs of a row; none of it depends on which they are: a branch that is taken
- * for some of them takes longer than all the rest. */
+ * for some of them takes longer than all the rest. Bits, not choices: of those the compiler would make branches. */
 CDQ_INLINE void NAME(cdq_take_row)(REAL *restrict values, uint32_t *restrict counts, const REAL *restrict merged,
                                    const uint32_t *restrict after, const uint32_t *restrict visits,
                                    const int64_t n_actions)
 {
     for (int64_t i = 0; i < n_actions; i++) {
-        REAL value = values[i];
-        uint32_t count = counts[i];
-        values[i] = visits[i] ? merged[i] : value;
-        counts[i] = visits[i] ? after[i] : count;
+        const int32_t visited = -(visits[i] != 0);
+        CDQ_PASTE(cdq_bits, REAL) value, new_value;
+        memcpy(&value, values + i, sizeof value);
+        memcpy(&new_value, merged + i, sizeof value);
+        value ^= (value ^ new_value) & visited;
+        memcpy(values + i, &value, sizeof value);
+        counts[i] ^= (counts[i] ^ after[i]) & (uint32_t)visited;
     }
 }
 
