@@ -11,9 +11,11 @@
 
 #if defined(__GNUC__)
 #define CDQ_INLINE static inline __attribute__((always_inline))
+#define CDQ_NOINLINE __attribute__((noinline))
 #define CDQ_PREFETCH(address) __builtin_prefetch(address)
 #else
 #define CDQ_INLINE static inline
+#define CDQ_NOINLINE
 #define CDQ_PREFETCH(address) ((void)0)
 #endif
 

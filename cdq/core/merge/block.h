@@ -13,6 +13,9 @@
 /* Bytes of a line of the caches, and of the longest vector. */
 #define CDQ_LINE 64
 
+/* Bytes of a block's arrays that are on the stack: memory of the system takes as long as a hundred pairs. */
+#define CDQ_NEAR 12288
+
 /* Counts of a law that merging tabulates, where it looks up three times as many. */
 #define CDQ_TABLE 4096
 
@@ -104,12 +107,17 @@ typedef struct {
     const double *table; /* log_keep of the counts below CDQ_TABLE, or NULL */
 } NAME(cdq_block);
 
-static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, int with_table, unsigned char **memory)
+static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, int with_table, unsigned char *near,
+                              unsigned char **memory)
 {
     const size_t reals = sizeof(REAL) * CDQ_BLOCK, words = sizeof(uint32_t) * CDQ_BLOCK, all = (size_t)workers;
     const size_t table = with_table ? CDQ_TABLE * sizeof(double) : 0, line = CDQ_LINE;
-    unsigned char *at = *memory = calloc(1, table + 3 * reals + 4 * words + all * (2 * reals + words) + 5 * line);
-    if (!at)
+    const size_t needed = table + 3 * reals + 4 * words + all * (2 * reals + words) + 5 * line;
+    unsigned char *at = near;
+    *memory = NULL;
+    if (needed <= CDQ_NEAR)
+        memset(near, 0, needed);
+    else if (!(at = *memory = calloc(1, needed)))
         return -1;
     at += line - (uintptr_t)at % line;
     b->v.workers = workers;

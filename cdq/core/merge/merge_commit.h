@@ -1,5 +1,18 @@
 /* Merged slices become the table, and a worker alone its own; included once per type, after merge_load.h: REAL, NAME. */
 
+#ifndef CDQ_SOME_PAIRS
+/* Pairs that are committed together: a look at each row by itself would be a branch that nobody can foresee. */
+#define CDQ_SOME_PAIRS 64
+
+CDQ_INLINE uint32_t cdq_any_visits(const uint32_t *visits, int64_t n)
+{
+    uint32_t any = 0;
+    for (int64_t i = 0; i < n; i++)
+        any |= visits[i];
+    return any;
+}
+#endif
+
 CDQ_INLINE void NAME(cdq_prefetch_commit)(const cdq_rows *rows, uint32_t pair, const int64_t *visits)
 {
     uint32_t *count;
@@ -10,9 +23,9 @@ CDQ_INLINE void NAME(cdq_prefetch_commit)(const cdq_rows *rows, uint32_t pair, c
         CDQ_PREFETCH(visits + pair);
 }
 
-/* Take over the visited ones of the merged pairs of a row; none of it depends on which they are: a branch that is taken
+/* Take over the visited ones of the merged pairs; none of it depends on which they are: a branch that is taken
  * for some of them takes longer than all the rest. Bits, not choices: of those the compiler would make branches. */
-CDQ_INLINE void NAME(cdq_take_row)(REAL *restrict values, uint32_t *restrict counts, const REAL *restrict merged,
+CDQ_INLINE void NAME(cdq_take_pairs)(REAL *restrict values, uint32_t *restrict counts, const REAL *restrict merged,
                                    const uint32_t *restrict after, const uint32_t *restrict visits,
                                    const int64_t n_actions)
 {
@@ -27,26 +40,36 @@ CDQ_INLINE void NAME(cdq_take_row)(REAL *restrict values, uint32_t *restrict cou
     }
 }
 
-/* Commit a merged slice of whole rows. */
+/* Take them over into the base and the clocks of the process, from pair *first* on, and count their visits. */
+static CDQ_NOINLINE void NAME(cdq_keep_pairs)(cdq_rows *rows, int64_t first, const REAL *merged, const uint32_t *after,
+                                              const uint32_t *restrict visits, int64_t n, int64_t *restrict all_visits)
+{
+    NAME(cdq_take_pairs)((REAL *)rows->base + first, rows->clock + first, merged, after, visits, n);
+    for (int64_t i = 0; i < n; i++)
+        all_visits[first + i] += visits[i];
+}
+
+/* Commit a merged slice of whole rows, some at a time: those in a row that nobody visited are left alone. */
 CDQ_INLINE void NAME(cdq_commit_rows)(cdq_rows *rows, const cdq_slice *slice, int64_t *all_visits,
                                       const int64_t n_actions)
 {
     const int64_t first = slice->header->first, count = slice->header->count;
+    const int64_t step = n_actions < CDQ_SOME_PAIRS ? CDQ_SOME_PAIRS / n_actions * n_actions : n_actions;
     unsigned char *data = cdq_row(rows, (uint32_t)(first / n_actions));
-    for (int64_t at = 0; at < count; at += n_actions, data += rows->stride) {
+    for (int64_t at = 0; at < count; at += step) {
         const REAL *merged = (const REAL *)slice->values + at;
         const uint32_t *after = slice->after + at, *visits = slice->visits + at;
-        uint32_t any = 0;
-        for (int64_t i = 0; i < n_actions; i++)
-            any |= visits[i];
-        if (!any)
-            continue;
-        NAME(cdq_take_row)((REAL *)data, (uint32_t *)((REAL *)data + n_actions), merged, after, visits, n_actions);
-        if (!all_visits)
-            continue;
-        NAME(cdq_take_row)((REAL *)rows->base + first + at, rows->clock + first + at, merged, after, visits, n_actions);
-        for (int64_t i = 0; i < n_actions; i++)
-            all_visits[first + at + i] += visits[i];
+        const int64_t n = step < count - at ? step : count - at;
+        if (cdq_any_visits(visits, n)) {
+            for (int64_t i = 0; i < n; i += n_actions) {
+                REAL *values = (REAL *)(data + i / n_actions * rows->stride);
+                NAME(cdq_take_pairs)(values, (uint32_t *)(values + n_actions), merged + i, after + i, visits + i,
+                                     n_actions);
+            }
+            if (all_visits)
+                NAME(cdq_keep_pairs)(rows, first + at, merged, after, visits, n, all_visits);
+        }
+        data += step / n_actions * rows->stride;
     }
 }
 

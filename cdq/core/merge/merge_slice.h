@@ -194,12 +194,12 @@ static int NAME(cdq_merge)(const cdq_merge_job *job)
 {
     NAME(cdq_block) b;
     cdq_stream streams[3];
-    unsigned char *memory;
+    unsigned char *memory, near[CDQ_NEAR] __attribute__((aligned(CDQ_LINE)));
     const int large = job->count * (job->workers + 1) >= 3 * CDQ_TABLE, tabulates = large && job->needs_mass && !job->laws;
     const int64_t n_actions = job->own->n_actions;
     const int64_t step = job->tables && !job->pairs && n_actions <= CDQ_BLOCK ? CDQ_BLOCK / n_actions * n_actions
                                                                               : CDQ_BLOCK;
-    if (NAME(cdq_allocate)(&b, job->workers, tabulates, &memory))
+    if (NAME(cdq_allocate)(&b, job->workers, tabulates, near, &memory))
         return -1;
     if (tabulates)
         cdq_tabulate(job->kernels, job->law, (double *)b.table);
