@@ -27,6 +27,15 @@
 #define CDQ_CLONES
 #endif
 
+/* Ask for memory that is to be written: no other core has it then. Processors that do not know how leave it alone. */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define CDQ_PREFETCH_TO_WRITE(address) __asm__ volatile("prefetchw %0" : : "m"(*(const char *)(address)))
+#elif defined(__GNUC__)
+#define CDQ_PREFETCH_TO_WRITE(address) __builtin_prefetch(address, 1)
+#else
+#define CDQ_PREFETCH_TO_WRITE(address) ((void)0)
+#endif
+
 #ifdef CDQ_DEBUG
 #define CDQ_CHECK(condition)                                                                        \
     do {                                                                                            \

@@ -80,15 +80,6 @@ CDQ_INLINE void NAME(cdq_load)(NAME(cdq_block) * b, const cdq_merge_job *job, in
     NAME(cdq_fill_up)(b);
 }
 
-#ifndef CDQ_PREFETCH_BYTES
-#define CDQ_PREFETCH_BYTES
-CDQ_INLINE void cdq_prefetch_bytes(const void *from, int64_t n_bytes)
-{
-    for (int64_t i = 0; i < n_bytes; i += 64)
-        CDQ_PREFETCH((const unsigned char *)from + i);
-}
-#endif
-
 /* A block is too short for the processor to notice that it is one of a stream. What is asked for at once would wait in a
  * line, and while a block is merged nothing would be on its way: a quarter of it is asked for after each step. Rows of
  * tables in shared memory, whose number of a block is 0 where there are none. */
