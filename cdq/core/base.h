@@ -11,9 +11,11 @@
 
 #if defined(__GNUC__)
 #define CDQ_INLINE static inline __attribute__((always_inline))
+#define CDQ_NOINLINE __attribute__((noinline))
 #define CDQ_PREFETCH(address) __builtin_prefetch(address)
 #else
 #define CDQ_INLINE static inline
+#define CDQ_NOINLINE
 #define CDQ_PREFETCH(address) ((void)0)
 #endif
 
@@ -23,6 +25,15 @@
 #define CDQ_CLONES __attribute__((target_clones("default", "arch=x86-64-v3")))
 #else
 #define CDQ_CLONES
+#endif
+
+/* Ask for memory that is to be written: no other core has it then. Processors that do not know how leave it alone. */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define CDQ_PREFETCH_TO_WRITE(address) __asm__ volatile("prefetchw %0" : : "m"(*(const char *)(address)))
+#elif defined(__GNUC__)
+#define CDQ_PREFETCH_TO_WRITE(address) __builtin_prefetch(address, 1)
+#else
+#define CDQ_PREFETCH_TO_WRITE(address) ((void)0)
 #endif
 
 #ifdef CDQ_DEBUG

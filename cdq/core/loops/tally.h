@@ -8,12 +8,6 @@
  * greatest length, and return; zeros where no episode ended. */
 #define CDQ_TALLY_WIDTH 8
 
-#if defined(__GNUC__)
-#define CDQ_NOINLINE __attribute__((noinline))
-#else
-#define CDQ_NOINLINE
-#endif
-
 typedef struct {
     int64_t episodes, length_sum, least_length, greatest_length;
     double return_sum, least_return, greatest_return;

@@ -13,6 +13,9 @@
 /* Bytes of a line of the caches, and of the longest vector. */
 #define CDQ_LINE 64
 
+/* Bytes of a block's arrays that are on the stack: memory of the system takes as long as a hundred pairs. */
+#define CDQ_NEAR 12288
+
 /* Counts of a law that merging tabulates, where it looks up three times as many. */
 #define CDQ_TABLE 4096
 /* Combinations of a clock and the visits since that pooling tabulates, where it looks up eight times as many: half a
@@ -114,14 +117,16 @@ typedef struct {
 } NAME(cdq_block);
 
 static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, int with_table, int with_changes,
-                              unsigned char **memory)
+                              unsigned char *near, unsigned char **memory)
 {
     const size_t reals = sizeof(REAL) * CDQ_BLOCK, words = sizeof(uint32_t) * CDQ_BLOCK, all = (size_t)workers;
     const size_t table = with_table ? CDQ_TABLE * sizeof(double) : 0, line = CDQ_LINE;
     const size_t changes = with_changes ? CDQ_CHANGES * 2 * sizeof(double) : 0;
     const size_t arrays = 3 * reals + 4 * words + all * (2 * reals + 2 * words) + 5 * line;
-    unsigned char *at = *memory = malloc(changes + table + arrays);
-    if (!at)
+    const size_t needed = changes + table + arrays;
+    unsigned char *at = near;
+    *memory = NULL;
+    if (needed > CDQ_NEAR && !(at = *memory = malloc(needed)))
         return -1;
     memset(at + changes + table, 0, arrays); /* what is tabulated is written before it is read */
     at += line - (uintptr_t)at % line;

@@ -1,5 +1,19 @@
 /* Merged slices become the table, and a worker alone its own; included once per type, after merge_load.h: REAL, NAME. */
 
+#ifndef CDQ_SOME_PAIRS
+/* Pairs that are committed together: a look at each row by itself would be a branch that nobody can foresee. */
+#define CDQ_SOME_PAIRS 64
+#define CDQ_SOME_AHEAD 4 /* times as many are asked for ahead */
+
+CDQ_INLINE uint32_t cdq_any_visits(const uint32_t *visits, int64_t n)
+{
+    uint32_t any = 0;
+    for (int64_t i = 0; i < n; i++)
+        any |= visits[i];
+    return any;
+}
+#endif
+
 CDQ_INLINE void NAME(cdq_prefetch_commit)(const cdq_rows *rows, uint32_t pair, const int64_t *visits)
 {
     uint32_t *count;
@@ -10,40 +24,67 @@ CDQ_INLINE void NAME(cdq_prefetch_commit)(const cdq_rows *rows, uint32_t pair, c
         CDQ_PREFETCH(visits + pair);
 }
 
-/* Take over the visited ones of the merged pairs of a row; none of it depends on which they are: a branch that is taken
- * for some of them takes longer than all the rest. */
-CDQ_INLINE void NAME(cdq_take_row)(REAL *restrict values, uint32_t *restrict counts, const REAL *restrict merged,
+/* Take over the visited ones of the merged pairs; none of it depends on which they are: a branch that is taken
+ * for some of them takes longer than all the rest. Bits, not choices: of those the compiler would make branches. */
+CDQ_INLINE void NAME(cdq_take_pairs)(REAL *restrict values, uint32_t *restrict counts, const REAL *restrict merged,
                                    const uint32_t *restrict after, const uint32_t *restrict visits,
                                    const int64_t n_actions)
 {
     for (int64_t i = 0; i < n_actions; i++) {
-        REAL value = values[i];
-        uint32_t count = counts[i];
-        values[i] = visits[i] ? merged[i] : value;
-        counts[i] = visits[i] ? after[i] : count;
+        const int32_t visited = -(visits[i] != 0);
+        CDQ_PASTE(cdq_bits, REAL) value, new_value;
+        memcpy(&value, values + i, sizeof value);
+        memcpy(&new_value, merged + i, sizeof value);
+        value ^= (value ^ new_value) & visited;
+        memcpy(values + i, &value, sizeof value);
+        counts[i] ^= (counts[i] ^ after[i]) & (uint32_t)visited;
     }
 }
 
-/* Commit a merged slice of whole rows. */
+/* Take them over into the base and the clocks of the process, from pair *first* on, and count their visits. */
+static CDQ_NOINLINE void NAME(cdq_keep_pairs)(cdq_rows *rows, int64_t first, const REAL *merged, const uint32_t *after,
+                                              const uint32_t *restrict visits, int64_t n, int64_t *restrict all_visits)
+{
+    NAME(cdq_take_pairs)((REAL *)rows->base + first, rows->clock + first, merged, after, visits, n);
+    for (int64_t i = 0; i < n; i++)
+        all_visits[first + i] += visits[i];
+}
+
+/* Ask for some pairs of a merged slice, and for the rows that they become: another core had both last. */
+CDQ_INLINE void NAME(cdq_prefetch_slice)(const cdq_slice *slice, int64_t at, int64_t n, const unsigned char *data,
+                                         int64_t n_bytes)
+{
+    n = n < slice->header->count - at ? n : slice->header->count - at;
+    cdq_prefetch_bytes((const REAL *)slice->values + at, n * (int64_t)sizeof(REAL));
+    cdq_prefetch_bytes(slice->visits + at, n * 4);
+    cdq_prefetch_bytes(slice->after + at, n * 4);
+    for (int64_t i = 0; n > 0 && i < n_bytes; i += CDQ_LINE)
+        CDQ_PREFETCH_TO_WRITE(data + i);
+}
+
+/* Commit a merged slice of whole rows, some at a time: those in a row that nobody visited are left alone. */
 CDQ_INLINE void NAME(cdq_commit_rows)(cdq_rows *rows, const cdq_slice *slice, int64_t *all_visits,
                                       const int64_t n_actions)
 {
     const int64_t first = slice->header->first, count = slice->header->count;
+    const int64_t step = n_actions < CDQ_SOME_PAIRS ? CDQ_SOME_PAIRS / n_actions * n_actions : n_actions;
+    const int64_t n_bytes = step / n_actions * rows->stride, ahead = CDQ_SOME_AHEAD * step;
     unsigned char *data = cdq_row(rows, (uint32_t)(first / n_actions));
-    for (int64_t at = 0; at < count; at += n_actions, data += rows->stride) {
+    for (int64_t asked = 0, at = -ahead; at < count; asked += step, at += step) {
+        NAME(cdq_prefetch_slice)(slice, asked, step, data + asked / n_actions * rows->stride, n_bytes);
+        if (at < 0)
+            continue;
         const REAL *merged = (const REAL *)slice->values + at;
         const uint32_t *after = slice->after + at, *visits = slice->visits + at;
-        uint32_t any = 0;
-        for (int64_t i = 0; i < n_actions; i++)
-            any |= visits[i];
-        if (!any)
+        const int64_t n = step < count - at ? step : count - at;
+        if (!cdq_any_visits(visits, n))
             continue;
-        NAME(cdq_take_row)((REAL *)data, (uint32_t *)((REAL *)data + n_actions), merged, after, visits, n_actions);
-        if (!all_visits)
-            continue;
-        NAME(cdq_take_row)((REAL *)rows->base + first + at, rows->clock + first + at, merged, after, visits, n_actions);
-        for (int64_t i = 0; i < n_actions; i++)
-            all_visits[first + at + i] += visits[i];
+        for (int64_t i = 0; i < n; i += n_actions) {
+            REAL *values = (REAL *)(data + (at + i) / n_actions * rows->stride);
+            NAME(cdq_take_pairs)(values, (uint32_t *)(values + n_actions), merged + i, after + i, visits + i, n_actions);
+        }
+        if (all_visits)
+            NAME(cdq_keep_pairs)(rows, first + at, merged, after, visits, n, all_visits);
     }
 }
 

@@ -71,6 +71,12 @@ CDQ_INLINE void cdq_finish_stream(cdq_stream *s)
     memcpy(s->to - s->waiting, s->block - s->waiting, (size_t)s->waiting);
 }
 
+CDQ_INLINE void cdq_prefetch_bytes(const void *from, int64_t n_bytes)
+{
+    for (int64_t i = 0; i < n_bytes; i += CDQ_LINE)
+        CDQ_PREFETCH((const unsigned char *)from + i);
+}
+
 CDQ_INLINE cdq_slice cdq_open_slice(const unsigned char *bytes, int merged, int64_t real_size)
 {
     cdq_slice slice;

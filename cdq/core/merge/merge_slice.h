@@ -80,15 +80,6 @@ CDQ_INLINE void NAME(cdq_load)(NAME(cdq_block) * b, const cdq_merge_job *job, in
     NAME(cdq_fill_up)(b);
 }
 
-#ifndef CDQ_PREFETCH_BYTES
-#define CDQ_PREFETCH_BYTES
-CDQ_INLINE void cdq_prefetch_bytes(const void *from, int64_t n_bytes)
-{
-    for (int64_t i = 0; i < n_bytes; i += 64)
-        CDQ_PREFETCH((const unsigned char *)from + i);
-}
-#endif
-
 /* A block is too short for the processor to notice that it is one of a stream. What is asked for at once would wait in a
  * line, and while a block is merged nothing would be on its way: a quarter of it is asked for after each step. Rows of
  * tables in shared memory, whose number of a block is 0 where there are none. */
@@ -224,14 +215,14 @@ static int NAME(cdq_merge)(const cdq_merge_job *job)
 {
     NAME(cdq_block) b;
     cdq_stream streams[3];
-    unsigned char *memory;
+    unsigned char *memory, near[CDQ_NEAR] __attribute__((aligned(CDQ_LINE)));
     const int64_t looked_up = job->count * (job->workers + 1);
     const int large = looked_up >= 3 * CDQ_TABLE, tabulates = large && job->needs_mass && !job->laws;
     const int with_changes = tabulates && job->rule == CDQ_POOLED && looked_up >= 8 * CDQ_CHANGES;
     const int64_t n_actions = job->own->n_actions;
     const int64_t step = job->tables && !job->pairs && n_actions <= CDQ_BLOCK ? CDQ_BLOCK / n_actions * n_actions
                                                                               : CDQ_BLOCK;
-    if (NAME(cdq_allocate)(&b, job->workers, tabulates, with_changes, &memory))
+    if (NAME(cdq_allocate)(&b, job->workers, tabulates, with_changes, near, &memory))
         return -1;
     if (tabulates)
         cdq_tabulate(job->kernels, job->law, (double *)b.table);
