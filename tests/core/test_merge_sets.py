@@ -109,7 +109,9 @@ def of_any_size(dtype: Any) -> list[Tables]:
     pieces = [drawn(1.0, dtype, largest) for largest in (12, 100, 50_000, 30, 600, 4090, 12)]
     late = drawn(1.0, dtype, 12)
     late.clock[:] += np.uint32(4090)  # counts before and behind the end of the table
-    return [*pieces, late]
+    early = drawn(1.0, dtype, 600)
+    early.clock[:] %= 8  # many visits of small counts
+    return [*pieces, late, early]
 
 
 def behind_each_other(pieces: list[Tables], times: int) -> Tables:
@@ -130,7 +132,7 @@ def behind_each_other(pieces: list[Tables], times: int) -> Tables:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_visits_are_pooled_alike_however_many(dtype: str) -> None:
     """Changes are tabulated for the visits that occur, anew where there are more, and computed beyond the table."""
-    (law, reference_law), pieces, times = LAWS[0, dtype], of_any_size(dtype), 25
+    (law, reference_law), pieces, times = LAWS[0, dtype], of_any_size(dtype), 40
     expected = [expected_of(piece, "pooled", reference_law) for piece in pieces]
     for merge in (merge_tables, merge_messages):
         found, table = repeated(behind_each_other(pieces, times), 1)
@@ -163,7 +165,7 @@ def merged() -> str:
                 for rule in reference.RULES:
                     for part in merge_tables(found, rule, LAWS[0, dtype][0]):
                         result.update(part)
-        found, _ = repeated(behind_each_other(of_any_size(dtype), 25), 1)
+        found, _ = repeated(behind_each_other(of_any_size(dtype), 40), 1)
         for part in merge_tables(found, "pooled", LAWS[0, dtype][0]):
             result.update(part)
     return result.hexdigest()

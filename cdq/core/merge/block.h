@@ -18,9 +18,10 @@
 
 /* Counts of a law that merging tabulates, where it looks up three times as many. */
 #define CDQ_TABLE 4096
-/* Combinations of a clock and the visits since that pooling tabulates, where it looks up eight times as many: half a
- * second-level cache. */
-#define CDQ_CHANGES 32768
+/* Combinations of a clock and the visits since that pooling tabulates: an eighth of those that it looks up, if that is as
+ * many as the first; half a megabyte, and two. */
+#define CDQ_LEAST_CHANGES (1 << 15)
+#define CDQ_MOST_CHANGES (1 << 17)
 
 /* Allowances of a law, which rise with the clock: the first one, the clocks from which on it is one more, and the clock
  * from which on they are looked up. */
@@ -110,18 +111,18 @@ typedef struct {
     REAL *copied_base, *merged, *values;
     REAL *log_keep; /* with a row behind those of the workers, which a rule may use */
     const double *table; /* log_keep of the counts below CDQ_TABLE, or NULL */
-    double (*changes)[2]; /* CDQ_CHANGES changes of log_keep, by clock and visits, and phi of each; or NULL */
-    uint32_t tabulated, visit_bits; /* clocks whose changes are there, and bits of the visits */
+    double (*changes)[2]; /* changes of log_keep, by clock and visits, and phi of each; or NULL */
+    uint32_t room, tabulated, visit_bits; /* changes that it has room for, and has; bits of the visits */
     uint32_t *entries; /* where the changes of the block's pairs are */
     int has_phi; /* log_keep holds weights already */
 } NAME(cdq_block);
 
-static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, int with_table, int with_changes,
+static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, int with_table, int64_t room,
                               unsigned char *near, unsigned char **memory)
 {
     const size_t reals = sizeof(REAL) * CDQ_BLOCK, words = sizeof(uint32_t) * CDQ_BLOCK, all = (size_t)workers;
     const size_t table = with_table ? CDQ_TABLE * sizeof(double) : 0, line = CDQ_LINE;
-    const size_t changes = with_changes ? CDQ_CHANGES * 2 * sizeof(double) : 0;
+    const size_t changes = (size_t)room * 2 * sizeof(double);
     const size_t arrays = 3 * reals + 4 * words + all * (2 * reals + 2 * words) + 5 * line;
     const size_t needed = changes + table + arrays;
     unsigned char *at = near;
@@ -131,7 +132,8 @@ static int NAME(cdq_allocate)(NAME(cdq_block) * b, int64_t workers, int with_tab
     memset(at + changes + table, 0, arrays); /* what is tabulated is written before it is read */
     at += line - (uintptr_t)at % line;
     b->v.workers = workers;
-    b->changes = with_changes ? (double(*)[2])at : NULL;
+    b->changes = room ? (double(*)[2])at : NULL;
+    b->room = (uint32_t)room;
     b->tabulated = b->visit_bits = 0;
     at += changes;
     b->table = with_table ? (double *)at : NULL;

@@ -40,6 +40,13 @@ static void cdq_tabulate(const cdq_merge_kernels *kernels, const cdq_law *law, d
     }
 }
 
+/* Changes to tabulate where so many are looked up: whole blocks. */
+CDQ_INLINE int64_t cdq_room_of_changes(int64_t looked_up)
+{
+    const int64_t room = looked_up / 8 < CDQ_MOST_CHANGES ? looked_up / 8 : CDQ_MOST_CHANGES;
+    return room < CDQ_LEAST_CHANGES ? 0 : room / CDQ_BLOCK * CDQ_BLOCK;
+}
+
 #include "merge/listed.h"
 #endif
 
@@ -126,16 +133,16 @@ static int NAME(cdq_tabulate_changes)(NAME(cdq_block) * b, const cdq_merge_kerne
         return 0;
     while (b->v.most >> bits)
         bits++;
-    if ((b->v.bound + 1) << bits > CDQ_CHANGES)
+    if ((b->v.bound + 1) << bits > b->room)
         return 0;
     if (bits != b->visit_bits)
         b->tabulated = 0;
-    b->visit_bits = bits; /* 7 at most, so that a clock's changes fit a block: with 8, counts are 128 or more */
-    for (; b->tabulated <= b->v.bound; b->tabulated += CDQ_BLOCK >> bits) {
+    b->visit_bits = bits;
+    for (; b->tabulated < (b->v.bound + 1) << bits; b->tabulated += CDQ_BLOCK) {
         REAL phi[CDQ_BLOCK] __attribute__((aligned(CDQ_LINE)));
-        double(*changes)[2] = b->changes + ((size_t)b->tabulated << bits);
+        double(*changes)[2] = b->changes + b->tabulated;
         for (uint32_t i = 0; i < CDQ_BLOCK; i++) {
-            const uint32_t clock = b->tabulated + (i >> bits), count = clock + (i & ((1u << bits) - 1));
+            const uint32_t entry = b->tabulated + i, clock = entry >> bits, count = clock + (entry & ((1u << bits) - 1));
             changes[i][0] = b->table[count % CDQ_TABLE] - b->table[clock]; /* no larger count occurs */
             phi[i] = (REAL)changes[i][0];
         }
@@ -218,11 +225,11 @@ static int NAME(cdq_merge)(const cdq_merge_job *job)
     unsigned char *memory, near[CDQ_NEAR] __attribute__((aligned(CDQ_LINE)));
     const int64_t looked_up = job->count * (job->workers + 1);
     const int large = looked_up >= 3 * CDQ_TABLE, tabulates = large && job->needs_mass && !job->laws;
-    const int with_changes = tabulates && job->rule == CDQ_POOLED && looked_up >= 8 * CDQ_CHANGES;
+    const int64_t room = tabulates && job->rule == CDQ_POOLED ? cdq_room_of_changes(looked_up) : 0;
     const int64_t n_actions = job->own->n_actions;
     const int64_t step = job->tables && !job->pairs && n_actions <= CDQ_BLOCK ? CDQ_BLOCK / n_actions * n_actions
                                                                               : CDQ_BLOCK;
-    if (NAME(cdq_allocate)(&b, job->workers, tabulates, with_changes, near, &memory))
+    if (NAME(cdq_allocate)(&b, job->workers, tabulates, room, near, &memory))
         return -1;
     if (tabulates)
         cdq_tabulate(job->kernels, job->law, (double *)b.table);
