@@ -20,6 +20,7 @@ NUMBER = r"[\d,]+(?:\.\d+)?(?:e[+-]\d+)?"
 VARYING = [
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "DATE"),
     (re.compile(rf"{NUMBER} ?[kMG]? steps/s"), "SPEED"),
+    (re.compile(rf"{NUMBER} bytes exchanged"), "BYTES exchanged"),  # a hub's depend on when its workers come
     (re.compile(rf"(\bin|  time) +{NUMBER} s\b"), "SECONDS"),
     (re.compile(r"127\.0\.0\.1:\d+"), "ADDRESS"),
     (re.compile(rf"early after {NUMBER} steps"), "early after N steps"),

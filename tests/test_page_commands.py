@@ -45,9 +45,11 @@ WAIT = 'for pid in "${pids[@]}"; do wait "$pid"; done; pids=()'
 SHORTER = {"1e9": "2e6", "1e8": "2e5", "--progress 2": "--progress 0.05"}
 
 WITH_COMMANDS = [page for page in PAGES if blocks(page, "console|bash")]
-# Pages with more ranks than there are cores.
+# Pages with more ranks than there are cores, and those with jobs of seconds on all cores.
 COMMAND_PAGES = [
-    pytest.param(page, id=page.stem, marks=[pytest.mark.alone] * (page.stem in {"README", "mpi"}))
+    pytest.param(
+        page, id=page.stem, marks=[pytest.mark.alone] * (page.stem in {"README", "mpi", "watching", "zmq"})
+    )
     for page in WITH_COMMANDS
 ]
 FILES = re.compile(r"keys/|\w+\.json: ")
@@ -127,7 +129,7 @@ def run(script: str, directory: Path) -> str:
         start_new_session=True,
     ) as process:
         try:
-            said, _ = process.communicate(timeout=200)
+            said, _ = process.communicate(timeout=500)
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)

@@ -7,6 +7,7 @@ and that is often small (64 MB in a container).
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import mmap
 import os
 import re
@@ -16,6 +17,9 @@ from collections.abc import Sequence
 from cdq.comm.contribution import Received
 
 _HUGE = 2 << 20
+# Nobody makes an offer shorter, which would end whoever reads there.
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_PLACE, _NAME = re.compile(r"/proc/\d{1,10}/fd/\d{1,10}"), re.compile(r"/memfd:cdq-[0-9a-f]{32}")
 _PROCESS = re.compile(rb"/proc/(\d{1,9})/fd/")
 
 
@@ -30,41 +34,33 @@ class Offer:
     Attributes
     ----------
     address : bytes
-        Address of the part, for `accept`; empty if there is no such memory here.
+        Address of the part, for `accept` and `reach`; empty if there is no such memory here.
+    file : int
+        File of the part.
     """
 
     def __init__(self, n_bytes: int) -> None:
         self.address = b""
-        self._file = -1
+        self.file = -1
         name = f"cdq-{secrets.token_hex(16)}"
-        file = anonymous_file(n_bytes, name)
-        if file is None:
+        try:
+            self.file = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            os.ftruncate(self.file, max(n_bytes, 1))
+            fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, _SEALS)
+        except (AttributeError, OSError):  # not Linux, or no such length
+            self.withdraw()
             return
-        self._file = file
-        self.address = f"/proc/{os.getpid()}/fd/{self._file} /memfd:{name}".encode()
+        self.address = f"/proc/{os.getpid()}/fd/{self.file} /memfd:{name}".encode()
 
     def memory(self) -> memoryview:
         """Return the memory, zeroed."""
-        return memoryview(_advised(mmap.mmap(self._file, 0)))
+        return memoryview(_advised(mmap.mmap(self.file, 0)))
 
     def withdraw(self) -> None:
         """Close the file: processes that have accepted the memory keep it."""
-        if self._file >= 0:
-            os.close(self._file)
-
-
-def anonymous_file(n_bytes: int, name: str = "cdq") -> int | None:
-    """Return a file of zeros of at least so many bytes, in memory; None where there is no such thing."""
-    try:
-        file = os.memfd_create(name)
-    except (AttributeError, OSError):  # not Linux
-        return None
-    try:
-        os.ftruncate(file, max(n_bytes, 1))
-    except OSError:  # no such length
-        os.close(file)
-        return None
-    return file
+        if self.file >= 0:
+            os.close(self.file)
+            self.file = -1
 
 
 def accept(addresses: Sequence[Received], rank: int, own: Offer) -> list[memoryview] | None:
@@ -76,21 +72,35 @@ def accept(addresses: Sequence[Received], rank: int, own: Offer) -> list[memoryv
 
 
 def reach(address: bytes, *, writable: bool = False) -> memoryview:
-    """Map the memory of another process of this node: the name tells whether it is that one or a stranger's.
+    """Map the memory of another process of this node, whatever address that process gives.
 
     Raises
     ------
     OSError
-        If it cannot be reached.
+        If the address is not that of an offer, or is a stranger's, or cannot be reached: nothing else is opened.
     """
-    path, _, name = address.decode().partition(" ")
-    if not name or not os.readlink(path).startswith(name):
+    path, _, name = address.decode("ascii", "replace").partition(" ")
+    if not (_PLACE.fullmatch(path) and _NAME.fullmatch(name) and _named(path, name)):
         raise FileNotFoundError(path)
     file = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
     try:
+        if not (_named(f"/proc/self/fd/{file}", name) and _is_sealed(file)):
+            raise FileNotFoundError(path)
         return memoryview(_advised(mmap.mmap(file, 0, prot=mmap.PROT_READ | writable * mmap.PROT_WRITE)))
     finally:
         os.close(file)
+
+
+def _named(path: str, name: str) -> bool:
+    return os.readlink(path).split(" ")[0] == name
+
+
+def _is_sealed(file: int) -> bool:
+    """Return whether a file keeps its length."""
+    try:
+        return fcntl.fcntl(file, fcntl.F_GET_SEALS) & _SEALS == _SEALS
+    except OSError:  # one that has no seals
+        return False
 
 
 def end_of(address: bytes) -> int:

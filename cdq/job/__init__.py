@@ -12,7 +12,7 @@
 - `hub`: A call of `learn` whose workers are a hub's: local processes that it starts, or processes that join.
 - `increments`: Asynchronous contributions: how much of the hub's value each visit left, and what was added to it.
 - `job`: The job of a hub: what its workers learn, and the task and the table of each.
-- `join`: A process that takes part in a job: ``python -m cdq.job.join URL [SECONDS [FILE SIZE]]``.
+- `join`: A process that takes part in a job: ``python -m cdq.job.join URL [SECONDS]``.
 - `journal`: The journal of a job: a line per round, durable before any answer to a worker; with it every run can be
   repeated.
 - `local`: Local workers: processes that a call of `learn` starts, and that end with it.
@@ -26,7 +26,8 @@
 - `store`: Beginning of a job, in a file of its own: with the journal, all that it takes to repeat the job.
 - `tasks`: Tasks of a job as messages and files hold them: a model as it is, an environment by what makes it again.
 - `networks/`: Jobs whose workers train a network: the hub averages what each window has learnt.
-- `stretches/`: Local workers that share memory: they play rounds one after another without their hub, and then tell it.
+- `stretches/`: Workers of one machine that share memory: they play rounds one after another without the hub, and then
+  tell it.
 - `membership/`: Membership of a job: the workers that take part, exactly once, in each round.
 """
 

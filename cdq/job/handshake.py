@@ -32,7 +32,7 @@ from cdq.settings.settings import type_of
 from cdq.storage import Tensors, pack_tensors, parse_tensors
 
 # Changes whenever messages, or what a worker does on them, change.
-PROTOCOL = 3
+PROTOCOL = 4
 # A greeting is a few hundred bytes; one that is longer is none.
 _LONGEST_HELLO = 4096
 _LONGEST_HOST = 64  # characters of the name of a worker's machine
@@ -61,9 +61,14 @@ def check_hello(data: bytes) -> str:
         said = None
     if not isinstance(said, dict):
         raise ConfigError("the greeting is not that of a cdq worker; start workers with cdq join")
-    if (said.get("protocol"), said.get("cdq")) != (PROTOCOL, __version__):
+    if said.get("cdq") != __version__:
         raise ConfigError(
             f"the worker has cdq {_short(said.get('cdq'))}, the hub has {__version__}; install the same on both"
+        )
+    if said.get("protocol") != PROTOCOL:
+        raise ConfigError(
+            f"the worker has protocol {_short(said.get('protocol'))}, the hub has {PROTOCOL}; "
+            "install the same cdq on both"
         )
     if (said.get("byteorder"), said.get("probe")) != (sys.byteorder, probe()):
         raise ConfigError(

@@ -27,19 +27,20 @@ from cdq.job.journal import Entry, Journal, lines
 from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.metrics import Endpoint, parse_address
-from cdq.job.networks.service import NetworkService
 from cdq.job.opening import make_service, plan_of
 from cdq.job.recovery import is_changed, recover, seconds_of
 from cdq.job.replay import goal_of
 from cdq.job.service import NO_RECORD, LearningService, Record
 from cdq.job.store import NAME as BEGINNING
 from cdq.job.store import model_in_file, read_beginning, write_beginning
+from cdq.job.stretches.ending import most_of
 from cdq.settings import differing
 from cdq.training import Ended, LearnCall, signals_deferred
 
 _log = logging.getLogger("cdq.hub")
 # Bytes of contributions that are stored before a checkpoint is written to replace them, besides twice the table's.
 _ROOM = 1 << 26
+_TIME_TO_PLAY = 0.5  # seconds of a round in which workers have time to play many together
 _SHORTEST = 0.001  # seconds of a round: in less nobody but one worker ever delivers
 _PATIENCE = 2.0  # seconds that a hub which is to end waits for the round in hand
 
@@ -124,8 +125,6 @@ def service_of(
     if call.monitor is not None:
         call.monitor.go_on()  # a service counts bytes from 0
     job = job_of(call)
-    if call.settings.network is not None and make is LearningService:
-        make = NetworkService
     return make_service(
         job,
         plan=plan_of(job, call.rule, call.state.goal.keep_every),
@@ -146,13 +145,13 @@ def job_of(call: LearnCall) -> Job:
     return Job(call.task, call.settings, call.about)
 
 
-def _limits(call: LearnCall, hosting: Hosting) -> tuple[int, int]:
+def limits(call: LearnCall, *, asynchronous: bool = False) -> tuple[int, int]:
     """Return the bytes of the largest contribution, and of that of one mode or the other."""
     shape = job_of(call).shape
     if call.settings.network is None:
-        limit = largest(shape) if hosting.asynchronous else shape.largest
-        return limit, max(shape.largest, largest(shape))
-    if hosting.asynchronous:
+        limit = largest(shape) if asynchronous else max(shape.largest, most_of(shape))
+        return limit, max(shape.largest, largest(shape), most_of(shape))
+    if asynchronous:
         raise ConfigError(
             "the parameters of a network are averaged in rounds; leave the asynchronous mode out"
         )
@@ -189,7 +188,7 @@ def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
     directory = call.checkpoints.path
     if directory is None:
         raise ConfigError("a hub for workers that come and go needs a checkpoint directory; name one")
-    limit, most = _limits(call, hosting)
+    limit, most = limits(call, asynchronous=hosting.asynchronous)
     with (
         # First, as it may be refused; nothing is written before.
         Hub(hosting.url, keys=hosting.keys, limit=limit, insecure=hosting.insecure) as hub,
@@ -204,7 +203,7 @@ def host(call: LearnCall, hosting: Hosting, show: Callable[[], None]) -> Ended:
         journal.write({"start": machine.generation, "hub": machine.state(), **start})
         journal.sync()  # no two starts may have one number
         _log.info("hub at %s: %s, %d steps so far", hub.url, call.task.name, call.state.progress.steps)
-        with _endpoint(hosting) as look:
+        with _endpoint(hosting) as look, ending(service):
             run(hub, machine, call, show, lambda: look(machine.status))
         # A start without rounds: who left in order is not waited for when the hub goes on.
         journal.write({**start, "start": machine.generation, "hub": machine.state(), "time": time.time()})
@@ -240,6 +239,15 @@ def _machine(
     )
     with _whole(journal):
         return HubMachine(service, settings, secrets.randbits(63) + 1, journal.hub, time.monotonic())
+
+
+@contextmanager
+def ending(service: LearningService) -> Iterator[None]:
+    """Give back, at the end, the memory in which workers play."""
+    try:
+        yield
+    finally:
+        service.end()
 
 
 @contextmanager
@@ -309,7 +317,9 @@ def _recorded(
 
     record = Record(journal.write, contributions.write, keep_and_begin, lambda: contributions.size > room)
     if not hosting.asynchronous:
-        return service_of(call, record=record, least=hosting.least)
+        service = service_of(call, record=record, least=hosting.least)
+        service.shares = hosting.round_timeout is None or hosting.round_timeout >= _TIME_TO_PLAY
+        return service
     with _whole(journal):
         offset = (0 if journal.hub is None else journal.hub["version"]) - rounds_of(call)
     make = partial(AsynchronousService, staleness=hosting.staleness, offset=offset)

@@ -1,7 +1,4 @@
-"""A process that takes part in a job: ``python -m cdq.job.join URL [SECONDS [FILE SIZE]]``.
-
-A file that it has inherited is memory that it shares with its hub and the others of its machine, so many workers.
-"""
+"""A process that takes part in a job: ``python -m cdq.job.join URL [SECONDS]``."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 
 from cdq.comm.zmq.keys import Keys
 from cdq.errors import CdqError
@@ -21,7 +17,6 @@ from cdq.job.member import Member
 from cdq.job.membership.connection import Connection
 from cdq.job.membership.events import Deliver, Joined, Left
 from cdq.job.parent import PARENT, end_with_parent
-from cdq.job.stretches.member import StretchMember
 from cdq.job.tasks import Make, make_nothing
 from cdq.training import ProgressBar
 
@@ -83,7 +78,6 @@ def take_part(
     keys: Keys | None = None,
     progress: ProgressBar | None = None,
     make: Make = make_nothing,
-    member_of: Callable[[Known], Member] = Member,
 ) -> int:
     """Learn for the hub at *url* until its job is done, or a signal asks to leave; from the main thread.
 
@@ -99,8 +93,6 @@ def take_part(
         Shows how far the job is, from when the hub has answered.
     make : callable, optional
         Makes the environment of a job that has no model, of what the hub says (`cdq.learner.members.task_of`).
-    member_of : callable
-        Makes the worker, which knows the way to make its task.
 
     Returns
     -------
@@ -112,7 +104,7 @@ def take_part(
     CommError
         If the hub cannot be reached, is silent for too long, or refuses this worker; says why.
     """
-    departure, member = Departure(), member_of(Known(make=make))
+    departure, member = Departure(), Member(Known(make=make))
     with departure.heard(), suppress(_Leaving):
         with departure.at_once():
             connection = Connection(url, hello(), timeout=timeout, keys=keys)
@@ -160,9 +152,12 @@ def _learn_on(departure: Departure, connection: Connection, member: Member, look
     if not member.window.sweeps:
         return False
     payload = member.learn()
+    if payload is None:
+        connection.begin_again()
+        return True
     point("worker:before_submit")
     (data,) = carried("worker:submit", payload)
-    connection.submit(data, happened.version)
+    connection.submit(data, happened.version, bound=member.plays)
     point("worker:after_submit")
     return True
 
@@ -171,10 +166,8 @@ def main() -> None:
     """Take part in the job whose hub the command line names, which may be silent for so many seconds."""
     if PARENT in os.environ:
         end_with_parent(os.environ[PARENT])
-    url, seconds, shared = sys.argv[1], sys.argv[2:3], [int(number) for number in sys.argv[3:]]
-    member_of = partial(StretchMember, file=shared[0], size=shared[1]) if shared else Member
     try:
-        take_part(url, timeout=float(seconds[0]) if seconds else SILENCE, member_of=member_of)
+        take_part(sys.argv[1], timeout=float(sys.argv[2]) if len(sys.argv) > 2 else SILENCE)
     except CdqError as error:
         raise SystemExit(f"cdq: {error}") from None
 

@@ -17,12 +17,11 @@ from typing import Any
 from cdq.comm.zmq.address import temporary_address
 from cdq.comm.zmq.hub import Hub
 from cdq.errors import PeerLost
-from cdq.job.hub import Hosting, host, job_of, run, service_of, write_checkpoint
+from cdq.job.hub import Hosting, ending, host, limits, run, service_of, write_checkpoint
 from cdq.job.membership.events import HubSettings
 from cdq.job.membership.hub_machine import HubMachine
 from cdq.job.parent import PARENT
-from cdq.job.service import LearningService, Record
-from cdq.job.stretches.service import Shared, StretchService, commons_of
+from cdq.job.service import Record
 from cdq.training import Ended, LearnCall
 
 JOIN = ("-m", "cdq.job.join")
@@ -45,50 +44,35 @@ def learn_locally(call: LearnCall, show: Callable[[], None]) -> Ended:
     PeerLost
         If one of them ends before; the table is that of the last whole round.
     """
-    record = Record(write_checkpoint=partial(write_checkpoint, call) if call.state.goal.keep_every else None)
-    with commons_of(call, job_of(call)) as shared:
-        make = (
-            LearningService if shared is None else partial(StretchService, commons=shared.commons, call=call)
-        )
-        service = service_of(call, make, record=record)
-        call.callbacks.begin()
-        if not service.finished:
-            _host(call, service, show, shared)
-    return service.ended
-
-
-def _host(call: LearnCall, service: LearningService, show: Callable[[], None], shared: Shared | None) -> None:
-    """Be the hub of workers that this process starts, which may share memory, until they are done."""
     workers = call.settings.workers
+    record = Record(write_checkpoint=partial(write_checkpoint, call) if call.state.goal.keep_every else None)
+    service = service_of(call, record=record)
+    call.callbacks.begin()
+    if service.finished:
+        return service.ended
     settings = HubSettings(min_members=workers, max_members=workers)
     machine = HubMachine(service, settings, secrets.randbits(63) + 1, now=time.monotonic())
-    files, told = ([], []) if shared is None else ([shared.file], [str(shared.file), str(workers)])
-
-    def look() -> None:
-        if shared is not None:
-            shared.commons.finish[0] = call.requests.finish[0]
-        if not service.finished:
-            require_alive(started)
-
     with (
         temporary_address() as url,
-        Hub(url, machine, limit=service.limit(0)) as hub,
-        processes([[*JOIN, hub.url, str(_SILENCE), *told]] * workers, files=files) as started,
+        Hub(url, machine, limit=limits(call)[0]) as hub,
+        ending(service),
+        processes([[*JOIN, hub.url, str(_SILENCE)]] * workers) as started,
     ):
-        run(hub, machine, call, show, look)
+        run(hub, machine, call, show, lambda: None if service.finished else require_alive(started))
         until = time.monotonic() + (_GOOD_BYE if service.finished else 0.0)
         for process in started:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, until - time.monotonic()))
+    return service.ended
 
 
 @contextlib.contextmanager
 def processes(
-    programs: Sequence[Sequence[str]], inputs: Sequence[Any] | None = None, files: Sequence[int] = ()
+    programs: Sequence[Sequence[str]], inputs: Sequence[Any] | None = None
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Start a Python for each of *programs*, its arguments; they end with the context, whatever happens.
 
-    *inputs* are their standard inputs, by default nothing; *files* are those that they inherit.
+    *inputs* are their standard inputs, by default nothing.
     """
     package = str(Path(__file__).parents[2])
     # They can import the modules that this process can, from sys.path; its empty entry is this directory.
@@ -109,7 +93,6 @@ def processes(
                     env=environment,
                     stdin=subprocess.DEVNULL if inputs is None else inputs[number],
                     start_new_session=True,
-                    pass_fds=files,
                 )
             )
         yield started

@@ -6,15 +6,29 @@ import math
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from cdq.comm.contribution import Received
 from cdq.comm.kept import Kept
+from cdq.core.table.rows import Law
 from cdq.errors import ConfigError
 from cdq.job.handshake import Welcome, open_welcome
 from cdq.job.increments import Increment, own_mass, weights
 from cdq.job.job import Known, make_worker
-from cdq.job.messages import OpenWindow, Own, open_contribution, open_result, open_window, pack_contribution
+from cdq.job.messages import (
+    COMPARE,
+    OFFER,
+    TOGETHER,
+    OpenWindow,
+    Own,
+    open_contribution,
+    open_result,
+    open_window,
+    pack_contribution,
+)
 from cdq.job.networks import messages as networks
+from cdq.job.stretches.offers import without_offer
+from cdq.job.stretches.player import Place, Player, place_in
 from cdq.qfunctions import MergedNetwork, Parameters
 from cdq.schedules import build_law, log_keep
 from cdq.workers import GO_ON, NetworkContribution, Summary, Worker, WorkerContribution
@@ -47,6 +61,7 @@ class Member:
         self._kept = Kept()
         self._welcome: Welcome
         self._worker: Worker
+        self._player: Player | None = None
         self.window: OpenWindow
         self.learnt = 0
         self.environment = ""
@@ -56,22 +71,30 @@ class Member:
         welcome = open_welcome(payload, self._known)
         self._welcome, self.window = welcome, welcome.window
         self.environment = welcome.name
-        self._worker = self._make_worker(welcome)
+        self._worker, self._player = self._make_worker(welcome, welcome.lanes), None
 
-    def _make_worker(self, welcome: Welcome) -> Worker:
+    def _make_worker(
+        self, welcome: Welcome, lanes: Any, memory: npt.NDArray[np.uint8] | None = None
+    ) -> Worker:
         return make_worker(
             welcome.problem,
             welcome.merged,
             welcome.gamma,
             welcome.shape.num_envs,
-            welcome.lanes,
+            lanes,
             rank=welcome.rank,
+            memory=memory,
         )
 
     @property
     def has_joined(self) -> bool:
         """True once the hub has said what to learn."""
         return hasattr(self, "_welcome")
+
+    @property
+    def plays(self) -> bool:
+        """True if a stretch of rounds comes next, with the workers beside this one, in place of a window."""
+        return bool(self.window.compare & TOGETHER)
 
     @property
     def steps(self) -> int:
@@ -87,13 +110,18 @@ class Member:
         """Return NaN: what a job has come to is at the hub."""
         return math.nan
 
-    def learn(self) -> Received:
-        """Learn the window of `window`; return the contribution."""
+    def learn(self) -> Received | None:
+        """Learn the window of `window`, or a stretch of rounds; return the contribution.
+
+        None if another worker is gone, with which this one played: it is to begin again.
+        """
         welcome, window = self._welcome, self.window
         law = build_law(
             welcome.step_size, window.before, welcome.mass, str(welcome.shape.real), welcome.scale
         )
-        checksum = self._worker.checksum() if window.compare else -1
+        if self.plays:
+            return self._play(law)
+        checksum = self._worker.checksum() if window.compare & COMPARE else -1
         ended = self._worker.run(law, window.sweeps, window.first, window.last)
         assert ended is not None, "nobody sets the flag that ends a window early"
         self.learnt += window.sweeps * welcome.shape.num_envs
@@ -105,6 +133,14 @@ class Member:
         contribution.summary = summary
         payload = pack_contribution(contribution, self._kept, checksum, self._worker.lane_state, own)
         return self._increment(payload) if welcome.asynchronous else payload
+
+    def _play(self, law: Law) -> Received | None:
+        """Play a stretch of rounds with those beside this worker."""
+        if self._player is None:
+            raise ConfigError("the hub lets this worker play with others that it has not met; start it again")
+        payload = self._player.play(law)
+        self.learnt += self._player.learnt
+        return payload
 
     def _network_part(self, summary: Summary, checksum: int) -> bytes:
         """Return the contribution of a worker that trains a network."""
@@ -161,6 +197,26 @@ class Member:
             networks.take_merged(cast(Parameters, self._worker.rows), numbers)
             self._worker.commit([])
             return window
-        window, merged = open_result(payload)
-        self._worker.commit([np.frombuffer(merged, np.uint8)])
+        window, offer = open_window(payload)[0], None
+        if window.compare & OFFER:
+            payload, offer = without_offer(payload)
+        merged = open_result(payload)[1]
+        if len(merged):  # else a stretch, of which this worker has the table
+            self._worker.commit([np.frombuffer(merged, np.uint8)])
+        if offer is not None:
+            self._accept(offer)
         return window
+
+    def _accept(self, offer: memoryview) -> None:
+        """Play with others from now on, where the memory that is offered is of this machine."""
+        found = place_in(offer, self._welcome)
+        if found is not None:
+            place, proof = found
+            self.take_place(place)
+            place.prove(proof)  # last: from now on the others may begin
+
+    def take_place(self, place: Place) -> None:
+        """Play with others from now on."""
+        welcome, lanes = self._welcome, np.frombuffer(self._worker.lane_state, np.uint8)
+        self._worker = self._make_worker(welcome, lanes, place.rows)
+        self._player = Player(place, welcome, self._worker)

@@ -43,7 +43,7 @@ class OpenWindow(NamedTuple):
     first, last : float
         Exploration rates at its start and end.
     compare : int
-        1 where the worker is to tell the checksum of its table, else 0.
+        COMPARE where the worker is to tell the checksum of its table; OFFER and TOGETHER, else 0.
     """
 
     sweeps: int
@@ -54,6 +54,9 @@ class OpenWindow(NamedTuple):
 
 
 DONE = OpenWindow(0, 0, 0.0, 0.0, 0)
+# Bits of `OpenWindow.compare`: the worker is to tell its checksum; an offer of memory ends the result; in place of a
+# window, a stretch of rounds comes next, which workers play together (`cdq.job.stretches`).
+COMPARE, OFFER, TOGETHER = 1, 2, 4
 
 
 class Shape(NamedTuple):
@@ -213,8 +216,8 @@ def _with_visits(merged: memoryview) -> Received:
 
 def open_result(payload: Any) -> tuple[OpenWindow, Received]:
     """Return the next window and the merged slice of a result; `ValueError` if it is none."""
-    window, merged = open_window(payload)
-    return window, _with_visits(merged)
+    window, rest = open_window(payload)
+    return window, _with_visits(rest)
 
 
 def open_window(payload: Any) -> tuple[OpenWindow, memoryview]:

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from cdq.errors import ConfigError
 from cdq.job.job import Job
+from cdq.job.networks.service import NetworkService
 from cdq.job.service import NO_RECORD, LearningService, Record
+from cdq.job.stretches.service import StretchService
 from cdq.training import Course, Onlooker, Plan, State, Watch
 from cdq.workers import Rule
 
@@ -53,6 +55,8 @@ def make_service(
 
     A round is computed for *least* workers or more, by default for as many as the settings say.
     """
+    if make is LearningService:
+        make = StretchService if job.settings.network is None else NetworkService
     course = Course(
         plan=plan,
         progress=state.progress,

@@ -15,6 +15,7 @@ from cdq.job.journal import Entry, Journal
 from cdq.job.membership.events import Submission
 from cdq.job.replay import Rehearsal, goal_of, kind_of, require_next, require_round, starts, take_again
 from cdq.job.service import LearningService
+from cdq.job.stretches.service import StretchService
 from cdq.training import Goal
 
 _log = logging.getLogger("cdq")
@@ -143,4 +144,8 @@ def _apply(service: LearningService, entries: Iterable[Entry], stored: Contribut
             rehearsal = None
             service.open(entry["size"])
             members = zip(entry["members"], payloads, strict=True)
-            service.apply({uid: Submission(payload, sequence, 0) for (uid, sequence, _), payload in members})
+            brought = {uid: Submission(payload, sequence, 0) for (uid, sequence, _), payload in members}
+            if isinstance(service, StretchService) and "rounds" in entry:
+                service.apply_stretch(brought)
+            else:
+                service.apply(brought)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from mmap import mmap
 from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
+from cdq.comm.base import LONGEST_TIMEOUT
 from cdq.comm.contribution import Received
 from cdq.errors import CdqError, DivergenceError, FileError
 from cdq.job.asynchronous import Assignment, AsynchronousService
@@ -16,17 +19,20 @@ from cdq.job.job import Job
 from cdq.job.journal import Entry, read
 from cdq.job.member import Member
 from cdq.job.membership.events import Submission
-from cdq.job.messages import OpenWindow, is_of, pack_result
-from cdq.job.networks.service import NetworkService
+from cdq.job.messages import TOGETHER, OpenWindow, is_of, pack_result
 from cdq.job.opening import make_service, plan_of
 from cdq.job.service import LearningService
 from cdq.job.store import NAME, read_beginning
+from cdq.job.stretches.commons import Commons, commons_bytes
+from cdq.job.stretches.player import Place
+from cdq.job.stretches.service import StretchService
 from cdq.job.tasks import Make, make_nothing, open_task
 from cdq.merges import MergeRule, resolve
 from cdq.qfunctions import MergedNetwork, QTable
 from cdq.settings import arguments_of, make_settings, named_model
 from cdq.storage import Tensors
-from cdq.training import Goal, Progress, Requests, State, WideTask, allowed_in, watch_nothing
+from cdq.training import Goal, Nobody, Progress, Requests, State, WideTask, allowed_in, watch_nothing
+from cdq.workers import MOST_ROUNDS, Look
 
 _MOST = 1 << 62  # no number of a line is larger
 
@@ -45,6 +51,8 @@ class Rehearsal:
         self._members: dict[int, Member] = {}
         self._known = service.job.known()
         self._merged: Received = b""
+        self._together: list[Member] = []  # those who play in the memory
+        self._commons: Commons
 
     def learn(self, uids: Iterable[int], size: int) -> dict[int, Submission]:
         """Return the contributions of these workers to a round whose window is computed for *size* workers."""
@@ -52,7 +60,7 @@ class Rehearsal:
         service.open(size)
         # A worker that was not in the last round restarts from the lanes that the hub has of it, like any that returns.
         self._members = {uid: self._member(uid) for uid in uids}
-        return {uid: Submission(member.learn(), 0, 0) for uid, member in self._members.items()}
+        return {uid: _submission(member) for uid, member in self._members.items()}
 
     def _member(self, uid: int) -> Member:
         member = self._members.get(uid)
@@ -71,10 +79,45 @@ class Rehearsal:
     def repeat(self, entry: Entry) -> None:
         """Learn and merge a round again; raise `DivergenceError` if it comes out otherwise than its line says."""
         expected = {uid: crc for uid, _, crc in entry["members"]}
+        if "rounds" in entry:
+            self._repeat_stretch(entry, list(expected))
+            return
         brought = self.learn(expected, entry["size"])
         odd = [uid for uid, one in brought.items() if not self._service.is_of(one.payload, expected[uid])]
         if odd or self.apply(brought) != entry["merged"]:
             raise divergence(entry, odd)
+
+    def _repeat_stretch(self, entry: Entry, uids: Sequence[int]) -> None:
+        """Play rounds again that workers played together; see `repeat`."""
+        service = self._service
+        assert isinstance(service, StretchService)
+        service.open(entry["size"])
+        self._members = {uid: self._member(uid) for uid in uids}
+        members, self._merged = list(self._members.values()), b""
+        service.order(self._commons_of(members), Look(at=entry["steps"]))
+        for member in members:
+            member.window = member.window._replace(compare=TOGETHER)
+        with ThreadPoolExecutor(len(members)) as pool:
+            service.apply_stretch(dict(zip(uids, pool.map(_submission, members), strict=True)))
+        odd = [uid for uid, crc in zip(uids, entry["lanes"], strict=True) if crc32(service.lanes(uid)) != crc]
+        if odd or service.rounds != entry["round"] or service.merged_checksum() != entry["merged"]:
+            raise divergence(entry, odd)
+
+    def _commons_of(self, members: list[Member]) -> Commons:
+        """Return memory in which these workers play: the same one as long as they are the same."""
+        if members != self._together:
+            merged = self._service.job.new_table()[0]
+            memory = mmap(-1, commons_bytes(merged, len(members)))
+            self._together, self._commons = members, Commons(memory, merged, len(members))
+            for rank, member in enumerate(members):
+                member.take_place(Place(self._commons, rank, len(members), LONGEST_TIMEOUT))
+        return self._commons
+
+
+def _submission(member: Member) -> Submission:
+    payload = member.learn()
+    assert payload is not None, "all workers are here"
+    return Submission(payload, 0, 0)
 
 
 def repeat(
@@ -137,7 +180,7 @@ def repeat_singles(
                 members[uid] = Member(known)
                 members[uid].join(service.welcome(uid, ()))
             members[uid].window = OpenWindow(*later["task"])
-            brought[uid] = members[uid].learn()
+            brought[uid] = _submission(members[uid]).payload
 
 
 def take_again(service: AsynchronousService, entry: Entry, payload: Received) -> None:
@@ -155,9 +198,14 @@ def take_again(service: AsynchronousService, entry: Entry, payload: Received) ->
 def require_next(service: LearningService, entry: Entry) -> None:
     """Raise `FileError` unless the line is that of the service's next round."""
     require_round(entry)
-    if entry["round"] != service.rounds + 1:
+    if "rounds" in entry and not isinstance(service, StretchService):
         raise FileError(
-            f"the journal goes on with round {entry['round']} where round {service.rounds + 1} should be; "
+            "the journal has rounds without messages, which this job cannot have; use another copy"
+        )
+    first = entry["round"] - entry.get("rounds", 1) + 1
+    if first != service.rounds + 1:
+        raise FileError(
+            f"the journal goes on with round {first} where round {service.rounds + 1} should be; "
             "use another copy"
         )
 
@@ -179,6 +227,11 @@ def _is_round(entry: Entry) -> bool:
     ):
         return False
     numbers = [entry.get(name) for name in ("round", "size", "merged" if of_all else "base")]
+    if "rounds" in entry:
+        n, lanes = entry["rounds"], entry.get("lanes")
+        if not (isinstance(lanes, list) and len(lanes) == len(members) and n in range(1, MOST_ROUNDS + 1)):
+            return False
+        numbers += [n, entry.get("steps"), *lanes]
     numbers += [number for one in members for number in one]
     return bool(members) and all(type(number) is int and 0 <= number <= _MOST for number in numbers)
 
@@ -239,7 +292,8 @@ def replay(
             watch=watch_nothing,
             finish=Requests().finish,
             rounds=rounds,
-            make=NetworkService if isinstance(merged, MergedNetwork) else kind_of(start),
+            onlooker=Nobody(),
+            make=kind_of(start),
         )
         repeat(service, entries, told)
         rounds = service.rounds

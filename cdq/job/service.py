@@ -22,6 +22,7 @@ from cdq.job.handshake import check_hello, pack_welcome
 from cdq.job.job import Job
 from cdq.job.membership.events import HubState, Refused, Submission
 from cdq.job.messages import (
+    COMPARE,
     DONE,
     OpenWindow,
     Own,
@@ -39,7 +40,6 @@ from cdq.workers import Round, Rule, Worker
 
 # Clocks stay below this (rows.h): beyond it the laws are constant.
 _CLOCK_LIMIT = 0x40000000
-
 # Rounds between two comparisons of all tables: each takes as long as reading the table twice.
 _COMPARE_EVERY = 64
 _DESCRIBED = 256  # workers that the status describes one by one
@@ -113,6 +113,7 @@ class LearningService:
 
     asynchronous = False  # whether each contribution is a round of its own
     stalest = 0
+    shares = True  # whether workers of one machine may play rounds together, where they can
 
     def __init__(
         self,
@@ -128,10 +129,8 @@ class LearningService:
         record: Record = NO_RECORD,
     ) -> None:
         self.job, self._shape = job, job.shape
-        self._pictures: Any
         self._rule, self._state, self._lanes, self._course = rule, state, lanes, course
-        self._needs_mass, self.least = needs_mass, least
-        self._record = record
+        self._needs_mass, self.least, self._record = needs_mass, least, record
         self._law: Law
         self._checksums: dict[int, int] = {}  # of the tables of workers, in a round in which they tell theirs
         self._opened: dict[int, Any] = {}
@@ -144,6 +143,7 @@ class LearningService:
 
     def _prepare(self) -> None:
         """Make what it takes to merge, and to draw."""
+        self._pictures: Any
         self._rows = rows_over(allocate(table_bytes(self._state.merged)), self._state.merged)
         self._pictures = Pictures(self.job.task.model)
 
@@ -171,8 +171,7 @@ class LearningService:
 
     def limit(self, uid: int) -> int:
         """Return the bytes of the largest contribution."""
-        largest: int = self._shape.largest
-        return largest
+        return int(self._shape.largest)
 
     def check(self, uid: int, submission: Submission) -> str | None:
         """Return why a contribution to this round is refused; None if it is not."""
@@ -203,7 +202,7 @@ class LearningService:
     def _compare(self, uid: int, checksum: int) -> None:
         whose = uid if self._shape.keeps_own else 0
         if whose not in self._checksums:
-            self._checksums[whose] = self._checksum_of(uid) if self.window.compare else -1
+            self._checksums[whose] = self._checksum_of(uid) if self.window.compare & COMPARE else -1
         if checksum != self._checksums[whose]:
             raise ValueError(
                 "a worker's table is not the hub's, as it must be after every round: memory or network are at fault; "
@@ -213,8 +212,7 @@ class LearningService:
     def _checksum_of(self, uid: int) -> int:
         """Return the checksum that a worker's table must have."""
         table = self.job.table_of(self._state.merged, uid)
-        checksum: int = crc32(table["clock"].data, crc32(table["values"].data))
-        return checksum
+        return crc32(table["clock"].data, crc32(table["values"].data))
 
     def close_round(
         self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], HubState]
@@ -257,6 +255,21 @@ class LearningService:
         self._pace.add(steps * len(uids))
         for uid in uids:
             self._paces.setdefault(uid, Pace()).add(steps)
+
+    @property
+    def together(self) -> int:
+        """Number of workers that play rounds together now, all of which must end them; 0 for none."""
+        return 0
+
+    def agree(self, submissions: Mapping[int, Submission]) -> bool:
+        """Return whether workers that play rounds together have come to the same table."""
+        return True
+
+    def break_up(self) -> None:
+        """Let workers play together no more."""
+
+    def end(self) -> None:
+        """Keep nothing that others share, at the end of the hub."""
 
     # ---- rounds
 

@@ -115,8 +115,8 @@ def watch_nothing(steps: int, played: Round) -> bool:
 class Course:
     """Windows of a worker in a call of `learn`, and the consequences of each merged round.
 
-    Attribute `kept` is the steps of the last checkpoint, `met` is True once the watch has returned that. `size` may
-    change between windows: what a round adds to the steps is what those brought who came.
+    Attribute `plan` is that of all workers, `kept` the steps of the last checkpoint, `met` is True once the watch has
+    returned that. `size` may change between windows: what a round adds to the steps is what those brought who came.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ class Course:
         rank: int = 0,
         onlooker: Onlooker | None = None,
     ) -> None:
-        self._plan, self.progress, self.target = plan, progress, target
+        self.plan, self.progress, self.target = plan, progress, target
         self.onlooker = onlooker
         self.size, self._num_envs = size, num_envs
         self._watch, self.finish = watch, finish
@@ -175,7 +175,7 @@ class Course:
     @property
     def due(self) -> bool:
         """Return True if a checkpoint is due: at the first round after each multiple of so many steps."""
-        every = self._plan.keep_every
+        every = self.plan.keep_every
         return every > 0 and self.progress.steps // every > self.kept // every
 
     @property
@@ -197,7 +197,7 @@ class Course:
     @property
     def learners(self) -> int:
         """Number of workers that learn in a round."""
-        return self.size if self._plan.cohort is None else self._plan.cohort.learners(self.size)
+        return self.size if self.plan.cohort is None else self.plan.cohort.learners(self.size)
 
     @property
     def is_done(self) -> bool:
@@ -212,9 +212,9 @@ class Course:
         sweeps = sweeps_of(self.progress.window, left, self.learners, self._num_envs)
         before, self._begun = self._begun, self._begun + sweeps * self._num_envs * self.learners
         self._open.append(sweeps * self._num_envs)
-        if not isinstance(self._plan.step_size, ClockLaw):
-            self._law = self._plan.law(before)
-        exploration = self._plan.exploration
+        if not isinstance(self.plan.step_size, ClockLaw):
+            self._law = self.plan.law(before)
+        exploration = self.plan.exploration
         step = Step(self._law, sweeps, (exploration.at(before), exploration.at(self._begun)))
         return step if self._member is None else self._member.step(step, before, self._begun)
 
@@ -230,7 +230,7 @@ class Course:
         absent = self.size - self.learners
         progress.steps += steps * (len(played.summaries) - absent)
         if progress.steps < self.target:  # the last window is cut short, and says nothing of the next
-            progress.window = self._plan.window.next(steps, played.mass)
+            progress.window = self.plan.window.next(steps, played.mass)
         self._asked = any(summary.request == STOP_AFTER for summary in played.summaries)
         self.met = self._watch(progress.steps, played)
 
@@ -239,7 +239,7 @@ class Course:
         assert self.onlooker is not None
         if self.met:
             return None
-        look, every = self.onlooker.look(), self._plan.keep_every
+        look, every = self.onlooker.look(), self.plan.keep_every
         return look._replace(at=min(look.at, (self.kept // every + 1) * every)) if every else look
 
     def settle_stretch(self, end: StretchEnd, stretch: Stretch) -> None:

@@ -66,17 +66,22 @@ def require_tallies(data: Any, steps: int, episodes: int, length_sum: int, retur
     parts = tallies_in(data)
     if len(parts) != parts_of(steps) or not np.isfinite(parts).all():
         raise ValueError(f"a window of {steps} steps has {len(parts)} tallies, or some are not finite")
+    rounding = 1e-6 * episodes * np.abs(parts[:, 6:]).max()
+    wrong = parts[:, :3].sum(axis=0).tolist() != [steps, episodes, length_sum]
+    if wrong or abs(parts[:, 3].sum() - return_sum) > rounding or not are_possible(parts):
+        raise ValueError("a contribution has tallies that cannot be, or are not those of its episodes")
+
+
+def are_possible(parts: Tallies) -> bool:
+    """Return whether each of these tallies is one of episodes that may have ended."""
     counts = parts[:, [0, 1, 2, 4, 5]]
     ended, low, high = parts[:, 1], parts[:, [4, 6]], parts[:, [5, 7]]
-    rounding = 1e-6 * episodes * np.abs(parts[:, 6:]).max()
-    if (
-        parts[:, :3].sum(axis=0).tolist() != [steps, episodes, length_sum]
-        or abs(parts[:, 3].sum() - return_sum) > rounding
+    return not (
+        not np.isfinite(parts).all()
         or (counts < 0).any()
         or (counts != np.floor(counts)).any()
         or (low > high).any()
         or (ended * parts[:, 4] > parts[:, 2]).any()
         or (ended * parts[:, 5] < parts[:, 2]).any()
         or parts[ended == 0, 2:].any()
-    ):
-        raise ValueError("a contribution has tallies that cannot be, or are not those of its episodes")
+    )

@@ -76,7 +76,7 @@ def measure(env: str, window: int | str, seconds: float, repeats: int, ways: lis
                 found[way].append(own)
     for way in ways:
         shares = [one / other for one, other in zip(found[way], found[ways[0]], strict=True)]
-        goal = GOALS.get(window) if way == "local" else None
+        goal = None if way == "threads" else GOALS.get(window)
         cells = (f"{rounds[way]:,.0f}", spread(found[way], ".1f"), spread(shares, goal=goal), f"{goal or ''}")
         row(f"{env}, {window}, {way}", *cells)
 

@@ -104,16 +104,68 @@ def test_constant_step_sizes_tabulate_as_well(place: int) -> None:
     assert table.values.tobytes() == expected.values.tobytes() * 200
 
 
+def of_any_size(dtype: Any) -> list[Tables]:
+    """Return tables that stand behind each other: pairs with few visits, more, too many to tabulate, few again."""
+    pieces = [drawn(1.0, dtype, largest) for largest in (12, 100, 50_000, 30, 600, 4090, 12)]
+    late = drawn(1.0, dtype, 12)
+    late.clock[:] += np.uint32(4090)  # counts before and behind the end of the table
+    return [*pieces, late]
+
+
+def behind_each_other(pieces: list[Tables], times: int) -> Tables:
+    """Return tables that are a number of others, each so many times, and all of that once for each worker."""
+
+    def joined(rows: list[Any], axis: int) -> Any:
+        once = np.concatenate([np.concatenate([each] * times, axis) for each in rows], axis)
+        return np.concatenate([once] * WORKERS, axis)
+
+    return Tables(
+        joined([each.base for each in pieces], 0),
+        joined([each.clock for each in pieces], 0),
+        joined([each.values for each in pieces], 1),
+        joined([each.visits for each in pieces], 1),
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_visits_are_pooled_alike_however_many(dtype: str) -> None:
+    """Changes are tabulated for the visits that occur, anew where there are more, and computed beyond the table."""
+    (law, reference_law), pieces, times = LAWS[0, dtype], of_any_size(dtype), 25
+    expected = [expected_of(piece, "pooled", reference_law) for piece in pieces]
+    for merge in (merge_tables, merge_messages):
+        found, table = repeated(behind_each_other(pieces, times), 1)
+        mass, _ = core.commit(found[0], merge(found, "pooled", law), table.visits.reshape(-1))
+        values = b"".join(each.values.tobytes() * times for each in expected)
+        assert table.values.tobytes() == values * WORKERS
+        assert mass == sum(each.mass for each in expected) * times * WORKERS
+
+
+def test_counts_below_the_clock_are_merged_alike_in_large_tables() -> None:
+    """Messages of others may hold any counts: none is looked up where it has no entry."""
+
+    def values(times: int) -> bytes:
+        found, table = repeated(drawn(1.0, "float32", 100), times)
+        table.clock[:, ::3] += np.uint32(900)
+        merged = merge_messages(found, "pooled", LAWS[0, "float32"][0])
+        core.commit(found[0], merged, table.visits.reshape(-1))
+        return table.values.tobytes()
+
+    assert values(700) == values(1) * 700
+
+
 def merged() -> str:
     """Return a hash of what all rules merge."""
     result = hashlib.sha256()
     for dtype in DTYPES:
-        for case in CASES:
+        for case in [*CASES, (1.0, 1 << 29, 0.0)]:
             for times in (1, 150):
                 found, _ = repeated(drawn(*case[:1], dtype, *case[1:]), times)
                 for rule in reference.RULES:
                     for part in merge_tables(found, rule, LAWS[0, dtype][0]):
                         result.update(part)
+        found, _ = repeated(behind_each_other(of_any_size(dtype), 25), 1)
+        for part in merge_tables(found, "pooled", LAWS[0, dtype][0]):
+            result.update(part)
     return result.hexdigest()
 
 

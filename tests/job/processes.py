@@ -21,9 +21,14 @@ ENV = "FrozenLake8x8-v1"
 ARGUMENTS: dict[str, Any] = {"env": ENV, "num_envs": 4, "seed": 7, "comm": "zmq", "workers": 1}
 
 
+def see(run: Any) -> None:
+    """See a round, so that each takes messages."""
+
+
 def hold(directory: str, url: str, text: str) -> None:
-    """Begin a job, or go on with it; print its table's digest at the end."""
+    """Begin a job, or go on with it, with messages for each round where it is "seen"; print its digest at the end."""
     given = json.loads(text)
+    callbacks = [see] if given.pop("seen", False) else []
     if "network" in given:
         given["network"] = cdq.Network(**given["network"])
     steps, hosting = given.pop("steps"), Hosting(url, **given.pop("hosting", {}))
@@ -33,7 +38,7 @@ def hold(directory: str, url: str, text: str) -> None:
     else:
         given.pop("more", None)
         learner = cdq.QLearner(**{**ARGUMENTS, **given, "checkpoint": directory})
-    learner.learn(steps, hosting=hosting)
+    learner.learn(steps, hosting=hosting, callbacks=callbacks)
     digest = learner.report(play=False)["digest"] if "network" in given else learner.table.digest()
     print(digest, learner.steps)
 

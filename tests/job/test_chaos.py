@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from cdq.job.journal import Entry, read
 from cdq.job.replay import replay
 from cdq.qfunctions.qtable import QTable
@@ -56,7 +58,10 @@ def table_of(directory: Path) -> QTable:
 def assert_exact(directory: Path) -> list[Entry]:
     """Assert that everything counted once, and that the run comes out again to the bit; return its rounds."""
     all_rounds, applied = rounds(directory), Counter[int]()
-    assert [entry["round"] for entry in all_rounds] == list(range(1, len(all_rounds) + 1))
+    number = 0
+    for entry in all_rounds:  # workers of one machine play many rounds together
+        number += entry.get("rounds", 1)
+        assert entry["round"] == number
     for entry in all_rounds:
         for uid, sequence, _ in entry["members"]:
             applied[uid] += 1
@@ -84,9 +89,12 @@ def last_words(worker: subprocess.Popen[str]) -> str:
         return worker.communicate(timeout=10)[1]
 
 
-def test_g9_a_run_of_kills_is_repeated_to_the_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seen", [True, False])
+def test_g9_a_run_of_kills_is_repeated_to_the_bit(seen: bool, tmp_path: Path) -> None:
     chance = random.Random(1)
-    with processes(tmp_path, steps=1e12, sync_every=2000, checkpoint_every=2e5, hosting=HOSTING) as made:
+    window = 2000 if seen else 100_000  # which workers play by themselves
+    how = {"steps": 1e12, "sync_every": window, "checkpoint_every": 100 * window, "seen": seen}
+    with processes(tmp_path, **how, hosting=HOSTING) as made:
         directory = made.directory
         hub, workers = made.hub(), [made.worker() for _ in range(2)]
         until_rounds(directory, 30)

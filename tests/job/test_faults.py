@@ -18,7 +18,13 @@ from tests.job.processes import ENV, processes
 from tests.job.test_chaos import assert_exact, end, until_member, until_rounds
 
 STEPS = 24_000
-JOB: dict[str, Any] = {"steps": STEPS, "sync_every": 500, "workers": 2, "checkpoint_every": 8000}
+JOB: dict[str, Any] = {
+    "steps": STEPS,
+    "sync_every": 500,
+    "workers": 2,
+    "checkpoint_every": 8000,
+    "seen": True,
+}
 HOSTING = {"max_members": 2, "grace": 0.1}
 HUB = [
     "before_apply",
@@ -40,9 +46,10 @@ def undisturbed() -> str:
 
 @pytest.mark.parametrize("way", ["kill", "raise"])
 @pytest.mark.parametrize("point", HUB)
-def test_g6_a_hub_that_fails_goes_on_where_it_was(point: str, way: str, tmp_path: Path) -> None:
-    visit = 2 if "checkpoint" in point else 7
-    with processes(tmp_path, **JOB, hosting=HOSTING) as made:
+@pytest.mark.parametrize("seen", [True, False])
+def test_g6_a_hub_that_fails_goes_on_where_it_was(seen: bool, point: str, way: str, tmp_path: Path) -> None:
+    visit = 2 if "checkpoint" in point else 7 if seen else 4  # else the workers play rounds by themselves
+    with processes(tmp_path, **{**JOB, "seen": seen}, hosting=HOSTING) as made:
         hub = made.hub(f"hub:{point}@{visit}:{way}")
         workers = [made.worker() for _ in range(2)]
         hub.communicate(timeout=20)

@@ -250,7 +250,10 @@ def test_greetings_are_compared() -> None:
         (b"[" * 5000, "not that of a cdq worker"),
         (b"[]", "not that of a cdq worker"),
         (ours.replace(b'"cdq": "', b'"cdq": "9.'), "the worker has cdq '9.*; install the same on both"),
-        (ours.replace(b'"protocol": 3', b'"protocol": 2'), "install the same on both"),
+        (
+            ours.replace(b'"protocol": 4', b'"protocol": 3'),
+            "the worker has protocol 3, the hub has 4; install the same cdq on both",
+        ),
         (ours.replace(b'"probe": "', b'"probe": "0'), "floating-point arithmetic differs"),
         (ours.replace(b"little", b"big"), "floating-point arithmetic differs"),
     ]:

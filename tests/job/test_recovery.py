@@ -35,7 +35,7 @@ GOAL = {"target": 6_000, "until": None, "keep_every": 0, "measure_at": 0}
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_lie_that_was_accepted_does_not_stop_the_job(asynchronous: bool, tmp_path: Path) -> None:
-    with processes(tmp_path, **JOB, hosting={"asynchronous": asynchronous, "grace": 0.2}) as made:
+    with processes(tmp_path, **JOB, seen=True, hosting={"asynchronous": asynchronous, "grace": 0.2}) as made:
         kill_after(made, 3, program="tests.job.liar")
         printed, said = made.hub().communicate(timeout=30)
         assert printed.split()[1] == "60000", said
@@ -327,7 +327,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 
 def test_rounds_that_a_restart_takes_over_took_their_time(tmp_path: Path) -> None:
     """Their steps count, so that their seconds must too: else the speed is that of a disk."""
-    with processes(tmp_path, **JOB, hosting={"grace": 0.2}) as made:
+    with processes(tmp_path, **JOB, seen=True, hosting={"grace": 0.2}) as made:
         kill_after(made, 5)
         lines = list(read(made.directory))
         times = [entry["time"] for entry in lines if "start" in entry or "round" in entry]

@@ -11,12 +11,14 @@ typedef int32_t SIGNED_HALF __attribute__((vector_size(BYTES / 2)));
 #include "merge/merge_counts.h"
 #define CDQ_HEADER "merge/merge_rules.h"
 #include "per_type.h"
+#define CDQ_HEADER "merge/merge_mass.h"
+#include "per_type.h"
 
 #undef SET
 #undef BYTES
 #undef CHAINS
 #undef ANY
-#undef WIDE_PRODUCT
+#undef WEIGHTED
 #undef LINES
 #undef STREAM
 #undef LOOKED_UP

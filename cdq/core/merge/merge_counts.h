@@ -33,7 +33,7 @@ CDQ_INLINE WORDS KIND(cdq_entries)(WORDS count, int bits)
 CDQ_INLINE void KIND(cdq_visits)(cdq_visited *v)
 {
     const int64_t n = v->n, workers = v->workers;
-    WORDS different = {0}, all = {0};
+    WORDS different = {0}, all = {0}, most = {0};
     for (int64_t i = 0; i < n; i += 2 * WORD_LANES) {
         WORDS clock[2], total[2] = {{0}}, largest[2] = {{0}};
         uint32_t *at = v->counts + i;
@@ -45,6 +45,7 @@ CDQ_INLINE void KIND(cdq_visits)(cdq_visited *v)
                 WORDS *counts = (WORDS *)at + j, count = *counts & 0x7fffffff, visits = count - clock[j];
                 *counts = count;
                 all |= count;
+                most |= visits;
                 total[j] += visits;
                 largest[j] = LARGER(visits, largest[j]);
             }
@@ -54,9 +55,11 @@ CDQ_INLINE void KIND(cdq_visits)(cdq_visited *v)
             different |= total[j] ^ largest[j];
         }
     }
-    v->bound = 0;
-    for (int j = 0; j < WORD_LANES; j++)
+    v->bound = v->most = 0;
+    for (int j = 0; j < WORD_LANES; j++) {
         v->bound |= all[j];
+        v->most |= most[j];
+    }
     v->several = ANY(different != 0) != 0;
 }
 
@@ -76,7 +79,7 @@ CDQ_INLINE void KIND(cdq_look_up_allowances)(cdq_visited *v, const cdq_law *law)
 {
     const uint32_t *allowance = law->allowance, *entries = v->bound >> law->bits ? v->after : v->clock;
     uint64_t two;
-    for (int64_t i = 0; entries == v->after && i < v->n; i += WORD_LANES)
+    for (int64_t i = 0; entries == v->after && i < (v->n + 7) / 8 * 8; i += WORD_LANES)
         *(WORDS *)(v->after + i) = KIND(cdq_entries)(*(const LOOSE *)(v->clock + i), law->bits);
     for (int64_t i = 0; i < v->n; i += 8)
 #pragma GCC unroll 4
@@ -136,9 +139,7 @@ CDQ_INLINE LONGS KIND(cdq_weighted)(DOUBLES mass, const uint32_t *total)
 {
     LONGS less = (LONGS)(mass < 45);
     mass = (DOUBLES)((less & (LONGS)mass) | (~less & (LONGS)((DOUBLES){0} + 45)));
-    SIGNED_HALF units = __builtin_convertvector(mass * 1048576.0, SIGNED_HALF);
-    return WIDE_PRODUCT(__builtin_convertvector(*(const WORDS_HALF *)total, LONGS),
-                        __builtin_convertvector(units, LONGS));
+    return WEIGHTED(total, mass * 1048576.0);
 }
 
 /* Copy lines past the caches; *to* begins with one. */

@@ -26,28 +26,24 @@ CDQ_INLINE VECTOR KERNEL(cdq_numbers)(COUNTS counts)
 CDQ_INLINE void KERNEL(cdq_chains)(VECTOR *numbers, int exponential)
 {
     const REAL *series = NAME(cdq_series);
-    VECTOR y[CHAINS], phi[CHAINS];
+    VECTOR x[CHAINS], phi[CHAINS];
     FROM_MEMORY(series);
     EACH {
-        y[j] = numbers[j] * (REAL)0.015625;
+        x[j] = numbers[j];
         phi[j] = (VECTOR){0} + series[CDQ_DEGREE];
     }
 #pragma GCC unroll 16
     for (int i = CDQ_DEGREE - 1; i >= 0; i--)
         EACH {
-            phi[j] = phi[j] * y[j] + series[i];
+            phi[j] = phi[j] * x[j] + series[i];
             IN_TURN(phi[j]);
         }
-    EACH {
-        y[j] = (REAL)1 + y[j] * phi[j];
-        phi[j] *= (REAL)0.015625;
-        IN_TURN(phi[j]);
-    }
+    EACH x[j] = (REAL)1 + x[j] * phi[j];
 #pragma GCC unroll 6
     for (int i = 0; i < 6; i++)
         EACH {
-            phi[j] *= (REAL)1 + y[j];
-            y[j] *= y[j];
+            phi[j] *= (REAL)1 + x[j];
+            x[j] *= x[j];
             IN_TURN(phi[j]);
         }
     FROM_MEMORY(numbers);
@@ -75,7 +71,7 @@ CDQ_INLINE void KERNEL(cdq_phi_of)(VECTOR *numbers, int exponential)
 }
 
 /* The same of so many rows of a block. */
-static void KERNEL(cdq_phis)(REAL *numbers, int64_t rows, int64_t n, int exponential)
+static NO_CLONES void KERNEL(cdq_phis)(REAL *numbers, int64_t rows, int64_t n, int exponential)
 {
     for (int64_t k = 0; k < rows; k++, numbers += CDQ_BLOCK)
         for (int64_t i = 0; i < n; i += CHAINS * LANES)
@@ -227,7 +223,7 @@ CDQ_INLINE void KERNEL(cdq_weights)(NAME(cdq_block) * b, int rule)
 
 static void KERNEL(cdq_rule)(NAME(cdq_block) * b, int rule)
 {
-    if (rule == CDQ_IMPORTANCE || (b->v.several && (rule == CDQ_POOLED || rule == CDQ_AFFINE)))
+    if (rule == CDQ_IMPORTANCE || (b->v.several && (rule == CDQ_AFFINE || (rule == CDQ_POOLED && !b->has_phi))))
         KERNEL(cdq_weights)(b, rule);
     switch (rule) {
     case CDQ_POOLED: KERNEL(cdq_apply)(b, CDQ_POOLED); break;
@@ -239,51 +235,4 @@ static void KERNEL(cdq_rule)(NAME(cdq_block) * b, int rule)
     case CDQ_MAX: KERNEL(cdq_apply)(b, CDQ_MAX); break;
     default: KERNEL(cdq_apply)(b, CDQ_CUSTOM); break;
     }
-}
-
-typedef REAL SOME __attribute__((vector_size(BYTES / 8 * sizeof(REAL)))); /* as many as DOUBLES are */
-
-/* L_k of every worker from a table of log_keep; returns the visit-weighted sum of the pooled mass -sum_k L_k. */
-CDQ_INLINE int64_t KERNEL(cdq_mass_looked_up)(NAME(cdq_block) * b, const double *table)
-{
-    LONGS sum = {0};
-    for (int64_t i = 0; i < b->v.n; i += WORD_LANES / 2) {
-        DOUBLES mass = {0}, before = LOOKED_UP(table, b->v.clock + i);
-        for (int64_t k = 0; k < b->v.workers; k++) {
-            DOUBLES change = LOOKED_UP(table, b->v.counts + k * CDQ_BLOCK + i) - before;
-            mass -= change;
-            *(SOME *)(b->log_keep + k * CDQ_BLOCK + i) = __builtin_convertvector(change, SOME);
-        }
-        sum += KIND(cdq_weighted)(mass, b->v.total + i);
-    }
-    return KIND(cdq_add_up)(sum);
-}
-
-/* The same by the law, or by *laws*, which has that of each worker, where they differ; else it is NULL. */
-CDQ_INLINE int64_t KERNEL(cdq_mass_by_law)(NAME(cdq_block) * b, const cdq_law *law, const cdq_law *const *laws)
-{
-    double before[CDQ_BLOCK] __attribute__((aligned(BYTES))), after[CDQ_BLOCK] __attribute__((aligned(BYTES)));
-    double mass[CDQ_BLOCK] __attribute__((aligned(BYTES))) = {0};
-    LONGS sum = {0};
-    KIND(cdq_log_keeps)(law, b->v.clock, before, b->v.n);
-    for (int64_t k = 0; k < b->v.workers; k++) {
-        if (laws)
-            KIND(cdq_log_keeps)(laws[k], b->v.clock, before, b->v.n);
-        KIND(cdq_log_keeps)(laws ? laws[k] : law, b->v.counts + k * CDQ_BLOCK, after, b->v.n);
-        for (int64_t i = 0; i < b->v.n; i += WORD_LANES / 2) {
-            DOUBLES change = *(DOUBLES *)(after + i) - *(DOUBLES *)(before + i);
-            *(DOUBLES *)(mass + i) -= change;
-            *(SOME *)(b->log_keep + k * CDQ_BLOCK + i) = __builtin_convertvector(change, SOME);
-        }
-    }
-    for (int64_t i = 0; i < b->v.n; i += WORD_LANES / 2)
-        sum += KIND(cdq_weighted)(*(DOUBLES *)(mass + i), b->v.total + i);
-    return KIND(cdq_add_up)(sum);
-}
-
-static int64_t KERNEL(cdq_mass)(NAME(cdq_block) * b, const cdq_law *law, const cdq_law *const *laws)
-{
-    if (b->table && b->v.bound < CDQ_TABLE)
-        return KERNEL(cdq_mass_looked_up)(b, b->table);
-    return KERNEL(cdq_mass_by_law)(b, law, laws);
 }

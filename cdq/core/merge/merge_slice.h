@@ -117,12 +117,42 @@ CDQ_INLINE int64_t NAME(cdq_prefetch_touches)(const cdq_merge_job *job, int64_t 
     return cursor;
 }
 
+/* Tabulate changes of log_keep, and their phi, up to the clocks and visits of a block. Returns 0 where these are beyond
+ * the table. */
+static int NAME(cdq_tabulate_changes)(NAME(cdq_block) * b, const cdq_merge_kernels *kernels)
+{
+    uint32_t bits = b->visit_bits;
+    if (b->v.bound >= CDQ_TABLE || b->v.most >= CDQ_TABLE)
+        return 0;
+    while (b->v.most >> bits)
+        bits++;
+    if ((b->v.bound + 1) << bits > CDQ_CHANGES)
+        return 0;
+    if (bits != b->visit_bits)
+        b->tabulated = 0;
+    b->visit_bits = bits; /* 7 at most, so that a clock's changes fit a block: with 8, counts are 128 or more */
+    for (; b->tabulated <= b->v.bound; b->tabulated += CDQ_BLOCK >> bits) {
+        REAL phi[CDQ_BLOCK] __attribute__((aligned(CDQ_LINE)));
+        double(*changes)[2] = b->changes + ((size_t)b->tabulated << bits);
+        for (uint32_t i = 0; i < CDQ_BLOCK; i++) {
+            const uint32_t clock = b->tabulated + (i >> bits), count = clock + (i & ((1u << bits) - 1));
+            changes[i][0] = b->table[count % CDQ_TABLE] - b->table[clock]; /* no larger count occurs */
+            phi[i] = (REAL)changes[i][0];
+        }
+        kernels->NAME(phis)(phi, 1, CDQ_BLOCK, 0);
+        for (uint32_t i = 0; i < CDQ_BLOCK; i++)
+            changes[i][1] = phi[i];
+    }
+    return 1;
+}
+
 /* Merge a block; returns 0 or what the user's rule returned. */
 CDQ_INLINE int NAME(cdq_combine)(NAME(cdq_block) * b, const cdq_merge_job *job, cdq_header *header)
 {
     const cdq_merge_kernels *kernels = job->kernels;
     int failure = 0;
     header->visits += kernels->count(&b->v, job->law);
+    b->has_phi = b->changes && b->v.several && NAME(cdq_tabulate_changes)(b, kernels);
     if (job->needs_mass)
         header->mass += kernels->NAME(mass)(b, job->law, job->laws);
     if (job->rule == CDQ_CUSTOM) {
@@ -188,11 +218,13 @@ static int NAME(cdq_merge)(const cdq_merge_job *job)
     NAME(cdq_block) b;
     cdq_stream streams[3];
     unsigned char *memory, near[CDQ_NEAR] __attribute__((aligned(CDQ_LINE)));
-    const int large = job->count * (job->workers + 1) >= 3 * CDQ_TABLE, tabulates = large && job->needs_mass && !job->laws;
+    const int64_t looked_up = job->count * (job->workers + 1);
+    const int large = looked_up >= 3 * CDQ_TABLE, tabulates = large && job->needs_mass && !job->laws;
+    const int with_changes = tabulates && job->rule == CDQ_POOLED && looked_up >= 8 * CDQ_CHANGES;
     const int64_t n_actions = job->own->n_actions;
     const int64_t step = job->tables && !job->pairs && n_actions <= CDQ_BLOCK ? CDQ_BLOCK / n_actions * n_actions
                                                                               : CDQ_BLOCK;
-    if (NAME(cdq_allocate)(&b, job->workers, tabulates, near, &memory))
+    if (NAME(cdq_allocate)(&b, job->workers, tabulates, with_changes, near, &memory))
         return -1;
     if (tabulates)
         cdq_tabulate(job->kernels, job->law, (double *)b.table);

@@ -49,6 +49,13 @@ typedef int64_t cdq_bits_double;
 #define FROM_MEMORY(pointer) ((void)0)
 #endif
 
+/* Keeps one copy of a long function: the compiler would make one for each constant that it is called with. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define NO_CLONES __attribute__((noinline, noclone))
+#else
+#define NO_CLONES
+#endif
+
 #define SET baseline
 #define BYTES 16
 #define CHAINS 4
@@ -60,7 +67,9 @@ typedef int64_t cdq_bits_double;
 #ifdef __SSE2__
 #define STREAM(to, from) _mm_stream_si128((__m128i *)(to), _mm_loadu_si128((const __m128i *)(from)))
 #define ANY(mask) _mm_movemask_epi8((__m128i)(mask))
-#define WIDE_PRODUCT(a, b) (LONGS) _mm_mul_epu32((__m128i)(a), (__m128i)(b))
+#define WEIGHTED(total, units)                                                                                      \
+    (LONGS) _mm_mul_epu32(_mm_unpacklo_epi32(_mm_loadl_epi64((const __m128i *)(total)), _mm_setzero_si128()),       \
+                          _mm_unpacklo_epi32(_mm_cvttpd_epi32((__m128d)(units)), _mm_setzero_si128()))
 #else
 #define ANY(mask)                                                                                                   \
     __extension__({                                                                                                 \
@@ -68,7 +77,8 @@ typedef int64_t cdq_bits_double;
         (any_[0] | any_[1]) != 0;                                                                                   \
     })
 #define STREAM(to, from) memcpy(to, from, BYTES)
-#define WIDE_PRODUCT(a, b) ((a) * (b))
+#define WEIGHTED(total, units)                                                                                      \
+    (__builtin_convertvector(*(const WORDS_HALF *)(total), LONGS) * __builtin_convertvector(units, LONGS))
 #endif
 #include "merge/kernels.h"
 
@@ -92,7 +102,9 @@ CDQ_INLINE __m256d cdq_two_lines(const double *first, const double *second)
 #define LARGER(a, b) (WORDS) _mm256_max_epi32((__m256i)(a), (__m256i)(b))
 #define STREAM(to, from) _mm256_stream_si256((__m256i *)(to), _mm256_loadu_si256((const __m256i *)(from)))
 #define ANY(mask) _mm256_movemask_epi8((__m256i)(mask))
-#define WIDE_PRODUCT(a, b) (LONGS) _mm256_mul_epu32((__m256i)(a), (__m256i)(b))
+#define WEIGHTED(total, units)                                                                                      \
+    (LONGS) _mm256_mul_epu32(_mm256_cvtepu32_epi64(_mm_loadu_si128((const __m128i *)(total))),                      \
+                             _mm256_cvtepu32_epi64(_mm256_cvttpd_epi32((__m256d)(units))))
 #include "merge/kernels.h"
 #pragma GCC pop_options
 #pragma GCC push_options
@@ -116,7 +128,9 @@ CDQ_INLINE __m512d cdq_four_lines(const double *line, uint32_t i, uint32_t j, ui
 #define LARGER(a, b) (WORDS) _mm512_max_epi32((__m512i)(a), (__m512i)(b))
 #define STREAM(to, from) _mm512_stream_si512((__m512i *)(to), _mm512_loadu_si512(from))
 #define ANY(mask) _mm512_test_epi32_mask((__m512i)(mask), (__m512i)(mask))
-#define WIDE_PRODUCT(a, b) (LONGS) _mm512_mul_epu32((__m512i)(a), (__m512i)(b))
+#define WEIGHTED(total, units)                                                                                      \
+    (LONGS) _mm512_mul_epu32(_mm512_cvtepu32_epi64(_mm256_loadu_si256((const __m256i *)(total))),                   \
+                             _mm512_cvttpd_epi64((__m512d)(units)))
 #include "merge/kernels.h"
 #pragma GCC pop_options
 #endif
@@ -129,14 +143,17 @@ typedef struct {
     void (*copy_past)(void *, const void *, int64_t);
     int64_t (*mass_float)(cdq_block_float *, const cdq_law *, const cdq_law *const *);
     int64_t (*mass_double)(cdq_block_double *, const cdq_law *, const cdq_law *const *);
+    void (*phis_float)(float *, int64_t, int64_t, int);
+    void (*phis_double)(double *, int64_t, int64_t, int);
     void (*rule_float)(cdq_block_float *, int);
     void (*rule_double)(cdq_block_double *, int);
 } cdq_merge_kernels;
 
 #define CDQ_MERGE_KERNELS(set)                                                                                      \
     {                                                                                                               \
-        #set, cdq_count_##set, cdq_log_keeps_##set, cdq_split_##set, cdq_copy_past_##set, cdq_mass_float_##set,                   \
-            cdq_mass_double_##set, cdq_rule_float_##set, cdq_rule_double_##set                                                                                   \
+        #set, cdq_count_##set, cdq_log_keeps_##set, cdq_split_##set, cdq_copy_past_##set, cdq_mass_float_##set,     \
+            cdq_mass_double_##set, cdq_phis_float_##set, cdq_phis_double_##set, cdq_rule_float_##set,               \
+            cdq_rule_double_##set                                                                                   \
     }
 
 /* The fastest kernels of this processor, or those of a lesser one: of every one ("1"), of those with "avx2". */

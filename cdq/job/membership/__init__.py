@@ -8,6 +8,8 @@
 - `replies`: Replies of a hub: messages and notes to the log, as actions in the order in which they are to be taken.
 - `roster`: Workers that take part: found by number, by identity, and by the connection through which they are
   reached.
+- `together`: Members that do their work together: all of them deliver, and the same, or all begin
+  again.
 - `welcomes`: Order in which workers are welcomed: a WELCOME holds a whole table, and a worker that asks for many may
   take none.
 - `worker_machine`: The worker's side as a machine: joins, submits, resends until it is acknowledged; no sockets,

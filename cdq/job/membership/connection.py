@@ -23,6 +23,7 @@ from cdq.comm.zmq.wire import Assembled, Frame, Kind, Message, Rejected, decode,
 from cdq.errors import CommClosed, CommError, CommTimeout
 from cdq.job.membership.events import (
     PICTURE,
+    Again,
     Arrived,
     Deliver,
     Failed,
@@ -77,13 +78,19 @@ class Connection:
         self._closed = False
         self._step(Tick(self._heard))
 
-    def submit(self, payload: Received, base: int) -> None:
+    def submit(self, payload: Received, base: int, *, bound: bool = False) -> None:
         """Hand in a contribution, learnt from version `base` of the table; `wait` then gives the result.
 
+        It is void with the session where it is *bound* to that: another start of the hub does not get it.
         One at a time: raises `CommClosed` if the one before is not answered.
         """
         self._check_usable()
-        self._step(Submit(payload, base, time.monotonic()))
+        self._step(Submit(payload, base, time.monotonic(), bound))
+
+    def begin_again(self) -> None:
+        """Ask the hub where to begin: `wait` then gives that, and what was in hand is void."""
+        self._check_usable()
+        self._step(Again(time.monotonic()))
 
     def wait(
         self, timeout: float | None = None, look: Callable[[], None] = lambda: None

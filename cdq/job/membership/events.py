@@ -19,10 +19,17 @@ class Arrived(NamedTuple):
 
 
 class Submit(NamedTuple):
-    """A contribution, and the version of the table that it was learnt from."""
+    """A contribution, and the version of the table that it was learnt from; *bound* ones are void with the session."""
 
     payload: Payload
     base: int
+    now: float
+    bound: bool = False
+
+
+class Again(NamedTuple):
+    """The worker is to begin with what the hub sends it anew: what it had in hand is void."""
+
     now: float
 
 
@@ -32,7 +39,7 @@ class Leave(NamedTuple):
     now: float
 
 
-WorkerEvent = Arrived | Tick | Submit | Leave
+WorkerEvent = Arrived | Tick | Submit | Again | Leave
 
 
 class Deliver(NamedTuple):
@@ -110,6 +117,10 @@ class Service(Protocol):
 
     finished: bool
 
+    @property
+    def together(self) -> int:
+        """Number of members that do their work together, so that all of them must deliver, and the same; 0 for none."""
+
     def admit(self, hello: bytes, /) -> str:
         """Look at what a worker says of itself, as soon as it comes; raise `Refused` if it cannot take part.
 
@@ -124,6 +135,12 @@ class Service(Protocol):
 
     def check(self, uid: int, submission: Submission, /) -> str | None:
         """Return why a contribution is not right, None if it is."""
+
+    def agree(self, submissions: Mapping[int, Submission], /) -> bool:
+        """Return whether members that do their work together deliver the same."""
+
+    def break_up(self) -> None:
+        """Let members do their work together no more: all begin with the last round again."""
 
     def close_round(
         self, members: Sequence[int], submissions: Mapping[int, Submission], state: Callable[[], HubState], /

@@ -29,6 +29,7 @@ from cdq.job.membership.events import PICTURE, HubSettings, HubState, Refused, S
 from cdq.job.membership.fence import accept, admit, check
 from cdq.job.membership.replies import Replies
 from cdq.job.membership.roster import Peer, Roster
+from cdq.job.membership.together import end_sessions, must_begin_again
 from cdq.job.membership.welcomes import Welcomes
 
 
@@ -47,8 +48,7 @@ class HubMachine:
     run : int
         The job's number, random, of 64 bits and not 0.
     restored : dict, optional
-        State that `state` returned when the last durable round was closed; the number of the job in it replaces
-        *run*.
+        State that `state` returned when the last durable round was closed; its number of the job replaces *run*.
     now : float
         Time, by any clock that does not go back.
 
@@ -71,13 +71,10 @@ class HubMachine:
         self.run, self.generation, self.epoch, self.version = run, 1, 0, 0
         self._replies = Replies()
         self.counts = self._replies.counts
-        self._service = service
-        self._settings = settings
-        self._roster, self._welcomes = Roster(), Welcomes()
-        self._sessions = 0
-        self._enough = (
-            False  # live members for a round, for all that is known: nobody was lost since they were counted
-        )
+        self._service, self._settings = service, settings
+        self._roster, self._welcomes, self._sessions = Roster(), Welcomes(), 0
+        # Whether there are live members for a round, for all that is known: nobody was lost since they were counted.
+        self._enough = False
         self._awaited = 0  # contributions that must come before all have: at least so many
         self._round_began = self._now = now
         self._finished_at: float | None = None
@@ -95,27 +92,16 @@ class HubMachine:
 
     def state(self) -> HubState:
         """Return the state that a restart needs; can be written as JSON."""
-        return {
-            "run": self.run,
-            "generation": self.generation,
-            "epoch": self.epoch,
-            "version": self.version,
-            "peers": self._roster.state(),
-        }
+        numbers = {"generation": self.generation, "epoch": self.epoch, "version": self.version}
+        return {"run": self.run, **numbers, "peers": self._roster.state()}
 
     def status(self, picture: bool = False) -> dict[str, Any]:
         """Return the public state of the hub, with the picture of its job if that is wanted; can be written as JSON."""
-        return {
-            "run": f"{self.run:016x}",
-            "generation": self.generation,
-            "epoch": self.epoch,
-            "version": self.version,
-            **self._roster.status(self._now, self._settings.name_of),
-            "least": self._settings.min_members,
-            "counts": dict(self.counts),
-            "service": self._service.status(),
-            **({"picture": self._service.picture()} if picture else {}),
-        }
+        numbers = {"generation": self.generation, "epoch": self.epoch, "version": self.version}
+        told = {"run": f"{self.run:016x}", **numbers, "least": self._settings.min_members}
+        told |= self._roster.status(self._now, self._settings.name_of)
+        told |= {"counts": dict(self.counts), "service": self._service.status()}
+        return told | {"picture": self._service.picture()} if picture else told
 
     def step(self, event: HubEvent) -> list[HubAction]:
         """Take in an event, and return the actions to take, in order."""
@@ -185,6 +171,9 @@ class HubMachine:
 
     def _welcome(self, peer: Peer) -> None:
         """Send a member all that it begins with; later, if there is much on its way to others."""
+        if self._service.together:  # who begins anew cannot play on with the others
+            self._begin_again()
+            return
         if not self._welcomes.has_room:
             self._welcomes.line[peer.uid] = peer
             return
@@ -267,11 +256,12 @@ class HubMachine:
         """Close the round if all have delivered, or enough have and the others need not be waited for."""
         members = self._roster.members.values()
         delivered = [peer for peer in members if peer.submission is not None]
-        if not delivered or len(delivered) < self._settings.min_members:
-            return
-        limit = self._settings.round_timeout
-        late = limit is not None and self._now - self._round_began >= limit
-        if late or all(peer.submission is not None or self._excused(peer) for peer in members):
+        waited, limit = self._now - self._round_began, self._settings.round_timeout or float("inf")
+        if self._service.together and must_begin_again(self._service, members, waited, limit):
+            self._begin_again()
+        elif len(delivered) >= max(self._settings.min_members, self._service.together, 1) and (
+            waited >= limit or all(peer.submission is not None or self._excused(peer) for peer in members)
+        ):
             self._close(delivered)
 
     def _close(self, delivered: list[Peer]) -> None:
@@ -295,6 +285,15 @@ class HubMachine:
         for peer in leaving:
             self._roster.drop(peer)
         for peer in joining:
+            self._welcome(peer)
+
+    def _begin_again(self) -> None:
+        """Let members begin from the last round again, as those who do their work together cannot end it."""
+        self._service.break_up()
+        self._replies.note(logging.INFO, "workers that play together begin again")
+        self.epoch += 1
+        self._round_began, self._awaited = self._now, 0
+        for peer in end_sessions(self._roster, self._excused, self._evict):
             self._welcome(peer)
 
     def _evict_absent(self) -> None:

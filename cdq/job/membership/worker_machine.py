@@ -13,6 +13,7 @@ from cdq.comm.zmq.events import TOKEN_BYTES, Tick
 from cdq.comm.zmq.wire import Frame, Kind, Reason, Rejected, decode, outgoing, unpack_reason
 from cdq.errors import CommClosed
 from cdq.job.membership.events import (
+    Again,
     Arrived,
     Deliver,
     Failed,
@@ -89,6 +90,7 @@ class WorkerMachine:
         self._retry, self._next_try = first_retry, -1e9
         self._epoch = self._incarnation = 0
         self._pending: Submission | None = None
+        self._bound = False  # whether that is void with the session
         self._actions: list[WorkerAction] = []
         self._now = 0.0
 
@@ -108,6 +110,9 @@ class WorkerMachine:
             self._tick()
         elif isinstance(event, Submit):
             self._submit(event)
+        elif isinstance(event, Again):
+            self._incarnation, self._pending = 0, None
+            self._lose_session()
         elif isinstance(event, Leave):
             self.phase = Phase.LEAVING
             self._send(Kind.BYE)
@@ -122,7 +127,7 @@ class WorkerMachine:
         """Send a contribution, at once or after joining, and keep it until it is acknowledged or void."""
         if self._pending is not None:
             raise CommClosed("a contribution is under way; wait for its result before the next one")
-        self._pending = Submission(event.payload, self.applied + 1, event.base)
+        self._pending, self._bound = Submission(event.payload, self.applied + 1, event.base), event.bound
         if self.phase is Phase.JOINED:
             self._send_pending()
             self._wait_anew()
@@ -182,7 +187,8 @@ class WorkerMachine:
     def _goes_on(self, former: tuple[int, int, int], pending: Submission | None) -> bool:
         """Return True if the table still fits what this worker has submitted, or is learning."""
         now = (self.uid, self.applied, self.version)
-        return former == now and (pending is None or pending.base == self.version)
+        fits = pending is None or (pending.base == self.version and not self._bound)
+        return former == now and fits
 
     def _deliver(self, frame: Frame) -> None:
         pending = self._pending

@@ -1,11 +1,11 @@
-"""Memory that a hub and the workers that it started share: tables, records, and what to play next.
+"""Memory that workers of a hub's machine share: tables, barrier, records, and what to play next.
 
-It is an anonymous file that workers inherit: it has no name, nobody else can open it, and it ends with its last user.
+It is an anonymous file, which ends with its last user.
 """
 
 from __future__ import annotations
 
-import mmap
+import json
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -14,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.core.barrier import barrier_bytes
-from cdq.core.merge.merge import most_merged_bytes
+from cdq.core.merge.merge import RULES, most_merged_bytes
 from cdq.core.rounds import board_bytes
+from cdq.job.stretches.offers import TOKEN_BYTES
 from cdq.qfunctions import MergedTable, table_bytes
-from cdq.workers import MOST_ROUNDS, MOST_TALLIES, RECORD, TALLY_WIDTH
+from cdq.schedules import to_config
+from cdq.training import Plan, lengths_of
+from cdq.workers import MOST_ROUNDS, MOST_TALLIES, RECORD, TALLY_WIDTH, Look
 
 _LINE = 64  # bytes of a cache line, at which each part begins
 MOST_TEXT = 1 << 16  # bytes of the exploration rate, as JSON
@@ -32,8 +35,9 @@ ORDER = np.dtype(
 
 
 class Desk(NamedTuple):
-    """Part of a worker: its table, what it tells the others, and the records and tallies of its rounds."""
+    """Part of a worker: its presence, its table, what it tells the others, records and tallies of its rounds."""
 
+    token: npt.NDArray[np.uint8]
     rows: npt.NDArray[np.uint8]
     board: npt.NDArray[np.uint8]
     records: npt.NDArray[Any]
@@ -41,12 +45,12 @@ class Desk(NamedTuple):
 
 
 class Commons:
-    """Parts of the memory that a hub and its local workers share.
+    """Parts of the memory that workers share.
 
     Parameters
     ----------
-    file : int
-        File of the memory, of `commons_bytes`.
+    memory : buffer
+        The memory, of `commons_bytes`, which begins at a cache line.
     merged : MergedTable
         A table of the size of the job's.
     size : int
@@ -56,43 +60,67 @@ class Commons:
     ----------
     order : (1,) array of ORDER
         Order for the next stretch; the hub writes it before it sends for that.
-    finish : (1,) array of int32
-        A flag that asks all to end after the round in hand.
     text : array of uint8
         Exploration rate as JSON (`schedules.to_config`), of `order["text"]` bytes.
     barrier : array of uint8
         Memory of the barrier at which workers meet.
     known : array of uint8
         Pairs whose visits are counted: 1, else 0.
-    table : dict of str to array
-        The merged table as it was before the stretch, until worker 0 has written what it came to.
+    visits : array of int64
+        Visits of each pair before the stretch.
     desks : list of Desk
         Parts of the workers, by rank.
     """
 
-    def __init__(self, file: int, merged: MergedTable, size: int) -> None:
+    def __init__(self, memory: Any, merged: MergedTable, size: int) -> None:
         lengths = list(_lengths(merged, size))
-        memory = np.frombuffer(mmap.mmap(file, 0), np.uint8)
+        memory = np.frombuffer(memory, np.uint8)
         if len(memory) < sum(lengths):
-            raise ValueError(f"the memory of local workers has {len(memory)} bytes, not {sum(lengths)}")
+            raise ValueError(f"the memory of workers has {len(memory)} bytes, not {sum(lengths)}")
         starts = accumulate(lengths[:-1], initial=0)
         parts = iter([memory[at : at + n] for at, n in zip(starts, lengths, strict=True)])
         self.order = next(parts)[: ORDER.itemsize].view(ORDER)
-        self.finish = next(parts)[:4].view(np.int32)
         self.text, self.barrier, self.known = next(parts), next(parts), next(parts)
-        self.table: dict[str, npt.NDArray[Any]] = {
-            name: next(parts)[: own.nbytes].view(own.dtype).reshape(own.shape)
-            for name, own in merged.tensors().items()
-        }
-        self.desks = [Desk(next(parts), next(parts), *_log(next(parts), next(parts))) for _ in range(size)]
+        self.visits = next(parts)[: merged.visits.nbytes].view(np.int64).reshape(merged.visits.shape)
+        self.desks = [
+            Desk(next(parts)[:TOKEN_BYTES], next(parts), next(parts), *_log(next(parts), next(parts)))
+            for _ in range(size)
+        ]
+
+    def write_plan(self, plan: Plan, target: int) -> None:
+        """Write what stays the same in all orders: the plan, and the steps of all workers at which to end."""
+        order, text = self.order, _text_of(plan)
+        assert isinstance(plan.rule, str)
+        order["rule"], order["needs_mass"], order["target"] = RULES[plan.rule], plan.needs_mass, target
+        order["mass"], order["floor"], order["longest"] = lengths_of(plan.window)
+        order["text"], self.text[: len(text)] = len(text), np.frombuffer(text, np.uint8)
+
+    def write(self, steps: int, window: float, look: Look, visits: npt.NDArray[np.int64]) -> None:
+        """Write the order for the next stretch, from *steps* and a *window* on, and the *visits* before."""
+        self.order["steps"], self.order["window"] = steps, window
+        self.visits[:] = visits  # of other rounds, workers do not know them
+        self.order["knows"] = 0 if look.known is None else len(look.known)
+        if look.known is not None:
+            self.known[: len(look.known)] = look.known
+        for name in set(Look._fields) - {"known"}:
+            self.order[name] = getattr(look, name)
 
     def release(self) -> None:
         """Keep nothing of the memory, which ends with its last user."""
         self.__dict__.clear()
 
 
+def fits(plan: Plan) -> bool:
+    """Return whether an order has room for the exploration rates of a plan."""
+    return len(_text_of(plan)) <= MOST_TEXT
+
+
+def _text_of(plan: Plan) -> bytes:
+    return json.dumps(to_config(plan.exploration)).encode()
+
+
 def commons_bytes(merged: MergedTable, size: int) -> int:
-    """Return how much memory *size* local workers share with their hub, which learn a table of the size of *merged*."""
+    """Return how much memory *size* workers share that learn a table of the size of *merged*."""
     return sum(_lengths(merged, size))
 
 
@@ -100,14 +128,9 @@ def _lengths(merged: MergedTable, size: int) -> Iterator[int]:
     """Yield the bytes of all parts in order."""
     n_states, columns = merged.values.shape
     most = most_merged_bytes(n_states, columns, merged.values.itemsize, size)
-    shared = [ORDER.itemsize, _LINE, MOST_TEXT, barrier_bytes(size), merged.values.size]
-    shared += [own.nbytes for own in merged.tensors().values()]
-    desk = [
-        table_bytes(merged),
-        board_bytes(most),
-        MOST_ROUNDS * RECORD.itemsize,
-        MOST_TALLIES * TALLY_WIDTH * 8,
-    ]
+    shared = [ORDER.itemsize, MOST_TEXT, barrier_bytes(size), merged.values.size, merged.visits.nbytes]
+    desk = [TOKEN_BYTES, table_bytes(merged), board_bytes(most)]
+    desk += [MOST_ROUNDS * RECORD.itemsize, MOST_TALLIES * TALLY_WIDTH * 8]
     for length in (*shared, *desk * size):
         yield -(-length // _LINE) * _LINE
 

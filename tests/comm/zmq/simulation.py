@@ -77,6 +77,7 @@ class Adding:
     """A service whose contributions are added to a table; may die before or after it made a round durable."""
 
     finished = False
+    together = 0
 
     def __init__(self, disk: Disk, crash: Callable[[], bool]) -> None:
         self.disk = disk
