@@ -22,6 +22,9 @@ typedef struct {
     double mass, floor, longest; /* mass 0: they stay as they are */
 } cdq_lengths;
 
+/* Bytes of two lines of the caches, which processors fetch together. */
+#define CDQ_APART 128
+
 /* Entries of a law of one step size for every count. */
 #define CDQ_ENTRIES 33
 
@@ -44,10 +47,18 @@ typedef struct {
     int64_t tables; /* whose columns stand side by side */
 } cdq_look;
 
-/* Facts of a window that a worker tells the others, also those of other processes: pairs touched, and its request. */
+/* Facts of a window that a worker tells the others, also those of other processes: pairs touched, its request, and
+ * whether it met states that were new, which no other process sees. */
 typedef struct {
-    int64_t n_log, request;
+    int64_t n_log, request, grown;
 } cdq_board;
+
+/* A board that shares no line of the caches with what stands beside it: others read it while its worker writes there. */
+typedef struct {
+    char before[CDQ_APART];
+    cdq_board board;
+    char behind[CDQ_APART];
+} cdq_own_board;
 
 /* The rate on the lines between knots, after so many steps. */
 static double cdq_tabulated(const cdq_rate *rate, int64_t steps)

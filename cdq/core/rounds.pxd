@@ -36,7 +36,10 @@ cdef extern from "rounds.h":
         int64_t n_known, seen, tables
 
     ctypedef struct cdq_board:
-        int64_t n_log, request
+        int64_t n_log, request, grown
+
+    ctypedef struct cdq_own_board:
+        cdq_board board
 
     double cdq_rate_at(const cdq_rate *rate, int64_t steps) nogil
     cdq_law cdq_law_at(cdq_decay *decay, int64_t steps, int64_t real_size) nogil

@@ -106,12 +106,12 @@ cdef class Seat:
     cdef int64_t n_records, n_tallies
     cdef unsigned char *part
     cdef int64_t room
-    cdef cdq_board own_board
     cdef cdq_board *board
     cdef object shared
     cdef bint shares, elsewhere     # whether other processes see board and part, and whether it is a worker of one
+    cdef cdq_own_board own          # apart from what is above, which others read, and below, which they do not
     cdef int rule
-    cdef bint needs_mass, grown     # whether the window in hand met states that were new, which no other process sees
+    cdef bint needs_mass
     cdef cdq_law law                # of the window in hand
     cdef cdq_decay decay
     cdef int64_t size, wait, target  # of the call of play in hand
@@ -140,7 +140,7 @@ cdef class Seat:
         self.visits = &visits[0] if visits is not None and visits.shape[0] else NULL
         self.records, self.n_records = <cdq_record *> &records[0, 0], records.shape[0]
         self.tallies, self.n_tallies = &tallies[0, 0], tallies.shape[0]
-        self.board = &self.own_board
+        self.board = &self.own.board
         cdef unsigned char[::1] own = shared  # it is written to
         if own is not None:
             self._share(own)
@@ -231,7 +231,6 @@ cdef class Seat:
             due = self.rank == 0 and look.steps_per_look and cdq_is_due(look, self.steps, after)
             made += self.records[self.rounds].parts
             self._ask(finish, look, after, self.n_tallies - made)
-            self.grown = self.hashed is not None and self.hashed.c.n_states > self.hashed.agreed
             status = self._merge(barrier, &mass, &total, &goes_on)
             if status:
                 return status
@@ -269,6 +268,7 @@ cdef class Seat:
         """Say what this rank wants after the round in hand, of which *room* tallies are left."""
         cdef bint full = room < MOST_PARTS or self.rounds + 2 > self.n_records
         self.board.n_log, self.board.request = self.rows.c.n_log, GO_ON
+        self.board.grown = self.hashed is not None and self.hashed.c.n_states > self.hashed.agreed
         if finish[0]:
             self.board.request = STOP_AFTER
         elif self.rank == 0 and (full or after >= look.at or (look.until and cdq_now() > look.until)):
@@ -281,7 +281,7 @@ cdef class Seat:
         mass[0] = total[0] = 0
         if size == 1:
             goes_on[0], self.asked = self.board.request == GO_ON, self.board.request == STOP_AFTER
-            if self.grown:
+            if self.board.grown:
                 return _GROWN
             if self.rows.c.alone:
                 close_alone(&self.rows.c, self.visits)
@@ -294,7 +294,7 @@ cdef class Seat:
         for i in range(size):
             goes_on[0] = goes_on[0] and (<Seat> self.others[i]).board.request == GO_ON
             self.asked = self.asked or (<Seat> self.others[i]).board.request == STOP_AFTER
-            status = _GROWN if (<Seat> self.others[i]).grown else status
+            status = _GROWN if (<Seat> self.others[i]).board.grown else status
             if (<Seat> self.others[i]).elsewhere:
                 (<Seat> self.others[i]).rows.c.n_log = (<Seat> self.others[i]).board.n_log
         if status:

@@ -105,8 +105,9 @@ class Figures:
         looks = np.flatnonzero(record["visited"] >= 0)
         if not len(looks):
             return
-        for i in looks[record["clocks"][looks] >= 0].tolist():
-            rows["step_size"][i] = self._step_size_at(*record[["clock_sum", "clocks"]][i].item())
+        counted = looks[record["clocks"][looks] >= 0]
+        sums = zip(*(record[name][counted].tolist() for name in ("clock_sum", "clocks")), strict=True)
+        rows["step_size"][counted] = [self._step_size_at(*sum_and_number) for sum_and_number in sums]
         rows["visited"][looks] = record["visited"][looks] / self._n_known if self._n_known else math.nan
         self._take_note(float(rows["visited"][looks[-1]]))
 

@@ -19,6 +19,9 @@ cdef extern from *:
     #define cdq_merge(job) ((job)->own->real_size == 4 ? cdq_merge_float(job) : cdq_merge_double(job))
     #define cdq_commit(rows, slice, visits) \\
         ((rows)->real_size == 4 ? cdq_commit_float(rows, slice, visits) : cdq_commit_double(rows, slice, visits))
+    #define cdq_prefetch_slice(rows, slice, at, n, keeps) \\
+        ((rows)->real_size == 4 ? cdq_prefetch_slice_float(rows, slice, at, n, keeps) \\
+                                : cdq_prefetch_slice_double(rows, slice, at, n, keeps))
     #define cdq_commit_alone(rows, visits) \\
         ((rows)->real_size == 4 ? cdq_commit_alone_float(rows, visits) : cdq_commit_alone_double(rows, visits))
     #define cdq_rebase(rows, handed, slice, law, visits) \\

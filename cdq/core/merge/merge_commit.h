@@ -3,7 +3,13 @@
 #ifndef CDQ_SOME_PAIRS
 /* Pairs that are committed together: a look at each row by itself would be a branch that nobody can foresee. */
 #define CDQ_SOME_PAIRS 64
-#define CDQ_SOME_AHEAD 4 /* times as many are asked for ahead */
+#define CDQ_PAIRS_AHEAD 256 /* of which memory is asked for */
+
+CDQ_INLINE void cdq_prefetch_to_write(const void *from, int64_t n_bytes)
+{
+    for (int64_t i = 0; i < n_bytes; i += CDQ_LINE)
+        CDQ_PREFETCH_TO_WRITE((const char *)from + i);
+}
 
 CDQ_INLINE uint32_t cdq_any_visits(const uint32_t *visits, int64_t n)
 {
@@ -50,16 +56,21 @@ static CDQ_NOINLINE void NAME(cdq_keep_pairs)(cdq_rows *rows, int64_t first, con
         all_visits[first + i] += visits[i];
 }
 
-/* Ask for some pairs of a merged slice, and for the rows that they become: another core had both last. */
-CDQ_INLINE void NAME(cdq_prefetch_slice)(const cdq_slice *slice, int64_t at, int64_t n, const unsigned char *data,
-                                         int64_t n_bytes)
+/* Ask for the pairs of a merged slice of whole rows from *at* on, *n* of them at most, and for what they become: another
+ * core had both last. */
+static void NAME(cdq_prefetch_slice)(const cdq_rows *rows, const cdq_slice *slice, int64_t at, int64_t n, int keeps)
 {
-    n = n < slice->header->count - at ? n : slice->header->count - at;
-    cdq_prefetch_bytes((const REAL *)slice->values + at, n * (int64_t)sizeof(REAL));
+    const int64_t first = slice->header->first + at, left = slice->header->count - at, size = sizeof(REAL);
+    n = n < left ? n : left;
+    if (slice->header->first < 0 || n <= 0)
+        return;
+    const int64_t state = first / rows->n_actions, last = (first + n - 1) / rows->n_actions;
+    cdq_prefetch_to_write(cdq_row(rows, (uint32_t)state), (last + 1 - state) * rows->stride);
     cdq_prefetch_bytes(slice->visits + at, n * 4);
+    cdq_prefetch_bytes((const REAL *)slice->values + at, n * size);
     cdq_prefetch_bytes(slice->after + at, n * 4);
-    for (int64_t i = 0; n > 0 && i < n_bytes; i += CDQ_LINE)
-        CDQ_PREFETCH_TO_WRITE(data + i);
+    cdq_prefetch_to_write((const REAL *)rows->base + first, keeps ? n * size : 0);
+    cdq_prefetch_to_write(rows->clock + first, keeps ? n * 4 : 0);
 }
 
 /* Commit a merged slice of whole rows, some at a time: those in a row that nobody visited are left alone. */
@@ -68,15 +79,12 @@ CDQ_INLINE void NAME(cdq_commit_rows)(cdq_rows *rows, const cdq_slice *slice, in
 {
     const int64_t first = slice->header->first, count = slice->header->count;
     const int64_t step = n_actions < CDQ_SOME_PAIRS ? CDQ_SOME_PAIRS / n_actions * n_actions : n_actions;
-    const int64_t n_bytes = step / n_actions * rows->stride, ahead = CDQ_SOME_AHEAD * step;
     unsigned char *data = cdq_row(rows, (uint32_t)(first / n_actions));
-    for (int64_t asked = 0, at = -ahead; at < count; asked += step, at += step) {
-        NAME(cdq_prefetch_slice)(slice, asked, step, data + asked / n_actions * rows->stride, n_bytes);
-        if (at < 0)
-            continue;
+    for (int64_t at = 0; at < count; at += step) {
         const REAL *merged = (const REAL *)slice->values + at;
         const uint32_t *after = slice->after + at, *visits = slice->visits + at;
         const int64_t n = step < count - at ? step : count - at;
+        NAME(cdq_prefetch_slice)(rows, slice, at + CDQ_PAIRS_AHEAD, step, all_visits != NULL);
         if (!cdq_any_visits(visits, n))
             continue;
         for (int64_t i = 0; i < n; i += n_actions) {

@@ -196,6 +196,8 @@ CDQ_INLINE int NAME(cdq_merge_blocks)(NAME(cdq_block) * b, const cdq_merge_job *
     const int64_t ahead = step * (block < CDQ_BYTES_AHEAD ? CDQ_BYTES_AHEAD / block : 1);
     const int64_t n_actions = job->own->n_actions, rows = job->tables && !job->pairs ? step / n_actions : 0;
     int64_t cursor = 0, asked = 0, state = (job->first + ahead) / n_actions;
+    for (int quarter = 0; quarter < 4; quarter++)
+        NAME(cdq_prefetch_rows)(job, job->first / n_actions, rows ? ahead / n_actions : 0, quarter);
     for (int64_t at = 0; at < job->count; at += step, state += rows) {
         b->v.n = job->count - at < step ? job->count - at : step;
         if (job->pairs)

@@ -9,6 +9,9 @@
  * about a quarter of fetching one at random. */
 #define CDQ_DENSE_PART 4
 
+/* Parts whose first pairs are asked for at once. */
+#define CDQ_PARTS_AHEAD 4
+
 /* The first pair of a rank's slice of the rows that are merged; slices end between rows. */
 static inline int64_t cdq_slice_bound(const cdq_rows *rows, int64_t rank, int64_t size)
 {
@@ -80,6 +83,10 @@ static void cdq_commit_parts(cdq_rows *rows, unsigned char **parts, int64_t size
                              int64_t *total)
 {
     *mass = *total = 0;
+    for (int64_t i = 0; i < size && i < CDQ_PARTS_AHEAD; i++) {
+        cdq_slice slice = cdq_open_slice(parts[i], 1, rows->real_size);
+        cdq_prefetch_slice(rows, &slice, 0, CDQ_PAIRS_AHEAD, visits != NULL);
+    }
     for (int64_t i = 0; i < size; i++) {
         cdq_slice slice = cdq_open_slice(parts[i], 1, rows->real_size);
         *mass += slice.header->mass;
