@@ -6,6 +6,7 @@ import itertools
 import os
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ import pytest
 import cdq
 from cdq.comm.memory import Offer as Memory
 from cdq.comm.memory import reach
+from cdq.comm.zmq.wire import Frame, Kind, Reason, Rejected
 from cdq.job.handshake import open_welcome
 from cdq.job.membership.events import Submission
+from cdq.job.membership.fence import check
 from cdq.job.messages import OpenWindow, open_result, result_parts
 from cdq.job.stretches.commons import Commons, commons_bytes
 from cdq.job.stretches.ending import Before, End, check_ending, most_of, open_ending, pack_ending
@@ -163,6 +166,17 @@ def test_lanes_and_sizes_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="size"):
         open_ending(whole, shape, first=False)
     assert len(whole) < most_of(shape)
+
+
+@pytest.mark.parametrize(("together", "reason"), [(0, Reason.CONTENT), (3, Reason.STALE)])
+def test_a_worker_whose_stretch_is_refused_begins_again(together: int, reason: Reason) -> None:
+    """Others write in the memory from which it tells; one whose window is refused has nobody else to blame."""
+    service = mock.Mock(together=together)
+    service.check.return_value = "what cannot be"
+    frame = Frame(Kind.CONTRIB, payload=b"x")
+    with pytest.raises(Rejected, match="what cannot be") as refused:
+        check(service, 0, Submission(b"x", 1, 0), frame)
+    assert refused.value.reason == reason
 
 
 # ---- what a hub may offer

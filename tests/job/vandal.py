@@ -27,7 +27,9 @@ def mislead(commons: Any) -> None:
     for desk in commons.desks:
         board = desk.board.view(np.int64)
         board[:2] = 1 << 40, 3  # pairs touched, and a request
-        board[8:12] = [*np.random.default_rng().choice([-1, 0, 7, 1 << 40, -(1 << 62)], 4)]  # head of the merged part
+        board[8:12] = [
+            *np.random.default_rng().choice([-1, 0, 7, 1 << 40, -(1 << 62)], 4)
+        ]  # head of the merged part
         desk.board[96:] = 0xC3
         desk.records["parts"][:], desk.records["steps"][:] = 1 << 40, -1
         desk.tallies[:] = np.nan
