@@ -84,7 +84,7 @@ def reach(address: bytes, *, writable: bool = False) -> memoryview:
         raise FileNotFoundError(path)
     file = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
     try:
-        if not (_named(f"/proc/self/fd/{file}", name) and _is_sealed(file)):
+        if not (_named(f"/proc/self/fd/{file}", name) and _is_own(file) and _is_sealed(file)):
             raise FileNotFoundError(path)
         return memoryview(_advised(mmap.mmap(file, 0, prot=mmap.PROT_READ | writable * mmap.PROT_WRITE)))
     finally:
@@ -93,6 +93,11 @@ def reach(address: bytes, *, writable: bool = False) -> memoryview:
 
 def _named(path: str, name: str) -> bool:
     return os.readlink(path).split(" ")[0] == name
+
+
+def _is_own(file: int) -> bool:
+    """Return whether a file is of the user of this process: root could open everybody's."""
+    return os.fstat(file).st_uid == os.geteuid()
 
 
 def _is_sealed(file: int) -> bool:

@@ -60,6 +60,13 @@ typedef struct {
     char behind[CDQ_APART];
 } cdq_own_board;
 
+/* The number of pairs that a worker of another process says to have touched; 0 where a table has not so many. */
+static inline int64_t cdq_told_log(const cdq_board *board, const cdq_rows *rows)
+{
+    const int64_t n_log = board->n_log;
+    return n_log >= 0 && n_log <= rows->n_states * rows->n_actions ? n_log : 0;
+}
+
 /* The rate on the lines between knots, after so many steps. */
 static double cdq_tabulated(const cdq_rate *rate, int64_t steps)
 {

@@ -41,6 +41,7 @@ cdef extern from "rounds.h":
     ctypedef struct cdq_own_board:
         cdq_board board
 
+    int64_t cdq_told_log(const cdq_board *board, const cdq_rows *rows) nogil
     double cdq_rate_at(const cdq_rate *rate, int64_t steps) nogil
     cdq_law cdq_law_at(cdq_decay *decay, int64_t steps, int64_t real_size) nogil
     double cdq_next_window(const cdq_lengths *lengths, double steps, double mass) nogil

@@ -296,7 +296,7 @@ cdef class Seat:
             self.asked = self.asked or (<Seat> self.others[i]).board.request == STOP_AFTER
             status = _GROWN if (<Seat> self.others[i]).board.grown else status
             if (<Seat> self.others[i]).elsewhere:
-                (<Seat> self.others[i]).rows.c.n_log = (<Seat> self.others[i]).board.n_log
+                (<Seat> self.others[i]).rows.c.n_log = cdq_told_log((<Seat> self.others[i]).board, &self.rows.c)
         if status:
             return status
         if merge_part(self.tables, size, self.rank, self.rule, &self.law, self.needs_mass, &self.part, &self.room):
@@ -306,7 +306,7 @@ cdef class Seat:
             return status
         for i in range(size):
             self.parts[i] = (<Seat> self.others[i]).part
-        commit_parts(&self.rows.c, self.parts, size, self.visits, mass, total)
+        commit_parts(&self.rows.c, self.parts, self.room if self.shares else 0, size, self.visits, mass, total)
         self.bytes_sent += sent * (size - 1) // size
         return 0
 

@@ -284,6 +284,21 @@ def test_a_hub_bears_one_that_means_harm_to_those_it_plays_with(
         assert_exact(made.directory)
 
 
+def test_others_bear_one_that_misleads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers in the memory that are none, while all play: nobody reads or writes beyond it, or waits without end."""
+    monkeypatch.setenv("CDQ_HARM", "mislead")
+    with processes(tmp_path, **JOB, hosting={"grace": 0.3}) as made:
+        hub, members = made.hub(), [made.worker() for _ in range(2)]
+        until_stretches(made.directory, 2)
+        members.append(made.worker(program="tests.job.vandal"))
+        until_member(made.directory, 2)
+        until_rounds(made.directory, 20)
+        until_stretches(made.directory, 3)
+        end(made, hub)
+        assert_exact(made.directory)
+        assert [(last_words(member), member.returncode) for member in members] == [("", 0)] * 3
+
+
 def test_the_status_is_true_while_workers_play(tmp_path: Path) -> None:
     with processes(tmp_path, **JOB) as made:
         made.hub()

@@ -82,5 +82,6 @@ cdef extern from *:
     int64_t cdq_slice_bound(const cdq_rows *rows, int64_t rank, int64_t size) nogil
     int64_t cdq_merge_shared(cdq_merge_job *job, int64_t rank, unsigned char **memory, int64_t *room) nogil
     void cdq_commit_parts(
-        cdq_rows *rows, unsigned char **parts, int64_t size, int64_t *visits, int64_t *mass, int64_t *total) nogil
+        cdq_rows *rows, unsigned char **parts, int64_t room, int64_t size, int64_t *visits, int64_t *mass,
+        int64_t *total) nogil
     void cdq_pack(const cdq_rows *rows, cdq_header *header, cdq_slice *slice, const uint32_t *pairs) nogil

@@ -15,13 +15,15 @@ CDQ_INLINE int64_t cdq_owner(uint32_t pair, int64_t size)
 /* The touches of this rank's pairs by all workers, in their order; returns their number. */
 static int64_t cdq_gather_touches(const cdq_merge_job *job, int64_t rank, int64_t size, uint64_t *touches)
 {
+    const uint64_t n_pairs = (uint64_t)(job->own->n_states * job->own->n_actions);
     int64_t n = 0;
     for (int64_t k = 0; k < job->workers; k++) {
         const uint32_t *pairs = job->tables ? job->tables[k]->log : job->slices[k].pairs;
         const int64_t last = job->tables ? job->tables[k]->n_log : job->slices[k].header->count;
         for (int64_t i = 0; i < last; i++) {
             touches[n] = (uint64_t)pairs[i] << 32 | (uint64_t)k;
-            n += !job->tables || cdq_owner(pairs[i], size) == rank;
+            /* Another process may have failed while it wrote its log: no pair is beyond the table, whatever is there. */
+            n += !job->tables || (cdq_owner(pairs[i], size) == rank && pairs[i] < n_pairs);
         }
     }
     return n;

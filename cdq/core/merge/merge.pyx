@@ -309,10 +309,10 @@ cdef int64_t merge_part(
 
 
 cdef void commit_parts(
-    cdq_rows *rows, unsigned char **parts, int64_t size, int64_t *visits, int64_t *mass, int64_t *total,
+    cdq_rows *rows, unsigned char **parts, int64_t room, int64_t size, int64_t *visits, int64_t *mass, int64_t *total,
 ) noexcept nogil:
     """Commit what `merge_part` has made for all ranks, as `commit` does."""
-    cdq_commit_parts(rows, parts, size, visits, mass, total)
+    cdq_commit_parts(rows, parts, room, size, visits, mass, total)
 
 
 cdef void commit_sole(cdq_rows *rows, int64_t *visits) noexcept nogil:

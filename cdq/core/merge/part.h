@@ -78,9 +78,22 @@ static int64_t cdq_merge_shared(cdq_merge_job *job, int64_t rank, unsigned char 
     return failure;
 }
 
-/* Make the merged parts of all ranks the table, which are as `cdq_merge_shared` left them. */
-static void cdq_commit_parts(cdq_rows *rows, unsigned char **parts, int64_t size, int64_t *visits, int64_t *mass,
-                             int64_t *total)
+/* Return 1 where a merged part is one that a table has, and lies in *room* bytes. */
+static int cdq_is_part(const cdq_rows *rows, const cdq_slice *slice, int64_t room)
+{
+    const int64_t first = slice->header->first, count = slice->header->count, n_pairs = rows->n_states * rows->n_actions;
+    int within = first >= -1 && count >= 0 && count <= n_pairs && first <= n_pairs - count;
+    within = within && cdq_slice_bytes(count, first < 0, 1, rows->real_size) <= room;
+    for (int64_t i = 0; within && first < 0 && i < count; i++)
+        within = slice->pairs[i] < n_pairs;
+    return within;
+}
+
+/* Make the merged parts of all ranks the table, which are as `cdq_merge_shared` left them. Those in memory of *room*
+ * bytes that processes share (0: they are of this one) are looked at before: a process may have failed while it wrote
+ * there. What cannot be one is left out, and tables differ then. */
+static void cdq_commit_parts(cdq_rows *rows, unsigned char **parts, int64_t room, int64_t size, int64_t *visits,
+                             int64_t *mass, int64_t *total)
 {
     *mass = *total = 0;
     for (int64_t i = 0; i < size && i < CDQ_PARTS_AHEAD; i++) {
@@ -89,6 +102,8 @@ static void cdq_commit_parts(cdq_rows *rows, unsigned char **parts, int64_t size
     }
     for (int64_t i = 0; i < size; i++) {
         cdq_slice slice = cdq_open_slice(parts[i], 1, rows->real_size);
+        if (room && !cdq_is_part(rows, &slice, room))
+            continue;
         *mass += slice.header->mass;
         *total += slice.header->visits;
         cdq_commit(rows, &slice, visits);

@@ -66,13 +66,16 @@ def admit(service: Service, frame: Frame) -> str:
 
 
 def check(service: Service, uid: int, submission: Submission, frame: Frame) -> None:
-    """Raise `Rejected` for a contribution that is not right."""
+    """Raise `Rejected` for a contribution that is not right.
+
+    Where members do their work together, any of them may have spoilt it: its sender begins again, with the others.
+    """
     try:
         wrong = service.check(uid, submission)
     except Exception as error:  # as for `admit`
         wrong = f"the contribution cannot be read: {error!r}"
     if wrong is not None:
-        raise Rejected(Reason.CONTENT, frame, wrong)
+        raise Rejected(Reason.STALE if service.together else Reason.CONTENT, frame, wrong)
 
 
 def answer_to(rejected: Rejected, run: int, generation: int) -> Frame | None:

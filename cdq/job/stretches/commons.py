@@ -6,6 +6,7 @@ It is an anonymous file, which ends with its last user.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -16,12 +17,15 @@ import numpy.typing as npt
 from cdq.core.barrier import barrier_bytes
 from cdq.core.merge.merge import RULES, most_merged_bytes
 from cdq.core.rounds import board_bytes
+from cdq.errors.checks import MOST_STEPS
 from cdq.job.stretches.offers import TOKEN_BYTES
 from cdq.qfunctions import MergedTable, table_bytes
 from cdq.schedules import to_config
 from cdq.training import Plan, lengths_of
 from cdq.workers import MOST_ROUNDS, MOST_TALLIES, RECORD, TALLY_WIDTH, Look
 
+_MOST_SECONDS = 3600.0  # of a stretch, which no signal ends
+_MOST_WINDOW = 2.0**31  # steps of a window
 _LINE = 64  # bytes of a cache line, at which each part begins
 MOST_TEXT = 1 << 16  # bytes of the exploration rate, as JSON
 # Order for a stretch: the arguments of `core.rounds.Seat.play`, the lengths of windows, and how many pairs are known.
@@ -81,6 +85,7 @@ class Commons:
         parts = iter([memory[at : at + n] for at, n in zip(starts, lengths, strict=True)])
         self.order = next(parts)[: ORDER.itemsize].view(ORDER)
         self.text, self.barrier, self.known = next(parts), next(parts), next(parts)
+        self._n_known = merged.values.size // merged.rule.tables
         self.visits = next(parts)[: merged.visits.nbytes].view(np.int64).reshape(merged.visits.shape)
         self.desks = [
             Desk(next(parts)[:TOKEN_BYTES], next(parts), next(parts), *_log(next(parts), next(parts)))
@@ -105,9 +110,34 @@ class Commons:
         for name in set(Look._fields) - {"known"}:
             self.order[name] = getattr(look, name)
 
+    def read(self) -> dict[str, Any]:
+        """Return a copy of the order, with the exploration rate; `ValueError` if it is none."""
+        order = dict(zip(ORDER.names or (), self.order[0].item(), strict=True))
+        if not _is_possible(order, self._n_known):
+            raise ValueError(f"an order for a stretch cannot be: {order}")
+        order["exploration"] = json.loads(self.text[: order.pop("text")].tobytes())
+        return order
+
     def release(self) -> None:
         """Keep nothing of the memory, which ends with its last user."""
         self.__dict__.clear()
+
+
+def _is_possible(order: dict[str, Any], n_known: int) -> bool:
+    """Return whether compiled code can follow an order, in windows of which each ends."""
+    lengths = order["window"], order["floor"], order["longest"]
+    return (
+        0 <= order["steps"] < order["target"] <= MOST_STEPS
+        and order["rule"] in RULES.values()
+        and all(order[name] in {0, 1} for name in ("needs_mass", "unseen", "counts"))
+        and min(order["at"], order["steps_per_look"], order["seen"]) >= 0
+        and order["most_rows"] > 0
+        and order["knows"] in {0, n_known}
+        and 0 < order["text"] <= MOST_TEXT
+        and all(0 < length <= _MOST_WINDOW for length in lengths)
+        and 0 <= order["seconds"] <= _MOST_SECONDS
+        and 0 <= order["mass"] < math.inf
+    )
 
 
 def fits(plan: Plan) -> bool:

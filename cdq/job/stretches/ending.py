@@ -62,6 +62,28 @@ class End(NamedTuple):
     checksum: int
 
 
+class Before(NamedTuple):
+    """Beginning of a stretch, as the hub gives the order for it.
+
+    Attributes
+    ----------
+    size : int
+        Number of workers.
+    steps, target : int
+        Steps of all workers so far, and those at which they end.
+    window : float
+        Length of the first window.
+    lengths : tuple
+        Pooled mass that windows keep, 0 where they stay as they are, and their least and greatest length.
+    """
+
+    size: int
+    steps: int
+    target: int
+    window: float
+    lengths: tuple[float, float, float]
+
+
 class Ending(NamedTuple):
     """Message of a worker, taken apart; views of it.
 
@@ -138,23 +160,44 @@ def open_ending(payload: Any, shape: Shape, *, first: bool) -> Ending:
     return Ending(payload, end, data[_HEAD.size : _HEAD.size + shape.lanes], arrays[0], arrays[1], table)
 
 
-def check_ending(
-    ending: Ending, shape: Shape, merged: MergedTable, *, size: int, steps: int, most: int
-) -> None:
-    """Raise `ValueError` unless *size* workers that were at *steps* steps may have come to this, below *most* steps."""
-    end = ending.end
-    along = [steps, *ending.records["steps"].tolist(), most]
-    if not all(before < after for before, after in pairwise(along)) or end.steps != along[-2]:
-        raise ValueError(f"a stretch from {steps} steps cannot end so: {end}")
-    if not (0 < end.window < math.inf and end.bytes_sent >= 0):
+def check_ending(ending: Ending, shape: Shape, merged: MergedTable, before: Before) -> None:
+    """Raise `ValueError` unless workers that began with a table *merged* may have come to this."""
+    end, size = ending.end, before.size
+    along = [before.steps, *ending.records["steps"].tolist()]
+    most = before.target + (size + 1) * shape.num_envs
+    if not all(one < other for one, other in pairwise([*along, most])) or end.steps != along[-1]:
+        raise ValueError(f"a stretch from {before.steps} steps cannot end so: {end}")
+    taken = np.diff(along)
+    if (taken % size).any() or not _may_follow(taken // size, end, shape.num_envs, before):
+        raise ValueError(f"a stretch from {before.steps} steps has windows that cannot be")
+    if end.bytes_sent < 0:
         raise ValueError(f"a stretch cannot end so: {end}")
-    _check_rounds(ending, np.diff(along[:-1]) // size)
+    _check_rounds(ending, taken // size, shape.n_pairs)
     check_lanes(ending.lanes, shape)
     if ending.table is not None:
-        _check_table(ending.table, end, shape, merged, steps)
+        _check_table(ending.table, end, shape, merged, before.steps)
 
 
-def _check_rounds(ending: Ending, windows: npt.NDArray[np.int64]) -> None:
+def _may_follow(windows: npt.NDArray[np.int64], end: End, lanes: int, before: Before) -> bool:
+    """Return whether windows of so many steps per worker may have followed one another, and the next one those.
+
+    They double and halve at most (`cdq.schedules.AutoWindow`), and the last one before the target is cut short.
+    """
+    mass, least, longest = before.lengths
+    low, high = (np.clip(by * windows, least, longest) if mass else windows for by in (0.5, 2.0))
+    lowest, highest = (np.concatenate([[before.window], lengths]) for lengths in (low, high))
+    steps = before.steps + before.size * np.concatenate([[0], np.cumsum(windows)])
+    needed = np.ceil((before.target - steps[:-1]) / (before.size * lanes))
+    shortest, longest_possible = (
+        lanes * np.minimum(needed, np.maximum(np.ceil(lengths[:-1] / lanes), 1.0))
+        for lengths in (lowest, highest)
+    )
+    at = -1 if end.steps < before.target else -2  # the window that is cut short says nothing of the next
+    fits = (shortest <= windows) & (windows <= longest_possible)
+    return bool(fits.all() and lowest[at] <= end.window <= highest[at])
+
+
+def _check_rounds(ending: Ending, windows: npt.NDArray[np.int64], n_pairs: int) -> None:
     """Raise `ValueError` unless a worker may have had these rounds, of windows of so many steps."""
     records, tallies = ending.records, ending.tallies
     parts, most = records["parts"].tolist(), map(parts_of, windows.tolist())
@@ -169,8 +212,15 @@ def _check_rounds(ending: Ending, windows: npt.NDArray[np.int64]) -> None:
     if not (np.abs(returns - records["return_sum"]) <= rounding).all() or (records["bytes_sent"] < 0).any():
         raise ValueError("a stretch has rounds with returns or bytes that cannot be")
     since, looks = records["nanoseconds"], np.stack([records[name] for name in _LOOKS])
-    if (since < 0).any() or (np.diff(since) < 0).any() or (looks < -1).any():
-        raise ValueError("a stretch has times or counts that cannot be")
+    total, pairs = looks[0], looks[1:]
+    if (
+        (total > _CLOCK_LIMIT * np.maximum(pairs[0], 0)).any()
+        or (looks < -1).any()
+        or (pairs > n_pairs).any()
+    ):
+        raise ValueError("a stretch has looks at a table that cannot be")
+    if (since < 0).any() or (np.diff(since) < 0).any():
+        raise ValueError("a stretch has times that cannot be")
 
 
 def _check_table(
@@ -181,11 +231,22 @@ def _check_table(
         raise ValueError("a stretch has values that are not finite")
     if (table["clock"] < merged.clock).any() or (table["clock"] > _CLOCK_LIMIT).any():
         raise ValueError("a stretch has clocks that cannot be")
-    visits = table["visits"] - merged.visits
-    if (visits < 0).any() or (shape.updates and int(visits.sum()) != (end.steps - steps) * shape.updates):
+    if not _are_visits(table["visits"], merged.visits, end.steps - steps, shape):
         raise ValueError("a stretch has visits that are not those of its steps")
     if (
         crc32(np.ascontiguousarray(table["clock"]).data, crc32(np.ascontiguousarray(table["values"]).data))
         != end.checksum
     ):
         raise ValueError("a stretch has a table that is not the one of its checksum")
+
+
+def _are_visits(
+    after: npt.NDArray[np.int64], before: npt.NDArray[np.int64], steps: int, shape: Shape
+) -> bool:
+    """Return whether visits may have come to this in so many steps."""
+    if (after < before).any():
+        return False
+    visits, updates = after - before, steps * (shape.updates or shape.n_pairs)
+    if visits.sum(dtype=np.float64) > 2.0 * updates:  # whole numbers would begin again beyond 2^64
+        return False
+    return not shape.updates or int(visits.sum()) == updates

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 from cdq.comm.contribution import Received
 
 TOKEN_BYTES = 16
+# Workers that play together at most: in rounds of many more, each waits for processes that have no core.
+MOST_MEMBERS = 64
+_MOST_BYTES = 4096  # of an offer; more is none
 _LENGTH = struct.Struct("<I")
 
 
@@ -39,11 +42,16 @@ class Offer(NamedTuple):
     def unpack(cls, data: Any) -> Offer | None:
         """Return the offer in bytes; None if there is none."""
         with contextlib.suppress(ValueError, TypeError, RecursionError):
-            address, token, uids = json.loads(bytes(data))
-            known = isinstance(address, str) and all(type(uid) is int for uid in uids)
+            address, token, uids = json.loads(bytes(data)) if len(data) <= _MOST_BYTES else ("", "", [])
+            known = isinstance(address, str) and isinstance(uids, list) and _are_members(uids)
             if known and len(bytes.fromhex(token)) == TOKEN_BYTES:
                 return cls(address, bytes.fromhex(token), uids)
         return None
+
+
+def _are_members(uids: list[object]) -> bool:
+    """Return whether these are numbers of workers that may play together, each once."""
+    return len(uids) <= MOST_MEMBERS and all(type(uid) is int for uid in uids) and len({*uids}) == len(uids)
 
 
 def with_offer(parts: Sequence[Received], offer: bytes) -> tuple[Received, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from cdq.core.rounds import ENDED, INTERRUPTED, NO_MEMORY, Seat
 from cdq.core.table.rows import Law
 from cdq.errors import ConfigError
 from cdq.job.handshake import Welcome
-from cdq.job.stretches.commons import ORDER, Commons
+from cdq.job.stretches.commons import Commons
 from cdq.job.stretches.ending import End, pack_ending
 from cdq.job.stretches.offers import Offer
 from cdq.qfunctions import rows_over
@@ -23,7 +22,6 @@ from cdq.schedules import from_config
 from cdq.training import pace_with
 from cdq.workers import MOST_TALLIES, Worker
 
-_NAMES = ORDER.names or ()
 _DEADLINE = 3.0  # seconds that the others are waited for in a round: the hub may be gone, too
 
 
@@ -91,11 +89,18 @@ class Player:
         return seat
 
     def play(self, law: Law) -> bytes | None:
-        """Play a stretch of rounds; return what there is to tell the hub of it, None if another one is gone."""
-        order = dict(zip(_NAMES, self._commons.order[0].item(), strict=True))
-        seat = self._seats[self._rank]
+        """Play a stretch of rounds; return what there is to tell the hub of it.
+
+        None if another worker is gone, or the order is none: all are to begin again.
+        """
+        try:
+            order = self._order()
+        except Exception:  # whatever is there, it is no order: somebody wrote over it
+            self._barrier.break_()
+            return None
+        before, seat = order["steps"], self._seats[self._rank]
         self._merged.visits[:] = self._commons.visits
-        self.learnt, status = 0, self._play(seat, dict(order), law)
+        self.learnt, status = 0, seat.play(self._seats, self._barrier, self._patience, law=law, **order)
         if status in {INTERRUPTED, NO_MEMORY}:
             self._barrier.break_()
             self._worker.check()
@@ -103,7 +108,7 @@ class Player:
         if status != ENDED:
             return None
         self._worker.take_seat_back(merged=True)
-        self.learnt = (seat.steps - order["steps"]) // self._size
+        self.learnt = (seat.steps - before) // self._size
         self._bytes_sent = seat.bytes_sent
         desk = self._commons.desks[self._rank]
         parts = min(int(desk.records["parts"][: seat.rounds].sum()), MOST_TALLIES)
@@ -112,23 +117,19 @@ class Player:
         table = self._merged if self._rank == 0 else None
         return pack_ending(end, self._worker.lane_state, desk.records, desk.tallies, table)
 
-    def _play(self, seat: Seat, order: dict[str, Any], law: Law) -> int:
+    def _order(self) -> dict[str, Any]:
+        """Return the arguments of `Seat.play` of which the hub has written the numbers."""
+        order, told = self._commons.read(), self._welcome
         lengths = order.pop("mass"), order.pop("floor"), order.pop("longest")
-        knows, at, text = order.pop("knows"), order.pop("at"), order.pop("text")
-        exploration = from_config(json.loads(self._commons.text[:text].tobytes()))
-        told = self._welcome
-        return seat.play(
-            self._seats,
-            self._barrier,
-            self._patience,
-            law=law,
-            pace=pace_with(lengths, exploration, told.step_size, told.mass, told.scale),
-            bytes_sent=self._bytes_sent,
-            finish=np.zeros(1, np.int32),
-            look_at=at,
-            known=self._commons.known[:knows] if knows else None,
+        knows, exploration = order.pop("knows"), from_config(order.pop("exploration"))
+        return {
+            "pace": pace_with(lengths, exploration, told.step_size, told.mass, told.scale),
+            "bytes_sent": self._bytes_sent,
+            "finish": np.zeros(1, np.int32),
+            "look_at": order.pop("at"),
+            "known": self._commons.known[:knows] if knows else None,
             **order,
-        )
+        }
 
 
 def place_in(offer: Any, welcome: Welcome) -> tuple[Place, bytes] | None:

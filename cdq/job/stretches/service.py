@@ -17,17 +17,16 @@ from cdq.job.membership.events import HubState, Submission
 from cdq.job.messages import OFFER, TOGETHER, result_parts
 from cdq.job.service import LearningService
 from cdq.job.stretches.commons import Commons, fits
-from cdq.job.stretches.ending import Ending, check_ending, most_of, open_ending
+from cdq.job.stretches.ending import Before, Ending, check_ending, most_of, open_ending
 from cdq.job.stretches.group import Group
-from cdq.job.stretches.offers import with_offer
-from cdq.training import in_compiled_code
+from cdq.job.stretches.offers import MOST_MEMBERS, with_offer
+from cdq.training import in_compiled_code, lengths_of
 from cdq.workers import Look, Stretch, Stretches
 
 # Bytes of a table beyond which rounds take messages: each stretch sends it whole.
 _MOST_TABLE = 1 << 22
 _SHORT = 0.5  # seconds: who plays rounds that take longer gains nothing, and is long waited for
 _PAUSE = 10.0  # seconds until those who could not play together try again
-_MOST_MEMBERS = 64  # in rounds of many more, each waits for processes that have no core
 _SHARE = 30.0  # a stretch takes so many times as long as all around it,
 _LONGEST = 0.5  # and at most so many seconds
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -78,9 +77,12 @@ class StretchService(LearningService):
         if not self.together:
             return super().check(uid, submission)
         try:
-            self._opened[uid] = self._open_ending(submission, first=uid == self._first)
+            ending = self._open_ending(submission, first=uid == self._first)
         except ValueError as error:
             return str(error)
+        if ending.records["nanoseconds"][-1] > 1e9 * (time.perf_counter() - self._ordered):
+            return "a stretch has rounds that are yet to come"
+        self._opened[uid] = ending
         return None
 
     @property
@@ -90,12 +92,10 @@ class StretchService(LearningService):
         return self._group.uids[0]
 
     def _open_ending(self, submission: Submission, *, first: bool) -> Ending:
-        ending = open_ending(submission.payload, self._shape, first=first)
-        course = self._course
-        most = course.target + (self._size + 1) * self._shape.num_envs
-        check_ending(
-            ending, self._shape, self._state.merged, size=self._size, steps=course.progress.steps, most=most
-        )
+        ending, course = open_ending(submission.payload, self._shape, first=first), self._course
+        progress, lengths = course.progress, lengths_of(course.plan.window)
+        before = Before(self._size, progress.steps, course.target, progress.window, lengths)
+        check_ending(ending, self._shape, self._state.merged, before)
         return ending
 
     def close_round(
@@ -140,7 +140,7 @@ class StretchService(LearningService):
     def _may_play(self, members: tuple[int, ...]) -> bool:
         """Return whether compiled code can play the rounds of these workers, while nobody sees each of them."""
         course, (parted, until) = self._course, self._parted
-        if not self.shares or not self.least <= len(members) <= _MOST_MEMBERS:
+        if not self.shares or not self.least <= len(members) <= MOST_MEMBERS:
             return False
         if members == parted and time.monotonic() < until:
             return False
@@ -263,4 +263,5 @@ class StretchService(LearningService):
         tallies = [ending.tallies for ending in endings]
         stretch = Stretch(records, tallies, time.perf_counter() if began is None else began)
         course.forget()
-        course.settle_stretch(end._replace(asked=int(end.asked or course.request > 0)), stretch)
+        # When to end is the hub's to say: no worker of a hub asks for it.
+        course.settle_stretch(end._replace(asked=int(course.request > 0)), stretch)
