@@ -181,8 +181,8 @@ CDQ_INLINE void NAME(cdq_adjust_by)(cdq_rows *rows, const cdq_law *law, uint32_t
     const cdq_law steps = *law;
     for (int64_t k = 0; k < n_active; k++) {
         uint32_t feature = first + (index ? index[k] : (uint32_t)k);
-        REAL alpha = NAME(cdq_touch)(&table, &steps, feature, a, table.n_actions, logging);
         REAL *w = (REAL *)cdq_row(&table, feature);
+        REAL alpha = NAME(cdq_touch_at)(&table, &steps, w + a, feature, a, table.n_actions, logging);
         w[a] += alpha * (phi ? difference * phi[k] : difference);
     }
     rows->n_log = table.n_log;
