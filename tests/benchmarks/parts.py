@@ -41,7 +41,7 @@ PARTS: dict[str, Part] = {
     "overlap": Part("overlap", "overlap --windows 1000 --milliseconds 1"),
     "checkpoint": Part("checkpoint", "checkpoint --mebibytes 1"),
     "zmq": Part("zmq", "zmq learning"),
-    "local": Part("local --seconds 1 --ways threads local hub", "local --seconds 0.05 --ways threads local"),
+    "local": Part("local --seconds 3 --ways threads local hub", "local --seconds 0.05 --ways threads local"),
     "ranks": Part(
         "ranks --env FrozenLake8x8-v1 Taxi-v4 --seconds 0.3",
         "ranks --env FrozenLake-v1 --windows 1000 --seconds 0.05 --ways threads mpiexec",
