@@ -76,6 +76,10 @@ _TINY = 1e-300
 # or by no more than all of it and do not come nearer in so many iterations.
 STILL = 0.125
 _PATIENCE = 20
+# Rounding of several sweeps may add up to more than that of one, in a cycle without end: values so near are as good as
+# they get if so many iterations bring them no nearer.
+_CYCLE = 8.0
+_LONG_PATIENCE = 200
 
 
 def discounted(
@@ -108,7 +112,8 @@ def discounted(
             idle, best = (0, found.excess) if found.excess < best else (idle + 1, best)
             settled = found.excess <= STILL or (found.excess <= 1.0 and idle > _PATIENCE)
             accurate = gamma * (margin.high - margin.low) <= 2.0 * tolerance
-            if accurate or settled or iterations >= max_iterations:
+            cycles = found.excess <= _CYCLE and idle > _LONG_PATIENCE
+            if accurate or settled or cycles or iterations >= max_iterations:
                 return Solved(values, found, iterations, settled)
         shift = mean if noise or backups.n_actions == 1 else low
         if abs(shift) > unit * (2.0**-8 if noise else 1.0):

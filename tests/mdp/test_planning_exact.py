@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdq.errors import ModelError
+from cdq.mdp.bellman import Backups, Certificate, fold
+from cdq.mdp.discounted import discounted
 from cdq.mdp.model import MDP
 from cdq.mdp.planning import Solution, bounds, evaluate_policy, optimality_gap, solve
 from tests.reference import exact
@@ -121,3 +123,21 @@ def met(model: MDP, policy: np.ndarray, state: int) -> float:  # type: ignore[ty
                 seen.add(int(model.next_state[k]))
                 queue.append(int(model.next_state[k]))
     return largest
+
+
+def test_a_cycle_of_rounding_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rounding keeps values from settling they are told as they are, with what is certain of them."""
+    certify = Backups.certify
+
+    def unsettled(self: Backups, gamma: float, values: np.ndarray) -> Certificate:
+        return certify(self, gamma, values)._replace(excess=1.2)
+
+    monkeypatch.setattr(Backups, "certify", unsettled)
+    outcomes = [0, 1], [0, 0], [1, 0], [1.0, 1.0], [1.0, 0.3], [False, False]
+    found = discounted(fold(MDP.from_outcomes(*outcomes), 0.99), 0.99, 0.0, 100_000)
+    assert found.iterations < 1000
+    assert not found.settled
+    low, high = found.certificate.margin
+    true = np.array([(1.0 + 0.99 * 0.3) / (1.0 - 0.99**2), (0.3 + 0.99) / (1.0 - 0.99**2)])
+    assert (found.values + low - 1e-12 <= true).all()
+    assert (true <= found.values + high + 1e-12).all()
