@@ -19,6 +19,7 @@ from cdq.mdp.model import MDP
 from cdq.mdp.solution import Bounds, OptimalityGap, Solution
 
 _SETTLED = 2.0**-40  # of the largest value: rounding alone, where a discount makes sweeps converge
+_PATIENCE = 64  # sweeps in which the values come no nearer to those of the sweep before
 
 
 def refuse(model: MDP, what: str) -> None:
@@ -34,12 +35,15 @@ def optimum(model: MDP, gamma: float, tolerance: float, max_iterations: int) -> 
     """Return the value of a game to whoever moves, by sweeps of value iteration."""
     backups = fold(model, gamma)
     values, sweeps = np.zeros(backups.n_states), 0
+    least, idle = np.inf, 0
     while sweeps < max_iterations:
         sweeps += 1
         best = backups.action_values(-gamma, values).max(axis=1)
         change = float(np.abs(best - values).max())
         values = best
-        if change == 0.0 or gamma * change <= tolerance * (1.0 - gamma):
+        least, idle = (change, 0) if change < least else (least, idle + 1)
+        cycles = idle > _PATIENCE and change <= _SETTLED * float(np.abs(values).max())
+        if change == 0.0 or cycles or gamma * change <= tolerance * (1.0 - gamma):
             break
         if gamma == 1.0 and sweeps > backups.n_states:
             raise _endless(model)

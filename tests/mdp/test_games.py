@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cdq
+from cdq.cli.benchmarks import random_jumps
 from cdq.envs.games import Nim
 from cdq.errors import CdqError, ConfigError
+from cdq.mdp.games import optimum
 from tests.reference import games as reference
 
 MODEL = cdq.MDP.from_gymnasium(Nim((2, 3)))
@@ -30,6 +32,13 @@ def test_solve_is_exhaustive_search(gamma: float) -> None:
     gap = cdq.optimality_gap(MODEL, found, gamma)
     assert gap.policy_value == pytest.approx(gap.optimal_value)
     assert gap.gap < 1e-8
+
+
+@pytest.mark.parametrize("gamma", [0.9, 0.99])
+def test_sweeps_end_where_rounding_keeps_values_in_a_cycle(gamma: float) -> None:
+    found = optimum(random_jumps(5, 3, seed=0), gamma, 0.0, 20_000)
+    assert found.iterations < 5_000
+    assert found.residual <= found.above < 1e-9
 
 
 @given(st.integers(0, 10**6), st.sampled_from([0.5, 0.9, 1.0]))
