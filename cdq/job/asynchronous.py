@@ -15,13 +15,11 @@ from cdq.job.faults import point
 from cdq.job.handshake import pack_welcome
 from cdq.job.increments import Increment, check_increment, largest, open_increment
 from cdq.job.membership.events import HubState, Refused, Submission
-from cdq.job.messages import DONE, OpenWindow, pack_result
+from cdq.job.messages import CLOCK_LIMIT, DONE, OpenWindow, pack_result
 from cdq.job.service import LearningService
 from cdq.schedules.windows import sweeps_of
 from cdq.workers import Round
 
-# Clocks stay below this (rows.h): beyond it the laws are constant.
-_CLOCK_LIMIT = 0x40000000
 # Windows of a worker that are remembered: it may still bring one that it was told before it said hello again.
 _REMEMBERED = 4
 _MERGED = struct.Struct("<qqqq")  # the header of a merged slice
@@ -145,7 +143,7 @@ class AsynchronousService(LearningService):
         merged, pairs = self._state.merged, brought.pairs
         values, clock, visits = (part.reshape(-1) for part in (merged.values, merged.clock, merged.visits))
         values[pairs] = brought.applied_to(values)
-        clock[pairs] = np.minimum(clock[pairs] + brought.visits, np.uint32(_CLOCK_LIMIT))
+        clock[pairs] = np.minimum(clock[pairs] + brought.visits, np.uint32(CLOCK_LIMIT))
         visits[pairs] += brought.visits
         self._lanes[uid] = bytes(brought.lanes)
         self.rounds += 1

@@ -26,6 +26,8 @@ _TASK = struct.Struct("<qqddq")
 CHECKSUM = struct.Struct("<q")
 _COUNT = struct.Struct("<q")  # of the pairs of a worker's own
 _HEADER = struct.Struct("<qqqq")  # of a slice: first pair or -1, pairs; of a merged one also mass and visits
+# Clocks stay below this (rows.h): beyond it the laws are constant.
+CLOCK_LIMIT = 0x40000000
 # An episode's return that is beyond this is a mistake, whatever the rewards.
 _LARGEST = 1e300
 _BLOCK = 1 << 16  # pairs that are checked at once

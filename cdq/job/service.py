@@ -22,6 +22,7 @@ from cdq.job.handshake import check_hello, pack_welcome
 from cdq.job.job import Job
 from cdq.job.membership.events import HubState, Refused, Submission
 from cdq.job.messages import (
+    CLOCK_LIMIT,
     COMPARE,
     DONE,
     OpenWindow,
@@ -38,8 +39,6 @@ from cdq.qfunctions import allocate, rows_over, table_bytes
 from cdq.training import Course, Ended, Pictures, State
 from cdq.workers import Round, Rule, Worker
 
-# Clocks stay below this (rows.h): beyond it the laws are constant.
-_CLOCK_LIMIT = 0x40000000
 # Rounds between two comparisons of all tables: each takes as long as reading the table twice.
 _COMPARE_EVERY = 64
 _DESCRIBED = 256  # workers that the status describes one by one
@@ -346,7 +345,7 @@ class LearningService:
     def _merge(self, brought: Sequence[Any]) -> Received:
         clock = self._state.merged.clock
         if len(brought) == 1:
-            return merged_alone(brought[0], clock, _CLOCK_LIMIT)
+            return merged_alone(brought[0], clock, CLOCK_LIMIT)
         parts = [np.frombuffer(one.part, np.uint8) for one in brought]
         room = self._kept.take(most_merged(brought, self._shape))
         n_bytes = _core.merge_slices(
@@ -382,7 +381,7 @@ class LearningService:
             table[rows].reshape(-1) for table in (merged.values, merged.clock, merged.visits)
         )
         visits[own.pairs] += own.counts.astype(np.int64) - clock[own.pairs]
-        values[own.pairs], clock[own.pairs] = own.values, np.minimum(own.counts, np.uint32(_CLOCK_LIMIT))
+        values[own.pairs], clock[own.pairs] = own.values, np.minimum(own.counts, np.uint32(CLOCK_LIMIT))
 
     def _line(
         self, submissions: Mapping[int, Submission], merged: Received, checksums: Iterable[int]

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdq.comm.contribution import Received
-from cdq.job.messages import Shape, check_lanes
+from cdq.job.messages import CLOCK_LIMIT, Shape, check_lanes
 from cdq.qfunctions import MergedTable
 from cdq.workers import (
     MOST_ROUNDS,
@@ -31,7 +31,6 @@ from cdq.workers import (
 
 _HEAD = struct.Struct("<qqqqdqI4x")
 _LOOKS = ("clock_sum", "clocks", "visited")
-_CLOCK_LIMIT = 0x40000000  # of rows.h
 
 
 class End(NamedTuple):
@@ -213,11 +212,7 @@ def _check_rounds(ending: Ending, windows: npt.NDArray[np.int64], n_pairs: int) 
         raise ValueError("a stretch has rounds with returns or bytes that cannot be")
     since, looks = records["nanoseconds"], np.stack([records[name] for name in _LOOKS])
     total, pairs = looks[0], looks[1:]
-    if (
-        (total > _CLOCK_LIMIT * np.maximum(pairs[0], 0)).any()
-        or (looks < -1).any()
-        or (pairs > n_pairs).any()
-    ):
+    if (total > CLOCK_LIMIT * np.maximum(pairs[0], 0)).any() or (looks < -1).any() or (pairs > n_pairs).any():
         raise ValueError("a stretch has looks at a table that cannot be")
     if (since < 0).any() or (np.diff(since) < 0).any():
         raise ValueError("a stretch has times that cannot be")
@@ -229,7 +224,7 @@ def _check_table(
     """Raise `ValueError` unless these are a table that so many steps may have made."""
     if not np.isfinite(table["values"]).all():
         raise ValueError("a stretch has values that are not finite")
-    if (table["clock"] < merged.clock).any() or (table["clock"] > _CLOCK_LIMIT).any():
+    if (table["clock"] < merged.clock).any() or (table["clock"] > CLOCK_LIMIT).any():
         raise ValueError("a stretch has clocks that cannot be")
     if not _are_visits(table["visits"], merged.visits, end.steps - steps, shape):
         raise ValueError("a stretch has visits that are not those of its steps")
