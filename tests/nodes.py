@@ -26,6 +26,8 @@ from typing import Any
 
 import pytest
 
+from tests import running
+
 _START = 20.0  # seconds for a node to be there
 _SPACES = ("--net", "--uts", "--ipc", "--mount")
 _AGENT = "/run/agent"  # what mpiexec calls in place of ssh
@@ -109,6 +111,13 @@ class Node:
         )
         assert done.returncode == 0, f"{self.name}: {shlex.join(arguments)}: {done.stdout}"
         return done.stdout
+
+    def commands(self) -> list[str]:
+        """Return the command of each process on this node, its words parted by NUL."""
+        each = "for process in /proc/[0-9]*; do cat $process/cmdline && echo; done; true"
+        return self.run(
+            ["sh", "-c", f"{{ {each}; }} 2>/dev/null"]
+        ).splitlines()  # one may end while it is asked
 
     def cut(self) -> None:
         """Pull the node's cable: nobody is told, and nothing comes or goes until `heal`."""
@@ -208,12 +217,12 @@ def check_permitted() -> None:
 
 
 def children(process: int) -> list[int]:
-    """Return the children of a process: of one that was started on a node, the program itself."""
+    """Wait for children of a process, and return them: of one that was started on a node, the program itself."""
     until = time.monotonic() + _START
-    while not (found := Path(f"/proc/{process}/task/{process}/children").read_text().split()):
+    while not (found := running.children(process)):
         assert time.monotonic() < until, f"process {process} has started nothing"
         time.sleep(0.01)
-    return [int(child) for child in found]
+    return found
 
 
 def send(process: subprocess.Popen[str], number: signal.Signals) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import nodes
+from tests import nodes, running
 
 LISTEN = """
 import socket, sys
@@ -95,17 +95,7 @@ def test_nothing_is_left_when_the_tests_are_killed() -> None:
     assert len(pids) == 5
     suite.kill()
     suite.communicate()
-    until = time.monotonic() + 10.0
-    while runs := [pid for pid in pids if is_running(pid)]:
-        assert time.monotonic() < until, f"left: {runs}"
-        time.sleep(0.05)
-
-
-def is_running(pid: str) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+    assert running.left(map(int, pids)) == []
 
 
 def test_a_machine_without_the_programs_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

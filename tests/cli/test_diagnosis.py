@@ -7,7 +7,6 @@ import math
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from cdq.cli.diagnosis import checks, facts, installation, processes, trial
 from cdq.cli.diagnosis.processes import Answer, ask
 from cdq.cli.diagnosis.trial import check_mpi, check_zmq
 from cdq.comm.node import Place
+from tests.running import left
 
 NAMES = [
     *(
@@ -219,21 +219,7 @@ def test_an_mpiexec_that_hangs_is_ended_with_all_it_started(mpiexec: Path, stubb
         "mpiexec did not end in time and was killed: working",
     )
     assert "mpiexec -n 2 hostname" in check.remedy
-    for number in map(int, started.read_text().split()):
-        assert ends(number), f"process {number} was left"
-
-
-def ends(number: int) -> bool:
-    deadline = time.monotonic() + 5.0
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if state == "Z":  # dead, and whoever inherited it is in no hurry
-            return True
-        time.sleep(0.01)
-    return False
+    assert left(map(int, started.read_text().split())) == []
 
 
 def test_a_pyzmq_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

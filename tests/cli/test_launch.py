@@ -19,6 +19,7 @@ import pytest
 import cdq
 from cdq.cli import main
 from cdq.comm.zmq.ranks import launch
+from tests.running import open_files, runs
 
 COMMAND = [sys.executable, "-c", "import sys; from cdq.cli import main; sys.exit(main())", "launch"]
 # The command, which gives processes that do not hear it half a second in place of three.
@@ -71,13 +72,6 @@ def wait_for_lines(path: Path, count: int) -> list[int]:
     raise AssertionError(f"{path} has not {count} lines")
 
 
-def is_running(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-
-
 def test_processes_are_ranks(folder: Path) -> None:
     status, out, err = run("-n", "3", script(folder, RANKS), "--steps", "5")
     assert (status, err) == (0, "")
@@ -103,7 +97,7 @@ def test_the_first_failure_ends_all_others(folder: Path) -> None:
     status, _, err = run("-n", "3", "sh", "-c", text)
     assert (status, err) == (7, "cdq: rank 1 ended with status 7\n")
     assert time.monotonic() - started < 10
-    assert [pid for pid in wait_for_lines(notes, 3) if is_running(pid)] == []
+    assert [pid for pid in wait_for_lines(notes, 3) if runs(pid)] == []
 
 
 def test_a_process_that_does_not_want_to_end_is_killed(folder: Path) -> None:
@@ -117,7 +111,7 @@ def test_a_process_that_does_not_want_to_end_is_killed(folder: Path) -> None:
     status, _, err = run("-n", "2", "sh", "-c", text, command=HASTY)
     assert (status, err) == (137, "cdq: rank 0 ended with status 137\n")
     assert time.monotonic() - started < 15
-    assert [pid for pid in wait_for_lines(notes, 4) if is_running(pid)] == []
+    assert [pid for pid in wait_for_lines(notes, 4) if runs(pid)] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -140,7 +134,7 @@ sys.exit(3)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (3, "1\n1\n")
     assert re.fullmatch(r"cdq: rank \d ended with status 3\n", err)
-    assert [pid for pid in pids if is_running(pid)] == []
+    assert [pid for pid in pids if runs(pid)] == []
 
 
 def test_ctrl_c_that_the_shell_has_ignored_stays_ignored(folder: Path) -> None:
@@ -170,7 +164,7 @@ def test_the_second_ctrl_c_ends_who_does_not_hear_it(folder: Path, stuck: str) -
         process.communicate(timeout=20)
     assert process.returncode == 137
     assert time.monotonic() - started < 10
-    assert [pid for pid in pids if is_running(pid)] == []
+    assert [pid for pid in pids if runs(pid)] == []
 
 
 def test_ranks_that_fail_alike_say_so_once(folder: Path) -> None:
@@ -192,9 +186,10 @@ def test_a_number_of_processes_that_is_none(size: str, capsys: pytest.CaptureFix
 
 
 def test_nothing_is_left_in_this_process(folder: Path) -> None:
-    before = len(os.listdir("/proc/self/fd")), signal.getsignal(signal.SIGTERM)
+    files, handler = open_files(), signal.getsignal(signal.SIGTERM)
     assert main(["launch", "-n", "2", "true"]) == 0
-    assert (len(os.listdir("/proc/self/fd")), signal.getsignal(signal.SIGTERM)) == before
+    assert open_files() <= files
+    assert signal.getsignal(signal.SIGTERM) == handler
 
 
 def test_learners_may_follow_each_other(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -19,7 +18,7 @@ import pytest
 import cdq
 from cdq.errors import ConfigError, PeerLost
 from cdq.job import local
-from tests import runs
+from tests import running, runs
 from tests.job.jobs import MODEL
 
 ARGUMENTS: dict[str, Any] = {"num_envs": 3, "seed": 5, "gamma": 0.9}
@@ -32,24 +31,16 @@ def learn(comm: str, **arguments: Any) -> cdq.QLearner:
     return learner.learn(steps, until=until)
 
 
-def children() -> list[str]:
-    """Return the process numbers of this process's children."""
-    found = []
-    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
-            found += (task / "children").read_text().split()
-    return found
-
-
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    def held() -> tuple[int, int, int]:
-        return len(os.listdir("/proc/self/fd")), threading.active_count(), len(children())
+    def held() -> dict[str, int]:
+        children = len(running.children(os.getpid()))
+        return {"files": running.open_files(), "threads": threading.active_count(), "children": children}
 
     learn("zmq", steps=3)  # what is kept from the first use on
     before = held()
     yield
-    assert held() == before, "file descriptors, threads, children"
+    assert {name: number for name, number in held().items() if number > before[name]} == {}, before
 
 
 def test_g17_nothing_is_left_of_a_run_that_is_interrupted(
@@ -59,7 +50,7 @@ def test_g17_nothing_is_left_of_a_run_that_is_interrupted(
     monkeypatch.setattr(tempfile, "tempdir", str(short_path))  # other tests use the usual one meanwhile
     learner = cdq.QLearner(MODEL, comm="zmq", workers=2, sync_every=500, **ARGUMENTS)
 
-    def interrupt(found: list[str]) -> None:
+    def interrupt(found: list[int]) -> None:
         end = time.monotonic() + 10
         while learner.steps == 0 and time.monotonic() < end:
             time.sleep(0.01)
@@ -112,14 +103,12 @@ def test_g8_a_run_goes_on_between_threads_and_processes(first: str, then: str, t
         assert runs.differing(whole, copy, "settings", "history.bytes") == []
 
 
-def workers() -> list[str]:
+def workers() -> list[int]:
     """Return the process numbers of the workers that this process has started; tests have other children."""
-    with contextlib.suppress(FileNotFoundError):  # one that has just ended
-        return [pid for pid in children() if b"cdq.job.join" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    return []
+    return [pid for pid in running.children(os.getpid()) if "cdq.job.join" in running.command(pid)]
 
 
-def during(work: Callable[[], object], act: Callable[[list[str]], None]) -> None:
+def during(work: Callable[[], object], act: Callable[[list[int]], None]) -> None:
     """Learn, and do something to the workers once there are two of them."""
 
     def wait_and_act() -> None:
@@ -144,7 +133,7 @@ def test_g4_a_worker_that_dies_is_named() -> None:
         end = time.monotonic() + 10
         while learner.steps == 0 and time.monotonic() < end:
             time.sleep(0.01)
-        os.kill(int(found[1]), signal.SIGKILL)
+        os.kill(found[1], signal.SIGKILL)
 
     with pytest.raises(
         PeerLost, match=r"worker \d of 2 \(process \d+\) ended by SIGKILL; learn may be called"
@@ -160,7 +149,7 @@ def test_g4_a_worker_that_dies_is_named() -> None:
 def test_ctrl_c_keeps_the_last_whole_round() -> None:
     learner = cdq.QLearner(MODEL, comm="zmq", workers=2, sync_every=500, **ARGUMENTS)
 
-    def interrupt(found: list[str]) -> None:
+    def interrupt(found: list[int]) -> None:
         end = time.monotonic() + 10
         while learner.steps == 0 and time.monotonic() < end:
             time.sleep(0.01)
@@ -177,26 +166,15 @@ def test_workers_end_with_the_process_that_started_them(short_path: Path) -> Non
     environment = {**os.environ, "PYTHONPATH": root, "TMPDIR": str(short_path)}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)
     try:
-        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         end = time.monotonic() + 10
-        while len(found := listed.read_text().split()) < 2 and time.monotonic() < end:
+        while len(found := running.children(process.pid)) < 2 and time.monotonic() < end:
             time.sleep(0.02)
         time.sleep(0.5)
     finally:
         process.kill()
         process.wait()
-    end = time.monotonic() + 5
-    while (left := [pid for pid in found if alive(pid)]) and time.monotonic() < end:
-        time.sleep(0.02)
     assert len(found) == 2
-    assert left == []
-
-
-def alive(pid: str) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+    assert running.left(found) == []
 
 
 def test_overlap_is_refused() -> None:

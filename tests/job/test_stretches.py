@@ -25,7 +25,7 @@ from cdq.job.replay import replay, require_next, require_round
 from cdq.job.stretches import service
 from cdq.job.stretches.offers import Offer
 from cdq.training.interrupts import TERMINATED
-from tests import runs
+from tests import running, runs
 from tests.job.jobs import MODEL, Hub
 from tests.job.processes import ENV, processes
 from tests.job.test_chaos import (
@@ -167,13 +167,7 @@ def once_learnt(learner: cdq.QLearner, act: Callable[[], Any]) -> Iterator[None]
 
 def workers() -> list[int]:
     """Return the process numbers of the workers that this process has started."""
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    found = []
-    for pid in children:
-        with contextlib.suppress(OSError):
-            if b"cdq.job.join" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(int(pid))
-    return found
+    return [pid for pid in running.children(os.getpid()) if "cdq.job.join" in running.command(pid)]
 
 
 def test_what_a_stretch_had_learnt_when_a_worker_died_counts_nowhere(played: list[int]) -> None:

@@ -93,7 +93,7 @@ def test_workers_need_no_processes(comm: str) -> None:
     agent = cdq.QLearner(MODEL, seed=0, workers=2, comm=comm).learn_from(*log_of(500))
     expected = cdq.QLearner(MODEL, seed=0, workers=2, comm="inprocess").learn_from(*log_of(500))
     assert agent.table.digest() == expected.table.digest()
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_ranks_with_different_logs_are_found_out() -> None:

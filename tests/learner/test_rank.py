@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -20,8 +19,8 @@ from cdq.envs.by_value import unpack
 from cdq.errors import ConfigError, PeerLost
 from cdq.learner.parcel import Parcel, make_parcel
 from cdq.qfunctions.linear import Linear
+from tests import running
 from tests.envs import changed, failing
-from tests.mpi import jobs
 
 WORKERS = 3
 
@@ -32,13 +31,10 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2])
 
 
-def ranks_left() -> list[bytes]:
+def ranks_left() -> list[str]:
     """Return the commands of the ranks that this process started and that still run."""
-    commands = []
-    for process in jobs.descendants(os.getpid()):
-        with contextlib.suppress(FileNotFoundError):  # it has just ended
-            commands.append(Path(f"/proc/{process}/cmdline").read_bytes())
-    return [command for command in commands if b"cdq.learner.rank" in command]
+    commands = map(running.command, running.descendants(os.getpid()))
+    return [command for command in commands if "cdq.learner.rank" in command]
 
 
 def learner(env: Any, **changes: Any) -> cdq.QLearner:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import running
+
 START = str(Path(__file__).parents[1] / "start.py")
 _SOON = 20.0  # seconds, on a machine that is busy
 
@@ -38,21 +40,13 @@ def stuck(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
         program.communicate()
 
 
-def runs(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
-
-
 @pytest.mark.parametrize("how", ["", "-stop"])
 @pytest.mark.parametrize("where", ["step", "reset", "init"])
 def test_one_ctrl_c_ends_the_wait_for_a_process_and_the_process(where: str, how: str) -> None:
     with stuck(where + how, "1", "workers=2") as (program, process):
         program.send_signal(signal.SIGINT)
         assert "interrupted\n" in output_until_interrupted(program)
-        assert not runs(process)
+        assert not running.runs(process)
 
 
 def output_until_interrupted(program: subprocess.Popen[str]) -> str:
@@ -92,4 +86,4 @@ def test_a_graceful_run_ends_with_the_second_ctrl_c(tmp_path: Path) -> None:
         assert program.poll() is None  # the round in hand
         program.send_signal(signal.SIGINT)
         assert "interrupted\n" in output_until_interrupted(program)
-        assert not runs(process)
+        assert not running.runs(process)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.running import descendants, read, runs
+
 START = str(Path(__file__).parents[1] / "start.py")  # runs a module of the tests
 ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
@@ -96,15 +98,6 @@ def kill(job: subprocess.Popen[str]) -> None:
     job.wait()
 
 
-def descendants(process: int) -> list[int]:
-    """Return the children of a process, their children and so on: ranks have sessions of their own."""
-    found: list[int] = []
-    for folder in Path(f"/proc/{process}/task").glob("*"):
-        for child in map(int, _read(folder / "children").split()):
-            found += [child, *descendants(child)]
-    return found
-
-
 def left_over(printed: str, files: set[str]) -> list[str]:
     """Return what a job left: processes that printed ``pid: NUMBER``, and shared memory that nobody uses.
 
@@ -129,27 +122,14 @@ def left_over(printed: str, files: set[str]) -> list[str]:
 
 
 def _left_now(processes: Sequence[str], files: set[str]) -> set[str]:
-    used = "".join(_read(folder / "maps") for folder in Path("/proc").glob("[0-9]*"))
+    used = "".join(read(folder / "maps") for folder in Path("/proc").glob("[0-9]*"))
     unused = {name for name in shared_files() - files if name not in used}
     of_mpich = {name for name in unused if Path(name).name.startswith("mpich_shm_")}
     for name in of_mpich:
         Path(name).unlink(missing_ok=True)
-    return {process for process in processes if _runs(process)} | (unused - of_mpich)
+    return {process for process in processes if runs(int(process))} | (unused - of_mpich)
 
 
 def shared_files() -> set[str]:
     """Return the files of shared memory."""
     return {str(path) for path in Path("/dev/shm").glob("*")}
-
-
-def _runs(process: str) -> bool:
-    """Return whether a process is more than an entry that nobody has asked for yet."""
-    state = _read(Path(f"/proc/{process}/stat")).rpartition(")")[2].split()
-    return bool(state) and state[0] not in "ZX"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:  # the process has ended, or belongs to somebody else
-        return ""

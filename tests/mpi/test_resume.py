@@ -21,6 +21,7 @@ from cdq.comm.base import Communicator
 from cdq.errors import CdqError, FileError
 from tests import runs
 from tests.mpi import jobs, pool
+from tests.running import descendants
 
 ELSEWHERE = "history.bytes"  # what travels depends on the communicator
 
@@ -189,7 +190,7 @@ def test_a_job_that_is_killed_is_gone_on_with_from_the_command_line(tmp_path: Pa
     job = jobs.start_job(2, [*CDQ, *TRAIN, "--steps", "2e7", "--checkpoint", str(directory)])
     try:
         wait_for_checkpoints(directory, job)
-        for rank in jobs.descendants(job.pid):  # not mpiexec, which clears up after them
+        for rank in descendants(job.pid):  # not mpiexec, which clears up after them
             os.kill(rank, signal.SIGKILL)
         job.wait(30)
     finally:

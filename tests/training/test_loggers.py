@@ -215,7 +215,7 @@ def test_a_full_disk_ends_the_call(
     with pytest.raises(FileError, match=r"cannot write .*log: No space left on device$"):
         agent.learn(300_000, callbacks=[kind(tmp_path / "log")])
     assert agent.steps > 0 or room < 5_000
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_a_call_that_ends_with_a_full_disk_fails_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from cdq.comm.zmq.guard import CROWD, ENDLESS, UNREAD, Guard
 from cdq.comm.zmq.library import load
 from cdq.comm.zmq.outbox import Outbox
 from cdq.comm.zmq.wire import Frame, Kind, encode
+from tests.running import open_files
 
 LIMIT = 1000
 SOURCE = 2  # ZMQ_SRCFD
@@ -170,10 +171,6 @@ def test_what_is_no_connection_of_the_socket_is_not_watched(context: Any, tmp_pa
         file.write(b"still open")
     context.term()
     assert open_files() <= before
-
-
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 def test_no_descriptor_is_left(context: Any) -> None:
