@@ -13,10 +13,12 @@
 #define CDQ_INLINE static inline __attribute__((always_inline))
 #define CDQ_NOINLINE __attribute__((noinline))
 #define CDQ_PREFETCH(address) __builtin_prefetch(address)
+#define CDQ_PREFETCH_TO_SECOND(address) __builtin_prefetch(address, 0, 2)
 #else
 #define CDQ_INLINE static inline
 #define CDQ_NOINLINE
 #define CDQ_PREFETCH(address) ((void)0)
+#define CDQ_PREFETCH_TO_SECOND(address) ((void)0)
 #endif
 
 /* Wheels are for the baseline instruction set; the hot loops carry a second body for AVX2 that the loader picks
@@ -34,6 +36,13 @@
 #define CDQ_PREFETCH_TO_WRITE(address) __builtin_prefetch(address, 1)
 #else
 #define CDQ_PREFETCH_TO_WRITE(address) ((void)0)
+#endif
+
+/* Intel's processors let few lines be on their way to the first-level cache at a time, and more to the second. */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define CDQ_IS_INTEL __builtin_cpu_is("intel")
+#else
+#define CDQ_IS_INTEL 0
 #endif
 
 #ifdef CDQ_DEBUG

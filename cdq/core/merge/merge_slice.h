@@ -97,11 +97,11 @@ CDQ_INLINE void NAME(cdq_prefetch_rows)(const cdq_merge_job *job, int64_t state,
     n = n < left ? n : left;
     for (int64_t k = streams * quarter / 4; n > 0 && k < end; k++) {
         if (k < job->workers)
-            cdq_prefetch_bytes(cdq_row(job->tables[k], (uint32_t)state), n * job->tables[k]->stride);
+            cdq_prefetch_stream(cdq_row(job->tables[k], (uint32_t)state), n * job->tables[k]->stride);
         else if (k == job->workers)
-            cdq_prefetch_bytes((const REAL *)job->own->base + state * n_actions, n * n_actions * (int64_t)sizeof(REAL));
+            cdq_prefetch_stream((const REAL *)job->own->base + state * n_actions, n * n_actions * (int64_t)sizeof(REAL));
         else
-            cdq_prefetch_bytes(job->own->clock + state * n_actions, n * n_actions * 4);
+            cdq_prefetch_stream(job->own->clock + state * n_actions, n * n_actions * 4);
     }
 }
 
