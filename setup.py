@@ -19,10 +19,8 @@ SHARED = "cdq.core.cython_utility"  # Cython's own code for memoryviews, once in
 
 # -ffp-contract=off: a fused multiply-add changes the last bit of 14 % of the updates, and results
 # must be the same bits on every machine. -fno-trapping-math lets loops compute both sides of a choice;
-# no result changes. -fno-ipa-ra: else clones for AVX2 keep vectors across calls of static functions that have only
-# SSE, which stops Intel's processors for some 70 cycles a call: 20 us of a window of 10,000 steps, a tenth of it.
-# Without tables for unwinding, which no C of ours does, a wheel is 3 % smaller.
-COMPILE_ARGS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-ipa-ra"]
+# no result changes. Without tables for unwinding, which no C of ours does, a wheel is 3 % smaller.
+COMPILE_ARGS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 COMPILE_ARGS += ["-DCDQ_DEBUG=1", "-g"] if DEBUG else ["-g0", "-fno-asynchronous-unwind-tables"]
 # -O3 vectorises the loops over lanes: 96 -> 111 million steps/s (FrozenLake8x8-v1, 64 lanes), over tasks, and over
 # features; the loops over a row are written with vectors by hand. The loops over compiled environments enter
