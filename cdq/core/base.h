@@ -9,14 +9,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A caller with AVX2 that may know which registers a function leaves alone keeps vectors across the call, and SSE after AVX
+ * stops Intel's processors for some 70 cycles: a tenth of a window of 10,000 steps. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define CDQ_NOINLINE __attribute__((noipa))
+#elif defined(__GNUC__)
+#define CDQ_NOINLINE __attribute__((noinline))
+#else
+#define CDQ_NOINLINE
+#endif
+
 #if defined(__GNUC__)
 #define CDQ_INLINE static inline __attribute__((always_inline))
-#define CDQ_NOINLINE __attribute__((noinline))
 #define CDQ_PREFETCH(address) __builtin_prefetch(address)
 #define CDQ_PREFETCH_TO_SECOND(address) __builtin_prefetch(address, 0, 2)
 #else
 #define CDQ_INLINE static inline
-#define CDQ_NOINLINE
 #define CDQ_PREFETCH(address) ((void)0)
 #define CDQ_PREFETCH_TO_SECOND(address) ((void)0)
 #endif

@@ -94,10 +94,8 @@ static inline void cdq_end_row(cdq_tally *tally)
     tally->return_sum = 0;
 }
 
-/* End the part in hand, and its row where the next part ends in another cell; loops over lanes hold no copies of this.
- * A clone for each of theirs: they keep vectors across the call, and SSE after AVX stops Intel's processors for some 70
- * cycles: a tenth of a window of 10,000 steps. */
-CDQ_CLONES static CDQ_NOINLINE void cdq_end_part(cdq_tally *tally)
+/* End the part in hand, and its row where the next part ends in another cell; loops over lanes hold no copies of this. */
+static CDQ_NOINLINE void cdq_end_part(cdq_tally *tally)
 {
     tally->return_sum += tally->part.return_sum;
     tally->part.return_sum = 0;

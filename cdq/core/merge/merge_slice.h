@@ -96,12 +96,16 @@ CDQ_INLINE void NAME(cdq_prefetch_rows)(const cdq_merge_job *job, int64_t state,
     const int64_t left = (job->first + job->count) / n_actions - state;
     n = n < left ? n : left;
     for (int64_t k = streams * quarter / 4; n > 0 && k < end; k++) {
-        if (k < job->workers)
-            cdq_prefetch_stream(cdq_row(job->tables[k], (uint32_t)state), n * job->tables[k]->stride);
-        else if (k == job->workers)
-            cdq_prefetch_stream((const REAL *)job->own->base + state * n_actions, n * n_actions * (int64_t)sizeof(REAL));
-        else
-            cdq_prefetch_stream(job->own->clock + state * n_actions, n * n_actions * 4);
+        const void *stream = job->own->clock + state * n_actions;
+        int64_t bytes = n_actions * 4;
+        if (k < job->workers) {
+            stream = cdq_row(job->tables[k], (uint32_t)state);
+            bytes = job->tables[k]->stride;
+        } else if (k == job->workers) {
+            stream = (const REAL *)job->own->base + state * n_actions;
+            bytes = n_actions * (int64_t)sizeof(REAL);
+        }
+        cdq_prefetch_stream(stream, n * bytes);
     }
 }
 
