@@ -114,10 +114,9 @@ class Node:
 
     def commands(self) -> list[str]:
         """Return the command of each process on this node, its words parted by NUL."""
-        each = "for process in /proc/[0-9]*; do cat $process/cmdline && echo; done; true"
-        return self.run(
-            ["sh", "-c", f"{{ {each}; }} 2>/dev/null"]
-        ).splitlines()  # one may end while it is asked
+        # One may end while it is asked.
+        each = "for process in /proc/[0-9]*; do cat $process/cmdline 2>/dev/null && echo; done; true"
+        return self.run(["sh", "-c", each]).splitlines()
 
     def cut(self) -> None:
         """Pull the node's cable: nobody is told, and nothing comes or goes until `heal`."""

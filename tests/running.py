@@ -34,8 +34,10 @@ def runs(process: int) -> bool:
 def left(processes: Iterable[int], seconds: float = 10.0) -> list[int]:
     """Wait for processes to end; return those that still run after so many seconds."""
     until = time.monotonic() + seconds
-    while (found := [process for process in processes if runs(process)]) and time.monotonic() < until:
+    found = [process for process in processes if runs(process)]
+    while found and time.monotonic() < until:
         time.sleep(0.02)
+        found = [process for process in found if runs(process)]
     return found
 
 

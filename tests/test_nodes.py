@@ -45,6 +45,7 @@ def test_each_has_a_name_an_address_and_processes_of_its_own() -> None:
             assert node.address in node.run(["ip", "addr"])
             assert node.run(["ls", "/dev/shm"]) == ""
             assert node.run(["pwd"]).strip() == os.getcwd()
+            assert any("do cat $process/cmdline" in command for command in node.commands())
 
 
 def test_a_cut_node_is_heard_again_when_it_is_healed() -> None:
